@@ -1,0 +1,49 @@
+"""The one way a row changes: transition, fenced write, hint, and what follows from having settled."""
+
+from atomic.application.engine import Engine
+from atomic.domain.events import Event, Woken
+from atomic.domain.steps import Step
+from atomic.domain.transitions import transition
+
+
+async def apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
+    """Write what the event makes of the step: the row as it then stands, and whether the event changed it.
+
+    When another writer was first, the event is judged again on the row that writer left.
+    """
+    while True:
+        after = transition(step, event, engine.clock.now_ms())
+        if after is step:
+            return step, False
+        there = await _write(engine, after, step)
+        # A write may be applied and its answer lost, and the SDK then sends it again: what stands
+        # there is our own row, not somebody else's.
+        if there is None or there == after:
+            await _follow(engine, step, after)
+            return after, True
+        step = there
+
+
+async def wake_waiters(engine: Engine, settled: Step) -> None:
+    """Wake the steps that wait for this one. Doing it twice does no harm."""
+    for waiter_id in settled.waiters:
+        waiter = await engine.store.get(waiter_id)
+        if waiter is not None:
+            await apply(engine, waiter, Woken())
+
+
+async def _write(engine: Engine, after: Step, before: Step) -> Step | None:
+    if after.due_at_ms is None or after.due_at_ms == before.due_at_ms:
+        return await engine.store.replace(after, before.version)
+    # Row and hint go out side by side; the step goes on when both are acknowledged.
+    hint = engine.queue.send(after.id, after.due_at_ms)
+    there = await engine.store.replace(after, before.version)
+    await hint
+    return there
+
+
+async def _follow(engine: Engine, before: Step, after: Step) -> None:
+    if after.is_settled and not before.is_settled:
+        engine.notifier.publish(after)
+        engine.telemetry.settled(after)
+        await wake_waiters(engine, after)

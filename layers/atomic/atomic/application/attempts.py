@@ -1,0 +1,123 @@
+"""One attempt: call the endpoint, read its answer, record the outcome."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from atomic.application.apply import apply
+from atomic.application.engine import Engine
+from atomic.application.ports import Client, EndpointRequest
+from atomic.application.waiting import watch
+from atomic.domain.events import AnsweredLate, Ended
+from atomic.domain.outcomes import Answer, Outcome, OutcomeKind, classify
+from atomic.domain.steps import SETTLED, Status, Step, StepOutline
+from atomic.domain.transitions import attempt_timeout_ms
+from atomic.protocol import headers, signatures
+
+
+async def run_attempt(engine: Engine, step: Step) -> None:
+    """Make the attempt that `step` is claimed for. The claim and its hint are durable by now."""
+    client = await engine.clients.get(step.spec.client_id)
+    span_id = engine.entropy.token()[:16]
+    request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
+    answer = await engine.invoker.post(request)
+    await end_attempt(engine, step, answer)
+
+
+async def end_attempt(engine: Engine, step: Step, answer: Answer) -> None:
+    """Record what came of the attempt; a late answer is noted and changes nothing else."""
+    now_ms = engine.clock.now_ms()
+    outcome = classify(answer, step.spec.retry, now_ms)
+    outcome, blocked_by, missed = await _blocked(engine, step, outcome)
+    event = Ended(
+        nonce=step.nonce or "",
+        outcome=outcome,
+        jitter=engine.entropy.fraction(),
+        blocked_by=blocked_by,
+        missed=missed,
+    )
+    after, recorded = await apply(engine, step, event)
+    if not recorded:
+        note = f"{outcome.kind} {outcome.status or outcome.error}"
+        await apply(engine, after, AnsweredLate(step.attempt, note))
+        return
+    engine.telemetry.attempt_ended(after, after.attempts[-1])
+    if after.status is Status.WAITING:
+        await watch(engine, after)
+
+
+def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms: int) -> EndpointRequest:
+    """The attempt as it goes over the wire, signed with every live secret of the client."""
+    spec = step.spec
+    envelope = {
+        "idempotencyKey": spec.idempotency_key,
+        "workflowName": spec.workflow_name,
+        "runId": spec.run_id,
+        "stepId": step.id,
+        "attempt": step.attempt,
+    }
+    # The payload is JSON already; it is not worth a second encoding.
+    body = json.dumps(envelope, separators=(",", ":")).encode()[:-1]
+    body += b',"payload":' + spec.payload + b"}"
+    timestamp_s = now_ms // 1000
+    request_headers = {
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",
+        "Idempotency-Key": spec.idempotency_key,
+        "Atomic-Run-Id": spec.run_id,
+        "Atomic-Step-Id": step.id,
+        "Atomic-Attempt": str(step.attempt),
+        "traceparent": headers.traceparent(spec.trace_id, span_id),
+        "webhook-id": step.id,
+        "webhook-timestamp": str(timestamp_s),
+    }
+    if client is not None and client.signing_secrets:
+        request_headers["webhook-signature"] = signatures.sign(
+            client.signing_secrets, step.id, timestamp_s, body
+        )
+    return EndpointRequest(
+        client_id=spec.client_id,
+        url=spec.url,
+        headers=request_headers,
+        body=body,
+        timeout_ms=attempt_timeout_ms(step, now_ms),
+    )
+
+
+async def _blocked(engine: Engine, step: Step, outcome: Outcome) -> tuple[Outcome, tuple[str, ...], bool]:
+    """The steps that keep the endpoint from finishing, and whether one settled while it was asked.
+
+    A handler that timed out was still waiting for its steps, and one that suspends itself says which; a
+    step that settled in that moment will wake nobody, so the handler is called again at once. A handler
+    that threw because a step answered 504 needs no such look: that answer left a waiter on the step.
+    """
+    if outcome.kind is OutcomeKind.SUSPENDED:
+        needed = await _named(engine, step, outcome.waiting_for)
+    elif outcome.kind is OutcomeKind.RETRYABLE:
+        needed = _children(step, await engine.store.outline(step.spec.run_id))
+    else:
+        return outcome, (), False
+    began_ms = step.attempts[-1].started_at_ms
+    blocked_by = tuple(other.id for other in needed if other.status not in SETTLED)
+    missed = (outcome.timed_out or outcome.kind is OutcomeKind.SUSPENDED) and any(
+        other.finished_at_ms is not None and other.finished_at_ms >= began_ms for other in needed
+    )
+    if outcome.kind is OutcomeKind.SUSPENDED and not blocked_by and not missed:
+        error = f"{headers.WAITING_FOR} named no step of this client that is still to settle"
+        outcome = replace(outcome, kind=OutcomeKind.RETRYABLE, error=error)
+    return outcome, blocked_by, missed
+
+
+async def _named(engine: Engine, step: Step, ids: Sequence[str]) -> list[StepOutline]:
+    found = [await engine.store.get(step_id) for step_id in ids]
+    return [
+        StepOutline(other.id, other.spec.parent, other.status, other.finished_at_ms)
+        for other in found
+        if other is not None and other.spec.client_id == step.spec.client_id and other.id != step.id
+    ]
+
+
+def _children(step: Step, outline: Sequence[StepOutline]) -> list[StepOutline]:
+    if step.is_root:
+        return [other for other in outline if other.id != step.id]
+    return [other for other in outline if other.parent == step.id]

@@ -1,0 +1,214 @@
+"""What the engine needs of the world. Each port has one contract suite in `tests/contract`.
+
+All times are integer milliseconds since the epoch (UTC).
+"""
+
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from atomic.domain.outcomes import Answer
+from atomic.domain.steps import Attempt, Status, Step, StepOutline
+
+
+class StoreUnavailable(Exception):
+    """The store did not take or give the row; whether a write was applied is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs to list, by their root steps: newest first, `after` the cursor of the last page."""
+
+    client_id: str
+    status: Status | None = None
+    workflow_name: str | None = None
+    key_prefix: str | None = None
+    created_from_ms: int | None = None
+    created_before_ms: int | None = None
+    after: tuple[int, str] | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DueStep:
+    """A live step and when it has to be looked at."""
+
+    id: str
+    due_at_ms: int
+
+
+class StepStore(Protocol):
+    """The rows: the truth about every step.
+
+    Every method may raise StoreUnavailable. A row that `create` or `replace` acknowledged survives the
+    end of the process and of the machine.
+    """
+
+    async def create(self, step: Step) -> Step | None:
+        """Insert the step unless its id is taken: None when inserted, else the row that is there."""
+        ...
+
+    async def get(self, step_id: str) -> Step | None:
+        """The newest acknowledged row."""
+        ...
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        """Write the row if it still has the expected version.
+
+        None when written, else the row that is there. Raises LookupError when there is none.
+        `step.spec`, `step.place` and `step.created_at_ms` must be those of the row, unless the row has
+        expired and the step is new: then all of it is replaced.
+        """
+        ...
+
+    async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
+        """The steps of a run in the order of their ids, beginning after the given id."""
+        ...
+
+    async def outline(self, run_id: str) -> Sequence[StepOutline]:
+        """The state of every step of a run, without payloads and answers."""
+        ...
+
+    async def list(self, query: RunQuery) -> Sequence[Step]:
+        """Root steps that fit the query, newest first (by `created_at_ms`, then id)."""
+        ...
+
+    async def failed(self, query: RunQuery) -> Sequence[str]:
+        """Ids of the failed steps, roots or not, that fit the query; its status does not count."""
+        ...
+
+    async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
+        """Live steps that are due before the moment, the most overdue first."""
+        ...
+
+    async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
+        """Ids of steps in a state, in the order of their ids, beginning after the given id."""
+        ...
+
+    async def count(self, client_id: str, created_from_ms: int) -> "Counts":
+        """How many of a client's steps are in which state."""
+        ...
+
+    async def purge(self, now_ms: int, limit: int) -> int:
+        """Delete expired rows whose run has no live or unexpired root; how many were deleted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """`live`: live steps by state, now. `runs`: runs created since the asked moment, by state."""
+
+    live: dict[Status, int]
+    runs: dict[Status, int]
+    dead_letters: int
+    oldest_due_at_ms: int | None
+
+
+class HintQueue(Protocol):
+    """Hints that a step is due. A hint may come early, late, twice or, rarely, never; rows decide."""
+
+    def send(self, step_id: str, at_ms: int) -> Awaitable[None]:
+        """Begin sending at once; the awaitable is done when the hint is acknowledged."""
+        ...
+
+
+class EndpointInvoker(Protocol):
+    """Calls endpoints."""
+
+    async def post(self, request: "EndpointRequest") -> Answer:
+        """Make one attempt. Never raises for what the far side did; ends within `timeout_ms`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRequest:
+    """One attempt as it goes over the wire."""
+
+    client_id: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    timeout_ms: int
+
+
+class Clock(Protocol):
+    """The time. It decides when something happens, never whether."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+
+class Entropy(Protocol):
+    """Where nonces and jitter come from."""
+
+    def token(self) -> str:
+        """32 unguessable hex digits."""
+        ...
+
+    def fraction(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+
+class Subscription(Protocol):
+    """One caller's ear for one step."""
+
+    async def next(self, timeout_ms: int) -> Step | None:
+        """The step as it settled, or None when the time is over or it is worth asking the store."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells hanging callers of this process that their step has settled. Losing news costs time only."""
+
+    def subscribe(self, step_id: str) -> AbstractContextManager[Subscription]:
+        """Listen from now on."""
+        ...
+
+    def publish(self, step: Step) -> None:
+        """The step has settled and the row is durable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A tenant. An empty `base_urls` allows every URL (only `--dev` gives such clients)."""
+
+    id: str
+    base_urls: tuple[str, ...] = ()
+    signing_secrets: tuple[bytes, ...] = ()
+    starts_per_s: float | None = None
+
+
+class ClientRegistry(Protocol):
+    """The tenants."""
+
+    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
+        """The client that the key opens, whatever `client_id` the path names; None for no valid key."""
+        ...
+
+    async def get(self, client_id: str) -> Client | None:
+        """A client by its id."""
+        ...
+
+
+class Telemetry(Protocol):
+    """What operators watch. Methods return at once and never raise."""
+
+    def started(self, step: Step) -> None:
+        """A step was created."""
+        ...
+
+    def attempt_ended(self, step: Step, attempt: Attempt) -> None:
+        """An attempt is over and its row is written."""
+        ...
+
+    def settled(self, step: Step) -> None:
+        """A step has its outcome."""
+        ...
+
+    def lagged(self, lag_ms: int) -> None:
+        """A due step was picked up this much after its time."""
+        ...

@@ -1,0 +1,59 @@
+"""Reading: everything a caller may see is looked up here, and only what is the client's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atomic.application.engine import Engine
+from atomic.application.ports import Client, Counts, RunQuery
+from atomic.application.waiting import hang
+from atomic.domain.steps import Step
+from atomic.protocol import keys
+from atomic.protocol.problems import not_found
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A run's root and a page of its other steps; `next_after` is None on the last page."""
+
+    root: Step
+    steps: Sequence[Step]
+    next_after: str | None
+
+
+async def get_step(engine: Engine, client: Client, step_id: str) -> Step:
+    """A step of the client. Raises Problem 404 for any other id."""
+    step = await engine.store.get(step_id) if keys.is_step_id(step_id) else None
+    if step is None or step.spec.client_id != client.id:
+        raise not_found()
+    return step
+
+
+async def wait_for_step(engine: Engine, client: Client, step_id: str, wait_ms: int) -> Step:
+    """A step of the client, as soon as it settles or the time is over."""
+    step = await get_step(engine, client, step_id)
+    if step.is_settled or wait_ms <= 0:
+        return step
+    return await hang(engine, step, wait_ms)
+
+
+async def get_root(engine: Engine, client: Client, run_id: str) -> Step:
+    """The root step of a run of the client. Raises Problem 404 for any other id."""
+    return await get_step(engine, client, keys.root_of(run_id))
+
+
+async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | None, limit: int) -> RunPage:
+    """A run of the client with a page of its steps."""
+    root = await get_root(engine, client, run_id)
+    steps = await engine.store.run(run_id, after=after, limit=limit)
+    next_after = steps[-1].id if len(steps) == limit else None
+    return RunPage(root, [step for step in steps if not step.is_root], next_after)
+
+
+async def list_runs(engine: Engine, query: RunQuery) -> Sequence[Step]:
+    """The root steps of the client's runs that fit the query, newest first."""
+    return await engine.store.list(query)
+
+
+async def count(engine: Engine, client: Client, window_ms: int) -> Counts:
+    """How many of the client's steps and recent runs are in which state."""
+    return await engine.store.count(client.id, engine.clock.now_ms() - window_ms)

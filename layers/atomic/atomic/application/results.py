@@ -1,0 +1,20 @@
+"""Event steps: somebody outside posts the result."""
+
+from atomic.application.apply import apply
+from atomic.application.engine import Engine
+from atomic.domain.events import ResultPosted
+from atomic.domain.outcomes import Response
+from atomic.domain.steps import Status, Step
+from atomic.protocol.problems import NOT_AN_OPEN_EVENT, Problem
+
+
+async def post_result(engine: Engine, step: Step, response: Response) -> Step:
+    """Complete an event step. The same result again is no error; another one is a 409."""
+    if step.spec.kind != "event":
+        raise Problem(NOT_AN_OPEN_EVENT, f"The step is of kind {step.spec.kind!r}, not 'event'.")
+    after, changed = await apply(engine, step, ResultPosted(response))
+    if changed or (after.status is Status.SUCCEEDED and after.response == response):
+        return after
+    raise Problem(
+        NOT_AN_OPEN_EVENT, f"The event step is {after.status} already; its outcome never changes."
+    )

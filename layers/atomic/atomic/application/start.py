@@ -1,0 +1,126 @@
+"""Start: create the step or attach to it, make the first attempt at once, hang for the outcome."""
+
+from dataclasses import dataclass, replace
+
+from atomic.application.attempts import run_attempt
+from atomic.application.engine import Engine
+from atomic.application.run_memory import KnownRun
+from atomic.application.waiting import hang, leave_waiter, until_settled
+from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.transitions import begin
+from atomic.protocol import keys
+from atomic.protocol.problems import CANCELLED, PAYLOAD_MISMATCH, Problem, not_found
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The step, and whether its outcome had been there before this call."""
+
+    step: Step
+    replayed: bool = False
+
+
+async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
+    """Create the step, or attach to the one of the same identity; hang up to `hang_ms` for its outcome.
+
+    Raises Problem 422 when the identity is known with another payload, 409 when the run was cancelled,
+    404 when `parent` names no run of this client.
+    """
+    until_ms = engine.clock.now_ms() + hang_ms
+    step, created = await _create_or_find(engine, spec)
+    if created:
+        engine.telemetry.started(step)
+        return Started(await _first_attempt(engine, step, until_ms))
+    if step.spec.fingerprint != spec.fingerprint:
+        raise _mismatch(step, spec)
+    if step.is_settled:
+        return Started(step, replayed=True)
+    if hang_ms > 0:
+        step = await hang(engine, step, until_ms - engine.clock.now_ms())
+        step = await leave_waiter(engine, step)
+    return Started(step)
+
+
+async def _first_attempt(engine: Engine, step: Step, until_ms: int) -> Step:
+    with engine.notifier.subscribe(step.id) as news:
+        if step.status is Status.RUNNING:
+            engine.spawn(run_attempt(engine, step), run_id=step.spec.run_id)
+        if until_ms <= engine.clock.now_ms():
+            return step
+        step = await until_settled(engine, news, step, until_ms)
+    return await leave_waiter(engine, step)
+
+
+async def _create_or_find(engine: Engine, spec: StepSpec) -> tuple[Step, bool]:
+    """The step's row, and whether it is new.
+
+    Without a parent, the first identity of a run is its root. A later one is a step of a handler that
+    knows nothing of Atomic, and goes under its own key.
+    """
+    known = await _known_run(engine, spec)
+    if spec.parent is None and (known is None or known.root_identity == spec.identity):
+        root, created = await _insert(engine, spec, keys.ROOT)
+        known = _remember(engine, root)
+        if created or root.spec.identity == spec.identity:
+            return root, created
+    if known is not None and known.cancelled:
+        raise Problem(CANCELLED, "The run was cancelled and takes no more steps.")
+    return await _insert(engine, spec, spec.identity)
+
+
+async def _known_run(engine: Engine, spec: StepSpec) -> KnownRun | None:
+    known = engine.runs.get(spec.run_id, engine.clock.now_ms())
+    if known is None and spec.parent is not None:
+        root = await engine.store.get(keys.root_of(spec.run_id))
+        known = _remember(engine, root) if root is not None else None
+    if spec.parent is not None and (known is None or known.client_id != spec.client_id):
+        raise not_found()
+    return known
+
+
+def _remember(engine: Engine, root: Step) -> KnownRun:
+    known = KnownRun(
+        client_id=root.spec.client_id,
+        root_identity=root.spec.identity,
+        seen_at_ms=engine.clock.now_ms(),
+        cancelled=root.status is Status.CANCELLED,
+    )
+    engine.runs.saw(root.spec.run_id, known)
+    return known
+
+
+async def _insert(engine: Engine, spec: StepSpec, place: str) -> tuple[Step, bool]:
+    step = begin(spec, place, engine.clock.now_ms(), engine.entropy.token())
+    hint = None if step.due_at_ms is None else engine.queue.send(step.id, step.due_at_ms)
+    there = await engine.store.create(step)
+    if there is not None and there != step and await _is_forgotten(engine, there):
+        step = replace(step, version=there.version + 1)
+        there = await engine.store.replace(step, there.version)
+    if hint is not None:
+        await hint
+    # What stands there may be our own row, when the answer to the write was lost on its way.
+    return (step, True) if there is None or there == step else (there, False)
+
+
+async def _is_forgotten(engine: Engine, there: Step) -> bool:
+    """Whether the identity has expired: a step is remembered at least as long as its run's root."""
+    now_ms = engine.clock.now_ms()
+    if there.expires_at_ms is None or there.expires_at_ms > now_ms:
+        return False
+    if there.is_root:
+        return True
+    root = await engine.store.get(keys.root_of(there.spec.run_id))
+    return root is None or (root.expires_at_ms is not None and root.expires_at_ms <= now_ms)
+
+
+def _mismatch(step: Step, spec: StepSpec) -> Problem:
+    return Problem(
+        PAYLOAD_MISMATCH,
+        "This identity was started with another payload; that step is untouched. Use a new "
+        "idempotencyKey for new work, or post the first payload again.",
+        {
+            "id": step.id,
+            "firstFingerprint": step.spec.fingerprint[:12],
+            "fingerprint": spec.fingerprint[:12],
+        },
+    )

@@ -1,0 +1,89 @@
+"""What can happen to a step."""
+
+from dataclasses import dataclass
+
+from atomic.domain.outcomes import Outcome, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Somebody wants to run the step's next attempt under this nonce."""
+
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The attempt that holds `nonce` is over.
+
+    `blocked_by`: live steps that the endpoint still needs. `missed`: one of those settled while the
+    attempt ran, so there is nothing left to wait for. Either way the attempt is not held against the
+    step's retries.
+    """
+
+    nonce: str
+    outcome: Outcome
+    jitter: float
+    blocked_by: tuple[str, ...] = ()
+    missed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredLate:
+    """An answer came for an attempt that no longer holds the step."""
+
+    attempt: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaiterAdded:
+    """The step `waiter` wants to be woken when this one settles."""
+
+    waiter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """A step that this one may be waiting for has settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """Nothing this step waits for has settled yet; look again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orphaned:
+    """Whoever held the step is known to be gone: its lease need not be waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPosted:
+    """Somebody posted the result of an event step."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Somebody cancelled the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """Somebody gave a dead letter a fresh budget of attempts."""
+
+
+Event = (
+    Claimed
+    | Ended
+    | AnsweredLate
+    | WaiterAdded
+    | Woken
+    | Rechecked
+    | Orphaned
+    | ResultPosted
+    | Cancelled
+    | Redriven
+)

@@ -1,0 +1,123 @@
+"""What came of an attempt: the endpoint's answer read by the rules of the wire contract."""
+
+import base64
+import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Literal
+
+from atomic.domain.retry import RetryPolicy
+from atomic.protocol import headers, keys
+from atomic.protocol.canonical import JsonRefused, parse_json
+from atomic.protocol.limits import RESPONSE_MAX_BYTES
+
+_WAITING_FOR_MAX: Final = 1000
+_CONTENT_TYPE_MAX: Final = 255
+
+
+class OutcomeKind(StrEnum):
+    """The five things that can come of an attempt."""
+
+    SUCCEEDED = "succeeded"
+    RETRYABLE = "retryable"
+    PERMANENT = "permanent"
+    SUSPENDED = "suspended"
+    NO_ANSWER = "no_answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An endpoint's body as it is stored: always text, `form` says how it is to be read."""
+
+    text: bytes
+    form: Literal["json", "text", "base64"]
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the wire brought back. `status` is None when no whole answer came; `error` then says why."""
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    error: str | None = None
+    timed_out: bool = False
+    too_large: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """An attempt's end. `waiting_for` holds step ids when the endpoint suspended itself."""
+
+    kind: OutcomeKind
+    status: int | None = None
+    error: str | None = None
+    response: Response | None = None
+    retry_after_ms: int | None = None
+    waiting_for: tuple[str, ...] = ()
+    timed_out: bool = False
+
+
+def classify(answer: Answer, policy: RetryPolicy, now_ms: int) -> Outcome:
+    """Read an answer: 2xx succeeds, most others are retried (404 included), a few are permanent."""
+    if answer.status is None:
+        return Outcome(kind=OutcomeKind.RETRYABLE, error=answer.error, timed_out=answer.timed_out)
+    if answer.too_large:
+        return Outcome(
+            kind=OutcomeKind.PERMANENT,
+            status=answer.status,
+            error=f"response_too_large: the body is over {RESPONSE_MAX_BYTES} bytes; store it and "
+            "answer with a reference",
+        )
+    if 200 <= answer.status <= 299:
+        return _accepted(answer, answer.status)
+    return _refused(answer, answer.status, policy, now_ms)
+
+
+def read_response(body: bytes, content_type: str | None) -> Response:
+    """JSON when it parses, else text, else base64; never an error for being odd."""
+    content_type = content_type[:_CONTENT_TYPE_MAX] if content_type else None
+    plain = body.removeprefix(codecs.BOM_UTF8)
+    if not plain:
+        return Response(b"null", "json", content_type)
+    try:
+        parse_json(plain)
+    except JsonRefused:
+        return _as_text(body, content_type)
+    return Response(plain, "json", content_type)
+
+
+def _accepted(answer: Answer, status: int) -> Outcome:
+    if status == 202 and headers.WAITING_FOR in answer.headers:
+        named = [part.strip() for part in answer.headers[headers.WAITING_FOR].split(",")]
+        ids = tuple(dict.fromkeys(part for part in named if keys.is_step_id(part)))
+        return Outcome(kind=OutcomeKind.SUSPENDED, status=status, waiting_for=ids[:_WAITING_FOR_MAX])
+    response = read_response(answer.body, answer.headers.get(headers.CONTENT_TYPE))
+    return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, response=response)
+
+
+def _refused(answer: Answer, status: int, policy: RetryPolicy, now_ms: int) -> Outcome:
+    forbidden = (
+        answer.headers.get(headers.NO_RETRY, "").strip().lower() == "true"
+        or answer.headers.get(headers.NO_RETRY_ALIAS, "").strip().lower() == "abort-message"
+    )
+    retried = not forbidden and policy.retries_status(status)
+    retry_after = answer.headers.get(headers.RETRY_AFTER)
+    return Outcome(
+        kind=OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT,
+        status=status,
+        error=f"the endpoint answered {status}" + (" and forbade a retry" if forbidden else ""),
+        response=read_response(answer.body, answer.headers.get(headers.CONTENT_TYPE)),
+        retry_after_ms=headers.parse_retry_after_ms(retry_after, now_ms) if retry_after else None,
+    )
+
+
+def _as_text(body: bytes, content_type: str | None) -> Response:
+    _, _, charset = (content_type or "").partition("charset=")
+    try:
+        text = body.decode(charset.partition(";")[0].strip().strip('"') or "utf-8")
+        return Response(text.encode(), "text", content_type)
+    except (LookupError, ValueError):
+        return Response(base64.b64encode(body), "base64", content_type)

@@ -1,0 +1,66 @@
+"""When a failed attempt is repeated, and whether its status allows it."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Strategy = Literal["exponential", "linear", "fixed"]
+Jitter = Literal["full", "none"]
+
+RETRY_AFTER_MAX_MS: Final = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """`count` retries after the first attempt; delays start at `back_off_ms` and end at `max_back_off_ms`.
+
+    `on` and `never` are status rules ("404,5xx"): with `on`, only those statuses are retried; `never`
+    wins over everything. Network errors and time-outs have no status and are always retried.
+    """
+
+    count: int = 3
+    back_off_ms: int = 1000
+    strategy: Strategy = "exponential"
+    factor: float = 2.0
+    max_back_off_ms: int = 3_600_000
+    jitter: Jitter = "full"
+    on: str | None = None
+    never: str | None = None
+
+    def retries_status(self, status: int) -> bool:
+        """Whether an answer with this status may be followed by another attempt."""
+        if self.never is not None and _matches(self.never, status):
+            return False
+        if self.on is not None:
+            return _matches(self.on, status)
+        return not 300 <= status <= 399 and status != 410
+
+
+def next_delay_ms(
+    policy: RetryPolicy, retry: int, *, jitter: float, retry_after_ms: int | None = None
+) -> int:
+    """The delay before the given retry (from 1). `jitter` is a random number in [0, 1).
+
+    An endpoint's Retry-After can lengthen the delay, up to 24 hours, never shorten it.
+    """
+    delay = min(_planned_ms(policy, retry), policy.max_back_off_ms)
+    if policy.jitter == "full":
+        delay = int(delay * jitter)
+    return max(delay, min(retry_after_ms or 0, RETRY_AFTER_MAX_MS))
+
+
+def _planned_ms(policy: RetryPolicy, retry: int) -> int:
+    match policy.strategy:
+        case "fixed":
+            return policy.back_off_ms
+        case "linear":
+            return policy.back_off_ms * retry
+        case "exponential":
+            try:
+                return int(policy.back_off_ms * policy.factor ** (retry - 1))
+            except OverflowError:  # a float ends near 2 ** 1024, long after every ceiling
+                return policy.max_back_off_ms
+
+
+def _matches(rules: str, status: int) -> bool:
+    listed = rules.split(",")
+    return str(status) in listed or f"{status // 100}xx" in listed

@@ -1,0 +1,135 @@
+"""The aggregate of the engine: one durable, keyed call."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Literal
+
+from atomic.domain.outcomes import OutcomeKind, Response
+from atomic.domain.retry import RetryPolicy
+from atomic.protocol import keys
+
+Kind = Literal["http", "timer", "event"]
+
+# A row has a size limit on every home, and 1000 retries must fit: the newest attempts are kept.
+ATTEMPTS_KEPT: Final = 50
+# A late write needs time to arrive before somebody else may claim the step.
+LEASE_MARGIN_MS: Final = 15_000
+
+
+class Status(StrEnum):
+    """Where a step stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+SETTLED: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+LIVE: Final = frozenset(Status) - SETTLED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSpec:
+    """What was asked for; it never changes. `payload` is canonical JSON, times are milliseconds."""
+
+    client_id: str
+    run_id: str
+    identity: str
+    kind: Kind = "http"
+    workflow_name: str
+    url: str
+    step_name: str = ""
+    idempotency_key: str
+    parent: str | None = None
+    payload: bytes
+    fingerprint: str
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    delay_ms: int = 0
+    attempt_timeout_ms: int = 20_000
+    deadline_ms: int | None = None
+    retention_ms: int
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One HTTP call. `outcome` is None while it runs; `late` notes an answer that came too late."""
+
+    number: int
+    generation: int
+    started_at_ms: int
+    ended_at_ms: int | None = None
+    outcome: OutcomeKind | None = None
+    status: int | None = None
+    error: str | None = None
+    late: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step as its row stands. `version` counts writes; `nonce` fences the running attempt.
+
+    `due_at_ms` is when somebody has to look at a live step again: its start, its retry, the end of its
+    lease, its next recheck. None means that only an outside event can move it.
+    `waiters` are the steps to wake when this one settles; `woken` says that one of those a running
+    step may be waiting for has settled since its attempt began.
+    """
+
+    spec: StepSpec
+    place: str
+    created_at_ms: int
+    version: int = 1
+    status: Status
+    generation: int = 1
+    due_at_ms: int | None
+    deadline_at_ms: int | None = None
+    nonce: str | None = None
+    attempt: int = 0
+    retries_used: int = 0
+    lost_in_row: int = 0
+    rechecks: int = 0
+    woken: bool = False
+    waiting_for: tuple[str, ...] = ()
+    waiters: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    response: Response | None = None
+    response_status: int | None = None
+    error: str | None = None
+    finished_at_ms: int | None = None
+    expires_at_ms: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The step's id; it begins with its run's id."""
+        return keys.step_id(self.spec.run_id, self.place)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is the workflow itself."""
+        return self.place == keys.ROOT
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the outcome is recorded; it then never changes within this generation."""
+        return self.status in SETTLED
+
+    @property
+    def boss(self) -> str | None:
+        """The step that may be waiting for this one: its parent, else its run's root."""
+        if self.is_root:
+            return None
+        return self.spec.parent or keys.root_of(self.spec.run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutline:
+    """The little of a step that tells whether somebody still has to wait for it."""
+
+    id: str
+    parent: str | None
+    status: Status
+    finished_at_ms: int | None

@@ -1,0 +1,1 @@
+"""The shared language: identities, canonical JSON, wire models, problem types, signatures. Pure."""

@@ -1,0 +1,66 @@
+"""Who a step is: identities and the ids made of them.
+
+Identity = (clientId, workflowName, stepInvokeUrl, stepName, idempotencyKey). Parts are length-prefixed
+before hashing, so no choice of names makes two identities meet ("a#b" + "c" against "a" + "b#c").
+
+A run id comes from (clientId, workflowName, idempotencyKey). A step id is its run's id, a hyphen, and the
+step's place in the run, so an id alone tells partition and row, on every home.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+ROOT: Final = "root"
+_HASH: Final = "[0-9a-f]{32}"
+_RUN_ID: Final = re.compile(rf"run_{_HASH}")
+_STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
+# These path segments are routes of the server, so no client may have such a name.
+RESERVED_CLIENT_IDS: Final = frozenset({"dashboard", "docs", "health", "metrics", "well-known"})
+CLIENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+
+
+def run_id(client_id: str, workflow_name: str, idempotency_key: str) -> str:
+    """`run_` and 32 hex digits (128 bit)."""
+    return f"run_{_digest(client_id, workflow_name, idempotency_key)}"
+
+
+def identity(client_id: str, workflow_name: str, url: str, step_name: str, idempotency_key: str) -> str:
+    """32 hex digits (128 bit) that stand for the whole identity."""
+    return _digest(client_id, workflow_name, url, step_name, idempotency_key)
+
+
+def step_id(run: str, place: str) -> str:
+    """The id of the step at `place` (an identity, or ROOT) of a run."""
+    return f"{run}-{place}"
+
+
+def run_of(step: str) -> str:
+    """The run id inside a step id."""
+    return step.rpartition("-")[0]
+
+
+def root_of(run: str) -> str:
+    """The id of a run's root step."""
+    return step_id(run, ROOT)
+
+
+def is_run_id(text: str) -> bool:
+    """Whether the text has the form of a run id."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
+def is_step_id(text: str) -> bool:
+    """Whether the text has the form of a step id."""
+    return _STEP_ID.fullmatch(text) is not None
+
+
+def is_client_id(text: str) -> bool:
+    """Whether a client may be called so: 1 to 64 letters, digits, `_`, `-`, and not a route's name."""
+    return re.fullmatch(CLIENT_ID_PATTERN, text) is not None and text not in RESERVED_CLIENT_IDS
+
+
+def _digest(*parts: str) -> str:
+    encoded = [part.encode() for part in parts]
+    framed = b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+    return hashlib.sha256(framed).hexdigest()[:32]

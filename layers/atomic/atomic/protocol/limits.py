@@ -1,0 +1,16 @@
+"""The bounds of the wire contract, in one place so that documents and messages quote the same numbers."""
+
+from typing import Final
+
+PAYLOAD_MAX_BYTES: Final = 256 * 1024
+RESPONSE_MAX_BYTES: Final = 256 * 1024
+# A payload of the largest size, its envelope, and room for a client that indents its JSON.
+BODY_MAX_BYTES: Final = 1024 * 1024
+JSON_MAX_DEPTH: Final = 64
+KEY_MAX_CHARS: Final = 255
+NAME_MAX_CHARS: Final = 255
+URL_MAX_CHARS: Final = 2048
+RETRY_COUNT_MAX: Final = 1000
+DURATION_MAX_MS: Final = 366 * 24 * 3600 * 1000
+PAGE_MAX: Final = 100
+BULK_MAX: Final = 1000

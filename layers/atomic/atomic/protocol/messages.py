@@ -1,0 +1,196 @@
+"""What comes in over the wire, as pydantic models. Durations are integer milliseconds."""
+
+import re
+from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from atomic.protocol import keys
+from atomic.protocol.canonical import JsonRefused, parse_json
+from atomic.protocol.limits import (
+    DURATION_MAX_MS,
+    KEY_MAX_CHARS,
+    NAME_MAX_CHARS,
+    RETRY_COUNT_MAX,
+    URL_MAX_CHARS,
+)
+from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid
+
+_VISIBLE_ASCII: Final = re.compile(r"[\x21-\x7e]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
+
+
+def _visible_ascii(text: str) -> str:
+    if not _VISIBLE_ASCII.fullmatch(text):
+        raise PydanticCustomError("key", "use visible ASCII characters only, without spaces")
+    return text
+
+
+def _name(text: str) -> str:
+    if _CONTROL.search(text) or text.strip() != text:
+        raise PydanticCustomError("name", "use no control characters and no space at the ends")
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port_is_usable = parts.port != 0
+    except ValueError:
+        port_is_usable = False
+    if not port_is_usable or not _VISIBLE_ASCII.fullmatch(text) or "\\" in text:
+        raise PydanticCustomError("url", "use an ASCII URL with a valid host and port")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise PydanticCustomError("url", "use an absolute URL, as in https://app.example/steps/mail")
+    if "@" in parts.netloc or "#" in text:
+        raise PydanticCustomError("url", "leave out the user name and the fragment")
+    return text
+
+
+def _status_rules(text: str) -> str:
+    rules = [rule.strip().lower() for rule in text.split(",")]
+    if not all(_STATUS_RULE.fullmatch(rule) for rule in rules):
+        raise PydanticCustomError("rules", 'write status codes or classes, as in "404,429,5xx"')
+    return ",".join(rules)
+
+
+def _step_id(text: str) -> str:
+    if not keys.is_step_id(text):
+        raise PydanticCustomError("step_id", "use the id of a step, as its Atomic-Step-Id header says")
+    return text
+
+
+Duration = Annotated[int, Field(ge=0, le=DURATION_MAX_MS)]
+PositiveDuration = Annotated[int, Field(ge=1, le=DURATION_MAX_MS)]
+Key = Annotated[str, Field(min_length=1, max_length=KEY_MAX_CHARS), AfterValidator(_visible_ascii)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS), AfterValidator(_name)]
+Url = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_url)]
+StatusRules = Annotated[str, Field(max_length=255), AfterValidator(_status_rules)]
+StepId = Annotated[str, AfterValidator(_step_id)]
+
+
+class WireModel(BaseModel):
+    """Members are camelCase on the wire, unknown ones are refused, nothing is coerced."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, strict=True, populate_by_name=True
+    )
+
+
+Model = TypeVar("Model", bound=WireModel)
+
+
+class RetryOptions(WireModel):
+    """When a failed attempt is repeated. `count` counts retries, so count 3 allows 4 attempts."""
+
+    count: Annotated[int, Field(ge=0, le=RETRY_COUNT_MAX)] = 3
+    back_off: Duration = Field(default=1000, description="Base of the delay in milliseconds.")
+    strategy: Literal["exponential", "linear", "fixed"] = "exponential"
+    factor: Annotated[float, Field(ge=1, le=100, strict=False)] = 2.0
+    max_back_off: Duration = Field(default=3_600_000, description="Ceiling of one delay.")
+    jitter: Literal["full", "none"] = "full"
+    on: StatusRules | None = Field(
+        default=None, description='Only these statuses are retried, as in "404,408,429,5xx".'
+    )
+    never: StatusRules | None = Field(default=None, description="These statuses are never retried.")
+
+
+class StartRequest(WireModel):
+    """`POST /{clientId}`: call this URL with this key until it succeeds, remember the answer."""
+
+    workflow_name: Name
+    kind: Literal["http", "timer", "event"] = "http"
+    step_invoke_url: Url | None = Field(
+        default=None, description="The endpoint to call; kind `http` requires it."
+    )
+    step_name: Name | None = None
+    idempotency_key: Key | None = Field(
+        default=None, description="Required, here or in the header `Idempotency-Key`."
+    )
+    payload: Any = None
+    timeout: Duration | None = Field(
+        default=None, description="How long the caller hangs for the result; the default is 25 s."
+    )
+    retry: RetryOptions = RetryOptions()
+    parent: StepId | None = Field(
+        default=None, description="The step whose handler posts this one: its `Atomic-Step-Id`."
+    )
+    delay: Duration = Field(default=0, description="Time before the first attempt.")
+    deadline: PositiveDuration | None = Field(default=None, description="Total time of the step.")
+    attempt_timeout: PositiveDuration | None = Field(
+        default=None, description="Total time of one HTTP attempt; the default is 20 s."
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "StartRequest":
+        if self.kind == "http" and self.step_invoke_url is None:
+            raise PydanticCustomError("url_missing", "stepInvokeUrl: name the URL to call")
+        if self.kind != "http" and self.step_invoke_url is not None:
+            raise PydanticCustomError(
+                "url_surplus", "stepInvokeUrl: a timer or an event calls nothing; leave it out"
+            )
+        if self.kind != "http" and self.step_name is None:
+            raise PydanticCustomError("name_missing", "stepName: a timer or an event needs a name")
+        return self
+
+
+class RedriveFilter(WireModel):
+    """Which dead letters to redrive: at least one condition; all that are given must hold."""
+
+    workflow_name: Name | None = None
+    key_prefix: Key | None = None
+    created_after: Annotated[str, Field(max_length=40)] | None = None
+    created_before: Annotated[str, Field(max_length=40)] | None = None
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> "RedriveFilter":
+        if not self.model_dump(exclude_none=True):
+            raise PydanticCustomError("empty_filter", "give at least one condition")
+        return self
+
+
+class RedriveRequest(WireModel):
+    """`POST /{clientId}/redrive`."""
+
+    filter: RedriveFilter
+
+
+def read_message(model: type[Model], body: bytes) -> Model:
+    """Parse and validate a request body. Raises Problem 400 that names every wrong field."""
+    try:
+        document = parse_json(body)
+    except JsonRefused as refused:
+        raise invalid("body", str(refused)) from None
+    if not isinstance(document, dict):
+        raise invalid("body", "send a JSON object")
+    try:
+        return model.model_validate(document, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise _problem_of(error, model) from None
+
+
+def _problem_of(error: ValidationError, model: type[WireModel]) -> Problem:
+    errors = []
+    for found in error.errors(include_url=False, include_input=False):
+        field = ".".join(str(part) for part in found["loc"])
+        message = found["msg"]
+        if not field:
+            field, _, message = message.rpartition(": ")
+        if found["type"] == "extra_forbidden":
+            message = f"unknown field; known are {', '.join(_known_fields(model, found['loc']))}"
+        errors.append({"field": field or "body", "message": message})
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+    return Problem(INVALID_REQUEST, detail, {"errors": errors})
+
+
+def _known_fields(model: type[WireModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location[:-1]:
+        for name, field in model.model_fields.items():
+            inner = field.annotation
+            if part in {name, field.alias} and isinstance(inner, type) and issubclass(inner, WireModel):
+                model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]

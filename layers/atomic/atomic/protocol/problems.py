@@ -1,0 +1,85 @@
+"""Every way the API says no: RFC 9457 problem details with stable types.
+
+A problem's type is `urn:atomic:problem:<name>`; its detail names the field and the cure. Bodies hold what
+the caller sent or owns and nothing of the server's inside.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """A kind of refusal: its stable name, HTTP status and title."""
+
+    name: str
+    status: int
+    title: str
+
+    @property
+    def uri(self) -> str:
+        """The `type` member of the body."""
+        return f"urn:atomic:problem:{self.name}"
+
+
+INVALID_REQUEST: Final = ProblemType("invalid-request", 400, "The request is not valid")
+UNAUTHORIZED: Final = ProblemType("unauthorized", 401, "No valid API key")
+URL_NOT_ALLOWED: Final = ProblemType("url-not-allowed", 403, "The URL is not allowed")
+NOT_FOUND: Final = ProblemType("not-found", 404, "Not found")
+METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", 405, "The method is not allowed here")
+CANCELLED: Final = ProblemType("cancelled", 409, "The step was cancelled")
+NOT_AN_OPEN_EVENT: Final = ProblemType("not-an-open-event", 409, "The step takes no result")
+TOO_LARGE: Final = ProblemType("too-large", 413, "Too large")
+PAYLOAD_MISMATCH: Final = ProblemType("payload-mismatch", 422, "Same identity, other payload")
+STEP_FAILED: Final = ProblemType("step-failed", 424, "The step gave up")
+TOO_MANY_REQUESTS: Final = ProblemType("too-many-requests", 429, "Too many requests")
+INTERNAL: Final = ProblemType("internal", 500, "Internal error")
+UNAVAILABLE: Final = ProblemType("unavailable", 503, "Not available right now")
+NOT_FINISHED: Final = ProblemType("not-finished", 504, "Not finished in time")
+
+ALL: Final = tuple(value for value in globals().copy().values() if isinstance(value, ProblemType))
+
+
+@dataclass(eq=False)
+class Problem(Exception):
+    """Refuse a request. `members` are extension members of the body, `headers` go beside it."""
+
+    type: ProblemType
+    detail: str
+    members: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.type.name}: {self.detail}"
+
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object."""
+        return {
+            "type": self.type.uri,
+            "title": self.type.title,
+            "status": self.type.status,
+            "detail": self.detail,
+            **self.members,
+        }
+
+    def body(self) -> bytes:
+        """The body as it goes over the wire."""
+        return json.dumps(self.document(), separators=(",", ":")).encode()
+
+
+def not_found() -> Problem:
+    """The one answer for what does not exist and for what belongs to somebody else."""
+    return Problem(
+        NOT_FOUND, "There is nothing here for this key. Check the client id and the id in the path."
+    )
+
+
+def invalid(where: str, message: str) -> Problem:
+    """A 400 about one field: `where` names it, the message says what to change."""
+    return Problem(
+        INVALID_REQUEST, f"{where}: {message}", {"errors": [{"field": where, "message": message}]}
+    )
