@@ -47,3 +47,5 @@ async def _follow(engine: Engine, before: Step, after: Step) -> None:
         engine.notifier.publish(after)
         engine.telemetry.settled(after)
         await wake_waiters(engine, after)
+    elif before.is_settled and not after.is_settled:
+        engine.telemetry.reopened(after)

@@ -80,7 +80,7 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
         url=spec.url,
         headers=request_headers,
         body=body,
-        timeout_ms=attempt_timeout_ms(step, now_ms),
+        timeout_ms=attempt_timeout_ms(spec, step.deadline_at_ms, now_ms),
     )
 
 

@@ -5,6 +5,7 @@ from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.waiting import watch
 from atomic.domain.events import Claimed, Rechecked
+from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import Status, Step
 
 
@@ -33,5 +34,10 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int) -> None:
         return
     nonce = engine.entropy.token()
     step, claimed = await apply(engine, step, Claimed(nonce))
-    if claimed and step.nonce == nonce:
+    if not claimed:
+        return
+    if step.lost_in_row > 0:
+        lost = [attempt for attempt in step.attempts if attempt.outcome is OutcomeKind.NO_ANSWER]
+        engine.telemetry.attempt_ended(step, lost[-1])
+    if step.nonce == nonce:
         await run_attempt(engine, step)

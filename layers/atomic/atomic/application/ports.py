@@ -153,7 +153,10 @@ class Entropy(Protocol):
 
 
 class Subscription(Protocol):
-    """One caller's ear for one step."""
+    """One caller's ear for one step. `is_open` is False when nobody may hang here any longer."""
+
+    @property
+    def is_open(self) -> bool: ...
 
     async def next(self, timeout_ms: int) -> Step | None:
         """The step as it settled, or None when the time is over or it is worth asking the store."""
@@ -207,6 +210,10 @@ class Telemetry(Protocol):
 
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
+        ...
+
+    def reopened(self, step: Step) -> None:
+        """A settled step is live again: it was redriven."""
         ...
 
     def lagged(self, lag_ms: int) -> None:

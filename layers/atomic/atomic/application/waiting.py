@@ -13,7 +13,7 @@ from atomic.domain.steps import Step
 
 async def until_settled(engine: Engine, news: Subscription, step: Step, until_ms: int) -> Step:
     """Hang until the step settles or the moment comes; the step as it was last seen."""
-    while not step.is_settled:
+    while not step.is_settled and news.is_open:
         left_ms = until_ms - engine.clock.now_ms()
         if left_ms <= 0:
             break

@@ -58,7 +58,7 @@ def _planned_ms(policy: RetryPolicy, retry: int) -> int:
             try:
                 return int(policy.back_off_ms * policy.factor ** (retry - 1))
             except OverflowError:  # a float ends near 2 ** 1024, long after every ceiling
-                return policy.max_back_off_ms
+                return policy.max_back_off_ms if policy.back_off_ms else 0
 
 
 def _matches(rules: str, status: int) -> bool:

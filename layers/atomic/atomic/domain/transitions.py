@@ -5,7 +5,7 @@ a settled one wakes its `waiters`.
 """
 
 from dataclasses import replace
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from atomic.domain import events
 from atomic.domain.outcomes import Outcome, OutcomeKind, Response
@@ -16,33 +16,34 @@ from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Attempt, Status,
 LOST_IN_ROW_MAX: Final = 10
 _RECHECK_FIRST_MS: Final = 60_000
 _RECHECK_MAX_MS: Final = 3_600_000
+# What a timer answers.
+NOTHING: Final = Response(b"null", "json")
 
 
 def begin(spec: StepSpec, place: str, now_ms: int, nonce: str) -> Step:
     """A new step: already claimed when it can run at once, else pending until it is due."""
     deadline_at_ms = None if spec.deadline_ms is None else now_ms + spec.deadline_ms
-    step = Step(
+    runs_now = spec.kind == "http" and spec.delay_ms == 0
+    due_at_ms: int | None = now_ms + spec.delay_ms
+    if runs_now:
+        due_at_ms = _lease_end_ms(spec, deadline_at_ms, now_ms)
+    elif spec.kind == "event":
+        due_at_ms = deadline_at_ms
+    return Step(
         spec=spec,
         place=place,
         created_at_ms=now_ms,
-        status=Status.PENDING,
-        due_at_ms=now_ms + spec.delay_ms,
+        status=Status.RUNNING if runs_now else Status.PENDING,
+        due_at_ms=due_at_ms,
         deadline_at_ms=deadline_at_ms,
+        nonce=nonce if runs_now else None,
+        attempt=1 if runs_now else 0,
+        attempts=(Attempt(number=1, generation=1, started_at_ms=now_ms),) if runs_now else (),
     )
-    if spec.kind == "event":
-        return replace(step, due_at_ms=deadline_at_ms)
-    if spec.delay_ms > 0:
-        return step
-    return replace(_claimed(step, nonce, now_ms), version=1)
 
 
-def transition(step: Step, event: events.Event, now_ms: int) -> Step:
+def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C901 - one arm an event
     """The step after the event, its version one higher; the same object when nothing changes."""
-    after = _after(step, event, now_ms)
-    return after if after is step else replace(after, version=step.version + 1)
-
-
-def _after(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C901 - one arm an event
     match event:
         case events.Claimed(nonce):
             return _claimed(step, nonce, now_ms)
@@ -52,17 +53,17 @@ def _after(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C901 
             return _noted(step, number, note)
         case events.WaiterAdded(waiter):
             known = step.is_settled or waiter in step.waiters
-            return step if known else replace(step, waiters=(*step.waiters, waiter))
+            return step if known else _next(step, waiters=(*step.waiters, waiter))
         case events.Woken():
             return _woken(step, now_ms)
         case events.Rechecked():
             return _rechecked(step, now_ms)
         case events.Orphaned():
-            held = step.status in {Status.RUNNING, Status.WAITING}
-            return replace(step, due_at_ms=now_ms) if held else step
+            held = step.status in {Status.RUNNING, Status.WAITING} and step.due_at_ms != now_ms
+            return _next(step, due_at_ms=now_ms) if held else step
         case events.ResultPosted(response):
-            open_event = step.spec.kind == "event" and not step.is_settled
-            return _succeeded(step, response, None, now_ms) if open_event else step
+            is_open = step.spec.kind == "event" and not step.is_settled
+            return _settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
         case events.Cancelled():
             if step.is_settled:
                 return step
@@ -73,95 +74,101 @@ def _after(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C901 
             assert_never(event)
 
 
+def attempt_timeout_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int:
+    """Total time of an attempt that starts now: the deadline may leave less than the time-out."""
+    if deadline_at_ms is None:
+        return spec.attempt_timeout_ms
+    return max(1, min(spec.attempt_timeout_ms, deadline_at_ms - now_ms))
+
+
+def _next(step: Step, **changes: Any) -> Step:
+    """Every event writes once, so each path through this module ends in one call of this."""
+    return replace(step, version=step.version + 1, **changes)
+
+
 def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     if step.is_settled or step.status is Status.WAITING:
         return step
     if step.due_at_ms is None or now_ms < step.due_at_ms:
         return step
+    attempts, lost_in_row = step.attempts, step.lost_in_row
+    if step.status is Status.RUNNING:
+        # Its lease ran out. That is Atomic's loss, so the step's retries do not pay for it.
+        lost = Outcome(kind=OutcomeKind.NO_ANSWER, error="nobody was left to record the answer")
+        attempts, lost_in_row = _closed(attempts, lost, now_ms), lost_in_row + 1
     if _deadline_is_over(step, now_ms):
-        return _out_of_time(_lost(step, now_ms), now_ms)
+        return _out_of_time(step, attempts, now_ms)
     if step.spec.kind == "timer":
-        return _succeeded(step, Response(b"null", "json"), None, now_ms)
-    step = _lost(step, now_ms)
-    if step.lost_in_row > LOST_IN_ROW_MAX:
-        error = f"{step.lost_in_row} attempts in a row ended without anybody to record the answer"
-        return _settled(step, Status.FAILED, now_ms, error=error)
-    return _running(step, nonce, now_ms)
-
-
-def _running(step: Step, nonce: str, now_ms: int) -> Step:
+        return _settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
+    if lost_in_row > LOST_IN_ROW_MAX:
+        error = f"{lost_in_row} attempts in a row ended without anybody to record the answer"
+        return _settled(step, Status.FAILED, now_ms, error=error, attempts=attempts)
     number = step.attempt + 1
-    attempt = Attempt(number=number, generation=step.generation, started_at_ms=now_ms)
-    return replace(
+    begun = Attempt(number=number, generation=step.generation, started_at_ms=now_ms)
+    return _next(
         step,
         status=Status.RUNNING,
         nonce=nonce,
         attempt=number,
-        attempts=(*step.attempts, attempt)[-ATTEMPTS_KEPT:],
-        due_at_ms=now_ms + attempt_timeout_ms(step, now_ms) + LEASE_MARGIN_MS,
-        waiting_for=(),
+        attempts=(*attempts, begun)[-ATTEMPTS_KEPT:],
+        lost_in_row=lost_in_row,
+        due_at_ms=_lease_end_ms(step.spec, step.deadline_at_ms, now_ms),
         woken=False,
-        rechecks=0,
     )
 
 
-def attempt_timeout_ms(step: Step, now_ms: int) -> int:
-    """Total time of an attempt that starts now: the deadline may leave less than the time-out."""
-    if step.deadline_at_ms is None:
-        return step.spec.attempt_timeout_ms
-    return max(1, min(step.spec.attempt_timeout_ms, step.deadline_at_ms - now_ms))
-
-
-def _lost(step: Step, now_ms: int) -> Step:
-    """Close an attempt whose lease ran out. It is Atomic's loss, so the step's retries do not pay."""
-    if step.status is not Status.RUNNING:
-        return step
-    outcome = Outcome(kind=OutcomeKind.NO_ANSWER, error="nobody was left to record the answer")
-    return replace(_closed(step, outcome, now_ms), lost_in_row=step.lost_in_row + 1)
+def _lease_end_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int:
+    return now_ms + attempt_timeout_ms(spec, deadline_at_ms, now_ms) + LEASE_MARGIN_MS
 
 
 def _ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
     outcome = event.outcome
-    step = replace(_closed(step, outcome, now_ms), lost_in_row=0)
+    closed: dict[str, Any] = {"attempts": _closed(step.attempts, outcome, now_ms), "lost_in_row": 0}
+    answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
+    freed: dict[str, Any] = {"nonce": None, "woken": False}
     match outcome.kind:
         case OutcomeKind.SUCCEEDED:
-            response = outcome.response or Response(b"null", "json")
-            return _succeeded(step, response, outcome.status, now_ms)
+            return _settled(step, Status.SUCCEEDED, now_ms, **closed, **answered)
         case OutcomeKind.PERMANENT:
-            return _gave_up(step, outcome, now_ms)
+            return _settled(step, Status.FAILED, now_ms, error=outcome.error, **closed, **answered)
         case _ if step.woken or event.missed:
-            return replace(step, status=Status.PENDING, due_at_ms=now_ms, woken=False)
+            return _next(step, status=Status.PENDING, due_at_ms=now_ms, **freed, **closed)
         case _ if event.blocked_by:
-            return _waiting(step, event.blocked_by, now_ms)
+            due = _recheck_at_ms(step, 0, now_ms)
+            waiting = {"status": Status.WAITING, "waiting_for": event.blocked_by, "rechecks": 0}
+            return _next(step, **waiting, due_at_ms=due, **freed, **closed)
+        case _ if step.retries_used >= step.spec.retry.count:
+            return _settled(step, Status.FAILED, now_ms, error=outcome.error, **closed, **answered)
         case _:
-            return _retrying(step, outcome, event.jitter, now_ms)
+            return _retrying(step, event, now_ms, {**closed, **freed})
 
 
-def _retrying(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
-    policy = step.spec.retry
-    if step.retries_used >= policy.count:
-        return _gave_up(step, outcome, now_ms)
+def _retrying(step: Step, event: events.Ended, now_ms: int, closed: dict[str, Any]) -> Step:
+    outcome = event.outcome
     retry = step.retries_used + 1
-    delay_ms = next_delay_ms(policy, retry, jitter=jitter, retry_after_ms=outcome.retry_after_ms)
-    due_at_ms = now_ms + delay_ms
-    step = replace(step, status=Status.RETRYING, retries_used=retry, due_at_ms=due_at_ms)
+    due_at_ms = now_ms + next_delay_ms(
+        step.spec.retry, retry, jitter=event.jitter, retry_after_ms=outcome.retry_after_ms
+    )
     if step.deadline_at_ms is not None and due_at_ms >= step.deadline_at_ms:
-        return _out_of_time(step, now_ms)
-    return replace(step, error=outcome.error, response_status=outcome.status)
-
-
-def _waiting(step: Step, blocked_by: tuple[str, ...], now_ms: int) -> Step:
-    step = replace(step, status=Status.WAITING, waiting_for=blocked_by, rechecks=0)
-    return replace(step, due_at_ms=_recheck_at_ms(step, now_ms))
+        return _out_of_time(step, closed["attempts"], now_ms, response=outcome.response)
+    return _next(
+        step,
+        status=Status.RETRYING,
+        retries_used=retry,
+        due_at_ms=due_at_ms,
+        error=outcome.error,
+        response_status=outcome.status,
+        **closed,
+    )
 
 
 def _woken(step: Step, now_ms: int) -> Step:
     if step.status is Status.WAITING:
-        return replace(step, status=Status.PENDING, due_at_ms=now_ms, waiting_for=())
+        return _next(step, status=Status.PENDING, due_at_ms=now_ms, waiting_for=())
     if step.status is Status.RUNNING and not step.woken:
-        return replace(step, woken=True)
+        return _next(step, woken=True)
     return step
 
 
@@ -169,24 +176,25 @@ def _rechecked(step: Step, now_ms: int) -> Step:
     if step.status is not Status.WAITING:
         return step
     if _deadline_is_over(step, now_ms):
-        return _out_of_time(step, now_ms)
-    step = replace(step, rechecks=step.rechecks + 1)
-    return replace(step, due_at_ms=_recheck_at_ms(step, now_ms))
+        return _out_of_time(step, step.attempts, now_ms)
+    rechecks = step.rechecks + 1
+    return _next(step, rechecks=rechecks, due_at_ms=_recheck_at_ms(step, rechecks, now_ms))
 
 
-def _recheck_at_ms(step: Step, now_ms: int) -> int:
-    at_ms = now_ms + min(_RECHECK_FIRST_MS << min(step.rechecks, 10), _RECHECK_MAX_MS)
+def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
+    at_ms = now_ms + min(_RECHECK_FIRST_MS << min(rechecks, 10), _RECHECK_MAX_MS)
     return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
     deadline_ms = step.spec.deadline_ms
-    return replace(
+    deadline_at_ms = None if deadline_ms is None else now_ms + deadline_ms
+    return _next(
         step,
         status=Status.PENDING,
         generation=step.generation + 1,
-        due_at_ms=now_ms,
-        deadline_at_ms=None if deadline_ms is None else now_ms + deadline_ms,
+        due_at_ms=deadline_at_ms if step.spec.kind == "event" else now_ms,
+        deadline_at_ms=deadline_at_ms,
         retries_used=0,
         lost_in_row=0,
         waiters=(),
@@ -203,44 +211,37 @@ def _noted(step: Step, number: int, note: str) -> Step:
         replace(attempt, late=note) if attempt.number == number and not attempt.late else attempt
         for attempt in step.attempts
     )
-    return step if noted == step.attempts else replace(step, attempts=noted)
+    return step if noted == step.attempts else _next(step, attempts=noted)
 
 
-def _closed(step: Step, outcome: Outcome, now_ms: int) -> Step:
-    *earlier, last = step.attempts
+def _closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tuple[Attempt, ...]:
     last = replace(
-        last,
+        attempts[-1],
         ended_at_ms=now_ms,
         outcome=outcome.kind,
         status=outcome.status,
         error=outcome.error,
     )
-    return replace(step, nonce=None, attempts=(*earlier, last))
+    return (*attempts[:-1], last)
 
 
-def _succeeded(step: Step, response: Response, status: int | None, now_ms: int) -> Step:
-    step = replace(step, response=response, response_status=status)
-    return _settled(step, Status.SUCCEEDED, now_ms, error=None)
-
-
-def _gave_up(step: Step, outcome: Outcome, now_ms: int) -> Step:
-    step = replace(step, response=outcome.response, response_status=outcome.status)
-    return _settled(step, Status.FAILED, now_ms, error=outcome.error)
-
-
-def _out_of_time(step: Step, now_ms: int) -> Step:
+def _out_of_time(
+    step: Step, attempts: tuple[Attempt, ...], now_ms: int, response: Response | None = None
+) -> Step:
     error = f"the deadline of {step.spec.deadline_ms} ms is over"
-    if step.attempts and step.attempts[-1].error:
-        error += f"; last: {step.attempts[-1].error}"
-    return _settled(step, Status.FAILED, now_ms, error=error)
+    if attempts and attempts[-1].error:
+        error += f"; last: {attempts[-1].error}"
+    status = attempts[-1].status if attempts else None
+    answered: dict[str, Any] = {"response": response, "response_status": status}
+    return _settled(step, Status.FAILED, now_ms, error=error, attempts=attempts, **answered)
 
 
 def _deadline_is_over(step: Step, now_ms: int) -> bool:
     return step.deadline_at_ms is not None and now_ms >= step.deadline_at_ms
 
 
-def _settled(step: Step, status: Status, now_ms: int, *, error: str | None) -> Step:
-    return replace(
+def _settled(step: Step, status: Status, now_ms: int, *, error: str | None = None, **also: Any) -> Step:
+    return _next(
         step,
         status=status,
         error=error,
@@ -250,4 +251,5 @@ def _settled(step: Step, status: Status, now_ms: int, *, error: str | None) -> S
         woken=False,
         finished_at_ms=now_ms,
         expires_at_ms=now_ms + step.spec.retention_ms,
+        **also,
     )

@@ -7,13 +7,13 @@ Two spellings of one payload must not run a step twice, so whatever has no singl
 import hashlib
 import json
 import math
+from collections import Counter
 from typing import Any, Final, NoReturn
 
 from atomic.protocol.limits import JSON_MAX_DEPTH
 
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
-_FLOAT_EXACT_MAX: Final = float(2**63)
 
 
 class JsonRefused(ValueError):
@@ -26,6 +26,7 @@ def parse_json(text: bytes | str) -> Any:
     Raises JsonRefused for malformed text, duplicate members, NaN or Infinity, numbers beyond 64 bit,
     more than 64 levels of nesting, and lone surrogates.
     """
+    was_bytes = isinstance(text, bytes)
     try:
         if isinstance(text, bytes):
             text = text.decode()
@@ -39,8 +40,8 @@ def parse_json(text: bytes | str) -> Any:
     # Nesting cannot exceed the number of openings, and counting those costs nothing.
     if text.count("[") + text.count("{") > JSON_MAX_DEPTH:
         _check_depth(value)
-    # A lone surrogate reaches Python only through an escape.
-    if "\\u" in text:
+    # A lone surrogate comes through an escape, or in a text that never was bytes.
+    if "\\u" in text or not (text.isascii() or was_bytes):
         _check_encodable(value)
     return value
 
@@ -61,9 +62,8 @@ def fingerprint(canonical: bytes) -> str:
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise JsonRefused(f"the member {twice!r} stands twice in one object; keep one of them")
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise JsonRefused(f"the member {twice[:80]!r} stands twice in one object; keep one of them")
     return members
 
 
@@ -112,7 +112,7 @@ def _check_encodable(value: Any) -> None:
 
 
 def _with_plain_integers(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and abs(value) < _FLOAT_EXACT_MAX:
+    if isinstance(value, float) and value.is_integer() and _INT_MIN <= value <= _INT_MAX:
         return int(value)
     if isinstance(value, dict):
         return {name: _with_plain_integers(member) for name, member in value.items()}

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -46,7 +47,8 @@ class Preferences:
 
 def parse_prefer(value: str) -> Preferences:
     """Read `wait=N` (seconds) and `respond-async`; unknown preferences are ignored, as the RFC asks."""
-    wait_ms, respond_async = None, False
+    wait_ms: int | None = None
+    respond_async = False
     for part in value.split(","):
         name, _, argument = part.partition(";")[0].strip().partition("=")
         if name.strip().lower() == "respond-async":
@@ -55,7 +57,8 @@ def parse_prefer(value: str) -> Preferences:
             seconds = argument.strip().strip('"')
             if not seconds.isascii() or not seconds.isdigit() or len(seconds) > 9:
                 raise problems.invalid("Prefer", "wait takes whole seconds, as in `wait=8`")
-            wait_ms = int(seconds) * 1000
+            # The first instance counts (RFC 7240, section 2).
+            wait_ms = int(seconds) * 1000 if wait_ms is None else wait_ms
     return Preferences(wait_ms, respond_async)
 
 
@@ -71,7 +74,10 @@ def parse_retry_after_ms(value: str, now_ms: int) -> int | None:
     if text.isascii() and text.isdigit():
         return int(text) * 1000 if len(text) <= 12 else None
     try:
-        moment_ms = int(parsedate_to_datetime(text).timestamp() * 1000)
+        moment = parsedate_to_datetime(text)
+        # A date without a zone (asctime) is GMT; Python would take the zone of the machine.
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+        moment_ms = int(moment.timestamp() * 1000)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return moment_ms - now_ms if moment_ms > now_ms else None

@@ -11,12 +11,15 @@ import hashlib
 import re
 from typing import Final
 
+from atomic.protocol.limits import KEY_MAX_CHARS
+
 ROOT: Final = "root"
 _HASH: Final = "[0-9a-f]{32}"
 _RUN_ID: Final = re.compile(rf"run_{_HASH}")
 _STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
+_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX_CHARS}}}")
 # These path segments are routes of the server, so no client may have such a name.
-RESERVED_CLIENT_IDS: Final = frozenset({"dashboard", "docs", "health", "metrics", "well-known"})
+RESERVED_CLIENT_IDS: Final = frozenset({"dashboard", "docs", "health", "metrics", "static"})
 CLIENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 
@@ -53,6 +56,11 @@ def is_run_id(text: str) -> bool:
 def is_step_id(text: str) -> bool:
     """Whether the text has the form of a step id."""
     return _STEP_ID.fullmatch(text) is not None
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Whether the text may be a key: 1 to 255 visible ASCII characters."""
+    return _KEY.fullmatch(text) is not None
 
 
 def is_client_id(text: str) -> bool:

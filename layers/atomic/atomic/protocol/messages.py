@@ -21,12 +21,14 @@ from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid
 
 _VISIBLE_ASCII: Final = re.compile(r"[\x21-\x7e]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# A body may hold a hundred thousand unknown members; the answer need not name them all.
+_ERRORS_MAX: Final = 20
 _STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 
 
-def _visible_ascii(text: str) -> str:
-    if not _VISIBLE_ASCII.fullmatch(text):
-        raise PydanticCustomError("key", "use visible ASCII characters only, without spaces")
+def _key(text: str) -> str:
+    if not keys.is_idempotency_key(text):
+        raise PydanticCustomError("key", "use 1 to 255 visible ASCII characters, without spaces")
     return text
 
 
@@ -66,7 +68,7 @@ def _step_id(text: str) -> str:
 
 Duration = Annotated[int, Field(ge=0, le=DURATION_MAX_MS)]
 PositiveDuration = Annotated[int, Field(ge=1, le=DURATION_MAX_MS)]
-Key = Annotated[str, Field(min_length=1, max_length=KEY_MAX_CHARS), AfterValidator(_visible_ascii)]
+Key = Annotated[str, Field(max_length=KEY_MAX_CHARS), AfterValidator(_key)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS), AfterValidator(_name)]
 Url = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_url)]
 StatusRules = Annotated[str, Field(max_length=255), AfterValidator(_status_rules)]
@@ -90,7 +92,7 @@ class RetryOptions(WireModel):
     count: Annotated[int, Field(ge=0, le=RETRY_COUNT_MAX)] = 3
     back_off: Duration = Field(default=1000, description="Base of the delay in milliseconds.")
     strategy: Literal["exponential", "linear", "fixed"] = "exponential"
-    factor: Annotated[float, Field(ge=1, le=100, strict=False)] = 2.0
+    factor: Annotated[float, Field(ge=1, le=100)] = 2.0
     max_back_off: Duration = Field(default=3_600_000, description="Ceiling of one delay.")
     jitter: Literal["full", "none"] = "full"
     on: StatusRules | None = Field(
@@ -175,8 +177,8 @@ def read_message(model: type[Model], body: bytes) -> Model:
 
 def _problem_of(error: ValidationError, model: type[WireModel]) -> Problem:
     errors = []
-    for found in error.errors(include_url=False, include_input=False):
-        field = ".".join(str(part) for part in found["loc"])
+    for found in error.errors(include_url=False, include_input=False)[:_ERRORS_MAX]:
+        field = ".".join(str(part)[:NAME_MAX_CHARS] for part in found["loc"])
         message = found["msg"]
         if not field:
             field, _, message = message.rpartition(": ")

@@ -1,0 +1,67 @@
+"""Hints as timers of one process."""
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Generator
+
+from atomic.application.ports import Clock
+
+
+class _Acknowledged:
+    """An awaitable that is done: nothing has to travel."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+class MemoryHintQueue:
+    """Holds hints until they are due; they are gone when the process ends.
+
+    With `horizon_ms`, hints further away are dropped at once: a store that is swept at least that often
+    finds their steps again, and memory does not grow with the number of sleeping steps.
+    """
+
+    _ACKNOWLEDGED = _Acknowledged()
+
+    def __init__(self, clock: Clock, *, horizon_ms: int | None = None) -> None:
+        self._clock = clock
+        self._horizon_ms = horizon_ms
+        self._heap: list[tuple[int, str]] = []
+        self._at: dict[str, int] = {}
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def send(self, step_id: str, at_ms: int) -> Awaitable[None]:
+        """Remember the hint; one that is there for an earlier moment stands for both."""
+        too_far = self._horizon_ms is not None and at_ms > self._clock.now_ms() + self._horizon_ms
+        known = self._at.get(step_id)
+        if not too_far and (known is None or at_ms < known):
+            self._at[step_id] = at_ms
+            heapq.heappush(self._heap, (at_ms, step_id))
+            self._changed.set()
+        return self._ACKNOWLEDGED
+
+    async def receive(self) -> str:
+        """The id of the next step that is due; waits for it."""
+        while True:
+            self._changed.clear()
+            now_ms = self._clock.now_ms()
+            while self._heap and self._heap[0][0] <= now_ms:
+                at_ms, step_id = heapq.heappop(self._heap)
+                if self._at.get(step_id) == at_ms:
+                    del self._at[step_id]
+                    return step_id
+            await self._sleep((self._heap[0][0] - now_ms) / 1000 if self._heap else None)
+
+    async def _sleep(self, delay_s: float | None) -> None:
+        if delay_s is None:
+            await self._changed.wait()
+            return
+        timer = asyncio.get_running_loop().call_later(delay_s, self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            timer.cancel()

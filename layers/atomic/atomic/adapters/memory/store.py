@@ -1,0 +1,123 @@
+"""Rows in a dict: the store of simulations and of users' tests."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from atomic.application.ports import Counts, DueStep, RunQuery
+from atomic.domain.steps import LIVE, Status, Step, StepOutline
+from atomic.protocol import keys
+
+
+class MemoryStepStore:
+    """Implements `ports.StepStore`. Rows live as long as the object; queries look at every row."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Step] = {}
+
+    async def create(self, step: Step) -> Step | None:
+        """Insert the step unless its id is taken."""
+        there = self._rows.setdefault(step.id, step)
+        return None if there is step else there
+
+    async def get(self, step_id: str) -> Step | None:
+        """The row of this id."""
+        return self._rows.get(step_id)
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        """Write the row if it has the expected version; LookupError when there is none."""
+        there = self._rows.get(step.id)
+        if there is None:
+            raise LookupError(step.id)
+        if there.version != expected_version:
+            return there
+        self._rows[step.id] = step
+        return None
+
+    async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
+        """A page of the run's steps in the order of their ids."""
+        steps = [step for step in self._of_run(run_id) if after is None or step.id > after]
+        return sorted(steps, key=lambda step: step.id)[:limit]
+
+    async def outline(self, run_id: str) -> Sequence[StepOutline]:
+        """The state of every step of the run."""
+        return [
+            StepOutline(step.id, step.spec.parent, step.status, step.finished_at_ms)
+            for step in self._of_run(run_id)
+        ]
+
+    async def list(self, query: RunQuery) -> Sequence[Step]:
+        """Root steps that fit, newest first."""
+        roots = (step for step in self._rows.values() if step.is_root)
+        wanted = query.status
+        return _page(query, (step for step in roots if wanted is None or step.status is wanted))
+
+    async def failed(self, query: RunQuery) -> Sequence[str]:
+        """Ids of the failed steps that fit, newest first."""
+        failed = (step for step in self._rows.values() if step.status is Status.FAILED)
+        return [step.id for step in _page(query, failed)]
+
+    async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
+        """Live steps that are due before the moment, the most overdue first."""
+        due = [
+            DueStep(step.id, step.due_at_ms)
+            for step in self._rows.values()
+            if step.due_at_ms is not None and step.due_at_ms < before_ms and not step.is_settled
+        ]
+        return sorted(due, key=lambda step: step.due_at_ms)[:limit]
+
+    async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
+        """A page of the ids of steps in a state, in their order."""
+        ids = [step.id for step in self._rows.values() if step.status is status and step.id > after]
+        return sorted(ids)[:limit]
+
+    async def count(self, client_id: str, created_from_ms: int) -> Counts:
+        """How many of the client's steps are in which state; states without any are left out."""
+        steps = [step for step in self._rows.values() if step.spec.client_id == client_id]
+        live = [step for step in steps if step.status in LIVE]
+        recent = [step for step in steps if step.is_root and step.created_at_ms >= created_from_ms]
+        return Counts(
+            live=dict(Counter(step.status for step in live)),
+            runs=dict(Counter(step.status for step in recent)),
+            dead_letters=sum(step.status is Status.FAILED for step in steps),
+            oldest_due_at_ms=min((s.due_at_ms for s in live if s.due_at_ms is not None), default=None),
+        )
+
+    async def purge(self, now_ms: int, limit: int) -> int:
+        """Delete expired rows whose root is gone or expired as well."""
+        forgotten = [step.id for step in self._rows.values() if self._is_forgotten(step, now_ms)][:limit]
+        for step_id in forgotten:
+            del self._rows[step_id]
+        return len(forgotten)
+
+    def _of_run(self, run_id: str) -> Iterable[Step]:
+        return (step for step in self._rows.values() if step.spec.run_id == run_id)
+
+    def _is_forgotten(self, step: Step, now_ms: int) -> bool:
+        root = self._rows.get(keys.root_of(step.spec.run_id))
+        return _has_expired(step, now_ms) and (root is None or _has_expired(root, now_ms))
+
+
+def _has_expired(step: Step, now_ms: int) -> bool:
+    return step.expires_at_ms is not None and step.expires_at_ms <= now_ms
+
+
+def _page(query: RunQuery, steps: Iterable[Step]) -> list[Step]:
+    fitting = [step for step in steps if _fits(query, step)]
+    return sorted(fitting, key=_age, reverse=True)[: query.limit]
+
+
+def _fits(query: RunQuery, step: Step) -> bool:
+    spec = step.spec
+    from_ms, before_ms = query.created_from_ms, query.created_before_ms
+    return (
+        spec.client_id == query.client_id
+        and query.workflow_name in {None, spec.workflow_name}
+        and spec.idempotency_key.startswith(query.key_prefix or "")
+        and (from_ms is None or step.created_at_ms >= from_ms)
+        and (before_ms is None or step.created_at_ms < before_ms)
+        and (query.after is None or _age(step) < query.after)
+    )
+
+
+def _age(step: Step) -> tuple[int, str]:
+    return step.created_at_ms, step.id

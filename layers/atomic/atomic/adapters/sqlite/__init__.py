@@ -1,0 +1,1 @@
+"""One node, one file: rows and clients in SQLite."""

@@ -1,0 +1,135 @@
+"""Opening a database file: what must hold before its first statement, and how it is refused."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+# Earlier ones can lose committed pages when one connection resets the log while another one checkpoints.
+_OLDEST_SQLITE: Final = 3_051_003
+_BUSY_TIMEOUT_MS: Final = 5_000
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = 1",
+    "PRAGMA checkpoint_fullfsync = 1",
+    "PRAGMA mmap_size = 0",
+    # 16 MiB of log before it is copied into the database: pages that change often are copied once.
+    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA cache_size = -16384",
+)
+
+
+class DatabaseRefused(OSError):
+    """The file cannot be used as it is; nothing was changed. The message names the file and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a file holds: `migrations[n]` is the SQL that makes version n + 1 of version n."""
+
+    name: str
+    migrations: tuple[str, ...]
+
+
+def open_database(path: Path, schema: Schema) -> apsw.Connection:
+    """Open or create the file (mode 0600), check it whole, and bring it to the newest version.
+
+    Raises DatabaseRefused for a file that is damaged, newer than this program, or somebody else's.
+    """
+    require_sqlite(apsw.sqlite_lib_version())
+    connection = _connect(path)
+    try:
+        version = _checked_version(connection, path, schema)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma).fetchall()
+        _migrate(connection, schema, version)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            raise DatabaseRefused(_damaged(path, str(error))) from error
+        if isinstance(error, apsw.Error):
+            raise DatabaseRefused(f"cannot use {path}: {error}; see that nobody else uses it") from error
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """Another connection to a file that `open_database` has opened; it can only read."""
+    reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    reader.set_busy_timeout(_BUSY_TIMEOUT_MS)
+    reader.execute("PRAGMA cache_size = -4096").fetchall()
+    return reader
+
+
+def close_database(connection: apsw.Connection) -> None:
+    """Copy the log into the database and close; the readers must be closed before."""
+    # When it cannot be copied, the next start reads the log: it is part of the database.
+    with suppress(apsw.Error):
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    connection.close(force=True)
+
+
+def require_sqlite(version: str) -> None:
+    """Raise DatabaseRefused when this SQLite can damage a database that several connections use."""
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    if major * 1_000_000 + minor * 1_000 + patch < _OLDEST_SQLITE:
+        raise DatabaseRefused(
+            f"SQLite {version} can damage a database in WAL mode; install apsw 3.51.3 or newer"
+        )
+
+
+def _connect(path: Path) -> apsw.Connection:
+    try:
+        _create(path)
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    except (OSError, apsw.Error) as error:
+        raise DatabaseRefused(f"cannot open {path}: {error}; check the directory and its rights") from error
+    connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+    # Closing a refused file must not write to it, and an orderly end checkpoints by itself.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    return connection
+
+
+def _create(path: Path) -> None:
+    # SQLite gives its log and index the mode of the database. One that exists is not opened here: closing
+    # it would drop the locks that this process's other connections hold (POSIX).
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _checked_version(connection: apsw.Connection, path: Path, schema: Schema) -> int:
+    version = int(connection.pragma("user_version"))
+    if version > len(schema.migrations):
+        raise DatabaseRefused(
+            f"{path} was written by a newer Atomic ({schema.name} schema {version}, this one knows "
+            f"{len(schema.migrations)}); start that version, or choose another data directory"
+        )
+    if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
+        raise DatabaseRefused(f"{path} is another program's database; choose another data directory")
+    problems = connection.execute("PRAGMA quick_check(3)").fetchall()
+    if problems != [("ok",)]:
+        raise DatabaseRefused(_damaged(path, "; ".join(str(problem) for (problem,) in problems)))
+    return version
+
+
+def _damaged(path: Path, problem: str) -> str:
+    return (
+        f"{path} is damaged: {problem}. Nothing was changed. Restore the file from a copy, together with "
+        f"its -wal file if the copy has one, or move it away to begin anew"
+    )
+
+
+def _migrate(connection: apsw.Connection, schema: Schema, version: int) -> None:
+    if version == len(schema.migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    # Another process may have been faster.
+    for script in schema.migrations[int(connection.pragma("user_version")) :]:
+        connection.execute(script)
+    connection.execute(f"PRAGMA user_version = {len(schema.migrations)}")
+    connection.execute("COMMIT")

@@ -1,0 +1,40 @@
+"""One server a data directory."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+
+class DataDirInUse(OSError):
+    """Another server uses the data directory; stop it or choose another one."""
+
+
+class DataDirLock:
+    """A context manager that holds `<directory>/lock`; the directory is made (mode 0700) when missing.
+
+    The kernel drops the lock with the process, however it ends. Raises DataDirInUse on entering.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file = -1
+
+    def __enter__(self) -> Self:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(self._file, 20, 0).decode().strip() or "unknown"
+            os.close(self._file)
+            raise DataDirInUse(
+                f"another atomic server (pid {pid}) uses {self._directory}; "
+                "stop it or choose another --data-dir"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)

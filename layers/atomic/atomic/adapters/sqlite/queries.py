@@ -1,0 +1,129 @@
+"""The reading statements. Each is answered from an index that it names, so a missing one is an error.
+
+`run_list` and `failed_list` give SQL and its named bindings.
+"""
+
+# ruff: noqa: S608 - what is put into the SQL are names and conditions of this package; values are bound
+
+from typing import Any, Final
+
+from atomic.adapters.sqlite.codec import COLUMNS
+from atomic.adapters.sqlite.schema import IS_FAILED, IS_LIVE
+from atomic.application.ports import RunQuery
+from atomic.domain.steps import Status
+
+Statement = tuple[str, dict[str, Any]]
+
+# So many keys are sorted rather than walked through from the newest run on.
+KEYS_SORTED_MAX: Final = 5_000
+
+GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
+# A run's steps are the ids between "<run id>-" and "<run id>.", the next character.
+RUN: Final = f"SELECT {COLUMNS} FROM steps WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
+OUTLINE: Final = "SELECT id, parent, status, finished_at_ms FROM steps WHERE id > ? AND id < ?"
+DUE: Final = """
+SELECT id, due_at_ms FROM steps INDEXED BY due
+WHERE due_at_ms IS NOT NULL AND due_at_ms < ? ORDER BY due_at_ms LIMIT ?
+"""
+LIVE_WITH_STATUS: Final = f"""
+SELECT id FROM steps INDEXED BY live WHERE {IS_LIVE} AND status = ? AND id > ? ORDER BY id LIMIT ?
+"""
+SETTLED_WITH_STATUS: Final = "SELECT id FROM steps WHERE status = ? AND id > ? ORDER BY id LIMIT ?"
+COUNT_LIVE: Final = f"""
+SELECT count(*) FROM steps INDEXED BY live WHERE {IS_LIVE} AND status = ? AND client_id = ?
+"""
+COUNT_RUNS: Final = """
+SELECT count(*) FROM steps INDEXED BY root_status
+WHERE is_root AND status = ? AND client_id = ? AND created_at_ms >= ?
+"""
+COUNT_FAILED: Final = f"SELECT count(*) FROM steps INDEXED BY failed WHERE {IS_FAILED} AND client_id = ?"
+OLDEST_DUE: Final = """
+SELECT due_at_ms FROM steps INDEXED BY due
+WHERE due_at_ms IS NOT NULL AND client_id = ? ORDER BY due_at_ms LIMIT 1
+"""
+_IS_FORGOTTEN: Final = """
+expires_at_ms <= :now_ms AND NOT EXISTS (
+    SELECT 1 FROM steps AS root
+    WHERE root.id = substr(steps.id, 1, instr(steps.id, '-')) || 'root'
+    AND (root.expires_at_ms IS NULL OR root.expires_at_ms > :now_ms)
+)
+"""
+FORGOTTEN: Final = f"""
+SELECT id FROM steps INDEXED BY expiry WHERE {_IS_FORGOTTEN} ORDER BY expires_at_ms LIMIT :limit
+"""
+DELETE_FORGOTTEN: Final = f"DELETE FROM steps WHERE id = :id AND {_IS_FORGOTTEN}"
+HAS_MANY_KEYS: Final = f"""
+SELECT 1 FROM steps INDEXED BY root_key
+WHERE is_root AND client_id = :client_id AND idempotency_key >= :key AND idempotency_key < :key_end
+LIMIT 1 OFFSET {KEYS_SORTED_MAX}
+"""
+
+
+def bindings(query: RunQuery) -> dict[str, Any]:
+    """The named values of every statement about the query."""
+    prefix = query.key_prefix or ""
+    upper = [query.after] if query.after is not None else []
+    if query.created_before_ms is not None:
+        upper.append((query.created_before_ms, ""))
+    before_ms, before_id = min(upper, default=(None, None))
+    return {
+        "client_id": query.client_id,
+        "status": query.status and query.status.value,
+        "workflow": query.workflow_name,
+        "key": prefix,
+        # The last of all characters: behind every key with this prefix.
+        "key_end": prefix + "\U0010ffff",
+        "from_ms": query.created_from_ms,
+        "before_ms": before_ms,
+        "before_id": before_id,
+        "limit": query.limit,
+    }
+
+
+def run_list(query: RunQuery, *, sort_keys: bool) -> str:
+    """The rows of a page of runs: all in one index, or one index range a state, merged as they come.
+
+    With `sort_keys` the runs with the wanted keys are looked up and sorted, which suits few of them;
+    else the runs are walked through, newest first, until the page is full.
+    """
+    if sort_keys:
+        conditions = _conditions(query, "client_id", "key", "status", "workflow")
+        page = _page("root_key", ["is_root", *conditions])
+    else:
+        statuses = [query.status] if query.status is not None else list(Status)
+        index = "root_workflow" if query.workflow_name is not None else "root_status"
+        conditions = _conditions(query, "client_id", "workflow", "key")
+        page = " UNION ALL ".join(
+            _page(index, ["is_root", f"status = '{status.value}'", *conditions]) for status in statuses
+        )
+    return f"""
+    SELECT {COLUMNS} FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit) AS page
+    CROSS JOIN steps ON steps.rowid = page.row
+    """
+
+
+def failed_list(query: RunQuery) -> str:
+    """The ids of a page of failed steps."""
+    conditions = _conditions(query, "client_id", "workflow", "key")
+    page = _page("failed", [IS_FAILED, *conditions])
+    return f"SELECT id FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit)"
+
+
+def _page(index: str, conditions: list[str]) -> str:
+    where = " AND ".join(conditions)
+    return f"SELECT rowid AS row, created_at_ms, id FROM steps INDEXED BY {index} WHERE {where}"
+
+
+def _conditions(query: RunQuery, *names: str) -> list[str]:
+    texts = {
+        "client_id": "client_id = :client_id",
+        "status": "status = :status" if query.status is not None else "",
+        "workflow": "workflow_name = :workflow" if query.workflow_name is not None else "",
+        "key": "idempotency_key >= :key AND idempotency_key < :key_end" if query.key_prefix else "",
+    }
+    conditions = [texts[name] for name in names]
+    if query.created_from_ms is not None:
+        conditions.append("created_at_ms >= :from_ms")
+    if query.created_before_ms is not None or query.after is not None:
+        conditions.append("(created_at_ms, id) < (:before_ms, :before_id)")
+    return [condition for condition in conditions if condition]

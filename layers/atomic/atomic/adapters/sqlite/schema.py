@@ -1,0 +1,46 @@
+"""The table of steps and its indexes.
+
+Every query of the store is answered from an index, so that a million stored runs cost as much as a
+thousand. An index costs each write a page, so steps that are no roots have as few as can be: the id, and
+what is live, failed or expires.
+"""
+
+from typing import Final
+
+from atomic.adapters.sqlite.database import Schema
+from atomic.domain.steps import LIVE
+
+# A query uses a partial index only when it repeats the index's condition word for word.
+IS_LIVE: Final = f"status IN ({', '.join(repr(status.value) for status in sorted(LIVE))})"
+IS_FAILED: Final = "status = 'failed'"
+
+# The columns that queries look at stand first: what follows may be long and then lies on other pages.
+_STEPS: Final = f"""
+CREATE TABLE steps (
+    id TEXT NOT NULL PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    is_root INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    due_at_ms INTEGER,
+    finished_at_ms INTEGER,
+    expires_at_ms INTEGER,
+    parent TEXT,
+    workflow_name TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    progress BLOB NOT NULL,
+    spec BLOB NOT NULL,
+    payload BLOB NOT NULL,
+    response BLOB
+) STRICT;
+CREATE INDEX due ON steps (due_at_ms, client_id) WHERE due_at_ms IS NOT NULL;
+CREATE INDEX live ON steps (status, id, client_id) WHERE {IS_LIVE};
+CREATE INDEX failed ON steps (client_id, created_at_ms, id) WHERE {IS_FAILED};
+CREATE INDEX expiry ON steps (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+CREATE INDEX root_status ON steps (client_id, status, created_at_ms, id) WHERE is_root;
+CREATE INDEX root_workflow ON steps (client_id, workflow_name, status, created_at_ms, id) WHERE is_root;
+CREATE INDEX root_key ON steps (client_id, idempotency_key) WHERE is_root;
+"""
+
+STEPS: Final = Schema("steps", (_STEPS,))

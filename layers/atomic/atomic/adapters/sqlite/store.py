@@ -1,0 +1,184 @@
+"""Rows in one SQLite file: durable on one node."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import apsw
+
+from atomic.adapters.sqlite import codec, queries
+from atomic.adapters.sqlite.database import close_database, open_database, open_reader
+from atomic.adapters.sqlite.schema import STEPS
+from atomic.adapters.sqlite.writer import Writer
+from atomic.application.ports import Counts, DueStep, RunQuery, StoreUnavailable
+from atomic.domain.steps import LIVE, Status, Step, StepOutline
+
+T = TypeVar("T")
+_Rows = list[tuple[Any, ...]]
+# A deleted row costs the loop some 20 us; other writers get their turn in between.
+_PURGE_SLICE: Final = 50
+
+
+class SqliteStepStore:
+    """Implements `ports.StepStore`. To be used on the event loop that opened it.
+
+    Writes go to the one writer. Single rows are read on the loop's thread, for that takes microseconds;
+    whatever may be long is read in a thread of its own.
+    """
+
+    def __init__(self, path: Path, connection: apsw.Connection, on_fatal: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._execute = connection.cursor().execute
+        self._rows = open_reader(path)
+        self._lists = open_reader(path)
+        self._list_thread = ThreadPoolExecutor(1, "atomic-sqlite-reader")
+        self._writer = Writer(connection, on_fatal=on_fatal)
+
+    @classmethod
+    async def open(cls, path: Path, *, on_fatal: Callable[[str], None]) -> Self:
+        """Open or create the file. Once it can no longer be trusted, `on_fatal` is called, on the loop.
+
+        Raises DatabaseRefused for a file that is damaged, newer than this program, or somebody else's.
+        The caller sees to it that no other process has it open (`DataDirLock`).
+        """
+        return cls(path, await asyncio.to_thread(open_database, path, STEPS), on_fatal)
+
+    async def close(self) -> None:
+        """Finish the writes that wait, end the threads, close the file. May be called twice."""
+        await self._writer.close()
+        self._list_thread.shutdown()
+        self._lists.close()
+        self._rows.close()
+        close_database(self._connection)
+
+    async def create(self, step: Step) -> Step | None:
+        """Insert the step unless its id is taken."""
+        row = (*codec.fixed_values(step), *codec.changing_values(step), step.id)
+        return await self._writer.submit(self._create, row)
+
+    async def get(self, step_id: str) -> Step | None:
+        """The newest durable row."""
+        rows = self._read(queries.GET, (step_id,))
+        return codec.decode(rows[0]) if rows else None
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        """Write the row if it has the expected version; LookupError when there is none.
+
+        A step with another `created_at_ms` than the row's is a new one, and all of it is written.
+        """
+        changing = codec.changing_values(step)
+        return await self._writer.submit(self._replace, step, expected_version, changing)
+
+    async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
+        """A page of the run's steps in the order of their ids."""
+        first, end = _range_of(run_id)
+        rows = await self._read_long(queries.RUN, (max(first, after or ""), end, limit))
+        return [codec.decode(row) for row in rows]
+
+    async def outline(self, run_id: str) -> Sequence[StepOutline]:
+        """The state of every step of the run."""
+        rows = self._read(queries.OUTLINE, _range_of(run_id))
+        return [StepOutline(step, parent, Status(status), ended) for step, parent, status, ended in rows]
+
+    async def list(self, query: RunQuery) -> Sequence[Step]:
+        """Root steps that fit, newest first."""
+        values = queries.bindings(query)
+        sort_keys = bool(query.key_prefix) and not await self._read_long(queries.HAS_MANY_KEYS, values)
+        rows = await self._read_long(queries.run_list(query, sort_keys=sort_keys), values)
+        steps = [codec.decode(row) for row in rows]
+        return sorted(steps, key=lambda step: (step.created_at_ms, step.id), reverse=True)
+
+    async def failed(self, query: RunQuery) -> Sequence[str]:
+        """Ids of the failed steps that fit, newest first."""
+        rows = await self._read_long(queries.failed_list(query), queries.bindings(query))
+        return [step_id for (step_id,) in rows]
+
+    async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
+        """Live steps that are due before the moment, the most overdue first."""
+        rows = await self._read_long(queries.DUE, (before_ms, limit))
+        return [DueStep(step_id, due_at_ms) for step_id, due_at_ms in rows]
+
+    async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
+        """A page of the ids of steps in a state, in their order. Settled states have no index."""
+        sql = queries.LIVE_WITH_STATUS if status in LIVE else queries.SETTLED_WITH_STATUS
+        return [step_id for (step_id,) in await self._read_long(sql, (status.value, after, limit))]
+
+    async def count(self, client_id: str, created_from_ms: int) -> Counts:
+        """How many of the client's steps are in which state; states without any are left out."""
+        return await self._in_list_thread(self._count, client_id, created_from_ms)
+
+    async def purge(self, now_ms: int, limit: int) -> int:
+        """Delete expired rows whose root is gone or expired as well."""
+        rows = await self._read_long(queries.FORGOTTEN, {"now_ms": now_ms, "limit": limit})
+        ids = [step_id for (step_id,) in rows]
+        deleted = 0
+        for start in range(0, len(ids), _PURGE_SLICE):
+            deleted += await self._writer.submit(self._delete, ids[start : start + _PURGE_SLICE], now_ms)
+        return deleted
+
+    def _create(self, row: tuple[Any, ...]) -> Step | None:
+        self._execute(codec.INSERT, row)
+        return None if self._connection.changes() else self._there(row[-1])
+
+    def _replace(self, step: Step, expected: int, changing: tuple[Any, ...]) -> Step | None:
+        self._execute(codec.UPDATE_PROGRESS, (*changing, step.id, expected, step.created_at_ms))
+        if self._connection.changes():
+            return None
+        there = self._there(step.id)
+        if there is None:
+            raise LookupError(step.id)
+        if there.version != expected:
+            return there
+        self._execute(codec.UPDATE_ALL, (*codec.fixed_values(step), *changing, step.id))
+        return None
+
+    def _delete(self, ids: Sequence[str], now_ms: int) -> int:
+        deleted = 0
+        for step_id in ids:
+            self._execute(queries.DELETE_FORGOTTEN, {"id": step_id, "now_ms": now_ms})
+            deleted += self._connection.changes()
+        return deleted
+
+    def _there(self, step_id: str) -> Step | None:
+        rows = self._execute(queries.GET, (step_id,)).fetchall()
+        return codec.decode(rows[0]) if rows else None
+
+    def _count(self, client_id: str, created_from_ms: int) -> Counts:
+        def number(sql: str, *values: Any) -> Any:
+            return self._lists.execute(sql, values).get
+
+        live = {state: number(queries.COUNT_LIVE, state.value, client_id) for state in LIVE}
+        runs = {
+            state: number(queries.COUNT_RUNS, state.value, client_id, created_from_ms) for state in Status
+        }
+        return Counts(
+            live={state: found for state, found in live.items() if found},
+            runs={state: found for state, found in runs.items() if found},
+            dead_letters=number(queries.COUNT_FAILED, client_id),
+            oldest_due_at_ms=number(queries.OLDEST_DUE, client_id) if any(live.values()) else None,
+        )
+
+    def _read(self, sql: str, values: tuple[Any, ...]) -> _Rows:
+        try:
+            return self._rows.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            raise self._writer.failed(error) from error
+
+    async def _read_long(self, sql: str, values: Any) -> _Rows:
+        return await self._in_list_thread(lambda: self._lists.execute(sql, values).fetchall())
+
+    async def _in_list_thread(self, read: Callable[..., T], *arguments: Any) -> T:
+        try:
+            reading = self._list_thread.submit(read, *arguments)
+        except RuntimeError:
+            raise StoreUnavailable("the store is closed") from None
+        try:
+            return await asyncio.wrap_future(reading)
+        except apsw.Error as error:
+            raise self._writer.failed(error) from error
+
+
+def _range_of(run_id: str) -> tuple[str, str]:
+    return f"{run_id}-", f"{run_id}."

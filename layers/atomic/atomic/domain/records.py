@@ -1,0 +1,121 @@
+"""A step as flat records, the same for every store that writes rows.
+
+The `spec` record is written once, the `progress` record with every change. Payload and response body stay
+beside them as bytes. Records are dicts of JSON values; bytes are never inside.
+
+A member is left out when its value is an empty default (None, 0, "", False, no items). Other defaults are
+written out, because a later version may choose another one and what was promised may not change with it.
+A reader skips members that it does not know, for a newer version wrote them, and takes the default for
+those that are missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from operator import attrgetter
+from typing import Any, Final
+
+from atomic.domain.outcomes import OutcomeKind, Response
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import Attempt, Status, Step, StepSpec
+
+Record = dict[str, Any]
+
+
+class _Members:
+    """The fields of a dataclass that go into a record by themselves."""
+
+    def __init__(self, cls: type[Any], *names: str) -> None:
+        chosen = [field for field in fields(cls) if not names or field.name in names]
+        written = [field.name for field in chosen if not _is_empty(field.default)]
+        self._names = frozenset(field.name for field in chosen)
+        self._written = tuple(written)
+        self._optional = tuple((field.name, field.default) for field in chosen if field.name not in written)
+        self._values = attrgetter(*written, *(name for name, _ in self._optional))
+
+    def record(self, source: object) -> Record:
+        values = iter(self._values(source))
+        record = dict(zip(self._written, values))  # noqa: B905 - the optional ones follow
+        for (name, default), value in zip(self._optional, values, strict=True):
+            if value or value != default:
+                record[name] = value
+        return record
+
+    def known(self, record: Record) -> Record:
+        if record.keys() <= self._names:
+            return record
+        return {name: record[name] for name in self._names if name in record}
+
+
+def _is_empty(default: object) -> bool:
+    return default is not MISSING and not default
+
+
+def _names_without(cls: type[Any], *others: str) -> list[str]:
+    return [field.name for field in fields(cls) if field.name not in others]
+
+
+_FIXED: Final = _Members(Step, "place", "created_at_ms")
+_CHANGING: Final = _Members(
+    Step, *_names_without(Step, "spec", "place", "created_at_ms", "attempts", "response")
+)
+_SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry"))
+_RETRY: Final = _Members(RetryPolicy)
+_ATTEMPT: Final = _Members(Attempt)
+_TUPLES: Final = frozenset({"waiting_for", "waiters"})
+_STATUS: Final = {status.value: status for status in Status}
+_OUTCOME: Final = {kind.value: kind for kind in OutcomeKind}
+
+
+def spec_record(step: Step) -> Record:
+    """What was asked for, and where and when the step began; without the payload."""
+    record = _SPEC.record(step.spec)
+    record["retry"] = _RETRY.record(step.spec.retry)
+    record.update(_FIXED.record(step))
+    return record
+
+
+def progress_record(step: Step) -> Record:
+    """How far the step is; of the response its form and content type only."""
+    record = _CHANGING.record(step)
+    if step.attempts:
+        record["attempts"] = [_ATTEMPT.record(attempt) for attempt in step.attempts]
+    if step.response is not None:
+        record["response"] = {"form": step.response.form, "content_type": step.response.content_type}
+    return record
+
+
+def load_step(
+    spec: Mapping[str, Any], payload: bytes, progress: Mapping[str, Any], response: bytes | None
+) -> Step:
+    """The step of two records, its payload and the text of its response.
+
+    Raises KeyError, TypeError or ValueError for records that are none.
+    """
+    members = dict(progress)
+    attempts = members.pop("attempts", ())
+    form = members.pop("response", None)
+    members = _CHANGING.known(members)
+    members["status"] = _STATUS[members["status"]]
+    for name in _TUPLES & members.keys():
+        members[name] = tuple(members[name])
+    if form is not None and response is not None:
+        members["response"] = Response(response, form["form"], form.get("content_type"))
+    asked = dict(spec)
+    return Step(
+        place=asked.pop("place"),
+        created_at_ms=asked.pop("created_at_ms"),
+        spec=_spec(asked, payload),
+        attempts=tuple(_attempt(record) for record in attempts),
+        **members,
+    )
+
+
+def _spec(record: Record, payload: bytes) -> StepSpec:
+    retry = RetryPolicy(**_RETRY.known(record.pop("retry", {})))
+    return StepSpec(payload=payload, retry=retry, **_SPEC.known(record))
+
+
+def _attempt(record: Record) -> Attempt:
+    members = _ATTEMPT.known(record)
+    outcome = members.get("outcome")
+    return Attempt(**members) if outcome is None else Attempt(**members | {"outcome": _OUTCOME[outcome]})

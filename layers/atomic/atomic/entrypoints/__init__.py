@@ -1,0 +1,1 @@
+"""The homes: what translates between the world's events and the use cases."""

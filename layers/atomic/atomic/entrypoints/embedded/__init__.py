@@ -1,0 +1,1 @@
+"""The embedded home: one process, SQLite, an ASGI server and timers."""

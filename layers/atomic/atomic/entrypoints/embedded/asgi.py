@@ -1,0 +1,67 @@
+"""The HTTP API as a bare ASGI application: a framework would cost more than a step does."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
+from atomic.entrypoints.http_api.routes import handle, too_large
+from atomic.protocol.limits import BODY_MAX_BYTES
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class AsgiApp:
+    """`Api` behind ASGI, and `/metrics`, which only this home has."""
+
+    def __init__(self, api: Api, metrics: PrometheusTelemetry) -> None:
+        self._api = api
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        body = await _read_body(headers.get("content-length", ""), receive)
+        if body is None:
+            await _send(send, problem_response(too_large()), {"connection": "close"})
+            return
+        if scope["path"] == "/metrics" and scope["method"] == "GET":
+            metrics = ApiResponse(status=200, body=self._metrics.exposition())
+            await _send(send, metrics, {"content-type": CONTENT_TYPE})
+            return
+        request = ApiRequest(
+            method=scope["method"],
+            path=scope["path"],
+            query=scope["query_string"].decode("latin-1"),
+            headers=headers,
+            body=body,
+        )
+        await _send(send, await handle(self._api, request), {})
+
+
+async def _read_body(content_length: str, receive: Receive) -> bytes | None:
+    """The whole body, or None when it is too large; then the rest stays unread."""
+    if content_length.isdigit() and int(content_length) > BODY_MAX_BYTES:
+        return None
+    body = b""
+    while True:
+        message = await receive()
+        chunk: bytes = message.get("body", b"")
+        body += chunk
+        if len(body) > BODY_MAX_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return body
+
+
+async def _send(send: Send, response: ApiResponse, extra: dict[str, str]) -> None:
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in (*response.headers.items(), *extra.items())
+    ]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

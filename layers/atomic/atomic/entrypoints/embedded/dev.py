@@ -1,0 +1,34 @@
+"""The registry of `--dev`: every client exists, no key is needed."""
+
+from pathlib import Path
+from secrets import token_bytes
+
+from atomic.application.ports import Client
+from atomic.protocol.signatures import decode_secret, encode_secret
+
+
+class DevRegistry:
+    """Every well-formed client id is a client that may call every URL; all share one signing secret."""
+
+    def __init__(self, signing_secret: bytes) -> None:
+        self._secrets = (signing_secret,)
+
+    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
+        """The client that the path names, with or without a key."""
+        del api_key
+        return await self.get(client_id)
+
+    async def get(self, client_id: str) -> Client:
+        """The client."""
+        return Client(id=client_id, signing_secrets=self._secrets)
+
+
+def dev_signing_secret(data_dir: Path) -> str:
+    """The printable signing secret of a data directory; made at first use."""
+    path = data_dir / "dev-signing-secret"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(encode_secret(token_bytes(24)) + "\n")
+    text = path.read_text().strip()
+    decode_secret(text)
+    return text

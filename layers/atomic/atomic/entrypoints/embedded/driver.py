@@ -1,0 +1,97 @@
+"""Timers: hints are taken from the queue and driven, the store is swept and purged."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.application.drive import drive
+from atomic.application.engine import Engine
+from atomic.application.ports import StoreUnavailable
+from atomic.application.sweep import purge, sweep
+from atomic.protocol import keys
+
+_log = logging.getLogger("atomic.driver")
+
+SWEEP_EVERY_MS = 1_000
+# The queue keeps hints this far ahead, and each sweep brings in those that have come within reach.
+HORIZON_MS = 2 * SWEEP_EVERY_MS
+_SWEEP_LIMIT = 1_000
+_BACKLOG_PAUSE_S = 0.05
+_PURGE_EVERY_S = 60.0
+_SLOTS = 500
+_SLOT_HELD_S = 1.0
+
+
+class Driver:
+    """Drives what is due.
+
+    Of the driven steps at most `_SLOTS` are young; after a second a step gives its slot back though its
+    attempt goes on. So a large backlog cannot flood endpoints and sockets, and yet a workflow that waits
+    for its own steps can never starve them.
+    """
+
+    def __init__(self, engine: Engine, queue: MemoryHintQueue) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._slots = asyncio.Semaphore(_SLOTS)
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self._loops = [
+            asyncio.create_task(self._deliver()),
+            asyncio.create_task(self._again_and_again(self._sweep)),
+            asyncio.create_task(self._again_and_again(self._purge)),
+        ]
+
+    async def stop(self) -> None:
+        """Begin nothing new; what is under way goes on."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+    async def _deliver(self) -> None:
+        while True:
+            step_id = await self._queue.receive()
+            await self._slots.acquire()
+            self._engine.spawn(self._drive(step_id), run_id=keys.run_of(step_id))
+
+    async def _drive(self, step_id: str) -> None:
+        slot = _Slot(self._slots)
+        timer = asyncio.get_running_loop().call_later(_SLOT_HELD_S, slot.give_back)
+        try:
+            await drive(self._engine, step_id)
+        finally:
+            timer.cancel()
+            slot.give_back()
+
+    async def _sweep(self) -> float:
+        found = await sweep(self._engine, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
+        return _BACKLOG_PAUSE_S if found == _SWEEP_LIMIT else SWEEP_EVERY_MS / 1000
+
+    async def _purge(self) -> float:
+        deleted = await purge(self._engine)
+        if deleted:
+            _log.info("purged", extra={"steps": deleted})
+        return _PURGE_EVERY_S
+
+    async def _again_and_again(self, work: Callable[[], Awaitable[float]]) -> None:
+        """Do the work, wait as long as it says, do it again."""
+        while True:
+            try:
+                pause_s = await work()
+            except StoreUnavailable:
+                _log.exception("the store is not available; trying again")
+                pause_s = SWEEP_EVERY_MS / 1000
+            await asyncio.sleep(pause_s)
+
+
+class _Slot:
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots: asyncio.Semaphore | None = slots
+
+    def give_back(self) -> None:
+        if self._slots is not None:
+            self._slots.release()
+            self._slots = None

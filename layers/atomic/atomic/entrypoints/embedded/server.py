@@ -1,0 +1,237 @@
+"""`atomic serve`: wiring, start, graceful end."""
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from atomic.adapters.http.invoker import HttpInvoker
+from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.sqlite.clients import SqliteClientRegistry
+from atomic.adapters.sqlite.lock import DataDirLock
+from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.engine import Engine
+from atomic.application.ports import ClientRegistry
+from atomic.application.sweep import recover
+from atomic.entrypoints.embedded.asgi import AsgiApp
+from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
+from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
+from atomic.entrypoints.embedded.logs import LoggedTelemetry
+from atomic.entrypoints.embedded.tasks import Tasks
+from atomic.entrypoints.http_api.api import Api
+from atomic.protocol.signatures import decode_secret
+
+_log = logging.getLogger("atomic.server")
+
+# Attempts get this long to end by themselves; then callers are sent away, and their handlers may end too.
+_GRACE_S = 5.0
+_DRAIN_S = 25.0
+# Longer than a client's pool keeps a connection, so that it is the client who closes.
+_KEEP_ALIVE_S = 75
+_EXIT_STORE_BROKEN = 70  # EX_SOFTWARE of sysexits.h
+
+
+class ServeRefusedError(Exception):
+    """The server cannot start like this; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """What `atomic serve` was asked for."""
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    data_dir: Path = Path(".atomic")
+    dev: bool = False
+
+
+def serve(options: ServeOptions) -> int:
+    """Run the server until it is told to stop; the exit code."""
+    if options.dev and not _is_loopback(options.host):
+        raise ServeRefusedError(
+            "--dev asks nobody for a key, so it listens on loopback only; leave out "
+            f"--host {options.host}, or leave out --dev and make keys with `atomic clients create`"
+        )
+    _raise_file_limit()
+    with DataDirLock(options.data_dir), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(options))
+
+
+async def _serve(options: ServeOptions) -> int:
+    listener = _listen(options.host, options.port)
+    async with _home(options) as home:
+        recovered = await recover(home.engine)
+        home.driver.start()
+        server = _Server(home)
+        host, port = listener.getsockname()[:2]
+        _log.info(
+            "listening",
+            extra={
+                "url": f"http://{'[' + host + ']' if ':' in host else host}:{port}",
+                "dev": options.dev,
+                "dataDir": str(options.data_dir),
+                "recovered": recovered,
+            },
+        )
+        # What is there now stays for good; the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        await server.serve(sockets=[listener])
+        await home.driver.stop()
+        return _EXIT_STORE_BROKEN if home.broken else 0
+
+
+class _Home:
+    """The parts of a running server."""
+
+    def __init__(self, store: SqliteStepStore, registry: ClientRegistry, invoker: HttpInvoker) -> None:
+        clock = SystemClock()
+        self.tasks = Tasks()
+        self.notifier = MemoryNotifier()
+        self.telemetry = LoggedTelemetry()
+        queue = MemoryHintQueue(clock, horizon_ms=HORIZON_MS)
+        self.engine = Engine(
+            store=store,
+            queue=queue,
+            invoker=invoker,
+            notifier=self.notifier,
+            clients=registry,
+            telemetry=self.telemetry,
+            clock=clock,
+            entropy=SystemEntropy(),
+            spawn=self.tasks.spawn,
+        )
+        self.driver = Driver(self.engine, queue)
+        self.draining = False
+        self.broken = False
+        self.app = AsgiApp(Api(engine=self.engine, admits=self._admits), self.telemetry)
+
+    def _admits(self, run_id: str) -> bool:
+        """While draining, only the steps of handlers that still run are taken."""
+        return not self.draining or self.tasks.is_busy(run_id)
+
+
+@asynccontextmanager
+async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
+    broken = asyncio.Event()
+    store = await SqliteStepStore.open(
+        options.data_dir / "atomic.db", on_fatal=lambda message: _break(broken, message)
+    )
+    invoker = HttpInvoker()
+    try:
+        home = _Home(store, _registry(options), invoker)
+        watcher = asyncio.create_task(_stop_when(broken, home))
+        yield home
+        watcher.cancel()
+    finally:
+        await invoker.close()
+        await store.close()
+
+
+def _registry(options: ServeOptions) -> ClientRegistry:
+    if not options.dev:
+        return SqliteClientRegistry(options.data_dir / "clients.db")
+    return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))
+
+
+def _break(broken: asyncio.Event, message: str) -> None:
+    _log.critical("the store is broken, the server ends", extra={"error": message})
+    broken.set()
+
+
+async def _stop_when(broken: asyncio.Event, home: _Home) -> None:
+    await broken.wait()
+    home.broken = True
+    # After a failed fsync nobody knows what is on the disk: only a fresh start tells.
+    signal.raise_signal(signal.SIGTERM)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but the first signal lets attempts end before it closes anything."""
+
+    def __init__(self, home: _Home) -> None:
+        config = uvicorn.Config(
+            home.app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(_GRACE_S),
+            backlog=4096,
+        )
+        super().__init__(config)
+        self._home = home
+        self._loop = asyncio.get_running_loop()
+        self._signals = 0
+        self._drain: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain on the first signal, end on the second."""
+        self._signals += 1
+        if self._signals > 1 or self._home.broken:
+            super().handle_exit(sig, frame)
+        else:
+            self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        self._drain = self._loop.create_task(self._drain_then_exit())
+
+    async def _drain_then_exit(self) -> None:
+        _log.info("draining")
+        self._home.draining = True
+        await self._home.driver.stop()
+        quiet = await self._home.tasks.quiet(_GRACE_S)
+        self._home.notifier.close()
+        if not quiet:
+            quiet = await self._home.tasks.quiet(_DRAIN_S - _GRACE_S)
+        _log.info("stopping", extra={"attemptsLeft": not quiet})
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Answers are small and must not wait for more; accepted connections inherit this.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ServeRefusedError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another --host or --port"
+        ) from None
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _raise_file_limit() -> None:
+    """A hanging caller costs a file descriptor, and the soft limit is often 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,54 @@
+"""The attempts that are under way in this process."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
+
+_log = logging.getLogger("atomic.tasks")
+
+
+class Tasks:
+    """Starts work beside its caller, knows which runs are busy, and can wait until all is quiet."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+        self._busy: Counter[str] = Counter()
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, run_id: str) -> None:
+        """Start the work now."""
+        task = asyncio.create_task(work, name=run_id)
+        self._running.add(task)
+        self._busy[run_id] += 1
+        task.add_done_callback(self._ended)
+
+    def is_busy(self, run_id: str) -> bool:
+        """Whether something of the run is under way."""
+        return run_id in self._busy
+
+    async def quiet(self, timeout_s: float) -> bool:
+        """Wait until nothing is under way; False when the time is over first."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self._running:
+            left_s = deadline - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                return False
+            await asyncio.wait(self._running, timeout=left_s)
+        return True
+
+    async def cancel(self) -> None:
+        """Break off whatever is under way, as the end of the process would."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        run_id = task.get_name()
+        self._busy[run_id] -= 1
+        if not self._busy[run_id]:
+            del self._busy[run_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The row still says that the step is live, so its lease or the next sweep takes it up again.
+            _log.error("an attempt broke off", exc_info=error, extra={"runId": run_id})

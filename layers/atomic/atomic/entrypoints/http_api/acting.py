@@ -1,0 +1,73 @@
+"""The routes that act on what is there: cancel, redrive, post a result."""
+
+from atomic.application import queries
+from atomic.application.cancel import cancel_run
+from atomic.application.ports import Client, RunQuery
+from atomic.application.redrive import redrive_many, redrive_step
+from atomic.application.results import post_result
+from atomic.domain.outcomes import Response
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.views import outcome_view, run_view
+from atomic.protocol import problems
+from atomic.protocol.canonical import JsonRefused, canonical_json, parse_json
+from atomic.protocol.limits import BULK_MAX, RESPONSE_MAX_BYTES
+from atomic.protocol.messages import RedriveRequest, read_message
+from atomic.protocol.timestamps import from_rfc3339
+
+
+async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+    """Cancel a run; a run that has ended stays as it is."""
+    _refuse_body(request)
+    await queries.get_root(api.engine, client, run_id)
+    await cancel_run(api.engine, run_id)
+    return json_response(200, run_view(await queries.get_root(api.engine, client, run_id)))
+
+
+async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Redrive one dead letter; a step that did not fail stays as it is."""
+    _refuse_body(request)
+    step = await queries.get_step(api.engine, client, step_id)
+    return json_response(200, outcome_view(await redrive_step(api.engine, step)))
+
+
+async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Redrive the dead letters that fit a filter, the newest first."""
+    wanted = read_message(RedriveRequest, request.body).filter
+    query = RunQuery(
+        client_id=client.id,
+        workflow_name=wanted.workflow_name,
+        key_prefix=wanted.key_prefix,
+        created_from_ms=_moment("filter.createdAfter", wanted.created_after),
+        created_before_ms=_moment("filter.createdBefore", wanted.created_before),
+        limit=BULK_MAX,
+    )
+    redriven, more = await redrive_many(api.engine, query)
+    return json_response(200, {"redriven": len(redriven), "steps": redriven, "more": more})
+
+
+async def post_step_result(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Complete an event step with any JSON value."""
+    step = await queries.get_step(api.engine, client, step_id)
+    try:
+        text = canonical_json(parse_json(request.body or b"null"))
+    except JsonRefused as refused:
+        raise problems.invalid("body", str(refused)) from None
+    if len(text) > RESPONSE_MAX_BYTES:
+        raise problems.Problem(
+            problems.TOO_LARGE, f"body: {len(text)} bytes of JSON, {RESPONSE_MAX_BYTES} are allowed."
+        )
+    response = Response(text, "json", "application/json")
+    return json_response(200, outcome_view(await post_result(api.engine, step, response)))
+
+
+def _refuse_body(request: ApiRequest) -> None:
+    if request.body not in {b"", b"{}"}:
+        raise problems.invalid("body", "this request takes no body; leave it out")
+
+
+def _moment(where: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else from_rfc3339(text)
+    except ValueError:
+        raise problems.invalid(where, "use a time as in 2026-11-23T07:38:00Z") from None

@@ -1,0 +1,39 @@
+"""What the routes need beside the request."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from atomic.application.engine import Engine
+from atomic.application.limits import StartLimiter
+from atomic.application.ports import Client
+from atomic.entrypoints.http_api.messages import ApiRequest
+from atomic.protocol import headers, keys
+from atomic.protocol.problems import UNAUTHORIZED, Problem, not_found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The engine behind the API. `admits(run_id)` is False for new runs while a server shuts down."""
+
+    engine: Engine
+    admits: Callable[[str], bool] = lambda _run_id: True
+    limiter: StartLimiter = field(default_factory=StartLimiter)
+
+
+async def authorize(api: Api, request: ApiRequest, client_id: str) -> Client:
+    """The client that the path names, when the request's API key is its own.
+
+    Raises Problem 401 without a valid key, 404 when the key is another client's.
+    """
+    scheme, _, api_key = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
+    given = api_key.strip() if scheme.lower() == "bearer" else None
+    client = await api.engine.clients.authenticate(given, client_id)
+    if client is None:
+        raise Problem(
+            UNAUTHORIZED,
+            "Send the header `Authorization: Bearer <API key>`; `atomic clients create` makes a key.",
+            headers={"www-authenticate": "Bearer"},
+        )
+    if client.id != client_id or not keys.is_client_id(client_id):
+        raise not_found()
+    return client

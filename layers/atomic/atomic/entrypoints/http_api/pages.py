@@ -1,0 +1,61 @@
+"""The routes for people and probes: health, the API's description, the dashboard."""
+
+import mimetypes
+from importlib import resources
+
+from atomic import __version__
+from atomic.application.ports import StoreUnavailable
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.docs_page import docs_page
+from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.openapi import openapi
+from atomic.protocol.problems import not_found
+
+# Nothing is loaded from elsewhere and nothing inline is run, so text of strangers stays text.
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+_PROBE = "run_" + "0" * 32 + "-root"
+
+
+async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
+    """200 when the store answers and the server is not shutting down, else 503."""
+    try:
+        await api.engine.store.get(_PROBE)
+        healthy = api.admits("")
+    except StoreUnavailable:
+        healthy = False
+    status = "ok" if healthy else "unavailable"
+    return json_response(200 if healthy else 503, {"status": status, "version": __version__})
+
+
+async def get_openapi(_api: Api, _request: ApiRequest) -> ApiResponse:
+    """The description of this API."""
+    return json_response(200, openapi())
+
+
+async def get_docs(_api: Api, _request: ApiRequest) -> ApiResponse:
+    """The description as a page."""
+    return _page(docs_page(openapi()).encode(), "text/html; charset=utf-8")
+
+
+async def get_static(_api: Api, _request: ApiRequest, file: str) -> ApiResponse:
+    """A file of the dashboard or of the documentation page."""
+    found = resources.files("atomic.dashboard") / "static" / file
+    if file.startswith(".") or not found.is_file():
+        raise not_found()
+    content_type = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    return _page(found.read_bytes(), f"{content_type}; charset=utf-8")
+
+
+async def get_dashboard(api: Api, request: ApiRequest) -> ApiResponse:
+    """The dashboard's one page."""
+    return await get_static(api, request, "index.html")
+
+
+def _page(body: bytes, content_type: str) -> ApiResponse:
+    return ApiResponse(status=200, body=body, headers={"content-type": content_type, **_PAGE_HEADERS})

@@ -1,0 +1,145 @@
+"""The routes that read: runs, steps, counts."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlencode
+
+from atomic.application import queries
+from atomic.application.ports import Client, RunQuery
+from atomic.domain.steps import Status, Step
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.views import run_list_view, run_page_view, stats_view, step_view
+from atomic.protocol import keys
+from atomic.protocol.limits import DURATION_MAX_MS, PAGE_MAX
+from atomic.protocol.problems import invalid
+from atomic.protocol.timestamps import from_rfc3339
+
+Value = TypeVar("Value")
+_LIMIT_DEFAULT = 50
+_STEPS_DEFAULT = 1000
+_WINDOW_DEFAULT_MS = 24 * 3600 * 1000
+
+
+async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """A page of the client's runs, newest first."""
+    query = _Query(request)
+    wanted = RunQuery(
+        client_id=client.id,
+        status=query.take("status", Status, f"use one of {', '.join(Status)}"),
+        workflow_name=query.take("workflowName", str, ""),
+        key_prefix=query.take("keyPrefix", str, ""),
+        created_from_ms=query.moment("createdAfter"),
+        created_before_ms=query.moment("createdBefore"),
+        after=query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged"),
+        limit=query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX),
+    )
+    query.refuse_rest()
+    roots = await queries.list_runs(api.engine, wanted)
+    link = query.link(cursor=_write_cursor(roots[-1])) if len(roots) == wanted.limit else None
+    return json_response(200, run_list_view(roots, link), _link_header(link))
+
+
+async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+    """A run with a page of its steps."""
+    query = _Query(request)
+    after = query.take("after", _read_step_id, "use the value of `next`, unchanged")
+    limit = query.number("limit", _STEPS_DEFAULT, least=1, most=_STEPS_DEFAULT)
+    query.refuse_rest()
+    page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
+    link = query.link(after=page.next_after) if page.next_after else None
+    return json_response(200, run_page_view(page, link), _link_header(link))
+
+
+async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """A step; with `wait` (milliseconds) as soon as it settles."""
+    query = _Query(request)
+    wait_ms = query.number("wait", 0, least=0, most=DURATION_MAX_MS)
+    query.refuse_rest()
+    wait_ms = min(wait_ms, api.engine.settings.hang_max_ms)
+    step = await queries.wait_for_step(api.engine, client, step_id, wait_ms)
+    return json_response(200, step_view(step))
+
+
+async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """How many of the client's steps and recent runs are in which state."""
+    query = _Query(request)
+    window_ms = query.number("window", _WINDOW_DEFAULT_MS, least=1, most=DURATION_MAX_MS)
+    query.refuse_rest()
+    counts = await queries.count(api.engine, client, window_ms)
+    return json_response(200, stats_view(counts, window_ms))
+
+
+class _Query:
+    """The query string, taken apart member by member; what is left over is refused."""
+
+    def __init__(self, request: ApiRequest) -> None:
+        self._path = request.path
+        pairs = parse_qsl(request.query, keep_blank_values=True, max_num_fields=20)
+        self._given = dict(pairs)
+        self._left = dict(pairs)
+        if len(pairs) != len(self._given):
+            raise invalid("query", "a parameter stands twice; keep one of them")
+
+    def take(self, name: str, read: Callable[[str], Value], cure: str) -> Value | None:
+        """A parameter as `read` understands it, None when it is absent or empty."""
+        text = self._left.pop(name, "")
+        if not text:
+            return None
+        try:
+            return read(text)
+        except ValueError:
+            raise invalid(name, cure) from None
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number within bounds."""
+        cure = f"use a whole number from {least} to {most}"
+        number = self.take(name, _read_number, cure)
+        if number is None:
+            return default
+        if not least <= number <= most:
+            raise invalid(name, cure)
+        return number
+
+    def moment(self, name: str) -> int | None:
+        """A moment, as milliseconds since the epoch."""
+        return self.take(name, from_rfc3339, "use a time as in 2026-11-23T07:38:00Z")
+
+    def refuse_rest(self) -> None:
+        """Raise Problem 400 for parameters that nobody took."""
+        for name in self._left:
+            raise invalid(name, "unknown query parameter; see /docs")
+
+    def link(self, **changed: Any) -> str:
+        """This request's URL path with some parameters changed."""
+        return f"{self._path}?{urlencode({**self._given, **changed})}"
+
+
+def _read_number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise ValueError
+    return int(text)
+
+
+def _read_step_id(text: str) -> str:
+    if not keys.is_step_id(text):
+        raise ValueError
+    return text
+
+
+def _write_cursor(last: Step) -> str:
+    return base64.urlsafe_b64encode(f"{last.created_at_ms}.{last.id}".encode()).decode()
+
+
+def _read_cursor(text: str) -> tuple[int, str]:
+    try:
+        created_at_ms, _, step_id = base64.urlsafe_b64decode(text).decode("ascii").partition(".")
+    except binascii.Error:
+        raise ValueError from None
+    return _read_number(created_at_ms), _read_step_id(step_id)
+
+
+def _link_header(link: str | None) -> dict[str, str]:
+    return {} if link is None else {"link": f'<{link}>; rel="next"'}

@@ -1,0 +1,107 @@
+"""The table of routes, and the one function that answers a request."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from atomic.application.ports import StoreUnavailable
+from atomic.entrypoints.http_api import acting, pages, reading, starting
+from atomic.entrypoints.http_api.api import Api, authorize
+from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
+from atomic.protocol import headers, problems
+from atomic.protocol.limits import BODY_MAX_BYTES
+from atomic.protocol.problems import Problem
+
+_log = logging.getLogger("atomic.api")
+
+Handler = Callable[..., Awaitable[ApiResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path template; `{clientId}` in front means that the client's key is needed."""
+
+    method: str
+    template: str
+    handler: Handler
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What paths of this route look like."""
+        segments = self.template.split("/")
+        return re.compile(
+            "/".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in segments)
+        )
+
+
+ROUTES: Final = (
+    Route("POST", "/{clientId}", starting.post_start),
+    Route("GET", "/{clientId}/runs", reading.get_runs),
+    Route("GET", "/{clientId}/runs/{runId}", reading.get_run),
+    Route("POST", "/{clientId}/runs/{runId}/cancel", acting.post_cancel),
+    Route("GET", "/{clientId}/steps/{stepId}", reading.get_step),
+    Route("POST", "/{clientId}/steps/{stepId}/redrive", acting.post_redrive_step),
+    Route("POST", "/{clientId}/steps/{stepId}/result", acting.post_step_result),
+    Route("POST", "/{clientId}/redrive", acting.post_redrive),
+    Route("GET", "/{clientId}/stats", reading.get_stats),
+    Route("GET", "/health", pages.get_health),
+    Route("GET", "/openapi.json", pages.get_openapi),
+    Route("GET", "/docs", pages.get_docs),
+    Route("GET", "/dashboard", pages.get_dashboard),
+    Route("GET", "/static/{file}", pages.get_static),
+)
+# Fixed paths come first: `/health` is no client.
+_TABLE: Final = tuple(
+    (route, route.pattern) for route in sorted(ROUTES, key=lambda route: "{clientId}" in route.template)
+)
+
+
+async def handle(api: Api, request: ApiRequest) -> ApiResponse:
+    """Answer a request. Never raises: what goes wrong becomes problem+json."""
+    try:
+        if len(request.body) > BODY_MAX_BYTES:
+            raise too_large()
+        return await _dispatch(api, request)
+    except Problem as problem:
+        return problem_response(problem)
+    except StoreUnavailable:
+        _log.exception("the store is not available")
+        return problem_response(
+            Problem(
+                problems.UNAVAILABLE,
+                "The store does not answer; whether the request took effect is not known. Post the "
+                "same again: a start with the same key is never doubled.",
+                headers={headers.RETRY_AFTER: "1"},
+            )
+        )
+    except Exception:
+        _log.exception("unexpected error", extra={"method": request.method})
+        return problem_response(
+            Problem(problems.INTERNAL, "Something went wrong on this side; the log says what.")
+        )
+
+
+def too_large() -> Problem:
+    """The request's body is over the limit; nothing of it was read."""
+    return Problem(problems.TOO_LARGE, f"body: {BODY_MAX_BYTES} bytes are allowed.")
+
+
+async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
+    others = []
+    for route, pattern in _TABLE:
+        match = pattern.fullmatch(request.path)
+        if match is None:
+            continue
+        if route.method != request.method:
+            others.append(route.method)
+            continue
+        if not route.template.startswith("/{clientId}"):
+            return await route.handler(api, request, *match.groups())
+        client = await authorize(api, request, match[1])
+        return await route.handler(api, request, client, *match.groups()[1:])
+    if others:
+        allowed = ", ".join(others)
+        raise Problem(problems.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"allow": allowed})
+    raise problems.not_found()

@@ -1,0 +1,184 @@
+"""`POST /{clientId}`: from the wire to a step, and from a step to one of the answers of a start."""
+
+from typing import Any
+
+from atomic.application.ports import Client
+from atomic.application.start import Started, start
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import Status, Step, StepSpec
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.messages import (
+    ApiRequest,
+    ApiResponse,
+    json_response,
+    problem_response,
+)
+from atomic.entrypoints.http_api.views import failure_members, outcome_view
+from atomic.protocol import headers, keys, problems
+from atomic.protocol.canonical import canonical_json, fingerprint
+from atomic.protocol.headers import Preferences
+from atomic.protocol.limits import PAYLOAD_MAX_BYTES
+from atomic.protocol.messages import RetryOptions, StartRequest, read_message
+from atomic.protocol.problems import Problem
+from atomic.protocol.timestamps import to_rfc3339
+from atomic.protocol.urls import is_under
+
+_RETRY_AFTER_MAX_S = 60
+
+
+async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Create or attach, hang, answer."""
+    _take_start(api, client)
+    message = read_message(StartRequest, request.body)
+    preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
+    spec = _spec(api, request, client, message)
+    if not api.admits(spec.run_id):
+        raise Problem(
+            problems.UNAVAILABLE,
+            "The server is shutting down and takes no new runs; nothing was started. Try again.",
+            headers={headers.RETRY_AFTER: "1"},
+        )
+    started = await start(api.engine, spec, hang_ms=_hang_ms(api, message, preferences))
+    return _answer(started, preferences, api.engine.clock.now_ms())
+
+
+def _take_start(api: Api, client: Client) -> None:
+    wait_ms = api.limiter.wait_ms(client, api.engine.clock.now_ms())
+    if wait_ms > 0:
+        raise Problem(
+            problems.TOO_MANY_REQUESTS,
+            f"This client may start {client.starts_per_s:g} steps a second; wait and post again.",
+            headers={headers.RETRY_AFTER: str(-(-wait_ms // 1000))},
+        )
+
+
+def _spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) -> StepSpec:
+    settings = api.engine.settings
+    key = _idempotency_key(request, message)
+    url, step_name = message.step_invoke_url or "", message.step_name or ""
+    if url and client.base_urls and not is_under(url, client.base_urls):
+        raise Problem(
+            problems.URL_NOT_ALLOWED,
+            "stepInvokeUrl: not under a base URL of this client; use one of them or have it added.",
+        )
+    attempt_timeout_ms = message.attempt_timeout or settings.attempt_timeout_default_ms
+    if attempt_timeout_ms > settings.attempt_timeout_max_ms:
+        raise problems.invalid(
+            "attemptTimeout", f"use at most {settings.attempt_timeout_max_ms} (milliseconds)"
+        )
+    payload = canonical_json(message.payload)
+    if len(payload) > PAYLOAD_MAX_BYTES:
+        raise Problem(
+            problems.TOO_LARGE,
+            f"payload: {len(payload)} bytes as compact JSON, {PAYLOAD_MAX_BYTES} are allowed; store "
+            "it elsewhere and send a reference.",
+        )
+    run_id = keys.run_id(client.id, message.workflow_name, key)
+    if message.parent is not None:
+        run_id = keys.run_of(message.parent)
+    trace_id = headers.parse_trace_id(request.headers.get(headers.TRACEPARENT, ""))
+    return StepSpec(
+        client_id=client.id,
+        run_id=run_id,
+        identity=keys.identity(client.id, message.workflow_name, url, step_name, key),
+        kind=message.kind,
+        workflow_name=message.workflow_name,
+        url=url,
+        step_name=step_name,
+        idempotency_key=key,
+        parent=message.parent,
+        payload=payload,
+        fingerprint=fingerprint(payload),
+        retry=_policy(message.retry),
+        delay_ms=message.delay,
+        attempt_timeout_ms=attempt_timeout_ms,
+        deadline_ms=message.deadline,
+        retention_ms=settings.retention_ms,
+        # Without a caller's trace a run is a trace of its own; its id has just the right form.
+        trace_id=trace_id or run_id.removeprefix("run_"),
+    )
+
+
+def _idempotency_key(request: ApiRequest, message: StartRequest) -> str:
+    header = request.headers.get(headers.IDEMPOTENCY_KEY)
+    if header is None:
+        if message.idempotency_key is None:
+            raise problems.invalid(
+                "idempotencyKey", "required, as a member of the body or as the header Idempotency-Key"
+            )
+        return message.idempotency_key
+    key = headers.parse_idempotency_key(header)
+    if not keys.is_idempotency_key(key):
+        raise problems.invalid("Idempotency-Key", "use 1 to 255 visible ASCII characters, no spaces")
+    if message.idempotency_key not in {None, key}:
+        raise problems.invalid(
+            "Idempotency-Key", "differs from idempotencyKey in the body; send one of them, or both equal"
+        )
+    return key
+
+
+def _policy(retry: RetryOptions) -> RetryPolicy:
+    return RetryPolicy(
+        count=retry.count,
+        back_off_ms=retry.back_off,
+        strategy=retry.strategy,
+        factor=retry.factor,
+        max_back_off_ms=retry.max_back_off,
+        jitter=retry.jitter,
+        on=retry.on,
+        never=retry.never,
+    )
+
+
+def _hang_ms(api: Api, message: StartRequest, preferences: Preferences) -> int:
+    settings = api.engine.settings
+    if preferences.respond_async and preferences.wait_ms is None:
+        return 0
+    asked = [ms for ms in (message.timeout, preferences.wait_ms) if ms is not None]
+    return min(*(asked or [settings.hang_default_ms]), settings.hang_max_ms)
+
+
+def _answer(started: Started, preferences: Preferences, now_ms: int) -> ApiResponse:
+    step = started.step
+    extra: dict[str, str] = {}
+    if step.expires_at_ms is not None:
+        extra[headers.IDEMPOTENCY_EXPIRES] = to_rfc3339(step.expires_at_ms)
+    if started.replayed:
+        extra[headers.IDEMPOTENCY_REPLAYED] = "true"
+    if applied := preferences.applied():
+        extra[headers.PREFERENCE_APPLIED] = applied
+    match step.status:
+        case Status.SUCCEEDED:
+            return json_response(200, outcome_view(step), extra)
+        case Status.FAILED:
+            extra[headers.ERROR_SOURCE] = "step"
+            return _problem(problems.STEP_FAILED, _gave_up(step), failure_members(step), extra)
+        case Status.CANCELLED:
+            members = {"id": step.id, "runId": step.spec.run_id}
+            return _problem(problems.CANCELLED, "The step was cancelled.", members, extra)
+        case _:
+            return _unfinished(step, preferences, now_ms, extra)
+
+
+def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[str, str]) -> ApiResponse:
+    due_in_s = 1 if step.due_at_ms is None else -(-(step.due_at_ms - now_ms) // 1000)
+    extra[headers.LOCATION] = f"/{step.spec.client_id}/steps/{step.id}"
+    extra[headers.RETRY_AFTER] = str(max(1, min(due_in_s, _RETRY_AFTER_MAX_S)))
+    if preferences.respond_async:
+        return json_response(202, outcome_view(step), extra)
+    return _problem(
+        problems.NOT_FINISHED,
+        "The step goes on. Post the same again to wait for it, or read it at Location.",
+        {"id": step.id, "runId": step.spec.run_id, "stepStatus": step.status.value},
+        extra,
+    )
+
+
+def _gave_up(step: Step) -> str:
+    return f"The step gave up after {step.attempt} attempts: {step.error}."
+
+
+def _problem(
+    kind: problems.ProblemType, detail: str, members: dict[str, Any], extra: dict[str, str]
+) -> ApiResponse:
+    return problem_response(Problem(kind, detail, members, extra))

@@ -1,0 +1,147 @@
+"""Steps, runs and attempts as JSON documents."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from atomic.application.ports import Counts
+from atomic.application.queries import RunPage
+from atomic.domain.outcomes import Response
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.timestamps import to_rfc3339
+
+
+def outcome_view(step: Step) -> dict[str, Any]:
+    """What the caller of a start is told: who the step is, where it stands, what came of it."""
+    return {**_summary(step), **_response(step.response), "responseStatus": step.response_status}
+
+
+def step_view(step: Step) -> dict[str, Any]:
+    """Everything about a step, with its attempts and payload."""
+    spec, retry = step.spec, step.spec.retry
+    return {
+        **outcome_view(step),
+        "payload": orjson.Fragment(spec.payload),
+        "deadlineAt": _moment(step.deadline_at_ms),
+        "attemptTimeout": spec.attempt_timeout_ms,
+        "retriesUsed": step.retries_used,
+        "retry": {
+            "count": retry.count,
+            "backOff": retry.back_off_ms,
+            "strategy": retry.strategy,
+            "factor": retry.factor,
+            "maxBackOff": retry.max_back_off_ms,
+            "jitter": retry.jitter,
+            "on": retry.on,
+            "never": retry.never,
+        },
+        "waitingFor": list(step.waiting_for),
+        "traceId": spec.trace_id,
+        "attemptLog": [_attempt(attempt) for attempt in step.attempts],
+    }
+
+
+def run_view(root: Step) -> dict[str, Any]:
+    """A run as it stands in lists: its root step without payload and response."""
+    return _summary(root)
+
+
+def run_page_view(page: RunPage, next_link: str | None) -> dict[str, Any]:
+    """A run with a page of its steps, oldest first."""
+    steps = sorted(page.steps, key=lambda step: (step.created_at_ms, step.id))
+    return {
+        "run": run_view(page.root),
+        "root": step_view(page.root),
+        "steps": [step_view(step) for step in steps],
+        "next": next_link,
+    }
+
+
+def run_list_view(roots: Sequence[Step], next_link: str | None) -> dict[str, Any]:
+    """A page of runs."""
+    return {"runs": [run_view(root) for root in roots], "next": next_link}
+
+
+def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
+    """How much is going on."""
+    return {
+        "window": window_ms,
+        "runs": {status.value: number for status, number in counts.runs.items()},
+        "live": {status.value: number for status, number in counts.live.items()},
+        "deadLetters": counts.dead_letters,
+        "oldestDueAt": _moment(counts.oldest_due_at_ms),
+    }
+
+
+def failure_members(step: Step) -> dict[str, Any]:
+    """The extension members of a 424: what the endpoint said last, its own body included."""
+    return {
+        "id": step.id,
+        "runId": step.spec.run_id,
+        "lastStatus": step.response_status,
+        "lastError": step.error,
+        "attempts": step.attempt,
+        **({} if step.response is None else _plain_response(step.response)),
+    }
+
+
+def _summary(step: Step) -> dict[str, Any]:
+    spec = step.spec
+    return {
+        "id": step.id,
+        "runId": spec.run_id,
+        "parent": step.boss,
+        "kind": spec.kind,
+        "workflowName": spec.workflow_name,
+        "stepName": spec.step_name or None,
+        "stepInvokeUrl": spec.url or None,
+        "idempotencyKey": spec.idempotency_key,
+        "status": step.status.value,
+        "generation": step.generation,
+        "attempts": step.attempt,
+        "error": step.error,
+        "createdAt": to_rfc3339(step.created_at_ms),
+        "dueAt": _moment(step.due_at_ms),
+        "finishedAt": _moment(step.finished_at_ms),
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    ended_at_ms = attempt.ended_at_ms
+    return {
+        "number": attempt.number,
+        "generation": attempt.generation,
+        "startedAt": to_rfc3339(attempt.started_at_ms),
+        "endedAt": _moment(ended_at_ms),
+        "duration": None if ended_at_ms is None else ended_at_ms - attempt.started_at_ms,
+        "outcome": attempt.outcome and attempt.outcome.value,
+        "status": attempt.status,
+        "error": attempt.error,
+        "late": attempt.late,
+    }
+
+
+def _response(response: Response | None) -> dict[str, Any]:
+    if response is None:
+        return {"response": None}
+    if response.form == "json":
+        return {"response": orjson.Fragment(response.text)}
+    return _plain_response(response)
+
+
+def _plain_response(response: Response) -> dict[str, Any]:
+    """For documents that are not made by orjson, and for text, which it has to quote."""
+    text = response.text.decode()
+    if response.form == "json":
+        return {"response": json.loads(text)}
+    return {
+        "response": text,
+        "responseContentType": response.content_type,
+        **({"responseEncoding": "base64"} if response.form == "base64" else {}),
+    }
+
+
+def _moment(at_ms: int | None) -> str | None:
+    return None if at_ms is None else to_rfc3339(at_ms)

@@ -1,0 +1,137 @@
+"""What goes out over the wire, as pydantic models: the schemas of the API's answers.
+
+Servers build the documents by hand, since a step's answer is on the hot path; tests hold every answer to
+these models. Times are RFC 3339 in UTC, durations integer milliseconds.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"]
+
+
+class Document(BaseModel):
+    """Members are camelCase; newer servers may add some."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, populate_by_name=True)
+
+
+class RunSummary(Document):
+    """A run as it stands in lists: its root step without payload and response."""
+
+    id: str = Field(description="The root step's id.")
+    run_id: str
+    parent: str | None = Field(description="The step that this one belongs to; null for a root.")
+    kind: Literal["http", "timer", "event"]
+    workflow_name: str
+    step_name: str | None
+    step_invoke_url: str | None
+    idempotency_key: str
+    status: StatusName
+    generation: int = Field(description="Counts redrives, from 1.")
+    attempts: int = Field(description="How often the endpoint was called.")
+    error: str | None
+    created_at: str
+    due_at: str | None = Field(description="When a live step is looked at again.")
+    finished_at: str | None
+
+
+class StepOutcome(RunSummary):
+    """What the caller of a start is told."""
+
+    response: Any = Field(description="The endpoint's body: JSON when it parses, else text.")
+    response_status: int | None
+    response_content_type: str | None = None
+    response_encoding: Literal["base64"] | None = None
+
+
+class AttemptRecord(Document):
+    """One HTTP call."""
+
+    number: int
+    generation: int
+    started_at: str
+    ended_at: str | None
+    duration: int | None
+    outcome: Literal["succeeded", "retryable", "permanent", "suspended", "no_answer"] | None
+    status: int | None
+    error: str | None
+    late: str | None = Field(description="An answer that came after the attempt had lost the step.")
+
+
+class RetryDocument(Document):
+    """The retry policy that is in force."""
+
+    count: int
+    back_off: int
+    strategy: Literal["exponential", "linear", "fixed"]
+    factor: float
+    max_back_off: int
+    jitter: Literal["full", "none"]
+    on: str | None
+    never: str | None
+
+
+class StepDocument(StepOutcome):
+    """Everything about a step."""
+
+    payload: Any
+    deadline_at: str | None
+    attempt_timeout: int
+    retries_used: int
+    retry: RetryDocument
+    waiting_for: list[str]
+    trace_id: str
+    attempt_log: list[AttemptRecord]
+
+
+class RunDocument(Document):
+    """A run with a page of its steps, oldest first."""
+
+    run: RunSummary
+    root: StepDocument
+    steps: list[StepDocument]
+    next: str | None = Field(description="Path of the next page of steps.")
+
+
+class RunList(Document):
+    """A page of runs, newest first."""
+
+    runs: list[RunSummary]
+    next: str | None = Field(description="Path of the next page.")
+
+
+class Stats(Document):
+    """How much is going on; `runs` counts those created within the window."""
+
+    window: int
+    runs: dict[StatusName, int]
+    live: dict[StatusName, int]
+    dead_letters: int
+    oldest_due_at: str | None
+
+
+class RedriveResult(Document):
+    """What a bulk redrive did; ask again while `more` is true."""
+
+    redriven: int
+    steps: list[str]
+    more: bool
+
+
+class ProblemDocument(Document):
+    """RFC 9457 problem details; some types add members."""
+
+    type: str = Field(description="Stable, as in `urn:atomic:problem:not-found`.")
+    title: str
+    status: int
+    detail: str = Field(description="Names the field and the cure.")
+
+
+class Health(Document):
+    """Whether the server can take work."""
+
+    status: Literal["ok", "unavailable"]
+    version: str

@@ -1,0 +1,20 @@
+"""Moments on the wire: RFC 3339, UTC, milliseconds. Inside they are integer milliseconds since 1970."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_rfc3339(at_ms: int) -> str:
+    """As in `2026-11-23T07:38:00.123Z`."""
+    moment = _EPOCH + timedelta(milliseconds=at_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str) -> int:
+    """Milliseconds since the epoch. Raises ValueError unless the text is a date and time with an offset."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("the offset is missing; write UTC as `Z`")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,162 @@
+"""The whole of Atomic in one object, for tests."""
+
+import asyncio
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.drive import drive
+from atomic.application.engine import Engine, Settings
+from atomic.application.ports import Client, ClientRegistry, StepStore
+from atomic.domain.steps import Attempt, Step
+from atomic.entrypoints.embedded.tasks import Tasks
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.messages import ApiRequest
+from atomic.entrypoints.http_api.routes import handle
+from atomic.protocol import keys
+from atomic.testing.endpoints import EndpointHandler, FunctionInvoker
+from atomic.testing.virtual_time import LoopClock
+
+_HOST = "https://app.test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the API answered; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+class OpenRegistry:
+    """Every well-formed client id is a client without a key."""
+
+    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
+        """The client that the path names."""
+        del api_key
+        return await self.get(client_id)
+
+    async def get(self, client_id: str) -> Client | None:
+        """The client."""
+        return Client(id=client_id)
+
+
+class SeededEntropy:
+    """Repeatable randomness."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+
+    def token(self) -> str:
+        """32 hex digits."""
+        return f"{self._random.getrandbits(128):032x}"
+
+    def fraction(self) -> float:
+        """A number in [0, 1)."""
+        return self._random.random()
+
+
+class SilentTelemetry:
+    """Tells nobody anything."""
+
+    def started(self, step: Step) -> None:
+        """A step was created."""
+
+    def attempt_ended(self, step: Step, attempt: Attempt) -> None:
+        """An attempt is over."""
+
+    def settled(self, step: Step) -> None:
+        """A step has its outcome."""
+
+    def reopened(self, step: Step) -> None:
+        """A settled step is live again."""
+
+    def lagged(self, lag_ms: int) -> None:
+        """A due step was picked up late."""
+
+
+class LocalAtomic:
+    """Use it as an async context manager inside `atomic.testing.run`."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        store: StepStore | None = None,
+        clients: ClientRegistry | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        clock = LoopClock()
+        self._tasks = Tasks()
+        self._invoker = FunctionInvoker()
+        self._queue = MemoryHintQueue(clock)
+        self.engine = Engine(
+            store=store or MemoryStepStore(),
+            queue=self._queue,
+            invoker=self._invoker,
+            notifier=MemoryNotifier(),
+            clients=clients or OpenRegistry(),
+            telemetry=SilentTelemetry(),
+            clock=clock,
+            entropy=SeededEntropy(seed),
+            spawn=self._tasks.spawn,
+            settings=settings or Settings(),
+        )
+        self._api = Api(engine=self.engine)
+
+    async def __aenter__(self) -> Self:
+        self._driver = asyncio.create_task(self._drive())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._driver.cancel()
+        await asyncio.gather(self._driver, return_exceptions=True)
+        await self._tasks.cancel()
+
+    def endpoint(self, path: str, handler: EndpointHandler) -> str:
+        """Serve a function at a path; its URL."""
+        url = _HOST + path
+        self._invoker.handlers[url] = handler
+        return url
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Call the API; `target` is a path with an optional query."""
+        path, _, query = target.partition("?")
+        lower = {name.lower(): value for name, value in (headers or {}).items()}
+        request = ApiRequest(method=method, path=path, query=query, headers=lower, body=body)
+        response = await handle(self._api, request)
+        return Reply(status=response.status, headers=response.headers, body=response.body)
+
+    async def post(self, target: str, document: Any = None) -> Reply:
+        """POST a JSON document."""
+        return await self.request("POST", target, body=json.dumps(document).encode())
+
+    async def get(self, target: str) -> Reply:
+        """GET a document."""
+        return await self.request("GET", target)
+
+    async def _drive(self) -> None:
+        while True:
+            step_id = await self._queue.receive()
+            self._tasks.spawn(drive(self.engine, step_id), run_id=keys.run_of(step_id))

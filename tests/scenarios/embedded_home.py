@@ -1,0 +1,192 @@
+"""The embedded home: a real `atomic serve` process, real HTTP both ways."""
+
+import asyncio
+import itertools
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from atomic.testing import EndpointCall, Reply
+from scenarios.home import Handler, Home
+from scenarios.memory_home import STARTS_PER_S
+
+_serial = itertools.count(1)
+
+
+class AtomicServer:
+    """An `atomic serve` process on a data directory; it can be stopped, killed and started again."""
+
+    def __init__(self, data_dir: Path, *, dev: bool = True, port: int | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._dev = dev
+        self._log = data_dir.parent / f"{data_dir.name}.log"
+
+    def start(self, within_s: float = 20) -> float:
+        """Start and wait until it is healthy; how many seconds that took."""
+        began = time.monotonic()
+        command = [sys.executable, "-m", "atomic.cli", "serve", "--port", str(self.port)]
+        command += ["--data-dir", str(self.data_dir), *(["--dev"] if self._dev else [])]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        while not self._is_healthy():
+            assert self.process.poll() is None, f"the server ended:\n{self.log()[-3000:]}"
+            assert time.monotonic() < began + within_s, f"not healthy:\n{self.log()[-3000:]}"
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def stop(self, within_s: float = 40) -> int:
+        """Ask it to end and wait; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within_s)
+
+    def kill(self) -> None:
+        """End it as a power failure of the process would."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def log(self) -> str:
+        """Everything it wrote."""
+        return self._log.read_text()
+
+    def _is_healthy(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                probe.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                return probe.recv(100).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def create_client(data_dir: Path, client_id: str, *options: str) -> str:
+    """Make a client as an operator does; its API key."""
+    command = [sys.executable, "-m", "atomic.cli", "clients", "create", client_id]
+    command += ["--data-dir", str(data_dir), "--allow-http", *options]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"API key: +(\S+)", printed)
+    assert found, printed
+    return found[1]
+
+
+class EndpointServer:
+    """Serves the endpoints of one scenario."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._handlers: dict[str, Handler] = {}
+
+    def serve(self, path: str, handler: Handler) -> str:
+        """Serve a handler at a path; its URL."""
+        self._handlers[path] = handler
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["EndpointServer"]:
+        """Listen while the context lasts."""
+        app = web.Application(client_max_size=16 * 1024 * 1024)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True, backlog=2048).start()
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        url = f"http://127.0.0.1:{self.port}{request.path_qs}"
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        call = EndpointCall(url=url, headers=headers, body=await request.read())
+        try:
+            reply = await self._handlers[request.path](call)
+        except Exception as failure:
+            return web.json_response({"error": str(failure)}, status=500)
+        answer_headers, body = reply.content()
+        return web.Response(status=reply.status, headers=answer_headers, body=body)
+
+
+@asynccontextmanager
+async def home_on(
+    server: AtomicServer,
+    *,
+    client: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    endpoint_port: int | None = None,
+) -> AsyncIterator[Home]:
+    """A scenario's view of a running server; without a client it is one that nobody used before."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        EndpointServer(endpoint_port or free_port()).running() as endpoints,
+        aiohttp.ClientSession(server.url, connector=connector) as session,
+    ):
+
+        async def send(
+            method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+        ) -> Reply:
+            async with session.request(method, target, data=body, headers=headers) as answer:
+                lower = {name.lower(): value for name, value in answer.headers.items()}
+                return Reply(status=answer.status, headers=lower, body=await answer.read())
+
+        yield Home(
+            client=client or f"t{os.getpid()}-{next(_serial)}",
+            send=send,
+            serve=endpoints.serve,
+            keys=keys,
+        )
+
+
+class LockedServer:
+    """A server without `--dev`, with the clients that `memory_home` has too."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.endpoint_port = free_port()
+        base = ("--base-url", f"http://127.0.0.1:{self.endpoint_port}/app")
+        rate = ("--starts-per-second", str(STARTS_PER_S))
+        self.keys = {
+            "alpha": create_client(data_dir, "alpha", *base),
+            "beta": create_client(data_dir, "beta", *base),
+            "slow": create_client(data_dir, "slow", *base, *rate),
+        }
+        self.server = AtomicServer(data_dir, dev=False)
+
+    @asynccontextmanager
+    async def home(self) -> AsyncIterator[Home]:
+        """A scenario's view, as alpha."""
+        async with home_on(
+            self.server, client="alpha", keys=self.keys, endpoint_port=self.endpoint_port
+        ) as home:
+            yield home
+
+
+def post_json(url: str, document: object, timeout_s: float = 30) -> tuple[int, dict[str, object]]:
+    """POST from a thread of a test that has no event loop."""
+
+    async def main() -> tuple[int, dict[str, object]]:
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(url, data=json.dumps(document)) as answer,
+        ):
+            return answer.status, json.loads(await answer.read())
+
+    return asyncio.run(main())

@@ -1,0 +1,159 @@
+"""What a scenario sees of the home it runs on: the API, endpoints of its own, and time.
+
+A scenario is `async def scenario_x(home: Home)` in `cases/`. It is written once; `test_memory.py` runs it
+in virtual time, `test_embedded.py` on a real server over HTTP, and later a deployed stack will.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from scenarios import conformance
+
+from atomic.testing import EndpointCall, EndpointReply, Reply
+
+Handler = Callable[[EndpointCall], Awaitable[EndpointReply]]
+Send = Callable[..., Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A call that an endpoint got, and what it answered (`status` 0: it never came to answer)."""
+
+    url: str
+    call: EndpointCall
+    began_s: float
+    ended_s: float
+    status: int
+
+
+class Serve(Protocol):
+    """Makes a handler reachable at a path; the URL."""
+
+    def __call__(self, path: str, handler: Handler) -> str: ...
+
+
+class Home:
+    """One scenario's view. `keys` holds API keys by client id, empty where no key is needed."""
+
+    def __init__(
+        self, *, client: str, send: Send, serve: Serve, keys: Mapping[str, str] | None = None
+    ) -> None:
+        self.client = client
+        self.keys = keys or {}
+        self.seen: list[Seen] = []
+        self._send = send
+        self._serve = serve
+
+    def endpoint(self, path: str, handler: Handler) -> str:
+        """Serve a handler; its calls are written down in `seen` when they end."""
+        return self._serve(path, self._watched(handler))
+
+    def calls(self, url: str) -> list[Seen]:
+        """The calls that an endpoint got so far, in the order of their ends."""
+        return [seen for seen in self.seen if seen.url == url]
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        key_of: str | None = None,
+    ) -> Reply:
+        """Call the API with the API key of a client (by default of this scenario's own)."""
+        key = self.keys.get(key_of or self.client)
+        authorization = {"Authorization": f"Bearer {key}"} if key else {}
+        reply: Reply = await self._send(
+            method, target, body=body, headers={**authorization, **(headers or {})}
+        )
+        conformance.check(method, target, reply)
+        return reply
+
+    async def start(self, document: Mapping[str, Any], **headers: str) -> Reply:
+        """`POST /{clientId}`; header names are given with underscores."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.request(
+            "POST",
+            f"/{self.client}",
+            body=json.dumps(document).encode(),
+            headers={"Content-Type": "application/json", **given},
+        )
+
+    async def get(self, target: str) -> Reply:
+        """GET a path below this scenario's client."""
+        return await self.request("GET", f"/{self.client}{target}")
+
+    async def post(self, target: str, document: Any = None) -> Reply:
+        """POST to a path below this scenario's client; no document means no body."""
+        body = b"" if document is None else json.dumps(document).encode()
+        return await self.request("POST", f"/{self.client}{target}", body=body)
+
+    async def until(self, condition: Callable[[], Awaitable[Any]], *, within_s: float = 10) -> Any:
+        """Ask again and again until the condition gives something true; that."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        while not (result := await condition()):
+            assert loop.time() < deadline, f"still not true after {within_s} s"
+            await asyncio.sleep(0.01)
+        return result
+
+    async def step_in(self, step_id: str, *statuses: str, within_s: float = 10) -> dict[str, Any]:
+        """The step, once it is in one of the states."""
+
+        async def look() -> dict[str, Any] | None:
+            step: dict[str, Any] = (await self.get(f"/steps/{step_id}")).json
+            return step if step["status"] in statuses else None
+
+        found: dict[str, Any] = await self.until(look, within_s=within_s)
+        return found
+
+    def _watched(self, handler: Handler) -> Handler:
+        async def watched(call: EndpointCall) -> EndpointReply:
+            loop = asyncio.get_running_loop()
+            began_s, status = loop.time(), 0
+            try:
+                reply = await handler(call)
+                status = reply.status
+                return reply
+            except Exception:
+                status = 500
+                raise
+            finally:
+                seen = Seen(url=call.url, call=call, began_s=began_s, ended_s=loop.time(), status=status)
+                self.seen.append(seen)
+
+        return watched
+
+
+async def answer_ok(call: EndpointCall) -> EndpointReply:
+    """The simplest endpoint."""
+    return EndpointReply(json={"ok": True})
+
+
+def failing_first(times: int, status: int, then: Any = None, **headers: str) -> Handler:
+    """An endpoint that answers a status some times and then succeeds."""
+    left = times
+
+    async def handler(call: EndpointCall) -> EndpointReply:
+        nonlocal left
+        if left > 0:
+            left -= 1
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return EndpointReply(status=status, json={"error": "not yet"}, headers=named)
+        return EndpointReply(json=then)
+
+    return handler
+
+
+def always(status: int, json: Any = None, **headers: str) -> Handler:
+    """An endpoint with one answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def handler(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(status=status, json=json, headers=named)
+
+    return handler

@@ -1,0 +1,254 @@
+"""How an endpoint's answer is read."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atomic.domain.outcomes import Answer, Outcome, OutcomeKind, Response, classify, read_response
+from atomic.domain.retry import RetryPolicy
+from atomic.protocol import keys
+from unit.strategies import NOW, OTHER, RUN, examples
+
+SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED = (
+    OutcomeKind.SUCCEEDED,
+    OutcomeKind.RETRYABLE,
+    OutcomeKind.PERMANENT,
+    OutcomeKind.SUSPENDED,
+)
+
+
+def read(status: int | None, headers: dict[str, str] | None = None, **more: Any) -> Outcome:
+    policy = more.pop("policy", RetryPolicy())
+    return classify(Answer(status=status, headers=headers or {}, **more), policy, NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (200, SUCCEEDED), (201, SUCCEEDED), (202, SUCCEEDED), (204, SUCCEEDED), (206, SUCCEEDED),
+        (299, SUCCEEDED), (300, PERMANENT), (301, PERMANENT), (302, PERMANENT), (304, PERMANENT),
+        (307, PERMANENT), (308, PERMANENT), (400, RETRYABLE), (401, RETRYABLE), (403, RETRYABLE),
+        (404, RETRYABLE), (408, RETRYABLE), (409, RETRYABLE), (410, PERMANENT), (422, RETRYABLE),
+        (425, RETRYABLE), (429, RETRYABLE), (500, RETRYABLE), (501, RETRYABLE), (502, RETRYABLE),
+        (503, RETRYABLE), (504, RETRYABLE), (599, RETRYABLE),
+        (101, RETRYABLE), (600, RETRYABLE), (999, RETRYABLE),
+    ],
+)  # fmt: skip
+def test_statuses(status: int, kind: OutcomeKind) -> None:
+    outcome = read(status, body=b'"x"')
+    assert (outcome.kind, outcome.status) == (kind, status)
+    assert outcome.response == Response(b'"x"', "json")
+    assert outcome.error == (None if kind is SUCCEEDED else f"the endpoint answered {status}")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "kind"),
+    [
+        ({"on": "5xx"}, 404, PERMANENT),
+        ({"on": "5xx"}, 503, RETRYABLE),
+        ({"on": "410"}, 410, RETRYABLE),
+        ({"on": "302"}, 302, RETRYABLE),
+        ({"never": "404"}, 404, PERMANENT),
+        ({"never": "404"}, 403, RETRYABLE),
+        ({"on": "4xx", "never": "404"}, 404, PERMANENT),
+        ({"never": "200"}, 200, SUCCEEDED),
+        ({"on": "2xx"}, 204, SUCCEEDED),
+    ],
+)
+def test_rules_of_the_step(options: dict[str, str], status: int, kind: OutcomeKind) -> None:
+    assert read(status, policy=RetryPolicy(**options)).kind is kind  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{}, {"on": "404"}, {"never": "5xx"}])
+@pytest.mark.parametrize("timed_out", [False, True])
+def test_no_answer_is_always_retried(options: dict[str, str], timed_out: bool) -> None:
+    policy = RetryPolicy(**options)  # type: ignore[arg-type]
+    outcome = read(None, error="connection refused", timed_out=timed_out, policy=policy)
+    assert outcome == Outcome(kind=RETRYABLE, error="connection refused", timed_out=timed_out)
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({"atomic-no-retry": "true"}, PERMANENT),
+        ({"atomic-no-retry": " True "}, PERMANENT),
+        ({"webhook-delivery": "abort-message"}, PERMANENT),
+        ({"webhook-delivery": "Abort-Message"}, PERMANENT),
+        ({"atomic-no-retry": "false"}, RETRYABLE),
+        ({"atomic-no-retry": "1"}, RETRYABLE),
+        ({"atomic-no-retry": ""}, RETRYABLE),
+        ({"webhook-delivery": "abort-endpoint"}, RETRYABLE),
+        ({"webhook-delivery": "true"}, RETRYABLE),
+    ],
+)
+def test_an_endpoint_may_forbid_a_retry(headers: dict[str, str], kind: OutcomeKind) -> None:
+    outcome = read(503, headers, policy=RetryPolicy(on="503"))
+    assert outcome.kind is kind
+    assert (outcome.error or "").endswith("and forbade a retry") is (kind is PERMANENT)
+    assert read(200, headers).kind is SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("value", "ms"),
+    [("120", 120_000), ("Tue, 14 Nov 2023 22:14:20 GMT", 60_000), ("soon", None), ("", None),
+     ("Thu, 01 Jan 1970 00:00:00 GMT", None)],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [429, 503, 404])
+def test_retry_after_is_read(value: str, ms: int | None, status: int) -> None:
+    assert read(status, {"retry-after": value}).retry_after_ms == ms
+
+
+def test_an_answer_that_is_too_large_is_permanent_and_says_what_to_do() -> None:
+    outcome = read(200, too_large=True)
+    assert (outcome.kind, outcome.status, outcome.response) == (PERMANENT, 200, None)
+    assert outcome.error == (
+        "response_too_large: the body is over 262144 bytes; store it and answer with a reference"
+    )
+
+
+ROOT = keys.root_of(RUN)
+
+
+@pytest.mark.parametrize(
+    ("value", "waiting_for"),
+    [
+        (OTHER, (OTHER,)),
+        (f" {OTHER} ,{ROOT}", (OTHER, ROOT)),
+        (f"{OTHER},{OTHER}", (OTHER,)),
+        (f"{OTHER},nonsense,{ROOT},", (OTHER, ROOT)),
+        ("", ()),
+        ("nonsense", ()),
+        (RUN, ()),
+        (OTHER.upper(), ()),
+        (f"{OTHER};{ROOT}", ()),
+    ],
+)
+def test_a_202_that_waits_is_suspended(value: str, waiting_for: tuple[str, ...]) -> None:
+    outcome = read(202, {"atomic-waiting-for": value}, body=b"ignored")
+    assert outcome == Outcome(kind=SUSPENDED, status=202, waiting_for=waiting_for)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, SUCCEEDED), (201, SUCCEEDED), (503, RETRYABLE)])
+def test_only_a_202_can_wait(status: int, kind: OutcomeKind) -> None:
+    outcome = read(status, {"atomic-waiting-for": OTHER})
+    assert (outcome.kind, outcome.waiting_for) == (kind, ())
+
+
+def test_a_step_waits_for_a_thousand_at_most() -> None:
+    ids = [keys.step_id(RUN, f"{number:032x}") for number in range(1500)]
+    assert read(202, {"atomic-waiting-for": ",".join(ids)}).waiting_for == tuple(ids[:1000])
+
+
+JSON, TEXT, HTML = "application/json", "text/plain", "text/html; charset=utf-8"
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "form", "text"),
+    [
+        (b'{"a":1}', JSON, "json", b'{"a":1}'),
+        (b'{"a":1}', None, "json", b'{"a":1}'),
+        (b' {"a": 1.0}\n', "text/html", "json", b' {"a": 1.0}\n'),
+        (b"42", TEXT, "json", b"42"),
+        (b"null", JSON, "json", b"null"),
+        (b"", None, "json", b"null"),
+        (b"", JSON, "json", b"null"),
+        (BOM, JSON, "json", b"null"),
+        (BOM + b'{"a":1}', JSON, "json", b'{"a":1}'),
+        ('{"a":"é"}'.encode(), "application/json; charset=iso-8859-1", "json", '{"a":"é"}'.encode()),
+        (b'{"a":1', JSON, "text", b'{"a":1'),
+        (b"{'a':1}", JSON, "text", b"{'a':1}"),
+        (b" ", JSON, "text", b" "),
+        (b'{"a":1,"a":2}', JSON, "text", b'{"a":1,"a":2}'),
+        (b'{"a":NaN}', JSON, "text", b'{"a":NaN}'),
+        (b"-Infinity", JSON, "text", b"-Infinity"),
+        (b"1e999", JSON, "text", b"1e999"),
+        (b"9" * 5000, JSON, "text", b"9" * 5000),
+        (b"18446744073709551616", JSON, "text", b"18446744073709551616"),
+        (b"[" * 65 + b"]" * 65, JSON, "text", b"[" * 65 + b"]" * 65),
+        (b"[" * 100_000, JSON, "text", b"[" * 100_000),
+        (b'"\\ud800"', JSON, "text", b'"\\ud800"'),
+        (b"<html><body>ok</body></html>", HTML, "text", b"<html><body>ok</body></html>"),
+        (b"ok", None, "text", b"ok"),
+        (b"a\x00b", TEXT, "text", b"a\x00b"),
+        ("naïve 😀".encode(), TEXT, "text", "naïve 😀".encode()),
+        (BOM + b"hello", TEXT, "text", BOM + b"hello"),
+        (b"caf\xe9", "text/plain; charset=iso-8859-1", "text", "café".encode()),
+        (b"caf\xe9", 'text/plain;charset="ISO-8859-1"; x=y', "text", "café".encode()),
+        (b"caf\xe9", "text/plain; CHARSET=Latin1", "text", "café".encode()),
+        (b"\x80", "text/plain; charset=windows-1252", "text", "€".encode()),
+        ("hé".encode("utf-16"), "text/plain; charset=utf-16", "text", "hé".encode()),
+        ('{"a":1}'.encode("utf-16"), "application/json; charset=utf-16", "text", b'{"a":1}'),
+        ("日本".encode("shift_jis"), "text/html; charset=Shift_JIS", "text", "日本".encode()),
+        (b"\xff\xfe\x00", TEXT, "base64", None),
+        (b"caf\xe9", JSON, "base64", None),
+        (b"caf\xe9", "text/plain; charset=utf-8", "base64", None),
+        (b"caf\xe9", "text/plain; charset=us-ascii", "base64", None),
+        (b"odd", "text/plain; charset=utf-16", "base64", None),
+        (b"plain", "text/plain; charset=klingon", "base64", None),
+        (b"plain", "text/plain; charset=iso-8859-99", "base64", None),
+        (b"plain", "text/plain; charset=\x00", "base64", None),
+        (b"plain", "text/plain; charset=\udc80", "base64", None),
+        (b"plain", "text/plain; charset=../../etc/passwd", "base64", None),
+        (b"plain", "text/plain; charset=", "text", b"plain"),
+        (b"ab", "text/plain; charset=hex", "base64", None),
+        (b"cGxhaW4=", "text/plain; charset=base64", "base64", None),
+        (b"plain", "text/plain; charset=rot13", "base64", None),
+        (b"\\ud800", "text/plain; charset=unicode_escape", "base64", None),
+        (b"b" * 100_000 + b"-" + b"9" * 100_000, "text/plain; charset=punycode", "base64", None),
+        (b"xn--" + b"9" * 200_000, "text/plain; charset=idna", "base64", None),
+        (b"\x89PNG\r\n\x1a\n\x00\xff", "image/png", "base64", None),
+        (bytes(range(256)), "application/octet-stream", "base64", None),
+        (b"\x1f\x8b\x08\x00\x00", "application/json", "base64", None),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_200_stays_a_success_whatever_its_body(
+    body: bytes, content_type: str | None, form: str, text: bytes | None
+) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    outcome = read(200, headers, body=body)
+    assert outcome.kind is SUCCEEDED
+    kept = base64.b64encode(body) if text is None else text
+    assert outcome.response == Response(kept, form, content_type)  # type: ignore[arg-type]
+
+
+def test_an_empty_204_is_null() -> None:
+    assert read(204).response == Response(b"null", "json", None)
+
+
+def test_a_long_content_type_is_cut() -> None:
+    response = read_response(b"x", "text/plain; " + "x" * 100_000)
+    assert response.content_type is not None
+    assert len(response.content_type) == 255
+
+
+charsets = st.sampled_from(["utf-16", "big5", "gb18030", "iso-2022-jp", "x"])
+content_types = st.none() | st.text(max_size=20) | charsets.map("text/plain; charset={}".format)
+
+
+@examples(300)
+@given(st.binary(max_size=30), content_types)
+def test_any_body_is_kept_as_text(body: bytes, content_type: str | None) -> None:
+    response = read_response(body, content_type)
+    text = response.text.decode()
+    if response.form == "json":
+        json.loads(text)
+    if response.form == "base64":
+        assert base64.b64decode(text) == body
+
+
+names = st.sampled_from(
+    ["retry-after", "atomic-waiting-for", "atomic-no-retry", "webhook-delivery", "content-type"]
+)
+
+
+@examples(200)
+@given(st.integers(100, 999), st.dictionaries(names, st.text(max_size=20)), st.binary(max_size=20))
+def test_no_answer_is_too_odd_to_read(status: int, headers: dict[str, str], body: bytes) -> None:
+    outcome = read(status, headers, body=body)
+    assert (outcome.kind in {SUCCEEDED, SUSPENDED}) is (200 <= status <= 299)

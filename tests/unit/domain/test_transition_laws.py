@@ -1,0 +1,209 @@
+"""What holds after any events in any order, whatever the clock does."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atomic.domain import events
+from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import ATTEMPTS_KEPT, LIVE, SETTLED, Status, Step, StepSpec
+from atomic.domain.transitions import LOST_IN_ROW_MAX, begin, transition
+from unit.strategies import NOW, RETENTION, examples, spec
+
+ids = st.sampled_from(["a", "b", "c"])
+outcomes = st.builds(
+    Outcome,
+    kind=st.sampled_from(OutcomeKind) | st.just(OutcomeKind.RETRYABLE),
+    status=st.sampled_from([None, 200, 404, 503]),
+    error=st.sampled_from([None, "down"]),
+    response=st.just(Response(b"1", "json")),
+    retry_after_ms=st.sampled_from([None, 0, 5000, 10**9]),
+    timed_out=st.booleans(),
+)
+# "held" stands for the nonce of the attempt that runs at that moment.
+ends = st.builds(
+    events.Ended,
+    nonce=st.sampled_from(["held", "held", "held", "stale", ""]),
+    outcome=outcomes,
+    jitter=st.floats(0, 1, exclude_max=True),
+    blocked_by=st.sampled_from([(), (), ("a",), ("a", "b")]),
+    missed=st.sampled_from([False, False, False, True]),
+)
+others = st.one_of(
+    st.builds(events.AnsweredLate, st.integers(0, 5), st.just("note")),
+    st.builds(events.WaiterAdded, ids),
+    st.just(events.Woken()),
+    st.just(events.Rechecked()),
+    st.just(events.Orphaned()),
+    st.builds(events.ResultPosted, st.just(Response(b"2", "json"))),
+    st.just(events.Cancelled()),
+    st.just(events.Redriven()),
+)
+claims = st.builds(events.Claimed, st.just("fresh"))
+# How long after the last event: "due" is the moment the step is due, negative is a clock set back.
+pauses = st.sampled_from(["due", "due", 0, 1, 1000, 100_000, 10**8, -5000])
+moments = st.tuples(claims | ends | others | claims | ends, pauses)
+specs = st.builds(
+    lambda kind, **fields: spec(kind=kind, url="https://a.example/" if kind == "http" else "", **fields),
+    st.sampled_from(["http", "http", "http", "timer", "event"]),
+    retry=st.builds(
+        RetryPolicy, count=st.integers(0, 4), back_off_ms=st.sampled_from([0, 1000]), factor=st.just(2.0)
+    ),
+    delay_ms=st.sampled_from([0, 0, 5000]),
+    attempt_timeout_ms=st.sampled_from([1, 20_000]),
+    deadline_ms=st.sampled_from([None, None, 1, 30_000, 10**8]),
+)
+
+
+def history(
+    asked: StepSpec, story: Sequence[tuple[events.Event, Any]]
+) -> list[tuple[Step, Any, Step, int]]:
+    """Each step before an event, the event, the step after it, and when."""
+    now_ms = NOW
+    step = begin(asked, "root", now_ms, "first")
+    seen = [(step, None, step, now_ms)]
+    for number, (drawn, pause) in enumerate(story):
+        event = _with_nonce(drawn, step, number)
+        now_ms = max(now_ms, step.due_at_ms or 0) if pause == "due" else now_ms + pause
+        after = transition(step, event, now_ms)
+        seen.append((step, event, after, now_ms))
+        step = after
+    return seen
+
+
+def _with_nonce(event: events.Event, step: Step, number: int) -> events.Event:
+    match event:
+        case events.Claimed():
+            return events.Claimed(f"n{number}")
+        case events.Ended(nonce="held"):
+            return replace(event, nonce=step.nonce or "none")
+        case _:
+            return event
+
+
+stories = st.lists(moments, max_size=30)
+
+
+@examples(400)
+@given(specs, stories)
+def test_a_row_is_always_sound(asked: StepSpec, story: Any) -> None:
+    for _, _, step, _ in history(asked, story):
+        check_live(step) if step.status in LIVE else check_settled(step)
+        assert (step.status is Status.RUNNING) == (step.nonce is not None)
+        assert (step.status is Status.WAITING) == (step.waiting_for != ())
+        assert 0 <= step.retries_used <= asked.retry.count
+        assert len(step.attempts) <= ATTEMPTS_KEPT
+        numbers = [attempt.number for attempt in step.attempts]
+        assert numbers == list(range(step.attempt - len(numbers) + 1, step.attempt + 1))
+        assert len(set(step.waiters)) == len(step.waiters)
+        assert (step.spec, step.place, step.created_at_ms) == (asked, "root", NOW)
+        assert asked.kind == "http" or (step.attempt == 0 and step.status is not Status.RUNNING)
+
+
+def check_live(step: Step) -> None:
+    assert step.finished_at_ms is None
+    assert step.expires_at_ms is None
+    assert step.response is None
+    assert step.lost_in_row <= LOST_IN_ROW_MAX
+    if step.spec.kind == "event":
+        assert step.due_at_ms == step.deadline_at_ms
+    else:
+        assert step.due_at_ms is not None
+    if step.status is Status.RUNNING:
+        assert step.attempts[-1].outcome is None
+        assert step.attempts[-1].generation == step.generation
+
+
+def check_settled(step: Step) -> None:
+    assert step.due_at_ms is None
+    assert step.finished_at_ms is not None
+    assert step.expires_at_ms == step.finished_at_ms + RETENTION
+    assert step.woken is False
+    assert (step.error is None) == (step.status is Status.SUCCEEDED) or step.status is Status.FAILED
+    assert step.status is not Status.SUCCEEDED or step.response is not None
+
+
+@examples(300)
+@given(specs, stories)
+def test_what_is_settled_changes_by_redrive_of_a_failure_alone(asked: StepSpec, story: Any) -> None:
+    for before, event, after, _ in history(asked, story):
+        if before.status not in SETTLED or after is before:
+            continue
+        if isinstance(event, events.Redriven):
+            assert before.status is Status.FAILED
+            assert after.generation == before.generation + 1
+        else:
+            assert isinstance(event, events.AnsweredLate)
+            assert after == replace(before, version=after.version, attempts=after.attempts)
+            bare = [replace(attempt, late=None) for attempt in after.attempts]
+            assert bare == [replace(attempt, late=None) for attempt in before.attempts]
+
+
+@examples(300)
+@given(specs, stories)
+def test_a_version_counts_changes(asked: StepSpec, story: Any) -> None:
+    for before, event, after, _ in history(asked, story)[1:]:
+        assert after is before or after.version == before.version + 1
+        assert after is before or replace(after, version=before.version) != before
+        assert after.generation == before.generation + (
+            isinstance(event, events.Redriven) and after is not before
+        )
+        assert before.attempt <= after.attempt <= before.attempt + 1
+
+
+@examples(200)
+@given(specs, stories)
+def test_the_same_event_makes_the_same_step(asked: StepSpec, story: Any) -> None:
+    for before, event, after, now_ms in history(asked, story)[1:]:
+        untouched = replace(before)
+        assert transition(before, event, now_ms) == after
+        assert before == untouched
+
+
+@examples(300)
+@given(specs, stories)
+def test_a_stale_nonce_never_changes_anything(asked: StepSpec, story: Any) -> None:
+    for before, event, after, _ in history(asked, story)[1:]:
+        if isinstance(event, events.Ended) and event.nonce != before.nonce:
+            assert after is before
+
+
+@examples(300)
+@given(
+    specs,
+    stories,
+    st.sampled_from([events.Cancelled(), events.Redriven(), events.Woken(), events.Orphaned()]),
+)
+def test_twice_is_once(asked: StepSpec, story: Any, event: events.Event) -> None:
+    for _, _, step, now_ms in history(asked, story):
+        once = transition(step, event, now_ms)
+        assert transition(once, event, now_ms) is once
+
+
+@examples(200)
+@given(specs, stories)
+def test_a_hint_before_its_time_changes_nothing(asked: StepSpec, story: Any) -> None:
+    for _, _, step, _ in history(asked, story):
+        early_ms = NOW if step.due_at_ms is None else step.due_at_ms - 1
+        assert transition(step, events.Claimed("early"), early_ms) is step
+
+
+@examples(200)
+@given(specs.filter(lambda asked: asked.kind != "event"), stories)
+def test_who_follows_the_hints_comes_to_an_end(asked: StepSpec, story: Any) -> None:
+    """However it got where it is: with nothing but claims and plain failures a step settles."""
+    step = history(asked, story)[-1][2]
+    failure = Outcome(kind=OutcomeKind.RETRYABLE, error="down")
+    for turn in range(100):
+        if step.is_settled:
+            break
+        now_ms = step.due_at_ms or 0
+        if step.status is Status.WAITING:
+            step = transition(step, events.Woken(), now_ms)
+        step = transition(step, events.Claimed(f"end{turn}"), now_ms)
+        step = transition(step, events.Ended(nonce=step.nonce or "", outcome=failure, jitter=0.5), now_ms)
+    assert step.is_settled

@@ -1,0 +1,513 @@
+"""What every event makes of a step in every state."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from atomic.domain import events
+from atomic.domain.events import (
+    AnsweredLate,
+    Cancelled,
+    Claimed,
+    Ended,
+    Orphaned,
+    Rechecked,
+    Redriven,
+    ResultPosted,
+    WaiterAdded,
+    Woken,
+)
+from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Status, Step
+from atomic.domain.transitions import LOST_IN_ROW_MAX, attempt_timeout_ms, begin, transition
+from atomic.protocol import keys
+from unit.strategies import (
+    NOW,
+    OTHER,
+    PERMANENT,
+    RETENTION,
+    RETRYABLE,
+    SUCCEEDED,
+    SUSPENDED,
+    claimed,
+    ended,
+    failed,
+    loses,
+    running,
+    spec,
+    waiting,
+)
+
+LATER = NOW + 10_000
+MINUTE, HOUR = 60_000, 3_600_000
+
+
+def due() -> Step:
+    """A step that was woken and is to be called again."""
+    return transition(waiting(), Woken(), NOW + 200)
+
+
+def lost() -> Step:
+    """A step whose attempt nobody holds any more."""
+    return transition(running(), Orphaned(), NOW + 100)
+
+
+# A step of kind http in each of its states; what is late, is due before LATER.
+STATES: dict[str, Callable[[], Step]] = {
+    "delayed": lambda: begin(spec(delay_ms=HOUR), keys.ROOT, NOW, "n1"),
+    "due": due,
+    "running": running,
+    "lost": lost,
+    "retrying": lambda: ended(running(), RETRYABLE, LATER),
+    "waiting": waiting,
+    "succeeded": lambda: ended(running(), SUCCEEDED, NOW + 100),
+    "failed": failed,
+    "cancelled": lambda: transition(running(), Cancelled(), NOW + 100),
+}
+EVENTS: dict[str, events.Event] = {
+    "Claimed": Claimed("n2"),
+    "Succeeded": Ended(nonce="n1", outcome=SUCCEEDED, jitter=0.5),
+    "Retryable": Ended(nonce="n1", outcome=RETRYABLE, jitter=0.5),
+    "Permanent": Ended(nonce="n1", outcome=PERMANENT, jitter=0.5),
+    "Blocked": Ended(nonce="n1", outcome=RETRYABLE, jitter=0.5, blocked_by=(OTHER,)),
+    "Missed": Ended(nonce="n1", outcome=RETRYABLE, jitter=0.5, missed=True),
+    "Stale": Ended(nonce="n0", outcome=SUCCEEDED, jitter=0.5),
+    "Late": AnsweredLate(1, "succeeded 200"),
+    "Unknown": AnsweredLate(7, "succeeded 200"),
+    "Waiter": WaiterAdded(OTHER),
+    "Woken": Woken(),
+    "Rechecked": Rechecked(),
+    "Orphaned": Orphaned(),
+    "Result": ResultPosted(Response(b"1", "json")),
+    "Cancelled": Cancelled(),
+    "Redriven": Redriven(),
+}
+# `=`: the same object. `~`: the same state, something else changed.
+TABLE = """
+            delayed    due        running    lost       retrying   waiting    succeeded  failed    cancelled
+Claimed     =          running    =          running    =          =          =          =         =
+Succeeded   =          =          succeeded  succeeded  =          =          =          =         =
+Retryable   =          =          retrying   retrying   =          =          =          =         =
+Permanent   =          =          failed     failed     =          =          =          =         =
+Blocked     =          =          waiting    waiting    =          =          =          =         =
+Missed      =          =          pending    pending    =          =          =          =         =
+Stale       =          =          =          =          =          =          =          =         =
+Late        =          ~          ~          ~          ~          ~          ~          ~         ~
+Unknown     =          =          =          =          =          =          =          =         =
+Waiter      ~          ~          ~          ~          ~          ~          =          =         =
+Woken       =          =          ~          ~          =          pending    =          =         =
+Rechecked   =          =          =          =          =          ~          =          =         =
+Orphaned    =          =          ~          ~          =          ~          =          =         =
+Result      =          =          =          =          =          =          =          =         =
+Cancelled   cancelled  cancelled  cancelled  cancelled  cancelled  cancelled  =          =         =
+Redriven    =          =          =          =          =          =          =          pending   =
+"""
+ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]
+
+
+def test_the_table_names_every_event_and_state() -> None:
+    assert TABLE.split()[: len(STATES)] == list(STATES)
+    assert [row[0] for row in ROWS] == list(EVENTS)
+    assert {type(event) for event in EVENTS.values()} == set(events.Event.__args__)
+    assert {STATES[name]().status for name in STATES} == set(Status)
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "expected"),
+    [(name, row[0], cell) for row in ROWS for name, cell in zip(STATES, row[1:], strict=True)],
+)
+def test_what_an_event_makes_of_a_state(name: str, event: str, expected: str) -> None:
+    before = STATES[name]()
+    after = transition(before, EVENTS[event], LATER)
+    if expected == "=":
+        assert after is before
+        return
+    assert after.version == before.version + 1
+    assert after.status == (before.status if expected == "~" else expected)
+    assert replace(after, version=before.version) != before
+
+
+class TestBegin:
+    def test_a_step_that_starts_at_once_is_created_claimed(self) -> None:
+        step = running()
+        assert (step.status, step.nonce, step.attempt, step.version) == (Status.RUNNING, "n1", 1, 1)
+        assert (step.generation, step.created_at_ms, step.place) == (1, NOW, "root")
+        assert step.due_at_ms == NOW + 20_000 + LEASE_MARGIN_MS
+        (attempt,) = step.attempts
+        assert (attempt.number, attempt.generation, attempt.started_at_ms) == (1, 1, NOW)
+        assert (attempt.ended_at_ms, attempt.outcome) == (None, None)
+
+    def test_a_delayed_step_is_pending_until_its_time(self) -> None:
+        step = STATES["delayed"]()
+        assert (step.status, step.nonce, step.attempt, step.version) == (Status.PENDING, None, 0, 1)
+        assert step.due_at_ms == NOW + HOUR
+        assert transition(step, Claimed("n2"), NOW + HOUR - 1) is step
+        assert transition(step, Claimed("n2"), NOW + HOUR).status is Status.RUNNING
+
+    def test_ids_and_bosses(self) -> None:
+        root, child = running(), begin(spec(), "0" * 32, NOW, "n1")
+        grandchild = begin(spec(parent=OTHER), "1" * 32, NOW, "n1")
+        assert (root.id, root.is_root, root.boss) == (keys.root_of(root.spec.run_id), True, None)
+        assert (child.id, child.is_root, child.boss) == (OTHER, False, root.id)
+        assert grandchild.boss == OTHER
+
+
+class TestSettling:
+    def test_success_keeps_the_answer(self) -> None:
+        step = STATES["succeeded"]()
+        assert (step.response, step.response_status, step.error) == (SUCCEEDED.response, 200, None)
+        assert (step.finished_at_ms, step.expires_at_ms) == (NOW + 100, NOW + 100 + RETENTION)
+        assert (step.due_at_ms, step.nonce) == (None, None)
+        assert (step.attempts[0].ended_at_ms, step.attempts[0].outcome) == (
+            NOW + 100,
+            OutcomeKind.SUCCEEDED,
+        )
+
+    def test_success_after_failures_has_no_error(self) -> None:
+        step = ended(claimed(STATES["retrying"]()), SUCCEEDED, NOW + HOUR)
+        assert (step.error, step.response_status, step.attempt) == (None, 200, 2)
+        assert [attempt.error for attempt in step.attempts] == [RETRYABLE.error, None]
+
+    def test_a_permanent_answer_fails_at_once_and_keeps_the_body(self) -> None:
+        step = failed()
+        assert (step.status, step.error, step.retries_used) == (Status.FAILED, "gone", 0)
+        assert (step.response, step.response_status) == (PERMANENT.response, 410)
+        assert step.expires_at_ms == NOW + 100 + RETENTION
+
+    def test_a_permanent_answer_fails_whoever_else_is_alive(self) -> None:
+        woken = transition(running(), Woken(), NOW + 1)
+        step = ended(woken, PERMANENT, NOW + 100, blocked_by=(OTHER,), missed=True)
+        assert (step.status, step.waiting_for, step.woken) == (Status.FAILED, (), False)
+
+    def test_success_counts_even_after_the_deadline(self) -> None:
+        step = ended(running(deadline_ms=1000), SUCCEEDED, NOW + 5000)
+        assert step.status is Status.SUCCEEDED
+
+    def test_a_cancelled_step_says_so(self) -> None:
+        step = transition(waiting(), Cancelled(), LATER)
+        assert (step.status, step.error, step.waiting_for) == (Status.CANCELLED, "cancelled", ())
+        assert (step.finished_at_ms, step.expires_at_ms) == (LATER, LATER + RETENTION)
+
+    def test_cancel_twice_is_cancel_once(self) -> None:
+        step = transition(running(), Cancelled(), LATER)
+        assert transition(step, Cancelled(), LATER + 1) is step
+
+    def test_waiters_stay_so_that_they_can_be_woken(self) -> None:
+        step = transition(running(), WaiterAdded(OTHER), NOW)
+        assert ended(step, SUCCEEDED, NOW + 1).waiters == (OTHER,)
+        assert ended(step, PERMANENT, NOW + 1).waiters == (OTHER,)
+        assert transition(step, Cancelled(), NOW + 1).waiters == (OTHER,)
+
+    def test_a_waiter_is_kept_once(self) -> None:
+        step = transition(running(), WaiterAdded(OTHER), NOW)
+        assert transition(step, WaiterAdded(OTHER), NOW) is step
+        assert transition(step, WaiterAdded("another"), NOW).waiters == (OTHER, "another")
+
+
+class TestRetries:
+    def test_count_counts_retries_after_the_first_attempt(self) -> None:
+        step, seen = running(retry=RetryPolicy(count=3, back_off_ms=10, jitter="none")), []
+        while not step.is_settled:
+            step = ended(step, RETRYABLE, step.attempts[-1].started_at_ms + 5)
+            seen.append((step.status.value, step.retries_used, step.attempt))
+            step = claimed(step) if not step.is_settled else step
+        assert seen == [("retrying", 1, 1), ("retrying", 2, 2), ("retrying", 3, 3), ("failed", 3, 4)]
+        assert step.error == RETRYABLE.error
+        assert step.response_status == 503
+
+    def test_count_zero_is_one_attempt(self) -> None:
+        assert ended(running(retry=RetryPolicy(count=0)), RETRYABLE, NOW).status is Status.FAILED
+
+    def test_a_retry_is_due_after_its_delay(self) -> None:
+        policy = RetryPolicy(back_off_ms=1000, jitter="full")
+        step = ended(running(retry=policy), RETRYABLE, LATER, jitter=0.25)
+        assert (step.status, step.due_at_ms, step.nonce) == (Status.RETRYING, LATER + 250, None)
+        assert (step.error, step.response_status) == (RETRYABLE.error, 503)
+        assert transition(step, Claimed("n2"), LATER + 249) is step
+        assert transition(step, Claimed("n2"), LATER + 250).attempt == 2
+
+    def test_retry_after_moves_the_retry(self) -> None:
+        step = ended(running(), replace(RETRYABLE, retry_after_ms=MINUTE), LATER)
+        assert step.due_at_ms == LATER + MINUTE
+
+    def test_attempts_beyond_fifty_drop_the_oldest(self) -> None:
+        step = running(retry=RetryPolicy(count=1000, back_off_ms=0))
+        for _ in range(120):
+            step = claimed(ended(step, RETRYABLE, NOW))
+        assert len(step.attempts) == ATTEMPTS_KEPT == 50
+        assert [attempt.number for attempt in step.attempts] == list(range(72, 122))
+        assert transition(step, AnsweredLate(71, "x"), NOW) is step
+
+    def test_a_retry_that_would_miss_the_deadline_is_not_waited_for(self) -> None:
+        step = ended(running(deadline_ms=1000), RETRYABLE, NOW + 500)
+        assert step.status is Status.FAILED
+        assert step.error == f"the deadline of 1000 ms is over; last: {RETRYABLE.error}"
+
+
+class TestFencing:
+    @pytest.mark.parametrize("nonce", ["", "n0", "n2", "N1"])
+    @pytest.mark.parametrize("outcome", [SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED])
+    def test_a_stale_nonce_changes_nothing(self, nonce: str, outcome: Outcome) -> None:
+        step = running()
+        event = Ended(nonce=nonce, outcome=outcome, jitter=0, blocked_by=(OTHER,), missed=True)
+        assert transition(step, event, LATER) is step
+
+    def test_the_old_nonce_is_stale_once_somebody_else_has_claimed(self) -> None:
+        step = claimed(lost(), "n2")
+        assert transition(step, Ended(nonce="n1", outcome=SUCCEEDED, jitter=0), LATER) is step
+        assert ended(step, SUCCEEDED, LATER).status is Status.SUCCEEDED
+
+    def test_a_late_answer_in_time_for_nobody_is_taken(self) -> None:
+        """The lease is over, but nobody has claimed the step: the answer is still its own."""
+        step = running()
+        assert ended(step, SUCCEEDED, NOW + HOUR).status is Status.SUCCEEDED
+
+    @pytest.mark.parametrize("name", ["succeeded", "failed", "cancelled"])
+    def test_a_late_answer_is_noted_once_and_changes_nothing_else(self, name: str) -> None:
+        before = STATES[name]()
+        after = transition(before, AnsweredLate(1, "succeeded 200"), LATER)
+        (attempt,) = after.attempts
+        assert attempt == replace(before.attempts[0], late="succeeded 200")
+        assert after == replace(before, version=before.version + 1, attempts=(attempt,))
+        assert transition(after, AnsweredLate(1, "again"), LATER) is after
+
+
+class TestLeases:
+    def test_a_lease_ends_some_time_after_the_attempt_must_have_ended(self) -> None:
+        step = running(attempt_timeout_ms=5000)
+        due_at_ms = NOW + 5000 + LEASE_MARGIN_MS
+        assert step.due_at_ms == due_at_ms
+        assert transition(step, Claimed("n2"), due_at_ms - 1) is step
+        taken = transition(step, Claimed("n2"), due_at_ms)
+        assert (taken.status, taken.nonce, taken.attempt) == (Status.RUNNING, "n2", 2)
+        assert taken.attempts[0].outcome is OutcomeKind.NO_ANSWER
+        assert taken.attempts[0].ended_at_ms == due_at_ms
+
+    def test_a_lost_attempt_costs_no_retry(self) -> None:
+        step = loses(running(retry=RetryPolicy(count=0)), 3)
+        assert (step.status, step.attempt, step.retries_used, step.lost_in_row) == (Status.RUNNING, 4, 0, 3)
+
+    def test_attempts_that_are_always_lost_end(self) -> None:
+        step = loses(running(), LOST_IN_ROW_MAX)
+        assert (step.status, step.lost_in_row) == (Status.RUNNING, LOST_IN_ROW_MAX)
+        step = claimed(step)
+        assert step.status is Status.FAILED
+        assert step.error == "11 attempts in a row ended without anybody to record the answer"
+        assert step.attempt == LOST_IN_ROW_MAX + 1
+
+    def test_an_answer_in_between_starts_the_count_again(self) -> None:
+        step = loses(running(), LOST_IN_ROW_MAX)
+        step = ended(step, RETRYABLE, step.attempts[-1].started_at_ms)
+        assert step.lost_in_row == 0
+        step = loses(claimed(step), LOST_IN_ROW_MAX)
+        assert step.status is Status.RUNNING
+
+    @pytest.mark.parametrize("name", ["running", "waiting"])
+    def test_an_orphan_is_due_at_once(self, name: str) -> None:
+        step = transition(STATES[name](), Orphaned(), LATER)
+        assert step.due_at_ms == LATER
+        assert transition(step, Orphaned(), LATER) is step
+
+    def test_an_orphan_that_answers_before_it_is_claimed_has_answered(self) -> None:
+        assert ended(lost(), SUCCEEDED, LATER).status is Status.SUCCEEDED
+
+
+class TestDeadline:
+    def test_it_counts_from_the_start(self) -> None:
+        assert running(deadline_ms=5000).deadline_at_ms == NOW + 5000
+        assert running().deadline_at_ms is None
+
+    @pytest.mark.parametrize(
+        ("deadline_ms", "now_ms", "left_ms"),
+        [(None, NOW, 20_000), (HOUR, NOW, 20_000), (5000, NOW, 5000), (5000, NOW + 4999, 1),
+         (5000, NOW + 5000, 1), (5000, NOW + HOUR, 1)],
+    )  # fmt: skip
+    def test_an_attempt_gets_what_is_left_of_it(self, deadline_ms: Any, now_ms: int, left_ms: int) -> None:
+        step = running(deadline_ms=deadline_ms)
+        assert attempt_timeout_ms(step.spec, step.deadline_at_ms, now_ms) == left_ms
+
+    @pytest.mark.parametrize("off_ms", [0, 1, HOUR])
+    def test_no_attempt_begins_after_it(self, off_ms: int) -> None:
+        pending = transition(waiting(deadline_ms=MINUTE), Woken(), NOW + 200)
+        step = transition(pending, Claimed("n2"), NOW + MINUTE + off_ms)
+        assert (step.status, step.attempt) == (Status.FAILED, 1)
+        assert step.error == "the deadline of 60000 ms is over"
+        assert transition(pending, Claimed("n2"), NOW + MINUTE - 1).status is Status.RUNNING
+
+    def test_a_lost_attempt_ends_by_it(self) -> None:
+        step = claimed(running(deadline_ms=1000))
+        assert step.status is Status.FAILED
+        assert step.attempts[0].outcome is OutcomeKind.NO_ANSWER
+
+    def test_waiting_ends_at_it(self) -> None:
+        step = waiting(deadline_ms=MINUTE)
+        assert step.due_at_ms == NOW + MINUTE
+        over = transition(step, Rechecked(), NOW + MINUTE)
+        assert (over.status, over.waiting_for) == (Status.FAILED, ())
+
+    def test_redrive_gives_a_new_one(self) -> None:
+        step = claimed(running(deadline_ms=1000))
+        again = transition(step, Redriven(), NOW + HOUR)
+        assert again.deadline_at_ms == NOW + HOUR + 1000
+        assert transition(again, Claimed("n3"), NOW + HOUR).status is Status.RUNNING
+
+
+class TestWaiting:
+    @pytest.mark.parametrize("outcome", [SUSPENDED, RETRYABLE])
+    def test_a_blocked_step_waits_and_pays_nothing(self, outcome: Outcome) -> None:
+        step = ended(running(retry=RetryPolicy(count=0)), outcome, NOW + 100, blocked_by=(OTHER,))
+        assert (step.status, step.waiting_for, step.retries_used) == (Status.WAITING, (OTHER,), 0)
+        assert (step.due_at_ms, step.nonce) == (NOW + 100 + MINUTE, None)
+        woken = transition(step, Woken(), LATER)
+        assert (woken.status, woken.due_at_ms, woken.waiting_for) == (Status.PENDING, LATER, ())
+        assert transition(woken, Woken(), LATER) is woken
+        again = transition(woken, Claimed("n2"), LATER)
+        assert (again.status, again.attempt, again.retries_used) == (Status.RUNNING, 2, 0)
+
+    def test_a_hint_does_not_start_what_waits(self) -> None:
+        step = waiting()
+        assert transition(step, Claimed("n2"), NOW + HOUR) is step
+
+    def test_rechecks_come_less_and_less_often_up_to_an_hour(self) -> None:
+        step, gaps = waiting(), []
+        for _ in range(9):
+            now_ms = step.due_at_ms or 0
+            step = transition(step, Rechecked(), now_ms)
+            gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
+        assert gaps == [2, 4, 8, 16, 32, 60, 60, 60, 60]
+        for _ in range(3000):
+            step = transition(step, Rechecked(), NOW)
+        assert step.due_at_ms == NOW + HOUR
+
+    def test_waiting_again_begins_with_short_rechecks(self) -> None:
+        step = transition(transition(waiting(), Rechecked(), LATER), Woken(), LATER)
+        step = ended(claimed(step), SUSPENDED, LATER, blocked_by=(OTHER,))
+        assert step.due_at_ms == LATER + MINUTE
+
+    @pytest.mark.parametrize("outcome", [SUSPENDED, RETRYABLE])
+    @pytest.mark.parametrize("blocked_by", [(), (OTHER,)])
+    def test_who_is_woken_while_running_is_called_again_at_once(
+        self, outcome: Outcome, blocked_by: tuple[str, ...]
+    ) -> None:
+        step = transition(running(retry=RetryPolicy(count=0)), Woken(), NOW + 1)
+        assert (step.status, step.woken) == (Status.RUNNING, True)
+        assert transition(step, Woken(), NOW + 2) is step
+        after = ended(step, outcome, LATER, blocked_by=blocked_by)
+        assert (after.status, after.due_at_ms, after.woken) == (Status.PENDING, LATER, False)
+        assert after.retries_used == 0
+
+    def test_who_is_woken_while_running_and_succeeds_is_done(self) -> None:
+        step = ended(transition(running(), Woken(), NOW + 1), SUCCEEDED, LATER)
+        assert (step.status, step.woken) == (Status.SUCCEEDED, False)
+
+    def test_a_wake_up_does_not_outlive_its_attempt(self) -> None:
+        step = claimed(transition(transition(running(), Woken(), NOW + 1), Orphaned(), NOW + 2))
+        assert (step.status, step.woken) == (Status.RUNNING, False)
+
+    @pytest.mark.parametrize("blocked_by", [(), (OTHER,)])
+    def test_who_missed_a_wake_up_is_called_again_at_once(self, blocked_by: tuple[str, ...]) -> None:
+        step = running(retry=RetryPolicy(count=0))
+        after = ended(step, SUSPENDED, LATER, blocked_by=blocked_by, missed=True)
+        assert (after.status, after.due_at_ms, after.retries_used) == (Status.PENDING, LATER, 0)
+
+    def test_to_suspend_for_nothing_costs_a_retry(self) -> None:
+        """Otherwise an endpoint that names no live step would be called in a circle."""
+        step = ended(running(retry=RetryPolicy(count=1)), SUSPENDED, NOW)
+        assert (step.status, step.retries_used) == (Status.RETRYING, 1)
+        assert ended(claimed(step), SUSPENDED, LATER).status is Status.FAILED
+
+
+class TestRedrive:
+    def test_a_dead_letter_gets_a_fresh_budget(self) -> None:
+        dead = ended(claimed(ended(running(retry=RetryPolicy(count=1)), RETRYABLE, NOW)), RETRYABLE, LATER)
+        assert dead.status is Status.FAILED
+        step = transition(dead, Redriven(), LATER)
+        assert (step.status, step.due_at_ms, step.generation) == (Status.PENDING, LATER, 2)
+        assert (step.retries_used, step.attempt, len(step.attempts)) == (0, 2, 2)
+        assert (step.error, step.response, step.response_status) == (None, None, None)
+        assert (step.finished_at_ms, step.expires_at_ms, step.waiters) == (None, None, ())
+        again = transition(step, Claimed("n3"), LATER)
+        assert (again.attempt, again.attempts[-1].generation) == (3, 2)
+        assert ended(again, RETRYABLE, LATER).status is Status.RETRYING
+
+    def test_twice_is_once(self) -> None:
+        step = transition(failed(), Redriven(), LATER)
+        assert transition(step, Redriven(), LATER + 1) is step
+
+    def test_an_answer_of_the_old_generation_is_stale(self) -> None:
+        step = claimed(transition(claimed(loses(running(), LOST_IN_ROW_MAX)), Redriven(), LATER), "fresh")
+        assert transition(step, Ended(nonce="lost9", outcome=SUCCEEDED, jitter=0), LATER) is step
+        assert step.lost_in_row == 0
+
+    @pytest.mark.parametrize("name", [name for name in STATES if name != "failed"])
+    def test_only_what_failed(self, name: str) -> None:
+        step = STATES[name]()
+        assert transition(step, Redriven(), LATER) is step
+
+
+TIMER: dict[str, Any] = {"kind": "timer", "url": "", "step_name": "nap"}
+EVENT: dict[str, Any] = {"kind": "event", "url": "", "step_name": "approval"}
+RESULT = Response(b'{"ok":true}', "json", "application/json")
+
+
+class TestTimers:
+    def test_it_succeeds_when_its_time_has_come(self) -> None:
+        step = running(**TIMER, delay_ms=5000)
+        assert (step.status, step.due_at_ms) == (Status.PENDING, NOW + 5000)
+        assert transition(step, Claimed("n"), NOW + 4999) is step
+        rung = transition(step, Claimed("n"), NOW + 5000)
+        assert (rung.status, rung.response, rung.attempts) == (
+            Status.SUCCEEDED,
+            Response(b"null", "json"),
+            (),
+        )
+        assert (rung.attempt, rung.nonce, rung.finished_at_ms) == (0, None, NOW + 5000)
+
+    def test_no_time_at_all_is_due_at_once(self) -> None:
+        step = running(**TIMER)
+        assert (step.status, step.due_at_ms) == (Status.PENDING, NOW)
+        assert claimed(step).status is Status.SUCCEEDED
+
+    def test_it_takes_no_result(self) -> None:
+        step = running(**TIMER, delay_ms=5000)
+        assert transition(step, ResultPosted(RESULT), LATER) is step
+
+    def test_it_can_be_cancelled(self) -> None:
+        step = transition(running(**TIMER, delay_ms=5000), Cancelled(), LATER)
+        assert transition(step, Claimed("n"), LATER) is step
+
+
+class TestEventSteps:
+    def test_it_waits_for_a_result_and_is_never_due(self) -> None:
+        step = running(**EVENT)
+        assert (step.status, step.due_at_ms, step.attempt) == (Status.PENDING, None, 0)
+        assert transition(step, Claimed("n"), NOW + HOUR) is step
+        done = transition(step, ResultPosted(RESULT), LATER)
+        assert (done.status, done.response, done.response_status) == (Status.SUCCEEDED, RESULT, None)
+        assert done.finished_at_ms == LATER
+
+    def test_the_first_result_stands(self) -> None:
+        done = transition(running(**EVENT), ResultPosted(RESULT), LATER)
+        assert transition(done, ResultPosted(Response(b"2", "json")), LATER) is done
+
+    def test_it_fails_at_its_deadline(self) -> None:
+        step = running(**EVENT, deadline_ms=5000)
+        assert step.due_at_ms == NOW + 5000
+        assert transition(step, Claimed("n"), NOW + 4999) is step
+        over = transition(step, Claimed("n"), NOW + 5000)
+        assert (over.status, over.error) == (Status.FAILED, "the deadline of 5000 ms is over")
+        assert transition(over, ResultPosted(RESULT), LATER) is over
+
+    def test_redriven_it_waits_again_and_calls_nothing(self) -> None:
+        over = claimed(running(**EVENT, deadline_ms=5000))
+        step = transition(over, Redriven(), LATER)
+        assert (step.status, step.due_at_ms) == (Status.PENDING, LATER + 5000)
+        assert transition(step, Claimed("n"), LATER) is step
+        assert transition(step, ResultPosted(RESULT), LATER).status is Status.SUCCEEDED
+
+    def test_it_can_be_cancelled(self) -> None:
+        step = transition(running(**EVENT), Cancelled(), LATER)
+        assert transition(step, ResultPosted(RESULT), LATER) is step

@@ -1,0 +1,218 @@
+"""Strict JSON: what is refused, and that a payload has one spelling and one fingerprint."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atomic.protocol.canonical import JsonRefused, canonical_json, fingerprint, parse_json
+from unit.strategies import examples, json_values, meaning, spelling
+
+
+def canonical(text: str | bytes) -> bytes:
+    return canonical_json(parse_json(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"NaN", "NaN is not JSON; send null or a string"),
+        (b'{"a":[Infinity]}', "Infinity is not JSON"),
+        (b"[-Infinity]", "-Infinity is not JSON"),
+        (b"1e999", "beyond the range of a double"),
+        (b"-1e999", "beyond the range of a double"),
+        (b"[1.5e400]", "send it as a string"),
+        (b"18446744073709551616", "beyond 64 bit; send it as a string"),
+        (b"-9223372036854775809", "beyond 64 bit"),
+        (b"9" * 5000, "beyond 64 bit"),
+        (b"-" + b"9" * 5000, "beyond 64 bit"),
+        (b'{"a":1,"a":1}', "'a' stands twice"),
+        (b'{"a":1,"b":2,"b":3}', "'b' stands twice in one object; keep one of them"),
+        (b'[{"x":{"y":[{"a":1,"a":2}]}}]', "'a' stands twice"),
+        (b'{"a":1,"\\u0061":2}', "'a' stands twice"),
+        (b'{"":1,"":2}', "'' stands twice"),
+        (b'"\\ud800"', "half of a surrogate pair; send whole characters"),
+        (b'"\\udc00"', "surrogate"),
+        (b'"\\uDE00\\uD83D"', "surrogate"),
+        (b'[{"a":{"\\ud83d":1}}]', "surrogate"),
+        (b'"\\ud83dx\\ude00"', "surrogate"),
+        (b'"\xed\xa0\x80"', "not UTF-8 at byte 1"),
+        (b'"\xff"', "send UTF-8 encoded JSON"),
+        (b'"\xc0\x80"', "not UTF-8"),
+        (b'"\xe9"', "not UTF-8"),
+        ('{"a":1}'.encode("utf-16"), "not UTF-8"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"", "not JSON"),
+        (b" \n", "not JSON"),
+        (b"{}{}", "Extra data"),
+        (b"[1,]", "not JSON"),
+        (b'{"a":1,}', "not JSON"),
+        (b"{'a':1}", "not JSON"),
+        (b"{a:1}", "not JSON"),
+        (b"01", "Extra data"),
+        (b"+1", "not JSON"),
+        (b".5", "not JSON"),
+        (b"5.", "Extra data"),
+        (b"0x10", "Extra data"),
+        (b"True", "not JSON"),
+        (b'"\x00"', "not JSON"),
+        (b'"a\nb"', "line 1, column 3"),
+        (b'"\\x41"', "not JSON"),
+        (b'"open', "not JSON"),
+        (b"// no\n1", "not JSON"),
+        (b"\xc2\xa01", "not JSON"),
+    ],
+)
+def test_refuses_what_has_no_single_meaning(text: bytes, says: str) -> None:
+    with pytest.raises(JsonRefused) as refused:
+        parse_json(text)
+    assert says in str(refused.value)
+
+
+def test_refuses_a_surrogate_that_never_was_an_escape() -> None:
+    with pytest.raises(JsonRefused, match="surrogate"):
+        parse_json('["é", "\ud800"]')
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+def test_nesting_ends_at_64_levels(opening: str) -> None:
+    closing = "".join({"[": "]", "{": "}"}[char] for char in reversed(opening) if char in "[{")
+    levels = len(closing)
+    deepest = opening * (64 // levels) + "1" + closing * (64 // levels)
+    assert canonical(deepest) == deepest.encode()
+    for text in (f"[{deepest}]", f'{{"a":{deepest}}}', f"[1,{deepest},[]]"):
+        with pytest.raises(JsonRefused, match="deeper than 64 levels; flatten it"):
+            parse_json(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, "[" * 100_000]
+)
+def test_100_000_levels_are_refused_and_nothing_breaks(text: str) -> None:
+    caught: list[Exception] = []
+
+    def read() -> None:
+        try:
+            parse_json(text)
+        except Exception as error:  # what else comes than a refusal is what this test looks for
+            caught.append(error)
+
+    # On a thread of its own: the frames of the test runner do not count.
+    for where in (read, lambda: (thread := threading.Thread(target=read)).start() or thread.join()):
+        where()
+    assert [type(error) for error in caught] == [JsonRefused, JsonRefused]
+
+
+def test_brackets_in_strings_are_not_nesting() -> None:
+    assert parse_json(json.dumps("[{" * 1000)) == "[{" * 1000
+
+
+def test_wide_is_not_deep() -> None:
+    assert parse_json("[" + "[],{}," * 1000 + "[]]") == [[], {}] * 1000 + [[]]
+
+
+def test_many_members_with_a_late_duplicate_are_refused_at_once() -> None:
+    members = ",".join(f'"{number}":0' for number in range(100_000))
+    with pytest.raises(JsonRefused, match="'99999' stands twice"):
+        parse_json(f'{{{members},"99999":1}}')
+
+
+def test_a_refusal_does_not_repeat_a_long_name() -> None:
+    with pytest.raises(JsonRefused) as refused:
+        parse_json(json.dumps("n" * 500_000).join(["{", ":1,", ":2}"]))
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "digits", ["18446744073709551615", "-9223372036854775808", "0", "9007199254740993"]
+)
+def test_64_bit_integers_keep_every_digit(digits: str) -> None:
+    assert canonical(digits) == digits.encode()
+
+
+@pytest.mark.parametrize(
+    ("spellings", "written"),
+    [
+        (["1", "1.0", "1e0", "1E+0", "10e-1", "0.1e1", "1.000"], b"1"),
+        (["0", "-0", "0.0", "-0.0", "0e9", "-0e-9", "1e-400", "-1e-400"], b"0"),
+        (["100", "1e2", "100.0", "1E2"], b"100"),
+        (["1000000000000000000", "1e18", "1.0e+18"], b"1000000000000000000"),
+        (["10000000000000000000", "1e19", "10000000000000000000.0"], b"10000000000000000000"),
+        (["9223372036854775808", "9223372036854775808.0"], b"9223372036854775808"),
+        (["-9223372036854775808", "-9223372036854775808.0"], b"-9223372036854775808"),
+        (["1e22", "1.0E22", "10000000000000000000000.0"], b"1e+22"),
+        (["0.1", "1e-1", "0.10", "0.1000000000000000055"], b"0.1"),
+        (["1.5e300", "15e299", "1.5E+300"], b"1.5e+300"),
+        (["5e-324", "4.9e-324"], b"5e-324"),
+        (['"\\u00e9"', '"\\u00E9"', '"é"'], '"é"'.encode()),
+        (['"\\ud83d\\ude00"', '"\\uD83D\\uDE00"', '"😀"'], '"😀"'.encode()),
+        (['"\\/"', '"/"', '"\\u002f"'], b'"/"'),
+        (['"\\u0000\\u001f\\n"', '"\\u0000\\u001F\\u000a"'], b'"\\u0000\\u001f\\n"'),
+        (['{"b":1,"a":[2.0]}', '{"a":[2],"b":1.0}', ' { "a" : [ 2 ] , "b" : 1e0 } '], b'{"a":[2],"b":1}'),
+        (['{"x":{"b":null,"a":{}}}', '{"x":{"a":{},"b":null}}'], b'{"x":{"a":{},"b":null}}'),
+        (["[]", " [ ] ", "[\n]"], b"[]"),
+    ],
+)
+def test_all_spellings_of_a_value_become_one(spellings: list[str], written: bytes) -> None:
+    assert {canonical(text) for text in spellings} == {written}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["1", "true", '"1"', "[1]"],
+        ["0", "false", "null", '""', "[]", "{}"],
+        ["1", "1.0000000000000002", "0.9999999999999999"],
+        ["9007199254740992", "9007199254740993"],
+        ["18446744073709551615", "18446744073709551616.0"],
+        ['"e\\u0301"', '"\\u00e9"'],
+        ["[1,2]", "[2,1]", "[[1],2]", "[12]"],
+        ['{"a":1}', '{"A":1}', '{"a":"1"}', '{"a":[1]}'],
+        ['{"a":null}', "{}"],
+    ],
+)
+def test_different_values_stay_different(texts: list[str]) -> None:
+    assert len({fingerprint(canonical(text)) for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize("inside", ["1.0", "x.0", "1e+5", "-0.0", "v2.0 e+", "1.0,2.0"])
+def test_strings_that_look_like_numbers_are_left_alone(inside: str) -> None:
+    assert canonical(json.dumps({inside: [inside, 3.0]})) == f'{{"{inside}":["{inside}",3]}}'.encode()
+
+
+def test_names_are_sorted_by_character() -> None:
+    assert canonical('{"é":1,"a":2,"B":3,"😀":4,"":5}') == '{"":5,"B":3,"a":2,"é":1,"😀":4}'.encode()
+
+
+def test_a_fingerprint_is_a_known_hash() -> None:
+    known = "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b"
+    assert fingerprint(b"null") == known
+
+
+@examples(300)
+@given(st.data(), json_values)
+def test_every_spelling_has_the_same_fingerprint(data: st.DataObject, value: Any) -> None:
+    text = data.draw(st.composite(lambda draw: spelling(draw, value))())
+    assert meaning(parse_json(text)) == meaning(value)
+    assert fingerprint(canonical(text)) == fingerprint(canonical_json(value))
+    assert canonical(canonical(text)) == canonical(text)
+
+
+@examples(500)
+@given(json_values, json_values)
+def test_fingerprints_are_equal_exactly_when_values_are(one: Any, other: Any) -> None:
+    same = meaning(one) == meaning(other)
+    assert (fingerprint(canonical_json(one)) == fingerprint(canonical_json(other))) is same
+
+
+@examples(500)
+@given(st.binary(max_size=40) | st.text('{}[]",:0123456789.eE+-\\ud8truefalsn \ufeff', max_size=20))
+def test_any_text_is_read_or_refused(text: bytes | str) -> None:
+    try:
+        written = canonical(text)
+    except JsonRefused:
+        return
+    assert canonical(written) == written

@@ -1,0 +1,128 @@
+"""Identities never meet, and ids tell what they are."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from atomic.protocol import keys
+from unit.strategies import examples
+
+# Parts made of what others use as separators.
+parts = st.text("ab#:/|-\x00\x01é", max_size=4)
+
+
+@examples(500)
+@given(st.tuples(*[parts] * 5), st.tuples(*[parts] * 5))
+def test_two_identities_never_meet(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    assume(one != other)
+    assert keys.identity(*one) != keys.identity(*other)
+    if one[:3] != other[:3]:
+        assert keys.run_id(*one[:3]) != keys.run_id(*other[:3])
+
+
+@examples(300)
+@given(parts, parts, parts)
+def test_moving_characters_between_parts_changes_the_identity(a: str, b: str, c: str) -> None:
+    ways = {(a, b + c, ""), (a + b, c, ""), (a + b + c, "", ""), ("", a + b + c, ""), ("", "", a + b + c)}
+    assert len({keys.run_id(*way) for way in ways}) == len(ways)
+    assert len({keys.identity("", *way, "") for way in ways}) == len(ways)
+
+
+BASE = ("acme", "createUser", "https://app.example/a", "mail", "k1")
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_every_part_counts(place: int) -> None:
+    changed = [*BASE]
+    changed[place] += "x"
+    assert keys.identity(*changed) != keys.identity(*BASE)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a#b", "c", "k"), ("a", "b#c", "k")),
+        (("a", "b", "ck"), ("a", "bc", "k")),
+        (("é", "b", "k"), ("e\u0301", "b", "k")),
+        (("a", "B", "k"), ("a", "b", "k")),
+        (("a", "%41", "k"), ("a", "A", "k")),
+    ],
+)
+def test_names_are_byte_exact(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
+    assert keys.run_id(*one) != keys.run_id(*other)
+
+
+def test_ids_are_the_same_for_ever() -> None:
+    """Rows written by an older version must be found."""
+    assert keys.run_id("acme", "createUser", "k1") == "run_" + RUN_HASH
+    assert keys.identity(*BASE) == IDENTITY
+
+
+RUN_HASH = "fa410e245388fda938381c7d829db068"
+IDENTITY = "a69f538cf7603f625ea549d3bd03f997"
+
+
+def test_a_step_id_holds_its_run() -> None:
+    run = keys.run_id("acme", "createUser", "k1")
+    step = keys.step_id(run, keys.identity(*BASE))
+    assert keys.is_run_id(run)
+    assert keys.is_step_id(step)
+    assert keys.run_of(step) == run
+    assert keys.root_of(run) == f"{run}-root"
+    assert keys.is_step_id(keys.root_of(run))
+    assert keys.run_of(keys.root_of(run)) == run
+
+
+HEX = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "run_", f"run_{HEX[1:]}", f"run_{HEX}0", f"run_{HEX.upper()}", f"run_{HEX}\n", f" run_{HEX}", HEX,
+     f"RUN_{HEX}", f"run-{HEX}", f"run_{HEX}-root", "run_" + "g" * 32, "run_" + "١" * 32],
+)  # fmt: skip
+def test_what_is_no_run_id(text: str) -> None:
+    assert not keys.is_run_id(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", f"run_{HEX}", f"run_{HEX}-", f"run_{HEX}-ROOT", f"run_{HEX}-root\n", f"run_{HEX}-{HEX}0",
+     f"run_{HEX}-{HEX}-root", f"run_{HEX}_{HEX}", f"-{HEX}", f"run_{HEX}-root/..", f"run_{HEX}--root"],
+)  # fmt: skip
+def test_what_is_no_step_id(text: str) -> None:
+    assert not keys.is_step_id(text)
+
+
+@pytest.mark.parametrize("text", ["a", "A1", "acme", "acme-test_2", "0", "x" * 64, "Docs", "healthy"])
+def test_client_ids(text: str) -> None:
+    assert keys.is_client_id(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-a", "_a", "a b", "a/b", "a.b", "x" * 65, "é", "acme\n", "a\x00", ".", "..", "%41"]
+)
+def test_what_is_no_client_id(text: str) -> None:
+    assert not keys.is_client_id(text)
+
+
+@pytest.mark.parametrize("name", sorted(keys.RESERVED_CLIENT_IDS))
+def test_no_client_is_called_like_a_route(name: str) -> None:
+    assert not keys.is_client_id(name)
+
+
+@pytest.mark.parametrize("route", ["dashboard", "docs", "health", "openapi.json", "metrics", "favicon.ico"])
+def test_no_route_of_the_server_can_be_a_client(route: str) -> None:
+    assert not keys.is_client_id(route)
+
+
+@pytest.mark.parametrize("key", ["a", "!", "~", "k" * 255, "0b9c-11", "a#b:c/d|e", '"', "%20"])
+def test_idempotency_keys(key: str) -> None:
+    assert keys.is_idempotency_key(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "k" * 256, "a b", " a", "a\n", "a\r\nX: y", "a\x00", "\x7f", "é", "e\u0301", "😀", "\ud800"]
+)
+def test_what_is_no_idempotency_key(key: str) -> None:
+    assert not keys.is_idempotency_key(key)
