@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from scenarios import conformance
-
 from atomic.testing import EndpointCall, EndpointReply, Reply
+from scenarios import conformance
 
 Handler = Callable[[EndpointCall], Awaitable[EndpointReply]]
 Send = Callable[..., Awaitable[Reply]]

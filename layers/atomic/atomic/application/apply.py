@@ -1,9 +1,14 @@
 """The one way a row changes: transition, fenced write, hint, and what follows from having settled."""
 
+from typing import Final
+
 from atomic.application.engine import Engine
 from atomic.domain.events import Event, Woken
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
+
+# Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
+_SOON_MS: Final = 10_000
 
 
 async def apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
@@ -32,13 +37,29 @@ async def wake_waiters(engine: Engine, settled: Step) -> None:
             await apply(engine, waiter, Woken())
 
 
+def is_soon(engine: Engine, due_at_ms: int) -> bool:
+    """Whether a hint for this moment might overtake the write and find the row as it was before.
+
+    Such a hint is spent in vain, so it is sent when the row stands.
+    """
+    return due_at_ms - engine.clock.now_ms() < _SOON_MS
+
+
 async def _write(engine: Engine, after: Step, before: Step) -> Step | None:
     if after.due_at_ms is None or after.due_at_ms == before.due_at_ms:
         return await engine.store.replace(after, before.version)
-    # Row and hint go out side by side; the step goes on when both are acknowledged.
-    hint = engine.queue.send(after.id, after.due_at_ms)
+    if not is_soon(engine, after.due_at_ms):
+        # Row and hint go out side by side; the step goes on when both are acknowledged.
+        hint = engine.queue.send(after.id, after.due_at_ms)
+        there = await engine.store.replace(after, before.version)
+        await hint
+        return there
+    if before.due_at_ms is None:
+        # No earlier hint keeps the step alive when the second one is never sent.
+        await engine.queue.send(after.id, after.due_at_ms)
     there = await engine.store.replace(after, before.version)
-    await hint
+    if there is None or there == after:
+        await engine.queue.send(after.id, after.due_at_ms)
     return there
 
 

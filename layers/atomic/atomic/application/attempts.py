@@ -88,8 +88,9 @@ async def _blocked(engine: Engine, step: Step, outcome: Outcome) -> tuple[Outcom
     """The steps that keep the endpoint from finishing, and whether one settled while it was asked.
 
     A handler that timed out was still waiting for its steps, and one that suspends itself says which; a
-    step that settled in that moment will wake nobody, so the handler is called again at once. A handler
-    that threw because a step answered 504 needs no such look: that answer left a waiter on the step.
+    step that settled in that moment will wake nobody, so the handler is called again at once. So is one
+    that threw when a step it had got a 504 from (which made it a waiter) has settled by now: the wake-up
+    is on its way, and this end must not overtake it.
     """
     if outcome.kind is OutcomeKind.SUSPENDED:
         needed = await _named(engine, step, outcome.waiting_for)
@@ -99,13 +100,27 @@ async def _blocked(engine: Engine, step: Step, outcome: Outcome) -> tuple[Outcom
         return outcome, (), False
     began_ms = step.attempts[-1].started_at_ms
     blocked_by = tuple(other.id for other in needed if other.status not in SETTLED)
-    missed = (outcome.timed_out or outcome.kind is OutcomeKind.SUSPENDED) and any(
-        other.finished_at_ms is not None and other.finished_at_ms >= began_ms for other in needed
-    )
+    if outcome.timed_out or outcome.kind is OutcomeKind.SUSPENDED:
+        missed = any(_ended_at_ms(other) >= began_ms for other in needed)
+    else:
+        recent = [other.id for other in needed if _ended_at_ms(other) > began_ms]
+        missed = await _any_waited_for(engine, step, recent)
     if outcome.kind is OutcomeKind.SUSPENDED and not blocked_by and not missed:
         error = f"{headers.WAITING_FOR} named no step of this client that is still to settle"
         outcome = replace(outcome, kind=OutcomeKind.RETRYABLE, error=error)
     return outcome, blocked_by, missed
+
+
+async def _any_waited_for(engine: Engine, step: Step, ids: Sequence[str]) -> bool:
+    for step_id in ids:
+        other = await engine.store.get(step_id)
+        if other is not None and step.id in other.waiters:
+            return True
+    return False
+
+
+def _ended_at_ms(step: StepOutline) -> int:
+    return -1 if step.finished_at_ms is None else step.finished_at_ms
 
 
 async def _named(engine: Engine, step: Step, ids: Sequence[str]) -> list[StepOutline]:

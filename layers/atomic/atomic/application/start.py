@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from atomic.application.apply import is_soon
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.run_memory import KnownRun
@@ -30,7 +31,7 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
     step, created = await _create_or_find(engine, spec)
     if created:
         engine.telemetry.started(step)
-        return Started(await _first_attempt(engine, step, until_ms))
+        return Started(await _first_attempt(engine, step, until_ms if hang_ms > 0 else None))
     if step.spec.fingerprint != spec.fingerprint:
         raise _mismatch(step, spec)
     if step.is_settled:
@@ -41,11 +42,11 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
     return Started(step)
 
 
-async def _first_attempt(engine: Engine, step: Step, until_ms: int) -> Step:
+async def _first_attempt(engine: Engine, step: Step, until_ms: int | None) -> Step:
     with engine.notifier.subscribe(step.id) as news:
         if step.status is Status.RUNNING:
             engine.spawn(run_attempt(engine, step), run_id=step.spec.run_id)
-        if until_ms <= engine.clock.now_ms():
+        if until_ms is None:
             return step
         step = await until_settled(engine, news, step, until_ms)
     return await leave_waiter(engine, step)
@@ -99,7 +100,11 @@ async def _insert(engine: Engine, spec: StepSpec, place: str) -> tuple[Step, boo
     if hint is not None:
         await hint
     # What stands there may be our own row, when the answer to the write was lost on its way.
-    return (step, True) if there is None or there == step else (there, False)
+    if there is not None and there != step:
+        return there, False
+    if step.status is Status.PENDING and step.due_at_ms is not None and is_soon(engine, step.due_at_ms):
+        await engine.queue.send(step.id, step.due_at_ms)
+    return step, True
 
 
 async def _is_forgotten(engine: Engine, there: Step) -> bool:

@@ -34,7 +34,7 @@ SELECT count(*) FROM steps INDEXED BY live WHERE {IS_LIVE} AND status = ? AND cl
 """
 COUNT_RUNS: Final = """
 SELECT count(*) FROM steps INDEXED BY root_status
-WHERE is_root AND status = ? AND client_id = ? AND created_at_ms >= ?
+WHERE is_root = 1 AND status = ? AND client_id = ? AND created_at_ms >= ?
 """
 COUNT_FAILED: Final = f"SELECT count(*) FROM steps INDEXED BY failed WHERE {IS_FAILED} AND client_id = ?"
 OLDEST_DUE: Final = """
@@ -54,7 +54,7 @@ SELECT id FROM steps INDEXED BY expiry WHERE {_IS_FORGOTTEN} ORDER BY expires_at
 DELETE_FORGOTTEN: Final = f"DELETE FROM steps WHERE id = :id AND {_IS_FORGOTTEN}"
 HAS_MANY_KEYS: Final = f"""
 SELECT 1 FROM steps INDEXED BY root_key
-WHERE is_root AND client_id = :client_id AND idempotency_key >= :key AND idempotency_key < :key_end
+WHERE is_root = 1 AND client_id = :client_id AND idempotency_key >= :key AND idempotency_key < :key_end
 LIMIT 1 OFFSET {KEYS_SORTED_MAX}
 """
 
@@ -88,13 +88,13 @@ def run_list(query: RunQuery, *, sort_keys: bool) -> str:
     """
     if sort_keys:
         conditions = _conditions(query, "client_id", "key", "status", "workflow")
-        page = _page("root_key", ["is_root", *conditions])
+        page = _page("root_key", ["is_root = 1", *conditions])
     else:
         statuses = [query.status] if query.status is not None else list(Status)
         index = "root_workflow" if query.workflow_name is not None else "root_status"
         conditions = _conditions(query, "client_id", "workflow", "key")
         page = " UNION ALL ".join(
-            _page(index, ["is_root", f"status = '{status.value}'", *conditions]) for status in statuses
+            _page(index, ["is_root = 1", f"status = '{status.value}'", *conditions]) for status in statuses
         )
     return f"""
     SELECT {COLUMNS} FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit) AS page

@@ -38,9 +38,9 @@ CREATE INDEX due ON steps (due_at_ms, client_id) WHERE due_at_ms IS NOT NULL;
 CREATE INDEX live ON steps (status, id, client_id) WHERE {IS_LIVE};
 CREATE INDEX failed ON steps (client_id, created_at_ms, id) WHERE {IS_FAILED};
 CREATE INDEX expiry ON steps (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
-CREATE INDEX root_status ON steps (client_id, status, created_at_ms, id) WHERE is_root;
-CREATE INDEX root_workflow ON steps (client_id, workflow_name, status, created_at_ms, id) WHERE is_root;
-CREATE INDEX root_key ON steps (client_id, idempotency_key) WHERE is_root;
+CREATE INDEX root_status ON steps (client_id, status, created_at_ms, id) WHERE is_root = 1;
+CREATE INDEX root_workflow ON steps (client_id, workflow_name, status, created_at_ms, id) WHERE is_root = 1;
+CREATE INDEX root_key ON steps (client_id, idempotency_key) WHERE is_root = 1;
 """
 
 STEPS: Final = Schema("steps", (_STEPS,))

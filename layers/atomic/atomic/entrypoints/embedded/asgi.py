@@ -1,13 +1,16 @@
 """The HTTP API as a bare ASGI application: a framework would cost more than a step does."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
 from atomic.entrypoints.http_api.routes import handle, too_large
 from atomic.protocol.limits import BODY_MAX_BYTES
+
+# A connection that is closed on unread bytes is reset, and then the caller never sees the 413.
+_DRAINED_MAX_BYTES: Final = 16 * BODY_MAX_BYTES
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -43,18 +46,22 @@ class AsgiApp:
 
 
 async def _read_body(content_length: str, receive: Receive) -> bytes | None:
-    """The whole body, or None when it is too large; then the rest stays unread."""
-    if content_length.isdigit() and int(content_length) > BODY_MAX_BYTES:
+    """The whole body; None when it is too large, or when the caller went away while it was sent."""
+    if content_length.isdigit() and int(content_length) > _DRAINED_MAX_BYTES:
         return None
-    body = b""
+    body, size = b"", 0
     while True:
         message = await receive()
-        chunk: bytes = message.get("body", b"")
-        body += chunk
-        if len(body) > BODY_MAX_BYTES:
+        if message["type"] == "http.disconnect":
             return None
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size <= BODY_MAX_BYTES:
+            body += chunk
         if not message.get("more_body", False):
-            return body
+            return body if size <= BODY_MAX_BYTES else None
+        if size > _DRAINED_MAX_BYTES:
+            return None
 
 
 async def _send(send: Send, response: ApiResponse, extra: dict[str, str]) -> None:

@@ -89,19 +89,20 @@ def too_large() -> Problem:
 
 
 async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
-    others = []
+    others: list[Route] = []
     for route, pattern in _TABLE:
         match = pattern.fullmatch(request.path)
-        if match is None:
+        # The first template that fits owns the path: a POST to `/health` is no start of a client.
+        if match is None or (others and others[0].template != route.template):
             continue
         if route.method != request.method:
-            others.append(route.method)
+            others.append(route)
             continue
         if not route.template.startswith("/{clientId}"):
             return await route.handler(api, request, *match.groups())
         client = await authorize(api, request, match[1])
         return await route.handler(api, request, client, *match.groups()[1:])
     if others:
-        allowed = ", ".join(others)
+        allowed = ", ".join(route.method for route in others)
         raise Problem(problems.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"allow": allowed})
     raise problems.not_found()

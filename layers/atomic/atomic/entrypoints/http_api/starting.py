@@ -135,7 +135,9 @@ def _hang_ms(api: Api, message: StartRequest, preferences: Preferences) -> int:
     if preferences.respond_async and preferences.wait_ms is None:
         return 0
     asked = [ms for ms in (message.timeout, preferences.wait_ms) if ms is not None]
-    return min(*(asked or [settings.hang_default_ms]), settings.hang_max_ms)
+    hang_ms = min(*(asked or [settings.hang_default_ms]), settings.hang_max_ms)
+    # Who is told 504 must be called again when the step settles, and only who hangs for it is noted.
+    return hang_ms if preferences.respond_async else max(1, hang_ms)
 
 
 def _answer(started: Started, preferences: Preferences, now_ms: int) -> ApiResponse:

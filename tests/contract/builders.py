@@ -1,0 +1,144 @@
+"""Steps in any state, with few words."""
+
+from dataclasses import replace
+from typing import Any
+
+from atomic.domain.outcomes import OutcomeKind, Response
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import SETTLED, Attempt, Status, Step, StepSpec
+from atomic.protocol import keys
+from atomic.protocol.canonical import fingerprint
+
+RETENTION_MS = 1_000_000
+
+
+def a_spec(
+    *,
+    client_id: str = "acme",
+    workflow_name: str = "createUser",
+    key: str = "key-1",
+    step_name: str = "",
+    payload: bytes = b'{"userName":"ada"}',
+    **more: Any,
+) -> StepSpec:
+    """A spec; run id, identity and fingerprint follow from the rest."""
+    url = "https://app.example/steps"
+    return StepSpec(
+        client_id=client_id,
+        run_id=keys.run_id(client_id, workflow_name, key),
+        identity=keys.identity(client_id, workflow_name, url, step_name, key),
+        workflow_name=workflow_name,
+        url=url,
+        step_name=step_name,
+        idempotency_key=key,
+        payload=payload,
+        fingerprint=fingerprint(payload),
+        retention_ms=RETENTION_MS,
+        trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+        **more,
+    )
+
+
+def a_root(spec: StepSpec | None = None, *, at_ms: int = 1_000, status: Status = Status.PENDING) -> Step:
+    """The root step of its run; live ones are due when they were created."""
+    spec = spec or a_spec()
+    settled = status in SETTLED
+    return Step(
+        spec=spec,
+        place=keys.ROOT,
+        created_at_ms=at_ms,
+        status=status,
+        due_at_ms=None if settled else at_ms,
+        finished_at_ms=at_ms if settled else None,
+        expires_at_ms=at_ms + spec.retention_ms if settled else None,
+    )
+
+
+def a_child(
+    name: str, spec: StepSpec | None = None, *, at_ms: int = 1_000, status: Status = Status.PENDING
+) -> Step:
+    """Another step of the run of `spec`, called `name`."""
+    spec = spec or a_spec()
+    spec = a_spec(
+        client_id=spec.client_id,
+        workflow_name=spec.workflow_name,
+        key=spec.idempotency_key,
+        step_name=name,
+        parent=keys.root_of(spec.run_id),
+    )
+    return replace(a_root(spec, at_ms=at_ms, status=status), place=spec.identity)
+
+
+def a_full_step() -> Step:
+    """A step that has something other than the default in every field."""
+    policy = RetryPolicy(
+        count=7,
+        back_off_ms=250,
+        strategy="linear",
+        factor=1.5,
+        max_back_off_ms=60_000,
+        jitter="none",
+        on="404,5xx",
+        never="501",
+    )
+    spec = a_spec(
+        workflow_name="Nutzer anlegen – 用户 🙂",
+        step_name="Grüße",
+        payload='{"name":"Ærøskøbing 🙂"}'.encode(),
+        parent=keys.root_of(keys.run_id("acme", "another", "k")),
+        kind="event",
+        retry=policy,
+        delay_ms=5,
+        attempt_timeout_ms=1_234,
+        deadline_ms=99_000,
+    )
+    return Step(
+        spec=spec,
+        place=spec.identity,
+        created_at_ms=1_000,
+        version=3,
+        status=Status.WAITING,
+        generation=2,
+        due_at_ms=7_000,
+        deadline_at_ms=100_000,
+        nonce="f" * 32,
+        attempt=2,
+        retries_used=1,
+        lost_in_row=4,
+        rechecks=5,
+        woken=True,
+        waiting_for=(keys.root_of(spec.run_id), "another"),
+        waiters=("one", "two"),
+        attempts=(
+            Attempt(number=1, generation=1, started_at_ms=1_000),
+            Attempt(
+                number=2,
+                generation=2,
+                started_at_ms=0,
+                ended_at_ms=0,
+                outcome=OutcomeKind.NO_ANSWER,
+                status=0,
+                error="",
+                late="zu spät 🙂",
+            ),
+        ),
+        response=Response('{"é":"🙂"}'.encode(), "json", "application/json"),
+        response_status=200,
+        error="the endpoint answered 500 – ü",
+        finished_at_ms=0,
+        expires_at_ms=0,
+    )
+
+
+def settled(step: Step, at_ms: int, status: Status = Status.SUCCEEDED) -> Step:
+    """The step, one version on, with its outcome."""
+    return replace(
+        step,
+        version=step.version + 1,
+        status=status,
+        due_at_ms=None,
+        response=Response(b'{"ok":true}', "json", "application/json"),
+        response_status=200,
+        finished_at_ms=at_ms,
+        expires_at_ms=at_ms + step.spec.retention_ms,
+    )

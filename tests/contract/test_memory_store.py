@@ -1,0 +1,15 @@
+"""The store contract on a dict."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.ports import StepStore
+from contract.store_contract import StoreContract
+
+
+class TestMemoryStepStore(StoreContract):
+    @asynccontextmanager
+    async def store(self, directory: Path) -> AsyncIterator[StepStore]:
+        yield MemoryStepStore()

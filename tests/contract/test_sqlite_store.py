@@ -1,0 +1,50 @@
+"""The store contract on a SQLite file, as it is opened and after it was closed in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.application.ports import RunQuery, StepStore
+from contract.builders import a_full_step, a_root, settled
+from contract.store_contract import StoreContract
+
+
+class TestSqliteStepStore(StoreContract):
+    @asynccontextmanager
+    async def store(self, directory: Path) -> AsyncIterator[StepStore]:
+        store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=pytest.fail)
+        yield store
+        await store.close()
+
+
+class TestSqliteWithManyKeys(TestSqliteStepStore):
+    """Key prefixes that fit more runs than are sorted: the same answers by the other way."""
+
+    @pytest.fixture(autouse=True)
+    def _sort_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        walks = queries.HAS_MANY_KEYS.replace(str(queries.KEYS_SORTED_MAX), "0")
+        monkeypatch.setattr(queries, "HAS_MANY_KEYS", walks)
+
+
+def test_reopening_the_file_keeps_everything(tmp_path: Path) -> None:
+    async def session(*work: Any) -> list[Any]:
+        store = await SqliteStepStore.open(tmp_path / "atomic.db", on_fatal=pytest.fail)
+        try:
+            return [await call(store) for call in work]
+        finally:
+            await store.close()
+
+    full, root = a_full_step(), a_root()
+    done = settled(root, 2_000)
+    asyncio.run(session(lambda s: s.create(full), lambda s: s.create(root), lambda s: s.replace(done, 1)))
+    query = RunQuery(client_id="acme")
+    found = asyncio.run(
+        session(lambda s: s.get(full.id), lambda s: s.get(root.id), lambda s: s.list(query))
+    )
+    assert found == [full, done, [done]]

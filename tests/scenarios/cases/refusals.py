@@ -1,0 +1,323 @@
+"""What the API refuses, and how: the field, the cure, and nothing done."""
+
+import asyncio
+import json
+from typing import Any
+
+from atomic.testing import Reply
+from scenarios.home import Home, always, answer_ok
+from scenarios.starts import Gate, assert_problem, document
+
+KIB = 1024
+ABSENT = object()
+UNKNOWN_RUN = "run_" + "0" * 32
+RULES = "write status codes or classes"
+# Members that replace those of a good document, the field that is named, a part of the cure.
+BAD_MEMBERS: tuple[tuple[dict[str, Any], str, str], ...] = (
+    ({"workflowName": ABSENT}, "workflowName", "required"),
+    ({"workflowName": ""}, "workflowName", "at least 1"),
+    ({"workflowName": 5}, "workflowName", "string"),
+    ({"workflowName": "w" * 256}, "workflowName", "at most 255"),
+    ({"workflowName": " w"}, "workflowName", "no space at the ends"),
+    ({"workflowName": "w\r\nX-Injected: 1"}, "workflowName", "no control characters"),
+    ({"stepName": "a\x00b"}, "stepName", "no control characters"),
+    ({"stepName": ""}, "stepName", "at least 1"),
+    ({"stepName": ["a"]}, "stepName", "string"),
+    ({"idempotencyKey": ABSENT}, "idempotencyKey", "Idempotency-Key"),
+    ({"idempotencyKey": None}, "idempotencyKey", "Idempotency-Key"),
+    ({"idempotencyKey": 17}, "idempotencyKey", "string"),
+    ({"kind": "sql"}, "kind", "'http', 'timer' or 'event'"),
+    ({"kind": "timer", "stepName": "t"}, "stepInvokeUrl", "leave it out"),
+    ({"kind": "timer", "stepInvokeUrl": ABSENT}, "stepName", "needs a name"),
+    ({"kind": "event", "stepInvokeUrl": ABSENT}, "stepName", "needs a name"),
+    ({"payloud": {}}, "payloud", "known are workflowName, kind, stepInvokeUrl"),
+    ({"idempotency_key": "k-1"}, "idempotency_key", "unknown field"),
+    ({"": 1}, "body", "unknown field"),
+    ({"timeout": -1}, "timeout", "greater than or equal to 0"),
+    ({"timeout": "8000"}, "timeout", "integer"),
+    ({"timeout": 1.5}, "timeout", "integer"),
+    ({"timeout": True}, "timeout", "integer"),
+    ({"timeout": 366 * 86_400_000 + 1}, "timeout", "less than or equal to 31622400000"),
+    ({"delay": -1}, "delay", "greater than or equal to 0"),
+    ({"delay": None}, "delay", "integer"),
+    ({"delay": 2**63}, "delay", "less than or equal to"),
+    ({"deadline": 0}, "deadline", "greater than or equal to 1"),
+    ({"deadline": 366 * 86_400_000 + 1}, "deadline", "less than or equal to"),
+    ({"attemptTimeout": 0}, "attemptTimeout", "greater than or equal to 1"),
+    ({"attemptTimeout": 900_001}, "attemptTimeout", "at most 900000"),
+    ({"retry": 3}, "retry", "dictionary"),
+    ({"retry": None}, "retry", "dictionary"),
+    ({"retry": {"count": -1}}, "retry.count", "greater than or equal to 0"),
+    ({"retry": {"count": 1001}}, "retry.count", "less than or equal to 1000"),
+    ({"retry": {"count": "3"}}, "retry.count", "integer"),
+    ({"retry": {"count": True}}, "retry.count", "integer"),
+    ({"retry": {"backoff": 10}}, "retry.backoff", "known are count, backOff"),
+    ({"retry": {"backOff": -5}}, "retry.backOff", "greater than or equal to 0"),
+    ({"retry": {"backOff": 1e400}}, "body", "Infinity is not JSON"),
+    ({"retry": {"maxBackOff": 366 * 86_400_000 + 1}}, "retry.maxBackOff", "less than or equal to"),
+    ({"retry": {"strategy": "fibonacci"}}, "retry.strategy", "'exponential', 'linear' or 'fixed'"),
+    ({"retry": {"jitter": True}}, "retry.jitter", "'full' or 'none'"),
+    ({"retry": {"factor": 0.5}}, "retry.factor", "greater than or equal to 1"),
+    ({"retry": {"factor": 101}}, "retry.factor", "less than or equal to 100"),
+    ({"retry": {"on": "4x4"}}, "retry.on", RULES),
+    ({"retry": {"on": ""}}, "retry.on", RULES),
+    ({"retry": {"on": [404]}}, "retry.on", "string"),
+    ({"retry": {"never": "404;410"}}, "retry.never", RULES),
+    ({"retry": {"never": "600"}}, "retry.never", RULES),
+    ({"parent": "root"}, "parent", "Atomic-Step-Id"),
+    ({"parent": UNKNOWN_RUN}, "parent", "Atomic-Step-Id"),
+    ({"parent": ""}, "parent", "Atomic-Step-Id"),
+)  # fmt: skip
+BAD_URLS = (
+    "", "/steps/mail", "//app.example/mail", "app.example/mail", "ftp://app.example/mail", "file:///etc/passwd",
+    "javascript:alert(1)", "http://", "https:///mail", "http://:80/mail", "https://ada@app.example/mail",
+    "https://ada:pw@app.example/mail", "https://app.example/mail#top", "https://app.example/mail#",
+    "https://app.example:0/mail", "https://app.example:65536/mail", "https://app.example:abc/mail",
+    "https://[::1/mail", "https://app.example\\@evil.example/mail", "https://app.example/a mail",
+    "https://app.example/mail\r\nX-Injected: 1", "https://app.example/\x00", " https://app.example/mail",
+    "https://app.example/mail\n", "https://app.exämple/mail", "https://app.example/mäil",
+    "https://app.example/" + "x" * 2048,
+)  # fmt: skip
+BAD_BODIES: tuple[tuple[bytes, str], ...] = (
+    (b"", "not JSON"),
+    (b"   ", "not JSON"),
+    (b"{", "not JSON"),
+    (b"[]", "send a JSON object"),
+    (b"null", "send a JSON object"),
+    (b'"k-1"', "send a JSON object"),
+    (b'{"workflowName": "w"} {}', "not JSON: Extra data"),
+    (b"{'workflowName': 'w'}", "not JSON"),
+    (b'{"workflowName": "w",}', "not JSON"),
+    (b'{"workflowName": "w", "workflowName": "w"}', "'workflowName' stands twice"),
+    (b'{"workflowName": "\xe9"}', "not UTF-8 at byte"),
+    ('{"workflowName": "w"}'.encode("utf-16"), "not UTF-8"),
+    (b'\xef\xbb\xbf{"workflowName": "w"}', "not JSON"),
+    (b"workflowName=w&idempotencyKey=k-1", "not JSON"),
+    (b"[" * 100_000, "nested deeper than 64"),
+    (b'{"a":' * 100_000, "nested deeper than 64"),
+)
+BAD_HEADERS: tuple[tuple[str, str, str], ...] = (
+    ("Idempotency-Key", "k-2", "differs from idempotencyKey in the body"),
+    ("Idempotency-Key", '"k-2"', "differs from idempotencyKey in the body"),
+    ("Idempotency-Key", "K-1", "differs from idempotencyKey in the body"),
+    ("Idempotency-Key", "k 1", "visible ASCII"),
+    ("Idempotency-Key", "", "visible ASCII"),
+    ("Idempotency-Key", '""', "visible ASCII"),
+    ("Idempotency-Key", "k" * 256, "visible ASCII"),
+    ("Idempotency-Key", "ké", "visible ASCII"),
+    ("Prefer", "wait", "whole seconds"),
+    ("Prefer", "wait=soon", "whole seconds"),
+    ("Prefer", "wait=-1", "whole seconds"),
+    ("Prefer", "wait=1.5", "whole seconds"),
+    ("Prefer", "respond-async, wait=8s", "whole seconds"),
+    ("Prefer", "wait=" + "9" * 30, "whole seconds"),
+)
+
+PAYLOAD = {"to": "ada", "cc": ["bob", "eve"], "n": 1, "note": None}
+OTHER_PAYLOADS = (
+    None,
+    {},
+    PAYLOAD | {"to": "Ada"},
+    PAYLOAD | {"cc": ["eve", "bob"]},
+    PAYLOAD | {"n": "1"},
+    PAYLOAD | {"n": True},
+    PAYLOAD | {"n": 1.5},
+    {name: value for name, value in PAYLOAD.items() if name != "note"},
+    PAYLOAD | {"more": None},
+    [PAYLOAD],
+)
+
+
+async def scenario_a_bad_document_is_told_field_and_cure(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+
+    for members, field, cure in BAD_MEMBERS:
+        changed = {**document(url), **members}
+        reply = await home.start({name: value for name, value in changed.items() if value is not ABSENT})
+        assert_names(reply, field, cure)
+
+    await nothing_happened(home, url)
+
+
+async def scenario_a_bad_url_is_told_what_one_looks_like(home: Home) -> None:
+    for url in (*BAD_URLS, None, 5, ["https://app.example/mail"]):
+        reply = await home.start(document(url))  # type: ignore[arg-type]
+        assert_names(reply, "stepInvokeUrl", "")
+
+    assert (await home.get("/runs")).json["runs"] == []
+
+
+async def scenario_a_body_that_is_no_json_object_is_refused(home: Home) -> None:
+    for body, cure in BAD_BODIES:
+        reply = await home.request("POST", f"/{home.client}", body=body)
+        assert_names(reply, "body", cure)
+
+    assert (await home.get("/runs")).json["runs"] == []
+
+
+async def scenario_a_bad_header_is_named(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+
+    for name, value, cure in BAD_HEADERS:
+        reply = await home.start(document(url), **{name: value})
+        assert_names(reply, name, cure)
+
+    await nothing_happened(home, url)
+
+
+async def scenario_every_wrong_field_is_named_at_once(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    wrong = {"timeout": -1, "retry": {"count": "3", "backoff": 1}, "colour": "red", "parent": "x"}
+
+    reply = await home.start(document(url) | wrong)
+
+    assert_problem(reply, 400, "invalid-request")
+    fields = {error["field"] for error in reply.json["errors"]}
+    assert fields == {"timeout", "retry.count", "retry.backoff", "colour", "parent"}
+    assert all(field in reply.json["detail"] for field in fields)
+    await nothing_happened(home, url)
+
+
+async def scenario_what_does_not_exist_is_one_404(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    there = (await home.start(document(url))).json
+    unknown = (
+        f"/runs/{UNKNOWN_RUN}", f"/runs/{there['id']}", "/runs/x", "/runs/%00", "/runs/", "/runs/a/b",
+        f"/steps/{UNKNOWN_RUN}-root", f"/steps/{there['runId']}-{'0' * 32}", f"/steps/{there['runId']}",
+        "/steps/x", "/steps/", "/nothing", "/", "/stats/x", f"/runs/{there['runId']}/nothing",
+    )  # fmt: skip
+    acts = (
+        f"/runs/{UNKNOWN_RUN}/cancel", f"/steps/{UNKNOWN_RUN}-root/redrive", "/steps/x/redrive",
+        f"/steps/{UNKNOWN_RUN}-root/result", f"/runs/{there['runId']}/nothing", "/nothing",
+    )  # fmt: skip
+
+    replies = [
+        *[await home.get(target) for target in unknown],
+        *[await home.post(target) for target in acts],
+        await home.start(document(url, key="k-2", parent=f"{UNKNOWN_RUN}-root")),
+        await home.request("GET", "/"),
+        await home.request("GET", "/static/nothing.js"),
+        await home.request("GET", "/static/..%2f__init__.py"),
+        await home.request("POST", "/-no-client-", body=json.dumps(document(url)).encode()),
+    ]
+
+    assert {reply.status for reply in replies} == {404}
+    assert len({reply.body for reply in replies}) == 1
+    assert_problem(replies[0], 404, "not-found")
+
+
+async def scenario_a_wrong_method_is_told_the_right_one(home: Home) -> None:
+    allowed = {
+        f"/{home.client}": "POST",
+        f"/{home.client}/runs": "GET",
+        f"/{home.client}/runs/{UNKNOWN_RUN}": "GET",
+        f"/{home.client}/runs/{UNKNOWN_RUN}/cancel": "POST",
+        f"/{home.client}/steps/{UNKNOWN_RUN}-root": "GET",
+        f"/{home.client}/steps/{UNKNOWN_RUN}-root/redrive": "POST",
+        f"/{home.client}/steps/{UNKNOWN_RUN}-root/result": "POST",
+        f"/{home.client}/redrive": "POST",
+        f"/{home.client}/stats": "GET",
+        "/health": "GET",
+        "/openapi.json": "GET",
+        "/docs": "GET",
+        "/dashboard": "GET",
+    }
+    for target, right in allowed.items():
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - {right}:
+            reply = await home.request(method, target)
+            assert_problem(reply, 405, "method-not-allowed")
+            assert reply.headers["allow"] == right, target
+
+
+async def scenario_a_payload_may_be_256_kib_and_no_more(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    largest = "x" * (256 * KIB - 2)
+
+    reply = await home.start(document(url, payload=largest))
+    over = await home.start(document(url, key="k-2", payload=largest + "x"))
+    # 3 bytes of UTF-8 that JSON may also write as 6.
+    wide = await home.start(document(url, key="k-3", payload="€" * ((256 * KIB - 2) // 3)))
+    too_wide = await home.start(document(url, key="k-4", payload="€" * ((256 * KIB - 2) // 3 + 1)))
+
+    assert (reply.status, wide.status) == (200, 200)
+    for refused in (over, too_wide):
+        assert_problem(refused, 413, "too-large")
+        assert "payload" in refused.json["detail"]
+    assert [len(seen.call.payload) for seen in home.calls(url)] == [len(largest), 87_380]
+
+
+async def scenario_a_body_may_be_1_mib_and_no_more(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    largest = json.dumps(document(url)).encode().ljust(KIB * KIB)
+
+    sizes = {}
+    for body in (largest, largest + b" ", largest + b" " * 5 * KIB * KIB):
+        sizes[len(body)] = await home.request("POST", f"/{home.client}", body=body)
+
+    fits, over, far_over = sizes.values()
+    assert fits.status == 200
+    for refused in (over, far_over):
+        assert_problem(refused, 413, "too-large")
+        assert "1048576" in refused.json["detail"]
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_another_payload_in_flight_is_a_422(home: Home) -> None:
+    gate = Gate({"sent": True})
+    url = home.endpoint("/mail", gate)
+    first = asyncio.create_task(home.start(document(url, payload=PAYLOAD)))
+    await gate.entered.wait()
+
+    await refuses_other_payloads(home, url)
+
+    gate.open()
+    assert (await first).json["response"] == {"sent": True}
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_another_payload_after_success_is_a_422(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    first = await home.start(document(url, payload=PAYLOAD))
+
+    await refuses_other_payloads(home, url)
+
+    assert (await home.start(document(url, payload=PAYLOAD))).body == first.body
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_another_payload_after_failure_is_a_422(home: Home) -> None:
+    url = home.endpoint("/mail", always(410))
+    first = await home.start(document(url, payload=PAYLOAD))
+
+    await refuses_other_payloads(home, url)
+
+    again = await home.start(document(url, payload=PAYLOAD))
+    assert (first.status, again.body) == (424, first.body)
+    assert len(home.calls(url)) == 1
+
+
+def assert_names(reply: Reply, field: str, cure: str) -> None:
+    """The reply is a 400 about the field, and says what to change."""
+    assert_problem(reply, 400, "invalid-request")
+    said = {error["field"]: error["message"] for error in reply.json["errors"]}
+    assert field in said, reply.json
+    assert cure in said[field], reply.json
+    assert cure in reply.json["detail"]
+
+
+async def nothing_happened(home: Home, url: str) -> None:
+    """No endpoint was called and no run exists."""
+    assert home.calls(url) == []
+    assert (await home.get("/runs")).json["runs"] == []
+
+
+async def refuses_other_payloads(home: Home, url: str) -> None:
+    """The identity is known with `PAYLOAD`: it again is no 422, everything else is."""
+    same = await home.start(document(url, payload=PAYLOAD), Prefer="respond-async")
+    for payload in OTHER_PAYLOADS:
+        reply = await home.start(document(url, payload=payload))
+        assert_problem(reply, 422, "payload-mismatch")
+        assert reply.json["id"] == same.json["id"]
+        assert reply.json["fingerprint"] != reply.json["firstFingerprint"]
+    after = await home.start(document(url, payload=PAYLOAD), Prefer="respond-async")
+    assert (same.status, same.body) == (after.status, after.body)

@@ -1,0 +1,262 @@
+"""One seeded interleaving of settle and suspend.
+
+A workflow and its few steps run through the real use cases, in virtual time, on a store that keeps every
+operation waiting before and after it takes effect. A seed decides everything: how long the store takes,
+how long the steps do, how often they fail, how long the handler hangs for them, and what it does when they
+are not finished: throw, hang until it is cut off, or suspend itself.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final, Literal
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.domain.steps import SETTLED, Status, Step, StepOutline
+from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, Reply, run
+
+Manner = Literal["throws", "times out", "suspends"]
+
+# The store takes up to 40 ms for an operation; the recheck that hides a lost wake-up comes after 60 s.
+PAUSE_MAX_S: Final = 0.020
+WAKE_WITHIN_S: Final = 2.0
+END_WITHIN_S: Final = 50.0
+_MANNERS: Final[tuple[Manner, ...]] = ("throws", "times out", "suspends")
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A step that fails some times and takes its time, each time."""
+
+    name: str
+    takes_s: float
+    fails: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a seed stands for. The handler's manner changes from attempt to attempt."""
+
+    manners: tuple[Manner, ...]
+    parallel: bool
+    hang_ms: int
+    attempt_timeout_ms: int
+    back_off_ms: int
+    children: tuple[Child, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A row at the moment it took effect."""
+
+    at_s: float
+    step: Step
+
+
+class LawBroken(AssertionError):
+    """An interleaving that must not happen; the message holds the seed and what happened when."""
+
+
+def simulate(seed: int) -> int:
+    """Run one seed to its end and hold it against the law; how often the workflow was called."""
+    store = SlowStore(seed)
+    plan = plan_of(seed)
+    outcome = run(_play(plan, store, seed))
+    broken = list(_broken(outcome, plan, store))
+    if broken:
+        raise LawBroken("\n".join([f"seed {seed}", *broken, str(plan), *_timeline(store)]))
+    return sum(write.step.is_root and write.step.status is Status.RUNNING for write in _claims(store))
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan of a seed."""
+    chance = random.Random(seed)
+    manners = tuple(chance.choice(_MANNERS) for _ in range(chance.choice((1, 1, 2, 3))))
+    children = tuple(
+        Child(f"c{number}", chance.choice((0.0, 0.05, 0.3)) * chance.random(), chance.choice((0, 0, 1, 2)))
+        for number in range(chance.choice((1, 1, 2, 2, 3, 4)))
+    )
+    return Plan(
+        manners=manners,
+        parallel=chance.random() < 0.5,
+        hang_ms=chance.choice((1, 20, 60, 200)),
+        # Far longer than the store needs for four answers from memory, so that no attempt runs out of
+        # time for want of time alone.
+        attempt_timeout_ms=chance.choice((350, 500)),
+        back_off_ms=chance.choice((1, 20, 100)),
+        children=children,
+    )
+
+
+class SlowStore(MemoryStepStore):
+    """Takes effect some time after it was asked and answers some time after that; remembers each write."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.history: list[Write] = []
+        self._chance = random.Random(-seed - 1)
+
+    async def create(self, step: Step) -> Step | None:
+        await self._pause()
+        there = await super().create(step)
+        return await self._answer(there, step)
+
+    async def get(self, step_id: str) -> Step | None:
+        await self._pause()
+        there = await super().get(step_id)
+        await self._pause()
+        return there
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        await self._pause()
+        there = await super().replace(step, expected_version)
+        return await self._answer(there, step)
+
+    async def outline(self, run_id: str) -> Sequence[StepOutline]:
+        await self._pause()
+        there = await super().outline(run_id)
+        await self._pause()
+        return there
+
+    async def _answer(self, there: Step | None, step: Step) -> Step | None:
+        if there is None:
+            self.history.append(Write(asyncio.get_running_loop().time(), step))
+        await self._pause()
+        return there
+
+    async def _pause(self) -> None:
+        drawn = self._chance.random()
+        if drawn > 0.4:
+            await asyncio.sleep((drawn - 0.4) / 0.6 * PAUSE_MAX_S)
+
+
+class _Workflow:
+    """The endpoints of a plan. A handler that is cut off leaves its requests to Atomic behind."""
+
+    def __init__(self, atomic: LocalAtomic, plan: Plan) -> None:
+        self._atomic = atomic
+        self._plan = plan
+        self._requests: set[asyncio.Task[Reply]] = set()
+        self.url = atomic.endpoint("/root", self._root)
+        self._urls = {child.name: self._serve(child) for child in plan.children}
+
+    def document(self, url: str, timeout_ms: int) -> dict[str, Any]:
+        retry = {"count": 5, "backOff": self._plan.back_off_ms, "strategy": "fixed", "jitter": "none"}
+        return {
+            "workflowName": "w",
+            "stepInvokeUrl": url,
+            "idempotencyKey": "k",
+            "timeout": timeout_ms,
+            "retry": retry,
+        }
+
+    async def _root(self, call: EndpointCall) -> EndpointReply:
+        manner = self._plan.manners[(call.attempt - 1) % len(self._plan.manners)]
+        hang_ms = {"throws": self._plan.hang_ms, "times out": 30_000, "suspends": 0}[manner]
+        live: list[str] = []
+        if self._plan.parallel:
+            replies = await asyncio.gather(*(self._step(url, hang_ms) for url in self._urls.values()))
+            live = [reply.json["id"] for reply in replies if reply.status != 200]
+        else:
+            for url in self._urls.values():
+                reply = await self._step(url, hang_ms)
+                if reply.status != 200:
+                    live = [reply.json["id"]]
+                    break
+        if live:
+            return EndpointReply(status=202, headers={"Atomic-Waiting-For": ", ".join(live)})
+        return EndpointReply(json="done")
+
+    async def _step(self, url: str, hang_ms: int) -> Reply:
+        request = asyncio.create_task(self._atomic.post("/me", self.document(url, hang_ms)))
+        self._requests.add(request)
+        request.add_done_callback(self._requests.discard)
+        reply = await asyncio.shield(request)
+        if reply.status != 200 and hang_ms > 0:
+            raise RuntimeError(f"{url} answered {reply.status}")
+        return reply
+
+    def _serve(self, child: Child) -> str:
+        async def handler(call: EndpointCall) -> EndpointReply:
+            await asyncio.sleep(child.takes_s)
+            return EndpointReply(status=500 if call.attempt <= child.fails else 200, json=child.name)
+
+        return self._atomic.endpoint(f"/{child.name}", handler)
+
+
+async def _play(plan: Plan, store: SlowStore, seed: int) -> str:
+    async with LocalAtomic(seed=seed, store=store) as atomic:
+        workflow = _Workflow(atomic, plan)
+        # No retry at all: whatever is held against the workflow ends it.
+        document = workflow.document(workflow.url, 300_000) | {
+            "retry": {"count": 0},
+            "attemptTimeout": plan.attempt_timeout_ms,
+        }
+        try:
+            async with asyncio.timeout(END_WITHIN_S):
+                reply = await atomic.post("/me", document)
+        except TimeoutError:
+            return f"not finished after {END_WITHIN_S} s"
+        return "succeeded" if reply.status == 200 else f"{reply.status} {reply.body.decode()}"
+
+
+def _broken(outcome: str, plan: Plan, store: SlowStore) -> Iterator[str]:
+    """The law; a line for each way in which the run broke it."""
+    if outcome != "succeeded":
+        yield f"the run did not succeed: {outcome}"
+    root = [write for write in store.history if write.step.is_root]
+    settled_at_s: dict[str, float] = {}
+    for write in store.history:
+        if write.step.is_settled and write.step.id in settled_at_s:
+            yield f"{_name(write.step)} settled twice"
+        if write.step.is_settled:
+            settled_at_s[write.step.id] = write.at_s
+    for before, after in pairwise(root):
+        yield from _late(before, after.at_s, settled_at_s)
+    if root[-1].step.status not in SETTLED:
+        yield from _late(root[-1], END_WITHIN_S, settled_at_s)
+    if root[-1].step.retries_used:
+        yield "the workflow paid with a retry of its own"
+    calls, most = root[-1].step.attempt, most_calls(plan)
+    if calls > most:
+        yield f"the workflow was called {calls} times, {most} are enough"
+
+
+def most_calls(plan: Plan) -> int:
+    """The first call, and one for each step that settles."""
+    return 1 + 2 * len(plan.children)
+
+
+def _late(root: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterator[str]:
+    """Whether the root stood still from one write to the next although it had something to do."""
+    since_s: float | None = None
+    if root.step.status is Status.PENDING:
+        since_s = root.at_s
+    if root.step.status is Status.WAITING:
+        settled = [settled_at_s[step_id] for step_id in root.step.waiting_for if step_id in settled_at_s]
+        since_s = max(root.at_s, min(settled)) if settled else None
+    if since_s is not None and until_s - since_s > WAKE_WITHIN_S:
+        yield f"the workflow was not called for {until_s - since_s:.3f} s after {since_s:.3f}"
+
+
+def _claims(store: SlowStore) -> Iterator[Write]:
+    seen: set[tuple[str, int]] = set()
+    for write in store.history:
+        claim = (write.step.id, write.step.attempt)
+        if write.step.attempt and claim not in seen:
+            seen.add(claim)
+            yield write
+
+
+def _timeline(store: SlowStore) -> Iterator[str]:
+    for write in store.history:
+        step = write.step
+        waiting = [step_id[-4:] for step_id in step.waiting_for]
+        marks = f"{' woken' if step.woken else ''}{f' for {waiting}' if waiting else ''}"
+        yield f"{write.at_s:9.3f} {_name(step)} v{step.version} {step.status} #{step.attempt}{marks}"
+
+
+def _name(step: Step) -> str:
+    return f"{step.spec.url.rpartition('/')[2]}({step.id[-4:]})"
