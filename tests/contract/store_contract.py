@@ -1,4 +1,4 @@
-"""What every `StepStore` must do. A backend's test class inherits `StoreContract` and says how to open one."""
+"""What every `StepStore` must do. A backend's test class inherits `StoreContract` and defines `store`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -154,7 +154,7 @@ class StoreContract:
             pages.append(list(page))
             after = page[-1].id
         assert [len(page) for page in pages] == [3, 3, 1]
-        assert sum(pages, []) == expected
+        assert [step for page in pages for step in page] == expected
         assert await store.run(a_root(a_spec(key="none")).spec.run_id, after=None, limit=3) == []
 
     @on_store

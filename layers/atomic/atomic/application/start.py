@@ -36,6 +36,9 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
         raise _mismatch(step, spec)
     if step.is_settled:
         return Started(step, replayed=True)
+    if step.due_at_ms is not None and step.due_at_ms < engine.clock.now_ms():
+        # Its hint is late or was lost with the process that should have sent it.
+        await engine.queue.send(step.id, step.due_at_ms)
     if hang_ms > 0:
         step = await hang(engine, step, until_ms - engine.clock.now_ms())
         step = await leave_waiter(engine, step)

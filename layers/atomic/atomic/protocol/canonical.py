@@ -20,11 +20,11 @@ class JsonRefused(ValueError):
     """The text is not JSON that Atomic can store; the message says what to change."""
 
 
-def parse_json(text: bytes | str) -> Any:
+def parse_json(text: bytes | str, *, max_depth: int = JSON_MAX_DEPTH) -> Any:
     """Read strict JSON (RFC 8259), UTF-8 when given bytes.
 
     Raises JsonRefused for malformed text, duplicate members, NaN or Infinity, numbers beyond 64 bit,
-    more than 64 levels of nesting, and lone surrogates.
+    more than `max_depth` levels of nesting, and lone surrogates.
     """
     was_bytes = isinstance(text, bytes)
     try:
@@ -38,8 +38,8 @@ def parse_json(text: bytes | str) -> Any:
     except RecursionError:
         raise _too_deep() from None
     # Nesting cannot exceed the number of openings, and counting those costs nothing.
-    if text.count("[") + text.count("{") > JSON_MAX_DEPTH:
-        _check_depth(value)
+    if text.count("[") + text.count("{") > max_depth:
+        _check_depth(value, max_depth)
     # A lone surrogate comes through an escape, or in a text that never was bytes.
     if "\\u" in text or not (text.isascii() or was_bytes):
         _check_encodable(value)
@@ -85,7 +85,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise JsonRefused(f"{name} is not JSON; send null or a string")
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: Any, max_depth: int) -> None:
     level, depth = [value], 0
     while level:
         level = [
@@ -96,7 +96,7 @@ def _check_depth(value: Any) -> None:
             if isinstance(child, dict | list)
         ]
         depth += 1
-        if depth > JSON_MAX_DEPTH:
+        if depth > max_depth:
             raise _too_deep()
 
 

@@ -12,6 +12,7 @@ from atomic.protocol import keys
 from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.limits import (
     DURATION_MAX_MS,
+    JSON_MAX_DEPTH,
     KEY_MAX_CHARS,
     NAME_MAX_CHARS,
     RETRY_COUNT_MAX,
@@ -164,7 +165,8 @@ class RedriveRequest(WireModel):
 def read_message(model: type[Model], body: bytes) -> Model:
     """Parse and validate a request body. Raises Problem 400 that names every wrong field."""
     try:
-        document = parse_json(body)
+        # The payload may be as deep as JSON may; it stands one level down.
+        document = parse_json(body, max_depth=JSON_MAX_DEPTH + 1)
     except JsonRefused as refused:
         raise invalid("body", str(refused)) from None
     if not isinstance(document, dict):

@@ -13,7 +13,8 @@ def is_under(url: str, base_urls: Iterable[str]) -> bool:
     Paths are compared at segment boundaries: `/app` allows `/app` and `/app/x`, not `/application`.
     """
     parts = urlsplit(url)
-    if any(unquote(segment) in {".", ".."} for segment in parts.path.split("/")):
+    # Far sides differ in what they decode first, so an escaped slash counts as one here.
+    if not {".", ".."}.isdisjoint(unquote(parts.path).replace("\\", "/").split("/")):
         return False
     return any(_starts_with(parts, urlsplit(base)) for base in base_urls)
 

@@ -78,6 +78,7 @@ async def _read_bounded(stream: aiohttp.StreamReader) -> bytes:
 
 
 def _describe(failure: Exception) -> str:
-    text = " ".join(str(failure).split())[:_ERROR_MAX_CHARS]
-    name = type(failure).__name__
-    return f"network: {name}: {text}" if text else f"network: {name}"
+    if isinstance(failure, aiohttp.ClientConnectorError) and failure.os_error.strerror:
+        return f"network: cannot connect: {failure.os_error.strerror}"[:_ERROR_MAX_CHARS]
+    text = " ".join(str(failure).split()) or "no details"
+    return f"network: {type(failure).__name__}: {text}"[:_ERROR_MAX_CHARS]

@@ -17,8 +17,8 @@ from atomic.domain.steps import LIVE, Status, Step, StepOutline
 
 T = TypeVar("T")
 _Rows = list[tuple[Any, ...]]
-# A deleted row costs the loop some 20 us; other writers get their turn in between.
-_PURGE_SLICE: Final = 50
+# Deleting an old row costs the loop up to 150 us; other writers get their turn in between.
+_PURGE_SLICE: Final = 20
 
 
 class SqliteStepStore:

@@ -52,16 +52,17 @@ async function runsPage() {
 async function runPage(runId) {
   const { run, root, steps } = await get(`/runs/${encodeURIComponent(runId)}`);
   const rows = [root, ...steps].flatMap((step) => [
-    [badge(step.status), element("code", step.stepName ?? step.stepInvokeUrl), time(step.createdAt), duration(step), ""],
+    [badge(step.status), element("code", step.stepName ?? step.stepInvokeUrl), offset(run, step.createdAt), duration(step), ""],
     ...step.attemptLog.map((attempt) => [
-      "", `attempt ${attempt.number}`, time(attempt.startedAt),
+      "", `attempt ${attempt.number}`, offset(run, attempt.startedAt),
       attempt.duration === null ? "running" : `${attempt.duration} ms`,
       [attempt.outcome, attempt.status, attempt.error, attempt.late && `late: ${attempt.late}`].filter(Boolean).join(" · "),
     ]),
   ]);
   return [
     element("h2", `${run.workflowName} · ${run.idempotencyKey}`),
-    table(["Status", "Step", "Started", "Took", "Outcome"], rows),
+    element("p", `Started ${new Date(run.createdAt).toLocaleString()}`),
+    table(["Status", "Step", "Began", "Took", "Outcome"], rows),
     element("h2", "Payload"), element("pre", JSON.stringify(root.payload, null, 2)),
     element("h2", "Response"), element("pre", JSON.stringify(root.response, null, 2)),
   ];
@@ -104,6 +105,10 @@ function time(moment) {
   const made = element("time", new Date(moment).toLocaleString());
   made.dateTime = moment;
   return made;
+}
+
+function offset(run, moment) {
+  return `+${new Date(moment) - new Date(run.createdAt)} ms`;
 }
 
 function duration({ createdAt, finishedAt }) {

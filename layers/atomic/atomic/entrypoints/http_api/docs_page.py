@@ -26,7 +26,8 @@ def docs_page(description: dict[str, Any]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(info['title'])} API</title>"
-        '<link rel="stylesheet" href="/static/docs.css"></head><body><main>'
+        '<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/docs.css">'
+        "</head><body><main>"
         f"<h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>"
         f"<p>{escape(info['description'])} "
         '<a href="/openapi.json">OpenAPI 3.1</a> · <a href="/dashboard">Dashboard</a></p>'

@@ -21,6 +21,7 @@ Value = TypeVar("Value")
 _LIMIT_DEFAULT = 50
 _STEPS_DEFAULT = 1000
 _WINDOW_DEFAULT_MS = 24 * 3600 * 1000
+_PARAMETERS_MAX = 20
 
 
 async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
@@ -77,7 +78,10 @@ class _Query:
 
     def __init__(self, request: ApiRequest) -> None:
         self._path = request.path
-        pairs = parse_qsl(request.query, keep_blank_values=True, max_num_fields=20)
+        try:
+            pairs = parse_qsl(request.query, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
+        except ValueError:
+            raise invalid("query", f"at most {_PARAMETERS_MAX} parameters are read") from None
         self._given = dict(pairs)
         self._left = dict(pairs)
         if len(pairs) != len(self._given):

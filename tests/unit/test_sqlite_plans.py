@@ -1,0 +1,101 @@
+"""Every query is answered from an index, so that a million stored runs are as fast as a thousand."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite.database import close_database, open_database
+from atomic.adapters.sqlite.schema import STEPS
+from atomic.application.ports import RunQuery
+from atomic.domain.steps import Status
+
+FILTERS: dict[str, Any] = {
+    "status": Status.FAILED,
+    "workflow_name": "createUser",
+    "key_prefix": "order-",
+    "created_from_ms": 1_000,
+    "created_before_ms": 2_000,
+    "after": (1_500, "run_0-root"),
+}
+QUERIES = [
+    RunQuery(
+        client_id="acme",
+        **{name: FILTERS[name] for name, chosen in zip(FILTERS, mask, strict=True) if chosen},
+    )
+    for mask in product([False, True], repeat=len(FILTERS))
+]
+# The rows of a page are looked up one by one, by what was found in the index.
+_PAGE = {"SCAN page", "CO-ROUTINE page", "SEARCH steps USING INTEGER PRIMARY KEY (rowid=?)"}
+_MERGED = {"MERGE (UNION ALL)", "LEFT", "RIGHT"}
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> apsw.Connection:
+    path: Path = tmp_path_factory.mktemp("plans") / "atomic.db"
+    connection = open_database(path, STEPS)
+    yield connection
+    close_database(connection)
+
+
+def plan(connection: apsw.Connection, sql: str, values: Any) -> set[str]:
+    return {row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)}
+
+
+def test_lists_walk_one_index_from_the_newest_on(connection: apsw.Connection) -> None:
+    for query in QUERIES:
+        found = plan(connection, queries.run_list(query, sort_keys=False), queries.bindings(query))
+        covering = "" if query.key_prefix else "COVERING "
+        index = "root_workflow" if query.workflow_name else "root_status"
+        lookups = found - _PAGE - _MERGED
+        assert len(lookups) == 1, query
+        assert lookups.pop().startswith(f"SEARCH steps USING {covering}INDEX {index} (client_id=? AND ")
+
+
+def test_few_keys_are_looked_up_and_sorted(connection: apsw.Connection) -> None:
+    for query in QUERIES:
+        if query.key_prefix:
+            found = plan(connection, queries.run_list(query, sort_keys=True), queries.bindings(query))
+            lookup = "SEARCH steps USING INDEX root_key "
+            lookup += "(client_id=? AND idempotency_key>? AND idempotency_key<?)"
+            assert found - _PAGE == {lookup, "USE TEMP B-TREE FOR ORDER BY"}
+
+
+def test_failed_steps_have_an_index_of_their_own(connection: apsw.Connection) -> None:
+    for query in QUERIES:
+        found = plan(connection, queries.failed_list(query), queries.bindings(query))
+        assert len(found) == 1, found
+        assert "INDEX failed (client_id=?" in found.pop()
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "expected"),
+    [
+        (queries.GET, ("i",), "INDEX sqlite_autoindex_steps_1 (id=?)"),
+        (queries.RUN, ("a", "b", 1), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
+        (queries.OUTLINE, ("a", "b"), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
+        (queries.DUE, (1, 1), "INDEX due (due_at_ms>? AND due_at_ms<?)"),
+        (queries.LIVE_WITH_STATUS, ("s", "i", 1), "COVERING INDEX live (status=? AND id>?)"),
+        (queries.COUNT_LIVE, ("s", "c"), "COVERING INDEX live (status=?)"),
+        (
+            queries.COUNT_RUNS,
+            ("s", "c", 1),
+            "COVERING INDEX root_status (client_id=? AND status=? AND created_at_ms>?)",
+        ),
+        (queries.COUNT_FAILED, ("c",), "COVERING INDEX failed (client_id=?)"),
+        (queries.OLDEST_DUE, ("c",), "COVERING INDEX due (due_at_ms>?)"),
+    ],
+)
+def test_other_queries(connection: apsw.Connection, sql: str, values: Any, expected: str) -> None:
+    assert plan(connection, sql, values) == {f"SEARCH steps USING {expected}"}
+
+
+def test_purge_walks_what_expires(connection: apsw.Connection) -> None:
+    root = "SEARCH root USING INDEX sqlite_autoindex_steps_1 (id=?)"
+    found = plan(connection, queries.FORGOTTEN, {"now_ms": 1, "limit": 1})
+    assert {"SEARCH steps USING INDEX expiry (expires_at_ms<?)", root} < found
+    found = plan(connection, queries.DELETE_FORGOTTEN, {"now_ms": 1, "id": "i"})
+    assert {"SEARCH steps USING INDEX sqlite_autoindex_steps_1 (id=?)", root} < found
