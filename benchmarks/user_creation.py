@@ -20,6 +20,7 @@ from pathlib import Path
 
 import aiohttp
 import orjson
+
 from application import start_document
 
 HERE = Path(__file__).parent

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from simulation.interleave import LawBroken, simulate
-from simulation.regressions import SETTLE_AND_SUSPEND
 
 import atomic.application.apply
 import atomic.application.attempts
@@ -19,6 +17,8 @@ from atomic.application.apply import apply
 from atomic.application.engine import Engine
 from atomic.domain.events import WaiterAdded
 from atomic.domain.steps import Step
+from simulation.interleave import LawBroken, simulate
+from simulation.regressions import SETTLE_AND_SUSPEND
 
 SEEDS: Final = 10_000
 SLICE: Final = 2_500

@@ -184,22 +184,6 @@ async def scenario_respond_async_with_wait_hangs_first(home: Home) -> None:
     gate.open()
 
 
-async def scenario_posts_in_flight_attach_and_get_one_answer(home: Home) -> None:
-    gate = Gate({"sent": True})
-    url = home.endpoint("/mail", gate)
-    first = asyncio.create_task(home.start(document(url)))
-    await gate.entered.wait()
-    others = [asyncio.create_task(home.start(document(url))) for _ in range(16)]
-    assert (await home.start(document(url, timeout=20))).status == 504
-
-    gate.open()
-    replies = await asyncio.gather(first, *others)
-
-    assert {reply.status for reply in replies} == {200}
-    assert len({reply.body for reply in replies}) == 1
-    assert len(home.calls(url)) == 1
-
-
 async def scenario_cancelled_is_a_409_for_all_who_ask(home: Home) -> None:
     gate = Gate()
     url = home.endpoint("/mail", gate)
@@ -230,42 +214,3 @@ async def scenario_a_delay_passes_before_the_first_attempt(home: Home) -> None:
     [call] = home.calls(url)
     # The clock of the server counts whole milliseconds.
     assert call.began_s >= began_s + 0.198
-
-
-async def scenario_the_key_may_come_as_a_header(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
-    without = {name: value for name, value in document(url).items() if name != "idempotencyKey"}
-
-    first = await home.start(without, Idempotency_Key="k-1")
-    same = [
-        await home.start(without, Idempotency_Key='"k-1"'),
-        await home.start(document(url), Idempotency_Key="k-1"),
-        await home.start(document(url), Idempotency_Key='"k-1"'),
-        await home.start(document(url)),
-    ]
-
-    assert (first.status, first.json["idempotencyKey"]) == (200, "k-1")
-    assert {reply.body for reply in same} == {first.body}
-    [seen] = home.calls(url)
-    assert (seen.call.json["idempotencyKey"], seen.call.headers["idempotency-key"]) == ("k-1", "k-1")
-
-
-async def scenario_each_part_of_the_identity_counts(home: Home) -> None:
-    url, other = home.endpoint("/mail", answer_ok), home.endpoint("/other", answer_ok)
-    documents = [
-        document(url),
-        document(url, key="k-2"),
-        document(other),
-        document(url, workflowName="W"),
-        document(url, stepName="w"),
-        document(url, stepName="k-1"),
-    ]
-
-    replies = [await home.start(each | {"payload": place}) for place, each in enumerate(documents)]
-
-    assert {reply.status for reply in replies} == {200}
-    assert len({reply.json["id"] for reply in replies}) == len(documents)
-    runs = [reply.json["runId"] for reply in replies]
-    assert runs[0] == runs[2] == runs[4] == runs[5]
-    assert len(set(runs)) == 3
-    assert (len(home.calls(url)), len(home.calls(other))) == (5, 1)

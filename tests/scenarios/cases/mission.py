@@ -3,9 +3,8 @@
 import asyncio
 from typing import Any
 
-from scenarios.home import Home, answer_ok, failing_first
-
 from atomic.testing import EndpointCall, EndpointReply
+from scenarios.home import Home, answer_ok, failing_first
 
 RETRY = {"count": 10, "backOff": 20, "jitter": "none", "strategy": "fixed"}
 

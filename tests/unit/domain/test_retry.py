@@ -92,7 +92,7 @@ policies = st.builds(
 retries = st.integers(1, RETRY_COUNT_MAX)
 
 
-@examples(500)
+@examples(250)
 @given(policies, retries, st.floats(0, 1, exclude_max=True), st.none() | st.integers(0, 10**15))
 def test_a_delay_is_never_above_the_cap_nor_below_retry_after(
     policy: RetryPolicy, retry: int, jitter: float, retry_after_ms: int | None
@@ -103,7 +103,7 @@ def test_a_delay_is_never_above_the_cap_nor_below_retry_after(
     assert isinstance(delay_ms, int)
 
 
-@examples(200)
+@examples(120)
 @given(policies, retries, st.floats(0, 1, exclude_max=True))
 def test_delays_grow_with_retries_and_with_jitter(policy: RetryPolicy, retry: int, jitter: float) -> None:
     delay_ms = next_delay_ms(policy, retry, jitter=jitter)

@@ -88,7 +88,7 @@ def _with_nonce(event: events.Event, step: Step, number: int) -> events.Event:
 stories = st.lists(moments, max_size=30)
 
 
-@examples(400)
+@examples(250)
 @given(specs, stories)
 def test_a_row_is_always_sound(asked: StepSpec, story: Any) -> None:
     for _, _, step, _ in history(asked, story):
@@ -127,7 +127,7 @@ def check_settled(step: Step) -> None:
     assert step.status is not Status.SUCCEEDED or step.response is not None
 
 
-@examples(300)
+@examples(150)
 @given(specs, stories)
 def test_what_is_settled_changes_by_redrive_of_a_failure_alone(asked: StepSpec, story: Any) -> None:
     for before, event, after, _ in history(asked, story):
@@ -143,7 +143,7 @@ def test_what_is_settled_changes_by_redrive_of_a_failure_alone(asked: StepSpec, 
             assert bare == [replace(attempt, late=None) for attempt in before.attempts]
 
 
-@examples(300)
+@examples(150)
 @given(specs, stories)
 def test_a_version_counts_changes(asked: StepSpec, story: Any) -> None:
     for before, event, after, _ in history(asked, story)[1:]:
@@ -155,7 +155,7 @@ def test_a_version_counts_changes(asked: StepSpec, story: Any) -> None:
         assert before.attempt <= after.attempt <= before.attempt + 1
 
 
-@examples(200)
+@examples(120)
 @given(specs, stories)
 def test_the_same_event_makes_the_same_step(asked: StepSpec, story: Any) -> None:
     for before, event, after, now_ms in history(asked, story)[1:]:
@@ -164,7 +164,7 @@ def test_the_same_event_makes_the_same_step(asked: StepSpec, story: Any) -> None
         assert before == untouched
 
 
-@examples(300)
+@examples(150)
 @given(specs, stories)
 def test_a_stale_nonce_never_changes_anything(asked: StepSpec, story: Any) -> None:
     for before, event, after, _ in history(asked, story)[1:]:
@@ -172,7 +172,7 @@ def test_a_stale_nonce_never_changes_anything(asked: StepSpec, story: Any) -> No
             assert after is before
 
 
-@examples(300)
+@examples(150)
 @given(
     specs,
     stories,
@@ -184,7 +184,7 @@ def test_twice_is_once(asked: StepSpec, story: Any, event: events.Event) -> None
         assert transition(once, event, now_ms) is once
 
 
-@examples(200)
+@examples(120)
 @given(specs, stories)
 def test_a_hint_before_its_time_changes_nothing(asked: StepSpec, story: Any) -> None:
     for _, _, step, _ in history(asked, story):
@@ -192,7 +192,7 @@ def test_a_hint_before_its_time_changes_nothing(asked: StepSpec, story: Any) -> 
         assert transition(step, events.Claimed("early"), early_ms) is step
 
 
-@examples(200)
+@examples(120)
 @given(specs.filter(lambda asked: asked.kind != "event"), stories)
 def test_who_follows_the_hints_comes_to_an_end(asked: StepSpec, story: Any) -> None:
     """However it got where it is: with nothing but claims and plain failures a step settles."""

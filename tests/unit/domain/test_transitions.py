@@ -51,8 +51,8 @@ def due() -> Step:
 
 
 def lost() -> Step:
-    """A step whose attempt nobody holds any more."""
-    return transition(running(), Orphaned(), NOW + 100)
+    """A step whose attempt nobody holds any more: its lease is over."""
+    return replace(running(), due_at_ms=NOW + 100)
 
 
 # A step of kind http in each of its states; what is late, is due before LATER.
@@ -100,7 +100,7 @@ Unknown     =          =          =          =          =          =          = 
 Waiter      ~          ~          ~          ~          ~          ~          =          =         =
 Woken       =          =          ~          ~          =          pending    =          =         =
 Rechecked   =          =          =          =          =          ~          =          =         =
-Orphaned    =          =          ~          ~          =          ~          =          =         =
+Orphaned    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
 Cancelled   cancelled  cancelled  cancelled  cancelled  cancelled  cancelled  =          =         =
 Redriven    =          =          =          =          =          =          =          pending   =
@@ -244,7 +244,9 @@ class TestRetries:
     def test_a_retry_that_would_miss_the_deadline_is_not_waited_for(self) -> None:
         step = ended(running(deadline_ms=1000), RETRYABLE, NOW + 500)
         assert step.status is Status.FAILED
-        assert step.error == f"the deadline of 1000 ms is over; last: {RETRYABLE.error}"
+        assert step.error == (
+            f"no time for another attempt within the deadline of 1000 ms; last: {RETRYABLE.error}"
+        )
 
 
 class TestFencing:
@@ -311,8 +313,14 @@ class TestLeases:
         assert step.due_at_ms == LATER
         assert transition(step, Orphaned(), LATER) is step
 
-    def test_an_orphan_that_answers_before_it_is_claimed_has_answered(self) -> None:
+    def test_an_attempt_that_answers_after_its_lease_but_before_the_next_claim_counts(self) -> None:
         assert ended(lost(), SUCCEEDED, LATER).status is Status.SUCCEEDED
+
+    def test_an_orphan_has_lost_its_attempt_and_does_not_count_it(self) -> None:
+        step = transition(running(), Orphaned(), LATER)
+        assert (step.status, step.nonce, step.lost_in_row) == (Status.PENDING, None, 0)
+        assert step.attempts[-1].outcome is OutcomeKind.NO_ANSWER
+        assert transition(step, Ended(nonce="n1", outcome=SUCCEEDED, jitter=0), LATER) is step
 
 
 class TestDeadline:
@@ -424,7 +432,7 @@ class TestRedrive:
     def test_a_dead_letter_gets_a_fresh_budget(self) -> None:
         dead = ended(claimed(ended(running(retry=RetryPolicy(count=1)), RETRYABLE, NOW)), RETRYABLE, LATER)
         assert dead.status is Status.FAILED
-        step = transition(dead, Redriven(), LATER)
+        step = transition(replace(dead, waiters=(OTHER,)), Redriven(), LATER)
         assert (step.status, step.due_at_ms, step.generation) == (Status.PENDING, LATER, 2)
         assert (step.retries_used, step.attempt, len(step.attempts)) == (0, 2, 2)
         assert (step.error, step.response, step.response_status) == (None, None, None)

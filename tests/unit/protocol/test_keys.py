@@ -11,7 +11,7 @@ from unit.strategies import examples
 parts = st.text("ab#:/|-\x00\x01é", max_size=4)
 
 
-@examples(500)
+@examples(250)
 @given(st.tuples(*[parts] * 5), st.tuples(*[parts] * 5))
 def test_two_identities_never_meet(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     assume(one != other)
@@ -20,7 +20,7 @@ def test_two_identities_never_meet(one: tuple[str, ...], other: tuple[str, ...])
         assert keys.run_id(*one[:3]) != keys.run_id(*other[:3])
 
 
-@examples(300)
+@examples(150)
 @given(parts, parts, parts)
 def test_moving_characters_between_parts_changes_the_identity(a: str, b: str, c: str) -> None:
     ways = {(a, b + c, ""), (a + b, c, ""), (a + b + c, "", ""), ("", a + b + c, ""), ("", "", a + b + c)}

@@ -280,6 +280,22 @@ def test_an_answer_stays_small_whatever_is_sent() -> None:
     assert len(caught.value.body()) < 64 * 1024
 
 
+def test_an_answer_does_not_repeat_a_long_name() -> None:
+    with pytest.raises(Problem) as caught:
+        read_message(StartRequest, json.dumps({**BASE, "n" * 500_000: 0}).encode())
+    assert len(caught.value.body()) < 4096
+
+
+def test_a_payload_may_be_as_deep_as_json_may() -> None:
+    def nested(levels: int) -> bytes:
+        start = json.dumps(BASE).encode()[:-1]
+        return start + b',"payload":' + b"[" * levels + b"]" * levels + b"}"
+
+    assert read_message(StartRequest, nested(64)).payload
+    with pytest.raises(Problem, match="deeper than 64 levels; flatten it"):
+        read_message(StartRequest, nested(65))
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

@@ -3,19 +3,30 @@
 from typing import Final
 
 from atomic.application.engine import Engine
+from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Event, Woken
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
 _SOON_MS: Final = 10_000
+_LOOK_AGAIN_MS: Final = 1_000
 
 
 async def apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
     """Write what the event makes of the step: the row as it then stands, and whether the event changed it.
 
-    When another writer was first, the event is judged again on the row that writer left.
+    When another writer was first, the event is judged again on the row that writer left. When the store
+    fails, whether the row changed is unknown: a hint makes somebody look, who then also wakes its waiters.
     """
+    try:
+        return await _apply(engine, step, event)
+    except StoreUnavailable:
+        await engine.queue.send(step.id, engine.clock.now_ms() + _LOOK_AGAIN_MS)
+        raise
+
+
+async def _apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
     while True:
         after = transition(step, event, engine.clock.now_ms())
         if after is step:

@@ -28,9 +28,9 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int) -> None:
         return
     engine.telemetry.lagged(now_ms - due_at_ms)
     if step.status is Status.WAITING:
-        step, _ = await apply(engine, step, Rechecked())
-        if step.status is Status.WAITING:
-            await watch(engine, step)
+        # The look comes first: when it fails, the step is still due and is looked at again.
+        await watch(engine, step)
+        await apply(engine, step, Rechecked())
         return
     nonce = engine.entropy.token()
     step, claimed = await apply(engine, step, Claimed(nonce))

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from atomic.application.apply import is_soon
+from atomic.application.apply import apply, is_soon
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.run_memory import KnownRun
 from atomic.application.waiting import hang, leave_waiter, until_settled
+from atomic.domain.events import Cancelled
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -68,8 +69,14 @@ async def _create_or_find(engine: Engine, spec: StepSpec) -> tuple[Step, bool]:
         if created or root.spec.identity == spec.identity:
             return root, created
     if known is not None and known.cancelled:
-        raise Problem(CANCELLED, "The run was cancelled and takes no more steps.")
-    return await _insert(engine, spec, spec.identity)
+        raise _run_is_cancelled()
+    step, created = await _insert(engine, spec, spec.identity)
+    # The run may have been cancelled while the row was written, by somebody who did not see the row.
+    known = engine.runs.get(spec.run_id, engine.clock.now_ms())
+    if created and known is not None and known.cancelled:
+        await apply(engine, step, Cancelled())
+        raise _run_is_cancelled()
+    return step, created
 
 
 async def _known_run(engine: Engine, spec: StepSpec) -> KnownRun | None:
@@ -119,6 +126,10 @@ async def _is_forgotten(engine: Engine, there: Step) -> bool:
         return True
     root = await engine.store.get(keys.root_of(there.spec.run_id))
     return root is None or (root.expires_at_ms is not None and root.expires_at_ms <= now_ms)
+
+
+def _run_is_cancelled() -> Problem:
+    return Problem(CANCELLED, "The run was cancelled and takes no more steps.")
 
 
 def _mismatch(step: Step, spec: StepSpec) -> Problem:

@@ -70,22 +70,24 @@ class Outcome:
 def classify(answer: Answer, policy: RetryPolicy, now_ms: int) -> Outcome:
     """Read an answer: 2xx succeeds, most others are retried (404 included), a few are permanent."""
     if answer.status is None:
-        return Outcome(kind=OutcomeKind.RETRYABLE, error=answer.error, timed_out=answer.timed_out)
-    if answer.too_large:
+        error = _storable(answer.error or "no answer")
+        return Outcome(kind=OutcomeKind.RETRYABLE, error=error, timed_out=answer.timed_out)
+    is_success = 200 <= answer.status <= 299
+    if is_success and answer.too_large:
         return Outcome(
             kind=OutcomeKind.PERMANENT,
             status=answer.status,
             error=f"response_too_large: the body is over {RESPONSE_MAX_BYTES} bytes; store it and "
             "answer with a reference",
         )
-    if 200 <= answer.status <= 299:
+    if is_success:
         return _accepted(answer, answer.status)
     return _refused(answer, answer.status, policy, now_ms)
 
 
 def read_response(body: bytes, content_type: str | None) -> Response:
     """JSON when it parses, else text, else base64; never an error for being odd."""
-    content_type = content_type[:_CONTENT_TYPE_MAX] if content_type else None
+    content_type = _storable(content_type[:_CONTENT_TYPE_MAX]) if content_type else None
     plain = body.removeprefix(codecs.BOM_UTF8)
     if not plain:
         return Response(b"null", "json", content_type)
@@ -121,12 +123,20 @@ def _refused(answer: Answer, status: int, policy: RetryPolicy, now_ms: int) -> O
     )
 
 
+def _storable(text: str) -> str:
+    """Raw bytes of a header become lone surrogates on their way in, and no store takes those."""
+    return text.encode(errors="replace").decode()
+
+
 def _as_text(body: bytes, content_type: str | None) -> Response:
     _, _, charset = (content_type or "").lower().partition("charset=")
     charset = charset.partition(";")[0].strip().strip('"') or "utf-8"
     try:
         if _CHARSETS.fullmatch(charset):
-            return Response(body.decode(charset).encode(), "text", content_type)
+            text = body.decode(charset).encode()
+            # Some charsets grow on their way to UTF-8; base64 grows less.
+            if len(text) <= RESPONSE_MAX_BYTES:
+                return Response(text, "text", content_type)
     except (LookupError, ValueError):
         pass
     return Response(base64.b64encode(body), "base64", content_type)

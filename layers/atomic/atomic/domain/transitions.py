@@ -16,19 +16,20 @@ from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Attempt, Status,
 LOST_IN_ROW_MAX: Final = 10
 _RECHECK_FIRST_MS: Final = 60_000
 _RECHECK_MAX_MS: Final = 3_600_000
+LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="nobody was left to record the answer")
+_BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="cancelled")
 # What a timer answers.
 NOTHING: Final = Response(b"null", "json")
 
 
 def begin(spec: StepSpec, place: str, now_ms: int, nonce: str) -> Step:
     """A new step: already claimed when it can run at once, else pending until it is due."""
-    deadline_at_ms = None if spec.deadline_ms is None else now_ms + spec.deadline_ms
+    deadline_at_ms = _deadline_at_ms(spec, now_ms)
     runs_now = spec.kind == "http" and spec.delay_ms == 0
-    due_at_ms: int | None = now_ms + spec.delay_ms
     if runs_now:
-        due_at_ms = _lease_end_ms(spec, deadline_at_ms, now_ms)
-    elif spec.kind == "event":
-        due_at_ms = deadline_at_ms
+        due_at_ms: int | None = _lease_end_ms(spec, deadline_at_ms, now_ms)
+    else:
+        due_at_ms = _first_due_ms(spec, deadline_at_ms, now_ms)
     return Step(
         spec=spec,
         place=place,
@@ -59,19 +60,28 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.Rechecked():
             return _rechecked(step, now_ms)
         case events.Orphaned():
-            held = step.status in {Status.RUNNING, Status.WAITING} and step.due_at_ms != now_ms
-            return _next(step, due_at_ms=now_ms) if held else step
+            return _orphaned(step, now_ms)
         case events.ResultPosted(response):
             is_open = step.spec.kind == "event" and not step.is_settled
             return _settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
         case events.Cancelled():
-            if step.is_settled:
-                return step
-            return _settled(step, Status.CANCELLED, now_ms, error="cancelled")
+            return step if step.is_settled else _cancelled(step, now_ms)
         case events.Redriven():
             return _redriven(step, now_ms) if step.status is Status.FAILED else step
         case _:
             assert_never(event)
+
+
+def _deadline_at_ms(spec: StepSpec, now_ms: int) -> int | None:
+    return None if spec.deadline_ms is None else now_ms + spec.deadline_ms
+
+
+def _first_due_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int | None:
+    """When a step that is not claimed yet has to be looked at; an event waits for nothing but its end."""
+    if spec.kind == "event":
+        return deadline_at_ms
+    due_at_ms = now_ms + spec.delay_ms
+    return due_at_ms if deadline_at_ms is None else min(due_at_ms, deadline_at_ms)
 
 
 def attempt_timeout_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int:
@@ -94,8 +104,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     attempts, lost_in_row = step.attempts, step.lost_in_row
     if step.status is Status.RUNNING:
         # Its lease ran out. That is Atomic's loss, so the step's retries do not pay for it.
-        lost = Outcome(kind=OutcomeKind.NO_ANSWER, error="nobody was left to record the answer")
-        attempts, lost_in_row = _closed(attempts, lost, now_ms), lost_in_row + 1
+        attempts, lost_in_row = _closed(attempts, LOST, now_ms), lost_in_row + 1
     if _deadline_is_over(step, now_ms):
         return _out_of_time(step, attempts, now_ms)
     if step.spec.kind == "timer":
@@ -152,7 +161,10 @@ def _retrying(step: Step, event: events.Ended, now_ms: int, closed: dict[str, An
         step.spec.retry, retry, jitter=event.jitter, retry_after_ms=outcome.retry_after_ms
     )
     if step.deadline_at_ms is not None and due_at_ms >= step.deadline_at_ms:
-        return _out_of_time(step, closed["attempts"], now_ms, response=outcome.response)
+        error = f"no time for another attempt within the deadline of {step.spec.deadline_ms} ms"
+        answered = {"response": outcome.response, "response_status": outcome.status}
+        error = f"{error}; last: {outcome.error}"
+        return _settled(step, Status.FAILED, now_ms, error=error, attempts=closed["attempts"], **answered)
     return _next(
         step,
         status=Status.RETRYING,
@@ -186,14 +198,31 @@ def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
     return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)
 
 
+def _orphaned(step: Step, now_ms: int) -> Step:
+    if step.status is Status.WAITING:
+        return _next(step, due_at_ms=now_ms) if step.due_at_ms != now_ms else step
+    if step.status is not Status.RUNNING:
+        return step
+    # The server ended, so this tells nothing about the endpoint and is not counted in `lost_in_row`.
+    attempts = _closed(step.attempts, LOST, now_ms)
+    return _next(step, status=Status.PENDING, nonce=None, due_at_ms=now_ms, attempts=attempts)
+
+
+def _cancelled(step: Step, now_ms: int) -> Step:
+    attempts = step.attempts
+    if step.status is Status.RUNNING:
+        attempts = _closed(attempts, _BROKEN_OFF, now_ms)
+    return _settled(step, Status.CANCELLED, now_ms, error="cancelled", attempts=attempts)
+
+
 def _redriven(step: Step, now_ms: int) -> Step:
-    deadline_ms = step.spec.deadline_ms
-    deadline_at_ms = None if deadline_ms is None else now_ms + deadline_ms
+    deadline_at_ms = _deadline_at_ms(step.spec, now_ms)
+    is_http = step.spec.kind == "http"
     return _next(
         step,
         status=Status.PENDING,
         generation=step.generation + 1,
-        due_at_ms=deadline_at_ms if step.spec.kind == "event" else now_ms,
+        due_at_ms=now_ms if is_http else _first_due_ms(step.spec, deadline_at_ms, now_ms),
         deadline_at_ms=deadline_at_ms,
         retries_used=0,
         lost_in_row=0,
@@ -225,15 +254,12 @@ def _closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tup
     return (*attempts[:-1], last)
 
 
-def _out_of_time(
-    step: Step, attempts: tuple[Attempt, ...], now_ms: int, response: Response | None = None
-) -> Step:
+def _out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
     error = f"the deadline of {step.spec.deadline_ms} ms is over"
     if attempts and attempts[-1].error:
         error += f"; last: {attempts[-1].error}"
     status = attempts[-1].status if attempts else None
-    answered: dict[str, Any] = {"response": response, "response_status": status}
-    return _settled(step, Status.FAILED, now_ms, error=error, attempts=attempts, **answered)
+    return _settled(step, Status.FAILED, now_ms, error=error, attempts=attempts, response_status=status)
 
 
 def _deadline_is_over(step: Step, now_ms: int) -> bool:

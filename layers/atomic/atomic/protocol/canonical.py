@@ -4,6 +4,7 @@ Python's reader accepts more than JSON and forgets what it dropped (duplicate me
 Two spellings of one payload must not run a step twice, so whatever has no single meaning is refused.
 """
 
+import codecs
 import hashlib
 import json
 import math
@@ -27,6 +28,8 @@ def parse_json(text: bytes | str, *, max_depth: int = JSON_MAX_DEPTH) -> Any:
     more than `max_depth` levels of nesting, and lone surrogates.
     """
     was_bytes = isinstance(text, bytes)
+    if text[:3] == codecs.BOM_UTF8 or text[:1] == "\ufeff":
+        raise JsonRefused("it begins with a byte order mark; leave that out")
     try:
         if isinstance(text, bytes):
             text = text.decode()

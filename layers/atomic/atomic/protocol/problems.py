@@ -58,13 +58,14 @@ class Problem(Exception):
 
     def document(self) -> dict[str, Any]:
         """The body as a JSON object."""
-        return {
+        standard = {
             "type": self.type.uri,
             "title": self.type.title,
             "status": self.type.status,
             "detail": self.detail,
-            **self.members,
         }
+        # Standard members come first and are not to be overwritten.
+        return standard | dict(self.members) | standard
 
     def body(self) -> bytes:
         """The body as it goes over the wire."""

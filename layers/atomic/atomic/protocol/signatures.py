@@ -32,9 +32,9 @@ def decode_secret(text: str) -> bytes:
         secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
     except ValueError:
         secret = b""
-    # Anybody could sign with an empty secret.
-    if not secret:
-        raise ValueError(f"a signing secret is {SECRET_PREFIX} and base64")
+    # Anybody could sign with an empty secret, and the standard wants no short one.
+    if not 24 <= len(secret) <= 64:
+        raise ValueError(f"a signing secret is {SECRET_PREFIX} and the base64 of 24 to 64 bytes")
     return secret
 
 

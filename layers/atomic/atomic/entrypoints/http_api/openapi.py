@@ -1,5 +1,9 @@
-"""The API's description (OpenAPI 3.1), made from the wire models and the operations below."""
+"""The API's description (OpenAPI 3.1), made from the wire models and the operations below.
 
+`python -m atomic.entrypoints.http_api.openapi > docs/openapi.json` writes the committed copy anew.
+"""
+
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -51,6 +55,7 @@ _WAIT = _parameter(
     maximum=DURATION_MAX_MS,
 )
 _TENANT = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILABLE)
+_ACT = (problems.INVALID_REQUEST, *_TENANT, problems.TOO_LARGE)
 
 OPERATIONS: Final = (
     Operation(
@@ -101,7 +106,7 @@ OPERATIONS: Final = (
         method="POST", path="/{clientId}/runs/{runId}/cancel", id="cancelRun", summary="Cancel a run",
         description="Every live step ends as cancelled; doing it again changes nothing.",
         answers=((200, documents.RunSummary, "The run as it stands now."),),
-        refusals=(problems.INVALID_REQUEST, *_TENANT),
+        refusals=_ACT,
     ),
     Operation(
         method="GET", path="/{clientId}/steps/{stepId}", id="getStep",
@@ -115,22 +120,20 @@ OPERATIONS: Final = (
         description="The failed steps above it go along, so that the run goes on; a root takes every "
         "failed step of its run along. A step that did not fail stays as it is.",
         answers=((200, documents.StepOutcome, "The step as it stands now."),),
-        refusals=(problems.INVALID_REQUEST, *_TENANT),
+        refusals=_ACT,
     ),
     Operation(
         method="POST", path="/{clientId}/redrive", id="redriveMany",
         summary="Redrive the dead letters that fit a filter", request=messages.RedriveRequest,
         answers=((200, documents.RedriveResult, "What was redriven."),),
-        refusals=(problems.INVALID_REQUEST, *_TENANT),
+        refusals=_ACT,
     ),
     Operation(
         method="POST", path="/{clientId}/steps/{stepId}/result", id="postResult",
         summary="Complete an event step", any_json_body=True,
         description="The body, any JSON value, becomes the step's response. The same again is no error.",
         answers=((200, documents.StepOutcome, "The step as it stands now."),),
-        refusals=(
-            problems.INVALID_REQUEST, *_TENANT, problems.NOT_AN_OPEN_EVENT, problems.TOO_LARGE,
-        ),
+        refusals=(*_ACT, problems.NOT_AN_OPEN_EVENT),
     ),
     Operation(
         method="GET", path="/{clientId}/stats", id="getStats", summary="Count steps and recent runs",
@@ -246,3 +249,7 @@ def _schemas() -> dict[str, Any]:
     _, schema = models_json_schema([(model, "validation") for model in listed], ref_template=_REF)
     definitions: dict[str, Any] = schema["$defs"]
     return definitions
+
+
+if __name__ == "__main__":
+    print(json.dumps(openapi(), indent=2, ensure_ascii=False))

@@ -53,26 +53,9 @@ def _take_start(api: Api, client: Client) -> None:
 
 
 def _spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) -> StepSpec:
-    settings = api.engine.settings
     key = _idempotency_key(request, message)
-    url, step_name = message.step_invoke_url or "", message.step_name or ""
-    if url and client.base_urls and not is_under(url, client.base_urls):
-        raise Problem(
-            problems.URL_NOT_ALLOWED,
-            "stepInvokeUrl: not under a base URL of this client; use one of them or have it added.",
-        )
-    attempt_timeout_ms = message.attempt_timeout or settings.attempt_timeout_default_ms
-    if attempt_timeout_ms > settings.attempt_timeout_max_ms:
-        raise problems.invalid(
-            "attemptTimeout", f"use at most {settings.attempt_timeout_max_ms} (milliseconds)"
-        )
-    payload = canonical_json(message.payload)
-    if len(payload) > PAYLOAD_MAX_BYTES:
-        raise Problem(
-            problems.TOO_LARGE,
-            f"payload: {len(payload)} bytes as compact JSON, {PAYLOAD_MAX_BYTES} are allowed; store "
-            "it elsewhere and send a reference.",
-        )
+    url, step_name = _allowed_url(client, message), message.step_name or ""
+    payload = _payload(message)
     run_id = keys.run_id(client.id, message.workflow_name, key)
     if message.parent is not None:
         run_id = keys.run_of(message.parent)
@@ -80,7 +63,8 @@ def _spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) 
     return StepSpec(
         client_id=client.id,
         run_id=run_id,
-        identity=keys.identity(client.id, message.workflow_name, url, step_name, key),
+        # What calls nothing has no URL; its kind stands in for it.
+        identity=keys.identity(client.id, message.workflow_name, url or message.kind, step_name, key),
         kind=message.kind,
         workflow_name=message.workflow_name,
         url=url,
@@ -91,12 +75,42 @@ def _spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) 
         fingerprint=fingerprint(payload),
         retry=_policy(message.retry),
         delay_ms=message.delay,
-        attempt_timeout_ms=attempt_timeout_ms,
+        attempt_timeout_ms=_attempt_timeout_ms(api, message),
         deadline_ms=message.deadline,
-        retention_ms=settings.retention_ms,
+        retention_ms=api.engine.settings.retention_ms,
         # Without a caller's trace a run is a trace of its own; its id has just the right form.
         trace_id=trace_id or run_id.removeprefix("run_"),
     )
+
+
+def _allowed_url(client: Client, message: StartRequest) -> str:
+    url = message.step_invoke_url or ""
+    if url and client.base_urls and not is_under(url, client.base_urls):
+        raise Problem(
+            problems.URL_NOT_ALLOWED,
+            "stepInvokeUrl: not under a base URL of this client; use one of them or have it added.",
+        )
+    return url
+
+
+def _attempt_timeout_ms(api: Api, message: StartRequest) -> int:
+    settings = api.engine.settings
+    timeout_ms = message.attempt_timeout or settings.attempt_timeout_default_ms
+    if timeout_ms > settings.attempt_timeout_max_ms:
+        most = settings.attempt_timeout_max_ms
+        raise problems.invalid("attemptTimeout", f"use at most {most} (milliseconds)")
+    return timeout_ms
+
+
+def _payload(message: StartRequest) -> bytes:
+    payload = canonical_json(message.payload)
+    if len(payload) > PAYLOAD_MAX_BYTES:
+        raise Problem(
+            problems.TOO_LARGE,
+            f"payload: {len(payload)} bytes as compact JSON, {PAYLOAD_MAX_BYTES} are allowed; store "
+            "it elsewhere and send a reference.",
+        )
+    return payload
 
 
 def _idempotency_key(request: ApiRequest, message: StartRequest) -> str:

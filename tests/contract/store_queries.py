@@ -1,0 +1,156 @@
+"""What every `StepStore` must find: lists, filters, pages and counts."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from atomic.application.ports import DueStep, RunQuery, StepStore
+from atomic.domain.steps import LIVE, Status, Step
+from contract.builders import a_child, a_root, settled
+from contract.store_suite import StoreSuite, keyed, on_store, put
+
+
+class QueryContract(StoreSuite):
+    """Part of `StoreContract`."""
+
+    # --- list ---
+
+    @on_store
+    async def test_runs_are_listed_newest_first(self, store: StepStore) -> None:
+        roots = [keyed(f"k{number}", at_ms=1_000 + number % 4) for number in range(12)]
+        await put(store, *roots, a_child("mail", roots[0].spec), keyed("k1", client_id="other"))
+        expected = sorted(roots, key=lambda step: (step.created_at_ms, step.id), reverse=True)
+        assert await store.list(RunQuery(client_id="acme")) == expected
+        assert await store.list(RunQuery(client_id="acme", limit=5)) == expected[:5]
+        assert await store.list(RunQuery(client_id="nobody")) == []
+
+    @on_store
+    async def test_pages_meet_without_gap_or_overlap(self, store: StepStore) -> None:
+        states = list(Status)
+        roots = [keyed(f"k{n}", at_ms=1_000 + n // 7, status=states[n % 7]) for n in range(30)]
+        await put(store, *roots)
+        query, seen = RunQuery(client_id="acme", limit=4), []
+        while page := await store.list(query):
+            seen += page
+            query = replace(query, after=(page[-1].created_at_ms, page[-1].id))
+        assert seen == sorted(roots, key=lambda step: (step.created_at_ms, step.id), reverse=True)
+
+    @on_store
+    async def test_every_filter_and_all_of_them(self, store: StepStore) -> None:
+        roots = [
+            keyed(f"{prefix}-{number}", workflow_name=workflow, at_ms=1_000 + number, status=status)
+            for number, status in enumerate(Status)
+            for prefix in ("a", "b")
+            for workflow in ("createUser", "createuser")
+        ]
+        await put(store, *roots)
+        failed_at = 1_000 + list(Status).index(Status.FAILED)
+        filters: dict[str, tuple[Any, Callable[[Step], bool]]] = {
+            "status": (Status.FAILED, lambda step: step.status is Status.FAILED),
+            "workflow_name": ("createUser", lambda step: step.spec.workflow_name == "createUser"),
+            "key_prefix": ("a-", lambda step: step.spec.idempotency_key.startswith("a-")),
+            "created_from_ms": (failed_at, lambda step: step.created_at_ms >= failed_at),
+            "created_before_ms": (failed_at + 1, lambda step: step.created_at_ms <= failed_at),
+        }
+        for chosen in ([name] for name in filters):
+            await _expect(store, roots, {name: filters[name] for name in chosen})
+        await _expect(store, roots, filters)
+
+    @on_store
+    async def test_the_cursor_and_a_time_filter_together(self, store: StepStore) -> None:
+        roots = [keyed(f"k{number}", at_ms=1_000 + number) for number in range(9)]
+        await put(store, *roots)
+        within = RunQuery(client_id="acme", created_from_ms=1_002, created_before_ms=1_007)
+        assert await store.list(replace(within, after=(1_005, roots[5].id))) == roots[4:1:-1]
+        assert await store.list(replace(within, after=(1_008, roots[8].id))) == roots[6:1:-1]
+
+    @on_store
+    async def test_a_key_prefix_is_taken_word_for_word(self, store: StepStore) -> None:
+        names = ["a%b1", "a%b2", "aXb", "A%b", "a_b", "a*b", "a[b]", "a", "b", "~~", "a%"]
+        roots = [keyed(name, at_ms=1_000 + number) for number, name in enumerate(names)]
+        await put(store, *roots)
+        for prefix in ("", "a", "A", "a%", "a%b", "a_", "a*", "a[", "a[b]", "~", "~~~", "a%b1", "aX"):
+            found = await store.list(RunQuery(client_id="acme", key_prefix=prefix))
+            keys = [step.spec.idempotency_key for step in found]
+            assert keys == [name for name in reversed(names) if name.startswith(prefix)], prefix
+
+    @on_store
+    async def test_a_run_is_listed_under_its_newest_state(self, store: StepStore) -> None:
+        root = a_root()
+        await put(store, root)
+        after = settled(root, 2_000)
+        await store.replace(after, 1)
+        assert await store.list(RunQuery(client_id="acme", status=Status.PENDING)) == []
+        assert await store.list(RunQuery(client_id="acme", status=Status.SUCCEEDED)) == [after]
+
+    # --- failed, due, with_status, count ---
+
+    @on_store
+    async def test_failed_steps_of_any_place_are_found(self, store: StepStore) -> None:
+        root = keyed("order-1", status=Status.FAILED)
+        child = a_child("mail", root.spec, status=Status.FAILED, at_ms=2_000)
+        later = keyed("mail-2", workflow_name="mails", status=Status.FAILED, at_ms=3_000)
+        live, foreign = keyed("order-3"), keyed("order-1", client_id="other", status=Status.FAILED)
+        await put(store, root, child, later, live, foreign)
+
+        async def found(**filters: Any) -> set[str]:
+            return set(await store.failed(RunQuery(client_id="acme", **filters)))
+
+        assert await found() == {root.id, child.id, later.id}
+        assert await found(status=Status.SUCCEEDED) == {root.id, child.id, later.id}
+        assert await found(workflow_name="mails") == {later.id}
+        assert await found(key_prefix="order") == {root.id, child.id}
+        assert await found(created_from_ms=2_000) == {child.id, later.id}
+        assert await found(created_before_ms=2_000) == {root.id}
+        assert len(await store.failed(RunQuery(client_id="acme", limit=2))) == 2
+
+    @on_store
+    async def test_due_steps_come_most_overdue_first(self, store: StepStore) -> None:
+        roots = [keyed(f"k{number}", at_ms=1_000 - number) for number in range(5)]
+        silent = replace(keyed("event"), due_at_ms=None)
+        done = keyed("done", status=Status.SUCCEEDED)
+        await put(store, *roots, silent, done)
+        expected = [DueStep(step.id, step.created_at_ms) for step in reversed(roots)]
+        assert await store.due(1_001, 100) == expected
+        assert await store.due(1_000, 100) == expected[:-1]
+        assert await store.due(1_001, 2) == expected[:2]
+        await store.replace(settled(roots[4], 2_000), 1)
+        assert await store.due(1_001, 100) == expected[1:]
+
+    @on_store
+    async def test_ids_of_a_state_are_paged(self, store: StepStore) -> None:
+        for status in (Status.RUNNING, Status.WAITING, Status.CANCELLED):
+            roots = [keyed(f"{status}-{number}", status=status) for number in range(5)]
+            await put(store, *roots, a_child("mail", roots[0].spec))
+            expected = sorted(root.id for root in roots)
+            assert await store.with_status(status, after="", limit=3) == expected[:3]
+            assert await store.with_status(status, after=expected[2], limit=3) == expected[3:]
+
+    @on_store
+    async def test_counts(self, store: StepStore) -> None:
+        for number, status in enumerate(Status):
+            root = keyed(f"k-{status}", status=status, at_ms=1_000 + number)
+            await put(store, root, a_child("mail", root.spec, status=status, at_ms=500))
+        await put(store, keyed("k", client_id="other", at_ms=1))
+        counts = await store.count("acme", 1_002)
+        assert counts.live == dict.fromkeys(LIVE, 2)
+        assert counts.runs == dict.fromkeys(list(Status)[2:], 1)
+        assert counts.dead_letters == 2
+        assert counts.oldest_due_at_ms == 500
+
+    @on_store
+    async def test_counts_of_a_client_without_steps(self, store: StepStore) -> None:
+        await put(store, a_root())
+        counts = await store.count("nobody", 0)
+        assert (counts.live, counts.runs, counts.dead_letters) == ({}, {}, 0)
+        assert counts.oldest_due_at_ms is None
+
+
+async def _expect(
+    store: StepStore, roots: list[Step], filters: dict[str, tuple[Any, Callable[[Step], bool]]]
+) -> None:
+    values = {name: value for name, (value, _) in filters.items()}
+    expected = [root for root in roots if all(fits(root) for _, fits in filters.values())]
+    assert expected, "the filter finds nothing and so tells nothing"
+    newest_first = sorted(expected, key=lambda step: (step.created_at_ms, step.id), reverse=True)
+    assert await store.list(RunQuery(client_id="acme", **values)) == newest_first, values

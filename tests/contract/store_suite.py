@@ -1,0 +1,45 @@
+"""How a suite of the store contract opens the store that it tests."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from atomic.application.ports import StepStore
+from atomic.domain.steps import Step
+from contract.builders import a_root, a_spec
+
+
+class StoreSuite:
+    """Tests that run on any store."""
+
+    def store(self, directory: Path) -> AbstractAsyncContextManager[StepStore]:
+        """A fresh, empty store that may use the directory."""
+        raise NotImplementedError
+
+
+def on_store(test: Callable[[Any, StepStore], Awaitable[None]]) -> Callable[[Any, Path], None]:
+    """Run the test on a fresh store."""
+
+    def run(self: "StoreSuite", tmp_path: Path) -> None:
+        async def body() -> None:
+            async with self.store(tmp_path) as store:
+                await asyncio.wait_for(test(self, store), 60)
+
+        asyncio.run(body())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+async def put(store: StepStore, *steps: Step) -> None:
+    """Insert the rows as they are."""
+    for step in steps:
+        assert await store.create(step) is None
+
+
+def keyed(key: str, **more: Any) -> Step:
+    """A root with this key."""
+    spec_names = {name: more.pop(name) for name in ("client_id", "workflow_name") if name in more}
+    return a_root(a_spec(key=key, **spec_names), **more)

@@ -1,0 +1,356 @@
+"""What an endpoint receives, and what each of its answers does."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from atomic.testing import EndpointCall, EndpointReply, Reply
+from scenarios.home import Handler, Home, always, answer_ok, failing_first
+
+RETRY = {"count": 3, "backOff": 10, "strategy": "fixed", "jitter": "none"}
+LIMIT = 256 * 1024
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+async def scenario_the_body_says_who_calls_and_what_for(home: Home) -> None:
+    url = home.endpoint("/step", failing_first(1, 503))
+    payload = {"name": "ada", "list": [1, 2.5, None, True, "ä"]}
+
+    reply = await home.start(document(url, payload=payload))
+
+    first, second = (seen.call for seen in home.calls(url))
+    assert first.json == {
+        "idempotencyKey": "k",
+        "payload": payload,
+        "attempt": 1,
+        "runId": reply.json["runId"],
+        "stepId": reply.json["id"],
+        "workflowName": "w",
+    }
+    assert second.json == {**first.json, "attempt": 2}
+
+
+async def scenario_the_headers_say_the_same(home: Home) -> None:
+    url = home.endpoint("/step", failing_first(1, 503))
+
+    reply = await home.start(document(url))
+
+    for number, seen in enumerate(home.calls(url), start=1):
+        headers = seen.call.headers
+        assert headers["content-type"] == "application/json"
+        assert headers["idempotency-key"] == "k"
+        assert headers["atomic-run-id"] == reply.json["runId"]
+        assert headers["atomic-step-id"] == reply.json["id"]
+        assert headers["atomic-attempt"] == str(number)
+        assert headers["webhook-id"] == reply.json["id"]
+        assert headers["webhook-timestamp"].isdigit()
+        assert len(headers["webhook-timestamp"]) == 10
+    assert len(home.calls(url)) == 2
+
+
+async def scenario_each_attempt_is_a_new_span_of_the_callers_trace(home: Home) -> None:
+    url = home.endpoint("/step", failing_first(2, 503))
+
+    await home.start(document(url), traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
+
+    parts = [seen.call.headers["traceparent"].split("-") for seen in home.calls(url)]
+    assert [part[:2] for part in parts] == [["00", TRACE]] * 3
+    spans = {part[2] for part in parts}
+    assert len(spans) == 3
+    assert "00f067aa0ba902b7" not in spans
+
+
+async def scenario_without_a_trace_a_run_is_one(home: Home) -> None:
+    step = home.endpoint("/step", answer_ok)
+
+    async def workflow(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(status=(await home.start(document(step))).status)
+
+    root = home.endpoint("/root", workflow)
+    reply = await home.start(document(root), traceparent="not-a-trace")
+
+    assert reply.status == 200
+    [called], [inner] = home.calls(root), home.calls(step)
+    trace = called.call.headers["traceparent"].split("-")[1]
+    assert len(trace) == 32
+    assert inner.call.headers["traceparent"].split("-")[1] == trace
+
+
+async def scenario_every_2xx_is_success(home: Home) -> None:
+    statuses = (200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 299)
+
+    replies = await start_each(home, {status: always(status) for status in statuses})
+
+    for status, reply in replies.items():
+        assert reply.status == 200, status
+        assert reply.json["responseStatus"] == status
+        assert reply.json["attempts"] == 1
+
+
+async def scenario_4xx_and_5xx_are_retried_404_included(home: Home) -> None:
+    statuses = (400, 401, 403, 404, 405, 408, 409, 413, 422, 425, 429, 500, 501, 502, 503, 504, 599)
+
+    replies = await start_each(home, {status: failing_first(1, status) for status in statuses})
+
+    for status, reply in replies.items():
+        assert (reply.status, reply.json["attempts"]) == (200, 2), status
+        log = await attempt_log(home, reply)
+        assert [attempt["status"] for attempt in log] == [status, 200]
+        assert [attempt["outcome"] for attempt in log] == ["retryable", "succeeded"]
+
+
+async def scenario_3xx_and_410_are_permanent_and_no_redirect_is_followed(home: Home) -> None:
+    elsewhere = home.endpoint("/elsewhere", answer_ok)
+    statuses = (300, 301, 302, 303, 304, 307, 308, 410)
+
+    replies = await start_each(home, {status: always(status, location=elsewhere) for status in statuses})
+
+    for status, reply in replies.items():
+        assert (reply.status, reply.json["lastStatus"], reply.json["attempts"]) == (424, status, 1), status
+        assert reply.headers["atomic-error-source"] == "step"
+    assert home.calls(elsewhere) == []
+
+
+async def scenario_an_endpoint_may_forbid_the_retry(home: Home) -> None:
+    handlers = {
+        500: always(500, {"why": "broken"}, atomic_no_retry="true"),
+        503: always(503, {"why": "broken"}, webhook_delivery="abort-message"),
+        404: always(404, {"why": "broken"}, atomic_no_retry="True", retry_after="1"),
+    }
+
+    replies = await start_each(home, handlers)
+
+    for status, reply in replies.items():
+        assert (reply.status, reply.json["lastStatus"], reply.json["attempts"]) == (424, status, 1)
+        assert reply.json["response"] == {"why": "broken"}
+        assert "forbade" in reply.json["lastError"]
+
+
+async def scenario_other_values_of_these_headers_forbid_nothing(home: Home) -> None:
+    handlers = {
+        500: failing_first(1, 500, atomic_no_retry="false"),
+        503: failing_first(1, 503, webhook_delivery="later"),
+    }
+
+    replies = await start_each(home, handlers)
+
+    assert [(reply.status, reply.json["attempts"]) for reply in replies.values()] == [(200, 2)] * 2
+
+
+async def scenario_retry_on_names_the_only_statuses_that_are_retried(home: Home) -> None:
+    statuses = (404, 429, 500, 503)
+    retry = {**RETRY, "on": "429, 5xx", "never": "503"}
+
+    replies = await start_each(home, {status: failing_first(1, status) for status in statuses}, retry=retry)
+
+    assert {status: reply.status for status, reply in replies.items()} == {
+        404: 424,
+        429: 200,
+        500: 200,
+        503: 424,
+    }
+
+
+async def scenario_retry_on_can_make_410_worth_a_retry(home: Home) -> None:
+    url = home.endpoint("/step", failing_first(1, 410))
+
+    reply = await home.start(document(url, retry={**RETRY, "on": "410"}))
+
+    assert (reply.status, reply.json["attempts"]) == (200, 2)
+
+
+async def scenario_retry_after_lengthens_the_delay(home: Home) -> None:
+    url = home.endpoint("/step", failing_first(1, 503, retry_after="1"))
+
+    reply = await home.start(document(url))
+
+    assert reply.status == 200
+    [pause] = pauses_ms(await attempt_log(home, reply))
+    assert pause >= 1000
+
+
+async def scenario_retry_after_never_shortens_the_delay(home: Home) -> None:
+    url = home.endpoint("/step", failing_first(1, 503, retry_after="0"))
+
+    reply = await home.start(document(url, retry={**RETRY, "backOff": 150}))
+
+    [pause] = pauses_ms(await attempt_log(home, reply))
+    assert pause >= 150
+
+
+async def scenario_delays_are_fixed_linear_or_exponential(home: Home) -> None:
+    wanted = {
+        "fixed": (30, 30, 30),
+        "linear": (30, 60, 90),
+        "exponential": (30, 90, 100),  # the ceiling holds the third one, 270 ms, down
+    }
+    retry = {**RETRY, "backOff": 30, "factor": 3, "maxBackOff": 100}
+    urls = {name: home.endpoint(f"/{name}", failing_first(3, 500)) for name in wanted}
+
+    replies = await asyncio.gather(
+        *(home.start(document(url, retry={**retry, "strategy": name})) for name, url in urls.items())
+    )
+
+    for reply, (name, least) in zip(replies, wanted.items(), strict=True):
+        assert reply.status == 200
+        pauses = pauses_ms(await attempt_log(home, reply))
+        assert len(pauses) == 3
+        assert all(pause >= ms for pause, ms in zip(pauses, least, strict=True)), (name, pauses)
+
+
+async def scenario_the_attempt_timeout_is_total_and_retried(home: Home) -> None:
+    async def slow_once(call: EndpointCall) -> EndpointReply:
+        await asyncio.sleep(1.5 if call.attempt == 1 else 0)
+        return EndpointReply(json=call.attempt)
+
+    url = home.endpoint("/step", slow_once)
+
+    reply = await home.start(document(url, attemptTimeout=100))
+
+    assert (reply.status, reply.json["response"]) == (200, 2)
+    first, _ = await attempt_log(home, reply)
+    assert (first["status"], first["outcome"]) == (None, "retryable")
+    assert first["error"].startswith("timeout")
+    assert 100 <= first["duration"] < 1500
+
+
+async def scenario_a_refused_connection_is_retried(home: Home) -> None:
+    reply = await home.start(document("http://127.0.0.1:9/", retry={**RETRY, "count": 2}))
+
+    assert (reply.status, reply.json["attempts"]) == (424, 3)
+    assert reply.json["lastStatus"] is None
+    assert reply.json["lastError"].startswith("network")
+    log = await attempt_log(home, reply)
+    assert [attempt["outcome"] for attempt in log] == ["retryable"] * 3
+
+
+async def scenario_a_response_may_be_256_kib_and_no_more(home: Home) -> None:
+    def of(size: int) -> Handler:
+        async def handler(call: EndpointCall) -> EndpointReply:
+            headers = {"content-type": "application/json"}
+            return EndpointReply(body=b'"' + b"a" * (size - 2) + b'"', headers=headers)
+
+        return handler
+
+    fits, over = home.endpoint("/fits", of(LIMIT)), home.endpoint("/over", of(LIMIT + 1))
+
+    good, bad = await asyncio.gather(home.start(document(fits)), home.start(document(over)))
+
+    assert good.status == 200
+    assert good.json["response"] == "a" * (LIMIT - 2)
+    assert (bad.status, bad.json["attempts"], bad.json["lastStatus"]) == (424, 1, 200)
+    assert bad.json["lastError"].startswith("response_too_large")
+    [attempt] = await attempt_log(home, bad)
+    assert attempt["outcome"] == "permanent"
+
+
+async def scenario_a_count_of_0_allows_one_attempt(home: Home) -> None:
+    url = home.endpoint("/step", always(500, {"why": "broken"}))
+
+    reply = await home.start(document(url, retry={"count": 0}))
+
+    assert (reply.status, reply.json["attempts"]) == (424, 1)
+    assert reply.json["response"] == {"why": "broken"}
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_the_deadline_ends_a_step_between_attempts(home: Home) -> None:
+    url = home.endpoint("/step", always(500))
+
+    reply = await home.start(document(url, deadline=100, retry={**RETRY, "count": 1000, "backOff": 30}))
+
+    assert reply.status == 424
+    assert "deadline of 100 ms" in reply.json["lastError"]
+    assert 1 <= reply.json["attempts"] <= 4
+    calls = len(home.calls(url))
+    await asyncio.sleep(0.1)
+    assert len(home.calls(url)) == calls
+
+
+async def scenario_the_deadline_cuts_an_attempt_off(home: Home) -> None:
+    async def slow(call: EndpointCall) -> EndpointReply:
+        await asyncio.sleep(1.5)
+        return EndpointReply()
+
+    url = home.endpoint("/step", slow)
+
+    reply = await home.start(document(url, deadline=100))
+
+    assert (reply.status, reply.json["attempts"]) == (424, 1)
+    [attempt] = await attempt_log(home, reply)
+    assert attempt["duration"] < 1500
+
+
+async def scenario_the_first_recorded_outcome_stands(home: Home) -> None:
+    async def fickle(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(status=500 if home.calls(url) else 200, json=len(home.calls(url)))
+
+    url = home.endpoint("/step", fickle)
+    first = await home.start(document(url))
+
+    again = [await home.start(document(url)) for _ in range(3)]
+
+    assert (first.status, first.json["response"]) == (200, 0)
+    assert {reply.body for reply in again} == {first.body}
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_a_late_answer_changes_nothing_and_is_noted(home: Home) -> None:
+    async def slow(call: EndpointCall) -> EndpointReply:
+        await asyncio.sleep(0.3)
+        return EndpointReply(json="late")
+
+    url = home.endpoint("/step", slow)
+    started = await home.start(document(url), Prefer="respond-async")
+    await home.post(f"/runs/{started.json['runId']}/cancel")
+    before = (await home.get(f"/steps/{started.json['id']}")).json
+
+    async def noted() -> Any:
+        [attempt] = await attempt_log(home, started)
+        return attempt["late"]
+
+    assert await home.until(noted) == "succeeded 200"
+    after = (await home.get(f"/steps/{started.json['id']}")).json
+    assert (before["status"], before["response"]) == ("cancelled", None)
+    unchanged = before.keys() - {"attemptLog"}
+    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
+
+
+def document(url: str, **members: Any) -> dict[str, Any]:
+    """A start that is retried at once."""
+    return {
+        "workflowName": "w",
+        "stepInvokeUrl": url,
+        "idempotencyKey": "k",
+        "timeout": 8000,
+        "retry": RETRY,
+        **members,
+    }
+
+
+async def start_each(home: Home, handlers: dict[int, Handler], **members: Any) -> dict[int, Reply]:
+    """Start a run for each handler, all at once; the replies under the same keys."""
+    urls = {status: home.endpoint(f"/{status}", handler) for status, handler in handlers.items()}
+    documents = [document(url, idempotencyKey=f"k-{status}", **members) for status, url in urls.items()]
+    replies = await asyncio.gather(*map(home.start, documents))
+    return dict(zip(handlers, replies, strict=True))
+
+
+async def attempt_log(home: Home, reply: Reply) -> list[dict[str, Any]]:
+    """The attempts of the step that a reply is about."""
+    log: list[dict[str, Any]] = (await home.get(f"/steps/{reply.json['id']}")).json["attemptLog"]
+    return log
+
+
+def pauses_ms(log: Sequence[dict[str, Any]]) -> list[int]:
+    """How long each retry came after the end of the attempt before it."""
+    return [
+        round(_moment_ms(after["startedAt"]) - _moment_ms(before["endedAt"]))
+        for before, after in pairwise(log)
+    ]
+
+
+def _moment_ms(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp() * 1000

@@ -1,0 +1,140 @@
+"""Which posts are the same step: attach, refuse another payload, keep apart what differs in any part."""
+
+import asyncio
+import itertools
+
+from scenarios.home import Home, always, answer_ok
+from scenarios.starts import Gate, assert_problem, document
+
+PAYLOAD = {"to": "ada", "cc": ["bob", "eve"], "n": 1, "note": None}
+OTHER_PAYLOADS = (
+    None,
+    {},
+    PAYLOAD | {"to": "Ada"},
+    PAYLOAD | {"cc": ["eve", "bob"]},
+    PAYLOAD | {"n": "1"},
+    PAYLOAD | {"n": True},
+    PAYLOAD | {"n": 1.5},
+    {name: value for name, value in PAYLOAD.items() if name != "note"},
+    PAYLOAD | {"more": None},
+    [PAYLOAD],
+)
+# What a key made with separators would mix up.
+PARTS = ("a", "a#b", "b", "#", "a%23b", "a:b", "a/b", "a|b", "A")
+
+
+async def scenario_posts_in_flight_attach_and_get_one_answer(home: Home) -> None:
+    gate = Gate({"sent": True})
+    url = home.endpoint("/mail", gate)
+    first = asyncio.create_task(home.start(document(url)))
+    await gate.entered.wait()
+    others = [asyncio.create_task(home.start(document(url))) for _ in range(16)]
+    assert (await home.start(document(url, timeout=20))).status == 504
+
+    gate.open()
+    replies = await asyncio.gather(first, *others)
+
+    assert {reply.status for reply in replies} == {200}
+    assert len({reply.body for reply in replies}) == 1
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_another_payload_in_flight_is_a_422(home: Home) -> None:
+    gate = Gate({"sent": True})
+    url = home.endpoint("/mail", gate)
+    first = asyncio.create_task(home.start(document(url, payload=PAYLOAD)))
+    await gate.entered.wait()
+
+    await refuses_other_payloads(home, url)
+
+    gate.open()
+    assert (await first).json["response"] == {"sent": True}
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_another_payload_after_success_is_a_422(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    first = await home.start(document(url, payload=PAYLOAD))
+
+    await refuses_other_payloads(home, url)
+
+    assert (await home.start(document(url, payload=PAYLOAD))).body == first.body
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_another_payload_after_failure_is_a_422(home: Home) -> None:
+    url = home.endpoint("/mail", always(410))
+    first = await home.start(document(url, payload=PAYLOAD))
+
+    await refuses_other_payloads(home, url)
+
+    again = await home.start(document(url, payload=PAYLOAD))
+    assert (first.status, again.body) == (424, first.body)
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_the_key_may_come_as_a_header(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    without = {name: value for name, value in document(url).items() if name != "idempotencyKey"}
+
+    first = await home.start(without, Idempotency_Key="k-1")
+    same = [
+        await home.start(without, Idempotency_Key='"k-1"'),
+        await home.start(document(url), Idempotency_Key="k-1"),
+        await home.start(document(url), Idempotency_Key='"k-1"'),
+        await home.start(document(url)),
+    ]
+
+    assert (first.status, first.json["idempotencyKey"]) == (200, "k-1")
+    assert {reply.body for reply in same} == {first.body}
+    [seen] = home.calls(url)
+    assert (seen.call.json["idempotencyKey"], seen.call.headers["idempotency-key"]) == ("k-1", "k-1")
+
+
+async def scenario_each_part_of_the_identity_counts(home: Home) -> None:
+    url, other = home.endpoint("/mail", answer_ok), home.endpoint("/other", answer_ok)
+    documents = [
+        document(url),
+        document(url, key="k-2"),
+        document(other),
+        document(url, workflowName="W"),
+        document(url, stepName="w"),
+        document(url, stepName="k-1"),
+    ]
+
+    replies = [await home.start(each | {"payload": place}) for place, each in enumerate(documents)]
+
+    assert {reply.status for reply in replies} == {200}
+    assert len({reply.json["id"] for reply in replies}) == len(documents)
+    runs = [reply.json["runId"] for reply in replies]
+    assert runs[0] == runs[2] == runs[4] == runs[5]
+    assert len(set(runs)) == 3
+    assert (len(home.calls(url)), len(home.calls(other))) == (5, 1)
+
+
+async def scenario_joined_names_do_not_collide(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    ways = [*itertools.product(PARTS, ("",), PARTS), *itertools.product(("a",), PARTS, ("b", "#", "b#a"))]
+
+    ids, runs = set(), {}
+    for workflow, step_name, key in ways:
+        named = {"stepName": step_name} if step_name else {}
+        reply = await home.start(document(url, key=key, workflowName=workflow, **named))
+        assert reply.status == 200
+        ids.add(reply.json["id"])
+        runs[workflow, key] = reply.json["runId"]
+
+    assert len(ids) == len(ways)
+    assert len(set(runs.values())) == len(runs)
+
+
+async def refuses_other_payloads(home: Home, url: str) -> None:
+    """The identity is known with `PAYLOAD`: it again is no 422, everything else is."""
+    same = await home.start(document(url, payload=PAYLOAD), Prefer="respond-async")
+    for payload in OTHER_PAYLOADS:
+        reply = await home.start(document(url, payload=payload))
+        assert_problem(reply, 422, "payload-mismatch")
+        assert reply.json["id"] == same.json["id"]
+        assert reply.json["fingerprint"] != reply.json["firstFingerprint"]
+    after = await home.start(document(url, payload=PAYLOAD), Prefer="respond-async")
+    assert (same.status, same.body) == (after.status, after.body)

@@ -1,0 +1,140 @@
+"""Listing runs: order, pages, filters, and queries that nobody understands."""
+
+import asyncio
+from urllib.parse import quote
+
+from scenarios.cases.reading import pages_of, run_of_steps, start_runs
+from scenarios.home import Home, always, answer_ok
+from scenarios.starts import Gate, assert_problem, document, moment
+
+UNKNOWN_RUN = "run_" + "0" * 32
+BAD_QUERIES = (
+    ("/runs", "limit=0", "limit"), ("/runs", "limit=101", "limit"), ("/runs", "limit=-1", "limit"),
+    ("/runs", "limit=1.5", "limit"), ("/runs", "limit=ten", "limit"),
+    ("/runs", "limit=%D9%A3", "limit"), ("/runs", "limit=" + "9" * 5000, "limit"),
+    ("/runs", "status=done", "status"), ("/runs", "status=SUCCEEDED", "status"),
+    ("/runs", "createdAfter=yesterday", "createdAfter"),
+    ("/runs", "createdAfter=2026-01-01", "createdAfter"),
+    ("/runs", "createdBefore=1767225600000", "createdBefore"),
+    ("/runs", "createdBefore=2026-01-01T00:00:00", "createdBefore"), ("/runs", "cursor=x", "cursor"),
+    ("/runs", "cursor=%C3%A9", "cursor"), ("/runs", "cursor=MS5ydW5f", "cursor"),
+    ("/runs", "page=2", "page"), ("/runs", "Status=failed", "Status"),
+    ("/runs", "limit=2&limit=3", "query"), ("/runs", "&".join(f"p{n}=1" for n in range(21)), "query"),
+    ("/stats", "window=0", "window"), ("/stats", "window=1d", "window"), ("/stats", "from=1", "from"),
+    ("/runs/{run}", "limit=1001", "limit"), ("/runs/{run}", "after=x", "after"),
+    ("/runs/{run}", "wait=1", "wait"), ("/steps/{run}-root", "wait=-1", "wait"),
+    ("/steps/{run}-root", "wait=1s", "wait"), ("/steps/{run}-root", "wait=31622400001", "wait"),
+    ("/steps/{run}-root", "limit=1", "limit"),
+)  # fmt: skip
+
+
+async def scenario_runs_are_listed_newest_first_without_payloads(home: Home) -> None:
+    runs = await start_runs(home, 3)
+
+    listed = (await home.get("/runs")).json
+
+    assert [run["id"] for run in listed["runs"]] == [run["id"] for run in reversed(runs)]
+    assert listed["next"] is None
+    for summary, outcome in zip(listed["runs"], reversed(runs), strict=True):
+        assert "payload" not in summary
+        assert "response" not in summary
+        assert summary == {name: outcome[name] for name in summary}
+
+
+async def scenario_a_list_holds_runs_and_not_their_steps(home: Home) -> None:
+    run = await run_of_steps(home, 2)
+
+    listed = (await home.get("/runs")).json["runs"]
+
+    assert [each["id"] for each in listed] == [run["id"]]
+
+
+async def scenario_pages_show_every_run_once(home: Home) -> None:
+    runs = await start_runs(home, 7)
+    newest_first = [run["id"] for run in reversed(runs)]
+
+    for limit in (1, 2, 3, 7, 100):
+        pages = await pages_of(home, f"/{home.client}/runs?limit={limit}&workflowName=w", "runs")
+        assert [run["id"] for page in pages for run in page] == newest_first
+        assert {len(page) for page in pages[:-1]} <= {limit}
+
+    [first, *_] = await pages_of(home, f"/{home.client}/runs?limit=3", "runs")
+    link = (await home.get("/runs?limit=3")).json["next"]
+    await home.start(document(home.endpoint("/later", answer_ok), key="later"))
+    rest = await pages_of(home, link, "runs")
+    assert [run["id"] for page in [first, *rest] for run in page] == newest_first
+
+
+async def scenario_each_filter_of_the_list_counts(home: Home) -> None:
+    url, lost = home.endpoint("/mail", answer_ok), home.endpoint("/lost", always(410))
+    keys = ["a_1", "ab1", "a%1", "A_1", "a_2"]
+    starts = [document(url, key=key) for key in keys]
+    starts.append(document(lost, key="lost", workflowName="é w&x=1"))
+    starts.append(document(url, key="a_3", workflowName="W"))
+    for each in starts:
+        await home.start(each)
+        await asyncio.sleep(0.004)
+
+    async def found(**wanted: str) -> list[str]:
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in wanted.items())
+        return [run["idempotencyKey"] for run in (await home.get(f"/runs?{query}")).json["runs"]]
+
+    assert await found(workflowName="w") == keys[::-1]
+    assert await found(workflowName="é w&x=1") == ["lost"]
+    assert await found(workflowName="nobody") == []
+    assert await found(status="failed") == ["lost"]
+    assert await found(status="running") == []
+    assert await found(keyPrefix="a_") == ["a_3", "a_2", "a_1"]
+    assert await found(keyPrefix="a%") == ["a%1"]
+    assert await found(keyPrefix="A") == ["A_1"]
+    assert await found(keyPrefix="a_1x") == []
+    assert await found(keyPrefix="a_", workflowName="w", status="succeeded") == ["a_2", "a_1"]
+    assert await found(keyPrefix="a_", workflowName="w", status="failed") == []
+    assert await found(keyPrefix="", status="", workflowName="W") == ["a_3"]
+
+
+async def scenario_a_status_is_found_while_it_lasts(home: Home) -> None:
+    gate = Gate()
+    running = home.endpoint("/running", gate)
+    retrying = home.endpoint("/retrying", always(503))
+    slow = {"count": 5, "backOff": 60_000, "jitter": "none"}
+    await home.start(document(running, key="running"), Prefer="respond-async")
+    await home.start(document(retrying, key="retrying", timeout=100, retry=slow))
+    pending = await home.start(document(running, key="pending", delay=60_000), Prefer="respond-async")
+
+    for status in ("running", "retrying", "pending"):
+        listed = (await home.get(f"/runs?status={status}")).json["runs"]
+        assert [(run["idempotencyKey"], run["status"]) for run in listed] == [(status, status)]
+
+    gate.open()
+    await home.post(f"/runs/{pending.json['runId']}/cancel")
+    for run in (await home.get("/runs?status=retrying")).json["runs"]:
+        await home.post(f"/runs/{run['runId']}/cancel")
+    cancelled = (await home.get("/runs?status=cancelled")).json["runs"]
+    assert [run["idempotencyKey"] for run in cancelled] == ["pending", "retrying"]
+    assert (await home.get("/runs?status=pending")).json["runs"] == []
+
+
+async def scenario_times_cut_at_the_millisecond(home: Home) -> None:
+    runs = await start_runs(home, 3)
+    first, middle, last = [run["id"] for run in runs]
+    at = quote(runs[1]["createdAt"])
+    shifted = quote(moment(runs[1]["createdAt"]).isoformat(timespec="milliseconds"))
+
+    async def found(query: str) -> list[str]:
+        return [run["id"] for run in (await home.get(f"/runs?{query}")).json["runs"]]
+
+    assert await found(f"createdAfter={at}") == [last, middle]
+    assert await found(f"createdBefore={at}") == [first]
+    assert await found(f"createdAfter={shifted}") == [last, middle]
+    assert await found(f"createdAfter={at}&createdBefore={at}") == []
+    assert await found("createdBefore=2020-01-01T00:00:00Z") == []
+    assert await found("createdAfter=0001-01-01T00:00:00%2B23:59&limit=1") == [last]
+    assert await found("createdBefore=9999-12-31T23:59:59-23:59&limit=1") == [last]
+
+
+async def scenario_a_query_that_is_not_understood_is_a_400(home: Home) -> None:
+    for path, query, field in BAD_QUERIES:
+        reply = await home.get(f"{path.format(run=UNKNOWN_RUN)}?{query}")
+        assert_problem(reply, 400, "invalid-request")
+        assert [error["field"] for error in reply.json["errors"]] == [field], query[:80]

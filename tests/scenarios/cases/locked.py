@@ -1,0 +1,248 @@
+"""A home with API keys: what a key opens, what it does not, and how little the refusals tell.
+
+The scenario is alpha; beta and slow are clients too. They live as long as the home, so keys are unique.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from atomic.entrypoints.http_api.openapi import openapi
+from atomic.testing import Reply
+from scenarios.home import Home, always, answer_ok
+from scenarios.starts import Gate, assert_problem, document
+
+UNKNOWN_RUN = "run_" + "f" * 32
+BAD_AUTHORIZATION = (
+    "", "Bearer", "Bearer ", "Bearer garbage", "Bearer atm_", "Bearer atm_alpha_", "bearer null",
+    "Basic YWxwaGE6YQ==", "atm_alpha", "Bearer " + "x" * 4000, "Bearer é", "Bearer alpha",
+    "Digest username=alpha", "Bearer,", "Bearer %00",
+)  # fmt: skip
+
+
+async def scenario_a_key_opens_its_client(home: Home) -> None:
+    url = home.endpoint("/app/open", answer_ok)
+
+    reply = await home.start(document(url, key="open-1"))
+
+    assert (reply.status, reply.json["response"]) == (200, {"ok": True})
+    listed = (await home.get("/runs?keyPrefix=open-1")).json["runs"]
+    assert [run["id"] for run in listed] == [reply.json["id"]]
+    assert (await home.get("/stats")).status == 200
+    key = home.keys[home.client]
+    spaced = await home.request(
+        "GET", f"/{home.client}/stats", headers={"Authorization": f"bearer   {key}"}
+    )
+    assert spaced.status == 200
+
+
+async def scenario_without_a_valid_key_everything_is_one_401(home: Home) -> None:
+    url = home.endpoint("/app/closed", answer_ok)
+    there = (await home.start(document(url, key="closed-1"))).json
+    calls = len(home.seen)
+    replies = []
+
+    for client in ("alpha", "beta", "nobody", "-"):
+        replies += [
+            await send(home, method, target, url, key_of="nobody")
+            for method, target in operations(client, there["runId"], there["id"])
+        ]
+    key, target = home.keys["alpha"], f"/alpha/steps/{there['id']}"
+    replies += [
+        await home.request("GET", target, headers={"Authorization": value})
+        for value in (*BAD_AUTHORIZATION, f"Basic {key}", key, f"Bearer {key}x", f"Bearer {key[:-1]}")
+    ]
+
+    for reply in replies:
+        assert_problem(reply, 401, "unauthorized")
+        assert reply.headers["www-authenticate"] == "Bearer"
+    assert len({reply.body for reply in replies}) == 1
+    assert len(home.seen) == calls
+
+
+async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(home: Home) -> None:
+    gate = Gate()
+    url = home.endpoint("/app/foreign", gate)
+    foreign = (await start_as(home, "beta", document(url, key="foreign-1"), "respond-async")).json
+    theirs, unknown = (foreign["runId"], foreign["id"]), (UNKNOWN_RUN, f"{UNKNOWN_RUN}-root")
+    asked = [
+        *(each for client in ("beta", "nobody", "ALPHA") for each in operations(client, *theirs)),
+        *operations("beta", *unknown),
+        *(
+            each
+            for ids in (theirs, unknown, ("x", "x"))
+            for each in operations("alpha", *ids)
+            if by_id(each)
+        ),
+    ]
+
+    replies = [await send(home, method, target, url) for method, target in asked]
+    replies += [
+        await home.start(document(url, key="foreign-2", parent=parent))
+        for parent in (theirs[1], unknown[1])
+    ]
+    replies.append(await home.get("/nothing"))
+
+    assert {reply.status for reply in replies} == {404}
+    assert len({(reply.body, tuple(sorted(visible(reply).items()))) for reply in replies}) == 1
+    still = await home.request("GET", f"/beta/steps/{foreign['id']}", key_of="beta")
+    assert (still.json["status"], still.json["generation"]) == ("running", 1)
+    gate.open()
+
+
+async def scenario_the_same_key_of_two_clients_is_two_runs(home: Home) -> None:
+    url = home.endpoint("/app/both", answer_ok)
+
+    mine = await home.start(document(url, key="both-1", payload={"of": "alpha"}))
+    theirs = await start_as(home, "beta", document(url, key="both-1", payload={"of": "beta"}))
+
+    assert (mine.status, theirs.status) == (200, 200)
+    assert mine.json["runId"] != theirs.json["runId"]
+    assert [seen.call.payload for seen in home.calls(url)] == [{"of": "alpha"}, {"of": "beta"}]
+    for client, run in (("alpha", mine), ("beta", theirs)):
+        listed = await home.request("GET", f"/{client}/runs?keyPrefix=both-1", key_of=client)
+        assert [each["id"] for each in listed.json["runs"]] == [run.json["id"]]
+
+
+async def scenario_bulk_redrive_stays_with_its_client(home: Home) -> None:
+    url = home.endpoint("/app/dead", always(410))
+    theirs = await start_as(home, "beta", document(url, key="dead-1"))
+    calls = len(home.calls(url))
+
+    redriven = await home.post("/redrive", {"filter": {"keyPrefix": "dead-1"}})
+
+    assert (redriven.json["redriven"], redriven.json["steps"]) == (0, [])
+    there = await home.request("GET", f"/beta/steps/{theirs.json['id']}", key_of="beta")
+    assert (there.json["status"], there.json["generation"]) == ("failed", 1)
+    assert len(home.calls(url)) == calls
+
+
+async def scenario_a_url_outside_the_base_is_a_403(home: Home) -> None:
+    url = home.endpoint("/app/inside", answer_ok)
+
+    for place, outside in enumerate(urls_outside(url)):
+        reply = await home.start(document(outside, key=f"outside-{place}", retry={"count": 0}))
+        assert_problem(reply, 403, "url-not-allowed")
+        assert "stepInvokeUrl" in reply.json["detail"]
+
+    assert home.seen == []
+    assert (await home.get("/runs?keyPrefix=outside-")).json["runs"] == []
+
+
+async def scenario_every_url_under_the_base_is_allowed(home: Home) -> None:
+    for place, path in enumerate(
+        ("/app", "/app/", "/app/x", "/app/x/y..z", "/app/...", "/app/x;v=1", "/app//x")
+    ):
+        url = home.endpoint(path, answer_ok)
+        reply = await home.start(document(url, key=f"inside-{place}"))
+        assert (reply.status, len(home.calls(url))) == (200, 1), path
+
+
+async def scenario_who_starts_too_fast_waits_and_others_do_not(home: Home) -> None:
+    url = home.endpoint("/app/fast", answer_ok)
+    keys = [f"fast-{number}" for number in range(20)]
+
+    theirs, mine = await asyncio.gather(
+        asyncio.gather(*(start_as(home, "slow", document(url, key=key)) for key in keys)),
+        asyncio.gather(*(home.start(document(url, key=key)) for key in keys)),
+    )
+
+    assert {reply.status for reply in mine} == {200}
+    granted = {key for key, reply in zip(keys, theirs, strict=True) if reply.status == 200}
+    refused = [(key, reply) for key, reply in zip(keys, theirs, strict=True) if reply.status != 200]
+    assert granted
+    assert len(refused) >= 10
+    for _, reply in refused:
+        assert_problem(reply, 429, "too-many-requests")
+        assert "3" in reply.json["detail"]
+    listed = await home.request("GET", "/slow/runs?keyPrefix=fast-", key_of="slow")
+    assert {run["idempotencyKey"] for run in listed.json["runs"]} == granted
+    assert len(home.calls(url)) == len(keys) + len(granted)
+
+    key, reply = refused[0]
+    await asyncio.sleep(int(reply.headers["retry-after"]))
+    again = await start_as(home, "slow", document(url, key=key))
+    assert (again.status, "idempotency-replayed" in again.headers) == (200, False)
+
+
+async def scenario_attempts_carry_the_standard_webhooks_headers(home: Home) -> None:
+    url = home.endpoint("/app/signed", answer_ok)
+    moody = home.endpoint("/app/signed-twice", always(503))
+    reply = await home.start(document(url, key="signed-1"))
+    failed = await home.start(
+        document(moody, key="signed-2", retry={"count": 1, "backOff": 10, "jitter": "none"})
+    )
+
+    assert (reply.status, failed.status) == (200, 424)
+    first, second = home.calls(moody)
+    assert first.call.headers["webhook-id"] == second.call.headers["webhook-id"] == failed.json["id"]
+    for seen in home.seen:
+        headers = seen.call.headers
+        assert headers["webhook-id"] == headers["atomic-step-id"] == seen.call.json["stepId"]
+        assert re.fullmatch(r"\d{10}", headers["webhook-timestamp"])
+        # A home whose clients have no secrets signs nothing.
+        signature = headers.get("webhook-signature", "v1," + "A" * 43 + "=")
+        assert re.fullmatch(r"v1,[A-Za-z0-9+/]{43}=( v1,[A-Za-z0-9+/]{43}=)*", signature)
+        assert "authorization" not in headers
+
+
+def operations(client: str, run_id: str, step_id: str) -> Iterator[tuple[str, str]]:
+    """Method and target of every operation that belongs to a client."""
+    for path, methods in openapi()["paths"].items():
+        if "{clientId}" in path:
+            for method in methods:
+                yield method.upper(), path.format(clientId=client, runId=run_id, stepId=step_id)
+
+
+def by_id(operation: tuple[str, str]) -> bool:
+    """Whether the operation names a run or a step."""
+    _, target = operation
+    return target.count("/") > 2
+
+
+async def send(home: Home, method: str, target: str, url: str, key_of: str | None = None) -> Reply:
+    """The request with a body that would be good if the caller were."""
+    body = b""
+    if method == "POST" and target.count("/") == 1:
+        body = json.dumps(document(url, key="sent-1")).encode()
+    elif target.endswith("/redrive") and target.count("/") == 2:
+        body = b'{"filter":{"workflowName":"w"}}'
+    return await home.request(method, target, body=body, key_of=key_of)
+
+
+async def start_as(home: Home, client: str, document: dict[str, Any], prefer: str = "") -> Reply:
+    """Start as another client."""
+    body = json.dumps(document).encode()
+    headers = {"Prefer": prefer} if prefer else {}
+    return await home.request("POST", f"/{client}", body=body, headers=headers, key_of=client)
+
+
+def visible(reply: Reply) -> dict[str, str]:
+    """The headers that the API itself makes."""
+    return {name: value for name, value in reply.headers.items() if name not in {"date", "connection"}}
+
+
+def urls_outside(url: str) -> list[str]:
+    """Neighbours of an allowed URL `…/app/inside`."""
+    base, parts = url.removesuffix("/inside"), urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 443
+    paths = (
+        "", "/", "/ap", "/application/x", "/app.x", "/app%2Fx", "/APP/x", "/other", "/app/../other",
+        "/app/..", "/app/./x", "/app/x/../../other", "/app/%2e%2e/other", "/app/.%2E/other",
+        "/app/..%2fother", "/app/x%2f..%2f..", "/app/..%5cother", "//app/x", "/x/app/x", "/?/app/x",
+        "/other?/app/x",
+    )  # fmt: skip
+    hosts = (
+        f"{host}:{port + 1}", f"{host}.evil.test:{port}", f"evil.test:{port}", f"evil{host}:{port}",
+        f"localhost:{port}", f"{host}.:{port}", f"[::1]:{port}", "evil.test",
+    )  # fmt: skip
+    scheme = "http" if parts.scheme == "https" else "https"
+    return [
+        *(base.removesuffix("/app") + path for path in paths),
+        *(urlunsplit((parts.scheme, authority, parts.path, "", "")) for authority in hosts),
+        urlunsplit((scheme, parts.netloc, parts.path, "", "")),
+        urlunsplit((scheme, f"{host}:{port}", parts.path, "", "")),
+    ]

@@ -1,0 +1,42 @@
+"""The description of the API: valid, complete, and the same as the committed copy."""
+
+import json
+from pathlib import Path
+
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from atomic.entrypoints.http_api.openapi import OPERATIONS, openapi
+from atomic.entrypoints.http_api.routes import ROUTES
+from atomic.protocol import problems
+
+ROOT = Path(__file__).parents[3]
+REGENERATE = "python -m atomic.entrypoints.http_api.openapi > docs/openapi.json"
+
+
+def test_the_committed_copy_is_what_is_served() -> None:
+    committed = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    assert committed == openapi(), f"run: {REGENERATE}"
+
+
+def test_it_is_valid() -> None:
+    OpenAPIV31SpecValidator(openapi()).validate()  # type: ignore[arg-type]
+
+
+def test_each_route_has_one_operation() -> None:
+    described = sorted((operation.method, operation.path) for operation in OPERATIONS)
+    routes = sorted((route.method, route.template) for route in ROUTES if "/static/" not in route.template)
+    assert described == routes
+    assert len({operation.id for operation in OPERATIONS}) == len(OPERATIONS)
+
+
+def test_each_kind_of_refusal_is_named_where_it_may_come() -> None:
+    described = {refusal for operation in OPERATIONS for refusal in operation.refusals}
+    # Any path may be asked with a wrong method, and any request may meet a bug.
+    assert described == set(problems.ALL) - {problems.METHOD_NOT_ALLOWED, problems.INTERNAL}
+
+
+def test_each_member_of_a_schema_is_used() -> None:
+    document = openapi()
+    text = json.dumps(document)
+    for name in document["components"]["schemas"]:
+        assert f'"#/components/schemas/{name}"' in text
