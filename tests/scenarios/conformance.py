@@ -100,4 +100,6 @@ def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
 
 @cache
 def _registry() -> Registry[Any]:
-    return Registry().with_resource(_DOCUMENT, DRAFT202012.create_resource(openapi()))
+    empty: Registry[Any] = Registry()
+    filled: Registry[Any] = empty.with_resource(_DOCUMENT, DRAFT202012.create_resource(openapi()))
+    return filled

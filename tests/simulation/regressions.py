@@ -1,8 +1,8 @@
 """Seeds that once broke a law; they always run.
 
-A seed means what it meant only as long as `interleave.plan_of`, the pauses of the store and the order of the
-engine's reads and writes stay as they are. When they change, the fault is still found by other seeds; what
-each one showed is written down here so that it can be told apart.
+A seed means what it meant only as long as `interleave.plan_of`, the pauses of the store and the order of
+the engine's reads and writes stay as they are. When they change, other seeds find the same fault: see the
+planted ones in `test_settle_and_suspend.py`.
 """
 
 from typing import Final

@@ -2,12 +2,13 @@
 
 import asyncio
 import itertools
+from typing import Any
 
 from scenarios.home import Home, always, answer_ok
 from scenarios.starts import Gate, assert_problem, document
 
-PAYLOAD = {"to": "ada", "cc": ["bob", "eve"], "n": 1, "note": None}
-OTHER_PAYLOADS = (
+PAYLOAD: dict[str, Any] = {"to": "ada", "cc": ["bob", "eve"], "n": 1, "note": None}
+OTHER_PAYLOADS: tuple[Any, ...] = (
     None,
     {},
     PAYLOAD | {"to": "Ada"},

@@ -41,7 +41,7 @@ others = st.one_of(
     st.just(events.Orphaned()),
     st.builds(events.ResultPosted, st.just(Response(b"2", "json"))),
     st.just(events.Cancelled()),
-    st.just(events.Redriven()),
+    st.builds(events.Redriven, st.integers(1, 3)),
 )
 claims = st.builds(events.Claimed, st.just("fresh"))
 # How long after the last event: "due" is the moment the step is due, negative is a clock set back.
@@ -176,7 +176,7 @@ def test_a_stale_nonce_never_changes_anything(asked: StepSpec, story: Any) -> No
 @given(
     specs,
     stories,
-    st.sampled_from([events.Cancelled(), events.Redriven(), events.Woken(), events.Orphaned()]),
+    st.sampled_from([events.Cancelled(), events.Redriven(1), events.Woken(), events.Orphaned()]),
 )
 def test_twice_is_once(asked: StepSpec, story: Any, event: events.Event) -> None:
     for _, _, step, now_ms in history(asked, story):

@@ -83,7 +83,7 @@ EVENTS: dict[str, events.Event] = {
     "Orphaned": Orphaned(),
     "Result": ResultPosted(Response(b"1", "json")),
     "Cancelled": Cancelled(),
-    "Redriven": Redriven(),
+    "Redriven": Redriven(1),
 }
 # `=`: the same object. `~`: the same state, something else changed.
 TABLE = """
@@ -99,7 +99,7 @@ Late        =          ~          ~          ~          ~          ~          ~ 
 Unknown     =          =          =          =          =          =          =          =         =
 Waiter      ~          ~          ~          ~          ~          ~          =          =         =
 Woken       =          =          ~          ~          =          pending    =          =         =
-Rechecked   =          =          =          =          =          ~          =          =         =
+Rechecked   =          =          =          =          =          =          =          =         =
 Orphaned    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
 Cancelled   cancelled  cancelled  cancelled  cancelled  cancelled  cancelled  =          =         =
@@ -358,7 +358,7 @@ class TestDeadline:
 
     def test_redrive_gives_a_new_one(self) -> None:
         step = claimed(running(deadline_ms=1000))
-        again = transition(step, Redriven(), NOW + HOUR)
+        again = transition(step, Redriven(1), NOW + HOUR)
         assert again.deadline_at_ms == NOW + HOUR + 1000
         assert transition(again, Claimed("n3"), NOW + HOUR).status is Status.RUNNING
 
@@ -386,9 +386,16 @@ class TestWaiting:
             step = transition(step, Rechecked(), now_ms)
             gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
         assert gaps == [2, 4, 8, 16, 32, 60, 60, 60, 60]
-        for _ in range(3000):
-            step = transition(step, Rechecked(), NOW)
-        assert step.due_at_ms == NOW + HOUR
+
+    def test_a_recheck_before_its_time_changes_nothing(self) -> None:
+        step = waiting()
+        assert transition(step, Rechecked(), (step.due_at_ms or 0) - 1) is step
+
+    def test_an_old_generation_is_not_redriven_again(self) -> None:
+        again = transition(failed(), Redriven(1), LATER)
+        step = ended(claimed(again), PERMANENT, LATER)
+        assert (step.status, step.generation) == (Status.FAILED, 2)
+        assert transition(step, Redriven(1), LATER) is step
 
     def test_waiting_again_begins_with_short_rechecks(self) -> None:
         step = transition(transition(waiting(), Rechecked(), LATER), Woken(), LATER)
@@ -432,7 +439,7 @@ class TestRedrive:
     def test_a_dead_letter_gets_a_fresh_budget(self) -> None:
         dead = ended(claimed(ended(running(retry=RetryPolicy(count=1)), RETRYABLE, NOW)), RETRYABLE, LATER)
         assert dead.status is Status.FAILED
-        step = transition(replace(dead, waiters=(OTHER,)), Redriven(), LATER)
+        step = transition(replace(dead, waiters=(OTHER,)), Redriven(1), LATER)
         assert (step.status, step.due_at_ms, step.generation) == (Status.PENDING, LATER, 2)
         assert (step.retries_used, step.attempt, len(step.attempts)) == (0, 2, 2)
         assert (step.error, step.response, step.response_status) == (None, None, None)
@@ -442,18 +449,18 @@ class TestRedrive:
         assert ended(again, RETRYABLE, LATER).status is Status.RETRYING
 
     def test_twice_is_once(self) -> None:
-        step = transition(failed(), Redriven(), LATER)
-        assert transition(step, Redriven(), LATER + 1) is step
+        step = transition(failed(), Redriven(1), LATER)
+        assert transition(step, Redriven(1), LATER + 1) is step
 
     def test_an_answer_of_the_old_generation_is_stale(self) -> None:
-        step = claimed(transition(claimed(loses(running(), LOST_IN_ROW_MAX)), Redriven(), LATER), "fresh")
+        step = claimed(transition(claimed(loses(running(), LOST_IN_ROW_MAX)), Redriven(1), LATER), "fresh")
         assert transition(step, Ended(nonce="lost9", outcome=SUCCEEDED, jitter=0), LATER) is step
         assert step.lost_in_row == 0
 
     @pytest.mark.parametrize("name", [name for name in STATES if name != "failed"])
     def test_only_what_failed(self, name: str) -> None:
         step = STATES[name]()
-        assert transition(step, Redriven(), LATER) is step
+        assert transition(step, Redriven(1), LATER) is step
 
 
 TIMER: dict[str, Any] = {"kind": "timer", "url": "", "step_name": "nap"}
@@ -511,7 +518,7 @@ class TestEventSteps:
 
     def test_redriven_it_waits_again_and_calls_nothing(self) -> None:
         over = claimed(running(**EVENT, deadline_ms=5000))
-        step = transition(over, Redriven(), LATER)
+        step = transition(over, Redriven(1), LATER)
         assert (step.status, step.due_at_ms) == (Status.PENDING, LATER + 5000)
         assert transition(step, Claimed("n"), LATER) is step
         assert transition(step, ResultPosted(RESULT), LATER).status is Status.SUCCEEDED

@@ -27,13 +27,23 @@ class Spawn(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Numbers that a home may choose."""
+    """Numbers that a home may choose.
+
+    `inline_attempt_max_ms` is for homes whose process may be frozen when it has answered: a first attempt
+    that may last longer, or that nobody hangs for, is left to whoever takes its hint.
+    """
 
     hang_default_ms: int = 25_000
     hang_max_ms: int = 300_000
     attempt_timeout_default_ms: int = 20_000
     attempt_timeout_max_ms: int = 900_000
     retention_ms: int = 30 * 24 * 3600 * 1000
+    inline_attempt_max_ms: int | None = None
+
+    def is_inline(self, attempt_timeout_ms: int, hang_ms: int) -> bool:
+        """Whether the process that creates a step makes its first attempt, too."""
+        limit_ms = self.inline_attempt_max_ms
+        return limit_ms is None or (hang_ms > 0 and attempt_timeout_ms <= limit_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

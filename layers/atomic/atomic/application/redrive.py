@@ -19,7 +19,7 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
         for other in await engine.store.outline(step.spec.run_id):
             if other.status is Status.FAILED and other.id != step.id:
                 await _redrive(engine, other.id)
-    after, _ = await apply(engine, step, Redriven())
+    after, _ = await apply(engine, step, Redriven(step.generation))
     boss_id = step.boss
     while boss_id is not None:
         boss = await _redrive(engine, boss_id)
@@ -42,5 +42,5 @@ async def redrive_many(engine: Engine, query: RunQuery) -> tuple[list[str], bool
 async def _redrive(engine: Engine, step_id: str) -> Step | None:
     step = await engine.store.get(step_id)
     if step is not None and step.status is Status.FAILED:
-        step, _ = await apply(engine, step, Redriven())
+        step, _ = await apply(engine, step, Redriven(step.generation))
     return step

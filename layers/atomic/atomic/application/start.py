@@ -29,7 +29,8 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
     404 when `parent` names no run of this client.
     """
     until_ms = engine.clock.now_ms() + hang_ms
-    step, created = await _create_or_find(engine, spec)
+    is_inline = engine.settings.is_inline(spec.attempt_timeout_ms, hang_ms)
+    step, created = await _create_or_find(engine, spec, is_inline=is_inline)
     if created:
         engine.telemetry.started(step)
         return Started(await _first_attempt(engine, step, until_ms if hang_ms > 0 else None))
@@ -56,7 +57,7 @@ async def _first_attempt(engine: Engine, step: Step, until_ms: int | None) -> St
     return await leave_waiter(engine, step)
 
 
-async def _create_or_find(engine: Engine, spec: StepSpec) -> tuple[Step, bool]:
+async def _create_or_find(engine: Engine, spec: StepSpec, *, is_inline: bool) -> tuple[Step, bool]:
     """The step's row, and whether it is new.
 
     Without a parent, the first identity of a run is its root. A later one is a step of a handler that
@@ -64,13 +65,13 @@ async def _create_or_find(engine: Engine, spec: StepSpec) -> tuple[Step, bool]:
     """
     known = await _known_run(engine, spec)
     if spec.parent is None and (known is None or known.root_identity == spec.identity):
-        root, created = await _insert(engine, spec, keys.ROOT)
+        root, created = await _insert(engine, spec, keys.ROOT, is_inline=is_inline)
         known = _remember(engine, root)
         if created or root.spec.identity == spec.identity:
             return root, created
     if known is not None and known.cancelled:
         raise _run_is_cancelled()
-    step, created = await _insert(engine, spec, spec.identity)
+    step, created = await _insert(engine, spec, spec.identity, is_inline=is_inline)
     # The run may have been cancelled while the row was written, by somebody who did not see the row.
     known = engine.runs.get(spec.run_id, engine.clock.now_ms())
     if created and known is not None and known.cancelled:
@@ -100,8 +101,9 @@ def _remember(engine: Engine, root: Step) -> KnownRun:
     return known
 
 
-async def _insert(engine: Engine, spec: StepSpec, place: str) -> tuple[Step, bool]:
-    step = begin(spec, place, engine.clock.now_ms(), engine.entropy.token())
+async def _insert(engine: Engine, spec: StepSpec, place: str, *, is_inline: bool) -> tuple[Step, bool]:
+    nonce = engine.entropy.token() if is_inline else None
+    step = begin(spec, place, engine.clock.now_ms(), nonce)
     hint = None if step.due_at_ms is None else engine.queue.send(step.id, step.due_at_ms)
     there = await engine.store.create(step)
     if there is not None and there != step and await _is_forgotten(engine, there):

@@ -72,7 +72,9 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """Somebody gave a dead letter a fresh budget of attempts."""
+    """Somebody gave a dead letter, as they saw it in this generation, a fresh budget of attempts."""
+
+    generation: int
 
 
 Event = (

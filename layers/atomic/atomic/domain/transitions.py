@@ -22,10 +22,13 @@ _BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="cancelled")
 NOTHING: Final = Response(b"null", "json")
 
 
-def begin(spec: StepSpec, place: str, now_ms: int, nonce: str) -> Step:
-    """A new step: already claimed when it can run at once, else pending until it is due."""
+def begin(spec: StepSpec, place: str, now_ms: int, nonce: str | None) -> Step:
+    """A new step: already claimed when it can run at once, else pending until it is due.
+
+    Without a nonce nobody is there to run it, and it is due for whoever takes the hint.
+    """
     deadline_at_ms = _deadline_at_ms(spec, now_ms)
-    runs_now = spec.kind == "http" and spec.delay_ms == 0
+    runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
     if runs_now:
         due_at_ms: int | None = _lease_end_ms(spec, deadline_at_ms, now_ms)
     else:
@@ -66,8 +69,9 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return _settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
         case events.Cancelled():
             return step if step.is_settled else _cancelled(step, now_ms)
-        case events.Redriven():
-            return _redriven(step, now_ms) if step.status is Status.FAILED else step
+        case events.Redriven(generation):
+            is_meant = step.status is Status.FAILED and step.generation == generation
+            return _redriven(step, now_ms) if is_meant else step
         case _:
             assert_never(event)
 
@@ -185,7 +189,7 @@ def _woken(step: Step, now_ms: int) -> Step:
 
 
 def _rechecked(step: Step, now_ms: int) -> Step:
-    if step.status is not Status.WAITING:
+    if step.status is not Status.WAITING or (step.due_at_ms or 0) > now_ms:
         return step
     if _deadline_is_over(step, now_ms):
         return _out_of_time(step, step.attempts, now_ms)
@@ -200,7 +204,7 @@ def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
 
 def _orphaned(step: Step, now_ms: int) -> Step:
     if step.status is Status.WAITING:
-        return _next(step, due_at_ms=now_ms) if step.due_at_ms != now_ms else step
+        return _next(step, due_at_ms=now_ms, rechecks=0) if step.due_at_ms != now_ms else step
     if step.status is not Status.RUNNING:
         return step
     # The server ended, so this tells nothing about the endpoint and is not counted in `lost_in_row`.

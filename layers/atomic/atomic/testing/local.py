@@ -15,10 +15,10 @@ from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Client, ClientRegistry, StepStore
 from atomic.domain.steps import Attempt, Step
-from atomic.entrypoints.embedded.tasks import Tasks
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.entrypoints.http_api.routes import handle
+from atomic.entrypoints.tasks import Tasks
 from atomic.protocol import keys
 from atomic.testing.endpoints import EndpointHandler, FunctionInvoker
 from atomic.testing.virtual_time import LoopClock

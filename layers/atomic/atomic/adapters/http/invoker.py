@@ -3,6 +3,7 @@
 import ssl
 
 import aiohttp
+from yarl import URL
 
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import Answer
@@ -38,7 +39,8 @@ class HttpInvoker:
         timeout = aiohttp.ClientTimeout(total=request.timeout_ms / 1000)
         try:
             async with self._session.post(
-                request.url,
+                # As it was given: a signed URL must not be spelled anew.
+                URL(request.url, encoded=True),
                 data=request.body,
                 headers=request.headers,
                 timeout=timeout,

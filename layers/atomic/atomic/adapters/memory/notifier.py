@@ -43,20 +43,29 @@ class MemoryNotifier:
 class _Ear:
     def __init__(self, *, is_open: bool) -> None:
         self.is_open = is_open
-        self._news: asyncio.Future[Step | None] = asyncio.get_running_loop().create_future()
+        self._settled: Step | None = None
+        self._waiting: asyncio.Future[None] | None = None
 
     async def next(self, timeout_ms: int) -> Step | None:
         """The settled step; None when the time is over."""
-        timer = self._news.get_loop().call_later(timeout_ms / 1000, self.hear, None)
-        try:
-            return await self._news
-        finally:
-            timer.cancel()
+        if self._settled is None and self.is_open:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            timer = loop.call_later(timeout_ms / 1000, self._wake)
+            try:
+                await self._waiting
+            finally:
+                timer.cancel()
+        return self._settled
 
-    def hear(self, step: Step | None) -> None:
-        if not self._news.done():
-            self._news.set_result(step)
+    def hear(self, step: Step) -> None:
+        self._settled = step
+        self._wake()
 
     def close(self) -> None:
         self.is_open = False
-        self.hear(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)

@@ -30,8 +30,8 @@ from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
 from atomic.entrypoints.embedded.logs import LoggedTelemetry
-from atomic.entrypoints.embedded.tasks import Tasks
 from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.tasks import Tasks
 from atomic.protocol.signatures import decode_secret
 
 _log = logging.getLogger("atomic.server")

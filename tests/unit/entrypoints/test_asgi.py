@@ -1,0 +1,78 @@
+"""How the embedded server reads a request's body."""
+
+from typing import Any
+
+import pytest
+
+from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
+from atomic.entrypoints.embedded.asgi import AsgiApp
+from atomic.entrypoints.http_api.api import Api
+from atomic.protocol.limits import BODY_MAX_BYTES
+from atomic.testing import LocalAtomic, run
+
+Message = dict[str, Any]
+
+
+def part(size: int, *, more: bool) -> Message:
+    return {"type": "http.request", "body": b"1" * size, "more_body": more}
+
+
+class Caller:
+    """Sends the messages one by one and keeps what is answered."""
+
+    def __init__(self, *messages: Message, length: int | None = None) -> None:
+        self.left = list(messages)
+        self.answers: list[Message] = []
+        named = [] if length is None else [(b"content-length", str(length).encode())]
+        self.scope = {
+            "method": "POST",
+            "path": "/me/steps/x/result",
+            "query_string": b"",
+            "headers": named,
+        }
+
+    async def receive(self) -> Message:
+        return self.left.pop(0)
+
+    async def send(self, message: Message) -> None:
+        self.answers.append(message)
+
+    def status(self) -> int:
+        """Post; the status of the answer."""
+
+        async def main() -> None:
+            async with LocalAtomic() as atomic:
+                app = AsgiApp(Api(engine=atomic.engine), PrometheusTelemetry())
+                await app(self.scope, self.receive, self.send)
+
+        run(main())
+        status: int = self.answers[0]["status"]
+        return status
+
+
+@pytest.mark.parametrize("size", [BODY_MAX_BYTES - 1, BODY_MAX_BYTES])
+def test_a_body_comes_in_parts(size: int) -> None:
+    assert Caller(part(size - 1, more=True), part(1, more=False)).status() == 404
+
+
+def test_a_caller_who_sends_too_much_is_heard_to_the_end_so_that_it_reads_the_413() -> None:
+    caller = Caller(part(BODY_MAX_BYTES, more=True), part(1, more=True), part(9, more=False), length=1)
+    assert caller.status() == 413
+    assert caller.left == []
+
+
+def test_but_not_for_ever() -> None:
+    caller = Caller(*[part(BODY_MAX_BYTES, more=True)] * 100)
+    assert caller.status() == 413
+    assert len(caller.left) > 80
+
+
+def test_a_body_that_says_it_is_huge_is_not_read() -> None:
+    caller = Caller(part(1, more=False), length=100 * BODY_MAX_BYTES)
+    assert caller.status() == 413
+    assert len(caller.left) == 1
+
+
+def test_half_a_body_is_no_request() -> None:
+    """`12` of `123` is JSON as well, and must not become the result of a step."""
+    assert Caller(part(2, more=True), {"type": "http.disconnect"}, length=3).status() == 413
