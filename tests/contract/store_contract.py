@@ -11,7 +11,7 @@ from atomic.domain.outcomes import Response
 from atomic.domain.steps import Status, StepOutline
 from contract.builders import RETENTION_MS, a_child, a_full_step, a_root, a_spec, settled
 from contract.store_queries import QueryContract
-from contract.store_suite import keyed, on_store, put
+from contract.store_suite import keyed, needs, on_store, put
 
 
 class StoreContract(QueryContract):
@@ -138,6 +138,7 @@ class StoreContract(QueryContract):
 
     # --- purge ---
 
+    @needs("purge")
     @on_store
     async def test_a_run_is_forgotten_when_its_root_is(self, store: StepStore) -> None:
         root, child = a_root(), a_child("mail", status=Status.SUCCEEDED)
@@ -150,6 +151,7 @@ class StoreContract(QueryContract):
         assert await store.get(root.id) is None
         assert await store.get(child.id) is None
 
+    @needs("purge")
     @on_store
     async def test_what_has_not_expired_stays(self, store: StepStore) -> None:
         root = a_root(status=Status.SUCCEEDED)
@@ -161,6 +163,7 @@ class StoreContract(QueryContract):
         assert await store.purge(9_000 + RETENTION_MS, 100) == 1  # its root is gone
         assert await store.get(live.id) == live
 
+    @needs("purge")
     @on_store
     async def test_a_purge_has_a_limit(self, store: StepStore) -> None:
         protected = a_child("protected", a_spec(key="0"), status=Status.FAILED)

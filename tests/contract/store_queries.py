@@ -7,7 +7,7 @@ from typing import Any
 from atomic.application.ports import DueStep, RunQuery, StepStore
 from atomic.domain.steps import LIVE, Status, Step
 from contract.builders import a_child, a_root, settled
-from contract.store_suite import StoreSuite, keyed, on_store, put
+from contract.store_suite import StoreSuite, keyed, needs, on_store, put
 
 
 class QueryContract(StoreSuite):
@@ -127,16 +127,35 @@ class QueryContract(StoreSuite):
             assert await store.with_status(status, after=expected[2], limit=3) == expected[3:]
 
     @on_store
-    async def test_counts(self, store: StepStore) -> None:
+    async def test_counts_of_runs_and_dead_letters(self, store: StepStore) -> None:
         for number, status in enumerate(Status):
             root = keyed(f"k-{status}", status=status, at_ms=1_000 + number)
-            await put(store, root, a_child("mail", root.spec, status=status, at_ms=500))
+            await put(store, root)
+            if status is Status.FAILED:
+                await put(store, a_child("mail", root.spec, status=status, at_ms=500))
         await put(store, keyed("k", client_id="other", at_ms=1))
         counts = await store.count("acme", 1_002)
-        assert counts.live == dict.fromkeys(LIVE, 2)
+        assert counts.live == dict.fromkeys(LIVE, 1)
         assert counts.runs == dict.fromkeys(list(Status)[2:], 1)
         assert counts.dead_letters == 2
+        assert counts.oldest_due_at_ms == 1_000
+
+    @needs("live steps that are no roots")
+    @on_store
+    async def test_live_steps_that_are_no_roots_count_and_are_found(self, store: StepStore) -> None:
+        steps = {}
+        for status in LIVE:
+            root = keyed(f"k-{status}", status=status, at_ms=1_000)
+            steps[status] = [root, a_child("mail", root.spec, status=status, at_ms=500)]
+            await put(store, *steps[status])
+        counts = await store.count("acme", 0)
+        assert counts.live == dict.fromkeys(LIVE, 2)
+        assert counts.runs == dict.fromkeys(LIVE, 1)
         assert counts.oldest_due_at_ms == 500
+        children = {child.id for _, child in steps.values()}
+        assert {step.id for step in await store.due(501, 100)} == children
+        for status, both in steps.items():
+            assert await store.with_status(status, after="", limit=5) == sorted(step.id for step in both)
 
     @on_store
     async def test_counts_of_a_client_without_steps(self, store: StepStore) -> None:

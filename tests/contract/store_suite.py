@@ -1,10 +1,12 @@
 """How a suite of the store contract opens the store that it tests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import pytest
 
 from atomic.application.ports import StepStore
 from atomic.domain.steps import Step
@@ -12,7 +14,9 @@ from contract.builders import a_root, a_spec
 
 
 class StoreSuite:
-    """Tests that run on any store."""
+    """Tests that run on any store. `without` names the abilities that one lacks, each with the reason."""
+
+    without: ClassVar[Mapping[str, str]] = {}
 
     def store(self, directory: Path) -> AbstractAsyncContextManager[StepStore]:
         """A fresh, empty store that may use the directory."""
@@ -31,6 +35,24 @@ def on_store(test: Callable[[Any, StepStore], Awaitable[None]]) -> Callable[[Any
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run
+
+
+Test = Callable[[Any, Path], None]
+
+
+def needs(ability: str) -> Callable[[Test], Test]:
+    """Skip the test on a store that is without this ability."""
+
+    def decorate(test: Test) -> Test:
+        def run(self: "StoreSuite", tmp_path: Path) -> None:
+            if ability in self.without:
+                pytest.skip(self.without[ability])
+            test(self, tmp_path)
+
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        return run
+
+    return decorate
 
 
 async def put(store: StepStore, *steps: Step) -> None:

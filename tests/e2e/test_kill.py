@@ -148,6 +148,8 @@ def test_timers_survive_a_restart(tmp_path: Path) -> None:
             server.kill()
             await asyncio.to_thread(server.start)
             assert home.seen == []
+            metrics = (await home.request("GET", "/metrics")).body
+            assert b"\natomic_live_steps 1.0\n" in metrics
             await home.step_in(posted.json["id"], "succeeded")
             assert len(home.seen) == 1
 

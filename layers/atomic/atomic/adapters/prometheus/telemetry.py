@@ -21,9 +21,7 @@ class PrometheusTelemetry:
         self._attempts = {kind: attempts.labels(kind.value) for kind in OutcomeKind}
         self._retries = Counter("atomic_retries", "Retries scheduled.", registry=self._registry)
         self._dead = Counter("atomic_dead_letters", "Steps that gave up.", registry=self._registry)
-        self._live = Gauge(
-            "atomic_live_steps", "Steps created less steps settled, since start.", registry=self._registry
-        )
+        self._live = Gauge("atomic_live_steps", "Steps that have no outcome yet.", registry=self._registry)
         self._step_s = self._histogram("atomic_step_seconds", "From creation to outcome, steps.")
         self._run_s = self._histogram("atomic_run_seconds", "From creation to outcome, whole runs.")
         self._lag_s = self._histogram("atomic_schedule_lag_seconds", "Due steps picked up late by.")
@@ -59,9 +57,9 @@ class PrometheusTelemetry:
         """A due step was picked up late."""
         self._lag_s.observe(lag_ms / 1000)
 
-    def recovered(self, live: int) -> None:
-        """So many live steps were found at start."""
-        self._live.set(live)
+    def found_live(self, steps: int) -> None:
+        """So many live steps were there at start."""
+        self._live.set(steps)
 
     def exposition(self) -> bytes:
         """The text that a scrape gets."""

@@ -32,6 +32,7 @@ SETTLED_WITH_STATUS: Final = "SELECT id FROM steps WHERE status = ? AND id > ? O
 COUNT_LIVE: Final = f"""
 SELECT count(*) FROM steps INDEXED BY live WHERE {IS_LIVE} AND status = ? AND client_id = ?
 """
+COUNT_ALL_LIVE: Final = f"SELECT count(*) FROM steps INDEXED BY live WHERE {IS_LIVE}"
 COUNT_RUNS: Final = """
 SELECT count(*) FROM steps INDEXED BY root_status
 WHERE is_root = 1 AND status = ? AND client_id = ? AND created_at_ms >= ?

@@ -109,6 +109,11 @@ class SqliteStepStore:
         """How many of the client's steps are in which state; states without any are left out."""
         return await self._in_list_thread(self._count, client_id, created_from_ms)
 
+    async def count_live(self) -> int:
+        """How many live steps there are, whoever's."""
+        [(live,)] = await self._read_long(queries.COUNT_ALL_LIVE, ())
+        return int(live)
+
     async def purge(self, now_ms: int, limit: int) -> int:
         """Delete expired rows whose root is gone or expired as well."""
         rows = await self._read_long(queries.FORGOTTEN, {"now_ms": now_ms, "limit": limit})

@@ -22,6 +22,9 @@ class DevRegistry:
         """The client."""
         return Client(id=client_id, signing_secrets=self._secrets)
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
 
 def dev_signing_secret(data_dir: Path) -> str:
     """The printable signing secret of a data directory; made at first use."""

@@ -130,18 +130,20 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
     store = await SqliteStepStore.open(
         options.data_dir / "atomic.db", on_fatal=lambda message: _break(broken, message)
     )
-    invoker = HttpInvoker()
+    registry, invoker = _registry(options), HttpInvoker()
     try:
-        home = _Home(store, _registry(options), invoker)
+        home = _Home(store, registry, invoker)
+        home.telemetry.found_live(await store.count_live())
         watcher = asyncio.create_task(_stop_when(broken, home))
         yield home
         watcher.cancel()
     finally:
         await invoker.close()
         await store.close()
+        registry.close()
 
 
-def _registry(options: ServeOptions) -> ClientRegistry:
+def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
     if not options.dev:
         return SqliteClientRegistry(options.data_dir / "clients.db")
     return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))

@@ -1,0 +1,21 @@
+"""The store contract on DynamoDB, as moto plays it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from atomic.application.ports import StepStore
+from contract.aws import aws
+from contract.store_contract import StoreContract
+
+
+class TestDynamoStepStore(StoreContract):
+    without = {
+        "purge": "DynamoDB deletes expired items by itself (time to live)",
+        "live steps that are no roots": "they are in no index, for that would cost each of them two writes more",
+    }
+
+    @asynccontextmanager
+    async def store(self, directory: Path) -> AsyncIterator[StepStore]:
+        with aws() as account:
+            yield account.store("acme", "other")
