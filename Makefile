@@ -18,7 +18,7 @@ install: .venv/installed  ## Create .venv with everything pinned by requirements
 	@touch $@
 
 lock:  ## Pin the newest versions anew (needs uv)
-	uv pip compile pyproject.toml --extra server --group dev --universal --generate-hashes --no-header \
+	uv pip compile pyproject.toml --extra server --extra aws --group dev --universal --generate-hashes --no-header \
 	  --python-version 3.11 --upgrade --quiet -o requirements.lock
 
 demo: install  ## Run the user-creation workflow and show every call

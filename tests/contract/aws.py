@@ -4,14 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from threading import Lock
+from typing import Any, Self
 
+import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from atomic.adapters.aws import config
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.dynamodb import DynamoStepStore
+from atomic.adapters.aws.scheduler import HintScheduler
+from atomic.adapters.aws.sqs import SqsHintQueue
 from atomic.adapters.aws.table import TABLE
+from atomic.application.ports import Clock
 
 TABLE_NAME = "atomic"
 GROUP = "atomic"
@@ -35,10 +41,14 @@ def client(service: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Aws:
-    """An account of a test. moto knows no locks, so calls go to one thread."""
+    """An account of a test."""
 
     calls: AwsCalls
     dynamodb: Any
+    sqs: Any
+    scheduler: Any
+    queue_url: str
+    dead_letter_url: str
 
     def store(self, *clients: str) -> DynamoStepStore:
         """The store on the table."""
@@ -48,13 +58,86 @@ class Aws:
 
         return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME, client_ids=client_ids)
 
+    def queue(self, clock: Clock, **more: Any) -> SqsHintQueue:
+        """The queue, with its schedules."""
+        scheduler = HintScheduler(
+            self.scheduler,
+            group_name=GROUP,
+            queue_arn=self._arn(self.queue_url),
+            role_arn="arn:aws:iam::123456789012:role/scheduler",
+            dead_letter_arn=self._arn(self.dead_letter_url),
+        )
+        return SqsHintQueue(
+            self.calls,
+            self.sqs,
+            queue_url=self.queue_url,
+            dead_letter_url=self.dead_letter_url,
+            scheduler=scheduler,
+            clock=clock,
+            **more,
+        )
+
+    def received(self, queue_url: str) -> list[str]:
+        """The bodies of all messages that can be received now; they are deleted."""
+        bodies = []
+        while found := self.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
+            for message in found:
+                bodies.append(message["Body"])
+                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return bodies
+
+    def _arn(self, queue_url: str) -> str:
+        found = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+        return str(found["Attributes"]["QueueArn"])
+
 
 @contextmanager
 def aws() -> Iterator[Aws]:
-    """A fresh account with the table."""
-    calls = AwsCalls(threads=1)
-    with mock_aws():
-        dynamodb = client("dynamodb")
+    """A fresh account with the table, the queues and the schedule group."""
+    calls = AwsCalls()
+    with mock_aws(), one_request_at_a_time():
+        dynamodb, sqs, scheduler = client("dynamodb"), client("sqs"), client("scheduler")
         dynamodb.create_table(TableName=TABLE_NAME, **TABLE)
-        yield Aws(calls, dynamodb)
+        scheduler.create_schedule_group(Name=GROUP)
+        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("steps", "dead-letters")]
+        yield Aws(calls, dynamodb, sqs, scheduler, *urls)
     calls.close()
+
+
+@contextmanager
+def one_request_at_a_time() -> Iterator[None]:
+    """moto looks at a condition and writes without a lock: two of its threads could both win."""
+    process, lock = BotocoreStubber.process_request, Lock()
+
+    def locked(stubber: BotocoreStubber, request: Any) -> Any:
+        with lock:
+            return process(stubber, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BotocoreStubber, "process_request", locked)
+        yield
+
+
+class Recorder:
+    """The calls that clients make, in their order: operation and parameters."""
+
+    def __init__(self, *clients: Any) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._clients = clients
+
+    @property
+    def operations(self) -> list[str]:
+        """The names of the operations."""
+        return [name for name, _ in self.calls]
+
+    def __enter__(self) -> Self:
+        for client in self._clients:
+            client.meta.events.register("provide-client-params.*.*", self._saw, unique_id="recorder")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for client in self._clients:
+            client.meta.events.unregister("provide-client-params.*.*", unique_id="recorder")
+
+    def _saw(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.calls.append((model.name, params))

@@ -1,5 +1,7 @@
 """Steps in any state, with few words."""
 
+import random
+import string
 from dataclasses import replace
 from typing import Any
 
@@ -142,3 +144,9 @@ def settled(step: Step, at_ms: int, status: Status = Status.SUCCEEDED) -> Step:
         finished_at_ms=at_ms,
         expires_at_ms=at_ms + step.spec.retention_ms,
     )
+
+
+def incompressible(length: int) -> bytes:
+    """Random text, the same for every length; what zlib makes of it is 75 % of it at least."""
+    characters = string.ascii_letters + string.digits + "+/"
+    return "".join(random.Random(length).choices(characters, k=length)).encode()

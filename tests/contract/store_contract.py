@@ -9,7 +9,15 @@ import pytest
 from atomic.application.ports import RunQuery, StepStore
 from atomic.domain.outcomes import Response
 from atomic.domain.steps import Status, StepOutline
-from contract.builders import RETENTION_MS, a_child, a_full_step, a_root, a_spec, settled
+from contract.builders import (
+    RETENTION_MS,
+    a_child,
+    a_full_step,
+    a_root,
+    a_spec,
+    incompressible,
+    settled,
+)
 from contract.store_queries import QueryContract
 from contract.store_suite import keyed, needs, on_store, put
 
@@ -31,6 +39,21 @@ class StoreContract(QueryContract):
         step = replace(a_root(a_spec(payload=large)), response=Response(large, "text", None))
         await put(store, step)
         assert await store.get(step.id) == step
+
+    @on_store
+    async def test_a_payload_and_a_response_that_nothing_makes_smaller(self, store: StepStore) -> None:
+        size = 256 * 1024
+        root = a_root(a_spec(payload=b'"' + incompressible(size - 2) + b'"'))
+        await put(store, root)
+        # What is no text is kept in base64, and that is a third longer.
+        for version, length in enumerate((size, size * 4 // 3), start=1):
+            response = Response(incompressible(length), "base64", "application/octet-stream")
+            after = replace(settled(root, 2_000), version=version + 1, response=response)
+            assert await store.replace(after, version) is None
+            assert await store.get(root.id) == after
+            assert await store.replace(after, version) == after
+            assert await store.run(root.spec.run_id, after=None, limit=10) == [after]
+            assert await store.list(RunQuery(client_id="acme")) == [after]
 
     @pytest.mark.parametrize(
         "response", [None, Response(b"", "text"), Response(b"AAE=", "base64", "image/x")]

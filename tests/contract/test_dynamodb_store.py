@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from atomic.application.ports import StepStore
 from contract.aws import aws
@@ -10,9 +11,9 @@ from contract.store_contract import StoreContract
 
 
 class TestDynamoStepStore(StoreContract):
-    without = {
+    without: ClassVar = {
         "purge": "DynamoDB deletes expired items by itself (time to live)",
-        "live steps that are no roots": "they are in no index, for that would cost each of them two writes more",
+        "live steps that are no roots": "they are in no index; one would cost three writes more a step",
     }
 
     @asynccontextmanager

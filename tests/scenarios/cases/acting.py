@@ -6,6 +6,7 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply, Reply
 from scenarios.home import Handler, Home, always, answer_ok
+from scenarios.starts import document as start_document
 
 RETRY = {"count": 1, "backOff": 20, "strategy": "fixed", "jitter": "none"}
 FOR_LONG = {**RETRY, "count": 1000}
@@ -328,14 +329,7 @@ class Flow:
 
 def document(url: str, **members: Any) -> dict[str, Any]:
     """A start that gives up soon."""
-    return {
-        "workflowName": "w",
-        "stepInvokeUrl": url,
-        "idempotencyKey": "k",
-        "timeout": 8000,
-        "retry": RETRY,
-        **members,
-    }
+    return start_document(url, "k", **{"timeout": 8000, "retry": RETRY, **members})
 
 
 class Breakable:

@@ -8,6 +8,7 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply, Reply
 from scenarios.home import Handler, Home, always, answer_ok, failing_first
+from scenarios.starts import document as start_document
 
 RETRY = {"count": 3, "backOff": 10, "strategy": "fixed", "jitter": "none"}
 LIMIT = 256 * 1024
@@ -320,14 +321,7 @@ async def scenario_a_late_answer_changes_nothing_and_is_noted(home: Home) -> Non
 
 def document(url: str, **members: Any) -> dict[str, Any]:
     """A start that is retried at once."""
-    return {
-        "workflowName": "w",
-        "stepInvokeUrl": url,
-        "idempotencyKey": "k",
-        "timeout": 8000,
-        "retry": RETRY,
-        **members,
-    }
+    return start_document(url, "k", **{"timeout": 8000, "retry": RETRY, **members})
 
 
 async def start_each(home: Home, handlers: dict[int, Handler], **members: Any) -> dict[int, Reply]:

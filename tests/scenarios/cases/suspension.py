@@ -6,6 +6,7 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply, Reply
 from scenarios.home import Handler, Home, always, answer_ok, failing_first
+from scenarios.starts import document as start_document
 
 RETRY = {"count": 100, "backOff": 30, "strategy": "fixed", "jitter": "none"}
 NO_RETRY = {"count": 0}
@@ -299,14 +300,7 @@ async def scenario_a_delayed_step_starts_after_its_delay(home: Home) -> None:
 
 def document(url: str, **members: Any) -> dict[str, Any]:
     """A start that is retried soon and for long."""
-    return {
-        "workflowName": "w",
-        "stepInvokeUrl": url,
-        "idempotencyKey": "k",
-        "timeout": 8000,
-        "retry": RETRY,
-        **members,
-    }
+    return start_document(url, "k", **{"timeout": 8000, "retry": RETRY, **members})
 
 
 def event_document(name: str, **members: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Final
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Event, Woken
-from atomic.domain.steps import Step
+from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import transition
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
@@ -78,6 +78,8 @@ async def _follow(engine: Engine, before: Step, after: Step) -> None:
     if after.is_settled and not before.is_settled:
         engine.notifier.publish(after)
         engine.telemetry.settled(after)
+        if after.status is Status.FAILED:
+            await engine.queue.dead_letter(after.id, after.error or "")
         await wake_waiters(engine, after)
     elif before.is_settled and not after.is_settled:
         engine.telemetry.reopened(after)

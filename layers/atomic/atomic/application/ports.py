@@ -112,6 +112,10 @@ class HintQueue(Protocol):
         """Begin sending at once; the awaitable is done when the hint is acknowledged."""
         ...
 
+    def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
+        """Begin telling operators that a step gave up, where the home has a queue for that."""
+        ...
+
 
 class EndpointInvoker(Protocol):
     """Calls endpoints."""

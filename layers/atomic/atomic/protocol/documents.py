@@ -93,6 +93,9 @@ class RunDocument(Document):
     run: RunSummary
     root: StepDocument
     steps: list[StepDocument]
+    estimated_cost_usd: float | None = Field(
+        description="What AWS charges for the root and these steps, by list price; null elsewhere."
+    )
     next: str | None = Field(description="Path of the next page of steps.")
 
 

@@ -1,7 +1,5 @@
 """The tenants of an embedded home, in a file of their own: the CLI adds some while a server runs."""
 
-import hashlib
-import hmac
 import json
 import secrets
 import time
@@ -9,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import apsw
 
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.ports import Client, StoreUnavailable
-from atomic.protocol import keys
-from atomic.protocol.signatures import decode_secret, encode_secret
+from atomic.protocol import api_keys
+from atomic.protocol.clients import already_exists, check_client
+from atomic.protocol.signatures import decode_secret
 
-_KEY_PREFIX: Final = "atm_"
 _CHECK_EVERY_S: Final = 2.0
 _CLIENTS: Final = """
 CREATE TABLE clients (
@@ -46,22 +43,21 @@ def create_client(
     Of the key only a hash is stored, so it cannot be shown again. Raises ValueError for a client that
     exists and for an id, URL or rate that cannot be used.
     """
-    _validate(client_id, base_urls, starts_per_s)
-    key_id, secret = secrets.token_hex(4), encode_secret(secrets.token_bytes(32))
-    api_key = f"{_KEY_PREFIX}{key_id}_{secrets.token_hex(32)}"
-    client = (client_id, json.dumps(list(base_urls)), json.dumps([secret]), starts_per_s, now_ms)
+    check_client(client_id, base_urls, starts_per_s)
+    issued = api_keys.issue(secrets.token_bytes)
+    signing_secrets = json.dumps([issued.signing_secret])
+    client = (client_id, json.dumps(list(base_urls)), signing_secrets, starts_per_s, now_ms)
+    api_key = (issued.key_id, api_keys.digest(issued.api_key), client_id, now_ms)
     connection = open_database(path, CLIENTS)
     try:
         with connection:
             connection.execute("INSERT INTO clients VALUES (?, ?, ?, ?, ?)", client)
-            connection.execute(
-                "INSERT INTO api_keys VALUES (?, ?, ?, ?)", (key_id, _hash(api_key), client_id, now_ms)
-            )
+            connection.execute("INSERT INTO api_keys VALUES (?, ?, ?, ?)", api_key)
     except apsw.ConstraintError:
-        raise ValueError(f"the client {client_id!r} exists already; choose another id") from None
+        raise already_exists(client_id) from None
     finally:
         close_database(connection)
-    return api_key, secret
+    return issued.api_key, issued.signing_secret
 
 
 class SqliteClientRegistry:
@@ -76,8 +72,9 @@ class SqliteClientRegistry:
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:  # noqa: ARG002
         """The client that the key opens."""
         known = self._current()
-        entry = known.keys.get(_key_id(api_key)) if api_key else None
-        if api_key is None or entry is None or not hmac.compare_digest(entry[0], _hash(api_key)):
+        key_id = api_keys.key_id_of(api_key) if api_key else None
+        entry = known.keys.get(key_id) if key_id else None
+        if api_key is None or entry is None or not api_keys.opens(api_key, entry[0]):
             return None
         return known.clients.get(entry[1])
 
@@ -135,38 +132,3 @@ def _client(row: tuple[Any, ...]) -> Client:
         signing_secrets=tuple(decode_secret(text) for text in json.loads(signing_secrets)),
         starts_per_s=starts_per_s,
     )
-
-
-def _key_id(api_key: str) -> str:
-    return api_key.removeprefix(_KEY_PREFIX).partition("_")[0]
-
-
-def _hash(api_key: str) -> bytes:
-    # The key is 256 random bits, so there is nothing to guess that a slow hash would protect.
-    return hashlib.sha256(api_key.encode(errors="surrogatepass")).digest()
-
-
-def _validate(client_id: str, base_urls: Sequence[str], starts_per_s: float | None) -> None:
-    if not keys.is_client_id(client_id):
-        raise ValueError(
-            f"the client id {client_id!r} cannot be used: take 1 to 64 letters, digits, '_' or '-', first "
-            f"a letter or digit, and none of {', '.join(sorted(keys.RESERVED_CLIENT_IDS))}"
-        )
-    if not base_urls:
-        raise ValueError("give at least one base URL, as in https://app.example/")
-    for url in base_urls:
-        _validate_url(url)
-    if starts_per_s is not None and not 0 < starts_per_s < float("inf"):
-        raise ValueError("starts per second must be more than 0; leave it out for no limit")
-
-
-def _validate_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.port != 0 and parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        usable = False
-    if not usable or not url.isascii() or any(char <= " " or char == "\\" for char in url):
-        raise ValueError(f"the base URL {url!r} is not an absolute http(s) URL, as in https://app.example/")
-    if "@" in parts.netloc or "?" in url or "#" in url:
-        raise ValueError(f"the base URL {url!r} must have no user name, query or fragment")

@@ -1,11 +1,12 @@
 """What the routes need beside the request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from atomic.application.engine import Engine
 from atomic.application.limits import StartLimiter
 from atomic.application.ports import Client
+from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.protocol import headers, keys
 from atomic.protocol.problems import UNAUTHORIZED, Problem, not_found
@@ -13,10 +14,15 @@ from atomic.protocol.problems import UNAUTHORIZED, Problem, not_found
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """The engine behind the API. `admits(run_id)` is False for new runs while a server shuts down."""
+    """The engine behind the API.
+
+    `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` prices steps, where
+    a home is paid by use.
+    """
 
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
+    estimated_usd: Callable[[Sequence[Step]], float] | None = None
     limiter: StartLimiter = field(default_factory=StartLimiter)
 
 

@@ -2,13 +2,12 @@
 
 import mimetypes
 from importlib import resources
+from typing import Any
 
 from atomic import __version__
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.http_api.docs_page import docs_page
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
-from atomic.entrypoints.http_api.openapi import openapi
 from atomic.protocol.problems import not_found
 
 # Nothing is loaded from elsewhere and nothing inline is run, so text of strangers stays text.
@@ -35,12 +34,14 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
 
 async def get_openapi(_api: Api, _request: ApiRequest) -> ApiResponse:
     """The description of this API."""
-    return json_response(200, openapi())
+    return json_response(200, _description())
 
 
 async def get_docs(_api: Api, _request: ApiRequest) -> ApiResponse:
     """The description as a page."""
-    return _page(docs_page(openapi()).encode(), "text/html; charset=utf-8")
+    from atomic.entrypoints.http_api.docs_page import docs_page
+
+    return _page(docs_page(_description()).encode(), "text/html; charset=utf-8")
 
 
 async def get_static(_api: Api, _request: ApiRequest, file: str) -> ApiResponse:
@@ -55,6 +56,13 @@ async def get_static(_api: Api, _request: ApiRequest, file: str) -> ApiResponse:
 async def get_dashboard(api: Api, request: ApiRequest) -> ApiResponse:
     """The dashboard's one page."""
     return await get_static(api, request, "index.html")
+
+
+def _description() -> dict[str, Any]:
+    # Building it loads models that nothing else needs, and a Lambda start has no time to give away.
+    from atomic.entrypoints.http_api.openapi import openapi
+
+    return openapi()
 
 
 def _page(body: bytes, content_type: str) -> ApiResponse:

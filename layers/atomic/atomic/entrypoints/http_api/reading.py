@@ -51,7 +51,8 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     query.refuse_rest()
     page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
     link = query.link(after=page.next_after) if page.next_after else None
-    return json_response(200, run_page_view(page, link), _link_header(link))
+    price = api.estimated_usd and api.estimated_usd([page.root, *page.steps])
+    return json_response(200, run_page_view(page, link, price), _link_header(link))
 
 
 async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:

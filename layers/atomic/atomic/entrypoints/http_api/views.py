@@ -48,13 +48,14 @@ def run_view(root: Step) -> dict[str, Any]:
     return _summary(root)
 
 
-def run_page_view(page: RunPage, next_link: str | None) -> dict[str, Any]:
-    """A run with a page of its steps, oldest first."""
+def run_page_view(page: RunPage, next_link: str | None, price_usd: float | None) -> dict[str, Any]:
+    """A run with a page of its steps, oldest first, and what these cost where that is known."""
     steps = sorted(page.steps, key=lambda step: (step.created_at_ms, step.id))
     return {
         "run": run_view(page.root),
         "root": step_view(page.root),
         "steps": [step_view(step) for step in steps],
+        "estimatedCostUsd": price_usd,
         "next": next_link,
     }
 

@@ -1,0 +1,7 @@
+"""The api function: composition only."""
+
+import os
+
+from atomic.entrypoints.aws.api import ApiFunction
+
+handler = ApiFunction(os.environ)

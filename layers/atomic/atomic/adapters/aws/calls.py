@@ -1,0 +1,41 @@
+"""boto blocks, the engine does not: calls go to threads, and their errors become the port's."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from atomic.adapters.aws.config import THREADS
+from atomic.application.ports import StoreUnavailable
+
+T = TypeVar("T")
+
+
+class AwsCalls:
+    """The threads of the AWS adapters. No call waits for another one, so a bounded pool starves none."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, "atomic-aws")
+
+    def start(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> "asyncio.Future[T]":
+        """Begin the call at once. The future raises StoreUnavailable for whatever AWS or the network said.
+
+        After a time-out or a throttled retry it is unknown whether a write was applied.
+        """
+        try:
+            return asyncio.wrap_future(self._pool.submit(_translated, call, args, kwargs))
+        except RuntimeError:
+            raise StoreUnavailable("the AWS adapters are closed") from None
+
+    def close(self) -> None:
+        """Finish the calls that have begun, take no more."""
+        self._pool.shutdown()
+
+
+def _translated(call: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    try:
+        return call(*args, **kwargs)
+    except (BotoCoreError, ClientError) as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,53 @@
+"""What messages say: hints name a step that is due, dead letters one that gave up."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from atomic.protocol import keys
+
+_VERSION: Final = 1
+# The longest body that we write has about 120.
+_BODY_MAX_CHARS: Final = 1_000
+
+
+class PoisonMessage(ValueError):
+    """The message is no hint of this version; it belongs into the dead-letter queue, as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """`dead_letter`: the step had given up, and somebody moved its message back to be redriven."""
+
+    step_id: str
+    dead_letter: bool = False
+
+
+def encode_hint(step_id: str, at_ms: int) -> str:
+    """The body of a hint. When the step is due, its row says; `at` is for people who look at messages."""
+    return _encode({"v": _VERSION, "stepId": step_id, "at": at_ms})
+
+
+def encode_dead_letter(step_id: str) -> str:
+    """The body of a dead letter."""
+    return _encode({"v": _VERSION, "stepId": step_id, "deadLetter": True})
+
+
+def parse_hint(body: str) -> Hint:
+    """What a message's body says. Raises PoisonMessage, and nothing else, for any other text."""
+    if len(body) > _BODY_MAX_CHARS:
+        raise PoisonMessage(f"a body of {len(body)} characters is no hint")
+    try:
+        said: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        raise PoisonMessage("the body is not JSON") from None
+    if not isinstance(said, dict) or type(said.get("v")) is not int or said["v"] != _VERSION:
+        raise PoisonMessage(f"the body is no hint of version {_VERSION}")
+    step_id = said.get("stepId")
+    if not isinstance(step_id, str) or not keys.is_step_id(step_id):
+        raise PoisonMessage("the hint names no step")
+    return Hint(step_id, dead_letter=said.get("deadLetter") is True)
+
+
+def _encode(said: dict[str, Any]) -> str:
+    return json.dumps(said, separators=(",", ":"))

@@ -1,0 +1,215 @@
+"""The calls that read and write steps. They block; the store runs them in threads."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from atomic.adapters.aws import rows, table
+from atomic.adapters.aws.packing import inflate, unpack_text
+from atomic.adapters.aws.rows import Item
+from atomic.application.ports import StoreUnavailable
+from atomic.domain.steps import Step, StepOutline
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# What BatchGetItem takes (API reference).
+_BATCH_MAX: Final = 100
+_BATCH_TRIES: Final = 6
+# Behind every place of a step, before the parts of responses.
+_AFTER_STEPS: Final = "s"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A condition failed; the item that is there, if any."""
+
+    item: Item | None
+
+
+def conditional(call: Callable[..., Any], **arguments: Any) -> Conflict | None:
+    """Make a conditional write: None when it was written."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        response: dict[str, Any] = dict(error.response)
+        return Conflict(response.get("Item"))
+    return None
+
+
+class StepItems:
+    """Steps in one table."""
+
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._client = client
+        self._table = table_name
+        self._batch_gap_s = 0.05
+
+    def create(self, step: Step) -> Step | None:
+        """One conditional PutItem; the loser gets the row from the failed condition."""
+        encoded = rows.encode(step)
+        conflict = self._put(encoded, ConditionExpression="attribute_not_exists(pk)")
+        return None if conflict is None else self._winner(conflict, step)
+
+    def get(self, step_id: str) -> Step | None:
+        """One strongly consistent GetItem, and one for each part of a response that lies beside the row."""
+        found = self._client.get_item(TableName=self._table, Key=table.key_of(step_id), ConsistentRead=True)
+        return self._decode(found["Item"]) if "Item" in found else None
+
+    def replace(self, step: Step, expected_version: int) -> Step | None:
+        """One conditional UpdateItem of what changes. Raises LookupError when there is no row."""
+        encoded = rows.encode(step)
+        self._put_parts(encoded)
+        conflict = self._update(step, encoded, expected_version)
+        if conflict is None:
+            return None
+        if conflict.item is None:
+            raise LookupError(step.id)
+        there = self._decode(conflict.item)
+        if there.version != expected_version:
+            return there
+        # Another moment of creation: an identity that begins anew takes the place of an expired row.
+        values = {":expected": {"N": str(expected_version)}}
+        conflict = self._put(encoded, ConditionExpression="v = :expected", ExpressionAttributeValues=values)
+        return None if conflict is None else self._winner(conflict, step)
+
+    def run(self, run_id: str, after: str | None, limit: int) -> list[Step]:
+        """A page of the run's steps, strongly consistent."""
+        steps: list[Step] = []
+        for item in self._query_run(run_id, after, Limit=limit):
+            steps.append(self._decode(item))
+            if len(steps) == limit:
+                break
+        return steps
+
+    def outline(self, run_id: str) -> list[StepOutline]:
+        """The state of every step of the run, strongly consistent."""
+        found = self._query_run(run_id, None, ProjectionExpression="pk, sk, s, g")
+        return [rows.decode_outline(item) for item in found]
+
+    def many(self, ids: Sequence[str]) -> dict[str, Step]:
+        """The rows that exist, by id, strongly consistent."""
+        steps: dict[str, Step] = {}
+        for start in range(0, len(ids), _BATCH_MAX):
+            for item in self._batch([table.key_of(step_id) for step_id in ids[start : start + _BATCH_MAX]]):
+                step = self._decode(item)
+                steps[step.id] = step
+        return steps
+
+    def keep(self, run_id: str, *, expiring_before_s: int, until_s: int) -> None:
+        """Let nothing of the run be deleted before `until_s` that would be before `expiring_before_s`."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :run",
+            FilterExpression="#ttl < :before",
+            ProjectionExpression="pk, sk, #ttl",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={":run": {"S": run_id}, ":before": {"N": str(expiring_before_s)}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                self._keep(item, until_s)
+
+    def _keep(self, item: Item, until_s: int) -> None:
+        # A row that was redriven in between is live and must not expire at all.
+        conditional(
+            self._client.update_item,
+            TableName=self._table,
+            Key={"pk": item["pk"], "sk": item["sk"]},
+            UpdateExpression="SET #ttl = :until",
+            ConditionExpression="#ttl = :seen",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={":until": {"N": str(until_s)}, ":seen": item["ttl"]},
+        )
+
+    def _put(self, encoded: rows.Encoded, **condition: Any) -> Conflict | None:
+        self._put_parts(encoded)
+        return conditional(
+            self._client.put_item,
+            TableName=self._table,
+            Item=encoded.item,
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **condition,
+        )
+
+    def _put_parts(self, encoded: rows.Encoded) -> None:
+        # Before the row that refers to them, so that whoever reads the row finds them.
+        for part in encoded.parts:
+            self._client.put_item(TableName=self._table, Item=part)
+
+    def _update(self, step: Step, encoded: rows.Encoded, expected_version: int) -> Conflict | None:
+        sets = {name: value for name, value in encoded.changing.items() if value is not None}
+        removes = [f"#{name}" for name in encoded.changing if name not in sets]
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
+        if removes:
+            expression += " REMOVE " + ", ".join(removes)
+        return conditional(
+            self._client.update_item,
+            TableName=self._table,
+            Key=table.key_of(step.id),
+            UpdateExpression=expression,
+            ConditionExpression="#v = :expected AND c = :created",
+            ExpressionAttributeNames={f"#{name}": name for name in encoded.changing},
+            ExpressionAttributeValues={
+                **{f":{name}": value for name, value in sets.items()},
+                ":expected": {"N": str(expected_version)},
+                ":created": encoded.fixed["c"],
+            },
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+
+    def _query_run(self, run_id: str, after: str | None, **options: Any) -> Iterator[Item]:
+        first = "0" if after is None else after.removeprefix(f"{run_id}-") + "!"
+        if first > _AFTER_STEPS:
+            return
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :run AND sk BETWEEN :first AND :end",
+            ExpressionAttributeValues={
+                ":run": {"S": run_id},
+                ":first": {"S": first},
+                ":end": {"S": _AFTER_STEPS},
+            },
+            ConsistentRead=True,
+            **options,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def _batch(self, wanted: list[Item]) -> Iterator[Item]:
+        for attempt in range(_BATCH_TRIES):
+            request: Any = {self._table: {"Keys": wanted, "ConsistentRead": True}}
+            found: Any = self._client.batch_get_item(RequestItems=request)
+            yield from found["Responses"].get(self._table, [])
+            wanted = found.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            if not wanted:
+                return
+            # botocore does not retry what a batch left over.
+            time.sleep(self._batch_gap_s * 2**attempt)
+        raise StoreUnavailable(f"DynamoDB left {len(wanted)} keys of a batch unread")
+
+    def _winner(self, conflict: Conflict, step: Step) -> Step:
+        if conflict.item is None:
+            raise StoreUnavailable(f"the row of {step.id} was deleted while it was being written")
+        return self._decode(conflict.item)
+
+    def _decode(self, item: Item) -> Step:
+        return rows.decode(item, self._response(item))
+
+    def _response(self, item: Item) -> bytes | None:
+        if "r" in item:
+            return unpack_text(item["r"])
+        keys = rows.part_keys(item)
+        parts = [
+            self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+            for key in keys
+        ]
+        found = [part["r"]["B"] for part in parts if part is not None]
+        # They are gone only after the row has expired, and then nobody needs the answer any more.
+        return inflate(b"".join(found)) if keys and len(found) == len(keys) else None

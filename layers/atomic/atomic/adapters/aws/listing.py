@@ -1,0 +1,142 @@
+"""Reading the two indexes: many partitions, each in order, merged as they come.
+
+Indexes lag behind the table by some milliseconds, so what they say is checked on the rows where it matters.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from atomic.adapters.aws import table
+from atomic.adapters.aws.calls import AwsCalls
+from atomic.adapters.aws.rows import Item
+from atomic.application.ports import DueStep, RunQuery
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# Behind every sort key of an index.
+_END: Final = "~"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Which entries of a partition: sort keys from `first` to before `end`, and what they must say."""
+
+    first: str = "0"
+    end: str = _END
+    workflow_name: str | None = None
+    key_prefix: str | None = None
+    newest_first: bool = True
+    # How many entries to look at with one call; None for as many as one call can (1 MB).
+    page: int | None = None
+
+    @classmethod
+    def of(cls, query: RunQuery) -> "Range":
+        """What a query of runs or dead letters looks for, its state left aside."""
+        ends = [_END]
+        if query.created_before_ms is not None:
+            ends.append(table.age(query.created_before_ms))
+        if query.after is not None:
+            ends.append(table.age(*query.after))
+        is_filtered = query.workflow_name is not None or bool(query.key_prefix)
+        return cls(
+            first=table.age(query.created_from_ms or 0),
+            end=min(ends),
+            workflow_name=query.workflow_name,
+            key_prefix=query.key_prefix,
+            page=None if is_filtered else query.limit,
+        )
+
+
+class Index:
+    """One index of the table."""
+
+    def __init__(
+        self, calls: AwsCalls, client: "DynamoDBClient", *, table_name: str, name: str, partition: str
+    ) -> None:
+        self._calls = calls
+        self._client = client
+        self._target = {"TableName": table_name, "IndexName": name}
+        self._partition = partition
+
+    async def merged(self, partitions: Sequence[str], wanted: Range) -> AsyncIterator[Item]:
+        """The wanted entries of the partitions in the order of their sort keys."""
+        streams = [_Stream(self, partition, wanted) for partition in partitions]
+        await asyncio.gather(*(stream.fill() for stream in streams))
+        choose = max if wanted.newest_first else min
+        while open_streams := [stream for stream in streams if stream.entries]:
+            stream = choose(open_streams, key=lambda stream: str(stream.entries[0]["at"]["S"]))
+            yield stream.entries.popleft()
+            await stream.fill()
+
+    async def count(self, partitions: Sequence[str], wanted: Range) -> int:
+        """How many wanted entries the partitions hold; nothing but numbers travels."""
+        return sum(await asyncio.gather(*(self._count(partition, wanted) for partition in partitions)))
+
+    async def due(self, partitions: Sequence[str]) -> list[DueStep | None]:
+        """When each step of the partitions is due; None for one that only an outside event can move."""
+        found = await asyncio.gather(*(self._due(partition) for partition in partitions))
+        return [step for steps in found for step in steps]
+
+    async def page(self, partition: str, wanted: Range, after: Item | None, **options: Any) -> Any:
+        """One answer of Query; `after` is the key where the last one ended."""
+        values = {":partition": partition, ":first": wanted.first, ":end": wanted.end}
+        filters = []
+        if wanted.workflow_name is not None:
+            filters.append("w = :workflow")
+            values[":workflow"] = wanted.workflow_name
+        if wanted.key_prefix:
+            filters.append("begins_with(k, :prefix)")
+            values[":prefix"] = wanted.key_prefix
+        options |= {"FilterExpression": " AND ".join(filters)} if filters else {}
+        options |= {"ExclusiveStartKey": after} if after is not None else {}
+        options |= {"Limit": wanted.page} if wanted.page is not None else {}
+        return await self._calls.start(
+            self._client.query,
+            **self._target,
+            KeyConditionExpression=f"{self._partition} = :partition AND #at BETWEEN :first AND :end",
+            ExpressionAttributeNames={"#at": "at"},
+            ExpressionAttributeValues={name: {"S": value} for name, value in values.items()},
+            ScanIndexForward=not wanted.newest_first,
+            **options,
+        )
+
+    async def _count(self, partition: str, wanted: Range) -> int:
+        found: Any = {}
+        number = 0
+        while not found or "LastEvaluatedKey" in found:
+            found = await self.page(partition, wanted, found.get("LastEvaluatedKey"), Select="COUNT")
+            number += found["Count"]
+        return number
+
+    async def _due(self, partition: str) -> list[DueStep | None]:
+        steps: list[DueStep | None] = []
+        async for entry in self.merged([partition], Range()):
+            due = entry.get("d")
+            steps.append(None if due is None else DueStep(table.id_of(entry["at"]["S"]), int(due["N"])))
+        return steps
+
+
+class _Stream:
+    """The entries of one partition, a page at a time."""
+
+    def __init__(self, index: Index, partition: str, wanted: Range) -> None:
+        self.entries: deque[Item] = deque()
+        self._index = index
+        self._partition = partition
+        self._wanted = wanted
+        self._next: Item | None = None
+        # BETWEEN takes no range that ends before it begins.
+        self._is_done = wanted.first >= wanted.end
+
+    async def fill(self) -> None:
+        """See to it that there is an entry unless the partition has no more."""
+        while not self.entries and not self._is_done:
+            found = await self._index.page(self._partition, self._wanted, self._next)
+            # BETWEEN includes its end.
+            self.entries += [entry for entry in found["Items"] if entry["at"]["S"] != self._wanted.end]
+            self._next = found.get("LastEvaluatedKey")
+            self._is_done = self._next is None

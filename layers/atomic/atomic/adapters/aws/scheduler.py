@@ -1,0 +1,66 @@
+"""Hints for far moments as one-time schedules of EventBridge Scheduler."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from atomic.protocol import keys
+
+if TYPE_CHECKING:
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_scheduler.type_defs import TargetTypeDef
+
+# A schedule is invoked within the minute that follows its time (User Guide, "Schedule types"); the message
+# comes a minute early instead, and whoever receives it sends it again with the exact delay.
+_EARLY_MS: Final = 60_000
+
+
+class HintScheduler:
+    """Makes schedules that put a hint into the step queue and are gone afterwards.
+
+    `role_arn` is the role that Scheduler takes on to send to the queue; a message that it cannot deliver
+    within a day goes to the queue `dead_letter_arn`.
+    """
+
+    def __init__(
+        self,
+        client: "EventBridgeSchedulerClient",
+        *,
+        group_name: str,
+        queue_arn: str,
+        role_arn: str,
+        dead_letter_arn: str,
+    ) -> None:
+        self._client = client
+        self._group_name = group_name
+        self._target: TargetTypeDef = {
+            "Arn": queue_arn,
+            "RoleArn": role_arn,
+            "DeadLetterConfig": {"Arn": dead_letter_arn},
+        }
+
+    def schedule(self, step_id: str, at_ms: int, body: str) -> None:
+        """Make the schedule: one call, which blocks. One that is there already stands for both."""
+        try:
+            self._client.create_schedule(
+                Name=schedule_name(step_id, at_ms),
+                GroupName=self._group_name,
+                ScheduleExpression=f"at({_utc(at_ms - _EARLY_MS)})",
+                ScheduleExpressionTimezone="UTC",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                ActionAfterCompletion="DELETE",
+                Target={**self._target, "Input": body},
+            )
+        except self._client.exceptions.ConflictException:
+            return
+
+
+def schedule_name(step_id: str, at_ms: int) -> str:
+    """The schedule's name, 63 of the 64 characters that it may have; it begins with the run's id."""
+    digest = hashlib.sha256(f"{step_id}@{at_ms}".encode()).hexdigest()
+    return f"{keys.run_of(step_id)}-{digest[:26]}"
+
+
+def _utc(at_ms: int) -> str:
+    # Rounded down: early is mended, late is late.
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")

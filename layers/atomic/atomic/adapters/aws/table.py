@@ -1,0 +1,89 @@
+"""The table: its keys, its two sparse indexes, and the short names of its attributes.
+
+A write is billed by the size of the whole item, names included, so the names are one or two letters.
+
+| attribute | in | what |
+|---|---|---|
+| pk, sk | every item | run id and place of a step; `client#<id>` and `client`; `key#<key id>` and `key` |
+| v, c | steps | version, created_at_ms |
+| s, g | steps | the records `spec` and `progress`, deflated with a dictionary of their own |
+| p, r | steps | payload and text of the response: a string, or bytes when deflated |
+| rp | steps | instead of `r` when the item would be too large: where the parts of the response are |
+| lp | roots | partition of the listing index: `<client>#<status>#<shard>` |
+| fp | dead letters | partition of the index of dead letters: `<client>#<shard>` |
+| at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
+| w, k, d | roots, dead letters | workflow name, idempotency key, due_at_ms: what lists filter and show |
+| ttl | settled steps | epoch seconds after which DynamoDB deletes the item |
+
+A part of a response is an item of the run's partition with the sort key `~<place>#<digest>#<number>`,
+behind every step. Clients have `lp` = `clients` and `at` = their id.
+"""
+
+from typing import Any, Final
+
+from atomic.domain.steps import Step
+
+LIST_INDEX: Final = "list"
+FAILED_INDEX: Final = "failed"
+CLIENTS_PARTITION: Final = "clients"
+# The writes of an index partition end at 1000 a second, and an index that is throttled throttles its table.
+SHARDS: Final = 4
+_TIME_MAX_MS: Final = 9_999_999_999_999
+
+
+def _index(name: str, partition: str) -> dict[str, Any]:
+    return {
+        "IndexName": name,
+        "KeySchema": [
+            {"AttributeName": partition, "KeyType": "HASH"},
+            {"AttributeName": "at", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["w", "k", "d"]},
+    }
+
+
+# What CreateTable takes besides the name; `template.yaml` says the same.
+TABLE: Final[dict[str, Any]] = {
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "lp", "fp", "at")
+    ],
+    "KeySchema": [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ],
+    "GlobalSecondaryIndexes": [_index(LIST_INDEX, "lp"), _index(FAILED_INDEX, "fp")],
+}
+TTL: Final = {"AttributeName": "ttl", "Enabled": True}
+
+
+def key_of(step_id: str) -> dict[str, Any]:
+    """The key of a step's item."""
+    run_id, _, place = step_id.rpartition("-")
+    return {"pk": {"S": run_id}, "sk": {"S": place}}
+
+
+def list_partitions(client_id: str, status: str) -> list[str]:
+    """The partitions of the listing index that hold a client's runs in a state."""
+    return [f"{client_id}#{status}#{shard}" for shard in range(SHARDS)]
+
+
+def failed_partitions(client_id: str) -> list[str]:
+    """The partitions of the index of dead letters that hold a client's failed steps."""
+    return [f"{client_id}#{shard}" for shard in range(SHARDS)]
+
+
+def shard_of(step: Step) -> int:
+    """A run's shard; its id is a hash already."""
+    return int(step.spec.run_id[-8:], 16) % SHARDS
+
+
+def age(created_at_ms: int, step_id: str = "") -> str:
+    """The sort key of both indexes; without an id it lies before every step of that moment."""
+    time = f"{max(0, min(created_at_ms, _TIME_MAX_MS)):013d}"
+    return f"{time}#{step_id}" if step_id else time
+
+
+def id_of(age: str) -> str:
+    """The step id inside a sort key of an index."""
+    return age.partition("#")[2]

@@ -1,0 +1,1 @@
+"""The AWS home: Lambda handlers and their wiring."""

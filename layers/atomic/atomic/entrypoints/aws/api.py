@@ -1,0 +1,55 @@
+"""The API function: HTTP API events (payload format 2.0) in, the routes of `http_api` behind."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from atomic.entrypoints.aws.prices import estimated_usd
+from atomic.entrypoints.aws.wiring import AwsHome
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.routes import handle
+
+# The gateway cuts at 30 s whatever we do (HTTP API quotas), and the answer needs time to travel.
+_ANSWER_WITHIN_S: Final = 28.0
+
+
+class ApiFunction:
+    """The handler; everything that can be made before the first event is made with it."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.home = AwsHome(environ)
+        self._api = Api(engine=self.home.engine, estimated_usd=estimated_usd)
+
+    def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
+        """Answer one request."""
+        return gateway_response(self.home.run(self._answer(event)))
+
+    async def _answer(self, event: dict[str, Any]) -> ApiResponse:
+        response = await handle(self._api, api_request(event))
+        # A first attempt may outlast its caller, and what is unfinished when we return is frozen.
+        await self.home.tasks.quiet(_ANSWER_WITHIN_S - self.home.elapsed_s())
+        return response
+
+
+def api_request(event: Mapping[str, Any]) -> ApiRequest:
+    """The request inside an event."""
+    body = event.get("body") or ""
+    return ApiRequest(
+        method=event["requestContext"]["http"]["method"],
+        path=unquote(event["rawPath"]),
+        query=event.get("rawQueryString", ""),
+        headers={name.lower(): value for name, value in event.get("headers", {}).items()},
+        body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+    )
+
+
+def gateway_response(response: ApiResponse) -> dict[str, Any]:
+    """The response as the gateway takes it. All bodies of this API are text."""
+    return {
+        "statusCode": response.status,
+        "headers": dict(response.headers),
+        "body": response.body.decode(),
+        "isBase64Encoded": False,
+    }

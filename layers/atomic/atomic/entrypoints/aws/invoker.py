@@ -1,0 +1,51 @@
+"""The step-invoker function: SQS batches of hints, driven side by side."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from atomic.adapters.aws.hints import PoisonMessage, parse_hint
+from atomic.application.drive import drive
+from atomic.application.redrive import redrive_step
+from atomic.entrypoints.aws.wiring import AwsHome
+
+_log = logging.getLogger("atomic.invoker")
+
+
+class InvokerFunction:
+    """The handler. It reports the records that failed, so that only those come again."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.home = AwsHome(environ)
+
+    def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
+        """Drive one batch."""
+        return self.home.run(self._take_all(event["Records"]))
+
+    async def _take_all(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        takes = (_take(self.home, record) for record in records)
+        ends = await asyncio.gather(*takes, return_exceptions=True)
+        failures = []
+        for record, error in zip(records, ends, strict=True):
+            if isinstance(error, BaseException):
+                _log.error("a hint comes again", exc_info=error, extra={"messageId": record["messageId"]})
+                failures.append({"itemIdentifier": record["messageId"]})
+        return {"batchItemFailures": failures}
+
+
+async def _take(home: AwsHome, record: dict[str, Any]) -> None:
+    try:
+        hint = parse_hint(record["body"])
+    except PoisonMessage as poison:
+        # It would fail each time it came again; operators find it in the dead-letter queue.
+        _log.error("a message is no hint", extra={"messageId": record["messageId"]})
+        await home.queue.quarantine(record["body"], str(poison))
+        return
+    if not hint.dead_letter:
+        await drive(home.engine, hint.step_id)
+        return
+    # Operators moved it back out of the dead-letter queue, with the redrive of SQS itself.
+    step = await home.engine.store.get(hint.step_id)
+    if step is not None:
+        await redrive_step(home.engine, step)

@@ -1,0 +1,57 @@
+"""What a run costs on AWS, estimated from its rows: list prices of us-east-1, no free tiers.
+
+Sources: the price pages of each service, and the Price List API, as of 2026-09-19. `docs/cost.md` shows the
+sum beside others'. A change of price is a change of one constant here.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Final
+
+from atomic.domain.steps import Step
+
+GATEWAY_REQUEST_USD: Final = 1.00e-6  # HTTP API, first 300 million a month
+LAMBDA_REQUEST_USD: Final = 0.20e-6
+LAMBDA_GB_S_USD: Final = 0.0000133334  # arm64, first tier
+WRITE_UNIT_USD: Final = 0.625e-6  # DynamoDB on demand, 1 KB of the larger item
+SQS_REQUEST_USD: Final = 0.40e-6 + 0.10e-6  # standard queue, with a message group
+LOG_GB_USD: Final = 0.50
+
+FUNCTION_GB: Final = 0.5
+# Beside the endpoint's own time: the writes, the send, the way in and out (estimated, not run on AWS).
+OVERHEAD_S: Final = 0.028
+LOG_BYTES_PER_INVOCATION: Final = 1_000
+# A watchdog is sent once; it is received and deleted later in batches of ten.
+WATCHDOG_REQUESTS: Final = 1.2
+# A root moves through the listing index: in at its start, out and in again at its end.
+INDEX_WRITES: Final = 3
+_ROW_BYTES: Final = 420
+
+
+def estimated_usd(steps: Sequence[Step]) -> float:
+    """The price of everything these steps made AWS do so far."""
+    return sum(_step_usd(step) for step in steps)
+
+
+def _step_usd(step: Step) -> float:
+    attempts = max(1, step.attempt)
+    seconds = sum(
+        (attempt.ended_at_ms - attempt.started_at_ms) / 1000
+        for attempt in step.attempts
+        if attempt.ended_at_ms is not None
+    )
+    lambda_usd = LAMBDA_REQUEST_USD * attempts
+    lambda_usd += LAMBDA_GB_S_USD * FUNCTION_GB * (seconds + OVERHEAD_S * attempts)
+    logs_usd = LOG_GB_USD * LOG_BYTES_PER_INVOCATION * attempts / 1e9
+    sends_usd = SQS_REQUEST_USD * WATCHDOG_REQUESTS * attempts
+    # The first attempt is made by the caller's own invocation, each other one by a message's.
+    retries_usd = SQS_REQUEST_USD * 3 * (attempts - 1)
+    writes = _write_units(step) * attempts + (INDEX_WRITES if step.is_root else 0)
+    return GATEWAY_REQUEST_USD + lambda_usd + logs_usd + sends_usd + retries_usd + WRITE_UNIT_USD * writes
+
+
+def _write_units(step: Step) -> int:
+    """Units of an attempt's claim and of its end; rows are deflated, so this is rather too much."""
+    asked = _ROW_BYTES + len(step.spec.payload)
+    answered = 0 if step.response is None else len(step.response.text)
+    return ceil(asked / 1024) + ceil((asked + answered) / 1024)

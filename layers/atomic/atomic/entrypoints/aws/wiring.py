@@ -1,0 +1,131 @@
+"""Wiring of a Lambda environment: what is made once, before the first event, and how an event is run."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypeVar
+
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+from atomic.adapters.aws import config
+from atomic.adapters.aws.calls import AwsCalls
+from atomic.adapters.aws.clients import DynamoClientRegistry
+from atomic.adapters.aws.dynamodb import DynamoStepStore
+from atomic.adapters.aws.scheduler import HintScheduler
+from atomic.adapters.aws.sqs import SqsHintQueue
+from atomic.adapters.aws.telemetry import EmfTelemetry
+from atomic.adapters.http.invoker import HttpInvoker
+from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.engine import Engine, Settings
+from atomic.application.run_memory import RunMemory
+from atomic.entrypoints.aws.notifier import PollingNotifier
+from atomic.entrypoints.tasks import Tasks
+
+Result = TypeVar("Result")
+
+_DAY_MS: Final = 24 * 3600 * 1000
+# An attempt has to end, and its outcome to be written, before Lambda ends the function after 15 minutes.
+_ATTEMPT_MAX_MS: Final = 870_000
+# With the gateway's 30 s: the attempt, its two writes, and the way back.
+_INLINE_ATTEMPT_MAX_MS: Final = 20_000
+
+
+class AwsHome:
+    """One Lambda environment: its engine and the event loop that all of its invocations share."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        _log_as_json(environ)
+        self._loop = asyncio.new_event_loop()
+        self._began_s = 0.0
+        self._calls = AwsCalls()
+        self._invoker = self._loop.run_until_complete(_open_invoker())
+        self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
+        self.tasks = Tasks()
+        self.telemetry = EmfTelemetry(
+            namespace=environ["POWERTOOLS_METRICS_NAMESPACE"], service=environ["POWERTOOLS_SERVICE_NAME"]
+        )
+        runs = RunMemory()
+        self.queue = self._open_queue(environ, runs)
+        self.engine = self._open_engine(environ, runs)
+
+    def _open_queue(self, environ: Mapping[str, str], runs: RunMemory) -> SqsHintQueue:
+        _, sqs, scheduler = self.clients
+        return SqsHintQueue(
+            self._calls,
+            sqs,
+            queue_url=environ["ATOMIC_QUEUE_URL"],
+            dead_letter_url=environ["ATOMIC_DEAD_LETTER_QUEUE_URL"],
+            scheduler=HintScheduler(
+                scheduler,
+                group_name=environ["ATOMIC_SCHEDULE_GROUP"],
+                queue_arn=environ["ATOMIC_QUEUE_ARN"],
+                role_arn=environ["ATOMIC_SCHEDULE_ROLE_ARN"],
+                dead_letter_arn=environ["ATOMIC_DEAD_LETTER_QUEUE_ARN"],
+            ),
+            clock=SystemClock(),
+            client_of=runs.client_of,
+        )
+
+    def _open_engine(self, environ: Mapping[str, str], runs: RunMemory) -> Engine:
+        dynamodb, table_name = self.clients[0], environ["ATOMIC_TABLE"]
+        registry = DynamoClientRegistry(self._calls, dynamodb, table_name=table_name)
+        return Engine(
+            store=DynamoStepStore(
+                self._calls, dynamodb, table_name=table_name, client_ids=registry.list_client_ids
+            ),
+            queue=self.queue,
+            invoker=self._invoker,
+            notifier=PollingNotifier(self.tasks.is_busy),
+            clients=registry,
+            telemetry=self.telemetry,
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            spawn=self.tasks.spawn,
+            settings=_settings(environ),
+            runs=runs,
+        )
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do the work of one invocation, and write out its metrics whatever came of it."""
+        self._began_s = time.monotonic()
+        try:
+            return self._loop.run_until_complete(work)
+        finally:
+            self.telemetry.flush()
+
+    def close(self) -> None:
+        """Close what an environment that is thrown away would just lose."""
+        self._loop.run_until_complete(self._invoker.close())
+        self._loop.close()
+        self._calls.close()
+        for client in self.clients:
+            client.close()
+
+    def elapsed_s(self) -> float:
+        """Seconds since the invocation began."""
+        return time.monotonic() - self._began_s
+
+
+async def _open_invoker() -> HttpInvoker:
+    return HttpInvoker()
+
+
+def _settings(environ: Mapping[str, str]) -> Settings:
+    hang_ms = int(environ["ATOMIC_HANG_MS"])
+    return Settings(
+        hang_default_ms=hang_ms,
+        hang_max_ms=hang_ms,
+        attempt_timeout_max_ms=_ATTEMPT_MAX_MS,
+        retention_ms=int(environ["ATOMIC_RETENTION_DAYS"]) * _DAY_MS,
+        inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,
+    )
+
+
+def _log_as_json(environ: Mapping[str, str]) -> None:
+    """Every record of the process as one JSON line; Lambda's own handler would write plain text."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LambdaPowertoolsFormatter(service=environ["POWERTOOLS_SERVICE_NAME"]))
+    level = environ.get("POWERTOOLS_LOG_LEVEL", "INFO")
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -1,0 +1,178 @@
+"""The queue contract on SQS and EventBridge Scheduler, as moto plays them; which way each wait takes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+from moto.sqs import models as moto_sqs
+
+from atomic.adapters.aws.hints import Hint, encode_hint, parse_hint
+from atomic.adapters.aws.scheduler import schedule_name
+from atomic.adapters.aws.sqs import delay_s
+from contract.aws import GROUP, Aws, Recorder, aws
+from contract.queue_contract import (
+    DAY,
+    HOUR,
+    MINUTE,
+    RUN,
+    SECOND,
+    STEP,
+    ManualClock,
+    QueueContract,
+    QueueHome,
+)
+
+
+class SqsQueueHome:
+    """The account fires its schedules itself: moto keeps them, but does nothing when they are due."""
+
+    def __init__(self, account: Aws, clock: ManualClock) -> None:
+        self.clock = clock
+        self.queue = account.queue(clock)
+        self._account = account
+
+    async def arrived(self) -> list[str]:
+        self._fire_schedules()
+        bodies = self._account.received(self._account.queue_url)
+        return [parse_hint(body).step_id for body in bodies]
+
+    def _fire_schedules(self) -> None:
+        for name in schedules(self._account):
+            schedule = self._account.scheduler.get_schedule(Name=name, GroupName=GROUP)
+            if fires_at_ms(schedule) <= self.clock.ms:
+                body = schedule["Target"]["Input"]
+                self._account.sqs.send_message(QueueUrl=self._account.queue_url, MessageBody=body)
+                self._account.scheduler.delete_schedule(Name=name, GroupName=GROUP)
+
+
+class TestSqsHintQueue(QueueContract):
+    @asynccontextmanager
+    async def home(self) -> AsyncIterator[QueueHome]:
+        clock = ManualClock()
+        with aws() as account, sqs_time(clock):
+            yield SqsQueueHome(account, clock)
+
+
+@contextmanager
+def sqs_time(clock: ManualClock) -> Iterator[None]:
+    """Let moto's queues go by the clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moto_sqs, "unix_time_millis", clock.now_ms)
+        patch.setattr(moto_sqs, "unix_time", lambda: clock.now_ms() / 1000)
+        yield
+
+
+def schedules(account: Aws) -> list[str]:
+    return [schedule["Name"] for schedule in account.scheduler.list_schedules(GroupName=GROUP)["Schedules"]]
+
+
+def fires_at_ms(schedule: dict[str, Any]) -> int:
+    assert schedule["ScheduleExpressionTimezone"] == "UTC"
+    at = datetime.strptime(schedule["ScheduleExpression"] + "+0000", "at(%Y-%m-%dT%H:%M:%S)%z")
+    return int(at.timestamp() * 1000)
+
+
+def sent(wait_ms: int, **more: Any) -> tuple[str, dict[str, Any]]:
+    """The one call that sends a hint so far ahead."""
+    with aws() as account, Recorder(account.sqs, account.scheduler) as recorder:
+
+        async def body() -> None:
+            clock = ManualClock()
+            queue = account.queue(clock, **more)
+            recorder.calls.clear()
+            await queue.send(STEP, clock.ms + wait_ms)
+
+        asyncio.run(body())
+        (call,) = recorder.calls
+        return call
+
+
+@pytest.mark.parametrize(
+    ("wait_ms", "delay"),
+    [
+        (-5, 0),
+        (0, 0),
+        (1, 1),
+        (SECOND, 1),
+        (SECOND + 1, 2),
+        (15 * MINUTE, 900),
+        (16 * MINUTE, 900),
+        (HOUR - 1, 900),
+    ],
+)
+def test_waits_within_the_hour_are_delayed_messages(wait_ms: int, delay: int) -> None:
+    operation, arguments = sent(wait_ms)
+    assert operation == "SendMessage"
+    assert arguments["DelaySeconds"] == delay
+
+
+@pytest.mark.parametrize("wait_ms", [-(10**15), 900_001, 10**15])
+def test_no_delay_is_one_that_sqs_refuses(wait_ms: int) -> None:
+    assert 0 <= delay_s(wait_ms) <= 900
+
+
+@pytest.mark.parametrize("wait_ms", [HOUR, 2 * HOUR, 3 * DAY, 366 * DAY])
+def test_waits_from_an_hour_on_are_schedules_that_delete_themselves(wait_ms: int) -> None:
+    operation, arguments = sent(wait_ms)
+    at_ms = ManualClock().ms + wait_ms
+    assert operation == "CreateSchedule"
+    assert arguments["Name"] == schedule_name(STEP, at_ms)
+    assert at_ms - MINUTE - SECOND < fires_at_ms(arguments) <= at_ms - MINUTE
+    assert arguments["ActionAfterCompletion"] == "DELETE"
+    assert arguments["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    target = arguments["Target"]
+    assert parse_hint(target["Input"]) == Hint(STEP)
+    assert target["Arn"].endswith(":steps")
+    assert target["DeadLetterConfig"]["Arn"].endswith(":dead-letters")
+    assert target["RoleArn"].endswith("role/scheduler")
+
+
+def test_names_of_schedules() -> None:
+    names = {schedule_name(step, at_ms) for step in (STEP, f"{RUN}-{'0' * 32}") for at_ms in (1, 2)}
+    assert len(names) == 4
+    assert all(name.startswith(RUN) and len(name) <= 64 for name in names)
+
+
+def test_the_same_far_hint_twice_is_one_schedule() -> None:
+    async def body() -> None:
+        clock = ManualClock()
+        with aws() as account:
+            queue = account.queue(clock)
+            for _ in range(2):
+                await queue.send(STEP, clock.ms + HOUR)
+            assert len(schedules(account)) == 1
+
+    asyncio.run(body())
+
+
+def test_messages_are_grouped_by_client_when_it_is_known() -> None:
+    assert sent(0)[1]["MessageGroupId"] == RUN
+    assert sent(0, client_of={RUN: "acme"}.get)[1]["MessageGroupId"] == "acme"
+
+
+def test_the_dead_letter_queue_gets_steps_that_gave_up_and_what_is_no_hint() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.sqs) as recorder:
+            queue = account.queue(ManualClock())
+            await queue.dead_letter(STEP, "the endpoint answered 500 – \x00 ü" + "x" * 2_000)
+            await queue.quarantine('{"some": "thing"}', "")
+            reasons = [
+                arguments["MessageAttributes"]["reason"]["StringValue"]
+                for operation, arguments in recorder.calls
+                if operation == "SendMessage"
+            ]
+            assert reasons[0].startswith("the endpoint answered 500 – ? ü")
+            assert reasons[1] == "?"
+            dead, poison = account.received(account.dead_letter_url)
+            assert parse_hint(dead) == Hint(STEP, dead_letter=True)
+            assert poison == '{"some": "thing"}'
+            assert account.received(account.queue_url) == []
+
+    asyncio.run(body())
+
+
+def test_a_hint_is_small() -> None:
+    assert len(encode_hint(f"{RUN}-{'0' * 32}", ManualClock().ms)) < 150

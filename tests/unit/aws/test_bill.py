@@ -1,0 +1,184 @@
+"""What a step costs: the calls to AWS, and the write units of the table (1 KB of the larger item each)."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.system import SystemClock
+from atomic.application.engine import Engine
+from atomic.application.ports import Client
+from atomic.application.queries import get_run
+from atomic.application.start import Started, start
+from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.transitions import begin
+from atomic.entrypoints.aws.prices import estimated_usd
+from atomic.protocol import keys
+from atomic.testing.endpoints import EndpointCall, EndpointReply, FunctionInvoker
+from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
+from contract.aws import TABLE_NAME, Aws, Recorder, aws
+from contract.builders import a_spec, incompressible
+from unit.strategies import ended
+
+UUID = "0b9cf1b2-5a7d-4d1e-9d4f-0a1b2c3d4e5f"
+
+
+@dataclass
+class Home:
+    """An engine on AWS whose endpoints are functions."""
+
+    account: Aws
+    invoker: FunctionInvoker = field(default_factory=FunctionInvoker)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        clock = SystemClock()
+        self.engine = Engine(
+            store=self.account.store("acme"),
+            queue=self.account.queue(clock),
+            invoker=self.invoker,
+            notifier=MemoryNotifier(),
+            clients=OpenRegistry(),
+            telemetry=SilentTelemetry(),
+            clock=clock,
+            entropy=SeededEntropy(0),
+            spawn=self.spawn,
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, run_id: str) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def call(self, spec: StepSpec) -> Started:
+        """Start the step and hang for its outcome."""
+        return await start(self.engine, spec, hang_ms=20_000)
+
+
+def test_a_step_is_two_writes_one_message_and_no_read() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            home = Home(account)
+            home.invoker.handlers[a_spec().url] = answer({"id": 7})
+            recorder.calls.clear()
+            started = await home.call(a_spec(attempt_timeout_ms=20_000))
+            assert started.step.status is Status.SUCCEEDED
+            assert sorted(recorder.operations) == ["PutItem", "SendMessage", "UpdateItem"]
+            recorder.calls.clear()
+            again = await home.call(a_spec())
+            assert again.replayed
+            # The failed condition gives the row, so that an answer from memory needs no read either.
+            assert sorted(recorder.operations) == ["PutItem", "SendMessage"]
+
+    asyncio.run(body())
+
+
+def test_a_run_of_three_steps_is_four_times_that() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            home = Home(account)
+
+            async def workflow(call: EndpointCall) -> EndpointReply:
+                for number in range(3):
+                    await home.call(a_step(number))
+                return EndpointReply(json={"id": 7})
+
+            root = a_spec(key=UUID)
+            home.invoker.handlers[root.url] = workflow
+            for number in range(3):
+                home.invoker.handlers[a_step(number).url] = answer({"id": number})
+            recorder.calls.clear()
+            assert (await home.call(root)).step.status is Status.SUCCEEDED
+            assert Counter(recorder.operations) == {"PutItem": 4, "UpdateItem": 4, "SendMessage": 4}
+            page = await get_run(home.engine, Client(id="acme"), root.run_id, after=None, limit=10)
+            assert 16e-6 < estimated_usd([page.root, *page.steps]) < 19e-6
+
+    asyncio.run(body())
+
+
+def test_a_run_with_a_kilobyte_each_way_stays_within_its_price() -> None:
+    """What `prices` takes for the rows is not less than what they are, and the sum is within the goal."""
+    text = b'"' + incompressible(1022) + b'"'
+    measured = sum(write_units("step", text, text))
+    steps = [settled_step(place, text) for place in (keys.ROOT, "a" * 32, "b" * 32, "c" * 32)]
+    assert measured <= 4
+    assert estimated_usd(steps) <= 26.5e-6
+
+
+def settled_step(place: str, text: bytes) -> Step:
+    """A step that succeeded after 50 ms with as much as it was asked."""
+    step = begin(a_spec(key=UUID, payload=text), place, 1_767_225_600_123, "9" * 32)
+    response = Response(text, "json", "application/json")
+    outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=response)
+    return ended(step, outcome, step.created_at_ms + 50)
+
+
+def a_step(number: int) -> StepSpec:
+    """A step of a handler that knows nothing of Atomic: same workflow, same key, another URL."""
+    url = f"https://app.example/steps/{number}"
+    spec = a_spec(key=UUID)
+    identity = keys.identity("acme", spec.workflow_name, url, "", UUID)
+    return replace(spec, url=url, identity=identity)
+
+
+def answer(document: Any) -> Any:
+    async def handler(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(json=document)
+
+    return handler
+
+
+# --- write units ---
+
+
+def test_a_kilobyte_each_way_is_five_units_at_most() -> None:
+    payload, response = (b'"' + incompressible(1022) + b'"',) * 2
+    for place in ("step", keys.ROOT):
+        create, settle = write_units(place, payload, response)
+        assert create <= 2
+        assert settle <= 3
+
+
+def test_an_ordinary_step_is_two_units() -> None:
+    payload = (
+        b'{"email":"ada.lovelace@example.org","plan":"team","userId":"0b9cf1b2-5a7d-4d1e","userName":"ada"}'
+    )
+    response = b'{"createdAt":"2026-01-01T00:00:00Z","id":"0b9cf1b2-5a7d-4d1e-9d4f-0a1b2c3d4e5f","ok":true}'
+    for place in ("step", keys.ROOT):
+        assert write_units(place, payload, response) == (1, 1)
+
+
+def write_units(place: str, payload: bytes, response: bytes) -> tuple[int, int]:
+    """Units of the first and of the last write of a step that succeeds at once."""
+    spec = a_spec(key=UUID, payload=payload)
+    step = begin(spec, spec.identity if place == "step" else place, 1_767_225_600_123, "9" * 32)
+    outcome = Outcome(
+        kind=OutcomeKind.SUCCEEDED, status=200, response=Response(response, "json", "application/json")
+    )
+    after = ended(step, outcome, step.created_at_ms + 88)
+    with aws() as account:
+        store = account.store("acme")
+        asyncio.run(store.create(step))
+        before_bytes = stored_bytes(account, step)
+        asyncio.run(store.replace(after, 1))
+        return math.ceil(before_bytes / 1024), math.ceil(
+            max(before_bytes, stored_bytes(account, step)) / 1024
+        )
+
+
+def stored_bytes(account: Aws, step: Step) -> int:
+    key = {"pk": {"S": step.spec.run_id}, "sk": {"S": step.place}}
+    item = account.dynamodb.get_item(TableName=TABLE_NAME, Key=key)["Item"]
+    return sum(len(name) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: dict[str, Any]) -> int:
+    """The size of an attribute by the Developer Guide, "DynamoDB item sizes and formats"."""
+    ((kind, content),) = value.items()
+    if kind == "N":
+        return math.ceil(len(content) / 2) + 1
+    return len(content) if kind == "B" else len(content.encode())

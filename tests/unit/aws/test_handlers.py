@@ -1,0 +1,266 @@
+"""The three functions, event for event, on moto; endpoints are real HTTP servers."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from moto.sqs import models as moto_sqs
+
+from atomic.adapters.aws.clients import create_client
+from atomic.adapters.aws.hints import encode_hint
+from atomic.adapters.system import SystemClock
+from atomic.entrypoints.aws.api import ApiFunction
+from atomic.entrypoints.aws.invoker import InvokerFunction
+from atomic.entrypoints.aws.maintenance import MaintenanceFunction
+from contract.aws import GROUP, TABLE_NAME, Aws, Recorder, aws
+
+
+class Endpoint:
+    """An HTTP endpoint that gives the answers of a list, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, bytes]] = [(200, b'{"ok":true}')]
+        self.calls: list[dict[str, Any]] = []
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                endpoint.calls.append(json.loads(body))
+                left = endpoint.answers
+                status, answer = left.pop(0) if len(left) > 1 else left[0]
+                self.send_response(status)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/step"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@dataclass
+class Stack:
+    """The functions and what they share."""
+
+    aws: Aws
+    endpoint: Endpoint
+    key: str
+    api: ApiFunction
+    invoker: InvokerFunction
+    maintenance: MaintenanceFunction
+    queue_time: "QueueTime"
+
+    def post(self, document: dict[str, Any], **headers: str) -> dict[str, Any]:
+        """Start a step."""
+        event = gateway_event("POST", "/acme", json.dumps(document))
+        event["headers"] |= {"authorization": f"Bearer {self.key}", **headers}
+        return self.api(event, None)
+
+    def deliver(self) -> dict[str, Any]:
+        """Give the invoker every message that is in the step queue, delayed ones too."""
+        self.queue_time.late_ms += 900_000
+        return self.invoker(batch(*self.aws.received(self.aws.queue_url)), None)
+
+
+class QueueTime:
+    """moto's queues live this much in the future, so that a delayed message is there at once."""
+
+    late_ms = 0
+
+    def now_ms(self) -> int:
+        """What moto takes for the time."""
+        return SystemClock().now_ms() + self.late_ms
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    queue_time = QueueTime()
+    monkeypatch.setattr(moto_sqs, "unix_time_millis", queue_time.now_ms)
+    monkeypatch.setattr(moto_sqs, "unix_time", lambda: queue_time.now_ms() / 1000)
+    with aws() as account:
+        environ = environment(account)
+        endpoint = Endpoint()
+        key, _ = create_client(
+            account.dynamodb,
+            TABLE_NAME,
+            "acme",
+            base_urls=[endpoint.url],
+            starts_per_s=None,
+            now_ms=SystemClock().now_ms(),
+        )
+        built = (ApiFunction(environ), InvokerFunction(environ), MaintenanceFunction(environ))
+        yield Stack(account, endpoint, key, *built, queue_time)
+        endpoint.server.shutdown()
+        endpoint.server.server_close()
+        for function in built:
+            function.home.close()
+
+
+def environment(account: Aws) -> dict[str, str]:
+    """What the template gives the functions."""
+    return {
+        "ATOMIC_TABLE": TABLE_NAME,
+        "ATOMIC_QUEUE_URL": account.queue_url,
+        "ATOMIC_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:steps",
+        "ATOMIC_DEAD_LETTER_QUEUE_URL": account.dead_letter_url,
+        "ATOMIC_DEAD_LETTER_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:dead-letters",
+        "ATOMIC_SCHEDULE_GROUP": GROUP,
+        "ATOMIC_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
+        "ATOMIC_RETENTION_DAYS": "30",
+        "ATOMIC_HANG_MS": "300",
+        "POWERTOOLS_SERVICE_NAME": "atomic",
+        "POWERTOOLS_METRICS_NAMESPACE": "Atomic",
+    }
+
+
+def document(stack: Stack, key: str = "k-1", **more: Any) -> dict[str, Any]:
+    retry = {"count": 1, "backOff": 10, "strategy": "fixed", "jitter": "none"}
+    return {
+        "workflowName": "w",
+        "stepInvokeUrl": stack.endpoint.url,
+        "idempotencyKey": key,
+        "payload": {"userName": "ada"},
+        "retry": retry,
+        **more,
+    }
+
+
+def test_a_step_that_works_at_once_is_two_writes_one_send_and_no_read(stack: Stack) -> None:
+    stack.post(document(stack, "warm"))
+    with Recorder(*stack.api.home.clients) as recorder:
+        answer = stack.post(document(stack))
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"])["response"] == {"ok": True}
+    assert sorted(recorder.operations) == ["PutItem", "SendMessage", "UpdateItem"]
+
+
+def test_the_same_post_again_is_one_write_that_fails(stack: Stack) -> None:
+    first = stack.post(document(stack))
+    with Recorder(*stack.api.home.clients) as recorder:
+        again = stack.post(document(stack))
+    assert again["body"] == first["body"]
+    assert again["headers"]["idempotency-replayed"] == "true"
+    assert recorder.operations.count("PutItem") == 1
+    assert "GetItem" not in recorder.operations
+    assert len(stack.endpoint.calls) == 1
+
+
+def test_a_retry_comes_through_the_queue(stack: Stack) -> None:
+    stack.endpoint.answers = [(404, b"not yet"), (200, b'"done"')]
+    hanging = stack.post(document(stack))
+    assert hanging["statusCode"] == 504
+    assert stack.deliver() == {"batchItemFailures": []}
+    assert json.loads(stack.post(document(stack))["body"])["response"] == "done"
+    assert [call["attempt"] for call in stack.endpoint.calls] == [1, 2]
+
+
+def test_who_does_not_hang_leaves_the_first_attempt_to_the_invoker(stack: Stack) -> None:
+    answer = stack.post(document(stack), prefer="respond-async")
+    assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (202, "pending")
+    assert stack.endpoint.calls == []
+    stack.deliver()
+    assert stack.post(document(stack))["statusCode"] == 200
+    assert len(stack.endpoint.calls) == 1
+
+
+def test_exhaustion_tells_the_dead_letter_queue_and_its_redrive_gives_a_fresh_budget(stack: Stack) -> None:
+    stack.endpoint.answers = [(500, b"no")]
+    stack.post(document(stack, retry={"count": 0}))
+    [letter] = stack.aws.received(stack.aws.dead_letter_url)
+    stack.aws.received(stack.aws.queue_url)
+    stack.endpoint.answers = [(200, b'"now"')]
+    assert stack.invoker(batch(letter, letter), None) == {"batchItemFailures": []}
+    stack.deliver()
+    again = json.loads(stack.post(document(stack, retry={"count": 0}))["body"])
+    assert (again["status"], again["generation"], again["response"]) == ("succeeded", 2, "now")
+
+
+def test_a_poisoned_message_is_put_aside_and_its_neighbours_are_driven(stack: Stack) -> None:
+    stack.post(document(stack), prefer="respond-async")
+    [hint, *_] = stack.aws.received(stack.aws.queue_url)
+    unknown = encode_hint("run_" + "0" * 32 + "-root", 0)
+    ended = stack.invoker(batch("{not json", hint, unknown), None)
+    assert ended == {"batchItemFailures": []}
+    # moto has no locks, so the doubled message comes in a batch of its own.
+    assert stack.invoker(batch(hint, hint), None) == {"batchItemFailures": []}
+    assert stack.aws.received(stack.aws.dead_letter_url) == ["{not json"]
+    assert len(stack.endpoint.calls) == 1
+
+
+def test_only_the_record_that_failed_comes_again(stack: Stack) -> None:
+    stack.post(document(stack, "a"), prefer="respond-async")
+    stack.post(document(stack, "b"), prefer="respond-async")
+    hints = sorted(set(stack.aws.received(stack.aws.queue_url)))
+    broken = json.loads(hints[0])["stepId"].rpartition("-")[0]
+    key = {"pk": {"S": broken}, "sk": {"S": "root"}}
+    stack.aws.dynamodb.update_item(
+        TableName=TABLE_NAME,
+        Key=key,
+        UpdateExpression="SET g = :broken",
+        ExpressionAttributeValues={":broken": {"B": b"broken"}},
+    )
+    assert stack.invoker(batch(*hints), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert len(stack.endpoint.calls) == 1
+
+
+def test_maintenance_finds_the_root_whose_hint_was_lost(stack: Stack) -> None:
+    stack.post(document(stack), prefer="respond-async")
+    assert stack.aws.received(stack.aws.queue_url)
+    assert stack.maintenance({}, None) == {"swept": 1, "purged": 0}
+    stack.deliver()
+    assert len(stack.endpoint.calls) == 1
+
+
+def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:
+    event = gateway_event("GET", "/acme/runs", "")
+    event |= {"rawQueryString": "status=failed&workflowName=a%20b"}
+    event["headers"] = {"Authorization": f"Bearer {stack.key}"}
+    answer = stack.api(event, None)
+    assert (answer["statusCode"], answer["isBase64Encoded"]) == (200, False)
+    assert json.loads(answer["body"]) == {"runs": [], "next": None}
+    encoded = gateway_event("POST", "/acme", base64.b64encode(b"[1]").decode())
+    encoded |= {"isBase64Encoded": True}
+    encoded["headers"] = {"authorization": f"Bearer {stack.key}"}
+    refused = stack.api(encoded, None)
+    assert (refused["statusCode"], refused["headers"]["content-type"]) == (400, "application/problem+json")
+    assert "send a JSON object" in refused["body"]
+
+
+def test_metrics_are_one_emf_line_without_tenants(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.post(document(stack))
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
+    metrics = json.loads(line)
+    assert metrics["Starts"] == metrics["AttemptsSucceeded"] == [1.0]
+    assert metrics["RunSeconds"][0] >= 0
+    assert metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
+    assert "acme" not in line
+
+
+def gateway_event(method: str, path: str, body: str) -> dict[str, Any]:
+    """An event of the HTTP API, payload format 2.0, as far as the function reads it."""
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json"},
+        "requestContext": {"http": {"method": method, "path": path}},
+        "body": body,
+        "isBase64Encoded": False,
+    }
+
+
+def batch(*bodies: str) -> dict[str, Any]:
+    """An event of the queue."""
+    return {"Records": [{"messageId": f"m{n}", "body": body} for n, body in enumerate(bodies)]}

@@ -1,0 +1,319 @@
+"""Items of the table beyond the store contract: parts, expiry, indexes that lag, batches left over."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from atomic.adapters.aws import packing
+from atomic.adapters.aws.dynamodb import DynamoStepStore
+from atomic.adapters.aws.rows import GRACE_S
+from atomic.application.ports import RunQuery, StoreUnavailable
+from atomic.domain.events import Redriven
+from atomic.domain.outcomes import Response
+from atomic.domain.steps import Status, Step
+from atomic.domain.transitions import transition
+from atomic.protocol import keys
+from contract.aws import TABLE_NAME, Aws, Recorder, aws
+from contract.builders import a_child, a_full_step, a_root, a_spec, incompressible, settled
+from contract.store_suite import keyed, put
+
+DAY_MS = 86_400_000
+NOW = 1_767_225_600_000
+
+
+def on_table(test: Callable[[Aws, DynamoStepStore], Awaitable[None]]) -> Callable[[], None]:
+    """Run the test on a fresh account."""
+
+    def run() -> None:
+        async def body() -> None:
+            with aws() as account:
+                await test(account, account.store("acme"))
+
+        asyncio.run(body())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def items(account: Aws) -> list[dict[str, Any]]:
+    return list(account.dynamodb.scan(TableName=TABLE_NAME, ConsistentRead=True)["Items"])
+
+
+def ttls(account: Aws) -> dict[str, int | None]:
+    """When each item is to be deleted, by the place of its step."""
+    return {item["sk"]["S"]: int(item["ttl"]["N"]) if "ttl" in item else None for item in items(account)}
+
+
+# --- records ---
+
+
+def test_records_that_are_stored_can_be_read_for_ever() -> None:
+    # Should one of these fail, do not mend it here: the dictionary was changed, and with that every stored
+    # row has become unreadable.
+    digest = hashlib.sha256(packing._DICTIONARY).hexdigest()
+    assert digest == "07fd52dfdbc93440c51ec0695584cde6a8cc7de67bb16b2abf67d74e8aca86a3"
+    stored = bytes.fromhex("232eaca8113166e64646a6c0746368648cab908565d7c32b9580d10800")
+    assert packing.unpack_record(stored) == {
+        "status": "succeeded",
+        "generation": 1,
+        "attempt": 1,
+        "attempts": [
+            {
+                "number": 1,
+                "generation": 1,
+                "started_at_ms": 1767225600123,
+                "outcome": "retryable",
+                "error": "é",
+            }
+        ],
+    }
+
+
+@on_table
+async def test_a_step_that_is_no_root_and_did_not_fail_is_in_no_index(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    for number, status in enumerate(Status):
+        await put(store, a_child(f"step {number}", status=status))
+    indexed = [item for item in items(account) if item.keys() & {"lp", "fp", "at", "w", "k", "d"}]
+    assert len(indexed) == 1
+    assert indexed[0].keys() >= {"fp", "at", "w", "k"}
+
+
+@on_table
+async def test_a_redriven_step_leaves_the_index_and_does_not_expire(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    child = a_child("mail", status=Status.FAILED)
+    await put(store, child)
+    assert ttls(account)[child.place] == (child.expires_at_ms or 0) // 1000 + GRACE_S
+    assert await store.failed(RunQuery(client_id="acme")) == [child.id]
+    await store.replace(transition(child, Redriven(generation=1), NOW), child.version)
+    assert ttls(account)[child.place] is None
+    assert await store.failed(RunQuery(client_id="acme")) == []
+
+
+# --- large responses ---
+
+
+def large(step: Step, length: int = 400_000) -> Step:
+    """The step, succeeded, with a response that does not fit beside its payload."""
+    return replace(settled(step, NOW), response=Response(incompressible(length), "text"))
+
+
+def a_large_root() -> Step:
+    return a_root(a_spec(payload=b'"' + incompressible(262_142) + b'"'))
+
+
+@on_table
+async def test_a_response_beyond_one_item_is_kept_in_parts(account: Aws, store: DynamoStepStore) -> None:
+    root = a_large_root()
+    await put(store, root)
+    done = large(root, 1_000_000)
+    assert await store.replace(done, 1) is None
+    assert await store.get(root.id) == done
+    row, *parts = sorted(items(account), key=lambda item: str(item["sk"]["S"]))
+    assert len(parts) == 2
+    assert "r" not in row
+    # A part is there as long as the row that refers to it.
+    assert all(int(part["ttl"]["N"]) > int(row["ttl"]["N"]) for part in parts)
+    assert [step.id for step in await store.outline(root.spec.run_id)] == [root.id]
+
+
+@on_table
+async def test_who_loses_the_race_does_not_damage_the_winners_parts(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    root = a_large_root()
+    await put(store, root)
+    winner, loser = large(root, 400_000), large(root, 400_001)
+    assert await store.replace(winner, 1) is None
+    assert await store.replace(loser, 1) == winner
+    assert await store.get(root.id) == winner
+
+
+@on_table
+async def test_an_expired_row_without_its_parts_can_still_be_replaced(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    root = a_large_root()
+    await put(store, large(root))
+    for item in items(account):
+        if item["sk"]["S"].startswith("~"):
+            key = {name: item[name] for name in ("pk", "sk")}
+            account.dynamodb.delete_item(TableName=TABLE_NAME, Key=key)
+    there = await store.get(root.id)
+    assert there == replace(large(root), response=None)
+    new = replace(a_root(a_spec(), at_ms=NOW + DAY_MS), version=there.version + 1)
+    assert await store.replace(new, there.version) is None
+    assert await store.get(root.id) == new
+
+
+# --- retention ---
+
+
+@on_table
+async def test_steps_of_a_run_that_lives_long_are_kept(account: Aws, store: DynamoStepStore) -> None:
+    root = a_root(at_ms=NOW)
+    child = a_child("mail", at_ms=NOW, status=Status.SUCCEEDED)
+    dead = a_child("dead", at_ms=NOW, status=Status.FAILED)
+    await put(store, root, child, dead, a_child("live", at_ms=NOW))
+    before = ttls(account)
+    assert await store.purge(NOW + DAY_MS - 1, 100) == 0
+    assert ttls(account) == before  # it is young
+    day_1 = NOW + DAY_MS + 1
+    assert await store.purge(day_1, 100) == 0
+    after = ttls(account)
+    assert after[child.place] == after[dead.place] == day_1 // 1000 + 32 * 86_400
+    assert list(after.values()).count(None) == 2  # what lives does not expire
+    assert await store.purge(day_1 + DAY_MS, 1) == 0
+    assert ttls(account) == after  # far enough
+    assert await store.purge(day_1 + 31 * DAY_MS, 1) == 0
+    assert ttls(account)[child.place] == (day_1 + 31 * DAY_MS) // 1000 + 32 * 86_400
+
+
+@on_table
+async def test_the_end_of_a_long_run_keeps_its_steps_as_long_as_itself(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    long, short = keyed("long", at_ms=NOW), keyed("short", at_ms=NOW)
+    steps = [a_child("mail", root.spec, at_ms=NOW, status=Status.SUCCEEDED) for root in (long, short)]
+    await put(store, long, short, *steps)
+    own = ttls(account)[steps[0].place]
+    await store.replace(settled(long, NOW + 40 * DAY_MS), 1)
+    await store.replace(settled(short, NOW + DAY_MS), 1)
+    found = ttls(account)
+    assert found[steps[0].place] == (NOW + 40 * DAY_MS + long.spec.retention_ms) // 1000 + GRACE_S
+    assert found[steps[1].place] == own
+    assert await store.get(steps[0].id) == steps[0]
+
+
+@on_table
+async def test_a_step_that_is_redriven_meanwhile_is_not_made_to_expire(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    root, dead = a_root(at_ms=NOW), a_child("dead", at_ms=NOW, status=Status.FAILED)
+    await put(store, root, dead)
+    there = next(item for item in items(account) if item["sk"]["S"] == dead.place)
+    await store.replace(transition(dead, Redriven(generation=1), NOW), dead.version)
+    store._items._keep(there, 2**31)
+    assert ttls(account)[dead.place] is None
+
+
+# --- indexes that lag, batches that stay behind ---
+
+
+@on_table
+async def test_a_list_shows_no_run_under_a_state_that_it_has_left(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    roots = [keyed(f"k{number}", at_ms=1_000 + number) for number in range(6)]
+    await put(store, *roots)
+    done = settled(roots[5], 2_000)
+    await store.replace(done, 1)
+    account.dynamodb.update_item(  # the index has not heard of it yet
+        TableName=TABLE_NAME,
+        Key={"pk": {"S": done.spec.run_id}, "sk": {"S": keys.ROOT}},
+        UpdateExpression="SET lp = :old",
+        ExpressionAttributeValues={
+            ":old": {"S": f"acme#pending#{int(done.spec.run_id[-8:], 16) % 4}"},
+        },
+    )
+    query = RunQuery(client_id="acme", status=Status.PENDING, limit=2)
+    assert await store.list(query) == [roots[4], roots[3]]
+    assert await store.list(replace(query, status=None)) == [done, roots[4]]
+    key = {"pk": {"S": roots[4].spec.run_id}, "sk": {"S": keys.ROOT}}
+    gone = account.dynamodb.get_item(TableName=TABLE_NAME, Key=key)["Item"]
+    account.dynamodb.delete_item(TableName=TABLE_NAME, Key=key)
+    account.dynamodb.put_item(TableName=TABLE_NAME, Item=gone | {"sk": {"S": "deleted"}})
+    assert await store.list(query) == [roots[3], roots[2]]
+
+
+@on_table
+async def test_what_a_batch_leaves_over_is_asked_for_again(account: Aws, store: DynamoStepStore) -> None:
+    roots = [keyed(f"k{number}") for number in range(3)]
+    await put(store, *roots)
+    answers = 0
+
+    def leave_one(parsed: dict[str, Any], **_: Any) -> None:
+        nonlocal answers
+        answers += 1
+        found = parsed["Responses"][TABLE_NAME]
+        if answers < 3 and found:
+            left = found.pop()
+            key = {name: left[name] for name in ("pk", "sk")}
+            parsed["UnprocessedKeys"] = {TABLE_NAME: {"Keys": [key], "ConsistentRead": True}}
+
+    event = "after-call.dynamodb.BatchGetItem"
+    account.dynamodb.meta.events.register(event, leave_one, unique_id="leave")
+    try:
+        assert len(await store.list(RunQuery(client_id="acme"))) == 3
+        assert answers == 3
+    finally:
+        account.dynamodb.meta.events.unregister(event, unique_id="leave")
+
+
+@on_table
+async def test_a_batch_that_is_never_finished_is_an_error(account: Aws, store: DynamoStepStore) -> None:
+    store._items._batch_gap_s = 0.0
+    await put(store, a_root())
+
+    def leave_all(parsed: dict[str, Any], **_: Any) -> None:
+        found = parsed["Responses"].pop(TABLE_NAME, [])
+        left = [{name: item[name] for name in ("pk", "sk")} for item in found]
+        parsed["UnprocessedKeys"] = {TABLE_NAME: {"Keys": left}}
+
+    event = "after-call.dynamodb.BatchGetItem"
+    account.dynamodb.meta.events.register(event, leave_all, unique_id="leave")
+    try:
+        with pytest.raises(StoreUnavailable, match="unread"):
+            await store.list(RunQuery(client_id="acme"))
+    finally:
+        account.dynamodb.meta.events.unregister(event, unique_id="leave")
+
+
+@on_table
+async def test_lists_of_more_than_one_page_of_the_index(account: Aws, store: DynamoStepStore) -> None:
+    """With a filter, DynamoDB may answer with an empty page that has a next one."""
+    roots = [keyed(f"{'a' if n % 5 == 0 else 'b'}{n}", at_ms=1_000 + n) for n in range(25)]
+    await put(store, *roots)
+
+    def small_pages(params: dict[str, Any], **_: Any) -> None:
+        params["Limit"] = 1
+
+    event = "provide-client-params.dynamodb.Query"
+    account.dynamodb.meta.events.register(event, small_pages, unique_id="small")
+    try:
+        found = await store.list(RunQuery(client_id="acme", key_prefix="a"))
+        assert [step.spec.idempotency_key for step in found] == ["a20", "a15", "a10", "a5", "a0"]
+        assert (await store.count("acme", 1_005)).runs == {Status.PENDING: 20}
+        assert (await store.count("acme", 1_005)).live == {Status.PENDING: 25}
+        assert len(await store.due(2_000, 100)) == 25
+    finally:
+        account.dynamodb.meta.events.unregister(event, unique_id="small")
+
+
+@on_table
+async def test_a_page_of_a_run_begins_anywhere(account: Aws, store: DynamoStepStore) -> None:
+    root, child = a_root(), a_child("mail")
+    await put(store, root, child)
+    run_id = root.spec.run_id
+    cases = {"": 2, f"{run_id}-": 2, child.id: 1, root.id: 0, "zzz": 0, f"{run_id}-zzz": 0}
+    for after, count in cases.items():
+        assert len(await store.run(run_id, after=after, limit=10)) == count, after
+
+
+@on_table
+async def test_reads_that_decide_are_strongly_consistent(account: Aws, store: DynamoStepStore) -> None:
+    root = a_full_step()
+    await put(store, root)
+    with Recorder(account.dynamodb) as recorder:
+        await store.get(root.id)
+        await store.outline(root.spec.run_id)
+        await store.run(root.spec.run_id, after=None, limit=1)
+        assert all(arguments["ConsistentRead"] for _, arguments in recorder.calls)
+        assert len(recorder.calls) == 3
