@@ -1,86 +1,78 @@
-"""The endpoint invoker on aiohttp: one pooled session, all bounded, nothing from the environment."""
+"""The endpoint invoker: HTTP/1.1 on the event loop's own transports, all of it bounded.
 
+No redirects, no proxies, no cookies, no decompression, nothing from the environment.
+"""
+
+import asyncio
 import ssl
+from collections.abc import Callable
+from functools import partial
 
-import aiohttp
-from yarl import URL
-
+from atomic.adapters.http.connection import BROKEN_OFF, Connection, timed_out
+from atomic.adapters.http.dial import Dialer, Unreachable
+from atomic.adapters.http.pool import Pool
+from atomic.adapters.http.request import Target, encode, parse_url
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import Answer
-from atomic.protocol.limits import RESPONSE_MAX_BYTES
 
-# Servers close idle connections after 5 s (uvicorn, Node) and a call sent into the closing one fails, so
-# ours are given up before that.
-_IDLE_S = 4.0
-_ERROR_MAX_CHARS = 300
+
+def _allow_all(_address: str) -> bool:
+    return True
 
 
 class HttpInvoker:
-    """Makes attempts. Create it inside a running event loop, close it when no attempt is left."""
+    """Makes attempts. It belongs to the event loop of its first attempt; close it when no attempt is left.
 
-    def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            # No limit: a workflow holds its connection while it waits for its steps, and a bounded pool
-            # would starve them.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent",),
-            headers={"User-Agent": "atomic"},
-        )
+    `allows` decides about each IP address before it is dialled. `tls` replaces the default context.
+    """
+
+    def __init__(
+        self, *, allows: Callable[[str], bool] = _allow_all, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._pool = Pool()
+        self._dialer = Dialer(allows=allows, tls=tls)
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._session.close()
+        """Close every connection; attempts that are still under way end with an error."""
+        await self._pool.close()
 
     async def post(self, request: EndpointRequest) -> Answer:
         """Make one attempt; ends within the request's total time whatever the far side does."""
-        timeout = aiohttp.ClientTimeout(total=request.timeout_ms / 1000)
         try:
-            async with self._session.post(
-                # As it was given: a signed URL must not be spelled anew.
-                URL(request.url, encoded=True),
-                data=request.body,
-                headers=request.headers,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                return await _read(response)
-        except TimeoutError:
-            error = f"timeout: no whole answer within {request.timeout_ms} ms"
-            return Answer(error=error, timed_out=True)
-        except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as failure:
-            return Answer(error=_describe(failure))
+            target = parse_url(request.url)
+            data = encode(target, request)
+        except ValueError as refused:
+            return Answer(error=f"network: {refused}")
+        deadline_s = asyncio.get_running_loop().time() + request.timeout_ms / 1000
+        exchange = partial(self._exchange, data, deadline_s=deadline_s, timeout_ms=request.timeout_ms)
+        connection = self._pool.take(target.origin)
+        answer = None if connection is None else await exchange(connection)
+        if answer is None:
+            # Nothing was idle, or the server closed the idle connection while the request was on its way.
+            # It may have been heard all the same: the endpoint has the idempotency key for that.
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    connection = await self._connect(target)
+            except TimeoutError:
+                return timed_out(request.timeout_ms)
+            except Unreachable as failure:
+                return Answer(error=f"network: {failure}")
+            answer = await exchange(connection)
+        return BROKEN_OFF if answer is None else answer
 
+    async def _connect(self, target: Target) -> Connection:
+        connection = await self._dialer.connect(target.origin, partial(Connection, self._pool.forget))
+        self._pool.adopt(connection, target.origin)
+        return connection
 
-async def _read(response: aiohttp.ClientResponse) -> Answer:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    length = response.content_length
-    too_large = length is not None and length > RESPONSE_MAX_BYTES
-    body = b"" if too_large else await _read_bounded(response.content)
-    too_large = too_large or len(body) > RESPONSE_MAX_BYTES
-    if too_large:
-        # The rest of it must not be read, so the connection is of no further use.
-        response.close()
-        body = b""
-    return Answer(status=response.status, headers=headers, body=body, too_large=too_large)
-
-
-async def _read_bounded(stream: aiohttp.StreamReader) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while size <= RESPONSE_MAX_BYTES:
-        chunk = await stream.readany()
-        if not chunk:
-            break
-        chunks.append(chunk)
-        size += len(chunk)
-    return b"".join(chunks)
-
-
-def _describe(failure: Exception) -> str:
-    if isinstance(failure, aiohttp.ClientConnectorError) and failure.os_error.strerror:
-        return f"network: cannot connect: {failure.os_error.strerror}"[:_ERROR_MAX_CHARS]
-    text = " ".join(str(failure).split()) or "no details"
-    return f"network: {type(failure).__name__}: {text}"[:_ERROR_MAX_CHARS]
+    async def _exchange(
+        self, data: bytes, connection: Connection, *, deadline_s: float, timeout_ms: int
+    ) -> Answer | None:
+        """One request; None when the connection ended before the first byte of an answer."""
+        timer = asyncio.get_running_loop().call_at(deadline_s, connection.expire, timeout_ms)
+        try:
+            return await connection.send(data)
+        finally:
+            timer.cancel()
+            # Closed by this when the answer is not whole: the caller was cancelled.
+            self._pool.give_back(connection)

@@ -39,7 +39,7 @@ class AwsHome:
         self._loop = asyncio.new_event_loop()
         self._began_s = 0.0
         self._calls = AwsCalls()
-        self._invoker = self._loop.run_until_complete(_open_invoker())
+        self._invoker = HttpInvoker()
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()
         self.telemetry = EmfTelemetry(
@@ -105,10 +105,6 @@ class AwsHome:
     def elapsed_s(self) -> float:
         """Seconds since the invocation began."""
         return time.monotonic() - self._began_s
-
-
-async def _open_invoker() -> HttpInvoker:
-    return HttpInvoker()
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:

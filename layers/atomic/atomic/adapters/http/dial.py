@@ -1,0 +1,109 @@
+"""Opening connections: names, addresses, TLS. Every address that is dialled passes here."""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
+from typing import Final
+
+from atomic.adapters.http.connection import Connection
+from atomic.adapters.http.pool import Origin
+
+# A name may have a thousand addresses, and a dead one may swallow packets: the next gets its turn.
+_ADDRESSES_MAX: Final = 8
+_ADDRESS_S: Final = 2.0
+_ERROR_MAX_CHARS: Final = 300
+
+
+class Unreachable(Exception):
+    """No connection came about; the message says why, in a few plain words."""
+
+
+class Dialer:
+    """Opens connections.
+
+    `allows` is asked about the IP address, as text, right before it would be dialled; a name with one
+    refused address is not dialled at all. `tls` is for tests; by default the system's authorities count.
+    """
+
+    def __init__(self, *, allows: Callable[[str], bool], tls: ssl.SSLContext | None = None) -> None:
+        self._allows = allows
+        self._tls = tls
+
+    async def connect(self, origin: Origin, make: Callable[[], Connection]) -> Connection:
+        """Open a connection; raises Unreachable. The caller bounds the time."""
+        addresses = await _resolve(origin)
+        if not all(map(self._allows, addresses)):
+            raise Unreachable("address not allowed")
+        *others, last = addresses[:_ADDRESSES_MAX]
+        for address in others:
+            try:
+                async with asyncio.timeout(_ADDRESS_S):
+                    return await self._dial(address, origin, make)
+            except (OSError, ValueError):
+                continue
+        try:
+            return await self._dial(last, origin, make)
+        except (OSError, ValueError) as failure:
+            raise Unreachable(_describe(failure)[:_ERROR_MAX_CHARS]) from failure
+
+    async def _dial(self, address: str, origin: Origin, make: Callable[[], Connection]) -> Connection:
+        loop = asyncio.get_running_loop()
+        is_tls = origin.scheme == "https"
+        # The address, not the name: a second look-up could answer with another one.
+        _, connection = await loop.create_connection(
+            make,
+            address,
+            origin.port,
+            ssl=self._context() if is_tls else None,
+            server_hostname=origin.host.rstrip(".") if is_tls else None,
+        )
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
+        # Reading the authorities takes tens of milliseconds, and many a home calls only http.
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+
+async def _resolve(origin: Origin) -> Sequence[str]:
+    """The addresses in the order of the system's preference, the families in turns."""
+    if is_ip_literal(origin.host):
+        return [origin.host]
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as failure:
+        raise Unreachable(f"cannot resolve {origin.host}"[:_ERROR_MAX_CHARS]) from failure
+    families = dict.fromkeys(family for family, *_ in found)
+    by_family = [[str(entry[4][0]) for entry in found if entry[0] == family] for family in families]
+    addresses = dict.fromkeys(filter(None, chain.from_iterable(zip_longest(*by_family))))
+    if not addresses:
+        raise Unreachable(f"cannot resolve {origin.host}"[:_ERROR_MAX_CHARS])
+    return list(addresses)
+
+
+def is_ip_literal(host: str) -> bool:
+    """Whether it is an address in its usual form; odd ones (`127.1`, `0x7f000001`) go the way of names."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _describe(failure: Exception) -> str:
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return f"TLS: certificate verify failed: {failure.verify_message}"
+    if isinstance(failure, ssl.SSLError):
+        return f"TLS: {(failure.reason or 'no details').replace('_', ' ').lower()}"
+    # The loops write texts of their own into `strerror`, with the address in it.
+    if isinstance(failure, OSError) and failure.errno:
+        return f"cannot connect: {os.strerror(failure.errno)}"
+    return f"cannot connect: {' '.join(str(failure).split()) or 'no details'}"

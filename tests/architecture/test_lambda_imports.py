@@ -1,0 +1,59 @@
+"""What a Lambda environment loads before its first event; each package is paid at each cold start."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Third-party packages that a cold start may load, and why.
+ALLOWED = {
+    "annotated_types": "pydantic",
+    "atomic": "ourselves",
+    "aws_lambda_powertools": "JSON logs and EMF metrics",
+    "botocore": "DynamoDB, SQS, Scheduler; boto3 would add 40 ms on top of it",
+    "certifi": "botocore",
+    "cython_runtime": "httptools",
+    "dateutil": "botocore",
+    "httptools": "the invoker's parser",
+    "jmespath": "botocore",
+    "orjson": "records and documents",
+    "pydantic": "request models",
+    "pydantic_core": "pydantic",
+    "six": "dateutil",
+    "typing_extensions": "pydantic",
+    "typing_inspection": "pydantic",
+    "urllib3": "botocore",
+}
+SHOW = """
+import sys
+before = set(sys.modules)
+import atomic.entrypoints.aws.{function}
+loaded = {{name for name in set(sys.modules) - before}}
+known = set(sys.stdlib_module_names)
+print(*sorted({{name.partition(".")[0] for name in loaded}} - known))
+print(*sorted(name for name in loaded if name.startswith("atomic.")))
+"""
+
+
+@pytest.mark.parametrize("function", ["api", "invoker", "maintenance"])
+def test_a_cold_start_loads_nothing_that_is_not_named_here(function: str) -> None:
+    packages, modules = loaded_by(function)
+    surplus = {name for name in packages - ALLOWED.keys() if not name.startswith("_")}
+    assert surplus == set(), f"{function} loads {sorted(surplus)}; import it where it is used, or name it"
+    idle = {
+        "atomic.entrypoints.http_api.openapi",
+        "atomic.entrypoints.http_api.docs_page",
+        "atomic.protocol.documents",
+        "atomic.adapters.sqlite",
+        "atomic.adapters.prometheus",
+        "atomic.testing",
+    }
+    assert modules & idle == set()
+
+
+def loaded_by(function: str) -> tuple[set[str], set[str]]:
+    """The packages from elsewhere, and our own modules, that a function's import brings in."""
+    command = [sys.executable, "-c", SHOW.format(function=function)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    packages, modules = shown.splitlines()
+    return set(packages.split()), set(modules.split())

@@ -1,0 +1,193 @@
+"""Whom the invoker trusts, and what it makes of broken TLS."""
+
+import asyncio
+import datetime
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from atomic.adapters.http import dial
+from unit.http.raw_server import OK, Peer, invoking, keeps_writing, post, serving, writes
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class Certificates(NamedTuple):
+    """`ca` signed those of `good` (127.0.0.1, localhost) and `other` (other.test); `lone` signed itself."""
+
+    ca: Path
+    good: Path
+    other: Path
+    old: Path
+    lone: Path
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    x509 = pytest.importorskip("cryptography.x509", reason="needs `cryptography` to make certificates")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder = tmp_path_factory.mktemp("tls")
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+
+    def make(name: str, names: list[Any], issuer: Any = None, until: datetime.datetime = now + day) -> Any:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        issuer_name, issuer_key = issuer or (subject, key)
+        builder = x509.CertificateBuilder(issuer_name, subject, key.public_key(), 1000 + len(name))
+        builder = builder.not_valid_before(now - 3 * day).not_valid_after(until)
+        builder = builder.add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), True)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
+        certificate = builder.sign(issuer_key, hashes.SHA256())
+        pem = serialization.Encoding.PEM
+        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        (folder / name).write_bytes(private + certificate.public_bytes(pem))
+        return subject, key
+
+    here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    ca = make("ca", [])
+    make("good", here, ca)
+    make("other", [x509.DNSName("other.test")], ca)
+    make("old", here, ca, now - day)
+    make("lone", here)
+    return Certificates(*(folder / name for name in Certificates._fields))
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def client_context(certificates: Certificates) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificates.ca)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost."])
+def test_tls_with_a_trusted_certificate(
+    run: Run, certificates: Certificates, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not every machine knows `localhost.`.
+    monkeypatch.setattr(dial, "_resolve", lambda _: asyncio.sleep(0, ["127.0.0.1"]))
+
+    async def body() -> None:
+        tls = server_context(certificates.good)
+        async with (
+            serving(keeps_writing(OK), tls=tls) as server,
+            invoking(tls=client_context(certificates)) as invoker,
+        ):
+            for _ in range(3):
+                answer = await post(invoker, f"https://{host}:{server.port}/", body=b"a" * 300_000)
+                assert (answer.status, answer.body, answer.error) == (200, b"ok", None)
+            assert server.connections == 1
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("lone", "self-signed certificate"),
+        ("other", "IP address mismatch, certificate is not valid for '127.0.0.1'."),
+        ("old", "certificate has expired"),
+    ],
+)
+def test_tls_with_another_certificate(run: Run, certificates: Certificates, name: str, error: str) -> None:
+    async def body() -> Any:
+        tls = server_context(getattr(certificates, name))
+        async with (
+            serving(keeps_writing(OK), tls=tls) as server,
+            invoking(tls=client_context(certificates)) as invoker,
+        ):
+            return await post(invoker, server.url)
+
+    assert run(body()).error == f"network: TLS: certificate verify failed: {error}"
+
+
+def test_by_default_only_the_systems_authorities_are_trusted(run: Run, certificates: Certificates) -> None:
+    async def body() -> Any:
+        tls = server_context(certificates.good)
+        async with serving(keeps_writing(OK), tls=tls) as server, invoking() as invoker:
+            return await post(invoker, server.url)
+
+    assert run(body()).error.startswith("network: TLS: certificate verify failed: unable to get")
+
+
+def test_the_wrong_host_name_is_refused(run: Run, certificates: Certificates) -> None:
+    async def body() -> Any:
+        async with (
+            serving(keeps_writing(OK), tls=server_context(certificates.other)) as server,
+            invoking(tls=client_context(certificates)) as invoker,
+        ):
+            return await post(invoker, f"https://localhost:{server.port}/")
+
+    error = run(body()).error
+    assert error.startswith("network: TLS: certificate verify failed: Hostname mismatch")
+
+
+@pytest.mark.parametrize("kind", ["plain", "closes", "silent"])
+def test_https_to_what_speaks_no_tls(run: Run, kind: str) -> None:
+    async def behaviour(peer: Peer) -> None:
+        if kind == "plain":
+            await peer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        if kind != "closes":
+            await peer.reader.readexactly(10_000)
+
+    async def body() -> Any:
+        async with serving(behaviour) as server, invoking() as invoker:
+            return await post(invoker, f"https://127.0.0.1:{server.port}/", timeout_ms=500)
+
+    answer = run(body())
+    expected = {
+        "plain": "network: TLS: ",
+        "closes": "network: cannot connect: ",
+        "silent": "timeout: no whole answer within 500 ms",
+    }
+    assert answer.error.startswith(expected[kind])
+    assert answer.timed_out is (kind == "silent")
+
+
+def test_a_cut_is_no_end_of_a_body_over_tls(run: Run, certificates: Certificates) -> None:
+    async def cuts(peer: Peer) -> None:
+        await peer.request()
+        await peer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await asyncio.sleep(0.05)
+        # The socket ends without TLS having said so.
+        duplicate = socket.socket(fileno=socket.dup(peer.writer.get_extra_info("socket").fileno()))
+        duplicate.shutdown(socket.SHUT_RDWR)
+        duplicate.close()
+
+    async def body(behaviour: Callable[[Peer], Any]) -> Any:
+        async with (
+            serving(behaviour, tls=server_context(certificates.good)) as server,
+            invoking(tls=client_context(certificates)) as invoker,
+        ):
+            return await post(invoker, server.url)
+
+    assert run(body(cuts)).status is None
+    whole = run(body(writes(b"HTTP/1.1 200 OK\r\n\r\nwhole")))
+    assert (whole.status, whole.body) == (200, b"whole")
+
+
+def test_a_reset_during_tls_leaves_nothing(run: Run, certificates: Certificates) -> None:
+    async def resets(peer: Peer) -> None:
+        await peer.request()
+        peer.reset()
+
+    async def body() -> None:
+        async with (
+            serving(resets, tls=server_context(certificates.good)) as server,
+            invoking(tls=client_context(certificates)) as invoker,
+        ):
+            answers = await asyncio.gather(*(post(invoker, server.url) for _ in range(20)))
+            assert {answer.status for answer in answers} == {None}
+
+    run(body())
