@@ -1,33 +1,39 @@
-"""Rows of the table of steps."""
+"""Rows of the table of steps.
 
+Two checksums a row guard what was acknowledged against a disk that gives back other bytes: one of what is
+written once, one of what every write sets. Rows of before they were invented have none.
+"""
+
+import zlib
 from typing import Any
 
 import orjson
 
+from atomic.application.ports import StoreUnavailable
 from atomic.domain.records import load_step, progress_record, spec_record
 from atomic.domain.steps import Step
 
 # What `decode` needs, in its order.
-COLUMNS = "spec, payload, progress, response"
+COLUMNS = "steps.id, spec, payload, progress, response, fixed_sum, progress_sum"
 INSERT = """
 INSERT INTO steps (
-    client_id, is_root, created_at_ms, parent, workflow_name, idempotency_key, spec, payload,
-    status, version, due_at_ms, finished_at_ms, expires_at_ms, progress, response, id
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    client_id, is_root, created_at_ms, parent, workflow_name, idempotency_key, spec, payload, fixed_sum,
+    status, version, due_at_ms, finished_at_ms, expires_at_ms, progress, response, progress_sum, id
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 # An identity that begins anew has another moment of creation, and then all of the row is written.
 UPDATE_PROGRESS = """
 UPDATE steps
 SET status = ?, version = ?, due_at_ms = ?, finished_at_ms = ?, expires_at_ms = ?, progress = ?,
-    response = ?
+    response = ?, progress_sum = ?
 WHERE id = ? AND version = ? AND created_at_ms = ?
 """
 UPDATE_ALL = """
 UPDATE steps
 SET client_id = ?, is_root = ?, created_at_ms = ?, parent = ?, workflow_name = ?, idempotency_key = ?,
-    spec = ?, payload = ?,
+    spec = ?, payload = ?, fixed_sum = ?,
     status = ?, version = ?, due_at_ms = ?, finished_at_ms = ?, expires_at_ms = ?, progress = ?,
-    response = ?
+    response = ?, progress_sum = ?
 WHERE id = ?
 """
 
@@ -35,6 +41,7 @@ WHERE id = ?
 def fixed_values(step: Step) -> tuple[Any, ...]:
     """The columns that are written once, in the order of the statements."""
     spec = step.spec
+    spec_text = orjson.dumps(spec_record(step))
     return (
         spec.client_id,
         int(step.is_root),
@@ -42,25 +49,50 @@ def fixed_values(step: Step) -> tuple[Any, ...]:
         spec.parent,
         spec.workflow_name,
         spec.idempotency_key,
-        orjson.dumps(spec_record(step)),
+        spec_text,
         spec.payload,
+        _checksum(step.id.encode(), spec_text, spec.payload),
     )
 
 
 def changing_values(step: Step) -> tuple[Any, ...]:
     """The columns that every write sets, in the order of the statements."""
+    progress = orjson.dumps(progress_record(step))
+    response = None if step.response is None else step.response.text
     return (
         step.status.value,
         step.version,
         step.due_at_ms,
         step.finished_at_ms,
         step.expires_at_ms,
-        orjson.dumps(progress_record(step)),
-        None if step.response is None else step.response.text,
+        progress,
+        response,
+        _checksum(progress, response),
     )
 
 
 def decode(row: tuple[Any, ...]) -> Step:
-    """The step of a row of COLUMNS."""
-    spec, payload, progress, response = row
+    """The step of a row of COLUMNS. Raises StoreUnavailable for one that is not as it was written."""
+    step_id, spec, payload, progress, response, fixed_sum, progress_sum = row
+    if not (_fits(fixed_sum, step_id.encode(), spec, payload) and _fits(progress_sum, progress, response)):
+        raise StoreUnavailable(
+            f"the row of {step_id} is damaged: the disk gave back other bytes than were written; "
+            "restore the data directory from a copy"
+        )
     return load_step(orjson.loads(spec), payload, orjson.loads(progress), response)
+
+
+def _fits(expected: int | None, *parts: bytes | None) -> bool:
+    try:
+        return expected is None or expected == _checksum(*parts)
+    except TypeError:  # not even of the type that was written
+        return False
+
+
+def _checksum(*parts: bytes | None) -> int:
+    checksum = 0
+    for part in parts:
+        # The lengths count too: bytes may not move from one value to the next.
+        length = 0xFFFFFFFF if part is None else len(part)
+        checksum = zlib.crc32(part or b"", checksum ^ length)
+    return checksum

@@ -8,9 +8,14 @@ from typing import Final
 
 import apsw
 
+from atomic.adapters.sqlite import log
+
 # Earlier ones can lose committed pages when one connection resets the log while another one checkpoints.
 _OLDEST_SQLITE: Final = 3_051_003
 _BUSY_TIMEOUT_MS: Final = 5_000
+# Up to this size the indexes are compared with the rows at each start (4 s a GiB); beyond, only the pages
+# are checked (1 s a GiB).
+_COMPARED_MAX_BYTES: Final = 64 * 1024 * 1024
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -111,10 +116,23 @@ def _checked_version(connection: apsw.Connection, path: Path, schema: Schema) ->
         )
     if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
         raise DatabaseRefused(f"{path} is another program's database; choose another data directory")
-    problems = connection.execute("PRAGMA quick_check(3)").fetchall()
+    _check(connection, path)
+    return version
+
+
+def _check(connection: apsw.Connection, path: Path) -> None:
+    check = "integrity_check" if path.stat().st_size <= _COMPARED_MAX_BYTES else "quick_check"
+    problems = connection.execute(f"PRAGMA {check}(3)").fetchall()
     if problems != [("ok",)]:
         raise DatabaseRefused(_damaged(path, "; ".join(str(problem) for (problem,) in problems)))
-    return version
+    wal = Path(f"{path}-wal")
+    if log.is_damaged(wal, int(connection.pragma("page_size")), lambda: _valid_frames(connection)):
+        raise DatabaseRefused(_damaged(wal, "commits behind a broken place could not be read"))
+
+
+def _valid_frames(connection: apsw.Connection) -> int:
+    frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+    return frames
 
 
 def _damaged(path: Path, problem: str) -> str:

@@ -10,10 +10,15 @@ class DataDirInUse(OSError):
     """Another server uses the data directory; stop it or choose another one."""
 
 
+class DataDirUnusable(OSError):
+    """The data directory cannot be made or written; give the server the right to, or choose another one."""
+
+
 class DataDirLock:
     """A context manager that holds `<directory>/lock`; the directory is made (mode 0700) when missing.
 
-    The kernel drops the lock with the process, however it ends. Raises DataDirInUse on entering.
+    The kernel drops the lock with the process, however it ends. Raises DataDirInUse or DataDirUnusable on
+    entering.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -21,8 +26,7 @@ class DataDirLock:
         self._file = -1
 
     def __enter__(self) -> Self:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = self._open()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -35,6 +39,16 @@ class DataDirLock:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
         return self
+
+    def _open(self) -> int:
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DataDirUnusable(
+                f"cannot write to the data directory {self._directory} ({error.strerror}); give the server "
+                "the right to, or choose another --data-dir"
+            ) from None
 
     def __exit__(self, *_: object) -> None:
         os.close(self._file)

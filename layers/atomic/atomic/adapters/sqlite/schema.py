@@ -43,4 +43,10 @@ CREATE INDEX root_workflow ON steps (client_id, workflow_name, status, created_a
 CREATE INDEX root_key ON steps (client_id, idempotency_key) WHERE is_root = 1;
 """
 
-STEPS: Final = Schema("steps", (_STEPS,))
+# SQLite does not notice when a byte within a value has changed on the disk; these do (see `codec`).
+_SUMS: Final = """
+ALTER TABLE steps ADD COLUMN fixed_sum INTEGER;
+ALTER TABLE steps ADD COLUMN progress_sum INTEGER;
+"""
+
+STEPS: Final = Schema("steps", (_STEPS, _SUMS))

@@ -19,6 +19,8 @@ T = TypeVar("T")
 _Rows = list[tuple[Any, ...]]
 # Deleting an old row costs the loop up to 150 us; other writers get their turn in between.
 _PURGE_SLICE: Final = 20
+# A text whose bytes have changed may be no text any more.
+_UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
 class SqliteStepStore:
@@ -168,7 +170,7 @@ class SqliteStepStore:
     def _read(self, sql: str, values: tuple[Any, ...]) -> _Rows:
         try:
             return self._rows.execute(sql, values).fetchall()
-        except apsw.Error as error:
+        except _UNREADABLE as error:
             raise self._writer.failed(error) from error
 
     async def _read_long(self, sql: str, values: Any) -> _Rows:
@@ -181,7 +183,7 @@ class SqliteStepStore:
             raise StoreUnavailable("the store is closed") from None
         try:
             return await asyncio.wrap_future(reading)
-        except apsw.Error as error:
+        except _UNREADABLE as error:
             raise self._writer.failed(error) from error
 
 

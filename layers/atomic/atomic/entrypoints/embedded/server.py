@@ -24,7 +24,7 @@ from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.engine import Engine
-from atomic.application.ports import ClientRegistry
+from atomic.application.ports import ClientRegistry, StoreUnavailable
 from atomic.application.sweep import recover
 from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
@@ -73,7 +73,7 @@ def serve(options: ServeOptions) -> int:
 async def _serve(options: ServeOptions) -> int:
     listener = _listen(options.host, options.port)
     async with _home(options) as home:
-        recovered = await recover(home.engine)
+        recovered = await _recover(home.engine)
         home.driver.start()
         server = _Server(home)
         host, port = listener.getsockname()[:2]
@@ -92,6 +92,13 @@ async def _serve(options: ServeOptions) -> int:
         await server.serve(sockets=[listener])
         await home.driver.stop()
         return _EXIT_STORE_BROKEN if home.broken else 0
+
+
+async def _recover(engine: Engine) -> int:
+    try:
+        return await recover(engine)
+    except StoreUnavailable as error:
+        raise ServeRefusedError(f"cannot take over the steps of the last server: {error}") from None
 
 
 class _Home:

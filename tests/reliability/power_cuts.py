@@ -1,0 +1,219 @@
+"""Power cuts under the real store: rows are written, the power goes, the image that is left is opened.
+
+`python -m reliability.power_cuts CUTS [SEED]` runs a campaign, and its control without syncs.
+"""
+
+import asyncio
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from atomic.adapters.sqlite.database import DatabaseRefused
+from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.application.ports import RunQuery
+from atomic.domain.steps import Step
+from contract.builders import a_root, a_spec, settled
+from reliability.recording_vfs import FATES, Cut, RecordingVfs
+
+WRITERS = 8
+ROUNDS = 8
+# The second power cut finds what the first one left, and its recovery.
+LIVES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """How the file is written, and among which of the writes the power goes."""
+
+    synchronous: str
+    log_pages: tuple[int, ...]
+    """After how many pages the log is copied into the database: chance takes one of them."""
+    cut_between: tuple[int, int]
+
+
+# Copying the log belongs to the dangers and does not wait for 16 MiB here; early cuts meet a file that has
+# no tables yet.
+FULL = Danger("FULL", (8, 40, 4000), (1, 600))
+# Nothing is synced unless the log is copied, so here it is not: what was acknowledged must get lost.
+CONTROL = Danger("NORMAL", (4000,), (150, 600))
+
+
+@dataclass(slots=True)
+class Books:
+    """What was written under each id and version, and the newest version that was acknowledged."""
+
+    written: dict[tuple[str, int], Step] = field(default_factory=dict)
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    before_cut: dict[str, int] = field(default_factory=dict)
+
+    def acknowledge(self, step: Step) -> None:
+        """The store said that the row is durable."""
+        self.acknowledged[step.id] = step.version
+
+    def cut(self) -> None:
+        """What was acknowledged by now has to survive."""
+        self.before_cut = dict(self.acknowledged)
+
+    def wrong(self, rows: dict[str, Step | None]) -> list[str]:
+        """Ids whose row is not there, older than acknowledged, or nothing that was ever written."""
+        return [step_id for step_id, row in rows.items() if not self._holds(step_id, row)]
+
+    def _holds(self, step_id: str, row: Step | None) -> bool:
+        if row is None:
+            return step_id not in self.before_cut
+        return row.version >= self.before_cut.get(step_id, 0) and row == self.written.get(
+            (step_id, row.version)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a life ended with: rows that were wrong, how many had been acknowledged, when the power went."""
+
+    wrong: list[str]
+    acknowledged: int
+    cut: Cut
+
+
+def lives(seed: int, directory: Path, danger: Danger) -> Iterator[Result]:
+    """Write, cut, reopen; what was left is where the next life begins."""
+    chance = random.Random(seed)
+    books = Books()
+    for life in range(LIVES):
+        cut = Cut(
+            after_writes=chance.randrange(*danger.cut_between),
+            fate=chance.choice(FATES),
+            seed=chance.randrange(2**32),
+        )
+        before, after = directory / f"life-{life}", directory / f"life-{life + 1}"
+        before.mkdir(exist_ok=True)
+        image = asyncio.run(_write_until_cut(before, books, cut, chance, danger))
+        after.mkdir()
+        for name, content in image.items():
+            (after / name).write_bytes(content)
+        wrong = asyncio.run(_wrong_rows(after, books))
+        yield Result(wrong, len(books.before_cut), cut)
+        if wrong:
+            return
+
+
+async def _write_until_cut(
+    directory: Path, books: Books, cut: Cut, chance: random.Random, danger: Danger
+) -> dict[str, bytes]:
+    with RecordingVfs.installed(cut, books.cut) as vfs:
+        store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=_fail)
+        store._connection.pragma("synchronous", danger.synchronous)
+        store._connection.pragma("wal_autocheckpoint", chance.choice(danger.log_pages))
+        life = directory.name
+        seeds = [chance.randrange(2**32) for _ in range(WRITERS)]
+        await asyncio.gather(
+            *(_writer(store, books, f"{life}-{number}", seed) for number, seed in enumerate(seeds))
+        )
+        vfs.cut_now()
+        await store.close()
+    assert vfs.image is not None
+    return vfs.image
+
+
+async def _writer(store: SqliteStepStore, books: Books, name: str, seed: int) -> None:
+    chance = random.Random(seed)
+    for number in range(ROUNDS):
+        size = chance.choice([2, 200, 6_000])
+        step = a_root(a_spec(key=f"{name}-{number}", payload=b'"' + b"x" * size + b'"'))
+        books.written[step.id, step.version] = step
+        await store.create(step)
+        books.acknowledge(step)
+        for _ in range(chance.randrange(3)):
+            after = replace(step, version=step.version + 1, nonce=f"{chance.random()}")
+            step = await _replace(store, books, after)
+        await _replace(store, books, settled(step, 2_000))
+        if chance.random() < 0.3:
+            await asyncio.sleep(0.001)
+
+
+async def _replace(store: SqliteStepStore, books: Books, after: Step) -> Step:
+    books.written[after.id, after.version] = after
+    await store.replace(after, after.version - 1)
+    books.acknowledge(after)
+    return after
+
+
+async def _wrong_rows(directory: Path, books: Books) -> list[str]:
+    """Open what is left as a server does, and compare every row that was ever written."""
+    try:
+        store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=_fail)
+    except DatabaseRefused as refused:
+        return [*books.before_cut, str(refused)]
+    try:
+        assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        rows = {step_id: await store.get(step_id) for step_id, _ in books.written}
+        listed = await store.list(RunQuery(client_id="acme", limit=10_000))
+    finally:
+        await store.close()
+    found = {row.id: row for row in rows.values() if row is not None}
+    assert {step.id: step for step in listed} == found
+    # What survived is from now on as good as acknowledged: it was seen.
+    wrong = books.wrong(rows)
+    books.acknowledged = {step_id: row.version for step_id, row in found.items()}
+    return wrong
+
+
+def _fail(message: str) -> None:
+    raise AssertionError(message)
+
+
+@dataclass(slots=True)
+class Campaign:
+    """Counts over many lives."""
+
+    cuts: int = 0
+    acknowledged: int = 0
+    lost_in: int = 0
+    lost: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, seed: int, result: Result) -> None:
+        """Count one life."""
+        self.cuts += 1
+        self.acknowledged += result.acknowledged
+        self.lost += len(result.wrong)
+        self.lost_in += bool(result.wrong)
+        if result.wrong:
+            self.failures.append(f"seed {seed}, {result.cut}: {result.wrong[:3]}")
+
+
+def campaign(cuts: int, seed: int, directory: Path, danger: Danger) -> Campaign:
+    """The counts of so many cuts, from the seed on."""
+    counted = Campaign()
+    while counted.cuts < cuts:
+        place = directory / f"{danger.synchronous}-{seed}"
+        place.mkdir()
+        for result in lives(seed, place, danger):
+            counted.add(seed, result)
+        shutil.rmtree(place)
+        seed += 1
+    return counted
+
+
+def main(cuts: int, seed: int) -> int:
+    """Run and print; the exit code."""
+    print(f"seed {seed}")
+    with tempfile.TemporaryDirectory() as directory:
+        full = campaign(cuts, seed, Path(directory), FULL)
+        control = campaign(cuts, seed, Path(directory), CONTROL)
+    for name, found in (("FULL", full), ("NORMAL (control)", control)):
+        print(
+            f"synchronous={name}: {found.cuts} cuts, {found.acknowledged} acknowledged rows, "
+            f"{found.lost} lost or changed, in {found.lost_in} cuts"
+        )
+    print(*full.failures, sep="\n")
+    return int(full.lost > 0 or control.lost_in < 0.9 * control.cuts)
+
+
+if __name__ == "__main__":
+    chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
+    raise SystemExit(main(int(sys.argv[1]), chosen))

@@ -1,0 +1,179 @@
+"""What is done to the server's process and to its disk from outside, and what callers see of it."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from reliability.small_disk import SmallDisk
+from reliability.three_books import Application, rows_of
+from scenarios.embedded_home import AtomicServer, home_on
+from scenarios.home import Home, answer_ok
+
+BLOCK = "x" * 100_000
+
+
+def refusal(data_dir: Path) -> str:
+    """What `atomic serve` says about the directory; it must end with 1 and without a stack trace."""
+    command = [
+        sys.executable,
+        "-m",
+        "atomic.cli",
+        "serve",
+        "--dev",
+        "--port",
+        "0",
+        "--data-dir",
+        str(data_dir),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def document(url: str, key: str, **more: Any) -> dict[str, Any]:
+    return {"workflowName": "w", "stepInvokeUrl": url, "idempotencyKey": key, **more}
+
+
+def test_a_server_that_was_stopped_for_three_seconds_answers_as_if_nothing_was(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+
+    async def main() -> Application:
+        async with home_on(server) as home:
+            application = Application(home, seed)
+            callers = [asyncio.create_task(application.call(f"k{n}", n * 0.02)) for n in range(40)]
+            await asyncio.sleep(0.4)
+            server.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(3)
+            server.process.send_signal(signal.SIGCONT)
+            await asyncio.wait_for(asyncio.gather(*callers), 30)
+            for key in application.books.told:
+                await application.ask_again(key)
+            return application
+
+    application = asyncio.run(main())
+    assert server.stop() == 0
+    rows = asyncio.run(rows_of(server.data_dir, application.client))
+    assert len(application.books.told) == 40
+    assert application.books.problems(rows) == []
+
+
+def test_a_full_disk_refuses_and_works_again_when_there_is_room(tmp_path: Path) -> None:
+    with SmallDisk.mounted(tmp_path / "disk", "4m") as disk:
+        server = AtomicServer(disk.directory)
+        server.start()
+        asyncio.run(fill_and_make_room(server, disk))
+        assert server.stop() == 0
+
+
+async def fill_and_make_room(server: AtomicServer, disk: SmallDisk) -> None:
+    async with home_on(server) as home:
+        url = home.endpoint("/ok", answer_ok)
+        acknowledged = await post_until_full(home, url)
+        assert len(acknowledged) > 5
+        assert server.process.poll() is None
+        assert (await home.request("GET", "/health")).status == 200
+        server.kill()
+        said = await asyncio.to_thread(refusal, server.data_dir)
+        assert "disk is full" in said or "No space left" in said
+        disk.remount("size=64m")
+        await asyncio.to_thread(server.start)
+        # The refused write itself may be posted again, and so may anything else.
+        for key in (f"k{len(acknowledged)}", "new"):
+            assert (await home.start(document(url, key, payload=BLOCK))).status == 200
+        # An outcome that found no room is written after the lease, or at once by the next server.
+        server.kill()
+        await asyncio.to_thread(server.start)
+        for key in acknowledged:
+            reply = await home.start(document(url, key, payload=BLOCK))
+            assert (reply.status, reply.json["response"]) == (200, {"ok": True})
+        assert {call.call.json["idempotencyKey"] for call in home.calls(url)} >= set(acknowledged)
+
+
+async def post_until_full(home: Home, url: str) -> list[str]:
+    """The keys that were acknowledged before the first refusal."""
+    acknowledged: list[str] = []
+    while len(acknowledged) < 200:
+        key = f"k{len(acknowledged)}"
+        reply = await home.start(document(url, key, payload=BLOCK), Prefer="respond-async")
+        if reply.status == 503:
+            assert reply.headers["content-type"] == "application/problem+json"
+            assert reply.headers["retry-after"] == "1"
+            assert "same key is never doubled" in reply.json["detail"]
+            return acknowledged
+        assert reply.status in {200, 202}, reply.body
+        acknowledged.append(key)
+    raise AssertionError("the disk did not fill")
+
+
+def test_a_read_only_disk_is_refused_with_the_cure(tmp_path: Path) -> None:
+    with SmallDisk.mounted(tmp_path / "disk", "4m") as disk:
+        disk.remount("ro")
+        said = refusal(disk.directory / "data")
+    assert "cannot write to the data directory" in said
+    assert "Read-only file system" in said
+    assert "--data-dir" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_without_rights_is_refused_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o500)
+    assert "cannot write to the data directory" in refusal(tmp_path / "data")
+
+
+def test_a_data_directory_that_cannot_be_made_is_refused_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    assert "cannot write to the data directory" in refusal(tmp_path / "file" / "data")
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    """The data directory of a server that was killed while a step ran."""
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+
+    async def main() -> None:
+        async with home_on(server) as home:
+            called = asyncio.Event()
+
+            async def hang(_: Any) -> Any:
+                called.set()
+                await asyncio.sleep(60)
+
+            posted = await home.start(document(home.endpoint("/hang", hang), "k"), Prefer="respond-async")
+            assert posted.status == 202
+            await asyncio.wait_for(called.wait(), 10)
+            server.kill()
+
+    asyncio.run(main())
+    return server.data_dir
+
+
+def test_a_server_does_not_start_on_a_damaged_file_and_does_not_touch_it(left: Path) -> None:
+    log = left / "atomic.db-wal"
+    content = bytearray(log.read_bytes())
+    content[5_000] ^= 1
+    log.write_bytes(content)
+    before = {name: (left / name).read_bytes() for name in ("atomic.db", "atomic.db-wal")}
+    assert "atomic.db-wal is damaged" in refusal(left)
+    assert {name: (left / name).read_bytes() for name in before} == before
+
+
+def test_a_server_does_not_start_over_a_live_row_that_is_damaged(left: Path) -> None:
+    connection = apsw.Connection(str(left / "atomic.db"))
+    connection.execute("UPDATE steps SET payload = x'31'")
+    connection.close()
+    said = refusal(left)
+    assert "cannot take over the steps of the last server" in said
+    assert "is damaged" in said
