@@ -15,3 +15,17 @@ SETTLE_AND_SUSPEND: Final = (
     149,  # a hang that was over before the step was written left no waiter behind
     137,  # one settle called the workflow twice: by looking across, and by the wake-up itself
 )
+
+# Seeds of `simulate.play`. Each broke a law before the engine was changed as the comment says.
+FAULTS: Final = (
+    82,  # a child's hint went with its receiver for the visibility timeout, and nobody else looked at it:
+    12,  # who waits for an overdue step now sends its hint again (`waiting.watch`)
+    864,  # a start whose hint was refused was acknowledged to the next caller, and never ran:
+    2186,  # whoever attaches during the first attempt now sends its hint
+    79,  # each retry left one more hint that circled for ever, and each of those woke the workflow:
+    127,  # hints of an older state are spare while an attempt runs, and wake only who still waits (`drive`)
+    455,  # a redrive that broke off halfway did nothing when repeated: the run stayed dead
+    541,
+    10369,  # an end decided before an attempt began, and seen after it: the workflow paid for waiting
+    646,  # a clock set back and then right again left the embedded driver asleep for that long
+)

@@ -40,11 +40,14 @@ async def _apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
         step = there
 
 
-async def wake_waiters(engine: Engine, settled: Step) -> None:
-    """Wake the steps that wait for this one. Doing it twice does no harm."""
+async def wake_waiters(engine: Engine, settled: Step, *, forgotten_only: bool = False) -> None:
+    """Wake the steps that wait for this one. Doing it twice does no harm.
+
+    `forgotten_only`: long after it settled, only those that still wait for it and were never told.
+    """
     for waiter_id in settled.waiters:
         waiter = await engine.store.get(waiter_id)
-        if waiter is not None:
+        if waiter is not None and not (forgotten_only and settled.id not in waiter.waiting_for):
             await apply(engine, waiter, Woken())
 
 

@@ -100,7 +100,12 @@ async def _blocked(engine: Engine, step: Step, outcome: Outcome) -> tuple[Outcom
         return outcome, (), False
     began_ms = step.attempts[-1].started_at_ms
     blocked_by = tuple(other.id for other in needed if other.status not in SETTLED)
-    if outcome.timed_out or outcome.kind is OutcomeKind.SUSPENDED:
+    if outcome.kind is OutcomeKind.SUSPENDED:
+        # An end carries the time at which it was decided, and is seen a write later: what ended during
+        # the attempt before may still have looked live to this one. Further back, the handler is wrong.
+        before_ms = step.attempts[-2:][0].started_at_ms
+        missed = any(_ended_at_ms(other) >= before_ms for other in needed)
+    elif outcome.timed_out:
         missed = any(_ended_at_ms(other) >= began_ms for other in needed)
     else:
         recent = [other.id for other in needed if _ended_at_ms(other) > began_ms]

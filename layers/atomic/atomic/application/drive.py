@@ -9,22 +9,26 @@ from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import Status, Step
 
 
-async def drive(engine: Engine, step_id: str) -> None:
-    """Do what the step is due for, its attempt included."""
+async def drive(engine: Engine, step_id: str, hinted_at_ms: int | None = None) -> None:
+    """Do what the step is due for, its attempt included.
+
+    `hinted_at_ms` is the moment that the hint was sent for, where the queue keeps it.
+    """
     step = await engine.store.get(step_id)
     if step is None:
         return
     if step.is_settled:
         # Whoever settled it may have died before it woke the others.
-        await wake_waiters(engine, step)
+        await wake_waiters(engine, step, forgotten_only=True)
     elif step.due_at_ms is not None:
-        await _drive_live(engine, step, step.due_at_ms)
+        await _drive_live(engine, step, step.due_at_ms, hinted_at_ms)
 
 
-async def _drive_live(engine: Engine, step: Step, due_at_ms: int) -> None:
+async def _drive_live(engine: Engine, step: Step, due_at_ms: int, hinted_at_ms: int | None) -> None:
     now_ms = engine.clock.now_ms()
     if now_ms < due_at_ms:
-        await engine.queue.send(step.id, due_at_ms)
+        if not _is_spare(step, hinted_at_ms):
+            await engine.queue.send(step.id, due_at_ms)
         return
     engine.telemetry.lagged(now_ms - due_at_ms)
     if step.status is Status.WAITING:
@@ -41,3 +45,12 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int) -> None:
         engine.telemetry.attempt_ended(step, lost[-1])
     if step.nonce == nonce:
         await run_attempt(engine, step)
+
+
+def _is_spare(step: Step, hinted_at_ms: int | None) -> bool:
+    """Whether the step lives on without this early hint, which is that of an older state.
+
+    A running attempt has a hint for the end of its lease, or the hint that began it comes again. Without
+    this, each retry would leave one more hint that is sent again and again for as long as the step lives.
+    """
+    return step.status is Status.RUNNING and hinted_at_ms not in {None, step.due_at_ms}

@@ -14,16 +14,16 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
     failed step of its run along: called again, it would only be told again that they failed.
     """
     if step.status is not Status.FAILED:
+        if step.generation > 1:
+            # Whoever redrove it may have died before the steps above it were taken along.
+            await _redrive_above(engine, step)
         return step
     if step.is_root:
         for other in await engine.store.outline(step.spec.run_id):
             if other.status is Status.FAILED and other.id != step.id:
                 await _redrive(engine, other.id)
     after, _ = await apply(engine, step, Redriven(step.generation))
-    boss_id = step.boss
-    while boss_id is not None:
-        boss = await _redrive(engine, boss_id)
-        boss_id = boss.boss if boss is not None else None
+    await _redrive_above(engine, after)
     return after
 
 
@@ -37,6 +37,13 @@ async def redrive_many(engine: Engine, query: RunQuery) -> tuple[list[str], bool
             await redrive_step(engine, step)
             redriven.append(step_id)
     return redriven, len(ids) == query.limit
+
+
+async def _redrive_above(engine: Engine, step: Step) -> None:
+    boss_id = step.boss
+    while boss_id is not None:
+        boss = await _redrive(engine, boss_id)
+        boss_id = boss.boss if boss is not None else None
 
 
 async def _redrive(engine: Engine, step_id: str) -> Step | None:

@@ -6,7 +6,7 @@ from atomic.application.apply import apply, is_soon
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.run_memory import KnownRun
-from atomic.application.waiting import hang, leave_waiter, until_settled
+from atomic.application.waiting import hang, hint_if_overdue, leave_waiter, until_settled
 from atomic.domain.events import Cancelled
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
@@ -38,13 +38,23 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
         raise _mismatch(step, spec)
     if step.is_settled:
         return Started(step, replayed=True)
-    if step.due_at_ms is not None and step.due_at_ms < engine.clock.now_ms():
-        # Its hint is late or was lost with the process that should have sent it.
-        await engine.queue.send(step.id, step.due_at_ms)
+    await _see_to_its_hint(engine, step)
     if hang_ms > 0:
         step = await hang(engine, step, until_ms - engine.clock.now_ms())
         step = await leave_waiter(engine, step)
     return Started(step)
+
+
+async def _see_to_its_hint(engine: Engine, step: Step) -> None:
+    """Nobody may be told of a step that has no hint.
+
+    Whoever created it may have died, or been refused, before its first hint was acknowledged; only a
+    second attempt shows that there is one.
+    """
+    if step.attempt <= 1 and step.due_at_ms is not None:
+        await engine.queue.send(step.id, step.due_at_ms)
+    else:
+        await hint_if_overdue(engine, step)
 
 
 async def _first_attempt(engine: Engine, step: Step, until_ms: int | None) -> Step:

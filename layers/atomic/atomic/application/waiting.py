@@ -30,6 +30,12 @@ async def hang(engine: Engine, step: Step, hang_ms: int) -> Step:
         return await until_settled(engine, news, newer or step, until_ms)
 
 
+async def hint_if_overdue(engine: Engine, step: Step) -> None:
+    """Send the hint of an overdue step again: it is late, or was lost with who should have sent it."""
+    if step.due_at_ms is not None and step.due_at_ms < engine.clock.now_ms():
+        await engine.queue.send(step.id, step.due_at_ms)
+
+
 async def leave_waiter(engine: Engine, step: Step) -> Step:
     """Somebody is told that the step is not finished: see to it that its handler is called again.
 
@@ -42,7 +48,10 @@ async def leave_waiter(engine: Engine, step: Step) -> Step:
 
 
 async def watch(engine: Engine, waiting: Step) -> None:
-    """Ask each step that `waiting` needs to wake it; wake it now when one has settled already."""
+    """Ask each step that `waiting` needs to wake it; wake it now when one has settled already.
+
+    Nobody but the one who waits looks at a step whose hint was lost with its receiver.
+    """
     for step_id in waiting.waiting_for:
         needed = await engine.store.get(step_id)
         if needed is not None:
@@ -50,3 +59,4 @@ async def watch(engine: Engine, waiting: Step) -> None:
         if needed is None or needed.is_settled:
             await apply(engine, waiting, Woken())
             return
+        await hint_if_overdue(engine, needed)

@@ -59,7 +59,11 @@ class MemoryHintQueue:
                 if self._at.get(step_id) == at_ms:
                     del self._at[step_id]
                     return step_id
-            await self._sleep((self._heap[0][0] - now_ms) / 1000 if self._heap else None)
+            await self._sleep(self._pause_s(self._heap[0][0] - now_ms) if self._heap else None)
+
+    def _pause_s(self, wait_ms: int) -> float:
+        """The clock may have been set back, and be set right while we sleep."""
+        return (wait_ms if self._horizon_ms is None else min(wait_ms, self._horizon_ms)) / 1000
 
     async def _sleep(self, delay_s: float | None) -> None:
         if delay_s is None:

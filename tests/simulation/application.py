@@ -1,0 +1,264 @@
+"""The application that uses Atomic: its endpoints, callers and operators. It outlives every process."""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from atomic.application.cancel import cancel_run
+from atomic.application.engine import Engine
+from atomic.application.ports import EndpointRequest, StoreUnavailable
+from atomic.application.redrive import redrive_step
+from atomic.application.results import post_result
+from atomic.application.start import start
+from atomic.domain.outcomes import Answer, Response
+from atomic.domain.steps import Status, Step
+from atomic.protocol import headers, keys
+from atomic.protocol.problems import CANCELLED, PAYLOAD_MISMATCH, Problem
+from simulation.scenario import EVENT_RESULT, Node, RunPlan
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+_CALLER_HANGS_MS: Final = 20_000
+_PAUSE_MAX_S: Final = 10.0
+_UNLUCKY: Final = (ConnectionError, StoreUnavailable, TimeoutError)
+_LOST: Final = {Status.FAILED, Status.CANCELLED}
+_REFUSES_FOR_GOOD: Final = {headers.NO_RETRY: "true"}
+
+
+class Application:
+    """Serves the nodes of every plan, and posts what the plans say."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._books = world.books
+        self._loop = asyncio.get_running_loop()
+        self._nodes = {n.url: (plan, n) for plan in world.scenario.runs for n in _tree(plan.root)}
+        self._mended: set[str] = set()
+        self._sequence = 0
+
+    # Endpoints
+
+    def call(self, request: EndpointRequest) -> Awaitable[Answer]:
+        """One attempt; it goes on here even if nobody waits for its answer any more."""
+        step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
+        self._books.calls[step_id, attempt] += 1
+        self._books.last_call_s[step_id] = self._loop.time()
+        plan, node = self._nodes[request.url]
+        if not node.stages:
+            return self._leaf(plan, node, step_id, attempt, request.timeout_ms)
+        handling = self._loop.create_task(self._handler(plan, node, step_id, attempt))
+        return self._within(handling, step_id, request.timeout_ms)
+
+    def note_failure(self, request: EndpointRequest) -> None:
+        """The network failed, and the endpoint's answer, if there is one, was not heard."""
+        self._books.own_failures[request.headers["Atomic-Step-Id"]] += 1
+
+    async def _leaf(self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int) -> Answer:
+        strike, now_s = self._world.faults.strike, self._loop.time()
+        if node.broken and plan.run_id not in self._mended:
+            return self._refused(step_id, for_good=True)
+        if strike("endpoint hangs", now_s) or node.takes_s * 1000 >= timeout_ms:
+            await asyncio.sleep(timeout_ms / 1000)
+            return self._timed_out(step_id)
+        if node.takes_s:
+            await asyncio.sleep(node.takes_s)
+        if strike("endpoint fails", now_s):
+            return self._failed(step_id, (500, 404, 503)[attempt % 3])
+        if strike("retry after", now_s):
+            self._books.retry_after_ms[step_id] = 2_000
+            return self._failed(step_id, 429, {headers.RETRY_AFTER: "2"})
+        if strike("forbids retry", now_s):
+            return self._refused(step_id, for_good=True)
+        return self._succeeded(step_id, attempt)
+
+    async def _within(self, handling: "asyncio.Task[Answer]", step_id: str, timeout_ms: int) -> Answer:
+        await asyncio.wait((handling,), timeout=timeout_ms / 1000)
+        if handling.done():
+            return handling.result()
+        # In a calm world it is its steps that it hangs for, and that is no failure of its own.
+        return self._timed_out(step_id, own=self._world.faults.rough)
+
+    async def _handler(self, plan: RunPlan, node: Node, step_id: str, attempt: int) -> Answer:
+        manner = plan.manners[(attempt - 1) % len(plan.manners)]
+        hang_ms = {"throws": plan.hang_ms, "hangs": 30_000, "suspends": 0}[manner]
+        parent = step_id if node is not plan.root else None
+        for stage in node.stages:
+            if stage[0].cancels:
+                await self._persist(_cancel, plan.run_id)
+                return self._failed(step_id, 500)
+            posts = (self._post(plan, child, parent, hang_ms) for child in stage)
+            ends = await asyncio.gather(*posts, return_exceptions=True)
+            steps = [end for end in ends if not isinstance(end, BaseException)]
+            if len(steps) < len(ends):
+                return self._failed(step_id, 500)
+            if not node.catches and any(step.status in _LOST for step in steps):
+                return self._refused(step_id, for_good=True)
+            live = [step.id for step in steps if not step.is_settled]
+            if live and manner == "suspends":
+                return Answer(status=202, headers={headers.WAITING_FOR: ", ".join(live)})
+            if live:
+                return Answer(status=500)
+        return self._succeeded(step_id, attempt)
+
+    def _succeeded(self, step_id: str, attempt: int) -> Answer:
+        self._sequence += 1
+        text = b'{"attempt":%d,"n":%d}' % (attempt, self._sequence)
+        self._books.given[step_id][text] = attempt
+        return Answer(status=200, headers={"content-type": "application/json"}, body=text)
+
+    def _failed(self, step_id: str, status: int, extra: dict[str, str] | None = None) -> Answer:
+        self._books.own_failures[step_id] += 1
+        return Answer(status=status, headers=extra or {})
+
+    def _refused(self, step_id: str, *, for_good: bool) -> Answer:
+        self._books.refused[step_id] += 1
+        return self._failed(step_id, 422, _REFUSES_FOR_GOOD if for_good else None)
+
+    def _timed_out(self, step_id: str, *, own: bool = True) -> Answer:
+        self._books.own_failures[step_id] += own
+        return Answer(error="timeout: no whole answer", timed_out=True)
+
+    # Callers and operators
+
+    def works(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Everything that the plans say somebody does."""
+        for plan in self._world.scenario.runs:
+            for number in range(plan.callers):
+                yield self._caller(plan, number)
+            if plan.cancel_after_s is not None:
+                yield self._canceller(plan, plan.cancel_after_s)
+            for node in _tree(plan.root):
+                if node.kind == "event":
+                    yield self._event_poster(plan, node)
+
+    async def _post(
+        self,
+        plan: RunPlan,
+        node: Node,
+        parent: str | None,
+        hang_ms: int,
+        *,
+        patience_s: float | None = None,
+    ) -> Step:
+        process = self._world.any_process()
+        spec = plan.spec(node, parent)
+        started = await process.serve(start(process.engine, spec, hang_ms=hang_ms), patience_s=patience_s)
+        step = started.step
+        self._books.acknowledge(step, self._world.truth.rows)
+        if step.spec.identity != spec.identity or step.is_root != (node is plan.root):
+            self._books.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
+        return step
+
+    async def _caller(self, plan: RunPlan, number: int) -> None:
+        await asyncio.sleep(plan.starts_s)
+        settled = await self._ask_until_settled(plan)
+        if number == 0 and plan.redriven_by and settled is not None and settled.status is Status.FAILED:
+            await self._mend_and_redrive(plan, settled)
+        if settled is not None and self._strike("posts twice"):
+            await self._ask_until_settled(plan)
+
+    async def _ask_until_settled(self, plan: RunPlan) -> Step | None:
+        """The settled root; None when the run was cancelled before there was one."""
+        pause_s = 0.2
+        while True:
+            patience_s = 0.3 if self._strike("caller goes away") else None
+            try:
+                if self._strike("other payload"):
+                    await self._post_other_payload(plan)
+                step = await self._post(plan, plan.root, None, _CALLER_HANGS_MS, patience_s=patience_s)
+                if step.is_settled:
+                    return step
+            except _UNLUCKY:
+                pass
+            except Problem as problem:
+                if problem.type is not CANCELLED:
+                    self._books.wrong.append(f"a caller was told {problem.type}")
+                return None
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+
+    async def _post_other_payload(self, plan: RunPlan) -> None:
+        process = self._world.any_process()
+        if keys.root_of(plan.run_id) not in self._world.truth.rows:
+            return
+        try:
+            await process.serve(start(process.engine, plan.spec(plan.root, None, "other"), hang_ms=1))
+        except Problem as problem:
+            if problem.type is PAYLOAD_MISMATCH:
+                return
+        self._books.wrong.append("another payload was taken")
+
+    async def _mend_and_redrive(self, plan: RunPlan, root: Step) -> None:
+        """Several operators at once: some redrive the root, the others the step that it died of."""
+        self._mended.add(plan.run_id)
+        rows = self._world.truth.rows
+        failed = [s.id for s in rows.values() if s.status is Status.FAILED and s.spec.run_id == plan.run_id]
+        culprit = next((step_id for step_id in failed if step_id != root.id), root.id)
+        chosen = [(culprit, root.id)[number % 2] for number in range(plan.redriven_by)]
+        await asyncio.gather(*(self._persist(_redrive, step_id) for step_id in chosen))
+        for step_id in (culprit, root.id):
+            if rows[step_id].generation == 1:
+                self._books.wrong.append(f"{step_id} was not redriven")
+        await self._ask_until_settled(plan)
+
+    async def _canceller(self, plan: RunPlan, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._persist(_cancel, plan.run_id)
+        root = self._world.truth.rows[keys.root_of(plan.run_id)]
+        if root.status is Status.CANCELLED:
+            self._books.cancelled_at_s[plan.run_id] = self._loop.time()
+
+    async def _event_poster(self, plan: RunPlan, node: Node) -> None:
+        await asyncio.sleep(plan.posts_event_after_s)
+        await self._persist(_post_event, keys.step_id(plan.run_id, plan.spec(node, None).identity))
+
+    async def _persist(self, act: Any, subject: str) -> None:
+        """Do it again until Atomic has acknowledged it."""
+        pause_s = 0.1
+        while True:
+            try:
+                process = self._world.any_process()
+                if await process.serve(act(process.engine, subject)):
+                    return
+            except _UNLUCKY:
+                pass
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+
+    def _strike(self, name: str) -> bool:
+        return self._world.faults.strike(name, self._loop.time())
+
+
+async def _redrive(engine: Engine, step_id: str) -> bool:
+    step = await engine.store.get(step_id)
+    assert step is not None
+    await redrive_step(engine, step)
+    return True
+
+
+async def _cancel(engine: Engine, run_id: str) -> bool:
+    if await engine.store.get(keys.root_of(run_id)) is None:
+        return False
+    await cancel_run(engine, run_id)
+    return True
+
+
+async def _post_event(engine: Engine, step_id: str) -> bool:
+    step = await engine.store.get(step_id)
+    if step is None:
+        root = await engine.store.get(keys.root_of(keys.run_of(step_id)))
+        # A run that ended without its event will never want it.
+        return root is not None and root.is_settled
+    try:
+        await post_result(engine, step, Response(EVENT_RESULT, "json"))
+    except Problem:
+        return step.is_settled
+    return True
+
+
+def _tree(node: Node) -> Iterator[Node]:
+    yield node
+    for stage in node.stages:
+        for child in stage:
+            yield from _tree(child)

@@ -1,0 +1,119 @@
+"""The three books: what callers were told, what endpoints did, what the store holds."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.domain.outcomes import OutcomeKind
+from atomic.domain.steps import Status, Step
+
+Told = tuple[str, int, Status, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A row at the moment it took effect, and the row it replaced."""
+
+    at_s: float
+    step: Step
+    before: Step | None
+
+
+@dataclass(slots=True)
+class Books:
+    """Kept by the world outside of Atomic."""
+
+    acknowledged: set[str] = field(default_factory=set)
+    told: list[Told] = field(default_factory=list)
+    cancelled_at_s: dict[str, float] = field(default_factory=dict)
+    calls: Counter[tuple[str, int]] = field(default_factory=Counter)
+    last_call_s: dict[str, float] = field(default_factory=dict)
+    given: defaultdict[str, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))
+    own_failures: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    retry_after_ms: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def acknowledge(self, step: Step, rows: dict[str, Step]) -> None:
+        """A caller was given this row."""
+        self.acknowledged.add(step.id)
+        if step.id not in rows:
+            self.wrong.append(f"{step.id} was acknowledged and does not exist")
+        if step.is_settled:
+            self.told.append(told(step))
+
+
+class Truth(MemoryStepStore):
+    """The rows, and every write in its order; what no row may ever do is noted at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: list[Write] = []
+        self.wrong: list[str] = []
+
+    @property
+    def rows(self) -> dict[str, Step]:
+        """Every row by its id."""
+        return self._rows
+
+    async def create(self, step: Step) -> Step | None:
+        before = self._rows.get(step.id)
+        if before is not None:
+            return before
+        self._rows[step.id] = step
+        self._note(step, None)
+        return None
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        before = self._rows.get(step.id)
+        there = await super().replace(step, expected_version)
+        if there is None:
+            self._note(step, before)
+        return there
+
+    def overwrite(self, step: Step) -> None:
+        """Write without asking: for planted bugs."""
+        before = self._rows.get(step.id)
+        self._rows[step.id] = step
+        self._note(step, before)
+
+    def _note(self, step: Step, before: Step | None) -> None:
+        self.history.append(Write(asyncio.get_running_loop().time(), step, before))
+        self.wrong += [f"{step.id} v{step.version}: {line}" for line in _wrong(step, before)]
+
+
+def told(step: Step) -> Told:
+    """A settled row as far as it never changes."""
+    return step.id, step.generation, step.status, step.response.text if step.response else None
+
+
+def lost_attempts(history: list[Write], step_id: str) -> int:
+    """How many attempts of the step ended without anybody to record their answer."""
+    return sum(
+        1
+        for write in history
+        if write.step.id == step_id
+        and write.before is not None
+        and write.before.status is Status.RUNNING
+        and write.step.status is not Status.CANCELLED
+        and any(
+            attempt.number == write.before.attempt and attempt.outcome is OutcomeKind.NO_ANSWER
+            for attempt in write.step.attempts
+        )
+    )
+
+
+def _wrong(step: Step, before: Step | None) -> Iterator[str]:
+    if before is None:
+        if step.version != 1:
+            yield "a first row with another version than 1"
+        return
+    if step.version != before.version + 1:
+        yield f"written over version {before.version}"
+    if step.generation != before.generation:
+        if before.status is not Status.FAILED or step.generation != before.generation + 1:
+            yield f"generation {before.generation}, {before.status}, became {step.generation}"
+    elif before.is_settled and told(step) != told(before):
+        yield f"the outcome {told(before)[1:]} became {told(step)[1:]}"

@@ -1,0 +1,148 @@
+"""More than a test run has time for: `make simulate SEEDS=a..b` and `make crash-pairs`.
+
+The work is cut into pieces for several processes. What failed is printed with what happened in it, and a
+line with the sums is appended to `ledger.jsonl`.
+"""
+
+import argparse
+import json
+import logging
+import multiprocessing
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from simulation.crash_points import WORKLOADS, crash, pairs
+from simulation.interleave import LawBroken
+from simulation.programs import play_program
+from simulation.simulate import play
+
+LEDGER: Final = Path(__file__).with_name("ledger.jsonl")
+_PIECE: Final = 250
+_PIECES_OF_PAIRS: Final = 16
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a piece of work came to."""
+
+    played: int = 0
+    cpu_s: float = 0.0
+    sums: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        """Sum up."""
+        self.played += other.played
+        self.cpu_s += other.cpu_s
+        self.sums += other.sums
+        self.faults += other.faults
+        self.failures += other.failures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a campaign; 1 when a law was broken."""
+    parser = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
+    parser.add_argument("what", choices=("seeds", "programs", "pairs"))
+    parser.add_argument("--seeds", default="0..10000", help="first..last, the last not included")
+    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    options = parser.parse_args(arguments)
+    pieces: list[Callable[[], Tally]]
+    if options.what == "pairs":
+        pieces = [partial(_pairs, *w, part) for w in WORKLOADS for part in range(_PIECES_OF_PAIRS)]
+        options.seeds = "all"
+    else:
+        first, last = (int(end) for end in options.seeds.split(".."))
+        work = _seeds if options.what == "seeds" else _programs
+        pieces = [partial(work, n, min(n + _PIECE, last)) for n in range(first, last, _PIECE)]
+    began_s = time.monotonic()
+    total = _run(pieces, options.processes)
+    _write_down(options.what, options.seeds, total, time.monotonic() - began_s)
+    return 1 if total.failures else 0
+
+
+def _run(pieces: Sequence[Callable[[], Tally]], processes: int) -> Tally:
+    total = Tally()
+    with multiprocessing.Pool(processes) as pool:
+        for number, tally in enumerate(pool.imap_unordered(_call, pieces), 1):
+            total.add(tally)
+            for failure in tally.failures:
+                print(failure, flush=True)
+            if sys.stderr.isatty():
+                print(f"\r{number}/{len(pieces)}", end="", file=sys.stderr, flush=True)
+    return total
+
+
+def _call(piece: Callable[[], Tally]) -> Tally:
+    logging.disable(logging.CRITICAL)
+    return piece()
+
+
+def _seeds(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        played = play(seed)
+        tally.faults += played.happened
+        tally.sums["calls"] += played.calls
+        tally.sums["writes"] += played.writes
+        tally.sums["virtual_s"] += round(played.virtual_s)
+
+    return _tally(one, range(first, last))
+
+
+def _programs(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        tally.sums["effects"] += play_program(seed).effects.total()
+
+    return _tally(one, range(first, last))
+
+
+def _pairs(name: str, home: str, part: int) -> Tally:
+    def one(tally: Tally, crashes: Any) -> None:
+        tally.faults += crash(name, home, crashes).faults.happened
+
+    return _tally(one, list(pairs(name, home))[part::_PIECES_OF_PAIRS])
+
+
+def _tally(one: Callable[[Tally, Any], None], items: Sequence[Any]) -> Tally:
+    tally, began_s = Tally(played=len(items)), time.process_time()
+    for item in items:
+        try:
+            one(tally, item)
+        except LawBroken as failure:
+            tally.failures.append(str(failure))
+    tally.cpu_s = time.process_time() - began_s
+    return tally
+
+
+def _write_down(what: str, seeds: str, total: Tally, wall_s: float) -> None:
+    line = {
+        "commit": _commit(),
+        "what": what,
+        "seeds": seeds,
+        "played": total.played,
+        "broken": len(total.failures),
+        "cpu_s": round(total.cpu_s, 1),
+        "wall_s": round(wall_s, 1),
+        **total.sums,
+        "faults": dict(total.faults.most_common()),
+    }
+    print(json.dumps(line, indent=2))
+    with LEDGER.open("a") as ledger:
+        ledger.write(json.dumps(line) + "\n")
+
+
+def _commit() -> str:
+    """The commit, marked when the tree is not what was committed."""
+    git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(git, capture_output=True, text=True, check=True, cwd=LEDGER.parent).stdout.strip()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

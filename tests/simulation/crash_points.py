@@ -1,0 +1,87 @@
+"""Crash points: every operation of a process with store, queue or endpoint, and three moments of each.
+
+`before` it takes effect, `applied` (it took effect, and the process never heard of it), and `after`.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Final
+
+from simulation.faults import NoFaults
+from simulation.interleave import LawBroken
+from simulation.laws import broken
+from simulation.loop import SimulationLoop
+from simulation.network import Moment
+from simulation.scenario import Node, RunPlan, Scenario
+from simulation.simulate import story
+from simulation.world import World
+
+MOMENTS: Final[tuple[Moment, ...]] = ("before", "applied", "after")
+Crashes = tuple[tuple[int, Moment], ...]
+_LOOP: Final = SimulationLoop()  # type: ignore[abstract]
+
+
+def _leaf(name: str) -> Node:
+    return Node(name=name, takes_s=0.02)
+
+
+_TREES: Final[dict[str, Node]] = {
+    "single": Node(name="root"),
+    "mission": Node(name="root", stages=((_leaf("user"),), (_leaf("email"), _leaf("analytics")))),
+    "nested": Node(name="root", stages=((Node(name="mid", stages=((_leaf("deep"),),)),),)),
+    "timer": Node(name="root", stages=((Node(name="nap", kind="timer", delay_ms=700), _leaf("a")),)),
+    "event": Node(name="root", stages=((Node(name="mail", kind="event"),),)),
+    "cancel": Node(name="root", stages=((_leaf("user"),), (_leaf("email"),))),
+    "redrive": Node(name="root", stages=((Node(name="bad", broken=True), _leaf("a")),)),
+}
+WORKLOADS: Final = tuple((name, home) for name in _TREES for home in ("aws", "embedded"))
+
+
+def singles(name: str, home: str) -> Iterator[Crashes]:
+    """Every crash point of the workload that is reached when nothing crashes."""
+    for number in range(1, points_of(name, home) + 1):
+        for moment in MOMENTS:
+            yield ((number, moment),)
+
+
+def pairs(name: str, home: str) -> Iterator[Crashes]:
+    """Every two crash points, the second up to a whole workload's length after the first."""
+    points = points_of(name, home)
+    for first, later in product(range(1, points + 1), repeat=2):
+        for moment, other in product(MOMENTS, repeat=2):
+            yield (first, moment), (first + later, other)
+
+
+def points_of(name: str, home: str) -> int:
+    """How many operations the workload takes."""
+    return crash(name, home, ()).points
+
+
+def crash(name: str, home: str, crashes: Crashes) -> World:
+    """Play the workload with these crashes. Raises LawBroken."""
+    world = _LOOP.play(_play(_scenario(name, home), dict(crashes)))
+    lines = broken(world)
+    if lines:
+        raise LawBroken("\n".join([f"{name} {home} {crashes}", *lines, *story(world)]))
+    return world
+
+
+async def _play(scenario: Scenario, crashes: dict[int, Moment]) -> World:
+    world = World(scenario, NoFaults(), crashes=crashes)
+    await world.play()
+    return world
+
+
+def _scenario(name: str, home: str) -> Scenario:
+    plan = RunPlan(
+        workflow="w",
+        key="k",
+        root=_TREES[name],
+        manners=("throws", "suspends"),
+        hang_ms=30,
+        cancel_after_s=0.05 if name == "cancel" else None,
+        redriven_by=1 if name == "redrive" else 0,
+        posts_event_after_s=0.1,
+    )
+    on_aws = home == "aws"
+    return Scenario(seed=0, on_aws=on_aws, processes=2 if on_aws else 1, runs=(plan,))

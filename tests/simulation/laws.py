@@ -1,0 +1,169 @@
+"""What must be true of every seed. Each law yields a line for each way in which it was broken."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from atomic.domain.steps import Status, Step
+from atomic.testing.virtual_time import EPOCH_MS
+from simulation.books import Write, lost_attempts, told
+from simulation.scenario import EVENT_RESULT
+from simulation.world import World
+
+# A wake-up or a retry that nothing rough has delayed is never later than this.
+PROMPT_S: Final = 5.0
+# The same after the faults: the slowest answer of the store, a restart and a sweep may still be under way.
+TAKEN_S: Final = 10.0
+# A claim that is being written when its run is cancelled, and the call that follows it.
+UNDER_WAY_S: Final = 8.0
+
+
+def broken(world: World) -> list[str]:
+    """Everything that is wrong with this world."""
+    lines = [*world.truth.wrong, *world.books.wrong, *_ends(world), *_same_answers(world)]
+    for step in world.truth.rows.values():
+        lines += _calls(world, step)
+        if step.is_settled:
+            lines += _outcome(world, step)
+    lines += _cancelled(world)
+    lines += _delays(world)
+    if not world.faults.rough:
+        lines += _prompt(world)
+    if not world.scenario.on_aws:
+        lines += _taken_in_time(world)
+    return lines
+
+
+def _ends(world: World) -> Iterator[str]:
+    """Nothing acknowledged is lost; all is over 15 minutes after the faults."""
+    for step_id in world.books.acknowledged - world.truth.rows.keys():
+        yield f"{step_id} was acknowledged and is gone"
+    for step_id in world.live():
+        step = world.truth.rows[step_id]
+        if world.is_orphan(step_id) and _may_be_forgotten(world, step_id):
+            continue
+        yield f"{step_id} {step.spec.url} is still {step.status}, due {step.due_at_ms}"
+    if world.unfinished:
+        yield f"{world.unfinished} callers never got an answer"
+
+
+def _may_be_forgotten(world: World, step_id: str) -> bool:
+    """A step on AWS whose run is over, so that nobody asks for it any more.
+
+    Nobody was told that it exists; or SQS lost its only hint, which it promises not to.
+    """
+    return step_id not in world.books.acknowledged or world.faults.happened["hint lost"] > 0
+
+
+def _same_answers(world: World) -> Iterator[str]:
+    """Whoever asks for an outcome gets the one that is recorded."""
+    recorded = {told(write.step) for write in world.truth.history if write.step.is_settled}
+    for answer in world.books.told:
+        if answer not in recorded:
+            yield f"told {answer}, which was never recorded"
+
+
+def _calls(world: World, step: Step) -> Iterator[str]:
+    """Attempts stay within the policy; those that Atomic lost come on top (docs/decisions.md)."""
+    calls = {number: n for (step_id, number), n in world.books.calls.items() if step_id == step.id}
+    for number, times in calls.items():
+        if times > 1:
+            yield f"{step.id}: attempt {number} was made {times} times"
+    if step.spec.retry.count >= 1000 or _has_steps(world, step):
+        return
+    allowed = step.generation * (1 + step.spec.retry.count)
+    lost = lost_attempts(world.truth.history, step.id)
+    if len(calls) > allowed + lost:
+        yield f"{step.id}: {len(calls)} calls, {allowed} allowed and {lost} lost"
+
+
+def _outcome(world: World, step: Step) -> Iterator[str]:
+    if step.status is Status.SUCCEEDED and step.spec.kind == "event":
+        if step.response is None or step.response.text != EVENT_RESULT:
+            yield f"{step.id}: not the result that was posted"
+    elif step.status is Status.SUCCEEDED and step.spec.kind == "http":
+        text = step.response.text if step.response else b""
+        given = world.books.given[step.id].get(text)
+        if given is None:
+            yield f"{step.id}: recorded {text!r}, which the endpoint never said"
+        elif given != step.attempts[-1].number:
+            yield f"{step.id}: attempt {step.attempts[-1].number} recorded the answer of {given}"
+    elif step.status is Status.FAILED and not world.books.refused[step.id]:
+        failures = world.books.own_failures[step.id]
+        if failures <= step.spec.retry.count:
+            yield f"{step.id} gave up after {failures} failures of its own: {step.error}"
+
+
+def _cancelled(world: World) -> Iterator[str]:
+    """Nothing of a cancelled run goes on; on AWS, another process may not know yet and take a step."""
+    for run_id, at_s in world.books.cancelled_at_s.items():
+        if world.scenario.on_aws or world.faults.rough:
+            continue
+        for step in world.truth.rows.values():
+            called_s = world.books.last_call_s.get(step.id, 0.0)
+            if step.spec.run_id == run_id and called_s > at_s + UNDER_WAY_S:
+                yield f"{step.id} was called {called_s - at_s:.1f} s after its run was cancelled"
+
+
+def _delays(world: World) -> Iterator[str]:
+    """No delay is longer than the policy and the endpoint asked for."""
+    for write in world.truth.history:
+        step, before = write.step, write.before
+        if step.status is not Status.RETRYING or before is None or before.status is not Status.RUNNING:
+            continue
+        longest = max(_planned_ms(step), world.books.retry_after_ms.get(step.id, 0))
+        ended_ms = step.attempts[-1].ended_at_ms or 0
+        if (step.due_at_ms or 0) - ended_ms > longest:
+            yield f"{step.id}: retry {step.retries_used} waits {(step.due_at_ms or 0) - ended_ms} ms"
+
+
+def _planned_ms(step: Step) -> float:
+    policy, retry = step.spec.retry, step.retries_used
+    grown = {"fixed": 1.0, "linear": float(retry), "exponential": policy.factor ** min(retry - 1, 60)}
+    return min(policy.back_off_ms * grown[policy.strategy], policy.max_back_off_ms)
+
+
+def _prompt(world: World) -> Iterator[str]:
+    """When nothing rough has happened, no watchdog is needed: no attempt is lost, nothing stands still."""
+    settled_at_s = {w.step.id: w.at_s for w in world.truth.history if w.step.is_settled}
+    for step in world.truth.rows.values():
+        writes = [write for write in world.truth.history if write.step.id == step.id]
+        if lost_attempts(writes, step.id):
+            yield f"{step.id}: an attempt was lost although nobody died"
+        ends_s = [write.at_s for write in writes[1:]] + [world.quiet_s or 0.0]
+        for write, until_s in zip(writes, ends_s, strict=True):
+            yield from _stood_still(write, until_s, settled_at_s)
+
+
+def _taken_in_time(world: World) -> Iterator[str]:
+    """The embedded home sweeps every row each second: whatever is due is taken when the faults are over."""
+    open_writes: dict[str, Write] = {}
+    for write in [*world.truth.history, None]:
+        over = [open_writes.pop(write.step.id, None)] if write else list(open_writes.values())
+        until_s = write.at_s if write else world.quiet_s or 0.0
+        for before in over:
+            if before is None or before.step.due_at_ms is None:
+                continue
+            due_s = max((before.step.due_at_ms - EPOCH_MS) / 1000, before.at_s, world.faults.ends_s)
+            if until_s - due_s > TAKEN_S:
+                yield f"{before.step.id} was {until_s - due_s:.1f} s overdue as {before.step.status}"
+        if write:
+            open_writes[write.step.id] = write
+
+
+def _stood_still(write: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterator[str]:
+    step, since_s = write.step, None
+    if step.status in {Status.PENDING, Status.RETRYING} and step.due_at_ms is not None:
+        since_s = max(write.at_s, write.at_s + (step.due_at_ms - _now_ms(write)) / 1000)
+    if step.status is Status.WAITING:
+        settled = [settled_at_s[other] for other in step.waiting_for if other in settled_at_s]
+        since_s = max(write.at_s, min(settled)) if settled else None
+    if since_s is not None and until_s - since_s > PROMPT_S:
+        yield f"{step.id} stood still as {step.status} for {until_s - since_s:.1f} s"
+
+
+def _now_ms(write: Write) -> int:
+    return EPOCH_MS + round(write.at_s * 1000)
+
+
+def _has_steps(world: World, step: Step) -> bool:
+    return step.is_root or any(other.spec.parent == step.id for other in world.truth.rows.values())

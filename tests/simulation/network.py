@@ -1,0 +1,205 @@
+"""The ports of one process, as they go wrong: slow, refused, applied without an answer, cut off."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
+from atomic.domain.outcomes import Answer
+from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline
+
+if TYPE_CHECKING:
+    from simulation.process import Process
+
+T = TypeVar("T")
+Moment = Literal["", "before", "applied", "after"]
+
+_USUAL_S: Final = 0.02
+_SLOW_S: Final = 6.0
+_GIVES_UP_S: Final = 1.5
+
+
+class ProcessStore:
+    """The part of `ports.StepStore` that the use cases need, over the rows that all processes share."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._truth = process.world.truth
+
+    async def create(self, step: Step) -> Step | None:
+        return await self._write(lambda: self._truth.create(step))
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        return await self._write(lambda: self._truth.replace(step, expected_version))
+
+    async def get(self, step_id: str) -> Step | None:
+        return await self._read(lambda: self._truth.get(step_id))
+
+    async def outline(self, run_id: str) -> Sequence[StepOutline]:
+        return await self._read(lambda: self._truth.outline(run_id))
+
+    async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
+        due = await self._read(lambda: self._truth.due(before_ms, limit))
+        # On AWS only roots are in an index.
+        return [step for step in due if not self._process.on_aws or step.id.endswith("-root")]
+
+    async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
+        return await self._read(lambda: self._truth.with_status(status, after=after, limit=limit))
+
+    async def purge(self, now_ms: int, limit: int) -> int:
+        return 0
+
+    async def _write(self, write: Callable[[], Awaitable[Step | None]]) -> Step | None:
+        moment = await self._go()
+        there = await write()
+        if self._process.strike("written twice"):
+            # The answer was lost and the SDK sent the write again: it meets its own row.
+            there = await write()
+        if moment == "applied":
+            self._process.die()
+        if self._process.strike("reply lost"):
+            await asyncio.sleep(self._process.some_s(_GIVES_UP_S))
+            raise StoreUnavailable("the answer was lost")
+        await self._back(moment)
+        return there
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
+        moment = await self._go()
+        found = await read()
+        await self._back(moment)
+        return found
+
+    async def _go(self) -> Moment:
+        process = self._process
+        moment = process.next_moment()
+        if moment == "before":
+            process.die()
+        delay_s = process.latency_s()
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        if "store" in process.cut_off or process.strike("store refuses"):
+            await asyncio.sleep(process.some_s(_GIVES_UP_S))
+            raise StoreUnavailable("nothing was done")
+        if process.strike("store slow"):
+            await asyncio.sleep(process.some_s(_SLOW_S))
+        return moment
+
+    async def _back(self, moment: Moment) -> None:
+        if moment == "applied":
+            self._process.die()
+        delay_s = self._process.latency_s()
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        if moment == "after":
+            self._process.die()
+
+
+class SqsHints:
+    """At least once: delayed, doubled, reordered, and seen again long after the receiver failed."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    def send(self, step_id: str, at_ms: int) -> Awaitable[None]:
+        process = self._process
+        moment = process.next_moment()
+        if moment == "before":
+            process.die()
+        if "queue" in process.cut_off or process.strike("send refused"):
+            return _refusal()
+        wait_s = max(0, at_ms - process.clock.now_ms()) / 1000
+        process.world.sqs.put(step_id, at_ms, wait_s)
+        if moment == "applied":
+            process.die()
+        if process.strike("send unsure"):
+            return _refusal()
+        delay_s = process.latency_s()
+        if moment == "after":
+            process.die_soon(delay_s)
+        return _acknowledged(delay_s)
+
+    def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
+        if "queue" in self._process.cut_off or self._process.strike("send refused"):
+            return _refusal()
+        return _acknowledged(0.0)
+
+
+class EmbeddedHints(MemoryHintQueue):
+    """Timers of one process; some are lost, come early or twice."""
+
+    def __init__(self, process: "Process", clock: Clock, horizon_ms: int) -> None:
+        super().__init__(clock, horizon_ms=horizon_ms)
+        self._process = process
+
+    def send(self, step_id: str, at_ms: int) -> Awaitable[None]:
+        process = self._process
+        moment = process.next_moment()
+        if moment in {"before", "applied"}:
+            # Nothing outlives the process, so both are the same.
+            process.die()
+        if moment == "after":
+            process.die_soon(0.0)
+        if process.strike("hint lost"):
+            return _acknowledged(0.0)
+        if process.strike("hint early"):
+            at_ms -= round(process.some_s(60_000))
+        if process.strike("hint twice"):
+            asyncio.get_running_loop().call_later(process.some_s(20), super().send, step_id, at_ms)
+        return super().send(step_id, at_ms)
+
+
+class ProcessInvoker:
+    """Calls the application; a frozen process gets its answer when the lease is over."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    async def post(self, request: EndpointRequest) -> Answer:
+        process = self._process
+        moment = process.next_moment()
+        if moment == "before":
+            process.die()
+        application = process.world.application
+        if "endpoint" in process.cut_off:
+            application.note_failure(request)
+            await asyncio.sleep(process.some_s(_GIVES_UP_S))
+            return Answer(error="network: unreachable")
+        freezes = process.strike("frozen")
+        answering = application.call(request)
+        if moment == "applied":
+            process.die_soon(0.0)
+        answer = await answering
+        if freezes:
+            late_s = (request.timeout_ms + LEASE_MARGIN_MS) / 1000
+            await asyncio.sleep(late_s + process.some_s(5))
+        elif process.strike("answer lost"):
+            application.note_failure(request)
+            answer = Answer(error="network: reset by peer")
+        if moment == "after":
+            process.die()
+        return answer
+
+
+def usual_latency_s(drawn: float) -> float:
+    """Half of all round trips take no time at all, which is where the races are."""
+    return 0.0 if drawn < 0.5 else (drawn - 0.5) * 2 * _USUAL_S
+
+
+def _refusal() -> Awaitable[None]:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_exception(StoreUnavailable("nobody acknowledged the hint"))
+    return future
+
+
+def _acknowledged(delay_s: float) -> Awaitable[None]:
+    if not delay_s:
+        return MemoryHintQueue._ACKNOWLEDGED
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(delay_s, _resolve, future)
+    return future
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

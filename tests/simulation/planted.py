@@ -1,0 +1,270 @@
+"""Bugs to plant: each replaces one function of the engine or of a port, for as long as a test lasts."""
+
+import hashlib
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from types import ModuleType
+from typing import Any, Final
+
+import atomic.application.apply as applying
+import atomic.application.attempts as attempts
+import atomic.application.drive as driving
+import atomic.application.start as starting
+import atomic.application.waiting as waiting
+import atomic.domain.transitions as transitions
+import atomic.entrypoints.embedded.driver as embedded
+from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.application.engine import Engine
+from atomic.application.ports import StoreUnavailable
+from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, WaiterAdded
+from atomic.domain.outcomes import Outcome
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.retry import next_delay_ms as _next_delay_ms
+from atomic.domain.steps import Status, Step, StepSpec
+from atomic.protocol import keys
+from simulation import application
+from simulation import process as processes
+from simulation.network import EmbeddedHints, ProcessStore, SqsHints
+
+Patch = tuple[ModuleType | type[Any], str, Any]
+
+_ended, _claimed, _transition = transitions._ended, transitions._claimed, transitions.transition
+_blocked, _drive, _woken = attempts._blocked, driving.drive, transitions._woken
+_sends = {kind: kind.send for kind in (SqsHints, EmbeddedHints)}
+
+
+def _end_under_any_nonce(step: Step, event: Ended, now_ms: int) -> Step:
+    return _ended(step, replace(event, nonce=step.nonce or ""), now_ms)
+
+
+def _end_what_has_ended(step: Step, event: Ended, now_ms: int) -> Step:
+    if step.is_settled:
+        step = replace(step, status=Status.RUNNING, nonce=event.nonce)
+    return _ended(step, event, now_ms)
+
+
+def _end_at_a_retry(step: Step, event: Ended, now_ms: int) -> Step:
+    return _ended(replace(step, woken=False), replace(event, blocked_by=(), missed=False), now_ms)
+
+
+def _end_with_a_retry_too_many(step: Step, event: Ended, now_ms: int) -> Step:
+    spec = replace(step.spec, retry=replace(step.spec.retry, count=step.spec.retry.count + 1))
+    return replace(_ended(replace(step, spec=spec), event, now_ms), spec=step.spec)
+
+
+async def _replace_blindly(self: ProcessStore, step: Step, expected_version: int) -> Step | None:
+    async def write() -> None:
+        self._truth.overwrite(step)
+
+    return await self._write(write)
+
+
+async def _read_then_create(self: ProcessStore, step: Step) -> Step | None:
+    there = await self.get(step.id)
+    if there is not None:
+        return there
+    return await _replace_blindly(self, step, 0)
+
+
+def _send_no_watchdog(self: Any, step_id: str, at_ms: int) -> Awaitable[None]:
+    # No policy of a scenario waits that long, and no timer.
+    if 15_000 < at_ms - self._process.clock.now_ms() <= 20_000:
+        return MemoryHintQueue._ACKNOWLEDGED
+    return _sends[type(self)](self, step_id, at_ms)
+
+
+async def _sweep_nothing(engine: Engine, *, ahead_ms: int, limit: int) -> int:
+    return 0
+
+
+async def _insert_later(
+    engine: Engine, spec: StepSpec, place: str, *, is_inline: bool
+) -> tuple[Step, bool]:
+    step = transitions.begin(spec, place, engine.clock.now_ms(), engine.entropy.token())
+    there = await engine.store.get(step.id)
+    if there is not None:
+        return there, False
+    engine.spawn(_create(engine, step), run_id=spec.run_id)
+    return step, True
+
+
+async def _create(engine: Engine, step: Step) -> None:
+    await engine.store.create(step)
+
+
+def _digest_of_joined(*parts: str) -> str:
+    return hashlib.sha256("#".join(parts).encode()).hexdigest()[:32]
+
+
+def _count_down(step: Step, now_ms: int) -> Step:
+    if step.status is Status.WAITING and len(step.waiting_for) > 1:
+        return replace(step, version=step.version + 1, waiting_for=step.waiting_for[1:])
+    return _woken(step, now_ms)
+
+
+def _wake_only_who_waits(step: Step, now_ms: int) -> Step:
+    return _woken(step, now_ms) if step.status is Status.WAITING else step
+
+
+def _always(*_: Any) -> bool:
+    return True
+
+
+def _never(*_: Any) -> bool:
+    return False
+
+
+def _lease_of_a_quarter(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int:
+    return now_ms + spec.attempt_timeout_ms // 4
+
+
+def _delay_above_the_cap(policy: RetryPolicy, retry: int, *, jitter: float, **also: Any) -> int:
+    return round(_next_delay_ms(policy, retry, jitter=0.999, **also) * (1 + jitter)) + 1
+
+
+async def _apply_without_knowing_its_own(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
+    while True:
+        after = _transition(step, event, engine.clock.now_ms())
+        if after is step:
+            return step, False
+        there = await applying._write(engine, after, step)
+        if there is None:
+            await applying._follow(engine, step, after)
+            return after, True
+        step = there
+
+
+async def _register_before_waiting(
+    engine: Engine, step: Step, outcome: Outcome
+) -> tuple[Outcome, tuple[str, ...], bool]:
+    outcome, blocked_by, missed = await _blocked(engine, step, outcome)
+    for step_id in blocked_by:
+        needed = await engine.store.get(step_id)
+        if needed is not None:
+            await applying.apply(engine, needed, WaiterAdded(step.id))
+    return outcome, blocked_by, missed
+
+
+async def _watch_nothing(engine: Engine, step: Step) -> None:
+    return
+
+
+async def _leave_no_waiter(engine: Engine, step: Step) -> Step:
+    return step
+
+
+async def _wake_nobody(engine: Engine, settled: Step, *, forgotten_only: bool = False) -> None:
+    return
+
+
+async def _see_no_waiter(engine: Engine, step: Step, ids: Sequence[str]) -> bool:
+    return False
+
+
+def _claim_whatever_it_is(step: Step, nonce: str, now_ms: int) -> Step:
+    if step.is_settled:
+        step = replace(step, status=Status.PENDING, due_at_ms=now_ms)
+    return _claimed(step, nonce, now_ms)
+
+
+async def _drive_whatever_it_is(engine: Engine, step_id: str, hinted_at_ms: int | None = None) -> None:
+    step = await engine.store.get(step_id)
+    if step is None or not step.is_settled:
+        await _drive(engine, step_id, hinted_at_ms)
+        return
+    step, claimed = await applying.apply(engine, step, Claimed(engine.entropy.token()))
+    if claimed and step.status is Status.RUNNING:
+        await attempts.run_attempt(engine, step)
+
+
+def _claim_at_a_retry(step: Step, nonce: str, now_ms: int) -> Step:
+    after = _claimed(step, nonce, now_ms)
+    if after is step or step.status is not Status.RUNNING or after.is_settled:
+        return after
+    if step.retries_used >= step.spec.retry.count:
+        return transitions._settled(step, Status.FAILED, now_ms, error="no answer")
+    return replace(after, retries_used=step.retries_used + 1)
+
+
+def _redrive_regardless(step: Step, event: Event, now_ms: int) -> Step:
+    if isinstance(event, Redriven):
+        return transitions._redriven(step, now_ms)
+    return _transition(step, event, now_ms)
+
+
+async def _redrive_asked(engine: Engine, step: Step) -> Step:
+    after, _ = await applying.apply(engine, step, Redriven(step.generation))
+    return after
+
+
+def _cancel_regardless(step: Step, event: Event, now_ms: int) -> Step:
+    if isinstance(event, Cancelled) and step.status is not Status.CANCELLED:
+        return transitions._cancelled(step, now_ms)
+    return _transition(step, event, now_ms)
+
+
+async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
+    try:
+        return await applying._apply(engine, step, event)
+    except StoreUnavailable:
+        if isinstance(event, Claimed):
+            return transitions.transition(step, event, engine.clock.now_ms()), True
+        raise
+
+
+PLANTED: Final[dict[str, list[Patch]]] = {
+    "no fence on a result": [(transitions, "_ended", _end_under_any_nonce)],
+    "a late result is accepted": [(transitions, "_ended", _end_what_has_ended)],
+    "a row is written without its condition": [(ProcessStore, "replace", _replace_blindly)],
+    "a start reads and then writes": [(ProcessStore, "create", _read_then_create)],
+    "no watchdog and no sweep": [
+        (SqsHints, "send", _send_no_watchdog),
+        (EmbeddedHints, "send", _send_no_watchdog),
+        (processes, "sweep", _sweep_nothing),
+        (embedded, "sweep", _sweep_nothing),
+    ],
+    "acknowledged before it is committed": [(starting, "_insert", _insert_later)],
+    "keys joined with #": [(keys, "_digest", _digest_of_joined)],
+    "fan-in by a counter": [(transitions, "_woken", _count_down)],
+    "an early hint is dropped": [(driving, "_is_spare", _always)],
+    "a lease shorter than the call": [(transitions, "_lease_end_ms", _lease_of_a_quarter)],
+    "jitter without a cap": [(transitions, "next_delay_ms", _delay_above_the_cap)],
+    "an own write is not recognised": [(applying, "_apply", _apply_without_knowing_its_own)],
+    "a wake-up of a running handler is dropped": [
+        (transitions, "_woken", _wake_only_who_waits),
+        (attempts, "_any_waited_for", _see_no_waiter),
+    ],
+    "a waiter is registered before the waiting write": [
+        (attempts, "_blocked", _register_before_waiting),
+        (attempts, "watch", _watch_nothing),
+        (driving, "watch", _watch_nothing),
+    ],
+    "a 504 leaves no waiter": [(starting, "leave_waiter", _leave_no_waiter)],
+    "settling wakes nobody": [
+        (applying, "wake_waiters", _wake_nobody),
+        (driving, "wake_waiters", _wake_nobody),
+    ],
+    "a redelivery runs what has ended": [
+        (transitions, "_claimed", _claim_whatever_it_is),
+        (processes, "drive", _drive_whatever_it_is),
+        (embedded, "drive", _drive_whatever_it_is),
+    ],
+    "redrive without its generation": [(applying, "transition", _redrive_regardless)],
+    "a suspended attempt costs a retry": [(transitions, "_ended", _end_at_a_retry)],
+    "a lost attempt costs a retry": [(transitions, "_claimed", _claim_at_a_retry)],
+    "one retry too many": [(transitions, "_ended", _end_with_a_retry_too_many)],
+    "cancel overwrites an end": [(applying, "transition", _cancel_regardless)],
+    "an attempt is made although its claim is unsure": [
+        (applying, "apply", _run_before_the_claim_is_sure),
+        (driving, "apply", _run_before_the_claim_is_sure),
+    ],
+    "a hint overtakes its row": [
+        (applying, "is_soon", _never),
+        (starting, "is_soon", _never),
+    ],
+    "nobody sends a lost hint again": [
+        (waiting, "hint_if_overdue", _watch_nothing),
+        (starting, "hint_if_overdue", _watch_nothing),
+    ],
+    "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
+}

@@ -1,0 +1,217 @@
+"""Processes that run the engine: several on AWS, one embedded. They die at any await, and others follow."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.application.drive import drive
+from atomic.application.engine import Engine, Settings
+from atomic.application.ports import HintQueue, Notifier, StoreUnavailable
+from atomic.application.sweep import recover, sweep
+from atomic.entrypoints.aws.notifier import PollingNotifier
+from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
+from atomic.protocol import keys
+from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
+from atomic.testing.virtual_time import EPOCH_MS
+from simulation.network import (
+    EmbeddedHints,
+    Moment,
+    ProcessInvoker,
+    ProcessStore,
+    SqsHints,
+    usual_latency_s,
+)
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+T = TypeVar("T")
+
+SWEEP_EVERY_S: Final = 300.0
+VISIBILITY_S: Final = 5_400.0
+_AWS: Final = Settings(inline_attempt_max_ms=20_000)
+_EMBEDDED: Final = Settings()
+
+
+class ProcessDied(ConnectionError):
+    """The connection broke because the process at its other end is gone."""
+
+
+class SkewedClock:
+    """Every process has a clock of its own."""
+
+    def __init__(self, offset_ms: int) -> None:
+        self.offset_ms = offset_ms
+        self._loop = asyncio.get_running_loop()
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return EPOCH_MS + round(self._loop.time() * 1000) + self.offset_ms
+
+
+class Process:
+    """One engine with its own memory, clock and links to the store, the queue and the endpoints."""
+
+    def __init__(self, world: "World", number: int, offset_ms: int) -> None:
+        self.world = world
+        self.on_aws = world.scenario.on_aws
+        self.dead = False
+        self.ready = self.on_aws
+        self.cut_off: frozenset[str] = frozenset()
+        self.clock = SkewedClock(offset_ms)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._busy: Counter[str] = Counter()
+        self._loop = asyncio.get_running_loop()
+        self._chance = world.chance
+        self.engine = self._wire(number)
+
+    def _wire(self, number: int) -> Engine:
+        queue: HintQueue
+        notifier: Notifier
+        if self.on_aws:
+            queue, notifier = SqsHints(self), PollingNotifier(lambda run_id: run_id in self._busy)
+        else:
+            queue, notifier = EmbeddedHints(self, self.clock, HORIZON_MS), MemoryNotifier()
+        return Engine(
+            store=ProcessStore(self),  # type: ignore[arg-type]
+            queue=queue,
+            invoker=ProcessInvoker(self),
+            notifier=notifier,
+            clients=OpenRegistry(),
+            telemetry=SilentTelemetry(),
+            clock=self.clock,
+            entropy=SeededEntropy(self.world.scenario.seed * 100 + number),
+            spawn=self._spawn,
+            settings=_AWS if self.on_aws else _EMBEDDED,
+        )
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.run(self._keep_house_on_aws() if self.on_aws else self._begin_embedded())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Do this as part of the process: it ends when the process does."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def serve(self, work: Coroutine[Any, Any, T], *, patience_s: float | None = None) -> T:
+        """Answer a request. Raises ProcessDied, and TimeoutError for a caller who had no more patience."""
+        task = self.run(work)
+        await asyncio.wait((task,), timeout=patience_s)
+        if not task.done():
+            raise TimeoutError
+        if task.cancelled():
+            raise ProcessDied
+        return task.result()
+
+    def crash(self) -> None:
+        """End at once: what was under way goes no further, and nothing is tidied up."""
+        self.dead = True
+        for task in self._tasks:
+            task.cancel()
+
+    def die(self) -> NoReturn:
+        """End here and now."""
+        self.world.crashed(self)
+        raise asyncio.CancelledError
+
+    def die_soon(self, delay_s: float) -> None:
+        """End a moment later, whatever is then under way."""
+        self._loop.call_later(delay_s, self.world.crashed, self)
+
+    def next_moment(self) -> Moment:
+        """Whether, and in which moment of the operation that begins now, the process ends."""
+        if self.dead:
+            raise asyncio.CancelledError
+        return self.world.next_moment()
+
+    def strike(self, name: str) -> bool:
+        """Whether this fault happens now."""
+        return self.world.faults.strike(name, self._loop.time())
+
+    def some_s(self, most_s: float) -> float:
+        """A duration."""
+        return self._chance.random() * most_s
+
+    def latency_s(self) -> float:
+        """How long half a round trip takes."""
+        return usual_latency_s(self._chance.random())
+
+    def _spawn(self, work: Coroutine[Any, Any, None], *, run_id: str) -> None:
+        self._busy[run_id] += 1
+        self.run(work).add_done_callback(lambda _: self._at_rest(run_id))
+
+    def _at_rest(self, run_id: str) -> None:
+        self._busy[run_id] -= 1
+        if not self._busy[run_id]:
+            del self._busy[run_id]
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.world.note_error(error)
+
+    async def _begin_embedded(self) -> None:
+        while True:
+            with suppress(StoreUnavailable):
+                await recover(self.engine)
+                break
+            await asyncio.sleep(1)
+        assert isinstance(self.engine.queue, EmbeddedHints)
+        self.ready = True
+        driver = Driver(self.engine, self.engine.queue)
+        driver.start()
+        self._tasks.update(driver._loops)
+
+    async def _keep_house_on_aws(self) -> None:
+        await asyncio.sleep(self.some_s(SWEEP_EVERY_S) if self.world.faults.happened else SWEEP_EVERY_S)
+        while True:
+            with suppress(StoreUnavailable):
+                await sweep(self.engine, ahead_ms=0, limit=1_000)
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+
+class Sqs:
+    """The queue of an AWS home: it outlives every process."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._loop = asyncio.get_running_loop()
+        self._some = world.chance.random
+
+    def put(self, step_id: str, at_ms: int, wait_s: float) -> None:
+        """Accept a message."""
+        wait_s = min(wait_s, 900.0) if wait_s < 3_600.0 else wait_s
+        strike, now_s = self._world.faults.strike, self._loop.time()
+        if strike("hint lost", now_s) and self._world.may_lose(step_id):
+            return
+        if strike("hint twice", now_s):
+            self._loop.call_later(wait_s + 20 * self._some(), self._deliver, step_id, at_ms)
+        if strike("hint late", now_s):
+            wait_s += 60 * self._some()
+        elif strike("hint early", now_s):
+            wait_s *= self._some()
+        self._loop.call_later(wait_s, self._deliver, step_id, at_ms)
+
+    def _deliver(self, step_id: str, at_ms: int) -> None:
+        receivers = [p for p in self._world.processes if not p.dead and "queue" not in p.cut_off]
+        if not receivers:
+            self._loop.call_later(1.0, self._deliver, step_id, at_ms)
+            return
+        process = receivers[int(self._some() * len(receivers))]
+        process._spawn(self._take(process, step_id, at_ms), run_id=keys.run_of(step_id))
+
+    async def _take(self, process: Process, step_id: str, at_ms: int) -> None:
+        done = False
+        try:
+            await drive(process.engine, step_id, at_ms)
+            done = True
+        finally:
+            if not done:
+                # Nobody deletes the message, so it is seen again when its visibility timeout is over.
+                self._loop.call_later(VISIBILITY_S, self._deliver, step_id, at_ms)

@@ -1,0 +1,153 @@
+"""Random programs: workflows of less than 20 commands, and a model that knows exactly what they do.
+
+Commands are do, fail, sleep, cancel, sequence, parallel and nested workflow, the last with or without a
+`catch`. The model is a plain walk over the tree; the engine comes to the same effects by way of retries,
+suspensions, crashes and lost answers.
+"""
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from atomic.domain.steps import Status
+from atomic.protocol import keys
+from simulation.faults import Faults
+from simulation.interleave import LawBroken
+from simulation.laws import broken
+from simulation.loop import SimulationLoop
+from simulation.scenario import Manner, Node, RunPlan, Scenario
+from simulation.simulate import story
+from simulation.world import World
+
+COMMANDS_MAX: Final = 19
+_MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
+_CANCEL: Final = Node(name="cancel", kind="timer", cancels=True)
+# The model knows of no endpoint that fails for good by chance; and SQS, unlike this fault, keeps its hints.
+_WITHOUT: Final = frozenset({"forbids retry", "hint lost", "other payload"})
+_LOOP: Final = SimulationLoop()  # type: ignore[abstract]
+End = Literal["succeeded", "failed", "cancelled"]
+
+
+@dataclass(slots=True)
+class Model:
+    """What a program does: how often each endpoint has an effect, and how the run ends."""
+
+    effects: Counter[str]
+    end: End
+
+
+def model_of(root: Node) -> Model:
+    """Walk the tree."""
+    effects: Counter[str] = Counter()
+    return Model(effects=effects, end=_walk(root, effects))
+
+
+def play_program(seed: int) -> Model:
+    """Run the program of the seed and compare. Raises LawBroken."""
+    scenario = program_of(seed)
+    world = _LOOP.play(_play(scenario))
+    model = model_of(scenario.runs[0].root)
+    lines = [*broken(world), *_differences(world, model)]
+    if lines:
+        raise LawBroken("\n".join([f"program {seed}", *lines, str(scenario.runs[0].root), *story(world)]))
+    return model
+
+
+def program_of(seed: int) -> Scenario:
+    """One run on a home of its own."""
+    chance = random.Random(f"program {seed}")
+    root = _handler(chance, "root", _Budget(chance.randint(1, COMMANDS_MAX)), depth=0, alone=True)
+    on_aws = chance.random() < 0.5
+    plan = RunPlan(
+        workflow="w",
+        key="k",
+        root=root,
+        manners=tuple(chance.choice(_MANNERS) for _ in range(3)),
+        hang_ms=chance.choice((1, 30, 200)),
+        callers=chance.choice((1, 2)),
+    )
+    return Scenario(seed=seed, on_aws=on_aws, processes=2 if on_aws else 1, runs=(plan,))
+
+
+def commands_of(node: Node) -> int:
+    """How many commands the tree has, its root not counted."""
+    return sum(1 + commands_of(child) for stage in node.stages for child in stage)
+
+
+class _Budget:
+    """How many commands may still be written, and how many there were."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.written = 0
+
+    def take(self) -> str:
+        self.left -= 1
+        self.written += 1
+        return str(self.written)
+
+
+def _handler(chance: random.Random, name: str, budget: _Budget, *, depth: int, alone: bool) -> Node:
+    stages: list[tuple[Node, ...]] = []
+    while budget.left > 0 and (not stages or chance.random() < 0.75):
+        if alone and stages and chance.random() < 0.06:
+            budget.take()
+            stages.append((_CANCEL,))
+            continue
+        width = min(budget.left, chance.choice((1, 1, 1, 2, 3)))
+        only = alone and width == 1
+        stage = (_command(chance, budget, depth, alone=only) for _ in range(width) if budget.left > 0)
+        stages.append(tuple(stage))
+    return Node(
+        name=name,
+        stages=tuple(stages),
+        catches=chance.random() < 0.4,
+        timeout_ms=chance.choice((800, 3_000)),
+    )
+
+
+def _command(chance: random.Random, budget: _Budget, depth: int, *, alone: bool) -> Node:
+    name, drawn = budget.take(), chance.random()
+    if drawn < 0.25 and depth < 3 and budget.left > 0:
+        return _handler(chance, f"n{name}", budget, depth=depth + 1, alone=alone)
+    if drawn < 0.35:
+        return Node(name=f"s{name}", kind="timer", delay_ms=chance.choice((0, 300, 5_000)))
+    if drawn < 0.42:
+        return Node(name=f"f{name}", broken=True)
+    return Node(name=f"d{name}", takes_s=chance.choice((0.0, 0.02, 0.4)) * chance.random())
+
+
+def _walk(node: Node, effects: Counter[str]) -> End:
+    if node.kind == "http":
+        effects[node.name] += 1
+    for stage in node.stages:
+        if stage[0].cancels:
+            return "cancelled"
+        ends = [_walk(child, effects) for child in stage]
+        if "cancelled" in ends:
+            return "cancelled"
+        if "failed" in ends and not node.catches:
+            return "failed"
+    return "failed" if node.broken else "succeeded"
+
+
+async def _play(scenario: Scenario) -> World:
+    faults = Faults(random.Random(f"faults {scenario.seed}"), scale=0.5, without=_WITHOUT)
+    world = World(scenario, faults)
+    await world.play()
+    return world
+
+
+def _differences(world: World, model: Model) -> list[str]:
+    called: defaultdict[str, set[str]] = defaultdict(set)
+    for step_id, _ in world.books.calls:
+        called[world.truth.rows[step_id].spec.url.rpartition("/")[2]].add(step_id)
+    effects = Counter({name: len(step_ids) for name, step_ids in called.items()})
+    lines = []
+    if effects != model.effects:
+        lines.append(f"too much {effects - model.effects}, too little {model.effects - effects}")
+    root = world.truth.rows[keys.root_of(world.scenario.runs[0].run_id)]
+    if root.status is not Status(model.end):
+        lines.append(f"the run {root.status}, the model says {model.end}")
+    return lines

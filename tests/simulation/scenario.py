@@ -1,0 +1,215 @@
+"""What a seed stands for: the home, the runs, and everything that is planned to go wrong."""
+
+import random
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from atomic.domain.retry import RetryPolicy, Strategy
+from atomic.domain.steps import Kind, StepSpec
+from atomic.protocol import keys
+from atomic.protocol.canonical import canonical_json, fingerprint
+
+Manner = Literal["throws", "hangs", "suspends"]
+CLIENT: Final = "me"
+EVENT_RESULT: Final = b'"delivered"'
+_MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
+_LINKS: Final = ("store", "queue", "endpoint")
+_RETENTION_MS: Final = 30 * 24 * 3600 * 1000
+PATIENT: Final = RetryPolicy(count=1000, back_off_ms=300, strategy="fixed")
+_STRICT: Final = RetryPolicy(count=0)
+_RUN_KINDS: Final = (
+    ("single", "mission", "mission", "fan-out", "nested", "timer", "event", "cancel", "redrive", "redrive"),
+    ("mission", "nested", "cancel", "redrive"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A step of a plan; one with stages is a workflow handler that waits for each stage before the next.
+
+    A broken one fails for good until it is mended. A handler that `catches` goes on when a step failed.
+    One that `cancels` is no step: the handler cancels its own run there.
+    """
+
+    name: str
+    kind: Kind = "http"
+    stages: tuple[tuple["Node", ...], ...] = ()
+    takes_s: float = 0.0
+    delay_ms: int = 0
+    broken: bool = False
+    catches: bool = False
+    cancels: bool = False
+    timeout_ms: int = 2_000
+    retry: RetryPolicy = PATIENT
+
+    @property
+    def url(self) -> str:
+        """Where it is called; timers and events have no URL."""
+        return f"https://app.test/{self.name}" if self.kind == "http" else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """One run: its tree, and who does what to it."""
+
+    workflow: str
+    key: str
+    root: Node
+    manners: tuple[Manner, ...]
+    hang_ms: int
+    starts_s: float = 0.0
+    callers: int = 1
+    cancel_after_s: float | None = None
+    redriven_by: int = 0
+    posts_event_after_s: float = 0.0
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return keys.run_id(CLIENT, self.workflow, self.key)
+
+    def spec(self, node: Node, parent: str | None, payload: object = "p") -> StepSpec:
+        """What the application posts for this step."""
+        step_name = "" if node.kind == "http" else node.name
+        canonical = canonical_json(payload)
+        return StepSpec(
+            client_id=CLIENT,
+            run_id=keys.run_of(parent) if parent else self.run_id,
+            identity=keys.identity(CLIENT, self.workflow, node.url or node.kind, step_name, self.key),
+            kind=node.kind,
+            workflow_name=self.workflow,
+            url=node.url,
+            step_name=step_name,
+            idempotency_key=self.key,
+            parent=parent,
+            payload=canonical,
+            fingerprint=fingerprint(canonical),
+            retry=node.retry,
+            delay_ms=node.delay_ms,
+            attempt_timeout_ms=node.timeout_ms,
+            retention_ms=_RETENTION_MS,
+            trace_id="0" * 32,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """A process cannot reach something for a while."""
+
+    at_s: float
+    lasts_s: float
+    process: int
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Everything but the dice of the faults."""
+
+    seed: int
+    on_aws: bool
+    processes: int
+    runs: tuple[RunPlan, ...]
+    calm: bool = False
+    skew_ms: int = 0
+    set_back_s: float | None = None
+    cuts: tuple[CutOff, ...] = ()
+
+
+def scenario_of(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    chance = random.Random(seed)
+    on_aws, calm = chance.random() < 0.5, chance.random() < 0.25
+    kinds = chance.choice(([_RUN_KINDS[0]], [_RUN_KINDS[0]], [_RUN_KINDS[0], _RUN_KINDS[1]]))
+    processes = chance.choice((1, 2, 3)) if on_aws else 1
+    return Scenario(
+        seed=seed,
+        on_aws=on_aws,
+        processes=processes,
+        runs=tuple(_run(chance, number, chance.choice(names), calm) for number, names in enumerate(kinds)),
+        calm=calm,
+        skew_ms=0 if calm else chance.choice((0, 0, 2_000, 120_000)),
+        set_back_s=None if calm or chance.random() < 0.8 else chance.random() * 30,
+        cuts=() if calm or chance.random() < 0.5 else tuple(_cuts(chance, processes)),
+    )
+
+
+def _run(chance: random.Random, number: int, kind: str, calm: bool) -> RunPlan:
+    handler = _STRICT if calm else PATIENT
+    prefix = f"r{number}"
+    root = Node(
+        name=f"{prefix}/root",
+        stages=_stages(chance, prefix, kind, handler),
+        timeout_ms=chance.choice((400, 1_500, 5_000)),
+        retry=handler if kind != "single" else _policy(chance),
+    )
+    # Parts that a careless join would mix up.
+    workflow, key = ("w#x", "k") if number else ("w", "x#k")
+    return RunPlan(
+        workflow=workflow,
+        key=key,
+        root=root,
+        manners=tuple(chance.choice(_MANNERS) for _ in range(chance.choice((1, 2, 3)))),
+        hang_ms=chance.choice((1, 30, 200, 800)),
+        starts_s=chance.random() * 2,
+        callers=chance.choice((1, 1, 2, 3)),
+        cancel_after_s=chance.random() * 6 if kind == "cancel" else None,
+        redriven_by=chance.choice((1, 2, 2, 3)) if kind == "redrive" else 0,
+        posts_event_after_s=chance.random() * 10,
+    )
+
+
+def _stages(
+    chance: random.Random, prefix: str, kind: str, handler: RetryPolicy
+) -> tuple[tuple[Node, ...], ...]:
+    def leaf(name: str) -> Node:
+        return _leaf(chance, f"{prefix}/{name}")
+
+    match kind:
+        case "single":
+            return ()
+        case "fan-out":
+            return (tuple(leaf(f"f{number}") for number in range(chance.choice((2, 3, 5, 8)))),)
+        case "nested":
+            middle = Node(name=f"{prefix}/mid", stages=((leaf("deep"),),), timeout_ms=1_500, retry=handler)
+            return ((middle, leaf("a")),) if chance.random() < 0.5 else ((middle,), (leaf("a"),))
+        case "timer":
+            timer = Node(
+                name=f"{prefix}/nap", kind="timer", delay_ms=chance.choice((0, 700, 8_000, 40_000))
+            )
+            return ((timer, leaf("a")), (leaf("b"),))
+        case "event":
+            return ((leaf("a"), Node(name=f"{prefix}/mail", kind="event")),)
+        case "redrive":
+            return ((leaf("a"), Node(name=f"{prefix}/bad", broken=True)), (leaf("b"),))
+        case _:
+            return ((leaf("user"),), (leaf("email"), leaf("analytics")))
+
+
+def _leaf(chance: random.Random, name: str) -> Node:
+    return Node(
+        name=name,
+        takes_s=chance.choice((0.0, 0.05, 0.3, 0.9)) * chance.random(),
+        timeout_ms=chance.choice((1_000, 2_000)),
+        retry=_policy(chance),
+    )
+
+
+def _policy(chance: random.Random) -> RetryPolicy:
+    strategies: tuple[Strategy, ...] = ("exponential", "linear", "fixed")
+    return RetryPolicy(
+        count=chance.choice((0, 1, 3, 1000, 1000, 1000)),
+        back_off_ms=chance.choice((20, 200, 1_000)),
+        strategy=chance.choice(strategies),
+        max_back_off_ms=3_000,
+        jitter=chance.choice(("full", "none")),
+    )
+
+
+def _cuts(chance: random.Random, processes: int) -> list[CutOff]:
+    return [
+        CutOff(
+            chance.random() * 20, chance.random() * 15, chance.randrange(processes), chance.choice(_LINKS)
+        )
+        for _ in range(chance.choice((1, 2, 3)))
+    ]

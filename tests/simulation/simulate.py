@@ -1,0 +1,63 @@
+"""Play a seed and hold it against the laws."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from atomic.testing.virtual_time import NothingLeftError
+from simulation.interleave import LawBroken
+from simulation.laws import broken
+from simulation.loop import SimulationLoop
+from simulation.scenario import Scenario, scenario_of
+from simulation.world import World, faults_of
+
+_LOOP: Final = SimulationLoop()  # type: ignore[abstract]
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A seed that broke no law."""
+
+    happened: Counter[str]
+    calls: int
+    writes: int
+    virtual_s: float
+
+
+def play(seed: int) -> Played:
+    """Play one seed to its end. Raises LawBroken, which tells what happened when."""
+    try:
+        world = _LOOP.play(_play(scenario_of(seed)))
+    except NothingLeftError as error:
+        raise LawBroken(f"seed {seed}\n{error}") from None
+    lines = broken(world)
+    if lines:
+        raise LawBroken("\n".join([f"seed {seed}", *lines, *story(world)]))
+    return Played(
+        happened=world.faults.happened,
+        calls=world.books.calls.total(),
+        writes=len(world.truth.history),
+        virtual_s=world.quiet_s or 0.0,
+    )
+
+
+async def _play(scenario: Scenario) -> World:
+    world = World(scenario, faults_of(scenario))
+    await world.play()
+    return world
+
+
+def story(world: World) -> Iterator[str]:
+    """What happened, write by write."""
+    yield f"{world.scenario.on_aws=} {world.faults.ends_s=} {dict(world.faults.happened)}"
+    for write in world.truth.history:
+        step = write.step
+        waiting = [step_id[-4:] for step_id in step.waiting_for]
+        marks = f"{' woken' if step.woken else ''}{f' for {waiting}' if waiting else ''}"
+        name = step.spec.url.removeprefix("https://app.test/") or step.spec.step_name
+        last = step.attempts[-1].outcome if step.attempts else None
+        yield (
+            f"{write.at_s:9.3f} {name}({step.id[-4:]}) v{step.version} g{step.generation} {step.status} "
+            f"#{step.attempt} {last} due {((step.due_at_ms or 0) / 1000) % 100_000:.3f}{marks}"
+        )

@@ -1,0 +1,43 @@
+"""10,000 seeds of everything that goes wrong, each held against the laws of `laws.py`."""
+
+import logging
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from simulation.faults import RATES
+from simulation.regressions import FAULTS
+from simulation.simulate import play
+
+SEEDS: Final = 10_000
+SLICE: Final = 500
+
+
+@pytest.fixture(autouse=True)
+def _silence() -> Iterator[None]:
+    """Processes that lose their store say so, thousands of times."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
+def test_no_seed_breaks_a_law(first: int) -> None:
+    for seed in range(first, first + SLICE):
+        play(seed)
+
+
+@pytest.mark.parametrize("seed", FAULTS)
+def test_what_once_failed_holds(seed: int) -> None:
+    play(seed)
+
+
+def test_a_seed_means_the_same_each_time() -> None:
+    assert play(5) == play(5)
+
+
+def test_each_fault_happens() -> None:
+    happened = sum((play(seed).happened for seed in range(1, 200)), play(0).happened)
+
+    assert {name for name, times in happened.items() if times >= 5} == {*RATES, "skew", "cut off"}

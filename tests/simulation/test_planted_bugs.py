@@ -1,0 +1,33 @@
+"""The laws are worth something: each planted bug is found within 1,000 seeds."""
+
+import logging
+
+import pytest
+
+from simulation.interleave import LawBroken
+from simulation.planted import PLANTED
+from simulation.simulate import play
+
+FOUND_WITHIN = 1_000
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_bug_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    logging.disable(logging.CRITICAL)
+    with monkeypatch.context() as patching:
+        for owner, name, bug in PLANTED[planted]:
+            patching.setattr(owner, name, bug)
+        seed, failure = _first_broken()
+    print(f"{planted}: seed {seed}: {str(failure).splitlines()[1]}")
+
+    # The control: it is the bug that breaks the law, not the seed.
+    play(seed)
+
+
+def _first_broken() -> tuple[int, LawBroken]:
+    for seed in range(FOUND_WITHIN):
+        try:
+            play(seed)
+        except LawBroken as failure:
+            return seed, failure
+    pytest.fail(f"{FOUND_WITHIN} seeds did not find it")

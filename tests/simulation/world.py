@@ -1,0 +1,158 @@
+"""One seed: processes, queue, rows and application, from the first post until all is quiet."""
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import Final
+
+from atomic.application.ports import StoreUnavailable
+from atomic.protocol import keys
+from atomic.protocol.problems import Problem
+from simulation.application import Application
+from simulation.books import Books, Truth
+from simulation.faults import Faults
+from simulation.network import Moment
+from simulation.process import VISIBILITY_S, Process, ProcessDied, Sqs
+from simulation.scenario import Scenario
+
+ALL_DONE_S: Final = 900.0
+LINGER_S: Final = 25.0
+_MOMENTS: Final[tuple[Moment, ...]] = ("before", "applied", "after")
+
+
+class World:
+    """Made inside the loop; `play` once, then ask the laws."""
+
+    def __init__(
+        self, scenario: Scenario, faults: Faults, *, crashes: dict[int, Moment] | None = None
+    ) -> None:
+        self.scenario = scenario
+        self.faults = faults
+        self.chance = random.Random(-scenario.seed - 1)
+        self.truth = Truth()
+        self.books = Books()
+        self.processes: list[Process] = []
+        self.sqs = Sqs(self)
+        self.application = Application(self)
+        self.quiet_s: float | None = None
+        self.unfinished = 0
+        self.points = 0
+        self._crashes = crashes
+        self._started = 0
+        self._loop = asyncio.get_running_loop()
+
+    async def play(self) -> None:
+        """Start the runs, let the faults end, let all end."""
+        for _ in range(self.scenario.processes):
+            self._begin_process()
+        self._plan_what_goes_wrong()
+        works = [self._loop.create_task(work) for work in self.application.works()]
+        await self._until_quiet(works, self.faults.ends_s + ALL_DONE_S)
+        if not self._is_quiet(works) and all(self.is_orphan(s) for s in self.live()):
+            await self._until_quiet(works, self.faults.ends_s + VISIBILITY_S + ALL_DONE_S)
+        if self._is_quiet(works):
+            self.quiet_s = self._loop.time()
+            # Hints and answers that are still under way may not change a thing.
+            await asyncio.sleep(LINGER_S)
+        self.unfinished = sum(not work.done() for work in works)
+        for work in works:
+            if work.done() and (error := work.exception()) is not None:
+                raise error
+
+    def live(self) -> list[str]:
+        """The steps that have not settled."""
+        return [step.id for step in self.truth.rows.values() if not step.is_settled]
+
+    def any_process(self) -> Process:
+        """Who takes the next request. Raises ProcessDied when nobody is there."""
+        there = [process for process in self.processes if process.ready]
+        if not there:
+            raise ProcessDied
+        return there[int(self.chance.random() * len(there))]
+
+    def crashed(self, process: Process) -> None:
+        """The process ends here, and another one is started after a while."""
+        if process.dead:
+            return
+        process.crash()
+        self.processes.remove(process)
+        self._loop.call_later(0.2 + 2 * self.chance.random(), self._begin_process)
+
+    def next_moment(self) -> Moment:
+        """Where in the next operation its process ends, if it does."""
+        if self._crashes is not None:
+            self.points += 1
+            if self.points in self._crashes:
+                self.faults.note("crash")
+            return self._crashes.get(self.points, "")
+        if self.faults.strike("crash", self._loop.time()):
+            return _MOMENTS[int(self.chance.random() * 3)]
+        return ""
+
+    def may_lose(self, step_id: str) -> bool:
+        """Lost hints of steps that somebody waits for are sent again; those of the others SQS keeps."""
+        root = self.truth.rows.get(keys.root_of(keys.run_of(step_id)))
+        return root is not None and not root.is_settled
+
+    def note_error(self, error: BaseException) -> None:
+        """What broke off a task of a process."""
+        if not isinstance(error, StoreUnavailable | Problem):
+            self.books.wrong.append(f"a task broke off: {error!r}")
+
+    def _begin_process(self) -> None:
+        skew_ms = self.scenario.skew_ms if self._loop.time() < self.faults.ends_s else 0
+        offset_ms = round((2 * self.chance.random() - 1) * skew_ms)
+        if offset_ms:
+            self.faults.note("skew")
+        process = Process(self, self._started, offset_ms)
+        self._started += 1
+        self.processes.append(process)
+        process.start()
+
+    def _plan_what_goes_wrong(self) -> None:
+        for cut in self.scenario.cuts:
+            if cut.at_s + cut.lasts_s < self.faults.ends_s:
+                self._loop.call_later(cut.at_s, self._cut, cut.process, frozenset({cut.link}))
+                self._loop.call_later(cut.at_s + cut.lasts_s, self._cut, cut.process, frozenset())
+        if self.scenario.set_back_s is not None:
+            self._loop.call_later(min(self.scenario.set_back_s, self.faults.ends_s), self._set_back)
+        self._loop.call_later(self.faults.ends_s, self._set_right)
+
+    def _cut(self, number: int, links: frozenset[str]) -> None:
+        if number < len(self.processes):
+            self.processes[number].cut_off = links
+            self.faults.note("cut off")
+
+    def _set_back(self) -> None:
+        for process in self.processes:
+            process.clock.offset_ms -= round(self.chance.random() * 120_000)
+            self.faults.note("skew")
+
+    def _set_right(self) -> None:
+        for process in self.processes:
+            process.clock.offset_ms = 0
+            process.cut_off = frozenset()
+
+    async def _until_quiet(self, works: list[asyncio.Task[None]], until_s: float) -> None:
+        pause_s = 0.25
+        while not self._is_quiet(works) and self._loop.time() < until_s:
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.3 * pause_s, 5.0)
+
+    def _is_quiet(self, works: list[asyncio.Task[None]]) -> bool:
+        return all(work.done() for work in works) and not self.live()
+
+    def is_orphan(self, step_id: str) -> bool:
+        """Whether the step's run is over, on a home that lists no steps but roots."""
+        root = self.truth.rows.get(keys.root_of(keys.run_of(step_id)))
+        return self.scenario.on_aws and root is not None and root.is_settled
+
+
+def faults_of(scenario: Scenario) -> Faults:
+    """The dice of a scenario."""
+    return Faults(random.Random(f"faults {scenario.seed}"), calm=scenario.calm)
+
+
+def without_faults(scenario: Scenario) -> Scenario:
+    """The same runs on the same home, and nothing planned to go wrong."""
+    return replace(scenario, skew_ms=0, set_back_s=None, cuts=())
