@@ -1,39 +1,54 @@
-"""`atomic serve` and `atomic clients`."""
+"""The command `atomic`."""
 
-from pathlib import Path
+from importlib import import_module
+from typing import Final
 
 import click
 
 from atomic import __version__
-from atomic.cli.clients import clients
-from atomic.cli.options import data_dir
-from atomic.entrypoints.embedded.logs import configure_logs
-from atomic.entrypoints.embedded.server import ServeOptions, ServeRefusedError
-from atomic.entrypoints.embedded.server import serve as run_server
+
+# Imported when asked for: `atomic runs list` needs no server, and may run where none is installed.
+_COMMANDS: Final = {
+    "cancel": ("atomic.cli.acting", "cancel"),
+    "clients": ("atomic.cli.clients", "clients"),
+    "dead-letters": ("atomic.cli.acting", "dead_letters"),
+    "doctor": ("atomic.cli.doctor", "doctor"),
+    "redrive": ("atomic.cli.acting", "redrive"),
+    "runs": ("atomic.cli.runs", "runs"),
+    "serve": ("atomic.cli.serving", "serve"),
+    "start": ("atomic.cli.starting", "start"),
+}
 
 
-@click.group()
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        try:
+            command = getattr(import_module(module), name)
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").startswith("atomic"):
+                raise
+            command = _not_installed(cmd_name, missing.name or "")
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _not_installed(name: str, missing: str) -> click.Command:
+    @click.command(name, help="Not installed: pip install 'atomic-workflows[server]'.")
+    def command() -> None:
+        raise click.ClickException(f"{missing} is not installed: pip install 'atomic-workflows[server]'")
+
+    return command
+
+
+@click.group(cls=_Commands)
 @click.version_option(__version__)
 def main() -> None:
     """Durable workflows made of plain HTTP endpoints."""
-
-
-@main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8787, show_default=True, help="Port to listen on; 0 takes a free one.")
-@data_dir
-@click.option("--dev", is_flag=True, help="Loopback only; any client without a key; any URL.")
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True
-)
-def serve(host: str, port: int, data_dir: Path, dev: bool, log_level: str) -> None:
-    """Run the server."""
-    configure_logs(log_level)
-    try:
-        code = run_server(ServeOptions(host=host, port=port, data_dir=data_dir, dev=dev))
-    except (ServeRefusedError, OSError) as refused:
-        raise click.ClickException(str(refused)) from None
-    raise SystemExit(code)
-
-
-main.add_command(clients)

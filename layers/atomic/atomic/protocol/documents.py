@@ -15,7 +15,10 @@ StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "
 class Document(BaseModel):
     """Members are camelCase; newer servers may add some."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True, populate_by_name=True)
+    # Built when first used: a program that starts one run needs one of them.
+    model_config = ConfigDict(
+        alias_generator=to_camel, frozen=True, populate_by_name=True, defer_build=True
+    )
 
 
 class RunSummary(Document):

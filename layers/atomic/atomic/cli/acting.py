@@ -1,0 +1,57 @@
+"""`atomic cancel`, `atomic redrive`, `atomic dead-letters`."""
+
+from typing import Any
+
+import click
+
+from atomic.cli.api import Api, calls_api, to_json
+from atomic.sdk import StepDocument
+
+
+@click.command()
+@click.argument("run_id")
+@calls_api
+def cancel(api: Api, run_id: str) -> None:
+    """Cancel a run and its live steps."""
+    run = api.client.cancel(run_id)
+    api.show(run, f"{run.run_id} is {run.status}")
+
+
+@click.command()
+@click.argument("step_id", required=False)
+@click.option("--workflow", "workflow_name", help="All dead letters of this workflow.")
+@click.option("--key-prefix", help="All whose key begins so.")
+@click.option("--created-after", help="All created at or after, as in 2026-11-23T07:38:00Z.")
+@click.option("--created-before", help="All created before.")
+@calls_api
+def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
+    """Give one dead letter (by its id), or all that fit a filter, a fresh budget of attempts."""
+    given: Any = {name: value for name, value in wanted.items() if value is not None}
+    if (step_id is None) is not bool(given):
+        raise click.UsageError("give the id of a step, or a filter such as --workflow")
+    if step_id is not None:
+        step = api.client.redrive(step_id)
+        api.show(step, f"{step.id} is {step.status}")
+        return
+    redriven = api.client.redrive_all(**given)
+    click.echo(to_json(redriven) if api.as_json else f"{len(redriven)} redriven")
+
+
+@click.command("dead-letters")
+@click.option("--workflow", "workflow_name", help="Only of this workflow.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Failed runs read."
+)
+@calls_api
+def dead_letters(api: Api, *, workflow_name: str | None, limit: int) -> None:
+    """List the steps that gave up, of the newest failed runs."""
+    given: Any = {} if workflow_name is None else {"workflow_name": workflow_name}
+    found: list[StepDocument] = []
+    for summary in api.client.runs(status="failed", limit=limit, **given):
+        run = api.client.get(summary.run_id)
+        found += [step for step in (run.root, *run.steps) if step.status == "failed"]
+    api.show(found, "\n".join(_line(step) for step in found) or "no dead letters")
+
+
+def _line(step: StepDocument) -> str:
+    return f"{step.id}  {step.step_invoke_url or step.step_name}  {step.attempts} attempts: {step.error}"

@@ -1,0 +1,114 @@
+"""What the commands that call the API share: where it is, how errors end, how documents are printed.
+
+Exit codes for scripts: 0 done · 1 refused · 2 wrong usage · 3 not finished in time · 4 the step gave up ·
+5 cancelled · 6 no answer.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final, NoReturn, Protocol
+
+import click
+from pydantic import BaseModel
+
+from atomic.sdk import (
+    AtomicError,
+    CancelledError,
+    Client,
+    NoAnswerError,
+    NotFinishedError,
+    StepFailedError,
+    UnavailableError,
+)
+
+_EXIT_CODES: Final[tuple[tuple[type[AtomicError], int], ...]] = (
+    (NotFinishedError, 3),
+    (StepFailedError, 4),
+    (CancelledError, 5),
+    (NoAnswerError, 6),
+    (UnavailableError, 6),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The client to call with, and whether documents are wanted instead of text."""
+
+    client: Client
+    as_json: bool
+
+    def show(self, document: Any, text: str) -> None:
+        """Print the one or the other."""
+        click.echo(to_json(document) if self.as_json else text)
+
+
+class _ApiFunction(Protocol):
+    """A command's function; its first argument is the Api."""
+
+    __name__: str
+
+    def __call__(self, api: Api, /, *args: Any, **options: Any) -> None: ...
+
+
+def end_badly(message: str, exit_code: int) -> NoReturn:
+    """End the command."""
+    click.echo(f"Error: {message}", err=True)
+    raise click.exceptions.Exit(exit_code)
+
+
+def calls_api(function: _ApiFunction) -> Any:
+    """Give a command the options of the API; its first argument is an Api."""
+
+    @click.option("--url", envvar="ATOMIC_URL", show_envvar=True, help="Where Atomic is.")
+    @click.option(
+        "--client", "client_id", envvar="ATOMIC_CLIENT_ID", show_envvar=True, help="Which client."
+    )
+    @click.option("--api-key", envvar="ATOMIC_API_KEY", show_envvar=True, help="Its key.")
+    @click.option("--patience", default=5.0, show_default=True, help="Seconds to bear silence and 503.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @wraps(function)
+    def command(
+        *,
+        url: str | None,
+        client_id: str | None,
+        api_key: str | None,
+        patience: float,
+        as_json: bool,
+        **options: Any,
+    ) -> None:
+        with reported(), Client(url, client_id=client_id, api_key=api_key, patience=patience) as client:
+            function(Api(client, as_json), **options)
+
+    return command
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """End the command by what the SDK raises: its message, and its exit code."""
+    try:
+        yield
+    except AtomicError as error:
+        end_badly(str(error), exit_code_of(error))
+    except ValueError as wrong:
+        end_badly(str(wrong), 1)
+
+
+def exit_code_of(error: AtomicError) -> int:
+    """What a script sees."""
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def to_json(document: Any) -> str:
+    """Indented JSON with the wire's names."""
+    return json.dumps(_plain(document), indent=2, ensure_ascii=False)
+
+
+def _plain(document: Any) -> Any:
+    if isinstance(document, BaseModel):
+        return document.model_dump(mode="json", by_alias=True)
+    if isinstance(document, list):
+        return [_plain(item) for item in document]
+    return document

@@ -1,0 +1,85 @@
+"""`atomic doctor`: is everything where it should be, and what to do when it is not."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import click
+
+from atomic.cli.api import Api, calls_api, end_badly
+from atomic.protocol.signatures import decode_secret
+from atomic.sdk import AtomicError, StepFailedError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check and what came of it; `advice` says what to do."""
+
+    check: str
+    ok: bool
+    advice: str
+
+
+@click.command()
+@click.option(
+    "--endpoint", help="Also have Atomic call this endpoint (a real POST, workflow `atomicDoctor`)."
+)
+@calls_api
+def doctor(api: Api, *, endpoint: str | None) -> None:
+    """Check URL, client and key, signing secret, and whether Atomic reaches an endpoint."""
+    findings = list(_findings(api, endpoint))
+    lines = [f"{'ok  ' if found.ok else 'FAIL'}  {found.check}: {found.advice}" for found in findings]
+    api.show([asdict(found) for found in findings], "\n".join(lines))
+    if not all(found.ok for found in findings):
+        end_badly("something is not as it should be; see above", 1)
+
+
+def _findings(api: Api, endpoint: str | None) -> Iterator[Finding]:
+    answers = _api_answers(api)
+    yield answers
+    yield _signing_secret()
+    if endpoint and answers.ok:
+        yield _reaches(api, endpoint)
+
+
+def _api_answers(api: Api) -> Finding:
+    at = api.client.connection
+    check = f"client {at.client_id!r} at {at.url}"
+    try:
+        runs = api.client.runs(limit=1)
+    except AtomicError as error:
+        return Finding(check, False, str(error))
+    return Finding(check, True, "answers" + ("" if runs else ", has no runs yet"))
+
+
+def _signing_secret() -> Finding:
+    secrets = os.environ.get("ATOMIC_SIGNING_SECRET", "").split()
+    if not secrets:
+        advice = "not set; endpoints here take calls from anybody (right for `atomic serve --dev` only)"
+        return Finding("ATOMIC_SIGNING_SECRET", True, advice)
+    try:
+        for secret in secrets:
+            decode_secret(secret)
+    except ValueError as error:
+        return Finding("ATOMIC_SIGNING_SECRET", False, f"{error}; copy it from `atomic clients create`")
+    return Finding("ATOMIC_SIGNING_SECRET", True, f"{len(secrets)} well-formed")
+
+
+def _reaches(api: Api, endpoint: str) -> Finding:
+    check = f"Atomic reaches {endpoint}"
+    try:
+        outcome = api.client.start("atomicDoctor", endpoint, key=f"doctor-{time.time_ns()}", retry=0)
+    except StepFailedError as error:
+        if error.last_status is None:
+            return Finding(
+                check, False, f"{error.last_error}; is it running, and reachable from the server?"
+            )
+        if error.last_status == 401:
+            return Finding(
+                check, False, "it refused the signature: both sides need the same signing secret"
+            )
+        return Finding(check, True, f"it answered {error.last_status}")
+    except AtomicError as error:
+        return Finding(check, False, str(error))
+    return Finding(check, True, f"it answered {outcome.response_status}")

@@ -1,0 +1,56 @@
+"""`atomic runs list` and `atomic runs show`."""
+
+import sys
+import time
+from typing import Any, get_args
+
+import click
+
+from atomic.cli.api import Api, calls_api, end_badly
+from atomic.cli.timeline import run_line, timeline
+from atomic.protocol.documents import StatusName
+
+_LOOK_S = 0.5
+_ENDS = {"succeeded": 0, "failed": 4, "cancelled": 5}
+
+
+@click.group()
+def runs() -> None:
+    """The runs of a client."""
+
+
+@runs.command("list")
+@click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs that stand so.")
+@click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
+@click.option("--key-prefix", help="Only runs whose key begins so.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
+@calls_api
+def list_(api: Api, *, status: StatusName | None, limit: int, **wanted: Any) -> None:
+    """List runs, the newest first."""
+    given: Any = {name: value for name, value in wanted.items() if value is not None}
+    found = api.client.runs(status=status, limit=limit, **given)
+    api.show(found, "\n".join(run_line(run) for run in found) or "no runs")
+
+
+@runs.command("show")
+@click.argument("run_id")
+@click.option("--watch", is_flag=True, help="Go on until the run has ended; the exit code tells how.")
+@calls_api
+def show(api: Api, run_id: str, *, watch: bool) -> None:
+    """Show a run with its steps and their attempts."""
+    shown = ""
+    while True:
+        run = api.client.get(run_id)
+        text = timeline(run)
+        if text != shown:
+            if watch and sys.stdout.isatty():
+                click.clear()
+            api.show(run, text)
+        if not watch:
+            return
+        if run.run.status in _ENDS:
+            break
+        shown = text
+        time.sleep(_LOOK_S)
+    if code := _ENDS[run.run.status]:
+        end_badly(f"the run is {run.run.status}", code)

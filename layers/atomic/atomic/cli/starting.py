@@ -1,0 +1,66 @@
+"""`atomic start`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from atomic.cli.api import Api, calls_api
+from atomic.sdk import NotFinishedError, StepDocument, StepOutcome
+
+_LOOK_S = 2.0
+
+
+@click.command()
+@click.argument("workflow_name")
+@click.argument("endpoint_url")
+@click.option("--key", required=True, help="The idempotency key.")
+@click.option("--payload", default="null", show_default=True, help="JSON, @file, or - for standard input.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait; 0 does not wait.")
+@click.option("--retry", type=click.IntRange(0, 1000), help="How often a failed attempt is repeated.")
+@calls_api
+def start(
+    api: Api,
+    workflow_name: str,
+    endpoint_url: str,
+    *,
+    key: str,
+    payload: str,
+    timeout: float,
+    retry: int | None,
+) -> None:
+    """Start a workflow (or attach to it) and print its response."""
+    value = _read_payload(payload)
+    more: Any = {} if retry is None else {"retry": retry}
+    outcome: StepOutcome = api.client.start(workflow_name, endpoint_url, value, key=key, timeout=0, **more)
+    if timeout > 0 and outcome.status != "succeeded":
+        outcome = _wait(api, outcome.id, timeout)
+    if outcome.status == "succeeded":
+        api.show(outcome, json.dumps(outcome.response, indent=2, ensure_ascii=False))
+    else:
+        api.show(outcome, f"{outcome.run_id} is {outcome.status}")
+
+
+def _wait(api: Api, step_id: str, timeout_s: float) -> StepDocument:
+    began_s = time.monotonic()
+    while True:
+        waited_s = time.monotonic() - began_s
+        try:
+            return api.client.wait(step_id, timeout=min(_LOOK_S, max(0.0, timeout_s - waited_s)))
+        except NotFinishedError:
+            if time.monotonic() - began_s >= timeout_s:
+                raise
+        if sys.stderr.isatty():
+            click.echo(f"\r{api.client.step(step_id).status} for {waited_s:.0f} s … ", nl=False, err=True)
+
+
+def _read_payload(text: str) -> Any:
+    try:
+        if text == "-":
+            return json.load(sys.stdin)
+        return json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{error}; give JSON, @file or -", param_hint="--payload") from None

@@ -1,0 +1,51 @@
+"""A run as text: its steps as a tree, each with its attempts."""
+
+from collections.abc import Iterator
+
+from atomic.protocol.timestamps import from_rfc3339
+from atomic.sdk import RunDocument, RunSummary, StepDocument
+
+
+def run_line(run: RunSummary) -> str:
+    """A run in a list."""
+    return f"{run.run_id}  {run.created_at}  {run.status:<9}  {run.workflow_name}  {run.idempotency_key}"
+
+
+def timeline(run: RunDocument) -> str:
+    """The steps of a run in the order they began, those of a step below it."""
+    began_ms = from_rfc3339(run.root.created_at)
+    lines = [f"{run.run.run_id}  {run.run.workflow_name}  key {run.run.idempotency_key}"]
+    for depth, step in _tree(run):
+        after_s = (from_rfc3339(step.created_at) - began_ms) / 1000
+        name = step.step_name or step.step_invoke_url or step.kind
+        lines.append(f"{after_s:>9.3f} s  {'  ' * depth}{name}  {step.status}{_why(step)}")
+        lines += [f"{'':13}{'  ' * depth}{line}" for line in _attempts(step)]
+    return "\n".join(lines)
+
+
+def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
+    known = {step.id for step in run.steps} | {run.root.id}
+    below: dict[str, list[StepDocument]] = {}
+    for step in run.steps:
+        boss = step.parent if step.parent in known else None
+        below.setdefault(boss or run.root.id, []).append(step)
+    # Not recursive: a run may be deeper than Python's stack.
+    left = [(0, run.root)]
+    while left:
+        depth, step = left.pop()
+        yield depth, step
+        left += [(depth + 1, child) for child in reversed(below.get(step.id, []))]
+
+
+def _why(step: StepDocument) -> str:
+    if step.status == "waiting":
+        return f" for {len(step.waiting_for)} steps"
+    return f": {step.error}" if step.error and step.status != "succeeded" else ""
+
+
+def _attempts(step: StepDocument) -> Iterator[str]:
+    for attempt in step.attempt_log:
+        took = "…" if attempt.duration is None else f"{attempt.duration} ms"
+        status = f" {attempt.status}" if attempt.status else ""
+        why = f" ({attempt.error})" if attempt.error else ""
+        yield f"#{attempt.number} {attempt.outcome or 'running'}{status} {took}{why}"

@@ -1,0 +1,70 @@
+"""The Python SDK: start workflows from anywhere, write them as ordinary functions.
+
+`Client` and `AsyncClient` start and read. `@workflow` and `@step` are in `atomic.sdk.fastapi`, `.flask`,
+`.django` and `.aws_lambda`, the same in each. `idempotent` makes an effect happen once for each key.
+"""
+
+from atomic.protocol.documents import (
+    AttemptRecord,
+    RunDocument,
+    RunSummary,
+    StepDocument,
+    StepOutcome,
+)
+from atomic.sdk._context import Call
+from atomic.sdk.async_client import AsyncClient
+from atomic.sdk.client import Client
+from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.errors import (
+    AtomicError,
+    CancelledError,
+    InvalidRequestError,
+    NoAnswerError,
+    NonRetryable,
+    NotAnOpenEventError,
+    NotFinishedError,
+    NotFoundError,
+    PayloadMismatchError,
+    RefusedError,
+    RetryAfter,
+    StepFailedError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnavailableError,
+    UrlNotAllowedError,
+)
+from atomic.sdk.once import idempotent
+from atomic.sdk.retry import Retry
+
+__all__ = [
+    "AsyncClient",
+    "AsyncContext",
+    "AtomicError",
+    "AttemptRecord",
+    "Call",
+    "CancelledError",
+    "Client",
+    "Context",
+    "InvalidRequestError",
+    "NoAnswerError",
+    "NonRetryable",
+    "NotAnOpenEventError",
+    "NotFinishedError",
+    "NotFoundError",
+    "PayloadMismatchError",
+    "RefusedError",
+    "Retry",
+    "RetryAfter",
+    "RunDocument",
+    "RunSummary",
+    "StepDocument",
+    "StepFailedError",
+    "StepOutcome",
+    "TooLargeError",
+    "TooManyRequestsError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UrlNotAllowedError",
+    "idempotent",
+]

@@ -1,0 +1,124 @@
+"""How a handler's end goes over the wire: a result, an error, or a suspension."""
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from atomic.protocol import headers
+from atomic.protocol.problems import MEDIA_TYPE
+from atomic.protocol.signatures import SignatureRefused
+from atomic.sdk._documents import jsonable
+from atomic.sdk.errors import AtomicError, NonRetryable, RetryAfter, StepFailedError, Suspended
+
+_log = logging.getLogger("atomic")
+_NO_RETRY: Final = {headers.NO_RETRY: "true"}
+# Proxies take some 4 KiB of headers; one of the steps is enough to be called again.
+_NAMED_MAX: Final = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What a shell sends back."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Unreadable(Exception):
+    """The request is not one of Atomic's."""
+
+
+def success(result: Any) -> Response:
+    """200 with the result as JSON."""
+    body = json.dumps(jsonable(result), allow_nan=False, separators=(",", ":")).encode()
+    return Response(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
+
+
+def failure(error: BaseException, unfinished: Iterable[str] = ()) -> Response:
+    """The answer for what a handler raised; Ctrl-C and cancelling are raised again."""
+    cause = _cause(error)
+    match cause:
+        case Suspended():
+            return _suspension(list(unfinished))
+        case NonRetryable():
+            return _problem(500, str(cause) or "The endpoint gave up.", _NO_RETRY)
+        case RetryAfter():
+            wait = {headers.RETRY_AFTER: str(max(0, math.ceil(cause.seconds)))}
+            return _problem(503, str(cause), wait)
+        case SignatureRefused():
+            return _problem(401, str(cause))
+        case Unreadable():
+            return _problem(400, str(cause), _NO_RETRY)
+        case AtomicError():
+            return _of_atomic(cause)
+        case Exception():
+            _log.error("a handler failed", exc_info=cause)
+            return _problem(500, f"{type(cause).__name__}: {cause}")
+        case _:
+            raise error
+
+
+def misfit(error: ValidationError) -> Unreadable:
+    """The payload is not what the endpoint takes."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    wrong = "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}" for item in found[:20]
+    )
+    return Unreadable(f"The payload does not fit: {wrong}")
+
+
+def _of_atomic(error: AtomicError) -> Response:
+    if isinstance(error, StepFailedError):
+        members = {
+            "id": error.step_id,
+            "lastStatus": error.last_status,
+            "lastError": error.last_error,
+            "response": error.response,
+        }
+        return _problem(500, str(error), _NO_RETRY, members)
+    return _problem(500, str(error), _NO_RETRY) if error.is_permanent else _problem(503, str(error))
+
+
+def _suspension(unfinished: list[str]) -> Response:
+    named = ", ".join(unfinished[:_NAMED_MAX])
+    return Response(status=202, headers={headers.WAITING_FOR: named})
+
+
+def _problem(
+    status: int,
+    detail: str,
+    extra: Mapping[str, str] | None = None,
+    members: Mapping[str, Any] | None = None,
+) -> Response:
+    title = "The endpoint asks for a later call" if status == 503 else "The endpoint failed"
+    document = {"title": title, "status": status, "detail": detail, **(members or {})}
+    given = {headers.CONTENT_TYPE: MEDIA_TYPE, **(extra or {})}
+    return Response(status=status, headers=given, body=json.dumps(document).encode())
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Of a group (a TaskGroup raises one) the error that counts: the most final one."""
+    return max(_leaves(error), key=_finality)
+
+
+def _finality(error: BaseException) -> int:
+    if isinstance(error, Suspended):
+        return 0
+    if not isinstance(error, Exception):
+        return 3
+    is_final = isinstance(error, NonRetryable) or (isinstance(error, AtomicError) and error.is_permanent)
+    return 2 if is_final else 1
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,59 @@
+"""The blocking transport, on requests."""
+
+from typing import Final
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from atomic.sdk._http import HttpAnswer, HttpRequest
+from atomic.sdk._settings import Connection
+from atomic.sdk._world import came, lost
+
+_CONNECT_S: Final = 5.0
+_CONNECTIONS_KEPT: Final = 64
+
+
+class Connections:
+    """Connections to one Atomic, kept between requests."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._url = connection.url
+        self._session = requests.Session()
+        self._session.auth = _Bearer(connection.api_key)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_KEPT))
+
+    def close(self) -> None:
+        """Close them."""
+        self._session.close()
+
+    def send(self, request: HttpRequest) -> HttpAnswer:
+        """Make one request. Raises ValueError when the URL is none; what fails on the way is an answer."""
+        url = self._url + request.target
+        timeout = (_CONNECT_S, request.timeout_s)
+        try:
+            answer = self._session.request(
+                request.method,
+                url,
+                data=request.body or None,
+                headers=dict(request.headers),
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as wrong:
+            raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
+        except requests.RequestException as error:
+            return lost(error)
+        return came(answer.status_code, answer.headers, answer.content)
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Given to the session even without a key: requests would otherwise take one from ~/.netrc."""
+
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._api_key:
+            request.headers["Authorization"] = f"Bearer {self._api_key}"
+        return request

@@ -1,0 +1,134 @@
+"""What both colours of a handler's context share: identities, documents, the time that is left."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urljoin
+
+from atomic.sdk._documents import StepOptions, start_document
+from atomic.sdk._flow import post_once, step_once
+from atomic.sdk._http import Flow
+from atomic.sdk._identity import Scope, step_key
+from atomic.sdk._planning import Planned, step_id
+from atomic.sdk.async_client import AsyncClient
+from atomic.sdk.client import Client
+from atomic.sdk.errors import NotFinishedError, Suspended
+from atomic.sdk.retry import Seconds, milliseconds, seconds
+
+# A server answers what is finished however short the hang is.
+_LOOK_S: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of an endpoint by Atomic. `attempt` counts from 1; `idempotency_key` is the step's own.
+
+    `url` is where the endpoint was called; `traceparent` is the caller's trace, empty when there is none.
+    """
+
+    run_id: str
+    step_id: str
+    workflow_name: str
+    idempotency_key: str
+    attempt: int
+    url: str
+    traceparent: str = ""
+
+
+class CallOptions(StepOptions, total=False):
+    """What a step called from a handler may be given: `timeout` is how long the handler hangs for it."""
+
+    timeout: Seconds
+
+
+class BaseContext:
+    """A handler's view of its run. `hang_s` is how long one call of the handler waits for its steps."""
+
+    def __init__(self, call: Call, client: Client | AsyncClient, hang_s: float) -> None:
+        self._call = call
+        self.run_id = call.run_id
+        self.step_id = call.step_id
+        self.workflow_name = call.workflow_name
+        self.idempotency_key = call.idempotency_key
+        self.attempt = call.attempt
+        self._api = client
+        self._until_s = time.monotonic() + hang_s
+        self._root = Scope()
+        self._open: dict[str, None] = {}
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The ids of the steps that were called and have no outcome yet."""
+        return list(self._open)
+
+    def _plan(
+        self, name_or_url: str, payload: Any, result: Any, key: str | None, options: CallOptions
+    ) -> Planned[Any]:
+        url = urljoin(self._call.url, name_or_url)
+        suffix = self._suffix(url) if key is None else f"/{key}"
+        own_key = step_key(self.idempotency_key, suffix)
+        document = start_document(self.workflow_name, url, payload, key=own_key, options=options)
+        timeout_s = seconds(options["timeout"]) if "timeout" in options else None
+        return self._planned(document, result=result, timeout_s=timeout_s)
+
+    def _plan_sleep(self, duration: Seconds) -> Planned[None]:
+        document: dict[str, Any] = {
+            "workflowName": self.workflow_name,
+            "kind": "timer",
+            "stepName": "sleep",
+            "idempotencyKey": step_key(self.idempotency_key, self._suffix("timer")),
+            "delay": milliseconds(duration),
+        }
+        # A timer that outlasts this attempt is not worth hanging for.
+        is_long = seconds(duration) > self._until_s - time.monotonic()
+        return self._planned(document, timeout_s=0.0 if is_long else None)
+
+    def _plan_event(self, name: str, options: StepOptions, result: Any = None) -> Planned[Any]:
+        document: dict[str, Any] = {
+            "workflowName": self.workflow_name,
+            "kind": "event",
+            "stepName": name,
+            "idempotencyKey": self.idempotency_key,
+        }
+        if "deadline" in options:
+            document["deadline"] = milliseconds(options["deadline"])
+        return self._planned(document, result=result)
+
+    def _planned(
+        self, document: dict[str, Any], *, result: Any = None, timeout_s: float | None = None
+    ) -> Planned[Any]:
+        posted = {**document, "parent": self.step_id}
+        planned_id = step_id(self._api.client_id, self.run_id, posted)
+        return Planned(id=planned_id, document=posted, result=result, timeout_s=timeout_s)
+
+    def _suffix(self, url: str) -> str:
+        return self._root.suffix(url)
+
+    def _flow(self, planned: Planned[Any]) -> Flow[Any]:
+        left_s = max(_LOOK_S, self._until_s - time.monotonic())
+        hang_s = left_s if planned.timeout_s is None else min(planned.timeout_s, left_s)
+        return step_once(
+            self._api.client_id,
+            planned.document,
+            hang_s=max(_LOOK_S, hang_s),
+            patience_s=min(self._api.patience_s, left_s),
+            trace=self._call.traceparent,
+        )
+
+    def _opening(self, planned: Planned[Any]) -> Flow[str]:
+        patience_s = min(self._api.patience_s, max(_LOOK_S, self._until_s - time.monotonic()))
+        return post_once(self._api.client_id, planned.document, patience_s, self._call.traceparent)
+
+    @contextmanager
+    def _called(self, planned: Planned[Any]) -> Iterator[None]:
+        self._open[planned.id] = None
+        try:
+            yield
+        except NotFinishedError:
+            raise Suspended from None
+        except Exception:
+            self._open.pop(planned.id, None)
+            raise
+        self._open.pop(planned.id, None)

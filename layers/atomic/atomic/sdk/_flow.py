@@ -1,0 +1,226 @@
+"""What the clients do, as flows: what to send, what to send again, what an answer means."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from atomic.protocol import headers
+from atomic.protocol.documents import (
+    RedriveResult,
+    RunDocument,
+    RunList,
+    RunSummary,
+    StepDocument,
+    StepOutcome,
+)
+from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, Model
+from atomic.sdk._refusals import error_of
+from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
+
+# API Gateway cuts at 29 s; a longer wait is made of several hangs.
+HANG_MAX_S: Final = 25.0
+_SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
+_PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
+_LIVE: Final = frozenset({"pending", "running", "retrying", "waiting"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`now_s` is when the call began; `timeout_s` the caller's own limit (None: as long as it takes);
+    `patience_s` how long connection loss, 429 and 503 in a row are borne."""
+
+    now_s: float
+    timeout_s: float | None
+    patience_s: float
+
+    @property
+    def until_s(self) -> float:
+        """The moment the caller's time is over."""
+        return math.inf if self.timeout_s is None else self.now_s + self.timeout_s
+
+
+def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpAnswer]:
+    """One request, sent again while nobody answers or the server is busy: all are idempotent."""
+    failures, first_s = 0, 0.0
+    while True:
+        answer = yield request
+        if answer.status not in _SENT_AGAIN:
+            return answer
+        failures += 1
+        first_s = answer.at_s if failures == 1 else first_s
+        pause_s = _pause_s(answer, failures)
+        if answer.at_s + pause_s > first_s + patience_s:
+            raise error_of(answer)
+        request = replace(request, pause_s=pause_s)
+
+
+def post_start(client_id: str, document: Mapping[str, Any], hang_s: float, trace: str = "") -> HttpRequest:
+    """The one post that everything is made of; without a hang it is answered as soon as it is durable."""
+    body = {**document, "timeout": max(1, round(hang_s * 1000))}
+    extra = {headers.PREFER: "respond-async"} if hang_s <= 0 else {}
+    if trace:
+        extra[headers.TRACEPARENT] = trace
+    return _post(f"/{quote(client_id)}", body, extra, hang_s)
+
+
+def start(
+    client_id: str, document: Mapping[str, Any], limits: Limits, *, trace: str = ""
+) -> Flow[StepOutcome]:
+    """Start or attach, and hang for the outcome up to the caller's limit."""
+    now_s, pause_s = limits.now_s, 0.0
+    while True:
+        left_s = max(0.0, limits.until_s - now_s)
+        request = post_start(client_id, document, min(left_s, HANG_MAX_S), trace)
+        answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
+        if answer.status == 200 or (answer.status == 202 and limits.timeout_s == 0):
+            return StepOutcome.model_validate_json(answer.body)
+        if answer.status not in {202, 504} or answer.at_s >= limits.until_s:
+            raise error_of(replace(answer, status=504) if answer.status == 202 else answer)
+        pause_s, now_s = _between_hangs_s(now_s, answer), answer.at_s
+
+
+def step_once(
+    client_id: str, document: Mapping[str, Any], *, hang_s: float, patience_s: float, trace: str
+) -> Flow[Any]:
+    """A step of a handler, hung for once. Raises NotFinishedError when it needs longer."""
+    request = post_start(client_id, document, max(hang_s, 0.001), trace)
+    answer = yield from exchange(request, patience_s)
+    if answer.status != 200:
+        raise error_of(answer)
+    # Not validated: the response is all that is needed, and this is where a handler's time goes.
+    return json.loads(answer.body)["response"]
+
+
+def post_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
+    """Make a step durable without waiting for it; its id."""
+    answer = yield from exchange(post_start(client_id, document, 0.0, trace), patience_s)
+    if answer.status not in {200, 202}:
+        raise error_of(answer)
+    return str(json.loads(answer.body)["id"])
+
+
+def wait(client_id: str, step_id: str, limits: Limits) -> Flow[StepDocument]:
+    """Long-poll a step until it settles. Raises as `start` does."""
+    now_s, pause_s = limits.now_s, 0.0
+    while True:
+        hang_s = min(max(0.0, limits.until_s - now_s), HANG_MAX_S)
+        query = urlencode({"wait": round(hang_s * 1000)})
+        request = _get(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", hang_s)
+        answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
+        step = _read(StepDocument, answer)
+        if step.status not in _LIVE:
+            return _settled(step)
+        if answer.at_s >= limits.until_s:
+            raise NotFinishedError("Not finished in time.", step_id=step.id)
+        pause_s, now_s = _between_hangs_s(now_s, answer), answer.at_s
+
+
+def get_step(client_id: str, step_id: str, patience_s: float) -> Flow[StepDocument]:
+    """A step as it stands."""
+    path = f"/{quote(client_id)}/steps/{quote(step_id)}"
+    return _read(StepDocument, (yield from exchange(_get(path), patience_s)))
+
+
+def get_run(client_id: str, run_id: str, patience_s: float) -> Flow[RunDocument]:
+    """A run with all of its steps."""
+    path: str | None = f"/{quote(client_id)}/runs/{quote(run_id)}"
+    pages: list[RunDocument] = []
+    while path is not None:
+        pages.append(_read(RunDocument, (yield from exchange(_get(path), patience_s))))
+        path = pages[-1].next
+    return pages[-1].model_copy(update={"steps": [step for page in pages for step in page.steps]})
+
+
+def list_runs(
+    client_id: str, query: Mapping[str, str], limit: int, patience_s: float
+) -> Flow[list[RunSummary]]:
+    """The newest runs that fit, at most `limit`."""
+    given = {**query, "limit": str(max(1, min(limit, 100)))}
+    path: str | None = f"/{quote(client_id)}/runs?{urlencode(given)}"
+    found: list[RunSummary] = []
+    while path is not None and len(found) < limit:
+        page = _read(RunList, (yield from exchange(_get(path), patience_s)))
+        found += page.runs
+        path = page.next
+    return found[:limit]
+
+
+def cancel(client_id: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
+    """Cancel a run."""
+    request = _post(f"/{quote(client_id)}/runs/{quote(run_id)}/cancel")
+    return _read(RunSummary, (yield from exchange(request, patience_s)))
+
+
+def redrive(client_id: str, step_id: str, patience_s: float) -> Flow[StepOutcome]:
+    """Give a dead letter a fresh budget of attempts."""
+    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/redrive")
+    return _read(StepOutcome, (yield from exchange(request, patience_s)))
+
+
+def redrive_all(client_id: str, wanted: Mapping[str, str], patience_s: float) -> Flow[list[str]]:
+    """Redrive every dead letter that fits a filter; the ids."""
+    redriven: list[str] = []
+    while True:
+        request = _post(f"/{quote(client_id)}/redrive", {"filter": wanted})
+        page = _read(RedriveResult, (yield from exchange(request, patience_s)))
+        redriven += page.steps
+        if not page.more or not page.steps:
+            return redriven
+
+
+def complete(client_id: str, step_id: str, result: Any, patience_s: float) -> Flow[StepOutcome]:
+    """Post the result of an event."""
+    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/result", result)
+    return _read(StepOutcome, (yield from exchange(request, patience_s)))
+
+
+def _post(
+    target: str, document: Any = None, extra: Mapping[str, str] | None = None, hang_s: float = 0.0
+) -> HttpRequest:
+    body = b"" if document is None else json.dumps(document, allow_nan=False).encode()
+    given = {headers.CONTENT_TYPE: "application/json", **(extra or {})}
+    return HttpRequest(method="POST", target=target, body=body, headers=given, hang_s=hang_s)
+
+
+def _get(target: str, hang_s: float = 0.0) -> HttpRequest:
+    return HttpRequest(method="GET", target=target, hang_s=hang_s)
+
+
+def _read(model: type[Model], answer: HttpAnswer) -> Model:
+    if answer.status != 200:
+        raise error_of(answer)
+    return model.model_validate_json(answer.body)
+
+
+def _settled(step: StepDocument) -> StepDocument:
+    if step.status == "failed":
+        raise StepFailedError(
+            f"The step gave up after {step.attempts} attempts: {step.error}.",
+            members={
+                "id": step.id,
+                "lastStatus": step.response_status,
+                "lastError": step.error,
+                "attempts": step.attempts,
+                "response": step.response,
+            },
+        )
+    if step.status == "cancelled":
+        raise CancelledError("The step was cancelled.")
+    return step
+
+
+def _pause_s(answer: HttpAnswer, failures: int) -> float:
+    text = answer.headers.get(headers.RETRY_AFTER, "")
+    if text.isdigit():
+        return float(text)
+    # Half is fixed and half is chance: many that lost the same server do not come back in one moment.
+    longest = min(_PAUSE_MIN_S * 2.0**failures, _PAUSE_MAX_S)
+    return longest * (1 + answer.chance) / 2
+
+
+def _between_hangs_s(began_s: float, answer: HttpAnswer) -> float:
+    """A hang paces itself; only a server that does not hang is not asked again at once."""
+    return 0.0 if answer.at_s - began_s >= 0.5 else 0.5

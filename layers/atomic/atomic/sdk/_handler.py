@@ -1,0 +1,230 @@
+"""The neutral handler: one request in, one response out; the framework files only translate.
+
+Both colours of functions run in both colours of frameworks.
+"""
+
+import asyncio
+import inspect
+import json
+import threading
+import time
+import typing
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from atomic.protocol import headers, signatures
+from atomic.sdk import _settings
+from atomic.sdk._answers import Response, Unreadable, failure, misfit, success
+from atomic.sdk._context import BaseContext, Call
+from atomic.sdk._planning import adapter
+from atomic.sdk.async_client import AsyncClient
+from atomic.sdk.client import Client
+from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.retry import Seconds, seconds
+
+Function = Callable[..., Any]
+View = TypeVar("View")
+# An attempt has 20 s by default; what is left of them is for the handler's own work.
+_HANG_S: Final = 15.0
+_CONTEXTS: Final = (Call, BaseContext)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What came in: the URL as it was called, headers with lower-case names, the body as it was signed."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class EndpointOptions(TypedDict, total=False):
+    """What an endpoint may be given; the environment stands in for most of it.
+
+    `client`: the Client (of `def`) or AsyncClient (of `async def`) that posts its steps.
+    `secrets`: signing secrets, one of which must have signed (ATOMIC_SIGNING_SECRET); none: no check.
+    `base_url`: where Atomic reaches this application, when the request does not tell (ATOMIC_BASE_URL).
+    `hang`: how long one call of a workflow waits for its steps before it suspends itself; 15 s.
+    """
+
+    client: Client | AsyncClient
+    secrets: typing.Sequence[str]
+    base_url: str
+    hang: Seconds
+
+
+class Endpoint:
+    """A function of the user's as an endpoint of Atomic's."""
+
+    def __init__(self, function: Function, *, is_workflow: bool, options: EndpointOptions) -> None:
+        self.function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        self._is_workflow = is_workflow
+        self._options = options
+        if "client" in options and isinstance(options["client"], AsyncClient) is not self.is_async:
+            raise TypeError("give a Client to `def` handlers and an AsyncClient to `async def` ones")
+
+    def answer(self, request: Request) -> Response:
+        """For frameworks that give a thread to each request."""
+        if self.is_async:
+            return asyncio.run(self.answer_async(request))
+        context: Call | BaseContext | None = None
+        try:
+            call, payload = self._read(request)
+            context = self._context(call)
+            return success(self.function(**self._arguments(context, payload)))
+        except BaseException as error:
+            return failure(error, _unfinished(context))
+
+    async def answer_async(self, request: Request) -> Response:
+        """For frameworks on an event loop."""
+        if not self.is_async:
+            return await _in_thread(lambda: self.answer(request))
+        context: Call | BaseContext | None = None
+        try:
+            call, payload = self._read(request)
+            context = self._context(call)
+            return success(await self.function(**self._arguments(context, payload)))
+        except BaseException as error:
+            return failure(error, _unfinished(context))
+        finally:
+            if isinstance(context, AsyncContext):
+                context.abandon()
+
+    def _read(self, request: Request) -> tuple[Call, Any]:
+        if self._secrets:
+            signatures.verify(self._secrets, request.headers, request.body, now_s=int(time.time()))
+        try:
+            document = json.loads(request.body)
+            payload = document["payload"]
+            call = Call(
+                run_id=document["runId"],
+                step_id=document["stepId"],
+                workflow_name=document["workflowName"],
+                idempotency_key=document["idempotencyKey"],
+                attempt=document["attempt"],
+                url=self._own_url(request.url),
+                traceparent=request.headers.get(headers.TRACEPARENT, ""),
+            )
+        except (ValueError, KeyError, TypeError):
+            raise Unreadable("This is an endpoint of Atomic's: start it through Atomic.") from None
+        return call, payload
+
+    def _context(self, call: Call) -> Call | BaseContext:
+        if not self._is_workflow:
+            return call
+        hang_s = seconds(self._options.get("hang", _HANG_S))
+        if isinstance(self._client, AsyncClient):
+            context = AsyncContext(call, self._client, hang_s)
+            context.begin()
+            return context
+        return Context(call, self._client, hang_s)
+
+    def _arguments(self, context: Call | BaseContext, payload: Any) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        for name, annotation in self._parameters.items():
+            if _is_context(name, annotation):
+                given[name] = context
+            elif annotation is Any:
+                given[name] = payload
+            else:
+                given[name] = _validated(annotation, payload)
+        return given
+
+    @cached_property
+    def _parameters(self) -> dict[str, Any]:
+        # At the first call, when every name that the annotations use is defined.
+        hints = typing.get_type_hints(self.function)
+        names = inspect.signature(self.function).parameters
+        return {name: hints.get(name, Any) for name in names}
+
+    @cached_property
+    def _client(self) -> Client | AsyncClient:
+        return self._options.get("client") or (AsyncClient() if self.is_async else Client())
+
+    @cached_property
+    def _secrets(self) -> list[bytes]:
+        given = self._options.get("secrets") or _settings.signing_secrets()
+        return [signatures.decode_secret(secret) for secret in given]
+
+    def _own_url(self, called: str) -> str:
+        parts = urlsplit(called)
+        base = self._options.get("base_url") or _settings.base_url()
+        return (base.rstrip("/") if base else f"{parts.scheme}://{parts.netloc}") + parts.path
+
+
+class Decorator(Generic[View]):
+    """`@workflow` or `@step` of a framework, bare or with options."""
+
+    def __init__(self, view: Callable[[Endpoint], View], *, is_workflow: bool) -> None:
+        self._view = view
+        self._is_workflow = is_workflow
+
+    @overload
+    def __call__(self, function: Function, /) -> View: ...
+    @overload
+    def __call__(self, **options: Unpack[EndpointOptions]) -> Callable[[Function], View]: ...
+    def __call__(
+        self, *functions: Function, **options: Unpack[EndpointOptions]
+    ) -> View | Callable[[Function], View]:
+        """Make the function an endpoint. A parameter that is annotated as (or called) the context gets it,
+        the other one gets the payload, validated by its annotation."""
+        if not functions:
+            return lambda function: self._make(function, options)
+        [function] = functions
+        return self._make(function, options)
+
+    def _make(self, function: Function, options: EndpointOptions) -> View:
+        view = self._view(Endpoint(function, is_workflow=self._is_workflow, options=options))
+        # Not functools.wraps: frameworks read signatures, and this one has the framework's.
+        for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+            setattr(view, name, getattr(function, name))
+        return view
+
+
+def _is_context(name: str, annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, _CONTEXTS):
+        return True
+    return annotation is Any and name in {"ctx", "context", "call"}
+
+
+def _validated(annotation: Any, payload: Any) -> Any:
+    try:
+        return adapter(annotation).validate_python(payload)
+    except ValidationError as error:
+        raise misfit(error) from None
+
+
+def _unfinished(context: Call | BaseContext | None) -> list[str]:
+    return context.unfinished if isinstance(context, BaseContext) else []
+
+
+async def _in_thread(work: Callable[[], Response]) -> Response:
+    """A thread for each call: in a shared pool, workflows would keep their steps from running."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Response] = loop.create_future()
+
+    def settle(response: Response | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if response is None:
+            done.set_exception(error or RuntimeError("no response"))
+        else:
+            done.set_result(response)
+
+    def run() -> None:
+        try:
+            outcome: tuple[Response | None, BaseException | None] = (work(), None)
+        except BaseException as raised:
+            outcome = (None, raised)
+        loop.call_soon_threadsafe(settle, *outcome)
+
+    context = copy_context()
+    threading.Thread(target=context.run, args=(run,), name="atomic-handler", daemon=True).start()
+    return await done

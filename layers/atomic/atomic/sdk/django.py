@@ -1,0 +1,43 @@
+"""Endpoints on Django: `@workflow` or `@step` above a view that `urlpatterns` names.
+
+An `async def` view runs on the loop under ASGI; Django itself bridges the other combinations.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.views.decorators.csrf import csrf_exempt
+
+from atomic.sdk import _handler
+from atomic.sdk._answers import Response
+from atomic.sdk._handler import Decorator, Endpoint
+
+View = Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+def _view(endpoint: Endpoint) -> View:
+    def view(request: HttpRequest) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        return _answered(endpoint.answer(_asked(request)))
+
+    async def async_view(request: HttpRequest) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        return _answered(await endpoint.answer_async(_asked(request)))
+
+    # A signature, not a cookie, tells who calls.
+    return csrf_exempt(async_view) if endpoint.is_async else csrf_exempt(view)
+
+
+def _asked(request: HttpRequest) -> _handler.Request:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return _handler.Request(url=request.build_absolute_uri(), headers=headers, body=request.body)
+
+
+def _answered(answer: Response) -> HttpResponse:
+    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+
+workflow: Decorator[View] = Decorator(_view, is_workflow=True)
+step: Decorator[View] = Decorator(_view, is_workflow=False)

@@ -1,0 +1,145 @@
+"""Everything the SDK raises. The docstring of an error is its message's second half: the cure.
+
+AtomicError
+├── NoAnswerError            nobody answered, within the client's patience
+├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
+├── StepFailedError          the step gave up                                          (424)
+├── CancelledError           the step or its run was cancelled                         (409)
+└── RefusedError             the API said no
+    ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
+    ├── UnauthorizedError    (401)     ├── PayloadMismatchError  (422)
+    ├── UrlNotAllowedError   (403)     ├── TooManyRequestsError  (429)
+    ├── NotFoundError        (404)     ├── NotAnOpenEventError   (409)
+    └── UnavailableError     (5xx)
+
+NonRetryable, RetryAfter     raised by you, in an endpoint
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class AtomicError(Exception):
+    """Something went wrong between this program and Atomic."""
+
+    # Whether calling the same handler again can do no good: such an error ends a workflow for good.
+    is_permanent: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "") -> None:
+        cure = " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
+        super().__init__(f"{detail} {cure}".strip())
+        self.detail = detail
+
+
+class NoAnswerError(AtomicError):
+    """Nothing answers there: check ATOMIC_URL and that the server runs (`atomic doctor` tells).
+    Posting again under the same key is safe."""
+
+
+class NotFinishedError(AtomicError):
+    """The step goes on. To get its outcome, start the same under the same key, or `wait` for its id."""
+
+    def __init__(self, detail: str = "", *, step_id: str | None = None) -> None:
+        super().__init__(detail)
+        self.step_id = step_id
+
+
+class StepFailedError(AtomicError):
+    """The step is a dead letter: mend its endpoint and redrive it, or catch this and go on without it."""
+
+    is_permanent = True
+
+    def __init__(self, detail: str = "", *, members: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        known = members or {}
+        self.step_id: str | None = known.get("id")
+        self.last_status: int | None = known.get("lastStatus")
+        self.last_error: str | None = known.get("lastError")
+        self.attempts: int | None = known.get("attempts")
+        self.response: Any = known.get("response")
+
+
+class CancelledError(AtomicError):
+    """The run was cancelled and takes no more steps. Start it under a new key if it is wanted after all."""
+
+    is_permanent = True
+
+
+class RefusedError(AtomicError):
+    """The API refused the request."""
+
+    def __init__(
+        self, detail: str = "", *, status: int = 0, problem: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.problem = dict(problem or {})
+
+
+class InvalidRequestError(RefusedError):
+    """Change the fields that the message names."""
+
+    is_permanent = True
+
+
+class UnauthorizedError(RefusedError):
+    """Set ATOMIC_API_KEY to a live key of this client (`atomic clients create` makes one)."""
+
+
+class UrlNotAllowedError(RefusedError):
+    """Use a URL under one of the client's base URLs, or have the operator add this one."""
+
+    is_permanent = True
+
+
+class NotFoundError(RefusedError):
+    """Check ATOMIC_CLIENT_ID and the id; what belongs to another client looks the same."""
+
+    is_permanent = True
+
+
+class NotAnOpenEventError(RefusedError):
+    """Only an event that is still awaited takes a result."""
+
+    is_permanent = True
+
+
+class TooLargeError(RefusedError):
+    """Store the data elsewhere and send a reference to it."""
+
+    is_permanent = True
+
+
+class PayloadMismatchError(RefusedError):
+    """A workflow must post the same payloads each time it is replayed: take time, chance and outside data
+    from steps. Elsewhere, use a new key for new work."""
+
+    is_permanent = True
+
+
+class TooManyRequestsError(RefusedError):
+    """Start less at a time, or have the client's limit raised."""
+
+
+class UnavailableError(RefusedError):
+    """The server cannot answer right now; posting again under the same key is safe."""
+
+
+class NonRetryable(Exception):
+    """Raise it in an endpoint when a further attempt can do no good: the step fails at once."""
+
+
+class RetryAfter(Exception):
+    """Raise it in an endpoint to be called again, no sooner than so many seconds from now."""
+
+    def __init__(self, seconds: float, message: str = "not yet") -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class Suspended(BaseException):
+    """A step is not finished: the handler ends here and is called again when it is.
+
+    Not an Exception, so that no `except Exception` of a handler stops it. Internal.
+    """

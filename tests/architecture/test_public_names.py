@@ -1,0 +1,115 @@
+"""What users may import, on one list: a name that comes or goes shows in a review."""
+
+import subprocess
+import sys
+from typing import get_type_hints
+
+import pytest
+
+import atomic
+import atomic.sdk
+from atomic.sdk import errors
+
+NAMES = [
+    "AsyncClient",
+    "AsyncContext",
+    "AtomicError",
+    "AttemptRecord",
+    "Call",
+    "CancelledError",
+    "Client",
+    "Context",
+    "InvalidRequestError",
+    "NoAnswerError",
+    "NonRetryable",
+    "NotAnOpenEventError",
+    "NotFinishedError",
+    "NotFoundError",
+    "PayloadMismatchError",
+    "RefusedError",
+    "Retry",
+    "RetryAfter",
+    "RunDocument",
+    "RunSummary",
+    "StepDocument",
+    "StepFailedError",
+    "StepOutcome",
+    "TooLargeError",
+    "TooManyRequestsError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UrlNotAllowedError",
+    "idempotent",
+]
+CLIENT = [
+    "cancel",
+    "client_id",
+    "close",
+    "complete",
+    "connection",
+    "get",
+    "patience_s",
+    "redrive",
+    "redrive_all",
+    "run_flow",
+    "runs",
+    "start",
+    "step",
+    "wait",
+]
+CONTEXT = [
+    "attempt",
+    "event",
+    "idempotency_key",
+    "open_event",
+    "run_id",
+    "sleep",
+    "step",
+    "step_id",
+    "unfinished",
+    "workflow_name",
+]
+
+
+def test_the_names_of_the_sdk() -> None:
+    assert sorted(atomic.sdk.__all__) == sorted(NAMES)
+    assert all(hasattr(atomic.sdk, name) for name in NAMES)
+
+
+def test_the_package_has_the_same_names() -> None:
+    assert sorted(atomic.__all__) == sorted([*NAMES, "__version__"])
+    for name in NAMES:
+        assert getattr(atomic, name) is getattr(atomic.sdk, name)
+    with pytest.raises(AttributeError, match="has no attribute 'Clinet'"):
+        _ = atomic.Clinet
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    for kind in (atomic.Client, atomic.AsyncClient):
+        assert sorted(name for name in dir(kind("http://127.0.0.1")) if name[0] != "_") == CLIENT
+
+
+def test_both_contexts_have_the_same_methods() -> None:
+    call = atomic.Call(run_id="r", step_id="s", workflow_name="w", idempotency_key="k", attempt=1, url="u")
+    plain = atomic.Context(call, atomic.Client(), 1.0)
+    asynchronous = atomic.AsyncContext(call, atomic.AsyncClient(), 1.0)
+    assert sorted({name for name in dir(plain) if name[0] != "_"} - {"call", "parallel"}) == CONTEXT
+    assert sorted({name for name in dir(asynchronous) if name[0] != "_"} - {"abandon", "begin"}) == CONTEXT
+
+
+def test_every_framework_has_the_same_two_names() -> None:
+    for name in ("aws_lambda", "django", "fastapi", "flask"):
+        module = __import__(f"atomic.sdk.{name}", fromlist=["step"])
+        assert {"step", "workflow"} <= set(get_type_hints(module))
+
+
+def test_every_error_says_what_to_do() -> None:
+    for name in NAMES:
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, errors.AtomicError):
+            assert len(str(kind("Wrong."))) > len("Wrong. ") + 20, name
+
+
+def test_the_server_does_not_import_the_sdk() -> None:
+    code = "import sys, atomic.entrypoints.embedded.server; assert 'atomic.sdk' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,113 @@
+"""Workflows that last longer than any call of theirs."""
+
+import asyncio
+from typing import Any
+
+from atomic.sdk import AsyncContext, Call, Context, Retry
+from sdk.world import World
+
+SLOW = Retry(count=20, back_off=0.15, jitter="none", strategy="fixed")
+
+
+def not_before(attempt: int) -> Any:
+    def step(payload: Any, call: Call) -> Any:
+        if call.attempt < attempt:
+            raise RuntimeError("not yet")
+        return payload
+
+    return step
+
+
+def case_a_handler_suspends_until_its_step_is_done(world: World) -> None:
+    ended: list[str] = []
+
+    def order(ctx: Context) -> Any:
+        try:
+            return ctx.step("slow", "done", retry=SLOW)
+        except Exception:
+            return "swallowed"
+        finally:
+            ended.append("ended")
+
+    world.workflow("/order", order, hang=0.1)
+    world.step("/slow", not_before(5))
+    outcome = world.start("/order")
+    assert (outcome.response, outcome.attempts, len(ended)) == ("done", 2, 2)
+    log = world.run_of(outcome).root.attempt_log
+    assert [attempt.outcome for attempt in log] == ["suspended", "succeeded"]
+
+
+def case_async_handlers_suspend_on_all_that_they_wait_for(world: World) -> None:
+    async def one(ctx: AsyncContext, number: int) -> Any:
+        first = await ctx.step("first", number, retry=SLOW)
+        return await ctx.step("second", first, retry=SLOW)
+
+    async def order(ctx: AsyncContext) -> Any:
+        return await asyncio.gather(*[one(ctx, number) for number in range(4)])
+
+    def first(payload: int, call: Call) -> int:
+        # The first of them ends last: in each replay the seconds are called in another order.
+        if call.attempt < 5 - payload:
+            raise RuntimeError("not yet")
+        return payload * 10
+
+    world.workflow("/order", order, colour="async", hang=0.1)
+    world.step("/first", first)
+    world.step("/second", not_before(2))
+    outcome = world.start("/order")
+    assert outcome.response == [0, 10, 20, 30]
+    assert len(world.run_of(outcome).steps) == 8
+
+
+def case_a_task_group_suspends_as_well(world: World) -> None:
+    async def order(ctx: AsyncContext) -> Any:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ctx.step("slow", number, retry=SLOW)) for number in range(3)]
+        return [task.result() for task in tasks]
+
+    world.workflow("/order", order, colour="async", hang=0.1)
+    world.step("/slow", not_before(3))
+    assert world.start("/order").response == [0, 1, 2]
+
+
+def case_plain_code_suspends_side_by_side(world: World) -> None:
+    def order(ctx: Context) -> Any:
+        return ctx.parallel(*[ctx.call("slow", number, retry=SLOW) for number in range(3)])
+
+    world.workflow("/order", order, hang=0.1)
+    world.step("/slow", not_before(3))
+    outcome = world.start("/order")
+    assert outcome.response == [0, 1, 2]
+    assert outcome.attempts >= 2
+
+
+def case_a_workflow_sleeps_and_waits_for_people(world: World) -> None:
+    def approval(ctx: Context) -> Any:
+        ctx.sleep(0.05)
+        ctx.step("ask", ctx.open_event("approval"))
+        return ctx.event("approval", result=bool)
+
+    def ask(payload: str) -> None:
+        world.client.complete(payload, True)
+
+    world.workflow("/approval", approval, hang=2)
+    world.step("/ask", ask)
+    assert world.start("/approval").response is True
+
+
+def case_a_workflow_calls_a_workflow(world: World) -> None:
+    def outer(ctx: Context) -> Any:
+        return [ctx.step("inner", number) for number in range(2)]
+
+    def inner(ctx: Context, payload: int) -> Any:
+        return ctx.step("leaf", payload)
+
+    world.workflow("/outer", outer)
+    world.workflow("/inner", inner)
+    world.step("/leaf", lambda payload: payload + 1)
+    outcome = world.start("/outer")
+    assert outcome.response == [1, 2]
+    run = world.run_of(outcome)
+    assert len(run.steps) == 4
+    inner_ids = {step.id for step in run.steps if step.parent == run.root.id}
+    assert {step.parent for step in run.steps if step.parent != run.root.id} == inner_ids

@@ -1,0 +1,177 @@
+"""The commands that call the API, against a real server."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+
+from atomic import Context, NonRetryable
+from atomic.cli.main import main
+from atomic.sdk.flask import step, workflow
+from scenarios.embedded_home import AtomicServer, create_client
+from sdk.threads import wsgi_server
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def app_url() -> Iterator[str]:
+    app = Flask("shop")
+
+    @app.post("/order")
+    @workflow
+    def order(ctx: Context, payload: int) -> Any:
+        return {"paid": ctx.step("pay", payload, retry=0)}
+
+    @app.post("/pay")
+    @step
+    def pay(payload: int) -> int:
+        if payload > 100:
+            raise NonRetryable("too much")
+        return payload
+
+    @app.post("/approval")
+    @workflow(hang=0.1)
+    def approval(ctx: Context) -> Any:
+        return ctx.event("approval")
+
+    with wsgi_server(app) as url:
+        yield url
+
+
+@pytest.fixture
+def cli(atomic_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Cli:
+    """Run `atomic` as a client that nobody used before; `code` is what it must end with."""
+    monkeypatch.setenv("ATOMIC_URL", atomic_url)
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", request.node.name.replace("test_", "")[:60])
+
+    def run(*arguments: str, code: int = 0, stdin: str | None = None) -> Result:
+        result = CliRunner().invoke(main, arguments, input=stdin)
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def run_id_of(cli: Cli) -> str:
+    [run] = json.loads(cli("runs", "list", "--json").stdout)
+    found: str = run["runId"]
+    return found
+
+
+def test_a_workflow_from_the_command_line(cli: Cli, app_url: str) -> None:
+    started = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "42")
+    assert json.loads(started.stdout) == {"paid": 42}
+    again = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "-", "--json", stdin="42")
+    assert json.loads(again.stdout)["status"] == "succeeded"
+    other = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "43", code=1)
+    assert "other payload" in other.stderr or "another payload" in other.stderr
+
+
+def test_the_timeline_of_a_run(cli: Cli, app_url: str) -> None:
+    cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "42")
+    assert "succeeded  order  k" in cli("runs", "list", "--workflow", "order").stdout
+    assert cli("runs", "list", "--status", "failed").stdout == "no runs\n"
+    shown = cli("runs", "show", run_id_of(cli)).stdout
+    root, attempt, below, _ = [line.strip() for line in shown.splitlines()[1:]]
+    assert root.endswith("/order  succeeded")
+    assert attempt.startswith("#1 succeeded 200")
+    assert below.endswith("/pay  succeeded")
+
+
+def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:
+    failed = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "500", code=4)
+    assert "mend its endpoint and redrive it" in failed.stderr
+    cli("runs", "show", run_id_of(cli), "--watch", code=4)
+    root, pay = json.loads(cli("dead-letters", "--json").stdout)
+    assert pay["response"]["detail"] == "too much"
+    assert root["id"].endswith("-root")
+    assert cli("redrive", "--workflow", "order").stdout.strip() in {"1 redriven", "2 redriven"}
+    assert f"{pay['id']} is " in cli("redrive", pay["id"]).stdout
+    cli("redrive", code=2)
+
+
+def test_cancelling(cli: Cli, app_url: str) -> None:
+    late = cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0.5", code=3)
+    assert "The step goes on" in late.stderr
+    run_id = run_id_of(cli)
+    assert cli("cancel", run_id).stdout == f"{run_id} is cancelled\n"
+    cli("runs", "show", run_id, "--watch", code=5)
+    cli("start", "approval", f"{app_url}/approval", "--key", "k", code=5)
+
+
+def test_who_does_not_wait_is_told_the_state(cli: Cli, app_url: str) -> None:
+    told = cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0").stdout
+    assert told.split(" is ")[1].strip() in {"pending", "running", "waiting"}
+
+
+def test_wrong_usage_says_what_is_right(cli: Cli, app_url: str) -> None:
+    wrong = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "{", code=2)
+    assert "give JSON, @file or -" in wrong.stderr
+    assert "No such command" in cli("strat", code=2).stderr
+    assert "ATOMIC_CLIENT_ID" in cli("runs", "show", "run_1", code=1).stderr
+
+
+def test_doctor_when_all_is_well(cli: Cli, app_url: str) -> None:
+    found = cli("doctor", "--endpoint", f"{app_url}/pay")
+    assert found.stdout.count("ok  ") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("--url", "http://127.0.0.1:9", "--patience", "0"), "check ATOMIC_URL"),
+        (("--client", "no such"), "Check"),
+        (("--endpoint", "http://127.0.0.1:9/x"), "is it running"),
+    ],
+)
+def test_doctor_says_what_to_do(cli: Cli, arguments: tuple[str, ...], advice: str) -> None:
+    found = cli("doctor", *arguments, code=1)
+    assert "FAIL" in found.stdout
+    assert advice in found.stdout
+
+
+def test_doctor_looks_at_secrets(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_SIGNING_SECRET", "whsec_short")
+    assert "atomic clients create" in cli("doctor", code=1).stdout
+    monkeypatch.setenv("ATOMIC_SIGNING_SECRET", "whsec_" + "A" * 32)
+    [_, secret] = json.loads(cli("doctor", "--json").stdout)
+    assert secret == {"check": "ATOMIC_SIGNING_SECRET", "ok": True, "advice": "1 well-formed"}
+
+
+def test_doctor_on_a_locked_server(tmp_path_factory: pytest.TempPathFactory) -> None:
+    data = tmp_path_factory.mktemp("locked") / "data"
+    key = create_client(data, "acme", "--base-url", "http://127.0.0.1:1/app")
+    server = AtomicServer(data, dev=False)
+    server.start()
+    try:
+        at = ["doctor", "--url", server.url, "--client", "acme"]
+        refused = CliRunner().invoke(main, at)
+        assert (refused.exit_code, "Set ATOMIC_API_KEY" in refused.stdout) == (1, True)
+        assert CliRunner().invoke(main, [*at, "--api-key", key]).exit_code == 0
+        foreign = CliRunner().invoke(main, [*at, "--api-key", key, "--endpoint", "http://127.0.0.1:2/"])
+        assert "base URLs" in foreign.stdout
+    finally:
+        server.stop()
+
+
+def test_without_the_server_parts_the_client_commands_work() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['apsw', 'uvicorn', 'httptools', 'orjson']))\n"
+        "from atomic.cli.main import main; main()"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "dead-letters" in told.stdout
+    assert "Not installed: pip install 'atomic-workflows[server]'" in told.stdout
+    serve = subprocess.run(
+        [sys.executable, "-c", code, "serve"], capture_output=True, text=True, check=False
+    )
+    assert serve.returncode == 1
+    assert "pip install 'atomic-workflows[server]'" in serve.stderr

@@ -1,0 +1,255 @@
+"""Both clients against a server that answers by script: what is sent, sent again, and raised."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from atomic import (
+    AsyncClient,
+    AtomicError,
+    CancelledError,
+    Client,
+    InvalidRequestError,
+    NoAnswerError,
+    NotAnOpenEventError,
+    NotFinishedError,
+    NotFoundError,
+    PayloadMismatchError,
+    Retry,
+    StepFailedError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnavailableError,
+    UrlNotAllowedError,
+)
+from sdk.fake_api import DROP, FakeApi, fake_api
+
+STEP = "run_" + "0" * 32 + "-root"
+DONE = {
+    "id": STEP,
+    "runId": STEP[:-5],
+    "parent": None,
+    "kind": "http",
+    "workflowName": "w",
+    "stepName": None,
+    "stepInvokeUrl": "https://app.example/w",
+    "idempotencyKey": "k",
+    "status": "succeeded",
+    "generation": 1,
+    "attempts": 1,
+    "error": None,
+    "createdAt": "2026-11-23T07:38:00.000Z",
+    "dueAt": None,
+    "finishedAt": "2026-11-23T07:38:01.000Z",
+    "response": {"ok": True},
+    "responseStatus": 200,
+}
+POLICY = {
+    "count": 3,
+    "backOff": 1000,
+    "strategy": "exponential",
+    "factor": 2.0,
+    "maxBackOff": 1000,
+    "jitter": "full",
+    "on": None,
+    "never": None,
+}
+WHOLE = {
+    **DONE,
+    "payload": 1,
+    "deadlineAt": None,
+    "attemptTimeout": 20000,
+    "retriesUsed": 0,
+    "retry": POLICY,
+    "waitingFor": [],
+    "traceId": "0" * 32,
+    "attemptLog": [],
+}
+OK: tuple[int, dict[str, str], Any] = (200, {}, DONE)
+NOT_FINISHED: tuple[int, dict[str, str], Any] = (
+    504,
+    {"Retry-After": "1"},
+    {"id": STEP, "detail": "goes on"},
+)
+
+
+@pytest.fixture(params=["Client", "AsyncClient"])
+def colour(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def call(colour: str, api: FakeApi, method: str, *args: Any, **options: Any) -> Any:
+    """The same call on either client."""
+    settings = {"client_id": "me", "api_key": "secret", "patience": options.pop("patience", 5)}
+    if colour == "Client":
+        with Client(api.url, **settings) as client:
+            return getattr(client, method)(*args, **options)
+
+    async def main() -> Any:
+        async with AsyncClient(api.url, **settings) as client:
+            return await getattr(client, method)(*args, **options)
+
+    return asyncio.run(main())
+
+
+def start(colour: str, api: FakeApi, **options: Any) -> Any:
+    return call(colour, api, "start", "w", "https://app.example/w", {"a": 1}, key="k", **options)
+
+
+def test_a_start_is_one_post(colour: str) -> None:
+    with fake_api(OK) as api:
+        outcome = start(colour, api, retry=Retry(count=10, back_off=1), timeout=8, delay=0.5)
+        assert (outcome.response, outcome.run_id) == ({"ok": True}, STEP[:-5])
+        [(method, path, headers, body)] = api.seen
+        assert (method, path, headers["authorization"]) == ("POST", "/me", "Bearer secret")
+        assert body["payload"] == {"a": 1}
+        assert (body["idempotencyKey"], body["stepInvokeUrl"]) == ("k", "https://app.example/w")
+        assert (body["retry"]["count"], body["retry"]["backOff"], body["delay"]) == (10, 1000, 500)
+        assert 7900 <= body["timeout"] <= 8000
+
+
+@pytest.mark.parametrize("trouble", [(DROP, {}, None), (503, {}, {}), (429, {"Retry-After": "0"}, {})])
+def test_trouble_is_sat_out_under_the_same_key(colour: str, trouble: Any) -> None:
+    with fake_api(trouble, trouble, OK) as api:
+        assert start(colour, api).response == {"ok": True}
+        assert [body["idempotencyKey"] for _, _, _, body in api.seen] == ["k"] * 3
+
+
+def test_an_unfinished_start_attaches_again(colour: str) -> None:
+    with fake_api(NOT_FINISHED, (202, {}, {**DONE, "status": "running"}), OK) as api:
+        assert start(colour, api).response == {"ok": True}
+
+
+def test_the_caller_s_limit_holds(colour: str) -> None:
+    with fake_api(NOT_FINISHED, NOT_FINISHED) as api, pytest.raises(NotFinishedError) as late:
+        start(colour, api, timeout=0.3)
+    assert late.value.step_id == STEP
+
+
+def test_who_does_not_wait_gets_the_run_as_it_stands(colour: str) -> None:
+    with fake_api((202, {}, {**DONE, "status": "running", "response": None})) as api:
+        assert start(colour, api, timeout=0).status == "running"
+        assert api.seen[0][2]["prefer"] == "respond-async"
+
+
+def test_what_a_failed_step_left_behind(colour: str) -> None:
+    problem = {
+        "detail": "gave up",
+        "id": STEP,
+        "lastStatus": 500,
+        "lastError": "e",
+        "attempts": 4,
+        "response": 1,
+    }
+    with fake_api((424, {}, problem)) as api, pytest.raises(StepFailedError, match="gave up") as failed:
+        start(colour, api)
+    error = failed.value
+    assert (error.step_id, error.last_status, error.last_error) == (STEP, 500, "e")
+    assert (error.attempts, error.response) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, InvalidRequestError),
+        (401, UnauthorizedError),
+        (403, UrlNotAllowedError),
+        (404, NotFoundError),
+        (409, CancelledError),
+        (413, TooLargeError),
+        (422, PayloadMismatchError),
+    ],
+)
+def test_refusals_are_raised_at_once_with_their_cure(
+    colour: str, status: int, kind: type[AtomicError]
+) -> None:
+    with fake_api((status, {}, {"detail": "what is wrong."})) as api, pytest.raises(kind) as refused:
+        start(colour, api)
+    assert str(refused.value).startswith("what is wrong. ")
+    assert len(str(refused.value)) > 30
+
+
+def test_a_result_for_what_is_no_open_event(colour: str) -> None:
+    problem = {"type": "urn:atomic:problem:not-an-open-event", "detail": "It is a timer."}
+    with fake_api((409, {}, problem)) as api, pytest.raises(NotAnOpenEventError):
+        call(colour, api, "complete", STEP, {"yes": True})
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ((DROP, {}, None), NoAnswerError),
+        ((429, {"Retry-After": "60"}, {}), TooManyRequestsError),
+        ((503, {"Retry-After": "60"}, {}), UnavailableError),
+    ],
+)
+def test_patience_ends(colour: str, answer: Any, kind: type[AtomicError]) -> None:
+    with fake_api(answer) as api, pytest.raises(kind):
+        start(colour, api, patience=0)
+
+
+def test_a_proxy_s_page_is_no_problem_document(colour: str) -> None:
+    with fake_api((404, {}, "<html>")) as api, pytest.raises(NotFoundError, match="The answer was 404"):
+        start(colour, api)
+
+
+def test_waiting_for_a_step_is_a_long_poll(colour: str) -> None:
+    with fake_api((200, {}, {**WHOLE, "status": "running"}), (200, {}, WHOLE)) as api:
+        assert call(colour, api, "wait", STEP).response == {"ok": True}
+        assert api.seen[0][1].startswith(f"/me/steps/{STEP}?wait=25000")
+
+
+@pytest.mark.parametrize(("status", "kind"), [("failed", StepFailedError), ("cancelled", CancelledError)])
+def test_waiting_for_a_step_that_ends_badly(colour: str, status: str, kind: type[AtomicError]) -> None:
+    with fake_api((200, {}, {**WHOLE, "status": status})) as api, pytest.raises(kind):
+        call(colour, api, "wait", STEP)
+
+
+def test_waiting_ends_at_the_limit(colour: str) -> None:
+    with fake_api((200, {}, {**WHOLE, "status": "running"})) as api, pytest.raises(NotFinishedError):
+        call(colour, api, "wait", STEP, timeout=0)
+
+
+def test_a_run_comes_with_all_pages_of_its_steps(colour: str) -> None:
+    first = {"run": DONE, "root": WHOLE, "steps": [WHOLE], "estimatedCostUsd": None, "next": "/me/more?x=1"}
+    last = {**first, "next": None}
+    with fake_api((200, {}, first), (200, {}, last)) as api:
+        assert len(call(colour, api, "get", STEP[:-5]).steps) == 2
+        assert [path for _, path, _, _ in api.seen] == [f"/me/runs/{STEP[:-5]}", "/me/more?x=1"]
+
+
+def test_lists_follow_their_pages_up_to_the_limit(colour: str) -> None:
+    page = {"runs": [DONE, DONE], "next": "/me/runs?cursor=c"}
+    with fake_api((200, {}, page), (200, {}, page)) as api:
+        assert len(call(colour, api, "runs", status="failed", workflow_name="w", limit=3)) == 3
+        assert api.seen[0][1] == "/me/runs?status=failed&workflowName=w&limit=3"
+
+
+def test_actions(colour: str) -> None:
+    bulk = {"redriven": 1, "steps": [STEP], "more": True}
+    with fake_api(OK, OK, (200, {}, WHOLE), (200, {}, bulk), (200, {}, {**bulk, "more": False})) as api:
+        call(colour, api, "cancel", STEP[:-5])
+        call(colour, api, "redrive", STEP)
+        assert call(colour, api, "step", STEP).payload == 1
+        assert call(colour, api, "redrive_all", workflow_name="w") == [STEP, STEP]
+        paths = [path for _, path, _, _ in api.seen]
+        assert paths[:2] == [f"/me/runs/{STEP[:-5]}/cancel", f"/me/steps/{STEP}/redrive"]
+        assert api.seen[3][3] == {"filter": {"workflowName": "w"}}
+
+
+def test_the_environment_says_where_atomic_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_URL", "https://atomic.example/")
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "acme")
+    monkeypatch.setenv("ATOMIC_API_KEY", "atm_1")
+    for client in (Client(), AsyncClient()):
+        found = client.connection
+        assert (found.url, found.client_id, found.api_key) == ("https://atomic.example", "acme", "atm_1")
+    assert Client(client_id="other").client_id == "other"
+
+
+def test_a_url_without_a_scheme_is_told(colour: str) -> None:
+    with pytest.raises(ValueError, match="ATOMIC_URL"):
+        start(colour, FakeApi([], url="localhost"))

@@ -1,0 +1,152 @@
+"""`idempotent`: an effect and its key are written together or not at all."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from atomic import Call, idempotent
+from atomic.sdk.once import _as_driver_wants, create_table
+
+CALL = Call(
+    run_id="run_1",
+    step_id="run_1-root",
+    workflow_name="w",
+    idempotency_key="k",
+    attempt=1,
+    url="https://app.example/mail?x=1",
+)
+USERS = "CREATE TABLE users (name TEXT)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as db:
+        db.execute(USERS)
+        create_table(db)
+        create_table(db)
+    db.close()
+    return path
+
+
+def insert_with(db: Any) -> Callable[[], dict[str, int]]:
+    def insert() -> dict[str, int]:
+        db.execute("INSERT INTO users VALUES ('ada')")
+        return {"rows": db.execute("SELECT count(*) FROM users").fetchone()[0]}
+
+    return insert
+
+
+def rows_in(path: Path) -> int:
+    db = sqlite3.connect(path)
+    count: int = db.execute("SELECT count(*) FROM users").fetchone()[0]
+    db.close()
+    return count
+
+
+def test_the_second_call_gets_the_first_answer(path: Path) -> None:
+    for _ in range(2):
+        with sqlite3.connect(path) as db:
+            assert idempotent(db, CALL, insert_with(db)) == {"rows": 1}
+        db.close()
+    assert rows_in(path) == 1
+
+
+def test_other_keys_and_other_endpoints_are_other_effects(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        for call in (
+            CALL,
+            replace(CALL, idempotency_key="k#2"),
+            replace(CALL, url="https://app.example/b"),
+        ):
+            idempotent(db, call, insert_with(db))
+        idempotent(db, CALL, insert_with(db), scope="mine")
+    db.close()
+    assert rows_in(path) == 4
+
+
+def test_a_crash_leaves_nothing_behind(path: Path) -> None:
+    def crash() -> None:
+        db.execute("INSERT INTO users VALUES ('ada')")
+        raise RuntimeError("power cut")
+
+    db = sqlite3.connect(path)
+    with pytest.raises(RuntimeError), db:
+        idempotent(db, CALL, crash)
+    assert rows_in(path) == 0
+    with db:
+        assert idempotent(db, CALL, insert_with(db)) == {"rows": 1}
+    db.close()
+
+
+def test_two_at_once_have_one_effect(path: Path) -> None:
+    def call() -> None:
+        db = sqlite3.connect(path, timeout=10)
+        try:
+            with db:
+                idempotent(db, CALL, insert_with(db))
+        except sqlite3.IntegrityError:
+            pass
+        finally:
+            db.close()
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert rows_in(path) == 1
+
+
+def test_a_connection_that_commits_by_itself_is_refused(path: Path) -> None:
+    db = sqlite3.connect(path, isolation_level=None)
+    with pytest.raises(ValueError, match="transaction"):
+        idempotent(db, CALL, insert_with(db))
+    db.execute("BEGIN")
+    assert idempotent(db, CALL, insert_with(db)) == {"rows": 1}
+    db.execute("COMMIT")
+    db.close()
+    assert rows_in(path) == 1
+
+
+def test_sqlalchemy_sessions(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    for _ in range(2):
+        with Session(engine) as session, session.begin():
+            idempotent(
+                session, CALL, lambda: session.execute(text("INSERT INTO users VALUES ('ada')")).rowcount
+            )
+    with engine.begin() as connection:
+        assert idempotent(connection, CALL, lambda: 7) == 1
+        with pytest.raises(IntegrityError):
+            connection.execute(text("INSERT INTO atomic_idempotency VALUES ('/mail', 'k', '1')"))
+    engine.dispose()
+    assert rows_in(path) == 1
+
+
+@pytest.mark.parametrize(
+    ("style", "sql", "arguments"),
+    [
+        ("qmark", "a = ? AND b = ?", ["1", "2"]),
+        ("format", "a = %s AND b = %s", ["1", "2"]),
+        ("numeric", "a = :1 AND b = :2", ["1", "2"]),
+        ("named", "a = :scope AND b = :key", {"key": "2", "scope": "1"}),
+        ("pyformat", "a = %(scope)s AND b = %(key)s", {"key": "2", "scope": "1"}),
+    ],
+)
+def test_every_parameter_style_of_the_db_api(
+    monkeypatch: pytest.MonkeyPatch, style: str, sql: str, arguments: Any
+) -> None:
+    monkeypatch.setattr(sqlite3, "paramstyle", style)
+    db = sqlite3.connect(":memory:")
+    values = {"key": "2", "scope": "1"}
+    assert _as_driver_wants(db, "a = :scope AND b = :key", values) == (sql, arguments)
+    db.close()

@@ -1,0 +1,76 @@
+"""What a case sees: an application of its own on some framework, and an Atomic server."""
+
+import itertools
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from atomic.sdk import AsyncClient, Client, RunDocument, StepOutcome
+
+_serial = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A path, the function behind it, and how it is decorated."""
+
+    path: str
+    function: Callable[..., Any]
+    is_workflow: bool
+    options: Mapping[str, Any]
+
+
+# Serves routes until the context ends; gives the URL before their paths.
+Serve = Callable[[list[Route]], AbstractContextManager[str]]
+
+
+class World:
+    """Register endpoints first; the first `start` or `post` serves them."""
+
+    def __init__(self, atomic_url: str, serve: Serve) -> None:
+        client_id = f"sdk{os.getpid()}-{next(_serial)}"
+        self.client = Client(atomic_url, client_id=client_id)
+        self._async_client = AsyncClient(atomic_url, client_id=client_id)
+        self._serve = serve
+        self._routes: list[Route] = []
+        self._stack = ExitStack()
+        self._url = ""
+
+    def workflow(
+        self, path: str, function: Callable[..., Any], *, colour: str = "def", **more: Any
+    ) -> None:
+        """Serve a workflow; `colour` says which client its handler takes."""
+        options = {"client": self._async_client if colour == "async" else self.client, **more}
+        self._routes.append(Route(path=path, function=function, is_workflow=True, options=options))
+
+    def step(self, path: str, function: Callable[..., Any], **options: Any) -> None:
+        """Serve a step."""
+        self._routes.append(Route(path=path, function=function, is_workflow=False, options=options))
+
+    def url(self, path: str) -> str:
+        """Where a path is served."""
+        if not self._url:
+            self._url = self._stack.enter_context(self._serve(self._routes))
+        return self._url + path
+
+    def start(self, path: str, payload: Any = None, *, key: str = "key-1", **options: Any) -> StepOutcome:
+        """Start the workflow at the path and hang for it."""
+        options = {"retry": 0, "timeout": 20, **options}
+        return self.client.start("case", self.url(path), payload, key=key, **options)
+
+    def run_of(self, outcome: StepOutcome) -> RunDocument:
+        """The run behind an outcome."""
+        return self.client.get(outcome.run_id)
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> requests.Response:
+        """Call an endpoint as somebody other than Atomic does."""
+        return requests.post(self.url(path), data=body, headers=headers, timeout=10)
+
+    def close(self) -> None:
+        """End what was begun."""
+        self._stack.close()
+        self.client.close()

@@ -1,0 +1,117 @@
+"""Uses of the public API. mypy (strict) and pyright (strict) read this file; nobody runs it."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, assert_type
+
+from flask import Flask
+from pydantic import BaseModel
+
+from atomic import (
+    AsyncClient,
+    AsyncContext,
+    Call,
+    Client,
+    Context,
+    NonRetryable,
+    Retry,
+    RetryAfter,
+    RunDocument,
+    RunSummary,
+    StepDocument,
+    StepFailedError,
+    StepOutcome,
+    idempotent,
+)
+from atomic.sdk import aws_lambda, fastapi, flask
+
+
+class User(BaseModel):
+    name: str
+
+
+def clients(client: Client) -> None:
+    outcome = client.start("w", "https://app.example/w", User(name="ada"), key="k", retry=10, timeout=None)
+    assert_type(outcome, StepOutcome)
+    assert_type(client.wait(outcome.id, timeout=timedelta(hours=1)), StepDocument)
+    assert_type(client.get(outcome.run_id), RunDocument)
+    assert_type(client.runs(status="failed", workflow_name="w", limit=5), list[RunSummary])
+    assert_type(client.cancel(outcome.run_id), RunSummary)
+    assert_type(client.redrive(outcome.id), StepOutcome)
+    assert_type(client.redrive_all(key_prefix="order-"), list[str])
+    with Client("https://atomic.example", client_id="me", api_key="atm_1", patience=5) as own:
+        own.complete("run_1-root", {"approved": True})
+
+
+async def async_clients(client: AsyncClient) -> None:
+    outcome = await client.start("w", "https://app.example/w", key="k", retry=Retry(count=3, back_off=0.5))
+    assert_type(outcome, StepOutcome)
+    assert_type(await client.wait(outcome.id), StepDocument)
+    assert_type(await client.runs(), list[RunSummary])
+    async with AsyncClient() as own:
+        await own.cancel(outcome.run_id)
+
+
+def plain(ctx: Context, user: User) -> None:
+    assert_type(ctx.step("createUser", user, result=User), User)
+    assert_type(ctx.step("createUser", user), Any)
+    mails = ctx.parallel(*[ctx.call("mail", user, result=int, key=name) for name in ("a", "b")])
+    assert_type(mails, list[int])
+    ctx.sleep(timedelta(days=30))
+    assert_type(ctx.event("approval", result=bool, deadline=timedelta(days=3)), bool)
+    assert_type(ctx.open_event("approval"), str)
+    assert_type([ctx.run_id, ctx.idempotency_key], list[str])
+    assert_type(ctx.attempt, int)
+
+
+async def asynchronous(ctx: AsyncContext, user: User) -> None:
+    created = await ctx.step("createUser", user, result=User, retry=Retry(count=10), timeout=8)
+    assert_type(created, User)
+    await asyncio.gather(ctx.step("mail", user), ctx.sleep(1))
+    async with asyncio.TaskGroup() as group:
+        mail = group.create_task(ctx.step("mail", user, result=str))
+    assert_type(mail.result(), str)
+    await ctx.sleep(1.5)
+    assert_type(await ctx.event("approval", result=bool), bool)
+
+
+app = Flask("shop")
+
+
+@app.post("/users")
+@flask.workflow
+def users(ctx: Context, user: User) -> User:
+    return ctx.step("createUser", user, result=User)
+
+
+@flask.step(secrets=["whsec_1"], base_url="https://app.example")
+def create_user(user: User, call: Call) -> User:
+    if call.attempt > 10:
+        raise NonRetryable("no")
+    raise RetryAfter(5)
+
+
+@fastapi.workflow(client=AsyncClient(), hang=timedelta(seconds=10))
+async def order(ctx: AsyncContext) -> None:
+    try:
+        await ctx.step("pay")
+    except StepFailedError as error:
+        assert_type(error.last_status, int | None)
+
+
+@aws_lambda.step
+def handler(payload: User) -> str:
+    return payload.name
+
+
+assert_type(handler({}, None), dict[str, Any])
+
+
+def once(session: Any, call: Call) -> Any:
+    return idempotent(session, call, lambda: 7, scope="mail")
+
+
+def wrong(client: Client, ctx: Context) -> None:
+    client.start("w", "https://app.example/w")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.runs(status="ended")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ctx.step("a", retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]

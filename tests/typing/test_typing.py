@@ -1,0 +1,23 @@
+"""The public surface as type checkers see it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+USES = "tests/typing/api.py"
+
+
+def checked(*command: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", *command], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_mypy_agrees() -> None:
+    checked("mypy", "--no-incremental", "--warn-unused-ignores", USES)
+
+
+def test_pyright_agrees() -> None:
+    checked("pyright", "--project", "tests/typing", "--pythonpath", sys.executable)
