@@ -4,7 +4,8 @@ BIN := .venv/bin
 PORT ?= 8787
 WORKERS ?= 2
 
-.PHONY: help install lock demo serve test check format openapi clean
+.PHONY: help install lock demo serve test check format openapi clean \
+  lock-aws build validate aws-local test-aws sam-local
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -30,6 +31,29 @@ serve: install  ## Run the embedded server for development
 test: install  ## Run every test (rooms, lint and types among them)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
+.PHONY: kill power-cuts linearizability
+KILLS ?= 200
+RUNS ?= 2000
+CUTS ?= 300
+HISTORIES ?= 10000
+
+kill: install  ## kill -9 the server under load and compare the books: KILLS=200 RUNS=2000 [SEED=n]
+	cd tests && ../$(BIN)/python -m reliability.kills $(KILLS) $(RUNS) $(SEED)
+
+power-cuts: install  ## Cut the power under the store, and under one that does not sync: CUTS=300 [SEED=n]
+	cd tests && ../$(BIN)/python -m reliability.power_cuts $(CUTS) $(SEED)
+
+linearizability: install  ## Record what clients of a server see and look for an order: HISTORIES=10000
+	HISTORIES=$(HISTORIES) $(BIN)/pytest -q -s tests/reliability/test_linearizability.py
+
+.PHONY: simulate crash-pairs
+SEEDS ?= 0..10000
+simulate: install  ## Play fault schedules: make simulate SEEDS=0..100000
+	PYTHONPATH=tests $(BIN)/python -m simulation.campaign seeds --seeds $(SEEDS)
+
+crash-pairs: install  ## Crash at every two awaits of every small workload
+	PYTHONPATH=tests $(BIN)/python -m simulation.campaign pairs
+
 check: install  ## Format, lint, types, rooms: the quick look before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,5 +67,42 @@ format: install  ## Format and mend what can be mended
 openapi: install  ## Write docs/openapi.json anew
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json
 
+# The AWS home. Tools that contradict each other live apart: the emulator and checkov pin what sam pins too.
+LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade --quiet
+SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} sam
+
+.venv-%/installed: requirements-%.lock
+	$(if $(filter aws,$*),$$(scripts/runtime-python),$(PYTHON)) -m venv --clear .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	@touch $@
+
+lock-aws:  ## Pin the newest tools for AWS, and what the functions ship (needs uv)
+	echo 'ministack aws-sam-translator' | tr ' ' '\n' | $(LOCK) - -o requirements-aws.lock
+	echo 'aws-sam-cli cfn-lint uv' | tr ' ' '\n' | $(LOCK) - -o requirements-sam.lock
+	echo 'checkov' | $(LOCK) - -o requirements-checkov.lock
+	$(LOCK) pyproject.toml --extra aws --constraints requirements.lock -o layers/atomic/requirements.txt \
+	  $(foreach package,boto3 botocore s3transfer python-dateutil six urllib3,--no-emit-package $(package))
+
+build: .venv-sam/installed  ## Build the functions for AWS
+	$(SAM) build
+
+validate: .venv-sam/installed .venv-checkov/installed  ## Lint the template, and hold it to the good practice of AWS
+	$(SAM) validate --lint
+	.venv-sam/bin/cfn-lint template.yaml
+	.venv-checkov/bin/checkov --file template.yaml
+
+aws-local: install .venv-aws/installed .venv-sam/installed  ## Deploy the template onto an emulator of AWS
+	@$(BIN)/python scripts/aws_local.py
+
+# Two cores start environments slowly, so what failed beside other tests is tried once more by itself.
+ALONE := tests/e2e_aws/test_many.py tests/e2e_aws/test_locked.py
+test-aws: install .venv-aws/installed .venv-sam/installed  ## Run the scenarios on the deployed template
+	$(BIN)/python scripts/aws_local.py -- sh -c '$(BIN)/pytest $(ALONE) --tb native; alone=$$?; \
+	  $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) -n 3 --dist worksteal --tb native \
+	  || $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) --last-failed --tb native && exit $$alone'
+
+sam-local: install .venv-aws/installed .venv-sam/installed  ## Run the functions in Docker by sam local
+	@$(BIN)/python scripts/sam_local.py
+
 clean:  ## Remove what the targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .venv-* .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

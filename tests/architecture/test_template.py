@@ -1,0 +1,347 @@
+"""What the template must say, and what cfn-lint is known to miss. It is only read, nothing is built."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from atomic.adapters.aws import sqs, table
+
+REPO = Path(__file__).parents[2]
+CONTRACT = {
+    "ATOMIC_TABLE", "ATOMIC_QUEUE_URL", "ATOMIC_QUEUE_ARN", "ATOMIC_DEAD_LETTER_QUEUE_URL",
+    "ATOMIC_DEAD_LETTER_QUEUE_ARN", "ATOMIC_SCHEDULE_GROUP", "ATOMIC_SCHEDULE_ROLE_ARN",
+    "ATOMIC_RETENTION_DAYS", "ATOMIC_HANG_MS", "ATOMIC_STAGE", "ATOMIC_ALLOW_PRIVATE",
+    "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "AWS_ENDPOINT_URL",
+}  # fmt: skip
+# Where AWS offers nothing narrower.
+WILDCARDS = {
+    # X-Ray knows no resources.
+    ("Allow", "xray:PutTraceSegments", "*"),
+    ("Allow", "xray:PutTelemetryRecords", "*"),
+    # The name of a schedule is made with the schedule; the group is ours alone.
+    (
+        "Allow",
+        "scheduler:CreateSchedule",
+        "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/${ScheduleGroup}/*",
+    ),
+}
+DAYS_14_S = 14 * 24 * 3600
+
+
+class Template(yaml.SafeLoader):
+    """Reads `!Ref x` as {"Ref": "x"}, `!Sub x` as {"Fn::Sub": "x"} and so on."""
+
+
+def _tagged(loader: Template, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+Template.add_multi_constructor("!", _tagged)
+# Only loads what SafeLoader loads.
+TEMPLATE: dict[str, Any] = yaml.load((REPO / "template.yaml").read_text(), Template)
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+GLOBALS: dict[str, Any] = TEMPLATE["Globals"]["Function"]
+
+
+def of_type(kind: str) -> dict[str, Any]:
+    """The properties of all resources of a type, by logical id."""
+    return {name: each.get("Properties", {}) for name, each in RESOURCES.items() if each["Type"] == kind}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+QUEUES = of_type("AWS::SQS::Queue")
+
+
+def statements(node: Any) -> Iterator[dict[str, Any]]:
+    """Every policy statement below a node, those inside conditions too."""
+    if isinstance(node, dict):
+        if "Effect" in node:
+            yield node
+        for value in node.values():
+            yield from statements(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from statements(value)
+
+
+def several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def allowed() -> Iterator[tuple[str, str, str]]:
+    """Effect, action and resource of everything that policies allow; references as JSON."""
+    for statement in statements(RESOURCES):
+        if statement["Effect"] == "Allow":
+            for action in several(statement["Action"]):
+                for resource in several(statement.get("Resource", "")):
+                    text = resource.get("Fn::Sub") if isinstance(resource, dict) else resource
+                    yield "Allow", action, text if isinstance(text, str) else json.dumps(resource)
+
+
+def target_of(arn: dict[str, Any]) -> str:
+    """The resource that an ARN names."""
+    return str(arn["Fn::GetAtt"]).partition(".")[0]
+
+
+def test_no_wildcard_where_aws_offers_a_narrower_form() -> None:
+    found = {each for each in allowed() if "*" in each[1] or "*" in each[2]}
+    assert found == WILDCARDS
+
+
+def test_only_refusals_speak_of_everything() -> None:
+    for statement in statements(RESOURCES):
+        if "*" in several(statement.get("Principal", "")) or statement["Action"] == "sqs:*":
+            assert statement["Effect"] == "Deny"
+
+
+def test_no_policy_is_borrowed() -> None:
+    for role in of_type("AWS::IAM::Role").values():
+        assert all("Ref" in arn for arn in role.get("ManagedPolicyArns", []))
+    assert not any("Policies" in function for function in FUNCTIONS.values())
+
+
+def test_every_function_has_a_role_of_its_own() -> None:
+    roles = [target_of(function["Role"]) for function in FUNCTIONS.values()]
+    assert len(FUNCTIONS) == len(set(roles)) == 3
+    assert set(roles) <= set(of_type("AWS::IAM::Role"))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_logs_where_it_may_and_for_a_bounded_time(name: str) -> None:
+    group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert of_type("AWS::Logs::LogGroup")[group]["RetentionInDays"]
+    role = RESOURCES[target_of(FUNCTIONS[name]["Role"])]
+    [logs] = [each for each in statements(role) if "logs:PutLogEvents" in several(each["Action"])]
+    assert logs["Resource"] == {"Fn::GetAtt": f"{group}.Arn"}
+
+
+def steps_event() -> dict[str, Any]:
+    [event] = [each for each in FUNCTIONS["InvokerFunction"]["Events"].values() if each["Type"] == "SQS"]
+    properties: dict[str, Any] = event["Properties"]
+    return properties
+
+
+def test_the_step_queue_waits_for_the_invoker() -> None:
+    assert target_of(steps_event()["Queue"]) == "StepQueue"
+    timeout_s = FUNCTIONS["InvokerFunction"]["Timeout"]
+    assert timeout_s <= 900
+    assert 6 * timeout_s <= QUEUES["StepQueue"]["VisibilityTimeout"] <= 43_200
+
+
+def test_only_the_failed_records_of_a_batch_come_again() -> None:
+    event = steps_event()
+    assert event["BatchSize"] <= 10
+    assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert event["ScalingConfig"]["MaximumConcurrency"] == {"Ref": "MaximumConcurrency"}
+    assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] >= 2
+
+
+def test_lambda_does_not_stop_the_chain_of_retries() -> None:
+    assert FUNCTIONS["InvokerFunction"]["RecursiveLoop"] == "Allow"
+
+
+def test_the_gateway_outlasts_the_api_function() -> None:
+    [integration] = of_type("AWS::ApiGatewayV2::Integration").values()
+    timeout_ms = FUNCTIONS["ApiFunction"]["Timeout"] * 1000
+    assert (
+        TEMPLATE["Parameters"]["HangMs"]["MaxValue"] < timeout_ms < integration["TimeoutInMillis"] <= 30_000
+    )
+
+
+def test_a_message_is_tried_often_before_it_is_dead() -> None:
+    redrive = QUEUES["StepQueue"]["RedrivePolicy"]
+    assert redrive["maxReceiveCount"] >= 5
+    assert target_of(redrive["deadLetterTargetArn"]) == "DeadLetterQueue"
+    allow = QUEUES["DeadLetterQueue"]["RedriveAllowPolicy"]
+    assert allow["redrivePermission"] == "byQueue"
+    [source] = allow["sourceQueueArns"]
+    assert source["Fn::Sub"].endswith(":" + QUEUES["StepQueue"]["QueueName"]["Fn::Sub"])
+
+
+def test_what_is_dead_is_kept_for_two_weeks() -> None:
+    assert {queue["MessageRetentionPeriod"] for queue in QUEUES.values()} == {DAYS_14_S}
+
+
+def test_every_asynchronous_edge_has_a_dead_letter_queue() -> None:
+    sources = 0
+    for function in FUNCTIONS.values():
+        for event in function.get("Events", {}).values():
+            sources += 1
+            if event["Type"] == "SQS":
+                assert "RedrivePolicy" in QUEUES[target_of(event["Properties"]["Queue"])]
+            else:
+                # The schedule reaches Lambda or not, and Lambda runs the event or not.
+                assert target_of(event["Properties"]["DeadLetterConfig"]["Arn"]) in QUEUES
+                assert target_of(function["DeadLetterQueue"]["TargetArn"]) in QUEUES
+                assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 300
+    assert sources == 2
+
+
+def test_no_delay_is_longer_than_sqs_takes() -> None:
+    assert sqs.DELAY_MAX_S <= 900
+    assert all(queue.get("DelaySeconds", 0) <= 900 for queue in QUEUES.values())
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_queue_is_encrypted_and_refuses_plain_http(name: str) -> None:
+    queue = QUEUES[name]
+    assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["HasKmsKey", False, True]}
+    assert queue["KmsMasterKeyId"]["Fn::If"][:2] == ["HasKmsKey", {"Ref": "KmsKeyArn"}]
+    policies = [
+        policy
+        for policy in of_type("AWS::SQS::QueuePolicy").values()
+        if policy["Queues"] == [{"Ref": name}]
+    ]
+    [statement] = [each for policy in policies for each in statements(policy)]
+    assert statement["Effect"] == "Deny"
+    assert statement["Resource"] == {"Fn::GetAtt": f"{name}.Arn"}
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_what_aws_checks_is_left_out_on_emulators_alone() -> None:
+    assert TEMPLATE["Conditions"]["IsOnAws"] == {"Fn::Equals": [{"Ref": "EndpointUrl"}, ""]}
+    assert TEMPLATE["Parameters"]["EndpointUrl"]["Default"] == ""
+    conditional = {each["Type"] for each in RESOURCES.values() if each.get("Condition") == "IsOnAws"}
+    assert conditional == {"AWS::SQS::QueuePolicy", "AWS::Logs::QueryDefinition"}
+
+
+def test_the_table_is_the_adapters() -> None:
+    [properties] = of_type("AWS::DynamoDB::Table").values()
+    assert {name: properties[name] for name in table.TABLE} == table.TABLE
+    assert properties["TimeToLiveSpecification"] == table.TTL
+
+
+def test_the_table_can_be_had_back() -> None:
+    [resource] = [each for each in RESOURCES.values() if each["Type"] == "AWS::DynamoDB::Table"]
+    assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+    properties = resource["Properties"]
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
+    assert TEMPLATE["Parameters"]["DeletionProtection"]["Default"] == "true"
+
+
+def test_every_variable_is_declared_and_none_that_nobody_reads() -> None:
+    declared = GLOBALS["Environment"]["Variables"]
+    assert set(declared) == CONTRACT
+    assert not any("Environment" in function for function in FUNCTIONS.values())
+    folder = REPO / "layers/atomic/atomic/entrypoints/aws"
+    read = {
+        name
+        for path in folder.glob("*.py")
+        for name in re.findall(r"environ(?:\.get\()?\[?\(?\"([A-Z_]+)\"", path.read_text())
+    }
+    assert read
+    assert read <= CONTRACT
+
+
+def test_private_addresses_are_called_by_nobody_who_did_not_ask() -> None:
+    assert TEMPLATE["Parameters"]["AllowPrivate"]["Default"] == "false"
+    assert GLOBALS["Environment"]["Variables"]["ATOMIC_ALLOW_PRIVATE"] == {"Ref": "AllowPrivate"}
+
+
+def test_runtime_and_architecture_are_parameters() -> None:
+    parameters = TEMPLATE["Parameters"]
+    assert (parameters["Runtime"]["Default"], parameters["Architecture"]["Default"]) == (
+        "python3.13",
+        "arm64",
+    )
+    assert GLOBALS["Runtime"] == {"Ref": "Runtime"}
+    assert GLOBALS["Architectures"] == [{"Ref": "Architecture"}]
+    for function in FUNCTIONS.values():
+        assert not {"Runtime", "Architectures"} & set(function)
+
+
+def test_sam_local_meets_the_api_first() -> None:
+    kinds = [each["Type"] for each in RESOURCES.values()]
+    serverless = next(at for at, kind in enumerate(kinds) if kind.startswith("AWS::Serverless::"))
+    assert all(at < serverless for at, kind in enumerate(kinds) if kind.startswith("AWS::ApiGatewayV2::"))
+
+
+def test_every_alarm_tells_somebody_and_says_why() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+        assert alarm["AlarmDescription"]
+        assert alarm["TreatMissingData"] == "notBreaching"
+    watched = {
+        (alarm["MetricName"], dimension["Value"].get("Ref"))
+        for alarm in alarms.values()
+        if alarm["Namespace"] == "AWS/Lambda"
+        for dimension in alarm["Dimensions"]
+    }
+    assert watched == {(metric, name) for metric in ("Errors", "Throttles") for name in FUNCTIONS}
+
+
+def test_the_dashboard_shows_metrics_that_exist() -> None:
+    [dashboard] = of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
+    own = {
+        metric[1]
+        for widget in body["widgets"]
+        for metric in widget["properties"]["metrics"]
+        if metric[0] == "Atomic" and "${" not in metric[1]
+    }
+    source = (REPO / "layers/atomic/atomic/adapters/aws/telemetry.py").read_text()
+    assert {"Starts", "Retries", "DeadLetters", "StepSeconds", "RunSeconds", "ScheduleLagMs"} <= own
+    assert all(f'"{name}"' in source for name in own if not name.startswith("Attempts"))
+
+
+LOADED = """
+import importlib.metadata, json, os, sys
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+before = set(sys.modules)
+import atomic.entrypoints.aws.api, atomic.entrypoints.aws.invoker, atomic.entrypoints.aws.maintenance
+tops = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
+owners = importlib.metadata.packages_distributions()
+print(json.dumps(sorted({owner for top in tops for owner in owners.get(top, []) if top != "atomic"})))
+"""
+# With the Lambda runtime (its boto3 and what that needs), or taken by botocore only where it is there.
+WITH_LAMBDA = {
+    "boto3",
+    "botocore",
+    "certifi",
+    "jmespath",
+    "python-dateutil",
+    "s3transfer",
+    "six",
+    "urllib3",
+}
+
+
+def test_what_the_handlers_import_is_shipped() -> None:
+    ran = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    needed = {name.lower().replace("_", "-") for name in json.loads(ran.stdout)}
+    pinned = set(
+        re.findall(r"^([\w-]+)==", (REPO / "layers/atomic/requirements.txt").read_text(), re.MULTILINE)
+    )
+    assert "pydantic" in needed
+    assert needed - WITH_LAMBDA <= pinned
+
+
+def test_what_is_shipped_is_what_is_tested() -> None:
+    locked = set(re.findall(r"^[\w-]+==\S+", (REPO / "requirements.lock").read_text(), re.MULTILINE))
+    shipped = set(
+        re.findall(r"^[\w-]+==\S+", (REPO / "layers/atomic/requirements.txt").read_text(), re.MULTILINE)
+    )
+    assert shipped <= locked
+
+
+@pytest.mark.parametrize("function", ["api", "invoker", "maintenance"])
+def test_every_function_has_its_code_its_requirements_and_an_event(function: str) -> None:
+    folder = REPO / "functions" / function
+    assert (folder / "requirements.txt").read_text() == "-r ../../layers/atomic/requirements.txt\n"
+    assert (folder / "app.py").exists()
+    assert json.loads((REPO / "events" / f"{function}.json").read_text())

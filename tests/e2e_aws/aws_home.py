@@ -1,0 +1,133 @@
+"""The AWS home: the real template on an emulator, real HTTP both ways, IAM enforced.
+
+`make test-aws` brings the stack up and says in the environment where it is.
+"""
+
+import io
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import botocore.session
+
+from atomic.adapters.aws import clients, config
+from atomic.testing import Reply
+from scenarios.embedded_home import EndpointServer, free_port
+from scenarios.home import Home
+from scenarios.memory_home import STARTS_PER_S
+
+VARIABLE = "ATOMIC_LOCAL_STACK"
+# Where scenarios find nobody on purpose.
+_NOBODY = ("https://127.0.0.1:1/", "http://127.0.0.1:9/")
+
+
+@dataclass(frozen=True, slots=True)
+class AwsStack:
+    """A deployed stack."""
+
+    outputs: Mapping[str, str]
+
+    @classmethod
+    def here(cls) -> "AwsStack | None":
+        """The stack that this process was started beside."""
+        told = os.environ.get(VARIABLE)
+        return None if told is None else cls(json.loads(told))
+
+    def create_client(
+        self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
+    ) -> str:
+        """Make a client as an operator does; its API key."""
+        api_key, _ = clients.create_client(
+            self.dynamodb(),
+            self.outputs["TableName"],
+            client_id,
+            base_urls=base_urls,
+            starts_per_s=starts_per_s,
+            now_ms=time.time_ns() // 1_000_000,
+        )
+        return api_key
+
+    def dynamodb(self) -> Any:
+        """DynamoDB as an operator sees it: the credentials are in the environment."""
+        return config.dynamodb_client()
+
+    def sqs(self) -> Any:
+        """SQS as an operator sees it."""
+        return config.sqs_client()
+
+    def invoke_maintenance(self) -> str:
+        """Run maintenance now; what it says."""
+        functions = botocore.session.get_session().create_client("lambda")
+        answer = functions.invoke(FunctionName=self.outputs["MaintenanceFunctionName"], Payload=b"{}")
+        return str(answer["Payload"].read().decode())
+
+    async def warm(self) -> None:
+        """Call the API once, with as much patience as a cold environment needs."""
+        url = f"{self.outputs['Endpoint']}/_aws/execute-api/{self.outputs['ApiId']}/$default/health"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            await answer.read()
+
+    @asynccontextmanager
+    async def home(
+        self,
+        *,
+        client: str | None = None,
+        keys: Mapping[str, str] | None = None,
+        endpoint_port: int | None = None,
+    ) -> AsyncIterator[Home]:
+        """A scenario's view; without a client it is a new one, which may call this scenario's endpoints."""
+        port = endpoint_port or free_port()
+        if client is None:
+            client = f"t{uuid4().hex[:12]}"
+            keys = {client: self.create_client(client, (f"http://127.0.0.1:{port}/", *_NOBODY))}
+        prefix = f"/_aws/execute-api/{self.outputs['ApiId']}/$default"
+        timeout = aiohttp.ClientTimeout(total=90)
+        # The emulator closes idle connections, just when the next request goes out.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with (
+            EndpointServer(port).running() as endpoints,
+            aiohttp.ClientSession(
+                self.outputs["Endpoint"], connector=connector, timeout=timeout
+            ) as session,
+        ):
+
+            async def send(
+                method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+            ) -> Reply:
+                # aiohttp warns of large bodies given as bytes.
+                data = io.BytesIO(body) if len(body) > 1024 * 1024 else body
+                async with session.request(method, prefix + target, data=data, headers=headers) as answer:
+                    lower = {name.lower(): value for name, value in answer.headers.items()}
+                    # The gateway's own, another one with each answer.
+                    lower.pop("apigw-requestid", None)
+                    return Reply(status=answer.status, headers=lower, body=await answer.read())
+
+            yield Home(client=client, send=send, serve=endpoints.serve, keys=keys)
+
+
+class LockedClients:
+    """The clients that `memory_home` has too. They last as long as the stack."""
+
+    def __init__(self, stack: AwsStack) -> None:
+        self.endpoint_port = free_port()
+        self._stack = stack
+        base = (f"http://127.0.0.1:{self.endpoint_port}/app",)
+        self.keys = {
+            "alpha": stack.create_client("alpha", base),
+            "beta": stack.create_client("beta", base),
+            "slow": stack.create_client("slow", base, STARTS_PER_S),
+        }
+
+    @asynccontextmanager
+    async def home(self) -> AsyncIterator[Home]:
+        """A scenario's view, as alpha."""
+        async with self._stack.home(
+            client="alpha", keys=self.keys, endpoint_port=self.endpoint_port
+        ) as home:
+            yield home

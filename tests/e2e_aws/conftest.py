@@ -1,0 +1,13 @@
+"""These tests need a stack beside them: `make test-aws`."""
+
+import pytest
+
+from e2e_aws.aws_home import VARIABLE, AwsStack
+
+
+@pytest.fixture(scope="session")
+def stack() -> AwsStack:
+    found = AwsStack.here()
+    if found is None:
+        pytest.skip(f"{VARIABLE} names no stack: `make test-aws` deploys one and runs this")
+    return found

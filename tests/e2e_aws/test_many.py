@@ -1,0 +1,42 @@
+"""Many callers at a moment, in an environment each: one of them executes, the others attach to it."""
+
+import asyncio
+from typing import Any
+
+from atomic.testing import EndpointCall, EndpointReply, Reply
+from e2e_aws.aws_home import AwsStack
+from scenarios.home import Home
+from scenarios.starts import document
+
+CALLERS = 64
+
+
+def test_64_simultaneous_first_posts_call_once(stack: AwsStack) -> None:
+    async def main() -> None:
+        async with stack.home() as home, asyncio.timeout(240):
+            # On AWS environments start side by side, on two cores rather one after the other: before.
+            await asyncio.gather(*(stack.warm() for _ in range(CALLERS)))
+            url = home.endpoint("/once", slow)
+            start = document(url, timeout=20_000)
+
+            replies = await asyncio.gather(*(until_answered(home, start) for _ in range(CALLERS)))
+
+            assert {reply.status for reply in replies} == {200}
+            assert len({reply.body for reply in replies}) == 1
+            assert len(home.calls(url)) == 1
+
+    asyncio.run(main())
+
+
+async def slow(call: EndpointCall) -> EndpointReply:
+    """So slow that everybody comes while it is under way."""
+    await asyncio.sleep(3)
+    return EndpointReply(json={"attempt": call.json["attempt"]})
+
+
+async def until_answered(home: Home, start: dict[str, Any]) -> Reply:
+    """Post it as a patient caller does: again, when there was no answer in time."""
+    while True:
+        reply = await home.start(start)
+        if reply.status not in {503, 504}:
+            return reply

@@ -1,0 +1,206 @@
+"""What queues do to hints, and what becomes of steps then: through the deployed stack."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from atomic.adapters.aws.hints import encode_hint
+from atomic.testing import EndpointCall, EndpointReply
+from e2e_aws.aws_home import AwsStack
+from scenarios.home import Home, always, answer_ok, failing_first
+from scenarios.starts import document
+
+WITHIN_S = 60
+
+
+def on(stack: AwsStack, story: Callable[[Home], Coroutine[Any, Any, None]]) -> None:
+    """Run a story with a client of its own."""
+
+    async def main() -> None:
+        async with stack.home() as home, asyncio.timeout(WITHIN_S):
+            await story(home)
+
+    asyncio.run(main())
+
+
+def backing_off(back_off_ms: int, count: int = 5) -> dict[str, Any]:
+    return {
+        "count": count,
+        "backOff": back_off_ms,
+        "strategy": "exponential",
+        "factor": 2,
+        "jitter": "none",
+    }
+
+
+def test_404_is_retried_with_back_off_through_delayed_messages(stack: AwsStack) -> None:
+    async def story(home: Home) -> None:
+        url = home.endpoint("/soon", failing_first(3, 404, {"there": True}))
+
+        reply = await home.start(document(url, timeout=25_000, retry=backing_off(1000)))
+
+        assert (reply.status, reply.json["attempts"], reply.json["response"]) == (200, 4, {"there": True})
+        began = [call.began_s for call in home.calls(url)]
+        gaps = [after - before for before, after in pairwise(began)]
+        assert all(gap >= due for gap, due in zip(gaps, (0.95, 1.95, 3.95), strict=True)), gaps
+
+    on(stack, story)
+
+
+def test_what_gave_up_is_in_the_dead_letter_queue_and_moving_it_back_redrives_it(stack: AwsStack) -> None:
+    async def story(home: Home) -> None:
+        answers = [EndpointReply(status=500)] * 2
+
+        async def mended(call: EndpointCall) -> EndpointReply:
+            return answers.pop() if answers else EndpointReply(json="done")
+
+        url = home.endpoint("/broken", mended)
+        failed = await home.start(document(url, timeout=20_000, retry=backing_off(10, count=1)))
+        assert (failed.status, failed.json["attempts"]) == (424, 2)
+
+        body = await dead_letter_of(stack, failed.json["id"])
+        send(stack, body)
+        send(stack, body)  # an operator, too, may do it twice
+
+        step = await home.step_in(failed.json["id"], "succeeded", within_s=30)
+        assert (step["generation"], step["response"]) == (2, "done")
+        assert len(home.calls(url)) == 3
+
+    on(stack, story)
+
+
+def test_a_killed_worker_s_step_is_taken_up_when_its_lease_ends(stack: AwsStack) -> None:
+    async def story(home: Home) -> None:
+        calls = 0
+
+        async def deadly(call: EndpointCall) -> EndpointReply:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                os.kill(caller_of(urlsplit(call.url).port or 0), signal.SIGKILL)
+                await asyncio.sleep(5)
+            return EndpointReply(json=calls)
+
+        url = home.endpoint("/deadly", deadly)
+        start = document(url, timeout=25_000, attemptTimeout=3000, retry=backing_off(10))
+        began_s = asyncio.get_running_loop().time()
+        # No answer of ours, so it is not held to our description.
+        killed = await home._send(
+            "POST",
+            f"/{home.client}",
+            body=json.dumps(start).encode(),
+            headers={"Authorization": f"Bearer {home.keys[home.client]}"},
+        )
+        assert killed.status >= 500
+
+        reply = await home.start(start)
+
+        assert (reply.status, reply.json["response"], reply.json["attempts"]) == (200, 2, 2)
+        # The lease of the attempt, and what the goal allows on top is 90 s; hints need seconds.
+        assert asyncio.get_running_loop().time() - began_s < 30
+
+    on(stack, story)
+
+
+def test_hints_that_come_twice_too_early_and_in_disorder_change_nothing(stack: AwsStack) -> None:
+    async def story(home: Home) -> None:
+        url = home.endpoint("/once-a-time", failing_first(2, 503, "done"))
+        start = document(url, timeout=0, retry=backing_off(3000))
+        started = await home.start(start, Prefer="respond-async")
+        for at_ms in (9_999_999_999_999, 0, 5, 4, 3, 2, 1, 0):
+            send(stack, encode_hint(started.json["id"], at_ms))
+
+        step = await home.step_in(started.json["id"], "succeeded", within_s=30)
+
+        assert (step["attempts"], step["response"]) == (3, "done")
+        began = [call.began_s for call in home.calls(url)]
+        assert len(began) == 3
+        assert began[1] - began[0] >= 2.95
+        for _ in range(3):
+            send(stack, encode_hint(started.json["id"], 0))
+        await asyncio.sleep(2)
+        assert len(home.calls(url)) == 3
+
+    on(stack, story)
+
+
+def test_a_poisoned_message_is_put_aside_and_nobody_waits_for_it(stack: AwsStack) -> None:
+    async def story(home: Home) -> None:
+        poison = f"no hint, {home.client}"
+        for body in (poison, json.dumps({"v": 1, "stepId": 5}), json.dumps({"v": 99}), "{" * 5000):
+            send(stack, body)
+        url = home.endpoint("/well", failing_first(1, 503, "done"))
+
+        reply = await home.start(document(url, timeout=20_000, retry=backing_off(10)))
+
+        assert reply.status == 200
+        assert await dead_letter_of(stack, poison) == poison
+
+    on(stack, story)
+
+
+def test_a_hint_for_nothing_is_forgotten(stack: AwsStack) -> None:
+    async def story(home: Home) -> None:
+        send(stack, encode_hint("run_" + "f" * 32 + "-root", 0))
+        url = home.endpoint("/well", answer_ok)
+        assert (await home.start(document(url))).status == 200
+
+    on(stack, story)
+
+
+def test_maintenance_sends_the_hint_that_was_lost(stack: AwsStack) -> None:
+    async def story(home: Home) -> None:
+        url = home.endpoint("/late", failing_first(1, 503, "done"))
+        await home.start(document(url, timeout=0, retry=backing_off(2000)), Prefer="respond-async")
+        await asyncio.sleep(2.5)
+        assert "swept" in stack.invoke_maintenance()
+        assert (await home.start(document(url, timeout=20_000, retry=backing_off(2000)))).status == 200
+
+    on(stack, story)
+
+
+def test_what_fails_for_good_does_so_once(stack: AwsStack) -> None:
+    async def story(home: Home) -> None:
+        url = home.endpoint("/gone", always(410))
+        reply = await home.start(document(url, timeout=20_000))
+        assert (reply.status, reply.json["attempts"]) == (424, 1)
+        assert json.loads(await dead_letter_of(stack, reply.json["id"]))["stepId"] == reply.json["id"]
+
+    on(stack, story)
+
+
+def send(stack: AwsStack, body: str) -> None:
+    """Put a message into the step queue."""
+    stack.sqs().send_message(QueueUrl=stack.outputs["QueueUrl"], MessageBody=body)
+
+
+async def dead_letter_of(stack: AwsStack, text: str) -> str:
+    """The dead letter with this text, taken out of the queue; those of other tests stay."""
+    sqs, url = stack.sqs(), stack.outputs["DeadLetterQueueUrl"]
+    while True:
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=3)
+        for message in found.get("Messages", []):
+            if text in message["Body"]:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                return str(message["Body"])
+        await asyncio.sleep(0.2)
+
+
+def caller_of(port: int) -> int:
+    """The process at the other end of the one open connection to a port of this machine (Linux)."""
+    mine = f"0100007F:{port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    [inode] = {line[9] for line in lines if line[2] == mine and line[3] == "01"}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if link.readlink().name == f"socket:[{inode}]":
+                return int(link.parts[2])
+        except OSError:
+            continue
+    raise LookupError(f"nobody holds socket {inode}")

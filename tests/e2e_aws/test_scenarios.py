@@ -1,0 +1,24 @@
+"""Every scenario on the deployed stack, but those that cannot hold there."""
+
+import asyncio
+
+import pytest
+
+from e2e_aws.aws_home import AwsStack
+from e2e_aws.excluded import EXCLUDED, WITHIN_S, chosen
+from scenarios.collect import Scenario, name_of, scenarios_for
+
+OPEN, LOCKED = scenarios_for(locked=False), scenarios_for(locked=True)
+
+
+@pytest.mark.parametrize("scenario", chosen(OPEN))
+def test_open(stack: AwsStack, scenario: Scenario) -> None:
+    async def main() -> None:
+        async with stack.home() as home, asyncio.timeout(WITHIN_S):
+            await scenario(home)
+
+    asyncio.run(main())
+
+
+def test_what_is_excluded_exists() -> None:
+    assert set(EXCLUDED) <= {name_of(scenario) for scenario in (*OPEN, *LOCKED)}
