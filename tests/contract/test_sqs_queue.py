@@ -124,7 +124,7 @@ def test_waits_from_an_hour_on_are_schedules_that_delete_themselves(wait_ms: int
     assert arguments["ActionAfterCompletion"] == "DELETE"
     assert arguments["FlexibleTimeWindow"] == {"Mode": "OFF"}
     target = arguments["Target"]
-    assert parse_hint(target["Input"]) == Hint(STEP)
+    assert parse_hint(target["Input"]) == Hint(STEP, at_ms)
     assert target["Arn"].endswith(":steps")
     assert target["DeadLetterConfig"]["Arn"].endswith(":dead-letters")
     assert target["RoleArn"].endswith("role/scheduler")

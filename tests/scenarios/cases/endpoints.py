@@ -305,6 +305,7 @@ async def scenario_a_late_answer_changes_nothing_and_is_noted(home: Home) -> Non
 
     url = home.endpoint("/step", slow)
     started = await home.start(document(url), Prefer="respond-async")
+    await home.step_in(started.json["id"], "running")
     await home.post(f"/runs/{started.json['runId']}/cancel")
     before = (await home.get(f"/steps/{started.json['id']}")).json
 

@@ -16,13 +16,13 @@ GOOD: dict[str, Any] = {"v": 1, "stepId": STEP, "at": 17}
 
 
 def test_what_is_encoded_is_parsed() -> None:
-    assert parse_hint(encode_hint(STEP, 17)) == Hint(STEP)
+    assert parse_hint(encode_hint(STEP, 17)) == Hint(STEP, 17)
     assert parse_hint(encode_dead_letter(STEP)) == Hint(STEP, dead_letter=True)
     assert json.loads(encode_hint(STEP, 17)) == GOOD
 
 
 def test_members_that_a_later_version_added_are_skipped() -> None:
-    assert parse_hint(json.dumps(GOOD | {"new": [1]})) == Hint(STEP)
+    assert parse_hint(json.dumps(GOOD | {"new": [1]})) == Hint(STEP, 17)
 
 
 @pytest.mark.parametrize(

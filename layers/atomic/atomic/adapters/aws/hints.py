@@ -17,14 +17,18 @@ class PoisonMessage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """`dead_letter`: the step had given up, and somebody moved its message back to be redriven."""
+    """`at_ms` is the moment it was sent for, None where the message does not say.
+
+    `dead_letter`: the step had given up, and somebody moved its message back to be redriven.
+    """
 
     step_id: str
+    at_ms: int | None = None
     dead_letter: bool = False
 
 
 def encode_hint(step_id: str, at_ms: int) -> str:
-    """The body of a hint. When the step is due, its row says; `at` is for people who look at messages."""
+    """The body of a hint. When the step is due, its row says; `at` tells hints of older states apart."""
     return _encode({"v": _VERSION, "stepId": step_id, "at": at_ms})
 
 
@@ -46,7 +50,8 @@ def parse_hint(body: str) -> Hint:
     step_id = said.get("stepId")
     if not isinstance(step_id, str) or not keys.is_step_id(step_id):
         raise PoisonMessage("the hint names no step")
-    return Hint(step_id, dead_letter=said.get("deadLetter") is True)
+    at_ms = said.get("at")
+    return Hint(step_id, at_ms if type(at_ms) is int else None, dead_letter=said.get("deadLetter") is True)
 
 
 def _encode(said: dict[str, Any]) -> str:

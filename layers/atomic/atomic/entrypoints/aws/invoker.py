@@ -43,7 +43,7 @@ async def _take(home: AwsHome, record: dict[str, Any]) -> None:
         await home.queue.quarantine(record["body"], str(poison))
         return
     if not hint.dead_letter:
-        await drive(home.engine, hint.step_id)
+        await drive(home.engine, hint.step_id, hint.at_ms)
         return
     # Operators moved it back out of the dead-letter queue, with the redrive of SQS itself.
     step = await home.engine.store.get(hint.step_id)
