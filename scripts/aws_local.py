@@ -38,7 +38,6 @@ STACK: Final = "atomic-local"
 _HEALTHY_WITHIN_S: Final = 30
 _SAM_WITHIN_S: Final = 300
 _INVOKERS: Final = 16
-ARCHITECTURES: Final = {"aarch64": "arm64", "arm64": "arm64"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -100,14 +99,7 @@ def deployed(work: Path, environ: dict[str, str]) -> dict[str, str]:
     """Build and deploy the template; its outputs, and where to find the API here."""
     began_s = time.monotonic()
     version = runtime()
-    parameters = [
-        f"Runtime={version}",
-        f"Architecture={ARCHITECTURES.get(platform.machine(), 'x86_64')}",
-        f"EndpointUrl={environ['AWS_ENDPOINT_URL']}",
-        "Stage=local",
-        "AllowPrivate=true",
-        "DeletionProtection=false",
-    ]
+    parameters = template_parameters(environ)
     build = ["build", "--build-dir", str(work / "build"), "--cached", "--cache-dir", str(work / "cache")]
     _sam(build, parameters, environ | {"RUNTIME": str((EMULATOR / version).resolve())})
     _sam(
@@ -124,6 +116,18 @@ def deployed(work: Path, environ: dict[str, str]) -> dict[str, str]:
     }
     print(f"built and deployed for {version} in {time.monotonic() - began_s:.0f} s", flush=True)
     return outputs
+
+
+def template_parameters(environ: dict[str, str]) -> list[str]:
+    """What the template has to know of this machine; every sam command wants to be told again."""
+    return [
+        f"Runtime={runtime()}",
+        f"Architecture={architecture()}",
+        f"EndpointUrl={environ['AWS_ENDPOINT_URL']}",
+        "Stage=local",
+        "AllowPrivate=true",
+        "DeletionProtection=false",
+    ]
 
 
 def _sam(arguments: list[str], parameters: list[str], environ: dict[str, str]) -> None:
@@ -210,6 +214,11 @@ class _Greeting(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """The stack has logs of its own."""
+
+
+def architecture() -> str:
+    """This machine's, as Lambda calls it."""
+    return {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 
 
 def runtime() -> str:

@@ -6,7 +6,6 @@ nothing to do, and that is said.
 
 # ruff: noqa: S310, S603, S607, TID251 - it starts programs of this repository, and waits for them
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from aws_local import (
-    ARCHITECTURES,
     EMULATOR,
     REPO,
     SAM,
+    architecture,
     aws_environ,
     create_client,
     deployed,
@@ -29,6 +28,7 @@ from aws_local import (
     endpoint,
     free_port,
     runtime,
+    template_parameters,
 )
 
 _HOST: Final = "host.docker.internal"
@@ -55,6 +55,7 @@ def main() -> int:
         variables = work / "env.json"
         variables.write_text(json.dumps({"Parameters": _variables(outputs, port)}))
         options = ["--template", str(work / "build/template.yaml"), "--env-vars", str(variables)]
+        options += ["--parameter-overrides", *template_parameters(aws_environ(port))]
         options += ["--skip-pull-image", "--add-host", f"{_HOST}:host-gateway"]
         for event, function in _FUNCTIONS.items():
             said = _invoke(function, REPO / "events" / f"{event}.json", options, port)
@@ -152,8 +153,7 @@ def _make_image() -> None:
     image = f"public.ecr.aws/lambda/{runtime().replace('python', 'python:')}"
     if _docker("image", "inspect", image).returncode == 0:
         return
-    machine = ARCHITECTURES.get(platform.machine(), "x86_64")
-    found = SAM.parent.glob(f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}")
+    found = SAM.parent.glob(f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{architecture()}")
     subprocess.run(
         [REPO / "scripts/lambda-image", EMULATOR / "python", next(found)], check=True, timeout=_WITHIN_S
     )
