@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,8 @@ import click
 import pytest
 
 from atomic.cli.main import main
+from sdk.tables import tables
+from sdk.test_aws_lambda import Gateway
 from sdk.threads import asgi_server, wsgi_server
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -48,6 +51,12 @@ def load(file: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def here(atomic_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATOMIC_URL", atomic_url)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def dynamodb() -> Iterator[Any]:
+    with tables("keys", "accounts") as client:
+        yield client
 
 
 def test_the_guide_s_application_gives_what_is_printed(here: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,10 +97,24 @@ def test_the_flask_application_runs(here: None, monkeypatch: pytest.MonkeyPatch)
         assert Client().start("order", f"{url}/order", 5, key="flask").response == "paid 5"
 
 
+def test_the_step_on_dynamodb_opens_one_account(
+    here: None, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from atomic import Client
+
+    module = load("dynamodb_step.py", monkeypatch)
+    with wsgi_server(Gateway({"/open": module.open_account})) as url:
+        monkeypatch.setenv("ATOMIC_BASE_URL", url)
+        opened = [Client().start("open", f"{url}/open", "ada", key="d").response for _ in range(2)]
+    [account] = dynamodb.scan(TableName="accounts")["Items"]
+    assert opened == [{"account": account["id"]["S"]}] * 2
+
+
 def test_every_python_block_belongs_to_a_file() -> None:
     files = {text.split("\n")[0].split(",")[0] for language, text in PYTHON if language == "python"}
     assert files == {
-        f"# {name}.py" for name in ("shop", "client", "flask_shop", "django_shop", "lambda_shop")
+        f"# {name}.py"
+        for name in ("shop", "client", "flask_shop", "django_shop", "lambda_shop", "dynamodb_step")
     }
 
 

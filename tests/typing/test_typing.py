@@ -19,5 +19,9 @@ def test_mypy_agrees() -> None:
     checked("mypy", "--no-incremental", "--warn-unused-ignores", USES)
 
 
+def test_mypy_agrees_with_every_example() -> None:
+    checked("mypy", *map(str, sorted((REPO / "examples").glob("*.py"))))
+
+
 def test_pyright_agrees() -> None:
     checked("pyright", "--project", "tests/typing", "--pythonpath", sys.executable)

@@ -5,14 +5,17 @@ same URL are numbered in the order they are made. Each asyncio task numbers its 
 finish in another order each time, but they start in the same one.
 """
 
-import asyncio
 import hashlib
 from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from atomic.protocol.keys import is_idempotency_key
+
+if TYPE_CHECKING:
+    # A seventh of the SDK's import: who has asyncio tasks has imported it.
+    import asyncio
 
 _READABLE_CHARS: Final = 200
 
@@ -40,7 +43,7 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class _Strand:
     owner: object
-    task: asyncio.Task[Any] | None
+    task: "asyncio.Task[Any] | None"
     scope: Scope
 
 
@@ -49,7 +52,9 @@ _strand: ContextVar[_Strand | None] = ContextVar("atomic_strand", default=None)
 
 def enter_strand(owner: object, scope: Scope) -> None:
     """The running task is the handler itself."""
-    _strand.set(_Strand(owner, asyncio.current_task(), scope))
+    from asyncio import current_task
+
+    _strand.set(_Strand(owner, current_task(), scope))
 
 
 def current_scope(owner: object, root: Scope) -> Scope:
@@ -57,7 +62,9 @@ def current_scope(owner: object, root: Scope) -> Scope:
     known = _strand.get()
     if known is None or known.owner is not owner:
         return root
-    task = asyncio.current_task()
+    from asyncio import current_task
+
+    task = current_task()
     if known.task is not task:
         # A task begins with a copy of its maker's context, so what stands there is the maker's strand.
         known = _Strand(owner, task, known.scope.strand())

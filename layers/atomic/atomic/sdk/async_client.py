@@ -5,7 +5,6 @@ httpx took seven times aiohttp's CPU for one call (2.0 ms against 0.28). So it i
 of connections.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
@@ -20,6 +19,8 @@ from atomic.sdk.retry import Seconds, seconds
 
 if TYPE_CHECKING:
     # An extra: who only writes steps, or only blocking code, does not need it.
+    import asyncio
+
     import aiohttp
 
 Result = TypeVar("Result")
@@ -107,13 +108,17 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections of the running loop."""
-        kept = self._kept.get(asyncio.get_running_loop())
+        from asyncio import get_running_loop
+
+        kept = self._kept.get(get_running_loop())
         if kept is not None:
             await kept.aclose()
 
     async def run_flow(self, flow: Flow[Result]) -> Result:
         """Drive a flow over this client's connections."""
-        return await drive_async(flow, self._send, asyncio.sleep)
+        from asyncio import sleep
+
+        return await drive_async(flow, self._send, sleep)
 
     async def _send(self, request: HttpRequest) -> HttpAnswer:
         import aiohttp
@@ -138,14 +143,18 @@ class AsyncClient:
         return came(answer.status, answer.headers, body)
 
     async def _session(self) -> "aiohttp.ClientSession":
-        loop = asyncio.get_running_loop()
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
         if loop not in self._sessions:
             # A loop that ends closes the generators that began on it, and nobody has to remember to.
             self._kept[loop] = self._session_of(loop)
             await anext(self._kept[loop])
         return self._sessions[loop]
 
-    async def _session_of(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator["aiohttp.ClientSession"]:
+    async def _session_of(
+        self, loop: "asyncio.AbstractEventLoop"
+    ) -> AsyncGenerator["aiohttp.ClientSession"]:
         import aiohttp
 
         key = self.connection.api_key

@@ -1,10 +1,9 @@
 """What a workflow's handler is given: who calls it, and how to call steps."""
 
-import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
 from atomic.sdk._context import BaseContext, Call, CallOptions
 from atomic.sdk._identity import current_scope, enter_strand
@@ -13,6 +12,9 @@ from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import Suspended
 from atomic.sdk.retry import Seconds
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 _THREADS_MAX: Final = 32
@@ -216,7 +218,9 @@ class AsyncContext(BaseContext):
         return current_scope(self, self._root).suffix(url)
 
     async def _perform(self, planned: Planned[T]) -> T:
-        task = asyncio.current_task()
+        from asyncio import current_task
+
+        task = current_task()
         assert task is not None, "asyncio runs coroutines in tasks"
         self._tasks.add(task)
         try:

@@ -3,7 +3,8 @@
 An `async def` view runs on the loop under ASGI; Django itself bridges the other combinations.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
@@ -12,7 +13,7 @@ from atomic.sdk import _handler
 from atomic.sdk._answers import Response
 from atomic.sdk._handler import Decorator, Endpoint
 
-View = Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]
+View = Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]
 
 
 def _view(endpoint: Endpoint) -> View:

@@ -32,14 +32,15 @@ _PENDING: Final = "null"
 def idempotent(db: Any, call: Call, effect: Callable[[], Any], *, scope: str | None = None) -> Any:
     """Run `effect` once for the key of this call and remember its answer; later calls get that answer.
 
-    `db` is a SQLAlchemy Session or Connection, or a DB-API connection (sqlite3, psycopg, PyMySQL …), on
-    which `effect` writes too; the caller commits. `scope` tells steps apart that share a key; by default it
-    is the path of the endpoint. The answer must have a JSON form, and comes back in it.
+    `db` is a SQLAlchemy Session or Connection, Django's `connection` inside `transaction.atomic()`, or a
+    DB-API connection (sqlite3, psycopg, PyMySQL …), on which `effect` writes too; the caller commits.
+    `scope` tells steps apart that share a key; by default it is the path of the endpoint. The answer must
+    have a JSON form, and comes back in it.
     Raises ValueError when the connection commits each statement by itself; the driver's IntegrityError when
     another call with this key commits first (answer with an error, the next attempt finds its answer).
     """
     _refuse_autocommit(db)
-    names = {"scope": scope or urlsplit(call.url).path, "key": call.idempotency_key}
+    names = {"scope": scope_of(call, scope), "key": call.idempotency_key}
     found = _run(db, _FIND, names).fetchone()
     if found is not None:
         return json.loads(found[0])
@@ -53,6 +54,11 @@ def idempotent(db: Any, call: Call, effect: Callable[[], Any], *, scope: str | N
 def create_table(db: Any) -> None:
     """Make the table when it is not there."""
     _run(db, TABLE, {})
+
+
+def scope_of(call: Call, scope: str | None) -> str:
+    """What tells steps apart that share a key: the path of the endpoint unless somebody says more."""
+    return scope or urlsplit(call.url).path
 
 
 def _refuse_autocommit(db: Any) -> None:
@@ -79,7 +85,9 @@ def _run(db: Any, statement: str, values: dict[str, str]) -> Any:
 
 
 def _as_driver_wants(db: Any, statement: str, values: dict[str, str]) -> tuple[str, Any]:
-    style = sys.modules[type(db).__module__.partition(".")[0]].paramstyle
+    driver = sys.modules[type(db).__module__.partition(".")[0]]
+    # Django's connection is no DB-API connection but behaves like one, with `%s` over every database.
+    style = "format" if driver.__name__ == "django" else driver.paramstyle
     if style in {"named", "pyformat"}:
         mark = ":{}" if style == "named" else "%({})s"
         for name in values:

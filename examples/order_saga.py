@@ -1,0 +1,121 @@
+"""An order as a saga, on Flask: what was done is undone, last first, when a later step gives up.
+
+Run each line in a terminal of its own:
+
+    pip install 'atomic-workflows[server]' flask
+    atomic serve --dev
+    flask --app order_saga run --port 9000
+    atomic start order http://127.0.0.1:9000/orders/place --key 1 --payload '{"item": "cup", "cents": 9}'
+    atomic start order http://127.0.0.1:9000/orders/place --key 2 --payload '{"item": "whale", "cents": 5}'
+"""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+
+from atomic import Call, Context, NonRetryable, StepFailedError, idempotent
+from atomic.sdk.flask import step, workflow
+from atomic.sdk.once import create_table
+
+DATABASE = "orders.db"
+with closing(sqlite3.connect(DATABASE)) as setup:
+    create_table(setup)
+    setup.execute("CREATE TABLE IF NOT EXISTS book (entry TEXT, item TEXT, cents INTEGER)")
+
+app = Flask(__name__)
+
+# What does it, and what undoes it.
+SAGA = [("reserve", "release"), ("charge", "refund"), ("ship", "recall")]
+
+
+@dataclass
+class Order:
+    """One item and its price."""
+
+    item: str
+    cents: int
+
+
+@app.post("/orders/place")
+@workflow
+def place(ctx: Context, order: Order) -> Any:
+    """Go forth; when a step has given up, go all the way back."""
+    undo: list[str] = []
+    try:
+        for forth, back in SAGA:
+            undo.insert(0, back)  # before the step: one that gave up may have had its effect
+            ctx.step(forth, order, retry=3)
+    except StepFailedError as failed:
+        for back in undo:
+            ctx.step(back, order, retry=100)  # an undoing that gives up needs a person: a dead letter
+        return {"placed": False, "because": failed.response["detail"]}
+    return {"placed": True}
+
+
+def book(call: Call, order: Order, entry: str) -> Any:
+    """Write an entry, once for each call."""
+    return in_book(call, lambda db: write(db, order, entry))
+
+
+def unbook(call: Call, order: Order, entry: str, undone: str) -> Any:
+    """Write that an entry is undone, if there is one: the step may have failed before its effect."""
+    find = "SELECT 1 FROM book WHERE entry = ? AND item = ?"
+    return in_book(
+        call, lambda db: db.execute(find, (entry, order.item)).fetchone() and write(db, order, undone)
+    )
+
+
+def in_book(call: Call, effect: Callable[[sqlite3.Connection], Any]) -> Any:
+    """Change the book in one transaction with the key."""
+    with closing(sqlite3.connect(DATABASE)) as db, db:  # the second `db` commits, or rolls back
+        return idempotent(db, call, lambda: effect(db))
+
+
+def write(db: sqlite3.Connection, order: Order, entry: str) -> str:
+    """One line of the book."""
+    db.execute("INSERT INTO book VALUES (?, ?, ?)", (entry, order.item, order.cents))
+    return entry
+
+
+@app.post("/orders/reserve")
+@step
+def reserve(order: Order, call: Call) -> Any:
+    return book(call, order, "reserved")
+
+
+@app.post("/orders/release")
+@step
+def release(order: Order, call: Call) -> Any:
+    return unbook(call, order, "reserved", "released")
+
+
+@app.post("/orders/charge")
+@step
+def charge(order: Order, call: Call) -> Any:
+    if call.attempt == 1:
+        raise ConnectionError("the bank did not answer")  # retried like every other error
+    return book(call, order, "charged")
+
+
+@app.post("/orders/refund")
+@step
+def refund(order: Order, call: Call) -> Any:
+    return unbook(call, order, "charged", "refunded")
+
+
+@app.post("/orders/ship")
+@step
+def ship(order: Order, call: Call) -> Any:
+    if order.item == "whale":
+        raise NonRetryable("a whale does not fit into a parcel")
+    return book(call, order, "shipped")
+
+
+@app.post("/orders/recall")
+@step
+def recall(order: Order, call: Call) -> Any:
+    return unbook(call, order, "shipped", "recalled")

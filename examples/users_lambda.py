@@ -1,0 +1,88 @@
+"""User creation on AWS Lambda: DynamoDB for the users, mail over SMTP, analytics over HTTP.
+
+One function behind an HTTP API (or a function URL) whose every path leads to it:
+
+    pip install --target build atomic-workflows requests
+    cp users_lambda.py build/          # zip it; the handler is users_lambda.handler
+
+Environment: ATOMIC_URL, ATOMIC_CLIENT_ID, ATOMIC_API_KEY and ATOMIC_SIGNING_SECRET, as `atomic clients
+create` gives them; USERS_TABLE and KEYS_TABLE, tables whose partition key is a string named `id`;
+SMTP_HOST, SMTP_PORT and COLLECTOR_URL. Its role needs dynamodb:GetItem and dynamodb:PutItem on both tables.
+"""
+
+import hashlib
+import os
+import smtplib
+from email.message import EmailMessage
+from typing import Any
+
+import boto3
+import requests
+from pydantic import BaseModel
+
+from atomic import Call, Context, Retry
+from atomic.sdk.aws_lambda import step, workflow
+from atomic.sdk.dynamodb import idempotent
+
+RETRY = Retry(count=10, back_off=0.2)
+dynamodb = boto3.client("dynamodb")
+
+
+class User(BaseModel):
+    """A user; the id is made by the step that inserts it."""
+
+    name: str
+    id: str | None = None
+
+
+@workflow
+def create(ctx: Context, new: User) -> Any:
+    """One step, then two side by side."""
+    user = ctx.step("insert", new, result=User, retry=RETRY)
+    mail, _ = ctx.parallel(ctx.call("welcome", user, retry=RETRY), ctx.call("track", user, retry=RETRY))
+    return {"user": user, "mail": mail}
+
+
+@step
+def insert(new: User, call: Call) -> Any:
+    """The item and the key are one transaction; a second call finds the first one's id."""
+
+    def item() -> tuple[User, list[Any]]:
+        user = User(id=os.urandom(8).hex(), name=new.name)
+        put = {"id": {"S": user.id}, "name": {"S": user.name}}
+        return user, [{"Put": {"TableName": os.environ["USERS_TABLE"], "Item": put}}]
+
+    return idempotent(dynamodb, call, item, table=os.environ["KEYS_TABLE"])
+
+
+@step
+def welcome(user: User, call: Call) -> str:
+    """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "shop@example.com", f"{user.name}@example.com", "Welcome"
+    mail["Message-ID"] = f"<{hashlib.sha256(call.idempotency_key.encode()).hexdigest()[:32]}@example.com>"
+    mail.set_content(f"Hello {user.name}, your number is {user.id}.\n")
+    with smtplib.SMTP(os.environ["SMTP_HOST"], int(os.environ["SMTP_PORT"]), timeout=10) as smtp:
+        smtp.send_message(mail)
+    return str(mail["Message-ID"])
+
+
+@step
+def track(user: User, call: Call) -> None:
+    """The collector takes the key as its own; whatever it refuses is raised, and retried."""
+    event = {"event": "userCreated", "user": user.id}
+    key = {"Idempotency-Key": call.idempotency_key}
+    requests.post(os.environ["COLLECTOR_URL"], json=event, headers=key, timeout=10).raise_for_status()
+
+
+ROUTES = {
+    "/users/create": create,
+    "/users/insert": insert,
+    "/users/welcome": welcome,
+    "/users/track": track,
+}
+
+
+def handler(event: Any, context: Any) -> Any:
+    """What Lambda calls."""
+    return ROUTES[event["rawPath"]](event, context)

@@ -1,0 +1,57 @@
+"""Effects that happen once for each key, in the step author's own DynamoDB tables.
+
+The key and the answer are written by the same transaction as the effect, so all of it is there or nothing,
+and the second call finds the answer. Nothing here imports boto3: the client is yours.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from atomic.sdk._context import Call
+from atomic.sdk._documents import jsonable
+from atomic.sdk.once import scope_of
+
+_ID, _ANSWER = "id", "answer"
+_IS_NEW: Final = f"attribute_not_exists({_ID})"
+
+
+def idempotent(
+    dynamodb: Any,
+    call: Call,
+    effect: Callable[[], tuple[Any, Sequence[Any]]],
+    *,
+    table: str,
+    scope: str | None = None,
+) -> Any:
+    """Make the writes of `effect` once for the key of this call; later calls get the first one's answer.
+
+    `dynamodb` is `boto3.client("dynamodb")`; `table` remembers the keys, its partition key is a string
+    named `id`. `effect` returns an answer with a JSON form, and up to 99 members of a TransactWriteItems
+    (`{"Put": {…}}`), which it leaves to be written here. It may be called again, so it has no other effect.
+    `scope` tells steps apart that share a key; by default it is the path of the endpoint.
+    Raises the client's TransactionCanceledException when a condition of your own writes does not hold, or
+    another transaction is at work on the same items (answer with an error: the next attempt tries again).
+    """
+    name = {_ID: {"S": json.dumps([scope_of(call, scope), call.idempotency_key])}}
+    found = dynamodb.get_item(TableName=table, Key=name, ConsistentRead=True).get("Item")
+    if found is not None:
+        return json.loads(found[_ANSWER]["S"])
+    result, writes = effect()
+    answer = jsonable(result)
+    item = {**name, _ANSWER: {"S": json.dumps(answer, allow_nan=False)}}
+    claim = {
+        "TableName": table,
+        "Item": item,
+        "ConditionExpression": _IS_NEW,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    try:
+        dynamodb.transact_write_items(TransactItems=[{"Put": claim}, *writes])
+    except dynamodb.exceptions.TransactionCanceledException as cancelled:
+        # Another call with this key was faster: its effect is the one that counts.
+        first = cancelled.response.get("CancellationReasons", [{}])[0].get("Item")
+        if first is None:
+            raise
+        return json.loads(first[_ANSWER]["S"])
+    return answer

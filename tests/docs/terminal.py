@@ -1,0 +1,116 @@
+"""Types what a page or an example tells its reader to type, on ports of our own."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scenarios.embedded_home import free_port
+
+SHOWN_PORTS = ("8787", "9000", "8000", "8025", "8026")
+WITHIN_S = 40
+
+
+class Terminal:
+    """A folder in which commands run. One that begins to listen is a server, and stays until `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ports = {shown: str(free_port()) for shown in SHOWN_PORTS}
+        self._servers: list[subprocess.Popen[str]] = []
+        self._environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "ATOMIC_URL": self.moved("http://127.0.0.1:8787"),
+            "COLLECTOR_PORT": self._ports["8026"],
+            "COLLECTOR_URL": self.moved("http://127.0.0.1:8026"),
+            "PORT": self._ports["9000"],
+            "SMTP_PORT": self._ports["8025"],
+            "PYTHONPATH": "",
+        }
+
+    def moved(self, text: str) -> str:
+        """The text with the ports that are shown replaced by ours."""
+        for shown, ours in self._ports.items():
+            text = re.sub(rf"\b{shown}\b", ours, text)
+        return text.replace("atomic serve", f"atomic serve --port {self._ports['8787']}")
+
+    def type(self, command: str) -> str:
+        """Run one command; what it prints, once it has ended or begun to listen. Fails when it fails."""
+        log = self.folder / f"{time.monotonic_ns()}.log"
+        before = self._listening()
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                ["bash", "-e", "-c", self.moved(command)],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if "curl" not in command else subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        self._servers.append(process)
+        until = time.monotonic() + WITHIN_S
+        while process.poll() is None and not self._listening() - before:
+            assert time.monotonic() < until, f"{command}\n{log.read_text()}"
+            time.sleep(0.05)
+        assert not process.returncode, f"{command}\nended with {process.returncode}:\n{log.read_text()}"
+        return log.read_text()
+
+    def logs(self) -> str:
+        """What everything has printed so far."""
+        return "".join(log.read_text() for log in sorted(self.folder.glob("*.log")))
+
+    def close(self) -> None:
+        """End the servers, the last one first."""
+        for process in reversed(self._servers):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+    def _listening(self) -> set[str]:
+        return {port for port in self._ports.values() if _is_open(int(port))}
+
+
+@contextmanager
+def terminal(folder: Path) -> Iterator[Terminal]:
+    """A terminal that is closed afterwards."""
+    opened = Terminal(folder)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def commands_of(script: str) -> list[str]:
+    """The commands of a script; an open quote or a backslash at the end takes in the next line."""
+    commands, begun = [], ""
+    for line in script.strip().splitlines():
+        begun += line.strip() + "\n" if not begun else line + "\n"
+        if begun.rstrip().endswith("\\"):
+            continue
+        try:
+            shlex.split(begun, comments=True)
+        except ValueError:
+            continue
+        commands.append(begun.rstrip())
+        begun = ""
+    assert not begun, f"a quote stays open: {begun}"
+    return [command for command in commands if command and not command.startswith("#")]
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,140 @@
+"""Every example is run by the commands of its own header."""
+
+import ast
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atomic import Client, RunDocument
+from docs.terminal import Terminal, commands_of, terminal
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def commands_in(name: str) -> list[str]:
+    """The commands in an example's header, without what is to be installed."""
+    header = ast.get_docstring(ast.parse((EXAMPLES / name).read_text())) or ""
+    indented = [line for line in header.splitlines() if line.startswith("    ")]
+    return [command for command in commands_of("\n".join(indented)) if not command.startswith("pip ")]
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Iterator[Terminal]:
+    """A terminal in a folder with nothing but the examples."""
+    for source in EXAMPLES.glob("*.py"):
+        shutil.copy(source, tmp_path)
+    with terminal(tmp_path) as opened:
+        yield opened
+
+
+def client_of(typed: Terminal) -> Client:
+    return Client(typed.moved("http://127.0.0.1:8787"))
+
+
+def attempts(run: RunDocument) -> dict[str, list[int | None]]:
+    """What each step's attempts answered, by the end of its URL."""
+    steps = [step for step in (run.root, *run.steps) if step.step_invoke_url]
+    return {
+        str(step.step_invoke_url).rpartition("/")[2]: [attempt.status for attempt in step.attempt_log]
+        for step in steps
+    }
+
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the examples' commands use curl")
+
+
+@needs_curl
+@pytest.mark.parametrize("name", ["users_fastapi.py", "users_flask.py", "users_django.py"])
+def test_user_creation(typed: Terminal, name: str) -> None:
+    *servers, curl = commands_in(name)
+    assert len(servers) == 3
+    for command in servers:
+        typed.type(command)
+    first, second = json.loads(typed.type(curl)), json.loads(typed.type(curl))
+    assert first == second
+    assert first["user"] == {"name": "ada", "id": 1}
+    with sqlite3.connect(typed.folder / "users.db") as db:
+        assert db.execute("SELECT name FROM users").fetchall() == [("ada",)]
+    db.close()
+    said = typed.logs()
+    assert said.count("mail ada@example.com Message-ID: ") == 1
+    assert f"Message-ID: {first['mail']}" in said
+    assert said.count('event {"event": "userCreated", "user": 1}') == 1
+    with client_of(typed) as client:
+        [run] = client.runs()
+        calls = attempts(client.get(run.run_id))
+    refused = calls.pop("track")
+    assert len(refused) == 3
+    assert refused[-1] == 200
+    assert calls == {"create": [200], "insert": [200], "welcome": [200]}
+
+
+def test_an_order_and_one_that_is_taken_back(typed: Terminal) -> None:
+    server, app, *orders = commands_in("order_saga.py")
+    typed.type(server)
+    typed.type(app)
+    placed, refused = [json.loads(typed.type(order)) for order in orders]
+    assert placed == {"placed": True}
+    assert refused == {"placed": False, "because": "a whale does not fit into a parcel"}
+    with sqlite3.connect(typed.folder / "orders.db") as db:
+        entries = db.execute("SELECT entry, item FROM book ORDER BY rowid").fetchall()
+    db.close()
+    cup = [(entry, "cup") for entry in ("reserved", "charged", "shipped")]
+    whale = [(entry, "whale") for entry in ("reserved", "charged", "refunded", "released")]
+    assert entries == cup + whale
+
+
+def test_a_hundred_steps_side_by_side(typed: Terminal) -> None:
+    *servers, start = commands_in("fan_out.py")
+    for command in servers:
+        typed.type(command)
+    assert json.loads(typed.type(start)) == {"thumbnails": 100, "bytes": 10 * 13 + 90 * 14}
+    with client_of(typed) as client:
+        [run] = client.runs()
+        steps = client.get(run.run_id).steps
+    assert len(steps) == 100
+    assert sorted(step.attempts for step in steps) == [1] * 90 + [2] * 10
+
+
+@needs_curl
+def test_a_slow_report(typed: Terminal) -> None:
+    *servers, curl = commands_in("slow_report.py")
+    for command in servers:
+        typed.type(command)
+    told = typed.type(curl)
+    assert told.startswith("HTTP/1.1 202")
+    found = re.search(r"(?i)^location: (\S+)", told, re.MULTILINE)
+    assert found is not None
+    step = poll(typed, found[1])
+    assert step["response"] == {"report": "November was a good month."}
+    with client_of(typed) as client:
+        run = client.get(step["runId"])
+    assert {step.kind for step in run.steps} == {"timer"}
+    assert [attempt.outcome for attempt in run.root.attempt_log][-1] == "succeeded"
+    assert {attempt.outcome for attempt in run.root.attempt_log[:-1]} == {"suspended"}
+
+
+def poll(typed: Terminal, location: str) -> Any:
+    """Read the step until it has ended."""
+    url = typed.moved("http://127.0.0.1:8787") + location
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        step = json.loads(subprocess.run(["curl", "-s", url], capture_output=True, check=True).stdout)
+        if step["status"] == "succeeded":
+            return step
+        time.sleep(0.2)
+    raise AssertionError(step)
+
+
+def test_every_example_is_run_here() -> None:
+    run = set(re.findall(r"\w+\.py", Path(__file__).read_text()))
+    elsewhere = {"services.py", "users_lambda.py"}  # beside the others; test_lambda.py
+    assert {source.name for source in EXAMPLES.glob("*.py")} <= run | elsewhere
