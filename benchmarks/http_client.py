@@ -19,6 +19,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
+from atomic.adapters.http.addresses import is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.application.ports import EndpointRequest
 
@@ -106,7 +107,7 @@ def _cpu_s() -> float:
 
 async def measure(url: str, *, calls: int, rounds: int) -> None:
     async with AsyncExitStack() as stack:
-        invoker = HttpInvoker()
+        invoker = HttpInvoker(allows=is_public_or_private)
         stack.push_async_callback(invoker.close)
         session = await stack.enter_async_context(
             aiohttp.ClientSession(

@@ -26,7 +26,8 @@ BAD_URLS = [
     "https://app.example/#f",
     "https://app.example/a b",
     "https://app.example\\x",
-    "https://äpp.example/",
+    "https://äpp .example/",
+    "https://app.example/ä",
     "https://[::1/",
 ]
 
@@ -90,6 +91,13 @@ class RegistryContract:
         other = await home.registry.authenticate(other_key, "acme")
         assert other is not None
         assert (other.id, other.starts_per_s) == ("other", None)
+
+    @on_home
+    async def test_a_host_is_kept_in_a_labels(self, home: RegistryHome) -> None:
+        home.create("acme", base_urls=["https://Bücher.example:8443/steps"])
+        acme = await home.registry.get("acme")
+        assert acme is not None
+        assert acme.base_urls == ("https://xn--bcher-kva.example:8443/steps",)
 
     @on_home
     async def test_any_other_key_opens_nothing(self, home: RegistryHome) -> None:

@@ -39,7 +39,7 @@ class AtomicServer:
         """Start and wait until it is healthy; how many seconds that took."""
         began = time.monotonic()
         command = [sys.executable, "-m", "atomic.cli", "serve", "--port", str(self.port)]
-        command += ["--data-dir", str(self.data_dir), *(["--dev"] if self._dev else [])]
+        command += ["--data-dir", str(self.data_dir), "--dev" if self._dev else "--allow-private"]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         while not self._is_healthy():
@@ -82,7 +82,7 @@ def free_port() -> int:
 def create_client(data_dir: Path, client_id: str, *options: str) -> str:
     """Make a client as an operator does; its API key."""
     command = [sys.executable, "-m", "atomic.cli", "clients", "create", client_id]
-    command += ["--data-dir", str(data_dir), "--allow-http", *options]
+    command += ["--data-dir", str(data_dir), "--allow-http", "--allow-ip", *options]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"API key: +(\S+)", printed)
     assert found, printed

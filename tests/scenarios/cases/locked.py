@@ -236,8 +236,8 @@ def urls_outside(url: str) -> list[str]:
         "/other?/app/x",
     )  # fmt: skip
     hosts = (
-        f"{host}:{port + 1}", f"{host}.evil.test:{port}", f"evil.test:{port}", f"evil{host}:{port}",
-        f"localhost:{port}", f"{host}.:{port}", f"[::1]:{port}", "evil.test",
+        f"{host}:{port + 1}", f"{host}.evil.test:{port}", f"evil.test:{port}",
+        f"evil-{host}.test:{port}", f"localhost:{port}", f"[::1]:{port}", "evil.test",
     )  # fmt: skip
     scheme = "http" if parts.scheme == "https" else "https"
     return [

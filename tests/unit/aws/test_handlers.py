@@ -120,6 +120,7 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "ATOMIC_RETENTION_DAYS": "30",
         "ATOMIC_HANG_MS": "300",
+        "ATOMIC_ALLOW_PRIVATE": "true",
         "POWERTOOLS_SERVICE_NAME": "atomic",
         "POWERTOOLS_METRICS_NAMESPACE": "Atomic",
     }

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from atomic.adapters.http.addresses import is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import Answer
@@ -80,9 +81,11 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serving(
+    behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[Server]:
     server = Server(behaviour)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls, limit=2**22)
+    listener = await asyncio.start_server(server.serve, host, 0, ssl=tls, limit=2**22)
     server.port = listener.sockets[0].getsockname()[1]
     server.scheme = "https" if tls else "http"
     try:
@@ -96,7 +99,7 @@ async def serving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) ->
 
 @asynccontextmanager
 async def invoking(**options: Any) -> AsyncIterator[HttpInvoker]:
-    invoker = HttpInvoker(**options)
+    invoker = HttpInvoker(**{"allows": is_public_or_private, **options})
     try:
         yield invoker
     finally:

@@ -1,8 +1,13 @@
 """Which URLs are under a base URL."""
 
-import pytest
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
-from atomic.protocol.urls import is_under
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atomic.protocol.urls import is_under, parse_url, with_ascii_host
 
 BASES = ("https://app.example/steps", "http://localhost:8080")
 
@@ -29,11 +34,47 @@ def test_under(url: str) -> None:
         "https://app.example/steps/../admin", "https://app.example/steps/./x",
         "https://app.example/steps/%2e%2e/admin", "https://app.example/steps/%2E./admin",
         "https://app.example/steps/..%2fadmin", "https://app.example/steps/..%5cadmin",
-        "https://app.example/steps/x/..",
+        "https://app.example/steps/x/..", "https://app.example./steps", "https://evilapp.example/steps",
     ],
 )  # fmt: skip
 def test_not_under(url: str) -> None:
     assert not is_under(url, BASES)
+
+
+@pytest.mark.parametrize(
+    ("text", "ascii_form"),
+    [
+        ("https://Bücher.example:8443/a?b", "https://xn--bcher-kva.example:8443/a?b"),
+        ("https://faß.example", "https://xn--fa-hia.example"),
+        ("https://app。example/", "https://app.example/"),
+        ("https://app.example/ä", "https://app.example/ä"),
+        ("HTTPS://APP.example/", "HTTPS://APP.example/"),
+    ],
+)
+def test_a_name_for_people_becomes_one_for_the_wire(text: str, ascii_form: str) -> None:
+    assert with_ascii_host(text) == ascii_form
+
+
+@pytest.mark.parametrize(
+    "text", ["https://ä b.example/", "https://ä..example/", "https://\u0301ä.example/"]
+)
+def test_what_is_no_name_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="ASCII"):
+        with_ascii_host(text)
+
+
+@given(st.text(max_size=60) | st.from_regex(r"https?://[!-~]{1,40}", fullmatch=True))
+def test_a_url_that_is_taken_reads_the_same_to_others(text: str) -> None:
+    try:
+        url = parse_url(text)
+    except ValueError:
+        return
+    theirs = urlsplit(text)
+    host = (theirs.hostname or "").strip("[]")
+    assert (theirs.scheme, theirs.username) == (url.scheme, None)
+    assert (theirs.port or (443 if url.scheme == "https" else 80)) == url.port
+    assert host == url.host or ip_address(host) == ip_address(url.host)
+    assert parse_url(f"{url.scheme}://{url.authority}{url.target}") == url
 
 
 def test_nothing_is_under_no_base() -> None:

@@ -7,6 +7,7 @@ import click
 from atomic.adapters.sqlite.clients import create_client
 from atomic.adapters.system import SystemClock
 from atomic.cli.options import data_dir
+from atomic.protocol.urls import parse_url, with_ascii_host
 
 
 @click.group()
@@ -19,6 +20,7 @@ def clients() -> None:
 @click.option("--base-url", "base_urls", multiple=True, required=True, help="URLs it may call begin so.")
 @click.option("--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without.")
 @click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
+@click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
 @data_dir
 @click.option(
     "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
@@ -29,14 +31,13 @@ def create(
     base_urls: tuple[str, ...],
     starts_per_second: float | None,
     allow_http: bool,
+    allow_ip: bool,
     data_dir: Path,
     table: str | None,
 ) -> None:
     """Make a client; its API key and signing secret are shown once."""
-    insecure = [url for url in base_urls if not url.startswith("https://")]
-    if insecure and not allow_http:
-        raise click.ClickException(f"{insecure[0]} is not https; use https, or say --allow-http")
     try:
+        _refuse_unusual(base_urls, allow_http=allow_http, allow_ip=allow_ip)
         if table is None:
             api_key, secret = _create_embedded(data_dir, client_id, base_urls, starts_per_second)
         else:
@@ -52,6 +53,15 @@ def create(
     click.echo(f"API key:        {api_key}")
     click.echo(f"signing secret: {secret}")
     click.echo("Keep both now: the key is stored as a hash only and cannot be shown again.", err=True)
+
+
+def _refuse_unusual(base_urls: tuple[str, ...], *, allow_http: bool, allow_ip: bool) -> None:
+    for url in base_urls:
+        parts = parse_url(with_ascii_host(url))
+        if parts.scheme != "https" and not allow_http:
+            raise ValueError(f"{url} is not https; use https, or say --allow-http")
+        if parts.is_literal and not allow_ip:
+            raise ValueError(f"{url} has an address for a host; use a name, or say --allow-ip")
 
 
 def _create_embedded(

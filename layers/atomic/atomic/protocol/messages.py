@@ -2,7 +2,6 @@
 
 import re
 from typing import Annotated, Any, Final, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -19,8 +18,8 @@ from atomic.protocol.limits import (
     URL_MAX_CHARS,
 )
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid
+from atomic.protocol.urls import parse_url
 
-_VISIBLE_ASCII: Final = re.compile(r"[\x21-\x7e]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # A body may hold a hundred thousand unknown members; the answer need not name them all.
 _ERRORS_MAX: Final = 20
@@ -41,16 +40,9 @@ def _name(text: str) -> str:
 
 def _url(text: str) -> str:
     try:
-        parts = urlsplit(text)
-        port_is_usable = parts.port != 0
-    except ValueError:
-        port_is_usable = False
-    if not port_is_usable or not _VISIBLE_ASCII.fullmatch(text) or "\\" in text:
-        raise PydanticCustomError("url", "use an ASCII URL with a valid host and port")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise PydanticCustomError("url", "use an absolute URL, as in https://app.example/steps/mail")
-    if "@" in parts.netloc or "#" in text:
-        raise PydanticCustomError("url", "leave out the user name and the fragment")
+        parse_url(text)
+    except ValueError as refused:
+        raise PydanticCustomError("url", "{cure}", {"cure": str(refused)}) from None
     return text
 
 

@@ -1,10 +1,93 @@
-"""Which URLs a client may name: those under one of its base URLs."""
+"""The one reading of URLs: what a caller may name, what a base URL may be, and what is dialled.
 
+It takes what RFC 3986 and the WHATWG agree on and refuses the rest, so that no two readers can differ.
+"""
+
+import re
 from collections.abc import Iterable
-from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_VISIBLE_ASCII: Final = re.compile(r"[!-\[\]-~]+")
+_URL: Final = re.compile(
+    r"(?P<scheme>[a-z]+)://(?P<host>[^\[\]/?:]+|\[[^\[\]/?]+\])(?::(?P<port>[0-9]{1,5}))?(?P<target>[/?].*)?",
+    re.IGNORECASE,
+)
+_LABELS: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+_HOST_MAX_CHARS: Final = 253
+# A host whose last label is a number is an address to every resolver: `127.1`, `0x7f000001`, `2130706433`.
+_ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
+
+ABSOLUTE: Final = "use an absolute URL, as in https://app.example/steps/mail"
+ASCII: Final = "use an ASCII URL with a valid host and port"
+PLAIN: Final = "leave out the user name and the fragment"
+
+
+class Url(NamedTuple):
+    """A URL taken apart.
+
+    `host` is in lower case, an IPv6 literal in its canonical form and without brackets. `target` is path
+    and query as they were given, and begins with "/".
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+    is_literal: bool
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a `Host` header has them: a default port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def path(self) -> str:
+        """The path without the query, still encoded."""
+        return self.target.partition("?")[0]
+
+
+@lru_cache(maxsize=1024)
+def parse_url(text: str) -> Url:
+    """Take a URL apart; raises ValueError with the cure."""
+    if not _VISIBLE_ASCII.fullmatch(text):
+        # A space or a line end in front hides the scheme from a reader, not from a lenient parser.
+        raise ValueError(ASCII if text else ABSOLUTE)
+    authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
+    if text.partition("://")[0].lower() not in _DEFAULT_PORTS or authority.partition(":")[0] == "":
+        raise ValueError(ABSOLUTE)
+    if "@" in authority or "#" in text:
+        raise ValueError(PLAIN)
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise ValueError(ASCII)
+    scheme = match["scheme"].lower()
+    port = int(match["port"] or _DEFAULT_PORTS[scheme])
+    host, is_literal = _host(match["host"].lower())
+    if not 0 < port < 65536:
+        raise ValueError(ASCII)
+    target = match["target"] or "/"
+    return Url(scheme, host, port, target if target.startswith("/") else f"/{target}", is_literal)
+
+
+def with_ascii_host(text: str) -> str:
+    """The URL with its host in A-labels (IDNA 2008, UTS 46), as the wire wants it; raises ValueError."""
+    scheme, mark, rest = text.partition("://")
+    host = re.split(r"[/?#:]", rest, maxsplit=1)[0]
+    if host.isascii():
+        return text
+    # Its tables take tens of milliseconds, and only people type such names.
+    import idna
+
+    try:
+        encoded = idna.encode(host, uts46=True, std3_rules=True).decode()
+    except idna.IDNAError:
+        raise ValueError(ASCII) from None
+    return f"{scheme}{mark}{encoded}{rest[len(host) :]}"
 
 
 def is_under(url: str, base_urls: Iterable[str]) -> bool:
@@ -12,19 +95,31 @@ def is_under(url: str, base_urls: Iterable[str]) -> bool:
 
     Paths are compared at segment boundaries: `/app` allows `/app` and `/app/x`, not `/application`.
     """
-    parts = urlsplit(url)
+    parts = parse_url(url)
     # Far sides differ in what they decode first, so an escaped slash counts as one here.
     if not {".", ".."}.isdisjoint(unquote(parts.path).replace("\\", "/").split("/")):
         return False
-    return any(_starts_with(parts, urlsplit(base)) for base in base_urls)
+    return any(_starts_with(parts, parse_url(base)) for base in base_urls)
 
 
-def _starts_with(parts: SplitResult, base: SplitResult) -> bool:
+def _starts_with(parts: Url, base: Url) -> bool:
     prefix = base.path.rstrip("/")
-    return _origin(parts) == _origin(base) and (
+    return parts[:3] == base[:3] and (
         parts.path.rstrip("/") == prefix or parts.path.startswith(prefix + "/")
     )
 
 
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+def _host(host: str) -> tuple[str, bool]:
+    """The host in its one spelling, and whether it is an address."""
+    try:
+        if host.startswith("["):
+            if "%" in host:
+                raise ValueError(ASCII)
+            return str(IPv6Address(host[1:-1])), True
+        if _ENDS_IN_NUMBER.fullmatch(host):
+            return str(IPv4Address(host)), True
+    except AddressValueError:
+        raise ValueError(ASCII) from None
+    if len(host.rstrip(".")) > _HOST_MAX_CHARS or not _LABELS.fullmatch(host):
+        raise ValueError(ASCII)
+    return host, False

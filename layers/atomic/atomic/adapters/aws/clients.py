@@ -39,7 +39,7 @@ def create_client(
     Of the key only a hash is stored, so it cannot be shown again. Raises ValueError for a client that
     exists and for an id, URL or rate that cannot be used, botocore's errors for what AWS refuses.
     """
-    check_client(client_id, base_urls, starts_per_s)
+    base_urls = check_client(client_id, base_urls, starts_per_s)
     issued = api_keys.issue(secrets.token_bytes)
     tenant = _client_item(
         client_id, base_urls=base_urls, starts_per_s=starts_per_s, signing_secret=issued.signing_secret

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import Final
 
@@ -24,8 +25,8 @@ class Unreachable(Exception):
 class Dialer:
     """Opens connections.
 
-    `allows` is asked about the IP address, as text, right before it would be dialled; a name with one
-    refused address is not dialled at all. `tls` is for tests; by default the system's authorities count.
+    `allows` is asked about the very IP address, as text, that is dialled next; a name with one refused
+    address is not dialled at all. `tls` is for tests; by default the system's authorities count.
     """
 
     def __init__(self, *, allows: Callable[[str], bool], tls: ssl.SSLContext | None = None) -> None:
@@ -72,7 +73,7 @@ class Dialer:
 
 async def _resolve(origin: Origin) -> Sequence[str]:
     """The addresses in the order of the system's preference, the families in turns."""
-    if is_ip_literal(origin.host):
+    if _is_address(origin.host):
         return [origin.host]
     loop = asyncio.get_running_loop()
     try:
@@ -87,15 +88,12 @@ async def _resolve(origin: Origin) -> Sequence[str]:
     return list(addresses)
 
 
-def is_ip_literal(host: str) -> bool:
-    """Whether it is an address in its usual form; odd ones (`127.1`, `0x7f000001`) go the way of names."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except OSError:
-            continue
-        return True
-    return False
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _describe(failure: Exception) -> str:

@@ -8,26 +8,24 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 
+from atomic.adapters.http.addresses import is_public
 from atomic.adapters.http.connection import BROKEN_OFF, Connection, timed_out
 from atomic.adapters.http.dial import Dialer, Unreachable
 from atomic.adapters.http.pool import Pool
-from atomic.adapters.http.request import Target, encode, parse_url
+from atomic.adapters.http.request import Target, encode, target_of
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import Answer
-
-
-def _allow_all(_address: str) -> bool:
-    return True
 
 
 class HttpInvoker:
     """Makes attempts. It belongs to the event loop of its first attempt; close it when no attempt is left.
 
-    `allows` decides about each IP address before it is dialled. `tls` replaces the default context.
+    `allows` decides about each IP address before it is dialled; by default only public ones are.
+    `tls` replaces the default context.
     """
 
     def __init__(
-        self, *, allows: Callable[[str], bool] = _allow_all, tls: ssl.SSLContext | None = None
+        self, *, allows: Callable[[str], bool] = is_public, tls: ssl.SSLContext | None = None
     ) -> None:
         self._pool = Pool()
         self._dialer = Dialer(allows=allows, tls=tls)
@@ -39,7 +37,7 @@ class HttpInvoker:
     async def post(self, request: EndpointRequest) -> Answer:
         """Make one attempt; ends within the request's total time whatever the far side does."""
         try:
-            target = parse_url(request.url)
+            target = target_of(request.url)
             data = encode(target, request)
         except ValueError as refused:
             return Answer(error=f"network: {refused}")

@@ -3,15 +3,11 @@
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
-from atomic.adapters.http.dial import is_ip_literal
 from atomic.adapters.http.pool import Origin
 from atomic.application.ports import EndpointRequest
+from atomic.protocol.urls import parse_url
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
-_HOST_NAME: Final = re.compile(r"[a-z0-9._-]+")
 # RFC 9110, 5.6.2.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # What says where a message ends and what becomes of the connection is not for others to say.
@@ -28,27 +24,16 @@ class Target(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def parse_url(url: str) -> Target:
+def target_of(url: str) -> Target:
     """Take a URL apart; raises ValueError with a short text. The path and the query stay as they are."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        parts = parse_url(url)
     except ValueError:
         raise ValueError("not a usable URL") from None
-    host = parts.hostname or ""
-    is_v6 = "[" in parts.netloc
-    known = _VISIBLE_ASCII.fullmatch(url) and parts.scheme in _DEFAULT_PORTS and "@" not in parts.netloc
-    if not known or not (is_ip_literal(host) if is_v6 else _HOST_NAME.fullmatch(host)):
-        raise ValueError("not a usable URL")
-    default_port = _DEFAULT_PORTS[parts.scheme]
-    authority = f"[{host}]" if is_v6 else host
-    if port not in {None, default_port}:
-        authority += f":{port}"
     head = (
-        f"POST {_request_target(url, parts.netloc)} HTTP/1.1\r\n"
-        f"Host: {authority}\r\nUser-Agent: atomic\r\nAccept: */*\r\n"
+        f"POST {parts.target} HTTP/1.1\r\nHost: {parts.authority}\r\nUser-Agent: atomic\r\nAccept: */*\r\n"
     )
-    return Target(Origin(parts.scheme, host, port or default_port), head.encode("ascii"))
+    return Target(Origin(*parts[:3]), head.encode("ascii"))
 
 
 def encode(target: Target, request: EndpointRequest) -> bytes:
@@ -68,8 +53,3 @@ def encode(target: Target, request: EndpointRequest) -> bytes:
 def _check_names(names: tuple[str, ...]) -> None:
     if not all(map(_NAME.fullmatch, names)) or not _OWN_HEADERS.isdisjoint(map(str.lower, names)):
         raise ValueError("a header name cannot be sent")
-
-
-def _request_target(url: str, netloc: str) -> str:
-    rest = url.partition("://")[2][len(netloc) :].partition("#")[0]
-    return rest if rest.startswith("/") else f"/{rest}"

@@ -43,7 +43,7 @@ def create_client(
     Of the key only a hash is stored, so it cannot be shown again. Raises ValueError for a client that
     exists and for an id, URL or rate that cannot be used.
     """
-    check_client(client_id, base_urls, starts_per_s)
+    base_urls = check_client(client_id, base_urls, starts_per_s)
     issued = api_keys.issue(secrets.token_bytes)
     signing_secrets = json.dumps([issued.signing_secret])
     client = (client_id, json.dumps(list(base_urls)), signing_secrets, starts_per_s, now_ms)

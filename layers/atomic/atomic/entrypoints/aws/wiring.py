@@ -15,6 +15,7 @@ from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.scheduler import HintScheduler
 from atomic.adapters.aws.sqs import SqsHintQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
+from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.engine import Engine, Settings
@@ -39,7 +40,8 @@ class AwsHome:
         self._loop = asyncio.new_event_loop()
         self._began_s = 0.0
         self._calls = AwsCalls()
-        self._invoker = HttpInvoker()
+        reaches_private = environ["ATOMIC_ALLOW_PRIVATE"] == "true"
+        self._invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()
         self.telemetry = EmfTelemetry(

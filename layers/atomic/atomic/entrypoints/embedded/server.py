@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 import uvloop
 
+from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryHintQueue
@@ -56,6 +57,7 @@ class ServeOptions:
     port: int = 8787
     data_dir: Path = Path(".atomic")
     dev: bool = False
+    allow_private: bool = False
 
 
 def serve(options: ServeOptions) -> int:
@@ -137,7 +139,9 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
     store = await SqliteStepStore.open(
         options.data_dir / "atomic.db", on_fatal=lambda message: _break(broken, message)
     )
-    registry, invoker = _registry(options), HttpInvoker()
+    reaches_private = options.dev or options.allow_private
+    invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
+    registry = _registry(options)
     try:
         home = _Home(store, registry, invoker)
         home.telemetry.found_live(await store.count_live())

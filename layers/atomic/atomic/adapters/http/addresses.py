@@ -1,0 +1,97 @@
+"""Which IP addresses an attempt may reach: a table of our own, so that no interpreter's idea decides.
+
+Sources: the IANA registries of special-purpose addresses (IPv4, IPv6; RFC 6890 and its updates), as of
+2026-10, and the metadata services of the clouds. `ipaddress.is_global` has changed between patch releases.
+"""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+# A home on one machine or in one network may be told to reach these.
+_PRIVATE: Final = (
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("100.64.0.0/10"),  # shared by carriers, and by overlay networks
+    IPv4Network("127.0.0.0/8"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv6Network("::1/128"),
+    IPv6Network("fc00::/7"),  # unique local
+)
+# Nobody's endpoint is here, whatever the home.
+_NEVER: Final = (
+    IPv4Network("0.0.0.0/8"),  # "this host": Linux takes it for loopback
+    IPv4Network("100.100.100.200/32"),  # metadata of Alibaba Cloud
+    IPv4Network("168.63.129.16/32"),  # the host agent of Azure
+    IPv4Network("169.254.0.0/16"),  # link-local, and the metadata of nearly every cloud
+    IPv4Network("192.0.0.0/24"),  # protocol assignments, and metadata of Oracle Cloud
+    IPv4Network("192.0.2.0/24"),  # documentation
+    IPv4Network("192.31.196.0/24"),  # AS112
+    IPv4Network("192.52.193.0/24"),  # AMT
+    IPv4Network("192.88.99.0/24"),  # relays of 6to4
+    IPv4Network("192.175.48.0/24"),  # AS112
+    IPv4Network("198.18.0.0/15"),  # benchmarks
+    IPv4Network("198.51.100.0/24"),  # documentation
+    IPv4Network("203.0.113.0/24"),  # documentation
+    IPv4Network("224.0.0.0/4"),  # multicast
+    IPv4Network("240.0.0.0/4"),  # reserved, and broadcast
+    IPv6Network("2001::/23"),  # protocol assignments: Teredo, benchmarks, ORCHID and others
+    IPv6Network("2001:db8::/32"),  # documentation
+    IPv6Network("2002::/16"),  # 6to4
+    IPv6Network("2620:4f:8000::/48"),  # AS112
+    IPv6Network("3ffe::/16"),  # the 6bone, given back
+    IPv6Network("3fff::/20"),  # documentation
+    IPv6Network("fd00:ec2::/32"),  # metadata of AWS
+    IPv6Network("fd20:ce::/32"),  # metadata of Google Cloud
+)
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+# Forms in which a gateway or the kernel itself reaches an IPv4 address: that address decides. The others
+# (compatible, translated, 6to4, Teredo, ISATAP) are given up and lead nowhere but to a smuggler's goal.
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
+
+
+@lru_cache(maxsize=4096)
+def is_public(address: str) -> bool:
+    """Whether an address, as text, is an ordinary one of the internet."""
+    found = _unwrapped(address)
+    return found is not None and _is_ordinary(found) and not _is_private(found)
+
+
+@lru_cache(maxsize=4096)
+def is_public_or_private(address: str) -> bool:
+    """The same, or one of this machine or of a private network. Metadata services are never reached."""
+    found = _unwrapped(address)
+    return found is not None and (_is_private(found) or _is_ordinary(found)) and not _is_never(found)
+
+
+def _unwrapped(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return None
+    if not isinstance(found, IPv6Address):
+        return found
+    # A zone names an interface, and only link-local addresses have one.
+    if found.scope_id is not None:
+        return None
+    if found in _MAPPED or found in _NAT64:
+        return IPv4Address(int(found) & 0xFFFFFFFF)
+    return found
+
+
+def _is_private(found: IPv4Address | IPv6Address) -> bool:
+    return any(found in network for network in _PRIVATE)
+
+
+def _is_never(found: IPv4Address | IPv6Address) -> bool:
+    return any(found in network for network in _NEVER)
+
+
+def _is_ordinary(found: IPv4Address | IPv6Address) -> bool:
+    if isinstance(found, IPv6Address) and (
+        found not in _GLOBAL_UNICAST or (int(found) >> 32) & 0xFFFFFFFF in _ISATAP
+    ):
+        return False
+    return not _is_never(found)
