@@ -5,7 +5,7 @@ PORT ?= 8787
 WORKERS ?= 2
 
 .PHONY: help install lock demo serve test check format openapi clean \
-  lock-aws build validate aws-local test-aws sam-local
+  lock-aws build validate aws-local test-aws cold-start sam-local
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -69,25 +69,27 @@ openapi: install  ## Write docs/openapi.json anew
 
 # The AWS home. Tools that contradict each other live apart: the emulator and checkov pin what sam pins too.
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade --quiet
-SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} sam
+SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 
 .venv-%/installed: requirements-%.lock
 	$(if $(filter aws,$*),$$(scripts/runtime-python),$(PYTHON)) -m venv --clear .venv-$*
 	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
+# What Lambda's runtime brings, and what the SDK and the command line alone use.
+NOT_SHIPPED := boto3 botocore s3transfer python-dateutil six urllib3 click requests certifi charset-normalizer idna
 lock-aws:  ## Pin the newest tools for AWS, and what the functions ship (needs uv)
-	echo 'ministack aws-sam-translator' | tr ' ' '\n' | $(LOCK) - -o requirements-aws.lock
+	echo 'ministack aws-sam-translator awslambdaric' | tr ' ' '\n' | $(LOCK) - -o requirements-aws.lock
 	echo 'aws-sam-cli cfn-lint uv' | tr ' ' '\n' | $(LOCK) - -o requirements-sam.lock
 	echo 'checkov' | $(LOCK) - -o requirements-checkov.lock
 	$(LOCK) pyproject.toml --extra aws --constraints requirements.lock -o layers/atomic/requirements.txt \
-	  $(foreach package,boto3 botocore s3transfer python-dateutil six urllib3,--no-emit-package $(package))
+	  $(foreach package,$(NOT_SHIPPED),--no-emit-package $(package))
 
 build: .venv-sam/installed  ## Build the functions for AWS
-	$(SAM) build
+	$(SAM) scripts/sam-build
 
 validate: .venv-sam/installed .venv-checkov/installed  ## Lint the template, and hold it to the good practice of AWS
-	$(SAM) validate --lint
+	$(SAM) sam validate --lint
 	.venv-sam/bin/cfn-lint template.yaml
 	.venv-checkov/bin/checkov --file template.yaml
 
@@ -97,9 +99,13 @@ aws-local: install .venv-aws/installed .venv-sam/installed  ## Deploy the templa
 # Two cores start environments slowly, so what failed beside other tests is tried once more by itself.
 ALONE := tests/e2e_aws/test_many.py tests/e2e_aws/test_locked.py
 test-aws: install .venv-aws/installed .venv-sam/installed  ## Run the scenarios on the deployed template
-	$(BIN)/python scripts/aws_local.py -- sh -c '$(BIN)/pytest $(ALONE) --tb native; alone=$$?; \
-	  $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) -n 3 --dist worksteal --tb native \
-	  || $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) --last-failed --tb native && exit $$alone'
+	$(BIN)/python scripts/aws_local.py -- sh -c '$(BIN)/pytest $(ALONE) --cache-clear --tb native; alone=$$?; \
+	  $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) -n 3 --dist worksteal --tb native && test $$alone = 0 \
+	  || $(BIN)/pytest tests/e2e_aws --last-failed --tb native'
+
+STARTS ?= 15
+cold-start: install .venv-aws/installed .venv-sam/installed  ## Measure the init of each function: STARTS=15
+	@$(BIN)/python scripts/cold_start.py --starts $(STARTS)
 
 sam-local: install .venv-aws/installed .venv-sam/installed  ## Run the functions in Docker by sam local
 	@$(BIN)/python scripts/sam_local.py

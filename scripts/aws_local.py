@@ -98,15 +98,8 @@ def _await_health(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 def deployed(work: Path, environ: dict[str, str]) -> dict[str, str]:
     """Build and deploy the template; its outputs, and where to find the API here."""
     began_s = time.monotonic()
-    version = runtime()
-    parameters = template_parameters(environ)
-    build = ["build", "--build-dir", str(work / "build"), "--cached", "--cache-dir", str(work / "cache")]
-    _sam(build, parameters, environ | {"RUNTIME": str((EMULATOR / version).resolve())})
-    _sam(
-        ["deploy", "--template-file", str(work / "build/template.yaml"), "--no-progressbar"],
-        parameters,
-        environ,
-    )
+    template = built(work, environ) / "template.yaml"
+    _sam(["sam", "deploy", "--template-file", str(template), "--no-progressbar"], environ)
     _mend_mappings(environ)
     stack = _client("cloudformation", environ).describe_stacks(StackName=STACK)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
@@ -114,8 +107,17 @@ def deployed(work: Path, environ: dict[str, str]) -> dict[str, str]:
         "Endpoint": environ["AWS_ENDPOINT_URL"],
         "Host": f"{outputs['ApiId']}.execute-api.localhost",
     }
-    print(f"built and deployed for {version} in {time.monotonic() - began_s:.0f} s", flush=True)
+    print(f"built and deployed for {runtime()} in {time.monotonic() - began_s:.0f} s", flush=True)
     return outputs
+
+
+def built(work: Path, environ: dict[str, str]) -> Path:
+    """Build the functions and the layer for this machine; the folder that holds them."""
+    folder = work / "build"
+    folders = ["--build-dir", str(folder), "--cached", "--cache-dir", str(work / "cache")]
+    python = str((EMULATOR / runtime()).resolve())
+    _sam([str(REPO / "scripts/sam-build"), *folders], environ | {"RUNTIME": python})
+    return folder
 
 
 def template_parameters(environ: dict[str, str]) -> list[str]:
@@ -130,14 +132,14 @@ def template_parameters(environ: dict[str, str]) -> list[str]:
     ]
 
 
-def _sam(arguments: list[str], parameters: list[str], environ: dict[str, str]) -> None:
-    command = [str(SAM / "sam"), *arguments, "--config-file", str(REPO / "samconfig.toml")]
-    command += ["--config-env", "local", "--parameter-overrides", *parameters]
+def _sam(command: list[str], environ: dict[str, str]) -> None:
+    command += ["--config-file", str(REPO / "samconfig.toml"), "--config-env", "local"]
+    command += ["--parameter-overrides", *template_parameters(environ)]
     done = subprocess.run(
         command, cwd=REPO, env=environ, timeout=_SAM_WITHIN_S, text=True, capture_output=True, check=False
     )
     if done.returncode != 0:
-        sys.exit(f"sam {arguments[0]} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+        sys.exit(f"{command[:2]} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
 def _mend_mappings(environ: dict[str, str]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 _RUNS_MAX: Final = 10_000
-# Another process may have cancelled the run meanwhile, and a look at its root once a minute costs next to
+# Another process may have cancelled the run meanwhile; a look at the root every few seconds costs next to
 # nothing. Far shorter than any retention, so that a run is never remembered longer than its root is kept.
-_FRESH_MS: Final = 60 * 1000
+_FRESH_MS: Final = 5_000
 
 
 @dataclass(slots=True)
