@@ -69,7 +69,9 @@ class Home:
         reply: Reply = await self._send(
             method, target, body=body, headers={**authorization, **(headers or {})}
         )
-        conformance.check(method, target, reply)
+        # A HEAD has no body to look at; whether its status is right is the scenario's business.
+        if method != "HEAD":
+            conformance.check(method, target, reply)
         return reply
 
     async def start(self, document: Mapping[str, Any], **headers: str) -> Reply:

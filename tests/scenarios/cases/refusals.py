@@ -211,7 +211,18 @@ async def scenario_a_wrong_method_is_told_the_right_one(home: Home) -> None:
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - {right}:
             reply = await home.request(method, target)
             assert_problem(reply, 405, "method-not-allowed")
-            assert reply.headers["allow"] == right, target
+            assert reply.headers["allow"] == {"GET": "GET, HEAD", "POST": "POST"}[right], target
+
+
+async def scenario_head_is_get_without_a_body(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    there = (await home.start(document(url))).json
+    for target in ("/health", "/docs", f"/{home.client}/runs", f"/{home.client}/steps/{there['id']}"):
+        got, asked = await home.request("GET", target), await home.request("HEAD", target)
+        assert (asked.status, asked.body) == (200, b"")
+        assert asked.headers["content-type"] == got.headers["content-type"]
+    assert (await home.request("HEAD", f"/{home.client}/steps/{UNKNOWN_RUN}-root")).status == 404
+    assert (await home.request("HEAD", f"/{home.client}")).status == 405
 
 
 async def scenario_a_payload_may_be_256_kib_and_no_more(home: Home) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.entrypoints.embedded.asgi import AsgiApp
+from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.http_api.api import Api
 from atomic.protocol.limits import BODY_MAX_BYTES
 from atomic.testing import LocalAtomic, run
@@ -42,7 +43,7 @@ class Caller:
 
         async def main() -> None:
             async with LocalAtomic() as atomic:
-                app = AsgiApp(Api(engine=atomic.engine), PrometheusTelemetry())
+                app = AsgiApp(Api(engine=atomic.engine), PrometheusTelemetry(), BrowserCheck())
                 await app(self.scope, self.receive, self.send)
 
         run(main())

@@ -1,6 +1,6 @@
 """`atomic serve`."""
 
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,17 +16,15 @@ from atomic.entrypoints.embedded.server import serve as run_server
 @data_dir
 @click.option("--dev", is_flag=True, help="Loopback only; any client without a key; any URL.")
 @click.option("--allow-private", is_flag=True, help="Steps may call this machine and private networks.")
+@click.option("--allow-host", multiple=True, help="A name under which browsers and clients reach it.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True
 )
-def serve(*, host: str, port: int, data_dir: Path, dev: bool, allow_private: bool, log_level: str) -> None:
+def serve(*, allow_host: tuple[str, ...], log_level: str, **options: Any) -> None:
     """Run the server."""
     configure_logs(log_level)
     try:
-        options = ServeOptions(
-            host=host, port=port, data_dir=data_dir, dev=dev, allow_private=allow_private
-        )
-        code = run_server(options)
+        code = run_server(ServeOptions(allowed_hosts=allow_host, **options))
     except (ServeRefusedError, OSError) as refused:
         raise click.ClickException(str(refused)) from None
     raise SystemExit(code)

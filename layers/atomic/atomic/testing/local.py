@@ -146,7 +146,8 @@ class LocalAtomic:
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         request = ApiRequest(method=method, path=path, query=query, headers=lower, body=body)
         response = await handle(self._api, request)
-        return Reply(status=response.status, headers=response.headers, body=response.body)
+        answered = b"" if method == "HEAD" else response.body
+        return Reply(status=response.status, headers=response.headers, body=answered)
 
     async def post(self, target: str, document: Any = None) -> Reply:
         """POST a JSON document."""

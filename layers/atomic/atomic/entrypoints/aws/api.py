@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -24,7 +25,9 @@ class ApiFunction:
 
     def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
         """Answer one request."""
-        return gateway_response(self.home.run(self._answer(event)))
+        response = self.home.run(self._answer(event))
+        is_head = event["requestContext"]["http"]["method"] == "HEAD"
+        return gateway_response(replace(response, body=b"") if is_head else response)
 
     async def _answer(self, event: dict[str, Any]) -> ApiResponse:
         response = await handle(self._api, api_request(event))

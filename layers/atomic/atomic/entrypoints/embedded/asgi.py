@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
+from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
 from atomic.entrypoints.http_api.routes import handle, too_large
@@ -20,9 +21,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class AsgiApp:
     """`Api` behind ASGI, and `/metrics`, which only this home has."""
 
-    def __init__(self, api: Api, metrics: PrometheusTelemetry) -> None:
+    def __init__(self, api: Api, metrics: PrometheusTelemetry, browsers: BrowserCheck) -> None:
         self._api = api
         self._metrics = metrics
+        self._browsers = browsers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -34,7 +36,10 @@ class AsgiApp:
         if body is None:
             await _send(send, problem_response(too_large()), {"connection": "close"})
             return
-        if scope["path"] == "/metrics" and scope["method"] == "GET":
+        if refusal := self._browsers.refusal(headers):
+            await _send(send, problem_response(refusal), {})
+            return
+        if scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:
             metrics = ApiResponse(status=200, body=self._metrics.exposition())
             await _send(send, metrics, {"content-type": CONTENT_TYPE})
             return

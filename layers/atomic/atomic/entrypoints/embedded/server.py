@@ -28,6 +28,8 @@ from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
 from atomic.application.sweep import recover
 from atomic.entrypoints.embedded.asgi import AsgiApp
+from atomic.entrypoints.embedded.bounded_http import BoundedHttp
+from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
 from atomic.entrypoints.embedded.logs import LoggedTelemetry
@@ -58,6 +60,7 @@ class ServeOptions:
     data_dir: Path = Path(".atomic")
     dev: bool = False
     allow_private: bool = False
+    allowed_hosts: tuple[str, ...] = ()
 
 
 def serve(options: ServeOptions) -> int:
@@ -106,7 +109,13 @@ async def _recover(engine: Engine) -> int:
 class _Home:
     """The parts of a running server."""
 
-    def __init__(self, store: SqliteStepStore, registry: ClientRegistry, invoker: HttpInvoker) -> None:
+    def __init__(
+        self,
+        store: SqliteStepStore,
+        registry: ClientRegistry,
+        invoker: HttpInvoker,
+        browsers: BrowserCheck,
+    ) -> None:
         clock = SystemClock()
         self.tasks = Tasks()
         self.notifier = MemoryNotifier()
@@ -126,7 +135,7 @@ class _Home:
         self.driver = Driver(self.engine, queue)
         self.draining = False
         self.broken = False
-        self.app = AsgiApp(Api(engine=self.engine, admits=self._admits), self.telemetry)
+        self.app = AsgiApp(Api(engine=self.engine, admits=self._admits), self.telemetry, browsers)
 
     def _admits(self, run_id: str) -> bool:
         """While draining, only the steps of handlers that still run are taken."""
@@ -143,7 +152,7 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
     invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
     registry = _registry(options)
     try:
-        home = _Home(store, registry, invoker)
+        home = _Home(store, registry, invoker, _browser_check(options))
         home.telemetry.found_live(await store.count_live())
         watcher = asyncio.create_task(_stop_when(broken, home))
         yield home
@@ -158,6 +167,13 @@ def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
     if not options.dev:
         return SqliteClientRegistry(options.data_dir / "clients.db")
     return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))
+
+
+def _browser_check(options: ServeOptions) -> BrowserCheck:
+    # Who listens on a network may stand behind any name, and there it is keys that keep strangers out.
+    if not options.allowed_hosts and not _is_loopback(options.host):
+        return BrowserCheck()
+    return BrowserCheck((*options.allowed_hosts, options.host))
 
 
 def _break(broken: asyncio.Event, message: str) -> None:
@@ -179,7 +195,7 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             home.app,
             loop="none",
-            http="httptools",
+            http=BoundedHttp,
             ws="none",
             lifespan="off",
             interface="asgi3",

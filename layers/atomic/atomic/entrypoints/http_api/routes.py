@@ -89,13 +89,15 @@ def too_large() -> Problem:
 
 
 async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
+    # An answer to HEAD is that to GET; homes leave out the body.
+    method = "GET" if request.method == "HEAD" else request.method
     others: list[Route] = []
     for route, pattern in _TABLE:
         match = pattern.fullmatch(request.path)
         # The first template that fits owns the path: a POST to `/health` is no start of a client.
         if match is None or (others and others[0].template != route.template):
             continue
-        if route.method != request.method:
+        if route.method != method:
             others.append(route)
             continue
         if not route.template.startswith("/{clientId}"):
@@ -103,6 +105,6 @@ async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
         client = await authorize(api, request, match[1])
         return await route.handler(api, request, client, *match.groups()[1:])
     if others:
-        allowed = ", ".join(route.method for route in others)
+        allowed = ", ".join("GET, HEAD" if route.method == "GET" else route.method for route in others)
         raise Problem(problems.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"allow": allowed})
     raise problems.not_found()
