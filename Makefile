@@ -23,7 +23,7 @@ lock:  ## Pin the newest versions anew (needs uv)
 	  --python-version 3.11 --upgrade --quiet -o requirements.lock
 
 demo: install  ## Run the user-creation workflow and show every call
-	@$(BIN)/python examples/user_creation/demo.py
+	@$(BIN)/atomic demo
 
 serve: install  ## Run the embedded server for development
 	$(BIN)/atomic serve --dev --port $(PORT)

@@ -1,15 +1,14 @@
-"""`make demo` without a terminal: the example application on a real server, every call shown."""
+"""`atomic demo` without a terminal: the example application on a real server, every call shown."""
 
 import re
 import subprocess
 import sys
-from pathlib import Path
-
-DEMO = Path(__file__).parents[2] / "examples" / "user_creation" / "demo.py"
 
 
 def test_the_demo_runs_the_workflow_and_ends_well() -> None:
-    run = subprocess.run([sys.executable, str(DEMO)], capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-m", "atomic.cli", "demo"], capture_output=True, text=True, timeout=60
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     calls = re.findall(r"Atomic → app +(\w+) +(\d+) +(\d+)", run.stdout)
     assert [call for call in calls if call[0] == "sendAnalytics"] == [

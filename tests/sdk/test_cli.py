@@ -1,9 +1,12 @@
 """The commands that call the API, against a real server."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +111,39 @@ def test_cancelling(cli: Cli, app_url: str) -> None:
 def test_who_does_not_wait_is_told_the_state(cli: Cli, app_url: str) -> None:
     told = cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0").stdout
     assert told.split(" is ")[1].strip() in {"pending", "running", "waiting"}
+
+
+def test_who_waits_at_a_terminal_sees_how_it_stands(cli: Cli, app_url: str) -> None:
+    terminal, side = pty.openpty()
+    command = [sys.executable, "-m", "atomic.cli", "start", "approval", f"{app_url}/approval"]
+    command += ["--key", "k", "--timeout", "2.5"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=side, check=False)
+    os.close(side)
+    said = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert done.returncode == 3
+    progress, _, end = said.partition("\r\x1b[K")
+    assert progress == "\rwaiting, 2 s …\x1b[K"
+    assert "The step goes on" in end
+
+
+def test_the_shell_completes_commands_and_options(cli: Cli) -> None:
+    for words, expected in (("atomic ru", "plain,runs"), ("atomic runs show --w", "plain,--watch")):
+        asked = {"_ATOMIC_COMPLETE": "bash_complete", "COMP_WORDS": words}
+        asked["COMP_CWORD"] = str(words.count(" "))
+        atomic = Path(sys.executable).with_name("atomic")
+        told = subprocess.run(
+            [str(atomic)], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+        )
+        assert told.stdout.splitlines() == [expected]
+
+
+def test_a_client_as_a_document(cli: Cli, tmp_path: Path) -> None:
+    at = ["--base-url", "https://app.example/", "--data-dir", str(tmp_path)]
+    made = json.loads(cli("clients", "create", "acme", "--json", *at).stdout)
+    assert made["clientId"] == "acme"
+    assert made["apiKey"]
+    assert made["signingSecret"].startswith("whsec_")
 
 
 def test_wrong_usage_says_what_is_right(cli: Cli, app_url: str) -> None:

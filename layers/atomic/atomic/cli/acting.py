@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from atomic.cli.api import Api, calls_api, to_json
+from atomic.cli.api import Api, calls_api
+from atomic.cli.output import to_json
 from atomic.sdk import StepDocument
 
 

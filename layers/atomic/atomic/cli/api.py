@@ -4,7 +4,6 @@ Exit codes for scripts: 0 done · 1 refused · 2 wrong usage · 3 not finished i
 5 cancelled · 6 no answer.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from functools import wraps
 from typing import Any, Final, NoReturn, Protocol
 
 import click
-from pydantic import BaseModel
 
+from atomic.cli.output import to_json
 from atomic.sdk import (
     AtomicError,
     CancelledError,
@@ -99,16 +98,3 @@ def reported() -> Iterator[None]:
 def exit_code_of(error: AtomicError) -> int:
     """What a script sees."""
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
-
-
-def to_json(document: Any) -> str:
-    """Indented JSON with the wire's names."""
-    return json.dumps(_plain(document), indent=2, ensure_ascii=False)
-
-
-def _plain(document: Any) -> Any:
-    if isinstance(document, BaseModel):
-        return document.model_dump(mode="json", by_alias=True)
-    if isinstance(document, list):
-        return [_plain(item) for item in document]
-    return document

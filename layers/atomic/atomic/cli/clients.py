@@ -7,7 +7,11 @@ import click
 from atomic.adapters.sqlite.clients import create_client
 from atomic.adapters.system import SystemClock
 from atomic.cli.options import data_dir
+<<<<<<< HEAD
 from atomic.protocol.urls import parse_url, with_ascii_host
+=======
+from atomic.cli.output import to_json
+>>>>>>> cf97ecf (atomic demo is in the package; progress, completion and --json of the command line are tested)
 
 
 @click.group()
@@ -20,7 +24,11 @@ def clients() -> None:
 @click.option("--base-url", "base_urls", multiple=True, required=True, help="URLs it may call begin so.")
 @click.option("--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without.")
 @click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
+<<<<<<< HEAD
 @click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
+=======
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+>>>>>>> cf97ecf (atomic demo is in the package; progress, completion and --json of the command line are tested)
 @data_dir
 @click.option(
     "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
@@ -31,7 +39,11 @@ def create(
     base_urls: tuple[str, ...],
     starts_per_second: float | None,
     allow_http: bool,
+<<<<<<< HEAD
     allow_ip: bool,
+=======
+    as_json: bool,
+>>>>>>> cf97ecf (atomic demo is in the package; progress, completion and --json of the command line are tested)
     data_dir: Path,
     table: str | None,
 ) -> None:
@@ -49,9 +61,10 @@ def create(
             )
     except (ValueError, OSError) as refused:
         raise click.ClickException(str(refused)) from None
-    click.echo(f"client:         {client_id}")
-    click.echo(f"API key:        {api_key}")
-    click.echo(f"signing secret: {secret}")
+    if as_json:
+        click.echo(to_json({"clientId": client_id, "apiKey": api_key, "signingSecret": secret}))
+    else:
+        click.echo(f"client:         {client_id}\nAPI key:        {api_key}\nsigning secret: {secret}")
     click.echo("Keep both now: the key is stored as a hash only and cannot be shown again.", err=True)
 
 

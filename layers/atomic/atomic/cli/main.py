@@ -12,6 +12,7 @@ _COMMANDS: Final = {
     "cancel": ("atomic.cli.acting", "cancel"),
     "clients": ("atomic.cli.clients", "clients"),
     "dead-letters": ("atomic.cli.acting", "dead_letters"),
+    "demo": ("atomic.cli.demo", "demo"),
     "doctor": ("atomic.cli.doctor", "doctor"),
     "redrive": ("atomic.cli.acting", "redrive"),
     "runs": ("atomic.cli.runs", "runs"),

@@ -46,15 +46,22 @@ def start(
 
 def _wait(api: Api, step_id: str, timeout_s: float) -> StepDocument:
     began_s = time.monotonic()
-    while True:
-        waited_s = time.monotonic() - began_s
-        try:
-            return api.client.wait(step_id, timeout=min(_LOOK_S, max(0.0, timeout_s - waited_s)))
-        except NotFinishedError:
-            if time.monotonic() - began_s >= timeout_s:
-                raise
-        if sys.stderr.isatty():
-            click.echo(f"\r{api.client.step(step_id).status} for {waited_s:.0f} s … ", nl=False, err=True)
+    shown = ""
+    try:
+        while True:
+            left_s = max(0.0, timeout_s - (time.monotonic() - began_s))
+            try:
+                return api.client.wait(step_id, timeout=min(_LOOK_S, left_s))
+            except NotFinishedError:
+                waited_s = time.monotonic() - began_s
+                if waited_s >= timeout_s:
+                    raise
+            if sys.stderr.isatty():
+                shown = f"{api.client.step(step_id).status}, {waited_s:.0f} s …"
+                click.echo(f"\r{shown}\x1b[K", nl=False, err=True)
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", nl=False, err=True)  # the answer stands alone
 
 
 def _read_payload(text: str) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from web import LOOPBACK
+from atomic.demo.web import LOOPBACK
 
 READY_WITHIN_S: Final = 20.0
 END_WITHIN_S: Final = 5.0

@@ -1,7 +1,6 @@
 """The user-creation example alone: the application against a little Atomic made of the standard library,
 and the parts of its demo that need no Atomic at all."""
 
-import importlib.util
 import json
 import mailbox
 import os
@@ -18,38 +17,17 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 from standardwebhooks import Webhook
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "user_creation"
+from atomic.demo import app, servers, timeline
+from atomic.demo.storage import Storage
+
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB1c2VyIGNyZWF0aW9uIHRlc3Q="
 STEPS = "/workflows/userCreation"
 USER = {"userId": 1, "userName": "ada"}
-
-
-def load(name: str) -> ModuleType:
-    """A file of the example under a name of its own, with its folder on the path as for a script."""
-    spec = importlib.util.spec_from_file_location(f"user_creation_{name}", EXAMPLE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(EXAMPLE))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(EXAMPLE))
-        for file in EXAMPLE.glob("*.py"):  # another example may have a file of the same name
-            sys.modules.pop(file.stem, None)
-    return module
-
-
-app = load("app")
-servers = load("servers")
-timeline = load("timeline")
 
 
 class Reply(NamedTuple):
@@ -326,7 +304,7 @@ def test_a_torn_append_is_cut_off_and_done_again(start_app: StartApp, tmp_path: 
 
 
 def test_an_append_that_was_written_but_not_committed_does_not_double(tmp_path: Path):
-    storage = load("storage").Storage(tmp_path)
+    storage = Storage(tmp_path)
 
     def die_after_the_append(db: sqlite3.Connection) -> None:
         storage.append(db, "file", b"one\n")
@@ -360,7 +338,7 @@ def test_kills_in_the_middle_of_the_work_lose_and_double_nothing(tmp_path: Path)
 
 @contextmanager
 def running_app(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, str(EXAMPLE / "app.py"), "--port", "0", "--data-dir", str(folder)]
+    command = [sys.executable, "-m", "atomic.demo.app", "--port", "0", "--data-dir", str(folder)]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -475,7 +453,7 @@ def test_a_server_that_does_not_come_up_is_named_and_its_log_shown(tmp_path: Pat
 
 def test_a_server_is_ended_whatever_happens(tmp_path: Path):
     port = servers.free_port()
-    command = [sys.executable, str(EXAMPLE / "app.py"), "--port", str(port), "--data-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "atomic.demo.app", "--port", str(port), "--data-dir", str(tmp_path)]
     ready = servers.running("app.py", command, port, tmp_path / "log")
     with pytest.raises(RuntimeError), ready as child:
         raise RuntimeError("anything")

@@ -21,8 +21,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-from storage import Storage
-from web import Answer, Endpoint, HttpError, JsonServer, Request, is_signed, post_json
+from atomic.demo.storage import Storage
+from atomic.demo.web import Answer, Endpoint, HttpError, JsonServer, Request, is_signed, post_json
 
 WORKFLOW_NAME: Final = "createUser"
 PATH: Final = "/workflows/userCreation"

@@ -1,4 +1,4 @@
-"""`make demo`: Atomic and the user-creation app on this machine, one user, and every call that it took."""
+"""`atomic demo`: Atomic and the user-creation app on this machine, one user, every call that it took."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Final
 
-from servers import ENDINGS, Child, DemoFailed, expect, free_port, get_json, running, tails
-from timeline import BAR_WIDTH, Call, Paint, attempts_of, calls_of, lines_of, paint, plain
-from web import LOOPBACK, Answer, HttpError, post_json
+from atomic.demo.servers import ENDINGS, Child, DemoFailed, expect, free_port, get_json, running, tails
+from atomic.demo.timeline import BAR_WIDTH, Call, Paint, attempts_of, calls_of, lines_of, paint, plain
+from atomic.demo.web import LOOPBACK, Answer, HttpError, post_json
 
 CLIENT_ID: Final = "demo"
 # The mission's 1000 ms would do as well; the demo need not take that long.
@@ -41,7 +41,7 @@ class Stage:
         return self.atomic, self.app
 
 
-def main() -> int:
+def play() -> int:
     """Run the demo; the exit status."""
     for number in ENDINGS:
         signal.signal(number, _leave)  # so that the servers are ended and their data removed
@@ -79,7 +79,7 @@ def _introduce(stage: Stage, took_s: float) -> None:
     style = stage.style
     _say(style("User creation: a workflow of plain HTTP endpoints", "bold"))
     _say(f"  Atomic  {stage.atomic.url}   (both ready after {took_s:.1f} s)", gap=True)
-    _say(f"  app     {stage.app.url}   examples/user_creation/app.py, standard library only")
+    _say(f"  app     {stage.app.url}   python -m atomic.demo.app, standard library only")
 
 
 def _tell(stage: Stage) -> None:
@@ -189,14 +189,8 @@ def _read_run(stage: Stage, run_id: str) -> dict[str, Any]:
 
 @contextmanager
 def _atomic(folder: Path, log: Path) -> Iterator[Child]:
-    beside = Path(sys.executable).with_name("atomic")
-    program = str(beside) if beside.exists() else shutil.which("atomic")
-    if program is None:
-        raise DemoFailed(
-            "`atomic` is not installed beside this Python; do `pip install -e '.[server]'` first"
-        )
     port = free_port()
-    command = [program, "serve", "--host", LOOPBACK, "--port", str(port)]
+    command = [sys.executable, "-m", "atomic.cli", "serve", "--host", LOOPBACK, "--port", str(port)]
     command += ["--data-dir", str(folder / "atomic"), "--dev"]
     with running("atomic serve", command, port, log) as child:
         yield child
@@ -205,7 +199,7 @@ def _atomic(folder: Path, log: Path) -> Iterator[Child]:
 @contextmanager
 def _app(folder: Path, log: Path, atomic: Child) -> Iterator[Child]:
     port = free_port()
-    command = [sys.executable, str(Path(__file__).with_name("app.py")), "--port", str(port)]
+    command = [sys.executable, "-m", "atomic.demo.app", "--port", str(port)]
     command += ["--data-dir", str(folder / "app"), "--atomic-url", atomic.url]
     command += ["--client-id", CLIENT_ID, "--retry-back-off-ms", str(BACK_OFF_MS)]
     with running("app.py", command, port, log) as child:
@@ -218,7 +212,3 @@ def _say(text: str, *, gap: bool = False) -> None:
 
 def _leave(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
