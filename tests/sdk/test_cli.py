@@ -81,6 +81,7 @@ def test_the_timeline_of_a_run(cli: Cli, app_url: str) -> None:
     assert "succeeded  order  k" in cli("runs", "list", "--workflow", "order").stdout
     assert cli("runs", "list", "--status", "failed").stdout == "no runs\n"
     shown = cli("runs", "show", run_id_of(cli)).stdout
+    assert cli("runs", "show").stdout == shown
     root, attempt, below, _ = [line.strip() for line in shown.splitlines()[1:]]
     assert root.endswith("/order  succeeded")
     assert attempt.startswith("#1 succeeded 200")
@@ -90,13 +91,23 @@ def test_the_timeline_of_a_run(cli: Cli, app_url: str) -> None:
 def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:
     failed = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "500", code=4)
     assert "mend its endpoint and redrive it" in failed.stderr
-    cli("runs", "show", run_id_of(cli), "--watch", code=4)
+    assert failed.stderr.count("It said: too much") == 1
+    shown = cli("runs", "show", run_id_of(cli), "--watch", code=4).stdout
+    assert "/pay  failed: the endpoint answered 500 and forbade a retry: too much" in shown
+    assert (
+        "gave up at attempt 1: the endpoint answered 500 and forbade a retry: too much"
+        in cli("dead-letters").stdout
+    )
     root, pay = json.loads(cli("dead-letters", "--json").stdout)
     assert pay["response"]["detail"] == "too much"
     assert root["id"].endswith("-root")
     assert cli("redrive", "--workflow", "order").stdout.strip() in {"1 redriven", "2 redriven"}
     assert f"{pay['id']} is " in cli("redrive", pay["id"]).stdout
     cli("redrive", code=2)
+
+
+def test_without_runs_there_is_none_to_show(cli: Cli) -> None:
+    assert "there are no runs yet" in cli("runs", "show", code=1).stderr
 
 
 def test_cancelling(cli: Cli, app_url: str) -> None:

@@ -6,6 +6,7 @@ import click
 
 from atomic.cli.api import Api, calls_api
 from atomic.cli.output import to_json
+from atomic.cli.timeline import what_failed
 from atomic.sdk import StepDocument
 
 
@@ -55,4 +56,5 @@ def dead_letters(api: Api, *, workflow_name: str | None, limit: int) -> None:
 
 
 def _line(step: StepDocument) -> str:
-    return f"{step.id}  {step.step_invoke_url or step.step_name}  {step.attempts} attempts: {step.error}"
+    name = step.step_invoke_url or step.step_name
+    return f"{step.id}  {name}  gave up at attempt {step.attempts}: {what_failed(step)}"

@@ -33,11 +33,12 @@ def list_(api: Api, *, status: StatusName | None, limit: int, **wanted: Any) -> 
 
 
 @runs.command("show")
-@click.argument("run_id")
+@click.argument("run_id", required=False)
 @click.option("--watch", is_flag=True, help="Go on until the run has ended; the exit code tells how.")
 @calls_api
-def show(api: Api, run_id: str, *, watch: bool) -> None:
-    """Show a run with its steps and their attempts."""
+def show(api: Api, run_id: str | None, *, watch: bool) -> None:
+    """Show a run (the newest unless one is named) with its steps and their attempts."""
+    run_id = run_id or _newest(api)
     shown = ""
     while True:
         run = api.client.get(run_id)
@@ -54,3 +55,10 @@ def show(api: Api, run_id: str, *, watch: bool) -> None:
         time.sleep(_LOOK_S)
     if code := _ENDS[run.run.status]:
         end_badly(f"the run is {run.run.status}", code)
+
+
+def _newest(api: Api) -> str:
+    newest = api.client.runs(limit=1)
+    if not newest:
+        end_badly("there are no runs yet", 1)
+    return newest[0].run_id

@@ -81,7 +81,7 @@ def _of_atomic(error: AtomicError) -> Response:
             "lastError": error.last_error,
             "response": error.response,
         }
-        return _problem(500, str(error), _NO_RETRY, members)
+        return _problem(500, error.detail, _NO_RETRY, members)
     return _problem(500, str(error), _NO_RETRY) if error.is_permanent else _problem(503, str(error))
 
 

@@ -51,8 +51,9 @@ class StepFailedError(AtomicError):
     is_permanent = True
 
     def __init__(self, detail: str = "", *, members: Mapping[str, Any] | None = None) -> None:
-        super().__init__(detail)
         known = members or {}
+        said = detail_of(known.get("response"))
+        super().__init__(f"{detail} It said: {said}" if said else detail)
         self.step_id: str | None = known.get("id")
         self.last_status: int | None = known.get("lastStatus")
         self.last_error: str | None = known.get("lastError")
@@ -124,6 +125,12 @@ class TooManyRequestsError(RefusedError):
 
 class UnavailableError(RefusedError):
     """The server cannot answer right now; posting again under the same key is safe."""
+
+
+def detail_of(response: Any) -> str:
+    """What an endpoint's problem document says in words; empty when its answer is none."""
+    said = response.get("detail") if isinstance(response, Mapping) else None
+    return said if isinstance(said, str) else ""
 
 
 class NonRetryable(Exception):

@@ -191,7 +191,7 @@ def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[s
 
 
 def _gave_up(step: Step) -> str:
-    return f"The step gave up after {step.attempt} attempts: {step.error}."
+    return f"The step gave up at attempt {step.attempt}: {step.error}."
 
 
 def _problem(
