@@ -42,8 +42,8 @@ class Terminal:
             text = re.sub(rf"\b{shown}\b", ours, text)
         return text.replace("atomic serve", f"atomic serve --port {self._ports['8787']}")
 
-    def type(self, command: str) -> str:
-        """Run one command; what it prints, once it has ended or begun to listen. Fails when it fails."""
+    def type(self, command: str, *, exit_code: int = 0) -> str:
+        """Run one command; what it prints, once it has ended (with that code) or begun to listen."""
         log = self.folder / f"{time.monotonic_ns()}.log"
         before = self._listening()
         with log.open("w") as output:
@@ -62,7 +62,8 @@ class Terminal:
         while process.poll() is None and not self._listening() - before:
             assert time.monotonic() < until, f"{command}\n{log.read_text()}"
             time.sleep(0.05)
-        assert not process.returncode, f"{command}\nended with {process.returncode}:\n{log.read_text()}"
+        ended = process.returncode or 0
+        assert ended == exit_code, f"{command}\nended with {ended}:\n{log.read_text()}"
         return log.read_text()
 
     def logs(self) -> str:

@@ -53,7 +53,7 @@ class StepFailedError(AtomicError):
     def __init__(self, detail: str = "", *, members: Mapping[str, Any] | None = None) -> None:
         known = members or {}
         said = detail_of(known.get("response"))
-        super().__init__(f"{detail} It said: {said}" if said else detail)
+        super().__init__(f"{detail} It said: {said.rstrip('.')}." if said else detail)
         self.step_id: str | None = known.get("id")
         self.last_status: int | None = known.get("lastStatus")
         self.last_error: str | None = known.get("lastError")

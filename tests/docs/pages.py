@@ -1,0 +1,120 @@
+"""A page of the documents as something that runs: files to save, commands to type, answers to compare.
+
+A block of Markdown code is one of these, by the words behind its three backticks:
+source code whose first line is a comment with the name of a file is saved under it, and
+  appended to it where the comment goes on with ", continued";
+`sh` is typed; `sh exit=N` must end with that code;
+`json` and `text` right below `sh` are what its last command printed: `…` stands for anything;
+`… norun` is shown only.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docs.terminal import Terminal, commands_of
+
+DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+_FILE = re.compile(r"(?:#|//) (\S+\.\w+)(, continued)?\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of code. `words` are those behind the backticks; `is_below` when nothing stands between."""
+
+    language: str
+    words: tuple[str, ...]
+    text: str
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it says nothing to the contrary; `{…}` are directives of the site, not code."""
+        return "norun" not in self.words and not self.language.startswith("{")
+
+    @property
+    def exit_code(self) -> int:
+        """What its last command is to end with."""
+        found = [word.partition("=")[2] for word in self.words if word.startswith("exit=")]
+        return int(found[0]) if found else 0
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """The blocks of a page, in order."""
+    for _, head, text in _BLOCK.findall(page.read_text()):
+        language, *words = head.split() or [""]
+        yield Block(language, tuple(words), text)
+
+
+def play(page: Path, terminal: Terminal) -> int:
+    """Do what the page says and compare; how many answers were compared."""
+    printed: str | None = None
+    compared = 0
+    for block in blocks_of(page):
+        if not block.is_run:
+            printed = None
+        elif block.language == "sh":
+            printed = _typed(block, terminal)
+        elif block.language in {"json", "text"}:
+            assert printed is not None, f"{page.name}: nothing was run above\n{block.text}"
+            _compare(block, printed, terminal)
+            printed = None
+            compared += 1
+        else:
+            _save(block, terminal)
+            printed = None
+    return compared
+
+
+def _typed(block: Block, terminal: Terminal) -> str:
+    *first, last = commands_of(block.text)
+    for command in first:
+        terminal.type(command)
+    return terminal.type(last, exit_code=block.exit_code)
+
+
+def _save(block: Block, terminal: Terminal) -> None:
+    name = _FILE.match(block.text)
+    assert name is not None, f"name the file in a comment, or say norun:\n{block.text}"
+    with (terminal.folder / name[1]).open("a" if name[2] else "w") as file:
+        file.write(terminal.moved(block.text))
+
+
+def _compare(block: Block, printed: str, terminal: Terminal) -> None:
+    shown = terminal.moved(block.text)
+    if block.language == "json":
+        assert_shown(json.loads(shown), json.loads(printed))
+    else:
+        assert_matches(_words(shown), _words(printed))
+
+
+def _words(text: str) -> str:
+    """Line by line without the spaces that align columns; a line may be broken where a page is narrow."""
+    return " ".join(text.split())
+
+
+def assert_matches(shown: str, actual: str) -> None:
+    """Equal, where an ellipsis stands for anything."""
+    assert re.fullmatch(".*".join(map(re.escape, shown.split("…"))), actual, re.DOTALL), actual
+
+
+def assert_shown(shown: Any, actual: Any) -> None:
+    """Equal, where an ellipsis in a string stands for anything, and a member `…` for further ones."""
+    if isinstance(shown, dict):
+        if "…" in shown:
+            shown = {name: value for name, value in shown.items() if name != "…"}
+            actual = {name: value for name, value in actual.items() if name in shown}
+        assert list(shown) == list(actual)
+        for name, value in shown.items():
+            assert_shown(value, actual[name])
+    elif isinstance(shown, list):
+        assert len(shown) == len(actual)
+        for item, other in zip(shown, actual, strict=True):
+            assert_shown(item, other)
+    elif isinstance(shown, str) and "…" in shown:
+        assert_matches(shown, actual if isinstance(actual, str) else json.dumps(actual))
+    else:
+        assert shown == actual

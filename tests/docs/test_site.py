@@ -1,0 +1,41 @@
+"""`make site`: the pages become a site without a warning, and it fetches nothing from elsewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+BUILD = ["-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html"]
+
+
+def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *BUILD, str(source), str(target)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_site_is_built(tmp_path: Path) -> None:
+    built = build(REPO / "docs", tmp_path)
+    assert built.returncode == 0, built.stderr
+    pages = {page.stem for page in (REPO / "docs").glob("*.md")}
+    assert pages <= {page.stem for page in tmp_path.glob("*.html")}
+    for page in (*tmp_path.glob("*.html"), *tmp_path.rglob("*.css")):
+        text = page.read_text()
+        fetched = re.findall(r'<(?:link|script|img)[^>]*(?:href|src)="https?://[^"]*"', text)
+        assert fetched + re.findall(r"url\(['\"]?https?://|@import", text) == [], page.name
+
+
+def test_a_broken_link_breaks_the_build(tmp_path: Path) -> None:
+    source = tmp_path / "docs"
+    source.mkdir()
+    (source / "conf.py").write_text((REPO / "docs" / "conf.py").read_text())
+    (source / "index.md").write_text("# Home\n\n[nowhere](missing.md) [part](#not-there)\n")
+    built = build(source, tmp_path / "site")
+    assert built.returncode != 0
+    assert "missing.md" in built.stderr
+    assert "not-there" in built.stderr
+
+
+def test_the_make_target_is_as_strict() -> None:
+    makefile = (REPO / "Makefile").read_text()
+    assert "sphinx -q -W --keep-going -n -b html docs" in makefile
