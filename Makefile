@@ -64,6 +64,11 @@ format: install  ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: site
+site: install  ## Build the documentation into dist/site; a warning or a broken link is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs dist/site
+	@echo "open dist/site/index.html"
+
 openapi: install  ## Write docs/openapi.json anew
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json
 

@@ -10,5 +10,5 @@ serve = Serve(app)
 @serve.post("/users/create", retries=10)
 async def create(ctx: AsyncWorkflowContext[str]):
     user = await ctx.run("insert", lambda: insert(ctx.request_payload))
-    mail = await ctx.run("send", lambda: send(user))
+    await ctx.run("send", lambda: send(user))
     await ctx.run("track", lambda: track(user))

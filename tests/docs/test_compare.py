@@ -32,7 +32,9 @@ def body_of(path: Path) -> int:
 
 
 def test_the_table_says_what_the_files_have() -> None:
-    rows = re.findall(r"^\| (\w+)[^|]*\| (\d+) \| (\d+) \|", (DOCS / "compare.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\w+)[^|]*\| (\d+) \| (\d+) \|", (DOCS / "compare.md").read_text(), re.MULTILINE
+    )
     said = {name.lower(): (int(lines), int(body)) for name, lines, body in rows}
     counted = {
         path.stem.removeprefix("with_"): (lines_of(path), body_of(path))
@@ -43,7 +45,9 @@ def test_the_table_says_what_the_files_have() -> None:
 
 def test_the_page_shows_our_program() -> None:
     program = (PROGRAMS / "with_atomic.py").read_text()
-    [shown] = re.findall(r"^```python norun\n(.*?)^```", (DOCS / "compare.md").read_text(), re.DOTALL | re.M)
+    [shown] = re.findall(
+        r"^```python norun\n(.*?)^```", (DOCS / "compare.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     assert program.endswith(shown)
 
 

@@ -7,11 +7,8 @@ import click
 from atomic.adapters.sqlite.clients import create_client
 from atomic.adapters.system import SystemClock
 from atomic.cli.options import data_dir
-<<<<<<< HEAD
-from atomic.protocol.urls import parse_url, with_ascii_host
-=======
 from atomic.cli.output import to_json
->>>>>>> cf97ecf (atomic demo is in the package; progress, completion and --json of the command line are tested)
+from atomic.protocol.urls import parse_url, with_ascii_host
 
 
 @click.group()
@@ -24,11 +21,8 @@ def clients() -> None:
 @click.option("--base-url", "base_urls", multiple=True, required=True, help="URLs it may call begin so.")
 @click.option("--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without.")
 @click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
-<<<<<<< HEAD
 @click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
-=======
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
->>>>>>> cf97ecf (atomic demo is in the package; progress, completion and --json of the command line are tested)
 @data_dir
 @click.option(
     "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
@@ -39,11 +33,8 @@ def create(
     base_urls: tuple[str, ...],
     starts_per_second: float | None,
     allow_http: bool,
-<<<<<<< HEAD
     allow_ip: bool,
-=======
     as_json: bool,
->>>>>>> cf97ecf (atomic demo is in the package; progress, completion and --json of the command line are tested)
     data_dir: Path,
     table: str | None,
 ) -> None:
