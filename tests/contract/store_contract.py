@@ -151,12 +151,12 @@ class StoreContract(QueryContract):
 
     @on_store
     async def test_the_outline_of_a_run(self, store: StepStore) -> None:
-        root, child = a_root(), a_child("mail", status=Status.FAILED)
+        root, child = a_root(), replace(a_child("mail", status=Status.FAILED), attempt=12)
         await put(store, root, child, keyed("another run"))
         outline = await store.outline(root.spec.run_id)
         assert set(outline) == {
-            StepOutline(root.id, None, Status.PENDING, None),
-            StepOutline(child.id, root.id, Status.FAILED, child.finished_at_ms),
+            StepOutline(root.id, None, Status.PENDING, None, 0),
+            StepOutline(child.id, root.id, Status.FAILED, child.finished_at_ms, 12),
         }
 
     # --- purge ---

@@ -17,7 +17,7 @@ from atomic.testing import Reply
 _DOCUMENT = "urn:atomic:openapi"
 _JSON = frozenset({"application/json", "application/problem+json"})
 # Served, but no part of the API: files of the pages, and what only the embedded server has.
-_UNDESCRIBED = re.compile(r"/static/[^/]+|/metrics")
+_UNDESCRIBED = re.compile(r"/static/.+|/metrics")
 
 Answers = Mapping[int, Mapping[str, Draft202012Validator]]
 

@@ -3,6 +3,7 @@
 import asyncio
 from urllib.parse import quote
 
+from atomic.testing import EndpointCall, EndpointReply
 from scenarios.cases.reading import pages_of, run_of_steps, start_runs
 from scenarios.home import Home, always, answer_ok
 from scenarios.starts import Gate, assert_problem, document, moment
@@ -21,6 +22,10 @@ BAD_QUERIES = (
     ("/runs", "page=2", "page"), ("/runs", "Status=failed", "Status"),
     ("/runs", "limit=2&limit=3", "query"), ("/runs", "&".join(f"p{n}=1" for n in range(21)), "query"),
     ("/stats", "window=0", "window"), ("/stats", "window=1d", "window"), ("/stats", "from=1", "from"),
+    ("/runs", "progress=1", "progress"), ("/dead-letters", "status=failed", "status"),
+    ("/dead-letters", "limit=101", "limit"), ("/dead-letters", "cursor=x", "cursor"),
+    ("/dead-letters", "createdAfter=yesterday", "createdAfter"),
+    ("/dead-letters", "progress=true", "progress"),
     ("/runs/{run}", "limit=1001", "limit"), ("/runs/{run}", "after=x", "after"),
     ("/runs/{run}", "wait=1", "wait"), ("/steps/{run}-root", "wait=-1", "wait"),
     ("/steps/{run}-root", "wait=1s", "wait"), ("/steps/{run}-root", "wait=31622400001", "wait"),
@@ -91,6 +96,71 @@ async def scenario_each_filter_of_the_list_counts(home: Home) -> None:
     assert await found(keyPrefix="a_", workflowName="w", status="succeeded") == ["a_2", "a_1"]
     assert await found(keyPrefix="a_", workflowName="w", status="failed") == []
     assert await found(keyPrefix="", status="", workflowName="W") == ["a_3"]
+
+
+async def scenario_a_list_says_how_far_each_run_is_when_asked(home: Home) -> None:
+    run = await run_of_steps(home, 3)
+    gate = Gate()
+    live = await home.start(document(home.endpoint("/slow", gate), key="live"), Prefer="respond-async")
+
+    listed = (await home.get("/runs?progress=true")).json["runs"]
+
+    assert [each["id"] for each in listed] == [live.json["id"], run["id"]]
+    # The steps failed once each; the root's own attempts count, but it is no step of itself.
+    assert listed[1]["progress"] == {"steps": {"succeeded": 3}, "attempts": 7}
+    assert listed[0]["progress"] == {"steps": {}, "attempts": 1}
+    for without in ("/runs", "/runs?progress=false"):
+        assert not any("progress" in each for each in (await home.get(without)).json["runs"])
+    gate.open()
+
+
+async def scenario_dead_letters_are_steps_that_gave_up(home: Home) -> None:
+    lost = home.endpoint("/lost", always(410))
+
+    async def workflow(call: EndpointCall) -> EndpointReply:
+        reply = await home.start(document(lost, key="run", workflowName="parent", stepName="mail"))
+        return EndpointReply(status=410 if reply.status == 424 else 500)
+
+    await home.start(document(home.endpoint("/workflow", workflow), key="run", workflowName="parent"))
+    await home.start(document(home.endpoint("/ok", answer_ok), key="fine"))
+
+    dead = (await home.get("/dead-letters")).json
+
+    assert dead["next"] is None
+    mail, root = sorted(dead["deadLetters"], key=lambda letter: letter["parent"] is None)
+    assert [root["parent"], mail["parent"]] == [None, root["id"]]
+    for letter in (root, mail):
+        step = (await home.get(f"/steps/{letter['id']}")).json
+        assert letter == {name: step[name] for name in letter}
+        assert (letter["status"], letter["responseStatus"]) == ("failed", 410)
+        assert not letter.keys() & {"payload", "response"}
+
+
+async def scenario_dead_letters_have_pages_and_filters(home: Home) -> None:
+    lost = home.endpoint("/lost", always(410))
+    for number in range(5):
+        await home.start(document(lost, key=f"{'ab'[number % 2]}-{number}", workflowName=f"w{number // 3}"))
+        await asyncio.sleep(0.004)
+    keys = [f"{'ab'[number % 2]}-{number}" for number in reversed(range(5))]
+
+    for limit in (1, 2, 5, 100):
+        pages = await pages_of(home, f"/{home.client}/dead-letters?limit={limit}", "deadLetters")
+        assert [letter["idempotencyKey"] for page in pages for letter in page] == keys
+
+    async def found(query: str) -> list[str]:
+        letters = (await home.get(f"/dead-letters?{query}")).json["deadLetters"]
+        return [letter["idempotencyKey"] for letter in letters]
+
+    assert await found("keyPrefix=b") == ["b-3", "b-1"]
+    assert await found("workflowName=w1") == ["a-4", "b-3"]
+    middle = (await home.get("/dead-letters?keyPrefix=a-2")).json["deadLetters"][0]
+    after = quote(middle["createdAt"])
+    assert await found(f"createdBefore={after}") == keys[3:]
+    assert await found(f"createdAfter={after}") == keys[:3]
+
+    await home.post(f"/steps/{middle['id']}/redrive")
+    await home.step_in(middle["id"], "failed")
+    assert await found("") == keys
 
 
 async def scenario_a_status_is_found_while_it_lasts(home: Home) -> None:

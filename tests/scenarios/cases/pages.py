@@ -1,5 +1,6 @@
 """The pages: one dashboard, one description, and files beside them; nothing of strangers is run."""
 
+import posixpath
 import re
 
 from scenarios.home import Home
@@ -20,14 +21,34 @@ async def scenario_every_page_and_file_holds_the_strict_policy(home: Home) -> No
         assert_strict(page.headers)
 
 
-async def scenario_the_dashboard_s_script_is_a_module_of_its_own(home: Home) -> None:
-    script = await home.request("GET", "/static/dashboard.js")
-    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
-    assert b"innerHTML" not in script.body
+async def scenario_every_module_of_the_dashboard_is_served(home: Home) -> None:
+    """Each imports others by their relative path, so all can be found from the first."""
+    seen: set[str] = set()
+    left = ["/static/main.js"]
+    while left:
+        path = left.pop()
+        seen.add(path)
+        module = await home.request("GET", path)
+        assert (module.status, module.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+        assert_strict(module.headers)
+        text = module.body.decode()
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", text), path
+        imports = re.findall(r'^(?:import|\} from|export .* from) .*?"(\.[^"]+)";$', text, re.MULTILINE)
+        found = {posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) for name in imports}
+        left += found - seen - set(left)
+    assert len(seen) > 10
 
 
 async def scenario_no_file_outside_is_served(home: Home) -> None:
-    for file in ("__init__.py", "nothing.js", ".hidden", "..%2f__init__.py", "%2e%2e"):
+    outside = ["__init__.py", "nothing.js", ".hidden", "..%2f__init__.py", "%2e%2e", "views", "views/"]
+    outside += [
+        "views/nothing.js",
+        "../__init__.py",
+        "%2e%2e/__init__.py",
+        "views/..%2fmain.js",
+        "./main.js",
+    ]
+    for file in outside:
         assert (await home.request("GET", f"/static/{file}")).status == 404, file
 
 

@@ -131,7 +131,7 @@ def _ended_at_ms(step: StepOutline) -> int:
 async def _named(engine: Engine, step: Step, ids: Sequence[str]) -> list[StepOutline]:
     found = [await engine.store.get(step_id) for step_id in ids]
     return [
-        StepOutline(other.id, other.spec.parent, other.status, other.finished_at_ms)
+        StepOutline(other.id, other.spec.parent, other.status, other.finished_at_ms, other.attempt)
         for other in found
         if other is not None and other.spec.client_id == step.spec.client_id and other.id != step.id
     ]

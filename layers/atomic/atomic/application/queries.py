@@ -1,12 +1,14 @@
 """Reading: everything a caller may see is looked up here, and only what is the client's own."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atomic.application.engine import Engine
 from atomic.application.ports import Client, Counts, RunQuery
 from atomic.application.waiting import hang
-from atomic.domain.steps import Step
+from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
 from atomic.protocol.problems import not_found
 
@@ -52,6 +54,37 @@ async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | N
 async def list_runs(engine: Engine, query: RunQuery) -> Sequence[Step]:
     """The root steps of the client's runs that fit the query, newest first."""
     return await engine.store.list(query)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: its steps by state, the root left aside, and all attempts, the root's included."""
+
+    steps: dict[Status, int]
+    attempts: int
+
+
+async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
+    """How far each of these runs is; a read of the run's outline each."""
+    outlines = await asyncio.gather(*(engine.store.outline(root.spec.run_id) for root in roots))
+    return [
+        Progress(
+            steps=dict(Counter(step.status for step in outline if step.id != root.id)),
+            attempts=sum(step.attempts for step in outline),
+        )
+        for root, outline in zip(roots, outlines, strict=True)
+    ]
+
+
+async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[Step], tuple[int, str] | None]:
+    """The client's dead letters that fit the query, newest first, and the cursor of the next page."""
+    ids = await engine.store.failed(query)
+    found = await asyncio.gather(*(engine.store.get(step_id) for step_id in ids))
+    steps = [step for step in found if step is not None]
+    more = len(ids) == query.limit and steps
+    # The index may lag behind the rows: what was redriven a moment ago is none any more.
+    failed = [step for step in steps if step.status is Status.FAILED]
+    return failed, (steps[-1].created_at_ms, steps[-1].id) if more else None
 
 
 async def count(engine: Engine, client: Client, window_ms: int) -> Counts:

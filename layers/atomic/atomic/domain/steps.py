@@ -127,9 +127,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class StepOutline:
-    """The little of a step that tells whether somebody still has to wait for it."""
+    """The little of a step that tells whether somebody still has to wait for it, and how far its run is."""
 
     id: str
     parent: str | None
     status: Status
     finished_at_ms: int | None
+    attempts: int

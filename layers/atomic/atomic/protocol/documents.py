@@ -41,6 +41,25 @@ class RunSummary(Document):
     finished_at: str | None
 
 
+class Progress(Document):
+    """How far a run is."""
+
+    steps: dict[StatusName, int] = Field(description="Its steps by state, the root left aside.")
+    attempts: int = Field(description="Calls of its endpoints so far, the root's included.")
+
+
+class ListedRun(RunSummary):
+    """A run in a list."""
+
+    progress: Progress | None = Field(default=None, description="Only with `progress=true`.")
+
+
+class DeadLetter(RunSummary):
+    """A step that gave up, root or not; `id` is its own, `finishedAt` when it gave up."""
+
+    response_status: int | None
+
+
 class StepOutcome(RunSummary):
     """What the caller of a start is told."""
 
@@ -105,7 +124,14 @@ class RunDocument(Document):
 class RunList(Document):
     """A page of runs, newest first."""
 
-    runs: list[RunSummary]
+    runs: list[ListedRun]
+    next: str | None = Field(description="Path of the next page.")
+
+
+class DeadLetterList(Document):
+    """A page of dead letters, newest first."""
+
+    dead_letters: list[DeadLetter]
     next: str | None = Field(description="Path of the next page.")
 
 

@@ -70,7 +70,11 @@ def decode_outline(item: Item) -> StepOutline:
     spec, progress = unpack_record(item["s"]["B"]), unpack_record(item["g"]["B"])
     step_id = keys.step_id(item["pk"]["S"], item["sk"]["S"])
     return StepOutline(
-        step_id, spec.get("parent"), Status(progress["status"]), progress.get("finished_at_ms")
+        step_id,
+        spec.get("parent"),
+        Status(progress["status"]),
+        progress.get("finished_at_ms"),
+        progress.get("attempt", 0),
     )
 
 

@@ -41,7 +41,7 @@ class MemoryStepStore:
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
         """The state of every step of the run."""
         return [
-            StepOutline(step.id, step.spec.parent, step.status, step.finished_at_ms)
+            StepOutline(step.id, step.spec.parent, step.status, step.finished_at_ms, step.attempt)
             for step in self._of_run(run_id)
         ]
 

@@ -20,7 +20,10 @@ KEYS_SORTED_MAX: Final = 5_000
 GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
 # A run's steps are the ids between "<run id>-" and "<run id>.", the next character.
 RUN: Final = f"SELECT {COLUMNS} FROM steps WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
-OUTLINE: Final = "SELECT id, parent, status, finished_at_ms FROM steps WHERE id > ? AND id < ?"
+OUTLINE: Final = """
+SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt', 0)
+FROM steps WHERE id > ? AND id < ?
+"""
 DUE: Final = """
 SELECT id, due_at_ms FROM steps INDEXED BY due
 WHERE due_at_ms IS NOT NULL AND due_at_ms < ? ORDER BY due_at_ms LIMIT ?

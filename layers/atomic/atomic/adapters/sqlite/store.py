@@ -82,7 +82,10 @@ class SqliteStepStore:
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
         """The state of every step of the run."""
         rows = self._read(queries.OUTLINE, _range_of(run_id))
-        return [StepOutline(step, parent, Status(status), ended) for step, parent, status, ended in rows]
+        return [
+            StepOutline(step_id, parent, Status(status), finished_at_ms, attempts)
+            for step_id, parent, status, finished_at_ms, attempts in rows
+        ]
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""

@@ -46,6 +46,10 @@ _MOMENTS = (
     _parameter("createdAfter", "query", "Created at or after.", type="string", format="date-time"),
     _parameter("createdBefore", "query", "Created before.", type="string", format="date-time"),
 )
+_PAGE = (
+    _parameter("cursor", "query", "Where the last page ended.", type="string"),
+    _parameter("limit", "query", "How many on a page.", type="integer", minimum=1, maximum=PAGE_MAX),
+)
 _WAIT = _parameter(
     "wait",
     "query",
@@ -86,10 +90,21 @@ OPERATIONS: Final = (
             _parameter("workflowName", "query", "Only of this workflow.", type="string"),
             _parameter("keyPrefix", "query", "Only keys that begin so.", type="string"),
             *_MOMENTS,
-            _parameter("cursor", "query", "Where the last page ended.", type="string"),
-            _parameter("limit", "query", "Runs on a page.", type="integer", minimum=1, maximum=PAGE_MAX),
+            _parameter("progress", "query", "Say how far each run is, too.", type="boolean"),
+            *_PAGE,
         ),
         answers=((200, documents.RunList, "A page of runs."),),
+        refusals=(problems.INVALID_REQUEST, *_TENANT),
+    ),
+    Operation(
+        method="GET", path="/{clientId}/dead-letters", id="listDeadLetters",
+        summary="List the steps that gave up, newest first",
+        query=(
+            _parameter("workflowName", "query", "Only of this workflow.", type="string"),
+            _parameter("keyPrefix", "query", "Only keys that begin so.", type="string"),
+            *_MOMENTS, *_PAGE,
+        ),
+        answers=((200, documents.DeadLetterList, "A page of dead letters."),),
         refusals=(problems.INVALID_REQUEST, *_TENANT),
     ),
     Operation(

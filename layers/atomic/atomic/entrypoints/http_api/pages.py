@@ -1,6 +1,7 @@
 """The routes for people and probes: health, the API's description, the dashboard."""
 
 import mimetypes
+import re
 from importlib import resources
 from typing import Any
 
@@ -13,11 +14,14 @@ from atomic.protocol.problems import not_found
 # Nothing is loaded from elsewhere and nothing inline is run, so text of strangers stays text.
 _PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+# What files and folders are called here; nothing of it leads out of the folder.
+_NAME = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9]+)?")
 _PROBE = "run_" + "0" * 32 + "-root"
 
 
@@ -44,12 +48,12 @@ async def get_docs(_api: Api, _request: ApiRequest) -> ApiResponse:
     return _page(docs_page(_description()).encode(), "text/html; charset=utf-8")
 
 
-async def get_static(_api: Api, _request: ApiRequest, file: str) -> ApiResponse:
+async def get_static(_api: Api, _request: ApiRequest, *path: str) -> ApiResponse:
     """A file of the dashboard or of the documentation page."""
-    found = resources.files("atomic.dashboard") / "static" / file
-    if file.startswith(".") or not found.is_file():
+    found = resources.files("atomic.dashboard").joinpath("static", *path)
+    if not all(map(_NAME.fullmatch, path)) or not found.is_file():
         raise not_found()
-    content_type = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    content_type = mimetypes.guess_type(path[-1])[0] or "application/octet-stream"
     return _page(found.read_bytes(), f"{content_type}; charset=utf-8")
 
 

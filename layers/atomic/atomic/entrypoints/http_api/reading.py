@@ -8,10 +8,16 @@ from urllib.parse import parse_qsl, urlencode
 
 from atomic.application import queries
 from atomic.application.ports import Client, RunQuery
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
-from atomic.entrypoints.http_api.views import run_list_view, run_page_view, stats_view, step_view
+from atomic.entrypoints.http_api.views import (
+    dead_letters_view,
+    run_list_view,
+    run_page_view,
+    stats_view,
+    step_view,
+)
 from atomic.protocol import keys
 from atomic.protocol.limits import DURATION_MAX_MS, PAGE_MAX
 from atomic.protocol.problems import invalid
@@ -27,20 +33,22 @@ _PARAMETERS_MAX = 20
 async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's runs, newest first."""
     query = _Query(request)
-    wanted = RunQuery(
-        client_id=client.id,
-        status=query.take("status", Status, f"use one of {', '.join(Status)}"),
-        workflow_name=query.take("workflowName", str, ""),
-        key_prefix=query.take("keyPrefix", str, ""),
-        created_from_ms=query.moment("createdAfter"),
-        created_before_ms=query.moment("createdBefore"),
-        after=query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged"),
-        limit=query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX),
-    )
-    query.refuse_rest()
+    status = query.take("status", Status, f"use one of {', '.join(Status)}")
+    with_progress = query.take("progress", _read_flag, "use true or false")
+    wanted = _wanted(query, client, status)
     roots = await queries.list_runs(api.engine, wanted)
-    link = query.link(cursor=_write_cursor(roots[-1])) if len(roots) == wanted.limit else None
-    return json_response(200, run_list_view(roots, link), _link_header(link))
+    progress = await queries.progress(api.engine, roots) if with_progress else None
+    last = roots[-1] if len(roots) == wanted.limit else None
+    link = query.link(cursor=_write_cursor(last.created_at_ms, last.id)) if last else None
+    return json_response(200, run_list_view(roots, progress, link), _link_header(link))
+
+
+async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """A page of the client's steps that gave up, newest first."""
+    query = _Query(request)
+    steps, next_after = await queries.dead_letters(api.engine, _wanted(query, client, None))
+    link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
+    return json_response(200, dead_letters_view(steps, link), _link_header(link))
 
 
 async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
@@ -72,6 +80,21 @@ async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiRespons
     query.refuse_rest()
     counts = await queries.count(api.engine, client, window_ms)
     return json_response(200, stats_view(counts, window_ms))
+
+
+def _wanted(query: "_Query", client: Client, status: Status | None) -> RunQuery:
+    wanted = RunQuery(
+        client_id=client.id,
+        status=status,
+        workflow_name=query.take("workflowName", str, ""),
+        key_prefix=query.take("keyPrefix", str, ""),
+        created_from_ms=query.moment("createdAfter"),
+        created_before_ms=query.moment("createdBefore"),
+        after=query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged"),
+        limit=query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX),
+    )
+    query.refuse_rest()
+    return wanted
 
 
 class _Query:
@@ -134,8 +157,14 @@ def _read_step_id(text: str) -> str:
     return text
 
 
-def _write_cursor(last: Step) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_at_ms}.{last.id}".encode()).decode()
+def _read_flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError
+    return text == "true"
+
+
+def _write_cursor(created_at_ms: int, step_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{created_at_ms}.{step_id}".encode()).decode()
 
 
 def _read_cursor(text: str) -> tuple[int, str]:

@@ -45,12 +45,14 @@ ROUTES: Final = (
     Route("POST", "/{clientId}/steps/{stepId}/redrive", acting.post_redrive_step),
     Route("POST", "/{clientId}/steps/{stepId}/result", acting.post_step_result),
     Route("POST", "/{clientId}/redrive", acting.post_redrive),
+    Route("GET", "/{clientId}/dead-letters", reading.get_dead_letters),
     Route("GET", "/{clientId}/stats", reading.get_stats),
     Route("GET", "/health", pages.get_health),
     Route("GET", "/openapi.json", pages.get_openapi),
     Route("GET", "/docs", pages.get_docs),
     Route("GET", "/dashboard", pages.get_dashboard),
     Route("GET", "/static/{file}", pages.get_static),
+    Route("GET", "/static/{folder}/{file}", pages.get_static),
 )
 # Fixed paths come first: `/health` is no client.
 _TABLE: Final = tuple(

@@ -1,15 +1,15 @@
 """Steps, runs and attempts as JSON documents."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from atomic.application.ports import Counts
-from atomic.application.queries import RunPage
+from atomic.application.queries import Progress, RunPage
 from atomic.domain.outcomes import Response
-from atomic.domain.steps import Attempt, Step
+from atomic.domain.steps import Attempt, Status, Step
 from atomic.protocol.timestamps import to_rfc3339
 
 
@@ -60,17 +60,28 @@ def run_page_view(page: RunPage, next_link: str | None, price_usd: float | None)
     }
 
 
-def run_list_view(roots: Sequence[Step], next_link: str | None) -> dict[str, Any]:
-    """A page of runs."""
-    return {"runs": [run_view(root) for root in roots], "next": next_link}
+def run_list_view(
+    roots: Sequence[Step], progress: Sequence[Progress] | None, next_link: str | None
+) -> dict[str, Any]:
+    """A page of runs, with how far each of them is when that was asked for."""
+    runs = [run_view(root) for root in roots]
+    for run, far in zip(runs, progress or (), strict=progress is not None):
+        run["progress"] = {"steps": _by_name(far.steps), "attempts": far.attempts}
+    return {"runs": runs, "next": next_link}
+
+
+def dead_letters_view(steps: Sequence[Step], next_link: str | None) -> dict[str, Any]:
+    """A page of steps that gave up."""
+    dead = [{**_summary(step), "responseStatus": step.response_status} for step in steps]
+    return {"deadLetters": dead, "next": next_link}
 
 
 def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
     """How much is going on."""
     return {
         "window": window_ms,
-        "runs": {status.value: number for status, number in counts.runs.items()},
-        "live": {status.value: number for status, number in counts.live.items()},
+        "runs": _by_name(counts.runs),
+        "live": _by_name(counts.live),
         "deadLetters": counts.dead_letters,
         "oldestDueAt": _moment(counts.oldest_due_at_ms),
     }
@@ -86,6 +97,10 @@ def failure_members(step: Step) -> dict[str, Any]:
         "attempts": step.attempt,
         **({} if step.response is None else _plain_response(step.response)),
     }
+
+
+def _by_name(counts: Mapping[Status, int]) -> dict[str, int]:
+    return {status.value: number for status, number in counts.items()}
 
 
 def _summary(step: Step) -> dict[str, Any]:
