@@ -1,0 +1,44 @@
+// What is asked before something is done, and what is said afterwards.
+
+/** Ask, then redrive one dead letter. */
+export function askRedrive(step, actions) {
+  actions.ask({
+    title: "Redrive this step?",
+    text: [
+      "It gets a fresh budget of attempts, and its endpoint is called again with the same key and payload.",
+      "Failed steps above it go along, so that the run can go on. A root takes every failed step of its run along.",
+    ],
+    verb: "Redrive",
+    act: async (api) => {
+      const after = await api.redrive(step.id);
+      return `Redriven: it is ${after.status} now.`;
+    },
+  });
+}
+
+/** Ask, then cancel a run. */
+export function askCancel(root, actions) {
+  actions.ask({
+    title: "Cancel this run?",
+    text: ["Every live step ends as cancelled; what has succeeded stays. This cannot be undone."],
+    verb: "Cancel run",
+    danger: true,
+    act: async (api) => {
+      const after = await api.cancel(root.runId);
+      return after.status === "cancelled" ? "The run is cancelled." : `The run had ended already: ${after.status}.`;
+    },
+  });
+}
+
+/** Ask, then redrive every dead letter that fits; `filter` as the API takes it, `which` in words. */
+export function askRedriveMany(filter, which, actions) {
+  actions.ask({
+    title: "Redrive these dead letters?",
+    text: [`${which}: each gets a fresh budget of attempts.`, "What gives up again becomes a dead letter again."],
+    verb: "Redrive all of them",
+    act: async (api) => {
+      const redriven = await api.redriveMany(filter);
+      return redriven === 1 ? "1 dead letter was redriven." : `${redriven} dead letters were redriven.`;
+    },
+  });
+}

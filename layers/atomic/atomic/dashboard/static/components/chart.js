@@ -1,0 +1,97 @@
+// Charts over time: one SVG for the shapes, HTML for the words, and the same numbers as a table.
+
+import { h } from "../core/dom.js";
+import { shortTime } from "../core/format.js";
+
+const HIGH = 100;
+
+/**
+ * `series`: `{name, kind, value(bucket)}` with kind `bar` (stacked) or `line`; null leaves a gap.
+ * `show(number)` writes a value in words; `now` is the headline.
+ */
+export function chart({ title, headline, buckets, series, show }) {
+  const bars = series.filter((each) => each.kind === "bar");
+  const sums = buckets.map((bucket) => bars.reduce((sum, each) => sum + each.value(bucket), 0));
+  const values = series.filter((each) => each.kind === "line").flatMap((each) => buckets.map(each.value));
+  const top = niceTop(Math.max(0, ...sums, ...values.filter((value) => value !== null)));
+  const span = buckets.at(-1).to - buckets[0].from;
+  return h(
+    "figure",
+    { class: "chart" },
+    h("figcaption", null, h("span", { class: "chart-title" }, title), h("span", { class: "chart-now" }, headline)),
+    h(
+      "div",
+      { class: "plot" },
+      h("span", { class: "plot-top", "aria-hidden": "true" }, show(top)),
+      h(
+        "svg",
+        { viewBox: `0 0 ${buckets.length} ${HIGH}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${headline}` },
+        buckets.map((bucket, at) => column(bucket, at, bars, top)),
+        series.map((each, at) => each.kind === "line" && line(buckets, each, at, top)),
+        buckets.map((bucket, at) => hover(bucket, at, series, show, span)),
+      ),
+    ),
+    h(
+      "div",
+      { class: "plot-times", "aria-hidden": "true" },
+      h("span", null, shortTime(buckets[0].from, span)),
+      h("span", null, shortTime((buckets[0].from + buckets.at(-1).to) / 2, span)),
+      h("span", null, "now"),
+    ),
+    series.length > 1 && h("ul", { class: "legend" }, series.map((each, at) => h("li", null, h("span", { class: `swatch series-${each.tone ?? at}`, "aria-hidden": "true" }), each.name))),
+    table(title, buckets, series, show, span),
+  );
+}
+
+function column(bucket, at, bars, top) {
+  let base = HIGH;
+  return bars.map((each) => {
+    const height = (each.value(bucket) / top) * (HIGH - 4);
+    base -= height;
+    return height > 0 && h("rect", { class: `series-${each.tone}`, x: at + 0.12, y: base, width: 0.76, height });
+  });
+}
+
+function line(buckets, each, at, top) {
+  const points = buckets.flatMap((bucket, index) => {
+    const value = each.value(bucket);
+    return value === null ? [] : [`${index + 0.5} ${HIGH - (value / top) * (HIGH - 4) - 1}`];
+  });
+  const tone = `series-${each.tone ?? at}`;
+  return [
+    h("path", { class: `line ${tone}`, d: `M${points.join("L") || "0 0"}` }),
+    // A line of no length with round ends is a dot, however the drawing is stretched.
+    h("path", { class: `dots ${tone}`, d: points.map((point) => `M${point}h0`).join("") || "M0 0" }),
+  ];
+}
+
+function hover(bucket, at, series, show, span) {
+  const text = series.map((each) => `${each.name}: ${each.value(bucket) === null ? "–" : show(each.value(bucket))}`);
+  return h("rect", { class: "hover", x: at, y: 0, width: 1, height: HIGH }, h("title", null, [shortTime(bucket.from, span), ...text].join("\n")));
+}
+
+function table(title, buckets, series, show, span) {
+  const rows = buckets.filter((bucket) => bucket.runs);
+  return h(
+    "details",
+    { class: "numbers" },
+    h("summary", null, "Numbers"),
+    h(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, numbers` },
+      h(
+        "table",
+        null,
+        h("thead", null, h("tr", null, h("th", { scope: "col" }, "From"), series.map((each) => h("th", { scope: "col" }, each.name)))),
+        h("tbody", null, rows.map((bucket) => h("tr", { key: bucket.from }, h("th", { scope: "row" }, shortTime(bucket.from, span)), series.map((each) => h("td", null, each.value(bucket) === null ? "–" : show(each.value(bucket))))))),
+      ),
+    ),
+  );
+}
+
+/** The next round number: 1, 2 or 5 and zeros. */
+function niceTop(value) {
+  if (value <= 0) return 1;
+  const size = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * size).find((top) => top >= value);
+}

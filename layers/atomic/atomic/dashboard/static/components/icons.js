@@ -1,0 +1,35 @@
+// Icons as shapes: a status is told by its shape and its word, never by colour alone.
+
+import { h } from "../core/dom.js";
+
+const SHAPES = {
+  succeeded: ["M3.5 8.5l3 3 6-7"],
+  failed: ["M4 4l8 8M12 4l-8 8"],
+  cancelled: ["M8 2.5a5.5 5.5 0 1 0 .01 0M4.2 11.8l7.6-7.6"],
+  running: ["M8 2.5a5.5 5.5 0 1 1-5.5 5.5"],
+  retrying: ["M12.8 6.2A5 5 0 1 0 13 9.4M13 2.8v3.6H9.4"],
+  waiting: ["M6 4v8M10 4v8"],
+  pending: ["M8 2.5a5.5 5.5 0 1 0 .01 0M8 5.2V8l2 1.6"],
+  search: ["M7 2.5a4.5 4.5 0 1 0 .01 0M10.5 10.5l3 3"],
+  copy: ["M6 6h7v7H6zM3 10V3h7"],
+  close: ["M4 4l8 8M12 4l-8 8"],
+  theme: ["M8 2.5a5.5 5.5 0 1 0 .01 0M8 2.5v11M8 5l4-.6M8 8h5.4M8 11l4 .6"],
+  key: ["M5 8.5a2.5 2.5 0 1 0 .01 0M7 10l6-6M11 6l1.6 1.6"],
+  check: ["M3.5 8.5l3 3 6-7"],
+  warning: ["M8 2.5l6 11H2zM8 6.5v3.2M8 11.6v.1"],
+  empty: ["M2.5 9.5l2-6h7l2 6v4h-11zM2.5 9.5h3.3l.7 1.6h3l.7-1.6h3.3"],
+};
+
+export function icon(name) {
+  return h(
+    "svg",
+    { class: `icon icon-${name}`, viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" },
+    (SHAPES[name] ?? SHAPES.pending).map((d) => h("path", { d })),
+  );
+}
+
+/** A status as a badge. */
+export function badge(status) {
+  const known = status in SHAPES ? status : "pending";
+  return h("span", { class: `badge is-${known}` }, icon(known), status);
+}

@@ -1,0 +1,73 @@
+// The public API, and the only place that speaks it. Whatever the dashboard shows or does can be scripted
+// with these same requests; they are described at /docs.
+
+const STEPS_PAGE = 1000;
+const BULK_ROUNDS_MAX = 100;
+
+/** What the server refused, in its own words (RFC 9457), or that it could not be reached (`status` 0). */
+export class ApiError extends Error {
+  constructor(status, title, detail) {
+    super(title);
+    this.status = status;
+    this.detail = detail;
+  }
+}
+
+/** Requests of one client; `key` is empty where none is needed. */
+export function createApi(client, key) {
+  const base = `/${encodeURIComponent(client)}`;
+
+  async function request(method, path, { signal, body } = {}) {
+    const headers = { accept: "application/json" };
+    if (key) headers.authorization = `Bearer ${key}`;
+    if (body !== undefined) headers["content-type"] = "application/json";
+    let reply;
+    try {
+      reply = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new ApiError(0, "The server cannot be reached", "Is it still running? This page tries again by itself.");
+    }
+    const answer = await reply.json().catch(() => ({}));
+    if (reply.ok) return answer;
+    throw new ApiError(reply.status, answer.title ?? `Answer ${reply.status}`, answer.detail ?? "");
+  }
+
+  const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
+  const act = (path, body) => request("POST", `${base}${path}`, { body });
+
+  return {
+    stats: (signal) => read("/stats", {}, signal),
+    runs: (query, signal) => read("/runs", { ...query, progress: true }, signal),
+    deadLetters: (query, signal) => read("/dead-letters", query, signal),
+    run: async (runId, signal) => {
+      const first = await read(`/runs/${encodeURIComponent(runId)}`, { limit: STEPS_PAGE }, signal);
+      const steps = [...first.steps];
+      let costUsd = first.estimatedCostUsd;
+      for (let next = first.next; next; ) {
+        const page = await request("GET", next, { signal });
+        const known = new Set(steps.map((step) => step.id));
+        steps.push(...page.steps.filter((step) => !known.has(step.id)));
+        costUsd = costUsd === null ? null : costUsd + page.estimatedCostUsd;
+        next = page.next;
+      }
+      return { run: first.run, root: first.root, steps, costUsd };
+    },
+    cancel: (runId) => act(`/runs/${encodeURIComponent(runId)}/cancel`),
+    redrive: (stepId) => act(`/steps/${encodeURIComponent(stepId)}/redrive`),
+    async redriveMany(filter) {
+      let redriven = 0;
+      for (let round = 0; round < BULK_ROUNDS_MAX; round++) {
+        const answer = await act("/redrive", { filter });
+        redriven += answer.redriven;
+        if (!answer.more || !answer.redriven) break;
+      }
+      return redriven;
+    },
+  };
+}
+
+function queryString(query) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  return given.length ? `?${new URLSearchParams(given)}` : "";
+}

@@ -1,0 +1,60 @@
+// Requests as commands for a shell.
+
+const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** The command that starts this step, or attaches to it. */
+export function startCommand(step, client, { origin, needsKey }) {
+  const { count, backOff, strategy, factor, maxBackOff, jitter, on, never } = step.retry;
+  const body = {
+    workflowName: step.workflowName,
+    ...(step.kind === "http" ? { stepInvokeUrl: step.stepInvokeUrl } : { kind: step.kind }),
+    ...(step.stepName ? { stepName: step.stepName } : {}),
+    idempotencyKey: step.idempotencyKey,
+    ...(step.parent ? { parent: step.parent } : {}),
+    payload: step.payload,
+    retry: { count, backOff, strategy, factor, maxBackOff, jitter, ...(on ? { on } : {}), ...(never ? { never } : {}) },
+  };
+  return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
+}
+
+/** The command that calls the endpoint as the given attempt did; without a signature, which is not kept. */
+export function endpointCommand(step, attempt) {
+  const body = {
+    idempotencyKey: step.idempotencyKey,
+    workflowName: step.workflowName,
+    runId: step.runId,
+    stepId: step.id,
+    attempt,
+    payload: step.payload,
+  };
+  return curl(step.stepInvokeUrl, body, Object.fromEntries(headersSent(step, attempt).filter(([, , kept]) => kept)));
+}
+
+/** What an attempt sent: name, value, and whether the value is known to the byte. */
+export function headersSent(step, attempt) {
+  return [
+    ["Content-Type", "application/json", true],
+    ["Idempotency-Key", step.idempotencyKey, true],
+    ["Atomic-Run-Id", step.runId, true],
+    ["Atomic-Step-Id", step.id, true],
+    ["Atomic-Attempt", String(attempt), true],
+    ["webhook-id", step.id, true],
+    ["traceparent", `00-${step.traceId}-(a new span)-01`, false],
+    ["webhook-timestamp", "(the time of the attempt, in seconds)", false],
+    ["webhook-signature", "(made for each attempt, not kept)", false],
+  ];
+}
+
+/** The command that starts a first run. */
+export function firstRunCommand(client, { origin, needsKey }) {
+  const body = { workflowName: "hello", stepInvokeUrl: "http://127.0.0.1:9000/hello", idempotencyKey: "hello-1", payload: { name: "Ada" } };
+  return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
+}
+
+function curl(url, body, headers) {
+  const given = Object.entries(headers).map(([name, value]) => {
+    // The key is the shell's to fill in, so this one header stands in double quotes; no other may.
+    return `  -H ${name === "Authorization" ? `"${name}: ${value}"` : quoted(`${name}: ${value}`)}`;
+  });
+  return [`curl ${quoted(url)}`, ...given, `  -d ${quoted(JSON.stringify(body))}`].join(" \\\n");
+}

@@ -1,0 +1,80 @@
+// Numbers, times and policies as people read them. Times are milliseconds since the epoch.
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const date = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" });
+const number = new Intl.NumberFormat();
+
+export const ms = (text) => (text === null || text === undefined ? null : Date.parse(text));
+export const count = (value) => number.format(value);
+export const plural = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
+export const percent = (share) => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
+
+/** A duration in two units at most: 8 ms, 1.24 s, 2 min 3 s, 4 h 5 min, 3 d 2 h. */
+export function duration(value) {
+  if (value === null || value === undefined) return "–";
+  const span = Math.max(0, value);
+  if (span < SECOND) return `${Math.round(span)} ms`;
+  if (span < 10 * SECOND) return `${(span / SECOND).toFixed(2)} s`;
+  if (span < MINUTE) return `${(span / SECOND).toFixed(1)} s`;
+  if (span < HOUR) return two(span, MINUTE, "min", SECOND, "s");
+  if (span < DAY) return two(span, HOUR, "h", MINUTE, "min");
+  return two(span, DAY, "d", HOUR, "h");
+}
+
+/** A round duration without its zeros: 5 s, 1.5 s, 200 ms. */
+export const roundDuration = (value) => duration(value).replace(/\.?0+ s$/, (zeros) => (zeros.includes(".") ? " s" : zeros));
+
+/** A duration that is still growing: whole seconds, so that it ticks calmly. */
+export function ticking(value) {
+  const span = Math.max(0, value);
+  return span < MINUTE ? `${Math.floor(span / SECOND)} s` : duration(span);
+}
+
+function two(span, large, largeName, small, smallName) {
+  const rest = Math.floor((span % large) / small);
+  return `${Math.floor(span / large)} ${largeName}${rest ? ` ${rest} ${smallName}` : ""}`;
+}
+
+export function ago(at, now) {
+  const span = now - at;
+  if (span < 5 * SECOND) return "just now";
+  if (span < MINUTE) return `${Math.floor(span / SECOND)} s ago`;
+  if (span < HOUR) return `${Math.floor(span / MINUTE)} min ago`;
+  if (span < DAY) return `${Math.floor(span / HOUR)} h ago`;
+  return `${date.format(at)}, ${clock.format(at)}`;
+}
+
+export const timeOfDay = (at) => clock.format(at);
+export const fullTime = (at) => moment.format(at);
+export const shortTime = (at, span) => (span > DAY ? date.format(at) : clock.format(at).slice(0, span > 10 * MINUTE ? 5 : 8));
+
+/** Dollars; what a run costs is far below a cent. */
+export function dollars(usd) {
+  return usd === 0 ? "$0" : `$${usd.toPrecision(2).includes("e") ? usd.toFixed(9) : usd.toPrecision(2)}`;
+}
+
+/** A retry policy as a sentence. */
+export function retryInWords(retry, used) {
+  if (retry.count === 0) return "No retries: one attempt, then it gives up.";
+  const times = retry.count === 1 ? "once" : `up to ${count(retry.count)} times`;
+  const parts = [`Retried ${times}${delayInWords(retry)}.`];
+  if (retry.jitter === "full") parts.push("Each delay is drawn at random between nothing and that (full jitter).");
+  if (retry.on) parts.push(`Only answers ${retry.on} are retried.`);
+  if (retry.never) parts.push(`Answers ${retry.never} are never retried.`);
+  parts.push(`${plural(used, "retry").replace("retrys", "retries")} used.`);
+  return parts.join(" ");
+}
+
+function delayInWords({ strategy, backOff, factor, maxBackOff, count: times }) {
+  const first = duration(backOff);
+  if (backOff === 0) return ", at once";
+  if (strategy === "fixed" || times === 1) return `, ${first} after each failure`;
+  const growth = strategy === "linear" ? `${first} longer each time` : `${factor} times as long each time`;
+  return `, first after ${first}, then ${growth}, at most ${duration(maxBackOff)}`;
+}

@@ -1,0 +1,101 @@
+// A run as bars on one time axis: pure arithmetic, no DOM. Times are milliseconds since the epoch.
+
+import { ms } from "./format.js";
+
+const LIVE = new Set(["pending", "running", "retrying", "waiting"]);
+// A queue of a few milliseconds is not worth a mark.
+const QUEUED_SHOWN_MS = 50;
+const TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 432e5, 864e5];
+const DAY_MS = 864e5;
+
+export const isLive = (step) => LIVE.has(step.status);
+
+/** The root and its steps in the order they began, those of a step below it, each with its depth. */
+export function treeOf(root, steps) {
+  const known = new Set([root.id, ...steps.map((step) => step.id)]);
+  const below = new Map();
+  for (const step of steps) {
+    const boss = known.has(step.parent) && step.parent !== step.id ? step.parent : root.id;
+    if (!below.has(boss)) below.set(boss, []);
+    below.get(boss).push(step);
+  }
+  const rows = [];
+  const left = [{ step: root, depth: 0 }];
+  while (left.length) {
+    const row = left.pop();
+    rows.push(row);
+    for (const step of (below.get(row.step.id) ?? []).reverse()) left.push({ step, depth: row.depth + 1 });
+  }
+  return rows;
+}
+
+/** The moments between which a run is drawn; a live one leaves room for what comes next. */
+export function rangeOf(root, steps, now) {
+  const from = ms(root.createdAt);
+  const all = [root, ...steps];
+  const ends = all.flatMap((step) => [step.finishedAt, ...step.attemptLog.map((attempt) => attempt.endedAt)]);
+  let to = Math.max(from + 1, ...ends.filter(Boolean).map(ms), ...all.map((step) => ms(step.createdAt)));
+  if (all.some(isLive)) {
+    to = Math.max(to, now);
+    const next = all.filter((step) => step.status === "retrying" && step.dueAt).map((step) => ms(step.dueAt));
+    const room = (to - from) * 0.3 + 1000;
+    to = Math.max(to, ...next.map((due) => Math.min(due, to + room)));
+  }
+  return { from, to: to + (to - from) * 0.01 };
+}
+
+/**
+ * What happened to a step, in order: `{kind, from, to, attempt?, label}`. Kinds are the outcomes of attempts
+ * (`succeeded`, `retryable`, `permanent`, `suspended`, `no_answer`, `running`) and what lies between
+ * them (`queued`, `backoff`, `waiting`, `dead`).
+ */
+export function segmentsOf(step, now) {
+  const attempts = step.attemptLog;
+  const segments = [];
+  let before = null;
+  let reached = ms(step.createdAt);
+  for (const attempt of attempts) {
+    const from = ms(attempt.startedAt);
+    if (from > reached) segments.push(gap(before, attempt, reached, from));
+    const to = attempt.endedAt === null ? (isLive(step) ? now : ms(step.finishedAt)) : ms(attempt.endedAt);
+    segments.push({ kind: attempt.outcome ?? "running", from, to, attempt });
+    reached = Math.max(reached, to);
+    before = attempt;
+  }
+  const rest = restOf(step, reached, now);
+  if (rest) segments.push(rest);
+  return segments.filter((part) => part.kind !== "queued" || part.to - part.from >= QUEUED_SHOWN_MS);
+}
+
+function gap(before, next, from, to) {
+  if (!before) return { kind: "queued", from, to, label: "Waiting to start" };
+  if (next.number > before.number + 1) return { kind: "backoff", from, to, label: "Earlier attempts" };
+  if (next.generation > before.generation) return { kind: "dead", from, to, label: "Dead letter, until it was redriven" };
+  if (before.outcome === "suspended") return { kind: "waiting", from, to, label: "Waiting for other steps" };
+  if (before.outcome === "no_answer") return { kind: "backoff", from, to, label: "Lost attempt, repeated" };
+  return { kind: "backoff", from, to, label: "Back-off" };
+}
+
+function restOf(step, from, now) {
+  const finished = ms(step.finishedAt);
+  if (step.status === "retrying") {
+    return { kind: "backoff", from, to: Math.max(ms(step.dueAt) ?? now, from), label: "Next retry" };
+  }
+  if (step.status === "waiting") return { kind: "waiting", from, to: Math.max(now, from), label: waitingFor(step) };
+  if (step.status === "pending") return { kind: "queued", from, to: Math.max(now, from), label: waitingFor(step) };
+  if (!step.attemptLog.length && finished > from) return { kind: step.status === "succeeded" ? "slept" : "waiting", from, to: finished, label: waitingFor(step) };
+  return null;
+}
+
+function waitingFor(step) {
+  if (step.kind === "timer") return "Sleeping";
+  if (step.kind === "event") return "Waiting for its result to be posted";
+  if (step.status === "waiting") return "Waiting for other steps";
+  return "Waiting to start";
+}
+
+/** Where ticks stand, as offsets from the start: round numbers, about `wanted` of them. */
+export function ticksOf(span, wanted) {
+  const size = TICKS.find((tick) => span / tick <= wanted) ?? Math.ceil(span / wanted / DAY_MS) * DAY_MS;
+  return Array.from({ length: Math.floor(span / size) + 1 }, (_, at) => at * size);
+}

@@ -1,0 +1,148 @@
+// Wires store, address, API and views together.
+
+import { createApi } from "./core/api.js";
+import { render } from "./core/dom.js";
+import { poll } from "./core/poll.js";
+import { linkTo, parseRoute } from "./core/router.js";
+import { createStore } from "./core/store.js";
+import * as deadLetters from "./views/dead-letters.js";
+import * as overview from "./views/overview.js";
+import * as run from "./views/run.js";
+import * as runs from "./views/runs.js";
+import { shell } from "./views/shell.js";
+import * as signIn from "./views/sign-in.js";
+
+const VIEWS = { overview, runs, run, "dead-letters": deadLetters };
+const TITLES = { overview: "Overview", runs: "Runs", run: "Run", "dead-letters": "Dead letters", "sign-in": "Sign in" };
+const THEMES = ["auto", "light", "dark"];
+const NOTE_MS = 6000;
+const TICK_MS = 500;
+
+const keyName = (client) => `atomic.key.${client}`;
+const store = createStore({
+  route: parseRoute(location.hash),
+  data: null,
+  error: null,
+  locked: false,
+  needsKey: false,
+  now: Date.now(),
+  notes: [],
+  question: null,
+  theme: localStorage.getItem("atomic.theme") ?? "auto",
+});
+let polling;
+let shown = "";
+let noteId = 0;
+
+const actions = {
+  refresh: () => polling?.now(),
+  go: (route) => void (location.hash = linkTo(route)),
+  /** Change the filters; `keep` leaves the former ones in the history. */
+  query(changes, { keep = false } = {}) {
+    const { route } = store.get();
+    const hash = linkTo({ ...route, query: { ...route.query, ...changes } });
+    if (keep) location.hash = hash;
+    else {
+      history.replaceState(null, "", hash);
+      follow();
+    }
+  },
+  enter(client, key) {
+    sessionStorage.setItem(keyName(client), key);
+    localStorage.setItem("atomic.client", client);
+    const { route } = store.get();
+    shown = "";
+    if (route.client === client) follow();
+    else actions.go({ client, page: "overview" });
+  },
+  hasKey: () => Boolean(sessionStorage.getItem(keyName(store.get().route.client))),
+  ask: (question) => store.set({ question: { ...question, confirm: () => confirm(question) } }),
+  closeDialog: () => store.set({ question: null }),
+  async copy(text, label) {
+    try {
+      await navigator.clipboard.writeText(text);
+      note(`${label}: done.`);
+    } catch {
+      note("The browser did not allow copying.", true);
+    }
+  },
+  dismiss: (id) => store.set({ notes: store.get().notes.filter((each) => each.id !== id) }),
+  nextTheme() {
+    const theme = THEMES[(THEMES.indexOf(store.get().theme) + 1) % THEMES.length];
+    localStorage.setItem("atomic.theme", theme);
+    store.set({ theme });
+  },
+};
+
+function api() {
+  const { client } = store.get().route;
+  return createApi(client, sessionStorage.getItem(keyName(client)) ?? "");
+}
+
+async function confirm(question) {
+  store.set({ question: { ...store.get().question, busy: true, error: "" } });
+  try {
+    note(await question.act(api()));
+    store.set({ question: null });
+    actions.refresh();
+  } catch (error) {
+    const open = store.get().question;
+    if (open) store.set({ question: { ...open, busy: false, error: `${error.message}. ${error.detail ?? ""}` } });
+  }
+}
+
+function note(text, bad = false) {
+  const id = ++noteId;
+  store.set({ notes: [...store.get().notes.slice(-2), { id, text, bad }] });
+  setTimeout(() => actions.dismiss(id), NOTE_MS);
+}
+
+/** Show what the address says; what is loaded is kept when only the choice within it has changed. */
+function follow() {
+  const route = parseRoute(location.hash);
+  if (!route.client && localStorage.getItem("atomic.client") && location.hash === "") {
+    return history.replaceState(null, "", linkTo({ client: localStorage.getItem("atomic.client"), page: "runs" })), follow();
+  }
+  const view = VIEWS[route.page];
+  const loaded = view ? `${route.client} ${route.page} ${view.loadedBy(route)}` : "";
+  document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
+  const samePage = route.page === store.get().route.page && route.client === store.get().route.client && route.id === store.get().route.id;
+  if (!samePage) scrollTo(0, 0);
+  if (loaded === shown && loaded) return store.set({ route });
+  shown = loaded;
+  polling?.stop();
+  // While filters change, the list before stays until the next is there.
+  store.set({ route, error: null, locked: false, now: Date.now(), data: samePage && route.page !== "overview" ? store.get().data : null });
+  polling = view && poll((signal) => load(view, signal), () => view.everyMs(store.get().data), failed);
+}
+
+async function load(view, signal) {
+  const { route, data: before } = store.get();
+  const data = await view.load({ api: api(), route, signal, now: Date.now(), before });
+  if (!signal.aborted) store.set({ data, error: null, locked: false, now: Date.now(), needsKey: actions.hasKey() });
+}
+
+function failed(error) {
+  store.set({ error, locked: error.status === 401 });
+}
+
+function draw(state) {
+  document.documentElement.dataset.theme = state.theme;
+  const view = state.locked ? signIn : (VIEWS[state.route.page] ?? signIn);
+  render(document.getElementById("app"), shell(state, actions, view.view(state, actions)));
+}
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("input, select, textarea, dialog *");
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/" && !isTyping && document.getElementById("search")) {
+    event.preventDefault();
+    document.getElementById("search").focus();
+  } else if (event.key === "Escape" && !isTyping && store.get().route.query.step) {
+    actions.query({ step: "" });
+  }
+});
+window.addEventListener("hashchange", follow);
+setInterval(() => document.hidden || store.set({ now: Date.now() }), TICK_MS);
+store.subscribe(draw);
+follow();

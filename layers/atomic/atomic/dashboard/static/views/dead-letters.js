@@ -1,0 +1,125 @@
+// The steps that gave up: why, and another chance for one of them or for all that fit the filters.
+
+import { askRedrive, askRedriveMany } from "../components/asks.js";
+import { clearButton, periodFilter, periodOf, textFilter, PERIODS } from "../components/filters.js";
+import { blank, button, loading, problem, when } from "../components/pieces.js";
+import { nameOf } from "../components/waterfall.js";
+import { h } from "../core/dom.js";
+import { count, plural } from "../core/format.js";
+import { linkTo } from "../core/router.js";
+
+const FILTERS = ["workflow", "key", "period", "from", "to"];
+const PAGE = 50;
+const EVERY_MS = 3000;
+
+export const everyMs = () => EVERY_MS;
+export const loadedBy = ({ query }) => JSON.stringify(query);
+
+/** Fetch what the view shows. */
+export async function load({ api, route, signal, now }) {
+  const { workflow, key, cursor } = route.query;
+  const wanted = { workflowName: workflow, keyPrefix: key, ...periodOf(route.query, now), cursor, limit: PAGE };
+  const [list, stats] = await Promise.all([api.deadLetters(wanted, signal), api.stats(signal)]);
+  const next = list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor");
+  return { letters: list.deadLetters, next, stats };
+}
+
+export function view(state, actions) {
+  const { route, data } = state;
+  const change = (changes) => actions.query({ ...changes, cursor: "" });
+  return [
+    h(
+      "div",
+      { class: "page-head" },
+      h("h1", null, "Dead letters"),
+      data && h("p", { class: "soft" }, `${plural(data.stats.deadLetters, "step")} gave up`),
+      data?.letters.length ? button("Redrive all that fit…", { primary: true }, () => redriveAll(state, actions)) : null,
+    ),
+    h(
+      "form",
+      { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
+      textFilter("Workflow", "workflow", route.query.workflow, change, { placeholder: "any" }),
+      textFilter("Key begins with", "key", route.query.key, change, { placeholder: "any" }),
+      periodFilter(route.query, change),
+      clearButton(route.query, FILTERS, change),
+    ),
+    body(state, actions),
+  ];
+}
+
+function body({ route, data, error, now }, actions) {
+  if (error && !data) return problem(error, actions);
+  if (!data) return loading(6);
+  if (!data.letters.length) return nothing(route, actions);
+  return [
+    causes(data.letters),
+    h(
+      "table",
+      { class: "list letters" },
+      h("caption", { class: "unseen" }, "Dead letters, newest first"),
+      h("thead", null, h("tr", null, ["Step", "Cause", "Key", "Gave up", "Attempts", ""].map((name) => h("th", { scope: "col" }, name || h("span", { class: "unseen" }, "Act"))))),
+      h("tbody", null, data.letters.map((letter) => row(letter, route, now, actions))),
+    ),
+    h(
+      "nav",
+      { class: "pager", "aria-label": "Pages" },
+      route.query.cursor && button("Newest", {}, () => actions.query({ cursor: "" })),
+      h("span", { class: "soft" }, `${data.letters.length} on this page`),
+      data.next && button("Older", {}, () => actions.query({ cursor: data.next }, { keep: true })),
+    ),
+  ];
+}
+
+function row(letter, route, now, actions) {
+  const href = linkTo({ client: route.client, page: "run", id: letter.runId, query: { step: letter.id } });
+  const isRoot = letter.parent === null;
+  return h(
+    "tr",
+    { key: letter.id },
+    h(
+      "td",
+      { class: "c-workflow" },
+      h("a", { class: "row-link", href }, isRoot ? letter.workflowName : nameOf(letter)),
+      h("span", { class: "row-under" }, isRoot ? "the workflow itself" : letter.workflowName),
+    ),
+    h("td", { class: "c-cause" }, h("span", { class: "cause" }, causeOf(letter)), letter.error && h("span", { class: "row-error", title: letter.error }, letter.error)),
+    h("td", { class: "c-key" }, h("code", { title: letter.idempotencyKey }, letter.idempotencyKey)),
+    h("td", { class: "c-when" }, when(letter.finishedAt, now)),
+    h("td", { class: "c-number" }, count(letter.attempts)),
+    h("td", { class: "c-act" }, button("Redrive", { small: true, "aria-label": `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}` }, () => askRedrive(letter, actions))),
+  );
+}
+
+const causeOf = (letter) => (letter.responseStatus ? `Status ${letter.responseStatus}` : "No answer");
+
+function causes(letters) {
+  const numbers = new Map();
+  for (const letter of letters) numbers.set(causeOf(letter), (numbers.get(causeOf(letter)) ?? 0) + 1);
+  const sorted = [...numbers].sort(([, a], [, b]) => b - a);
+  return h(
+    "ul",
+    { class: "causes", "aria-label": "Causes on this page" },
+    sorted.map(([cause, number]) => h("li", { key: cause }, cause, h("span", { class: "number" }, count(number)))),
+  );
+}
+
+function nothing(route, actions) {
+  if (FILTERS.some((name) => route.query[name])) {
+    return blank("search", "No dead letter fits these filters", button("Clear filters", {}, () => actions.query(Object.fromEntries(FILTERS.map((name) => [name, ""])))));
+  }
+  return blank("succeeded", "No dead letters", h("p", null, "A step stands here once its retries are used up, or its endpoint said that it never will work."));
+}
+
+function redriveAll({ route, data, now }, actions) {
+  const { workflow, key, period } = route.query;
+  const { createdAfter, createdBefore } = periodOf(route.query, now);
+  // What gives up while somebody thinks about it is not meant, and the API wants a condition.
+  const filter = { createdBefore: createdBefore ?? new Date(now).toISOString() };
+  if (workflow) filter.workflowName = workflow;
+  if (key) filter.keyPrefix = key;
+  if (createdAfter) filter.createdAfter = createdAfter;
+  const label = PERIODS.find(([name]) => name === (period ?? ""))[1];
+  const words = [workflow && `workflow “${workflow}”`, key && `key beginning with “${key}”`, period && `created ${period === "custom" ? "in the chosen time" : `in the ${label}`}`].filter(Boolean);
+  const number = words.length || data.next ? "" : ` (${count(data.letters.length)})`;
+  askRedriveMany(filter, words.length ? `All dead letters with ${words.join(", ")}` : `All dead letters of this client${number}`, actions);
+}

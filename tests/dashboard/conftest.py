@@ -1,0 +1,71 @@
+"""A browser, a server, a client nobody used before, and a page that fails its test when a script fails."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from dashboard.stage import Api, Endpoints
+from scenarios.embedded_home import AtomicServer
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WITHIN_MS = 15_000
+_serial = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--js-flags=--expose-gc", "--enable-precise-memory-info"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtomicServer]:
+    server = AtomicServer(tmp_path_factory.mktemp("dashboard") / "data")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def endpoints() -> Iterator[Endpoints]:
+    endpoints = Endpoints()
+    yield endpoints
+    endpoints.close()
+
+
+@pytest.fixture
+def api(server: AtomicServer) -> Api:
+    return Api(server.url, f"client{next(_serial)}")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    yield from watched_page(browser)
+
+
+def watched_page(browser: Browser) -> Iterator[Page]:
+    """A page of a context of its own; what its scripts complain of fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    context.set_default_timeout(WITHIN_MS)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(f"{error}\n{error.stack}"))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    yield page
+    context.close()
+    # Chromium reports refused requests here too; those that a test provokes it must expect.
+    assert [text for text in complaints if "Failed to load resource" not in text] == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "application"

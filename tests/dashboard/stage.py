@@ -1,0 +1,127 @@
+"""What the dashboard is watched on: a real server, the example application, endpoints that do as told."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from scenarios.embedded_home import AtomicServer, free_port
+
+APP = Path(__file__).parents[2] / "examples" / "user_creation" / "app.py"
+BACK_OFF_MS = 300
+
+Answer = tuple[int, Any]
+
+
+class Endpoints:
+    """Answers calls of a path in turn, the last answer for ever; a `None` in front holds the first call."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, list[Answer | None]] = {}
+        self._released = threading.Event()
+        endpoints = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                status, document = endpoints._answer(self.path)
+                body = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def serve(self, path: str, *answers: Answer | None) -> str:
+        """Let the path answer so; its URL."""
+        self._answers[path] = list(answers)
+        return self.url + path
+
+    def release(self) -> None:
+        """Let every held call go on to the next answer."""
+        self._released.set()
+
+    def close(self) -> None:
+        self.release()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, path: str) -> Answer:
+        answers = self._answers[path]
+        if answers[0] is None:
+            self._released.wait(30)
+            answers.pop(0)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        assert answer is not None, "one call of a path can be held"
+        return answer
+
+
+class Api:
+    """The public API of one client, as anybody would call it."""
+
+    def __init__(self, url: str, client: str, key: str | None = None) -> None:
+        self.server, self.client = url, client
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def get(self, path: str) -> Any:
+        return self._call("GET", path, None, {})
+
+    def start(self, url: str, key: str, *, wait: bool = True, workflow: str = "order", **more: Any) -> Any:
+        """Start a step; without `wait`, as soon as it is on disk."""
+        document = {"workflowName": workflow, "idempotencyKey": key, **more}
+        if "kind" not in more:
+            document["stepInvokeUrl"] = url
+        return self._call("POST", "", document, {} if wait else {"Prefer": "respond-async"})
+
+    def _call(self, method: str, path: str, document: Any, headers: dict[str, str]) -> Any:
+        return _call(method, f"{self.server}/{self.client}{path}", document, self._headers | headers)
+
+
+def _call(method: str, url: str, document: Any, headers: dict[str, str]) -> Any:
+    body = None if document is None else json.dumps(document).encode()
+    request = urllib.request.Request(url, body, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=40) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refused:
+        return json.load(refused)
+
+
+@contextmanager
+def example_application(
+    atomic: AtomicServer, client: str, folder: Path
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The user-creation application, calling the server as this client: its URL and process."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, str(APP), "--port", str(port), "--data-dir", str(folder)]
+    command += ["--atomic-url", atomic.url, "--client-id", client]
+    command += ["--retry-back-off-ms", str(BACK_OFF_MS)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 20
+        while True:
+            try:
+                _call("GET", f"{url}/health", None, {})
+                break
+            except OSError:
+                assert time.monotonic() < until, "the example application does not answer"
+                time.sleep(0.05)
+        yield url, process
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -1,0 +1,63 @@
+"""Everybody can use it: axe finds nothing in any view, in light and dark, wide and narrow."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def assert_accessible(page: Page, where: str) -> None:
+    found = Axe().run(page, options={"runOnly": RULES}).response["violations"]
+    said = [(rule["id"], [node["html"][:200] for node in rule["nodes"][:3]]) for rule in found]
+    assert said == [], where
+
+
+@pytest.fixture
+def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
+    """Every view, filled, by a name; with a selector of what must be there before it is judged."""
+    ok, bad = endpoints.serve("/ok", (200, {"fine": [1, 2]})), endpoints.serve("/bad", (410, {"no": 1}))
+    flaky, down = endpoints.serve("/flaky", (500, 0), (200, 1)), endpoints.serve("/down", (503, 0))
+    api.start(ok, "ok")
+    bad_run = api.start(bad, "bad")
+    api.start(flaky, "flaky", retry={"count": 2, "backOff": 1})
+    api.start(endpoints.serve("/held", None, (200, 0)), "held", wait=False)
+    api.start("", "event", kind="event", stepName="approve", wait=False)
+    down_run = api.start(down, "down", wait=False, retry={"count": 2, "backOff": 600_000, "jitter": "none"})
+    return {
+        "runs": "tbody tr",
+        "runs?status=cancelled": ".blank",
+        "overview": ".chart",
+        "dead-letters": "tbody tr",
+        f"runs/{bad_run['runId']}?step={bad_run['id']}": ".panel",
+        f"runs/{down_run['runId']}?step={down_run['id']}": ".next",
+        "runs/run_" + "0" * 32: ".blank",
+    }
+
+
+def test_axe_finds_nothing(page: Page, api: Api, views: dict[str, str]) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.emulate_media(color_scheme="light")
+    look_at_all(page, api, views, "light and wide")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.emulate_media(color_scheme="dark")
+    look_at_all(page, api, views, "dark and narrow")
+
+
+def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
+    for view, there in views.items():
+        open_at(page, api, view)
+        expect(page.locator(there).first).to_be_visible()
+        assert_accessible(page, f"{view}, {how}")
+        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert overflow <= 0, f"{view} is {overflow} px too wide, {how}"
+    open_at(page, api, "dead-letters")
+    page.get_by_role("button", name="Redrive").last.click()
+    expect(page.get_by_role(f"dialog, {how}")).to_be_visible()
+    assert_accessible(page, f"dialog, {how}")
+    page.goto(f"{api.server}/dashboard#/")
+    expect(page.get_by_role("heading", name="Whose runs?")).to_be_visible()
+    assert_accessible(page, f"sign-in, {how}")

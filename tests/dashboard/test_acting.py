@@ -1,0 +1,80 @@
+"""Redrive and cancel: asked for, confirmed, and seen to be done."""
+
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+
+
+def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/mend", (410, {"error": "gone"}), (200, {"mended": True}))
+    run = api.start(url, "mend", workflow="repair")
+    assert run["lastStatus"] == 410
+    open_at(page, api, "dead-letters")
+    row = page.get_by_role("row").filter(has_text="mend")
+    expect(row).to_contain_text("Status 410")
+    expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
+
+    row.get_by_role("button", name="Redrive").click()
+    dialog = page.get_by_role("dialog", name="Redrive this step?")
+    dialog.get_by_role("button", name="Redrive").click()
+
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("status").filter(has_text="Redriven")).to_be_visible()
+    expect(page.get_by_role("heading", name="No dead letters")).to_be_visible()
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    expect(page.locator(".run-title .badge")).to_have_text("succeeded")
+    expect(page.locator(".row .bar.is-permanent")).to_have_count(1)
+    expect(page.get_by_role("complementary")).to_contain_text("Redriven")
+
+
+def test_leaving_it_changes_nothing(page: Page, api: Api, endpoints: Endpoints) -> None:
+    api.start(endpoints.serve("/lost", (410, 0)), "lost")
+    open_at(page, api, "dead-letters")
+    page.get_by_role("button", name="Redrive").last.click()
+    page.get_by_role("button", name="Leave it").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert len(api.get("/dead-letters")["deadLetters"]) == 1
+
+
+def test_a_filtered_set_is_redriven_and_the_rest_is_not(page: Page, api: Api, endpoints: Endpoints) -> None:
+    for number in range(5):
+        url = endpoints.serve(f"/a{number}", (410, 0), (200, 0))
+        api.start(url, f"a-{number}", workflow="one")
+    for number in range(2):
+        api.start(endpoints.serve(f"/b{number}", (410, 0)), f"b-{number}", workflow="two")
+    open_at(page, api, "dead-letters")
+    expect(page.locator("tbody tr")).to_have_count(7)
+    page.get_by_label("Workflow").fill("one")
+    expect(page.locator("tbody tr")).to_have_count(5)
+
+    page.get_by_role("button", name="Redrive all that fit…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("All dead letters with workflow “one”")
+    dialog.get_by_role("button", name="Redrive all of them").click()
+
+    expect(page.get_by_role("status").filter(has_text="5 dead letters were redriven")).to_be_visible()
+    expect(page.get_by_role("heading", name="No dead letter fits these filters")).to_be_visible()
+    left = [letter["workflowName"] for letter in api.get("/dead-letters")["deadLetters"]]
+    assert left == ["two", "two"]
+
+
+def test_a_run_is_cancelled(page: Page, api: Api, endpoints: Endpoints) -> None:
+    retry = {"count": 5, "backOff": 600_000, "jitter": "none"}
+    run = api.start(endpoints.serve("/down", (503, 0)), "down", wait=False, retry=retry)
+    open_at(page, api, f"runs/{run['runId']}")
+    page.get_by_role("button", name="Cancel run").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
+    expect(page.locator(".run-title .badge")).to_have_text("cancelled")
+    expect(page.get_by_role("status").filter(has_text="The run is cancelled")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel run")).to_be_hidden()
+    assert api.get(f"/runs/{run['runId']}")["run"]["status"] == "cancelled"
+
+
+def test_what_the_server_refuses_stays_in_the_dialog(page: Page, api: Api, endpoints: Endpoints) -> None:
+    api.start(endpoints.serve("/lost", (410, 0)), "lost")
+    open_at(page, api, "dead-letters")
+    page.route("**/redrive", lambda route: route.fulfill(status=503, json={"title": "Out of breath"}))
+    page.get_by_role("button", name="Redrive").last.click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
+    expect(page.get_by_role("alert")).to_contain_text("Out of breath")

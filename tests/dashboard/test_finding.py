@@ -1,0 +1,121 @@
+"""Filters, search, pages and links: where one is stands in the address."""
+
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+
+
+def keys_of(page: Page) -> list[str]:
+    return page.locator("td.c-key").all_inner_texts()
+
+
+def test_filters_stand_in_the_address_and_survive_a_reload(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    ok, bad = endpoints.serve("/ok", (200, 1)), endpoints.serve("/bad", (410, 0))
+    for number in range(3):
+        api.start(ok, f"a-{number}", workflow="order")
+        api.start(bad, f"b-{number}", workflow="order")
+    api.start(ok, "c-0", workflow="invoice")
+    open_at(page, api, "runs")
+    expect(page.locator("tbody tr")).to_have_count(7)
+
+    page.get_by_role("button", name="failed").click()
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.get_by_role("searchbox").fill("b-1")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert page.url.endswith("/runs?status=failed&search=b-1")
+
+    page.reload()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.get_by_role("searchbox")).to_have_value("b-1")
+    expect(page.get_by_role("button", name="failed")).to_have_attribute("aria-pressed", "true")
+
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.locator("tbody tr")).to_have_count(7)
+    page.get_by_label("Workflow").fill("invoice")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_label("Workflow").fill("nobody")
+    expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
+
+
+def test_runs_are_filtered_by_time(page: Page, api: Api, endpoints: Endpoints) -> None:
+    ok = endpoints.serve("/ok", (200, 1))
+    for number in range(2):
+        api.start(ok, f"k-{number}")
+    open_at(page, api, "runs?period=15m")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    open_at(page, api, "runs?period=custom&from=2001-01-01T00:00&to=2002-01-01T00:00")
+    expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
+    expect(page.get_by_label("From", exact=True)).to_have_value("2001-01-01T00:00")
+    page.get_by_label("To", exact=True).fill("2100-01-01T00:00")
+    page.get_by_label("To", exact=True).dispatch_event("change")
+    expect(page.locator("tbody tr")).to_have_count(2)
+
+
+def test_an_id_in_the_search_field_leads_to_its_run(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/ok", (200, 1)), "k")
+    open_at(page, api, "runs")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type(run["id"])
+    expect(page.get_by_role("complementary")).to_contain_text(run["id"])
+    assert page.url.endswith(f"/runs/{run['runId']}?step={run['id']}")
+    page.keyboard.press("Escape")
+    page.locator("main").click(position={"x": 2, "y": 2})
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("complementary")).to_be_hidden()
+
+
+def test_pages_go_back_and_forth(page: Page, api: Api, endpoints: Endpoints) -> None:
+    ok = endpoints.serve("/ok", (200, 1))
+    for number in range(60):
+        api.start(ok, f"k-{number:02}")
+    open_at(page, api, "runs")
+    expect(page.locator("tbody tr")).to_have_count(50)
+    assert keys_of(page) == [f"k-{number:02}" for number in range(59, 9, -1)]
+    page.get_by_role("button", name="Older").click()
+    expect(page.locator("tbody tr")).to_have_count(10)
+    assert keys_of(page) == [f"k-{number:02}" for number in range(9, -1, -1)]
+    page.reload()
+    expect(page.locator("tbody tr")).to_have_count(10)
+    page.go_back()
+    expect(page.locator("tbody tr")).to_have_count(50)
+    page.go_forward()
+    page.get_by_role("button", name="Newest").click()
+    expect(page.locator("tbody tr")).to_have_count(50)
+
+
+def test_the_keyboard_is_enough(page: Page, api: Api, endpoints: Endpoints) -> None:
+    ok = endpoints.serve("/ok", (200, 1))
+    for number in range(3):
+        api.start(ok, f"k-{number}")
+    open_at(page, api, "runs")
+    page.get_by_role("row").filter(has_text="k-2").get_by_role("link").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(page.locator(".run-head")).to_contain_text("k-1")
+    page.locator(".row").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("complementary")).to_be_visible()
+
+
+def test_a_run_that_is_not_there_says_so(page: Page, api: Api) -> None:
+    open_at(page, api, "runs/run_" + "0" * 32)
+    expect(page.get_by_role("button", name="Try again now")).to_be_visible()
+    expect(page.get_by_text("It may have been forgotten")).to_be_visible()
+
+
+def test_the_empty_list_shows_a_command_that_starts_a_run(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_at(page, api, "runs")
+    expect(page.get_by_label("Command")).to_contain_text(f"curl '{api.server}/{api.client}'")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("status").filter(has_text="done")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "hello-1" in copied

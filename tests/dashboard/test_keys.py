@@ -1,0 +1,69 @@
+"""A locked server: the key is asked for, kept for the tab, and never in the address."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints
+from scenarios.embedded_home import AtomicServer, create_client
+
+
+@pytest.fixture
+def locked(tmp_path: Path, endpoints: Endpoints) -> Iterator[Api]:
+    data_dir = tmp_path / "data"
+    key = create_client(data_dir, "acme", "--base-url", f"{endpoints.url}/")
+    server = AtomicServer(data_dir, dev=False)
+    server.start()
+    yield Api(server.url, "acme", key)
+    server.stop()
+
+
+def key_of(api: Api) -> str:
+    return api._headers["Authorization"].removeprefix("Bearer ")
+
+
+def test_the_key_is_asked_for_and_kept_for_the_tab(page: Page, locked: Api, endpoints: Endpoints) -> None:
+    locked.start(endpoints.serve("/ok", (200, 1)), "secret-run")
+    page.goto(f"{locked.server}/dashboard#/acme/runs")
+    expect(page.get_by_role("heading", name="“acme” needs its API key")).to_be_visible()
+
+    page.get_by_label("API key").fill("wrong")
+    page.get_by_role("button", name="Show runs").click()
+    expect(page.get_by_role("alert")).to_contain_text("That key does not open this client")
+
+    page.get_by_label("API key").fill(key_of(locked))
+    page.get_by_role("button", name="Show runs").click()
+    expect(page.get_by_role("row").filter(has_text="secret-run")).to_be_visible()
+    assert key_of(locked) not in page.url
+    assert key_of(locked) not in page.content()
+    page.reload()
+    expect(page.get_by_role("row").filter(has_text="secret-run")).to_be_visible()
+    assert page.evaluate("Object.values(localStorage).join()").find(key_of(locked)) == -1
+
+    other = page.context.new_page()
+    other.goto(f"{locked.server}/dashboard#/acme/runs")
+    expect(other.get_by_role("heading", name="“acme” needs its API key")).to_be_visible()
+
+
+def test_without_an_address_the_client_is_asked_for(page: Page, api: Api) -> None:
+    page.goto(f"{api.server}/dashboard")
+    page.get_by_label("Client").fill(api.client)
+    page.get_by_role("button", name="Show runs").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    assert page.url.endswith(f"#/{api.client}/overview")
+    page.goto("about:blank")
+    page.goto(f"{api.server}/dashboard")
+    expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+
+
+def test_a_server_that_is_gone_is_said_and_found_again(page: Page, api: Api, endpoints: Endpoints) -> None:
+    api.start(endpoints.serve("/ok", (200, 1)), "before")
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs")
+    expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached")
+    expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_role("alert")).to_be_hidden()

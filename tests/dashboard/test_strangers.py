@@ -1,0 +1,84 @@
+"""Text of strangers stays text, and commands made of it stay theirs: nothing in them is run."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+from scenarios.embedded_home import AtomicServer
+
+HOSTILE = "<img/src=x/onerror=window.hit=1>'\"&lt;script>window.hit=2</script>${window.hit=3}"
+KEY = HOSTILE.replace(" ", "")
+SHELL = "'$(touch${IFS}hit)`touch${IFS}hit`\"$ATOMIC_API_KEY;touch${IFS}hit"
+
+
+def test_hostile_strings_stay_text_everywhere(page: Page, api: Api, endpoints: Endpoints) -> None:
+    answer = {HOSTILE: [HOSTILE]}
+    bad = endpoints.serve("/x<img src=x onerror=hit>".replace(" ", "%20"), (410, answer))
+    ok = endpoints.serve("/ok", (200, HOSTILE))
+    for number, url in enumerate((bad, ok)):
+        api.start(url, f"{KEY}{number}", workflow=HOSTILE, stepName=HOSTILE, payload={HOSTILE: HOSTILE})
+    runs = api.get("/runs")["runs"]
+    hrefs = [f"runs/{run['runId']}?step={run['id']}" for run in runs]
+    query = f"runs?workflow={HOSTILE.replace('&', '%26')}&search={KEY.replace('&', '%26')}"
+    for view in ("runs", query, "dead-letters", "overview", *hrefs):
+        open_at(page, api, view)
+        page.reload()
+        expect(page.get_by_text("<img/src=x").first).to_be_visible()
+        assert page.evaluate("window.hit") is None
+        assert page.locator("img:not([src='/static/icon.svg'])").count() == 0
+        assert page.locator("script").count() == 1
+    page.get_by_text("Headers sent").click()
+    expect(page.locator("details dd").nth(1)).to_contain_text("<img/src=x")
+
+
+def test_the_policy_refuses_what_no_view_does(browser: Browser, api: Api) -> None:
+    page = browser.new_page()
+    open_at(page, api, "runs")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    refused = """() => {
+        try { document.body.innerHTML = '<b>hit</b>'; return 'taken'; } catch (error) { return error.name; }
+    }"""
+    assert page.evaluate(refused) == "TypeError"
+    page.close()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the copied commands use curl")
+def test_the_copied_command_attaches_to_the_step_and_runs_nothing_else(
+    page: Page, api: Api, endpoints: Endpoints, tmp_path: Path
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    run = api.start(endpoints.serve("/ok", (200, 1)), SHELL, payload={"it's": SHELL})
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    for name in ("Copy as curl", "Copy endpoint call"):
+        page.get_by_role("complementary").get_by_role("button", name=name).click()
+        expect(page.get_by_role("status").filter(has_text=f"{name}: done.").first).to_be_visible()
+        command = page.evaluate("navigator.clipboard.readText()")
+        done = subprocess.run(
+            ["sh", "-c", f"{command} -s"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=True,
+            timeout=30,
+        )
+        assert list(tmp_path.iterdir()) == []
+        answer = json.loads(done.stdout)
+        assert (answer == 1) if name == "Copy endpoint call" else (answer["id"] == run["id"])
+
+
+def test_every_answer_of_the_dashboard_is_the_server_s_own(
+    page: Page, api: Api, server: AtomicServer
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for view in ("runs", "overview", "dead-letters"):
+        open_at(page, api, view)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert len(asked) > 20
+    assert {url for url in asked if not url.startswith(server.url)} == set()

@@ -1,0 +1,122 @@
+"""What a run does is seen without a reload: in the list, in the waterfall, in the panel."""
+
+import re
+import signal
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints, example_application
+from scenarios.embedded_home import AtomicServer
+
+
+def open_at(page: Page, api: Api, rest: str) -> None:
+    page.goto(f"{api.server}/dashboard#/{api.client}/{rest}")
+
+
+def test_a_run_goes_from_running_to_succeeded_and_shows_its_refused_attempts(
+    page: Page, api: Api, server: AtomicServer, folder: Path
+) -> None:
+    with example_application(server, api.client, folder) as (app, process):
+        open_at(page, api, "runs")
+        expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+        process.send_signal(signal.SIGSTOP)
+        workflow = f"{app}/workflows/userCreation/index"
+        payload = {"userName": "ada"}
+        api.start(workflow, "ada-1", workflow="createUser", payload=payload, wait=False)
+
+        row = page.get_by_role("row").filter(has_text="ada-1")
+        expect(row).to_contain_text("running")
+        process.send_signal(signal.SIGCONT)
+        expect(row).to_contain_text("succeeded")
+        expect(row).to_contain_text("3/3")
+        expect(row.get_by_role("cell").last).to_have_text("7")
+
+        row.get_by_role("link").click()
+        expect(page.locator(".row")).to_have_count(4)
+        analytics = page.locator(".row").filter(has_text="sendAnalytics")
+        expect(analytics.locator(".bar.is-retryable")).to_have_count(3)
+        expect(analytics.locator(".bar.is-succeeded")).to_have_count(1)
+        expect(analytics.locator(".bar.is-backoff")).to_have_count(3)
+
+        analytics.click()
+        panel = page.get_by_role("complementary")
+        expect(panel.locator(".attempts li").filter(has_text="failed · 404")).to_have_count(3)
+        expect(panel).to_contain_text("Retried up to 10 times, first after 300 ms")
+        expect(panel.get_by_label("Payload")).to_contain_text('"userName": "ada"')
+        expect(panel.get_by_label("Response")).to_contain_text('"tracked": true')
+
+
+def test_a_live_run_is_watched_to_its_end_on_its_own_page(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    url = endpoints.serve("/slow", None, (200, {"done": True}))
+    run = api.start(url, "slow", wait=False)
+    open_at(page, api, f"runs/{run['runId']}")
+    expect(page.locator(".run-title .badge")).to_have_text("running")
+    expect(page.locator(".bar.is-running").first).to_be_visible()
+
+    endpoints.release()
+
+    expect(page.locator(".run-title .badge")).to_have_text("succeeded")
+    expect(page.locator(".row .bar.is-succeeded")).to_have_count(1)
+
+
+def test_the_next_retry_counts_down(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/down", (503, {"error": "down"}))
+    retry = {"count": 3, "backOff": 60_000, "jitter": "none"}
+    run = api.start(url, "down", wait=False, retry=retry)
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    mark = page.locator(".next")
+    expect(mark).to_have_text(re.compile(r"retry in (1 min|5\d s)"))
+    first = mark.inner_text()
+    expect(mark).not_to_have_text(first)
+    expect(page.get_by_role("complementary")).to_contain_text("Next retry")
+    expect(page.get_by_role("complementary")).to_contain_text("the endpoint answered 503")
+
+
+def test_a_new_run_does_not_take_the_focus_away(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/ok", (200, 1))
+    for number in range(3):
+        api.start(url, f"old-{number}")
+    open_at(page, api, "runs")
+    link = page.get_by_role("row").filter(has_text="old-1").get_by_role("link")
+    link.focus()
+    node = link.element_handle()
+    api.start(url, "new")
+    expect(page.get_by_role("row").filter(has_text="new")).to_be_visible()
+    assert page.evaluate("node => node === document.activeElement && node.isConnected", node)
+
+
+def test_other_runs_that_are_named_in_answers_are_linked(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    child = api.start(endpoints.serve("/child", (200, "fine")), "child", workflow="child")
+    url = endpoints.serve("/parent", (200, {"started": child["runId"]}))
+    parent = api.start(url, "parent", workflow="parent")
+    open_at(page, api, f"runs/{parent['runId']}?step={parent['id']}")
+    page.get_by_role("complementary").get_by_role("link", name=child["runId"]).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("child")
+
+
+def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endpoints) -> None:
+    ok, bad = endpoints.serve("/ok", (200, 1)), endpoints.serve("/bad", (410, {"no": "more"}))
+    flaky = endpoints.serve("/flaky", (500, 0), (500, 0), (200, 1))
+    for number in range(2):
+        api.start(ok, f"ok-{number}", workflow="good")
+    api.start(bad, "bad", workflow="broken")
+    api.start(flaky, "flaky", workflow="good", retry={"count": 3, "backOff": 1})
+    api.start("", "later", kind="timer", stepName="sleep", delay=600_000, wait=False, workflow="timer")
+    open_at(page, api, "overview")
+
+    tiles = page.locator(".tile")
+    expect(tiles.filter(has_text="Live now")).to_contain_text("1")
+    expect(tiles.filter(has_text="Failure rate")).to_contain_text("25 %")
+    expect(tiles.filter(has_text="Dead letters")).to_contain_text("1")
+    expect(page.get_by_text("Of all 5 runs")).to_be_visible()
+    charts = page.locator(".chart")
+    expect(charts).to_have_count(4)
+    expect(charts.filter(has_text="Retries").locator(".chart-now")).to_have_text("2")
+    failing = page.locator(".ranking").filter(has_text="Most failing")
+    expect(failing.get_by_role("row").filter(has_text="broken")).to_contain_text("100 %")
+    expect(page.locator(".ranking").filter(has_text="Slowest").get_by_role("row")).to_have_count(3)
