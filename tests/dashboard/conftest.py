@@ -16,7 +16,8 @@ WITHIN_MS = 15_000
 _serial = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in this thread, which other tests want for themselves.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")

@@ -99,7 +99,8 @@ def _call(method: str, url: str, document: Any, headers: dict[str, str]) -> Any:
         with urllib.request.urlopen(request, timeout=40) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as refused:
-        return json.load(refused)
+        with refused:
+            return json.load(refused)
 
 
 @contextmanager

@@ -41,13 +41,7 @@ async def scenario_every_module_of_the_dashboard_is_served(home: Home) -> None:
 
 async def scenario_no_file_outside_is_served(home: Home) -> None:
     outside = ["__init__.py", "nothing.js", ".hidden", "..%2f__init__.py", "%2e%2e", "views", "views/"]
-    outside += [
-        "views/nothing.js",
-        "../__init__.py",
-        "%2e%2e/__init__.py",
-        "views/..%2fmain.js",
-        "./main.js",
-    ]
+    outside += ["views/nothing.js", "views/..%2fmain.js"]
     for file in outside:
         assert (await home.request("GET", f"/static/{file}")).status == 404, file
 

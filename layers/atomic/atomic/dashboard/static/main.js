@@ -107,7 +107,10 @@ function follow() {
   const loaded = view ? `${route.client} ${route.page} ${view.loadedBy(route)}` : "";
   document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
   const samePage = route.page === store.get().route.page && route.client === store.get().route.client && route.id === store.get().route.id;
-  if (!samePage) scrollTo(0, 0);
+  if (!samePage) {
+    scrollTo(0, 0);
+    actions.closeDialog();
+  }
   if (loaded === shown && loaded) return store.set({ route });
   shown = loaded;
   polling?.stop();
