@@ -15,7 +15,6 @@ from typing import Any
 
 from scenarios.embedded_home import AtomicServer, free_port
 
-APP = Path(__file__).parents[2] / "examples" / "user_creation" / "app.py"
 BACK_OFF_MS = 300
 
 Answer = tuple[int, Any]
@@ -109,7 +108,7 @@ def example_application(
 ) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """The user-creation application, calling the server as this client: its URL and process."""
     url = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, str(APP), "--port", str(port), "--data-dir", str(folder)]
+    command = [sys.executable, "-m", "atomic.demo.app", "--port", str(port), "--data-dir", str(folder)]
     command += ["--atomic-url", atomic.url, "--client-id", client]
     command += ["--retry-back-off-ms", str(BACK_OFF_MS)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
