@@ -1,0 +1,74 @@
+"""A closed loop: so many callers, each starting the next run when its last one has answered."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from processes import cpu_s, rss_mib
+
+Start = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a loop showed. Latencies in milliseconds, sorted; CPU in seconds for 1000 runs, by process."""
+
+    callers: int
+    runs_per_s: float
+    latencies_ms: list[float]
+    cpu_s: list[float]
+    load_cpu_s: float
+    rss_mib: list[float]
+
+    def percentile_ms(self, share: float) -> float:
+        """As in 0.99."""
+        return self.latencies_ms[min(len(self.latencies_ms) - 1, int(len(self.latencies_ms) * share))]
+
+    def line(self) -> str:
+        """Under HEADER."""
+        p50, p95, p99 = (self.percentile_ms(share) for share in (0.5, 0.95, 0.99))
+        cpu = " + ".join(f"{used:.2f}" for used in self.cpu_s)
+        memory = " + ".join(f"{rss:.0f}" for rss in self.rss_mib)
+        return (
+            f"{self.callers:7} {self.runs_per_s:7.0f} {p50:8.1f} {p95:8.1f} {p99:8.1f}   "
+            f"{sum(self.cpu_s):5.2f} = {cpu:22} {self.load_cpu_s:5.2f}   {memory}"
+        )
+
+
+HEADER = (
+    "callers  runs/s   p50 ms   p95 ms   p99 ms   CPU s/1000 runs: server + app   load   MiB: server + app"
+)
+
+
+async def measure(start: Start, *, callers: int, runs: int, pids: Sequence[int]) -> Measured:
+    """Warm up, then run the loop. `start` makes one run under a key and returns when it has succeeded."""
+    await _loop(start, callers, max(50, callers), f"warm-{callers}")
+    before, own = [cpu_s(pid) for pid in pids], cpu_s(os.getpid())
+    began_s = time.perf_counter()
+    latencies_ms = await _loop(start, callers, runs, f"run-{callers}")
+    elapsed_s = time.perf_counter() - began_s
+    used = [(cpu_s(pid) - was) / runs * 1000 for pid, was in zip(pids, before, strict=True)]
+    return Measured(
+        callers=callers,
+        runs_per_s=runs / elapsed_s,
+        latencies_ms=sorted(latencies_ms),
+        cpu_s=used,
+        load_cpu_s=(cpu_s(os.getpid()) - own) / runs * 1000,
+        rss_mib=[rss_mib(pid) for pid in pids],
+    )
+
+
+async def _loop(start: Start, callers: int, runs: int, prefix: str) -> list[float]:
+    numbers = iter(range(runs))
+    latencies_ms: list[float] = []
+
+    async def caller() -> None:
+        for number in numbers:
+            began_s = time.perf_counter()
+            await start(f"{prefix}-{number}")
+            latencies_ms.append((time.perf_counter() - began_s) * 1000)
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return latencies_ms

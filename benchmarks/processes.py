@@ -1,0 +1,81 @@
+"""Processes that are measured: started, waited for, their CPU time and memory, ended."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def running(command: Sequence[str], port: int, **options: object) -> Iterator[int]:
+    """A process that listens on a port of this machine; its id."""
+    process = subprocess.Popen(list(command), **options)  # type: ignore[call-overload]
+    try:
+        wait_for(port)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def atomic_server(port: int, data_dir: Path) -> list[str]:
+    """The command of the embedded server."""
+    serve = [sys.executable, "-m", "atomic.cli", "serve", "--dev", "--port", str(port)]
+    return [*serve, "--log-level", "warning", "--data-dir", str(data_dir)]
+
+
+def python(script: str, *arguments: object) -> list[str]:
+    """The command of a script that stands beside this one."""
+    return [sys.executable, str(HERE / script), *map(str, arguments)]
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on at the moment."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def wait_for(port: int, within_s: float = 30) -> None:
+    """Until somebody listens there. Raises OSError."""
+    deadline_s = time.monotonic() + within_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process and of its children that have ended, so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def machine() -> str:
+    """What a number depends on besides the code: cores, load, and time stolen by other machines so far."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    steal = 100 * fields[7] / sum(fields)
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, steal {steal:.1f} %, Python {version}"
