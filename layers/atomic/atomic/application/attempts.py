@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
@@ -13,6 +14,8 @@ from atomic.domain.outcomes import Answer, Outcome, OutcomeKind, classify
 from atomic.domain.steps import SETTLED, Status, Step, StepOutline
 from atomic.domain.transitions import attempt_timeout_ms
 from atomic.protocol import headers, signatures
+
+_ENVELOPE: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 async def run_attempt(engine: Engine, step: Step) -> None:
@@ -57,7 +60,7 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
         "attempt": step.attempt,
     }
     # The payload is JSON already; it is not worth a second encoding.
-    body = json.dumps(envelope, separators=(",", ":")).encode()[:-1]
+    body = _ENVELOPE.encode(envelope).encode()[:-1]
     body += b',"payload":' + spec.payload + b"}"
     timestamp_s = now_ms // 1000
     request_headers = {

@@ -11,7 +11,8 @@ those that are missing.
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any, Final
 
 from atomic.domain.outcomes import OutcomeKind, Response
@@ -29,15 +30,17 @@ class _Members:
         written = [field.name for field in chosen if not _is_empty(field.default)]
         self._names = frozenset(field.name for field in chosen)
         self._written = tuple(written)
-        self._optional = tuple((field.name, field.default) for field in chosen if field.name not in written)
-        self._values = attrgetter(*written, *(name for name, _ in self._optional))
+        optional = {field.name: field.default for field in chosen if field.name not in written}
+        self._optional, self._defaults = tuple(optional), tuple(optional.values())
+        self._values = attrgetter(*written, *optional)
 
     def record(self, source: object) -> Record:
-        values = iter(self._values(source))
+        # Several of these are made with each write, so no loop of Python's own.
+        values = self._values(source)
         record = dict(zip(self._written, values))  # noqa: B905 - the optional ones follow
-        for (name, default), value in zip(self._optional, values, strict=True):
-            if value or value != default:
-                record[name] = value
+        rest = values[len(self._written) :]
+        given = map(ne, rest, self._defaults)
+        record.update(compress(zip(self._optional, rest, strict=True), given))
         return record
 
     def known(self, record: Record) -> Record:

@@ -1,6 +1,7 @@
 """Moments on the wire: RFC 3339, UTC, milliseconds. Inside they are integer milliseconds since 1970."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -8,8 +9,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def to_rfc3339(at_ms: int) -> str:
     """As in `2026-11-23T07:38:00.123Z`."""
-    moment = _EPOCH + timedelta(milliseconds=at_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at_s, ms = divmod(at_ms, 1000)
+    return f"{_to_the_second(at_s)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _to_the_second(at_s: int) -> str:
+    # An answer holds several moments, and most of them are of the last few seconds.
+    return (_EPOCH + timedelta(seconds=at_s)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def from_rfc3339(text: str) -> int:

@@ -44,6 +44,7 @@ _GRACE_S = 5.0
 _DRAIN_S = 25.0
 # Longer than a client's pool keeps a connection, so that it is the client who closes.
 _KEEP_ALIVE_S = 75
+_GC_OBJECTS = 50_000
 _EXIT_STORE_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 
 
@@ -91,9 +92,11 @@ async def _serve(options: ServeOptions) -> int:
                 "recovered": recovered,
             },
         )
-        # What is there now stays for good; the collector need not look at it again and again.
+        # What is there now stays for good; the collector need not look at it again and again. Steps leave
+        # few cycles behind, so it need not look after every 700 objects either.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_GC_OBJECTS, 20, 20)
         await server.serve(sockets=[listener])
         await home.driver.stop()
         return _EXIT_STORE_BROKEN if home.broken else 0

@@ -54,10 +54,18 @@ ROUTES: Final = (
     Route("GET", "/static/{file}", pages.get_static),
     Route("GET", "/static/{folder}/{file}", pages.get_static),
 )
-# Fixed paths come first: `/health` is no client.
-_TABLE: Final = tuple(
-    (route, route.pattern) for route in sorted(ROUTES, key=lambda route: "{clientId}" in route.template)
-)
+
+
+def _table() -> dict[int, tuple[tuple[Route, re.Pattern[str]], ...]]:
+    """The routes by their number of slashes; fixed paths come first: `/health` is no client."""
+    ordered = sorted(ROUTES, key=lambda route: "{clientId}" in route.template)
+    return {
+        slashes: tuple((route, route.pattern) for route in ordered if route.template.count("/") == slashes)
+        for slashes in {route.template.count("/") for route in ordered}
+    }
+
+
+_TABLE: Final = _table()
 
 
 async def handle(api: Api, request: ApiRequest) -> ApiResponse:
@@ -94,7 +102,7 @@ async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
     # An answer to HEAD is that to GET; homes leave out the body.
     method = "GET" if request.method == "HEAD" else request.method
     others: list[Route] = []
-    for route, pattern in _TABLE:
+    for route, pattern in _TABLE.get(request.path.count("/"), ()):
         match = pattern.fullmatch(request.path)
         # The first template that fits owns the path: a POST to `/health` is no start of a client.
         if match is None or (others and others[0].template != route.template):
