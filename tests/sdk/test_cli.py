@@ -217,8 +217,9 @@ def test_without_the_server_parts_the_client_commands_work() -> None:
     )
     assert "dead-letters" in told.stdout
     assert "Not installed: pip install 'atomic-workflows[server]'" in told.stdout
-    serve = subprocess.run(
-        [sys.executable, "-c", code, "serve"], capture_output=True, text=True, check=False
-    )
-    assert serve.returncode == 1
-    assert "pip install 'atomic-workflows[server]'" in serve.stderr
+    for command in (["serve", "--dev"], ["demo"]):
+        run = subprocess.run(
+            [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 1
+        assert "pip install 'atomic-workflows[server]'" in run.stderr

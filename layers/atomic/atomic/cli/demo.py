@@ -2,6 +2,7 @@
 
 import click
 
+from atomic.cli import serving  # noqa: F401 - what the demo runs; without it, say what to install
 from atomic.demo.play import play
 
 

@@ -42,7 +42,11 @@ class _Commands(click.Group):
 
 
 def _not_installed(name: str, missing: str) -> click.Command:
-    @click.command(name, help="Not installed: pip install 'atomic-workflows[server]'.")
+    @click.command(
+        name,
+        help="Not installed: pip install 'atomic-workflows[server]'.",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
     def command() -> None:
         raise click.ClickException(f"{missing} is not installed: pip install 'atomic-workflows[server]'")
 

@@ -43,7 +43,7 @@ class Connections:
         except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as wrong:
             raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
         except requests.RequestException as error:
-            return lost(error)
+            return lost(self._url, error)
         return came(answer.status_code, answer.headers, answer.content)
 
 

@@ -21,7 +21,7 @@ _BY_STATUS: Final[dict[int, type[errors.RefusedError]]] = {
 def error_of(answer: HttpAnswer) -> errors.AtomicError:
     """The error for an answer that is no success."""
     if answer.status == 0:
-        return errors.NoAnswerError(f"No answer: {answer.error}.")
+        return errors.NoAnswerError(f"No answer from {answer.error}.")
     problem = problem_of(answer)
     detail = str(problem.get("detail") or f"The answer was {answer.status}, and no problem of Atomic's.")
     if answer.status == 424:

@@ -15,10 +15,19 @@ def came(status: int, headers: Mapping[str, str] | Iterable[tuple[str, str]], bo
     return HttpAnswer(status=status, headers=lower, body=body, at_s=time.monotonic(), chance=_chance())
 
 
-def lost(error: Exception) -> HttpAnswer:
-    """No answer came."""
-    text = str(error) or type(error).__name__
+def lost(url: str, error: Exception) -> HttpAnswer:
+    """No answer came from there."""
+    text = f"{url}: {_reason(error)}"
     return HttpAnswer(status=0, error=text, at_s=time.monotonic(), chance=_chance())
+
+
+def _reason(error: BaseException) -> str:
+    """What happened below all libraries: "Connection refused", not who raised it from what."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def limits_from_now(timeout: Seconds | None, patience_s: float) -> Limits:

@@ -139,7 +139,7 @@ class AsyncClient:
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as wrong:
             raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            return lost(error)
+            return lost(self.connection.url, error)
         return came(answer.status, answer.headers, body)
 
     async def _session(self) -> "aiohttp.ClientSession":
