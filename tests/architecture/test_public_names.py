@@ -103,6 +103,15 @@ def test_every_framework_has_the_same_two_names() -> None:
         assert {"step", "workflow"} <= set(get_type_hints(module))
 
 
+def test_what_else_may_be_imported() -> None:
+    for name, names in {
+        "dynamodb": {"idempotent"},
+        "once": {"TABLE", "create_table", "idempotent"},
+    }.items():
+        module = __import__(f"atomic.sdk.{name}", fromlist=["idempotent"])
+        assert names <= set(vars(module))
+
+
 def test_every_error_says_what_to_do() -> None:
     for name in NAMES:
         kind = getattr(errors, name, None)

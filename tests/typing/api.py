@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any, assert_type
 
+from django.urls import path
 from flask import Flask
 from pydantic import BaseModel
 
@@ -23,7 +24,7 @@ from atomic import (
     StepOutcome,
     idempotent,
 )
-from atomic.sdk import aws_lambda, fastapi, flask
+from atomic.sdk import aws_lambda, django, dynamodb, fastapi, flask
 
 
 class User(BaseModel):
@@ -109,6 +110,23 @@ assert_type(handler({}, None), dict[str, Any])
 
 def once(session: Any, call: Call) -> Any:
     return idempotent(session, call, lambda: 7, scope="mail")
+
+
+def once_in_dynamodb(client: Any, call: Call) -> Any:
+    return dynamodb.idempotent(client, call, lambda: (7, []), table="keys")
+
+
+@django.step
+def django_step(payload: User) -> str:
+    return payload.name
+
+
+@django.workflow
+async def django_workflow(ctx: AsyncContext) -> None:
+    await ctx.step("pay")
+
+
+urlpatterns = [path("pay", django_step), path("order", django_workflow)]
 
 
 def wrong(client: Client, ctx: Context) -> None:
