@@ -47,13 +47,13 @@ class Application:
                 raise RuntimeError(f"{name}: {reply.status}")
 
 
-def start_document(url: str, key: str) -> dict[str, Any]:
+def start_document(url: str, key: str, **payload: Any) -> dict[str, Any]:
     """The mission's JSON."""
     return {
         "workflowName": "createUser",
         "stepInvokeUrl": url,
         "idempotencyKey": key,
-        "payload": {"userName": "ada", "padding": PADDING},
+        "payload": {"userName": "ada", "padding": PADDING, **payload},
         "timeout": 20000,
         "retry": {"count": 10, "backOff": 1000},
     }

@@ -1,0 +1,77 @@
+"""A backlog after an outage: so many retries are due at once for one tenant. What do the others feel?
+
+Usage: python benchmarks/backlog.py [--due 100000]
+
+The rows are written through the store, then the server starts on them. Another tenant posts a run of one
+step every 50 ms, before (on an empty server) and while the backlog drains.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import orjson
+import uvloop
+
+import rows
+from application import start_document
+from bare import Poster
+from processes import atomic_server, cpu_s, free_ports, machine, python, rss_mib, running
+
+_EVERY_S = 0.05
+_ALONE = 100
+_WITHIN_S = 900
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--due", type=int, default=100_000)
+    backlog = arguments.parse_args().due
+    print(machine())
+    for due in (0, backlog):
+        with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
+            asyncio.run(_show(Path(folder), due))
+
+
+async def _show(data_dir: Path, due: int) -> None:
+    ports = free_ports(2)
+    app_url = f"http://127.0.0.1:{ports[1]}"
+    await asyncio.to_thread(rows.write, data_dir, rows.due("busy", due, f"{app_url}/step"))
+    with running(python("bare.py", "app", ports[1], "http://127.0.0.1:9/"), ports[1]):
+        began_s = time.perf_counter()
+        with running(atomic_server(ports[0], data_dir), ports[0]) as server:
+            ready_s = time.perf_counter() - began_s
+            poster, base = Poster(), f"http://127.0.0.1:{ports[0]}"
+            latencies_ms, left, drained_s = [], due, 0.0
+            while left or len(latencies_ms) < _ALONE:
+                sent_s = time.perf_counter()
+                document = start_document(f"{app_url}/step", f"calm-{len(latencies_ms)}")
+                await poster.post(f"{base}/calm", orjson.dumps(document))
+                latencies_ms.append((time.perf_counter() - sent_s) * 1000)
+                if left and len(latencies_ms) % 20 == 0:
+                    left = await _left(base)
+                    drained_s = time.perf_counter() - began_s
+                if time.perf_counter() - began_s > _WITHIN_S:
+                    raise TimeoutError(f"{left} of {due} are still due")
+                await asyncio.sleep(max(0.0, _EVERY_S - (time.perf_counter() - sent_s)))
+            latencies_ms.sort()
+            p50, p99 = (latencies_ms[int(len(latencies_ms) * share)] for share in (0.5, 0.99))
+            rate = f", drained in {drained_s:.0f} s ({due / drained_s:.0f}/s)" if due else ""
+            print(
+                f"{due} due: ready in {ready_s:.2f} s{rate}; {cpu_s(server):.0f} CPU s, {rss_mib(server):.0f} MiB\n"
+                f"  the other tenant: p50 {p50:.1f} ms, p99 {p99:.1f} ms, largest {latencies_ms[-1]:.1f} ms"
+            )
+
+
+async def _left(base: str) -> int:
+    with await asyncio.to_thread(urllib.request.urlopen, f"{base}/busy/stats") as answer:
+        return sum(orjson.loads(answer.read())["live"].values())
+
+
+if __name__ == "__main__":
+    uvloop.install()
+    main()

@@ -1,0 +1,72 @@
+"""Data directories as a long life would leave them, written through the store itself."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.domain.events import Ended
+from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import Step, StepSpec
+from atomic.domain.transitions import begin, transition
+from atomic.protocol import keys
+from atomic.protocol.canonical import fingerprint
+
+_TOGETHER = 256
+_DAY_MS = 86_400_000
+_PAYLOAD = b'{"padding":"' + b"x" * 900 + b'"}'
+
+
+def settled(client_id: str, runs: int) -> Iterator[Step]:
+    """Runs of one step that ended well, one each millisecond up to now."""
+    now_ms = time.time_ns() // 1_000_000
+    outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=Response(b'{"ok":true}', "json"))
+    for number in range(runs):
+        at_ms = now_ms - runs + number
+        step = begin(_spec(client_id, f"stored-{number}", "http://127.0.0.1:9/"), keys.ROOT, at_ms, "nonce")
+        yield transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
+
+
+def due(client_id: str, runs: int, url: str) -> Iterator[Step]:
+    """Runs of one step whose next retry is due now."""
+    now_ms = time.time_ns() // 1_000_000
+    outcome = Outcome(kind=OutcomeKind.RETRYABLE, status=503, error="the endpoint answered 503")
+    for number in range(runs):
+        step = begin(_spec(client_id, f"due-{number}", url), keys.ROOT, now_ms, "nonce")
+        step = transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.0), now_ms)
+        yield replace(step, due_at_ms=now_ms)
+
+
+def write(data_dir: Path, steps: Iterable[Step]) -> None:
+    """Make the steps rows of a server's data directory."""
+
+    async def run() -> None:
+        store = await SqliteStepStore.open(data_dir / "atomic.db", on_fatal=print)
+        rest = iter(steps)
+        while together := list(islice(rest, _TOGETHER)):
+            await asyncio.gather(*(store.create(step) for step in together))
+        await store.close()
+
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    asyncio.run(run())
+
+
+def _spec(client_id: str, key: str, url: str) -> StepSpec:
+    run_id = keys.run_id(client_id, "stored", key)
+    return StepSpec(
+        client_id=client_id,
+        run_id=run_id,
+        identity=keys.identity(client_id, "stored", url, "", key),
+        workflow_name="stored",
+        url=url,
+        idempotency_key=key,
+        payload=_PAYLOAD,
+        fingerprint=fingerprint(_PAYLOAD),
+        retry=RetryPolicy(count=1_000),
+        retention_ms=30 * _DAY_MS,
+        trace_id=run_id.removeprefix("run_"),
+    )
