@@ -46,6 +46,15 @@ power-cuts: install  ## Cut the power under the store, and under one that does n
 linearizability: install  ## Record what clients of a server see and look for an order: HISTORIES=10000
 	HISTORIES=$(HISTORIES) $(BIN)/pytest -q -s tests/reliability/test_linearizability.py
 
+.PHONY: bench
+STORED ?= 1000000
+DUE ?= 100000
+bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog, a long history (half an hour)
+	$(BIN)/python benchmarks/user_creation.py
+	$(BIN)/python benchmarks/chain.py
+	$(BIN)/python benchmarks/backlog.py --due $(DUE)
+	$(BIN)/python benchmarks/stored.py --runs 1000,$(STORED)
+
 .PHONY: simulate crash-pairs
 SEEDS ?= 0..10000
 simulate: install  ## Play fault schedules: make simulate SEEDS=0..100000

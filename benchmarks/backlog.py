@@ -60,10 +60,11 @@ async def _show(data_dir: Path, due: int) -> None:
                 await asyncio.sleep(max(0.0, _EVERY_S - (time.perf_counter() - sent_s)))
             latencies_ms.sort()
             p50, p99 = (latencies_ms[int(len(latencies_ms) * share)] for share in (0.5, 0.99))
-            rate = f", drained in {drained_s:.0f} s ({due / drained_s:.0f}/s)" if due else ""
+            drained = f", drained in {drained_s:.0f} s ({due / drained_s:.0f}/s)" if due else ""
+            used = f"{cpu_s(server):.0f} CPU s, {rss_mib(server):.0f} MiB"
+            print(f"{due} due: ready in {ready_s:.2f} s{drained}; {used}")
             print(
-                f"{due} due: ready in {ready_s:.2f} s{rate}; {cpu_s(server):.0f} CPU s, {rss_mib(server):.0f} MiB\n"
-                f"  the other tenant: p50 {p50:.1f} ms, p99 {p99:.1f} ms, largest {latencies_ms[-1]:.1f} ms"
+                f"  the other tenant: p50 {p50:.1f} ms, p99 {p99:.1f} ms, at most {latencies_ms[-1]:.1f} ms"
             )
 
 

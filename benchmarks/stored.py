@@ -68,9 +68,8 @@ async def _show(data_dir: Path) -> None:
             )
             measured = await measure(start, callers=16, runs=500, pids=[server_pid, app_pid])
             p50, p99 = measured.percentile_ms(0.5), measured.percentile_ms(0.99)
-            print(
-                f"  3-step runs at 16 callers: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {sum(measured.cpu_s):.2f} CPU s/1000"
-            )
+            cpu = sum(measured.cpu_s)
+            print(f"  3-step runs at 16 callers: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {cpu:.2f} CPU s/1000")
             await _show_lists(base)
             await asyncio.sleep(5)
             print(f"  memory after it {rss_mib(server_pid):.0f} MiB")
