@@ -40,6 +40,8 @@ class Terminal:
         """The text with the ports that are shown replaced by ours."""
         for shown, ours in self._ports.items():
             text = re.sub(rf"\b{shown}\b", ours, text)
+        # What `make serve` does, without the `make install` before it.
+        text = text.replace("make serve", "atomic serve --dev")
         return text.replace("atomic serve", f"atomic serve --port {self._ports['8787']}")
 
     def type(self, command: str, *, exit_code: int = 0) -> str:

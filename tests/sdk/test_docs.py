@@ -25,7 +25,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def blocks(name: str) -> list[tuple[str, str]]:
     """The code of a page: languages and texts."""
-    return re.findall(r"^```(\w+)\n(.*?)^```", (DOCS / name).read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(
+        r"^```(\w+)(?: norun)?\n(.*?)^```", (DOCS / name).read_text(), re.DOTALL | re.MULTILINE
+    )
 
 
 PYTHON = blocks("python.md")
@@ -82,6 +84,26 @@ def test_the_guide_s_application_gives_what_is_printed(here: None, monkeypatch: 
         assert opened == [{"account": 1}, {"account": 1}, {"account": 2}]
         assert client.start("o", f"{url}/orders/index", ["a", "bc"], key="o").response == 3
     assert shown == 4
+
+
+def test_the_sample_beside_typescript_creates_a_user(here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atomic import Client
+
+    shop = load("shop.py", monkeypatch)
+    for name, answer in {
+        "createUser": {"name": "ada", "id": 7},
+        "sendEmail": "m",
+        "sendAnalytics": 1,
+    }.items():
+        shop.app.post(f"/workflows/userCreation/{name}")(shop.step(lambda _, answer=answer: answer))
+    with asgi_server(shop.app) as url:
+        outcome = Client().start(
+            "createUser", f"{url}/workflows/userCreation/index", {"name": "ada"}, key="u"
+        )
+        steps = Client().get(outcome.run_id).steps
+    assert outcome.response == {"user": {"name": "ada", "id": 7}, "email": "m", "analytics": 1}
+    assert {step.idempotency_key for step in steps} == {"u"}
+    assert {(step.retry.count, step.retry.back_off) for step in steps} == {(10, 1000)}
 
 
 @pytest.mark.parametrize("file", ["flask_shop.py", "django_shop.py", "lambda_shop.py"])

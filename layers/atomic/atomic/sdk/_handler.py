@@ -141,8 +141,18 @@ class Endpoint:
     def _parameters(self) -> dict[str, Any]:
         # At the first call, when every name that the annotations use is defined.
         hints = typing.get_type_hints(self.function)
-        names = inspect.signature(self.function).parameters
-        return {name: hints.get(name, Any) for name in names}
+        given: dict[str, Any] = {}
+        takes_payload = ""
+        for name, parameter in inspect.signature(self.function).parameters.items():
+            annotation = hints.get(name, Any)
+            if not _is_context(name, annotation):
+                if takes_payload and parameter.default is parameter.empty:
+                    raise TypeError(f"{takes_payload!r} takes the payload; give {name!r} a default")
+                if takes_payload:
+                    continue
+                takes_payload = name
+            given[name] = annotation
+        return given
 
     @cached_property
     def _client(self) -> Client | AsyncClient:
