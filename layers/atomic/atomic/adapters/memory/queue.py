@@ -2,9 +2,11 @@
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Generator
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Generator
 
 from atomic.application.ports import Clock
+from atomic.protocol import keys
 
 
 class _Acknowledged:
@@ -20,15 +22,26 @@ class MemoryHintQueue:
 
     With `horizon_ms`, hints further away are dropped at once: a store that is swept at least that often
     finds their steps again, and memory does not grow with the number of sleeping steps.
+
+    What is due is received in turns by client, so that the backlog of one does not hold up the others;
+    `client_of` names the client of a run when this process knows it.
     """
 
     _ACKNOWLEDGED = _Acknowledged()
 
-    def __init__(self, clock: Clock, *, horizon_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        horizon_ms: int | None = None,
+        client_of: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
         self._clock = clock
         self._horizon_ms = horizon_ms
+        self._client_of = client_of
         self._heap: list[tuple[int, str]] = []
         self._at: dict[str, int] = {}
+        self._due: OrderedDict[str | None, deque[str]] = OrderedDict()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -57,9 +70,20 @@ class MemoryHintQueue:
             while self._heap and self._heap[0][0] <= now_ms:
                 at_ms, step_id = heapq.heappop(self._heap)
                 if self._at.get(step_id) == at_ms:
-                    del self._at[step_id]
+                    self._due.setdefault(self._client_of(keys.run_of(step_id)), deque()).append(step_id)
+            while self._due:
+                step_id = self._next_in_turn()
+                # A hint for an earlier moment may have come while this one stood in line; once is enough.
+                if self._at.pop(step_id, None) is not None:
                     return step_id
             await self._sleep(self._pause_s(self._heap[0][0] - now_ms) if self._heap else None)
+
+    def _next_in_turn(self) -> str:
+        client_id, line = self._due.popitem(last=False)
+        step_id = line.popleft()
+        if line:
+            self._due[client_id] = line
+        return step_id
 
     def _pause_s(self, wait_ms: int) -> float:
         """The clock may have been set back, and be set right while we sleep."""

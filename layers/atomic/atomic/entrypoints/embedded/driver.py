@@ -19,15 +19,16 @@ HORIZON_MS = 2 * SWEEP_EVERY_MS
 _SWEEP_LIMIT = 1_000
 _BACKLOG_PAUSE_S = 0.05
 _PURGE_EVERY_S = 60.0
-_SLOTS = 500
-_SLOT_HELD_S = 1.0
+# 500 a second when endpoints are slow. Few at a time, for what is posted meanwhile stands behind them.
+_SLOTS = 50
+_SLOT_HELD_S = 0.1
 
 
 class Driver:
     """Drives what is due.
 
-    Of the driven steps at most `_SLOTS` are young; after a second a step gives its slot back though its
-    attempt goes on. So a large backlog cannot flood endpoints and sockets, and yet a workflow that waits
+    Of the driven steps at most `_SLOTS` are young; soon a step gives its slot back though its attempt goes
+    on. So a large backlog cannot flood endpoints and sockets, and yet a workflow that waits
     for its own steps can never starve them.
     """
 

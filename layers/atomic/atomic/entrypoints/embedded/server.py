@@ -26,6 +26,7 @@ from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
+from atomic.application.run_memory import RunMemory
 from atomic.application.sweep import recover
 from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.bounded_http import BoundedHttp
@@ -123,7 +124,8 @@ class _Home:
         self.tasks = Tasks()
         self.notifier = MemoryNotifier()
         self.telemetry = LoggedTelemetry()
-        queue = MemoryHintQueue(clock, horizon_ms=HORIZON_MS)
+        runs = RunMemory()
+        queue = MemoryHintQueue(clock, horizon_ms=HORIZON_MS, client_of=runs.client_of)
         self.engine = Engine(
             store=store,
             queue=queue,
@@ -134,6 +136,7 @@ class _Home:
             clock=clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
+            runs=runs,
         )
         self.driver = Driver(self.engine, queue)
         self.draining = False
