@@ -55,6 +55,13 @@ bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog, a long
 	$(BIN)/python benchmarks/backlog.py --due $(DUE)
 	$(BIN)/python benchmarks/stored.py --runs 1000,$(STORED)
 
+.PHONY: dashboard-hour screenshots
+dashboard-hour: install  ## Leave the dashboard's pages open for an hour of updates and weigh them
+	UPDATES=3600 $(BIN)/pytest -q -s tests/dashboard/test_scale.py
+
+screenshots: install  ## Take the pictures of docs/dashboard.md anew (needs Chromium)
+	cd tests && ../$(BIN)/python -m dashboard.screenshots ../docs/images
+
 .PHONY: simulate crash-pairs
 SEEDS ?= 0..10000
 simulate: install  ## Play fault schedules: make simulate SEEDS=0..100000

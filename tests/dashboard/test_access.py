@@ -44,7 +44,8 @@ def test_axe_finds_nothing(page: Page, api: Api, views: dict[str, str]) -> None:
     look_at_all(page, api, views, "light and wide")
     page.set_viewport_size({"width": 390, "height": 800})
     page.emulate_media(color_scheme="dark")
-    look_at_all(page, api, views, "dark and narrow")
+    filled = {view: there for view, there in views.items() if there != ".blank"}
+    look_at_all(page, api, filled, "dark and narrow")
 
 
 def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:

@@ -168,7 +168,7 @@ def _show_effects(stage: Stage) -> None:
 def _stay(stage: Stage) -> None:
     atomic, app = stage.atomic.url, stage.app.url
     _say(stage.style("Both keep running. Have a look:", "bold"), gap=True)
-    _say(f"  dashboard  {atomic}/dashboard", gap=True)
+    _say(f"  dashboard  {atomic}/dashboard#/{CLIENT_ID}/runs", gap=True)
     _say(f"  API        {atomic}/docs")
     _say(f"  the runs   curl -s {atomic}/{CLIENT_ID}/runs")
     _say(f"""  one more   curl -s {app}/users -d '{{"userName": "grace"}}'""")

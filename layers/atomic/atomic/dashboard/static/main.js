@@ -13,7 +13,13 @@ import { shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
 
 const VIEWS = { overview, runs, run, "dead-letters": deadLetters };
-const TITLES = { overview: "Overview", runs: "Runs", run: "Run", "dead-letters": "Dead letters", "sign-in": "Sign in" };
+const TITLES = {
+  overview: "Overview",
+  runs: "Runs",
+  run: "Run",
+  "dead-letters": "Dead letters",
+  "sign-in": "Sign in",
+};
 const THEMES = ["auto", "light", "dark"];
 const NOTE_MS = 6000;
 const TICK_MS = 500;
@@ -87,7 +93,8 @@ async function confirm(question) {
     actions.refresh();
   } catch (error) {
     const open = store.get().question;
-    if (open) store.set({ question: { ...open, busy: false, error: `${error.message}. ${error.detail ?? ""}` } });
+    if (open)
+      store.set({ question: { ...open, busy: false, error: `${error.message}. ${error.detail ?? ""}` } });
   }
 }
 
@@ -99,30 +106,37 @@ function note(text, bad = false) {
 
 /** Show what the address says; what is loaded is kept when only the choice within it has changed. */
 function follow() {
+  const known = localStorage.getItem("atomic.client");
+  if (!location.hash && known) history.replaceState(null, "", linkTo({ client: known, page: "runs" }));
+  const before = store.get().route;
   const route = parseRoute(location.hash);
-  if (!route.client && localStorage.getItem("atomic.client") && location.hash === "") {
-    return history.replaceState(null, "", linkTo({ client: localStorage.getItem("atomic.client"), page: "runs" })), follow();
-  }
-  const view = VIEWS[route.page];
-  const loaded = view ? `${route.client} ${route.page} ${view.loadedBy(route)}` : "";
+  const samePage = ["client", "page", "id"].every((part) => route[part] === before[part]);
   document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
-  const samePage = route.page === store.get().route.page && route.client === store.get().route.client && route.id === store.get().route.id;
   if (!samePage) {
     scrollTo(0, 0);
     actions.closeDialog();
   }
-  if (loaded === shown && loaded) return store.set({ route });
+  const view = VIEWS[route.page];
+  const loaded = view ? `${route.client} ${route.page} ${view.loadedBy(route)}` : "";
+  if (loaded && loaded === shown) return store.set({ route });
   shown = loaded;
+  watch(view, route, samePage);
+}
+
+function watch(view, route, samePage) {
   polling?.stop();
   // While filters change, the list before stays until the next is there.
-  store.set({ route, error: null, locked: false, now: Date.now(), data: samePage && route.page !== "overview" ? store.get().data : null });
-  polling = view && poll((signal) => load(view, signal), () => view.everyMs(store.get().data), failed);
+  const data = samePage && route.page !== "overview" ? store.get().data : null;
+  store.set({ route, data, error: null, locked: false, now: Date.now() });
+  const everyMs = () => view.everyMs(store.get().data);
+  polling = view && poll((signal) => load(view, signal), everyMs, failed);
 }
 
 async function load(view, signal) {
   const { route, data: before } = store.get();
   const data = await view.load({ api: api(), route, signal, now: Date.now(), before });
-  if (!signal.aborted) store.set({ data, error: null, locked: false, now: Date.now(), needsKey: actions.hasKey() });
+  if (!signal.aborted)
+    store.set({ data, error: null, locked: false, now: Date.now(), needsKey: actions.hasKey() });
 }
 
 function failed(error) {

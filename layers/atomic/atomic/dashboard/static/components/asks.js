@@ -6,7 +6,8 @@ export function askRedrive(step, actions) {
     title: "Redrive this step?",
     text: [
       "It gets a fresh budget of attempts, and its endpoint is called again with the same key and payload.",
-      "Failed steps above it go along, so that the run can go on. A root takes every failed step of its run along.",
+      "Failed steps above it go along, so that the run can go on.",
+      "A root takes every failed step of its run along.",
     ],
     verb: "Redrive",
     act: async (api) => {
@@ -25,7 +26,9 @@ export function askCancel(root, actions) {
     danger: true,
     act: async (api) => {
       const after = await api.cancel(root.runId);
-      return after.status === "cancelled" ? "The run is cancelled." : `The run had ended already: ${after.status}.`;
+      return after.status === "cancelled"
+        ? "The run is cancelled."
+        : `The run had ended already: ${after.status}.`;
     },
   });
 }
@@ -34,7 +37,10 @@ export function askCancel(root, actions) {
 export function askRedriveMany(filter, which, actions) {
   actions.ask({
     title: "Redrive these dead letters?",
-    text: [`${which}: each gets a fresh budget of attempts.`, "What gives up again becomes a dead letter again."],
+    text: [
+      `${which}: each gets a fresh budget of attempts.`,
+      "What gives up again becomes a dead letter again.",
+    ],
     verb: "Redrive all of them",
     act: async (api) => {
       const redriven = await api.redriveMany(filter);

@@ -18,14 +18,24 @@ export function chart({ title, headline, buckets, series, show }) {
   return h(
     "figure",
     { class: "chart" },
-    h("figcaption", null, h("span", { class: "chart-title" }, title), h("span", { class: "chart-now" }, headline)),
+    h(
+      "figcaption",
+      null,
+      h("span", { class: "chart-title" }, title),
+      h("span", { class: "chart-now" }, headline),
+    ),
     h(
       "div",
       { class: "plot" },
       h("span", { class: "plot-top", "aria-hidden": "true" }, show(top)),
       h(
         "svg",
-        { viewBox: `0 0 ${buckets.length} ${HIGH}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${headline}` },
+        {
+          viewBox: `0 0 ${buckets.length} ${HIGH}`,
+          preserveAspectRatio: "none",
+          role: "img",
+          "aria-label": `${title}: ${headline}`,
+        },
         buckets.map((bucket, at) => column(bucket, at, bars, top)),
         series.map((each, at) => each.kind === "line" && line(buckets, each, at, top)),
         buckets.map((bucket, at) => hover(bucket, at, series, show, span)),
@@ -38,7 +48,19 @@ export function chart({ title, headline, buckets, series, show }) {
       h("span", null, shortTime((buckets[0].from + buckets.at(-1).to) / 2, span)),
       h("span", null, "now"),
     ),
-    series.length > 1 && h("ul", { class: "legend" }, series.map((each, at) => h("li", null, h("span", { class: `swatch series-${each.tone ?? at}`, "aria-hidden": "true" }), each.name))),
+    series.length > 1 &&
+      h(
+        "ul",
+        { class: "legend" },
+        series.map((each, at) =>
+          h(
+            "li",
+            null,
+            h("span", { class: `swatch series-${each.tone ?? at}`, "aria-hidden": "true" }),
+            each.name,
+          ),
+        ),
+      ),
     table(title, buckets, series, show, span),
   );
 }
@@ -48,7 +70,9 @@ function column(bucket, at, bars, top) {
   return bars.map((each) => {
     const height = (each.value(bucket) / top) * (HIGH - 4);
     base -= height;
-    return height > 0 && h("rect", { class: `series-${each.tone}`, x: at + 0.12, y: base, width: 0.76, height });
+    return (
+      height > 0 && h("rect", { class: `series-${each.tone}`, x: at + 0.12, y: base, width: 0.76, height })
+    );
   });
 }
 
@@ -66,8 +90,14 @@ function line(buckets, each, at, top) {
 }
 
 function hover(bucket, at, series, show, span) {
-  const text = series.map((each) => `${each.name}: ${each.value(bucket) === null ? "–" : show(each.value(bucket))}`);
-  return h("rect", { class: "hover", x: at, y: 0, width: 1, height: HIGH }, h("title", null, [shortTime(bucket.from, span), ...text].join("\n")));
+  const text = series.map(
+    (each) => `${each.name}: ${each.value(bucket) === null ? "–" : show(each.value(bucket))}`,
+  );
+  return h(
+    "rect",
+    { class: "hover", x: at, y: 0, width: 1, height: HIGH },
+    h("title", null, [shortTime(bucket.from, span), ...text].join("\n")),
+  );
 }
 
 function table(title, buckets, series, show, span) {
@@ -82,8 +112,30 @@ function table(title, buckets, series, show, span) {
       h(
         "table",
         null,
-        h("thead", null, h("tr", null, h("th", { scope: "col" }, "From"), series.map((each) => h("th", { scope: "col" }, each.name)))),
-        h("tbody", null, rows.map((bucket) => h("tr", { key: bucket.from }, h("th", { scope: "row" }, shortTime(bucket.from, span)), series.map((each) => h("td", null, each.value(bucket) === null ? "–" : show(each.value(bucket))))))),
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            h("th", { scope: "col" }, "From"),
+            series.map((each) => h("th", { scope: "col" }, each.name)),
+          ),
+        ),
+        h(
+          "tbody",
+          null,
+          rows.map((bucket) =>
+            h(
+              "tr",
+              { key: bucket.from },
+              h("th", { scope: "row" }, shortTime(bucket.from, span)),
+              series.map((each) =>
+                h("td", null, each.value(bucket) === null ? "–" : show(each.value(bucket))),
+              ),
+            ),
+          ),
+        ),
       ),
     ),
   );

@@ -13,7 +13,10 @@ export function dialog(question, actions) {
       key: "dialog",
       "aria-labelledby": "dialog-title",
       created: (node) => node.showModal(),
-      on: { close: actions.closeDialog, click: (event) => event.target === event.currentTarget && actions.closeDialog() },
+      on: {
+        close: actions.closeDialog,
+        click: (event) => event.target === event.currentTarget && actions.closeDialog(),
+      },
     },
     h(
       "div",
@@ -25,7 +28,11 @@ export function dialog(question, actions) {
         "div",
         { class: "dialog-actions" },
         button("Leave it", { disabled: question.busy }, actions.closeDialog),
-        button(question.busy ? "Working…" : question.verb, { primary: true, danger: question.danger, disabled: question.busy }, question.confirm),
+        button(
+          question.busy ? "Working…" : question.verb,
+          { primary: true, danger: question.danger, disabled: question.busy },
+          question.confirm,
+        ),
       ),
     ),
   );
@@ -42,7 +49,16 @@ export function notes(list, actions) {
         { key: note.id, class: `note ${note.bad ? "bad" : ""}` },
         icon(note.bad ? "warning" : "check"),
         h("span", null, note.text),
-        h("button", { type: "button", class: "plain", "aria-label": "Dismiss", on: { click: () => actions.dismiss(note.id) } }, icon("close")),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "plain",
+            "aria-label": "Dismiss",
+            on: { click: () => actions.dismiss(note.id) },
+          },
+          icon("close"),
+        ),
       ),
     ),
   );

@@ -26,9 +26,18 @@ export function periodOf({ period, from, to }, now) {
 export function periodFilter(query, change) {
   const set = (name) => (event) => change({ [name]: event.target.value });
   return [
-    select("Time", query.period ?? "", PERIODS.map(([value, label]) => [value, label]), (value) => change({ period: value, from: "", to: "" })),
+    select(
+      "Time",
+      query.period ?? "",
+      PERIODS.map(([value, label]) => [value, label]),
+      (value) => change({ period: value, from: "", to: "" }),
+    ),
     query.period === "custom" && [
-      field("From", { type: "datetime-local", step: "1", value: query.from ?? "" }, { change: set("from") }),
+      field(
+        "From",
+        { type: "datetime-local", step: "1", value: query.from ?? "" },
+        { change: set("from") },
+      ),
       field("To", { type: "datetime-local", step: "1", value: query.to ?? "" }, { change: set("to") }),
     ],
   ];
@@ -48,12 +57,21 @@ export function select(label, value, options, change) {
 }
 
 export function field(label, props, on) {
-  return h("label", { class: "field" }, h("span", null, label), h("input", { autocomplete: "off", spellcheck: "false", ...props, on }));
+  return h(
+    "label",
+    { class: "field" },
+    h("span", null, label),
+    h("input", { autocomplete: "off", spellcheck: "false", ...props, on }),
+  );
 }
 
 /** A field whose text is handed on once typing rests. */
 export function textFilter(label, name, value, change, props = {}) {
-  return field(label, { type: "text", value: value ?? "", ...props }, { input: (event) => later(name, event.target.value.trim(), change) });
+  return field(
+    label,
+    { type: "text", value: value ?? "", ...props },
+    { input: (event) => later(name, event.target.value.trim(), change) },
+  );
 }
 
 /** The search field: a key's beginning, or an id, which is gone to at once. */
@@ -64,7 +82,12 @@ export function searchFilter(value, change) {
     h("span", { class: "unseen" }, "Search by key or id"),
     icon("search"),
     h("input", {
-      type: "search", id: "search", value: value ?? "", placeholder: "Key or id", autocomplete: "off", spellcheck: "false",
+      type: "search",
+      id: "search",
+      value: value ?? "",
+      placeholder: "Key or id",
+      autocomplete: "off",
+      spellcheck: "false",
       "aria-keyshortcuts": "/",
       on: { input: (event) => later("search", event.target.value.trim(), change) },
     }),
@@ -80,7 +103,12 @@ export function statusFilter(chosen, counts, change) {
     states.map((state) =>
       h(
         "button",
-        { type: "button", class: "state", "aria-pressed": String(chosen === state), on: { click: () => change({ status: state }) } },
+        {
+          type: "button",
+          class: "state",
+          "aria-pressed": String(chosen === state),
+          on: { click: () => change({ status: state }) },
+        },
         state ? [icon(state), state] : "all",
         counts?.[state] ? h("span", { class: "number" }, counts[state]) : null,
       ),
@@ -90,7 +118,11 @@ export function statusFilter(chosen, counts, change) {
 
 export function clearButton(query, names, change) {
   const given = names.filter((name) => query[name]);
-  return given.length ? button("Clear filters", { small: true }, () => change(Object.fromEntries(names.map((name) => [name, ""])))) : null;
+  return given.length
+    ? button("Clear filters", { small: true }, () =>
+        change(Object.fromEntries(names.map((name) => [name, ""]))),
+      )
+    : null;
 }
 
 let timer;

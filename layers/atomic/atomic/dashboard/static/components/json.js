@@ -16,8 +16,15 @@ export function json(name, value, client) {
     h(
       "pre",
       { class: "json", tabindex: "0", role: "region", "aria-label": name },
-      parts.map((part, at) => (at % 2 ? h("a", { href: linkTo({ client, page: "run", id: part }) }, part) : part)),
+      parts.map((part, at) =>
+        at % 2 ? h("a", { href: linkTo({ client, page: "run", id: part }) }, part) : part,
+      ),
     ),
-    cut && h("p", { class: "soft" }, `The first ${SHOWN_CHARS} of ${text.length} characters. Copy takes all of it.`),
+    cut &&
+      h(
+        "p",
+        { class: "soft" },
+        `The first ${SHOWN_CHARS} of ${text.length} characters. Copy takes all of it.`,
+      ),
   ];
 }

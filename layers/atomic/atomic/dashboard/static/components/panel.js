@@ -2,7 +2,16 @@
 
 import { endpointCommand, headersSent, startCommand } from "../core/curl.js";
 import { h } from "../core/dom.js";
-import { dollars, duration, fullTime, ms, plural, retryInWords, ticking, timeOfDay } from "../core/format.js";
+import {
+  dollars,
+  duration,
+  fullTime,
+  ms,
+  plural,
+  retryInWords,
+  ticking,
+  timeOfDay,
+} from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { isLive } from "../core/timeline.js";
 import { askRedrive } from "./asks.js";
@@ -20,14 +29,36 @@ export function panel({ step, run, state, actions }) {
       { class: "panel-head" },
       h("h2", null, nameOf(step)),
       badge(step.status),
-      h("button", { type: "button", class: "plain close", "aria-label": "Close the step", on: { click: () => actions.query({ step: "" }) } }, icon("close")),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "plain close",
+          "aria-label": "Close the step",
+          on: { click: () => actions.query({ step: "" }) },
+        },
+        icon("close"),
+      ),
     ),
     step.error && step.status !== "succeeded" && h("p", { class: "error-text" }, step.error),
     acts(step, state, actions),
     facts(step, run, state),
     attempts(step, state.now),
-    section("Retry policy", h("p", null, step.kind === "http" ? retryInWords(step.retry, step.retriesUsed) : "Nothing is called, so nothing is retried.")),
-    section("Payload", json("Payload", step.payload, state.route.client), copyButton("Copy payload", () => JSON.stringify(step.payload, null, 2), actions)),
+    section(
+      "Retry policy",
+      h(
+        "p",
+        null,
+        step.kind === "http"
+          ? retryInWords(step.retry, step.retriesUsed)
+          : "Nothing is called, so nothing is retried.",
+      ),
+    ),
+    section(
+      "Payload",
+      json("Payload", step.payload, state.route.client),
+      copyButton("Copy payload", () => JSON.stringify(step.payload, null, 2), actions),
+    ),
     section("Response", response(step, state, actions)),
     step.kind === "http" && headers(step),
   );
@@ -51,9 +82,11 @@ function acts(step, { route, needsKey }, actions) {
   return h(
     "div",
     { class: "panel-actions" },
-    step.status === "failed" && button("Redrive", { primary: true, small: true }, () => askRedrive(step, actions)),
+    step.status === "failed" &&
+      button("Redrive", { primary: true, small: true }, () => askRedrive(step, actions)),
     copyButton("Copy as curl", () => startCommand(step, route.client, { origin, needsKey }), actions),
-    step.kind === "http" && copyButton("Copy endpoint call", () => endpointCommand(step, Math.max(1, step.attempts)), actions),
+    step.kind === "http" &&
+      copyButton("Copy endpoint call", () => endpointCommand(step, Math.max(1, step.attempts)), actions),
   );
 }
 
@@ -63,14 +96,26 @@ function facts(step, run, { route, now }) {
   return h(
     "dl",
     { class: "facts narrow" },
-    fact("Calls", h("code", null, step.stepInvokeUrl ?? `nothing: this is ${step.kind === "event" ? "an event" : "a timer"}`)),
+    fact(
+      "Calls",
+      h(
+        "code",
+        null,
+        step.stepInvokeUrl ?? `nothing: this is ${step.kind === "event" ? "an event" : "a timer"}`,
+      ),
+    ),
     fact("Started", fullTime(ms(step.createdAt))),
     fact("Took", tookOf(step, now)),
-    due && fact("Next retry", due > now ? `in ${ticking(due - now + 999)}, at ${timeOfDay(due)}` : "is due"),
+    due &&
+      fact("Next retry", due > now ? `in ${ticking(due - now + 999)}, at ${timeOfDay(due)}` : "is due"),
     step.deadlineAt && fact("Deadline", fullTime(ms(step.deadlineAt))),
     fact("Attempt time-out", duration(step.attemptTimeout)),
     step.generation > 1 && fact("Redriven", plural(step.generation - 1, "time")),
-    step.waitingFor.length > 0 && fact("Waiting for", step.waitingFor.map((id) => stepLink(id, run, route))),
+    step.waitingFor.length > 0 &&
+      fact(
+        "Waiting for",
+        step.waitingFor.map((id) => stepLink(id, run, route)),
+      ),
     fact("Trace", h("code", null, step.traceId)),
     fact("Step", h("code", null, step.id)),
     isRoot && run.costUsd !== null && fact("Run has cost", dollars(run.costUsd)),
@@ -81,7 +126,11 @@ function stepLink(id, run, { client }) {
   const step = [run.root, ...run.steps].find((each) => each.id === id);
   const runId = id.slice(0, id.indexOf("-"));
   const query = id.endsWith("-root") && !step ? {} : { step: id };
-  return h("a", { class: "chip", href: linkTo({ client, page: "run", id: runId, query }) }, step ? nameOf(step) : `run ${runId}`);
+  return h(
+    "a",
+    { class: "chip", href: linkTo({ client, page: "run", id: runId, query }) },
+    step ? nameOf(step) : `run ${runId}`,
+  );
 }
 
 function attempts(step, now) {
@@ -107,19 +156,35 @@ function attemptRow(step, attempt, now) {
     h("span", { class: `dot is-${kind}`, "aria-hidden": "true" }),
     h("span", { class: "attempt-number" }, `#${attempt.number}`),
     h("span", { class: "attempt-outcome" }, [OUTCOMES[kind], attempt.status].filter(Boolean).join(" · ")),
-    h("span", { class: "attempt-took" }, running ? ticking(now - ms(attempt.startedAt)) : duration(attempt.duration)),
-    h("time", { class: "soft", datetime: attempt.startedAt, title: fullTime(ms(attempt.startedAt)) }, timeOfDay(ms(attempt.startedAt))),
+    h(
+      "span",
+      { class: "attempt-took" },
+      running ? ticking(now - ms(attempt.startedAt)) : duration(attempt.duration),
+    ),
+    h(
+      "time",
+      { class: "soft", datetime: attempt.startedAt, title: fullTime(ms(attempt.startedAt)) },
+      timeOfDay(ms(attempt.startedAt)),
+    ),
     attempt.error && h("span", { class: "attempt-error" }, attempt.error),
-    attempt.late && h("span", { class: "attempt-error soft" }, `Answered late, which changed nothing: ${attempt.late}`),
+    attempt.late &&
+      h("span", { class: "attempt-error soft" }, `Answered late, which changed nothing: ${attempt.late}`),
   );
 }
 
 function response(step, { route }, actions) {
   if (step.response === null && step.responseStatus === null) return h("p", { class: "soft" }, "None yet.");
-  const kind = step.responseEncoding ? `${step.responseContentType ?? ""}, as base64` : step.responseContentType;
-  const text = () => (typeof step.response === "string" ? step.response : JSON.stringify(step.response, null, 2));
+  const kind = step.responseEncoding
+    ? `${step.responseContentType ?? ""}, as base64`
+    : step.responseContentType;
+  const text = () =>
+    typeof step.response === "string" ? step.response : JSON.stringify(step.response, null, 2);
   return [
-    h("p", { class: "soft" }, [step.responseStatus && `Status ${step.responseStatus}`, kind].filter(Boolean).join(" · ")),
+    h(
+      "p",
+      { class: "soft" },
+      [step.responseStatus && `Status ${step.responseStatus}`, kind].filter(Boolean).join(" · "),
+    ),
     json("Response", step.response, route.client),
     copyButton("Copy response", text, actions),
   ];
@@ -131,7 +196,11 @@ function headers(step) {
     "details",
     null,
     h("summary", null, "Headers sent"),
-    h("dl", { class: "facts narrow" }, rows.map(([name, value, known]) => fact(name, h("code", { class: known ? "" : "soft" }, value)))),
+    h(
+      "dl",
+      { class: "facts narrow" },
+      rows.map(([name, value, known]) => fact(name, h("code", { class: known ? "" : "soft" }, value))),
+    ),
   );
 }
 

@@ -30,18 +30,34 @@ export function waterfall({ run, chosen, now, choose }) {
       h(
         "div",
         { class: "axis-ticks" },
-        ticks.filter((tick) => tick / span < 0.93).map((tick) => h("span", { style: { left: `${(tick / span) * 100}%` } }, tick ? roundDuration(tick) : "0")),
+        ticks
+          .filter((tick) => tick / span < 0.93)
+          .map((tick) =>
+            h("span", { style: { left: `${(tick / span) * 100}%` } }, tick ? roundDuration(tick) : "0"),
+          ),
       ),
       h("span", { class: "axis-took" }, "Took"),
     ),
     h(
       "ol",
-      { class: "rows", style: { "--tick": `${((ticks[1] ?? span) / span) * 100}%` }, on: { keydown: moveFocus } },
+      {
+        class: "rows",
+        style: { "--tick": `${((ticks[1] ?? span) / span) * 100}%` },
+        on: { keydown: moveFocus },
+      },
       treeOf(run.root, run.steps).map(({ step, depth }) =>
         memo(
           step.id,
           // A settled step is drawn anew only when the axis or the choice changes.
-          [JSON.stringify(step.attemptLog), step.status, step.dueAt, range.from, range.to, chosen === step.id, isLive(step) && now],
+          [
+            JSON.stringify(step.attemptLog),
+            step.status,
+            step.dueAt,
+            range.from,
+            range.to,
+            chosen === step.id,
+            isLive(step) && now,
+          ],
           () => row({ step, depth, range, now, isChosen: chosen === step.id, choose }),
         ),
       ),
@@ -67,12 +83,21 @@ function row({ step, depth, range, now, isChosen, choose }) {
       },
       h(
         "span",
-        { class: "row-name", style: { "padding-inline-start": `calc(${Math.min(depth, DEPTH_SHOWN)} * var(--space-4))` } },
+        {
+          class: "row-name",
+          style: { "padding-inline-start": `calc(${Math.min(depth, DEPTH_SHOWN)} * var(--space-4))` },
+        },
         badge(step.status),
         h("span", { class: "row-title", title: step.stepInvokeUrl ?? step.kind }, nameOf(step)),
-        step.attempts > 1 && h("span", { class: "row-tries", title: plural(step.attempts, "attempt") }, `×${step.attempts}`),
+        step.attempts > 1 &&
+          h("span", { class: "row-tries", title: plural(step.attempts, "attempt") }, `×${step.attempts}`),
       ),
-      h("span", { class: "lane" }, segments.map((part) => bar(part, range)), nextMark(step, range, now)),
+      h(
+        "span",
+        { class: "lane" },
+        segments.map((part) => bar(part, range)),
+        nextMark(step, range, now),
+      ),
       h("span", { class: "row-took" }, tookOf(step, now)),
     ),
   );
@@ -84,9 +109,15 @@ function bar(part, range) {
   const width = Math.min(1, (part.to - range.from) / span) - left;
   const took = duration(part.to - part.from);
   const title = part.attempt
-    ? [`Attempt ${part.attempt.number}: ${WORDS[part.kind]}`, part.attempt.status, took, part.attempt.error].filter(Boolean).join(" · ")
+    ? [`Attempt ${part.attempt.number}: ${WORDS[part.kind]}`, part.attempt.status, took, part.attempt.error]
+        .filter(Boolean)
+        .join(" · ")
     : `${part.label} · ${took}`;
-  return h("span", { class: `bar is-${part.kind}`, title, style: { left: `${left * 100}%`, width: `${Math.max(0, width) * 100}%` } });
+  return h("span", {
+    class: `bar is-${part.kind}`,
+    title,
+    style: { left: `${left * 100}%`, width: `${Math.max(0, width) * 100}%` },
+  });
 }
 
 function nextMark(step, range, now) {
@@ -94,18 +125,29 @@ function nextMark(step, range, now) {
   const due = ms(step.dueAt);
   const at = Math.min(1, (due - range.from) / (range.to - range.from));
   const text = due > now ? `retry in ${ticking(due - now + 999)}` : "retry is due";
-  return h("span", { class: `next ${at > 0.75 ? "to-left" : ""}`, style: { left: `${at * 100}%` } }, h("span", null, text));
+  return h(
+    "span",
+    { class: `next ${at > 0.75 ? "to-left" : ""}`, style: { left: `${at * 100}%` } },
+    h("span", null, text),
+  );
 }
 
 function legend() {
   const entries = [
-    ["succeeded", "succeeded"], ["retryable", "failed, retried"], ["permanent", "failed for good"], ["running", "running"],
-    ["suspended", "handed back"], ["backoff", "back-off"], ["waiting", "waiting"],
+    ["succeeded", "succeeded"],
+    ["retryable", "failed, retried"],
+    ["permanent", "failed for good"],
+    ["running", "running"],
+    ["suspended", "handed back"],
+    ["backoff", "back-off"],
+    ["waiting", "waiting"],
   ];
   return h(
     "ul",
     { class: "legend", "aria-label": "What the bars mean" },
-    entries.map(([kind, text]) => h("li", null, h("span", { class: `bar is-${kind}`, "aria-hidden": "true" }), text)),
+    entries.map(([kind, text]) =>
+      h("li", null, h("span", { class: `bar is-${kind}`, "aria-hidden": "true" }), text),
+    ),
   );
 }
 
@@ -124,7 +166,8 @@ export function tookOf(step, now) {
 
 function inWords(step, now) {
   const retry = step.status === "retrying" && step.dueAt ? ", to be retried" : "";
-  return `${nameOf(step)}: ${step.status}${retry}, ${plural(step.attempts, "attempt")}, ${tookOf(step, now)}`;
+  const tries = plural(step.attempts, "attempt");
+  return `${nameOf(step)}: ${step.status}${retry}, ${tries}, ${tookOf(step, now)}`;
 }
 
 function moveFocus(event) {

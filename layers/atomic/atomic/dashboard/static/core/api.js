@@ -26,7 +26,11 @@ export function createApi(client, key) {
       reply = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) });
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new ApiError(0, "The server cannot be reached", "Is it still running? This page tries again by itself.");
+      throw new ApiError(
+        0,
+        "The server cannot be reached",
+        "Is it still running? This page tries again by itself.",
+      );
     }
     const answer = await reply.json().catch(() => ({}));
     if (reply.ok) return answer;
@@ -44,7 +48,7 @@ export function createApi(client, key) {
       const first = await read(`/runs/${encodeURIComponent(runId)}`, { limit: STEPS_PAGE }, signal);
       const steps = [...first.steps];
       let costUsd = first.estimatedCostUsd;
-      for (let next = first.next; next; ) {
+      for (let next = first.next; next;) {
         const page = await request("GET", next, { signal });
         const known = new Set(steps.map((step) => step.id));
         steps.push(...page.steps.filter((step) => !known.has(step.id)));

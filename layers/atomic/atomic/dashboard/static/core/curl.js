@@ -12,7 +12,16 @@ export function startCommand(step, client, { origin, needsKey }) {
     idempotencyKey: step.idempotencyKey,
     ...(step.parent ? { parent: step.parent } : {}),
     payload: step.payload,
-    retry: { count, backOff, strategy, factor, maxBackOff, jitter, ...(on ? { on } : {}), ...(never ? { never } : {}) },
+    retry: {
+      count,
+      backOff,
+      strategy,
+      factor,
+      maxBackOff,
+      jitter,
+      ...(on ? { on } : {}),
+      ...(never ? { never } : {}),
+    },
   };
   return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
 }
@@ -27,7 +36,11 @@ export function endpointCommand(step, attempt) {
     attempt,
     payload: step.payload,
   };
-  return curl(step.stepInvokeUrl, body, Object.fromEntries(headersSent(step, attempt).filter(([, , kept]) => kept)));
+  return curl(
+    step.stepInvokeUrl,
+    body,
+    Object.fromEntries(headersSent(step, attempt).filter(([, , kept]) => kept)),
+  );
 }
 
 /** What an attempt sent: name, value, and whether the value is known to the byte. */
@@ -47,7 +60,12 @@ export function headersSent(step, attempt) {
 
 /** The command that starts a first run. */
 export function firstRunCommand(client, { origin, needsKey }) {
-  const body = { workflowName: "hello", stepInvokeUrl: "http://127.0.0.1:9000/hello", idempotencyKey: "hello-1", payload: { name: "Ada" } };
+  const body = {
+    workflowName: "hello",
+    stepInvokeUrl: "http://127.0.0.1:9000/hello",
+    idempotencyKey: "hello-1",
+    payload: { name: "Ada" },
+  };
   return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
 }
 

@@ -57,7 +57,9 @@ function take(child, known, loose) {
 
 function fits(node, child) {
   const tag = described.get(node)?.tag;
-  return child.tag === undefined ? tag === undefined && node.nodeType === Node.TEXT_NODE : tag === child.tag;
+  return child.tag === undefined
+    ? tag === undefined && node.nodeType === Node.TEXT_NODE
+    : tag === child.tag;
 }
 
 function patch(node, child, parent, created) {
@@ -100,9 +102,11 @@ function create(tag, parent) {
 }
 
 function patchProps(element, before, after) {
-  for (const name of Object.keys(before)) if (!(name in after)) setProp(element, name, undefined, before[name]);
+  for (const name of Object.keys(before))
+    if (!(name in after)) setProp(element, name, undefined, before[name]);
   for (const [name, value] of Object.entries(after)) {
-    if (value !== before[name] || name === "value" || name === "checked") setProp(element, name, value, before[name]);
+    if (value !== before[name] || name === "value" || name === "checked")
+      setProp(element, name, value, before[name]);
   }
 }
 
@@ -123,7 +127,10 @@ function setHandlers(element, wanted) {
   const known = handlers.get(element) ?? {};
   for (const type of Object.keys(wanted)) if (!(type in known)) element.addEventListener(type, dispatch);
   // A type that is no longer wanted keeps its listener, which then finds nothing to call.
-  handlers.set(element, { ...Object.fromEntries(Object.keys(known).map((type) => [type, undefined])), ...wanted });
+  handlers.set(element, {
+    ...Object.fromEntries(Object.keys(known).map((type) => [type, undefined])),
+    ...wanted,
+  });
 }
 
 function dispatch(event) {

@@ -5,9 +5,18 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 const date = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" });
+const moment = new Intl.DateTimeFormat(undefined, {
+  dateStyle: "medium",
+  timeStyle: "long",
+  hourCycle: "h23",
+});
 const number = new Intl.NumberFormat();
 
 export const ms = (text) => (text === null || text === undefined ? null : Date.parse(text));
@@ -28,7 +37,8 @@ export function duration(value) {
 }
 
 /** A round duration without its zeros: 5 s, 1.5 s, 200 ms. */
-export const roundDuration = (value) => duration(value).replace(/\.?0+ s$/, (zeros) => (zeros.includes(".") ? " s" : zeros));
+export const roundDuration = (value) =>
+  duration(value).replace(/\.?0+ s$/, (zeros) => (zeros.includes(".") ? " s" : zeros));
 
 /** A duration that is still growing: whole seconds, so that it ticks calmly. */
 export function ticking(value) {
@@ -52,7 +62,12 @@ export function ago(at, now) {
 
 export const timeOfDay = (at) => clock.format(at);
 export const fullTime = (at) => moment.format(at);
-export const shortTime = (at, span) => (span > DAY ? date.format(at) : clock.format(at).slice(0, span > 10 * MINUTE ? 5 : 8));
+/** A moment on an axis of this span: no more of it than tells the ticks apart. */
+export function shortTime(at, span) {
+  if (span > 4 * DAY) return date.format(at);
+  if (span > DAY / 2) return `${date.format(at)}, ${clock.format(at).slice(0, 5)}`;
+  return clock.format(at).slice(0, span > 10 * MINUTE ? 5 : 8);
+}
 
 /** Dollars; what a run costs is far below a cent. */
 export function dollars(usd) {
@@ -64,7 +79,8 @@ export function retryInWords(retry, used) {
   if (retry.count === 0) return "No retries: one attempt, then it gives up.";
   const times = retry.count === 1 ? "once" : `up to ${count(retry.count)} times`;
   const parts = [`Retried ${times}${delayInWords(retry)}.`];
-  if (retry.jitter === "full") parts.push("Each delay is drawn at random between nothing and that (full jitter).");
+  if (retry.jitter === "full")
+    parts.push("Each delay is drawn at random between nothing and that (full jitter).");
   if (retry.on) parts.push(`Only answers ${retry.on} are retried.`);
   if (retry.never) parts.push(`Answers ${retry.never} are never retried.`);
   parts.push(`${plural(used, "retry").replace("retrys", "retries")} used.`);

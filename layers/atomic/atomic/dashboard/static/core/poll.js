@@ -1,4 +1,4 @@
-// Asking again and again: only while somebody looks, slower when the server is slow, slower still on errors.
+// Asking again and again: only while somebody looks, and slower when the server is slow or in trouble.
 
 const BACK_OFF_MAX_MS = 30_000;
 // A tenth of the server's time at most goes into one open page.

@@ -16,8 +16,13 @@ export function parseRoute(hash) {
 
 /** The hash of a route; empty filters are left out. */
 export function linkTo({ client, page, id = "", query = {} }) {
-  const path = [client, page === "run" ? "runs" : page, id].filter(Boolean).map(encodeURIComponent).join("/");
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const path = [client, page === "run" ? "runs" : page, id]
+    .filter(Boolean)
+    .map(encodeURIComponent)
+    .join("/");
+  const given = Object.entries(query).filter(
+    ([, value]) => value !== undefined && value !== null && value !== "",
+  );
   return `#/${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
 

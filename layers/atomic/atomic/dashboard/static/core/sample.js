@@ -19,14 +19,21 @@ export function retriesOf(run) {
   return Math.max(0, run.progress.attempts - steps - 1);
 }
 
-/** The runs in equal spans of time up to `now`; each bucket `{from, runs, succeeded, failed, ended, rate, p50, p95, p99, retries}`. */
+/** The runs in equal spans of time up to `now`: `{from, to}` and the summary of each. */
 export function bucketsOf(runs, now) {
   if (!runs.length) return [];
   const oldest = Math.min(...runs.map((run) => ms(run.createdAt)));
-  const size = SIZES.find((each) => (now - oldest) / each <= BUCKETS) ?? Math.ceil((now - oldest) / BUCKETS / 864e5) * 864e5;
+  const size =
+    SIZES.find((each) => (now - oldest) / each <= BUCKETS) ??
+    Math.ceil((now - oldest) / BUCKETS / 864e5) * 864e5;
   const first = Math.floor(oldest / size);
-  const filled = Array.from({ length: Math.floor(now / size) - first + 1 }, (_, at) => ({ from: (first + at) * size, to: (first + at + 1) * size, all: [] }));
-  for (const run of runs) filled[Math.min(filled.length - 1, Math.floor(ms(run.createdAt) / size) - first)].all.push(run);
+  const filled = Array.from({ length: Math.floor(now / size) - first + 1 }, (_, at) => ({
+    from: (first + at) * size,
+    to: (first + at + 1) * size,
+    all: [],
+  }));
+  for (const run of runs)
+    filled[Math.min(filled.length - 1, Math.floor(ms(run.createdAt) / size) - first)].all.push(run);
   return filled.map((bucket) => ({ ...bucket, ...summaryOf(bucket.all) }));
 }
 
@@ -34,7 +41,10 @@ export function bucketsOf(runs, now) {
 export function summaryOf(runs) {
   const succeeded = runs.filter((run) => run.status === "succeeded").length;
   const failed = runs.filter((run) => run.status === "failed").length;
-  const times = runs.map(tookOf).filter((took) => took !== null).sort((a, b) => a - b);
+  const times = runs
+    .map(tookOf)
+    .filter((took) => took !== null)
+    .sort((a, b) => a - b);
   return {
     runs: runs.length,
     succeeded,
@@ -62,6 +72,8 @@ function grouped(runs) {
 
 /** The start of the oldest live run that has called something in vain; null when there is none. */
 export function oldestRetry(runs) {
-  const retrying = runs.filter((run) => isLive(run) && (run.status === "retrying" || run.progress.steps.retrying));
+  const retrying = runs.filter(
+    (run) => isLive(run) && (run.status === "retrying" || run.progress.steps.retrying),
+  );
   return retrying.length ? Math.min(...retrying.map((run) => ms(run.createdAt))) : null;
 }

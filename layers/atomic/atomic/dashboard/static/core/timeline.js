@@ -5,7 +5,10 @@ import { ms } from "./format.js";
 const LIVE = new Set(["pending", "running", "retrying", "waiting"]);
 // A queue of a few milliseconds is not worth a mark.
 const QUEUED_SHOWN_MS = 50;
-const TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 432e5, 864e5];
+const TICKS = [
+  1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5,
+  216e5, 432e5, 864e5,
+];
 const DAY_MS = 864e5;
 
 export const isLive = (step) => LIVE.has(step.status);
@@ -33,11 +36,16 @@ export function treeOf(root, steps) {
 export function rangeOf(root, steps, now) {
   const from = ms(root.createdAt);
   const all = [root, ...steps];
-  const ends = all.flatMap((step) => [step.finishedAt, ...step.attemptLog.map((attempt) => attempt.endedAt)]);
+  const ends = all.flatMap((step) => [
+    step.finishedAt,
+    ...step.attemptLog.map((attempt) => attempt.endedAt),
+  ]);
   let to = Math.max(from + 1, ...ends.filter(Boolean).map(ms), ...all.map((step) => ms(step.createdAt)));
   if (all.some(isLive)) {
     to = Math.max(to, now);
-    const next = all.filter((step) => step.status === "retrying" && step.dueAt).map((step) => ms(step.dueAt));
+    const next = all
+      .filter((step) => step.status === "retrying" && step.dueAt)
+      .map((step) => ms(step.dueAt));
     const room = (to - from) * 0.3 + 1000;
     to = Math.max(to, ...next.map((due) => Math.min(due, to + room)));
   }
@@ -45,7 +53,7 @@ export function rangeOf(root, steps, now) {
 }
 
 /**
- * What happened to a step, in order: `{kind, from, to, attempt?, label}`. Kinds are the outcomes of attempts
+ * What happened to a step, in order: `{kind, from, to, attempt?, label}`. Kinds are outcomes of attempts
  * (`succeeded`, `retryable`, `permanent`, `suspended`, `no_answer`, `running`) and what lies between
  * them (`queued`, `backoff`, `waiting`, `dead`).
  */
@@ -70,8 +78,10 @@ export function segmentsOf(step, now) {
 function gap(before, next, from, to) {
   if (!before) return { kind: "queued", from, to, label: "Waiting to start" };
   if (next.number > before.number + 1) return { kind: "backoff", from, to, label: "Earlier attempts" };
-  if (next.generation > before.generation) return { kind: "dead", from, to, label: "Dead letter, until it was redriven" };
-  if (before.outcome === "suspended") return { kind: "waiting", from, to, label: "Waiting for other steps" };
+  if (next.generation > before.generation)
+    return { kind: "dead", from, to, label: "Dead letter, until it was redriven" };
+  if (before.outcome === "suspended")
+    return { kind: "waiting", from, to, label: "Waiting for other steps" };
   if (before.outcome === "no_answer") return { kind: "backoff", from, to, label: "Lost attempt, repeated" };
   return { kind: "backoff", from, to, label: "Back-off" };
 }
@@ -81,9 +91,17 @@ function restOf(step, from, now) {
   if (step.status === "retrying") {
     return { kind: "backoff", from, to: Math.max(ms(step.dueAt) ?? now, from), label: "Next retry" };
   }
-  if (step.status === "waiting") return { kind: "waiting", from, to: Math.max(now, from), label: waitingFor(step) };
-  if (step.status === "pending") return { kind: "queued", from, to: Math.max(now, from), label: waitingFor(step) };
-  if (!step.attemptLog.length && finished > from) return { kind: step.status === "succeeded" ? "slept" : "waiting", from, to: finished, label: waitingFor(step) };
+  if (step.status === "waiting")
+    return { kind: "waiting", from, to: Math.max(now, from), label: waitingFor(step) };
+  if (step.status === "pending")
+    return { kind: "queued", from, to: Math.max(now, from), label: waitingFor(step) };
+  if (!step.attemptLog.length && finished > from)
+    return {
+      kind: step.status === "succeeded" ? "slept" : "waiting",
+      from,
+      to: finished,
+      label: waitingFor(step),
+    };
   return null;
 }
 

@@ -18,7 +18,13 @@ export const loadedBy = ({ query }) => JSON.stringify(query);
 /** Fetch what the view shows. */
 export async function load({ api, route, signal, now }) {
   const { workflow, key, cursor } = route.query;
-  const wanted = { workflowName: workflow, keyPrefix: key, ...periodOf(route.query, now), cursor, limit: PAGE };
+  const wanted = {
+    workflowName: workflow,
+    keyPrefix: key,
+    ...periodOf(route.query, now),
+    cursor,
+    limit: PAGE,
+  };
   const [list, stats] = await Promise.all([api.deadLetters(wanted, signal), api.stats(signal)]);
   const next = list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor");
   return { letters: list.deadLetters, next, stats };
@@ -33,7 +39,9 @@ export function view(state, actions) {
       { class: "page-head" },
       h("h1", null, "Dead letters"),
       data && h("p", { class: "soft" }, `${plural(data.stats.deadLetters, "step")} gave up`),
-      data?.letters.length ? button("Redrive all that fit…", { primary: true }, () => redriveAll(state, actions)) : null,
+      data?.letters.length
+        ? button("Redrive all that fit…", { primary: true }, () => redriveAll(state, actions))
+        : null,
     ),
     h(
       "form",
@@ -57,8 +65,22 @@ function body({ route, data, error, now }, actions) {
       "table",
       { class: "list letters" },
       h("caption", { class: "unseen" }, "Dead letters, newest first"),
-      h("thead", null, h("tr", null, ["Step", "Cause", "Key", "Gave up", "Attempts", ""].map((name) => h("th", { scope: "col" }, name || h("span", { class: "unseen" }, "Act"))))),
-      h("tbody", null, data.letters.map((letter) => row(letter, route, now, actions))),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          ["Step", "Cause", "Key", "Gave up", "Attempts", ""].map((name) =>
+            h("th", { scope: "col" }, name || h("span", { class: "unseen" }, "Act")),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        data.letters.map((letter) => row(letter, route, now, actions)),
+      ),
     ),
     h(
       "nav",
@@ -82,11 +104,24 @@ function row(letter, route, now, actions) {
       h("a", { class: "row-link", href }, isRoot ? letter.workflowName : nameOf(letter)),
       h("span", { class: "row-under" }, isRoot ? "the workflow itself" : letter.workflowName),
     ),
-    h("td", { class: "c-cause" }, h("span", { class: "cause" }, causeOf(letter)), letter.error && h("span", { class: "row-error", title: letter.error }, letter.error)),
+    h(
+      "td",
+      { class: "c-cause" },
+      h("span", { class: "cause" }, causeOf(letter)),
+      letter.error && h("span", { class: "row-error", title: letter.error }, letter.error),
+    ),
     h("td", { class: "c-key" }, h("code", { title: letter.idempotencyKey }, letter.idempotencyKey)),
     h("td", { class: "c-when" }, when(letter.finishedAt, now)),
     h("td", { class: "c-number" }, count(letter.attempts)),
-    h("td", { class: "c-act" }, button("Redrive", { small: true, "aria-label": `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}` }, () => askRedrive(letter, actions))),
+    h(
+      "td",
+      { class: "c-act" },
+      button(
+        "Redrive",
+        { small: true, "aria-label": `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}` },
+        () => askRedrive(letter, actions),
+      ),
+    ),
   );
 }
 
@@ -99,15 +134,31 @@ function causes(letters) {
   return h(
     "ul",
     { class: "causes", "aria-label": "Causes on this page" },
-    sorted.map(([cause, number]) => h("li", { key: cause }, cause, h("span", { class: "number" }, count(number)))),
+    sorted.map(([cause, number]) =>
+      h("li", { key: cause }, cause, h("span", { class: "number" }, count(number))),
+    ),
   );
 }
 
 function nothing(route, actions) {
   if (FILTERS.some((name) => route.query[name])) {
-    return blank("search", "No dead letter fits these filters", button("Clear filters", {}, () => actions.query(Object.fromEntries(FILTERS.map((name) => [name, ""])))));
+    return blank(
+      "search",
+      "No dead letter fits these filters",
+      button("Clear filters", {}, () =>
+        actions.query(Object.fromEntries(FILTERS.map((name) => [name, ""]))),
+      ),
+    );
   }
-  return blank("succeeded", "No dead letters", h("p", null, "A step stands here once its retries are used up, or its endpoint said that it never will work."));
+  return blank(
+    "succeeded",
+    "No dead letters",
+    h(
+      "p",
+      null,
+      "A step stands here once its retries are used up, or its endpoint said that it never will work.",
+    ),
+  );
 }
 
 function redriveAll({ route, data, now }, actions) {
@@ -119,7 +170,15 @@ function redriveAll({ route, data, now }, actions) {
   if (key) filter.keyPrefix = key;
   if (createdAfter) filter.createdAfter = createdAfter;
   const label = PERIODS.find(([name]) => name === (period ?? ""))[1];
-  const words = [workflow && `workflow “${workflow}”`, key && `key beginning with “${key}”`, period && `created ${period === "custom" ? "in the chosen time" : `in the ${label}`}`].filter(Boolean);
+  const words = [
+    workflow && `workflow “${workflow}”`,
+    key && `key beginning with “${key}”`,
+    period && `created ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
+  ].filter(Boolean);
   const number = words.length || data.next ? "" : ` (${count(data.letters.length)})`;
-  askRedriveMany(filter, words.length ? `All dead letters with ${words.join(", ")}` : `All dead letters of this client${number}`, actions);
+  askRedriveMany(
+    filter,
+    words.length ? `All dead letters with ${words.join(", ")}` : `All dead letters of this client${number}`,
+    actions,
+  );
 }

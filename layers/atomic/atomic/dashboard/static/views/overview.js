@@ -56,14 +56,21 @@ function merged(fresh, known, liveRuns, since) {
 
 export function view(state, actions) {
   const { route, data, error } = state;
-  const periods = PERIODS.filter(([name]) => name !== "custom").map(([value, label]) => [value, value ? label : "all"]);
+  const periods = PERIODS.filter(([name]) => name !== "custom").map(([value, label]) => [
+    value,
+    value ? label : "all",
+  ]);
   return [
     h(
       "div",
       { class: "page-head" },
       h("h1", null, "Overview"),
       data && h("p", { class: "soft" }, said(data.runs.length, route.query.period)),
-      h("div", { class: "page-acts" }, select("Time", route.query.period ?? "", periods, (period) => actions.query({ period }))),
+      h(
+        "div",
+        { class: "page-acts" },
+        select("Time", route.query.period ?? "", periods, (period) => actions.query({ period })),
+      ),
     ),
     error && !data ? problem(error, actions) : data ? body(state, actions) : loading(6),
   ];
@@ -71,36 +78,79 @@ export function view(state, actions) {
 
 function said(number, period) {
   if (number >= SAMPLE) return `Of the newest ${count(SAMPLE)} runs${period ? " of this time" : ""}`;
-  return number === 1 ? "Of the one run there is" : `Of all ${count(number)} runs${period ? " of this time" : ""}`;
+  return number === 1
+    ? "Of the one run there is"
+    : `Of all ${count(number)} runs${period ? " of this time" : ""}`;
 }
 
 function body({ route, data, now, needsKey }, actions) {
   const { runs } = data;
   if (!runs.length) {
-    const first = [h("p", null, "Charts begin with the first run:"), command(firstRunCommand(route.client, { origin: location.origin, needsKey }), actions)];
-    return [tiles(data, route, now), blank("empty", route.query.period ? "No runs in this time" : "No runs yet", route.query.period ? null : first)];
+    const first = [
+      h("p", null, "Charts begin with the first run:"),
+      command(firstRunCommand(route.client, { origin: location.origin, needsKey }), actions),
+    ];
+    return [
+      tiles(data, route, now),
+      blank(
+        "empty",
+        route.query.period ? "No runs in this time" : "No runs yet",
+        route.query.period ? null : first,
+      ),
+    ];
   }
   const workflows = workflowsOf(runs);
-  return [tiles(data, route, now), charts(runs, now), h("div", { class: "rankings" }, slowest(workflows, route), failing(workflows, route))];
+  return [
+    tiles(data, route, now),
+    charts(runs, now),
+    h("div", { class: "rankings" }, slowest(workflows, route), failing(workflows, route)),
+  ];
 }
 
 function tiles({ runs, stats, oldestRetryAt }, { client }, now) {
   const all = summaryOf(runs);
   const live = Object.values(stats.live).reduce((sum, number) => sum + number, 0);
-  const words = Object.entries(stats.live).map(([status, number]) => `${count(number)} ${status}`).join(", ");
+  const words = Object.entries(stats.live)
+    .map(([status, number]) => `${count(number)} ${status}`)
+    .join(", ");
   const overdue = stats.oldestDueAt ? now - ms(stats.oldestDueAt) : 0;
   return h(
     "ul",
     { class: "tiles" },
     tile("Live now", count(live), words || "nothing is going on", { client, page: "runs" }),
-    tile("Failure rate", all.rate === null ? "–" : percent(all.rate), `${count(all.failed)} of ${plural(all.succeeded + all.failed, "ended run")}`, { client, page: "runs", query: { status: "failed" } }),
-    tile("Dead letters", count(stats.deadLetters), stats.deadLetters ? "steps wait to be redriven" : "nothing gave up", { client, page: "dead-letters" }),
-    tile("Oldest retry", oldestRetryAt === null ? "none" : ticking(now - oldestRetryAt), overdue > 5000 ? `something is overdue by ${ticking(overdue)}` : "since its run began", { client, page: "runs", query: { status: "retrying" } }),
+    tile(
+      "Failure rate",
+      all.rate === null ? "–" : percent(all.rate),
+      `${count(all.failed)} of ${plural(all.succeeded + all.failed, "ended run")}`,
+      { client, page: "runs", query: { status: "failed" } },
+    ),
+    tile(
+      "Dead letters",
+      count(stats.deadLetters),
+      stats.deadLetters ? "steps wait to be redriven" : "nothing gave up",
+      { client, page: "dead-letters" },
+    ),
+    tile(
+      "Oldest retry",
+      oldestRetryAt === null ? "none" : ticking(now - oldestRetryAt),
+      overdue > 5000 ? `something is overdue by ${ticking(overdue)}` : "since its run began",
+      { client, page: "runs", query: { status: "retrying" } },
+    ),
   );
 }
 
 function tile(name, value, under, to) {
-  return h("li", { key: name }, h("a", { class: "tile", href: linkTo(to) }, h("span", { class: "tile-name" }, name), h("span", { class: "tile-value" }, value), h("span", { class: "soft" }, under)));
+  return h(
+    "li",
+    { key: name },
+    h(
+      "a",
+      { class: "tile", href: linkTo(to) },
+      h("span", { class: "tile-name" }, name),
+      h("span", { class: "tile-value" }, value),
+      h("span", { class: "soft" }, under),
+    ),
+  );
 }
 
 function charts(runs, now) {
@@ -111,7 +161,10 @@ function charts(runs, now) {
     "div",
     { class: "charts" },
     chart({
-      title: "Runs started", headline: `${count(runs.length)}${live ? `, ${count(live)} live` : ""}`, buckets, show: count,
+      title: "Runs started",
+      headline: `${count(runs.length)}${live ? `, ${count(live)} live` : ""}`,
+      buckets,
+      show: count,
       series: [
         { name: "succeeded", kind: "bar", tone: "good", value: (bucket) => bucket.succeeded },
         { name: "failed", kind: "bar", tone: "bad", value: (bucket) => bucket.failed },
@@ -119,28 +172,61 @@ function charts(runs, now) {
       ],
     }),
     chart({
-      title: "Failure rate", headline: all.rate === null ? "–" : percent(all.rate), buckets, show: percent,
+      title: "Failure rate",
+      headline: all.rate === null ? "–" : percent(all.rate),
+      buckets,
+      show: percent,
       series: [{ name: "failed", kind: "line", tone: "bad", value: (bucket) => bucket.rate }],
     }),
     chart({
-      title: "Duration", headline: all.p50 === null ? "–" : `median ${duration(all.p50)}`, buckets, show: duration,
-      series: [["p50", "calm"], ["p95", "middle"], ["p99", "strong"]].map(([name, tone]) => ({ name, kind: "line", tone, value: (bucket) => bucket[name] })),
+      title: "Duration",
+      headline: all.p50 === null ? "–" : `median ${duration(all.p50)}`,
+      buckets,
+      show: duration,
+      series: [
+        ["p50", "calm"],
+        ["p95", "middle"],
+        ["p99", "strong"],
+      ].map(([name, tone]) => ({ name, kind: "line", tone, value: (bucket) => bucket[name] })),
     }),
     chart({
-      title: "Retries", headline: count(all.retries), buckets, show: count,
+      title: "Retries",
+      headline: count(all.retries),
+      buckets,
+      show: count,
       series: [{ name: "retries", kind: "bar", tone: "warn", value: (bucket) => bucket.retries }],
     }),
   );
 }
 
 function slowest(workflows, route) {
-  const rows = workflows.filter((each) => each.p95 !== null).sort((a, b) => b.p95 - a.p95).slice(0, 5);
-  return ranking("Slowest workflows", ["Workflow", "Median", "p95", "Runs"], rows, (each) => [duration(each.p50), duration(each.p95), count(each.runs)], route, {});
+  const rows = workflows
+    .filter((each) => each.p95 !== null)
+    .sort((a, b) => b.p95 - a.p95)
+    .slice(0, 5);
+  return ranking(
+    "Slowest workflows",
+    ["Workflow", "Median", "p95", "Runs"],
+    rows,
+    (each) => [duration(each.p50), duration(each.p95), count(each.runs)],
+    route,
+    {},
+  );
 }
 
 function failing(workflows, route) {
-  const rows = workflows.filter((each) => each.failed).sort((a, b) => b.rate - a.rate || b.failed - a.failed).slice(0, 5);
-  return ranking("Most failing workflows", ["Workflow", "Rate", "Failed", "Runs"], rows, (each) => [percent(each.rate), count(each.failed), count(each.runs)], route, { status: "failed" });
+  const rows = workflows
+    .filter((each) => each.failed)
+    .sort((a, b) => b.rate - a.rate || b.failed - a.failed)
+    .slice(0, 5);
+  return ranking(
+    "Most failing workflows",
+    ["Workflow", "Rate", "Failed", "Runs"],
+    rows,
+    (each) => [percent(each.rate), count(each.failed), count(each.runs)],
+    route,
+    { status: "failed" },
+  );
 }
 
 function ranking(title, names, rows, cells, { client }, query) {
@@ -152,8 +238,35 @@ function ranking(title, names, rows, cells, { client }, query) {
       ? h(
           "table",
           null,
-          h("thead", null, h("tr", null, names.map((name) => h("th", { scope: "col" }, name)))),
-          h("tbody", null, rows.map((each) => h("tr", { key: each.name }, h("td", null, h("a", { href: linkTo({ client, page: "runs", query: { workflow: each.name, ...query } }) }, each.name)), cells(each).map((cell) => h("td", { class: "c-number" }, cell))))),
+          h(
+            "thead",
+            null,
+            h(
+              "tr",
+              null,
+              names.map((name) => h("th", { scope: "col" }, name)),
+            ),
+          ),
+          h(
+            "tbody",
+            null,
+            rows.map((each) =>
+              h(
+                "tr",
+                { key: each.name },
+                h(
+                  "td",
+                  null,
+                  h(
+                    "a",
+                    { href: linkTo({ client, page: "runs", query: { workflow: each.name, ...query } }) },
+                    each.name,
+                  ),
+                ),
+                cells(each).map((cell) => h("td", { class: "c-number" }, cell)),
+              ),
+            ),
+          ),
         )
       : h("p", { class: "soft" }, "None."),
   );

@@ -23,7 +23,8 @@ export const load = ({ api, route, signal }) => api.run(route.id, signal);
 export function view(state, actions) {
   const { route, data, error, now } = state;
   const back = h("a", { class: "back", href: linkTo({ client: route.client, page: "runs" }) }, "← Runs");
-  if (!data) return [back, h("h1", { class: "unseen" }, "Run"), error ? problem(error, actions) : loading(8)];
+  if (!data)
+    return [back, h("h1", { class: "unseen" }, "Run"), error ? problem(error, actions) : loading(8)];
   const chosen = [data.root, ...data.steps].find((step) => step.id === route.query.step) ?? null;
   const choose = (id) => actions.query({ step: id === route.query.step ? "" : id });
   return [
@@ -49,10 +50,16 @@ function head({ route, data, now, needsKey }, actions) {
     h(
       "div",
       { class: "run-actions" },
-      copyButton("Copy as curl", () => startCommand(root, route.client, { origin: location.origin, needsKey }), actions),
+      copyButton(
+        "Copy as curl",
+        () => startCommand(root, route.client, { origin: location.origin, needsKey }),
+        actions,
+      ),
       copyButton("Copy link", () => location.href, actions),
-      root.status === "failed" && button("Redrive", { primary: true, small: true }, () => askRedrive(root, actions)),
-      all.some(isLive) && button("Cancel run", { danger: true, small: true }, () => askCancel(root, actions)),
+      root.status === "failed" &&
+        button("Redrive", { primary: true, small: true }, () => askRedrive(root, actions)),
+      all.some(isLive) &&
+        button("Cancel run", { danger: true, small: true }, () => askCancel(root, actions)),
     ),
     h(
       "dl",
@@ -63,7 +70,16 @@ function head({ route, data, now, needsKey }, actions) {
       fact("Duration", tookOf(root, now)),
       fact("Steps", steps.length ? `${count(done)} of ${count(steps.length)} done` : "none yet"),
       fact("Attempts", count(all.reduce((sum, step) => sum + step.attempts, 0))),
-      fact("Cost", costUsd === null ? h("span", { title: "This server is your own; on AWS an estimate by list price stands here." }, "own server") : h("span", { title: "Estimated by AWS list prices" }, dollars(costUsd))),
+      fact(
+        "Cost",
+        costUsd === null
+          ? h(
+              "span",
+              { title: "This server is your own; on AWS an estimate by list price stands here." },
+              "own server",
+            )
+          : h("span", { title: "Estimated by AWS list prices" }, dollars(costUsd)),
+      ),
     ),
     root.error && root.status === "failed" && h("p", { class: "error-text" }, root.error),
   );

@@ -1,7 +1,14 @@
 // The list of runs: newest first, live, filtered by what stands in the address.
 
 import { blank, button, command, loading, problem, when } from "../components/pieces.js";
-import { clearButton, periodFilter, periodOf, searchFilter, statusFilter, textFilter } from "../components/filters.js";
+import {
+  clearButton,
+  periodFilter,
+  periodOf,
+  searchFilter,
+  statusFilter,
+  textFilter,
+} from "../components/filters.js";
 import { badge } from "../components/icons.js";
 import { firstRunCommand } from "../core/curl.js";
 import { h } from "../core/dom.js";
@@ -19,7 +26,14 @@ export const loadedBy = ({ query }) => JSON.stringify(query);
 /** Fetch what the view shows. */
 export async function load({ api, route, signal, now }) {
   const { status, workflow, search, cursor } = route.query;
-  const wanted = { status, workflowName: workflow, keyPrefix: search, ...periodOf(route.query, now), cursor, limit: PAGE };
+  const wanted = {
+    status,
+    workflowName: workflow,
+    keyPrefix: search,
+    ...periodOf(route.query, now),
+    cursor,
+    limit: PAGE,
+  };
   const [list, stats] = await Promise.all([api.runs(wanted, signal), api.stats(signal)]);
   const next = list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor");
   return { runs: list.runs, next, stats };
@@ -34,8 +48,15 @@ export function view(state, actions) {
       "form",
       { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
       searchFilter(route.query.search, change),
-      textFilter("Workflow", "workflow", route.query.workflow, change, { list: "workflows", placeholder: "any" }),
-      h("datalist", { id: "workflows" }, workflowsOf(data).map((name) => h("option", { value: name }))),
+      textFilter("Workflow", "workflow", route.query.workflow, change, {
+        list: "workflows",
+        placeholder: "any",
+      }),
+      h(
+        "datalist",
+        { id: "workflows" },
+        workflowsOf(data).map((name) => h("option", { value: name })),
+      ),
       periodFilter(route.query, change),
       clearButton(route.query, FILTERS, change),
       statusFilter(route.query.status ?? "", data?.stats.live, change),
@@ -52,9 +73,27 @@ function body({ route, needsKey }, actions, now, data, error) {
     h(
       "table",
       { class: "list runs", on: { keydown: moveFocus } },
-      h("caption", { class: "unseen" }, "Runs, newest first. Arrow keys move between them, Enter opens one."),
-      h("thead", null, h("tr", null, ["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Attempts"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", null, data.runs.map((run) => row(run, route, now))),
+      h(
+        "caption",
+        { class: "unseen" },
+        "Runs, newest first. Arrow keys move between them, Enter opens one.",
+      ),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          ["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Attempts"].map((name) =>
+            h("th", { scope: "col" }, name),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        data.runs.map((run) => row(run, route, now)),
+      ),
     ),
     pager(route, data, actions),
   ];
@@ -64,7 +103,9 @@ function row(run, route, now) {
   const { steps, attempts } = run.progress;
   const total = Object.values(steps).reduce((sum, number) => sum + number, 0);
   const done = steps.succeeded ?? 0;
-  const took = run.finishedAt ? duration(ms(run.finishedAt) - ms(run.createdAt)) : ticking(now - ms(run.createdAt));
+  const took = run.finishedAt
+    ? duration(ms(run.finishedAt) - ms(run.createdAt))
+    : ticking(now - ms(run.createdAt));
   return h(
     "tr",
     { key: run.runId },
@@ -72,13 +113,23 @@ function row(run, route, now) {
     h(
       "td",
       { class: "c-workflow" },
-      h("a", { class: "row-link", href: linkTo({ client: route.client, page: "run", id: run.runId }) }, run.workflowName),
-      run.error && run.status !== "succeeded" && h("span", { class: "row-error", title: run.error }, run.error),
+      h(
+        "a",
+        { class: "row-link", href: linkTo({ client: route.client, page: "run", id: run.runId }) },
+        run.workflowName,
+      ),
+      run.error &&
+        run.status !== "succeeded" &&
+        h("span", { class: "row-error", title: run.error }, run.error),
     ),
     h("td", { class: "c-key" }, h("code", { title: run.idempotencyKey }, run.idempotencyKey)),
     h("td", { class: "c-when" }, when(run.createdAt, now)),
     h("td", { class: "c-number" }, took),
-    h("td", { class: "c-steps" }, total ? meter(done, total, steps.failed ?? 0) : h("span", { class: "soft" }, "no steps")),
+    h(
+      "td",
+      { class: "c-steps" },
+      total ? meter(done, total, steps.failed ?? 0) : h("span", { class: "soft" }, "no steps"),
+    ),
     h("td", { class: `c-number c-attempts ${attempts > total + 1 ? "more" : ""}` }, count(attempts)),
   );
 }
@@ -115,23 +166,44 @@ function pager(route, data, actions) {
 
 function nothing(route, actions, needsKey) {
   if (route.query.cursor) {
-    return blank("empty", "No older runs", button("Back to the newest", {}, () => actions.query({ cursor: "" })));
+    return blank(
+      "empty",
+      "No older runs",
+      button("Back to the newest", {}, () => actions.query({ cursor: "" })),
+    );
   }
   if (FILTERS.some((name) => route.query[name])) {
-    return blank("search", "No run fits these filters", button("Clear filters", {}, () => actions.query(Object.fromEntries(FILTERS.map((name) => [name, ""])))));
+    return blank(
+      "search",
+      "No run fits these filters",
+      button("Clear filters", {}, () =>
+        actions.query(Object.fromEntries(FILTERS.map((name) => [name, ""]))),
+      ),
+    );
   }
   return blank(
     "empty",
     "No runs yet",
     h("p", null, `Start the first run of client “${route.client}”: post the URL of one of your endpoints.`),
     command(firstRunCommand(route.client, { origin: location.origin, needsKey }), actions),
-    h("p", { class: "soft" }, "It appears here by itself. ", h("a", { href: "/docs" }, "The whole API is described here.")),
+    h(
+      "p",
+      { class: "soft" },
+      "It appears here by itself. ",
+      h("a", { href: "/docs" }, "The whole API is described here."),
+    ),
   );
 }
 
 function filter(route, changes, actions) {
   const id = changes.search?.match(ID);
-  if (id) return actions.go({ client: route.client, page: "run", id: id[1], query: id[2] ? { step: changes.search } : {} });
+  if (id)
+    return actions.go({
+      client: route.client,
+      page: "run",
+      id: id[1],
+      query: id[2] ? { step: changes.search } : {},
+    });
   actions.query({ ...changes, cursor: "" });
 }
 

@@ -28,28 +28,58 @@ function header({ route, data, theme, error }, actions) {
   return h(
     "header",
     { class: "top" },
-    h("a", { class: "brand", href: route.client ? linkTo({ client: route.client, page: "overview" }) : "#/" }, h("img", { src: "/static/icon.svg", alt: "", width: "22", height: "22" }), "Atomic"),
+    h(
+      "a",
+      { class: "brand", href: route.client ? linkTo({ client: route.client, page: "overview" }) : "#/" },
+      h("img", { src: "/static/icon.svg", alt: "", width: "22", height: "22" }),
+      "Atomic",
+    ),
     route.client &&
       h(
         "nav",
         { "aria-label": "Views" },
         PAGES.map(([page, name]) =>
-          h("a", { href: linkTo({ client: route.client, page }), "aria-current": current === page && "page" }, name, page === "dead-letters" && dead ? h("span", { class: "number bad" }, count(dead)) : null),
+          h(
+            "a",
+            { href: linkTo({ client: route.client, page }), "aria-current": current === page && "page" },
+            name,
+            page === "dead-letters" && dead ? h("span", { class: "number bad" }, count(dead)) : null,
+          ),
         ),
       ),
     h(
       "div",
       { class: "top-end" },
-      route.client && h("span", { class: `pulse ${error ? "off" : ""}`, role: "status" }, error ? "Not connected" : "Live"),
+      route.client &&
+        h(
+          "span",
+          { class: `pulse ${error ? "off" : ""}`, role: "status" },
+          error ? "Not connected" : "Live",
+        ),
       route.client && h("a", { class: "client", href: "#/", title: "Another client" }, route.client),
-      h("button", { type: "button", class: "plain", "aria-label": `Colours: ${theme}. Change`, title: `Colours: ${theme}`, on: { click: actions.nextTheme } }, icon("theme")),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "plain",
+          "aria-label": `Colours: ${theme}. Change`,
+          title: `Colours: ${theme}`,
+          on: { click: actions.nextTheme },
+        },
+        icon("theme"),
+      ),
     ),
   );
 }
 
 function stale({ error, data }) {
   if (!error || !data) return null;
-  return h("p", { class: "stale", role: "alert" }, icon("warning"), `${error.message}. What you see is from before. ${error.detail}`);
+  return h(
+    "p",
+    { class: "stale", role: "alert" },
+    icon("warning"),
+    `${error.message}. What you see is from before. ${error.detail}`,
+  );
 }
 
 function toMain(event) {

@@ -20,9 +20,27 @@ export function view({ route, error, locked }, actions) {
         ? "The server is locked. The key stays in this tab only and is gone when you close it."
         : "A client is who owns runs: the first part of the path you post to, as “demo” in POST /demo.",
     ),
-    field("Client", { name: "client", required: true, value: route.client, placeholder: "demo", pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}" }),
-    field("API key", { name: "key", type: "password", placeholder: wrong ? "" : "not with --dev", required: wrong, created: (node) => wrong && node.focus() }),
-    wrong && actions.hasKey() && h("p", { class: "error-text", role: "alert" }, "That key does not open this client. `atomic clients create` makes a key."),
+    field("Client", {
+      name: "client",
+      required: true,
+      value: route.client,
+      placeholder: "demo",
+      pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}",
+    }),
+    field("API key", {
+      name: "key",
+      type: "password",
+      placeholder: wrong ? "" : "not with --dev",
+      required: wrong,
+      created: (node) => wrong && node.focus(),
+    }),
+    wrong &&
+      actions.hasKey() &&
+      h(
+        "p",
+        { class: "error-text", role: "alert" },
+        "That key does not open this client. `atomic clients create` makes a key.",
+      ),
     h("button", { class: "button primary" }, "Show runs"),
   );
 

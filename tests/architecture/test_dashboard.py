@@ -1,0 +1,60 @@
+"""House numbers and rules of the dashboard's modules; there is no build step that could hold them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+STATIC = Path(__file__).parents[2] / "layers" / "atomic" / "atomic" / "dashboard" / "static"
+MODULES = sorted(STATIC.rglob("*.js"))
+# A view describes markup, which takes a line for each element.
+MODULE_MAX, FUNCTION_MAX, LINE_MAX = 300, 60, 108
+# What would read text as HTML, or run it as a script.
+FORBIDDEN = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser"
+)
+FUNCTION = re.compile(r"^(?:export )?(?:async )?function .*?^\}", re.MULTILINE | re.DOTALL)
+IMPORT = re.compile(r'from "(\.[^"]+)"')
+# Each room may import itself and those behind it.
+ROOMS = ["main", "views", "components", "core"]
+
+
+def room_of(module: Path) -> str:
+    parent = module.relative_to(STATIC).parent.name
+    return parent or "main"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(STATIC)))
+def test_a_module_keeps_to_the_house(module: Path) -> None:
+    text = module.read_text()
+    assert text.count("\n") <= MODULE_MAX
+    assert [line for line in text.splitlines() if len(line) > LINE_MAX] == []
+    long = [
+        found[0].splitlines()[0] for found in FUNCTION.finditer(text) if found[0].count("\n") > FUNCTION_MAX
+    ]
+    assert long == []
+    assert FORBIDDEN.search(text) is None
+    assert text.startswith("// "), "a module begins by saying what it is for"
+    for name in IMPORT.findall(text):
+        other = (module.parent / name).resolve()
+        assert other.is_file(), name
+        assert ROOMS.index(room_of(other)) >= ROOMS.index(room_of(module)), f"{name} is in front"
+
+
+def test_only_the_api_file_asks_the_server() -> None:
+    asking = [
+        module.name
+        for module in MODULES
+        if re.search(r"\bfetch\(|XMLHttpRequest|EventSource", module.read_text())
+    ]
+    assert asking == ["api.js"]
+
+
+def test_only_tokens_hold_colours() -> None:
+    for sheet in STATIC.glob("styles/*.css"):
+        colours = re.findall(r"#[0-9a-fA-F]{3,8}\b|(?<![-\w])rgb\(", sheet.read_text())
+        assert sheet.name == "tokens.css" or colours == [], (sheet.name, colours)
+
+
+def test_there_is_something_to_hold() -> None:
+    assert {room_of(module) for module in MODULES} == set(ROOMS)

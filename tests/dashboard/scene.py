@@ -1,0 +1,135 @@
+"""A shop on a busy day: what the pictures of the documentation show."""
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+from dashboard.seeds import seed_runs
+from scenarios.embedded_home import AtomicServer
+
+CLIENT: Final = "shop"
+_DAY_MS: Final = 24 * 3600 * 1000
+# How long each step takes, and how often it is refused first.
+_STEPS: Final = {
+    "reserveStock": (0.18, 0),
+    "chargeCard": (0.26, 2),
+    "sendEmail": (0.12, 0),
+    "printLabel": (0.42, 1),
+    "writeLedger": (0.09, 99),
+}
+_RETRY: Final = {"count": 8, "backOff": 350, "jitter": "none"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The server, and the runs worth a picture: one under way, one that gave up."""
+
+    url: str
+    live: str
+    dead: str
+
+
+@contextmanager
+def scene(folder: Path) -> Iterator[Scene]:
+    """A day of seeded runs, then some real ones, one of which is still going on."""
+    data_dir, now_ms = folder / "data", time.time_ns() // 1_000_000
+    seed_runs(data_dir, CLIENT, 420, now_ms=now_ms - 20_000, span_ms=_DAY_MS, seed=7)
+    server = AtomicServer(data_dir)
+    server.start()
+    shop = _Shop(f"{server.url}/{CLIENT}")
+    try:
+        dead = shop.order(
+            "refund", "order-20417", path="/refund", retry={**_RETRY, "count": 3, "backOff": 20}
+        )
+        for number in range(4):
+            shop.order("welcome", f"user-{number}", path="/sendEmail")
+        live = shop.order("checkout", "order-20418", path="/checkout", wait=False)
+        time.sleep(4)
+        yield Scene(server.url, live["runId"], dead["runId"])
+    finally:
+        shop.close()
+        server.stop()
+
+
+class _Shop:
+    def __init__(self, atomic: str) -> None:
+        self._atomic = atomic
+        self._calls: dict[tuple[str, str], int] = {}
+        shop = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                call = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                status, document = shop.answer(self.path.strip("/"), call)
+                body = json.dumps(document).encode()
+                # The picture is taken, and the server gone, before the last call is answered.
+                with suppress(BrokenPipeError):
+                    self.send_response(status)
+                    self.send_header("content-type", "application/json")
+                    self.send_header("content-length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def order(self, workflow: str, key: str, *, path: str, wait: bool = True, **more: Any) -> Any:
+        payload = {"order": key, "customer": "Ada Lovelace", "items": [{"sku": "TEA-250", "count": 2}]}
+        document = {"workflowName": workflow, "idempotencyKey": key, "stepInvokeUrl": self._url + path}
+        return self._post({**document, "payload": payload, **more}, wait=wait)
+
+    def answer(self, name: str, call: Any) -> tuple[int, Any]:
+        """What an endpoint of the shop says."""
+        if name == "refund":
+            return 502, {"error": "the bank does not answer"}
+        if name == "checkout":
+            return self._checkout(call)
+        seconds, refusals = _STEPS[name]
+        time.sleep(seconds)
+        count = self._calls[name, call["runId"]] = self._calls.get((name, call["runId"]), 0) + 1
+        if count <= refusals:
+            return 503, {"error": f"{name} is overloaded"}
+        return 200, {"done": name, "reference": f"{name[:3].upper()}-{call['runId'][-6:]}"}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _checkout(self, call: Any) -> tuple[int, Any]:
+        def step(name: str) -> Any:
+            return self._post(
+                {
+                    "workflowName": call["workflowName"], "idempotencyKey": call["idempotencyKey"],
+                    "stepInvokeUrl": f"{self._url}/{name}", "payload": call["payload"], "retry": _RETRY,
+                }
+            )  # fmt: skip
+
+        step("reserveStock")
+        step("chargeCard")
+        with ThreadPoolExecutor() as pool:
+            done = list(pool.map(step, ("sendEmail", "printLabel", "writeLedger")))
+        ended = all(each.get("status") == "succeeded" for each in done)
+        return (200, {"ordered": True}) if ended else (500, {"error": "not yet"})
+
+    def _post(self, document: Any, *, wait: bool = True) -> Any:
+        headers = {} if wait else {"Prefer": "respond-async"}
+        request = urllib.request.Request(self._atomic, json.dumps(document).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=40) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return json.load(refused)

@@ -1,0 +1,106 @@
+"""A store full of runs that have ended, written directly: quicker than running them."""
+
+import asyncio
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.domain.outcomes import OutcomeKind
+from atomic.domain.steps import Attempt, Status, Step
+from contract.builders import a_child, a_root, a_spec
+
+WORKFLOWS = ("checkout", "createUser", "importFeed", "nightlyReport", "sendInvoice")
+STEPS = ("reserveStock", "chargeCard", "sendEmail", "writeLedger")
+_BATCH = 500
+
+
+def seed_runs(data_dir: Path, client: str, number: int, *, now_ms: int, span_ms: int, seed: int) -> None:
+    """Write runs that were created within the span before now; a twentieth of them failed."""
+    print(f"seed_runs: seed={seed}")
+    dice = random.Random(seed)
+    steps = [step for count in range(number) for step in _run(dice, client, count, number, now_ms, span_ms)]
+    _in_a_thread(data_dir, steps)
+
+
+def seed_wide_run(data_dir: Path, client: str, number: int, *, now_ms: int) -> str:
+    """Write one run with so many steps, each of three attempts; its id."""
+    spec = a_spec(client_id=client, workflow_name="wide", key="wide")
+    root = _ended(a_root(spec, at_ms=now_ms), took_ms=number * 12, tries=1, failed=False)
+    steps = [root]
+    for count in range(number):
+        step = a_child(f"step-{count}", spec, at_ms=now_ms + count * 10)
+        steps.append(_ended(step, took_ms=100 + count % 7 * 50, tries=3, failed=False))
+    _in_a_thread(data_dir, steps)
+    return spec.run_id
+
+
+def _in_a_thread(data_dir: Path, steps: list[Step]) -> None:
+    data_dir.mkdir(exist_ok=True)
+    # Playwright keeps a loop running in the thread of the tests.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(_write(data_dir, steps))).result()
+
+
+async def _write(data_dir: Path, steps: list[Step]) -> None:
+    store = await SqliteStepStore.open(data_dir / "atomic.db", on_fatal=print)
+    try:
+        for start in range(0, len(steps), _BATCH):
+            await asyncio.gather(*map(store.create, steps[start : start + _BATCH]))
+    finally:
+        await store.close()
+
+
+def _run(
+    dice: random.Random, client: str, count: int, number: int, now_ms: int, span_ms: int
+) -> list[Step]:
+    workflow = dice.choices(WORKFLOWS, weights=(50, 25, 12, 3, 10))[0]
+    spec = a_spec(client_id=client, workflow_name=workflow, key=f"{workflow}-{count:05}")
+    # Busier towards the end, quieter in between.
+    share = (count + dice.random()) / number
+    at_ms = now_ms - int(span_ms * (1 - share) ** 1.3)
+    slow = 8 if workflow in {"nightlyReport", "importFeed"} else 1
+    failed = dice.random() < (0.25 if workflow == "importFeed" else 0.02)
+    took_ms = int(dice.lognormvariate(5.5, 0.7) * slow)
+    steps = []
+    for place, name in enumerate(STEPS[: dice.choices((1, 2, 3, 4), weights=(60, 20, 10, 10))[0]]):
+        tries = dice.choices((1, 2, 4), weights=(90, 7, 3))[0]
+        step = a_child(name, spec, at_ms=at_ms + place * 3)
+        steps.append(_ended(step, took_ms=took_ms - place * 3, tries=tries, failed=False))
+    if failed:
+        steps[-1] = _ended(a_child("sendEmail", spec, at_ms=at_ms), took_ms=took_ms, tries=4, failed=True)
+        steps = list({step.id: step for step in steps}.values())
+    return [_ended(a_root(spec, at_ms=at_ms), took_ms=took_ms + 5, tries=1, failed=failed), *steps]
+
+
+def _ended(step: Step, *, took_ms: int, tries: int, failed: bool) -> Step:
+    took_ms = max(took_ms, tries * 2)
+    slot_ms = took_ms // tries
+    attempts = []
+    for number in range(1, tries + 1):
+        good = number == tries and not failed
+        start_ms = step.created_at_ms + (number - 1) * slot_ms
+        attempts.append(
+            Attempt(
+                number=number,
+                generation=1,
+                started_at_ms=start_ms,
+                ended_at_ms=step.created_at_ms + took_ms if number == tries else start_ms + slot_ms // 3,
+                outcome=OutcomeKind.SUCCEEDED if good else OutcomeKind.RETRYABLE,
+                status=200 if good else 503,
+                error=None if good else "the endpoint answered 503",
+            )
+        )
+    end_ms = step.created_at_ms + took_ms
+    return replace(
+        step,
+        status=Status.FAILED if failed else Status.SUCCEEDED,
+        attempt=tries,
+        attempts=tuple(attempts),
+        due_at_ms=None,
+        finished_at_ms=end_ms,
+        expires_at_ms=end_ms + 30 * 24 * 3600 * 1000,
+        response_status=503 if failed else 200,
+        error="the endpoint answered 503" if failed else None,
+    )

@@ -1,0 +1,111 @@
+"""Many runs, long runs, long hours."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.seeds import seed_runs, seed_wide_run
+from scenarios.embedded_home import AtomicServer
+
+RUNS, STEPS = 10_000, 1_000
+DAY_MS = 24 * 3600 * 1000
+# `make dashboard-hour` plays a whole hour: an update a second.
+UPDATES = int(os.environ.get("UPDATES", "40"))
+HEAP_GROWTH_MAX_BYTES = 600_000
+WIDE_GROWTH_MAX_BYTES = 5_000_000
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Iterator[AtomicServer]:
+    """A server with many runs of the client `many`."""
+    now_ms = time.time_ns() // 1_000_000
+    seed_runs(tmp_path / "data", "many", RUNS, now_ms=now_ms, span_ms=DAY_MS, seed=1)
+    yield from serving(tmp_path / "data")
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Iterator[AtomicServer]:
+    """A server with one run of many steps of the client `wide`."""
+    now_ms = time.time_ns() // 1_000_000
+    seed_wide_run(tmp_path / "data", "wide", STEPS, now_ms=now_ms - 60_000)
+    yield from serving(tmp_path / "data")
+
+
+def serving(data_dir: Path) -> Iterator[AtomicServer]:
+    server = AtomicServer(data_dir)
+    server.start()
+    yield server
+    server.stop()
+
+
+# Counts what is asked, so that an update is over when all of it has been answered and drawn.
+WATCH_FETCH = """
+let open = 0, answered = 0;
+const real = window.fetch;
+window.fetch = async (...call) => {
+    open += 1;
+    try { return await real(...call); } finally { open -= 1; answered += 1; }
+};
+window.update = async () => {
+    const before = answered;
+    document.dispatchEvent(new Event("visibilitychange"));
+    while (open || answered === before) await new Promise((done) => setTimeout(done, 1));
+    await new Promise(requestAnimationFrame);
+    await new Promise(requestAnimationFrame);
+};
+"""
+
+
+def heap_growth_bytes(page: Page, updates: int) -> int:
+    """By how much the page's heap grows over so many updates, each as soon as the last one is drawn.
+
+    Somebody who looks at the page again asks the server at once: that is how the hour is made short.
+    """
+    devtools = page.context.new_cdp_session(page)
+
+    def heap_bytes_after(number: int) -> int:
+        page.evaluate("async (updates) => { while (updates--) await update(); }", number)
+        devtools.send("HeapProfiler.collectGarbage")
+        return int(devtools.send("Runtime.getHeapUsage")["usedSize"])
+
+    before = heap_bytes_after(max(2, updates // 4))
+    after = heap_bytes_after(updates)
+    nodes = page.evaluate("document.querySelectorAll('*').length")
+    print(f"{before} bytes, {after - before} more after {updates} updates; {nodes} elements")
+    devtools.detach()
+    return after - before
+
+
+def test_many_runs_are_listed_filtered_and_summed_up(page: Page, many: AtomicServer) -> None:
+    page.add_init_script(WATCH_FETCH)
+    page.goto(f"{many.url}/dashboard#/many/runs")
+    expect(page.locator("tbody tr")).to_have_count(50)
+    assert page.locator("*").count() < 3000
+    assert heap_growth_bytes(page, UPDATES) < HEAP_GROWTH_MAX_BYTES
+    page.get_by_role("searchbox").fill("importFeed-")
+    expect(page.locator("td.c-workflow").nth(49)).to_contain_text("importFeed")
+
+    page.goto(f"{many.url}/dashboard#/many/overview")
+    expect(page.get_by_text("Of the newest 500 runs")).to_be_visible()
+    failing = page.locator(".ranking").filter(has_text="Most failing").locator("tbody tr")
+    expect(failing.first).to_contain_text("importFeed")
+    assert heap_growth_bytes(page, UPDATES) < HEAP_GROWTH_MAX_BYTES
+
+
+def test_a_run_of_a_thousand_steps_shows_each_attempt(page: Page, wide: AtomicServer) -> None:
+    page.add_init_script(WATCH_FETCH)
+    page.goto(f"{wide.url}/dashboard#/wide/runs")
+    page.locator("tbody a").click()
+    expect(page.locator(".row")).to_have_count(STEPS + 1)
+    expect(page.locator(".row .bar.is-succeeded")).to_have_count(STEPS + 1)
+    expect(page.locator(".row .bar.is-retryable")).to_have_count(2 * STEPS)
+    # Each update brings a document of more than a megabyte.
+    assert heap_growth_bytes(page, UPDATES // 5) < WIDE_GROWTH_MAX_BYTES
+    last = page.locator(".row").last
+    last.click()
+    expect(page.get_by_role("complementary")).to_contain_text(f"step-{STEPS - 1}")
+    expect(last).to_be_in_viewport()
