@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from atomic.adapters.sqlite import database
 from atomic.adapters.sqlite.database import DatabaseRefused, open_database, require_sqlite
 from atomic.adapters.sqlite.lock import DataDirInUse, DataDirLock
 from atomic.adapters.sqlite.schema import STEPS
@@ -56,6 +57,39 @@ def test_a_damaged_file_is_refused(path: Path, first_page: int) -> None:
     message = refusal(path)
     assert "is damaged" in message
     assert "Restore the file from a copy" in message
+
+
+def test_the_pages_of_a_large_file_are_checked_beside_the_service(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path)
+    monkeypatch.setattr(database, "_COMPARED_MAX_BYTES", 0)
+
+    async def damage() -> str | None:
+        told = asyncio.get_running_loop().create_future()
+        store = await SqliteStepStore.open(path, on_fatal=told.set_result)
+        await asyncio.wait([told], timeout=1)
+        await store.close()
+        return str(told.result()) if told.done() else None
+
+    assert asyncio.run(damage()) is None
+    with path.open("r+b") as file:
+        file.seek(4096 * 8)
+        file.write(b"\xa5" * 4096 * 5)
+    assert "is damaged" in str(asyncio.run(damage()))
+
+
+def test_a_store_may_be_closed_while_its_pages_are_checked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path)
+    monkeypatch.setattr(database, "_COMPARED_MAX_BYTES", 0)
+
+    async def body() -> None:
+        store = await SqliteStepStore.open(path, on_fatal=pytest.fail)
+        await store.close()
+
+    asyncio.run(body())
 
 
 def test_a_cut_off_file_is_refused(path: Path) -> None:

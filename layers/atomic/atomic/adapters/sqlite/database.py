@@ -1,6 +1,7 @@
 """Opening a database file: what must hold before its first statement, and how it is refused."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from atomic.adapters.sqlite import log
 # Earlier ones can lose committed pages when one connection resets the log while another one checkpoints.
 _OLDEST_SQLITE: Final = 3_051_003
 _BUSY_TIMEOUT_MS: Final = 5_000
-# Up to this size the indexes are compared with the rows at each start (4 s a GiB); beyond, only the pages
-# are checked (1 s a GiB).
+# Up to this size pages and indexes are checked before the first statement (4 s a GiB). Larger files would
+# keep a server from starting, so their pages are checked beside it (`damage_of_pages`, 1 to 3 s a GiB).
 _COMPARED_MAX_BYTES: Final = 64 * 1024 * 1024
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -42,7 +43,7 @@ class Schema:
 
 
 def open_database(path: Path, schema: Schema) -> apsw.Connection:
-    """Open or create the file (mode 0600), check it whole, and bring it to the newest version.
+    """Open or create the file (mode 0600), check it, and bring it to the newest version.
 
     Raises DatabaseRefused for a file that is damaged, newer than this program, or somebody else's.
     """
@@ -61,6 +62,20 @@ def open_database(path: Path, schema: Schema) -> apsw.Connection:
             raise DatabaseRefused(f"cannot use {path}: {error}; see that nobody else uses it") from error
         raise
     return connection
+
+
+def is_checked_at_start(path: Path) -> bool:
+    """Whether `open_database` has read all of the file; if not, `damage_of_pages` is to do it."""
+    return path.stat().st_size <= _COMPARED_MAX_BYTES
+
+
+def damage_of_pages(reader: apsw.Connection, path: Path) -> str | None:
+    """What is wrong with the pages of the file, as a message; None when nothing is."""
+    try:
+        problems = reader.execute("PRAGMA quick_check(3)").fetchall()
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
+        return _damaged(path, str(error))
+    return None if problems == [("ok",)] else _damaged(path, _listed(problems))
 
 
 def open_reader(path: Path) -> apsw.Connection:
@@ -121,10 +136,10 @@ def _checked_version(connection: apsw.Connection, path: Path, schema: Schema) ->
 
 
 def _check(connection: apsw.Connection, path: Path) -> None:
-    check = "integrity_check" if path.stat().st_size <= _COMPARED_MAX_BYTES else "quick_check"
-    problems = connection.execute(f"PRAGMA {check}(3)").fetchall()
-    if problems != [("ok",)]:
-        raise DatabaseRefused(_damaged(path, "; ".join(str(problem) for (problem,) in problems)))
+    if is_checked_at_start(path):
+        problems = connection.execute("PRAGMA integrity_check(3)").fetchall()
+        if problems != [("ok",)]:
+            raise DatabaseRefused(_damaged(path, _listed(problems)))
     wal = Path(f"{path}-wal")
     if log.is_damaged(wal, int(connection.pragma("page_size")), lambda: _valid_frames(connection)):
         raise DatabaseRefused(_damaged(wal, "commits behind a broken place could not be read"))
@@ -135,10 +150,14 @@ def _valid_frames(connection: apsw.Connection) -> int:
     return frames
 
 
+def _listed(problems: Sequence[tuple[object, ...]]) -> str:
+    return "; ".join(str(problem) for (problem,) in problems)
+
+
 def _damaged(path: Path, problem: str) -> str:
     return (
-        f"{path} is damaged: {problem}. Nothing was changed. Restore the file from a copy, together with "
-        f"its -wal file if the copy has one, or move it away to begin anew"
+        f"{path} is damaged: {problem}. Restore the file from a copy, together with its -wal file if the "
+        f"copy has one, or move it away to begin anew; at the start nothing was changed"
     )
 
 

@@ -15,7 +15,7 @@ from atomic.domain.steps import Status
 Statement = tuple[str, dict[str, Any]]
 
 # So many keys are sorted rather than walked through from the newest run on.
-KEYS_SORTED_MAX: Final = 5_000
+KEYS_SORTED_MAX: Final = 50_000
 
 GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
 # A run's steps are the ids between "<run id>-" and "<run id>.", the next character.

@@ -9,7 +9,13 @@ from typing import Any, Final, Self, TypeVar
 import apsw
 
 from atomic.adapters.sqlite import codec, queries
-from atomic.adapters.sqlite.database import close_database, open_database, open_reader
+from atomic.adapters.sqlite.database import (
+    close_database,
+    is_checked_at_start,
+    open_database,
+    open_reader,
+)
+from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.ports import Counts, DueStep, RunQuery, StoreUnavailable
@@ -37,6 +43,7 @@ class SqliteStepStore:
         self._lists = open_reader(path)
         self._list_thread = ThreadPoolExecutor(1, "atomic-sqlite-reader")
         self._writer = Writer(connection, on_fatal=on_fatal)
+        self._check: PageCheck | None = None
 
     @classmethod
     async def open(cls, path: Path, *, on_fatal: Callable[[str], None]) -> Self:
@@ -45,11 +52,16 @@ class SqliteStepStore:
         Raises DatabaseRefused for a file that is damaged, newer than this program, or somebody else's.
         The caller sees to it that no other process has it open (`DataDirLock`).
         """
-        return cls(path, await asyncio.to_thread(open_database, path, STEPS), on_fatal)
+        store = cls(path, await asyncio.to_thread(open_database, path, STEPS), on_fatal)
+        if not is_checked_at_start(path):
+            store._check = PageCheck(path, on_fatal)
+        return store
 
     async def close(self) -> None:
         """Finish the writes that wait, end the threads, close the file. May be called twice."""
         await self._writer.close()
+        if self._check is not None:
+            await self._check.close()
         self._list_thread.shutdown()
         self._lists.close()
         self._rows.close()

@@ -1,0 +1,38 @@
+"""The check of a file that is too large to be checked before the server starts."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from atomic.adapters.sqlite.database import damage_of_pages, open_reader
+
+_AGAIN_S: Final = 0.02
+
+
+class PageCheck:
+    """Reads every page once, in a thread of its own, beside the service.
+
+    `on_damage` is called on the loop, with a message, when the file is not what was written.
+    """
+
+    def __init__(self, path: Path, on_damage: Callable[[str], None]) -> None:
+        self._reader = open_reader(path)
+        self._task = asyncio.create_task(self._run(path, on_damage))
+
+    async def close(self) -> None:
+        """Break it off, if it still goes on."""
+        while not self._task.done():
+            # It reaches a statement that runs, and not one that is about to.
+            self._reader.interrupt()
+            await asyncio.wait([self._task], timeout=_AGAIN_S)
+        self._reader.close()
+
+    async def _run(self, path: Path, on_damage: Callable[[str], None]) -> None:
+        with suppress(apsw.InterruptError):
+            damage = await asyncio.to_thread(damage_of_pages, self._reader, path)
+            if damage is not None:
+                on_damage(damage)
