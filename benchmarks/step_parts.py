@@ -1,0 +1,131 @@
+"""Where the microseconds of a step go: each part of ours in a loop by itself, and the server around it.
+
+Usage: python benchmarks/step_parts.py
+
+CPU time, the least of the rounds. In a server parts evict each other from the processor's caches, so a
+step costs two to three times their sum; they tell shares and what a change to one of them is worth.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Final
+
+import orjson
+import uvloop
+
+from application import start_document
+from atomic.adapters.http.request import encode, target_of
+from atomic.adapters.sqlite import codec
+from atomic.application.attempts import endpoint_request
+from atomic.application.ports import Client
+from atomic.domain.events import Ended
+from atomic.domain.outcomes import Answer, classify
+from atomic.domain.transitions import begin, transition
+from atomic.entrypoints.http_api import starting
+from atomic.entrypoints.http_api.messages import ApiRequest, json_response
+from atomic.entrypoints.http_api.views import outcome_view
+from atomic.protocol import keys
+from atomic.protocol.messages import StartRequest, read_message
+from atomic.testing import LocalAtomic
+from bare import Poster, listen
+from load import measure
+from processes import free_ports, machine, python, running
+
+_CALLS, _ROUNDS = 2_000, 9
+_NOW_MS: Final = 1_767_225_600_000
+_ANSWER: Final = b'{"id":"run_0123456789abcdef0123456789abcdef-root","padding":"' + b"x" * 600 + b'"}'
+
+
+def main() -> None:
+    """Measure and print."""
+    print(machine())
+    total_us = 0.0
+    for name, part in _parts().items():
+        least_us = min(_cpu_us(part) for _ in range(_ROUNDS))
+        total_us += least_us
+        print(f"{least_us:7.1f} us  {name}")
+    print(f"{total_us:7.1f} us  all of these")
+    for role in ("uvicorn", "bare"):
+        print(f"{uvloop.run(_request_us(role)):7.1f} us  a request to nothing but {role}, 64 callers")
+
+
+def _cpu_us(part: Callable[[], object]) -> float:
+    began_s = time.process_time()
+    for _ in range(_CALLS):
+        part()
+    return (time.process_time() - began_s) / _CALLS * 1e6
+
+
+def _parts() -> dict[str, Callable[[], object]]:
+    """What happens to one step, in its order."""
+    body = orjson.dumps(start_document("http://127.0.0.1:9000/createUser", "run-64-123"))
+    client = Client(id="bench", signing_secrets=(b"s" * 32,))
+    api: Any = SimpleNamespace(engine=LocalAtomic().engine)
+    request = ApiRequest(method="POST", path="/bench", query="", headers={}, body=body)
+    message = read_message(StartRequest, body)
+    spec = starting._spec(api, request, client, message)
+    step = begin(spec, keys.ROOT, _NOW_MS, "n" * 32)
+    call = endpoint_request(step, client, span_id="a" * 16, now_ms=_NOW_MS)
+    answer = Answer(status=200, headers={"content-type": "application/json"}, body=b'{"ok":true}')
+    ended = Ended(nonce="n" * 32, outcome=classify(answer, spec.retry, _NOW_MS), jitter=0.5)
+    done = transition(step, ended, _NOW_MS)
+    return {
+        "read the request: strict JSON, validation": lambda: read_message(StartRequest, body),
+        "what was asked for: canonical payload, fingerprint, ids": lambda: starting._spec(
+            api, request, client, message
+        ),
+        "the new step": lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
+        "its row, with checksums": lambda: (codec.fixed_values(step), codec.changing_values(step)),
+        "the call: envelope, headers, signature": lambda: endpoint_request(
+            step, client, span_id="a" * 16, now_ms=_NOW_MS
+        ),
+        "its bytes": lambda: encode(target_of(call.url), call),
+        "what came of it": lambda: classify(answer, spec.retry, _NOW_MS),
+        "the ended step": lambda: transition(step, ended, _NOW_MS),
+        "its row again": lambda: codec.changing_values(done),
+        "the answer": lambda: json_response(200, outcome_view(done)),
+    }
+
+
+async def _request_us(role: str) -> float:
+    [port] = free_ports(1)
+    body = orjson.dumps(start_document("http://127.0.0.1:9000/x", "k"))
+    with running(python("step_parts.py", role, port), port) as pid:
+        poster = Poster()
+
+        async def post(_key: str) -> None:
+            await poster.post(f"http://127.0.0.1:{port}/bench", body)
+
+        measured = await measure(post, callers=64, runs=20_000, pids=[pid])
+        return measured.cpu_s[0] * 1000
+
+
+def _serve(role: str, port: int) -> None:
+    """An HTTP server that gives one answer to everything."""
+
+    async def answer(_path: str, _body: bytes) -> bytes:
+        return _ANSWER
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ANSWER))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": _ANSWER})
+
+    if role == "bare":
+        uvloop.run(listen(answer, port))
+    else:
+        import uvicorn
+
+        from atomic.entrypoints.embedded.bounded_http import BoundedHttp
+
+        uvicorn.run(app, port=port, http=BoundedHttp, log_level="error", access_log=False, lifespan="off")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        _serve(sys.argv[1], int(sys.argv[2]))
+    else:
+        main()
