@@ -28,7 +28,11 @@ from typing import Any, Final, cast
 
 import botocore.session
 
-from atomic.adapters.aws import clients, config
+from atomic.adapters.aws import config
+from atomic.adapters.aws.clients import DynamoTenantStore
+from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application import tenants
+from atomic.application.tenants import Office
 
 REPO: Final = Path(__file__).parents[1]
 EMULATOR: Final = REPO / ".venv-aws" / "bin"
@@ -183,14 +187,14 @@ def _show(outputs: dict[str, str], stack: ExitStack) -> int:
 
 def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str:
     """Make a client as an operator does; its API key."""
-    api_key, _ = clients.create_client(
-        config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(aws_environ(0))),
-        outputs["TableName"],
-        client_id,
-        base_urls=[base_url],
-        starts_per_s=None,
-        now_ms=time.time_ns() // 1_000_000,
+    dynamodb = config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(aws_environ(0)))
+    office = Office(
+        store=DynamoTenantStore(dynamodb, outputs["TableName"]),
+        pepper=b"",
+        now_ms=SystemClock().now_ms,
+        token_bytes=SystemEntropy().token_bytes,
     )
+    api_key, _ = tenants.create(office, client_id, base_urls=[base_url])
     return api_key
 
 

@@ -17,7 +17,7 @@ REPO = Path(__file__).parents[2]
 CONTRACT = {
     "ATOMIC_TABLE", "ATOMIC_QUEUE_URL", "ATOMIC_QUEUE_ARN", "ATOMIC_DEAD_LETTER_QUEUE_URL",
     "ATOMIC_DEAD_LETTER_QUEUE_ARN", "ATOMIC_SCHEDULE_GROUP", "ATOMIC_SCHEDULE_ROLE_ARN",
-    "ATOMIC_RETENTION_DAYS", "ATOMIC_HANG_MS", "ATOMIC_STAGE", "ATOMIC_ALLOW_PRIVATE",
+    "ATOMIC_RETENTION_DAYS", "ATOMIC_HANG_MS", "ATOMIC_STAGE", "ATOMIC_ALLOW_PRIVATE", "ATOMIC_KEY_PEPPER",
     "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "AWS_ENDPOINT_URL",
 }  # fmt: skip
 # Where AWS offers nothing narrower.
@@ -250,6 +250,11 @@ def test_every_variable_is_declared_and_none_that_nobody_reads() -> None:
 def test_private_addresses_are_called_by_nobody_who_did_not_ask() -> None:
     assert TEMPLATE["Parameters"]["AllowPrivate"]["Default"] == "false"
     assert GLOBALS["Environment"]["Variables"]["ATOMIC_ALLOW_PRIVATE"] == {"Ref": "AllowPrivate"}
+
+
+def test_the_pepper_is_not_shown() -> None:
+    assert TEMPLATE["Parameters"]["KeyPepper"]["NoEcho"] is True
+    assert GLOBALS["Environment"]["Variables"]["ATOMIC_KEY_PEPPER"] == {"Ref": "KeyPepper"}
 
 
 def test_runtime_and_architecture_are_parameters() -> None:

@@ -1,9 +1,10 @@
 """AWS as moto plays it, inside the test process: the table, the queues and a schedule group, all empty."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from secrets import token_bytes
 from threading import Lock
 from typing import Any, Self
 
@@ -13,14 +14,19 @@ from moto.core.botocore_stubber import BotocoreStubber
 
 from atomic.adapters.aws import config
 from atomic.adapters.aws.calls import AwsCalls
+from atomic.adapters.aws.clients import DynamoTenantStore
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.scheduler import HintScheduler
 from atomic.adapters.aws.sqs import SqsHintQueue
 from atomic.adapters.aws.table import TABLE
+from atomic.adapters.system import SystemClock
 from atomic.application.ports import Clock
+from atomic.application.tenants import Office
 
 TABLE_NAME = "atomic"
 GROUP = "atomic"
+_CLOCK = SystemClock()
+PEPPER = b"salt's brother"
 _OPTIONS = {
     "region_name": "eu-central-1",
     "aws_access_key_id": "testing",
@@ -76,6 +82,11 @@ class Aws:
             clock=clock,
             **more,
         )
+
+    def office(self, now_ms: Callable[[], int] = _CLOCK.now_ms) -> Office:
+        """The clients in the table."""
+        store = DynamoTenantStore(self.dynamodb, TABLE_NAME)
+        return Office(store=store, pepper=PEPPER, now_ms=now_ms, token_bytes=token_bytes)
 
     def received(self, queue_url: str) -> list[str]:
         """The bodies of all messages that can be received now; they are deleted."""

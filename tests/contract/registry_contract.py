@@ -1,18 +1,26 @@
 """What every `ClientRegistry` that keeps clients must do. Inherit `RegistryContract` and define `home`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any, Protocol
 
 import pytest
 
+from atomic.application import tenants
 from atomic.application.ports import Client, ClientRegistry
-from atomic.protocol.signatures import decode_secret
+from atomic.application.tenants import Office
+from atomic.protocol.api_keys import issue, key_id_of
+from atomic.protocol.signatures import decode_secret, encode_secret
+from atomic.protocol.tenants import SCOPES, Limits
 
 URL = "https://app.example/"
 BAD_IDS = ["", "a b", "-a", "dashboard", "a/b", "x" * 65, "é"]
+BAD_RATES = [0.0, -1.0, float("nan"), float("inf")]
+BAD_SCOPES: list[list[str]] = [[], ["root"], ["read", ""]]
 BAD_URLS = [
     "",
     "app.example",
@@ -36,24 +44,22 @@ class RegistryHome(Protocol):
     """A registry, and the place where it keeps its clients."""
 
     registry: ClientRegistry
+    office: Office
 
-    def create(
-        self, client_id: str, *, base_urls: Sequence[str], starts_per_s: float | None = None
-    ) -> tuple[str, str]:
-        """Make a client, not through the registry: its API key and its signing secret."""
-        ...
-
-    def delete_keys(self) -> None:
-        """Take all API keys away, not through the registry."""
-        ...
-
-    def let_time_pass(self) -> None:
-        """So much of it that the registry looks again."""
+    def let_time_pass(self, ms: int = 60_000) -> None:
+        """So much of it, and so much that the registry looks again."""
         ...
 
     def stored(self) -> bytes:
         """Everything that is stored of the clients."""
         ...
+
+
+def key_id(api_key: str) -> str:
+    """The name of a key."""
+    found = key_id_of(api_key)
+    assert found is not None
+    return found
 
 
 def on_home(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -80,13 +86,20 @@ class RegistryContract:
     @on_home
     async def test_a_key_opens_its_client(self, home: RegistryHome) -> None:
         urls = (URL, "http://10.0.0.1:8080/x")
-        api_key, secret = home.create("acme", base_urls=urls, starts_per_s=2.5)
-        other_key, _ = home.create("other", base_urls=[URL])
+        api_key, secret = tenants.create(
+            home.office, "acme", base_urls=urls, limits=Limits(starts_per_s=2.5, live_steps=7)
+        )
+        other_key, _ = tenants.create(home.office, "other", base_urls=[URL])
         acme = await home.registry.authenticate(api_key, "acme")
         assert acme == Client(
-            id="acme", base_urls=urls, signing_secrets=(decode_secret(secret),), starts_per_s=2.5
+            id="acme",
+            base_urls=urls,
+            signing_secrets=(decode_secret(secret),),
+            starts_per_s=2.5,
+            live_steps=7,
+            scopes=frozenset({"start", "read", "act"}),
         )
-        assert await home.registry.get("acme") == acme
+        assert await home.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES))
         # Which client the path names decides nothing here: the key says whose it is.
         other = await home.registry.authenticate(other_key, "acme")
         assert other is not None
@@ -94,17 +107,20 @@ class RegistryContract:
 
     @on_home
     async def test_a_host_is_kept_in_a_labels(self, home: RegistryHome) -> None:
-        home.create("acme", base_urls=["https://Bücher.example:8443/steps"])
+        tenants.create(home.office, "acme", base_urls=["https://Bücher.example:8443/steps"])
         acme = await home.registry.get("acme")
         assert acme is not None
         assert acme.base_urls == ("https://xn--bcher-kva.example:8443/steps",)
 
     @on_home
     async def test_any_other_key_opens_nothing(self, home: RegistryHome) -> None:
-        api_key, _ = home.create("acme", base_urls=[URL])
-        last = "1" if api_key[-1] == "0" else "0"
-        wrong = [None, "", "x", "atm_", api_key[:-1], api_key[:-1] + last, api_key + "0", api_key.upper()]
-        wrong += [api_key[:-1] + "\udce9", api_key.replace("atm_", ""), f"atm_{'0' * 8}_{'0' * 64}"]
+        api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
+        other = issue(token_bytes)
+        wrong = [None, "", "x", "atm_", api_key[:-1], api_key + "0", api_key.upper(), other]
+        wrong += [api_key[:-1] + "\udce9", api_key.replace("atm_", ""), api_key.swapcase(), api_key + " "]
+        wrong += [f"{other[:17]}{api_key[17:]}", f"{api_key[:17]}{other[17:]}"]
+        for place in range(len(api_key)):
+            wrong.append(api_key[:place] + chr(ord(api_key[place]) ^ 1) + api_key[place + 1 :])
         for key in wrong:
             assert await home.registry.authenticate(key, "acme") is None, key
         for client_id in ("nobody", "", "a/b", "x" * 65):
@@ -112,29 +128,111 @@ class RegistryContract:
 
     @on_home
     async def test_the_key_itself_is_not_stored(self, home: RegistryHome) -> None:
-        api_key, _ = home.create("acme", base_urls=[URL])
+        api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
         secret_part = api_key.rpartition("_")[2]
-        assert len(secret_part) == 64
+        assert len(secret_part) == 49
         assert b"acme" in home.stored()
-        assert secret_part.encode() not in home.stored()
+        assert secret_part[:-6].encode() not in home.stored()
+
+    @on_home
+    async def test_without_the_pepper_no_key_can_be_planted(self, home: RegistryHome) -> None:
+        forged, _ = tenants.create(replace(home.office, pepper=b"guessed"), "acme", base_urls=[URL])
+        assert await home.registry.get("acme") is not None
+        assert await home.registry.authenticate(forged, "acme") is None
 
     @on_home
     async def test_what_is_done_elsewhere_is_seen_soon(self, home: RegistryHome) -> None:
         assert await home.registry.get("acme") is None
-        api_key, _ = home.create("acme", base_urls=[URL])
+        api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
         assert await home.registry.get("acme") is None  # the store is not asked with every call
         home.let_time_pass()
         assert await home.registry.authenticate(api_key, "acme") is not None
-        home.delete_keys()
+        tenants.revoke_key(home.office, "acme", key_id(api_key))
         assert await home.registry.authenticate(api_key, "acme") is not None
         home.let_time_pass()
         assert await home.registry.authenticate(api_key, "acme") is None
 
     @on_home
+    async def test_two_keys_are_live_while_one_takes_over(self, home: RegistryHome) -> None:
+        old, _ = tenants.create(home.office, "acme", base_urls=[URL], scopes=["read"])
+        new = tenants.rotate_key(home.office, "acme", overlap_ms=10 * 60_000)
+        with pytest.raises(ValueError, match="two keys are live"):
+            tenants.rotate_key(home.office, "acme")
+        for key in (old, new):
+            opened = await home.registry.authenticate(key, "acme")
+            assert opened is not None
+            assert opened.scopes == {"read"}
+        home.let_time_pass(9 * 60_000)
+        assert await home.registry.authenticate(old, "acme") is not None
+        home.let_time_pass(60_000)
+        assert await home.registry.authenticate(old, "acme") is None
+        assert await home.registry.authenticate(new, "acme") is not None
+        third = tenants.rotate_key(home.office, "acme", scopes=["admin", "read"])
+        home.let_time_pass()
+        opened = await home.registry.authenticate(third, "acme")
+        assert opened is not None
+        assert opened.scopes == {"admin", "read"}
+
+    @on_home
+    async def test_a_key_ends_at_its_time_whatever_is_remembered(self, home: RegistryHome) -> None:
+        end_ms = home.office.now_ms() + 1000
+        key, _ = tenants.create(home.office, "acme", base_urls=[URL], expires_at_ms=end_ms)
+        assert await home.registry.authenticate(key, "acme") is not None
+        home.let_time_pass(1000)
+        assert await home.registry.authenticate(key, "acme") is None
+        with pytest.raises(ValueError, match="expired already"):
+            tenants.rotate_key(home.office, "acme", expires_at_ms=end_ms)
+
+    @on_home
+    async def test_two_secrets_sign_while_one_takes_over(self, home: RegistryHome) -> None:
+        _, old = tenants.create(home.office, "acme", base_urls=[URL])
+        new = tenants.rotate_secret(home.office, "acme", overlap_ms=10 * 60_000)
+        with pytest.raises(ValueError, match="two signing secrets"):
+            tenants.rotate_secret(home.office, "acme")
+
+        async def live() -> list[str]:
+            client = await home.registry.get("acme")
+            assert client is not None
+            return [encode_secret(secret) for secret in client.signing_secrets]
+
+        assert await live() == [old, new]
+        home.let_time_pass(11 * 60_000)
+        assert await live() == [new]
+
+    @on_home
+    async def test_limits_change(self, home: RegistryHome) -> None:
+        tenants.create(home.office, "acme", base_urls=[URL])
+        tenants.change_limits(home.office, "acme", Limits(starts_per_s=4.0))
+        acme = await home.registry.get("acme")
+        assert acme is not None
+        assert (acme.starts_per_s, acme.live_steps) == (4.0, None)
+        assert home.office.store.ids() == ["acme"]
+
+    @on_home
+    async def test_who_changes_what_was_changed_meanwhile_is_told(self, home: RegistryHome) -> None:
+        tenants.create(home.office, "acme", base_urls=[URL])
+        stale = home.office.store.load("acme")
+        assert stale is not None
+        tenants.change_limits(home.office, "acme", Limits(starts_per_s=4.0))
+        assert home.office.store.save(stale) is False
+        kept = home.office.store.load("acme")
+        assert kept is not None
+        assert kept.limits == Limits(starts_per_s=4.0)
+
+    @on_home
+    async def test_what_is_not_there_cannot_be_changed(self, home: RegistryHome) -> None:
+        tenants.create(home.office, "acme", base_urls=[URL])
+        for change in (tenants.rotate_key, tenants.rotate_secret):
+            with pytest.raises(ValueError, match="no client 'nobody'"):
+                change(home.office, "nobody")
+        with pytest.raises(ValueError, match="has no key 'x'; it has "):
+            tenants.revoke_key(home.office, "acme", "x")
+
+    @on_home
     async def test_a_client_is_made_once(self, home: RegistryHome) -> None:
-        api_key, _ = home.create("acme", base_urls=[URL])
+        api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
         with pytest.raises(ValueError, match="'acme' exists already"):
-            home.create("acme", base_urls=["https://elsewhere.example/"])
+            tenants.create(home.office, "acme", base_urls=["https://elsewhere.example/"])
         acme = await home.registry.authenticate(api_key, "acme")
         assert acme is not None
         assert acme.base_urls == (URL,)
@@ -146,12 +244,17 @@ class RegistryContract:
             *(("base URL", {"client_id": "acme", "base_urls": [URL, bad]}) for bad in BAD_URLS),
             ("at least one base URL", {"client_id": "acme", "base_urls": []}),
             *(
-                ("starts per second", {"client_id": "acme", "base_urls": [URL], "starts_per_s": rate})
-                for rate in (0.0, -1.0, float("nan"), float("inf"))
+                (
+                    "starts per",
+                    {"client_id": "acme", "base_urls": [URL], "limits": Limits(starts_per_s=rate)},
+                )
+                for rate in BAD_RATES
             ),
+            ("live steps", {"client_id": "acme", "base_urls": [URL], "limits": Limits(live_steps=0)}),
+            *(("scopes", {"client_id": "acme", "base_urls": [URL], "scopes": bad}) for bad in BAD_SCOPES),
         ]
         for words, arguments in refusals:
             with pytest.raises(ValueError, match=words):
-                home.create(**arguments)
+                tenants.create(home.office, **arguments)
         home.let_time_pass()
         assert await home.registry.get("acme") is None

@@ -1,32 +1,32 @@
 """The registry contract on the file in which embedded homes keep their clients."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from secrets import token_bytes
 
-import apsw
-import pytest
-
-from atomic.adapters.sqlite.clients import SqliteClientRegistry, create_client
+from atomic.adapters.sqlite.clients import CLIENTS, SqliteClientRegistry, SqliteTenantStore, key_pepper
+from atomic.adapters.sqlite.database import Schema, close_database, open_database
+from atomic.application.tenants import Office
+from atomic.protocol.signatures import encode_secret
+from atomic.protocol.tenants import Limits, StoredSecret, Tenant
 from contract.registry_contract import URL, RegistryContract, RegistryHome
 
 
 class SqliteRegistryHome:
     def __init__(self, path: Path) -> None:
-        self.registry = SqliteClientRegistry(path)
+        self.now_ms = 1_700_000_000_000
+        self.registry = SqliteClientRegistry(path, pepper=b"pepper", now_ms=lambda: self.now_ms)
+        self.store = SqliteTenantStore(path)
+        self.office = Office(
+            store=self.store, pepper=b"pepper", now_ms=lambda: self.now_ms, token_bytes=token_bytes
+        )
         self._path = path
 
-    def create(self, client_id: str, **more: Any) -> tuple[str, str]:
-        return create_client(self._path, client_id, now_ms=1, **{"starts_per_s": None, **more})
-
-    def delete_keys(self) -> None:
-        with apsw.Connection(str(self._path)) as connection:
-            connection.execute("DELETE FROM api_keys")
-        connection.close()
-
-    def let_time_pass(self) -> None:
-        self.registry._check_after_s = 0.0
+    def let_time_pass(self, ms: int = 60_000) -> None:
+        self.now_ms += ms
+        self.registry._check_after_s = self.registry._reload_after_s = 0.0
 
     def stored(self) -> bytes:
         return b"".join(file.read_bytes() for file in self._path.parent.iterdir())
@@ -38,16 +38,33 @@ class TestSqliteClientRegistry(RegistryContract):
         home = SqliteRegistryHome(directory / "clients.db")
         yield home
         home.registry.close()
+        home.store.close()
 
 
-def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    SqliteTenantStore(tmp_path / "clients.db").close()
+    pepper = key_pepper(tmp_path)
+    assert (len(pepper), key_pepper(tmp_path)) == (32, pepper)
+    for name in ("clients.db", "key-pepper"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_clients_of_the_first_version_keep_all_but_their_keys(tmp_path: Path) -> None:
     path = tmp_path / "clients.db"
-    create_client(path, "acme", base_urls=[URL], starts_per_s=None, now_ms=1)
-    assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_refused_client_makes_no_file(tmp_path: Path) -> None:
-    path = tmp_path / "clients.db"
-    with pytest.raises(ValueError, match="client id"):
-        create_client(path, "a b", base_urls=[URL], starts_per_s=None, now_ms=1)
-    assert not path.exists()
+    secret = encode_secret(b"s" * 32)
+    connection = open_database(path, Schema("clients", CLIENTS.migrations[:1]))
+    row = ("acme", json.dumps([URL]), json.dumps([secret]), 2.5, 7)
+    connection.execute("INSERT INTO clients VALUES (?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO api_keys VALUES ('k', x'00', 'acme', 7)")
+    close_database(connection)
+    store = SqliteTenantStore(path)
+    assert store.load("acme") == Tenant(
+        id="acme",
+        base_urls=(URL,),
+        keys=(),
+        secrets=(StoredSecret(text=secret, created_at_ms=7),),
+        created_at_ms=7,
+        limits=Limits(starts_per_s=2.5),
+        version=1,
+    )
+    store.close()

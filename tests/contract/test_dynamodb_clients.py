@@ -4,35 +4,36 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 from atomic.adapters.aws import clients
-from atomic.adapters.aws.clients import KNOWN_S, UNKNOWN_S, DynamoClientRegistry, create_client
-from contract.aws import TABLE_NAME, Aws, Recorder, aws
-from contract.registry_contract import URL, RegistryContract, RegistryHome
+from atomic.adapters.aws.clients import KNOWN_S, UNKNOWN_S, DynamoClientRegistry
+from atomic.application import tenants
+from atomic.protocol.api_keys import issue
+from contract.aws import PEPPER, TABLE_NAME, Aws, Recorder, aws
+from contract.registry_contract import URL, RegistryContract, RegistryHome, key_id
 
 
 class DynamoRegistryHome:
     def __init__(self, account: Aws) -> None:
-        self.now_s = 1_000.0
+        self.now_s = 1_700_000_000.0
         self.registry = DynamoClientRegistry(
-            account.calls, account.dynamodb, table_name=TABLE_NAME, now_s=lambda: self.now_s
+            account.calls,
+            account.dynamodb,
+            table_name=TABLE_NAME,
+            pepper=PEPPER,
+            now_ms=self.now_ms,
+            now_s=lambda: self.now_s,
         )
+        self.office = account.office(self.now_ms)
         self._dynamodb = account.dynamodb
 
-    def create(self, client_id: str, **more: Any) -> tuple[str, str]:
-        more = {"starts_per_s": None, **more}
-        return create_client(self._dynamodb, TABLE_NAME, client_id, now_ms=1, **more)
+    def now_ms(self) -> int:
+        return int(self.now_s * 1000)
 
-    def delete_keys(self) -> None:
-        for item in self._items():
-            if item["pk"]["S"].startswith("key#"):
-                self._dynamodb.delete_item(
-                    TableName=TABLE_NAME, Key={name: item[name] for name in ("pk", "sk")}
-                )
-
-    def let_time_pass(self) -> None:
-        self.now_s += KNOWN_S
+    def let_time_pass(self, ms: int = 60_000) -> None:
+        self.now_s += ms / 1000
 
     def stored(self) -> bytes:
         return repr(self._items()).encode()
@@ -52,8 +53,8 @@ def test_what_is_known_is_asked_once_a_minute_and_what_is_unknown_every_five_sec
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb) as recorder:
             home = DynamoRegistryHome(account)
-            api_key, _ = home.create("acme", base_urls=[URL])
-            unknown = f"atm_{'0' * 8}_{'0' * 64}"
+            api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
+            unknown = issue(token_bytes)
             recorder.calls.clear()
 
             async def reads(api_key: str, after_s: float) -> int:
@@ -76,9 +77,10 @@ def test_keys_that_somebody_guesses_do_not_fill_the_memory(monkeypatch: Any) -> 
     async def body() -> None:
         with aws() as account:
             registry = DynamoRegistryHome(account).registry
-            for number in range(5):
-                await registry.authenticate(f"atm_{number:08x}_{'0' * 64}", "acme")
-            assert list(registry._remembered) == [f"key#{number:08x}" for number in (2, 3, 4)]
+            guesses = [issue(token_bytes) for _ in range(5)]
+            for guess in guesses:
+                await registry.authenticate(guess, "acme")
+            assert list(registry._remembered) == [f"key#{key_id(guess)}" for guess in guesses[2:]]
 
     asyncio.run(body())
 
@@ -89,7 +91,7 @@ def test_all_clients_are_listed() -> None:
             home = DynamoRegistryHome(account)
             assert await home.registry.list_client_ids() == []
             for client_id in ("b", "a", "C"):
-                home.create(client_id, base_urls=[URL])
+                tenants.create(home.office, client_id, base_urls=[URL])
             assert await home.registry.list_client_ids() == ["C", "a", "b"]
 
     asyncio.run(body())

@@ -6,7 +6,6 @@
 import io
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,11 +15,14 @@ from uuid import uuid4
 import aiohttp
 import botocore.session
 
-from atomic.adapters.aws import clients, config
+from atomic.adapters.aws import config
+from atomic.application import tenants
+from atomic.entrypoints.aws import operators
+from atomic.protocol.tenants import Limits
 from atomic.testing import Reply
 from scenarios.embedded_home import EndpointServer, free_port
 from scenarios.home import Home
-from scenarios.memory_home import STARTS_PER_S
+from scenarios.locked_clients import create_locked
 
 VARIABLE = "ATOMIC_LOCAL_STACK"
 # Where scenarios find nobody on purpose.
@@ -43,14 +45,9 @@ class AwsStack:
         self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
     ) -> str:
         """Make a client as an operator does; its API key."""
-        api_key, _ = clients.create_client(
-            self.dynamodb(),
-            self.outputs["TableName"],
-            client_id,
-            base_urls=base_urls,
-            starts_per_s=starts_per_s,
-            now_ms=time.time_ns() // 1_000_000,
-        )
+        with operators.office(self.outputs["TableName"], b"") as office:
+            limits = Limits(starts_per_s=starts_per_s)
+            api_key, _ = tenants.create(office, client_id, base_urls=base_urls, limits=limits)
         return api_key
 
     def dynamodb(self) -> Any:
@@ -112,17 +109,14 @@ class AwsStack:
 
 
 class LockedClients:
-    """The clients that `memory_home` has too. They last as long as the stack."""
+    """The clients of `locked_clients`. They last as long as the stack."""
 
     def __init__(self, stack: AwsStack) -> None:
         self.endpoint_port = free_port()
         self._stack = stack
         base = (f"http://127.0.0.1:{self.endpoint_port}/app",)
-        self.keys = {
-            "alpha": stack.create_client("alpha", base),
-            "beta": stack.create_client("beta", base),
-            "slow": stack.create_client("slow", base, STARTS_PER_S),
-        }
+        with operators.office(stack.outputs["TableName"], b"") as office:
+            self.keys = create_locked(office, base)
 
     @asynccontextmanager
     async def home(self) -> AsyncIterator[Home]:

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from atomic.testing import EndpointCall, Reply
 from scenarios.home import Handler, Home
-from scenarios.memory_home import STARTS_PER_S
+from scenarios.locked_clients import ORDINARY, SCOPED, SLOW, STARTS_PER_S, scoped
 
 _serial = itertools.count(1)
 
@@ -81,8 +81,12 @@ def free_port() -> int:
 
 def create_client(data_dir: Path, client_id: str, *options: str) -> str:
     """Make a client as an operator does; its API key."""
-    command = [sys.executable, "-m", "atomic.cli", "clients", "create", client_id]
-    command += ["--data-dir", str(data_dir), "--allow-http", "--allow-ip", *options]
+    return clients_command(data_dir, "create", client_id, "--allow-http", "--allow-ip", *options)
+
+
+def clients_command(data_dir: Path, *arguments: str) -> str:
+    """`atomic clients …`; the API key that it prints."""
+    command = [sys.executable, "-m", "atomic.cli", "clients", *arguments, "--data-dir", str(data_dir)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"API key: +(\S+)", printed)
     assert found, printed
@@ -159,17 +163,16 @@ async def home_on(
 
 
 class LockedServer:
-    """A server without `--dev`, with the clients that `memory_home` has too."""
+    """A server without `--dev`, with the clients of `locked_clients`."""
 
     def __init__(self, data_dir: Path) -> None:
         self.endpoint_port = free_port()
         base = ("--base-url", f"http://127.0.0.1:{self.endpoint_port}/app")
         rate = ("--starts-per-second", str(STARTS_PER_S))
-        self.keys = {
-            "alpha": create_client(data_dir, "alpha", *base),
-            "beta": create_client(data_dir, "beta", *base),
-            "slow": create_client(data_dir, "slow", *base, *rate),
-        }
+        self.keys = {name: create_client(data_dir, name, *base) for name in (*ORDINARY, *SCOPED)}
+        self.keys[SLOW] = create_client(data_dir, SLOW, *base, *rate)
+        for name, scope in SCOPED.items():
+            self.keys[scoped(name)] = clients_command(data_dir, "rotate", name, "--scope", scope)
         self.server = AtomicServer(data_dir, dev=False)
 
     @asynccontextmanager

@@ -2,29 +2,34 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from atomic.application.ports import Client
 from atomic.testing import LocalAtomic
 from scenarios.home import Home
+from scenarios.locked_clients import ORDINARY, SCOPED, SLOW, STARTS_PER_S, scoped
 
-KEYS = {"alpha": "atm_alpha", "beta": "atm_beta", "slow": "atm_slow"}
-STARTS_PER_S = 3.0
+KEYS = {
+    **{name: f"atm_{name}" for name in (*ORDINARY, SLOW, *SCOPED)},
+    **{scoped(name): f"atm_{name}_scoped" for name in SCOPED},
+}
 
 
 class KeyRegistry:
-    """Three clients with a key each, as `embedded_home` makes them on a locked server."""
+    """The clients of `locked_clients`, with keys that are easy to read."""
 
     def __init__(self) -> None:
         base_urls = ("https://app.test/app",)
-        self._clients = {
-            "alpha": Client(id="alpha", base_urls=base_urls),
-            "beta": Client(id="beta", base_urls=base_urls),
-            "slow": Client(id="slow", base_urls=base_urls, starts_per_s=STARTS_PER_S),
-        }
+        names = (*ORDINARY, SLOW, *SCOPED)
+        self._clients = {name: Client(id=name, base_urls=base_urls) for name in names}
+        self._clients[SLOW] = replace(self._clients[SLOW], starts_per_s=STARTS_PER_S)
+        self._doors = {KEYS[name]: client for name, client in self._clients.items()}
+        for name, scope in SCOPED.items():
+            self._doors[KEYS[scoped(name)]] = replace(self._clients[name], scopes=frozenset({scope}))
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client of the key."""
-        return next((self._clients[name] for name, key in KEYS.items() if key == api_key), None)
+        return self._doors.get(api_key or "")
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""

@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from atomic.entrypoints.http_api.openapi import openapi
+from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.testing import Reply
 from scenarios.home import Home, always, answer_ok
+from scenarios.locked_clients import SCOPED, scoped
 from scenarios.starts import Gate, assert_problem, document
 
 UNKNOWN_RUN = "run_" + "f" * 32
@@ -89,8 +91,28 @@ async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(home: 
     assert {reply.status for reply in replies} == {404}
     assert len({(reply.body, tuple(sorted(visible(reply).items()))) for reply in replies}) == 1
     still = await home.request("GET", f"/beta/steps/{foreign['id']}", key_of="beta")
-    assert (still.json["status"], still.json["generation"]) == ("running", 1)
+    assert (still.json["status"], still.json["generation"]) == (foreign["status"], 1)
     gate.open()
+
+
+async def scenario_a_key_without_the_scope_is_told_the_404_of_what_is_not_there(home: Home) -> None:
+    url = home.endpoint("/app/scoped", answer_ok)
+    unknown = await home.get(f"/runs/{UNKNOWN_RUN}")
+    needed = {route.template: route.scope for route in ROUTES if "{clientId}" in route.template}
+    granted = set()
+    for client, scope in SCOPED.items():
+        there = (await start_as(home, client, document(url, key="scoped-1"))).json
+        for template in needed:
+            [method] = {route.method for route in ROUTES if route.template == template}
+            target = template.format(clientId=client, runId=there["runId"], stepId=there["id"], keyId="x")
+            reply = await send(home, method, target, url, key_of=scoped(client))
+            if needed[template] == scope:
+                granted.add(template)
+                assert reply.status in {200, 409}, (template, reply.body)
+            else:
+                assert (reply.status, reply.body) == (404, unknown.body), (scope, template)
+                assert visible(reply) == visible(unknown)
+    assert granted == set(needed)
 
 
 async def scenario_the_same_key_of_two_clients_is_two_runs(home: Home) -> None:

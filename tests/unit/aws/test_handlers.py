@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from moto.sqs import models as moto_sqs
 
-from atomic.adapters.aws.clients import create_client
 from atomic.adapters.aws.hints import encode_hint
 from atomic.adapters.system import SystemClock
+from atomic.application import tenants
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
-from contract.aws import GROUP, TABLE_NAME, Aws, Recorder, aws
+from contract.aws import GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
 
 
 class Endpoint:
@@ -92,14 +92,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     with aws() as account:
         environ = environment(account)
         endpoint = Endpoint()
-        key, _ = create_client(
-            account.dynamodb,
-            TABLE_NAME,
-            "acme",
-            base_urls=[endpoint.url],
-            starts_per_s=None,
-            now_ms=SystemClock().now_ms(),
-        )
+        key, _ = tenants.create(account.office(), "acme", base_urls=[endpoint.url])
         built = (ApiFunction(environ), InvokerFunction(environ), MaintenanceFunction(environ))
         yield Stack(account, endpoint, key, *built, queue_time)
         endpoint.server.shutdown()
@@ -121,6 +114,7 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_RETENTION_DAYS": "30",
         "ATOMIC_HANG_MS": "300",
         "ATOMIC_ALLOW_PRIVATE": "true",
+        "ATOMIC_KEY_PEPPER": PEPPER.decode(),
         "POWERTOOLS_SERVICE_NAME": "atomic",
         "POWERTOOLS_METRICS_NAMESPACE": "Atomic",
     }

@@ -22,6 +22,10 @@ class SystemEntropy:
         """32 unguessable hex digits."""
         return secrets.token_hex(16)
 
+    def token_bytes(self, size: int) -> bytes:
+        """Unguessable bytes."""
+        return secrets.token_bytes(size)
+
     def fraction(self) -> float:
         """A number in [0, 1)."""
         return _jitter.random()

@@ -1,27 +1,81 @@
-"""How fast a client may start steps."""
+"""What a client may use: how fast it starts steps, and how many live ones it may have.
+
+Both are counted by this process. Posting a step again is no start: it is never refused and costs nothing.
+"""
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
+from atomic.application.engine import Engine
 from atomic.application.ports import Client
+from atomic.domain.steps import StepSpec
+from atomic.protocol import keys
+
+# How old the number of live steps may be, and how old when a client seems to have too many.
+_COUNT_S: Final = 5.0
+_COUNT_FULL_S: Final = 0.25
+_FULL_WAIT_MS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Which limit is reached, and when it is worth asking again."""
+
+    limit: Literal["starts", "live"]
+    wait_ms: int
 
 
 @dataclass(slots=True)
 class _Bucket:
+    """Holds what may be started in one second, and at least one start."""
+
     tokens: float
     filled_at_ms: int
 
 
-class StartLimiter:
-    """A token bucket for each client; it holds what the client may start in one second."""
+@dataclass(slots=True)
+class _Live:
+    """The live steps that were counted, and those that were begun since."""
+
+    counted: int
+    counted_at_ms: int
+    begun: int = 0
+
+
+class ClientLimits:
+    """Who starts a step takes a place, and gives it back when the step was there already."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, _Bucket] = {}
+        self._live: dict[str, _Live] = {}
 
-    def wait_ms(self, client: Client, now_ms: int) -> int:
-        """Take one start: 0 when it is granted, else how long to wait before asking again."""
+    async def take(self, engine: Engine, client: Client, spec: StepSpec) -> Refused | None:
+        """Take a place for a step that may be new; None when there is one, or no need of it."""
+        refused = await self._full(engine, client) or self._too_fast(client, engine.clock.now_ms())
+        # Only who is refused pays for a look whether the step is there.
+        if refused is not None and not await _is_there(engine, spec):
+            return refused
+        if refused is None and client.live_steps is not None:
+            self._live[client.id].begun += 1
+        return None
+
+    def give_back(self, client: Client) -> None:
+        """The step was there already."""
+        if client.starts_per_s is not None:
+            bucket = self._buckets[client.id]
+            bucket.tokens = min(max(1.0, client.starts_per_s), bucket.tokens + 1)
+        if client.id in self._live and self._live[client.id].begun > 0:
+            self._live[client.id].begun -= 1
+
+    def left(self, client: Client) -> int:
+        """How many steps may be started at once; of a client that has a rate."""
+        bucket = self._buckets.get(client.id)
+        return int(max(1.0, client.starts_per_s or 0) if bucket is None else bucket.tokens)
+
+    def _too_fast(self, client: Client, now_ms: int) -> Refused | None:
         rate = client.starts_per_s
         if rate is None:
-            return 0
+            return None
         size = max(1.0, rate)
         bucket = self._buckets.setdefault(client.id, _Bucket(size, now_ms))
         elapsed_s = max(0, now_ms - bucket.filled_at_ms) / 1000
@@ -29,5 +83,33 @@ class StartLimiter:
         bucket.filled_at_ms = now_ms
         if bucket.tokens >= 1:
             bucket.tokens -= 1
-            return 0
-        return max(1, int((1 - bucket.tokens) / rate * 1000))
+            return None
+        return Refused("starts", max(1, int((1 - bucket.tokens) / rate * 1000)))
+
+    async def _full(self, engine: Engine, client: Client) -> Refused | None:
+        if client.live_steps is None:
+            return None
+        now_ms = engine.clock.now_ms()
+        live = self._live.get(client.id)
+        if live is None or now_ms - live.counted_at_ms >= _COUNT_S * 1000:
+            live = await self._count(engine, client)
+        if live.counted + live.begun >= client.live_steps and (
+            now_ms - live.counted_at_ms >= _COUNT_FULL_S * 1000
+        ):
+            live = await self._count(engine, client)
+        is_full = live.counted + live.begun >= client.live_steps
+        return Refused("live", _FULL_WAIT_MS) if is_full else None
+
+    async def _count(self, engine: Engine, client: Client) -> _Live:
+        now_ms = engine.clock.now_ms()
+        counts = await engine.store.count(client.id, now_ms)
+        live = self._live[client.id] = _Live(sum(counts.live.values()), now_ms)
+        return live
+
+
+async def _is_there(engine: Engine, spec: StepSpec) -> bool:
+    if spec.parent is None:
+        root = await engine.store.get(keys.root_of(spec.run_id))
+        if root is not None and root.spec.identity == spec.identity:
+            return True
+    return await engine.store.get(keys.step_id(spec.run_id, spec.identity)) is not None

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from atomic.domain.outcomes import Answer
 from atomic.domain.steps import Attempt, Status, Step, StepOutline
+from atomic.protocol.tenants import SCOPES
 
 
 class StoreUnavailable(Exception):
@@ -181,12 +182,17 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A tenant. An empty `base_urls` allows every URL (only `--dev` gives such clients)."""
+    """A tenant, and what the key that opened it may do.
+
+    An empty `base_urls` allows every URL (only `--dev` gives such clients).
+    """
 
     id: str
     base_urls: tuple[str, ...] = ()
     signing_secrets: tuple[bytes, ...] = ()
     starts_per_s: float | None = None
+    live_steps: int | None = None
+    scopes: frozenset[str] = frozenset(SCOPES)
 
 
 class ClientRegistry(Protocol):

@@ -16,9 +16,10 @@ from atomic.protocol.problems import CANCELLED, PAYLOAD_MISMATCH, Problem, not_f
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The step, and whether its outcome had been there before this call."""
+    """The step; whether this call made it, or its outcome had been there before."""
 
     step: Step
+    created: bool = False
     replayed: bool = False
 
 
@@ -33,7 +34,8 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
     step, created = await _create_or_find(engine, spec, is_inline=is_inline)
     if created:
         engine.telemetry.started(step)
-        return Started(await _first_attempt(engine, step, until_ms if hang_ms > 0 else None))
+        step = await _first_attempt(engine, step, until_ms if hang_ms > 0 else None)
+        return Started(step, created=True)
     if step.spec.fingerprint != spec.fingerprint:
         raise _mismatch(step, spec)
     if step.is_settled:

@@ -1,14 +1,52 @@
 """`atomic clients`: the tenants of a server or of a deployed stack."""
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from atomic.adapters.sqlite.clients import create_client
-from atomic.adapters.system import SystemClock
+from atomic.adapters.sqlite.clients import SqliteTenantStore, key_pepper
+from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application import tenants
+from atomic.application.tenants import Office
 from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
+from atomic.protocol.tenants import SCOPES, SCOPES_DEFAULT, Limits, Tenant, is_live
+from atomic.protocol.timestamps import to_rfc3339
 from atomic.protocol.urls import parse_url, with_ascii_host
+
+_HOUR_MS: Final = 3600 * 1000
+_DAY_MS: Final = 24 * _HOUR_MS
+_LABELS: Final = {
+    "clientId": "client",
+    "apiKey": "API key",
+    "signingSecret": "signing secret",
+    "startsPerSecond": "starts a second",
+    "liveSteps": "live steps",
+}
+
+_table = click.option(
+    "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
+)
+_expires = click.option(
+    "--expires-in-days", type=click.FloatRange(min=0, min_open=True), help="The key ends by itself."
+)
+_overlap = click.option(
+    "--overlap-hours", type=click.FloatRange(min=0), default=24.0, show_default=True,
+    help="How long the old one stays good.",
+)  # fmt: skip
+_starts = click.option(
+    "--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_live = click.option("--live-steps", type=click.IntRange(min=1), help="No limit without.")
+
+
+def _kept_somewhere(command: Callable[..., None]) -> Callable[..., None]:
+    return data_dir(_table(_json(command)))
 
 
 @click.group()
@@ -19,44 +57,130 @@ def clients() -> None:
 @clients.command("create")
 @click.argument("client_id")
 @click.option("--base-url", "base_urls", multiple=True, required=True, help="URLs it may call begin so.")
-@click.option("--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without.")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=SCOPES_DEFAULT,
+    show_default=True, help="What its key may do.",
+)  # fmt: skip
 @click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
 @click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@data_dir
-@click.option(
-    "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
-)
-def create(
-    client_id: str,
-    *,
-    base_urls: tuple[str, ...],
-    starts_per_second: float | None,
-    allow_http: bool,
-    allow_ip: bool,
-    as_json: bool,
-    data_dir: Path,
-    table: str | None,
-) -> None:
+@_expires
+@_starts
+@_live
+@_kept_somewhere
+def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...], **options: Any) -> None:
     """Make a client; its API key and signing secret are shown once."""
-    try:
-        _refuse_unusual(base_urls, allow_http=allow_http, allow_ip=allow_ip)
-        if table is None:
-            api_key, secret = _create_embedded(data_dir, client_id, base_urls, starts_per_second)
+    with _office(options) as office:
+        _refuse_unusual(base_urls, allow_http=options["allow_http"], allow_ip=options["allow_ip"])
+        api_key, secret = tenants.create(
+            office,
+            client_id,
+            base_urls=base_urls,
+            limits=_limits(options),
+            scopes=scopes,
+            expires_at_ms=_expiry_ms(office, options),
+        )
+    _say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
+    click.echo("Keep both now: the key is stored as a hash only and cannot be shown again.", err=True)
+
+
+@clients.command("list")
+@_kept_somewhere
+def show(**options: Any) -> None:
+    """List clients with their base URLs, keys and limits; never a key or a secret itself."""
+    with _office(options) as office:
+        found = [tenant for id_ in office.store.ids() if (tenant := office.store.load(id_)) is not None]
+        if options["as_json"]:
+            click.echo(to_json([_document(tenant) for tenant in found]))
         else:
+            click.echo("\n".join(line for tenant in found for line in _described(tenant, office.now_ms())))
+
+
+@clients.command("rotate")
+@click.argument("client_id")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Those of the old key without."
+)
+@_expires
+@_overlap
+@_kept_somewhere
+def rotate(client_id: str, *, scopes: tuple[str, ...], overlap_hours: float, **options: Any) -> None:
+    """Make a second API key; the old one ends after the overlap."""
+    with _office(options) as office:
+        api_key = tenants.rotate_key(
+            office,
+            client_id,
+            scopes=scopes or None,
+            expires_at_ms=_expiry_ms(office, options),
+            overlap_ms=int(overlap_hours * _HOUR_MS),
+        )
+    _say(options, apiKey=api_key)
+    click.echo("Keep it now: it is stored as a hash only and cannot be shown again.", err=True)
+
+
+@clients.command("rotate-secret")
+@click.argument("client_id")
+@_overlap
+@_kept_somewhere
+def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> None:
+    """Make a second signing secret; both sign until the old one ends after the overlap."""
+    with _office(options) as office:
+        secret = tenants.rotate_secret(office, client_id, overlap_ms=int(overlap_hours * _HOUR_MS))
+    _say(options, signingSecret=secret)
+
+
+@clients.command("revoke")
+@click.argument("client_id")
+@click.argument("key_id")
+@_kept_somewhere
+def revoke(client_id: str, key_id: str, **options: Any) -> None:
+    """Take an API key away; KEY_ID is the middle part of the key. Servers know within a minute."""
+    with _office(options) as office:
+        tenants.revoke_key(office, client_id, key_id)
+    _say(options, revoked=key_id)
+
+
+@clients.command("limits")
+@click.argument("client_id")
+@_starts
+@_live
+@_kept_somewhere
+def limits(client_id: str, **options: Any) -> None:
+    """Set what a client may use; what is left out has no limit."""
+    with _office(options) as office:
+        tenants.change_limits(office, client_id, _limits(options))
+    _say(options, startsPerSecond=options["starts_per_second"], liveSteps=options["live_steps"])
+
+
+@contextmanager
+def _office(options: dict[str, Any]) -> Iterator[Office]:
+    """The clients of the data directory, or of the table; what they refuse ends the command."""
+    try:
+        if options["table"] is not None:
             # The AWS parts are an extra, and most servers have no use for them.
             from atomic.entrypoints.aws import operators
 
-            api_key, secret = operators.create_client(
-                table, client_id, base_urls=base_urls, starts_per_s=starts_per_second
-            )
+            with operators.office(
+                options["table"], os.environ.get("ATOMIC_KEY_PEPPER", "").encode()
+            ) as remote:
+                yield remote
+        else:
+            yield from _embedded_office(options["data_dir"])
     except (ValueError, OSError) as refused:
         raise click.ClickException(str(refused)) from None
-    if as_json:
-        click.echo(to_json({"clientId": client_id, "apiKey": api_key, "signingSecret": secret}))
-    else:
-        click.echo(f"client:         {client_id}\nAPI key:        {api_key}\nsigning secret: {secret}")
-    click.echo("Keep both now: the key is stored as a hash only and cannot be shown again.", err=True)
+
+
+def _embedded_office(directory: Path) -> Iterator[Office]:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = SqliteTenantStore(directory / "clients.db")
+    try:
+        yield Office(
+            store=store,
+            pepper=key_pepper(directory),
+            now_ms=SystemClock().now_ms,
+            token_bytes=SystemEntropy().token_bytes,
+        )
+    finally:
+        store.close()
 
 
 def _refuse_unusual(base_urls: tuple[str, ...], *, allow_http: bool, allow_ip: bool) -> None:
@@ -68,14 +192,55 @@ def _refuse_unusual(base_urls: tuple[str, ...], *, allow_http: bool, allow_ip: b
             raise ValueError(f"{url} has an address for a host; use a name, or say --allow-ip")
 
 
-def _create_embedded(
-    data_dir: Path, client_id: str, base_urls: tuple[str, ...], starts_per_s: float | None
-) -> tuple[str, str]:
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return create_client(
-        data_dir / "clients.db",
-        client_id,
-        base_urls=base_urls,
-        starts_per_s=starts_per_s,
-        now_ms=SystemClock().now_ms(),
-    )
+def _say(options: dict[str, Any], **document: Any) -> None:
+    """Print what came of it."""
+    if options["as_json"]:
+        click.echo(to_json(document))
+        return
+    for name, value in document.items():
+        click.echo(f"{_LABELS.get(name, name) + ':':<15} {'no limit' if value is None else value}")
+
+
+def _limits(options: dict[str, Any]) -> Limits:
+    return Limits(starts_per_s=options["starts_per_second"], live_steps=options["live_steps"])
+
+
+def _expiry_ms(office: Office, options: dict[str, Any]) -> int | None:
+    days = options["expires_in_days"]
+    return None if days is None else office.now_ms() + int(days * _DAY_MS)
+
+
+def _document(tenant: Tenant) -> dict[str, Any]:
+    """A client without what is secret."""
+    return {
+        "clientId": tenant.id,
+        "baseUrls": tenant.base_urls,
+        "keys": [
+            {
+                "id": key.id,
+                "scopes": key.scopes,
+                "expiresAt": key.expires_at_ms and to_rfc3339(key.expires_at_ms),
+            }
+            for key in tenant.keys
+        ],
+        "startsPerSecond": tenant.limits.starts_per_s,
+        "liveSteps": tenant.limits.live_steps,
+    }
+
+
+def _described(tenant: Tenant, now_ms: int) -> Iterator[str]:
+    yield tenant.id
+    yield from (f"  base URL  {url}" for url in tenant.base_urls)
+    for key in tenant.keys:
+        state = "" if is_live(key, now_ms) else ", ended"
+        until = "" if key.expires_at_ms is None else f", until {to_rfc3339(key.expires_at_ms)}"
+        yield f"  key       {key.id}: {' '.join(key.scopes)}{until}{state}"
+    live = sum(is_live(secret, now_ms) for secret in tenant.secrets)
+    yield f"  signing   {live} live secret{'s' if live != 1 else ''}"
+    yield f"  limits    {_limits_line(tenant.limits)}"
+
+
+def _limits_line(limits: Limits) -> str:
+    rate = "any" if limits.starts_per_s is None else f"{limits.starts_per_s:g}"
+    live = "any" if limits.live_steps is None else str(limits.live_steps)
+    return f"starts per second: {rate}, live steps: {live}"

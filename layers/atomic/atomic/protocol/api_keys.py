@@ -1,44 +1,52 @@
-"""API keys: `atm_`, 8 hex digits that name the key, `_`, and 64 hex digits (256 bit) that are secret."""
+"""API keys: `atm_`, 12 hex digits that name the key, `_`, 43 digits to base 62 (256 bit), a checksum of 6.
+
+Prefix and checksum are for scanners that look for keys where none should be: no match is chance.
+"""
 
 import hashlib
 import hmac
 import re
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from atomic.protocol.signatures import encode_secret
-
-_KEY: Final = re.compile(r"atm_([0-9a-f]{8})_[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """What a new client is handed, once: of the key only a hash is stored."""
-
-    key_id: str
-    api_key: str
-    signing_secret: str
+_KEY: Final = re.compile(r"atm_([0-9a-f]{12})_[0-9A-Za-z]{49}")
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SECRET_CHARS: Final = 43
+_CHECKSUM_CHARS: Final = 6
 
 
-def issue(token_bytes: Callable[[int], bytes]) -> Issued:
-    """A new key and a new signing secret; `token_bytes(n)` gives n unguessable bytes."""
-    key_id = token_bytes(4).hex()
-    return Issued(key_id, f"atm_{key_id}_{token_bytes(32).hex()}", encode_secret(token_bytes(32)))
+def issue(token_bytes: Callable[[int], bytes]) -> str:
+    """A new key; `token_bytes(n)` gives n unguessable bytes."""
+    secret = _base62(int.from_bytes(token_bytes(32)), _SECRET_CHARS)
+    body = f"atm_{token_bytes(6).hex()}_{secret}"
+    return body + _checksum(body)
 
 
 def key_id_of(api_key: str) -> str | None:
     """The part that names the key; None for a text that cannot be a key."""
     found = _KEY.fullmatch(api_key)
-    return found[1] if found else None
+    return found[1] if found and api_key.endswith(_checksum(api_key[:-_CHECKSUM_CHARS])) else None
 
 
-def digest(api_key: str) -> bytes:
-    """What is stored of a key: 32 bytes."""
+def digest(api_key: str, pepper: bytes) -> bytes:
+    """What is stored of a key: 32 bytes. Who can write to the store but lacks the pepper makes no key."""
     # The key is 256 random bits, so there is nothing to guess that a slow hash would protect.
-    return hashlib.sha256(api_key.encode()).digest()
+    return hmac.digest(pepper, api_key.encode(), hashlib.sha256)
 
 
-def opens(api_key: str, stored: bytes) -> bool:
+def opens(api_key: str, stored: bytes, pepper: bytes) -> bool:
     """Whether the digest is that of the key, compared in constant time."""
-    return hmac.compare_digest(stored, digest(api_key))
+    return hmac.compare_digest(stored, digest(api_key, pepper))
+
+
+def _checksum(body: str) -> str:
+    return _base62(zlib.crc32(body.encode()), _CHECKSUM_CHARS)
+
+
+def _base62(number: int, chars: int) -> str:
+    digits = []
+    for _ in range(chars):
+        number, digit = divmod(number, 62)
+        digits.append(_DIGITS[digit])
+    return "".join(reversed(digits))

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from atomic.protocol import keys
+from atomic.protocol.tenants import Limits
 from atomic.protocol.urls import parse_url, with_ascii_host
 
 
-def check_client(client_id: str, base_urls: Sequence[str], starts_per_s: float | None) -> tuple[str, ...]:
+def check_client(client_id: str, base_urls: Sequence[str]) -> tuple[str, ...]:
     """The base URLs as they are kept, with hosts in A-labels.
 
-    Raises ValueError for an id, URL or rate that cannot be used; the message says what to change.
+    Raises ValueError for an id or URL that cannot be used; the message says what to change.
     """
     if not keys.is_client_id(client_id):
         raise ValueError(
@@ -18,15 +19,15 @@ def check_client(client_id: str, base_urls: Sequence[str], starts_per_s: float |
         )
     if not base_urls:
         raise ValueError("give at least one base URL, as in https://app.example/")
-    kept = tuple(map(_checked_url, base_urls))
-    if starts_per_s is not None and not 0 < starts_per_s < float("inf"):
+    return tuple(map(_checked_url, base_urls))
+
+
+def check_limits(limits: Limits) -> None:
+    """Raise ValueError for limits that cannot be held."""
+    if limits.starts_per_s is not None and not 0 < limits.starts_per_s < float("inf"):
         raise ValueError("starts per second must be more than 0; leave it out for no limit")
-    return kept
-
-
-def already_exists(client_id: str) -> ValueError:
-    """What is raised when the id is taken."""
-    return ValueError(f"the client {client_id!r} exists already; choose another id")
+    if limits.live_steps is not None and limits.live_steps < 1:
+        raise ValueError("live steps must be 1 or more; leave it out for no limit")
 
 
 def _checked_url(url: str) -> str:

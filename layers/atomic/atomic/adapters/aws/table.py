@@ -5,7 +5,7 @@ A write is billed by the size of the whole item, names included, so the names ar
 | attribute | in | what |
 |---|---|---|
 | pk, sk | every item | run id and place of a step; `client#<id>` and `client`; `key#<key id>` and `key` |
-| v, c | steps | version, created_at_ms |
+| v, c | steps | version, created_at_ms; clients have v too |
 | s, g | steps | the records `spec` and `progress`, deflated with a dictionary of their own |
 | p, r | steps | payload and text of the response: a string, or bytes when deflated |
 | rp | steps | instead of `r` when the item would be too large: where the parts of the response are |
@@ -16,7 +16,8 @@ A write is billed by the size of the whole item, names included, so the names ar
 | ttl | settled steps | epoch seconds after which DynamoDB deletes the item |
 
 A part of a response is an item of the run's partition with the sort key `~<place>#<digest>#<number>`,
-behind every step. Clients have `lp` = `clients` and `at` = their id.
+behind every step. Clients have `lp` = `clients`, `at` = their id, and a `record`;
+a key has `client`, whose it is.
 """
 
 from typing import Any, Final

@@ -1,28 +1,25 @@
 """What operators do to a deployed stack with their own AWS credentials."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from atomic.adapters.aws import clients, config
-from atomic.adapters.system import SystemClock
+from atomic.adapters.aws import config
+from atomic.adapters.aws.clients import DynamoTenantStore
+from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.tenants import Office
 
 
-def create_client(
-    table: str, client_id: str, *, base_urls: Sequence[str], starts_per_s: float | None
-) -> tuple[str, str]:
-    """Add a client to the stack's table: its API key and its signing secret.
-
-    Raises ValueError for what cannot be used, and for what AWS refuses.
-    """
+@contextmanager
+def office(table: str, pepper: bytes) -> Iterator[Office]:
+    """The clients of a stack. What AWS refuses is a ValueError."""
     try:
-        return clients.create_client(
-            config.dynamodb_client(),
-            table,
-            client_id,
-            base_urls=base_urls,
-            starts_per_s=starts_per_s,
-            now_ms=SystemClock().now_ms(),
+        yield Office(
+            store=DynamoTenantStore(config.dynamodb_client(), table),
+            pepper=pepper,
+            now_ms=SystemClock().now_ms,
+            token_bytes=SystemEntropy().token_bytes,
         )
     except (BotoCoreError, ClientError) as error:
         raise ValueError(

@@ -71,7 +71,13 @@ class AwsHome:
 
     def _open_engine(self, environ: Mapping[str, str], runs: RunMemory) -> Engine:
         dynamodb, table_name = self.clients[0], environ["ATOMIC_TABLE"]
-        registry = DynamoClientRegistry(self._calls, dynamodb, table_name=table_name)
+        registry = DynamoClientRegistry(
+            self._calls,
+            dynamodb,
+            table_name=table_name,
+            pepper=environ["ATOMIC_KEY_PEPPER"].encode(),
+            now_ms=SystemClock().now_ms,
+        )
         return Engine(
             store=DynamoStepStore(
                 self._calls, dynamodb, table_name=table_name, client_ids=registry.list_client_ids

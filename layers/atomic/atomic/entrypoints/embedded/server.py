@@ -20,7 +20,7 @@ from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryHintQueue
-from atomic.adapters.sqlite.clients import SqliteClientRegistry
+from atomic.adapters.sqlite.clients import SqliteClientRegistry, key_pepper
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.system import SystemClock, SystemEntropy
@@ -171,7 +171,11 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
 
 def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
     if not options.dev:
-        return SqliteClientRegistry(options.data_dir / "clients.db")
+        return SqliteClientRegistry(
+            options.data_dir / "clients.db",
+            pepper=key_pepper(options.data_dir),
+            now_ms=SystemClock().now_ms,
+        )
     return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))
 
 

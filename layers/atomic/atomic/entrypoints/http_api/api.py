@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from atomic.application.engine import Engine
-from atomic.application.limits import StartLimiter
+from atomic.application.limits import ClientLimits
 from atomic.application.ports import Client
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.messages import ApiRequest
@@ -23,13 +23,13 @@ class Api:
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
-    limiter: StartLimiter = field(default_factory=StartLimiter)
+    limits: ClientLimits = field(default_factory=ClientLimits)
 
 
-async def authorize(api: Api, request: ApiRequest, client_id: str) -> Client:
-    """The client that the path names, when the request's API key is its own.
+async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -> Client:
+    """The client that the path names, when the request's API key is its own and has the scope.
 
-    Raises Problem 401 without a valid key, 404 when the key is another client's.
+    Raises Problem 401 without a valid key, 404 when the key is another client's or lacks the scope.
     """
     scheme, _, api_key = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
     given = api_key.strip() if scheme.lower() == "bearer" else None
@@ -40,6 +40,6 @@ async def authorize(api: Api, request: ApiRequest, client_id: str) -> Client:
             "Send the header `Authorization: Bearer <API key>`; `atomic clients create` makes a key.",
             headers={"www-authenticate": "Bearer"},
         )
-    if client.id != client_id or not keys.is_client_id(client_id):
+    if client.id != client_id or not keys.is_client_id(client_id) or scope not in client.scopes:
         raise not_found()
     return client

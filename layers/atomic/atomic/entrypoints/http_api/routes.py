@@ -21,11 +21,12 @@ Handler = Callable[..., Awaitable[ApiResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path template; `{clientId}` in front means that the client's key is needed."""
+    """A method and a path template; `{clientId}` in front means a key of that client with the scope."""
 
     method: str
     template: str
     handler: Handler
+    scope: str = ""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -37,16 +38,16 @@ class Route:
 
 
 ROUTES: Final = (
-    Route("POST", "/{clientId}", starting.post_start),
-    Route("GET", "/{clientId}/runs", reading.get_runs),
-    Route("GET", "/{clientId}/runs/{runId}", reading.get_run),
-    Route("POST", "/{clientId}/runs/{runId}/cancel", acting.post_cancel),
-    Route("GET", "/{clientId}/steps/{stepId}", reading.get_step),
-    Route("POST", "/{clientId}/steps/{stepId}/redrive", acting.post_redrive_step),
-    Route("POST", "/{clientId}/steps/{stepId}/result", acting.post_step_result),
-    Route("POST", "/{clientId}/redrive", acting.post_redrive),
-    Route("GET", "/{clientId}/dead-letters", reading.get_dead_letters),
-    Route("GET", "/{clientId}/stats", reading.get_stats),
+    Route("POST", "/{clientId}", starting.post_start, "start"),
+    Route("GET", "/{clientId}/runs", reading.get_runs, "read"),
+    Route("GET", "/{clientId}/runs/{runId}", reading.get_run, "read"),
+    Route("POST", "/{clientId}/runs/{runId}/cancel", acting.post_cancel, "act"),
+    Route("GET", "/{clientId}/steps/{stepId}", reading.get_step, "read"),
+    Route("POST", "/{clientId}/steps/{stepId}/redrive", acting.post_redrive_step, "act"),
+    Route("POST", "/{clientId}/steps/{stepId}/result", acting.post_step_result, "act"),
+    Route("POST", "/{clientId}/redrive", acting.post_redrive, "act"),
+    Route("GET", "/{clientId}/dead-letters", reading.get_dead_letters, "read"),
+    Route("GET", "/{clientId}/stats", reading.get_stats, "read"),
     Route("GET", "/health", pages.get_health),
     Route("GET", "/openapi.json", pages.get_openapi),
     Route("GET", "/docs", pages.get_docs),
@@ -112,7 +113,7 @@ async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
             continue
         if not route.template.startswith("/{clientId}"):
             return await route.handler(api, request, *match.groups())
-        client = await authorize(api, request, match[1])
+        client = await authorize(api, request, match[1], route.scope)
         return await route.handler(api, request, client, *match.groups()[1:])
     if others:
         allowed = ", ".join("GET, HEAD" if route.method == "GET" else route.method for route in others)

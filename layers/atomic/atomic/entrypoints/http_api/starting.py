@@ -7,6 +7,7 @@ from atomic.application.start import Started, start
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.limiting import rate_headers, take_place
 from atomic.entrypoints.http_api.messages import (
     ApiRequest,
     ApiResponse,
@@ -28,7 +29,6 @@ _RETRY_AFTER_MAX_S = 60
 
 async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Create or attach, hang, answer."""
-    _take_start(api, client)
     message = read_message(StartRequest, request.body)
     preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
     spec = _spec(api, request, client, message)
@@ -38,18 +38,11 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
             "The server is shutting down and takes no new runs; nothing was started. Try again.",
             headers={headers.RETRY_AFTER: "1"},
         )
+    await take_place(api, client, spec)
     started = await start(api.engine, spec, hang_ms=_hang_ms(api, message, preferences))
-    return _answer(started, preferences, api.engine.clock.now_ms())
-
-
-def _take_start(api: Api, client: Client) -> None:
-    wait_ms = api.limiter.wait_ms(client, api.engine.clock.now_ms())
-    if wait_ms > 0:
-        raise Problem(
-            problems.TOO_MANY_REQUESTS,
-            f"This client may start {client.starts_per_s:g} steps a second; wait and post again.",
-            headers={headers.RETRY_AFTER: str(-(-wait_ms // 1000))},
-        )
+    if not started.created:
+        api.limits.give_back(client)
+    return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 
 def _spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) -> StepSpec:
@@ -154,9 +147,8 @@ def _hang_ms(api: Api, message: StartRequest, preferences: Preferences) -> int:
     return hang_ms if preferences.respond_async else max(1, hang_ms)
 
 
-def _answer(started: Started, preferences: Preferences, now_ms: int) -> ApiResponse:
+def _answer(started: Started, preferences: Preferences, now_ms: int, extra: dict[str, str]) -> ApiResponse:
     step = started.step
-    extra: dict[str, str] = {}
     if step.expires_at_ms is not None:
         extra[headers.IDEMPOTENCY_EXPIRES] = to_rfc3339(step.expires_at_ms)
     if started.replayed:

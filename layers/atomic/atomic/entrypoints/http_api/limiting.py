@@ -1,0 +1,40 @@
+"""A client's limits on the wire: 429 with `Retry-After`, and the RateLimit headers.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
+"""
+
+from atomic.application.limits import Refused
+from atomic.application.ports import Client
+from atomic.domain.steps import StepSpec
+from atomic.entrypoints.http_api.api import Api
+from atomic.protocol import headers
+from atomic.protocol.problems import TOO_MANY_REQUESTS, Problem
+
+
+async def take_place(api: Api, client: Client, spec: StepSpec) -> None:
+    """Raise Problem 429 for a new step that the client may not start now."""
+    refused = await api.limits.take(api.engine, client, spec)
+    if refused is None:
+        return
+    wait_s = -(-refused.wait_ms // 1000)
+    raise Problem(
+        TOO_MANY_REQUESTS,
+        _detail(client, refused),
+        headers={headers.RETRY_AFTER: str(wait_s), **rate_headers(api, client, wait_s)},
+    )
+
+
+def rate_headers(api: Api, client: Client, wait_s: int = 1) -> dict[str, str]:
+    """How many starts are left, for clients that have a rate."""
+    if client.starts_per_s is None:
+        return {}
+    return {
+        "ratelimit-policy": f'"starts";q={max(1, int(client.starts_per_s))};w=1',
+        "ratelimit": f'"starts";r={api.limits.left(client)};t={wait_s}',
+    }
+
+
+def _detail(client: Client, refused: Refused) -> str:
+    if refused.limit == "starts":
+        return f"This client may start {client.starts_per_s:g} steps a second; wait and post again."
+    return f"This client may have {client.live_steps} live steps; wait until some have ended."

@@ -1,0 +1,66 @@
+"""The scenarios about API keys on the API function, with the table and the queues as moto plays them."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from atomic.entrypoints.aws.api import ApiFunction
+from atomic.testing import Reply
+from contract.aws import aws
+from scenarios.collect import Scenario, name_of, scenarios_for
+from scenarios.embedded_home import EndpointServer, free_port
+from scenarios.home import Home
+from scenarios.locked_clients import create_locked
+from unit.aws.test_handlers import environment, gateway_event
+
+EXCLUDED = {
+    "attempts_carry_the_standard_webhooks_headers": "retries are the invoker's, and nobody calls it here"
+}
+
+
+@dataclass
+class Locked:
+    api: ApiFunction
+    keys: Mapping[str, str]
+    port: int
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[Locked]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        with aws() as account:
+            port = free_port()
+            keys = create_locked(account.office(), [f"http://127.0.0.1:{port}/app"])
+            api = ApiFunction(environment(account) | {"ATOMIC_HANG_MS": "20000"})
+            yield Locked(api, keys, port)
+            api.home.close()
+
+
+@pytest.mark.parametrize("scenario", scenarios_for(locked=True), ids=name_of)
+def test_locked(locked: Locked, scenario: Scenario) -> None:
+    if name_of(scenario) in EXCLUDED:
+        pytest.skip(EXCLUDED[name_of(scenario)])
+    # One environment takes one event after the other.
+    turn = asyncio.Lock()
+
+    async def send(
+        method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        path, _, query = target.partition("?")
+        event = gateway_event(method, path, body.decode())
+        event |= {"rawQueryString": query, "headers": dict(headers or {})}
+        async with turn:
+            answer = await asyncio.to_thread(locked.api, event, None)
+        lower = {name.lower(): value for name, value in answer["headers"].items()}
+        return Reply(status=answer["statusCode"], headers=lower, body=answer["body"].encode())
+
+    async def main() -> None:
+        async with EndpointServer(locked.port).running() as endpoints:
+            await scenario(Home(client="alpha", send=send, serve=endpoints.serve, keys=locked.keys))
+
+    asyncio.run(main())

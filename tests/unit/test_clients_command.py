@@ -1,0 +1,65 @@
+"""`atomic clients` on a data directory, from the making of a client to the end of its keys."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from atomic.adapters.sqlite.clients import SqliteTenantStore
+from atomic.cli.clients import clients
+
+BASE = ("--base-url", "https://app.example/")
+
+
+def atomic_clients(directory: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(clients, [*arguments, "--data-dir", str(directory)])
+
+
+def made(directory: Path, *arguments: str) -> Any:
+    found = atomic_clients(directory, *arguments, "--json")
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+def test_a_client_its_keys_and_its_limits(tmp_path: Path) -> None:
+    first = made(tmp_path, "create", "acme", *BASE, "--scope", "read", "--expires-in-days", "30")
+    second = made(tmp_path, "rotate", "acme", "--scope", "start", "--overlap-hours", "1")
+    secret = made(tmp_path, "rotate-secret", "acme")
+    made(tmp_path, "limits", "acme", "--starts-per-second", "5", "--live-steps", "100")
+    [listed] = made(tmp_path, "list")
+    ids = [key.split("_")[1] for key in (first["apiKey"], second["apiKey"])]
+    assert listed["clientId"] == "acme"
+    assert [key["id"] for key in listed["keys"]] == ids
+    assert [key["scopes"] for key in listed["keys"]] == [["read"], ["start"]]
+    assert (listed["startsPerSecond"], listed["liveSteps"]) == (5.0, 100)
+    shown = atomic_clients(tmp_path, "list").stdout
+    assert f"{ids[0]}: read, until 2" in shown
+    assert "2 live secrets" in shown
+    for hidden in (first["apiKey"], second["apiKey"], secret["signingSecret"], first["signingSecret"]):
+        assert hidden not in shown + json.dumps(listed)
+    assert atomic_clients(tmp_path, "revoke", "acme", ids[0]).exit_code == 0
+    assert ids[0] not in atomic_clients(tmp_path, "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("create", "acme", *BASE), "exists already"),
+        (("create", "b", "--base-url", "http://app.example/"), "not https"),
+        (("create", "b", "--base-url", "https://10.0.0.1/"), "--allow-ip"),
+        (("create", "b", "--base-url", "https://0x7f.1/"), "ASCII URL"),
+        (("rotate", "nobody"), "no client 'nobody'"),
+        (("revoke", "acme", "000000000000"), "has no key"),
+    ],
+)
+def test_what_is_refused_changes_nothing(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    made(tmp_path, "create", "acme", *BASE)
+    store = SqliteTenantStore(tmp_path / "clients.db")
+    before = store.load("acme")
+    refused = atomic_clients(tmp_path, *arguments)
+    assert refused.exit_code == 1
+    assert words in refused.output
+    assert (store.ids(), store.load("acme")) == (["acme"], before)
+    store.close()

@@ -1,0 +1,93 @@
+"""What a client may use is counted once for each new step, and never for one that is there."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from atomic.application.ports import Client
+from atomic.testing import LocalAtomic, Reply, run
+from scenarios.home import answer_ok
+
+
+class Registry:
+    """One client without a key."""
+
+    def __init__(self, **limits: Any) -> None:
+        self._client = Client(id="me", **limits)
+
+    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
+        return self._client
+
+    async def get(self, client_id: str) -> Client | None:
+        return self._client
+
+
+def on(
+    limits: dict[str, Any], body: Callable[[LocalAtomic, Callable[..., Awaitable[Reply]]], Awaitable[None]]
+) -> None:
+    async def main() -> None:
+        async with LocalAtomic(clients=Registry(**limits)) as atomic:
+            url = atomic.endpoint("/mail", answer_ok)
+
+            async def start(key: str, **more: Any) -> Reply:
+                document = {"workflowName": "w", "stepInvokeUrl": url, "idempotencyKey": key, **more}
+                return await atomic.post("/me", document)
+
+            await body(atomic, start)
+
+    run(main())
+
+
+def test_replays_cost_nothing() -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+        first = await start("a")
+        assert first.headers["ratelimit-policy"] == '"starts";q=2;w=1'
+        assert first.headers["ratelimit"] == '"starts";r=1;t=1'
+        assert {(await start("a")).status for _ in range(50)} == {200}
+        assert (await start("b")).status == 200
+        refused = await start("c")
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        assert refused.headers["ratelimit"] == '"starts";r=0;t=1'
+        # The bucket is empty, and those that are there are still answered.
+        again = await start("b")
+        assert (again.status, again.headers["idempotency-replayed"]) == (200, "true")
+        await asyncio.sleep(1)
+        assert [(await start(key)).status for key in "cde"] == [200, 200, 429]
+
+    on({"starts_per_s": 2.0}, body)
+
+
+def test_live_steps_are_bounded_and_free_again_when_they_end() -> None:
+    async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+        async def wait_for(key: str) -> Reply:
+            return await atomic.post(
+                "/me",
+                {
+                    "workflowName": "w",
+                    "kind": "event",
+                    "stepName": "s",
+                    "idempotencyKey": key,
+                    "timeout": 1,
+                },
+            )
+
+        waiting = [await wait_for(key) for key in "abc"]
+        assert [reply.status for reply in waiting] == [504, 504, 504]
+        assert {(await wait_for(key)).status for key in "defgh"} == {429}
+        assert (await wait_for("a")).status == 504
+        for reply in waiting[:2]:
+            await atomic.post(f"/me/steps/{reply.json['id']}/result", 1)
+        await asyncio.sleep(1)
+        assert [(await wait_for(key)).status for key in "xyz"] == [504, 504, 429]
+        assert (await start("mail")).status == 429
+
+    on({"live_steps": 3}, body)
+
+
+def test_quick_steps_do_not_add_up() -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+        for number in range(40):
+            assert (await start(f"k-{number}")).status == 200
+            await asyncio.sleep(0.3)
+
+    on({"live_steps": 2}, body)
