@@ -103,7 +103,7 @@ lock-aws:  ## Pin the newest tools for AWS, and what the functions ship (needs u
 	echo 'ministack aws-sam-translator awslambdaric' | tr ' ' '\n' | $(LOCK) - -o requirements-aws.lock
 	echo 'aws-sam-cli cfn-lint uv' | tr ' ' '\n' | $(LOCK) - -o requirements-sam.lock
 	echo 'checkov' | $(LOCK) - -o requirements-checkov.lock
-	$(LOCK) pyproject.toml --extra aws --constraints requirements.lock -o layers/atomic/requirements.txt \
+	$(LOCK) pyproject.toml --extra aws --extra ed25519 --constraints requirements.lock -o layers/atomic/requirements.txt \
 	  $(foreach package,$(NOT_SHIPPED),--no-emit-package $(package))
 
 build: .venv-sam/installed  ## Build the functions for AWS

@@ -1,5 +1,6 @@
 """`atomic clients` on a data directory, from the making of a client to the end of its keys."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from atomic.adapters.sqlite.clients import SqliteTenantStore
+from atomic.adapters.sqlite.clients import SqliteClientRegistry, SqliteTenantStore
 from atomic.cli.clients import clients
+from atomic.protocol import ed25519
+from atomic.protocol.problems import not_found
+from atomic.protocol.signatures import decode_secret
+from atomic.testing import LocalAtomic, run
 
 BASE = ("--base-url", "https://app.example/")
 
@@ -63,3 +68,23 @@ def test_what_is_refused_changes_nothing(tmp_path: Path, arguments: tuple[str, .
     assert words in refused.output
     assert (store.ids(), store.load("acme")) == (["acme"], before)
     store.close()
+
+
+def test_public_keys_are_published_for_who_wants_them(tmp_path: Path) -> None:
+    wanted = made(tmp_path, "create", "acme", *BASE, "--ed25519")
+    made(tmp_path, "create", "plain", *BASE)
+    registry = SqliteClientRegistry(tmp_path / "clients.db", pepper=b"", now_ms=lambda: 1)
+
+    async def main() -> None:
+        async with LocalAtomic(clients=registry) as atomic:
+            published = await atomic.get("/.well-known/atomic/acme/jwks.json")
+            [key] = published.json["keys"]
+            public = base64.urlsafe_b64decode(key["x"] + "=")
+            assert public == ed25519.public_key(decode_secret(wanted["signingSecret"]))
+            others = [
+                await atomic.get(f"/.well-known/atomic/{name}/jwks.json") for name in ("plain", "no", "a b")
+            ]
+            assert {(other.status, other.body) for other in others} == {(404, not_found().body())}
+
+    run(main())
+    registry.close()

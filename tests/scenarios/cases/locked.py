@@ -209,6 +209,9 @@ async def scenario_attempts_carry_the_standard_webhooks_headers(home: Home) -> N
         signature = headers.get("webhook-signature", "v1," + "A" * 43 + "=")
         assert re.fullmatch(r"v1,[A-Za-z0-9+/]{43}=( v1,[A-Za-z0-9+/]{43}=)*", signature)
         assert "authorization" not in headers
+        if "webhook-signature" in headers:
+            assert headers["atomic-url"] == seen.url
+            assert re.fullmatch(r"v1,[A-Za-z0-9+/]{43}=", headers["atomic-signature"])
 
 
 def operations(client: str, run_id: str, step_id: str) -> Iterator[tuple[str, str]]:

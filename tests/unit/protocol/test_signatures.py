@@ -1,6 +1,7 @@
 """Standard Webhooks signatures, with the scheme's own library as the oracle."""
 
 import base64
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from atomic.protocol import signatures
-from atomic.protocol.signatures import SignatureRefused, decode_secret, encode_secret, sign, verify
+from atomic.protocol import ed25519, signatures
+from atomic.protocol.signatures import (
+    SignatureRefused,
+    decode_secret,
+    encode_secret,
+    sign,
+    sign_target,
+    verify,
+    verify_target,
+)
 from unit.strategies import examples
 
 OLD, NEW, OTHER = b"o" * 24, b"n" * 32, b"x" * 64
@@ -155,3 +164,110 @@ def test_secrets_survive_printing(secret: bytes) -> None:
 def test_what_is_no_secret(text: str) -> None:
     with pytest.raises(ValueError, match="a signing secret is whsec_ and the base64 of"):
         decode_secret(text)
+
+
+URL = "https://app.example/steps/mail?x=1"
+PATH = "/steps/mail"
+
+
+def bound(*secrets: bytes, url: str = URL, ed25519_too: bool = False) -> dict[str, str]:
+    """Headers as an attempt carries them."""
+    signature = sign(secrets, "msg_1", NOW_S, BODY, ed25519_too=ed25519_too)
+    return {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(NOW_S),
+        "webhook-signature": signature,
+        "atomic-url": url,
+        "atomic-signature": sign_target(secrets, url, signature, ed25519_too=ed25519_too),
+    }
+
+
+def takes(headers: dict[str, str], body: bytes, path: str, *, by_key: bool) -> None:
+    secrets = () if by_key else (OLD,)
+    public = (ed25519.public_key(OLD),) if by_key else ()
+    verify(secrets, headers, body, now_s=NOW_S, public_keys=public)
+    verify_target(secrets, headers, path, public_keys=public)
+
+
+_B = bound(OLD, ed25519_too=True)
+_OTHER = bound(NEW, ed25519_too=True)
+_ELSEWHERE = bound(OLD, url="https://app.example/steps/pay", ed25519_too=True)
+FORGED: dict[str, tuple[dict[str, str], bytes, str]] = {
+    "other body": (_B, BODY + b" ", PATH),
+    "empty body": (_B, b"", PATH),
+    "other secret": (_OTHER, BODY, PATH),
+    "other secret's target": (_B | {"atomic-signature": _OTHER["atomic-signature"]}, BODY, PATH),
+    "other secret's body": (_B | {"webhook-signature": _OTHER["webhook-signature"]}, BODY, PATH),
+    "for another url": (_ELSEWHERE, BODY, PATH),
+    "another url's signature": (_B | {"atomic-signature": _ELSEWHERE["atomic-signature"]}, BODY, PATH),
+    "url changed": (_B | {"atomic-url": "https://evil.example/steps/mail?x=1"}, BODY, PATH),
+    "query changed": (_B | {"atomic-url": "https://app.example/steps/mail?x=2"}, BODY, PATH),
+    "scheme changed": (_B | {"atomic-url": URL.replace("https", "http")}, BODY, PATH),
+    "url and path changed": (_B | {"atomic-url": "https://app.example/steps/pay"}, BODY, "/steps/pay"),
+    "another path": (_B, BODY, "/steps/pay"),
+    "half a segment": (_B, BODY, "/ail"),
+    "longer path": (_B, BODY, "/v1/steps/mail"),
+    "root": (_B, BODY, "/"),
+    "signatures swapped": (
+        _B | {"webhook-signature": _B["atomic-signature"], "atomic-signature": _B["webhook-signature"]},
+        BODY,
+        PATH,
+    ),
+    "one signature for both": (_B | {"atomic-signature": _B["webhook-signature"]}, BODY, PATH),
+    "not a url": (_B | {"atomic-url": "steps/mail"}, BODY, PATH),
+    "id with the dot moved": (_B | {"webhook-id": f"msg_1.{NOW_S}"[:7]}, BODY, PATH),
+    **{
+        f"without {name}": ({key: value for key, value in _B.items() if key != name}, BODY, PATH)
+        for name in _B
+    },
+    **{f"empty {name}": (_B | {name: ""}, BODY, PATH) for name in _B},
+    **{
+        f"{name} cut": (_B | {name: " ".join(part[:-2] for part in _B[name].split())}, BODY, PATH)
+        for name in ("webhook-signature", "atomic-signature", "webhook-id", "webhook-timestamp")
+    },
+    **{
+        f"{name} as another version": (_B | {name: _B[name].replace("v1", "v2")}, BODY, PATH)
+        for name in ("webhook-signature", "atomic-signature")
+    },
+    **{
+        f"{name} without versions": (_B | {name: re.sub("v1a?,", "", _B[name])}, BODY, PATH)
+        for name in ("webhook-signature", "atomic-signature")
+    },
+    **{
+        f"at {moment}": (_B | {"webhook-timestamp": moment}, BODY, PATH)
+        for moment in (str(NOW_S + 1), str(NOW_S - 301), str(NOW_S + 301), "0", "-1", "now", "1e9", "९")
+    },
+}  # fmt: skip
+
+
+def test_there_are_forty_ways_to_forge() -> None:
+    assert len(FORGED) >= 40
+
+
+@pytest.mark.parametrize("by_key", [False, True], ids=["secret", "public key"])
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_call_is_refused(name: str, by_key: bool) -> None:
+    headers, body, path = FORGED[name]
+    takes(_B, BODY, PATH, by_key=by_key)
+    takes(_B, BODY, "/mail", by_key=by_key)
+    with pytest.raises(SignatureRefused):
+        takes(headers, body, path, by_key=by_key)
+
+
+def test_the_two_versions_do_not_stand_in_for_each_other() -> None:
+    only_v1 = bound(OLD)
+    with pytest.raises(SignatureRefused):
+        takes(only_v1, BODY, PATH, by_key=True)
+    renamed = {name: value.replace("v1,", "v1a,") for name, value in only_v1.items()}
+    for by_key in (False, True):
+        with pytest.raises(SignatureRefused):
+            takes(renamed, BODY, PATH, by_key=by_key)
+
+
+def test_a_public_key_is_checked() -> None:
+    text = ed25519.encode_public_key(ed25519.public_key(OLD))
+    assert text.startswith("whpk_")
+    assert ed25519.decode_public_key(text) == ed25519.public_key(OLD)
+    for wrong in ("", "whpk_", text[:-4], text + "AAAA", "whpk_" + "!" * 44):
+        with pytest.raises(ValueError, match="public key"):
+            ed25519.decode_public_key(wrong)

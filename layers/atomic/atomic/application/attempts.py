@@ -75,9 +75,7 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
         "webhook-timestamp": str(timestamp_s),
     }
     if client is not None and client.signing_secrets:
-        request_headers["webhook-signature"] = signatures.sign(
-            client.signing_secrets, step.id, timestamp_s, body
-        )
+        request_headers |= _signatures(client, step, timestamp_s, body)
     return EndpointRequest(
         client_id=spec.client_id,
         url=spec.url,
@@ -85,6 +83,17 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
         body=body,
         timeout_ms=attempt_timeout_ms(spec, step.deadline_at_ms, now_ms),
     )
+
+
+def _signatures(client: Client, step: Step, timestamp_s: int, body: bytes) -> dict[str, str]:
+    secrets, ed25519_too = client.signing_secrets, client.ed25519
+    signature = signatures.sign(secrets, step.id, timestamp_s, body, ed25519_too=ed25519_too)
+    bound = signatures.sign_target(secrets, step.spec.url, signature, ed25519_too=ed25519_too)
+    return {
+        signatures.WEBHOOK_SIGNATURE: signature,
+        signatures.ATOMIC_URL: step.spec.url,
+        signatures.ATOMIC_SIGNATURE: bound,
+    }
 
 
 async def _blocked(engine: Engine, step: Step, outcome: Outcome) -> tuple[Outcome, tuple[str, ...], bool]:

@@ -192,6 +192,7 @@ class Client:
     signing_secrets: tuple[bytes, ...] = ()
     starts_per_s: float | None = None
     live_steps: int | None = None
+    ed25519: bool = False
     scopes: frozenset[str] = frozenset(SCOPES)
 
 

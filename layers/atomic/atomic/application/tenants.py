@@ -51,6 +51,7 @@ def create(
     limits: Limits | None = None,
     scopes: Sequence[str] = tenants.SCOPES_DEFAULT,
     expires_at_ms: int | None = None,
+    ed25519: bool = False,
 ) -> tuple[str, str]:
     """Add a client: its API key and its signing secret, which are shown this once.
 
@@ -68,6 +69,7 @@ def create(
         secrets=(StoredSecret(text=secret, created_at_ms=stored.created_at_ms),),
         created_at_ms=stored.created_at_ms,
         limits=limits,
+        ed25519=ed25519,
     )
     if not office.store.save(tenant):
         raise ValueError(f"the client {client_id!r} exists already; choose another id")
@@ -119,6 +121,7 @@ def client_of(tenant: Tenant, now_ms: int) -> Client:
         ),
         starts_per_s=tenant.limits.starts_per_s,
         live_steps=tenant.limits.live_steps,
+        ed25519=tenant.ed25519,
     )
 
 

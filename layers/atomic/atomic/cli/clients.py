@@ -61,6 +61,7 @@ def clients() -> None:
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=SCOPES_DEFAULT,
     show_default=True, help="What its key may do.",
 )  # fmt: skip
+@click.option("--ed25519", is_flag=True, help="Sign by Ed25519, too; its public keys are published.")
 @click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
 @click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
 @_expires
@@ -78,6 +79,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
             limits=_limits(options),
             scopes=scopes,
             expires_at_ms=_expiry_ms(office, options),
+            ed25519=options["ed25519"],
         )
     _say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
     click.echo("Keep both now: the key is stored as a hash only and cannot be shown again.", err=True)

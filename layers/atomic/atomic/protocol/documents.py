@@ -162,6 +162,23 @@ class ProblemDocument(Document):
     detail: str = Field(description="Names the field and the cure.")
 
 
+class SigningKey(Document):
+    """A public key, as RFC 8037 writes it."""
+
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    use: Literal["sig"]
+    alg: Literal["EdDSA"]
+    kid: str
+    x: str
+
+
+class SigningKeys(Document):
+    """The public keys by which a client's calls are signed; several while one takes over."""
+
+    keys: list[SigningKey]
+
+
 class Health(Document):
     """Whether the server can take work."""
 

@@ -1,7 +1,7 @@
 """Standard Webhooks 1.0 signatures (https://www.standardwebhooks.com): HMAC-SHA256 of `id.timestamp.body`.
 
-Every live secret signs, so a receiver that knows any one of
-them accepts: that is how secrets rotate without one refused call.
+They bind neither method nor URL, so `atomic-signature` does. Every live secret signs, so a receiver that
+knows any one of them accepts: that is how secrets rotate without one refused call.
 """
 
 import base64
@@ -9,12 +9,20 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from typing import Final
+from urllib.parse import unquote
+
+from atomic.protocol import ed25519
+from atomic.protocol.urls import parse_url
 
 WEBHOOK_ID: Final = "webhook-id"
 WEBHOOK_TIMESTAMP: Final = "webhook-timestamp"
 WEBHOOK_SIGNATURE: Final = "webhook-signature"
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the public prefix of the format, not a secret
 TOLERANCE_S: Final = 300
+ATOMIC_URL: Final = "atomic-url"
+ATOMIC_SIGNATURE: Final = "atomic-signature"
+_V1: Final = "v1"
+_V1A: Final = "v1a"
 
 
 class SignatureRefused(ValueError):
@@ -38,28 +46,90 @@ def decode_secret(text: str) -> bytes:
     return secret
 
 
-def sign(secrets: Iterable[bytes], message_id: str, timestamp_s: int, body: bytes) -> str:
-    """The value of `webhook-signature`: one `v1,<base64>` for each secret, separated by spaces."""
-    signed = f"{message_id}.{timestamp_s}.".encode() + body
-    return " ".join(
-        "v1," + base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode() for secret in secrets
-    )
+def sign(
+    secrets: Iterable[bytes], message_id: str, timestamp_s: int, body: bytes, *, ed25519_too: bool = False
+) -> str:
+    """The value of `webhook-signature`: one `v1,<base64>` for each secret, separated by spaces.
+
+    With Ed25519 one `v1a,<base64>` for each of them follows.
+    """
+    return _signed(secrets, f"{message_id}.{timestamp_s}.".encode() + body, ed25519_too=ed25519_too)
 
 
-def verify(secrets: Iterable[bytes], headers: Mapping[str, str], body: bytes, *, now_s: int) -> None:
-    """Accept a request that one of the secrets signed; raise SignatureRefused otherwise.
+def sign_target(
+    secrets: Iterable[bytes], url: str, webhook_signature: str, *, ed25519_too: bool = False
+) -> str:
+    """The value of `atomic-signature`: binds method and URL to what `webhook-signature` has signed."""
+    return _signed(secrets, _target(url, webhook_signature), ed25519_too=ed25519_too)
+
+
+def verify(
+    secrets: Iterable[bytes],
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now_s: int,
+    public_keys: Iterable[bytes] = (),
+) -> None:
+    """Accept a request that one of the secrets or keys signed; raise SignatureRefused otherwise.
 
     `headers` has lower-case names. The time stamp may be 300 s off in either direction.
     """
     try:
         message_id = headers[WEBHOOK_ID]
         timestamp_s = int(headers[WEBHOOK_TIMESTAMP])
-        offered = headers[WEBHOOK_SIGNATURE].encode().split()
-        expected = sign(secrets, message_id, timestamp_s, body).encode().split()
+        offered = headers[WEBHOOK_SIGNATURE]
+        signed = f"{message_id}.{timestamp_s}.".encode() + body
+        matches = _matches(secrets, public_keys, offered, signed)
     except (KeyError, ValueError):
         raise SignatureRefused("the webhook-* headers are missing or malformed") from None
     if abs(now_s - timestamp_s) > TOLERANCE_S:
         raise SignatureRefused("the time stamp is more than five minutes off; check the clocks")
-    matches = [hmac.compare_digest(mine, theirs) for mine in expected for theirs in offered]
-    if not any(matches):
+    if not matches:
         raise SignatureRefused("no signature matches; check the signing secret of this client")
+
+
+def verify_target(
+    secrets: Iterable[bytes], headers: Mapping[str, str], path: str, *, public_keys: Iterable[bytes] = ()
+) -> None:
+    """Accept a request that was signed for this path; raise SignatureRefused for one made for elsewhere.
+
+    Call it after `verify`. A proxy may have taken the beginning of the path away.
+    """
+    try:
+        url, offered = headers[ATOMIC_URL], headers[ATOMIC_SIGNATURE]
+        called = unquote(parse_url(url).path)
+        signed = _target(url, headers[WEBHOOK_SIGNATURE])
+        matches = _matches(secrets, public_keys, offered, signed)
+    except (KeyError, ValueError):
+        raise SignatureRefused(
+            "the headers atomic-url and atomic-signature are missing or malformed"
+        ) from None
+    if not matches:
+        raise SignatureRefused("no atomic-signature matches; the call was made for another URL")
+    if called != path and not called.endswith(f"/{path.lstrip('/')}"):
+        raise SignatureRefused(f"the call was made for {called}, not for this path")
+
+
+def _target(url: str, webhook_signature: str) -> bytes:
+    # What stands there covers id, time and body, so they need not be hashed again.
+    return f"POST {url} {webhook_signature}".encode()
+
+
+def _signed(secrets: Iterable[bytes], message: bytes, *, ed25519_too: bool) -> str:
+    known = tuple(secrets)
+    parts = [(_V1, hmac.digest(secret, message, hashlib.sha256)) for secret in known]
+    if ed25519_too:
+        parts += [(_V1A, ed25519.sign(secret, message)) for secret in known]
+    return " ".join(f"{version},{base64.b64encode(signature).decode()}" for version, signature in parts)
+
+
+def _matches(secrets: Iterable[bytes], public_keys: Iterable[bytes], offered: str, message: bytes) -> bool:
+    expected = _signed(secrets, message, ed25519_too=False).encode().split()
+    given = offered.encode().split()
+    matches = [hmac.compare_digest(mine, theirs) for mine in expected for theirs in given]
+    for public in public_keys:
+        for version, _, text in (part.partition(b",") for part in given):
+            if version == _V1A.encode():
+                matches.append(ed25519.verifies(public, base64.b64decode(text, validate=True), message))
+    return any(matches)

@@ -49,6 +49,7 @@ class Tenant:
     secrets: tuple[StoredSecret, ...]
     created_at_ms: int
     limits: Limits = field(default_factory=Limits)
+    ed25519: bool = False
     version: int = 0
 
     def to_json(self) -> str:

@@ -7,7 +7,6 @@ import asyncio
 import inspect
 import json
 import threading
-import time
 import typing
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
@@ -18,11 +17,12 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from atomic.protocol import headers, signatures
+from atomic.protocol import headers
 from atomic.sdk import _settings
 from atomic.sdk._answers import Response, Unreadable, failure, misfit, success
 from atomic.sdk._context import BaseContext, Call
 from atomic.sdk._planning import adapter
+from atomic.sdk._signed import Door
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
@@ -98,8 +98,7 @@ class Endpoint:
                 context.abandon()
 
     def _read(self, request: Request) -> tuple[Call, Any]:
-        if self._secrets:
-            signatures.verify(self._secrets, request.headers, request.body, now_s=int(time.time()))
+        self._door.check(request)
         try:
             document = json.loads(request.body)
             payload = document["payload"]
@@ -159,9 +158,8 @@ class Endpoint:
         return self._options.get("client") or (AsyncClient() if self.is_async else Client())
 
     @cached_property
-    def _secrets(self) -> list[bytes]:
-        given = self._options.get("secrets") or _settings.signing_secrets()
-        return [signatures.decode_secret(secret) for secret in given]
+    def _door(self) -> Door:
+        return Door(self._options.get("secrets") or _settings.signing_secrets())
 
     def _own_url(self, called: str) -> str:
         parts = urlsplit(called)

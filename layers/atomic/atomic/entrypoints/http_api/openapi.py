@@ -162,6 +162,13 @@ OPERATIONS: Final = (
         refusals=(problems.INVALID_REQUEST, *_TENANT),
     ),
     Operation(
+        method="GET", path="/.well-known/atomic/{client}/jwks.json", id="getSigningKeys",
+        summary="Public keys that verify calls to endpoints (Ed25519)",
+        description="For clients that sign by Ed25519, too; 404 for any other. No API key is needed.",
+        answers=((200, documents.SigningKeys, "The keys."),),
+        refusals=(problems.NOT_FOUND, problems.UNAVAILABLE),
+    ),
+    Operation(
         method="GET", path="/health", id="getHealth", summary="Whether the server can take work",
         answers=((200, documents.Health, "It can."), (503, documents.Health, "It cannot.")),
     ),
@@ -228,6 +235,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
             "description": "The tenant.",
             "schema": {"type": "string", "pattern": CLIENT_ID_PATTERN},
         },
+        "client": {"description": "The tenant.", "schema": {"type": "string"}},
         "runId": {"description": "The run.", "schema": {"type": "string"}},
         "stepId": {"description": "The step.", "schema": {"type": "string"}},
     }

@@ -9,6 +9,7 @@ from atomic import __version__
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.protocol import ed25519, keys
 from atomic.protocol.problems import not_found
 
 # Nothing is loaded from elsewhere and nothing inline is run, so text of strangers stays text.
@@ -46,6 +47,15 @@ async def get_docs(_api: Api, _request: ApiRequest) -> ApiResponse:
     from atomic.entrypoints.http_api.docs_page import docs_page
 
     return _page(docs_page(_description()).encode(), "text/html; charset=utf-8")
+
+
+async def get_signing_keys(api: Api, _request: ApiRequest, client_id: str) -> ApiResponse:
+    """The public keys by which a client's calls are signed, for everybody."""
+    client = await api.engine.clients.get(client_id) if keys.is_client_id(client_id) else None
+    if client is None or not client.ed25519:
+        raise not_found()
+    public = [ed25519.jwk(ed25519.public_key(secret)) for secret in client.signing_secrets]
+    return json_response(200, {"keys": public}, {"cache-control": "public, max-age=60"})
 
 
 async def get_static(_api: Api, _request: ApiRequest, *path: str) -> ApiResponse:

@@ -48,6 +48,7 @@ ROUTES: Final = (
     Route("POST", "/{clientId}/redrive", acting.post_redrive, "act"),
     Route("GET", "/{clientId}/dead-letters", reading.get_dead_letters, "read"),
     Route("GET", "/{clientId}/stats", reading.get_stats, "read"),
+    Route("GET", "/.well-known/atomic/{client}/jwks.json", pages.get_signing_keys),
     Route("GET", "/health", pages.get_health),
     Route("GET", "/openapi.json", pages.get_openapi),
     Route("GET", "/docs", pages.get_docs),

@@ -1,0 +1,58 @@
+"""Who may call an endpoint: calls that Atomic signed for it, within five minutes, each of them once."""
+
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+from atomic.protocol import ed25519, signatures
+from atomic.protocol.signatures import SignatureRefused
+
+_REMEMBERED_MAX: Final = 10_000
+
+
+class _Request(Protocol):
+    @property
+    def url(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class Door:
+    """Takes calls that one of the secrets (`whsec_…`) or public keys (`whpk_…`) signed; without any, all.
+
+    Calls that were taken are remembered for as long as their time stamp is good, by this process.
+    """
+
+    def __init__(self, given: Sequence[str]) -> None:
+        public = [text for text in given if text.startswith(ed25519.PUBLIC_PREFIX)]
+        self._public_keys = [ed25519.decode_public_key(text) for text in public]
+        self._secrets = [signatures.decode_secret(text) for text in given if text not in public]
+        self._taken: dict[str, float] = {}
+
+    def check(self, request: _Request) -> None:
+        """Raise SignatureRefused for a call that may not be taken."""
+        if not self._secrets and not self._public_keys:
+            return
+        now_s = time.time()
+        signatures.verify(
+            self._secrets, request.headers, request.body, now_s=int(now_s), public_keys=self._public_keys
+        )
+        path = unquote(urlsplit(request.url).path)
+        signatures.verify_target(self._secrets, request.headers, path, public_keys=self._public_keys)
+        self._take_once(request, now_s)
+
+    def _take_once(self, request: _Request, now_s: float) -> None:
+        # In the order in which they came, so the oldest stand in front.
+        while self._taken and (
+            len(self._taken) >= _REMEMBERED_MAX or self._taken[next(iter(self._taken))] <= now_s
+        ):
+            del self._taken[next(iter(self._taken))]
+        told = (signatures.WEBHOOK_ID, signatures.WEBHOOK_TIMESTAMP)
+        call = ".".join((*(request.headers[name] for name in told), sha256(request.body).hexdigest()))
+        if call in self._taken:
+            raise SignatureRefused("this very call was taken before")
+        self._taken[call] = now_s + 2 * signatures.TOLERANCE_S
