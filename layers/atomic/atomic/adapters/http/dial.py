@@ -10,16 +10,13 @@ from itertools import chain, zip_longest
 from typing import Final
 
 from atomic.adapters.http.connection import Connection
+from atomic.adapters.http.gate import Unreachable
 from atomic.adapters.http.pool import Origin
 
 # A name may have a thousand addresses, and a dead one may swallow packets: the next gets its turn.
 _ADDRESSES_MAX: Final = 8
 _ADDRESS_S: Final = 2.0
 _ERROR_MAX_CHARS: Final = 300
-
-
-class Unreachable(Exception):
-    """No connection came about; the message says why, in a few plain words."""
 
 
 class Dialer:

@@ -10,7 +10,8 @@ from functools import partial
 
 from atomic.adapters.http.addresses import is_public
 from atomic.adapters.http.connection import BROKEN_OFF, Connection, timed_out
-from atomic.adapters.http.dial import Dialer, Unreachable
+from atomic.adapters.http.dial import Dialer
+from atomic.adapters.http.gate import DialGate, Unreachable
 from atomic.adapters.http.pool import Pool
 from atomic.adapters.http.request import Target, encode, target_of
 from atomic.application.ports import EndpointRequest
@@ -28,6 +29,7 @@ class HttpInvoker:
         self, *, allows: Callable[[str], bool] = is_public, tls: ssl.SSLContext | None = None
     ) -> None:
         self._pool = Pool()
+        self._gate = DialGate()
         self._dialer = Dialer(allows=allows, tls=tls)
 
     async def close(self) -> None:
@@ -59,7 +61,8 @@ class HttpInvoker:
         return BROKEN_OFF if answer is None else answer
 
     async def _connect(self, target: Target) -> Connection:
-        connection = await self._dialer.connect(target.origin, partial(Connection, self._pool.forget))
+        async with self._gate.passing(target.origin):
+            connection = await self._dialer.connect(target.origin, partial(Connection, self._pool.forget))
         self._pool.adopt(connection, target.origin)
         return connection
 

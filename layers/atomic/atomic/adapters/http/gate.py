@@ -1,0 +1,74 @@
+"""One dead endpoint must neither take all of the sockets nor be knocked at by thousands of attempts.
+
+Only the opening of connections is bounded: a workflow holds its connection while it waits for its steps,
+and a bound on those would starve them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from atomic.adapters.http.pool import Origin
+
+DIALS_MAX: Final = 64
+FAILURES_MAX: Final = 32
+_PAUSE_FIRST_S: Final = 0.5
+_PAUSE_MAX_S: Final = 10.0
+_ORIGINS_MAX: Final = 10_000
+
+
+class Unreachable(Exception):
+    """No connection came about; the message says why, in a few plain words."""
+
+
+@dataclass(slots=True)
+class _Origin:
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DIALS_MAX))
+    failures: int = 0
+    last_failure: str = ""
+    pause_s: float = _PAUSE_FIRST_S
+    closed_until_s: float = 0.0
+
+
+class DialGate:
+    """Lets `DIALS_MAX` connections to an origin be opened at a time.
+
+    After `FAILURES_MAX` failures in a row it lets one through after a pause, which doubles from 0.5 s to
+    10 s; the others are told of the last failure at once. The first connection that opens ends it.
+    """
+
+    def __init__(self) -> None:
+        self._origins: dict[Origin, _Origin] = {}
+
+    @asynccontextmanager
+    async def passing(self, origin: Origin) -> AsyncIterator[None]:
+        """Open a connection within this context; raises Unreachable while the gate is closed."""
+        state = self._state(origin)
+        async with state.slots:
+            _pass(state)
+            try:
+                yield
+            except BaseException as failure:
+                # A cancellation is the end of the attempt's time.
+                state.failures += 1
+                state.last_failure = str(failure) or "no connection within the time"
+                raise
+        self._origins.pop(origin, None)
+
+    def _state(self, origin: Origin) -> _Origin:
+        if len(self._origins) >= _ORIGINS_MAX:
+            del self._origins[next(iter(self._origins))]
+        return self._origins.setdefault(origin, _Origin())
+
+
+def _pass(state: _Origin) -> None:
+    if state.failures < FAILURES_MAX:
+        return
+    now_s = asyncio.get_running_loop().time()
+    if now_s < state.closed_until_s:
+        raise Unreachable(f"{state.last_failure} (and {state.failures} times before; not tried again yet)")
+    # This one tries; the others are refused until it is known, or for the pause.
+    state.closed_until_s = now_s + state.pause_s
+    state.pause_s = min(2 * state.pause_s, _PAUSE_MAX_S)

@@ -1,0 +1,117 @@
+"""A dead endpoint is not knocked at by everybody, and is found again when it lives."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from socket import socket
+from typing import Any
+
+import pytest
+
+from atomic.adapters.http import gate
+from atomic.adapters.http.dial import Dialer
+from atomic.adapters.http.gate import DIALS_MAX, FAILURES_MAX
+from unit.http.raw_server import OK, Peer, invoking, keeps_writing, post, serving
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture
+def dials(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every address that is dialled, and how many at a time at most (`most`)."""
+    seen: list[str] = []
+    dial = Dialer._dial
+
+    async def watched(self: Dialer, address: str, *rest: Any) -> Any:
+        seen.append(address)
+        return await dial(self, address, *rest)
+
+    monkeypatch.setattr(Dialer, "_dial", watched)
+    return seen
+
+
+def test_who_is_dead_is_left_alone_and_found_again(
+    run: Run, dials: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "_PAUSE_FIRST_S", 0.2)
+
+    async def body() -> None:
+        with closing(socket()) as held:
+            held.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{held.getsockname()[1]}/"
+            async with invoking() as invoker, serving(keeps_writing(OK)) as other:
+                first = [await post(invoker, url) for _ in range(FAILURES_MAX)]
+                assert {answer.error for answer in first} == {"network: cannot connect: Connection refused"}
+                dials.clear()
+                # One tries again at once, since nobody did so far; the others are told.
+                rest = [await post(invoker, url) for _ in range(200)]
+                assert len(dials) == 1
+                assert all(
+                    answer.error.startswith("network: cannot connect: Connection refused")
+                    for answer in rest
+                )
+                # The others of this process are not concerned.
+                assert (await post(invoker, other.url)).status == 200
+                held.listen()
+                server = await asyncio.start_server(_answer, sock=held)
+                async with asyncio.timeout(5):
+                    while (await post(invoker, url)).status != 200:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                assert {(await post(invoker, url)).status for _ in range(100)} == {200}
+                server.close()
+                await server.wait_closed()
+
+    run(body())
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await Peer(reader, writer, 0).request()
+    writer.write(OK.replace(b"Content", b"Connection: close\r\nContent"))
+    writer.close()
+    await writer.wait_closed()
+
+
+def test_so_many_are_dialled_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = most = 0
+
+    async def never(self: Dialer, *_: Any) -> Any:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            now -= 1
+
+    monkeypatch.setattr(Dialer, "connect", never)
+
+    async def body() -> None:
+        async with invoking() as invoker:
+            answers = await asyncio.gather(
+                *(post(invoker, "http://127.0.0.1:9/", timeout_ms=300) for _ in range(500))
+            )
+        assert all(answer.timed_out or "not tried again" in (answer.error or "") for answer in answers)
+        assert most == DIALS_MAX
+        assert now == 0
+
+    run(body())
+
+
+def test_connections_in_use_do_not_count(run: Run) -> None:
+    """A workflow keeps its connection while its steps, which are at the same origin, need their own."""
+    held = asyncio.Event()
+
+    async def behaviour(peer: Peer) -> None:
+        await peer.request()
+        if peer.number == 2 * DIALS_MAX:
+            held.set()
+        await held.wait()
+        await peer.write(OK)
+
+    async def body() -> None:
+        async with serving(behaviour) as server, invoking() as invoker:
+            answers = await asyncio.gather(*(post(invoker, server.url) for _ in range(2 * DIALS_MAX)))
+        assert {answer.status for answer in answers} == {200}
+        held.clear()
+
+    run(body())
