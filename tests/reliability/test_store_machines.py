@@ -18,7 +18,7 @@ from atomic.application.ports import DueStep, RunQuery
 from atomic.domain.steps import Step
 from reliability.store_machine import StoreMachine
 
-EXAMPLES = int(os.environ.get("STORE_EXAMPLES", "250"))
+EXAMPLES = int(os.environ.get("STORE_EXAMPLES", "500"))
 STEPS = 50
 
 
