@@ -56,5 +56,12 @@ def test_only_tokens_hold_colours() -> None:
         assert sheet.name == "tokens.css" or colours == [], (sheet.name, colours)
 
 
+def test_every_module_is_loaded_from_the_start() -> None:
+    preloaded = re.findall(r'modulepreload" href="/static/([^"]+)"', (STATIC / "index.html").read_text())
+    assert preloaded == sorted(
+        str(module.relative_to(STATIC)) for module in MODULES if module.name != "main.js"
+    )
+
+
 def test_there_is_something_to_hold() -> None:
     assert {room_of(module) for module in MODULES} == set(ROOMS)

@@ -1,6 +1,5 @@
 """The routes for people and probes: health, the API's description, the dashboard."""
 
-import mimetypes
 import re
 from importlib import resources
 from typing import Any
@@ -21,6 +20,8 @@ _PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+# Not guessed: what the standard library says depends on the machine.
+_CONTENT_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
 # What files and folders are called here; nothing of it leads out of the folder.
 _NAME = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9]+)?")
 _PROBE = "run_" + "0" * 32 + "-root"
@@ -63,7 +64,7 @@ async def get_static(_api: Api, _request: ApiRequest, *path: str) -> ApiResponse
     found = resources.files("atomic.dashboard").joinpath("static", *path)
     if not all(map(_NAME.fullmatch, path)) or not found.is_file():
         raise not_found()
-    content_type = mimetypes.guess_type(path[-1])[0] or "application/octet-stream"
+    content_type = _CONTENT_TYPES[path[-1].rpartition(".")[2]]
     return _page(found.read_bytes(), f"{content_type}; charset=utf-8")
 
 

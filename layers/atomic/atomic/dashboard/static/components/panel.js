@@ -13,7 +13,7 @@ import {
   timeOfDay,
 } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { isLive } from "../core/timeline.js";
+import { isLive, outcomeOf } from "../core/timeline.js";
 import { askRedrive } from "./asks.js";
 import { badge, icon } from "./icons.js";
 import { json } from "./json.js";
@@ -67,7 +67,7 @@ export function panel({ step, run, state, actions }) {
 const OUTCOMES = {
   succeeded: "succeeded",
   retryable: "failed",
-  permanent: "failed for good",
+  permanent: "failed, gave up",
   suspended: "handed back, to wait",
   no_answer: "lost, not counted",
   running: "running",
@@ -149,7 +149,7 @@ function attempts(step, now) {
 
 function attemptRow(step, attempt, now) {
   const running = attempt.endedAt === null && isLive(step);
-  const kind = attempt.outcome ?? "running";
+  const kind = outcomeOf(step, attempt);
   return h(
     "li",
     { key: attempt.number },

@@ -8,7 +8,7 @@ import { badge } from "./icons.js";
 const WORDS = {
   succeeded: "succeeded",
   retryable: "failed, to be retried",
-  permanent: "failed for good",
+  permanent: "failed, and gave up",
   suspended: "handed back to wait for other steps",
   no_answer: "lost by Atomic, not counted",
   running: "running",
@@ -136,7 +136,7 @@ function legend() {
   const entries = [
     ["succeeded", "succeeded"],
     ["retryable", "failed, retried"],
-    ["permanent", "failed for good"],
+    ["permanent", "failed, gave up"],
     ["running", "running"],
     ["suspended", "handed back"],
     ["backoff", "back-off"],

@@ -74,5 +74,5 @@ function curl(url, body, headers) {
     // The key is the shell's to fill in, so this one header stands in double quotes; no other may.
     return `  -H ${name === "Authorization" ? `"${name}: ${value}"` : quoted(`${name}: ${value}`)}`;
   });
-  return [`curl ${quoted(url)}`, ...given, `  -d ${quoted(JSON.stringify(body))}`].join(" \\\n");
+  return [`curl ${quoted(url)}`, ...given, `  -d ${quoted(JSON.stringify(body, null, 2))}`].join(" \\\n");
 }

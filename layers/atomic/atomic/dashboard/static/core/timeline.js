@@ -66,7 +66,7 @@ export function segmentsOf(step, now) {
     const from = ms(attempt.startedAt);
     if (from > reached) segments.push(gap(before, attempt, reached, from));
     const to = attempt.endedAt === null ? (isLive(step) ? now : ms(step.finishedAt)) : ms(attempt.endedAt);
-    segments.push({ kind: attempt.outcome ?? "running", from, to, attempt });
+    segments.push({ kind: outcomeOf(step, attempt), from, to, attempt });
     reached = Math.max(reached, to);
     before = attempt;
   }
@@ -75,15 +75,24 @@ export function segmentsOf(step, now) {
   return segments.filter((part) => part.kind !== "queued" || part.to - part.from >= QUEUED_SHOWN_MS);
 }
 
+/** What came of an attempt; the last retryable one of a dead letter was the end of it. */
+export function outcomeOf(step, attempt) {
+  const isLast = attempt === step.attemptLog.at(-1);
+  if (isLast && step.status === "failed" && attempt.outcome === "retryable") return "permanent";
+  return attempt.outcome ?? "running";
+}
+
 function gap(before, next, from, to) {
+  if (next.number > (before?.number ?? 0) + 1)
+    return { kind: "backoff", from, to, label: "Earlier attempts, no longer kept" };
   if (!before) return { kind: "queued", from, to, label: "Waiting to start" };
-  if (next.number > before.number + 1) return { kind: "backoff", from, to, label: "Earlier attempts" };
   if (next.generation > before.generation)
     return { kind: "dead", from, to, label: "Dead letter, until it was redriven" };
   if (before.outcome === "suspended")
     return { kind: "waiting", from, to, label: "Waiting for other steps" };
   if (before.outcome === "no_answer") return { kind: "backoff", from, to, label: "Lost attempt, repeated" };
-  return { kind: "backoff", from, to, label: "Back-off" };
+  // A handler that threw while its steps went on waits for them; its attempts do not tell.
+  return { kind: "backoff", from, to, label: "Back-off, or waiting for its steps" };
 }
 
 function restOf(step, from, now) {
@@ -91,7 +100,7 @@ function restOf(step, from, now) {
   if (step.status === "retrying") {
     return { kind: "backoff", from, to: Math.max(ms(step.dueAt) ?? now, from), label: "Next retry" };
   }
-  if (step.status === "waiting")
+  if (step.status === "waiting" || (step.status === "pending" && step.kind !== "http"))
     return { kind: "waiting", from, to: Math.max(now, from), label: waitingFor(step) };
   if (step.status === "pending")
     return { kind: "queued", from, to: Math.max(now, from), label: waitingFor(step) };

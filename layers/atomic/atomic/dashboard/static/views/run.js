@@ -68,7 +68,7 @@ function head({ route, data, now, needsKey }, actions) {
       fact("Run", h("code", null, root.runId)),
       fact("Started", when(root.createdAt, now)),
       fact("Duration", tookOf(root, now)),
-      fact("Steps", steps.length ? `${count(done)} of ${count(steps.length)} done` : "none yet"),
+      fact("Steps", steps.length ? `${count(done)} of ${count(steps.length)} done` : "none"),
       fact("Attempts", count(all.reduce((sum, step) => sum + step.attempts, 0))),
       fact(
         "Cost",

@@ -18,9 +18,10 @@ import { linkTo } from "../core/router.js";
 const FILTERS = ["status", "search", "workflow", "period", "from", "to"];
 const PAGE = 50;
 const EVERY_MS = 1000;
+const QUIET_MS = 2500;
 const ID = /^(run_[0-9a-f]{32})(-.+)?$/;
 
-export const everyMs = () => EVERY_MS;
+export const everyMs = (data) => (data && !liveOf(data.stats) ? QUIET_MS : EVERY_MS);
 export const loadedBy = ({ query }) => JSON.stringify(query);
 
 /** Fetch what the view shows. */
@@ -149,8 +150,10 @@ function meter(done, total, failed) {
   );
 }
 
+const liveOf = (stats) => Object.values(stats.live).reduce((sum, each) => sum + each, 0);
+
 function live(stats) {
-  const number = Object.values(stats.live).reduce((sum, each) => sum + each, 0);
+  const number = liveOf(stats);
   return h("p", { class: "soft" }, number ? `${count(number)} live now` : "Nothing is live now");
 }
 

@@ -1,0 +1,145 @@
+"""What is drawn is computed by modules without a page; here they are asked directly."""
+
+import itertools
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from scenarios.embedded_home import AtomicServer
+
+START_MS = 1_700_000_000_000
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(page: Page, server: AtomicServer) -> Ask:
+    """Calls a function of a module of `core`."""
+    page.goto(f"{server.url}/dashboard")
+
+    def call(module: str, function: str, *arguments: Any) -> Any:
+        script = "async ([url, name, given]) => (await import(url))[name](...given)"
+        return page.evaluate(script, [f"/static/core/{module}.js", function, list(arguments)])
+
+    return call
+
+
+def at(offset_ms: int) -> str:
+    return datetime.fromtimestamp((START_MS + offset_ms) / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def an_attempt(number: int, start: int, end: int | None, outcome: str | None, generation: int = 1) -> Any:
+    ended = None if end is None else at(end)
+    return {
+        "number": number, "generation": generation, "outcome": outcome,
+        "startedAt": at(start), "endedAt": ended,
+    }  # fmt: skip
+
+
+def a_step(status: str, attempts: list[Any], **more: Any) -> dict[str, Any]:
+    step = {
+        "id": "s",
+        "status": status,
+        "kind": "http",
+        "createdAt": at(0),
+        "finishedAt": None,
+        "dueAt": None,
+    }
+    return {**step, "attemptLog": attempts, **more}
+
+
+def segments(ask: Ask, step: Any, now: int = 10_000) -> list[tuple[str, int, int]]:
+    found = ask("timeline", "segmentsOf", step, START_MS + now)
+    return [(part["kind"], part["from"] - START_MS, part["to"] - START_MS) for part in found]
+
+
+def test_attempts_and_what_lies_between_them(ask: Ask) -> None:
+    tried = [an_attempt(1, 0, 100, "retryable"), an_attempt(2, 1100, 1200, "suspended")]
+    assert segments(ask, a_step("waiting", tried)) == [
+        ("retryable", 0, 100), ("backoff", 100, 1100), ("suspended", 1100, 1200), ("waiting", 1200, 10_000)
+    ]  # fmt: skip
+    redriven = [an_attempt(1, 200, 300, "permanent"), an_attempt(2, 900, None, None, generation=2)]
+    assert segments(ask, a_step("running", redriven)) == [
+        ("queued", 0, 200), ("permanent", 200, 300), ("dead", 300, 900), ("running", 900, 10_000)
+    ]  # fmt: skip
+    gave_up = [an_attempt(60, 5000, 5100, "retryable"), an_attempt(61, 6000, 6100, "retryable")]
+    assert segments(ask, a_step("failed", gave_up, finishedAt=at(6100))) == [
+        ("backoff", 0, 5000), ("retryable", 5000, 5100), ("backoff", 5100, 6000), ("permanent", 6000, 6100)
+    ]  # fmt: skip
+    assert segments(ask, a_step("retrying", tried[:1], dueAt=at(30_000)))[-1] == ("backoff", 100, 30_000)
+    assert segments(ask, a_step("pending", [], kind="event")) == [("waiting", 0, 10_000)]
+
+
+def test_segments_meet_and_never_overlap(ask: Ask) -> None:
+    dice = random.Random(seed := 11)
+    print(f"seed={seed}")
+    for _ in range(30):
+        moment, tried = dice.randrange(0, 500), []
+        for number in range(1, dice.randrange(1, 12)):
+            end = moment + dice.randrange(1, 400)
+            tried.append(
+                an_attempt(number, moment, end, dice.choice(["retryable", "suspended", "no_answer"]))
+            )
+            moment = end + dice.randrange(0, 900)
+        found = segments(ask, a_step("waiting", tried), now=60_000)
+        assert all(before[2] == after[1] for before, after in itertools.pairwise(found))
+        assert [kind for kind, _, _ in found if kind in {"retryable", "suspended", "no_answer"}] == [
+            attempt["outcome"] for attempt in tried
+        ]
+
+
+def test_quantiles_are_the_nearest_rank(ask: Ask) -> None:
+    numbers = list(range(1, 101))
+    assert [ask("sample", "quantile", numbers, share) for share in (0.5, 0.95, 0.99, 1)] == [
+        50,
+        95,
+        99,
+        100,
+    ]
+    assert ask("sample", "quantile", [7], 0.5) == 7
+    assert ask("sample", "quantile", [], 0.5) is None
+
+
+def test_every_run_is_in_one_bucket(ask: Ask) -> None:
+    dice = random.Random(seed := 12)
+    print(f"seed={seed}")
+    for span_ms in (1, 5_000, 3_600_000, 86_400_000, 40 * 86_400_000):
+        runs = [
+            {
+                "runId": str(number), "workflowName": "w",
+                "status": dice.choice(["succeeded", "failed", "running"]),
+                "createdAt": at(-dice.randrange(span_ms)), "finishedAt": None,
+                "progress": {"steps": {"succeeded": 2}, "attempts": 5},
+            }
+            for number in range(200)
+        ]  # fmt: skip
+        buckets = ask("sample", "bucketsOf", runs, START_MS)
+        assert 1 <= len(buckets) <= 38
+        assert sum(bucket["runs"] for bucket in buckets) == 200
+        assert sum(bucket["retries"] for bucket in buckets) == 400
+        assert buckets[-1]["from"] <= START_MS < buckets[-1]["to"]
+        assert all(one["to"] == two["from"] for one, two in itertools.pairwise(buckets))
+
+
+def test_durations_in_words(ask: Ask) -> None:
+    said = {
+        0: "0 ms", 999: "999 ms", 1000: "1.00 s", 12_340: "12.3 s", 60_000: "1 min", 123_000: "2 min 3 s",
+        3_900_000: "1 h 5 min", 270_000_000: "3 d 3 h",
+    }  # fmt: skip
+    assert {value: ask("format", "duration", value) for value in said} == said
+
+
+def test_retry_policies_in_words(ask: Ask) -> None:
+    policy = {
+        "count": 5, "backOff": 1000, "strategy": "linear", "factor": 2, "maxBackOff": 60_000,
+        "jitter": "none", "on": "5xx", "never": "501",
+    }  # fmt: skip
+    assert ask("format", "retryInWords", policy, 1) == (
+        "Retried up to 5 times, first after 1.00 s, then 1.00 s longer each time, at most 1 min. "
+        "Only answers 5xx are retried. Answers 501 are never retried. 1 retry used."
+    )
+    assert "No retries" in ask("format", "retryInWords", {**policy, "count": 0}, 0)
+    assert "at once" in ask("format", "retryInWords", {**policy, "backOff": 0}, 0)
