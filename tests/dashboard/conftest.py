@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboard.stage import Api, Endpoints
 from scenarios.embedded_home import AtomicServer
@@ -21,6 +21,7 @@ _serial = itertools.count(1)
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
+    expect.set_options(timeout=WITHIN_MS)
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--js-flags=--expose-gc", "--enable-precise-memory-info"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

@@ -40,6 +40,7 @@ export function poll(task, everyMs, failed) {
   }
 
   document.addEventListener("visibilitychange", look);
+  window.addEventListener("online", look);
   look();
   return {
     now: look,
@@ -48,6 +49,7 @@ export function poll(task, everyMs, failed) {
       clearTimeout(timer);
       controller?.abort();
       document.removeEventListener("visibilitychange", look);
+      window.removeEventListener("online", look);
     },
   };
 }
