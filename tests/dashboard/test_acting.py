@@ -15,6 +15,9 @@ def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, en
     expect(row).to_contain_text("Status 410")
     expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
 
+    row.get_by_role("link").click()
+    expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
+    page.go_back()
     row.get_by_role("button", name="Redrive").click()
     dialog = page.get_by_role("dialog", name="Redrive this step?")
     dialog.get_by_role("button", name="Redrive").click()

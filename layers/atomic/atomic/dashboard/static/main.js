@@ -28,6 +28,7 @@ const keyName = (client) => `atomic.key.${client}`;
 const store = createStore({
   route: parseRoute(location.hash),
   data: null,
+  deadLetters: 0,
   error: null,
   locked: false,
   needsKey: false,
@@ -127,7 +128,8 @@ function watch(view, route, samePage) {
   polling?.stop();
   // While filters change, the list before stays until the next is there.
   const data = samePage && route.page !== "overview" ? store.get().data : null;
-  store.set({ route, data, error: null, locked: false, now: Date.now() });
+  const deadLetters = route.client === store.get().route.client ? store.get().deadLetters : 0;
+  store.set({ route, data, deadLetters, error: null, locked: false, now: Date.now() });
   const everyMs = () => view.everyMs(store.get().data);
   polling = view && poll((signal) => load(view, signal), everyMs, failed);
 }
@@ -135,8 +137,11 @@ function watch(view, route, samePage) {
 async function load(view, signal) {
   const { route, data: before } = store.get();
   const data = await view.load({ api: api(), route, signal, now: Date.now(), before });
-  if (!signal.aborted)
-    store.set({ data, error: null, locked: false, now: Date.now(), needsKey: actions.hasKey() });
+  if (signal.aborted) return;
+  // A run's page does not ask how many dead letters there are: what was heard last stays.
+  const deadLetters = data.stats?.deadLetters ?? store.get().deadLetters;
+  const needsKey = actions.hasKey();
+  store.set({ data, deadLetters, needsKey, error: null, locked: false, now: Date.now() });
 }
 
 function failed(error) {

@@ -22,9 +22,8 @@ export function shell(state, actions, body) {
   ];
 }
 
-function header({ route, data, theme, error }, actions) {
+function header({ route, deadLetters, theme, error }, actions) {
   const current = route.page === "run" ? "runs" : route.page;
-  const dead = data?.stats?.deadLetters;
   return h(
     "header",
     { class: "top" },
@@ -43,7 +42,9 @@ function header({ route, data, theme, error }, actions) {
             "a",
             { href: linkTo({ client: route.client, page }), "aria-current": current === page && "page" },
             name,
-            page === "dead-letters" && dead ? h("span", { class: "number bad" }, count(dead)) : null,
+            page === "dead-letters" &&
+              deadLetters > 0 &&
+              h("span", { class: "number bad" }, count(deadLetters)),
           ),
         ),
       ),
