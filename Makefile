@@ -70,6 +70,10 @@ simulate: install  ## Play fault schedules: make simulate SEEDS=0..100000
 crash-pairs: install  ## Crash at every two awaits of every small workload
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign pairs
 
+.PHONY: bench-peers lock-peers
+bench-peers: install  ## Measure Atomic beside the floor, Restate and DBOS, which are installed for it
+	@PYTHONPATH=benchmarks $(BIN)/python -m peers.run $(OPTIONS)
+
 check: install  ## Format, lint, types, rooms: the quick look before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -105,6 +109,11 @@ lock-aws:  ## Pin the newest tools for AWS, and what the functions ship (needs u
 	echo 'checkov' | $(LOCK) - -o requirements-checkov.lock
 	$(LOCK) pyproject.toml --extra aws --extra ed25519 --constraints requirements.lock -o layers/atomic/requirements.txt \
 	  $(foreach package,$(NOT_SHIPPED),--no-emit-package $(package))
+
+lock-peers:  ## Pin what bench-peers measures (needs uv and npm)
+	echo 'hypercorn restate-sdk uvloop' | tr ' ' '\n' | $(LOCK) - -o benchmarks/peers/restate/requirements.lock
+	echo 'dbos httptools orjson uvicorn uvloop' | tr ' ' '\n' | $(LOCK) - -o benchmarks/peers/dbos/requirements.lock
+	cd benchmarks/peers/restate && npm install --package-lock-only --ignore-scripts --no-audit --no-fund
 
 build: .venv-sam/installed  ## Build the functions for AWS
 	$(SAM) scripts/sam-build

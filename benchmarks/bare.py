@@ -88,8 +88,8 @@ class Poster:
     def __init__(self) -> None:
         self._idle: defaultdict[str, list[Outgoing]] = defaultdict(list)
 
-    async def post(self, url: str, body: bytes) -> bytes:
-        """One POST; raises RuntimeError unless it is answered 200."""
+    async def post(self, url: str, body: bytes, headers: str = "") -> bytes:
+        """One POST with more header lines; raises RuntimeError unless it is answered 200."""
         parts = urlsplit(url)
         idle = self._idle[parts.netloc]
         if idle:
@@ -98,7 +98,8 @@ class Poster:
             loop = asyncio.get_running_loop()
             _, connection = await loop.create_connection(Outgoing, parts.hostname, parts.port)
         head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
-        answer = await connection.send(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        head += f"{headers}content-length: {len(body)}\r\n\r\n"
+        answer = await connection.send(head.encode() + body)
         idle.append(connection)
         return answer
 

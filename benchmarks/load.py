@@ -1,12 +1,13 @@
 """A closed loop: so many callers, each starting the next run when its last one has answered."""
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from processes import cpu_s, rss_mib
+from processes import cpu_s, rss_mib, tree
 
 Start = Callable[[str], Awaitable[None]]
 
@@ -42,26 +43,31 @@ HEADER = (
 )
 
 
-async def measure(start: Start, *, callers: int, runs: int, pids: Sequence[int]) -> Measured:
-    """Warm up, then run the loop. `start` makes one run under a key and returns when it has succeeded."""
-    await _loop(start, callers, max(50, callers), f"warm-{callers}")
-    before, own = [cpu_s(pid) for pid in pids], cpu_s(os.getpid())
+async def measure(
+    start: Start, *, callers: int, runs: int, pids: Sequence[int], within_s: float = math.inf
+) -> Measured:
+    """Warm up, then run the loop. `start` makes one run under a key and returns when it has succeeded.
+
+    No run is begun after `within_s` seconds. What a process has started counts as its own.
+    """
+    await _loop(start, callers, max(50, callers), f"warm-{callers}", within_s)
+    before, own = [cpu_s(*tree(pid)) for pid in pids], cpu_s(os.getpid())
     began_s = time.perf_counter()
-    latencies_ms = await _loop(start, callers, runs, f"run-{callers}")
-    elapsed_s = time.perf_counter() - began_s
-    used = [(cpu_s(pid) - was) / runs * 1000 for pid, was in zip(pids, before, strict=True)]
+    latencies_ms = await _loop(start, callers, runs, f"run-{callers}", within_s)
+    elapsed_s, runs = time.perf_counter() - began_s, len(latencies_ms)
+    used = [(cpu_s(*tree(pid)) - was) / runs * 1000 for pid, was in zip(pids, before, strict=True)]
     return Measured(
         callers=callers,
         runs_per_s=runs / elapsed_s,
         latencies_ms=sorted(latencies_ms),
         cpu_s=used,
         load_cpu_s=(cpu_s(os.getpid()) - own) / runs * 1000,
-        rss_mib=[rss_mib(pid) for pid in pids],
+        rss_mib=[rss_mib(*tree(pid)) for pid in pids],
     )
 
 
-async def _loop(start: Start, callers: int, runs: int, prefix: str) -> list[float]:
-    numbers = iter(range(runs))
+async def _loop(start: Start, callers: int, runs: int, prefix: str, within_s: float) -> list[float]:
+    numbers, end_s = iter(range(runs)), time.perf_counter() + within_s
     latencies_ms: list[float] = []
 
     async def caller() -> None:
@@ -69,6 +75,8 @@ async def _loop(start: Start, callers: int, runs: int, prefix: str) -> list[floa
             began_s = time.perf_counter()
             await start(f"{prefix}-{number}")
             latencies_ms.append((time.perf_counter() - began_s) * 1000)
+            if time.perf_counter() > end_s:
+                return
 
     await asyncio.gather(*(caller() for _ in range(callers)))
     return latencies_ms

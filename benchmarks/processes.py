@@ -13,8 +13,8 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, **options: object) -> Iterator[int]:
-    """A process that listens on a port of this machine; its id."""
+def running(command: Sequence[str], port: int, grace_s: float = 40, **options: object) -> Iterator[int]:
+    """A process that listens on a port of this machine; its id. Killed after `grace_s`."""
     process = subprocess.Popen(list(command), **options)  # type: ignore[call-overload]
     try:
         wait_for(port)
@@ -22,7 +22,7 @@ def running(command: Sequence[str], port: int, **options: object) -> Iterator[in
     finally:
         process.terminate()
         try:
-            process.wait(40)
+            process.wait(grace_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
@@ -61,15 +61,22 @@ def wait_for(port: int, within_s: float = 30) -> None:
             time.sleep(0.01)
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time of a process and of its children that have ended, so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+def tree(pid: int) -> list[int]:
+    """A process and those that it has started, directly or not."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return [pid, *(grown for child in children for grown in tree(child))]
 
 
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+def cpu_s(*pids: int) -> float:
+    """User and system time of processes and of their children that have ended, so far."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(field) for fields in stats for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mib(*pids: int) -> float:
+    """Resident memory of processes."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

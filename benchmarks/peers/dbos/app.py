@@ -1,0 +1,85 @@
+"""The mission's workflow on DBOS over its default, SQLite, behind the smallest HTTP server.
+
+Usage: python app.py PORT DIRECTORY
+
+A step is an async function of the same process; a run's key is the id of its workflow.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+import orjson
+import uvicorn
+from dbos import DBOS, SetWorkflowID
+
+Payload = dict[str, Any]
+
+
+@DBOS.step()
+async def create_user(_payload: Payload) -> Payload:
+    return {"ok": True}
+
+
+@DBOS.step()
+async def send_email(_payload: Payload) -> Payload:
+    return {"ok": True}
+
+
+@DBOS.step()
+async def send_analytics(_payload: Payload) -> Payload:
+    return {"ok": True}
+
+
+@DBOS.step()
+async def link(_payload: Payload) -> Payload:
+    return {"ok": True}
+
+
+@DBOS.workflow()
+async def index(payload: Payload) -> Payload:
+    await create_user(payload)
+    await asyncio.gather(send_email(payload), send_analytics(payload))
+    return {"ok": True}
+
+
+@DBOS.workflow()
+async def chain(payload: Payload) -> Payload:
+    for _ in range(payload["steps"]):
+        await link(payload)
+    return {"ok": True}
+
+
+WORKFLOWS = {"/index": index, "/chain": chain}
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Run the workflow that the path names and answer with its result."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    call = orjson.loads(body)
+    with SetWorkflowID(call["idempotencyKey"]):
+        answer = orjson.dumps(await WORKFLOWS[scope["path"]](call["payload"]))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
+
+
+if __name__ == "__main__":
+    port, directory = int(sys.argv[1]), sys.argv[2]
+    DBOS(
+        config={
+            "name": "bench",
+            "system_database_url": f"sqlite:///{directory}/dbos.sqlite",
+            "run_admin_server": False,
+            "log_level": "ERROR",
+        }
+    )
+    DBOS.launch()
+    uvicorn.run(
+        application, port=port, log_level="error", access_log=False, lifespan="off", timeout_keep_alive=75
+    )

@@ -1,0 +1,47 @@
+"""Peers are installed where they stand, pinned by lock files, by pip and npm as the user has set them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from processes import HERE
+
+PEERS = HERE / "peers"
+WITHIN_S = 300
+
+
+class CannotInstallError(Exception):
+    """Says why."""
+
+
+def python_of(folder: str) -> Path:
+    """The interpreter of a peer's own environment, made from its requirements.lock when that is newer."""
+    home, lock = PEERS / folder / ".venv", PEERS / folder / "requirements.lock"
+    done = home / "installed"
+    if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
+        _run([sys.executable, "-m", "venv", "--clear", str(home)], home.parent)
+        _run(
+            [str(home / "bin/pip"), "install", "--quiet", "--require-hashes", "-r", str(lock)], home.parent
+        )
+        done.touch()
+    return home / "bin/python"
+
+
+def node_modules_of(folder: str) -> Path:
+    """The folder node_modules that package-lock.json asks for; no script of a package is run."""
+    home = PEERS / folder / "node_modules"
+    done, lock = home / ".package-lock.json", PEERS / folder / "package-lock.json"
+    if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
+        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], home.parent)
+        done.touch()
+    return home
+
+
+def _run(command: list[str], folder: Path) -> None:
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=WITHIN_S)
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or error.stdout).strip().splitlines() or [f"ended with {error.returncode}"]
+        raise CannotInstallError(f"{command[0]}: {said[-1]}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotInstallError(str(error)) from error

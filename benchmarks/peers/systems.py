@@ -1,0 +1,165 @@
+"""What is measured: each system with its application, fresh, and how a run is asked of it."""
+
+import os
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from application import PADDING, start_document
+from peers.install import PEERS, node_modules_of, python_of
+from processes import free_ports, running, wait_for
+from user_creation import user_creation
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST that starts a run and is answered 200 when it has succeeded."""
+
+    url: str
+    body: bytes
+    headers: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A system that runs. `ask(workflow, key, steps)` makes the request for a run of `index` or `chain`."""
+
+    pids: list[int]
+    ask: Callable[[str, str, int], Request]
+
+
+GRACE_S = 1.0  # some wait a minute for connections to close, and what they hold is thrown away
+
+System = Callable[[], AbstractContextManager[Up]]
+
+
+def ours(server: str) -> System:
+    """Atomic, or the floor, with the application on bare protocols."""
+
+    @contextmanager
+    def up() -> Iterator[Up]:
+        with user_creation(server) as (pids, (url, app)):
+
+            def ask(workflow: str, key: str, steps: int) -> Request:
+                document = start_document(f"{app}/{workflow}", key) | {"payload": _payload(steps)}
+                return Request(url, orjson.dumps(document))
+
+            yield Up(pids, ask)
+
+    return up
+
+
+def restate(language: str, shape: str) -> System:
+    """Restate at its default durability (its log is synced to disk); `shape` as in its applications.
+
+    Raises CannotInstallError.
+    """
+
+    @contextmanager
+    def up() -> Iterator[Up]:
+        server = next(node_modules_of("restate").glob("@restatedev/restate-server-*/bin/restate-server"))
+        app = {"node": _node_app, "python": _python_app}[language]
+        ingress, admin, fabric, served = free_ports(4)
+        with (
+            _folder() as folder,
+            running(
+                [str(server), "--no-logo", "--base-dir", str(folder)],
+                ingress,
+                GRACE_S,
+                env=os.environ | _restate_settings(ingress, admin, fabric),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            ) as server_pid,
+            running(
+                app(served),
+                served,
+                GRACE_S,
+                env=os.environ | {"RESTATE_LOGGING": "ERROR", "NODE_ENV": "production"},
+                stderr=subprocess.DEVNULL,
+            ) as app_pid,
+        ):
+            _register(admin, served)
+
+            def ask(workflow: str, key: str, steps: int) -> Request:
+                url = f"http://127.0.0.1:{ingress}/{shape}/{workflow}"
+                return Request(url, orjson.dumps(_payload(steps)), f"idempotency-key: {key}\r\n")
+
+            yield Up([server_pid, app_pid], ask)
+
+    return up
+
+
+@contextmanager
+def dbos() -> Iterator[Up]:
+    """DBOS on SQLite, its default: a rollback journal, synced at each commit. Raises CannotInstallError."""
+    python, (port,) = python_of("dbos"), free_ports(1)
+    with (
+        _folder() as folder,
+        running([str(python), str(PEERS / "dbos/app.py"), str(port), str(folder)], port, GRACE_S) as pid,
+    ):
+
+        def ask(workflow: str, key: str, steps: int) -> Request:
+            call = {"idempotencyKey": key, "payload": _payload(steps)}
+            return Request(f"http://127.0.0.1:{port}/{workflow}", orjson.dumps(call))
+
+        yield Up([pid], ask)
+
+
+SYSTEMS: dict[str, System] = {
+    "bare": ours("bare"),
+    "atomic": ours("atomic"),
+    "restate-node-inside": restate("node", "inside"),
+    "restate-node-apart": restate("node", "apart"),
+    "restate-python-inside": restate("python", "inside"),
+    "restate-python-apart": restate("python", "apart"),
+    "dbos-sqlite": dbos,
+}
+
+
+def _payload(steps: int) -> dict[str, Any]:
+    return {"userName": "ada", "padding": PADDING, "steps": steps}
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="atomic-bench-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _node_app(port: int) -> list[str]:
+    return ["node", str(PEERS / "restate/app.mjs"), str(port)]
+
+
+def _python_app(port: int) -> list[str]:
+    return [str(python_of("restate")), str(PEERS / "restate/app.py"), str(port)]
+
+
+def _restate_settings(ingress: int, admin: int, fabric: int) -> dict[str, str]:
+    """Where it listens; nothing that durability or speed depends on, but for a quieter log."""
+    return {
+        "RESTATE_LISTEN_MODE": "tcp",
+        "RESTATE_BIND_IP": "127.0.0.1",
+        "RESTATE_BIND_PORT": str(fabric),
+        "RESTATE_INGRESS__BIND_PORT": str(ingress),
+        "RESTATE_ADMIN__BIND_PORT": str(admin),
+        "RESTATE_DISABLE_TELEMETRY": "true",
+        "RESTATE_LOG_FILTER": "warn",
+    }
+
+
+def _register(admin: int, served: int) -> None:
+    """Tell the server where its services are, once it can be told. Raises OSError."""
+    wait_for(admin)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{admin}/deployments",
+        orjson.dumps({"uri": f"http://127.0.0.1:{served}"}),
+        {"content-type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=30).close()
