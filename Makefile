@@ -115,6 +115,21 @@ lock-peers:  ## Pin what bench-peers measures (needs uv and npm)
 	echo 'dbos httptools orjson uvicorn uvloop' | tr ' ' '\n' | $(LOCK) - -o benchmarks/peers/dbos/requirements.lock
 	cd benchmarks/peers/restate && npm install --package-lock-only --ignore-scripts --no-audit --no-fund
 
+.PHONY: schemathesis audit sbom lock-audit
+CASES ?= 200
+lock-audit:  ## Pin the newest tools of the next three targets (needs uv)
+	echo 'cyclonedx-bom pip-audit schemathesis' | tr ' ' '\n' | $(LOCK) - -o requirements-audit.lock
+
+schemathesis: install .venv-audit/installed  ## Try to break what the API says of itself: CASES=200
+	$(BIN)/python scripts/schemathesis.py $(CASES)
+
+audit: install .venv-audit/installed  ## Look up known holes of what is pinned (needs PyPI's advisories)
+	.venv-audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
+
+sbom: install .venv-audit/installed  ## Write dist/sbom.json (CycloneDX) of what is pinned
+	@mkdir -p dist
+	.venv-audit/bin/cyclonedx-py requirements requirements.lock --output-file dist/sbom.json
+
 build: .venv-sam/installed  ## Build the functions for AWS
 	$(SAM) scripts/sam-build
 

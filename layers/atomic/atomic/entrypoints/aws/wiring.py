@@ -21,6 +21,7 @@ from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.engine import Engine, Settings
 from atomic.application.run_memory import RunMemory
 from atomic.entrypoints.aws.notifier import PollingNotifier
+from atomic.entrypoints.log_policy import OnlyAllowed
 from atomic.entrypoints.tasks import Tasks
 
 Result = TypeVar("Result")
@@ -130,6 +131,7 @@ def _log_as_json(environ: Mapping[str, str]) -> None:
     """Every record of the process as one JSON line; Lambda's own handler would write plain text."""
     handler = logging.StreamHandler()
     handler.setFormatter(LambdaPowertoolsFormatter(service=environ["POWERTOOLS_SERVICE_NAME"]))
+    handler.addFilter(OnlyAllowed())
     level = environ.get("POWERTOOLS_LOG_LEVEL", "INFO")
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -7,6 +7,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.domain.steps import Attempt, Status, Step
+from atomic.entrypoints.log_policy import OnlyAllowed
 
 _log = logging.getLogger("atomic.steps")
 
@@ -22,6 +23,7 @@ def configure_logs(level: str) -> None:
             timestamp="time",
         )
     )
+    handler.addFilter(OnlyAllowed())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
@@ -47,7 +49,6 @@ def _fields(step: Step, attempt: Attempt | None) -> dict[str, object]:
         "clientId": step.spec.client_id,
         "runId": step.spec.run_id,
         "stepId": step.id,
-        "workflowName": step.spec.workflow_name,
         "stepStatus": step.status.value,
         "dueAtMs": step.due_at_ms,
     }
@@ -56,6 +57,6 @@ def _fields(step: Step, attempt: Attempt | None) -> dict[str, object]:
             "attempt": attempt.number,
             "outcome": attempt.outcome,
             "status": attempt.status,
-            "error": attempt.error,
+            "errorKind": attempt.error and attempt.error.partition(":")[0],
         }
     return fields

@@ -187,7 +187,8 @@ def _browser_check(options: ServeOptions) -> BrowserCheck:
 
 
 def _break(broken: asyncio.Event, message: str) -> None:
-    _log.critical("the store is broken, the server ends", extra={"error": message})
+    # The message is our own, about a file.
+    _log.critical("the store is broken, the server ends: %s", message)
     broken.set()
 
 

@@ -1,0 +1,45 @@
+"""What may stand in a log line: named fields and our own words. Everything else is left out.
+
+Names, keys, URLs, payloads and answers are the clients' own, and exceptions quote them; a line names run
+and step, by which their owner finds the rest.
+"""
+
+import logging
+import traceback
+from typing import Final
+
+FIELDS: Final = frozenset(
+    {
+        "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
+        "frames", "messageId", "method", "outcome", "recovered", "runId", "status", "stepId", "stepStatus",
+        "steps", "url",
+    }
+)  # fmt: skip
+_OWN: Final = "atomic"
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class OnlyAllowed(logging.Filter):
+    """Takes from a record what is not on the list; put it on every handler."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes, with less in it."""
+        for name in vars(record).keys() - _STANDARD - FIELDS:
+            delattr(record, name)
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exception = type(record.exc_info[1]).__name__
+            record.frames = _frames(record.exc_info[1])
+        # The text of an exception may quote what a client sent.
+        record.exc_info = record.exc_text = record.stack_info = None
+        if record.name.partition(".")[0] != _OWN:
+            # Words of a library: the template, without what it was filled with.
+            record.msg = str(record.msg).partition("\n")[0]
+            record.args = ()
+        return True
+
+
+def _frames(error: BaseException) -> list[str]:
+    return [
+        f"{frame.filename}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]

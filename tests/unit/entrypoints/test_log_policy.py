@@ -1,0 +1,97 @@
+"""Nothing that a client sent, and nothing that its endpoint answered, reaches a log line."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from pythonjsonlogger.json import JsonFormatter
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.ports import StoreUnavailable
+from atomic.entrypoints.embedded.logs import LoggedTelemetry
+from atomic.entrypoints.log_policy import OnlyAllowed
+from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
+
+CANARY = "canary7f3a"
+
+
+@pytest.fixture(params=["embedded", "aws"])
+def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+    """What is logged at every level, by the formatter of a home."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    formatters: dict[str, logging.Formatter] = {
+        "embedded": JsonFormatter("{levelname}{name}{message}", style="{"),
+        "aws": LambdaPowertoolsFormatter(service="atomic"),
+    }
+    handler.setFormatter(formatters[request.param])
+    handler.addFilter(OnlyAllowed())
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield written
+    root.setLevel(before)
+    root.removeHandler(handler)
+
+
+class BrokenStore(MemoryStepStore):
+    """Fails with words that quote the row."""
+
+    async def count(self, client_id: str, created_from_ms: int) -> Any:
+        raise ValueError(f"{CANARY} stands in this row")
+
+    async def list(self, query: Any) -> Any:
+        raise StoreUnavailable(f"{CANARY} is locked")
+
+
+def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
+    async def endpoint(call: EndpointCall) -> EndpointReply:
+        if "boom" in call.url:
+            raise RuntimeError(CANARY)
+        return EndpointReply(status=500, json={CANARY: CANARY}, headers={f"x-{CANARY}": CANARY})
+
+    async def main() -> None:
+        async with LocalAtomic(store=BrokenStore()) as atomic:
+            atomic.engine.telemetry.__class__ = LoggedTelemetry
+            LoggedTelemetry.__init__(atomic.engine.telemetry)  # type: ignore[arg-type]
+            for path in ("fails", "boom"):
+                url = atomic.endpoint(f"/{path}-{CANARY}", endpoint)
+                document = {
+                    "workflowName": CANARY, "stepName": CANARY, "stepInvokeUrl": url,
+                    "payload": {CANARY: [CANARY]},
+                    "idempotencyKey": f"{CANARY}-{path}", "retry": {"count": 1, "backOff": 1},
+                }  # fmt: skip
+                headers = {"Authorization": f"Bearer {CANARY}", "X-Note": CANARY, "traceparent": CANARY}
+                body = json.dumps(document).encode()
+                reply = await atomic.request("POST", "/me", body=body, headers=headers)
+                assert reply.status == 424
+            await atomic.request("POST", f"/me/{CANARY}", body=CANARY.encode())
+            assert (await atomic.get(f"/me/runs?workflowName={CANARY}")).status == 503
+            assert (await atomic.get("/me/stats")).status == 500
+
+    run(main())
+    logged = lines.getvalue()
+    assert "step gave up" in logged
+    assert "unexpected error" in logged
+    assert "the store is not available" in logged
+    assert CANARY not in logged
+
+
+def test_what_helps_is_still_there(lines: io.StringIO) -> None:
+    log = logging.getLogger("atomic.test")
+    try:
+        raise KeyError(CANARY)
+    except KeyError:
+        log.exception("went wrong", extra={"runId": "run_1", "payload": CANARY})
+    logging.getLogger("asyncio").error(f"Task failed\nfuture: {CANARY}")
+    logging.getLogger("uvicorn.error").warning("bad %s", CANARY)
+    ours, loop, server = map(json.loads, lines.getvalue().splitlines())
+    assert (ours["runId"], ours["exception"]) == ("run_1", "KeyError")
+    assert "test_log_policy.py" in ours["frames"][0]
+    assert (loop["message"], server["message"]) == ("Task failed", "bad %s")
+    assert CANARY not in lines.getvalue()
