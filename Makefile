@@ -145,8 +145,8 @@ aws-local: install .venv-aws/installed .venv-sam/installed  ## Deploy the templa
 ALONE := tests/e2e_aws/test_many.py tests/e2e_aws/test_locked.py
 test-aws: install .venv-aws/installed .venv-sam/installed  ## Run the scenarios on the deployed template
 	$(BIN)/python scripts/aws_local.py -- sh -c '$(BIN)/pytest $(ALONE) --cache-clear --tb native; alone=$$?; \
-	  $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) -n 3 --dist worksteal --tb native && test $$alone = 0 \
-	  || $(BIN)/pytest tests/e2e_aws --last-failed --tb native'
+	  $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) -n 3 --dist worksteal --tb native && test $$alone = 0' \
+	  || $(BIN)/python scripts/aws_local.py -- $(BIN)/pytest tests/e2e_aws --last-failed --tb native
 
 STARTS ?= 15
 cold-start: install .venv-aws/installed .venv-sam/installed  ## Measure the init of each function: STARTS=15

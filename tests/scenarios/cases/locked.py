@@ -91,7 +91,8 @@ async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(home: 
     assert {reply.status for reply in replies} == {404}
     assert len({(reply.body, tuple(sorted(visible(reply).items()))) for reply in replies}) == 1
     still = await home.request("GET", f"/beta/steps/{foreign['id']}", key_of="beta")
-    assert (still.json["status"], still.json["generation"]) == (foreign["status"], 1)
+    assert still.json["status"] in {"pending", "running", "retrying"}
+    assert still.json["generation"] == 1
     gate.open()
 
 
