@@ -105,7 +105,7 @@ class AwsStack:
                     lower.pop("apigw-requestid", None)
                     return Reply(status=answer.status, headers=lower, body=await answer.read())
 
-            yield Home(client=client, send=send, serve=endpoints.serve, keys=keys)
+            yield Home(client=client, send=send, serve=endpoints.serve, keys=keys, pace=20)
 
 
 class LockedClients:

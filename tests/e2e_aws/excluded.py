@@ -6,7 +6,7 @@ import pytest
 
 from scenarios.collect import Scenario, name_of
 
-WITHIN_S = 60
+WITHIN_S = 120
 WHOLE_SECONDS = "SQS delays by whole seconds, and the scenario wants its retries within less"
 INLINE = "a Lambda answers when its work is done: an inline first attempt holds the answer for up to 20 s"
 CANCELLED_ELSEWHERE = "an environment may take steps for five seconds after another one cancelled their run"

@@ -159,6 +159,7 @@ async def home_on(
             send=send,
             serve=endpoints.serve,
             keys=keys,
+            pace=3,
         )
 
 

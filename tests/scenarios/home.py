@@ -35,16 +35,31 @@ class Serve(Protocol):
 
 
 class Home:
-    """One scenario's view. `keys` holds API keys by client id, empty where no key is needed."""
+    """One scenario's view. `keys` holds API keys by client id, empty where no key is needed.
+
+    `pace` is how many times longer a home may need for what takes no time in memory: where a scenario
+    has one thing happen while another is under way, it takes its times from `ms`.
+    """
 
     def __init__(
-        self, *, client: str, send: Send, serve: Serve, keys: Mapping[str, str] | None = None
+        self,
+        *,
+        client: str,
+        send: Send,
+        serve: Serve,
+        keys: Mapping[str, str] | None = None,
+        pace: int = 1,
     ) -> None:
         self.client = client
         self.keys = keys or {}
         self.seen: list[Seen] = []
+        self._pace = pace
         self._send = send
         self._serve = serve
+
+    def ms(self, at_best: int) -> int:
+        """A short time, as much longer as this home is slower."""
+        return at_best * self._pace
 
     def endpoint(self, path: str, handler: Handler) -> str:
         """Serve a handler; its calls are written down in `seen` when they end."""
@@ -93,7 +108,7 @@ class Home:
         body = b"" if document is None else json.dumps(document).encode()
         return await self.request("POST", f"/{self.client}{target}", body=body)
 
-    async def until(self, condition: Callable[[], Awaitable[Any]], *, within_s: float = 10) -> Any:
+    async def until(self, condition: Callable[[], Awaitable[Any]], *, within_s: float = 30) -> Any:
         """Ask again and again until the condition gives something true; that."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
@@ -102,7 +117,7 @@ class Home:
             await asyncio.sleep(0.01)
         return result
 
-    async def step_in(self, step_id: str, *statuses: str, within_s: float = 10) -> dict[str, Any]:
+    async def step_in(self, step_id: str, *statuses: str, within_s: float = 30) -> dict[str, Any]:
         """The step, once it is in one of the states."""
 
         async def look() -> dict[str, Any] | None:

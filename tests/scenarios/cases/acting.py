@@ -329,7 +329,7 @@ class Flow:
 
 def document(url: str, **members: Any) -> dict[str, Any]:
     """A start that gives up soon."""
-    return start_document(url, "k", **{"timeout": 8000, "retry": RETRY, **members})
+    return start_document(url, "k", **{"timeout": 20_000, "retry": RETRY, **members})
 
 
 class Breakable:

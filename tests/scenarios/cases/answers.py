@@ -179,7 +179,8 @@ async def scenario_respond_async_with_wait_hangs_first(home: Home) -> None:
     going_on = await home.start(document(slow, timeout=20), Prefer="respond-async, wait=8")
 
     assert (done.status, done.json["status"]) == (200, "succeeded")
-    assert (going_on.status, going_on.json["status"]) == (202, "running")
+    assert going_on.status == 202
+    assert going_on.json["status"] in {"pending", "running"}
     assert going_on.headers["preference-applied"] == "respond-async, wait=8"
     gate.open()
 

@@ -54,8 +54,9 @@ async def scenario_the_headers_say_the_same(home: Home) -> None:
 async def scenario_each_attempt_is_a_new_span_of_the_callers_trace(home: Home) -> None:
     url = home.endpoint("/step", failing_first(2, 503))
 
-    await home.start(document(url), traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
+    reply = await home.start(document(url), traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
 
+    assert reply.status == 200
     parts = [seen.call.headers["traceparent"].split("-") for seen in home.calls(url)]
     assert [part[:2] for part in parts] == [["00", TRACE]] * 3
     spans = {part[2] for part in parts}
@@ -203,18 +204,18 @@ async def scenario_delays_are_fixed_linear_or_exponential(home: Home) -> None:
 
 async def scenario_the_attempt_timeout_is_total_and_retried(home: Home) -> None:
     async def slow_once(call: EndpointCall) -> EndpointReply:
-        await asyncio.sleep(1.5 if call.attempt == 1 else 0)
+        await asyncio.sleep(home.ms(1500) / 1000 if call.attempt == 1 else 0)
         return EndpointReply(json=call.attempt)
 
     url = home.endpoint("/step", slow_once)
 
-    reply = await home.start(document(url, attemptTimeout=100))
+    reply = await home.start(document(url, attemptTimeout=home.ms(100)))
 
     assert (reply.status, reply.json["response"]) == (200, 2)
     first, _ = await attempt_log(home, reply)
     assert (first["status"], first["outcome"]) == (None, "retryable")
     assert first["error"].startswith("timeout")
-    assert 100 <= first["duration"] < 1500
+    assert home.ms(100) <= first["duration"] < home.ms(1500)
 
 
 async def scenario_a_refused_connection_is_retried(home: Home) -> None:
@@ -260,28 +261,30 @@ async def scenario_a_count_of_0_allows_one_attempt(home: Home) -> None:
 async def scenario_the_deadline_ends_a_step_between_attempts(home: Home) -> None:
     url = home.endpoint("/step", always(500))
 
-    reply = await home.start(document(url, deadline=100, retry={**RETRY, "count": 1000, "backOff": 30}))
+    retry = {**RETRY, "count": 1000, "backOff": home.ms(30)}
+
+    reply = await home.start(document(url, deadline=home.ms(100), retry=retry))
 
     assert reply.status == 424
-    assert "deadline of 100 ms" in reply.json["lastError"]
+    assert f"deadline of {home.ms(100)} ms" in reply.json["lastError"]
     assert 1 <= reply.json["attempts"] <= 4
     calls = len(home.calls(url))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(home.ms(100) / 1000)
     assert len(home.calls(url)) == calls
 
 
 async def scenario_the_deadline_cuts_an_attempt_off(home: Home) -> None:
     async def slow(call: EndpointCall) -> EndpointReply:
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(home.ms(1500) / 1000)
         return EndpointReply()
 
     url = home.endpoint("/step", slow)
 
-    reply = await home.start(document(url, deadline=100))
+    reply = await home.start(document(url, deadline=home.ms(100)))
 
     assert (reply.status, reply.json["attempts"]) == (424, 1)
     [attempt] = await attempt_log(home, reply)
-    assert attempt["duration"] < 1500
+    assert attempt["duration"] < home.ms(1500)
 
 
 async def scenario_the_first_recorded_outcome_stands(home: Home) -> None:
@@ -300,7 +303,7 @@ async def scenario_the_first_recorded_outcome_stands(home: Home) -> None:
 
 async def scenario_a_late_answer_changes_nothing_and_is_noted(home: Home) -> None:
     async def slow(call: EndpointCall) -> EndpointReply:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(home.ms(300) / 1000)
         return EndpointReply(json="late")
 
     url = home.endpoint("/step", slow)
@@ -322,7 +325,7 @@ async def scenario_a_late_answer_changes_nothing_and_is_noted(home: Home) -> Non
 
 def document(url: str, **members: Any) -> dict[str, Any]:
     """A start that is retried at once."""
-    return start_document(url, "k", **{"timeout": 8000, "retry": RETRY, **members})
+    return start_document(url, "k", **{"timeout": 20_000, "retry": RETRY, **members})
 
 
 async def start_each(home: Home, handlers: dict[int, Handler], **members: Any) -> dict[int, Reply]:

@@ -102,6 +102,7 @@ async def scenario_a_list_says_how_far_each_run_is_when_asked(home: Home) -> Non
     run = await run_of_steps(home, 3)
     gate = Gate()
     live = await home.start(document(home.endpoint("/slow", gate), key="live"), Prefer="respond-async")
+    await gate.entered.wait()
 
     listed = (await home.get("/runs?progress=true")).json["runs"]
 
@@ -169,6 +170,7 @@ async def scenario_a_status_is_found_while_it_lasts(home: Home) -> None:
     retrying = home.endpoint("/retrying", always(503))
     slow = {"count": 5, "backOff": 60_000, "jitter": "none"}
     await home.start(document(running, key="running"), Prefer="respond-async")
+    await gate.entered.wait()
     await home.start(document(retrying, key="retrying", timeout=100, retry=slow))
     pending = await home.start(document(running, key="pending", delay=60_000), Prefer="respond-async")
 

@@ -94,6 +94,7 @@ async def scenario_waiting_for_a_step_ends_when_the_time_is_over(home: Home) -> 
     gate = Gate()
     url = home.endpoint("/mail", gate)
     step_id = (await home.start(document(url), Prefer="respond-async")).json["id"]
+    await gate.entered.wait()
     clock = asyncio.get_running_loop()
 
     for wait_ms in (0, 60):
@@ -114,6 +115,7 @@ async def scenario_stats_count_runs_and_live_steps(home: Home) -> None:
     await home.start(document(home.endpoint("/lost", always(410)), key="lost"))
     gate = Gate()
     running = await home.start(document(home.endpoint("/slow", gate), key="slow"), Prefer="respond-async")
+    await gate.entered.wait()
 
     stats = (await home.get("/stats")).json
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply, Reply
 from scenarios.home import Handler, Home, always, answer_ok, failing_first
+from scenarios.starts import Gate
 from scenarios.starts import document as start_document
 
 RETRY = {"count": 100, "backOff": 30, "strategy": "fixed", "jitter": "none"}
@@ -37,10 +38,10 @@ async def scenario_two_slow_steps_after_each_other_cost_two_more_calls(home: Hom
 
 
 async def scenario_a_handler_that_runs_out_of_time_waits_for_its_step(home: Home) -> None:
-    step = home.endpoint("/step", sleeping(0.3, "done"))
-    root = home.endpoint("/root", plain(home, step, timeout=5000))
+    step = home.endpoint("/step", sleeping(home.ms(300), "done"))
+    root = home.endpoint("/root", plain(home, step, timeout=20_000))
 
-    reply = await home.start(document(root, retry=NO_RETRY, attemptTimeout=100))
+    reply = await home.start(document(root, retry=NO_RETRY, attemptTimeout=home.ms(100)))
 
     assert (reply.status, reply.json["response"]) == (200, ["done"])
     run = await run_of(home, reply)
@@ -50,7 +51,10 @@ async def scenario_a_handler_that_runs_out_of_time_waits_for_its_step(home: Home
 
 
 async def scenario_two_slow_steps_side_by_side(home: Home) -> None:
-    steps = [home.endpoint("/a", sleeping(0.15, "a")), home.endpoint("/b", sleeping(0.4, "b"))]
+    steps = [
+        home.endpoint(f"/{name}", sleeping(home.ms(at_best), name))
+        for name, at_best in (("a", 100), ("b", 250))
+    ]
     root = home.endpoint("/root", plain(home, *steps, timeout=50, side_by_side=True))
 
     reply = await home.start(document(root, retry=NO_RETRY))
@@ -63,7 +67,7 @@ async def scenario_two_slow_steps_side_by_side(home: Home) -> None:
 
 
 async def scenario_a_hang_of_no_time_is_followed_by_a_call_as_well(home: Home) -> None:
-    step = home.endpoint("/step", sleeping(0.1, "done"))
+    step = home.endpoint("/step", sleeping(100, "done"))
     root = home.endpoint("/root", plain(home, step, timeout=0))
 
     reply = await home.start(document(root, retry=NO_RETRY))
@@ -88,11 +92,13 @@ async def scenario_a_step_that_gives_up_is_told_to_the_waiting_handler(home: Hom
 
 
 async def scenario_a_handler_suspends_itself_on_one_step(home: Home) -> None:
-    step = home.endpoint("/step", sleeping(0.2, "done"))
+    gate = Gate("done")
+    step = home.endpoint("/step", gate)
     root = home.endpoint("/root", suspending(home, step))
 
     started = await home.start(document(root, retry=NO_RETRY), Prefer="respond-async")
     waiting = await home.step_in(started.json["id"], "waiting")
+    gate.open()
     reply = await home.start(document(root, retry=NO_RETRY))
 
     [inner] = (await run_of(home, started))["steps"]
@@ -103,7 +109,7 @@ async def scenario_a_handler_suspends_itself_on_one_step(home: Home) -> None:
 
 
 async def scenario_a_handler_suspended_on_several_steps_is_called_when_one_settles(home: Home) -> None:
-    steps = [home.endpoint(f"/{number}", sleeping(0.15 * number, number)) for number in (1, 2, 3)]
+    steps = [home.endpoint(f"/{number}", sleeping(home.ms(100 * number), number)) for number in (1, 2, 3)]
     root = home.endpoint("/root", suspending(home, *steps))
 
     reply = await home.start(document(root, retry=NO_RETRY))
@@ -147,7 +153,7 @@ async def scenario_suspending_on_nothing_that_is_still_to_settle_is_a_failed_att
 
 async def scenario_a_step_of_another_run_can_be_waited_for(home: Home) -> None:
     other = await home.start(
-        document(home.endpoint("/slow", sleeping(0.2, "done")), idempotencyKey="other"),
+        document(home.endpoint("/slow", sleeping(home.ms(200), "done")), idempotencyKey="other"),
         Prefer="respond-async",
     )
 
@@ -180,7 +186,7 @@ async def scenario_parents_three_levels_deep_wait_for_their_own(home: Home) -> N
 
 
 async def scenario_100_runs_of_depth_3_that_hang_for_their_steps_all_finish(home: Home) -> None:
-    leaf = home.endpoint("/leaf", sleeping(0.05, "leaf"))
+    leaf = home.endpoint("/leaf", sleeping(50, "leaf"))
     middle = home.endpoint("/middle", plain(home, leaf, timeout=8000, is_parent=True))
     root = home.endpoint("/root", plain(home, middle, timeout=8000, is_parent=True))
 
@@ -222,7 +228,9 @@ async def scenario_a_result_wakes_the_caller_who_hangs_for_it(home: Home) -> Non
 
 
 async def scenario_only_an_open_event_takes_a_result(home: Home) -> None:
-    live = await home.start(document(home.endpoint("/slow", sleeping(0.1))), Prefer="respond-async")
+    live = await home.start(
+        document(home.endpoint("/slow", sleeping(home.ms(100)))), Prefer="respond-async"
+    )
     event = await home.start(event_document("never", idempotencyKey="k-2"), Prefer="respond-async")
     await home.post(f"/runs/{event.json['runId']}/cancel")
 
@@ -301,26 +309,26 @@ async def scenario_a_delayed_step_starts_after_its_delay(home: Home) -> None:
 
 def document(url: str, **members: Any) -> dict[str, Any]:
     """A start that is retried soon and for long."""
-    return start_document(url, "k", **{"timeout": 8000, "retry": RETRY, **members})
+    return start_document(url, "k", **{"timeout": 20_000, "retry": RETRY, **members})
 
 
 def event_document(name: str, **members: Any) -> dict[str, Any]:
     """A step that waits for somebody to post a result."""
     event = {"workflowName": "w", "kind": "event", "stepName": name, "idempotencyKey": "k"}
-    return {**event, "timeout": 8000, **members}
+    return {**event, "timeout": 20_000, **members}
 
 
 def timer_document(name: str, **members: Any) -> dict[str, Any]:
     """A step that does nothing for a while."""
     timer = {"workflowName": "w", "kind": "timer", "stepName": name, "idempotencyKey": "k"}
-    return {**timer, "timeout": 8000, **members}
+    return {**timer, "timeout": 20_000, **members}
 
 
-def sleeping(seconds: float, then: Any = None) -> Handler:
+def sleeping(ms: int, then: Any = None) -> Handler:
     """An endpoint that takes its time."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(ms / 1000)
         return EndpointReply(json=then)
 
     return handler
