@@ -29,10 +29,9 @@ from typing import Any, Final, cast
 import botocore.session
 
 from atomic.adapters.aws import config
-from atomic.adapters.aws.clients import DynamoTenantStore
+from atomic.adapters.aws.clients import DynamoClientStore
 from atomic.adapters.system import SystemClock, SystemEntropy
-from atomic.application import tenants
-from atomic.application.tenants import Office
+from atomic.application.client_admin import ClientAdmin
 
 REPO: Final = Path(__file__).parents[1]
 EMULATOR: Final = REPO / ".venv-aws" / "bin"
@@ -188,13 +187,13 @@ def _show(outputs: dict[str, str], stack: ExitStack) -> int:
 def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str:
     """Make a client as an operator does; its API key."""
     dynamodb = config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(aws_environ(0)))
-    office = Office(
-        store=DynamoTenantStore(dynamodb, outputs["TableName"]),
+    admin = ClientAdmin(
+        store=DynamoClientStore(dynamodb, outputs["TableName"]),
         pepper=b"",
         now_ms=SystemClock().now_ms,
         token_bytes=SystemEntropy().token_bytes,
     )
-    api_key, _ = tenants.create(office, client_id, base_urls=[base_url])
+    api_key, _ = admin.create(client_id, base_urls=[base_url])
     return api_key
 
 

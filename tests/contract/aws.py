@@ -14,14 +14,14 @@ from moto.core.botocore_stubber import BotocoreStubber
 
 from atomic.adapters.aws import config
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.adapters.aws.clients import DynamoTenantStore
+from atomic.adapters.aws.clients import DynamoClientStore
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.scheduler import HintScheduler
 from atomic.adapters.aws.sqs import SqsHintQueue
 from atomic.adapters.aws.table import TABLE
 from atomic.adapters.system import SystemClock
+from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import Clock
-from atomic.application.tenants import Office
 
 TABLE_NAME = "atomic"
 GROUP = "atomic"
@@ -83,10 +83,10 @@ class Aws:
             **more,
         )
 
-    def office(self, now_ms: Callable[[], int] = _CLOCK.now_ms) -> Office:
+    def admin(self, now_ms: Callable[[], int] = _CLOCK.now_ms) -> ClientAdmin:
         """The clients in the table."""
-        store = DynamoTenantStore(self.dynamodb, TABLE_NAME)
-        return Office(store=store, pepper=PEPPER, now_ms=now_ms, token_bytes=token_bytes)
+        store = DynamoClientStore(self.dynamodb, TABLE_NAME)
+        return ClientAdmin(store=store, pepper=PEPPER, now_ms=now_ms, token_bytes=token_bytes)
 
     def received(self, queue_url: str) -> list[str]:
         """The bodies of all messages that can be received now; they are deleted."""

@@ -10,12 +10,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from atomic.application import tenants
+from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import Client, ClientRegistry
-from atomic.application.tenants import Office
 from atomic.protocol.api_keys import issue, key_id_of
+from atomic.protocol.client_records import SCOPES, Limits
 from atomic.protocol.signatures import decode_secret, encode_secret
-from atomic.protocol.tenants import SCOPES, Limits
 
 URL = "https://app.example/"
 BAD_IDS = ["", "a b", "-a", "dashboard", "a/b", "x" * 65, "é"]
@@ -44,7 +43,7 @@ class RegistryHome(Protocol):
     """A registry, and the place where it keeps its clients."""
 
     registry: ClientRegistry
-    office: Office
+    admin: ClientAdmin
 
     def let_time_pass(self, ms: int = 60_000) -> None:
         """So much of it, and so much that the registry looks again."""
@@ -86,10 +85,10 @@ class RegistryContract:
     @on_home
     async def test_a_key_opens_its_client(self, home: RegistryHome) -> None:
         urls = (URL, "http://10.0.0.1:8080/x")
-        api_key, secret = tenants.create(
-            home.office, "acme", base_urls=urls, limits=Limits(starts_per_s=2.5, live_steps=7)
+        api_key, secret = home.admin.create(
+            "acme", base_urls=urls, limits=Limits(starts_per_s=2.5, live_steps=7)
         )
-        other_key, _ = tenants.create(home.office, "other", base_urls=[URL])
+        other_key, _ = home.admin.create("other", base_urls=[URL])
         acme = await home.registry.authenticate(api_key, "acme")
         assert acme == Client(
             id="acme",
@@ -107,14 +106,14 @@ class RegistryContract:
 
     @on_home
     async def test_a_host_is_kept_in_a_labels(self, home: RegistryHome) -> None:
-        tenants.create(home.office, "acme", base_urls=["https://Bücher.example:8443/steps"])
+        home.admin.create("acme", base_urls=["https://Bücher.example:8443/steps"])
         acme = await home.registry.get("acme")
         assert acme is not None
         assert acme.base_urls == ("https://xn--bcher-kva.example:8443/steps",)
 
     @on_home
     async def test_any_other_key_opens_nothing(self, home: RegistryHome) -> None:
-        api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
+        api_key, _ = home.admin.create("acme", base_urls=[URL])
         other = issue(token_bytes)
         wrong = [None, "", "x", "atm_", api_key[:-1], api_key + "0", api_key.upper(), other]
         wrong += [api_key[:-1] + "\udce9", api_key.replace("atm_", ""), api_key.swapcase(), api_key + " "]
@@ -128,7 +127,7 @@ class RegistryContract:
 
     @on_home
     async def test_the_key_itself_is_not_stored(self, home: RegistryHome) -> None:
-        api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
+        api_key, _ = home.admin.create("acme", base_urls=[URL])
         secret_part = api_key.rpartition("_")[2]
         assert len(secret_part) == 49
         assert b"acme" in home.stored()
@@ -136,28 +135,28 @@ class RegistryContract:
 
     @on_home
     async def test_without_the_pepper_no_key_can_be_planted(self, home: RegistryHome) -> None:
-        forged, _ = tenants.create(replace(home.office, pepper=b"guessed"), "acme", base_urls=[URL])
+        forged, _ = replace(home.admin, pepper=b"guessed").create("acme", base_urls=[URL])
         assert await home.registry.get("acme") is not None
         assert await home.registry.authenticate(forged, "acme") is None
 
     @on_home
     async def test_what_is_done_elsewhere_is_seen_soon(self, home: RegistryHome) -> None:
         assert await home.registry.get("acme") is None
-        api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
+        api_key, _ = home.admin.create("acme", base_urls=[URL])
         assert await home.registry.get("acme") is None  # the store is not asked with every call
         home.let_time_pass()
         assert await home.registry.authenticate(api_key, "acme") is not None
-        tenants.revoke_key(home.office, "acme", key_id(api_key))
+        home.admin.revoke_key("acme", key_id(api_key))
         assert await home.registry.authenticate(api_key, "acme") is not None
         home.let_time_pass()
         assert await home.registry.authenticate(api_key, "acme") is None
 
     @on_home
     async def test_two_keys_are_live_while_one_takes_over(self, home: RegistryHome) -> None:
-        old, _ = tenants.create(home.office, "acme", base_urls=[URL], scopes=["read"])
-        new = tenants.rotate_key(home.office, "acme", overlap_ms=10 * 60_000)
+        old, _ = home.admin.create("acme", base_urls=[URL], scopes=["read"])
+        new = home.admin.rotate_key("acme", overlap_ms=10 * 60_000)
         with pytest.raises(ValueError, match="two keys are live"):
-            tenants.rotate_key(home.office, "acme")
+            home.admin.rotate_key("acme")
         for key in (old, new):
             opened = await home.registry.authenticate(key, "acme")
             assert opened is not None
@@ -167,7 +166,7 @@ class RegistryContract:
         home.let_time_pass(60_000)
         assert await home.registry.authenticate(old, "acme") is None
         assert await home.registry.authenticate(new, "acme") is not None
-        third = tenants.rotate_key(home.office, "acme", scopes=["admin", "read"])
+        third = home.admin.rotate_key("acme", scopes=["admin", "read"])
         home.let_time_pass()
         opened = await home.registry.authenticate(third, "acme")
         assert opened is not None
@@ -175,20 +174,20 @@ class RegistryContract:
 
     @on_home
     async def test_a_key_ends_at_its_time_whatever_is_remembered(self, home: RegistryHome) -> None:
-        end_ms = home.office.now_ms() + 1000
-        key, _ = tenants.create(home.office, "acme", base_urls=[URL], expires_at_ms=end_ms)
+        end_ms = home.admin.now_ms() + 1000
+        key, _ = home.admin.create("acme", base_urls=[URL], expires_at_ms=end_ms)
         assert await home.registry.authenticate(key, "acme") is not None
         home.let_time_pass(1000)
         assert await home.registry.authenticate(key, "acme") is None
         with pytest.raises(ValueError, match="expired already"):
-            tenants.rotate_key(home.office, "acme", expires_at_ms=end_ms)
+            home.admin.rotate_key("acme", expires_at_ms=end_ms)
 
     @on_home
     async def test_two_secrets_sign_while_one_takes_over(self, home: RegistryHome) -> None:
-        _, old = tenants.create(home.office, "acme", base_urls=[URL])
-        new = tenants.rotate_secret(home.office, "acme", overlap_ms=10 * 60_000)
+        _, old = home.admin.create("acme", base_urls=[URL])
+        new = home.admin.rotate_secret("acme", overlap_ms=10 * 60_000)
         with pytest.raises(ValueError, match="two signing secrets"):
-            tenants.rotate_secret(home.office, "acme")
+            home.admin.rotate_secret("acme")
 
         async def live() -> list[str]:
             client = await home.registry.get("acme")
@@ -201,38 +200,38 @@ class RegistryContract:
 
     @on_home
     async def test_limits_change(self, home: RegistryHome) -> None:
-        tenants.create(home.office, "acme", base_urls=[URL])
-        tenants.change_limits(home.office, "acme", Limits(starts_per_s=4.0))
+        home.admin.create("acme", base_urls=[URL])
+        home.admin.change_limits("acme", Limits(starts_per_s=4.0))
         acme = await home.registry.get("acme")
         assert acme is not None
         assert (acme.starts_per_s, acme.live_steps) == (4.0, None)
-        assert home.office.store.ids() == ["acme"]
+        assert home.admin.store.ids() == ["acme"]
 
     @on_home
     async def test_who_changes_what_was_changed_meanwhile_is_told(self, home: RegistryHome) -> None:
-        tenants.create(home.office, "acme", base_urls=[URL])
-        stale = home.office.store.load("acme")
+        home.admin.create("acme", base_urls=[URL])
+        stale = home.admin.store.load("acme")
         assert stale is not None
-        tenants.change_limits(home.office, "acme", Limits(starts_per_s=4.0))
-        assert home.office.store.save(stale) is False
-        kept = home.office.store.load("acme")
+        home.admin.change_limits("acme", Limits(starts_per_s=4.0))
+        assert home.admin.store.save(stale) is False
+        kept = home.admin.store.load("acme")
         assert kept is not None
         assert kept.limits == Limits(starts_per_s=4.0)
 
     @on_home
     async def test_what_is_not_there_cannot_be_changed(self, home: RegistryHome) -> None:
-        tenants.create(home.office, "acme", base_urls=[URL])
-        for change in (tenants.rotate_key, tenants.rotate_secret):
+        home.admin.create("acme", base_urls=[URL])
+        for change in (home.admin.rotate_key, home.admin.rotate_secret):
             with pytest.raises(ValueError, match="no client 'nobody'"):
-                change(home.office, "nobody")
+                change("nobody")
         with pytest.raises(ValueError, match="has no key 'x'; it has "):
-            tenants.revoke_key(home.office, "acme", "x")
+            home.admin.revoke_key("acme", "x")
 
     @on_home
     async def test_a_client_is_made_once(self, home: RegistryHome) -> None:
-        api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
+        api_key, _ = home.admin.create("acme", base_urls=[URL])
         with pytest.raises(ValueError, match="'acme' exists already"):
-            tenants.create(home.office, "acme", base_urls=["https://elsewhere.example/"])
+            home.admin.create("acme", base_urls=["https://elsewhere.example/"])
         acme = await home.registry.authenticate(api_key, "acme")
         assert acme is not None
         assert acme.base_urls == (URL,)
@@ -255,6 +254,6 @@ class RegistryContract:
         ]
         for words, arguments in refusals:
             with pytest.raises(ValueError, match=words):
-                tenants.create(home.office, **arguments)
+                home.admin.create(**arguments)
         home.let_time_pass()
         assert await home.registry.get("acme") is None

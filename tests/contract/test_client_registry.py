@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_bytes
 
-from atomic.adapters.sqlite.clients import CLIENTS, SqliteClientRegistry, SqliteTenantStore, key_pepper
+from atomic.adapters.sqlite.clients import CLIENTS, SqliteClientRegistry, SqliteClientStore, key_pepper
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
-from atomic.application.tenants import Office
+from atomic.application.client_admin import ClientAdmin
+from atomic.protocol.client_records import ClientRecord, Limits, StoredSecret
 from atomic.protocol.signatures import encode_secret
-from atomic.protocol.tenants import Limits, StoredSecret, Tenant
 from contract.registry_contract import URL, RegistryContract, RegistryHome
 
 
@@ -18,8 +18,8 @@ class SqliteRegistryHome:
     def __init__(self, path: Path) -> None:
         self.now_ms = 1_700_000_000_000
         self.registry = SqliteClientRegistry(path, pepper=b"pepper", now_ms=lambda: self.now_ms)
-        self.store = SqliteTenantStore(path)
-        self.office = Office(
+        self.store = SqliteClientStore(path)
+        self.admin = ClientAdmin(
             store=self.store, pepper=b"pepper", now_ms=lambda: self.now_ms, token_bytes=token_bytes
         )
         self._path = path
@@ -42,7 +42,7 @@ class TestSqliteClientRegistry(RegistryContract):
 
 
 def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    SqliteTenantStore(tmp_path / "clients.db").close()
+    SqliteClientStore(tmp_path / "clients.db").close()
     pepper = key_pepper(tmp_path)
     assert (len(pepper), key_pepper(tmp_path)) == (32, pepper)
     for name in ("clients.db", "key-pepper"):
@@ -57,8 +57,8 @@ def test_clients_of_the_first_version_keep_all_but_their_keys(tmp_path: Path) ->
     connection.execute("INSERT INTO clients VALUES (?, ?, ?, ?, ?)", row)
     connection.execute("INSERT INTO api_keys VALUES ('k', x'00', 'acme', 7)")
     close_database(connection)
-    store = SqliteTenantStore(path)
-    assert store.load("acme") == Tenant(
+    store = SqliteClientStore(path)
+    assert store.load("acme") == ClientRecord(
         id="acme",
         base_urls=(URL,),
         keys=(),

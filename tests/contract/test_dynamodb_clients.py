@@ -9,7 +9,6 @@ from typing import Any
 
 from atomic.adapters.aws import clients
 from atomic.adapters.aws.clients import KNOWN_S, UNKNOWN_S, DynamoClientRegistry
-from atomic.application import tenants
 from atomic.protocol.api_keys import issue
 from contract.aws import PEPPER, TABLE_NAME, Aws, Recorder, aws
 from contract.registry_contract import URL, RegistryContract, RegistryHome, key_id
@@ -26,7 +25,7 @@ class DynamoRegistryHome:
             now_ms=self.now_ms,
             now_s=lambda: self.now_s,
         )
-        self.office = account.office(self.now_ms)
+        self.admin = account.admin(self.now_ms)
         self._dynamodb = account.dynamodb
 
     def now_ms(self) -> int:
@@ -53,7 +52,7 @@ def test_what_is_known_is_asked_once_a_minute_and_what_is_unknown_every_five_sec
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb) as recorder:
             home = DynamoRegistryHome(account)
-            api_key, _ = tenants.create(home.office, "acme", base_urls=[URL])
+            api_key, _ = home.admin.create("acme", base_urls=[URL])
             unknown = issue(token_bytes)
             recorder.calls.clear()
 
@@ -91,7 +90,7 @@ def test_all_clients_are_listed() -> None:
             home = DynamoRegistryHome(account)
             assert await home.registry.list_client_ids() == []
             for client_id in ("b", "a", "C"):
-                tenants.create(home.office, client_id, base_urls=[URL])
+                home.admin.create(client_id, base_urls=[URL])
             assert await home.registry.list_client_ids() == ["C", "a", "b"]
 
     asyncio.run(body())

@@ -16,9 +16,8 @@ import aiohttp
 import botocore.session
 
 from atomic.adapters.aws import config
-from atomic.application import tenants
 from atomic.entrypoints.aws import operators
-from atomic.protocol.tenants import Limits
+from atomic.protocol.client_records import Limits
 from atomic.testing import Reply
 from scenarios.embedded_home import EndpointServer, free_port
 from scenarios.home import Home
@@ -45,9 +44,9 @@ class AwsStack:
         self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
     ) -> str:
         """Make a client as an operator does; its API key."""
-        with operators.office(self.outputs["TableName"], b"") as office:
+        with operators.admin(self.outputs["TableName"], b"") as admin:
             limits = Limits(starts_per_s=starts_per_s)
-            api_key, _ = tenants.create(office, client_id, base_urls=base_urls, limits=limits)
+            api_key, _ = admin.create(client_id, base_urls=base_urls, limits=limits)
         return api_key
 
     def dynamodb(self) -> Any:
@@ -115,8 +114,8 @@ class LockedClients:
         self.endpoint_port = free_port()
         self._stack = stack
         base = (f"http://127.0.0.1:{self.endpoint_port}/app",)
-        with operators.office(stack.outputs["TableName"], b"") as office:
-            self.keys = create_locked(office, base)
+        with operators.admin(stack.outputs["TableName"], b"") as admin:
+            self.keys = create_locked(admin, base)
 
     @asynccontextmanager
     async def home(self) -> AsyncIterator[Home]:

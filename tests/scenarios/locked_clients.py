@@ -6,9 +6,8 @@ which `keys` holds as `only-…:scoped`.
 
 from collections.abc import Sequence
 
-from atomic.application import tenants
-from atomic.application.tenants import Office
-from atomic.protocol.tenants import SCOPES, Limits
+from atomic.application.client_admin import ClientAdmin
+from atomic.protocol.client_records import SCOPES, Limits
 
 STARTS_PER_S = 3.0
 ORDINARY = ("alpha", "beta")
@@ -21,12 +20,12 @@ def scoped(client: str) -> str:
     return f"{client}:scoped"
 
 
-def create_locked(office: Office, base_urls: Sequence[str]) -> dict[str, str]:
+def create_locked(admin: ClientAdmin, base_urls: Sequence[str]) -> dict[str, str]:
     """Make them where a home keeps its clients; their keys."""
     keys = {}
     for name in (*ORDINARY, SLOW, *SCOPED):
         limits = Limits(starts_per_s=STARTS_PER_S if name == SLOW else None)
-        keys[name], _ = tenants.create(office, name, base_urls=base_urls, limits=limits)
+        keys[name], _ = admin.create(name, base_urls=base_urls, limits=limits)
     for name, scope in SCOPED.items():
-        keys[scoped(name)] = tenants.rotate_key(office, name, scopes=[scope])
+        keys[scoped(name)] = admin.rotate_key(name, scopes=[scope])
     return keys

@@ -23,13 +23,13 @@ class KeyRegistry:
         names = (*ORDINARY, SLOW, *SCOPED)
         self._clients = {name: Client(id=name, base_urls=base_urls) for name in names}
         self._clients[SLOW] = replace(self._clients[SLOW], starts_per_s=STARTS_PER_S)
-        self._doors = {KEYS[name]: client for name, client in self._clients.items()}
+        self._by_key = {KEYS[name]: client for name, client in self._clients.items()}
         for name, scope in SCOPED.items():
-            self._doors[KEYS[scoped(name)]] = replace(self._clients[name], scopes=frozenset({scope}))
+            self._by_key[KEYS[scoped(name)]] = replace(self._clients[name], scopes=frozenset({scope}))
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client of the key."""
-        return self._doors.get(api_key or "")
+        return self._by_key.get(api_key or "")
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from atomic.adapters.sqlite.clients import SqliteClientRegistry, SqliteTenantStore
+from atomic.adapters.sqlite.clients import SqliteClientRegistry, SqliteClientStore
 from atomic.cli.clients import clients
 from atomic.protocol import ed25519
 from atomic.protocol.problems import not_found
@@ -61,7 +61,7 @@ def test_a_client_its_keys_and_its_limits(tmp_path: Path) -> None:
 )
 def test_what_is_refused_changes_nothing(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     made(tmp_path, "create", "acme", *BASE)
-    store = SqliteTenantStore(tmp_path / "clients.db")
+    store = SqliteClientStore(tmp_path / "clients.db")
     before = store.load("acme")
     refused = atomic_clients(tmp_path, *arguments)
     assert refused.exit_code == 1

@@ -13,7 +13,6 @@ from moto.sqs import models as moto_sqs
 
 from atomic.adapters.aws.hints import encode_hint
 from atomic.adapters.system import SystemClock
-from atomic.application import tenants
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
@@ -92,7 +91,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     with aws() as account:
         environ = environment(account)
         endpoint = Endpoint()
-        key, _ = tenants.create(account.office(), "acme", base_urls=[endpoint.url])
+        key, _ = account.admin().create("acme", base_urls=[endpoint.url])
         built = (ApiFunction(environ), InvokerFunction(environ), MaintenanceFunction(environ))
         yield Stack(account, endpoint, key, *built, queue_time)
         endpoint.server.shutdown()
@@ -233,7 +232,7 @@ def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:
     assert "send a JSON object" in refused["body"]
 
 
-def test_metrics_are_one_emf_line_without_tenants(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_are_one_emf_line_without_clients(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.post(document(stack))
     [line] = [line for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
     metrics = json.loads(line)

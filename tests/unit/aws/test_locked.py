@@ -35,7 +35,7 @@ def locked() -> Iterator[Locked]:
         patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         with aws() as account:
             port = free_port()
-            keys = create_locked(account.office(), [f"http://127.0.0.1:{port}/app"])
+            keys = create_locked(account.admin(), [f"http://127.0.0.1:{port}/app"])
             api = ApiFunction(environment(account) | {"ATOMIC_HANG_MS": "20000"})
             yield Locked(api, keys, port)
             api.home.close()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from atomic.domain.outcomes import Answer
 from atomic.domain.steps import Attempt, Status, Step, StepOutline
-from atomic.protocol.tenants import SCOPES
+from atomic.protocol.client_records import SCOPES
 
 
 class StoreUnavailable(Exception):
@@ -182,7 +182,7 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A tenant, and what the key that opened it may do.
+    """A tenant of the home, and what the key that opened it may do.
 
     An empty `base_urls` allows every URL (only `--dev` gives such clients).
     """
@@ -197,7 +197,7 @@ class Client:
 
 
 class ClientRegistry(Protocol):
-    """The tenants."""
+    """The clients of a home."""
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client that the key opens, whatever `client_id` the path names; None for no valid key."""

@@ -1,4 +1,4 @@
-"""`atomic clients`: the tenants of a server or of a deployed stack."""
+"""`atomic clients`: the clients of a server or of a deployed stack."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,13 +8,12 @@ from typing import Any, Final
 
 import click
 
-from atomic.adapters.sqlite.clients import SqliteTenantStore, key_pepper
+from atomic.adapters.sqlite.clients import SqliteClientStore, key_pepper
 from atomic.adapters.system import SystemClock, SystemEntropy
-from atomic.application import tenants
-from atomic.application.tenants import Office
+from atomic.application.client_admin import ClientAdmin
 from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
-from atomic.protocol.tenants import SCOPES, SCOPES_DEFAULT, Limits, Tenant, is_live
+from atomic.protocol.client_records import SCOPES, SCOPES_DEFAULT, ClientRecord, Limits, is_live
 from atomic.protocol.timestamps import to_rfc3339
 from atomic.protocol.urls import parse_url, with_ascii_host
 
@@ -51,7 +50,7 @@ def _kept_somewhere(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def clients() -> None:
-    """The tenants of a server or of a deployed stack."""
+    """The clients of a server or of a deployed stack."""
 
 
 @clients.command("create")
@@ -70,15 +69,14 @@ def clients() -> None:
 @_kept_somewhere
 def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...], **options: Any) -> None:
     """Make a client; its API key and signing secret are shown once."""
-    with _office(options) as office:
+    with _admin(options) as admin:
         _refuse_unusual(base_urls, allow_http=options["allow_http"], allow_ip=options["allow_ip"])
-        api_key, secret = tenants.create(
-            office,
+        api_key, secret = admin.create(
             client_id,
             base_urls=base_urls,
             limits=_limits(options),
             scopes=scopes,
-            expires_at_ms=_expiry_ms(office, options),
+            expires_at_ms=_expiry_ms(admin, options),
             ed25519=options["ed25519"],
         )
     _say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
@@ -89,12 +87,12 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
 @_kept_somewhere
 def show(**options: Any) -> None:
     """List clients with their base URLs, keys and limits; never a key or a secret itself."""
-    with _office(options) as office:
-        found = [tenant for id_ in office.store.ids() if (tenant := office.store.load(id_)) is not None]
+    with _admin(options) as admin:
+        found = [record for id_ in admin.store.ids() if (record := admin.store.load(id_)) is not None]
         if options["as_json"]:
-            click.echo(to_json([_document(tenant) for tenant in found]))
+            click.echo(to_json([_document(record) for record in found]))
         else:
-            click.echo("\n".join(line for tenant in found for line in _described(tenant, office.now_ms())))
+            click.echo("\n".join(line for record in found for line in _described(record, admin.now_ms())))
 
 
 @clients.command("rotate")
@@ -107,12 +105,11 @@ def show(**options: Any) -> None:
 @_kept_somewhere
 def rotate(client_id: str, *, scopes: tuple[str, ...], overlap_hours: float, **options: Any) -> None:
     """Make a second API key; the old one ends after the overlap."""
-    with _office(options) as office:
-        api_key = tenants.rotate_key(
-            office,
+    with _admin(options) as admin:
+        api_key = admin.rotate_key(
             client_id,
             scopes=scopes or None,
-            expires_at_ms=_expiry_ms(office, options),
+            expires_at_ms=_expiry_ms(admin, options),
             overlap_ms=int(overlap_hours * _HOUR_MS),
         )
     _say(options, apiKey=api_key)
@@ -125,8 +122,8 @@ def rotate(client_id: str, *, scopes: tuple[str, ...], overlap_hours: float, **o
 @_kept_somewhere
 def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> None:
     """Make a second signing secret; both sign until the old one ends after the overlap."""
-    with _office(options) as office:
-        secret = tenants.rotate_secret(office, client_id, overlap_ms=int(overlap_hours * _HOUR_MS))
+    with _admin(options) as admin:
+        secret = admin.rotate_secret(client_id, overlap_ms=int(overlap_hours * _HOUR_MS))
     _say(options, signingSecret=secret)
 
 
@@ -136,8 +133,8 @@ def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> No
 @_kept_somewhere
 def revoke(client_id: str, key_id: str, **options: Any) -> None:
     """Take an API key away; KEY_ID is the middle part of the key. Servers know within a minute."""
-    with _office(options) as office:
-        tenants.revoke_key(office, client_id, key_id)
+    with _admin(options) as admin:
+        admin.revoke_key(client_id, key_id)
     _say(options, revoked=key_id)
 
 
@@ -148,34 +145,34 @@ def revoke(client_id: str, key_id: str, **options: Any) -> None:
 @_kept_somewhere
 def limits(client_id: str, **options: Any) -> None:
     """Set what a client may use; what is left out has no limit."""
-    with _office(options) as office:
-        tenants.change_limits(office, client_id, _limits(options))
+    with _admin(options) as admin:
+        admin.change_limits(client_id, _limits(options))
     _say(options, startsPerSecond=options["starts_per_second"], liveSteps=options["live_steps"])
 
 
 @contextmanager
-def _office(options: dict[str, Any]) -> Iterator[Office]:
+def _admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
     """The clients of the data directory, or of the table; what they refuse ends the command."""
     try:
         if options["table"] is not None:
             # The AWS parts are an extra, and most servers have no use for them.
             from atomic.entrypoints.aws import operators
 
-            with operators.office(
+            with operators.admin(
                 options["table"], os.environ.get("ATOMIC_KEY_PEPPER", "").encode()
             ) as remote:
                 yield remote
         else:
-            yield from _embedded_office(options["data_dir"])
+            yield from _embedded_admin(options["data_dir"])
     except (ValueError, OSError) as refused:
         raise click.ClickException(str(refused)) from None
 
 
-def _embedded_office(directory: Path) -> Iterator[Office]:
+def _embedded_admin(directory: Path) -> Iterator[ClientAdmin]:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = SqliteTenantStore(directory / "clients.db")
+    store = SqliteClientStore(directory / "clients.db")
     try:
-        yield Office(
+        yield ClientAdmin(
             store=store,
             pepper=key_pepper(directory),
             now_ms=SystemClock().now_ms,
@@ -207,39 +204,39 @@ def _limits(options: dict[str, Any]) -> Limits:
     return Limits(starts_per_s=options["starts_per_second"], live_steps=options["live_steps"])
 
 
-def _expiry_ms(office: Office, options: dict[str, Any]) -> int | None:
+def _expiry_ms(admin: ClientAdmin, options: dict[str, Any]) -> int | None:
     days = options["expires_in_days"]
-    return None if days is None else office.now_ms() + int(days * _DAY_MS)
+    return None if days is None else admin.now_ms() + int(days * _DAY_MS)
 
 
-def _document(tenant: Tenant) -> dict[str, Any]:
+def _document(record: ClientRecord) -> dict[str, Any]:
     """A client without what is secret."""
     return {
-        "clientId": tenant.id,
-        "baseUrls": tenant.base_urls,
+        "clientId": record.id,
+        "baseUrls": record.base_urls,
         "keys": [
             {
                 "id": key.id,
                 "scopes": key.scopes,
                 "expiresAt": key.expires_at_ms and to_rfc3339(key.expires_at_ms),
             }
-            for key in tenant.keys
+            for key in record.keys
         ],
-        "startsPerSecond": tenant.limits.starts_per_s,
-        "liveSteps": tenant.limits.live_steps,
+        "startsPerSecond": record.limits.starts_per_s,
+        "liveSteps": record.limits.live_steps,
     }
 
 
-def _described(tenant: Tenant, now_ms: int) -> Iterator[str]:
-    yield tenant.id
-    yield from (f"  base URL  {url}" for url in tenant.base_urls)
-    for key in tenant.keys:
+def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
+    yield record.id
+    yield from (f"  base URL  {url}" for url in record.base_urls)
+    for key in record.keys:
         state = "" if is_live(key, now_ms) else ", ended"
         until = "" if key.expires_at_ms is None else f", until {to_rfc3339(key.expires_at_ms)}"
         yield f"  key       {key.id}: {' '.join(key.scopes)}{until}{state}"
-    live = sum(is_live(secret, now_ms) for secret in tenant.secrets)
+    live = sum(is_live(secret, now_ms) for secret in record.secrets)
     yield f"  signing   {live} live secret{'s' if live != 1 else ''}"
-    yield f"  limits    {_limits_line(tenant.limits)}"
+    yield f"  limits    {_limits_line(record.limits)}"
 
 
 def _limits_line(limits: Limits) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from atomic.protocol import keys
-from atomic.protocol.tenants import Limits
+from atomic.protocol.client_records import Limits
 from atomic.protocol.urls import parse_url, with_ascii_host
 
 

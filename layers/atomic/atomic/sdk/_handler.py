@@ -22,7 +22,7 @@ from atomic.sdk import _settings
 from atomic.sdk._answers import Response, Unreadable, failure, misfit, success
 from atomic.sdk._context import BaseContext, Call
 from atomic.sdk._planning import adapter
-from atomic.sdk._signed import Door
+from atomic.sdk._signed import KnownKey
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
@@ -158,8 +158,8 @@ class Endpoint:
         return self._options.get("client") or (AsyncClient() if self.is_async else Client())
 
     @cached_property
-    def _door(self) -> Door:
-        return Door(self._options.get("secrets") or _settings.signing_secrets())
+    def _door(self) -> KnownKey:
+        return KnownKey(self._options.get("secrets") or _settings.signing_secrets())
 
     def _own_url(self, called: str) -> str:
         parts = urlsplit(called)

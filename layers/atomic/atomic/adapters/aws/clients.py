@@ -1,4 +1,4 @@
-"""The tenants of an AWS home: items beside the steps, remembered for a minute."""
+"""The clients of an AWS home: items beside the steps, remembered for a minute."""
 
 import time
 from collections import OrderedDict
@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
+from atomic.application.clients import KnownKey, client_of, known_keys
 from atomic.application.ports import Client
-from atomic.application.tenants import Door, client_of, doors
 from atomic.protocol import api_keys, keys
-from atomic.protocol.tenants import Tenant
+from atomic.protocol.client_records import ClientRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,35 +27,35 @@ UNKNOWN_S: Final = 5.0
 _REMEMBERED_MAX: Final = 10_000
 
 
-class DynamoTenantStore:
-    """Implements `application.tenants.TenantStore`. Raises botocore's errors for what AWS refuses."""
+class DynamoClientStore:
+    """Implements `application.client_admin.ClientStore`. Raises botocore's errors for what AWS refuses."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
         self._client = client
         self._table = table_name
 
-    def load(self, tenant_id: str) -> Tenant | None:
+    def load(self, client_id: str) -> ClientRecord | None:
         """A client."""
         found = self._client.get_item(
-            TableName=self._table, Key=_client_key(tenant_id), ConsistentRead=True
+            TableName=self._table, Key=_client_key(client_id), ConsistentRead=True
         )
-        return _tenant(found["Item"]) if "Item" in found else None
+        return _record(found["Item"]) if "Item" in found else None
 
-    def save(self, tenant: Tenant) -> bool:
+    def save(self, record: ClientRecord) -> bool:
         """Write the client, and for each key whose it is.
 
         The entry of a key that is gone stays: it names a client that knows the key no more.
         """
-        item = _client_item(tenant)
+        item = _client_item(record)
         put: dict[str, Any] = {"TableName": self._table, "Item": item}
-        if tenant.version == 0:
+        if record.version == 0:
             put["ConditionExpression"] = "attribute_not_exists(pk)"
         else:
             put["ConditionExpression"] = "v = :v"
-            put["ExpressionAttributeValues"] = {":v": {"N": str(tenant.version)}}
+            put["ExpressionAttributeValues"] = {":v": {"N": str(record.version)}}
         puts: Any = [{"Put": put}]
         puts += [
-            {"Put": {"TableName": self._table, "Item": _key_item(key.id, tenant.id)}} for key in tenant.keys
+            {"Put": {"TableName": self._table, "Item": _key_item(key.id, record.id)}} for key in record.keys
         ]
         try:
             self._client.transact_write_items(TransactItems=puts)
@@ -111,10 +111,10 @@ class DynamoClientRegistry:
             return None
         owner = await self._look_up(_key_key(key_id), lambda item: str(item["client"]["S"]))
         known = None if owner is None else await self._known(owner)
-        door = known.doors.get(key_id) if known else None
-        if door is None or not door.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
+        known_key = known.known_keys.get(key_id) if known else None
+        if known_key is None or not known_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
             return None
-        return door.client
+        return known_key.client
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""
@@ -123,15 +123,15 @@ class DynamoClientRegistry:
 
     async def list_client_ids(self) -> Sequence[str]:
         """The ids of all clients, in their order; a new one is seen within seconds."""
-        return await self._calls.start(DynamoTenantStore(self._client, self._table).ids)
+        return await self._calls.start(DynamoClientStore(self._client, self._table).ids)
 
     async def _known(self, client_id: str) -> "_Known | None":
         return await self._look_up(_client_key(client_id), self._read)
 
     def _read(self, item: Any) -> "_Known":
-        tenant = _tenant(item)
-        client = client_of(tenant, self._now_ms())
-        return _Known(client, doors(tenant, client))
+        record = _record(item)
+        client = client_of(record, self._now_ms())
+        return _Known(client, known_keys(record, client))
 
     async def _look_up(self, key: dict[str, Any], read: Callable[[Any], Found]) -> Found | None:
         name, now_s = key["pk"]["S"], self._now_s()
@@ -152,19 +152,19 @@ class _Known:
     """A client and its keys."""
 
     client: Client
-    doors: dict[str, Door]
+    known_keys: dict[str, KnownKey]
 
 
-def _tenant(item: Any) -> Tenant:
-    return Tenant.from_json(item["at"]["S"], int(item["v"]["N"]), item["record"]["S"])
+def _record(item: Any) -> ClientRecord:
+    return ClientRecord.from_json(item["at"]["S"], int(item["v"]["N"]), item["record"]["S"])
 
 
-def _client_item(tenant: Tenant) -> dict[str, Any]:
-    return _client_key(tenant.id) | {
+def _client_item(record: ClientRecord) -> dict[str, Any]:
+    return _client_key(record.id) | {
         "lp": {"S": table.CLIENTS_PARTITION},
-        "at": {"S": tenant.id},
-        "v": {"N": str(tenant.version + 1)},
-        "record": {"S": tenant.to_json()},
+        "at": {"S": record.id},
+        "v": {"N": str(record.version + 1)},
+        "record": {"S": record.to_json()},
     }
 
 

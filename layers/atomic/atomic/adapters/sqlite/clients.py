@@ -1,4 +1,4 @@
-"""The tenants of an embedded home, in a file of their own: the CLI adds some while a server runs."""
+"""The clients of an embedded home, in a file of their own: the CLI adds some while a server runs."""
 
 import secrets
 import time
@@ -10,10 +10,10 @@ from typing import Any, Final
 import apsw
 
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
+from atomic.application.clients import KnownKey, client_of, known_keys
 from atomic.application.ports import Client, StoreUnavailable
-from atomic.application.tenants import Door, client_of, doors
 from atomic.protocol import api_keys
-from atomic.protocol.tenants import Tenant
+from atomic.protocol.client_records import ClientRecord
 
 _CHECK_EVERY_S: Final = 2.0
 # Secrets end at their time without a write that would tell.
@@ -48,36 +48,41 @@ INSERT INTO tenants SELECT id, 1, json_object(
 DROP TABLE api_keys;
 DROP TABLE clients;
 """
-CLIENTS: Final = Schema("clients", (_FIRST, _RECORDS))
+_NAMED: Final = "ALTER TABLE tenants RENAME TO client_records;"
+CLIENTS: Final = Schema("clients", (_FIRST, _RECORDS, _NAMED))
 
 
-class SqliteTenantStore:
-    """Implements `application.tenants.TenantStore`. Opens the file, or makes it; close it."""
+class SqliteClientStore:
+    """Implements `application.client_admin.ClientStore`. Opens the file, or makes it; close it."""
 
     def __init__(self, path: Path) -> None:
         self._connection = open_database(path, CLIENTS)
 
-    def load(self, tenant_id: str) -> Tenant | None:
+    def load(self, client_id: str) -> ClientRecord | None:
         """A client."""
         found = self._connection.execute(
-            "SELECT id, version, record FROM tenants WHERE id = ?", (tenant_id,)
+            "SELECT id, version, record FROM client_records WHERE id = ?", (client_id,)
         ).fetchone()
-        return None if found is None else Tenant.from_json(*found)
+        return None if found is None else ClientRecord.from_json(*found)
 
-    def save(self, tenant: Tenant) -> bool:
+    def save(self, record: ClientRecord) -> bool:
         """Write the client."""
-        record = (tenant.version + 1, tenant.to_json(), tenant.id)
-        if tenant.version == 0:
-            statement = "INSERT INTO tenants (version, record, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        row = (record.version + 1, record.to_json(), record.id)
+        if record.version == 0:
+            self._connection.execute(
+                "INSERT INTO client_records (version, record, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                row,
+            )
         else:
-            statement = "UPDATE tenants SET version = ?, record = ? WHERE id = ? AND version = ?"
-            record = (*record, tenant.version)  # type: ignore[assignment]
-        self._connection.execute(statement, record)
+            self._connection.execute(
+                "UPDATE client_records SET version = ?, record = ? WHERE id = ? AND version = ?",
+                (*row, record.version),
+            )
         return self._connection.changes() == 1
 
     def ids(self) -> Sequence[str]:
         """All clients."""
-        return [row[0] for row in self._connection.execute("SELECT id FROM tenants ORDER BY id")]
+        return [row[0] for row in self._connection.execute("SELECT id FROM client_records ORDER BY id")]
 
     def close(self) -> None:
         """Close the file."""
@@ -110,10 +115,10 @@ class SqliteClientRegistry:
         key_id = api_keys.key_id_of(api_key) if api_key else None
         if api_key is None or key_id is None:
             return None
-        door = self._current().doors.get(key_id)
-        if door is None or not door.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
+        known_key = self._current().known_keys.get(key_id)
+        if known_key is None or not known_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
             return None
-        return door.client
+        return known_key.client
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""
@@ -147,14 +152,14 @@ class _Known:
     """Clients by their ids, and what opens them by the ids of keys."""
 
     clients: dict[str, Client] = field(default_factory=dict)
-    doors: dict[str, Door] = field(default_factory=dict)
+    known_keys: dict[str, KnownKey] = field(default_factory=dict)
 
 
 def _load(connection: apsw.Connection, now_ms: int) -> _Known:
-    rows: list[Any] = connection.execute("SELECT id, version, record FROM tenants").fetchall()
+    rows: list[Any] = connection.execute("SELECT id, version, record FROM client_records").fetchall()
     known = _Known()
     for row in rows:
-        tenant = Tenant.from_json(*row)
-        known.clients[tenant.id] = client_of(tenant, now_ms)
-        known.doors.update(doors(tenant, known.clients[tenant.id]))
+        record = ClientRecord.from_json(*row)
+        known.clients[record.id] = client_of(record, now_ms)
+        known.known_keys.update(known_keys(record, known.clients[record.id]))
     return known

@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError
 
 from atomic.adapters.aws import config
-from atomic.adapters.aws.clients import DynamoTenantStore
+from atomic.adapters.aws.clients import DynamoClientStore
 from atomic.adapters.system import SystemClock, SystemEntropy
-from atomic.application.tenants import Office
+from atomic.application.client_admin import ClientAdmin
 
 
 @contextmanager
-def office(table: str, pepper: bytes) -> Iterator[Office]:
+def admin(table: str, pepper: bytes) -> Iterator[ClientAdmin]:
     """The clients of a stack. What AWS refuses is a ValueError."""
     try:
-        yield Office(
-            store=DynamoTenantStore(config.dynamodb_client(), table),
+        yield ClientAdmin(
+            store=DynamoClientStore(config.dynamodb_client(), table),
             pepper=pepper,
             now_ms=SystemClock().now_ms,
             token_bytes=SystemEntropy().token_bytes,

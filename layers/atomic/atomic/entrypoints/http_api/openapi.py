@@ -232,10 +232,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     described = {
         "clientId": {
-            "description": "The tenant.",
+            "description": "The client: whose runs these are.",
             "schema": {"type": "string", "pattern": CLIENT_ID_PATTERN},
         },
-        "client": {"description": "The tenant.", "schema": {"type": "string"}},
+        "client": {"description": "The client: whose runs these are.", "schema": {"type": "string"}},
         "runId": {"description": "The run.", "schema": {"type": "string"}},
         "stepId": {"description": "The step.", "schema": {"type": "string"}},
     }

@@ -40,7 +40,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tenant:
+class ClientRecord:
     """A client. `version` fences writes; a new one has 0."""
 
     id: str
@@ -54,26 +54,26 @@ class Tenant:
 
     def to_json(self) -> str:
         """Everything but id and version, which stores keep beside it."""
-        record = asdict(self)
-        del record["id"], record["version"]
-        return json.dumps(record)
+        members = asdict(self)
+        del members["id"], members["version"]
+        return json.dumps(members)
 
     @classmethod
-    def from_json(cls, tenant_id: str, version: int, text: str) -> "Tenant":
-        """The tenant of a record."""
-        record: dict[str, Any] = json.loads(text)
-        keys = tuple(StoredKey(**{**key, "scopes": tuple(key["scopes"])}) for key in record.pop("keys"))
-        secrets = tuple(StoredSecret(**secret) for secret in record.pop("secrets"))
-        limits = Limits(**record.pop("limits"))
-        base_urls = tuple(record.pop("base_urls"))
+    def from_json(cls, client_id: str, version: int, text: str) -> "ClientRecord":
+        """What `to_json` made, with what stands beside it."""
+        members: dict[str, Any] = json.loads(text)
+        keys = tuple(StoredKey(**{**key, "scopes": tuple(key["scopes"])}) for key in members.pop("keys"))
+        secrets = tuple(StoredSecret(**secret) for secret in members.pop("secrets"))
+        limits = Limits(**members.pop("limits"))
+        base_urls = tuple(members.pop("base_urls"))
         return cls(
-            id=tenant_id,
+            id=client_id,
             version=version,
             keys=keys,
             secrets=secrets,
             limits=limits,
             base_urls=base_urls,
-            **record,
+            **members,
         )
 
 
@@ -82,38 +82,38 @@ def is_live(kept: StoredKey | StoredSecret, now_ms: int) -> bool:
     return kept.expires_at_ms is None or kept.expires_at_ms > now_ms
 
 
-def with_key(tenant: Tenant, key: StoredKey, *, overlap_ms: int) -> Tenant:
+def with_key(record: ClientRecord, key: StoredKey, *, overlap_ms: int) -> ClientRecord:
     """With one more key; the others end after the overlap. Raises ValueError while two are live."""
     now_ms = key.created_at_ms
-    live = [other for other in tenant.keys if is_live(other, now_ms)]
+    live = [other for other in record.keys if is_live(other, now_ms)]
     if len(live) >= _LIVE_MAX:
         ids = " and ".join(other.id for other in live)
         raise ValueError(f"two keys are live already, {ids}; revoke the one that nobody uses any more")
     ending = [
         replace(other, expires_at_ms=_sooner(other.expires_at_ms, now_ms + overlap_ms)) for other in live
     ]
-    return replace(tenant, keys=(*ending, key))
+    return replace(record, keys=(*ending, key))
 
 
-def without_key(tenant: Tenant, key_id: str) -> Tenant:
+def without_key(record: ClientRecord, key_id: str) -> ClientRecord:
     """Without a key. Raises ValueError when it has no such key."""
-    left = tuple(key for key in tenant.keys if key.id != key_id)
-    if len(left) == len(tenant.keys):
-        known = ", ".join(key.id for key in tenant.keys) or "none"
-        raise ValueError(f"{tenant.id!r} has no key {key_id!r}; it has {known}")
-    return replace(tenant, keys=left)
+    left = tuple(key for key in record.keys if key.id != key_id)
+    if len(left) == len(record.keys):
+        known = ", ".join(key.id for key in record.keys) or "none"
+        raise ValueError(f"{record.id!r} has no key {key_id!r}; it has {known}")
+    return replace(record, keys=left)
 
 
-def with_secret(tenant: Tenant, secret: StoredSecret, *, overlap_ms: int) -> Tenant:
+def with_secret(record: ClientRecord, secret: StoredSecret, *, overlap_ms: int) -> ClientRecord:
     """With one more signing secret; the others sign on for the overlap. Raises ValueError while two do."""
     now_ms = secret.created_at_ms
-    live = [other for other in tenant.secrets if is_live(other, now_ms)]
+    live = [other for other in record.secrets if is_live(other, now_ms)]
     if len(live) >= _LIVE_MAX:
         raise ValueError("two signing secrets are live already; wait until the older one has ended")
     ending = [
         replace(other, expires_at_ms=_sooner(other.expires_at_ms, now_ms + overlap_ms)) for other in live
     ]
-    return replace(tenant, secrets=(*ending, secret))
+    return replace(record, secrets=(*ending, secret))
 
 
 def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:

@@ -1,0 +1,136 @@
+"""What operators do to clients, the same on every home that keeps them: create, rotate, revoke, limit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from atomic.protocol import api_keys, client_records
+from atomic.protocol.client_records import ClientRecord, Limits, StoredKey, StoredSecret
+from atomic.protocol.clients import check_client, check_limits
+from atomic.protocol.signatures import encode_secret
+
+# Long enough for every receiver and every caller to learn of the new one.
+OVERLAP_DEFAULT_MS: Final = 24 * 3600 * 1000
+
+
+class ClientStore(Protocol):
+    """Where a home keeps its clients. Methods may raise what their store raises."""
+
+    def load(self, client_id: str) -> ClientRecord | None:
+        """A client as it stands now, past every cache."""
+        ...
+
+    def save(self, record: ClientRecord) -> bool:
+        """Write the client if the store has its version, which is then one more; version 0 is a new one.
+
+        Whether it was written.
+        """
+        ...
+
+    def ids(self) -> Sequence[str]:
+        """The ids of all clients, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientAdmin:
+    """What an operator does to the clients of a store: create, rotate, revoke, limit.
+
+    Methods raise ValueError for what cannot be done, with the cure, and what the store raises.
+    """
+
+    store: ClientStore
+    pepper: bytes
+    now_ms: Callable[[], int]
+    token_bytes: Callable[[int], bytes]
+
+    def create(
+        self,
+        client_id: str,
+        *,
+        base_urls: Sequence[str],
+        limits: Limits | None = None,
+        scopes: Sequence[str] = client_records.SCOPES_DEFAULT,
+        expires_at_ms: int | None = None,
+        ed25519: bool = False,
+    ) -> tuple[str, str]:
+        """Add a client: its API key and its signing secret, which are shown this once.
+
+        Raises ValueError for a client that exists and for what cannot be used.
+        """
+        limits = limits or Limits()
+        kept_urls = check_client(client_id, base_urls)
+        check_limits(limits)
+        api_key, stored = self._new_key(scopes, expires_at_ms)
+        secret = encode_secret(self.token_bytes(32))
+        record = ClientRecord(
+            id=client_id,
+            base_urls=kept_urls,
+            keys=(stored,),
+            secrets=(StoredSecret(text=secret, created_at_ms=stored.created_at_ms),),
+            created_at_ms=stored.created_at_ms,
+            limits=limits,
+            ed25519=ed25519,
+        )
+        if not self.store.save(record):
+            raise ValueError(f"the client {client_id!r} exists already; choose another id")
+        return api_key, secret
+
+    def rotate_key(
+        self,
+        client_id: str,
+        *,
+        scopes: Sequence[str] | None = None,
+        expires_at_ms: int | None = None,
+        overlap_ms: int = OVERLAP_DEFAULT_MS,
+    ) -> str:
+        """A second key, with the old one's scopes unless told; the old one ends after the overlap."""
+        record = self._known(client_id)
+        inherited = record.keys[-1].scopes if record.keys else client_records.SCOPES_DEFAULT
+        api_key, stored = self._new_key(scopes or inherited, expires_at_ms)
+        self._save(client_records.with_key(record, stored, overlap_ms=overlap_ms))
+        return api_key
+
+    def rotate_secret(self, client_id: str, *, overlap_ms: int = OVERLAP_DEFAULT_MS) -> str:
+        """A second signing secret; both sign until the older one ends after the overlap."""
+        secret = encode_secret(self.token_bytes(32))
+        stored = StoredSecret(text=secret, created_at_ms=self.now_ms())
+        self._save(client_records.with_secret(self._known(client_id), stored, overlap_ms=overlap_ms))
+        return secret
+
+    def revoke_key(self, client_id: str, key_id: str) -> None:
+        """Take a key away; servers believe in it for 60 s at most."""
+        self._save(client_records.without_key(self._known(client_id), key_id))
+
+    def change_limits(self, client_id: str, limits: Limits) -> None:
+        """Set what a client may use."""
+        check_limits(limits)
+        self._save(replace(self._known(client_id), limits=limits))
+
+    def _new_key(self, scopes: Sequence[str], expires_at_ms: int | None) -> tuple[str, StoredKey]:
+        now_ms = self.now_ms()
+        if expires_at_ms is not None and expires_at_ms <= now_ms:
+            raise ValueError("the key would have expired already; choose a moment to come")
+        api_key = api_keys.issue(self.token_bytes)
+        key_id = api_keys.key_id_of(api_key)
+        assert key_id is not None
+        stored = StoredKey(
+            id=key_id,
+            digest=api_keys.digest(api_key, self.pepper).hex(),
+            scopes=client_records.check_scopes(scopes),
+            created_at_ms=now_ms,
+            expires_at_ms=expires_at_ms,
+        )
+        return api_key, stored
+
+    def _known(self, client_id: str) -> ClientRecord:
+        record = self.store.load(client_id)
+        if record is None:
+            raise ValueError(
+                f"there is no client {client_id!r}; `atomic clients list` names those there are"
+            )
+        return record
+
+    def _save(self, record: ClientRecord) -> None:
+        if not self.store.save(record):
+            raise ValueError(f"the client {record.id!r} was changed by somebody else just now; try again")

@@ -1,0 +1,40 @@
+"""Clients and their keys as the engine meets them, made from the records that a home keeps."""
+
+from dataclasses import dataclass, replace
+
+from atomic.application.ports import Client
+from atomic.protocol import api_keys
+from atomic.protocol.client_records import ClientRecord, StoredKey, is_live
+from atomic.protocol.signatures import decode_secret
+
+
+def client_of(record: ClientRecord, now_ms: int) -> Client:
+    """The client as the engine knows it, with every scope."""
+    return Client(
+        id=record.id,
+        base_urls=record.base_urls,
+        signing_secrets=tuple(
+            decode_secret(secret.text) for secret in record.secrets if is_live(secret, now_ms)
+        ),
+        starts_per_s=record.limits.starts_per_s,
+        live_steps=record.limits.live_steps,
+        ed25519=record.ed25519,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key and what it opens."""
+
+    key: StoredKey
+    client: Client
+
+    def opens(self, api_key: str, *, pepper: bytes, now_ms: int) -> bool:
+        """Whether it is this key, and still good."""
+        is_same = api_keys.opens(api_key, bytes.fromhex(self.key.digest), pepper)
+        return is_same and is_live(self.key, now_ms)
+
+
+def known_keys(record: ClientRecord, client: Client) -> dict[str, KnownKey]:
+    """The client's keys by their ids, each with the scopes it has."""
+    return {key.id: KnownKey(key, replace(client, scopes=frozenset(key.scopes))) for key in record.keys}
