@@ -1,11 +1,9 @@
 """Many callers at a moment, in an environment each: one of them executes, the others attach to it."""
 
 import asyncio
-from typing import Any
 
-from atomic.testing import EndpointCall, EndpointReply, Reply
+from atomic.testing import EndpointCall, EndpointReply
 from e2e_aws.aws_home import AwsStack
-from scenarios.home import Home
 from scenarios.starts import document
 
 CALLERS = 64
@@ -19,7 +17,7 @@ def test_64_simultaneous_first_posts_call_once(stack: AwsStack) -> None:
             url = home.endpoint("/once", slow)
             start = document(url, timeout=20_000)
 
-            replies = await asyncio.gather(*(until_answered(home, start) for _ in range(CALLERS)))
+            replies = await asyncio.gather(*(home.finish(start) for _ in range(CALLERS)))
 
             assert {reply.status for reply in replies} == {200}
             assert len({reply.body for reply in replies}) == 1
@@ -32,11 +30,3 @@ async def slow(call: EndpointCall) -> EndpointReply:
     """So slow that everybody comes while it is under way."""
     await asyncio.sleep(3)
     return EndpointReply(json={"attempt": call.json["attempt"]})
-
-
-async def until_answered(home: Home, start: dict[str, Any]) -> Reply:
-    """Post it as a patient caller does: again, when there was no answer in time."""
-    while True:
-        reply = await home.start(start)
-        if reply.status not in {503, 504}:
-            return reply

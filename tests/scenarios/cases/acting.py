@@ -55,7 +55,7 @@ async def scenario_a_cancelled_run_takes_no_new_step(home: Home) -> None:
 
     naive = await home.start(flow.document(stepInvokeUrl=flow.after))
     named = await home.start(flow.document(stepInvokeUrl=flow.after, parent=started.json["id"]))
-    again = await home.start(flow.document())
+    again = await home.finish(flow.document())
 
     assert [reply.status for reply in (naive, named, again)] == [409, 409, 409]
     assert home.calls(flow.after) == []
@@ -108,7 +108,7 @@ async def scenario_cancel_after_the_end_changes_nothing(home: Home) -> None:
 async def scenario_a_failed_run_that_was_cancelled_in_vain_can_be_redriven(home: Home) -> None:
     step = Breakable()
     flow = Flow(home, step)
-    failed = await home.start(flow.document())
+    failed = await home.finish(flow.document())
     await home.post(f"/runs/{failed.json['runId']}/cancel")
     step.repaired = True
 
@@ -146,7 +146,7 @@ async def scenario_cancel_races_with_completion_and_one_of_them_wins(home: Home)
 async def scenario_a_redriven_step_has_a_fresh_budget(home: Home) -> None:
     step = Breakable()
     url = home.endpoint("/step", step)
-    failed = await home.start(document(url))
+    failed = await home.finish(document(url))
     assert (failed.status, failed.json["attempts"]) == (424, 2)
     redrive = f"/steps/{failed.json['id']}/redrive"
 
@@ -160,14 +160,14 @@ async def scenario_a_redriven_step_has_a_fresh_budget(home: Home) -> None:
     assert (ended["generation"], ended["attempts"], ended["retriesUsed"]) == (3, 5, 0)
     assert [attempt["generation"] for attempt in ended["attemptLog"]] == [1, 1, 2, 2, 3]
     assert [attempt["number"] for attempt in ended["attemptLog"]] == [1, 2, 3, 4, 5]
-    again = await home.start(document(url))
+    again = await home.finish(document(url))
     assert (again.status, again.json["response"]) == (200, "repaired")
 
 
 async def scenario_redriving_a_step_resumes_its_failed_run(home: Home) -> None:
     step = Breakable()
     flow = Flow(home, step)
-    failed = await home.start(flow.document())
+    failed = await home.finish(flow.document())
     assert failed.status == 424
     [dead] = (await home.get(f"/runs/{failed.json['runId']}")).json["steps"]
     step.repaired = True
@@ -183,7 +183,7 @@ async def scenario_redriving_a_step_resumes_its_failed_run(home: Home) -> None:
 async def scenario_redriving_the_root_takes_its_failed_steps_along(home: Home) -> None:
     step = Breakable()
     flow = Flow(home, step)
-    failed = await home.start(flow.document())
+    failed = await home.finish(flow.document())
     step.repaired = True
 
     await home.post(f"/steps/{failed.json['id']}/redrive")
@@ -200,7 +200,7 @@ async def scenario_redriving_a_leaf_resumes_every_level_above(home: Home) -> Non
     leaf = home.endpoint("/leaf", step)
     middle = home.endpoint("/middle", nested(home, leaf))
     root = home.endpoint("/root", nested(home, middle))
-    failed = await home.start(document(root))
+    failed = await home.finish(document(root))
     assert failed.status == 424
     run = (await home.get(f"/runs/{failed.json['runId']}")).json
     ids = {found["stepInvokeUrl"]: found["id"] for found in run["steps"]}
@@ -216,7 +216,7 @@ async def scenario_redriving_a_leaf_resumes_every_level_above(home: Home) -> Non
 async def scenario_redriving_many_times_at_once_makes_one_generation(home: Home) -> None:
     step = Breakable(takes_s=0.2)
     url = home.endpoint("/step", step)
-    failed = await home.start(document(url, retry={"count": 0}))
+    failed = await home.finish(document(url, retry={"count": 0}))
     step.repaired = True
 
     redrive = f"/steps/{failed.json['id']}/redrive"
@@ -280,7 +280,7 @@ async def scenario_a_bulk_redrive_takes_what_fits_its_filter(home: Home) -> None
 async def scenario_a_bulk_redrive_makes_whole_runs_succeed_and_finds_nothing_twice(home: Home) -> None:
     step = Breakable()
     flow = Flow(home, step)
-    failed = await home.start(flow.document())
+    failed = await home.finish(flow.document())
     step.repaired = True
 
     first = await home.post("/redrive", {"filter": {"workflowName": "w"}})

@@ -19,7 +19,7 @@ async def scenario_the_body_says_who_calls_and_what_for(home: Home) -> None:
     url = home.endpoint("/step", failing_first(1, 503))
     payload = {"name": "ada", "list": [1, 2.5, None, True, "ä"]}
 
-    reply = await home.start(document(url, payload=payload))
+    reply = await home.finish(document(url, payload=payload))
 
     first, second = (seen.call for seen in home.calls(url))
     assert first.json == {
@@ -36,7 +36,7 @@ async def scenario_the_body_says_who_calls_and_what_for(home: Home) -> None:
 async def scenario_the_headers_say_the_same(home: Home) -> None:
     url = home.endpoint("/step", failing_first(1, 503))
 
-    reply = await home.start(document(url))
+    reply = await home.finish(document(url))
 
     for number, seen in enumerate(home.calls(url), start=1):
         headers = seen.call.headers
@@ -54,7 +54,7 @@ async def scenario_the_headers_say_the_same(home: Home) -> None:
 async def scenario_each_attempt_is_a_new_span_of_the_callers_trace(home: Home) -> None:
     url = home.endpoint("/step", failing_first(2, 503))
 
-    reply = await home.start(document(url), traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
+    reply = await home.finish(document(url), traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
 
     assert reply.status == 200
     parts = [seen.call.headers["traceparent"].split("-") for seen in home.calls(url)]
@@ -71,7 +71,7 @@ async def scenario_without_a_trace_a_run_is_one(home: Home) -> None:
         return EndpointReply(status=(await home.start(document(step))).status)
 
     root = home.endpoint("/root", workflow)
-    reply = await home.start(document(root), traceparent="not-a-trace")
+    reply = await home.finish(document(root), traceparent="not-a-trace")
 
     assert reply.status == 200
     [called], [inner] = home.calls(root), home.calls(step)
@@ -158,7 +158,7 @@ async def scenario_retry_on_names_the_only_statuses_that_are_retried(home: Home)
 async def scenario_retry_on_can_make_410_worth_a_retry(home: Home) -> None:
     url = home.endpoint("/step", failing_first(1, 410))
 
-    reply = await home.start(document(url, retry={**RETRY, "on": "410"}))
+    reply = await home.finish(document(url, retry={**RETRY, "on": "410"}))
 
     assert (reply.status, reply.json["attempts"]) == (200, 2)
 
@@ -166,7 +166,7 @@ async def scenario_retry_on_can_make_410_worth_a_retry(home: Home) -> None:
 async def scenario_retry_after_lengthens_the_delay(home: Home) -> None:
     url = home.endpoint("/step", failing_first(1, 503, retry_after="1"))
 
-    reply = await home.start(document(url))
+    reply = await home.finish(document(url))
 
     assert reply.status == 200
     [pause] = pauses_ms(await attempt_log(home, reply))
@@ -176,7 +176,7 @@ async def scenario_retry_after_lengthens_the_delay(home: Home) -> None:
 async def scenario_retry_after_never_shortens_the_delay(home: Home) -> None:
     url = home.endpoint("/step", failing_first(1, 503, retry_after="0"))
 
-    reply = await home.start(document(url, retry={**RETRY, "backOff": 150}))
+    reply = await home.finish(document(url, retry={**RETRY, "backOff": 150}))
 
     [pause] = pauses_ms(await attempt_log(home, reply))
     assert pause >= 150
@@ -209,7 +209,7 @@ async def scenario_the_attempt_timeout_is_total_and_retried(home: Home) -> None:
 
     url = home.endpoint("/step", slow_once)
 
-    reply = await home.start(document(url, attemptTimeout=home.ms(100)))
+    reply = await home.finish(document(url, attemptTimeout=home.ms(100)))
 
     assert (reply.status, reply.json["response"]) == (200, 2)
     first, _ = await attempt_log(home, reply)
@@ -219,7 +219,7 @@ async def scenario_the_attempt_timeout_is_total_and_retried(home: Home) -> None:
 
 
 async def scenario_a_refused_connection_is_retried(home: Home) -> None:
-    reply = await home.start(document("http://127.0.0.1:9/", retry={**RETRY, "count": 2}))
+    reply = await home.finish(document("http://127.0.0.1:9/", retry={**RETRY, "count": 2}))
 
     assert (reply.status, reply.json["attempts"]) == (424, 3)
     assert reply.json["lastStatus"] is None
@@ -251,7 +251,7 @@ async def scenario_a_response_may_be_256_kib_and_no_more(home: Home) -> None:
 async def scenario_a_count_of_0_allows_one_attempt(home: Home) -> None:
     url = home.endpoint("/step", always(500, {"why": "broken"}))
 
-    reply = await home.start(document(url, retry={"count": 0}))
+    reply = await home.finish(document(url, retry={"count": 0}))
 
     assert (reply.status, reply.json["attempts"]) == (424, 1)
     assert reply.json["response"] == {"why": "broken"}
@@ -263,7 +263,7 @@ async def scenario_the_deadline_ends_a_step_between_attempts(home: Home) -> None
 
     retry = {**RETRY, "count": 1000, "backOff": home.ms(30)}
 
-    reply = await home.start(document(url, deadline=home.ms(100), retry=retry))
+    reply = await home.finish(document(url, deadline=home.ms(100), retry=retry))
 
     assert reply.status == 424
     assert f"deadline of {home.ms(100)} ms" in reply.json["lastError"]
@@ -280,7 +280,7 @@ async def scenario_the_deadline_cuts_an_attempt_off(home: Home) -> None:
 
     url = home.endpoint("/step", slow)
 
-    reply = await home.start(document(url, deadline=home.ms(100)))
+    reply = await home.finish(document(url, deadline=home.ms(100)))
 
     assert (reply.status, reply.json["attempts"]) == (424, 1)
     [attempt] = await attempt_log(home, reply)
@@ -292,7 +292,7 @@ async def scenario_the_first_recorded_outcome_stands(home: Home) -> None:
         return EndpointReply(status=500 if home.calls(url) else 200, json=len(home.calls(url)))
 
     url = home.endpoint("/step", fickle)
-    first = await home.start(document(url))
+    first = await home.finish(document(url))
 
     again = [await home.start(document(url)) for _ in range(3)]
 

@@ -27,7 +27,7 @@ class UserCreation:
             "stepInvokeUrl": url,
             "idempotencyKey": key,
             "payload": payload,
-            "timeout": 8000,
+            "timeout": 20_000,
             "retry": RETRY,
         }
 
@@ -49,7 +49,7 @@ async def scenario_the_sequence_diagram(home: Home) -> None:
     flow = UserCreation(home)
     document = flow.document(flow.index, "k-1", {"userName": "ada"})
 
-    reply = await home.start(document)
+    reply = await home.finish(document)
 
     assert reply.status == 200, reply.body
     assert reply.json["response"] == {"created": "ada"}
@@ -69,10 +69,10 @@ async def scenario_the_sequence_diagram(home: Home) -> None:
 async def scenario_the_same_post_again_calls_nothing(home: Home) -> None:
     flow = UserCreation(home)
     document = flow.document(flow.index, "k-1", {"userName": "ada"})
-    first = await home.start(document)
+    first = await home.finish(document)
     calls = len(home.seen)
 
-    again = await home.start(document)
+    again = await home.finish(document)
 
     assert again.status == 200
     assert again.body == first.body
@@ -83,7 +83,7 @@ async def scenario_the_same_post_again_calls_nothing(home: Home) -> None:
 
 async def scenario_the_run_shows_every_step_and_attempt(home: Home) -> None:
     flow = UserCreation(home)
-    reply = await home.start(flow.document(flow.index, "k-1", {"userName": "ada"}))
+    reply = await home.finish(flow.document(flow.index, "k-1", {"userName": "ada"}))
 
     run = (await home.get(f"/runs/{reply.json['runId']}")).json
 
@@ -116,7 +116,7 @@ async def scenario_64_simultaneous_first_posts_call_once(home: Home) -> None:
 
 async def scenario_another_payload_is_refused(home: Home) -> None:
     flow = UserCreation(home)
-    first = await home.start(flow.document(flow.index, "k-1", {"userName": "ada"}))
+    first = await home.finish(flow.document(flow.index, "k-1", {"userName": "ada"}))
     calls = len(home.seen)
 
     other = await home.start(flow.document(flow.index, "k-1", {"userName": "bob"}))

@@ -17,7 +17,7 @@ async def scenario_a_step_may_take_longer_than_every_hang_and_every_attempt(home
     step = home.endpoint("/step", failing_first(12, 503, "at last"))
     root = home.endpoint("/root", plain(home, step, timeout=50))
 
-    reply = await home.start(document(root, retry=NO_RETRY, attemptTimeout=150))
+    reply = await home.finish(document(root, retry=NO_RETRY, attemptTimeout=150))
 
     assert (reply.status, reply.json["response"]) == (200, ["at last"])
     run = await run_of(home, reply)
@@ -30,7 +30,7 @@ async def scenario_two_slow_steps_after_each_other_cost_two_more_calls(home: Hom
     steps = [home.endpoint(f"/{name}", failing_first(6, 503, name)) for name in "ab"]
     root = home.endpoint("/root", plain(home, *steps, timeout=50))
 
-    reply = await home.start(document(root, retry=NO_RETRY))
+    reply = await home.finish(document(root, retry=NO_RETRY))
 
     assert (reply.status, reply.json["response"]) == (200, ["a", "b"])
     assert (reply.json["attempts"], len(home.calls(root))) == (3, 3)
@@ -41,7 +41,7 @@ async def scenario_a_handler_that_runs_out_of_time_waits_for_its_step(home: Home
     step = home.endpoint("/step", sleeping(home.ms(300), "done"))
     root = home.endpoint("/root", plain(home, step, timeout=20_000))
 
-    reply = await home.start(document(root, retry=NO_RETRY, attemptTimeout=home.ms(100)))
+    reply = await home.finish(document(root, retry=NO_RETRY, attemptTimeout=home.ms(100)))
 
     assert (reply.status, reply.json["response"]) == (200, ["done"])
     run = await run_of(home, reply)
@@ -57,7 +57,7 @@ async def scenario_two_slow_steps_side_by_side(home: Home) -> None:
     ]
     root = home.endpoint("/root", plain(home, *steps, timeout=50, side_by_side=True))
 
-    reply = await home.start(document(root, retry=NO_RETRY))
+    reply = await home.finish(document(root, retry=NO_RETRY))
 
     assert (reply.status, reply.json["response"]) == (200, ["a", "b"])
     # A settle may call the handler twice: once by the step that settles, once by the handler that looks.
@@ -70,7 +70,7 @@ async def scenario_a_hang_of_no_time_is_followed_by_a_call_as_well(home: Home) -
     step = home.endpoint("/step", sleeping(100, "done"))
     root = home.endpoint("/root", plain(home, step, timeout=0))
 
-    reply = await home.start(document(root, retry=NO_RETRY))
+    reply = await home.finish(document(root, retry=NO_RETRY))
 
     assert (reply.status, reply.json["response"]) == (200, ["done"])
     assert reply.json["attempts"] == 2
@@ -82,7 +82,7 @@ async def scenario_a_step_that_gives_up_is_told_to_the_waiting_handler(home: Hom
     retry = {**RETRY, "count": 3, "backOff": 60}
     root = home.endpoint("/root", plain(home, step, timeout=50, told=told, retry=retry))
 
-    reply = await home.start(document(root, retry={**RETRY, "count": 2}))
+    reply = await home.finish(document(root, retry={**RETRY, "count": 2}))
 
     assert (reply.status, reply.json["lastStatus"]) == (424, 500)
     assert told == [504, 424, 424, 424]
@@ -99,7 +99,7 @@ async def scenario_a_handler_suspends_itself_on_one_step(home: Home) -> None:
     started = await home.start(document(root, retry=NO_RETRY), Prefer="respond-async")
     waiting = await home.step_in(started.json["id"], "waiting")
     gate.open()
-    reply = await home.start(document(root, retry=NO_RETRY))
+    reply = await home.finish(document(root, retry=NO_RETRY))
 
     [inner] = (await run_of(home, started))["steps"]
     assert waiting["waitingFor"] == [inner["id"]]
@@ -112,7 +112,7 @@ async def scenario_a_handler_suspended_on_several_steps_is_called_when_one_settl
     steps = [home.endpoint(f"/{number}", sleeping(home.ms(100 * number), number)) for number in (1, 2, 3)]
     root = home.endpoint("/root", suspending(home, *steps))
 
-    reply = await home.start(document(root, retry=NO_RETRY))
+    reply = await home.finish(document(root, retry=NO_RETRY))
 
     assert (reply.status, reply.json["response"]) == (200, [1, 2, 3])
     assert 3 <= len(home.calls(root)) <= 7
@@ -162,7 +162,7 @@ async def scenario_a_step_of_another_run_can_be_waited_for(home: Home) -> None:
             return EndpointReply(json="called again")
         return EndpointReply(status=202, headers={"Atomic-Waiting-For": other.json["id"]})
 
-    reply = await home.start(document(home.endpoint("/root", handler), retry=NO_RETRY))
+    reply = await home.finish(document(home.endpoint("/root", handler), retry=NO_RETRY))
 
     assert (reply.status, reply.json["attempts"]) == (200, 2)
 
@@ -172,7 +172,7 @@ async def scenario_parents_three_levels_deep_wait_for_their_own(home: Home) -> N
     middle = home.endpoint("/middle", plain(home, leaf, timeout=50, is_parent=True))
     root = home.endpoint("/root", plain(home, middle, timeout=50, is_parent=True, retry=NO_RETRY))
 
-    reply = await home.start(document(root, retry=NO_RETRY))
+    reply = await home.finish(document(root, retry=NO_RETRY))
 
     assert (reply.status, reply.json["response"]) == (200, [["leaf"]])
     run = await run_of(home, reply)
@@ -261,7 +261,7 @@ async def scenario_a_handler_waits_for_an_event(home: Home) -> None:
 
 
 async def scenario_an_event_that_nobody_posts_ends_with_its_deadline(home: Home) -> None:
-    reply = await home.start(event_document("approval", deadline=100))
+    reply = await home.finish(event_document("approval", deadline=100))
 
     assert (reply.status, reply.json["attempts"]) == (424, 0)
     assert "deadline of 100 ms" in reply.json["lastError"]
@@ -271,7 +271,7 @@ async def scenario_a_timer_ends_after_its_delay(home: Home) -> None:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
 
-    reply = await home.start(timer_document("nap", delay=150))
+    reply = await home.finish(timer_document("nap", delay=150))
 
     assert (reply.status, reply.json["kind"], reply.json["response"]) == (200, "timer", None)
     # The clock of the far side may be cut to milliseconds differently from ours.
@@ -286,7 +286,7 @@ async def scenario_a_handler_sleeps_longer_than_it_hangs(home: Home) -> None:
 
     root = home.endpoint("/root", workflow)
 
-    reply = await home.start(document(root, retry=NO_RETRY))
+    reply = await home.finish(document(root, retry=NO_RETRY))
 
     assert (reply.status, reply.json["attempts"]) == (200, 2)
     first, second = home.calls(root)
