@@ -101,6 +101,19 @@ def test_no_wildcard_where_aws_offers_a_narrower_form() -> None:
     assert found == WILDCARDS
 
 
+def test_the_api_may_read_and_write_rows_and_clients_and_delete_nothing() -> None:
+    """A transaction of puts, by which clients are written, needs `PutItem` and no action of its own."""
+    granted = {
+        action
+        for policy in (RESOURCES["EnginePolicy"], RESOURCES["ApiRole"])
+        for statement in statements(policy)
+        for action in several(statement["Action"])
+        if action.startswith("dynamodb:")
+    }
+    verbs = ("GetItem", "PutItem", "UpdateItem", "Query", "BatchGetItem")
+    assert granted == {f"dynamodb:{verb}" for verb in verbs}
+
+
 def test_only_refusals_speak_of_everything() -> None:
     for statement in statements(RESOURCES):
         if "*" in several(statement.get("Principal", "")) or statement["Action"] == "sqs:*":

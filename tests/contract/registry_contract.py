@@ -13,7 +13,7 @@ import pytest
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import Client, ClientRegistry
 from atomic.protocol.api_keys import issue, key_id_of
-from atomic.protocol.client_records import SCOPES, Limits
+from atomic.protocol.client_records import KEYS_MAX, SCOPES, Conflict, Limits, UnknownKey
 from atomic.protocol.signatures import decode_secret, encode_secret
 
 URL = "https://app.example/"
@@ -154,7 +154,7 @@ class RegistryContract:
     @on_home
     async def test_two_keys_are_live_while_one_takes_over(self, home: RegistryHome) -> None:
         old, _ = home.admin.create("acme", base_urls=[URL], scopes=["read"])
-        new = home.admin.rotate_key("acme", overlap_ms=10 * 60_000)
+        new, _ = home.admin.rotate_key("acme", overlap_ms=10 * 60_000)
         with pytest.raises(ValueError, match="two keys are live"):
             home.admin.rotate_key("acme")
         for key in (old, new):
@@ -166,11 +166,60 @@ class RegistryContract:
         home.let_time_pass(60_000)
         assert await home.registry.authenticate(old, "acme") is None
         assert await home.registry.authenticate(new, "acme") is not None
-        third = home.admin.rotate_key("acme", scopes=["admin", "read"])
+        third, _ = home.admin.rotate_key("acme", scopes=["admin", "read"])
         home.let_time_pass()
         opened = await home.registry.authenticate(third, "acme")
         assert opened is not None
         assert opened.scopes == {"admin", "read"}
+
+    @on_home
+    async def test_a_new_key_opens_soon_whatever_is_remembered(self, home: RegistryHome) -> None:
+        old, _ = home.admin.create("acme", base_urls=[URL])
+        assert await home.registry.authenticate(old, "acme") is not None
+        new, stored = home.admin.add_key("acme", scopes=["admin"])
+        assert (stored.id, stored.scopes, stored.takes_over) == (key_id(new), ("admin",), None)
+        home.let_time_pass(5_000)
+        opened = await home.registry.authenticate(new, "acme")
+        assert opened is not None
+        assert opened.scopes == {"admin"}
+        assert await home.registry.authenticate(old, "acme") is not None
+
+    @on_home
+    async def test_each_key_is_rotated_for_itself(self, home: RegistryHome) -> None:
+        first, _ = home.admin.create("acme", base_urls=[URL])
+        beside, _ = home.admin.add_key("acme", scopes=["admin"])
+        with pytest.raises(Conflict, match="several keys"):
+            home.admin.rotate_key("acme")
+        second, stored = home.admin.rotate_key("acme", key_id=key_id(first), overlap_ms=60_000)
+        assert (stored.scopes, stored.takes_over) == (("start", "read", "act"), key_id(first))
+        for one in (first, second):
+            with pytest.raises(Conflict, match="two keys are live"):
+                home.admin.rotate_key("acme", key_id=key_id(one))
+        home.let_time_pass()
+        assert await home.registry.authenticate(first, "acme") is None
+        assert await home.registry.authenticate(beside, "acme") is not None
+        with pytest.raises(UnknownKey):
+            home.admin.rotate_key("acme", key_id=key_id(first))
+        third, _ = home.admin.rotate_key("acme", key_id=key_id(second))
+        kept = home.admin.known("acme").keys
+        # What has ended is forgotten.
+        assert [key.id for key in kept] == [key_id(beside), key_id(second), key_id(third)]
+
+    @on_home
+    async def test_there_is_an_end_to_keys(self, home: RegistryHome) -> None:
+        home.admin.create("acme", base_urls=[URL])
+        for _ in range(KEYS_MAX - 1):
+            home.admin.add_key("acme", scopes=["read"])
+        with pytest.raises(Conflict, match=f"{KEYS_MAX} live keys"):
+            home.admin.add_key("acme", scopes=["read"])
+
+    @on_home
+    async def test_a_rotation_widens_no_scope_unless_it_may(self, home: RegistryHome) -> None:
+        key, _ = home.admin.create("acme", base_urls=[URL], scopes=["read", "act"])
+        with pytest.raises(ValueError, match="has the scopes read, act"):
+            home.admin.rotate_key("acme", scopes=["start"], may_widen=False)
+        _, narrow = home.admin.rotate_key("acme", scopes=["read"], may_widen=False)
+        assert (narrow.scopes, narrow.takes_over) == (("read",), key_id(key))
 
     @on_home
     async def test_a_key_ends_at_its_time_whatever_is_remembered(self, home: RegistryHome) -> None:
@@ -185,7 +234,7 @@ class RegistryContract:
     @on_home
     async def test_two_secrets_sign_while_one_takes_over(self, home: RegistryHome) -> None:
         _, old = home.admin.create("acme", base_urls=[URL])
-        new = home.admin.rotate_secret("acme", overlap_ms=10 * 60_000)
+        new = home.admin.rotate_secret("acme", overlap_ms=10 * 60_000).text
         with pytest.raises(ValueError, match="two signing secrets"):
             home.admin.rotate_secret("acme")
 

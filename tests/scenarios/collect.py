@@ -12,10 +12,10 @@ Scenario = Callable[[Home], Awaitable[None]]
 
 
 def scenarios_for(*, locked: bool) -> list[Scenario]:
-    """Every `scenario_*` function; those of `cases/locked.py` want a home with API keys."""
+    """Every `scenario_*` function; those of `cases/locked*.py` want a home with API keys."""
     found: list[Scenario] = []
     for module in pkgutil.iter_modules(scenarios.cases.__path__):
-        if (module.name == "locked") is not locked:
+        if module.name.startswith("locked") is not locked:
             continue
         cases = importlib.import_module(f"scenarios.cases.{module.name}")
         found += [

@@ -18,9 +18,10 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from atomic.entrypoints.embedded import operators
 from atomic.testing import EndpointCall, Reply
 from scenarios.home import Handler, Home
-from scenarios.locked_clients import ORDINARY, SCOPED, SLOW, STARTS_PER_S, scoped
+from scenarios.locked_clients import create_locked
 
 _serial = itertools.count(1)
 
@@ -168,12 +169,8 @@ class LockedServer:
 
     def __init__(self, data_dir: Path) -> None:
         self.endpoint_port = free_port()
-        base = ("--base-url", f"http://127.0.0.1:{self.endpoint_port}/app")
-        rate = ("--starts-per-second", str(STARTS_PER_S))
-        self.keys = {name: create_client(data_dir, name, *base) for name in (*ORDINARY, *SCOPED)}
-        self.keys[SLOW] = create_client(data_dir, SLOW, *base, *rate)
-        for name, scope in SCOPED.items():
-            self.keys[scoped(name)] = clients_command(data_dir, "rotate", name, "--scope", scope)
+        with operators.admin(data_dir) as admin:
+            self.keys = create_locked(admin, [f"http://127.0.0.1:{self.endpoint_port}/app"])
         self.server = AtomicServer(data_dir, dev=False)
 
     @asynccontextmanager

@@ -1,39 +1,65 @@
 """The home in memory: the whole engine in virtual time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from secrets import token_bytes
+from typing import TypeVar
 
+from atomic.adapters.system import SystemClock
+from atomic.application.client_admin import ClientAdmin
+from atomic.application.clients import client_of, known_keys
 from atomic.application.ports import Client
+from atomic.protocol.client_records import ClientRecord
 from atomic.testing import LocalAtomic
 from scenarios.home import Home
-from scenarios.locked_clients import ORDINARY, SCOPED, SLOW, STARTS_PER_S, scoped
+from scenarios.locked_clients import create_locked
 
-KEYS = {
-    **{name: f"atm_{name}" for name in (*ORDINARY, SLOW, *SCOPED)},
-    **{scoped(name): f"atm_{name}_scoped" for name in SCOPED},
-}
+Done = TypeVar("Done")
 
 
-class KeyRegistry:
-    """The clients of `locked_clients`, with keys that are easy to read."""
+class MemoryClients:
+    """Clients in memory: a store, a registry that reads it at once, and the work on it."""
 
     def __init__(self) -> None:
-        base_urls = ("https://app.test/app",)
-        names = (*ORDINARY, SLOW, *SCOPED)
-        self._clients = {name: Client(id=name, base_urls=base_urls) for name in names}
-        self._clients[SLOW] = replace(self._clients[SLOW], starts_per_s=STARTS_PER_S)
-        self._by_key = {KEYS[name]: client for name, client in self._clients.items()}
-        for name, scope in SCOPED.items():
-            self._by_key[KEYS[scoped(name)]] = replace(self._clients[name], scopes=frozenset({scope}))
+        self._records: dict[str, ClientRecord] = {}
+        self.admin = ClientAdmin(
+            store=self, pepper=b"pepper", now_ms=SystemClock().now_ms, token_bytes=token_bytes
+        )
+
+    def load(self, client_id: str) -> ClientRecord | None:
+        """A client."""
+        return self._records.get(client_id)
+
+    def save(self, record: ClientRecord) -> bool:
+        """Write the client."""
+        there = self._records.get(record.id)
+        if (0 if there is None else there.version) != record.version:
+            return False
+        self._records[record.id] = replace(record, version=record.version + 1)
+        return True
+
+    def ids(self) -> Sequence[str]:
+        """All clients."""
+        return sorted(self._records)
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client of the key."""
-        return self._by_key.get(api_key or "")
+        now_ms = self.admin.now_ms()
+        for record in self._records.values():
+            for known in known_keys(record, client_of(record, now_ms)).values():
+                if known.opens(api_key or "", pepper=self.admin.pepper, now_ms=now_ms):
+                    return known.client
+        return None
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""
-        return self._clients.get(client_id)
+        record = self.load(client_id)
+        return None if record is None else client_of(record, self.admin.now_ms())
+
+    async def manage(self, work: Callable[[ClientAdmin], Done], /) -> Done:
+        """Do the work."""
+        return work(self.admin)
 
 
 @asynccontextmanager
@@ -45,6 +71,8 @@ async def open_home() -> AsyncIterator[Home]:
 
 @asynccontextmanager
 async def locked_home() -> AsyncIterator[Home]:
-    """A home with the clients alpha, beta and slow; the scenario is alpha."""
-    async with LocalAtomic(clients=KeyRegistry()) as atomic:
-        yield Home(client="alpha", send=atomic.request, serve=atomic.endpoint, keys=KEYS)
+    """A home with the clients of `locked_clients`; the scenario is alpha."""
+    clients = MemoryClients()
+    keys = create_locked(clients.admin, ["https://app.test/app"])
+    async with LocalAtomic(clients=clients, manage=clients.manage) as atomic:
+        yield Home(client="alpha", send=atomic.request, serve=atomic.endpoint, keys=keys)

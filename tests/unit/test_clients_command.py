@@ -48,6 +48,17 @@ def test_a_client_its_keys_and_its_limits(tmp_path: Path) -> None:
     assert ids[0] not in atomic_clients(tmp_path, "list").stdout
 
 
+def test_a_key_beside_another_is_rotated_by_its_name(tmp_path: Path) -> None:
+    first = made(tmp_path, "create", "acme", *BASE)["apiKey"].split("_")[1]
+    beside = made(tmp_path, "add-key", "acme", "--scope", "admin")["apiKey"].split("_")[1]
+    assert "several keys" in atomic_clients(tmp_path, "rotate", "acme").output
+    third = made(tmp_path, "rotate", "acme", "--key", beside)["apiKey"].split("_")[1]
+    [listed] = made(tmp_path, "list")
+    assert [(key["id"], key["scopes"]) for key in listed["keys"]] == [
+        (first, ["start", "read", "act"]), (beside, ["admin"]), (third, ["admin"])
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

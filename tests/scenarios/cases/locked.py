@@ -4,20 +4,13 @@ The scenario is alpha; beta and slow are clients too. They live as long as the h
 """
 
 import asyncio
-import json
 import re
-from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from atomic.entrypoints.http_api.openapi import openapi
-from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.testing import Reply
+from scenarios.asking import operations, send, start_as
 from scenarios.home import Home, always, answer_ok
-from scenarios.locked_clients import SCOPED, scoped
-from scenarios.starts import Gate, assert_problem, document
+from scenarios.starts import assert_problem, document
 
-UNKNOWN_RUN = "run_" + "f" * 32
 BAD_AUTHORIZATION = (
     "", "Bearer", "Bearer ", "Bearer garbage", "Bearer atm_", "Bearer atm_alpha_", "bearer null",
     "Basic YWxwaGE6YQ==", "atm_alpha", "Bearer " + "x" * 4000, "Bearer é", "Bearer alpha",
@@ -63,57 +56,6 @@ async def scenario_without_a_valid_key_everything_is_one_401(home: Home) -> None
         assert reply.headers["www-authenticate"] == "Bearer"
     assert len({reply.body for reply in replies}) == 1
     assert len(home.seen) == calls
-
-
-async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(home: Home) -> None:
-    gate = Gate()
-    url = home.endpoint("/app/foreign", gate)
-    foreign = (await start_as(home, "beta", document(url, key="foreign-1"), "respond-async")).json
-    theirs, unknown = (foreign["runId"], foreign["id"]), (UNKNOWN_RUN, f"{UNKNOWN_RUN}-root")
-    asked = [
-        *(each for client in ("beta", "nobody", "ALPHA") for each in operations(client, *theirs)),
-        *operations("beta", *unknown),
-        *(
-            each
-            for ids in (theirs, unknown, ("x", "x"))
-            for each in operations("alpha", *ids)
-            if by_id(each)
-        ),
-    ]
-
-    replies = [await send(home, method, target, url) for method, target in asked]
-    replies += [
-        await home.start(document(url, key="foreign-2", parent=parent))
-        for parent in (theirs[1], unknown[1])
-    ]
-    replies.append(await home.get("/nothing"))
-
-    assert {reply.status for reply in replies} == {404}
-    assert len({(reply.body, tuple(sorted(visible(reply).items()))) for reply in replies}) == 1
-    still = await home.request("GET", f"/beta/steps/{foreign['id']}", key_of="beta")
-    assert still.json["status"] in {"pending", "running", "retrying"}
-    assert still.json["generation"] == 1
-    gate.open()
-
-
-async def scenario_a_key_without_the_scope_is_told_the_404_of_what_is_not_there(home: Home) -> None:
-    url = home.endpoint("/app/scoped", answer_ok)
-    unknown = await home.get(f"/runs/{UNKNOWN_RUN}")
-    needed = {route.template: route.scope for route in ROUTES if "{clientId}" in route.template}
-    granted = set()
-    for client, scope in SCOPED.items():
-        there = (await start_as(home, client, document(url, key="scoped-1"))).json
-        for template in needed:
-            [method] = {route.method for route in ROUTES if route.template == template}
-            target = template.format(clientId=client, runId=there["runId"], stepId=there["id"], keyId="x")
-            reply = await send(home, method, target, url, key_of=scoped(client))
-            if needed[template] == scope:
-                granted.add(template)
-                assert reply.status in {200, 409}, (template, reply.body)
-            else:
-                assert (reply.status, reply.body) == (404, unknown.body), (scope, template)
-                assert visible(reply) == visible(unknown)
-    assert granted == set(needed)
 
 
 async def scenario_the_same_key_of_two_clients_is_two_runs(home: Home) -> None:
@@ -213,42 +155,6 @@ async def scenario_attempts_carry_the_standard_webhooks_headers(home: Home) -> N
         if "webhook-signature" in headers:
             assert headers["atomic-url"] == seen.url
             assert re.fullmatch(r"v1,[A-Za-z0-9+/]{43}=", headers["atomic-signature"])
-
-
-def operations(client: str, run_id: str, step_id: str) -> Iterator[tuple[str, str]]:
-    """Method and target of every operation that belongs to a client."""
-    for path, methods in openapi()["paths"].items():
-        if "{clientId}" in path:
-            for method in methods:
-                yield method.upper(), path.format(clientId=client, runId=run_id, stepId=step_id)
-
-
-def by_id(operation: tuple[str, str]) -> bool:
-    """Whether the operation names a run or a step."""
-    _, target = operation
-    return target.count("/") > 2
-
-
-async def send(home: Home, method: str, target: str, url: str, key_of: str | None = None) -> Reply:
-    """The request with a body that would be good if the caller were."""
-    body = b""
-    if method == "POST" and target.count("/") == 1:
-        body = json.dumps(document(url, key="sent-1")).encode()
-    elif target.endswith("/redrive") and target.count("/") == 2:
-        body = b'{"filter":{"workflowName":"w"}}'
-    return await home.request(method, target, body=body, key_of=key_of)
-
-
-async def start_as(home: Home, client: str, document: dict[str, Any], prefer: str = "") -> Reply:
-    """Start as another client."""
-    body = json.dumps(document).encode()
-    headers = {"Prefer": prefer} if prefer else {}
-    return await home.request("POST", f"/{client}", body=body, headers=headers, key_of=client)
-
-
-def visible(reply: Reply) -> dict[str, str]:
-    """The headers that the API itself makes."""
-    return {name: value for name, value in reply.headers.items() if name not in {"date", "connection"}}
 
 
 def urls_outside(url: str) -> list[str]:

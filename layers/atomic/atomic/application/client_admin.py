@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from atomic.protocol import api_keys, client_records
-from atomic.protocol.client_records import ClientRecord, Limits, StoredKey, StoredSecret
+from atomic.protocol.client_records import ClientRecord, Conflict, Limits, StoredKey, StoredSecret
 from atomic.protocol.clients import check_client, check_limits
 from atomic.protocol.signatures import encode_secret
 
@@ -36,13 +36,23 @@ class ClientStore(Protocol):
 class ClientAdmin:
     """What an operator does to the clients of a store: create, rotate, revoke, limit.
 
-    Methods raise ValueError for what cannot be done, with the cure, and what the store raises.
+    Methods raise ValueError for what cannot be done, with the cure (Conflict and UnknownKey where it is not
+    the request that is wrong), and what the store raises.
     """
 
     store: ClientStore
     pepper: bytes
     now_ms: Callable[[], int]
     token_bytes: Callable[[int], bytes]
+
+    def known(self, client_id: str) -> ClientRecord:
+        """A client as it stands now. Raises ValueError for one that is not there."""
+        record = self.store.load(client_id)
+        if record is None:
+            raise ValueError(
+                f"there is no client {client_id!r}; `atomic clients list` names those there are"
+            )
+        return record
 
     def create(
         self,
@@ -76,36 +86,59 @@ class ClientAdmin:
             raise ValueError(f"the client {client_id!r} exists already; choose another id")
         return api_key, secret
 
+    def add_key(
+        self, client_id: str, *, scopes: Sequence[str], expires_at_ms: int | None = None
+    ) -> tuple[str, StoredKey]:
+        """One more key beside those there are, and what is kept of it."""
+        record = self.known(client_id)
+        api_key, stored = self._new_key(scopes, expires_at_ms)
+        self._save(client_records.with_key(record, stored))
+        return api_key, stored
+
     def rotate_key(
         self,
         client_id: str,
         *,
+        key_id: str | None = None,
         scopes: Sequence[str] | None = None,
         expires_at_ms: int | None = None,
         overlap_ms: int = OVERLAP_DEFAULT_MS,
-    ) -> str:
-        """A second key, with the old one's scopes unless told; the old one ends after the overlap."""
-        record = self._known(client_id)
-        inherited = record.keys[-1].scopes if record.keys else client_records.SCOPES_DEFAULT
-        api_key, stored = self._new_key(scopes or inherited, expires_at_ms)
-        self._save(client_records.with_key(record, stored, overlap_ms=overlap_ms))
-        return api_key
+        may_widen: bool = True,
+    ) -> tuple[str, StoredKey]:
+        """A key that takes the place of another, which ends after the overlap; and what is kept of it.
 
-    def rotate_secret(self, client_id: str, *, overlap_ms: int = OVERLAP_DEFAULT_MS) -> str:
+        Without an id the client's only key is meant. The new one has the old one's scopes unless told, and
+        no others unless it may have more.
+        """
+        record = self.known(client_id)
+        old = client_records.key_to_replace(record, key_id, self.now_ms())
+        last = old or (record.keys[-1] if record.keys else None)
+        inherited = client_records.SCOPES_DEFAULT if last is None else last.scopes
+        wanted = inherited if scopes is None else scopes
+        if not may_widen and not set(wanted) <= set(inherited):
+            raise ValueError(
+                f"the key has the scopes {', '.join(inherited)}, and a new one may have no other"
+            )
+        api_key, stored = self._new_key(wanted, expires_at_ms)
+        stored = replace(stored, takes_over=old.id if old else None)
+        self._save(client_records.with_key(record, stored, overlap_ms=overlap_ms))
+        return api_key, stored
+
+    def rotate_secret(self, client_id: str, *, overlap_ms: int = OVERLAP_DEFAULT_MS) -> StoredSecret:
         """A second signing secret; both sign until the older one ends after the overlap."""
         secret = encode_secret(self.token_bytes(32))
         stored = StoredSecret(text=secret, created_at_ms=self.now_ms())
-        self._save(client_records.with_secret(self._known(client_id), stored, overlap_ms=overlap_ms))
-        return secret
+        self._save(client_records.with_secret(self.known(client_id), stored, overlap_ms=overlap_ms))
+        return stored
 
     def revoke_key(self, client_id: str, key_id: str) -> None:
         """Take a key away; servers believe in it for 60 s at most."""
-        self._save(client_records.without_key(self._known(client_id), key_id))
+        self._save(client_records.without_key(self.known(client_id), key_id))
 
     def change_limits(self, client_id: str, limits: Limits) -> None:
         """Set what a client may use."""
         check_limits(limits)
-        self._save(replace(self._known(client_id), limits=limits))
+        self._save(replace(self.known(client_id), limits=limits))
 
     def _new_key(self, scopes: Sequence[str], expires_at_ms: int | None) -> tuple[str, StoredKey]:
         now_ms = self.now_ms()
@@ -123,14 +156,6 @@ class ClientAdmin:
         )
         return api_key, stored
 
-    def _known(self, client_id: str) -> ClientRecord:
-        record = self.store.load(client_id)
-        if record is None:
-            raise ValueError(
-                f"there is no client {client_id!r}; `atomic clients list` names those there are"
-            )
-        return record
-
     def _save(self, record: ClientRecord) -> None:
         if not self.store.save(record):
-            raise ValueError(f"the client {record.id!r} was changed by somebody else just now; try again")
+            raise Conflict(f"the client {record.id!r} was changed by somebody else just now; try again")

@@ -3,22 +3,21 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from atomic.adapters.sqlite.clients import SqliteClientStore, key_pepper
-from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
+from atomic.entrypoints.embedded import operators as embedded
 from atomic.protocol.client_records import SCOPES, SCOPES_DEFAULT, ClientRecord, Limits, is_live
 from atomic.protocol.timestamps import to_rfc3339
 from atomic.protocol.urls import parse_url, with_ascii_host
 
 _HOUR_MS: Final = 3600 * 1000
 _DAY_MS: Final = 24 * _HOUR_MS
+_KEEP_IT: Final = "Keep it now: it is stored as a hash only and cannot be shown again."
 _LABELS: Final = {
     "clientId": "client",
     "apiKey": "API key",
@@ -95,25 +94,44 @@ def show(**options: Any) -> None:
             click.echo("\n".join(line for record in found for line in _described(record, admin.now_ms())))
 
 
+@clients.command("add-key")
+@click.argument("client_id")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), required=True, help="What it may do."
+)
+@_expires
+@_kept_somewhere
+def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
+    """Make one more API key beside those there are."""
+    with _admin(options) as admin:
+        api_key, _ = admin.add_key(client_id, scopes=scopes, expires_at_ms=_expiry_ms(admin, options))
+    _say(options, apiKey=api_key)
+    click.echo(_KEEP_IT, err=True)
+
+
 @clients.command("rotate")
 @click.argument("client_id")
+@click.option("--key", "key_id", help="The key to replace: its middle part. Needed when there are several.")
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Those of the old key without."
 )
 @_expires
 @_overlap
 @_kept_somewhere
-def rotate(client_id: str, *, scopes: tuple[str, ...], overlap_hours: float, **options: Any) -> None:
-    """Make a second API key; the old one ends after the overlap."""
+def rotate(
+    client_id: str, *, key_id: str | None, scopes: tuple[str, ...], overlap_hours: float, **options: Any
+) -> None:
+    """Make an API key that takes the place of another, which ends after the overlap."""
     with _admin(options) as admin:
-        api_key = admin.rotate_key(
+        api_key, _ = admin.rotate_key(
             client_id,
+            key_id=key_id,
             scopes=scopes or None,
             expires_at_ms=_expiry_ms(admin, options),
             overlap_ms=int(overlap_hours * _HOUR_MS),
         )
     _say(options, apiKey=api_key)
-    click.echo("Keep it now: it is stored as a hash only and cannot be shown again.", err=True)
+    click.echo(_KEEP_IT, err=True)
 
 
 @clients.command("rotate-secret")
@@ -124,7 +142,7 @@ def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> No
     """Make a second signing secret; both sign until the old one ends after the overlap."""
     with _admin(options) as admin:
         secret = admin.rotate_secret(client_id, overlap_ms=int(overlap_hours * _HOUR_MS))
-    _say(options, signingSecret=secret)
+    _say(options, signingSecret=secret.text)
 
 
 @clients.command("revoke")
@@ -163,23 +181,10 @@ def _admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
             ) as remote:
                 yield remote
         else:
-            yield from _embedded_admin(options["data_dir"])
+            with embedded.admin(options["data_dir"]) as local:
+                yield local
     except (ValueError, OSError) as refused:
         raise click.ClickException(str(refused)) from None
-
-
-def _embedded_admin(directory: Path) -> Iterator[ClientAdmin]:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = SqliteClientStore(directory / "clients.db")
-    try:
-        yield ClientAdmin(
-            store=store,
-            pepper=key_pepper(directory),
-            now_ms=SystemClock().now_ms,
-            token_bytes=SystemEntropy().token_bytes,
-        )
-    finally:
-        store.close()
 
 
 def _refuse_unusual(base_urls: tuple[str, ...], *, allow_http: bool, allow_ip: bool) -> None:

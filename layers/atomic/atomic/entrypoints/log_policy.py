@@ -11,8 +11,8 @@ from typing import Final
 FIELDS: Final = frozenset(
     {
         "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
-        "frames", "messageId", "method", "outcome", "recovered", "runId", "status", "stepId", "stepStatus",
-        "steps", "url",
+        "frames", "keyId", "messageId", "method", "outcome", "recovered", "runId", "status", "stepId",
+        "stepStatus", "steps", "url",
     }
 )  # fmt: skip
 _OWN: Final = "atomic"

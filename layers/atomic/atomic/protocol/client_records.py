@@ -3,23 +3,37 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 # What a key may do: post steps; read; cancel, redrive and post results; manage the client's own keys.
 SCOPES: Final = ("start", "read", "act", "admin")
 SCOPES_DEFAULT: Final = ("start", "read", "act")
 _LIVE_MAX: Final = 2
+# A store may have to name every key of a client in one transaction.
+KEYS_MAX: Final = 20
+
+
+class Conflict(ValueError):
+    """What there is of the client stands against the change; the message says what to do first."""
+
+
+class UnknownKey(ValueError):
+    """The client has no such key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """An API key; `digest` is in hex. It opens its client until `expires_at_ms`, None is for good."""
+    """An API key; `digest` is in hex. It opens its client until `expires_at_ms`, None is for good.
+
+    `takes_over` is the id of the key whose place it takes.
+    """
 
     id: str
     digest: str
     scopes: tuple[str, ...]
     created_at_ms: int
     expires_at_ms: int | None = None
+    takes_over: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +43,9 @@ class StoredSecret:
     text: str
     created_at_ms: int
     expires_at_ms: int | None = None
+
+
+Kept = TypeVar("Kept", StoredKey, StoredSecret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,37 +99,60 @@ def is_live(kept: StoredKey | StoredSecret, now_ms: int) -> bool:
     return kept.expires_at_ms is None or kept.expires_at_ms > now_ms
 
 
-def with_key(record: ClientRecord, key: StoredKey, *, overlap_ms: int) -> ClientRecord:
-    """With one more key; the others end after the overlap. Raises ValueError while two are live."""
+def with_key(record: ClientRecord, key: StoredKey, *, overlap_ms: int = 0) -> ClientRecord:
+    """With one more key; the one that it takes over from ends after the overlap, others stay.
+
+    Keys that have ended go. Raises Conflict while that one has a live successor, or is one itself, and when
+    there are too many keys.
+    """
     now_ms = key.created_at_ms
     live = [other for other in record.keys if is_live(other, now_ms)]
-    if len(live) >= _LIVE_MAX:
-        ids = " and ".join(other.id for other in live)
-        raise ValueError(f"two keys are live already, {ids}; revoke the one that nobody uses any more")
-    ending = [
-        replace(other, expires_at_ms=_sooner(other.expires_at_ms, now_ms + overlap_ms)) for other in live
-    ]
-    return replace(record, keys=(*ending, key))
+    pair = [other.id for other in live if _is_pair(key.takes_over, other, live)]
+    if len(pair) >= _LIVE_MAX:
+        raise Conflict(f"two keys are live already, {' and '.join(pair)}; revoke the one that nobody uses")
+    if len(live) >= KEYS_MAX:
+        raise Conflict(f"there are {KEYS_MAX} live keys; revoke one of them first")
+    kept = [_ending(other, now_ms + overlap_ms) if other.id == key.takes_over else other for other in live]
+    return replace(record, keys=(*kept, key))
+
+
+def key_to_replace(record: ClientRecord, key_id: str | None, now_ms: int) -> StoredKey | None:
+    """The live key of that id; without an id the only one that has no live successor, None for no key.
+
+    Raises UnknownKey for an id that is no live key's, and Conflict where several could be meant.
+    """
+    live = [key for key in record.keys if is_live(key, now_ms)]
+    if key_id is not None:
+        found = [key for key in live if key.id == key_id]
+        if not found:
+            raise UnknownKey(_unknown_key(record, key_id))
+        return found[0]
+    succeeded = {key.takes_over for key in live}
+    newest = [key for key in live if key.id not in succeeded]
+    if len(newest) > 1:
+        ids = ", ".join(f"{key.id} ({' '.join(key.scopes)})" for key in newest)
+        raise Conflict(f"{record.id!r} has several keys, {ids}; name the one to replace")
+    return newest[0] if newest else None
 
 
 def without_key(record: ClientRecord, key_id: str) -> ClientRecord:
-    """Without a key. Raises ValueError when it has no such key."""
+    """Without a key. Raises UnknownKey when it has no such key."""
     left = tuple(key for key in record.keys if key.id != key_id)
     if len(left) == len(record.keys):
-        known = ", ".join(key.id for key in record.keys) or "none"
-        raise ValueError(f"{record.id!r} has no key {key_id!r}; it has {known}")
+        raise UnknownKey(_unknown_key(record, key_id))
     return replace(record, keys=left)
 
 
 def with_secret(record: ClientRecord, secret: StoredSecret, *, overlap_ms: int) -> ClientRecord:
-    """With one more signing secret; the others sign on for the overlap. Raises ValueError while two do."""
+    """With one more signing secret; the others sign on for the overlap. Raises Conflict while two do.
+
+    Secrets that have ended go.
+    """
     now_ms = secret.created_at_ms
     live = [other for other in record.secrets if is_live(other, now_ms)]
     if len(live) >= _LIVE_MAX:
-        raise ValueError("two signing secrets are live already; wait until the older one has ended")
-    ending = [
-        replace(other, expires_at_ms=_sooner(other.expires_at_ms, now_ms + overlap_ms)) for other in live
-    ]
+        raise Conflict("two signing secrets are live already; wait until the older one has ended")
+    ending = [_ending(other, now_ms + overlap_ms) for other in live]
     return replace(record, secrets=(*ending, secret))
 
 
@@ -124,5 +164,20 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(scope for scope in SCOPES if scope in given)
 
 
-def _sooner(first_ms: int | None, second_ms: int) -> int:
-    return second_ms if first_ms is None else min(first_ms, second_ms)
+def _is_pair(key_id: str | None, other: StoredKey, live: list[StoredKey]) -> bool:
+    """Whether the other key is this one, its live successor, or the live one whose place it takes."""
+    if key_id is None:
+        return False
+    before = [key.takes_over for key in live if key.id == key_id]
+    return other.id == key_id or other.takes_over == key_id or other.id in before
+
+
+def _unknown_key(record: ClientRecord, key_id: str) -> str:
+    known = ", ".join(key.id for key in record.keys) or "none"
+    return f"{record.id!r} has no key {key_id!r}; it has {known}"
+
+
+def _ending(kept: Kept, at_ms: int) -> Kept:
+    """The same, ending at the moment or before."""
+    end_ms = at_ms if kept.expires_at_ms is None else min(kept.expires_at_ms, at_ms)
+    return replace(kept, expires_at_ms=end_ms)

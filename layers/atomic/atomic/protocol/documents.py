@@ -153,6 +153,54 @@ class RedriveResult(Document):
     more: bool
 
 
+class KeyDocument(Document):
+    """An API key, without what opens."""
+
+    id: str = Field(description="The middle part of the key.")
+    scopes: list[Literal["start", "read", "act", "admin"]]
+    created_at: str
+    expires_at: str | None = Field(description="When it ends, or ended, by itself.")
+    takes_over: str | None = Field(description="The key whose place it takes.")
+
+
+class KeyList(Document):
+    """The keys of a client."""
+
+    keys: list[KeyDocument]
+
+
+class NewKey(KeyDocument):
+    """A key that was made just now."""
+
+    api_key: str = Field(description="Shown this once.")
+
+
+class SecretDocument(Document):
+    """A signing secret, without the secret."""
+
+    created_at: str
+    expires_at: str | None = Field(description="Until when it signs.")
+
+
+class SecretList(Document):
+    """The signing secrets of a client; each live one signs every call."""
+
+    secrets: list[SecretDocument]
+
+
+class NewSecret(SecretDocument):
+    """A signing secret that was made just now."""
+
+    signing_secret: str = Field(description="Shown this once.")
+
+
+class ClientLimits(Document):
+    """What the client may use; null is no limit."""
+
+    starts_per_second: float | None
+    live_steps: int | None
+
+
 class ProblemDocument(Document):
     """RFC 9457 problem details; some types add members."""
 

@@ -15,7 +15,7 @@ from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Client, ClientRegistry, StepStore
 from atomic.domain.steps import Attempt, Step
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.entrypoints.http_api.routes import handle
 from atomic.entrypoints.tasks import Tasks
@@ -97,6 +97,7 @@ class LocalAtomic:
         store: StepStore | None = None,
         clients: ClientRegistry | None = None,
         settings: Settings | None = None,
+        manage: ManageClients | None = None,
     ) -> None:
         clock = LoopClock()
         self._tasks = Tasks()
@@ -114,7 +115,7 @@ class LocalAtomic:
             spawn=self._tasks.spawn,
             settings=settings or Settings(),
         )
-        self._api = Api(engine=self.engine)
+        self._api = Api(engine=self.engine, manage=manage)
 
     async def __aenter__(self) -> Self:
         self._driver = asyncio.create_task(self._drive())

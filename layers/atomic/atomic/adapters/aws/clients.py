@@ -83,7 +83,7 @@ class DynamoClientRegistry:
     """Implements `ports.ClientRegistry`.
 
     What is found is believed for 30 s, so a key that is taken away opens its client that long; what is
-    not found for 5 s. `now_s` is a clock that never goes back.
+    not found for 5 s, and so a new key opens it after 5 s at most. `now_s` is a clock that never goes back.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class DynamoClientRegistry:
         self._pepper = pepper
         self._now_ms = now_ms
         self._now_s = now_s
-        self._remembered: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[float | None, Any]] = OrderedDict()
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:  # noqa: ARG002
         """The client that the key opens."""
@@ -111,6 +111,9 @@ class DynamoClientRegistry:
             return None
         owner = await self._look_up(_key_key(key_id), lambda item: str(item["client"]["S"]))
         known = None if owner is None else await self._known(owner)
+        if known is not None and owner is not None and key_id not in known.known_keys:
+            # It was made a moment ago, or taken away.
+            known = await self._known(owner, is_doubted=True)
         known_key = known.known_keys.get(key_id) if known else None
         if known_key is None or not known_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
             return None
@@ -125,22 +128,26 @@ class DynamoClientRegistry:
         """The ids of all clients, in their order; a new one is seen within seconds."""
         return await self._calls.start(DynamoClientStore(self._client, self._table).ids)
 
-    async def _known(self, client_id: str) -> "_Known | None":
-        return await self._look_up(_client_key(client_id), self._read)
+    async def _known(self, client_id: str, *, is_doubted: bool = False) -> "_Known | None":
+        return await self._look_up(_client_key(client_id), self._read, is_doubted=is_doubted)
 
     def _read(self, item: Any) -> "_Known":
         record = _record(item)
         client = client_of(record, self._now_ms())
         return _Known(client, known_keys(record, client))
 
-    async def _look_up(self, key: dict[str, Any], read: Callable[[Any], Found]) -> Found | None:
+    async def _look_up(
+        self, key: dict[str, Any], read: Callable[[Any], Found], *, is_doubted: bool = False
+    ) -> Found | None:
+        """What the table has, or had a short while ago."""
         name, now_s = key["pk"]["S"], self._now_s()
-        until_s, known = self._remembered.get(name, (now_s, None))
-        if now_s < until_s:
+        asked_s, known = self._remembered.get(name, (None, None))
+        believed_s = UNKNOWN_S if known is None or is_doubted else KNOWN_S
+        if asked_s is not None and now_s - asked_s < believed_s:
             return cast("Found | None", known)
         answer = await self._calls.start(self._client.get_item, TableName=self._table, Key=key)
         found = read(answer["Item"]) if "Item" in answer else None
-        self._remembered[name] = (now_s + (UNKNOWN_S if found is None else KNOWN_S), found)
+        self._remembered[name] = (now_s, found)
         self._remembered.move_to_end(name)
         if len(self._remembered) > _REMEMBERED_MAX:
             self._remembered.popitem(last=False)

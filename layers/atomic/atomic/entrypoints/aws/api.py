@@ -21,7 +21,7 @@ class ApiFunction:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.home = AwsHome(environ)
-        self._api = Api(engine=self.home.engine, estimated_usd=estimated_usd)
+        self._api = Api(engine=self.home.engine, estimated_usd=estimated_usd, manage=self.home.manage)
 
     def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
         """Answer one request."""

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from atomic.adapters.aws import config
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.adapters.aws.clients import DynamoClientRegistry
+from atomic.adapters.aws.clients import DynamoClientRegistry, DynamoClientStore
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.scheduler import HintScheduler
 from atomic.adapters.aws.sqs import SqsHintQueue
@@ -18,6 +18,7 @@ from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine, Settings
 from atomic.application.run_memory import RunMemory
 from atomic.entrypoints.aws.notifier import PollingNotifier
@@ -51,6 +52,16 @@ class AwsHome:
         runs = RunMemory()
         self.queue = self._open_queue(environ, runs)
         self.engine = self._open_engine(environ, runs)
+        self._admin = ClientAdmin(
+            store=DynamoClientStore(self.clients[0], environ["ATOMIC_TABLE"]),
+            pepper=environ["ATOMIC_KEY_PEPPER"].encode(),
+            now_ms=SystemClock().now_ms,
+            token_bytes=SystemEntropy().token_bytes,
+        )
+
+    async def manage(self, work: Callable[[ClientAdmin], Result], /) -> Result:
+        """Implements `http_api.api.ManageClients`."""
+        return await self._calls.start(work, self._admin)
 
     def _open_queue(self, environ: Mapping[str, str], runs: RunMemory) -> SqsHintQueue:
         _, sqs, scheduler = self.clients

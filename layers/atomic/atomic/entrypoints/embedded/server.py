@@ -34,6 +34,7 @@ from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
 from atomic.entrypoints.embedded.logs import LoggedTelemetry
+from atomic.entrypoints.embedded.operators import ManagedDirectory
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.tasks import Tasks
 from atomic.protocol.signatures import decode_secret
@@ -119,6 +120,7 @@ class _Home:
         registry: ClientRegistry,
         invoker: HttpInvoker,
         browsers: BrowserCheck,
+        manage: ManagedDirectory | None,
     ) -> None:
         clock = SystemClock()
         self.tasks = Tasks()
@@ -141,7 +143,8 @@ class _Home:
         self.driver = Driver(self.engine, queue)
         self.draining = False
         self.broken = False
-        self.app = AsgiApp(Api(engine=self.engine, admits=self._admits), self.telemetry, browsers)
+        api = Api(engine=self.engine, admits=self._admits, manage=manage)
+        self.app = AsgiApp(api, self.telemetry, browsers)
 
     def _admits(self, run_id: str) -> bool:
         """While draining, only the steps of handlers that still run are taken."""
@@ -158,7 +161,8 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
     invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
     registry = _registry(options)
     try:
-        home = _Home(store, registry, invoker, _browser_check(options))
+        manage = None if options.dev else ManagedDirectory(options.data_dir)
+        home = _Home(store, registry, invoker, _browser_check(options), manage)
         home.telemetry.found_live(await store.count_live())
         watcher = asyncio.create_task(_stop_when(broken, home))
         yield home

@@ -1,8 +1,10 @@
 """What the routes need beside the request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
+from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
 from atomic.application.limits import ClientLimits
 from atomic.application.ports import Client
@@ -11,19 +13,33 @@ from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.protocol import headers, keys
 from atomic.protocol.problems import UNAUTHORIZED, Problem, not_found
 
+Done = TypeVar("Done")
+
+
+class ManageClients(Protocol):
+    """Where a home keeps its clients. Stores of clients block, so each home does the work its own way."""
+
+    def __call__(self, work: Callable[[ClientAdmin], Done], /) -> Awaitable[Done]:
+        """Do the work beside the event loop.
+
+        Raises what the work raises, and StoreUnavailable for the store.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     """The engine behind the API.
 
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` prices steps, where
-    a home is paid by use.
+    a home is paid by use. `manage` is None where no clients are kept.
     """
 
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
     limits: ClientLimits = field(default_factory=ClientLimits)
+    manage: ManageClients | None = None
 
 
 async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -> Client:

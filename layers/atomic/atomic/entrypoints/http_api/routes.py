@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.application.ports import StoreUnavailable
-from atomic.entrypoints.http_api import acting, pages, reading, starting
+from atomic.entrypoints.http_api import acting, managing, pages, reading, starting
 from atomic.entrypoints.http_api.api import Api, authorize
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
 from atomic.protocol import headers, problems
@@ -48,6 +48,12 @@ ROUTES: Final = (
     Route("POST", "/{clientId}/redrive", acting.post_redrive, "act"),
     Route("GET", "/{clientId}/dead-letters", reading.get_dead_letters, "read"),
     Route("GET", "/{clientId}/stats", reading.get_stats, "read"),
+    Route("GET", "/{clientId}/keys", managing.get_keys, "admin"),
+    Route("POST", "/{clientId}/keys/{keyId}/rotate", managing.post_rotate_key, "admin"),
+    Route("DELETE", "/{clientId}/keys/{keyId}", managing.delete_key, "admin"),
+    Route("GET", "/{clientId}/secrets", managing.get_secrets, "admin"),
+    Route("POST", "/{clientId}/secrets", managing.post_secret, "admin"),
+    Route("GET", "/{clientId}/limits", managing.get_limits, "admin"),
     Route("GET", "/.well-known/atomic/{client}/jwks.json", pages.get_signing_keys),
     Route("GET", "/health", pages.get_health),
     Route("GET", "/openapi.json", pages.get_openapi),

@@ -1,0 +1,54 @@
+"""Every operation of the API as a request, derived from its description: no new route can be forgotten."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from atomic.entrypoints.http_api.openapi import openapi
+from atomic.testing import Reply
+from scenarios.home import Home
+from scenarios.starts import document
+
+VERBS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+def client_paths() -> Iterator[tuple[str, frozenset[str]]]:
+    """The paths below a client with their methods."""
+    for path, methods in openapi()["paths"].items():
+        if "{clientId}" in path:
+            served = frozenset(method.upper() for method in methods)
+            yield path, served | {"HEAD"} if "GET" in served else served
+
+
+def operations(client: str, run_id: str, step_id: str, key_id: str = "x") -> Iterator[tuple[str, str]]:
+    """Method and target of every operation that belongs to a client."""
+    for path, served in client_paths():
+        target = path.format(clientId=client, runId=run_id, stepId=step_id, keyId=key_id)
+        yield from ((method, target) for method in sorted(served - {"HEAD"}))
+
+
+async def send(home: Home, method: str, target: str, url: str, key_of: str | None = None) -> Reply:
+    """The request with a body that would be good if the caller were."""
+    body = b""
+    if method == "POST" and target.count("/") == 1:
+        body = json.dumps(document(url, key="sent-1")).encode()
+    elif target.endswith("/redrive") and target.count("/") == 2:
+        body = b'{"filter":{"workflowName":"w"}}'
+    return await home.request(method, target, body=body, key_of=key_of)
+
+
+async def start_as(home: Home, client: str, document: dict[str, Any], prefer: str = "") -> Reply:
+    """Start as another client."""
+    body = json.dumps(document).encode()
+    headers = {"Prefer": prefer} if prefer else {}
+    return await home.request("POST", f"/{client}", body=body, headers=headers, key_of=client)
+
+
+def visible(reply: Reply) -> dict[str, str]:
+    """The headers that the API itself makes."""
+    return {name: value for name, value in reply.headers.items() if name not in {"date", "connection"}}
+
+
+def key_id(api_key: str) -> str:
+    """The name of a key."""
+    return api_key.split("_")[1]

@@ -1,0 +1,118 @@
+"""What a key with the scope `admin` does to its own client; another key is told that nothing is there."""
+
+import json
+from typing import Any
+
+from atomic.protocol import signatures
+from atomic.testing import Reply
+from scenarios.asking import key_id, start_as
+from scenarios.home import Home, answer_ok
+from scenarios.locked_clients import LIVE_STEPS, scoped
+from scenarios.starts import assert_problem, document
+
+# Every process knows of a change within a minute.
+WITHIN_S = 60
+
+
+async def manage(home: Home, client: str, method: str, path: str, body: Any = None) -> Reply:
+    """Ask with the client's managing key."""
+    data = b"" if body is None else json.dumps(body).encode()
+    return await home.request(method, f"/{client}{path}", body=data, key_of=scoped(client))
+
+
+async def until_status(home: Home, client: str, api_key: str, status: int) -> None:
+    """Wait until the key opens the client's counts, or no longer does."""
+
+    async def seen() -> bool:
+        headers = {"Authorization": f"Bearer {api_key}"}
+        reply = await home.request("GET", f"/{client}/stats", headers=headers, key_of="nobody")
+        return reply.status == status
+
+    await home.until(seen, within_s=WITHIN_S)
+
+
+async def scenario_a_key_is_rotated_and_revoked_over_the_api(home: Home) -> None:
+    client, old = "managed-keys", home.keys["managed-keys"]
+    listed = (await manage(home, client, "GET", "/keys")).json["keys"]
+    assert [(key["id"], key["scopes"]) for key in listed] == [
+        (key_id(old), ["start", "read", "act"]),
+        (key_id(home.keys[scoped(client)]), ["admin"]),
+    ]
+
+    made = await manage(home, client, "POST", f"/keys/{key_id(old)}/rotate", {"scopes": ["read"]})
+
+    assert (made.status, made.headers["cache-control"]) == (201, "no-store")
+    new = made.json["apiKey"]
+    assert (made.json["id"], made.json["scopes"]) == (key_id(new), ["read"])
+    assert (made.json["takesOver"], made.json["expiresAt"]) == (key_id(old), None)
+    await until_status(home, client, new, 200)
+    await until_status(home, client, old, 200)
+    third = await manage(home, client, "POST", f"/keys/{key_id(new)}/rotate")
+    assert_problem(third, 409, "client-conflict")
+    assert key_id(old) in third.json["detail"]
+
+    left = await manage(home, client, "DELETE", f"/keys/{key_id(old)}")
+
+    assert [key["id"] for key in left.json["keys"]] == [key_id(home.keys[scoped(client)]), key_id(new)]
+    assert (await manage(home, client, "DELETE", f"/keys/{key_id(old)}")).status == 404
+    await until_status(home, client, old, 401)
+    await until_status(home, client, new, 200)
+    for hidden in (old, new, home.keys[scoped(client)]):
+        assert hidden.rpartition("_")[2].encode() not in left.body
+
+
+async def scenario_a_new_key_may_do_no_more_than_the_one_before(home: Home) -> None:
+    client = "managed-secrets"
+    target = f"/keys/{key_id(home.keys[client])}/rotate"
+
+    for body, field in (
+        ({"scopes": ["read", "admin"]}, "scopes"),
+        ({"scopes": ["root"]}, "scopes.0"),
+        ({"scopes": []}, "scopes"),
+        ({"overlap": -1}, "overlap"),
+        ({"expiresIn": 0}, "expiresIn"),
+        ({"limits": {}}, "limits"),
+        ([], "body"),
+    ):
+        refused = await manage(home, client, "POST", target, body)
+        assert_problem(refused, 400, "invalid-request")
+        assert [error["field"] for error in refused.json["errors"]] == [field], body
+    with_body = await manage(home, client, "DELETE", target.removesuffix("/rotate"), {"force": True})
+    assert_problem(with_body, 400, "invalid-request")
+    listed = (await manage(home, client, "GET", "/keys")).json["keys"]
+    assert len(listed) == 2
+
+
+async def scenario_a_signing_secret_is_rotated_over_the_api(home: Home) -> None:
+    client = "managed-secrets"
+    url = home.endpoint("/app/rotated", answer_ok)
+
+    made = await manage(home, client, "POST", "/secrets", {"overlap": 3_600_000})
+
+    assert (made.status, made.headers["cache-control"]) == (201, "no-store")
+    secret = signatures.decode_secret(made.json["signingSecret"])
+    assert_problem(await manage(home, client, "POST", "/secrets"), 409, "client-conflict")
+    listed = await manage(home, client, "GET", "/secrets")
+    assert [each["expiresAt"] is None for each in listed.json["secrets"]] == [False, True]
+    assert made.json["signingSecret"].encode() not in listed.body
+    serial = iter(range(10_000))
+
+    async def both_sign() -> bool:
+        assert (await start_as(home, client, document(url, key=f"rotated-{next(serial)}"))).status == 200
+        call = home.calls(url)[-1].call
+        signed = call.headers["webhook-signature"].split()
+        timestamp_s = int(call.headers["webhook-timestamp"])
+        expected = signatures.sign([secret], call.headers["webhook-id"], timestamp_s, call.body)
+        return len(signed) == 2 and expected in signed
+
+    await home.until(both_sign, within_s=WITHIN_S)
+
+
+async def scenario_limits_are_shown_and_not_for_the_client_to_change(home: Home) -> None:
+    limits = await manage(home, "managed-keys", "GET", "/limits")
+
+    assert (limits.status, limits.json["liveSteps"]) == (200, LIVE_STEPS)
+    assert limits.json["startsPerSecond"] is None
+    for method in ("PUT", "PATCH", "POST"):
+        refused = await manage(home, "managed-keys", method, "/limits", {"liveSteps": 10**6})
+        assert_problem(refused, 405, "method-not-allowed")
