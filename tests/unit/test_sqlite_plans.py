@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import pytest
 
-from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite import codec, queries
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.ports import RunQuery
@@ -91,6 +91,13 @@ def test_failed_steps_have_an_index_of_their_own(connection: apsw.Connection) ->
 )
 def test_other_queries(connection: apsw.Connection, sql: str, values: Any, expected: str) -> None:
     assert plan(connection, sql, values) == {f"SEARCH steps USING {expected}"}
+
+
+@pytest.mark.parametrize("sql", [codec.INSERT, codec.UPDATE_PROGRESS])
+def test_a_write_makes_no_temporary_table(connection: apsw.Connection, sql: str) -> None:
+    """A condition with a list of more than two values, in an index, makes one for each write."""
+    program = connection.execute(f"EXPLAIN {sql}", (None,) * sql.count("?"))
+    assert "OpenEphemeral" not in {opcode for _, opcode, *_ in program}
 
 
 def test_purge_walks_what_expires(connection: apsw.Connection) -> None:

@@ -8,14 +8,13 @@ what is live, failed or expires.
 from typing import Final
 
 from atomic.adapters.sqlite.database import Schema
-from atomic.domain.steps import LIVE
 
 # A query uses a partial index only when it repeats the index's condition word for word.
-IS_LIVE: Final = f"status IN ({', '.join(repr(status.value) for status in sorted(LIVE))})"
+IS_LIVE: Final = "finished_at_ms IS NULL"
 IS_FAILED: Final = "status = 'failed'"
 
 # The columns that queries look at stand first: what follows may be long and then lies on other pages.
-_STEPS: Final = f"""
+_STEPS: Final = """
 CREATE TABLE steps (
     id TEXT NOT NULL PRIMARY KEY,
     client_id TEXT NOT NULL,
@@ -35,8 +34,9 @@ CREATE TABLE steps (
     response BLOB
 ) STRICT;
 CREATE INDEX due ON steps (due_at_ms, client_id) WHERE due_at_ms IS NOT NULL;
-CREATE INDEX live ON steps (status, id, client_id) WHERE {IS_LIVE};
-CREATE INDEX failed ON steps (client_id, created_at_ms, id) WHERE {IS_FAILED};
+CREATE INDEX live ON steps (status, id, client_id)
+    WHERE status IN ('pending', 'retrying', 'running', 'waiting');
+CREATE INDEX failed ON steps (client_id, created_at_ms, id) WHERE status = 'failed';
 CREATE INDEX expiry ON steps (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
 CREATE INDEX root_status ON steps (client_id, status, created_at_ms, id) WHERE is_root = 1;
 CREATE INDEX root_workflow ON steps (client_id, workflow_name, status, created_at_ms, id) WHERE is_root = 1;
@@ -49,4 +49,10 @@ ALTER TABLE steps ADD COLUMN fixed_sum INTEGER;
 ALTER TABLE steps ADD COLUMN progress_sum INTEGER;
 """
 
-STEPS: Final = Schema("steps", (_STEPS, _SUMS))
+# With each write SQLite made a temporary table of the four states, three times a step: a fifth of its time.
+_LIVE: Final = f"""
+DROP INDEX live;
+CREATE INDEX live ON steps (status, id, client_id, finished_at_ms) WHERE {IS_LIVE};
+"""
+
+STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE))
