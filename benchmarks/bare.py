@@ -175,7 +175,8 @@ class Application:
 
 async def listen(answer: Answer, port: int) -> None:
     """Serve until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(lambda: Incoming(answer), "127.0.0.1", port)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Incoming(answer), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 

@@ -47,6 +47,9 @@ _DRAIN_S = 25.0
 # Longer than a client's pool keeps a connection, so that it is the client who closes.
 _KEEP_ALIVE_S = 75
 _GC_OBJECTS = 50_000
+# libuv takes one connection from a listening socket in each round of the loop, and a round under load lasts
+# tens of milliseconds: whoever came hundredth would stand in line for seconds.
+_ACCEPTED_AT_ONCE = 32
 _EXIT_STORE_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 
 
@@ -79,12 +82,12 @@ def serve(options: ServeOptions) -> int:
 
 
 async def _serve(options: ServeOptions) -> int:
-    listener = _listen(options.host, options.port)
+    listeners = _listen(options.host, options.port)
     async with _home(options) as home:
         recovered = await _recover(home.engine)
         home.driver.start()
         server = _Server(home)
-        host, port = listener.getsockname()[:2]
+        host, port = listeners[0].getsockname()[:2]
         _log.info(
             "listening",
             extra={
@@ -99,7 +102,7 @@ async def _serve(options: ServeOptions) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS, 20, 20)
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
         await home.driver.stop()
         return _EXIT_STORE_BROKEN if home.broken else 0
 
@@ -252,7 +255,8 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """The one socket, as often as connections are to be accepted in one round of the loop."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -265,7 +269,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServeRefusedError(
             f"cannot listen on {host}:{port} ({error.strerror}); choose another --host or --port"
         ) from None
-    return listener
+    return [listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
 
 
 def _is_loopback(host: str) -> bool:

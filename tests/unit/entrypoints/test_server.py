@@ -1,0 +1,37 @@
+"""The sockets of the embedded server."""
+
+import asyncio
+import socket
+
+import uvloop
+
+from atomic.entrypoints.embedded import server
+
+
+class Caller(asyncio.Protocol):
+    """Counts those who were let in."""
+
+    let_in = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        Caller.let_in += 1
+        transport.close()
+
+
+def test_a_crowd_is_let_in_within_two_rounds_of_the_loop() -> None:
+    """libuv accepts one connection a round for each socket; under load a round is long."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        listeners = server._listen("127.0.0.1", 0)
+        serving = [await loop.create_server(Caller, sock=listener, backlog=99) for listener in listeners]
+        crowd = [socket.create_connection(listeners[0].getsockname()) for _ in range(len(listeners))]
+        for _ in range(2):
+            await asyncio.sleep(0)
+        assert Caller.let_in == len(crowd) > 1
+        for connection in crowd:
+            connection.close()
+        for one in serving:
+            one.close()
+
+    uvloop.run(main())
