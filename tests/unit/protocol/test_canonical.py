@@ -2,12 +2,15 @@
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atomic.protocol import canonical as module
 from atomic.protocol.canonical import JsonRefused, canonical_json, fingerprint, parse_json
 from unit.strategies import examples, json_values, meaning, spelling
 
@@ -219,3 +222,61 @@ def test_any_text_is_read_or_refused(text: bytes | str) -> None:
     except JsonRefused:
         return
     assert canonical(written) == written
+
+
+def read_by(read: Callable[[bytes], Any], text: bytes) -> str:
+    """What a reader makes of the text; `repr` tells 1 from 1.0 and one order of members from another."""
+    try:
+        return f"read {read(text)!r}"
+    except JsonRefused as refused:
+        return f"refused: {refused}"
+
+
+@examples(500)
+@given(st.data(), json_values)
+def test_the_fast_reader_reads_and_refuses_what_the_careful_one_does(
+    data: st.DataObject, value: Any
+) -> None:
+    compact = orjson.dumps(value)
+    at = data.draw(st.integers(0, len(compact)))
+    more = data.draw(st.sampled_from([compact, b",", b"0", b"e5", b'"a":1,', b"[", b" ", b"\\u0041"]))
+    spelt = data.draw(st.composite(lambda draw: spelling(draw, value))())
+    raw = data.draw(st.binary(max_size=40))
+    for text in (compact, compact[:at] + more + compact[at:], spelt.encode(), raw):
+        careful = read_by(lambda given: module._parse_with_care(given, 64), text)
+        assert read_by(parse_json, text) == careful
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":1,"a":1}',
+        b'{"a":{"b":1,"b":1}}',
+        b"18446744073709551616",
+        b"-9223372036854775809",
+        b"1e999",
+        b"NaN",
+        b'"\\ud800"',
+        b"[" * 65 + b"]" * 65,
+        b"[" * 2000 + b"]" * 2000,
+    ],
+)
+def test_compact_texts_that_orjson_would_take_or_trip_over_are_refused(text: bytes) -> None:
+    with pytest.raises(JsonRefused):
+        parse_json(text)
+
+
+@examples(500)
+@given(json_values)
+def test_the_fast_writer_writes_what_the_careful_one_does(value: Any) -> None:
+    """Fingerprints are stored: a payload must be spelt by every version as by the first."""
+    plain = module._with_plain_integers(value)
+    assert canonical_json(value) == module._ENCODER.encode(plain).encode()
+
+
+def test_every_character_is_written_as_the_careful_writer_does() -> None:
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000), 0x1F600, 0x10FFFF]))
+    assert (
+        canonical_json({everything: everything})
+        == module._ENCODER.encode({everything: everything}).encode()
+    )

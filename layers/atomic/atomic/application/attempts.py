@@ -1,9 +1,9 @@
 """One attempt: call the endpoint, read its answer, record the outcome."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+
+import orjson
 
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
@@ -14,8 +14,6 @@ from atomic.domain.outcomes import Answer, Outcome, OutcomeKind, classify
 from atomic.domain.steps import SETTLED, Status, Step, StepOutline
 from atomic.domain.transitions import attempt_timeout_ms
 from atomic.protocol import headers, signatures
-
-_ENVELOPE: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 async def run_attempt(engine: Engine, step: Step) -> None:
@@ -58,10 +56,10 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
         "runId": spec.run_id,
         "stepId": step.id,
         "attempt": step.attempt,
+        # JSON already; it is not worth a second encoding.
+        "payload": orjson.Fragment(spec.payload),
     }
-    # The payload is JSON already; it is not worth a second encoding.
-    body = _ENVELOPE.encode(envelope).encode()[:-1]
-    body += b',"payload":' + spec.payload + b"}"
+    body = orjson.dumps(envelope)
     timestamp_s = now_ms // 1000
     request_headers = {
         "Content-Type": "application/json",
