@@ -3,7 +3,7 @@
 Python's reader accepts more than JSON and forgets what it dropped (duplicate members, NaN, 1e999).
 Two spellings of one payload must not run a step twice, so whatever has no single meaning is refused.
 
-orjson is many times as fast, but forgets as much. So its reading counts only of a text that it would write in
+orjson is far faster and forgets as much. So its reading counts only of a text that it would write in
 the very same bytes, for then nothing was lost; its writing only where there are no floats, which it spells
 otherwise.
 """

@@ -1,9 +1,11 @@
 """uvicorn's HTTP/1.1, with bounds on the head of a request: uvicorn itself would keep one of any size."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from atomic.entrypoints.embedded.one_write import OneWrite
 
 HEAD_MAX_BYTES: Final = 32 * 1024
 HEADERS_MAX: Final = 100
@@ -22,9 +24,9 @@ class _HeadTooLarge(Exception):
 class BoundedHttp(HttpToolsProtocol):
     """Ends connections whose head is too large or too slow, before anything of it is kept."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio: the connection is open."""
-        super().connection_made(transport)
+        super().connection_made(OneWrite(cast("asyncio.Transport", transport), self.loop))
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
