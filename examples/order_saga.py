@@ -17,8 +17,8 @@ from typing import Any
 
 from flask import Flask
 
-from atomic import Call, Context, NonRetryable, StepFailedError, idempotent
-from atomic.sdk.flask import step, workflow
+from atomic import NonRetryable, StepFailedError, idempotent
+from atomic.sdk.flask import Call, Context, Endpoints
 from atomic.sdk.once import create_table
 
 DATABASE = "orders.db"
@@ -27,9 +27,7 @@ with closing(sqlite3.connect(DATABASE)) as setup:
     setup.execute("CREATE TABLE IF NOT EXISTS book (entry TEXT, item TEXT, cents INTEGER)")
 
 app = Flask(__name__)
-
-# What does it, and what undoes it.
-SAGA = [("reserve", "release"), ("charge", "refund"), ("ship", "recall")]
+orders = Endpoints(app, "/orders")
 
 
 @dataclass
@@ -40,11 +38,10 @@ class Order:
     cents: int
 
 
-@app.post("/orders/place")
-@workflow
+@orders.workflow
 def place(ctx: Context, order: Order) -> Any:
     """Go forth; when a step has given up, go all the way back."""
-    undo: list[str] = []
+    undo: list[Callable[..., Any]] = []
     try:
         for forth, back in SAGA:
             undo.insert(0, back)  # before the step: one that gave up may have had its effect
@@ -81,41 +78,39 @@ def write(db: sqlite3.Connection, order: Order, entry: str) -> str:
     return entry
 
 
-@app.post("/orders/reserve")
-@step
+@orders.step
 def reserve(order: Order, call: Call) -> Any:
     return book(call, order, "reserved")
 
 
-@app.post("/orders/release")
-@step
+@orders.step
 def release(order: Order, call: Call) -> Any:
     return unbook(call, order, "reserved", "released")
 
 
-@app.post("/orders/charge")
-@step
+@orders.step
 def charge(order: Order, call: Call) -> Any:
     if call.attempt == 1:
         raise ConnectionError("the bank did not answer")  # retried like every other error
     return book(call, order, "charged")
 
 
-@app.post("/orders/refund")
-@step
+@orders.step
 def refund(order: Order, call: Call) -> Any:
     return unbook(call, order, "charged", "refunded")
 
 
-@app.post("/orders/ship")
-@step
+@orders.step
 def ship(order: Order, call: Call) -> Any:
     if order.item == "whale":
         raise NonRetryable("a whale does not fit into a parcel")
     return book(call, order, "shipped")
 
 
-@app.post("/orders/recall")
-@step
+@orders.step
 def recall(order: Order, call: Call) -> Any:
     return unbook(call, order, "shipped", "recalled")
+
+
+# What does it, and what undoes it.
+SAGA = [(reserve, release), (charge, refund), (ship, recall)]

@@ -24,12 +24,12 @@ from django.core.management import execute_from_command_line
 from django.core.wsgi import get_wsgi_application
 from django.db import connection, transaction
 from django.http import HttpRequest, JsonResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.csrf import csrf_exempt
 from pydantic import BaseModel
 
-from atomic import Call, Client, Context, Retry, idempotent
-from atomic.sdk.django import step, workflow
+from atomic import Client, Retry, idempotent
+from atomic.sdk.django import Call, Context, Endpoints
 from atomic.sdk.once import create_table
 
 settings.configure(
@@ -45,6 +45,7 @@ application = get_wsgi_application()
 COLLECTOR = os.environ.get("COLLECTOR_URL", "http://127.0.0.1:8026")
 RETRY = Retry(count=10, back_off=0.2)
 atomic = Client()
+users = Endpoints("users")
 
 
 class User(BaseModel):
@@ -57,19 +58,19 @@ class User(BaseModel):
 @csrf_exempt
 def sign_up(request: HttpRequest) -> JsonResponse:
     """What a browser calls. With the same key again: the same answer, and nothing happens twice."""
-    url, key = request.build_absolute_uri("/users/create"), request.headers["Idempotency-Key"]
+    url, key = request.build_absolute_uri(reverse("users/create")), request.headers["Idempotency-Key"]
     return JsonResponse(atomic.start("createUser", url, json.loads(request.body), key=key).response)
 
 
-@workflow
+@users.workflow
 def create(ctx: Context, new: User) -> Any:
     """One step, then two side by side."""
-    user = ctx.step("insert", new, result=User, retry=RETRY)
-    mail, _ = ctx.parallel(ctx.call("welcome", user, retry=RETRY), ctx.call("track", user, retry=RETRY))
+    user = ctx.step(insert, new, retry=RETRY)
+    mail, _ = ctx.parallel(ctx.call(welcome, user, retry=RETRY), ctx.call(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
 
 
-@step
+@users.step
 def insert(new: User, call: Call) -> Any:
     """The row and the key are one transaction. In your project, `row` would save a model."""
 
@@ -82,7 +83,7 @@ def insert(new: User, call: Call) -> Any:
         return idempotent(connection, call, row)
 
 
-@step
+@users.step
 def welcome(user: User, call: Call) -> str:
     """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
     message_id = f"<{hashlib.sha256(call.idempotency_key.encode()).hexdigest()[:32]}@example.com>"
@@ -92,7 +93,7 @@ def welcome(user: User, call: Call) -> str:
     return message_id
 
 
-@step
+@users.step
 def track(user: User, call: Call) -> None:
     """The collector takes the key as its own; whatever it refuses is raised, and retried."""
     event = {"event": "userCreated", "user": user.id}
@@ -100,13 +101,7 @@ def track(user: User, call: Call) -> None:
     requests.post(COLLECTOR, json=event, headers=key, timeout=10).raise_for_status()
 
 
-urlpatterns = [
-    path("users", sign_up),
-    path("users/create", create),
-    path("users/insert", insert),
-    path("users/welcome", welcome),
-    path("users/track", track),
-]
+urlpatterns = [path("users", sign_up), *users.urlpatterns]
 
 if __name__ == "__main__":
     with connection.cursor() as setup:

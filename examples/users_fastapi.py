@@ -23,8 +23,8 @@ from pydantic import BaseModel
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
-from atomic import AsyncClient, AsyncContext, Call, Retry, idempotent
-from atomic.sdk.fastapi import step, workflow
+from atomic import AsyncClient, Retry, idempotent
+from atomic.sdk.fastapi import AsyncContext, Call, Endpoints
 from atomic.sdk.once import create_table
 
 SMTP_PORT = int(os.environ.get("SMTP_PORT", "8025"))
@@ -37,6 +37,7 @@ with engine.begin() as connection:
     connection.execute(text("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT)"))
 
 app = FastAPI()
+users = Endpoints(app, "/users")
 
 
 class User(BaseModel):
@@ -50,23 +51,19 @@ class User(BaseModel):
 async def sign_up(user: User, request: Request, idempotency_key: Annotated[str, Header()]) -> Any:
     """What a browser calls. With the same key again: the same answer, and nothing happens twice."""
     async with AsyncClient() as atomic:
-        url = str(request.url_for("create"))
+        url = str(request.url_for("users/create"))
         return (await atomic.start("createUser", url, user, key=idempotency_key)).response
 
 
-@app.post("/users/create")
-@workflow
+@users.workflow
 async def create(ctx: AsyncContext, new: User) -> Any:
     """One step, then two side by side."""
-    user = await ctx.step("insert", new, result=User, retry=RETRY)
-    mail, _ = await asyncio.gather(
-        ctx.step("welcome", user, retry=RETRY), ctx.step("track", user, retry=RETRY)
-    )
+    user = await ctx.step(insert, new, retry=RETRY)
+    mail, _ = await asyncio.gather(ctx.step(welcome, user, retry=RETRY), ctx.step(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
 
 
-@app.post("/users/insert")
-@step
+@users.step
 def insert(new: User, call: Call) -> Any:
     """The row and the key are one transaction."""
 
@@ -78,8 +75,7 @@ def insert(new: User, call: Call) -> Any:
         return idempotent(session, call, row)
 
 
-@app.post("/users/welcome")
-@step
+@users.step
 def welcome(user: User, call: Call) -> str:
     """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
     mail = EmailMessage()
@@ -91,8 +87,7 @@ def welcome(user: User, call: Call) -> str:
     return str(mail["Message-ID"])
 
 
-@app.post("/users/track")
-@step
+@users.step
 def track(user: User, call: Call) -> None:
     """The collector takes the key as its own; whatever it refuses is raised, and retried."""
     event = {"event": "userCreated", "user": user.id}

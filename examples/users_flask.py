@@ -22,8 +22,8 @@ from typing import Any
 import requests
 from flask import Flask, request, url_for
 
-from atomic import Call, Client, Context, Retry, idempotent
-from atomic.sdk.flask import step, workflow
+from atomic import Client, Retry, idempotent
+from atomic.sdk.flask import Call, Context, Endpoints
 from atomic.sdk.once import create_table
 
 SMTP_PORT = int(os.environ.get("SMTP_PORT", "8025"))
@@ -36,6 +36,7 @@ with closing(sqlite3.connect(DATABASE)) as db:
     db.execute("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT)")
 
 app = Flask(__name__)
+users = Endpoints(app, "/users")
 atomic = Client()
 
 
@@ -50,21 +51,19 @@ class User:
 @app.post("/users")
 def sign_up() -> Any:
     """What a browser calls. With the same key again: the same answer, and nothing happens twice."""
-    url, key = url_for("create", _external=True), request.headers["Idempotency-Key"]
+    url, key = url_for("users/create", _external=True), request.headers["Idempotency-Key"]
     return atomic.start("createUser", url, request.json, key=key).response
 
 
-@app.post("/users/create")
-@workflow
+@users.workflow
 def create(ctx: Context, new: User) -> Any:
     """One step, then two side by side."""
-    user = ctx.step("insert", new, result=User, retry=RETRY)
-    mail, _ = ctx.parallel(ctx.call("welcome", user, retry=RETRY), ctx.call("track", user, retry=RETRY))
+    user = ctx.step(insert, new, retry=RETRY)
+    mail, _ = ctx.parallel(ctx.call(welcome, user, retry=RETRY), ctx.call(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
 
 
-@app.post("/users/insert")
-@step
+@users.step
 def insert(new: User, call: Call) -> Any:
     """The row and the key are one transaction."""
 
@@ -76,8 +75,7 @@ def insert(new: User, call: Call) -> Any:
         return idempotent(db, call, row)
 
 
-@app.post("/users/welcome")
-@step
+@users.step
 def welcome(user: User, call: Call) -> str:
     """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
     mail = EmailMessage()
@@ -89,8 +87,7 @@ def welcome(user: User, call: Call) -> str:
     return str(mail["Message-ID"])
 
 
-@app.post("/users/track")
-@step
+@users.step
 def track(user: User, call: Call) -> None:
     """The collector takes the key as its own; whatever it refuses is raised, and retried."""
     event = {"event": "userCreated", "user": user.id}

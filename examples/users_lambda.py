@@ -20,12 +20,13 @@ import boto3
 import requests
 from pydantic import BaseModel
 
-from atomic import Call, Context, Retry
-from atomic.sdk.aws_lambda import step, workflow
+from atomic import Retry
+from atomic.sdk.aws_lambda import Call, Context, Endpoints
 from atomic.sdk.dynamodb import idempotent
 
 RETRY = Retry(count=10, back_off=0.2)
 dynamodb = boto3.client("dynamodb")
+handler = Endpoints("/users")
 
 
 class User(BaseModel):
@@ -35,15 +36,15 @@ class User(BaseModel):
     id: str | None = None
 
 
-@workflow
+@handler.workflow
 def create(ctx: Context, new: User) -> Any:
     """One step, then two side by side."""
-    user = ctx.step("insert", new, result=User, retry=RETRY)
-    mail, _ = ctx.parallel(ctx.call("welcome", user, retry=RETRY), ctx.call("track", user, retry=RETRY))
+    user = ctx.step(insert, new, retry=RETRY)
+    mail, _ = ctx.parallel(ctx.call(welcome, user, retry=RETRY), ctx.call(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
 
 
-@step
+@handler.step
 def insert(new: User, call: Call) -> Any:
     """The item and the key are one transaction; a second call finds the first one's id."""
 
@@ -55,7 +56,7 @@ def insert(new: User, call: Call) -> Any:
     return idempotent(dynamodb, call, item, table=os.environ["KEYS_TABLE"])
 
 
-@step
+@handler.step
 def welcome(user: User, call: Call) -> str:
     """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
     mail = EmailMessage()
@@ -67,22 +68,9 @@ def welcome(user: User, call: Call) -> str:
     return str(mail["Message-ID"])
 
 
-@step
+@handler.step
 def track(user: User, call: Call) -> None:
     """The collector takes the key as its own; whatever it refuses is raised, and retried."""
     event = {"event": "userCreated", "user": user.id}
     key = {"Idempotency-Key": call.idempotency_key}
     requests.post(os.environ["COLLECTOR_URL"], json=event, headers=key, timeout=10).raise_for_status()
-
-
-ROUTES = {
-    "/users/create": create,
-    "/users/insert": insert,
-    "/users/welcome": welcome,
-    "/users/track": track,
-}
-
-
-def handler(event: Any, context: Any) -> Any:
-    """What Lambda calls."""
-    return ROUTES[event["rawPath"]](event, context)

@@ -1,4 +1,4 @@
-import asyncio
+from asyncio import gather
 
 from dbos import DBOS
 from effects import insert, send, track
@@ -13,8 +13,7 @@ RETRY = {"retries_allowed": True, "max_attempts": 11, "interval_seconds": 1}
 @DBOS.workflow()
 async def create(name: str):
     user = await DBOS.run_step_async(RETRY, insert, name)
-    sent, tracked = DBOS.run_step_async(RETRY, send, user), DBOS.run_step_async(RETRY, track, user)
-    mail, _ = await asyncio.gather(sent, tracked)
+    mail, _ = await gather(DBOS.run_step_async(RETRY, send, user), DBOS.run_step_async(RETRY, track, user))
     return {"user": user, "mail": mail}
 
 

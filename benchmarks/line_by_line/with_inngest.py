@@ -1,4 +1,3 @@
-import inngest
 import inngest.fast_api
 from effects import insert, send, track
 from fastapi import FastAPI
@@ -10,9 +9,8 @@ client = inngest.Inngest(app_id="users")
 @client.create_function(fn_id="create", trigger=inngest.TriggerEvent(event="users/create"), retries=10)
 def create(ctx: inngest.ContextSync):
     user = ctx.step.run("insert", insert, str(ctx.event.data["name"]))
-    mail, _ = ctx.group.parallel(
-        (lambda: ctx.step.run("send", send, user), lambda: ctx.step.run("track", track, user))
-    )
+    effects = (lambda: ctx.step.run("send", send, user), lambda: ctx.step.run("track", track, user))
+    mail, _ = ctx.group.parallel(effects)
     return {"user": user, "mail": mail}
 
 

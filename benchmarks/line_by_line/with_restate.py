@@ -1,10 +1,8 @@
-from datetime import timedelta
-
 import restate
 from effects import insert, send, track
 
 users = restate.Workflow("users")
-RETRY = restate.RunOptions(max_attempts=11, initial_retry_interval=timedelta(seconds=1))
+RETRY = restate.RunOptions(max_attempts=11)
 
 
 @users.main()

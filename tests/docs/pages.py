@@ -49,6 +49,15 @@ def blocks_of(page: Path) -> Iterator[Block]:
         yield Block(language, tuple(words), text)
 
 
+def file_on(page: Path, name: str) -> str:
+    """All parts of a file that the page shows, in order."""
+    parts = [
+        block.text for block in blocks_of(page) if (shown := _FILE.match(block.text)) and shown[1] == name
+    ]
+    assert parts, f"{page.name} shows no {name}"
+    return "".join(parts)
+
+
 def play(page: Path, terminal: Terminal) -> int:
     """Do what the page says and compare; how many answers were compared."""
     printed: str | None = None
@@ -79,8 +88,7 @@ def _typed(block: Block, terminal: Terminal) -> str:
 def _save(block: Block, terminal: Terminal) -> None:
     name = _FILE.match(block.text)
     assert name is not None, f"name the file in a comment, or say norun:\n{block.text}"
-    with (terminal.folder / name[1]).open("a" if name[2] else "w") as file:
-        file.write(terminal.moved(block.text))
+    terminal.save(name[1], block.text, appended=bool(name[2]))
 
 
 def _compare(block: Block, printed: str, terminal: Terminal) -> None:

@@ -16,15 +16,20 @@ from scenarios.embedded_home import free_port
 
 SHOWN_PORTS = ("8787", "9000", "8000", "8025", "8026")
 WITHIN_S = 40
+RELOAD = " --reload"
 
 
 class Terminal:
-    """A folder in which commands run. One that begins to listen is a server, and stays until `close`."""
+    """A folder in which commands run. One that begins to listen is a server, and stays until `close`.
+
+    One with `--reload` is begun anew when its file is saved: by us, since to watch files takes its time.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._ports = {shown: str(free_port()) for shown in SHOWN_PORTS}
         self._servers: list[subprocess.Popen[str]] = []
+        self._reloaded: dict[str, subprocess.Popen[str]] = {}
         self._environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -44,13 +49,25 @@ class Terminal:
         text = text.replace("make serve", "atomic serve --dev")
         return text.replace("atomic serve", f"atomic serve --port {self._ports['8787']}")
 
+    def save(self, name: str, text: str, *, appended: bool = False) -> None:
+        """Save a file, with our ports."""
+        with (self.folder / name).open("a" if appended else "w") as file:
+            file.write(self.moved(text))
+        for command, server in list(self._reloaded.items()):
+            if Path(name).stem in command:
+                _end(server)
+                self.type(command)
+
     def type(self, command: str, *, exit_code: int = 0) -> str:
         """Run one command; what it prints, once it has ended (with that code) or begun to listen."""
         log = self.folder / f"{time.monotonic_ns()}.log"
-        before = self._listening()
+        moved = self.moved(command).removesuffix(RELOAD)
+        # Another server may begin to listen on a second port meanwhile: that is not this one.
+        named = {port for port in self._ports.values() if port in moved} or set(self._ports.values())
+        awaited = named - self._listening()
         with log.open("w") as output:
             process = subprocess.Popen(
-                ["bash", "-e", "-c", self.moved(command)],
+                ["bash", "-e", "-c", moved],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -60,8 +77,10 @@ class Terminal:
                 start_new_session=True,
             )
         self._servers.append(process)
+        if command.endswith(RELOAD):
+            self._reloaded[command] = process
         until = time.monotonic() + WITHIN_S
-        while process.poll() is None and not self._listening() - before:
+        while process.poll() is None and not self._listening() & awaited:
             assert time.monotonic() < until, f"{command}\n{log.read_text()}"
             time.sleep(0.05)
         ended = process.returncode or 0
@@ -75,13 +94,7 @@ class Terminal:
     def close(self) -> None:
         """End the servers, the last one first."""
         for process in reversed(self._servers):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                try:
-                    process.wait(5)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+            _end(process)
 
     def _listening(self) -> set[str]:
         return {port for port in self._ports.values() if _is_open(int(port))}
@@ -112,6 +125,16 @@ def commands_of(script: str) -> list[str]:
         begun = ""
     assert not begun, f"a quote stays open: {begun}"
     return [command for command in commands if command and not command.startswith("#")]
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _is_open(port: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from atomic import Client
-from docs.pages import DOCS
+from docs.pages import DOCS, blocks_of
 from scenarios.embedded_home import AtomicServer
 from sdk.threads import asgi_server
 
@@ -43,11 +43,12 @@ def test_the_table_says_what_the_files_have() -> None:
     assert said == counted
 
 
-def test_the_page_shows_our_program() -> None:
+@pytest.mark.parametrize(
+    "page", [DOCS / "compare.md", DOCS.parent / "README.md"], ids=lambda page: page.name
+)
+def test_our_program_is_shown(page: Path) -> None:
     program = (PROGRAMS / "with_atomic.py").read_text()
-    [shown] = re.findall(
-        r"^```python norun\n(.*?)^```", (DOCS / "compare.md").read_text(), re.DOTALL | re.MULTILINE
-    )
+    [shown] = [block.text for block in blocks_of(page) if "Endpoints(app" in block.text]
     assert program.endswith(shown)
 
 

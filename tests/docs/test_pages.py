@@ -1,16 +1,25 @@
-"""Every page is played by `pages.play`, or is known to be run elsewhere."""
+"""Every page with code is played by `pages.play`."""
 
+import re
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 
+from atomic.cli.main import main
 from docs.pages import DOCS, blocks_of, play
 from docs.terminal import terminal
 
-PLAYED = ("errors.md", "idempotency.md", "protocol.md", "quickstart.md", "without-sdk.md")
-# By tests/sdk/test_docs.py, inside its own process: which languages it runs on which page.
-RUN_ELSEWHERE = {"python.md": {"python", "text"}, "cli.md": {"sh"}}
+PLAYED = (
+    "cli.md",
+    "errors.md",
+    "idempotency.md",
+    "protocol.md",
+    "python.md",
+    "quickstart.md",
+    "without-sdk.md",
+)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
@@ -26,6 +35,11 @@ def test_no_code_stands_on_a_page_that_nobody_runs() -> None:
         for page in DOCS.glob("*.md")
         if page.name not in PLAYED
         for block in blocks_of(page)
-        if block.is_run and block.language not in RUN_ELSEWHERE.get(page.name, ())
+        if block.is_run
     }
     assert unrun == set()
+
+
+def test_every_command_stands_on_its_page() -> None:
+    said = set(re.findall(r"^\| `atomic ([a-z-]+)", (DOCS / "cli.md").read_text(), re.MULTILINE))
+    assert said == set(main.list_commands(click.Context(main)))

@@ -1,32 +1,52 @@
-"""Finds the cases, so that a new one runs on every framework without being named anywhere."""
+"""Finds the cases, so that a new one runs on every framework without being named anywhere.
+
+`case_*` run on the decorators and on `Endpoints`, `mounted_case_*` on `Endpoints` alone.
+"""
 
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
 
 import sdk.cases
-from sdk.world import World
+from sdk.world import Serve, World
 
 Case = Callable[[World], None]
 
 
-def all_cases() -> list[Case]:
-    """Every `case_*` function in `cases/`."""
-    found: list[Case] = []
+def cases_named(prefix: str) -> Iterator[Case]:
+    """Every function in `cases/` whose name begins so."""
     for module in pkgutil.iter_modules(sdk.cases.__path__):
         cases = importlib.import_module(f"sdk.cases.{module.name}")
-        found += [
-            function
-            for name, function in inspect.getmembers(cases, inspect.isfunction)
-            if name[:5] == "case_"
-        ]
-    return found
+        for name, function in inspect.getmembers(cases, inspect.isfunction):
+            if name.startswith(prefix):
+                yield function
 
 
-def name_of(case: Case) -> str:
-    """The name of a case in a test report."""
-    return case.__name__.removeprefix("case_")
+def every_case(*, decorated: list[Serve], mounted: list[Serve]) -> pytest.MarkDecorator:
+    """Gives a test of a framework each `case` with each `serve`."""
+    given = [
+        *params("case_", [*decorated, *mounted]),
+        *params("mounted_case_", mounted),
+    ]
+    return pytest.mark.parametrize(("case", "serve"), given)
 
 
-CASES = all_cases()
+def params(prefix: str, serves: list[Serve]) -> Iterator[Any]:
+    """The cases of a kind, each with its name in a test report."""
+    for case in cases_named(prefix):
+        for serve in serves:
+            name = f"{case.__name__.removeprefix(prefix)}-{getattr(serve, '__name__', '')}"
+            yield pytest.param(case, serve, id=name)
+
+
+def run(case: Case, serve: Serve, atomic_url: str) -> None:
+    """Run a case in a world of its own."""
+    world = World(atomic_url, serve)
+    try:
+        case(world)
+    finally:
+        world.close()

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from werkzeug.wrappers import Request, Response
 
-from atomic.sdk.aws_lambda import step, workflow
-from sdk.matrix import CASES, Case, name_of
+from atomic.sdk.aws_lambda import Endpoints, step, workflow
+from sdk.matrix import Case, every_case, run
 from sdk.threads import wsgi_server
-from sdk.world import Route, World
+from sdk.world import Route, Serve, served_by
 
 Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
@@ -43,7 +42,7 @@ def event_of(request: Request) -> dict[str, Any]:
 
 
 @contextmanager
-def serve(routes: list[Route]) -> Iterator[str]:
+def decorated(routes: list[Route]) -> Iterator[str]:
     functions: dict[str, Handler] = {}
     with wsgi_server(Gateway(functions)) as url:
         for route in routes:
@@ -53,10 +52,20 @@ def serve(routes: list[Route]) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_aws_lambda(case: Case, atomic_url: str) -> None:
-    world = World(atomic_url, serve)
-    try:
-        case(world)
-    finally:
-        world.close()
+@contextmanager
+def mounted(routes: list[Route]) -> Iterator[str]:
+    functions: dict[str, Handler] = {}
+
+    def below(prefix: str) -> Endpoints:
+        made = Endpoints(prefix, base_url=url)
+        functions.update({route.path: made for route in routes if route.path.rpartition("/")[0] == prefix})
+        return made
+
+    with wsgi_server(Gateway(functions)) as url:
+        served_by(routes, below)
+        yield url
+
+
+@every_case(decorated=[decorated], mounted=[mounted])
+def test_aws_lambda(case: Case, serve: Serve, atomic_url: str) -> None:
+    run(case, serve, atomic_url)

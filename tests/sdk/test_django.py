@@ -1,21 +1,20 @@
 """Every case on Django, under WSGI and under ASGI, with its CSRF protection on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import django
-import pytest
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.urls import path
 
-from atomic.sdk.django import step, workflow
-from sdk.matrix import CASES, Case, name_of
+from atomic.sdk.django import Endpoints, step, workflow
+from sdk.matrix import Case, every_case, run
 from sdk.threads import asgi_server, wsgi_server
-from sdk.world import Route, Serve, World
+from sdk.world import Route, Serve, served_by
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
@@ -25,7 +24,7 @@ settings.configure(
 django.setup()
 
 
-class Wsgi(WSGIHandler):
+class OfOneCase:
     """Django with the URLs of one case."""
 
     def __init__(self, urlpatterns: tuple[Any, ...]) -> None:
@@ -35,23 +34,18 @@ class Wsgi(WSGIHandler):
     def resolve_request(self, request: Any) -> Any:
         """Django's own hook for a URL configuration by request."""
         request.urlconf = self._urlpatterns
-        return super().resolve_request(request)
+        return super().resolve_request(request)  # type: ignore[misc]  # of the class that this is mixed into
 
 
-class Asgi(ASGIHandler):
-    """Django with the URLs of one case, on an event loop."""
-
-    def __init__(self, urlpatterns: tuple[Any, ...]) -> None:
-        super().__init__()
-        self._urlpatterns = urlpatterns
-
-    def resolve_request(self, request: Any) -> Any:
-        """Django's own hook for a URL configuration by request."""
-        request.urlconf = self._urlpatterns
-        return super().resolve_request(request)
+class Wsgi(OfOneCase, WSGIHandler):
+    """In threads."""
 
 
-def urls(routes: list[Route]) -> tuple[Any, ...]:
+class Asgi(OfOneCase, ASGIHandler):
+    """On an event loop."""
+
+
+def decorated(routes: list[Route]) -> tuple[Any, ...]:
     """The URL configuration of a case."""
     return tuple(
         path(
@@ -62,23 +56,36 @@ def urls(routes: list[Route]) -> tuple[Any, ...]:
     )
 
 
-@contextmanager
-def serve_wsgi(routes: list[Route]) -> Iterator[str]:
-    with wsgi_server(Wsgi(urls(routes))) as url:
-        yield url
+def mounted(routes: list[Route]) -> tuple[Any, ...]:
+    """The same by Endpoints."""
+    made: list[Endpoints] = []
+
+    def below(prefix: str) -> Endpoints:
+        made.append(Endpoints(prefix))
+        return made[-1]
+
+    served_by(routes, below)
+    return tuple(pattern for endpoints in made for pattern in endpoints.urlpatterns)
 
 
-@contextmanager
-def serve_asgi(routes: list[Route]) -> Iterator[str]:
-    with asgi_server(Asgi(urls(routes))) as url:
-        yield url
+def serve_by(django_for: Any, server: Any, urls_of: Callable[[list[Route]], tuple[Any, ...]]) -> Serve:
+    """Serve what the function makes of routes."""
+
+    @contextmanager
+    def serve(routes: list[Route]) -> Iterator[str]:
+        with server(django_for(urls_of(routes))) as url:
+            yield url
+
+    serve.__name__ = f"{urls_of.__name__}-{django_for.__name__}"
+    return serve
 
 
-@pytest.mark.parametrize("serve", [serve_wsgi, serve_asgi], ids=["wsgi", "asgi"])
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+WSGI, ASGI = (Wsgi, wsgi_server), (Asgi, asgi_server)
+
+
+@every_case(
+    decorated=[serve_by(*WSGI, decorated), serve_by(*ASGI, decorated)],
+    mounted=[serve_by(*WSGI, mounted), serve_by(*ASGI, mounted)],
+)
 def test_django(case: Case, serve: Serve, atomic_url: str) -> None:
-    world = World(atomic_url, serve)
-    try:
-        case(world)
-    finally:
-        world.close()
+    run(case, serve, atomic_url)

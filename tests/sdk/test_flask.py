@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-import pytest
 from flask import Flask
 
-from atomic.sdk.flask import step, workflow
-from sdk.matrix import CASES, Case, name_of
+from atomic.sdk.flask import Endpoints, step, workflow
+from sdk.matrix import Case, every_case, run
 from sdk.threads import wsgi_server
-from sdk.world import Route, World
+from sdk.world import Route, Serve, served_by
 
 
 @contextmanager
-def serve(routes: list[Route]) -> Iterator[str]:
+def decorated(routes: list[Route]) -> Iterator[str]:
     app = Flask("case")
     for route in routes:
         decorator = workflow if route.is_workflow else step
@@ -22,10 +22,14 @@ def serve(routes: list[Route]) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_flask(case: Case, atomic_url: str) -> None:
-    world = World(atomic_url, serve)
-    try:
-        case(world)
-    finally:
-        world.close()
+@contextmanager
+def mounted(routes: list[Route]) -> Iterator[str]:
+    app = Flask("case")
+    served_by(routes, partial(Endpoints, app))
+    with wsgi_server(app) as url:
+        yield url
+
+
+@every_case(decorated=[decorated], mounted=[mounted])
+def test_flask(case: Case, serve: Serve, atomic_url: str) -> None:
+    run(case, serve, atomic_url)

@@ -24,6 +24,17 @@ class Route:
     options: Mapping[str, Any]
 
 
+def served_by(routes: list[Route], endpoints_below: Callable[[str], Any]) -> None:
+    """Have `Endpoints` (what the function makes of a prefix) serve routes, one object for each prefix."""
+    made: dict[str, Any] = {}
+    for route in routes:
+        prefix, _, name = route.path.rpartition("/")
+        if prefix not in made:
+            made[prefix] = endpoints_below(prefix)
+        serve = made[prefix].workflow if route.is_workflow else made[prefix].step
+        assert serve(name=name, **route.options)(route.function) is route.function
+
+
 # Serves routes until the context ends; gives the URL before their paths.
 Serve = Callable[[list[Route]], AbstractContextManager[str]]
 

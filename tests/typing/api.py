@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 from django.urls import path
+from fastapi import FastAPI
 from flask import Flask
 from pydantic import BaseModel
 
@@ -126,10 +127,46 @@ async def django_workflow(ctx: AsyncContext) -> None:
     await ctx.step("pay")
 
 
-urlpatterns = [path("pay", django_step), path("order", django_workflow)]
+shop = django.Endpoints("shop", steps=[len], secrets=["whsec_1"])
+urlpatterns = [path("pay", django_step), path("order", django_workflow), *shop.urlpatterns]
+lambda_handler = aws_lambda.Endpoints("/users", steps=[once])
+assert_type(lambda_handler({}, None), dict[str, Any])
+orders = flask.Endpoints(app, "/orders")
+served = fastapi.Endpoints(FastAPI(), "/users", base_url="https://app.example", hang=5)
+
+
+@served.step
+async def charge(user: User, call: Call) -> int:
+    return len(user.name)
+
+
+@served.step(name="send-mail")
+def mail(user: User) -> str:
+    return user.name
+
+
+@served.workflow(client=AsyncClient(), hang=timedelta(seconds=10))
+async def sign_up(ctx: fastapi.AsyncContext, user: User) -> str:
+    assert_type(await ctx.step(charge, user, key="k", retry=10), int)
+    assert_type(await ctx.step(mail, user), str)
+    assert_type(await ctx.step(mail, user, result=bytes), bytes)
+    sent = await asyncio.gather(ctx.step(mail, user), ctx.step(mail, user))
+    assert_type(sent, tuple[str, str])
+    return sent[0]
+
+
+@orders.workflow
+def place(ctx: flask.Context, user: User) -> list[str]:
+    assert_type(ctx.step(charge, user), int)
+    assert_type(ctx.step(sign_up, user), str)
+    return ctx.parallel(ctx.call(mail, user), ctx.call("mail", user, result=str))
+
+
+assert_type(mail(User(name="ada")), str)
 
 
 def wrong(client: Client, ctx: Context) -> None:
     client.start("w", "https://app.example/w")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.runs(status="ended")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ctx.step("a", retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    ctx.event("a", timeout=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]

@@ -64,6 +64,11 @@ def failure(error: BaseException, unfinished: Iterable[str] = ()) -> Response:
             raise error
 
 
+def not_found(path: str) -> Response:
+    """What web frameworks answer by themselves: nothing is served there."""
+    return _problem(404, f"Nothing is served at {path}.")
+
+
 def misfit(error: ValidationError) -> Unreadable:
     """The payload is not what the endpoint takes."""
     found = error.errors(include_url=False, include_input=False, include_context=False)

@@ -11,7 +11,7 @@ from atomic.sdk._documents import StepOptions, start_document
 from atomic.sdk._flow import post_once, step_once
 from atomic.sdk._http import Flow
 from atomic.sdk._identity import Scope, step_key
-from atomic.sdk._planning import Planned, step_id
+from atomic.sdk._planning import NO_NAMES, Function, Names, Planned, returned, step_id
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NotFinishedError, Suspended
@@ -38,16 +38,30 @@ class Call:
 
 
 class CallOptions(StepOptions, total=False):
-    """What a step called from a handler may be given: `timeout` is how long the handler hangs for it."""
+    """What a step called from a handler may be given: `timeout` is how long the handler hangs for it.
+
+    The second call of a URL is another step, and so on in order; `key` says which is which instead.
+    """
 
     timeout: Seconds
+    key: str | None
 
 
 class BaseContext:
-    """A handler's view of its run. `hang_s` is how long one call of the handler waits for its steps."""
+    """A handler's view of its run. `hang_s` is how long one call of the handler waits for its steps.
 
-    def __init__(self, call: Call, client: Client | AsyncClient, hang_s: float) -> None:
+    `names` are those of the functions that are served beside it.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        client: Client | AsyncClient,
+        hang_s: float,
+        names: Names = NO_NAMES,
+    ) -> None:
         self._call = call
+        self._names = names
         self.run_id = call.run_id
         self.step_id = call.step_id
         self.workflow_name = call.workflow_name
@@ -64,9 +78,13 @@ class BaseContext:
         return list(self._open)
 
     def _plan(
-        self, name_or_url: str, payload: Any, result: Any, key: str | None, options: CallOptions
+        self, step: str | Function, payload: Any, options: CallOptions, result: Any = None
     ) -> Planned[Any]:
-        url = urljoin(self._call.url, name_or_url)
+        if not isinstance(step, str):
+            result = returned(step) if result is None else result
+            step = self._name(step)
+        url = urljoin(self._call.url, step)
+        key = options.get("key")
         suffix = self._suffix(url) if key is None else f"/{key}"
         own_key = step_key(self.idempotency_key, suffix)
         document = start_document(self.workflow_name, url, payload, key=own_key, options=options)
@@ -85,15 +103,15 @@ class BaseContext:
         is_long = seconds(duration) > self._until_s - time.monotonic()
         return self._planned(document, timeout_s=0.0 if is_long else None)
 
-    def _plan_event(self, name: str, options: StepOptions, result: Any = None) -> Planned[Any]:
+    def _plan_event(self, name: str, deadline: Seconds | None, result: Any = None) -> Planned[Any]:
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
             "kind": "event",
             "stepName": name,
             "idempotencyKey": self.idempotency_key,
         }
-        if "deadline" in options:
-            document["deadline"] = milliseconds(options["deadline"])
+        if deadline is not None:
+            document["deadline"] = milliseconds(deadline)
         return self._planned(document, result=result)
 
     def _planned(
@@ -102,6 +120,12 @@ class BaseContext:
         posted = {**document, "parent": self.step_id}
         planned_id = step_id(self._api.client_id, self.run_id, posted)
         return Planned(id=planned_id, document=posted, result=result, timeout_s=timeout_s)
+
+    def _name(self, function: Function) -> str:
+        try:
+            return self._names[function]
+        except KeyError:
+            raise LookupError(f"{function!r} is not served beside this workflow: give its URL") from None
 
     def _suffix(self, url: str) -> str:
         return self._root.suffix(url)

@@ -21,14 +21,13 @@ from atomic.protocol import headers
 from atomic.sdk import _settings
 from atomic.sdk._answers import Response, Unreadable, failure, misfit, success
 from atomic.sdk._context import BaseContext, Call
-from atomic.sdk._planning import adapter
+from atomic.sdk._planning import NO_NAMES, Function, Names, adapter
 from atomic.sdk._signed import KnownKey
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
 from atomic.sdk.retry import Seconds, seconds
 
-Function = Callable[..., Any]
 View = TypeVar("View")
 # An attempt has 20 s by default; what is left of them is for the handler's own work.
 _HANG_S: Final = 15.0
@@ -60,15 +59,27 @@ class EndpointOptions(TypedDict, total=False):
 
 
 class Endpoint:
-    """A function of the user's as an endpoint of Atomic's."""
+    """A function of the user's as an endpoint of Atomic's; `names` are those of the functions beside it."""
 
-    def __init__(self, function: Function, *, is_workflow: bool, options: EndpointOptions) -> None:
+    def __init__(
+        self,
+        function: Function,
+        *,
+        is_workflow: bool,
+        options: EndpointOptions,
+        names: Names = NO_NAMES,
+    ) -> None:
         self.function = function
+        self._names = names
         self.is_async = inspect.iscoroutinefunction(function)
         self._is_workflow = is_workflow
         self._options = options
-        if "client" in options and isinstance(options["client"], AsyncClient) is not self.is_async:
-            raise TypeError("give a Client to `def` handlers and an AsyncClient to `async def` ones")
+        if (
+            is_workflow
+            and "client" in options
+            and isinstance(options["client"], AsyncClient) is not self.is_async
+        ):
+            raise TypeError("give a Client to `def` workflows and an AsyncClient to `async def` ones")
 
     def answer(self, request: Request) -> Response:
         """For frameworks that give a thread to each request."""
@@ -120,10 +131,10 @@ class Endpoint:
             return call
         hang_s = seconds(self._options.get("hang", _HANG_S))
         if isinstance(self._client, AsyncClient):
-            context = AsyncContext(call, self._client, hang_s)
+            context = AsyncContext(call, self._client, hang_s, self._names)
             context.begin()
             return context
-        return Context(call, self._client, hang_s)
+        return Context(call, self._client, hang_s, self._names)
 
     def _arguments(self, context: Call | BaseContext, payload: Any) -> dict[str, Any]:
         given: dict[str, Any] = {}
@@ -189,11 +200,16 @@ class Decorator(Generic[View]):
         return self._make(function, options)
 
     def _make(self, function: Function, options: EndpointOptions) -> View:
-        view = self._view(Endpoint(function, is_workflow=self._is_workflow, options=options))
-        # Not functools.wraps: frameworks read signatures, and this one has the framework's.
-        for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-            setattr(view, name, getattr(function, name))
-        return view
+        return named_view(self._view, Endpoint(function, is_workflow=self._is_workflow, options=options))
+
+
+def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
+    """A framework's view of an endpoint, which goes by the names of the user's function."""
+    view = view_of(endpoint)
+    # Not functools.wraps: frameworks read signatures, and this one has the framework's.
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(view, name, getattr(endpoint.function, name, None))
+    return view
 
 
 def _is_context(name: str, annotation: Any) -> bool:

@@ -1,14 +1,21 @@
 """A step that a handler is about to call: what to post, and the id it will have."""
 
+import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
 from atomic.protocol import keys
 
-Result = TypeVar("Result")
+Function = Callable[..., Any]
+# The names under which functions are served beside a workflow.
+Names = Mapping[Function, str]
+NO_NAMES: Final[Names] = MappingProxyType({})
+Result = TypeVar("Result", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,11 @@ def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
         document["idempotencyKey"],
     )
     return keys.step_id(run_id, identity)
+
+
+def returned(function: Function) -> Any:
+    """The type that a function says it returns; None when it does not say."""
+    return typing.get_type_hints(function).get("return")
 
 
 @cache

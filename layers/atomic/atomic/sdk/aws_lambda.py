@@ -1,14 +1,22 @@
 """Endpoints on AWS Lambda behind an HTTP API or a function URL (event format 2.0).
 
-`@workflow` or `@step` above the function makes it the Lambda handler itself.
+`Endpoints("/orders")` is the Lambda handler of many functions, which it tells apart by the path.
+`@workflow` or `@step` above a function makes it the handler itself.
 """
 
 import base64
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Unpack
 
 from atomic.sdk import _handler
-from atomic.sdk._handler import Decorator, Endpoint
+from atomic.sdk._answers import Response, not_found
+from atomic.sdk._context import Call
+from atomic.sdk._endpoints import BaseEndpoints
+from atomic.sdk._handler import Decorator, Endpoint, EndpointOptions
+from atomic.sdk._planning import Function
+from atomic.sdk.context import AsyncContext, Context
+
+__all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
 View = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
@@ -16,13 +24,7 @@ View = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 def _view(endpoint: Endpoint) -> View:
     def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         del context
-        answer = endpoint.answer(_asked(event))
-        return {
-            "statusCode": answer.status,
-            "headers": dict(answer.headers),
-            "body": answer.body.decode(),
-            "isBase64Encoded": False,
-        }
+        return _answered(endpoint.answer(_asked(event)))
 
     return handler
 
@@ -35,5 +37,39 @@ def _asked(event: Mapping[str, Any]) -> _handler.Request:
     return _handler.Request(url=url, headers=headers, body=body)
 
 
+def _answered(answer: Response) -> dict[str, Any]:
+    return {
+        "statusCode": answer.status,
+        "headers": dict(answer.headers),
+        "body": answer.body.decode(),
+        "isBase64Encoded": False,
+    }
+
+
 workflow: Decorator[View] = Decorator(_view, is_workflow=True)
 step: Decorator[View] = Decorator(_view, is_workflow=False)
+
+
+class Endpoints(BaseEndpoints):
+    """Functions as endpoints of one Lambda function: POST {prefix}/{name of the function}.
+
+    The object is the handler. A stage, or whatever else the gateway puts before the prefix, is passed over.
+    """
+
+    def __init__(
+        self, prefix: str = "", *, steps: Iterable[Function] = (), **options: Unpack[EndpointOptions]
+    ) -> None:
+        self._endpoints: dict[str, Endpoint] = {}
+        super().__init__(prefix, steps, options)
+
+    def __call__(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        """Answer an event of the gateway."""
+        del context
+        path = event["rawPath"]
+        for own, endpoint in self._endpoints.items():
+            if path.endswith(f"/{own}"):
+                return _answered(endpoint.answer(_asked(event)))
+        return _answered(not_found(path))
+
+    def _mount(self, path: str, endpoint: Endpoint) -> None:
+        self._endpoints[path] = endpoint

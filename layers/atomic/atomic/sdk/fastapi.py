@@ -1,12 +1,25 @@
-"""Endpoints on FastAPI (or Starlette): `@app.post("/order")` above `@workflow` or `@step`."""
+"""Endpoints on FastAPI: `Endpoints(app, "/orders")`, or `@app.post(…)` above `@workflow` or `@step`.
 
-from collections.abc import Awaitable, Callable
+The decorators serve Starlette as well.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Unpack
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from atomic.sdk import _handler
-from atomic.sdk._handler import Decorator, Endpoint
+from atomic.sdk._context import Call
+from atomic.sdk._endpoints import BaseEndpoints
+from atomic.sdk._handler import Decorator, Endpoint, EndpointOptions, named_view
+from atomic.sdk._planning import Function
+from atomic.sdk.context import AsyncContext, Context
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter, FastAPI
+
+__all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
 View = Callable[[Request], Awaitable[Response]]
 
@@ -22,3 +35,21 @@ def _view(endpoint: Endpoint) -> View:
 
 workflow: Decorator[View] = Decorator(_view, is_workflow=True)
 step: Decorator[View] = Decorator(_view, is_workflow=False)
+
+
+class Endpoints(BaseEndpoints):
+    """Functions as endpoints of an application (or an APIRouter): POST {prefix}/{name of the function}."""
+
+    def __init__(
+        self,
+        app: "FastAPI | APIRouter",
+        prefix: str = "",
+        *,
+        steps: Iterable[Function] = (),
+        **options: Unpack[EndpointOptions],
+    ) -> None:
+        self._app = app
+        super().__init__(prefix, steps, options)
+
+    def _mount(self, path: str, endpoint: Endpoint) -> None:
+        self._app.add_api_route(f"/{path}", named_view(_view, endpoint), methods=["POST"], name=path)

@@ -1,0 +1,78 @@
+"""Functions served below one prefix: what `Endpoints` is in every framework, but for the mounting."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar, Unpack, overload
+
+from atomic.sdk._handler import Endpoint, EndpointOptions
+from atomic.sdk._planning import Function
+
+AnyFunction = TypeVar("AnyFunction", bound=Function)
+
+# One segment of a path, so that names are beside each other, as relative URLs are.
+_NAME: Final = re.compile(r"[A-Za-z0-9_~-]+")
+
+
+class BaseEndpoints(ABC):
+    """POST {prefix}/{name} calls the function of that name, and contexts call it when they are given it.
+
+    The functions stay what they are: other code and tests may call them. What `shared` says holds for all
+    of them, unless a decorator says otherwise.
+    """
+
+    def __init__(self, prefix: str, steps: Iterable[Function], shared: EndpointOptions) -> None:
+        self._folder = f"{prefix.strip('/')}/".lstrip("/")
+        self._shared = shared
+        self._names: dict[Function, str] = {}
+        for function in steps:
+            self.step(function)
+
+    @overload
+    def workflow(self, function: AnyFunction, /) -> AnyFunction: ...
+    @overload
+    def workflow(
+        self, *, name: str | None = None, **options: Unpack[EndpointOptions]
+    ) -> Callable[[AnyFunction], AnyFunction]: ...
+    def workflow(
+        self, *functions: Function, name: str | None = None, **options: Unpack[EndpointOptions]
+    ) -> Any:
+        """Serve a workflow, under the name of the function or another one. See `@workflow`."""
+        return self._served(functions, name, options, is_workflow=True)
+
+    @overload
+    def step(self, function: AnyFunction, /) -> AnyFunction: ...
+    @overload
+    def step(
+        self, *, name: str | None = None, **options: Unpack[EndpointOptions]
+    ) -> Callable[[AnyFunction], AnyFunction]: ...
+    def step(
+        self, *functions: Function, name: str | None = None, **options: Unpack[EndpointOptions]
+    ) -> Any:
+        """Serve a step, under the name of the function or another one. See `@step`."""
+        return self._served(functions, name, options, is_workflow=False)
+
+    @abstractmethod
+    def _mount(self, path: str, endpoint: Endpoint) -> None:
+        """Have the application pass a POST of the path (without a leading slash) to the endpoint."""
+
+    def _served(
+        self, functions: tuple[Function, ...], name: str | None, own: EndpointOptions, *, is_workflow: bool
+    ) -> Any:
+        options: EndpointOptions = {**self._shared, **own}
+
+        def serve(function: Function) -> Function:
+            named = str(getattr(function, "__name__", "")) if name is None else name
+            self._take(function, named)
+            endpoint = Endpoint(function, is_workflow=is_workflow, options=options, names=self._names)
+            self._mount(self._folder + named, endpoint)
+            return function
+
+        return serve(*functions) if functions else serve
+
+    def _take(self, function: Function, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no segment of a path: give {function!r} a name=")
+        if function in self._names or name in self._names.values():
+            raise ValueError(f"{name!r} is served already: give {function!r} another name=")
+        self._names[function] = name

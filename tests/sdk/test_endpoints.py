@@ -1,0 +1,94 @@
+"""The settings and names of `Endpoints`, and what each framework makes of them."""
+
+from typing import Any
+
+import pytest
+import requests
+from fastapi import APIRouter, FastAPI
+from flask import Blueprint, Flask
+
+from atomic.protocol.signatures import encode_secret
+from atomic.sdk import AsyncClient, AsyncContext, Client, aws_lambda, fastapi, flask
+from sdk.cases.signing import BODY, NEW, OLD, signed
+from sdk.threads import asgi_server, wsgi_server
+
+
+def echo(payload: Any) -> Any:
+    return payload
+
+
+def other(payload: Any) -> Any:
+    return payload
+
+
+async def later(ctx: AsyncContext) -> None:
+    await ctx.sleep(1)
+
+
+def event(path: str, headers: dict[str, str]) -> dict[str, Any]:
+    context = {"domainName": "app.example"}
+    return {"rawPath": path, "requestContext": context, "headers": headers, "body": BODY.decode()}
+
+
+def test_settings_are_given_once_and_a_decorator_may_have_its_own() -> None:
+    handler = aws_lambda.Endpoints(steps=[echo], secrets=[encode_secret(NEW)])
+    handler.step(name="old", secrets=[encode_secret(OLD)])(other)
+    for path, secret, status in (("/echo", NEW, 200), ("/echo", OLD, 401), ("/old", OLD, 200)):
+        headers = signed(secret, url=f"https://app.example{path}")
+        assert handler(event(path, headers), None)["statusCode"] == status
+
+
+def test_a_client_is_for_the_workflows_of_its_colour() -> None:
+    async_ones = aws_lambda.Endpoints(steps=[echo], client=AsyncClient())
+    assert async_ones.workflow(later) is later
+    with pytest.raises(TypeError, match="a Client to `def` workflows"):
+        aws_lambda.Endpoints(client=Client()).workflow(later)
+
+
+@pytest.mark.parametrize("path", ["/users/echo", "/prod/users/echo"])
+def test_a_lambda_function_finds_its_endpoint_below_any_stage(path: str) -> None:
+    handler = aws_lambda.Endpoints("/users", steps=[echo])
+    assert handler(event(path, {}), None)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("path", ["/echo", "/users/other", "/users/", "/abusers/echo", "/users/echo/x"])
+def test_a_lambda_function_serves_nothing_else(path: str) -> None:
+    handler = aws_lambda.Endpoints("users/", steps=[echo])
+    answer = handler(event(path, {}), None)
+    assert (answer["statusCode"], path in answer["body"]) == (404, True)
+
+
+def test_names_are_one_segment_and_each_its_own() -> None:
+    served = aws_lambda.Endpoints("/users", steps=[echo])
+    with pytest.raises(ValueError, match=r"<lambda>.*give .* a name="):
+        served.step(lambda payload: payload)
+    with pytest.raises(ValueError, match="'a/b' is no segment"):
+        served.step(name="a/b")(other)
+    with pytest.raises(ValueError, match="'echo' is served already"):
+        served.step(name="echo")(other)
+    with pytest.raises(ValueError, match="'again' is served already"):
+        served.workflow(name="again")(echo)
+
+
+def test_a_router_and_a_blueprint_serve_below_their_own_prefix() -> None:
+    router, blueprint = APIRouter(prefix="/v1"), Blueprint("v1", "v1", url_prefix="/v1")
+    fastapi.Endpoints(router, "/users", steps=[echo])
+    flask.Endpoints(blueprint, "/users", steps=[echo])
+    on_fastapi, on_flask = FastAPI(), Flask("case")
+    on_fastapi.include_router(router)
+    on_flask.register_blueprint(blueprint)
+    with asgi_server(on_fastapi) as one, wsgi_server(on_flask) as two:
+        for url in (one, two):
+            assert requests.post(f"{url}/v1/users/echo", data=BODY, timeout=10).json() == "hello"
+            assert requests.get(f"{url}/v1/users/echo", timeout=10).status_code == 405
+
+
+def test_routes_have_names_that_frameworks_find() -> None:
+    app = Flask("case")
+    flask.Endpoints(app, "/users", steps=[echo])
+    flask.Endpoints(app, "/orders", steps=[echo])
+    with app.test_request_context():
+        assert app.url_for("orders/echo") == "/orders/echo"
+    served = FastAPI()
+    fastapi.Endpoints(served, "/users", steps=[echo])
+    assert served.url_path_for("users/echo") == "/users/echo"
