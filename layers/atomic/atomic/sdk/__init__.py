@@ -1,8 +1,8 @@
 """The Python SDK: start workflows from anywhere, write them as ordinary functions.
 
-`Client` and `AsyncClient` start and read. `Endpoints`, and `@workflow` and `@step` that they are made of, are
-in `atomic.sdk.fastapi`, `.flask`, `.django` and `.aws_lambda`, the same in each. `idempotent` makes an effect
-happen once for each key.
+`Client` and `AsyncClient` start and read. `Endpoints`, and `@workflow` and `@step` that they are made of,
+are in `atomic.sdk.fastapi`, `.flask`, `.django` and `.aws_lambda`, the same in each. `idempotent` makes an
+effect happen once for each key.
 """
 
 from atomic.protocol.documents import (
