@@ -86,7 +86,7 @@ class RegistryContract:
     async def test_a_key_opens_its_client(self, home: RegistryHome) -> None:
         urls = (URL, "http://10.0.0.1:8080/x")
         api_key, secret = home.admin.create(
-            "acme", base_urls=urls, limits=Limits(starts_per_s=2.5, live_steps=7)
+            "acme", base_urls=urls, limits=Limits(starts_per_s=2.5, live_steps=7, stored_bytes=9)
         )
         other_key, _ = home.admin.create("other", base_urls=[URL])
         acme = await home.registry.authenticate(api_key, "acme")
@@ -96,6 +96,7 @@ class RegistryContract:
             signing_secrets=(decode_secret(secret),),
             starts_per_s=2.5,
             live_steps=7,
+            stored_bytes=9,
             scopes=frozenset({"start", "read", "act"}),
         )
         assert await home.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES))
@@ -298,6 +299,7 @@ class RegistryContract:
                 )
                 for rate in BAD_RATES
             ),
+            ("stored bytes", {"client_id": "acme", "base_urls": [URL], "limits": Limits(stored_bytes=0)}),
             ("live steps", {"client_id": "acme", "base_urls": [URL], "limits": Limits(live_steps=0)}),
             *(("scopes", {"client_id": "acme", "base_urls": [URL], "scopes": bad}) for bad in BAD_SCOPES),
         ]

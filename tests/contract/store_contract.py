@@ -195,3 +195,23 @@ class StoreContract(QueryContract):
         now_ms = 2_000 + RETENTION_MS
         assert [await store.purge(now_ms, 70) for _ in range(3)] == [70, 60, 0]
         assert await store.get(protected.id) == protected
+
+    # --- stored bytes ---
+
+    @on_store
+    async def test_what_is_stored_is_added_up_by_the_day(self, store: StepStore) -> None:
+        async def add(client_id: str, size: int, day: int) -> int:
+            return await store.add_stored(client_id, size, day=day, since_day=day - 30)
+
+        assert await add("acme", 0, 20_000) == 0
+        assert [await add("acme", size, 20_000) for size in (100, 0, 50, -30)] == [100, 100, 150, 120]
+        assert await add("other", 7, 20_000) == 7
+        assert await add("acme", 1, 20_030) == 121
+        # The first day is forgotten now.
+        assert [await add("acme", size, 20_031) for size in (0, 1)] == [1, 2]
+        assert await add("acme", 0, 20_061) == 1
+
+    @on_store
+    async def test_what_many_add_at_once_is_all_counted(self, store: StepStore) -> None:
+        await asyncio.gather(*(store.add_stored("acme", 1, day=5, since_day=0) for _ in range(20)))
+        assert await store.add_stored("acme", 0, day=5, since_day=0) == 20

@@ -32,13 +32,15 @@ def test_a_client_its_keys_and_its_limits(tmp_path: Path) -> None:
     first = made(tmp_path, "create", "acme", *BASE, "--scope", "read", "--expires-in-days", "30")
     second = made(tmp_path, "rotate", "acme", "--scope", "start", "--overlap-hours", "1")
     secret = made(tmp_path, "rotate-secret", "acme")
-    made(tmp_path, "limits", "acme", "--starts-per-second", "5", "--live-steps", "100")
+    made(
+        tmp_path, "limits", "acme", "--starts-per-second", "5", "--live-steps", "100", "--stored-bytes", "9"
+    )
     [listed] = made(tmp_path, "list")
     ids = [key.split("_")[1] for key in (first["apiKey"], second["apiKey"])]
     assert listed["clientId"] == "acme"
     assert [key["id"] for key in listed["keys"]] == ids
     assert [key["scopes"] for key in listed["keys"]] == [["read"], ["start"]]
-    assert (listed["startsPerSecond"], listed["liveSteps"]) == (5.0, 100)
+    assert (listed["startsPerSecond"], listed["liveSteps"], listed["storedBytes"]) == (5.0, 100, 9)
     shown = atomic_clients(tmp_path, "list").stdout
     assert f"{ids[0]}: read, until 2" in shown
     assert "2 live secrets" in shown

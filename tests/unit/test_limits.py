@@ -4,7 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from atomic.application.ports import Client
+import pytest
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.ports import Client, StoreUnavailable
+from atomic.application.stored import StoredBytes
 from atomic.testing import LocalAtomic, Reply, run
 from scenarios.home import answer_ok
 
@@ -91,3 +95,51 @@ def test_quick_steps_do_not_add_up() -> None:
             await asyncio.sleep(0.3)
 
     on({"live_steps": 2}, body)
+
+
+def test_stored_bytes_are_bounded_and_forgotten_by_the_day() -> None:
+    async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+        payload = "x" * 98
+        assert [(await start(key, payload=payload)).status for key in "abcd"] == [200, 200, 200, 507]
+        # A step that was there already is not counted again.
+        assert {(await start("a", payload=payload)).status for _ in range(20)} == {200}
+        assert (await start("e", payload="")).status == 200
+        await asyncio.sleep(29 * 24 * 3600)
+        assert (await start("f", payload=payload)).status == 507
+        await asyncio.sleep(3 * 24 * 3600)
+        assert [(await start(key, payload=payload)).status for key in "ghij"] == [200, 200, 200, 507]
+
+    # Three payloads of 100 bytes, each answered by 11; and two bytes of text with its answer.
+    on({"stored_bytes": 400}, body)
+
+
+def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
+    class Store(MemoryStepStore):
+        fails = False
+
+        async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+            if self.fails:
+                raise StoreUnavailable
+            return await super().add_stored(client_id, size, day=day, since_day=since_day)
+
+    async def main() -> None:
+        store, stored, day_ms = Store(), StoredBytes(), 24 * 3600 * 1000
+
+        async def total(now_ms: int) -> int:
+            return await stored.total(store, "me", now_ms=now_ms, retention_ms=30 * day_ms)
+
+        stored.add("me", 1, 0)  # nobody counts for this client yet
+        stored.count_for("me")
+        stored.add("me", 10, 0)
+        assert await total(0) == 10
+        stored.add("me", 5, 0)
+        store.fails = True
+        assert await total(4_999) == 15
+        with pytest.raises(StoreUnavailable):
+            await total(5_000)
+        await stored.flush(store, "me", now_ms=5_000, retention_ms=day_ms)
+        store.fails = False
+        assert await total(5_000) == 15
+        assert await store.add_stored("me", 0, day=0, since_day=0) == 15
+
+    asyncio.run(main())

@@ -7,6 +7,7 @@ import asyncio
 import re
 from urllib.parse import urlsplit, urlunsplit
 
+from atomic.testing import EndpointCall, EndpointReply
 from scenarios.asking import operations, send, start_as
 from scenarios.home import Home, always, answer_ok
 from scenarios.starts import assert_problem, document
@@ -131,6 +132,30 @@ async def scenario_who_starts_too_fast_waits_and_others_do_not(home: Home) -> No
     await asyncio.sleep(int(reply.headers["retry-after"]))
     again = await start_as(home, "slow", document(url, key=key))
     assert (again.status, "idempotency-replayed" in again.headers) == (200, False)
+
+
+async def scenario_who_stores_too_much_is_told_and_others_are_not(home: Home) -> None:
+    async def echo(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(json=call.payload)
+
+    url, text = home.endpoint("/app/large", echo), "x" * 300
+
+    first = await start_as(home, "small", document(url, key="large-1", payload=text))
+    # What is stored is counted with the answers: 604 bytes now, and twice 302 with the next.
+    refused = [await start_as(home, "small", document(url, key="large-2", payload=text + text[:100]))]
+    second = await start_as(home, "small", document(url, key="large-3", payload=text))
+    refused.append(await start_as(home, "small", document(url, key="large-4", payload="y")))
+
+    assert [first.status, second.status] == [200, 200]
+    for reply in refused:
+        assert_problem(reply, 507, "storage-full")
+        assert "1000 bytes" in reply.json["detail"]
+        assert 0 < int(reply.headers["retry-after"]) <= 24 * 3600
+    again = await start_as(home, "small", document(url, key="large-1", payload=text))
+    assert (again.status, again.json["response"]) == (200, text)
+    mine = await home.start(document(url, key="large-2", payload=text))
+    assert mine.status == 200
+    assert len(home.calls(url)) == 3
 
 
 async def scenario_attempts_carry_the_standard_webhooks_headers(home: Home) -> None:

@@ -81,6 +81,7 @@ async def _follow(engine: Engine, before: Step, after: Step) -> None:
     if after.is_settled and not before.is_settled:
         engine.notifier.publish(after)
         engine.telemetry.settled(after)
+        engine.stored.settled(after)
         if after.status is Status.FAILED:
             await engine.queue.dead_letter(after.id, after.error or "")
         await wake_waiters(engine, after)

@@ -22,7 +22,14 @@ async def run_attempt(engine: Engine, step: Step) -> None:
     span_id = engine.entropy.token()[:16]
     request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
     answer = await engine.invoker.post(request)
+    if client is None or client.stored_bytes is None:
+        await end_attempt(engine, step, answer)
+        return
+    engine.stored.count_for(client.id)
     await end_attempt(engine, step, answer)
+    await engine.stored.flush(
+        engine.store, client.id, now_ms=engine.clock.now_ms(), retention_ms=step.spec.retention_ms
+    )
 
 
 async def end_attempt(engine: Engine, step: Step, answer: Answer) -> None:

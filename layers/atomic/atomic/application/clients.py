@@ -18,6 +18,7 @@ def client_of(record: ClientRecord, now_ms: int) -> Client:
         ),
         starts_per_s=record.limits.starts_per_s,
         live_steps=record.limits.live_steps,
+        stored_bytes=record.limits.stored_bytes,
         ed25519=record.ed25519,
     )
 

@@ -15,6 +15,7 @@ from atomic.application.ports import (
     Telemetry,
 )
 from atomic.application.run_memory import RunMemory
+from atomic.application.stored import StoredBytes
 
 
 class Spawn(Protocol):
@@ -61,3 +62,4 @@ class Engine:
     spawn: Spawn
     settings: Settings = field(default_factory=Settings)
     runs: RunMemory = field(default_factory=RunMemory)
+    stored: StoredBytes = field(default_factory=StoredBytes)

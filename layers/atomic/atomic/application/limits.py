@@ -1,6 +1,7 @@
-"""What a client may use: how fast it starts steps, and how many live ones it may have.
+"""What a client may use: how fast it starts steps, how many live ones it may have, how much it may store.
 
-Both are counted by this process. Posting a step again is no start: it is never refused and costs nothing.
+The first two are counted by this process. Posting a step again is no start: it is never refused and costs
+nothing.
 """
 
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from atomic.protocol import keys
 _COUNT_S: Final = 5.0
 _COUNT_FULL_S: Final = 0.25
 _FULL_WAIT_MS: Final = 1000
+# What is stored becomes less when a day of it is forgotten.
+_DAY_MS: Final = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Which limit is reached, and when it is worth asking again."""
 
-    limit: Literal["starts", "live"]
+    limit: Literal["starts", "live", "stored"]
     wait_ms: int
 
 
@@ -51,16 +54,24 @@ class ClientLimits:
 
     async def take(self, engine: Engine, client: Client, spec: StepSpec) -> Refused | None:
         """Take a place for a step that may be new; None when there is one, or no need of it."""
-        refused = await self._full(engine, client) or self._too_fast(client, engine.clock.now_ms())
+        refused = (
+            await self._stores_too_much(engine, client, spec)
+            or await self._full(engine, client)
+            or self._too_fast(client, engine.clock.now_ms())
+        )
         # Only who is refused pays for a look whether the step is there.
         if refused is not None and not await _is_there(engine, spec):
             return refused
         if refused is None and client.live_steps is not None:
             self._live[client.id].begun += 1
+        if client.stored_bytes is not None:
+            engine.stored.add(client.id, len(spec.payload), engine.clock.now_ms())
         return None
 
-    def give_back(self, client: Client) -> None:
+    def give_back(self, engine: Engine, client: Client, spec: StepSpec) -> None:
         """The step was there already."""
+        if client.stored_bytes is not None:
+            engine.stored.add(client.id, -len(spec.payload), engine.clock.now_ms())
         if client.starts_per_s is not None:
             bucket = self._buckets[client.id]
             bucket.tokens = min(max(1.0, client.starts_per_s), bucket.tokens + 1)
@@ -85,6 +96,16 @@ class ClientLimits:
             bucket.tokens -= 1
             return None
         return Refused("starts", max(1, int((1 - bucket.tokens) / rate * 1000)))
+
+    async def _stores_too_much(self, engine: Engine, client: Client, spec: StepSpec) -> Refused | None:
+        if client.stored_bytes is None:
+            return None
+        now_ms = engine.clock.now_ms()
+        total = await engine.stored.total(
+            engine.store, client.id, now_ms=now_ms, retention_ms=spec.retention_ms
+        )
+        is_too_much = total + len(spec.payload) > client.stored_bytes
+        return Refused("stored", _DAY_MS - now_ms % _DAY_MS) if is_too_much else None
 
     async def _full(self, engine: Engine, client: Client) -> Refused | None:
         if client.live_steps is None:

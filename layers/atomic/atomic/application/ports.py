@@ -95,6 +95,14 @@ class StepStore(Protocol):
         """Delete expired rows whose run has no live or unexpired root; how many were deleted."""
         ...
 
+    async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+        """Add to the bytes that a client stored on a day; those of the days from `since_day` on.
+
+        Days are counted from the epoch. A write that is repeated may count twice, and nothing else
+        depends on the sum; earlier days may be forgotten.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
@@ -192,6 +200,7 @@ class Client:
     signing_secrets: tuple[bytes, ...] = ()
     starts_per_s: float | None = None
     live_steps: int | None = None
+    stored_bytes: int | None = None
     ed25519: bool = False
     scopes: frozenset[str] = frozenset(SCOPES)
 

@@ -24,6 +24,7 @@ _LABELS: Final = {
     "signingSecret": "signing secret",
     "startsPerSecond": "starts a second",
     "liveSteps": "live steps",
+    "storedBytes": "stored bytes",
 }
 
 _table = click.option(
@@ -40,6 +41,9 @@ _starts = click.option(
     "--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_stored = click.option(
+    "--stored-bytes", type=click.IntRange(min=1), help="Payloads and answers. No limit without."
+)
 _live = click.option("--live-steps", type=click.IntRange(min=1), help="No limit without.")
 
 
@@ -65,6 +69,7 @@ def clients() -> None:
 @_expires
 @_starts
 @_live
+@_stored
 @_kept_somewhere
 def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...], **options: Any) -> None:
     """Make a client; its API key and signing secret are shown once."""
@@ -160,12 +165,18 @@ def revoke(client_id: str, key_id: str, **options: Any) -> None:
 @click.argument("client_id")
 @_starts
 @_live
+@_stored
 @_kept_somewhere
 def limits(client_id: str, **options: Any) -> None:
     """Set what a client may use; what is left out has no limit."""
     with _admin(options) as admin:
         admin.change_limits(client_id, _limits(options))
-    _say(options, startsPerSecond=options["starts_per_second"], liveSteps=options["live_steps"])
+    _say(
+        options,
+        startsPerSecond=options["starts_per_second"],
+        liveSteps=options["live_steps"],
+        storedBytes=options["stored_bytes"],
+    )
 
 
 @contextmanager
@@ -206,7 +217,11 @@ def _say(options: dict[str, Any], **document: Any) -> None:
 
 
 def _limits(options: dict[str, Any]) -> Limits:
-    return Limits(starts_per_s=options["starts_per_second"], live_steps=options["live_steps"])
+    return Limits(
+        starts_per_s=options["starts_per_second"],
+        live_steps=options["live_steps"],
+        stored_bytes=options["stored_bytes"],
+    )
 
 
 def _expiry_ms(admin: ClientAdmin, options: dict[str, Any]) -> int | None:
@@ -229,6 +244,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
         ],
         "startsPerSecond": record.limits.starts_per_s,
         "liveSteps": record.limits.live_steps,
+        "storedBytes": record.limits.stored_bytes,
     }
 
 
@@ -247,4 +263,5 @@ def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
 def _limits_line(limits: Limits) -> str:
     rate = "any" if limits.starts_per_s is None else f"{limits.starts_per_s:g}"
     live = "any" if limits.live_steps is None else str(limits.live_steps)
-    return f"starts per second: {rate}, live steps: {live}"
+    stored = "any" if limits.stored_bytes is None else str(limits.stored_bytes)
+    return f"starts per second: {rate}, live steps: {live}, stored bytes: {stored}"

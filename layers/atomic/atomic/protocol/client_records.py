@@ -54,6 +54,7 @@ class Limits:
 
     starts_per_s: float | None = None
     live_steps: int | None = None
+    stored_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

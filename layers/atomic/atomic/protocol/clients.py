@@ -26,6 +26,8 @@ def check_limits(limits: Limits) -> None:
     """Raise ValueError for limits that cannot be held."""
     if limits.starts_per_s is not None and not 0 < limits.starts_per_s < float("inf"):
         raise ValueError("starts per second must be more than 0; leave it out for no limit")
+    if limits.stored_bytes is not None and limits.stored_bytes < 1:
+        raise ValueError("stored bytes must be 1 or more; leave it out for no limit")
     if limits.live_steps is not None and limits.live_steps < 1:
         raise ValueError("live steps must be 1 or more; leave it out for no limit")
 

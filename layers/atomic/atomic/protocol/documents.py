@@ -199,6 +199,7 @@ class ClientLimits(Document):
 
     starts_per_second: float | None
     live_steps: int | None
+    stored_bytes: int | None = Field(description="Payloads and answers.")
 
 
 class ProblemDocument(Document):

@@ -42,6 +42,7 @@ STEP_FAILED: Final = ProblemType("step-failed", 424, "The step gave up")
 TOO_MANY_REQUESTS: Final = ProblemType("too-many-requests", 429, "Too many requests")
 INTERNAL: Final = ProblemType("internal", 500, "Internal error")
 UNAVAILABLE: Final = ProblemType("unavailable", 503, "Not available right now")
+STORAGE_FULL: Final = ProblemType("storage-full", 507, "The client stores as much as it may")
 NOT_FINISHED: Final = ProblemType("not-finished", 504, "Not finished in time")
 
 ALL: Final = tuple(value for value in globals().copy().values() if isinstance(value, ProblemType))

@@ -9,6 +9,7 @@ from atomic.adapters.aws import rows, table
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.listing import Index, Range
+from atomic.adapters.aws.stored import StoredItems
 from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 
@@ -38,6 +39,7 @@ class DynamoStepStore:
     ) -> None:
         self._calls = calls
         self._items = StepItems(client, table_name)
+        self._stored = StoredItems(client, table_name)
         self._client_ids = client_ids
         self._roots = Index(calls, client, table_name=table_name, name=table.LIST_INDEX, partition="lp")
         self._failed = Index(calls, client, table_name=table_name, name=table.FAILED_INDEX, partition="fp")
@@ -122,6 +124,10 @@ class DynamoStepStore:
             dead_letters=dead_letters,
             oldest_due_at_ms=min(due, default=None),
         )
+
+    async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+        """Add to the ledger: one write, and one read of as many small items as there are days."""
+        return await self._calls.start(self._stored.add, client_id, size, day, since_day)
 
     async def purge(self, now_ms: int, limit: int) -> int:
         """Keep what DynamoDB must not delete; 0, for deleting is its own work (time to live).

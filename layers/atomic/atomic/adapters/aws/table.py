@@ -13,7 +13,8 @@ A write is billed by the size of the whole item, names included, so the names ar
 | fp | dead letters | partition of the index of dead letters: `<client>#<shard>` |
 | at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
 | w, k, d | roots, dead letters | workflow name, idempotency key, due_at_ms: what lists filter and show |
-| ttl | settled steps | epoch seconds after which DynamoDB deletes the item |
+| b | days of stored bytes | how many; pk `stored#<client>`, sk the day since the epoch in 8 digits |
+| ttl | settled steps, days | epoch seconds after which DynamoDB deletes the item |
 
 A part of a response is an item of the run's partition with the sort key `~<place>#<digest>#<number>`,
 behind every step. Clients have `lp` = `clients`, `at` = their id, and a `record`;

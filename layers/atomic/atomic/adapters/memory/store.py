@@ -13,6 +13,7 @@ class MemoryStepStore:
 
     def __init__(self) -> None:
         self._rows: dict[str, Step] = {}
+        self._stored: dict[tuple[str, int], int] = {}
 
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken."""
@@ -80,6 +81,13 @@ class MemoryStepStore:
             runs=dict(Counter(step.status for step in recent)),
             dead_letters=sum(step.status is Status.FAILED for step in steps),
             oldest_due_at_ms=min((s.due_at_ms for s in live if s.due_at_ms is not None), default=None),
+        )
+
+    async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+        """Add to the ledger; its sum."""
+        self._stored[client_id, day] = self._stored.get((client_id, day), 0) + size
+        return sum(
+            kept for (owner, on), kept in self._stored.items() if owner == client_id and on >= since_day
         )
 
     async def purge(self, now_ms: int, limit: int) -> int:

@@ -61,6 +61,12 @@ SELECT 1 FROM steps INDEXED BY root_key
 WHERE is_root = 1 AND client_id = :client_id AND idempotency_key >= :key AND idempotency_key < :key_end
 LIMIT 1 OFFSET {KEYS_SORTED_MAX}
 """
+ADD_STORED: Final = (
+    "INSERT INTO stored (client_id, day, bytes) VALUES (?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes"
+)
+FORGET_STORED: Final = "DELETE FROM stored WHERE client_id = ? AND day < ?"
+SUM_STORED: Final = "SELECT coalesce(sum(bytes), 0) FROM stored WHERE client_id = ?"
 
 
 def bindings(query: RunQuery) -> dict[str, Any]:

@@ -55,4 +55,14 @@ DROP INDEX live;
 CREATE INDEX live ON steps (status, id, client_id, finished_at_ms) WHERE {IS_LIVE};
 """
 
-STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE))
+# What clients store, by the day; only of those that have a limit on it.
+_STORED: Final = """
+CREATE TABLE stored (
+    client_id TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (client_id, day)
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE, _STORED))

@@ -140,6 +140,16 @@ class SqliteStepStore:
             deleted += await self._writer.submit(self._delete, ids[start : start + _PURGE_SLICE], now_ms)
         return deleted
 
+    async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+        """Add to the ledger, and forget its earlier days; its sum."""
+        return await self._writer.submit(self._add_stored, client_id, size, day, since_day)
+
+    def _add_stored(self, client_id: str, size: int, day: int, since_day: int) -> int:
+        self._execute(queries.ADD_STORED, (client_id, day, size))
+        self._execute(queries.FORGET_STORED, (client_id, since_day))
+        total: int = self._execute(queries.SUM_STORED, (client_id,)).get
+        return total
+
     def _create(self, row: tuple[Any, ...]) -> Step | None:
         self._execute(codec.INSERT, row)
         return None if self._connection.changes() else self._there(row[-1])

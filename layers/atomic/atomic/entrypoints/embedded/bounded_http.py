@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 with bounds on a request: uvicorn itself keeps heads of any size and waits for ever."""
+"""uvicorn's HTTP/1.1 with bounds on a request: by itself it keeps heads of any size and waits for ever."""
 
 import asyncio
 from typing import Final, cast

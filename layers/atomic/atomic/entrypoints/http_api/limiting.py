@@ -1,4 +1,4 @@
-"""A client's limits on the wire: 429 with `Retry-After`, and the RateLimit headers.
+"""A client's limits on the wire: 429 or 507 with `Retry-After`, and the RateLimit headers.
 
 The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
 """
@@ -8,15 +8,17 @@ from atomic.application.ports import Client
 from atomic.domain.steps import StepSpec
 from atomic.entrypoints.http_api.api import Api
 from atomic.protocol import headers
-from atomic.protocol.problems import TOO_MANY_REQUESTS, Problem
+from atomic.protocol.problems import STORAGE_FULL, TOO_MANY_REQUESTS, Problem
 
 
 async def take_place(api: Api, client: Client, spec: StepSpec) -> None:
-    """Raise Problem 429 for a new step that the client may not start now."""
+    """Raise Problem 429 or 507 for a new step that the client may not start now."""
     refused = await api.limits.take(api.engine, client, spec)
     if refused is None:
         return
     wait_s = -(-refused.wait_ms // 1000)
+    if refused.limit == "stored":
+        raise Problem(STORAGE_FULL, _detail(client, refused), headers={headers.RETRY_AFTER: str(wait_s)})
     raise Problem(
         TOO_MANY_REQUESTS,
         _detail(client, refused),
@@ -37,4 +39,10 @@ def rate_headers(api: Api, client: Client, wait_s: int = 1) -> dict[str, str]:
 def _detail(client: Client, refused: Refused) -> str:
     if refused.limit == "starts":
         return f"This client may start {client.starts_per_s:g} steps a second; wait and post again."
+    if refused.limit == "stored":
+        return (
+            f"This client may store {client.stored_bytes} bytes of payloads and answers. Steps are "
+            "forgotten some time after their end; have the limit raised, or store data elsewhere and send "
+            "references."
+        )
     return f"This client may have {client.live_steps} live steps; wait until some have ended."

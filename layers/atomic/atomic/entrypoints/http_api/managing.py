@@ -76,7 +76,12 @@ async def post_secret(api: Api, request: ApiRequest, client: Client) -> ApiRespo
 async def get_limits(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
     """What the client may use."""
     limits = (await _manage(api, lambda admin: admin.known(client.id))).limits
-    return json_response(200, {"startsPerSecond": limits.starts_per_s, "liveSteps": limits.live_steps})
+    view = {
+        "startsPerSecond": limits.starts_per_s,
+        "liveSteps": limits.live_steps,
+        "storedBytes": limits.stored_bytes,
+    }
+    return json_response(200, view)
 
 
 async def _manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str = "body") -> Done:

@@ -41,7 +41,7 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     await take_place(api, client, spec)
     started = await start(api.engine, spec, hang_ms=_hang_ms(api, message, preferences))
     if not started.created:
-        api.limits.give_back(client)
+        api.limits.give_back(api.engine, client, spec)
     return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 

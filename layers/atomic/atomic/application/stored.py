@@ -1,0 +1,74 @@
+"""How many bytes a client has stored: payloads and answers, of clients that have a limit on them.
+
+A sum over all steps would be a long read on every home. So what is stored is added up by the day in the
+store's ledger, and a day counts until the steps that settled on it are forgotten. Each process keeps what
+it stored itself in memory for some seconds; one that is killed loses count of that.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Final
+
+from atomic.application.ports import StepStore, StoreUnavailable
+from atomic.domain.steps import Step
+
+# How old the sum may be, and how long this process keeps what it adds to it.
+_KNOWN_MS: Final = 5_000
+_DAY_MS: Final = 24 * 3600 * 1000
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What the ledger said, and what this process has added since."""
+
+    total: int = 0
+    added: int = 0
+    added_at_ms: int = 0
+    asked_at_ms: int | None = None
+
+
+class StoredBytes:
+    """The clients that this process counts for. Of any other client nothing is kept."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, _Sum] = {}
+
+    def count_for(self, client_id: str) -> None:
+        """Count for this client from now on."""
+        self._sums.setdefault(client_id, _Sum())
+
+    def add(self, client_id: str, size: int, now_ms: int) -> None:
+        """So many bytes more (or less) are stored."""
+        known = self._sums.get(client_id)
+        if known is not None:
+            known.added += size
+            known.added_at_ms = now_ms
+
+    def settled(self, step: Step) -> None:
+        """The step has its answer."""
+        if step.response is not None and step.finished_at_ms is not None:
+            self.add(step.spec.client_id, len(step.response.text), step.finished_at_ms)
+
+    async def total(self, store: StepStore, client_id: str, *, now_ms: int, retention_ms: int) -> int:
+        """How many bytes are stored; at most 5 s old. Raises StoreUnavailable."""
+        known = self._sums.setdefault(client_id, _Sum())
+        if known.asked_at_ms is None or now_ms - known.asked_at_ms >= _KNOWN_MS:
+            known.asked_at_ms = now_ms
+            added, known.added = known.added, 0
+            # Who asks while the ledger is written sees it as it will be.
+            known.total += added
+            day = (known.added_at_ms if added else now_ms) // _DAY_MS
+            since_day = (now_ms - retention_ms) // _DAY_MS
+            try:
+                known.total = await store.add_stored(client_id, added, day=day, since_day=since_day)
+            except StoreUnavailable:
+                known.total -= added
+                known.added += added
+                known.asked_at_ms = None
+                raise
+        return known.total + known.added
+
+    async def flush(self, store: StepStore, client_id: str, *, now_ms: int, retention_ms: int) -> None:
+        """Write down what was added, if it is time. What the store does not take is kept."""
+        with contextlib.suppress(StoreUnavailable):
+            await self.total(store, client_id, now_ms=now_ms, retention_ms=retention_ms)
