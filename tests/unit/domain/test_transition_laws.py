@@ -38,6 +38,7 @@ others = st.one_of(
     st.builds(events.WaiterAdded, ids),
     st.just(events.Woken()),
     st.just(events.Rechecked()),
+    st.builds(events.PutOff, st.integers(0, 10**6)),
     st.just(events.Orphaned()),
     st.builds(events.ResultPosted, st.just(Response(b"2", "json"))),
     st.just(events.Cancelled()),

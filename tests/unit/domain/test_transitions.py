@@ -13,6 +13,7 @@ from atomic.domain.events import (
     Claimed,
     Ended,
     Orphaned,
+    PutOff,
     Rechecked,
     Redriven,
     ResultPosted,
@@ -69,6 +70,7 @@ STATES: dict[str, Callable[[], Step]] = {
 }
 EVENTS: dict[str, events.Event] = {
     "Claimed": Claimed("n2"),
+    "PutOff": PutOff(LATER + HOUR),
     "Succeeded": Ended(nonce="n1", outcome=SUCCEEDED, jitter=0.5),
     "Retryable": Ended(nonce="n1", outcome=RETRYABLE, jitter=0.5),
     "Permanent": Ended(nonce="n1", outcome=PERMANENT, jitter=0.5),
@@ -89,6 +91,7 @@ EVENTS: dict[str, events.Event] = {
 TABLE = """
             delayed    due        running    lost       retrying   waiting    succeeded  failed    cancelled
 Claimed     =          running    =          running    =          =          =          =         =
+PutOff      =          ~          =          ~          =          =          =          =         =
 Succeeded   =          =          succeeded  succeeded  =          =          =          =         =
 Retryable   =          =          retrying   retrying   =          =          =          =         =
 Permanent   =          =          failed     failed     =          =          =          =         =
@@ -526,3 +529,20 @@ class TestEventSteps:
     def test_it_can_be_cancelled(self) -> None:
         step = transition(running(**EVENT), Cancelled(), LATER)
         assert transition(step, ResultPosted(RESULT), LATER) is step
+
+
+class TestPutOff:
+    def test_nothing_but_the_time_changes(self) -> None:
+        for name in ("due", "lost", "retrying"):
+            before = STATES[name]()
+            later_ms = max(LATER, before.due_at_ms or 0)
+            after = transition(before, PutOff(later_ms + HOUR), later_ms)
+            assert after == replace(before, version=before.version + 1, due_at_ms=later_ms + HOUR)
+
+    def test_no_further_than_to_the_deadline_and_there_it_ends(self) -> None:
+        step = begin(spec(deadline_ms=MINUTE), keys.ROOT, NOW, None)
+        for _ in range(3):
+            step = transition(step, PutOff(NOW + HOUR), step.due_at_ms or 0)
+        assert (step.status, step.attempts) == (Status.FAILED, ())
+        assert step.finished_at_ms == NOW + MINUTE
+        assert step.error == f"the deadline of {MINUTE} ms is over"

@@ -17,11 +17,17 @@ from atomic.protocol import headers, signatures
 
 
 async def run_attempt(engine: Engine, step: Step) -> None:
-    """Make the attempt that `step` is claimed for. The claim and its hint are durable by now."""
-    client = await engine.clients.get(step.spec.client_id)
-    span_id = engine.entropy.token()[:16]
-    request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
-    answer = await engine.invoker.post(request)
+    """Make the attempt that `step` is claimed for. The claim and its hint are durable by now.
+
+    Its place at the destination, which the caller has taken, is given back.
+    """
+    try:
+        client = await engine.clients.get(step.spec.client_id)
+        span_id = engine.entropy.token()[:16]
+        request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
+        answer = await engine.invoker.post(request)
+    finally:
+        engine.destinations.leave(step.spec)
     if client is None or client.stored_bytes is None:
         await end_attempt(engine, step, answer)
         return

@@ -4,7 +4,7 @@ from atomic.application.apply import apply, wake_waiters
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.waiting import watch
-from atomic.domain.events import Claimed, Rechecked
+from atomic.domain.events import Claimed, PutOff, Rechecked
 from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import Status, Step
 
@@ -36,14 +36,20 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int, hinted_at_ms: 
         await watch(engine, step)
         await apply(engine, step, Rechecked())
         return
-    nonce = engine.entropy.token()
-    step, claimed = await apply(engine, step, Claimed(nonce))
-    if not claimed:
+    if not engine.destinations.enter(step.spec, engine.settings.runs_per_destination):
+        await apply(engine, step, PutOff(engine.destinations.turn_ms(step.spec, now_ms)))
         return
-    if step.lost_in_row > 0:
+    nonce, is_ours = engine.entropy.token(), False
+    try:
+        step, claimed = await apply(engine, step, Claimed(nonce))
+        is_ours = claimed and step.nonce == nonce
+    finally:
+        if not is_ours:
+            engine.destinations.leave(step.spec)
+    if claimed and step.lost_in_row > 0:
         lost = [attempt for attempt in step.attempts if attempt.outcome is OutcomeKind.NO_ANSWER]
         engine.telemetry.attempt_ended(step, lost[-1])
-    if step.nonce == nonce:
+    if is_ours:
         await run_attempt(engine, step)
 
 

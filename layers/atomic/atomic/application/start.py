@@ -30,8 +30,7 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
     404 when `parent` names no run of this client.
     """
     until_ms = engine.clock.now_ms() + hang_ms
-    is_inline = engine.settings.is_inline(spec.attempt_timeout_ms, hang_ms)
-    step, created = await _create_or_find(engine, spec, is_inline=is_inline)
+    step, created = await _create_with_place(engine, spec, hang_ms)
     if created:
         engine.telemetry.started(step)
         step = await _first_attempt(engine, step, until_ms if hang_ms > 0 else None)
@@ -45,6 +44,23 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
         step = await hang(engine, step, until_ms - engine.clock.now_ms())
         step = await leave_waiter(engine, step)
     return Started(step)
+
+
+async def _create_with_place(engine: Engine, spec: StepSpec, hang_ms: int) -> tuple[Step, bool]:
+    """The step's row, and whether it is new; if it runs already, it has a place at its destination."""
+    settings = engine.settings
+    has_place = settings.is_inline(spec.attempt_timeout_ms, hang_ms) and engine.destinations.enter(
+        spec, settings.runs_per_destination
+    )
+    runs = False
+    try:
+        # Without a place the step is left to whoever takes its hint.
+        step, created = await _create_or_find(engine, spec, is_inline=has_place)
+        runs = created and step.status is Status.RUNNING
+        return step, created
+    finally:
+        if has_place and not runs:
+            engine.destinations.leave(spec)
 
 
 async def _see_to_its_hint(engine: Engine, step: Step) -> None:

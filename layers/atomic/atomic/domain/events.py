@@ -12,6 +12,13 @@ class Claimed:
     nonce: str
 
 
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """The step is due and cannot be run yet: too much goes on at its destination."""
+
+    until_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The attempt that holds `nonce` is over.
@@ -79,6 +86,7 @@ class Redriven:
 
 Event = (
     Claimed
+    | PutOff
     | Ended
     | AnsweredLate
     | WaiterAdded

@@ -51,6 +51,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
     match event:
         case events.Claimed(nonce):
             return _claimed(step, nonce, now_ms)
+        case events.PutOff(until_ms):
+            return _put_off(step, until_ms, now_ms)
         case events.Ended():
             return _ended(step, event, now_ms)
         case events.AnsweredLate(number, note):
@@ -101,9 +103,7 @@ def _next(step: Step, **changes: Any) -> Step:
 
 
 def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
-    if step.is_settled or step.status is Status.WAITING:
-        return step
-    if step.due_at_ms is None or now_ms < step.due_at_ms:
+    if not _is_to_be_run(step, now_ms):
         return step
     attempts, lost_in_row = step.attempts, step.lost_in_row
     if step.status is Status.RUNNING:
@@ -128,6 +128,21 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         due_at_ms=_lease_end_ms(step.spec, step.deadline_at_ms, now_ms),
         woken=False,
     )
+
+
+def _put_off(step: Step, until_ms: int, now_ms: int) -> Step:
+    """Its time and its retries are not touched; a late answer still counts while nobody claims it."""
+    if not _is_to_be_run(step, now_ms):
+        return step
+    if _deadline_is_over(step, now_ms):
+        attempts = _closed(step.attempts, LOST, now_ms) if step.status is Status.RUNNING else step.attempts
+        return _out_of_time(step, attempts, now_ms)
+    return _next(step, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms))
+
+
+def _is_to_be_run(step: Step, now_ms: int) -> bool:
+    # What has settled is due no more.
+    return step.status is not Status.WAITING and step.due_at_ms is not None and step.due_at_ms <= now_ms
 
 
 def _lease_end_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int:

@@ -1,0 +1,162 @@
+"""A destination that answers nobody holds so many runs of a client and no more; everybody else goes on."""
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from atomic.application.destinations import Destinations
+from atomic.application.engine import Settings
+from atomic.domain.outcomes import OutcomeKind
+from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, Reply, run
+from contract.builders import a_spec
+from scenarios.home import answer_ok
+
+MOST = 3
+POLICY = {"count": 1, "backOff": 1000, "jitter": "none"}
+
+
+async def never(call: EndpointCall) -> EndpointReply:
+    """An endpoint that takes the call and says nothing."""
+    await asyncio.sleep(10**6)
+    raise AssertionError
+
+
+def start(url: str, key: str, **members: Any) -> dict[str, Any]:
+    return {"workflowName": "w", "stepInvokeUrl": url, "idempotencyKey": key, "timeout": 1, **members}
+
+
+def on(body: Any) -> None:
+    async def main() -> None:
+        async with LocalAtomic(settings=Settings(runs_per_destination=MOST)) as atomic:
+            await body(atomic)
+
+    run(main())
+
+
+async def step_of(atomic: LocalAtomic, reply: Reply) -> Any:
+    return (await atomic.get(f"/me/steps/{reply.json['id']}")).json
+
+
+def test_what_is_over_the_cap_waits_its_turn_and_pays_no_retry() -> None:
+    async def body(atomic: LocalAtomic) -> None:
+        url, calls = "https://dead.test/x", 0
+
+        async def counted(call: EndpointCall) -> EndpointReply:
+            nonlocal calls
+            calls += 1
+            return await never(call)
+
+        atomic._invoker.handlers[url] = counted
+        good = atomic.endpoint("/good", answer_ok)
+        more: dict[str, Any] = {"attemptTimeout": 20_000, "retry": POLICY}
+        held = [await atomic.post("/me", start(url, f"k-{n}", **more)) for n in range(10)]
+        assert {reply.status for reply in held} == {504}
+        assert calls == MOST
+        # Another destination, and another client at the same one, are served at once.
+        assert (await atomic.post("/me", start(good, "good"))).status == 200
+        await atomic.post("/other", start(url, "theirs", attemptTimeout=20_000))
+        assert calls == MOST + 1
+        await asyncio.sleep(15)
+        assert calls == MOST + 1
+        waiting = [step for reply in held if (step := await step_of(atomic, reply))["status"] == "pending"]
+        assert len(waiting) == 10 - MOST
+        assert {(step["attempts"], step["retriesUsed"], step["error"]) for step in waiting} == {
+            (0, 0, None)
+        }
+        # Places are free after 20 s, and again and again.
+        await asyncio.sleep(300)
+        ended = [await step_of(atomic, reply) for reply in held]
+        assert {step["status"] for step in ended} == {"failed"}
+        for step in ended:
+            assert [each["outcome"] for each in step["attemptLog"]] == [OutcomeKind.RETRYABLE] * 2
+            assert step["retriesUsed"] == 1
+
+    on(body)
+
+
+def test_those_who_wait_are_served_when_the_destination_answers_again() -> None:
+    async def body(atomic: LocalAtomic) -> None:
+        url = atomic.endpoint("/moody", never)
+        held = [await atomic.post("/me", start(url, f"k-{n}", attemptTimeout=20_000)) for n in range(50)]
+        atomic.endpoint("/moody", answer_ok)
+        await asyncio.sleep(60)
+        ended = [await step_of(atomic, reply) for reply in held]
+        assert {step["status"] for step in ended} == {"succeeded"}
+        # The first three had one attempt that timed out; nobody else paid for it.
+        assert sorted(step["attempts"] for step in ended) == [1] * 47 + [2] * 3
+
+    on(body)
+
+
+def test_a_workflow_never_waits_for_the_place_that_it_holds() -> None:
+    """Ten runs at once, each with steps of its own at the same destination: three at a time get through."""
+
+    async def body(atomic: LocalAtomic) -> None:
+        mail = atomic.endpoint("/mail", answer_ok)
+
+        async def workflow(call: EndpointCall) -> EndpointReply:
+            key = call.json["idempotencyKey"]
+            for number in range(3):
+                made = await atomic.post("/me", start(mail, key, stepName=f"s{number}", timeout=5000))
+                assert made.status == 200, made.body
+                await asyncio.sleep(1)
+            return EndpointReply(json=key)
+
+        url = atomic.endpoint("/workflow", workflow)
+        replies = await asyncio.gather(
+            *(atomic.post("/me", start(url, f"k-{n}", timeout=100_000)) for n in range(10))
+        )
+        assert {reply.status for reply in replies} == {200}
+        assert {(await step_of(atomic, reply))["attempts"] for reply in replies} == {1}
+
+    on(body)
+
+
+def test_a_deadline_ends_who_waits_for_a_place() -> None:
+    async def body(atomic: LocalAtomic) -> None:
+        url = atomic.endpoint("/dead", never)
+        for number in range(MOST):
+            await atomic.post("/me", start(url, f"k-{number}", attemptTimeout=600_000))
+        late = await atomic.post("/me", start(url, "late", deadline=30_000))
+        await asyncio.sleep(31)
+        step = await step_of(atomic, late)
+        assert (step["status"], step["attempts"]) == ("failed", 0)
+        assert step["error"] == "the deadline of 30000 ms is over"
+
+    on(body)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_who_has_left_leaves_nothing_behind(seed: int) -> None:
+    chosen, destinations = random.Random(seed), Destinations()
+    specs = [
+        replace(a_spec(key=str(n % 5)), url=f"https://d{n % 2}.test/{n}", client_id=f"c{n % 3}")
+        for n in range(30)
+    ]
+    inside = []
+    for _ in range(500):
+        spec = chosen.choice(specs)
+        if chosen.random() < 0.5 and inside:
+            destinations.leave(inside.pop(chosen.randrange(len(inside))))
+        elif destinations.enter(spec, MOST):
+            inside.append(spec)
+        else:
+            others = {
+                o.run_id for o in inside if (o.client_id, o.url[:15]) == (spec.client_id, spec.url[:15])
+            }
+            assert len(others) == MOST, seed
+            assert spec.run_id not in others, seed
+    for spec in inside:
+        destinations.leave(spec)
+    assert destinations._crowds == {}
+
+
+def test_turns_are_one_after_the_other() -> None:
+    destinations, spec = Destinations(), a_spec()
+    turns = [destinations.turn_ms(spec, 0) for _ in range(1000)]
+    assert (turns[0], len(set(turns)), turns == sorted(turns)) == (1000, 1000, True)
+    assert turns[-1] <= 1000 + 5 * 1000
+    assert destinations.turn_ms(spec, 10**6) == 10**6 + 1000
