@@ -39,8 +39,9 @@ class _Members:
         values = self._values(source)
         record = dict(zip(self._written, values))  # noqa: B905 - the optional ones follow
         rest = values[len(self._written) :]
-        given = map(ne, rest, self._defaults)
-        record.update(compress(zip(self._optional, rest, strict=True), given))
+        if rest != self._defaults:
+            given = map(ne, rest, self._defaults)
+            record.update(compress(zip(self._optional, rest, strict=True), given))
         return record
 
     def known(self, record: Record) -> Record:

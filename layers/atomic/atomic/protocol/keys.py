@@ -9,6 +9,7 @@ step's place in the run, so an id alone tells partition and row, on every home.
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final
 
 from atomic.protocol.limits import KEY_MAX_CHARS
@@ -23,6 +24,8 @@ RESERVED_CLIENT_IDS: Final = frozenset({"dashboard", "docs", "health", "metrics"
 CLIENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 
+# The steps of a run are posted within moments of each other.
+@lru_cache(maxsize=1024)
 def run_id(client_id: str, workflow_name: str, idempotency_key: str) -> str:
     """`run_` and 32 hex digits (128 bit)."""
     return f"run_{_digest(client_id, workflow_name, idempotency_key)}"
@@ -69,6 +72,9 @@ def is_client_id(text: str) -> bool:
 
 
 def _digest(*parts: str) -> str:
-    encoded = [part.encode() for part in parts]
-    framed = b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+    framed = bytearray()
+    for part in parts:
+        encoded = part.encode()
+        framed += len(encoded).to_bytes(4, "big")
+        framed += encoded
     return hashlib.sha256(framed).hexdigest()[:32]
