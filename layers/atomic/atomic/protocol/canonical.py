@@ -50,7 +50,8 @@ def canonical_json(value: Any) -> bytes:
     """Encode a value of `parse_json`: members sorted, no white space, UTF-8, 1.0 written as 1."""
     if _holds_float(value):
         return _ENCODER.encode(_with_plain_integers(value)).encode()
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    # A copy, for payloads are kept while their steps run, and what orjson makes holds on to 8 KiB.
+    return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
 
 
 def fingerprint(canonical: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from atomic.application.ports import StoreUnavailable
-from atomic.domain.records import load_step, progress_record, spec_record
+from atomic.domain.records import Record, load_step, progress_record, spec_record
 from atomic.domain.steps import Step
 
 # What `decode` needs, in its order.
@@ -41,7 +41,7 @@ WHERE id = ?
 def fixed_values(step: Step) -> tuple[Any, ...]:
     """The columns that are written once, in the order of the statements."""
     spec = step.spec
-    spec_text = orjson.dumps(spec_record(step))
+    spec_text = _json(spec_record(step))
     return (
         spec.client_id,
         int(step.is_root),
@@ -57,7 +57,7 @@ def fixed_values(step: Step) -> tuple[Any, ...]:
 
 def changing_values(step: Step) -> tuple[Any, ...]:
     """The columns that every write sets, in the order of the statements."""
-    progress = orjson.dumps(progress_record(step))
+    progress = _json(progress_record(step))
     response = None if step.response is None else step.response.text
     return (
         step.status.value,
@@ -80,6 +80,11 @@ def decode(row: tuple[Any, ...]) -> Step:
             "restore the data directory from a copy"
         )
     return load_step(orjson.loads(spec), payload, orjson.loads(progress), response)
+
+
+def _json(record: Record) -> bytes:
+    # A copy, for rows wait in line for their commit, and what orjson makes holds on to 4 KiB.
+    return bytes(memoryview(orjson.dumps(record)))
 
 
 def _fits(expected: int | None, *parts: bytes | None) -> bool:
