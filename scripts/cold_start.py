@@ -85,6 +85,7 @@ def _environ(build: Path, function: str) -> dict[str, str]:
     made_up |= {"ATOMIC_RETENTION_DAYS": "30", "ATOMIC_HANG_MS": "25000", "POWERTOOLS_LOG_LEVEL": "INFO"}
     made_up |= {
         "ATOMIC_QUEUE_URL": "http://127.0.0.1:9/q",
+        "ATOMIC_LONG_QUEUE_URL": "http://127.0.0.1:9/l",
         "ATOMIC_DEAD_LETTER_QUEUE_URL": "http://127.0.0.1:9/d",
     }
     return (

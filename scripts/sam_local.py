@@ -74,6 +74,7 @@ def _variables(outputs: dict[str, str], port: int) -> dict[str, str]:
         "AWS_ENDPOINT_URL": f"http://{there}",
         "ATOMIC_TABLE": outputs["TableName"],
         "ATOMIC_QUEUE_URL": outputs["QueueUrl"].replace(here, there),
+        "ATOMIC_LONG_QUEUE_URL": outputs["LongQueueUrl"].replace(here, there),
         "ATOMIC_DEAD_LETTER_QUEUE_URL": outputs["DeadLetterQueueUrl"].replace(here, there),
     }
 

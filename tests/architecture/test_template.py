@@ -12,11 +12,13 @@ import pytest
 import yaml
 
 from atomic.adapters.aws import sqs, table
+from atomic.entrypoints.aws import wiring
 
 REPO = Path(__file__).parents[2]
 CONTRACT = {
-    "ATOMIC_TABLE", "ATOMIC_QUEUE_URL", "ATOMIC_QUEUE_ARN", "ATOMIC_DEAD_LETTER_QUEUE_URL",
-    "ATOMIC_DEAD_LETTER_QUEUE_ARN", "ATOMIC_SCHEDULE_GROUP", "ATOMIC_SCHEDULE_ROLE_ARN",
+    "ATOMIC_TABLE", "ATOMIC_QUEUE_URL", "ATOMIC_QUEUE_ARN", "ATOMIC_LONG_QUEUE_URL",
+    "ATOMIC_LONG_QUEUE_ARN", "ATOMIC_DEAD_LETTER_QUEUE_URL", "ATOMIC_DEAD_LETTER_QUEUE_ARN",
+    "ATOMIC_SCHEDULE_GROUP", "ATOMIC_SCHEDULE_ROLE_ARN",
     "ATOMIC_RETENTION_DAYS", "ATOMIC_HANG_MS", "ATOMIC_STAGE", "ATOMIC_ALLOW_PRIVATE", "ATOMIC_KEY_PEPPER",
     "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "AWS_ENDPOINT_URL",
 }  # fmt: skip
@@ -128,7 +130,7 @@ def test_no_policy_is_borrowed() -> None:
 
 def test_every_function_has_a_role_of_its_own() -> None:
     roles = [target_of(function["Role"]) for function in FUNCTIONS.values()]
-    assert len(FUNCTIONS) == len(set(roles)) == 3
+    assert len(FUNCTIONS) == len(set(roles)) == 4
     assert set(roles) <= set(of_type("AWS::IAM::Role"))
 
 
@@ -141,29 +143,41 @@ def test_a_function_logs_where_it_may_and_for_a_bounded_time(name: str) -> None:
     assert logs["Resource"] == {"Fn::GetAtt": f"{group}.Arn"}
 
 
-def steps_event() -> dict[str, Any]:
-    [event] = [each for each in FUNCTIONS["InvokerFunction"]["Events"].values() if each["Type"] == "SQS"]
+INVOKERS = {"InvokerFunction": "StepQueue", "LongInvokerFunction": "LongStepQueue"}
+
+
+def steps_event(invoker: str) -> dict[str, Any]:
+    [event] = [each for each in FUNCTIONS[invoker]["Events"].values() if each["Type"] == "SQS"]
     properties: dict[str, Any] = event["Properties"]
     return properties
 
 
-def test_the_step_queue_waits_for_the_invoker() -> None:
-    assert target_of(steps_event()["Queue"]) == "StepQueue"
-    timeout_s = FUNCTIONS["InvokerFunction"]["Timeout"]
-    assert timeout_s <= 900
-    assert 6 * timeout_s <= QUEUES["StepQueue"]["VisibilityTimeout"] <= 43_200
+@pytest.mark.parametrize(("invoker", "queue"), INVOKERS.items())
+def test_a_step_queue_waits_for_its_invoker(invoker: str, queue: str) -> None:
+    assert target_of(steps_event(invoker)["Queue"]) == queue
+    timeout_s = FUNCTIONS[invoker]["Timeout"]
+    assert 6 * timeout_s <= QUEUES[queue]["VisibilityTimeout"] <= 43_200
 
 
-def test_only_the_failed_records_of_a_batch_come_again() -> None:
-    event = steps_event()
+def test_attempts_end_within_the_time_of_their_invoker() -> None:
+    writes_ms = 25_000
+    long_ms = FUNCTIONS["LongInvokerFunction"]["Timeout"] * 1000
+    assert sqs.SHORT_ATTEMPT_MAX_MS + writes_ms <= FUNCTIONS["InvokerFunction"]["Timeout"] * 1000
+    assert wiring.ATTEMPT_MAX_MS + writes_ms <= long_ms <= 900_000
+
+
+@pytest.mark.parametrize("invoker", INVOKERS)
+def test_only_the_failed_records_of_a_batch_come_again(invoker: str) -> None:
+    event = steps_event(invoker)
     assert event["BatchSize"] <= 10
     assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert event["ScalingConfig"]["MaximumConcurrency"] == {"Ref": "MaximumConcurrency"}
     assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] >= 2
 
 
-def test_lambda_does_not_stop_the_chain_of_retries() -> None:
-    assert FUNCTIONS["InvokerFunction"]["RecursiveLoop"] == "Allow"
+@pytest.mark.parametrize("invoker", INVOKERS)
+def test_lambda_does_not_stop_the_chain_of_retries(invoker: str) -> None:
+    assert FUNCTIONS[invoker]["RecursiveLoop"] == "Allow"
 
 
 def test_the_gateway_outlasts_the_api_function() -> None:
@@ -175,13 +189,13 @@ def test_the_gateway_outlasts_the_api_function() -> None:
 
 
 def test_a_message_is_tried_often_before_it_is_dead() -> None:
-    redrive = QUEUES["StepQueue"]["RedrivePolicy"]
-    assert redrive["maxReceiveCount"] >= 5
-    assert target_of(redrive["deadLetterTargetArn"]) == "DeadLetterQueue"
     allow = QUEUES["DeadLetterQueue"]["RedriveAllowPolicy"]
     assert allow["redrivePermission"] == "byQueue"
-    [source] = allow["sourceQueueArns"]
-    assert source["Fn::Sub"].endswith(":" + QUEUES["StepQueue"]["QueueName"]["Fn::Sub"])
+    for queue, source in zip(INVOKERS.values(), allow["sourceQueueArns"], strict=True):
+        assert source["Fn::Sub"].endswith(":" + QUEUES[queue]["QueueName"]["Fn::Sub"])
+        redrive = QUEUES[queue]["RedrivePolicy"]
+        assert redrive["maxReceiveCount"] >= 5
+        assert target_of(redrive["deadLetterTargetArn"]) == "DeadLetterQueue"
 
 
 def test_what_is_dead_is_kept_for_two_weeks() -> None:
@@ -200,7 +214,7 @@ def test_every_asynchronous_edge_has_a_dead_letter_queue() -> None:
                 assert target_of(event["Properties"]["DeadLetterConfig"]["Arn"]) in QUEUES
                 assert target_of(function["DeadLetterQueue"]["TargetArn"]) in QUEUES
                 assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 300
-    assert sources == 2
+    assert sources == 3
 
 
 def test_no_delay_is_longer_than_sqs_takes() -> None:

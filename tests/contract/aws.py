@@ -17,7 +17,7 @@ from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.clients import DynamoClientStore
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.scheduler import HintScheduler
-from atomic.adapters.aws.sqs import SqsHintQueue
+from atomic.adapters.aws.sqs import Destination, SqsHintQueue
 from atomic.adapters.aws.table import TABLE
 from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
@@ -54,6 +54,7 @@ class Aws:
     sqs: Any
     scheduler: Any
     queue_url: str
+    long_queue_url: str
     dead_letter_url: str
 
     def store(self, *clients: str) -> DynamoStepStore:
@@ -64,23 +65,22 @@ class Aws:
 
         return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME, client_ids=client_ids)
 
-    def queue(self, clock: Clock, **more: Any) -> SqsHintQueue:
-        """The queue, with its schedules."""
+    def queue(self, clock: Clock) -> SqsHintQueue:
+        """The queues, with their schedules."""
         scheduler = HintScheduler(
             self.scheduler,
             group_name=GROUP,
-            queue_arn=self._arn(self.queue_url),
             role_arn="arn:aws:iam::123456789012:role/scheduler",
             dead_letter_arn=self._arn(self.dead_letter_url),
         )
         return SqsHintQueue(
             self.calls,
             self.sqs,
-            queue_url=self.queue_url,
+            queue=self._destination(self.queue_url),
+            long_queue=self._destination(self.long_queue_url),
             dead_letter_url=self.dead_letter_url,
             scheduler=scheduler,
             clock=clock,
-            **more,
         )
 
     def admin(self, now_ms: Callable[[], int] = _CLOCK.now_ms) -> ClientAdmin:
@@ -97,6 +97,9 @@ class Aws:
                 self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return bodies
 
+    def _destination(self, url: str) -> Destination:
+        return Destination(url, self._arn(url))
+
     def _arn(self, queue_url: str) -> str:
         found = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
         return str(found["Attributes"]["QueueArn"])
@@ -110,7 +113,8 @@ def aws() -> Iterator[Aws]:
         dynamodb, sqs, scheduler = client("dynamodb"), client("sqs"), client("scheduler")
         dynamodb.create_table(TableName=TABLE_NAME, **TABLE)
         scheduler.create_schedule_group(Name=GROUP)
-        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("steps", "dead-letters")]
+        names = ("steps", "long-steps", "dead-letters")
+        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]
         yield Aws(calls, dynamodb, sqs, scheduler, *urls)
     calls.close()
 

@@ -53,6 +53,18 @@ def on_queue(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
+def hint(
+    queue: HintQueue,
+    step_id: str,
+    at_ms: int,
+    *,
+    client_id: str = "acme",
+    attempt_ms: int | None = 20_000,
+) -> Awaitable[None]:
+    """Send a hint for a step of which only the id counts."""
+    return queue.send(step_id, at_ms, client_id=client_id, attempt_ms=attempt_ms)
+
+
 async def arrived_at(home: QueueHome, due: dict[str, int], at_ms: int) -> set[str]:
     """Which steps were due when their hint came, the time now being `at_ms`.
 
@@ -64,7 +76,7 @@ async def arrived_at(home: QueueHome, due: dict[str, int], at_ms: int) -> set[st
         if at_ms >= due[step_id]:
             came.add(step_id)
         else:
-            await home.queue.send(step_id, due[step_id])
+            await hint(home.queue, step_id, due[step_id])
     return came
 
 
@@ -80,7 +92,7 @@ class QueueContract:
         now = home.clock.ms
         steps = {keys.step_id(RUN, keys.identity("a", "b", "c", "d", f"{n}")): now - n for n in range(15)}
         for step_id, at_ms in steps.items():
-            await home.queue.send(step_id, at_ms)
+            await hint(home.queue, step_id, at_ms)
         assert await arrived_at(home, steps, now) == steps.keys()
         assert await home.arrived() == []
 
@@ -92,7 +104,7 @@ class QueueContract:
             async with self.home() as home:
                 start = home.clock.ms
                 due = {STEP: start + wait_ms}
-                await home.queue.send(STEP, due[STEP])
+                await hint(home.queue, STEP, due[STEP])
                 hops = [at for at in range(15 * MINUTE, wait_ms, 15 * MINUTE) if wait_ms <= HOUR]
                 moments = sorted({0, wait_ms // 2, *hops, max(0, wait_ms - 30 * SECOND), wait_ms - 1})
                 for moment in moments:
@@ -105,12 +117,12 @@ class QueueContract:
     async def test_two_hints_for_a_step_are_one_at_least(self, home: QueueHome) -> None:
         now = home.clock.ms
         for at_ms in (now + 5_000, now + 2_000, now + 2_000, now + HOUR, now + HOUR):
-            await home.queue.send(STEP, at_ms)
+            await hint(home.queue, STEP, at_ms)
         assert STEP in await arrived_at(home, {STEP: now + 2_000}, now + 2_000)
 
     @on_queue
     async def test_sending_begins_before_anybody_waits_for_it(self, home: QueueHome) -> None:
-        sending = home.queue.send(STEP, home.clock.ms)
+        sending = hint(home.queue, STEP, home.clock.ms)
         came: list[str] = []
         for _ in range(5_000):
             came += await home.arrived()

@@ -110,7 +110,7 @@ class QueryContract(StoreSuite):
         silent = replace(keyed("event"), due_at_ms=None)
         done = keyed("done", status=Status.SUCCEEDED)
         await put(store, *roots, silent, done)
-        expected = [DueStep(step.id, step.created_at_ms) for step in reversed(roots)]
+        expected = [DueStep(step.id, "acme", step.created_at_ms) for step in reversed(roots)]
         assert await store.due(1_001, 100) == expected
         assert await store.due(1_000, 100) == expected[:-1]
         assert await store.due(1_001, 2) == expected[:2]

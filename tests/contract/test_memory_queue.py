@@ -8,7 +8,7 @@ import pytest
 
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.protocol import keys
-from contract.queue_contract import ManualClock, QueueContract, QueueHome
+from contract.queue_contract import ManualClock, QueueContract, QueueHome, hint
 
 
 class MemoryQueueHome:
@@ -29,18 +29,17 @@ class MemoryQueueHome:
 
 def test_the_backlog_of_one_client_does_not_hold_up_the_others() -> None:
     clock = ManualClock()
-    owners = {keys.run_id(owner, "w", str(n)): owner for owner in ("busy", "calm") for n in range(1000)}
-    queue = MemoryHintQueue(clock, client_of=owners.get)
+    busy = [keys.root_of(keys.run_id("busy", "w", str(n))) for n in range(1000)]
+    calm = keys.root_of(keys.run_id("calm", "w", "7"))
+    queue = MemoryHintQueue(clock)
 
     async def body() -> None:
-        for run_id, owner in owners.items():
-            if owner == "busy":
-                queue.send(keys.root_of(run_id), clock.ms - 1000)
+        for step_id in busy:
+            hint(queue, step_id, clock.ms - 1000, client_id="busy")
         first = await queue.receive()
-        calm = keys.root_of(keys.run_id("calm", "w", "7"))
-        queue.send(calm, clock.ms)
+        hint(queue, calm, clock.ms, client_id="calm")
         received = [await queue.receive() for _ in range(3)]
-        assert owners[keys.run_of(first)] == "busy"
+        assert first in busy
         assert calm in received
         assert len(queue) == 1000 - 3
 
@@ -53,10 +52,10 @@ def test_a_hint_that_stands_in_line_and_comes_again_is_received_once() -> None:
     one, other = (keys.root_of(keys.run_id("acme", "w", key)) for key in "ab")
 
     async def body() -> None:
-        queue.send(one, clock.ms - 1)
-        queue.send(other, clock.ms)
+        hint(queue, one, clock.ms - 1)
+        hint(queue, other, clock.ms)
         assert await queue.receive() == one
-        queue.send(other, clock.ms - 5)
+        hint(queue, other, clock.ms - 5)
         assert await queue.receive() == other
         assert len(queue) == 0
         with pytest.raises(TimeoutError):

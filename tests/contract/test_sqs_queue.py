@@ -23,6 +23,7 @@ from contract.queue_contract import (
     ManualClock,
     QueueContract,
     QueueHome,
+    hint,
 )
 
 
@@ -36,7 +37,8 @@ class SqsQueueHome:
 
     async def arrived(self) -> list[str]:
         self._fire_schedules()
-        bodies = self._account.received(self._account.queue_url)
+        queues = (self._account.queue_url, self._account.long_queue_url)
+        bodies = [body for url in queues for body in self._account.received(url)]
         return [parse_hint(body).step_id for body in bodies]
 
     def _fire_schedules(self) -> None:
@@ -75,15 +77,15 @@ def fires_at_ms(schedule: dict[str, Any]) -> int:
     return int(at.timestamp() * 1000)
 
 
-def sent(wait_ms: int, **more: Any) -> tuple[str, dict[str, Any]]:
+def sent(wait_ms: int, **known: Any) -> tuple[str, dict[str, Any]]:
     """The one call that sends a hint so far ahead."""
     with aws() as account, Recorder(account.sqs, account.scheduler) as recorder:
 
         async def body() -> None:
             clock = ManualClock()
-            queue = account.queue(clock, **more)
+            queue = account.queue(clock)
             recorder.calls.clear()
-            await queue.send(STEP, clock.ms + wait_ms)
+            await hint(queue, STEP, clock.ms + wait_ms, **known)
 
         asyncio.run(body())
         (call,) = recorder.calls
@@ -142,15 +144,22 @@ def test_the_same_far_hint_twice_is_one_schedule() -> None:
         with aws() as account:
             queue = account.queue(clock)
             for _ in range(2):
-                await queue.send(STEP, clock.ms + HOUR)
+                await hint(queue, STEP, clock.ms + HOUR)
             assert len(schedules(account)) == 1
 
     asyncio.run(body())
 
 
-def test_messages_are_grouped_by_client_when_it_is_known() -> None:
-    assert sent(0)[1]["MessageGroupId"] == RUN
-    assert sent(0, client_of={RUN: "acme"}.get)[1]["MessageGroupId"] == "acme"
+def test_messages_are_grouped_by_client() -> None:
+    assert sent(0, client_id="umbrella")[1]["MessageGroupId"] == "umbrella"
+
+
+@pytest.mark.parametrize(
+    ("attempt_ms", "name"), [(1, "steps"), (30_000, "steps"), (30_001, "long-steps"), (None, "long-steps")]
+)
+def test_attempts_that_may_take_long_have_a_queue_of_their_own(attempt_ms: int | None, name: str) -> None:
+    assert sent(0, attempt_ms=attempt_ms)[1]["QueueUrl"].endswith("/" + name)
+    assert sent(DAY, attempt_ms=attempt_ms)[1]["Target"]["Arn"].endswith(":" + name)
 
 
 def test_the_dead_letter_queue_gets_steps_that_gave_up_and_what_is_no_hint() -> None:

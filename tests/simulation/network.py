@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryHintQueue
@@ -101,7 +102,7 @@ class SqsHints:
     def __init__(self, process: "Process") -> None:
         self._process = process
 
-    def send(self, step_id: str, at_ms: int) -> Awaitable[None]:
+    def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
         process = self._process
         moment = process.next_moment()
         if moment == "before":
@@ -132,8 +133,9 @@ class EmbeddedHints(MemoryHintQueue):
         super().__init__(clock, horizon_ms=horizon_ms)
         self._process = process
 
-    def send(self, step_id: str, at_ms: int) -> Awaitable[None]:
+    def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
         process = self._process
+        send = partial(super().send, step_id, client_id=client_id, attempt_ms=attempt_ms)
         moment = process.next_moment()
         if moment in {"before", "applied"}:
             # Nothing outlives the process, so both are the same.
@@ -145,8 +147,8 @@ class EmbeddedHints(MemoryHintQueue):
         if process.strike("hint early"):
             at_ms -= round(process.some_s(60_000))
         if process.strike("hint twice"):
-            asyncio.get_running_loop().call_later(process.some_s(20), super().send, step_id, at_ms)
-        return super().send(step_id, at_ms)
+            asyncio.get_running_loop().call_later(process.some_s(20), send, at_ms)
+        return send(at_ms)
 
 
 class ProcessInvoker:

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from atomic.adapters.aws.sqs import AGAIN_AFTER_S
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
@@ -198,20 +199,21 @@ class Sqs:
             wait_s *= self._some()
         self._loop.call_later(wait_s, self._deliver, step_id, at_ms)
 
-    def _deliver(self, step_id: str, at_ms: int) -> None:
+    def _deliver(self, step_id: str, at_ms: int, receives: int = 1) -> None:
         receivers = [p for p in self._world.processes if not p.dead and "queue" not in p.cut_off]
         if not receivers:
-            self._loop.call_later(1.0, self._deliver, step_id, at_ms)
+            self._loop.call_later(1.0, self._deliver, step_id, at_ms, receives)
             return
         process = receivers[int(self._some() * len(receivers))]
-        process._spawn(self._take(process, step_id, at_ms), run_id=keys.run_of(step_id))
+        process._spawn(self._take(process, step_id, at_ms, receives), run_id=keys.run_of(step_id))
 
-    async def _take(self, process: Process, step_id: str, at_ms: int) -> None:
+    async def _take(self, process: Process, step_id: str, at_ms: int, receives: int) -> None:
         done = False
         try:
-            await drive(process.engine, step_id, at_ms)
+            await drive(process.engine, step_id, at_ms if receives == 1 else None)
             done = True
         finally:
             if not done:
-                # Nobody deletes the message, so it is seen again when its visibility timeout is over.
-                self._loop.call_later(VISIBILITY_S, self._deliver, step_id, at_ms)
+                # Nobody deletes the message. Who lives makes it come again soon; else it stays hidden.
+                again_s = VISIBILITY_S if process.dead else min(AGAIN_AFTER_S * 2 ** (receives - 1), 900)
+                self._loop.call_later(again_s, self._deliver, step_id, at_ms, receives + 1)

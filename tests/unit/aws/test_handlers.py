@@ -9,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto.sqs import models as moto_sqs
 
 from atomic.adapters.aws.hints import encode_hint
 from atomic.adapters.system import SystemClock
+from atomic.entrypoints.aws import api
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
@@ -65,9 +67,10 @@ class Stack:
         return self.api(event, None)
 
     def deliver(self) -> dict[str, Any]:
-        """Give the invoker every message that is in the step queue, delayed ones too."""
+        """Give the invoker every message that is in the step queues, delayed ones too."""
         self.queue_time.late_ms += 900_000
-        return self.invoker(batch(*self.aws.received(self.aws.queue_url)), None)
+        queues = (self.aws.queue_url, self.aws.long_queue_url)
+        return self.invoker(batch(*(body for url in queues for body in self.aws.received(url))), None)
 
 
 class QueueTime:
@@ -106,6 +109,8 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_TABLE": TABLE_NAME,
         "ATOMIC_QUEUE_URL": account.queue_url,
         "ATOMIC_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:steps",
+        "ATOMIC_LONG_QUEUE_URL": account.long_queue_url,
+        "ATOMIC_LONG_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:long-steps",
         "ATOMIC_DEAD_LETTER_QUEUE_URL": account.dead_letter_url,
         "ATOMIC_DEAD_LETTER_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:dead-letters",
         "ATOMIC_SCHEDULE_GROUP": GROUP,
@@ -209,12 +214,41 @@ def test_only_the_record_that_failed_comes_again(stack: Stack) -> None:
     assert len(stack.endpoint.calls) == 1
 
 
+def test_a_record_that_failed_comes_again_soon_and_later_each_time(stack: Stack) -> None:
+    stack.post(document(stack), prefer="respond-async")
+    stack.aws.received(stack.aws.queue_url)
+    stack.aws.sqs.send_message(
+        QueueUrl=stack.aws.queue_url, MessageBody=encode_hint(f"run_{'0' * 32}-root", 0)
+    )
+    dynamodb = stack.invoker.home.clients[0]
+    dynamodb.meta.events.register("before-call.*.*", refuse, unique_id="refuse")
+    with Recorder(stack.invoker.home.clients[1]) as recorder:
+        for receives in (1, 2, 9):
+            message = stack.aws.sqs.receive_message(QueueUrl=stack.aws.queue_url)["Messages"][0]
+            came = record("m", message["Body"], receives=receives, receipt=message["ReceiptHandle"])
+            failed = stack.invoker({"Records": [came]}, None)
+            assert failed == {"batchItemFailures": [{"itemIdentifier": "m"}]}
+            stack.queue_time.late_ms += 900_000
+    dynamodb.meta.events.unregister("before-call.*.*", unique_id="refuse")
+    assert [asked["VisibilityTimeout"] for _, asked in recorder.calls] == [30, 60, 900]
+
+
 def test_maintenance_finds_the_root_whose_hint_was_lost(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
     assert stack.aws.received(stack.aws.queue_url)
     assert stack.maintenance({}, None) == {"swept": 1, "purged": 0}
     stack.deliver()
     assert len(stack.endpoint.calls) == 1
+
+
+def test_the_answer_is_there_before_the_gateway_cuts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_ANSWER_WITHIN_S", 0.2)
+    stack.api.home.clients[0].meta.events.register("before-call.*.*", be_slow, unique_id="slow")
+    answer = stack.post(document(stack))
+    stack.api.home.clients[0].meta.events.unregister("before-call.*.*", unique_id="slow")
+    assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "1")
+    monkeypatch.undo()
+    assert stack.post(document(stack))["statusCode"] == 200
 
 
 def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:
@@ -255,6 +289,27 @@ def gateway_event(method: str, path: str, body: str) -> dict[str, Any]:
     }
 
 
+def refuse(**_: Any) -> None:
+    """DynamoDB is away."""
+    raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
+
+
+def be_slow(**_: Any) -> None:
+    """DynamoDB takes its time."""
+    threading.Event().wait(0.5)
+
+
 def batch(*bodies: str) -> dict[str, Any]:
     """An event of the queue."""
-    return {"Records": [{"messageId": f"m{n}", "body": body} for n, body in enumerate(bodies)]}
+    return {"Records": [record(f"m{n}", body) for n, body in enumerate(bodies)]}
+
+
+def record(message_id: str, body: str, *, receives: int = 1, receipt: str = "unknown") -> dict[str, Any]:
+    """A message as the queue hands it over."""
+    return {
+        "messageId": message_id,
+        "receiptHandle": receipt,
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": str(receives)},
+        "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:steps",
+    }

@@ -22,7 +22,7 @@ async def apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
     try:
         return await _apply(engine, step, event)
     except StoreUnavailable:
-        await engine.queue.send(step.id, engine.clock.now_ms() + _LOOK_AGAIN_MS)
+        await engine.hint(step, engine.clock.now_ms() + _LOOK_AGAIN_MS)
         raise
 
 
@@ -64,16 +64,16 @@ async def _write(engine: Engine, after: Step, before: Step) -> Step | None:
         return await engine.store.replace(after, before.version)
     if not is_soon(engine, after.due_at_ms):
         # Row and hint go out side by side; the step goes on when both are acknowledged.
-        hint = engine.queue.send(after.id, after.due_at_ms)
+        hint = engine.hint(after, after.due_at_ms)
         there = await engine.store.replace(after, before.version)
         await hint
         return there
     if before.due_at_ms is None:
         # No earlier hint keeps the step alive when the second one is never sent.
-        await engine.queue.send(after.id, after.due_at_ms)
+        await engine.hint(after, after.due_at_ms)
     there = await engine.store.replace(after, before.version)
     if there is None or there == after:
-        await engine.queue.send(after.id, after.due_at_ms)
+        await engine.hint(after, after.due_at_ms)
     return there
 
 

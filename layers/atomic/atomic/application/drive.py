@@ -28,7 +28,7 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int, hinted_at_ms: 
     now_ms = engine.clock.now_ms()
     if now_ms < due_at_ms:
         if not _is_spare(step, hinted_at_ms):
-            await engine.queue.send(step.id, due_at_ms)
+            await engine.hint(step, due_at_ms)
         return
     engine.telemetry.lagged(now_ms - due_at_ms)
     if step.status is Status.WAITING:
@@ -58,5 +58,11 @@ def _is_spare(step: Step, hinted_at_ms: int | None) -> bool:
 
     A running attempt has a hint for the end of its lease, or the hint that began it comes again. Without
     this, each retry would leave one more hint that is sent again and again for as long as the step lives.
+    A hint for a moment after the attempt began is none of an older state: it may be the one that is sent
+    when nobody knows whether the lease has its own (`apply`).
     """
-    return step.status is Status.RUNNING and hinted_at_ms not in {None, step.due_at_ms}
+    return (
+        step.status is Status.RUNNING
+        and hinted_at_ms is not None
+        and hinted_at_ms <= step.attempts[-1].started_at_ms
+    )

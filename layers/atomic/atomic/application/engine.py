@@ -1,6 +1,6 @@
 """The engine: the ports and the numbers that every use case takes as its first argument."""
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from atomic.application.ports import (
 )
 from atomic.application.run_memory import RunMemory
 from atomic.application.stored import StoredBytes
+from atomic.domain.steps import Step
 
 
 class Spawn(Protocol):
@@ -67,3 +68,8 @@ class Engine:
     runs: RunMemory = field(default_factory=RunMemory)
     destinations: Destinations = field(default_factory=Destinations)
     stored: StoredBytes = field(default_factory=StoredBytes)
+
+    def hint(self, step: Step, at_ms: int) -> Awaitable[None]:
+        """Begin sending a hint for the step; done when it is acknowledged."""
+        spec = step.spec
+        return self.queue.send(step.id, at_ms, client_id=spec.client_id, attempt_ms=spec.attempt_timeout_ms)

@@ -33,9 +33,10 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class DueStep:
-    """A live step and when it has to be looked at."""
+    """A live step, whose it is, and when it has to be looked at."""
 
     id: str
+    client_id: str
     due_at_ms: int
 
 
@@ -117,8 +118,12 @@ class Counts:
 class HintQueue(Protocol):
     """Hints that a step is due. A hint may come early, late, twice or, rarely, never; rows decide."""
 
-    def send(self, step_id: str, at_ms: int) -> Awaitable[None]:
-        """Begin sending at once; the awaitable is done when the hint is acknowledged."""
+    def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
+        """Begin sending at once; the awaitable is done when the hint is acknowledged.
+
+        `attempt_ms` is how long an attempt of the step may take, None where it is not known: queues keep
+        clients apart, and what is soon over from what may take long.
+        """
         ...
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:

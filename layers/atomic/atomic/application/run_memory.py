@@ -34,11 +34,6 @@ class RunMemory:
         known = self._runs.get(run_id)
         return known if known and now_ms - known.seen_at_ms < _FRESH_MS else None
 
-    def client_of(self, run_id: str) -> str | None:
-        """Whose run it is, if it was seen."""
-        known = self._runs.get(run_id)
-        return known.client_id if known else None
-
     def saw(self, run_id: str, known: KnownRun) -> None:
         """Remember that the run's root exists."""
         self._runs[run_id] = known

@@ -70,7 +70,7 @@ async def _see_to_its_hint(engine: Engine, step: Step) -> None:
     second attempt shows that there is one.
     """
     if step.attempt <= 1 and step.due_at_ms is not None:
-        await engine.queue.send(step.id, step.due_at_ms)
+        await engine.hint(step, step.due_at_ms)
     else:
         await hint_if_overdue(engine, step)
 
@@ -132,7 +132,7 @@ def _remember(engine: Engine, root: Step) -> KnownRun:
 async def _insert(engine: Engine, spec: StepSpec, place: str, *, is_inline: bool) -> tuple[Step, bool]:
     nonce = engine.entropy.token() if is_inline else None
     step = begin(spec, place, engine.clock.now_ms(), nonce)
-    hint = None if step.due_at_ms is None else engine.queue.send(step.id, step.due_at_ms)
+    hint = None if step.due_at_ms is None else engine.hint(step, step.due_at_ms)
     there = await engine.store.create(step)
     if there is not None and there != step and await _is_forgotten(engine, there):
         step = replace(step, version=there.version + 1)
@@ -143,7 +143,7 @@ async def _insert(engine: Engine, spec: StepSpec, place: str, *, is_inline: bool
     if there is not None and there != step:
         return there, False
     if step.status is Status.PENDING and step.due_at_ms is not None and is_soon(engine, step.due_at_ms):
-        await engine.queue.send(step.id, step.due_at_ms)
+        await engine.hint(step, step.due_at_ms)
     return step, True
 
 

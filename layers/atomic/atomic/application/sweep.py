@@ -14,7 +14,7 @@ async def sweep(engine: Engine, *, ahead_ms: int, limit: int) -> int:
     """Send a hint for each live step that is due within `ahead_ms`; how many were found."""
     due = await engine.store.due(engine.clock.now_ms() + ahead_ms, limit)
     for step in due:
-        await engine.queue.send(step.id, step.due_at_ms)
+        await engine.queue.send(step.id, step.due_at_ms, client_id=step.client_id, attempt_ms=None)
     return len(due)
 
 

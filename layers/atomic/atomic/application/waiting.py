@@ -33,7 +33,7 @@ async def hang(engine: Engine, step: Step, hang_ms: int) -> Step:
 async def hint_if_overdue(engine: Engine, step: Step) -> None:
     """Send the hint of an overdue step again: it is late, or was lost with who should have sent it."""
     if step.due_at_ms is not None and step.due_at_ms < engine.clock.now_ms():
-        await engine.queue.send(step.id, step.due_at_ms)
+        await engine.hint(step, step.due_at_ms)
 
 
 async def leave_waiter(engine: Engine, step: Step) -> Step:

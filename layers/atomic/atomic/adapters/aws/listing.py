@@ -116,7 +116,11 @@ class Index:
         steps: list[DueStep | None] = []
         async for entry in self.merged([partition], Range()):
             due = entry.get("d")
-            steps.append(None if due is None else DueStep(table.id_of(entry["at"]["S"]), int(due["N"])))
+            steps.append(
+                None
+                if due is None
+                else DueStep(table.id_of(entry["at"]["S"]), table.client_of(partition), int(due["N"]))
+            )
         return steps
 
 

@@ -8,7 +8,6 @@ from atomic.protocol import keys
 
 if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
-    from mypy_boto3_scheduler.type_defs import TargetTypeDef
 
 # A schedule is invoked within the minute that follows its time (User Guide, "Schedule types"); the message
 # comes a minute early instead, and whoever receives it sends it again with the exact delay.
@@ -16,9 +15,9 @@ _EARLY_MS: Final = 60_000
 
 
 class HintScheduler:
-    """Makes schedules that put a hint into the step queue and are gone afterwards.
+    """Makes schedules that put a hint into a step queue and are gone afterwards.
 
-    `role_arn` is the role that Scheduler takes on to send to the queue; a message that it cannot deliver
+    `role_arn` is the role that Scheduler takes on to send to the queues; a message that it cannot deliver
     within a day goes to the queue `dead_letter_arn`.
     """
 
@@ -27,19 +26,15 @@ class HintScheduler:
         client: "EventBridgeSchedulerClient",
         *,
         group_name: str,
-        queue_arn: str,
         role_arn: str,
         dead_letter_arn: str,
     ) -> None:
         self._client = client
         self._group_name = group_name
-        self._target: TargetTypeDef = {
-            "Arn": queue_arn,
-            "RoleArn": role_arn,
-            "DeadLetterConfig": {"Arn": dead_letter_arn},
-        }
+        self._role_arn = role_arn
+        self._dead_letter_arn = dead_letter_arn
 
-    def schedule(self, step_id: str, at_ms: int, body: str) -> None:
+    def schedule(self, step_id: str, at_ms: int, body: str, queue_arn: str) -> None:
         """Make the schedule: one call, which blocks. One that is there already stands for both."""
         try:
             self._client.create_schedule(
@@ -49,7 +44,12 @@ class HintScheduler:
                 ScheduleExpressionTimezone="UTC",
                 FlexibleTimeWindow={"Mode": "OFF"},
                 ActionAfterCompletion="DELETE",
-                Target={**self._target, "Input": body},
+                Target={
+                    "Arn": queue_arn,
+                    "Input": body,
+                    "RoleArn": self._role_arn,
+                    "DeadLetterConfig": {"Arn": self._dead_letter_arn},
+                },
             )
         except self._client.exceptions.ConflictException:
             return

@@ -70,6 +70,11 @@ def list_partitions(client_id: str, status: str) -> list[str]:
     return [f"{client_id}#{status}#{shard}" for shard in range(SHARDS)]
 
 
+def client_of(partition: str) -> str:
+    """Whose runs a partition of the listing index holds. A client's id has no `#`."""
+    return partition.partition("#")[0]
+
+
 def failed_partitions(client_id: str) -> list[str]:
     """The partitions of the index of dead letters that hold a client's failed steps."""
     return [f"{client_id}#{shard}" for shard in range(SHARDS)]

@@ -3,10 +3,9 @@
 import asyncio
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Generator
 
 from atomic.application.ports import Clock
-from atomic.protocol import keys
 
 
 class _Acknowledged:
@@ -23,37 +22,36 @@ class MemoryHintQueue:
     With `horizon_ms`, hints further away are dropped at once: a store that is swept at least that often
     finds their steps again, and memory does not grow with the number of sleeping steps.
 
-    What is due is received in turns by client, so that the backlog of one does not hold up the others;
-    `client_of` names the client of a run when this process knows it.
+    What is due is received in turns by client, so that the backlog of one does not hold up the others.
     """
 
     _ACKNOWLEDGED = _Acknowledged()
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        horizon_ms: int | None = None,
-        client_of: Callable[[str], str | None] = lambda _: None,
-    ) -> None:
+    def __init__(self, clock: Clock, *, horizon_ms: int | None = None) -> None:
         self._clock = clock
         self._horizon_ms = horizon_ms
-        self._client_of = client_of
-        self._heap: list[tuple[int, str]] = []
+        self._heap: list[tuple[int, str, str]] = []
         self._at: dict[str, int] = {}
-        self._due: OrderedDict[str | None, deque[str]] = OrderedDict()
+        self._due: OrderedDict[str, deque[str]] = OrderedDict()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._at)
 
-    def send(self, step_id: str, at_ms: int) -> Awaitable[None]:
+    def send(
+        self,
+        step_id: str,
+        at_ms: int,
+        *,
+        client_id: str,
+        attempt_ms: int | None,  # noqa: ARG002 - attempts of every length have their own tasks here
+    ) -> Awaitable[None]:
         """Remember the hint; one that is there for an earlier moment stands for both."""
         too_far = self._horizon_ms is not None and at_ms > self._clock.now_ms() + self._horizon_ms
         known = self._at.get(step_id)
         if not too_far and (known is None or at_ms < known):
             self._at[step_id] = at_ms
-            heapq.heappush(self._heap, (at_ms, step_id))
+            heapq.heappush(self._heap, (at_ms, step_id, client_id))
             self._changed.set()
         return self._ACKNOWLEDGED
 
@@ -68,9 +66,9 @@ class MemoryHintQueue:
             self._changed.clear()
             now_ms = self._clock.now_ms()
             while self._heap and self._heap[0][0] <= now_ms:
-                at_ms, step_id = heapq.heappop(self._heap)
+                at_ms, step_id, client_id = heapq.heappop(self._heap)
                 if self._at.get(step_id) == at_ms:
-                    self._due.setdefault(self._client_of(keys.run_of(step_id)), deque()).append(step_id)
+                    self._due.setdefault(client_id, deque()).append(step_id)
             while self._due:
                 step_id = self._next_in_turn()
                 # A hint for an earlier moment may have come while this one stood in line; once is enough.

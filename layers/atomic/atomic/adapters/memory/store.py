@@ -60,7 +60,7 @@ class MemoryStepStore:
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, the most overdue first."""
         due = [
-            DueStep(step.id, step.due_at_ms)
+            DueStep(step.id, step.spec.client_id, step.due_at_ms)
             for step in self._rows.values()
             if step.due_at_ms is not None and step.due_at_ms < before_ms and not step.is_settled
         ]

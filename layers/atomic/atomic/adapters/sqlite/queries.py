@@ -25,7 +25,7 @@ SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '
 FROM steps WHERE id > ? AND id < ?
 """
 DUE: Final = """
-SELECT id, due_at_ms FROM steps INDEXED BY due
+SELECT id, client_id, due_at_ms FROM steps INDEXED BY due
 WHERE due_at_ms IS NOT NULL AND due_at_ms < ? ORDER BY due_at_ms LIMIT ?
 """
 LIVE_WITH_STATUS: Final = f"""

@@ -115,7 +115,7 @@ class SqliteStepStore:
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, the most overdue first."""
         rows = await self._read_long(queries.DUE, (before_ms, limit))
-        return [DueStep(step_id, due_at_ms) for step_id, due_at_ms in rows]
+        return [DueStep(*row) for row in rows]
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         """A page of the ids of steps in a state, in their order. Settled states have no index."""

@@ -1,5 +1,6 @@
 """The API function: HTTP API events (payload format 2.0) in, the routes of `http_api` behind."""
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +11,7 @@ from atomic.entrypoints.aws.prices import estimated_usd
 from atomic.entrypoints.aws.wiring import AwsHome
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse
-from atomic.entrypoints.http_api.routes import handle
+from atomic.entrypoints.http_api.routes import handle, unavailable
 
 # The gateway cuts at 30 s whatever we do (HTTP API quotas), and the answer needs time to travel.
 _ANSWER_WITHIN_S: Final = 28.0
@@ -30,10 +31,18 @@ class ApiFunction:
         return gateway_response(replace(response, body=b"") if is_head else response)
 
     async def _answer(self, event: dict[str, Any]) -> ApiResponse:
-        response = await handle(self._api, api_request(event))
+        try:
+            async with asyncio.timeout(self._left_s()):
+                response = await handle(self._api, api_request(event))
+        except TimeoutError:
+            # AWS was slow on top of a long hang; a function that is killed at the cut tells nobody anything.
+            response = unavailable()
         # A first attempt may outlast its caller, and what is unfinished when we return is frozen.
-        await self.home.tasks.quiet(_ANSWER_WITHIN_S - self.home.elapsed_s())
+        await self.home.tasks.quiet(self._left_s())
         return response
+
+    def _left_s(self) -> float:
+        return _ANSWER_WITHIN_S - self.home.elapsed_s()
 
 
 def api_request(event: Mapping[str, Any]) -> ApiRequest:

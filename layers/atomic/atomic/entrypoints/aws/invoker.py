@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from atomic.adapters.aws.hints import PoisonMessage, parse_hint
 from atomic.application.drive import drive
+from atomic.application.ports import StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.entrypoints.aws.wiring import AwsHome
 
@@ -31,7 +33,15 @@ class InvokerFunction:
             if isinstance(error, BaseException):
                 _log.error("a hint comes again", exc_info=error, extra={"messageId": record["messageId"]})
                 failures.append({"itemIdentifier": record["messageId"]})
+                await self._come_again_soon(record)
         return {"batchItemFailures": failures}
+
+    async def _come_again_soon(self, record: dict[str, Any]) -> None:
+        """Without this a hint that failed stays hidden for six times as long as an invocation may take."""
+        with suppress(StoreUnavailable):
+            await self.home.queue.delay(
+                record["eventSourceARN"], record["receiptHandle"], _receives(record)
+            )
 
 
 async def _take(home: AwsHome, record: dict[str, Any]) -> None:
@@ -43,9 +53,16 @@ async def _take(home: AwsHome, record: dict[str, Any]) -> None:
         await home.queue.quarantine(record["body"], str(poison))
         return
     if not hint.dead_letter:
-        await drive(home.engine, hint.step_id, hint.at_ms)
+        # Who had a hint before may have died between the claim and the hint for the end of its lease:
+        # one that comes again is the only one of its step that is certain.
+        is_first = _receives(record) == 1
+        await drive(home.engine, hint.step_id, hint.at_ms if is_first else None)
         return
     # Operators moved it back out of the dead-letter queue, with the redrive of SQS itself.
     step = await home.engine.store.get(hint.step_id)
     if step is not None:
         await redrive_step(home.engine, step)
+
+
+def _receives(record: dict[str, Any]) -> int:
+    return int(record["attributes"]["ApproximateReceiveCount"])

@@ -13,14 +13,13 @@ from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.clients import DynamoClientRegistry, DynamoClientStore
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.scheduler import HintScheduler
-from atomic.adapters.aws.sqs import SqsHintQueue
+from atomic.adapters.aws.sqs import Destination, SqsHintQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine, Settings
-from atomic.application.run_memory import RunMemory
 from atomic.entrypoints.aws.notifier import PollingNotifier
 from atomic.entrypoints.log_policy import OnlyAllowed
 from atomic.entrypoints.tasks import Tasks
@@ -29,7 +28,7 @@ Result = TypeVar("Result")
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # An attempt has to end, and its outcome to be written, before Lambda ends the function after 15 minutes.
-_ATTEMPT_MAX_MS: Final = 870_000
+ATTEMPT_MAX_MS: Final = 870_000
 # With the gateway's 30 s: the attempt, its two writes, and the way back.
 _INLINE_ATTEMPT_MAX_MS: Final = 20_000
 
@@ -49,9 +48,8 @@ class AwsHome:
         self.telemetry = EmfTelemetry(
             namespace=environ["POWERTOOLS_METRICS_NAMESPACE"], service=environ["POWERTOOLS_SERVICE_NAME"]
         )
-        runs = RunMemory()
-        self.queue = self._open_queue(environ, runs)
-        self.engine = self._open_engine(environ, runs)
+        self.queue = self._open_queue(environ)
+        self.engine = self._open_engine(environ)
         self._admin = ClientAdmin(
             store=DynamoClientStore(self.clients[0], environ["ATOMIC_TABLE"]),
             pepper=environ["ATOMIC_KEY_PEPPER"].encode(),
@@ -63,25 +61,24 @@ class AwsHome:
         """Implements `http_api.api.ManageClients`."""
         return await self._calls.start(work, self._admin)
 
-    def _open_queue(self, environ: Mapping[str, str], runs: RunMemory) -> SqsHintQueue:
+    def _open_queue(self, environ: Mapping[str, str]) -> SqsHintQueue:
         _, sqs, scheduler = self.clients
         return SqsHintQueue(
             self._calls,
             sqs,
-            queue_url=environ["ATOMIC_QUEUE_URL"],
+            queue=Destination(environ["ATOMIC_QUEUE_URL"], environ["ATOMIC_QUEUE_ARN"]),
+            long_queue=Destination(environ["ATOMIC_LONG_QUEUE_URL"], environ["ATOMIC_LONG_QUEUE_ARN"]),
             dead_letter_url=environ["ATOMIC_DEAD_LETTER_QUEUE_URL"],
             scheduler=HintScheduler(
                 scheduler,
                 group_name=environ["ATOMIC_SCHEDULE_GROUP"],
-                queue_arn=environ["ATOMIC_QUEUE_ARN"],
                 role_arn=environ["ATOMIC_SCHEDULE_ROLE_ARN"],
                 dead_letter_arn=environ["ATOMIC_DEAD_LETTER_QUEUE_ARN"],
             ),
             clock=SystemClock(),
-            client_of=runs.client_of,
         )
 
-    def _open_engine(self, environ: Mapping[str, str], runs: RunMemory) -> Engine:
+    def _open_engine(self, environ: Mapping[str, str]) -> Engine:
         dynamodb, table_name = self.clients[0], environ["ATOMIC_TABLE"]
         registry = DynamoClientRegistry(
             self._calls,
@@ -103,7 +100,6 @@ class AwsHome:
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
             settings=_settings(environ),
-            runs=runs,
         )
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -132,7 +128,7 @@ def _settings(environ: Mapping[str, str]) -> Settings:
     return Settings(
         hang_default_ms=hang_ms,
         hang_max_ms=hang_ms,
-        attempt_timeout_max_ms=_ATTEMPT_MAX_MS,
+        attempt_timeout_max_ms=ATTEMPT_MAX_MS,
         retention_ms=int(environ["ATOMIC_RETENTION_DAYS"]) * _DAY_MS,
         inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,
     )

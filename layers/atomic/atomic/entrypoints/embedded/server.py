@@ -26,7 +26,6 @@ from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
-from atomic.application.run_memory import RunMemory
 from atomic.application.sweep import recover
 from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.bounded_http import BoundedHttp
@@ -129,8 +128,7 @@ class _Home:
         self.tasks = Tasks()
         self.notifier = MemoryNotifier()
         self.telemetry = LoggedTelemetry()
-        runs = RunMemory()
-        queue = MemoryHintQueue(clock, horizon_ms=HORIZON_MS, client_of=runs.client_of)
+        queue = MemoryHintQueue(clock, horizon_ms=HORIZON_MS)
         self.engine = Engine(
             store=store,
             queue=queue,
@@ -141,7 +139,6 @@ class _Home:
             clock=clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
-            runs=runs,
         )
         self.driver = Driver(self.engine, queue)
         self.draining = False

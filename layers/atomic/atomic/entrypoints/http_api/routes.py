@@ -86,19 +86,24 @@ async def handle(api: Api, request: ApiRequest) -> ApiResponse:
         return problem_response(problem)
     except StoreUnavailable:
         _log.exception("the store is not available")
-        return problem_response(
-            Problem(
-                problems.UNAVAILABLE,
-                "The store does not answer; whether the request took effect is not known. Post the "
-                "same again: a start with the same key is never doubled.",
-                headers={headers.RETRY_AFTER: "1"},
-            )
-        )
+        return unavailable()
     except Exception:
         _log.exception("unexpected error", extra={"method": request.method})
         return problem_response(
             Problem(problems.INTERNAL, "Something went wrong on this side; the log says what.")
         )
+
+
+def unavailable() -> ApiResponse:
+    """The store gave no answer in time."""
+    return problem_response(
+        Problem(
+            problems.UNAVAILABLE,
+            "The store does not answer; whether the request took effect is not known. Post the "
+            "same again: a start with the same key is never doubled.",
+            headers={headers.RETRY_AFTER: "1"},
+        )
+    )
 
 
 def too_large() -> Problem:
