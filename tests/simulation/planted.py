@@ -66,11 +66,11 @@ async def _read_then_create(self: ProcessStore, step: Step) -> Step | None:
     return await _replace_blindly(self, step, 0)
 
 
-def _send_no_watchdog(self: Any, step_id: str, at_ms: int) -> Awaitable[None]:
+def _send_no_watchdog(self: Any, step_id: str, at_ms: int, **known: Any) -> Awaitable[None]:
     # No policy of a scenario waits that long, and no timer.
     if 15_000 < at_ms - self._process.clock.now_ms() <= 20_000:
         return MemoryHintQueue._ACKNOWLEDGED
-    return _sends[type(self)](self, step_id, at_ms)
+    return _sends[type(self)](self, step_id, at_ms, **known)
 
 
 async def _sweep_nothing(engine: Engine, *, ahead_ms: int, limit: int) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SystemClock
 from atomic.application.engine import Engine
@@ -77,25 +79,41 @@ def test_a_step_is_two_writes_one_message_and_no_read() -> None:
     asyncio.run(body())
 
 
-def test_a_run_of_three_steps_is_four_times_that() -> None:
+# While a handler runs, its environment is taken: the steps that it posts land in others.
+STEPS = Counter({"PutItem": 4, "UpdateItem": 4, "SendMessage": 4})
+
+
+@pytest.mark.parametrize(
+    ("names_parent", "besides"),
+    [
+        # Each environment looks once at the root.
+        pytest.param(True, {"GetItem": 3}, id="sdk"),
+        # Each environment tries the step as the root of a run, which shows what the run is.
+        pytest.param(False, {"PutItem": 3, "SendMessage": 3}, id="naive"),
+    ],
+)
+def test_a_run_of_three_steps_in_environments_of_their_own(
+    names_parent: bool, besides: dict[str, int]
+) -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
-            home = Home(account)
+            home, *others = [Home(account) for _ in range(4)]
 
             async def workflow(call: EndpointCall) -> EndpointReply:
-                for number in range(3):
-                    await home.call(a_step(number))
+                for number, elsewhere in enumerate(others):
+                    parent = call.json["stepId"] if names_parent else None
+                    step = replace(a_step(number), parent=parent)
+                    elsewhere.invoker.handlers[step.url] = answer({"id": number})
+                    assert (await elsewhere.call(step)).step.status is Status.SUCCEEDED
                 return EndpointReply(json={"id": 7})
 
             root = a_spec(key=UUID)
             home.invoker.handlers[root.url] = workflow
-            for number in range(3):
-                home.invoker.handlers[a_step(number).url] = answer({"id": number})
             recorder.calls.clear()
             assert (await home.call(root)).step.status is Status.SUCCEEDED
-            assert Counter(recorder.operations) == {"PutItem": 4, "UpdateItem": 4, "SendMessage": 4}
+            assert Counter(recorder.operations) == STEPS + Counter(besides)
             page = await get_run(home.engine, Client(id="acme"), root.run_id, after=None, limit=10)
-            assert 16e-6 < estimated_usd([page.root, *page.steps]) < 19e-6
+            assert 22e-6 < estimated_usd([page.root, *page.steps]) < 26e-6
 
     asyncio.run(body())
 
@@ -106,7 +124,7 @@ def test_a_run_with_a_kilobyte_each_way_stays_within_its_price() -> None:
     measured = sum(write_units("step", text, text))
     steps = [settled_step(place, text) for place in (keys.ROOT, "a" * 32, "b" * 32, "c" * 32)]
     assert measured <= 4
-    assert estimated_usd(steps) <= 26.5e-6
+    assert estimated_usd(steps) <= 33e-6
 
 
 def settled_step(place: str, text: bytes) -> Step:

@@ -35,7 +35,7 @@ class ApiFunction:
             async with asyncio.timeout(self._left_s()):
                 response = await handle(self._api, api_request(event))
         except TimeoutError:
-            # AWS was slow on top of a long hang; a function that is killed at the cut tells nobody anything.
+            # AWS was slow on top of a long hang; a function that is killed at the cut tells nobody.
             response = unavailable()
         # A first attempt may outlast its caller, and what is unfinished when we return is frozen.
         await self.home.tasks.quiet(self._left_s())

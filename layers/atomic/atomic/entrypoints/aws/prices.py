@@ -14,6 +14,7 @@ GATEWAY_REQUEST_USD: Final = 1.00e-6  # HTTP API, first 300 million a month
 LAMBDA_REQUEST_USD: Final = 0.20e-6
 LAMBDA_GB_S_USD: Final = 0.0000133334  # arm64, first tier
 WRITE_UNIT_USD: Final = 0.625e-6  # DynamoDB on demand, 1 KB of the larger item
+READ_UNIT_USD: Final = 0.125e-6  # 4 KB, consistent
 SQS_REQUEST_USD: Final = 0.40e-6 + 0.10e-6  # standard queue, with a message group
 LOG_GB_USD: Final = 0.50
 
@@ -21,8 +22,18 @@ FUNCTION_GB: Final = 0.5
 # Beside the endpoint's own time: the writes, the send, the way in and out (estimated, not run on AWS).
 OVERHEAD_S: Final = 0.028
 LOG_BYTES_PER_INVOCATION: Final = 1_000
-# A watchdog is sent once; it is received and deleted later in batches of ten.
-WATCHDOG_REQUESTS: Final = 1.2
+# Each attempt leaves a hint for the end of its lease. It is sent, received and deleted, and the invoker
+# looks at the row in vain. Batches of ten, which come with load, cost a third of that.
+DRAIN_REQUESTS: Final = 3
+DRAIN_S: Final = 0.010
+DRAIN_LOG_BYTES: Final = 500
+DRAIN_USD: Final = (
+    SQS_REQUEST_USD * DRAIN_REQUESTS
+    + LAMBDA_REQUEST_USD
+    + LAMBDA_GB_S_USD * FUNCTION_GB * DRAIN_S
+    + READ_UNIT_USD
+    + LOG_GB_USD * DRAIN_LOG_BYTES / 1e9
+)
 # A root moves through the listing index: in at its start, out and in again at its end.
 INDEX_WRITES: Final = 3
 _ROW_BYTES: Final = 420
@@ -43,11 +54,14 @@ def _step_usd(step: Step) -> float:
     lambda_usd = LAMBDA_REQUEST_USD * attempts
     lambda_usd += LAMBDA_GB_S_USD * FUNCTION_GB * (seconds + OVERHEAD_S * attempts)
     logs_usd = LOG_GB_USD * LOG_BYTES_PER_INVOCATION * attempts / 1e9
-    sends_usd = SQS_REQUEST_USD * WATCHDOG_REQUESTS * attempts
+    watchdogs_usd = DRAIN_USD * attempts
     # The first attempt is made by the caller's own invocation, each other one by a message's.
     retries_usd = SQS_REQUEST_USD * 3 * (attempts - 1)
     writes = _write_units(step) * attempts + (INDEX_WRITES if step.is_root else 0)
-    return GATEWAY_REQUEST_USD + lambda_usd + logs_usd + sends_usd + retries_usd + WRITE_UNIT_USD * writes
+    # An environment looks once whose run it is, and steps land in other ones than their root.
+    looks_usd = 0.0 if step.is_root else READ_UNIT_USD
+    calls_usd = GATEWAY_REQUEST_USD + lambda_usd + logs_usd
+    return calls_usd + watchdogs_usd + retries_usd + looks_usd + WRITE_UNIT_USD * writes
 
 
 def _write_units(step: Step) -> int:
