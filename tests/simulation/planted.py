@@ -96,6 +96,10 @@ def _digest_of_joined(*parts: str) -> str:
     return hashlib.sha256("#".join(parts).encode()).hexdigest()[:32]
 
 
+def _run_id_of_joined(*parts: str) -> str:
+    return f"run_{_digest_of_joined(*parts)}"
+
+
 def _count_down(step: Step, now_ms: int) -> Step:
     if step.status is Status.WAITING and len(step.waiting_for) > 1:
         return replace(step, version=step.version + 1, waiting_for=step.waiting_for[1:])
@@ -224,7 +228,8 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (embedded, "sweep", _sweep_nothing),
     ],
     "acknowledged before it is committed": [(starting, "_insert", _insert_later)],
-    "keys joined with #": [(keys, "_digest", _digest_of_joined)],
+    # Both users of the digest, for run ids are remembered and the control must not meet a planted one.
+    "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _digest_of_joined)],
     "fan-in by a counter": [(transitions, "_woken", _count_down)],
     "an early hint is dropped": [(driving, "_is_spare", _always)],
     "a lease shorter than the call": [(transitions, "_lease_end_ms", _lease_of_a_quarter)],
