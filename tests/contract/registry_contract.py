@@ -249,6 +249,22 @@ class RegistryContract:
         assert await live() == [new]
 
     @on_home
+    async def test_what_is_hidden_has_a_key_of_the_client_and_the_pepper(self, home: RegistryHome) -> None:
+        for name in ("acme", "other"):
+            home.admin.create(name, base_urls=[URL], redact=["email", "card.number"])
+        replace(home.admin, pepper=b"guessed").create("planted", base_urls=[URL], redact=["email"])
+        found = [await home.registry.get(name) for name in ("acme", "other", "planted")]
+        keys = {client.redaction_key for client in found if client is not None}
+        assert (len(keys), {len(key) for key in keys}) == (3, {32})
+        assert found[0] is not None
+        assert found[0].redact == ("email", "card.number")
+        home.admin.change_redaction("acme", [])
+        home.let_time_pass()
+        acme = await home.registry.get("acme")
+        assert acme is not None
+        assert (acme.redact, acme.redaction_key) == ((), b"")
+
+    @on_home
     async def test_limits_change(self, home: RegistryHome) -> None:
         home.admin.create("acme", base_urls=[URL])
         home.admin.change_limits("acme", Limits(starts_per_s=4.0))

@@ -1,8 +1,8 @@
 """The clients of a locked home, the same on every home: how each is made is the home's own affair.
 
-alpha and beta may start, read and act, slow may start few, small may store little. Each client `only-…`
-has a second key with one scope, which `keys` holds as `only-…:scoped`; so has each client `managed-…`,
-whose keys or secrets are changed by one scenario.
+alpha and beta may start, read and act, slow may start few, small may store little, private is shown
+`REDACT` as hashes. Each client `only-…` has a second key with one scope, which `keys` holds as
+`only-…:scoped`; so has each client `managed-…`, whose keys or secrets are changed by one scenario.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ SLOW = "slow"
 SCOPED = {f"only-{scope}": scope for scope in SCOPES}
 SMALL = "small"
 STORED_BYTES = 1000
+PRIVATE = "private"
+REDACT = ("email", "card.number")
 MANAGED = ("managed-keys", "managed-secrets")
 LIVE_STEPS = 1000
 
@@ -28,13 +30,14 @@ def scoped(client: str) -> str:
 def create_locked(admin: ClientAdmin, base_urls: Sequence[str]) -> dict[str, str]:
     """Make them where a home keeps its clients; their keys."""
     keys = {}
-    for name in (*ORDINARY, SLOW, SMALL, *SCOPED, *MANAGED):
+    for name in (*ORDINARY, SLOW, SMALL, PRIVATE, *SCOPED, *MANAGED):
         limits = Limits(
             starts_per_s=STARTS_PER_S if name == SLOW else None,
             live_steps=LIVE_STEPS if name in MANAGED else None,
             stored_bytes=STORED_BYTES if name == SMALL else None,
         )
-        keys[name], _ = admin.create(name, base_urls=base_urls, limits=limits)
+        redact = REDACT if name == PRIVATE else ()
+        keys[name], _ = admin.create(name, base_urls=base_urls, limits=limits, redact=redact)
     for name, scope in {**SCOPED, **dict.fromkeys(MANAGED, "admin")}.items():
         keys[scoped(name)], _ = admin.add_key(name, scopes=[scope])
     return keys

@@ -47,7 +47,7 @@ class MemoryClients:
         """The client of the key."""
         now_ms = self.admin.now_ms()
         for record in self._records.values():
-            for known in known_keys(record, client_of(record, now_ms)).values():
+            for known in known_keys(record, client_of(record, now_ms, self.admin.pepper)).values():
                 if known.opens(api_key or "", pepper=self.admin.pepper, now_ms=now_ms):
                     return known.client
         return None
@@ -55,7 +55,7 @@ class MemoryClients:
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""
         record = self.load(client_id)
-        return None if record is None else client_of(record, self.admin.now_ms())
+        return None if record is None else client_of(record, self.admin.now_ms(), self.admin.pepper)
 
     async def manage(self, work: Callable[[ClientAdmin], Done], /) -> Done:
         """Do the work."""

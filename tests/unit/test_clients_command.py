@@ -35,7 +35,9 @@ def test_a_client_its_keys_and_its_limits(tmp_path: Path) -> None:
     made(
         tmp_path, "limits", "acme", "--starts-per-second", "5", "--live-steps", "100", "--stored-bytes", "9"
     )
+    made(tmp_path, "redact", "acme", "--redact", "email", "--redact", "card.number")
     [listed] = made(tmp_path, "list")
+    assert listed["redacted"] == ["email", "card.number"]
     ids = [key.split("_")[1] for key in (first["apiKey"], second["apiKey"])]
     assert listed["clientId"] == "acme"
     assert [key["id"] for key in listed["keys"]] == ids

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from atomic.protocol import api_keys, client_records
 from atomic.protocol.client_records import ClientRecord, Conflict, Limits, StoredKey, StoredSecret
-from atomic.protocol.clients import check_client, check_limits
+from atomic.protocol.clients import check_client, check_limits, check_redaction
 from atomic.protocol.signatures import encode_secret
 
 # Long enough for every receiver and every caller to learn of the new one.
@@ -63,6 +63,7 @@ class ClientAdmin:
         scopes: Sequence[str] = client_records.SCOPES_DEFAULT,
         expires_at_ms: int | None = None,
         ed25519: bool = False,
+        redact: Sequence[str] = (),
     ) -> tuple[str, str]:
         """Add a client: its API key and its signing secret, which are shown this once.
 
@@ -81,6 +82,7 @@ class ClientAdmin:
             created_at_ms=stored.created_at_ms,
             limits=limits,
             ed25519=ed25519,
+            redact=check_redaction(redact),
         )
         if not self.store.save(record):
             raise ValueError(f"the client {client_id!r} exists already; choose another id")
@@ -139,6 +141,11 @@ class ClientAdmin:
         """Set what a client may use."""
         check_limits(limits)
         self._save(replace(self.known(client_id), limits=limits))
+
+    def change_redaction(self, client_id: str, names: Sequence[str]) -> None:
+        """Set which members of JSON its readers are shown as a hash."""
+        kept = check_redaction(names)
+        self._save(replace(self.known(client_id), redact=kept))
 
     def _new_key(self, scopes: Sequence[str], expires_at_ms: int | None) -> tuple[str, StoredKey]:
         now_ms = self.now_ms()

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 
 from atomic.application.ports import Client
+from atomic.application.redaction import redaction_key
 from atomic.protocol import api_keys
 from atomic.protocol.client_records import ClientRecord, StoredKey, is_live
 from atomic.protocol.signatures import decode_secret
 
 
-def client_of(record: ClientRecord, now_ms: int) -> Client:
+def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
     """The client as the engine knows it, with every scope."""
     return Client(
         id=record.id,
@@ -20,6 +21,8 @@ def client_of(record: ClientRecord, now_ms: int) -> Client:
         live_steps=record.limits.live_steps,
         stored_bytes=record.limits.stored_bytes,
         ed25519=record.ed25519,
+        redact=record.redact,
+        redaction_key=redaction_key(pepper, record.id) if record.redact else b"",
     )
 
 

@@ -197,7 +197,8 @@ class Notifier(Protocol):
 class Client:
     """A tenant of the home, and what the key that opened it may do.
 
-    An empty `base_urls` allows every URL (only `--dev` gives such clients).
+    An empty `base_urls` allows every URL (only `--dev` gives such clients). `redact` names members of JSON
+    that its readers are shown as a hash under `redaction_key`.
     """
 
     id: str
@@ -207,6 +208,8 @@ class Client:
     live_steps: int | None = None
     stored_bytes: int | None = None
     ed25519: bool = False
+    redact: tuple[str, ...] = ()
+    redaction_key: bytes = b""
     scopes: frozenset[str] = frozenset(SCOPES)
 
 

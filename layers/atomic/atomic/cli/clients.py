@@ -41,6 +41,9 @@ _starts = click.option(
     "--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_redact = click.option(
+    "--redact", multiple=True, help="A member of payloads and answers that readers see as a hash."
+)
 _stored = click.option(
     "--stored-bytes", type=click.IntRange(min=1), help="Payloads and answers. No limit without."
 )
@@ -64,6 +67,7 @@ def clients() -> None:
     show_default=True, help="What its key may do.",
 )  # fmt: skip
 @click.option("--ed25519", is_flag=True, help="Sign by Ed25519, too; its public keys are published.")
+@_redact
 @click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
 @click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
 @_expires
@@ -82,6 +86,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
             scopes=scopes,
             expires_at_ms=_expiry_ms(admin, options),
             ed25519=options["ed25519"],
+            redact=options["redact"],
         )
     _say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
     click.echo("Keep both now: the key is stored as a hash only and cannot be shown again.", err=True)
@@ -179,6 +184,17 @@ def limits(client_id: str, **options: Any) -> None:
     )
 
 
+@clients.command("redact")
+@click.argument("client_id")
+@_redact
+@_kept_somewhere
+def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
+    """Set which members readers see as a hash, as in `--redact email --redact card.number`."""
+    with _admin(options) as admin:
+        admin.change_redaction(client_id, redact)
+    _say(options, redacted=redact)
+
+
 @contextmanager
 def _admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
     """The clients of the data directory, or of the table; what they refuse ends the command."""
@@ -245,6 +261,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
         "startsPerSecond": record.limits.starts_per_s,
         "liveSteps": record.limits.live_steps,
         "storedBytes": record.limits.stored_bytes,
+        "redacted": record.redact,
     }
 
 
@@ -257,6 +274,8 @@ def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
         yield f"  key       {key.id}: {' '.join(key.scopes)}{until}{state}"
     live = sum(is_live(secret, now_ms) for secret in record.secrets)
     yield f"  signing   {live} live secret{'s' if live != 1 else ''}"
+    if record.redact:
+        yield f"  redacted  {' '.join(record.redact)}"
     yield f"  limits    {_limits_line(record.limits)}"
 
 

@@ -68,6 +68,7 @@ class ClientRecord:
     created_at_ms: int
     limits: Limits = field(default_factory=Limits)
     ed25519: bool = False
+    redact: tuple[str, ...] = ()
     version: int = 0
 
     def to_json(self) -> str:
@@ -84,6 +85,7 @@ class ClientRecord:
         secrets = tuple(StoredSecret(**secret) for secret in members.pop("secrets"))
         limits = Limits(**members.pop("limits"))
         base_urls = tuple(members.pop("base_urls"))
+        redact = tuple(members.pop("redact", ()))
         return cls(
             id=client_id,
             version=version,
@@ -91,6 +93,7 @@ class ClientRecord:
             secrets=secrets,
             limits=limits,
             base_urls=base_urls,
+            redact=redact,
             **members,
         )
 

@@ -1,10 +1,14 @@
 """What a client may be, the same on every home that keeps clients."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from atomic.protocol import keys
 from atomic.protocol.client_records import Limits
 from atomic.protocol.urls import parse_url, with_ascii_host
+
+_NAME_MAX_CHARS: Final = 255
+_NAMES_MAX: Final = 100
 
 
 def check_client(client_id: str, base_urls: Sequence[str]) -> tuple[str, ...]:
@@ -30,6 +34,16 @@ def check_limits(limits: Limits) -> None:
         raise ValueError("stored bytes must be 1 or more; leave it out for no limit")
     if limits.live_steps is not None and limits.live_steps < 1:
         raise ValueError("live steps must be 1 or more; leave it out for no limit")
+
+
+def check_redaction(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of members as they are kept. Raises ValueError for what names none."""
+    for name in names:
+        if not all(name.split(".")) or len(name) > _NAME_MAX_CHARS:
+            raise ValueError(f"{name[:40]!r} names no member; write it as in email or card.number")
+    if len(names) > _NAMES_MAX:
+        raise ValueError(f"at most {_NAMES_MAX} members can be hidden")
+    return tuple(dict.fromkeys(names))
 
 
 def _checked_url(url: str) -> str:

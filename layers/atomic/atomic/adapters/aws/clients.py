@@ -133,7 +133,7 @@ class DynamoClientRegistry:
 
     def _read(self, item: Any) -> "_Known":
         record = _record(item)
-        client = client_of(record, self._now_ms())
+        client = client_of(record, self._now_ms(), self._pepper)
         return _Known(client, known_keys(record, client))
 
     async def _look_up(

@@ -142,7 +142,7 @@ class SqliteClientRegistry:
         # Changes when another connection has written.
         version = self._connection.execute("PRAGMA data_version").get
         if version != self._data_version or now_s >= self._reload_after_s:
-            self._known = _load(self._connection, self._now_ms())
+            self._known = _load(self._connection, self._now_ms(), self._pepper)
             self._data_version = version
             self._reload_after_s = now_s + _RELOAD_EVERY_S
 
@@ -155,11 +155,11 @@ class _Known:
     known_keys: dict[str, KnownKey] = field(default_factory=dict)
 
 
-def _load(connection: apsw.Connection, now_ms: int) -> _Known:
+def _load(connection: apsw.Connection, now_ms: int, pepper: bytes) -> _Known:
     rows: list[Any] = connection.execute("SELECT id, version, record FROM client_records").fetchall()
     known = _Known()
     for row in rows:
         record = ClientRecord.from_json(*row)
-        known.clients[record.id] = client_of(record, now_ms)
+        known.clients[record.id] = client_of(record, now_ms, pepper)
         known.known_keys.update(known_keys(record, known.clients[record.id]))
     return known

@@ -3,6 +3,7 @@
 from atomic.application import queries
 from atomic.application.cancel import cancel_run
 from atomic.application.ports import Client, RunQuery
+from atomic.application.redaction import redacted
 from atomic.application.redrive import redrive_many, redrive_step
 from atomic.application.results import post_result
 from atomic.domain.outcomes import Response
@@ -28,7 +29,7 @@ async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_
     """Redrive one dead letter; a step that did not fail stays as it is."""
     _refuse_body(request)
     step = await queries.get_step(api.engine, client, step_id)
-    return json_response(200, outcome_view(await redrive_step(api.engine, step)))
+    return json_response(200, outcome_view(redacted(await redrive_step(api.engine, step), client)))
 
 
 async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
@@ -58,7 +59,8 @@ async def post_step_result(api: Api, request: ApiRequest, client: Client, step_i
             problems.TOO_LARGE, f"body: {len(text)} bytes of JSON, {RESPONSE_MAX_BYTES} are allowed."
         )
     response = Response(text, "json", "application/json")
-    return json_response(200, outcome_view(await post_result(api.engine, step, response)))
+    after = await post_result(api.engine, step, response)
+    return json_response(200, outcome_view(redacted(after, client)))
 
 
 def _refuse_body(request: ApiRequest) -> None:

@@ -3,11 +3,13 @@
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from atomic.application import queries
 from atomic.application.ports import Client, RunQuery
+from atomic.application.redaction import redacted
 from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
@@ -60,6 +62,8 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
     link = query.link(after=page.next_after) if page.next_after else None
     price = api.estimated_usd and api.estimated_usd([page.root, *page.steps])
+    shown = [redacted(step, client) for step in page.steps]
+    page = replace(page, root=redacted(page.root, client), steps=shown)
     return json_response(200, run_page_view(page, link, price), _link_header(link))
 
 
@@ -70,7 +74,7 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     query.refuse_rest()
     wait_ms = min(wait_ms, api.engine.settings.hang_max_ms)
     step = await queries.wait_for_step(api.engine, client, step_id, wait_ms)
-    return json_response(200, step_view(step))
+    return json_response(200, step_view(redacted(step, client)))
 
 
 async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiResponse:

@@ -1,0 +1,62 @@
+"""What a client does not want to read back: members of payloads and answers, shown as a keyed hash.
+
+The endpoint is sent the real value, and whoever starts a step and hangs for it is told the real answer.
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from atomic.application.ports import Client
+from atomic.domain.outcomes import Response
+from atomic.domain.steps import Step
+from atomic.protocol.canonical import canonical_json, parse_json
+
+_PREFIX: Final = "hmac-sha256:"
+
+Path = tuple[str, ...]
+
+
+def redaction_key(pepper: bytes, client_id: str) -> bytes:
+    """The key of a client's hashes; who lacks the pepper cannot try values."""
+    return hmac.digest(pepper, b"redaction:" + client_id.encode(), "sha256")
+
+
+def redacted(step: Step, client: Client) -> Step:
+    """The step as it may be shown to a reader of this client. It is for showing only."""
+    if not client.redact:
+        return step
+    paths = [tuple(name.split(".")) for name in client.redact]
+    payload = _redacted_json(step.spec.payload, paths, client.redaction_key)
+    response = step.response and _redacted_response(step.response, paths, client.redaction_key)
+    return replace(step, spec=replace(step.spec, payload=payload), response=response)
+
+
+def _redacted_response(response: Response, paths: Sequence[Path], key: bytes) -> Response:
+    if response.form == "json":
+        return replace(response, text=_redacted_json(response.text, paths, key))
+    # What has no members cannot be told apart, so all of it is hidden.
+    return replace(response, form="text", text=_hash(response.text, key).encode())
+
+
+def _redacted_json(text: bytes, paths: Sequence[Path], key: bytes) -> bytes:
+    return canonical_json(_without(parse_json(text), paths, (), key))
+
+
+def _without(value: Any, paths: Sequence[Path], place: Path, key: bytes) -> Any:
+    """The value without what the paths name; `place` is the names of the members it stands in.
+
+    A path may begin at any depth, and an item of a list stands where its list does.
+    """
+    if any(place[-len(path) :] == path for path in paths):
+        return _hash(canonical_json(value), key)
+    if isinstance(value, dict):
+        return {name: _without(member, paths, (*place, name), key) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_without(item, paths, place, key) for item in value]
+    return value
+
+
+def _hash(text: bytes, key: bytes) -> str:
+    return _PREFIX + hmac.digest(key, text, "sha256").hex()

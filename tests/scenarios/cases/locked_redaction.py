@@ -1,0 +1,89 @@
+"""What a client does not want to read back: its endpoints get it, its readers are shown a keyed hash."""
+
+import json
+import re
+from typing import Any
+
+from atomic.testing import EndpointCall, EndpointReply
+from scenarios.asking import start_as
+from scenarios.home import Home, always
+from scenarios.starts import document
+
+CLIENT = "private"
+SECRETS = ("ada@example.org", "4111111111111111", "grace@example.org")
+PAYLOAD = {
+    "email": SECRETS[0],
+    "card": {"number": SECRETS[1], "year": 30},
+    "cc": [{"email": SECRETS[2]}],
+    "n": 1,
+}
+HASH = re.compile(r"hmac-sha256:[0-9a-f]{64}")
+
+
+async def read(home: Home, path: str) -> tuple[Any, str]:
+    """What a reader is shown: parsed, and as text."""
+    reply = await home.request("GET", f"/{CLIENT}{path}", key_of=CLIENT)
+    assert reply.status == 200
+    return reply.json, reply.body.decode()
+
+
+async def scenario_readers_are_shown_hashes_of_what_the_endpoint_gets(home: Home) -> None:
+    async def echo(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(json={"got": call.payload})
+
+    url = home.endpoint("/app/private", echo)
+
+    started = await start_as(home, CLIENT, document(url, key="private-1", payload=PAYLOAD))
+
+    assert (started.status, started.json["response"]) == (200, {"got": PAYLOAD})
+    assert home.calls(url)[0].call.payload == PAYLOAD
+    step, step_text = await read(home, f"/steps/{started.json['id']}")
+    run, run_text = await read(home, f"/runs/{started.json['runId']}")
+    listed = (await read(home, "/runs?keyPrefix=private-1"))[1]
+    for secret in SECRETS:
+        assert secret not in step_text + run_text + listed
+    shown = step["payload"]
+    assert (shown["n"], shown["card"]["year"]) == (1, 30)
+    hashes = [shown["email"], shown["card"]["number"], shown["cc"][0]["email"]]
+    assert all(map(HASH.fullmatch, hashes))
+    assert len(set(hashes)) == 3
+    assert step["response"] == {"got": shown}
+    assert run["root"]["payload"] == shown
+    # Posting it again is answered with the real one, and one value has one hash.
+    again = await start_as(home, CLIENT, document(url, key="private-1", payload=PAYLOAD))
+    assert again.json["response"] == {"got": PAYLOAD}
+    other = await start_as(home, CLIENT, document(url, key="private-2", payload={"email": SECRETS[0]}))
+    assert (await read(home, f"/steps/{other.json['id']}"))[0]["payload"] == {"email": hashes[0]}
+
+
+async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hidden(home: Home) -> None:
+    refusing = home.endpoint("/app/refusing", always(410, {"email": SECRETS[0], "why": "gone"}))
+
+    async def speaking(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(body=f"mailed {SECRETS[0]}".encode(), headers={"content-type": "text/plain"})
+
+    failed = await start_as(home, CLIENT, document(refusing, key="private-3", payload=PAYLOAD))
+    spoken = await start_as(
+        home, CLIENT, document(home.endpoint("/app/speaking", speaking), key="private-4")
+    )
+
+    assert (failed.status, failed.json["response"]["email"]) == (424, SECRETS[0])
+    assert spoken.json["response"] == f"mailed {SECRETS[0]}"
+    dead = await read(home, f"/steps/{failed.json['id']}")
+    said = await read(home, f"/steps/{spoken.json['id']}")
+    letters = await read(home, "/dead-letters")
+    redriven = await home.request("POST", f"/{CLIENT}/steps/{spoken.json['id']}/redrive", key_of=CLIENT)
+    assert SECRETS[0] not in dead[1] + said[1] + letters[1] + redriven.body.decode()
+    assert dead[0]["response"]["why"] == "gone"
+    assert HASH.fullmatch(dead[0]["response"]["email"])
+    assert HASH.fullmatch(said[0]["response"])
+    opened = {"workflowName": "w", "kind": "event", "stepName": "e", "idempotencyKey": "private-5"}
+    event = await start_as(home, CLIENT, {**opened, "timeout": 1})
+    answered = await home.request(
+        "POST",
+        f"/{CLIENT}/steps/{event.json['id']}/result",
+        body=json.dumps({"email": SECRETS[0]}).encode(),
+        key_of=CLIENT,
+    )
+    assert answered.status == 200
+    assert HASH.fullmatch(answered.json["response"]["email"])
