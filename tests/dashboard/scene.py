@@ -1,18 +1,17 @@
 """A shop on a busy day: what the pictures of the documentation show."""
 
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
+from answering import Answer, Answering
 from dashboard.seeds import seed_runs
 from scenarios.embedded_home import AtomicServer
 
@@ -64,35 +63,17 @@ class _Shop:
     def __init__(self, atomic: str) -> None:
         self._atomic = atomic
         self._calls: dict[tuple[str, str], int] = {}
-        shop = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                call = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                status, document = shop.answer(self.path.strip("/"), call)
-                body = json.dumps(document).encode()
-                # The picture is taken, and the server gone, before the last call is answered.
-                with suppress(BrokenPipeError):
-                    self.send_response(status)
-                    self.send_header("content-type", "application/json")
-                    self.send_header("content-length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = Answering(self.answer)
+        self._url = self._server.url
 
     def order(self, workflow: str, key: str, *, path: str, wait: bool = True, **more: Any) -> Any:
         payload = {"order": key, "customer": "Ada Lovelace", "items": [{"sku": "TEA-250", "count": 2}]}
         document = {"workflowName": workflow, "idempotencyKey": key, "stepInvokeUrl": self._url + path}
         return self._post({**document, "payload": payload, **more}, wait=wait)
 
-    def answer(self, name: str, call: Any) -> tuple[int, Any]:
+    def answer(self, path: str, call: Any) -> Answer:
         """What an endpoint of the shop says."""
+        name = path.strip("/")
         if name == "refund":
             return 502, {"error": "the bank does not answer"}
         if name == "checkout":
@@ -105,10 +86,9 @@ class _Shop:
         return 200, {"done": name, "reference": f"{name[:3].upper()}-{call['runId'][-6:]}"}
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
-    def _checkout(self, call: Any) -> tuple[int, Any]:
+    def _checkout(self, call: Any) -> Answer:
         def step(name: str) -> Any:
             return self._post(
                 {

@@ -9,15 +9,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from answering import Answer, Answering
 from scenarios.embedded_home import AtomicServer, free_port
 
 BACK_OFF_MS = 300
-
-Answer = tuple[int, Any]
 
 
 class Endpoints:
@@ -26,25 +24,8 @@ class Endpoints:
     def __init__(self) -> None:
         self._answers: dict[str, list[Answer | None]] = {}
         self._released = threading.Event()
-        endpoints = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                status, document = endpoints._answer(self.path)
-                body = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = Answering(lambda path, _: self._answer(path))
+        self.url = self._server.url
 
     def serve(self, path: str, *answers: Answer | None) -> str:
         """Let the path answer so; its URL."""
@@ -57,8 +38,7 @@ class Endpoints:
 
     def close(self) -> None:
         self.release()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def _answer(self, path: str) -> Answer:
         answers = self._answers[path]

@@ -1,7 +1,6 @@
 """What the Python guide shows but does not run: its other files, and its sample beside TypeScript."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,14 +15,6 @@ from sdk.test_aws_lambda import Gateway
 from sdk.threads import asgi_server, wsgi_server
 
 PAGE = DOCS / "python.md"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtomicServer]:
-    server = AtomicServer(tmp_path_factory.mktemp("atomic") / "data")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
 from reliability import kills
-from scenarios.embedded_home import AtomicServer, home_on
+from scenarios.embedded_home import AtomicServer, home_on, kill_in_call
 
 RUNS = 150
 KILLS = 7
@@ -45,12 +45,9 @@ def test_a_step_in_the_middle_of_a_call_is_called_again_with_the_same_key(tmp_pa
                 return EndpointReply(json={"attempt": call.attempt})
 
             url = home.endpoint("/once", handler)
-            posted = await home.start(document(url, "k-1"), Prefer="respond-async")
-            assert posted.status == 202
-            await called.wait()
-            server.kill()
+            step_id = await kill_in_call(server, home, document(url, "k-1"), called)
             await asyncio.to_thread(server.start)
-            step = await home.step_in(posted.json["id"], "succeeded")
+            step = await home.step_in(step_id, "succeeded")
             assert step["response"] == {"attempt": 2}
             assert step["retriesUsed"] == 0
             assert [attempt["outcome"] for attempt in step["attemptLog"]] == ["no_answer", "succeeded"]

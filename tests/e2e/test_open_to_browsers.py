@@ -1,21 +1,12 @@
 """A development server on loopback, and what comes from pages of strangers or from broken clients."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from scenarios.embedded_home import AtomicServer
 
 START = b'{"workflowName":"w","kind":"event","stepName":"s","idempotencyKey":"%b"}'
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtomicServer]:
-    server = AtomicServer(tmp_path_factory.mktemp("open") / "data")
-    server.start()
-    yield server
-    assert server.stop() == 0
 
 
 def exchange(server: AtomicServer, *parts: bytes) -> bytes:

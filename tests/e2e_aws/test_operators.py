@@ -3,18 +3,14 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner, Result
-from flask import Flask
 
-from atomic import Context, NonRetryable
 from atomic.cli.main import main
-from atomic.sdk.flask import step, workflow
 from e2e_aws.aws_home import AwsStack
-from sdk.threads import wsgi_server
+from sdk.shop import shop
 
 Cli = Callable[..., Result]
 broken = {"payments"}
@@ -28,26 +24,7 @@ def run_atomic(*arguments: str, code: int = 0) -> Result:
 
 @pytest.fixture
 def app_url() -> Iterator[str]:
-    app = Flask("shop")
-
-    @app.post("/order")
-    @workflow
-    def order(ctx: Context, payload: int) -> Any:
-        return {"paid": ctx.step("pay", payload, retry=0)}
-
-    @app.post("/pay")
-    @step
-    def pay(payload: int) -> int:
-        if broken:
-            raise NonRetryable("payments are down")
-        return payload
-
-    @app.post("/approval")
-    @workflow(hang=0.1)
-    def approval(ctx: Context) -> Any:
-        return ctx.event("approval")
-
-    with wsgi_server(app) as url:
+    with shop(lambda _: bool(broken)) as url:
         yield url
 
 

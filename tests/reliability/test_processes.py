@@ -14,7 +14,7 @@ import pytest
 
 from reliability.small_disk import SmallDisk
 from reliability.three_books import Application, rows_of
-from scenarios.embedded_home import AtomicServer, home_on
+from scenarios.embedded_home import AtomicServer, home_on, kill_in_call
 from scenarios.home import Home, answer_ok
 
 BLOCK = "x" * 100_000
@@ -151,10 +151,7 @@ def left(tmp_path: Path) -> Path:
                 called.set()
                 await asyncio.sleep(60)
 
-            posted = await home.start(document(home.endpoint("/hang", hang), "k"), Prefer="respond-async")
-            assert posted.status == 202
-            await asyncio.wait_for(called.wait(), 10)
-            server.kill()
+            await kill_in_call(server, home, document(home.endpoint("/hang", hang), "k"), called)
 
     asyncio.run(main())
     return server.data_dir

@@ -72,6 +72,18 @@ class AtomicServer:
             return False
 
 
+async def kill_in_call(
+    server: AtomicServer, home: Home, document: Mapping[str, object], called: asyncio.Event
+) -> str:
+    """Start a step and kill the server as soon as its endpoint says that it is called; the step's id."""
+    posted = await home.start(document, Prefer="respond-async")
+    assert posted.status == 202
+    await asyncio.wait_for(called.wait(), 10)
+    server.kill()
+    step_id: str = posted.json["id"]
+    return step_id
+
+
 def free_port() -> int:
     """A port that nobody listens on at the moment."""
     with socket.socket() as probe:

@@ -10,14 +10,6 @@ from scenarios.embedded_home import AtomicServer, LockedServer, home_on
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtomicServer]:
-    server = AtomicServer(tmp_path_factory.mktemp("open") / "data")
-    server.start()
-    yield server
-    assert server.stop() == 0
-
-
-@pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockedServer]:
     locked = LockedServer(tmp_path_factory.mktemp("locked") / "data")
     locked.server.start()

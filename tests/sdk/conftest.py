@@ -1,6 +1,4 @@
-"""One Atomic server for each file of tests."""
-
-from collections.abc import Iterator
+"""What every test of the SDK may ask for."""
 
 import pytest
 
@@ -8,9 +6,6 @@ from scenarios.embedded_home import AtomicServer
 
 
 @pytest.fixture(scope="module")
-def atomic_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def atomic_url(server: AtomicServer) -> str:
     """The URL of a running server."""
-    server = AtomicServer(tmp_path_factory.mktemp("atomic") / "data")
-    server.start()
-    yield server.url
-    assert server.stop() == 0
+    return server.url

@@ -7,43 +7,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from flask import Flask
 
-from atomic import Context, NonRetryable
 from atomic.cli.main import main
-from atomic.sdk.flask import step, workflow
 from scenarios.embedded_home import AtomicServer, create_client
-from sdk.threads import wsgi_server
+from sdk.shop import shop
 
 Cli = Callable[..., Result]
 
 
 @pytest.fixture
 def app_url() -> Iterator[str]:
-    app = Flask("shop")
-
-    @app.post("/order")
-    @workflow
-    def order(ctx: Context, payload: int) -> Any:
-        return {"paid": ctx.step("pay", payload, retry=0)}
-
-    @app.post("/pay")
-    @step
-    def pay(payload: int) -> int:
-        if payload > 100:
-            raise NonRetryable("too much")
-        return payload
-
-    @app.post("/approval")
-    @workflow(hang=0.1)
-    def approval(ctx: Context) -> Any:
-        return ctx.event("approval")
-
-    with wsgi_server(app) as url:
+    with shop(lambda payload: payload > 100) as url:
         yield url
 
 

@@ -7,18 +7,11 @@ from typing import Any
 
 import pytest
 
-from atomic import Call
 from atomic.sdk.dynamodb import idempotent
+from sdk.calls import call_of
 from sdk.tables import tables
 
-CALL = Call(
-    run_id="run_1",
-    step_id="run_1-root",
-    workflow_name="w",
-    idempotency_key="k",
-    attempt=1,
-    url="https://app.example/accounts?x=1",
-)
+CALL = call_of("https://app.example/accounts?x=1")
 
 
 @pytest.fixture

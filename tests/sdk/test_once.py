@@ -12,17 +12,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from atomic import Call, idempotent
+from atomic import idempotent
 from atomic.sdk.once import _as_driver_wants, create_table
+from sdk.calls import call_of
 
-CALL = Call(
-    run_id="run_1",
-    step_id="run_1-root",
-    workflow_name="w",
-    idempotency_key="k",
-    attempt=1,
-    url="https://app.example/mail?x=1",
-)
+CALL = call_of("https://app.example/mail?x=1")
 USERS = "CREATE TABLE users (name TEXT)"
 
 

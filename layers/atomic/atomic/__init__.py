@@ -4,82 +4,21 @@ The names of `atomic.sdk` can be had from here as well. They are imported when t
 server needs none of them.
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from atomic.sdk import (
-        AsyncClient,
-        AsyncContext,
-        AtomicError,
-        AttemptRecord,
-        Call,
-        CancelledError,
-        Client,
-        Context,
-        InvalidRequestError,
-        NoAnswerError,
-        NonRetryable,
-        NotAnOpenEventError,
-        NotFinishedError,
-        NotFoundError,
-        PayloadMismatchError,
-        RefusedError,
-        Retry,
-        RetryAfter,
-        RunDocument,
-        RunSummary,
-        StepDocument,
-        StepFailedError,
-        StepOutcome,
-        TooLargeError,
-        TooManyRequestsError,
-        UnauthorizedError,
-        UnavailableError,
-        UrlNotAllowedError,
-        idempotent,
-    )
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AsyncClient",
-    "AsyncContext",
-    "AtomicError",
-    "AttemptRecord",
-    "Call",
-    "CancelledError",
-    "Client",
-    "Context",
-    "InvalidRequestError",
-    "NoAnswerError",
-    "NonRetryable",
-    "NotAnOpenEventError",
-    "NotFinishedError",
-    "NotFoundError",
-    "PayloadMismatchError",
-    "RefusedError",
-    "Retry",
-    "RetryAfter",
-    "RunDocument",
-    "RunSummary",
-    "StepDocument",
-    "StepFailedError",
-    "StepOutcome",
-    "TooLargeError",
-    "TooManyRequestsError",
-    "UnauthorizedError",
-    "UnavailableError",
-    "UrlNotAllowedError",
-    "__version__",
-    "idempotent",
-]
+if TYPE_CHECKING:
+    from atomic.sdk import *  # noqa: F403 - the list of names is the SDK's
+else:
+    # Type checkers do not see it: to them, a name that is not on the list is an error.
+    def __getattr__(name: str) -> object:
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import atomic.sdk
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import atomic.sdk
-
-    value = getattr(atomic.sdk, name)
-    globals()[name] = value
-    return value
+        names = [*atomic.sdk.__all__, "__version__"]
+        if name not in {"__all__", *names}:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value = names if name == "__all__" else getattr(atomic.sdk, name)
+        return value

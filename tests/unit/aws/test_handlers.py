@@ -2,16 +2,15 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from moto.sqs import models as moto_sqs
 
+from answering import Answer, Answering
 from atomic.adapters.aws.hints import encode_hint
 from atomic.adapters.system import SystemClock
 from atomic.entrypoints.aws import api
@@ -27,25 +26,12 @@ class Endpoint:
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = [(200, b'{"ok":true}')]
         self.calls: list[dict[str, Any]] = []
-        endpoint = self
+        self.server = Answering(self._answer)
+        self.url = f"{self.server.url}/step"
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                endpoint.calls.append(json.loads(body))
-                left = endpoint.answers
-                status, answer = left.pop(0) if len(left) > 1 else left[0]
-                self.send_response(status)
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: object) -> None:
-                """Nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/step"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def _answer(self, _: str, call: dict[str, Any]) -> Answer:
+        self.calls.append(call)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 @dataclass
@@ -97,8 +83,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         key, _ = account.admin().create("acme", base_urls=[endpoint.url])
         built = (ApiFunction(environ), InvokerFunction(environ), MaintenanceFunction(environ))
         yield Stack(account, endpoint, key, *built, queue_time)
-        endpoint.server.shutdown()
-        endpoint.server.server_close()
+        endpoint.server.close()
         for function in built:
             function.home.close()
 

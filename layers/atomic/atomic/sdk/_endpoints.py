@@ -3,28 +3,32 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from atomic.sdk._handler import Endpoint, EndpointOptions
 from atomic.sdk._planning import Function
 
+App = TypeVar("App")
 AnyFunction = TypeVar("AnyFunction", bound=Function)
 
 # One segment of a path, so that names are beside each other, as relative URLs are.
 _NAME: Final = re.compile(r"[A-Za-z0-9_~-]+")
 
 
-class BaseEndpoints(ABC):
+class BaseEndpoints:
     """POST {prefix}/{name} calls the function of that name, and contexts call it when they are given it.
 
-    The functions stay what they are: other code and tests may call them. What `shared` says holds for all
-    of them, unless a decorator says otherwise.
+    The functions stay what they are: other code and tests may call them. The options hold for all of them,
+    unless a decorator says otherwise.
     """
 
-    def __init__(self, prefix: str, steps: Iterable[Function], shared: EndpointOptions) -> None:
+    def __init__(
+        self, prefix: str = "", *, steps: Iterable[Function] = (), **options: Unpack[EndpointOptions]
+    ) -> None:
         self._folder = f"{prefix.strip('/')}/".lstrip("/")
-        self._shared = shared
+        self._shared = options
         self._names: dict[Function, str] = {}
+        self._endpoints: dict[str, Endpoint] = {}
         for function in steps:
             self.step(function)
 
@@ -52,10 +56,6 @@ class BaseEndpoints(ABC):
         """Serve a step, under the name of the function or another one. See `@step`."""
         return self._served(functions, name, options, is_workflow=False)
 
-    @abstractmethod
-    def _mount(self, path: str, endpoint: Endpoint) -> None:
-        """Have the application pass a POST of the path (without a leading slash) to the endpoint."""
-
     def _served(
         self, functions: tuple[Function, ...], name: str | None, own: EndpointOptions, *, is_workflow: bool
     ) -> Any:
@@ -65,10 +65,14 @@ class BaseEndpoints(ABC):
             named = str(getattr(function, "__name__", "")) if name is None else name
             self._take(function, named)
             endpoint = Endpoint(function, is_workflow=is_workflow, options=options, names=self._names)
-            self._mount(self._folder + named, endpoint)
+            self._add(self._folder + named, endpoint)
             return function
 
         return serve(*functions) if functions else serve
+
+    def _add(self, path: str, endpoint: Endpoint) -> None:
+        """An endpoint at a path, which has no leading slash."""
+        self._endpoints[path] = endpoint
 
     def _take(self, function: Function, name: str) -> None:
         if not _NAME.fullmatch(name):
@@ -76,3 +80,22 @@ class BaseEndpoints(ABC):
         if function in self._names or name in self._names.values():
             raise ValueError(f"{name!r} is served already: give {function!r} another name=")
         self._names[function] = name
+
+
+class MountedEndpoints(BaseEndpoints, ABC, Generic[App]):
+    """Those of an application that takes routes while it is built."""
+
+    def __init__(
+        self,
+        app: App,
+        prefix: str = "",
+        *,
+        steps: Iterable[Function] = (),
+        **options: Unpack[EndpointOptions],
+    ) -> None:
+        self._app = app
+        super().__init__(prefix, steps=steps, **options)
+
+    @abstractmethod
+    def _add(self, path: str, endpoint: Endpoint) -> None:
+        """Have the application pass every POST of the path to the endpoint."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import RunDocument, RunSummary, StatusName, StepDocument, StepOutcome
 from atomic.sdk import _flow
+from atomic.sdk._client import BaseClient
 from atomic.sdk._documents import RunFilter, StepOptions, filter_document, jsonable, start_document
 from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, drive_async
-from atomic.sdk._settings import connection
 from atomic.sdk._world import came, limits_from_now, lost
-from atomic.sdk.retry import Seconds, seconds
+from atomic.sdk.retry import Seconds
 
 if TYPE_CHECKING:
     # An extra: who only writes steps, or only blocking code, does not need it.
@@ -26,23 +26,13 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class AsyncClient:
+class AsyncClient(BaseClient):
     """What `Client` is, method by method, for asyncio.
 
     It may be shared by event loops; each gets connections of its own, which close with it.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        client_id: str | None = None,
-        api_key: str | None = None,
-        patience: Seconds = 30.0,
-    ) -> None:
-        self.connection = connection(url, client_id, api_key)
-        self.client_id = self.connection.client_id
-        self.patience_s = seconds(patience)
+    def _open(self) -> None:
         self._kept: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession]] = {}
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 

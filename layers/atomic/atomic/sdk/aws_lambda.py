@@ -5,15 +5,14 @@
 """
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Unpack
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from atomic.sdk import _handler
 from atomic.sdk._answers import Response, not_found
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, EndpointOptions
-from atomic.sdk._planning import Function
+from atomic.sdk._handler import Decorator, Endpoint
 from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
@@ -56,12 +55,6 @@ class Endpoints(BaseEndpoints):
     The object is the handler. A stage, or whatever else the gateway puts before the prefix, is passed over.
     """
 
-    def __init__(
-        self, prefix: str = "", *, steps: Iterable[Function] = (), **options: Unpack[EndpointOptions]
-    ) -> None:
-        self._endpoints: dict[str, Endpoint] = {}
-        super().__init__(prefix, steps, options)
-
     def __call__(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """Answer an event of the gateway."""
         del context
@@ -70,6 +63,3 @@ class Endpoints(BaseEndpoints):
             if path.endswith(f"/{own}"):
                 return _answered(endpoint.answer(_asked(event)))
         return _answered(not_found(path))
-
-    def _mount(self, path: str, endpoint: Endpoint) -> None:
-        self._endpoints[path] = endpoint

@@ -6,16 +6,16 @@ from typing import Any, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import RunDocument, RunSummary, StatusName, StepDocument, StepOutcome
 from atomic.sdk import _flow
+from atomic.sdk._client import BaseClient
 from atomic.sdk._documents import RunFilter, StepOptions, filter_document, jsonable, start_document
 from atomic.sdk._http import Flow, drive
-from atomic.sdk._settings import connection
 from atomic.sdk._world import limits_from_now
-from atomic.sdk.retry import Seconds, seconds
+from atomic.sdk.retry import Seconds
 
 Result = TypeVar("Result")
 
 
-class Client:
+class Client(BaseClient):
     """Starts and reads workflows. Safe to share between threads; may be used as a context manager.
 
     What is left out comes from ATOMIC_URL, ATOMIC_CLIENT_ID and ATOMIC_API_KEY, then from the defaults of
@@ -24,17 +24,7 @@ class Client:
     Every method raises an AtomicError: see `atomic.sdk.errors` for the tree.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        client_id: str | None = None,
-        api_key: str | None = None,
-        patience: Seconds = 30.0,
-    ) -> None:
-        self.connection = connection(url, client_id, api_key)
-        self.client_id = self.connection.client_id
-        self.patience_s = seconds(patience)
+    def _open(self) -> None:
         # A handler that only writes steps makes no client, and requests is a third of the SDK's import.
         from atomic.sdk._blocking import Connections
 

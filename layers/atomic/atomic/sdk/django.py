@@ -3,20 +3,18 @@
 An `async def` view runs on the loop under ASGI; Django itself bridges the other combinations.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Unpack
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.urls import URLPattern
-from django.urls import path as django_path
+from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
 from atomic.sdk import _handler
 from atomic.sdk._answers import Response
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, EndpointOptions, named_view
-from atomic.sdk._planning import Function
+from atomic.sdk._handler import Decorator, Endpoint, named_view
 from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
@@ -55,11 +53,9 @@ step: Decorator[View] = Decorator(_view, is_workflow=False)
 class Endpoints(BaseEndpoints):
     """Functions as endpoints: `urlpatterns` holds a POST {prefix}/{name of the function} for each."""
 
-    def __init__(
-        self, prefix: str = "", *, steps: Iterable[Function] = (), **options: Unpack[EndpointOptions]
-    ) -> None:
-        self.urlpatterns: list[URLPattern] = []
-        super().__init__(prefix, steps, options)
-
-    def _mount(self, path: str, endpoint: Endpoint) -> None:
-        self.urlpatterns.append(django_path(path, named_view(_view, endpoint), name=path))
+    @property
+    def urlpatterns(self) -> list[URLPattern]:
+        """The patterns of all functions that are served by now."""
+        return [
+            path(own, named_view(_view, endpoint), name=own) for own, endpoint in self._endpoints.items()
+        ]

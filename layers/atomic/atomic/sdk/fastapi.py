@@ -3,21 +3,23 @@
 The decorators serve Starlette as well.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from atomic.sdk import _handler
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, EndpointOptions, named_view
-from atomic.sdk._planning import Function
+from atomic.sdk._endpoints import MountedEndpoints
+from atomic.sdk._handler import Decorator, Endpoint, named_view
 from atomic.sdk.context import AsyncContext, Context
 
 if TYPE_CHECKING:
+    # Starlette alone is enough for the decorators.
     from fastapi import APIRouter, FastAPI
+
+    App = FastAPI | APIRouter
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
@@ -37,19 +39,8 @@ workflow: Decorator[View] = Decorator(_view, is_workflow=True)
 step: Decorator[View] = Decorator(_view, is_workflow=False)
 
 
-class Endpoints(BaseEndpoints):
+class Endpoints(MountedEndpoints["App"]):
     """Functions as endpoints of an application (or an APIRouter): POST {prefix}/{name of the function}."""
 
-    def __init__(
-        self,
-        app: "FastAPI | APIRouter",
-        prefix: str = "",
-        *,
-        steps: Iterable[Function] = (),
-        **options: Unpack[EndpointOptions],
-    ) -> None:
-        self._app = app
-        super().__init__(prefix, steps, options)
-
-    def _mount(self, path: str, endpoint: Endpoint) -> None:
+    def _add(self, path: str, endpoint: Endpoint) -> None:
         self._app.add_api_route(f"/{path}", named_view(_view, endpoint), methods=["POST"], name=path)

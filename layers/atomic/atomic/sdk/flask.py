@@ -1,15 +1,13 @@
 """Endpoints on Flask: `Endpoints(app, "/orders")`, or `@app.post(…)` above `@workflow` or `@step`."""
 
-from collections.abc import Callable, Iterable
-from typing import Unpack
+from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, request
 
 from atomic.sdk import _handler
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, EndpointOptions, named_view
-from atomic.sdk._planning import Function
+from atomic.sdk._endpoints import MountedEndpoints
+from atomic.sdk._handler import Decorator, Endpoint, named_view
 from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
@@ -31,19 +29,8 @@ workflow: Decorator[View] = Decorator(_view, is_workflow=True)
 step: Decorator[View] = Decorator(_view, is_workflow=False)
 
 
-class Endpoints(BaseEndpoints):
+class Endpoints(MountedEndpoints[Flask | Blueprint]):
     """Functions as endpoints of an application (or a Blueprint): POST {prefix}/{name of the function}."""
 
-    def __init__(
-        self,
-        app: Flask | Blueprint,
-        prefix: str = "",
-        *,
-        steps: Iterable[Function] = (),
-        **options: Unpack[EndpointOptions],
-    ) -> None:
-        self._app = app
-        super().__init__(prefix, steps, options)
-
-    def _mount(self, path: str, endpoint: Endpoint) -> None:
+    def _add(self, path: str, endpoint: Endpoint) -> None:
         self._app.add_url_rule(f"/{path}", path, named_view(_view, endpoint), methods=["POST"])

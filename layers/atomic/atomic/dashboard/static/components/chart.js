@@ -2,6 +2,7 @@
 
 import { h } from "../core/dom.js";
 import { shortTime } from "../core/format.js";
+import { table } from "./pieces.js";
 
 const HIGH = 100;
 
@@ -61,7 +62,7 @@ export function chart({ title, headline, buckets, series, show }) {
           ),
         ),
       ),
-    table(title, buckets, series, show, span),
+    numbers(title, buckets, series, show, span),
   );
 }
 
@@ -100,7 +101,7 @@ function hover(bucket, at, series, show, span) {
   );
 }
 
-function table(title, buckets, series, show, span) {
+function numbers(title, buckets, series, show, span) {
   const rows = buckets.filter((bucket) => bucket.runs);
   return h(
     "details",
@@ -109,30 +110,15 @@ function table(title, buckets, series, show, span) {
     h(
       "div",
       { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, numbers` },
-      h(
-        "table",
-        null,
-        h(
-          "thead",
-          null,
+      table(
+        ["From", ...series.map((each) => each.name)],
+        rows.map((bucket) =>
           h(
             "tr",
-            null,
-            h("th", { scope: "col" }, "From"),
-            series.map((each) => h("th", { scope: "col" }, each.name)),
-          ),
-        ),
-        h(
-          "tbody",
-          null,
-          rows.map((bucket) =>
-            h(
-              "tr",
-              { key: bucket.from },
-              h("th", { scope: "row" }, shortTime(bucket.from, span)),
-              series.map((each) =>
-                h("td", null, each.value(bucket) === null ? "–" : show(each.value(bucket))),
-              ),
+            { key: bucket.from },
+            h("th", { scope: "row" }, shortTime(bucket.from, span)),
+            series.map((each) =>
+              h("td", null, each.value(bucket) === null ? "–" : show(each.value(bucket))),
             ),
           ),
         ),

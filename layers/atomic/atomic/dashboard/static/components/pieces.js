@@ -11,6 +11,18 @@ export function when(text, now) {
   return h("time", { datetime: text, title: fullTime(at) }, ago(at, now));
 }
 
+/** A table by the names of its columns and its rows; `caption` names it for those who do not see it. */
+export function table(names, rows, { caption, ...props } = {}) {
+  const head = names.map((name) => h("th", { scope: "col" }, name));
+  return h(
+    "table",
+    props,
+    caption && h("caption", { class: "unseen" }, caption),
+    h("thead", null, h("tr", null, head)),
+    h("tbody", null, rows),
+  );
+}
+
 export function button(label, { primary, danger, small, ...props } = {}, on = undefined) {
   const names = ["button", primary && "primary", danger && "danger", small && "small"].filter(Boolean);
   return h("button", { type: "button", class: names.join(" "), ...props, on: on && { click: on } }, label);

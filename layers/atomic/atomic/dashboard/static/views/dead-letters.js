@@ -2,7 +2,7 @@
 
 import { askRedrive, askRedriveMany } from "../components/asks.js";
 import { clearButton, periodFilter, periodOf, textFilter, PERIODS } from "../components/filters.js";
-import { blank, button, loading, problem, when } from "../components/pieces.js";
+import { blank, button, loading, problem, table, when } from "../components/pieces.js";
 import { nameOf } from "../components/waterfall.js";
 import { h } from "../core/dom.js";
 import { count, plural } from "../core/format.js";
@@ -61,26 +61,10 @@ function body({ route, data, error, now }, actions) {
   if (!data.letters.length) return nothing(route, actions);
   return [
     causes(data.letters),
-    h(
-      "table",
-      { class: "list letters" },
-      h("caption", { class: "unseen" }, "Dead letters, newest first"),
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          ["Step", "Cause", "Key", "Gave up", "Attempts", ""].map((name) =>
-            h("th", { scope: "col" }, name || h("span", { class: "unseen" }, "Act")),
-          ),
-        ),
-      ),
-      h(
-        "tbody",
-        null,
-        data.letters.map((letter) => row(letter, route, now, actions)),
-      ),
+    table(
+      ["Step", "Cause", "Key", "Gave up", "Attempts", h("span", { class: "unseen" }, "Act")],
+      data.letters.map((letter) => row(letter, route, now, actions)),
+      { class: "list letters", caption: "Dead letters, newest first" },
     ),
     h(
       "nav",

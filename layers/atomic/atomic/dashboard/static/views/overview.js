@@ -2,7 +2,7 @@
 
 import { chart } from "../components/chart.js";
 import { PERIODS, periodOf, select } from "../components/filters.js";
-import { blank, command, loading, problem } from "../components/pieces.js";
+import { blank, command, loading, problem, table } from "../components/pieces.js";
 import { firstRunCommand } from "../core/curl.js";
 import { h } from "../core/dom.js";
 import { count, duration, ms, percent, plural, ticking } from "../core/format.js";
@@ -235,36 +235,22 @@ function ranking(title, names, rows, cells, { client }, query) {
     { class: "ranking" },
     h("h2", null, title),
     rows.length
-      ? h(
-          "table",
-          null,
-          h(
-            "thead",
-            null,
+      ? table(
+          names,
+          rows.map((each) =>
             h(
               "tr",
-              null,
-              names.map((name) => h("th", { scope: "col" }, name)),
-            ),
-          ),
-          h(
-            "tbody",
-            null,
-            rows.map((each) =>
+              { key: each.name },
               h(
-                "tr",
-                { key: each.name },
+                "td",
+                null,
                 h(
-                  "td",
-                  null,
-                  h(
-                    "a",
-                    { href: linkTo({ client, page: "runs", query: { workflow: each.name, ...query } }) },
-                    each.name,
-                  ),
+                  "a",
+                  { href: linkTo({ client, page: "runs", query: { workflow: each.name, ...query } }) },
+                  each.name,
                 ),
-                cells(each).map((cell) => h("td", { class: "c-number" }, cell)),
               ),
+              cells(each).map((cell) => h("td", { class: "c-number" }, cell)),
             ),
           ),
         )

@@ -1,6 +1,6 @@
 // The list of runs: newest first, live, filtered by what stands in the address.
 
-import { blank, button, command, loading, problem, when } from "../components/pieces.js";
+import { blank, button, command, loading, problem, table, when } from "../components/pieces.js";
 import {
   clearButton,
   periodFilter,
@@ -71,30 +71,14 @@ function body({ route, needsKey }, actions, now, data, error) {
   if (!data) return loading(10);
   if (!data.runs.length) return nothing(route, actions, needsKey);
   return [
-    h(
-      "table",
-      { class: "list runs", on: { keydown: moveFocus } },
-      h(
-        "caption",
-        { class: "unseen" },
-        "Runs, newest first. Arrow keys move between them, Enter opens one.",
-      ),
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          ["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Attempts"].map((name) =>
-            h("th", { scope: "col" }, name),
-          ),
-        ),
-      ),
-      h(
-        "tbody",
-        null,
-        data.runs.map((run) => row(run, route, now)),
-      ),
+    table(
+      ["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Attempts"],
+      data.runs.map((run) => row(run, route, now)),
+      {
+        class: "list runs",
+        on: { keydown: moveFocus },
+        caption: "Runs, newest first. Arrow keys move between them, Enter opens one.",
+      },
     ),
     pager(route, data, actions),
   ];

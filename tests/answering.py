@@ -1,0 +1,43 @@
+"""The smallest HTTP server in a thread: one function answers every POST of JSON."""
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, Any]
+
+
+class Answering:
+    """Serves until `close`. The function gets the path and the document, and gives a status and a document.
+
+    Bytes are sent as they are.
+    """
+
+    def __init__(self, answer: Callable[[str, Any], Answer]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                call = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                status, document = answer(self.path, call)
+                body = document if isinstance(document, bytes) else json.dumps(document).encode()
+                # A test may have ended, and its server gone, before a last call is answered.
+                with suppress(BrokenPipeError):
+                    self.send_response(status)
+                    self.send_header("content-type", "application/json")
+                    self.send_header("content-length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,34 @@
+"""The application that the command line is tried on."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flask import Flask
+
+from atomic import Context, NonRetryable
+from atomic.sdk.flask import Endpoints
+from sdk.threads import wsgi_server
+
+
+@contextmanager
+def shop(refuses: Callable[[int], bool]) -> Iterator[str]:
+    """Serve /order, which pays the payload in a step unless it is refused, and /approval, which waits."""
+    app = Flask("shop")
+    served = Endpoints(app)
+
+    @served.workflow
+    def order(ctx: Context, payload: int) -> dict[str, int]:
+        return {"paid": ctx.step(pay, payload, retry=0)}
+
+    @served.step
+    def pay(payload: int) -> int:
+        if refuses(payload):
+            raise NonRetryable("too much")
+        return payload
+
+    @served.workflow(hang=0.1)
+    def approval(ctx: Context) -> object:
+        return ctx.event("approval")
+
+    with wsgi_server(app) as url:
+        yield url
