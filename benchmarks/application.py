@@ -11,6 +11,8 @@ import aiohttp
 import orjson
 import uvicorn
 
+from asgi import answer_json, body_of
+
 PADDING = "x" * 900  # the payload is 1 KB, as in the peers' measurements
 
 
@@ -22,20 +24,13 @@ class Application:
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await body_of(receive)
         answer = b'{"ok":true}'
         if scope["path"] == "/index":
             call = orjson.loads(body)
             await self._step("createUser", call)
             await asyncio.gather(self._step("sendEmail", call), self._step("sendAnalytics", call))
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await answer_json(send, answer)
 
     async def _step(self, name: str, call: dict[str, Any]) -> None:
         if self._session is None:

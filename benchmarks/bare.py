@@ -14,7 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import apsw
@@ -36,7 +36,7 @@ class Incoming(asyncio.Protocol):
         self._url, self._body = b"", b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -53,19 +53,19 @@ class Incoming(asyncio.Protocol):
     async def _respond(self, path: str, body: bytes) -> None:
         answer = await self._answer(path, body)
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        self._transport.write(head % len(answer) + answer)  # type: ignore[attr-defined]
+        self._transport.write(head % len(answer) + answer)
 
 
 class Outgoing(asyncio.Protocol):
     """One connection to somebody else."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def send(self, data: bytes) -> "asyncio.Future[bytes]":
         self._parser, self._parts = httptools.HttpResponseParser(self), list[bytes]()
         self._answered = asyncio.get_running_loop().create_future()
-        self._transport.write(data)  # type: ignore[attr-defined]
+        self._transport.write(data)
         return self._answered
 
     def data_received(self, data: bytes) -> None:

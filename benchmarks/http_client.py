@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import cast
 
 import aiohttp
 import uvloop
@@ -46,14 +47,14 @@ class Server(asyncio.Protocol):
     """Answers when a body has ended; every request is the same, so its length is known."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._seen = b""
 
     def data_received(self, data: bytes) -> None:
         self._seen += data
         if self._seen.endswith(BODY):
             self._seen = b""
-            self._transport.write(ANSWER)  # type: ignore[attr-defined]
+            self._transport.write(ANSWER)
 
 
 def serve(listener: socket.socket) -> None:

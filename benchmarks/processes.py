@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,17 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, grace_s: float = 40, **options: object) -> Iterator[int]:
+def running(
+    command: Sequence[str],
+    port: int,
+    grace_s: float = 40,
+    *,
+    env: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> Iterator[int]:
     """A process that listens on a port of this machine; its id. Killed after `grace_s`."""
-    process = subprocess.Popen(list(command), **options)  # type: ignore[call-overload]
+    process = subprocess.Popen(list(command), env=env, stdout=stdout, stderr=stderr)
     try:
         wait_for(port)
         yield process.pid

@@ -9,10 +9,11 @@ Both print what they get. The collector refuses the first two calls with each ke
 import json
 import os
 from collections import Counter
+from email.message import Message as EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message
 
 SMTP_PORT = int(os.environ.get("SMTP_PORT", "8025"))
 COLLECTOR_PORT = int(os.environ.get("COLLECTOR_PORT", "8026"))
@@ -20,14 +21,12 @@ REFUSED = 2
 calls: Counter[str] = Counter()
 
 
-class Mailbox:
+class Mailbox(Message):
     """Takes every mail."""
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+    def handle_message(self, message: EmailMessage) -> None:
         """Called by aiosmtpd for each mail."""
-        subject = next(line for line in envelope.content.splitlines() if line.startswith(b"Message-ID"))
-        print("mail", *envelope.rcpt_tos, subject.decode(), flush=True)
-        return "250 OK"
+        print("mail", message["X-RcptTo"], "Message-ID:", message["Message-ID"], flush=True)
 
 
 class Collector(BaseHTTPRequestHandler):
@@ -42,7 +41,7 @@ class Collector(BaseHTTPRequestHandler):
         self.send_response(503 if calls[key] <= REFUSED else 204)
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+    def log_message(self, *_: object) -> None:
         """Say nothing of each request."""
 
 

@@ -68,8 +68,8 @@ def insert(new: User, call: Call) -> Any:
     """The row and the key are one transaction."""
 
     def row() -> User:
-        added = session.execute(text("INSERT INTO users (name) VALUES (:name)"), {"name": new.name})
-        return User(id=added.lastrowid, name=new.name)  # type: ignore[attr-defined]
+        insertion = text("INSERT INTO users (name) VALUES (:name) RETURNING id")
+        return User(id=session.execute(insertion, {"name": new.name}).scalar_one(), name=new.name)
 
     with Session(engine) as session, session.begin():
         return idempotent(session, call, row)

@@ -217,7 +217,7 @@ class _Greeting(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, *_: object) -> None:
         """The stack has logs of its own."""
 
 

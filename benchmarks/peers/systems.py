@@ -102,7 +102,12 @@ def dbos() -> Iterator[Up]:
     python, (port,) = python_of("dbos"), free_ports(1)
     with (
         _folder() as folder,
-        running([str(python), str(PEERS / "dbos/app.py"), str(port), str(folder)], port, GRACE_S) as pid,
+        running(
+            [str(python), str(PEERS / "dbos/app.py"), str(port), str(folder)],
+            port,
+            GRACE_S,
+            env=os.environ | {"PYTHONPATH": str(PEERS.parent)},
+        ) as pid,
     ):
 
         def ask(workflow: str, key: str, steps: int) -> Request:

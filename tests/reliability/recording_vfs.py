@@ -74,7 +74,7 @@ class RecordingVfs(apsw.VFS):
             vfs.unregister()
             apsw.set_default_vfs(_BASE)
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "_RecordedFile":  # noqa: N802
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "_RecordedFile":
         """Open a file; the first time, what is there counts as durable."""
         path = Path(name.filename() if isinstance(name, apsw.URIFilename) else str(name))
         with self._lock:
@@ -83,7 +83,7 @@ class RecordingVfs(apsw.VFS):
                 self._files[path.name] = _File(bytearray(path.read_bytes() if there else b""), there)
         return _RecordedFile(self, path.name, name, flags)
 
-    def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
+    def xDelete(self, name: str, syncdir: bool) -> None:
         """Delete a file; unless the directory is synced, the file may be there again after the cut."""
         super().xDelete(name, syncdir)
         with self._lock:
@@ -136,15 +136,15 @@ class _RecordedFile(apsw.VFSFile):
         super().__init__(_BASE, given, flags)
         self._vfs, self._name = vfs, name
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:
         super().xWrite(data, offset)
         self._vfs.changed(self._name, (offset, bytes(data)))
 
-    def xTruncate(self, size: int) -> None:  # noqa: N802
+    def xTruncate(self, size: int) -> None:
         super().xTruncate(size)
         self._vfs.changed(self._name, (size, None))
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:
         # The machine stays on: syncing for real would only cost time.
         self._vfs.synced(self._name)
 

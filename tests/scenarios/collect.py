@@ -28,4 +28,4 @@ def scenarios_for(*, locked: bool) -> list[Scenario]:
 
 def name_of(scenario: Scenario) -> str:
     """The name of a scenario in a test report."""
-    return scenario.__name__.removeprefix("scenario_")  # type: ignore[attr-defined]
+    return scenario.__name__.removeprefix("scenario_")

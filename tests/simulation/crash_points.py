@@ -10,7 +10,7 @@ from typing import Final
 from simulation.faults import NoFaults
 from simulation.interleave import LawBroken
 from simulation.laws import broken
-from simulation.loop import SimulationLoop
+from simulation.loop import simulation_loop
 from simulation.network import Moment
 from simulation.scenario import Node, RunPlan, Scenario
 from simulation.simulate import story
@@ -18,7 +18,7 @@ from simulation.world import World
 
 MOMENTS: Final[tuple[Moment, ...]] = ("before", "applied", "after")
 Crashes = tuple[tuple[int, Moment], ...]
-_LOOP: Final = SimulationLoop()  # type: ignore[abstract]
+_LOOP: Final = simulation_loop()
 
 
 def _leaf(name: str) -> Node:

@@ -69,7 +69,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> "asyncio.Future[Any]":
         return asyncio.Future(loop=self)
 
-    def create_task(  # type: ignore[override]
+    def create_task(  # type: ignore[override]  # as much as the engine uses
         self, coro: Coroutine[Any, Any, Result], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Result]:
         task = asyncio.Task(coro, loop=self, name=name)
@@ -77,19 +77,19 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def call_soon(  # type: ignore[override]
+    def call_soon(  # type: ignore[override]  # as much as the engine uses
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
         handle = _Handle(callback, args)
         self._ready.append(handle)
         return handle
 
-    def call_later(  # type: ignore[override]
+    def call_later(  # type: ignore[override]  # as much as the engine uses
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
         return self.call_at(self._now_s + delay, callback, *args)
 
-    def call_at(  # type: ignore[override]
+    def call_at(  # type: ignore[override]  # as much as the engine uses
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
         handle = _Handle(callback, args)
@@ -126,3 +126,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                     handle.call(*handle.args)
         self._timers.clear()
         self._ready.clear()
+
+
+def simulation_loop() -> SimulationLoop:
+    """A loop, which has no more of an event loop's methods than the engine and asyncio call."""
+    return SimulationLoop()  # type: ignore[abstract]  # just so

@@ -77,7 +77,7 @@ class Process:
         else:
             queue, notifier = EmbeddedHints(self, self.clock, HORIZON_MS), MemoryNotifier()
         return Engine(
-            store=ProcessStore(self),  # type: ignore[arg-type]
+            store=ProcessStore(self),  # type: ignore[arg-type]  # it passes all calls on
             queue=queue,
             invoker=ProcessInvoker(self),
             notifier=notifier,

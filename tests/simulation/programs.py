@@ -15,7 +15,7 @@ from atomic.protocol import keys
 from simulation.faults import Faults
 from simulation.interleave import LawBroken
 from simulation.laws import broken
-from simulation.loop import SimulationLoop
+from simulation.loop import simulation_loop
 from simulation.scenario import Manner, Node, RunPlan, Scenario
 from simulation.simulate import story
 from simulation.world import World
@@ -25,7 +25,7 @@ _MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
 _CANCEL: Final = Node(name="cancel", kind="timer", cancels=True)
 # The model knows of no endpoint that fails for good by chance; and SQS, unlike this fault, keeps its hints.
 _WITHOUT: Final = frozenset({"forbids retry", "hint lost", "other payload"})
-_LOOP: Final = SimulationLoop()  # type: ignore[abstract]
+_LOOP: Final = simulation_loop()
 End = Literal["succeeded", "failed", "cancelled"]
 
 

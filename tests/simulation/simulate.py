@@ -8,11 +8,11 @@ from typing import Final
 from atomic.testing.virtual_time import NothingLeftError
 from simulation.interleave import LawBroken
 from simulation.laws import broken
-from simulation.loop import SimulationLoop
+from simulation.loop import simulation_loop
 from simulation.scenario import Scenario, scenario_of
 from simulation.world import World, faults_of
 
-_LOOP: Final = SimulationLoop()  # type: ignore[abstract]
+_LOOP: Final = simulation_loop()
 
 
 @dataclass(frozen=True, slots=True)

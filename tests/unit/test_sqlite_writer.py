@@ -154,7 +154,7 @@ def on_disk(disk: FailingDisk, body: Callable[[Writer], Any]) -> list[str]:
     """What was reported as fatal while `body` used a writer on the disk."""
 
     async def run() -> None:
-        writer = Writer(disk, on_fatal=fatal.append)  # type: ignore[arg-type]
+        writer = Writer(disk, on_fatal=fatal.append)  # type: ignore[arg-type]  # the part that is used
         await body(writer)
         await writer.close()
 

@@ -13,6 +13,8 @@ import orjson
 import uvicorn
 from dbos import DBOS, SetWorkflowID
 
+from asgi import answer_json, body_of
+
 Payload = dict[str, Any]
 
 
@@ -55,18 +57,10 @@ WORKFLOWS = {"/index": index, "/chain": chain}
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Run the workflow that the path names and answer with its result."""
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    call = orjson.loads(body)
+    call = orjson.loads(await body_of(receive))
     with SetWorkflowID(call["idempotencyKey"]):
         answer = orjson.dumps(await WORKFLOWS[scope["path"]](call["payload"]))
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
+    await answer_json(send, answer)
 
 
 if __name__ == "__main__":

@@ -81,4 +81,4 @@ if __name__ == "__main__":
     config.bind = [f"127.0.0.1:{sys.argv[1]}"]
     config.h2_max_concurrent_streams = config.keep_alive_max_requests = UNBOUNDED
     config.keep_alive_timeout = UNBOUNDED
-    uvloop.run(serve(restate.app([inside, apart, steps]), config))  # type: ignore[arg-type]
+    uvloop.run(serve(restate.app([inside, apart, steps]), config))  # type: ignore[arg-type]  # its types of ASGI are narrower

@@ -55,7 +55,7 @@ def test_who_is_dead_is_left_alone_and_found_again(
                 held.listen()
                 server = await asyncio.start_server(_answer, sock=held)
                 async with asyncio.timeout(5):
-                    while (await post(invoker, url)).status != 200:  # noqa: ASYNC110
+                    while (await post(invoker, url)).status != 200:  # noqa: ASYNC110 - nobody tells
                         await asyncio.sleep(0.05)
                 assert {(await post(invoker, url)).status for _ in range(100)} == {200}
                 server.close()

@@ -71,7 +71,7 @@ async def answers_unasked(peer: Peer) -> None:
 
 
 async def reads_a_byte_a_second(peer: Peer) -> None:
-    while await peer.reader.read(1):  # noqa: ASYNC110
+    while await peer.reader.read(1):  # noqa: ASYNC110 - slow, not waiting
         await asyncio.sleep(1)
 
 

@@ -333,7 +333,7 @@ def test_a_timer_and_an_event_have_a_name(kind: str) -> None:
 
 def test_a_message_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        read(BASE).timeout = 1  # type: ignore[misc]
+        read(BASE).timeout = 1  # type: ignore[misc]  # as a type checker says, too
 
 
 @pytest.mark.parametrize(
