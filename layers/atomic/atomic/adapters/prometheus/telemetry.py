@@ -1,57 +1,87 @@
-"""Counters and histograms of one process, in the Prometheus text format. No tenant is a label."""
+"""Counters and histograms of one process, in the Prometheus text format. No client is a label.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+They are plain numbers of the one event loop: a step touches seven of them, and the library's own take a
+lock for each. The library writes them down when somebody asks.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import Attempt, Status, Step
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
 
 
-class PrometheusTelemetry:
+class _Durations:
+    """How often it took up to each of `_SECONDS`, or longer."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name, self._documentation = name, documentation
+        self._counts = [0] * (len(_SECONDS) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, duration_s: float) -> None:
+        self._counts[bisect_left(_SECONDS, duration_s)] += 1
+        self._sum_s += duration_s
+
+    def family(self) -> Metric:
+        bounds = [*map(floatToGoString, _SECONDS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        return HistogramMetricFamily(
+            self._name, self._documentation, buckets=buckets, sum_value=self._sum_s
+        )
+
+
+class PrometheusTelemetry(Collector):
     """What `/metrics` shows."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._starts = Counter("atomic_starts", "Steps created.", registry=self._registry)
-        attempts = Counter(
-            "atomic_attempts", "Attempts that ended, by outcome.", ["outcome"], registry=self._registry
-        )
-        self._attempts = {kind: attempts.labels(kind.value) for kind in OutcomeKind}
-        self._retries = Counter("atomic_retries", "Retries scheduled.", registry=self._registry)
-        self._dead = Counter("atomic_dead_letters", "Steps that gave up.", registry=self._registry)
-        self._live = Gauge("atomic_live_steps", "Steps that have no outcome yet.", registry=self._registry)
-        self._step_s = self._histogram("atomic_step_seconds", "From creation to outcome, steps.")
-        self._run_s = self._histogram("atomic_run_seconds", "From creation to outcome, whole runs.")
-        self._lag_s = self._histogram("atomic_schedule_lag_seconds", "Due steps picked up late by.")
+        self._starts = self._retries = self._dead = self._live = 0
+        self._attempts = dict.fromkeys(OutcomeKind, 0)
+        self._step_s = _Durations("atomic_step_seconds", "From creation to outcome, steps.")
+        self._run_s = _Durations("atomic_run_seconds", "From creation to outcome, whole runs.")
+        self._lag_s = _Durations("atomic_schedule_lag_seconds", "Due steps picked up late by.")
 
     def started(self, step: Step) -> None:
         """A step was created."""
         del step
-        self._starts.inc()
-        self._live.inc()
+        self._starts += 1
+        self._live += 1
 
     def attempt_ended(self, step: Step, attempt: Attempt) -> None:
         """An attempt is over."""
         if attempt.outcome is not None:
-            self._attempts[attempt.outcome].inc()
+            self._attempts[attempt.outcome] += 1
         if step.status is Status.RETRYING:
-            self._retries.inc()
+            self._retries += 1
 
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
-        self._live.dec()
+        self._live -= 1
         if step.status is Status.FAILED:
-            self._dead.inc()
+            self._dead += 1
         if step.finished_at_ms is not None:
-            histogram = self._run_s if step.is_root else self._step_s
-            histogram.observe(max(0, step.finished_at_ms - step.created_at_ms) / 1000)
+            durations = self._run_s if step.is_root else self._step_s
+            durations.observe(max(0, step.finished_at_ms - step.created_at_ms) / 1000)
 
     def reopened(self, step: Step) -> None:
         """A settled step is live again."""
         del step
-        self._live.inc()
+        self._live += 1
 
     def lagged(self, lag_ms: int) -> None:
         """A due step was picked up late."""
@@ -59,11 +89,23 @@ class PrometheusTelemetry:
 
     def found_live(self, steps: int) -> None:
         """So many live steps were there at start."""
-        self._live.set(steps)
+        self._live = steps
 
     def exposition(self) -> bytes:
         """The text that a scrape gets."""
-        return generate_latest(self._registry)
+        return generate_latest(self)
 
-    def _histogram(self, name: str, documentation: str) -> Histogram:
-        return Histogram(name, documentation, buckets=_SECONDS, registry=self._registry)
+    def collect(self) -> Iterator[Metric]:
+        """Prometheus: the numbers of this moment."""
+        attempts = CounterMetricFamily(
+            "atomic_attempts", "Attempts that ended, by outcome.", labels=["outcome"]
+        )
+        for kind, number in self._attempts.items():
+            attempts.add_metric([kind.value], number)
+        yield CounterMetricFamily("atomic_starts", "Steps created.", self._starts)
+        yield attempts
+        yield CounterMetricFamily("atomic_retries", "Retries scheduled.", self._retries)
+        yield CounterMetricFamily("atomic_dead_letters", "Steps that gave up.", self._dead)
+        yield GaugeMetricFamily("atomic_live_steps", "Steps that have no outcome yet.", self._live)
+        for durations in (self._step_s, self._run_s, self._lag_s):
+            yield durations.family()

@@ -1,5 +1,6 @@
 """The registry of `--dev`: every client exists, no key is needed."""
 
+from functools import lru_cache, partial
 from pathlib import Path
 from secrets import token_bytes
 
@@ -11,7 +12,8 @@ class DevRegistry:
     """Every well-formed client id is a client that may call every URL; all share one signing secret."""
 
     def __init__(self, signing_secret: bytes) -> None:
-        self._secrets = (signing_secret,)
+        # Asked for twice with each step.
+        self._client = lru_cache(maxsize=1024)(partial(Client, signing_secrets=(signing_secret,)))
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client that the path names, with or without a key."""
@@ -20,7 +22,7 @@ class DevRegistry:
 
     async def get(self, client_id: str) -> Client:
         """The client."""
-        return Client(id=client_id, signing_secrets=self._secrets)
+        return self._client(id=client_id)
 
     def close(self) -> None:
         """There is nothing to close."""

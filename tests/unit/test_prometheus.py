@@ -1,0 +1,53 @@
+"""What `/metrics` shows, read by the library's own parser."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
+from unit.strategies import NOW, PERMANENT, RETRYABLE, SUCCEEDED, ended, running
+
+
+def shown(telemetry: PrometheusTelemetry) -> dict[str, float]:
+    """The samples by their names and labels."""
+    families = text_string_to_metric_families(telemetry.exposition().decode())
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_a_step_is_counted_from_its_start_to_its_end() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.found_live(5)
+    gave_up = ended(running(), PERMANENT, NOW + 26)
+    for step in (ended(running(), SUCCEEDED, NOW + 25), gave_up, ended(running(), RETRYABLE, NOW + 1)):
+        telemetry.started(step)
+        telemetry.attempt_ended(step, step.attempts[-1])
+        if step.is_settled:
+            telemetry.settled(step)
+    found = shown(telemetry)
+    assert found["atomic_starts_total"] == 3
+    assert found["atomic_live_steps"] == 5 + 3 - 2
+    assert found["atomic_retries_total"] == found["atomic_dead_letters_total"] == 1
+    counted = {
+        kind: found[f"atomic_attempts_total {kind}"] for kind in ("succeeded", "permanent", "retryable")
+    }
+    assert counted == {"succeeded": 1, "permanent": 1, "retryable": 1}
+    assert found["atomic_attempts_total no_answer"] == 0
+    assert (found["atomic_run_seconds_count"], found["atomic_step_seconds_count"]) == (2, 0)
+    telemetry.reopened(gave_up)
+    assert shown(telemetry)["atomic_live_steps"] == 7
+
+
+def test_a_bucket_holds_what_took_as_long_or_less() -> None:
+    telemetry = PrometheusTelemetry()
+    for lag_ms in (0, 5, 6, 1000, 1001, 90_000_000):
+        telemetry.lagged(lag_ms)
+    found = shown(telemetry)
+    buckets = {bound: found[f"atomic_schedule_lag_seconds_bucket {bound}"] for bound in ("0.005", "0.01")}
+    assert buckets == {"0.005": 2, "0.01": 3}
+    assert found["atomic_schedule_lag_seconds_bucket 1.0"] == 4
+    assert found["atomic_schedule_lag_seconds_bucket 86400.0"] == 5
+    assert found["atomic_schedule_lag_seconds_bucket +Inf"] == 6
+    assert found["atomic_schedule_lag_seconds_count"] == 6
+    assert found["atomic_schedule_lag_seconds_sum"] == 90_002.012
