@@ -26,7 +26,7 @@ _PRAGMAS: Final = (
     # 16 MiB of log before it is copied into the database: pages that change often are copied once.
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
-    "PRAGMA cache_size = -16384",
+    "PRAGMA cache_size = -12288",
 )
 
 
