@@ -74,11 +74,12 @@ crash-pairs: install  ## Crash at every two awaits of every small workload
 bench-peers: install  ## Measure Atomic beside the floor, Restate and DBOS, which are installed for it
 	@PYTHONPATH=benchmarks $(BIN)/python -m peers.run $(OPTIONS)
 
-check: install  ## Format, lint, types, rooms: the quick look before a commit
+check: install  ## Format, lint, types, rooms, bandit: the quick look before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive layers functions
 
 format: install  ## Format and mend what can be mended
 	$(BIN)/ruff format .
@@ -115,13 +116,20 @@ lock-peers:  ## Pin what bench-peers measures (needs uv and npm)
 	echo 'dbos httptools orjson uvicorn uvloop' | tr ' ' '\n' | $(LOCK) - -o benchmarks/peers/dbos/requirements.lock
 	cd benchmarks/peers/restate && npm install --package-lock-only --ignore-scripts --no-audit --no-fund
 
-.PHONY: schemathesis audit sbom lock-audit
+.PHONY: schemathesis audit sbom lock-audit fuzz lock-fuzz
 CASES ?= 200
 lock-audit:  ## Pin the newest tools of the next three targets (needs uv)
 	echo 'cyclonedx-bom pip-audit schemathesis' | tr ' ' '\n' | $(LOCK) - -o requirements-audit.lock
 
 schemathesis: install .venv-audit/installed  ## Try to break what the API says of itself: CASES=200
 	$(BIN)/python scripts/schemathesis.py $(CASES)
+
+lock-fuzz:  ## Pin the fuzzer and what its targets import (needs uv)
+	printf 'atheris<3.1\nidna\norjson\n' | $(LOCK) - --constraints requirements.lock -o requirements-fuzz.lock
+
+SECONDS ?= 60
+fuzz: .venv-fuzz/installed  ## Fuzz the readers of the wire and the guard by coverage: SECONDS=60 for each target
+	cd tests && PYTHONPATH=.:../layers/atomic ../.venv-fuzz/bin/python -m fuzz.run $(SECONDS) $(TARGETS)
 
 audit: install .venv-audit/installed  ## Look up known holes of what is pinned (needs PyPI's advisories)
 	.venv-audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock

@@ -194,14 +194,16 @@ class LockedServer:
             yield home
 
 
-def post_json(url: str, document: object, timeout_s: float = 30) -> tuple[int, dict[str, object]]:
+def post_json(
+    url: str, document: object, timeout_s: float = 30, headers: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, object]]:
     """POST from a thread of a test that has no event loop."""
 
     async def main() -> tuple[int, dict[str, object]]:
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, data=json.dumps(document)) as answer,
+            session.post(url, data=json.dumps(document), headers=headers) as answer,
         ):
             return answer.status, json.loads(await answer.read())
 

@@ -1,0 +1,168 @@
+"""What must hold of any bytes that a stranger sends to the readers of the wire and to the guard.
+
+Each target takes bytes and raises AssertionError, or whatever the code under test should not have raised.
+`make fuzz` feeds them by coverage (atheris), `tests/unit/test_fuzz_targets.py` a little by Hypothesis.
+"""
+
+import json
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from atomic.adapters.http.addresses import is_public, is_public_or_private
+from atomic.protocol import api_keys, canonical, headers, urls
+from atomic.protocol.canonical import JsonRefused
+from atomic.protocol.limits import JSON_MAX_DEPTH
+from atomic.protocol.problems import Problem
+
+Target = Callable[[bytes], None]
+
+
+def strict_json(data: bytes) -> None:
+    """One meaning or a refusal; the fast way and the careful one agree; canonical JSON stays as it is."""
+    try:
+        value = canonical.parse_json(data)
+    except JsonRefused:
+        _refused_with_care(data)
+        return
+    text = canonical.canonical_json(value)
+    assert text == canonical.canonical_json(canonical._parse_with_care(data, JSON_MAX_DEPTH))
+    assert canonical.canonical_json(canonical.parse_json(text)) == text
+    assert canonical.canonical_json(json.loads(text)) == text
+    assert len(canonical.fingerprint(text)) == 64
+
+
+def _refused_with_care(data: bytes) -> None:
+    try:
+        canonical._parse_with_care(data, JSON_MAX_DEPTH)
+    except JsonRefused:
+        return
+    raise AssertionError("refused by the one way of reading, taken by the other")
+
+
+def url(data: bytes) -> None:
+    """A URL is refused, or says the same when it is put together again, and the same as to others."""
+    text = data.decode("latin-1")
+    try:
+        parts = urls.parse_url(text)
+    except ValueError:
+        return
+    again = f"{parts.scheme}://{parts.authority}{parts.target}"
+    assert urls.parse_url(again) == parts
+    other = urlsplit(text)
+    assert (other.scheme, other.port or parts.port) == (parts.scheme, parts.port)
+    assert other.username is None
+    host = other.hostname or ""
+    assert (str(ip_address(host)) if parts.is_literal else host) == parts.host
+    root, other_host = f"{parts.scheme}://{parts.authority}", f"{parts.scheme}://other.example"
+    assert not urls.is_under(text, [other_host]) or parts.host == "other.example"
+    if urls.is_under(text, [f"{root}/app"]):
+        assert urls.is_under(text, [root])
+        assert parts.path.startswith("/app")
+        assert not {".", ".."} & set(parts.path.split("/"))
+
+
+def ascii_host(data: bytes) -> None:
+    """A host outside ASCII is refused, or becomes one that is read again."""
+    text = data.decode(errors="replace")
+    try:
+        kept = urls.with_ascii_host(text)
+    except ValueError:
+        return
+    assert urls.with_ascii_host(kept) == kept
+
+
+def api_key(data: bytes) -> None:
+    """No damage of a key is a key, and what is one has its own name."""
+    text = data.decode("latin-1")
+    found = api_keys.key_id_of(text)
+    assert found is None or text.startswith(f"atm_{found}_")
+    given = iter((data + bytes(38))[:38])
+    key = api_keys.issue(lambda size: bytes(next(given) for _ in range(size)))
+    assert api_keys.key_id_of(key) is not None
+    place = sum(data) % len(key)
+    for damaged in (key[:place] + chr(33 + len(data) % 90) + key[place + 1 :], key[:place], key + text[:1]):
+        assert damaged == key or api_keys.key_id_of(damaged) is None
+
+
+def header_values(data: bytes) -> None:
+    """Any header is read as something sensible or as nothing."""
+    text = data.decode("latin-1")
+    try:
+        preferences = headers.parse_prefer(text)
+        assert preferences.wait_ms is None or preferences.wait_ms >= 0
+        assert preferences.applied().isascii()
+    except Problem as refused:
+        if refused.type.status != 400:
+            raise
+    wait_ms = headers.parse_retry_after_ms(text, 1_700_000_000_000)
+    assert wait_ms is None or wait_ms >= 0
+    trace_id = headers.parse_trace_id(text)
+    assert trace_id is None or (len(trace_id) == 32 and int(trace_id, 16) > 0)
+    assert isinstance(headers.parse_idempotency_key(text), str)
+
+
+def guard(data: bytes) -> None:
+    """What the standard library knows to be special is not dialled, however it is wrapped."""
+    text = data.decode("latin-1")
+    assert not is_public(text) or is_public_or_private(text)
+    for size in (4, 16):
+        if len(data) >= size:
+            _guarded(data[:size])
+
+
+def _guarded(packed: bytes) -> None:
+    address = ip_address(packed)
+    if is_public(str(address)):
+        assert address.is_global
+        assert not address.is_multicast
+    elif len(packed) == 4:
+        # Mapped, compatible, NAT64, 6to4: another spelling opens nothing.
+        for spelling in (
+            b"\0" * 10 + b"\xff\xff" + packed,
+            b"\0" * 12 + packed,
+            b"\0\x64\xff\x9b" + b"\0" * 8 + packed,
+            b"\x20\x02" + packed + b"\0" * 10,
+        ):
+            assert not is_public(str(ip_address(spelling)))
+
+
+TARGETS: Final[dict[str, Target]] = {
+    "strict-json": strict_json,
+    "url": url,
+    "ascii-host": ascii_host,
+    "api-key": api_key,
+    "headers": header_values,
+    "guard": guard,
+}
+
+# Something to begin with, for fuzzers that learn from examples.
+SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
+    "strict-json": (
+        b'{"a":[1,2.5e3,"\\u00e9",null,true],"b":{"a":-0.0}}',
+        b"[1e999,NaN]",
+        b'"\\ud800"',
+        b"[" * 70,
+    ),
+    "url": (
+        b"https://app.example:8443/a/b?c=d",
+        b"http://[::ffff:127.0.0.1]:80/%2e%2e/",
+        b"https://0x7f.1/",
+    ),
+    "ascii-host": ("https://bücher.example/ä".encode(), "https://faß.example".encode()),
+    "api-key": (b"atm_0123456789ab_" + b"A" * 49, b""),
+    "headers": (
+        b'wait=8, respond-async; x="y"',
+        b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01",
+        b"Wed, 21 Oct 2026 07:28:00 GMT",
+        b'"quoted \\" key"',
+    ),
+    "guard": (
+        b"\x7f\0\0\x01",
+        b"\x08\x08\x08\x08",
+        b"\0" * 10 + b"\xff\xff\x7f\0\0\x01",
+        b"::ffff:10.0.0.1",
+        b"fe80::1%eth0",
+    ),
+}
