@@ -132,7 +132,7 @@ fuzz: .venv-fuzz/installed  ## Fuzz the readers of the wire and the guard by cov
 	cd tests && PYTHONPATH=.:../layers/atomic ../.venv-fuzz/bin/python -m fuzz.run $(SECONDS) $(TARGETS)
 
 audit: install .venv-audit/installed  ## Look up known holes of what is pinned (needs PyPI's advisories)
-	.venv-audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
+	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 sbom: install .venv-audit/installed  ## Write dist/sbom.json (CycloneDX) of what is pinned
 	@mkdir -p dist
