@@ -60,6 +60,9 @@ class Api:
     def get(self, path: str) -> Any:
         return self._call("GET", path, None, {})
 
+    def post(self, path: str) -> Any:
+        return self._call("POST", path, None, {})
+
     def start(self, url: str, key: str, *, wait: bool = True, workflow: str = "order", **more: Any) -> Any:
         """Start a step; without `wait`, as soon as it is on disk."""
         document = {"workflowName": workflow, "idempotencyKey": key, **more}

@@ -31,6 +31,20 @@ def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, en
     expect(page.get_by_role("complementary")).to_contain_text("Redriven")
 
 
+def test_what_nobody_waits_for_cannot_be_redriven(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/ok", (503, 0)), "gone", wait=False, retry={"count": 9})
+    api.start(endpoints.serve("/flight", (410, 0)), "gone", parent=run["id"])
+    assert api.post(f"/runs/{run['runId']}/cancel")["status"] == "cancelled"
+
+    open_at(page, api, "dead-letters")
+
+    row = page.get_by_role("row").filter(has_text="flight")
+    expect(row.locator(".c-act")).to_have_text("cancelled")
+    row.get_by_role("link").click()
+    expect(page.get_by_role("complementary")).to_be_visible()
+    expect(page.get_by_role("button", name="Redrive")).to_have_count(0)
+
+
 def test_leaving_it_changes_nothing(page: Page, api: Api, endpoints: Endpoints) -> None:
     api.start(endpoints.serve("/lost", (410, 0)), "lost")
     open_at(page, api, "dead-letters")

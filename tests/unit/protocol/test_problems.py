@@ -16,6 +16,7 @@ STATUSES = {
     "method-not-allowed": 405,
     "cancelled": 409,
     "not-an-open-event": 409,
+    "not-redrivable": 409,
     "client-conflict": 409,
     "storage-full": 507,
     "too-large": 413,

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atomic.application.engine import Engine
+from atomic.application.lineage import Lineage
 from atomic.application.ports import Client, Counts, RunQuery
 from atomic.application.waiting import hang
+from atomic.domain.dead_letters import Over, over
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
 from atomic.protocol.problems import not_found
@@ -76,7 +78,15 @@ async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
     ]
 
 
-async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[Step], tuple[int, str] | None]:
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A step that gave up, and why redriving it would be in vain, if so."""
+
+    step: Step
+    over: Over | None
+
+
+async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[DeadLetter], tuple[int, str] | None]:
     """The client's dead letters that fit the query, newest first, and the cursor of the next page."""
     ids = await engine.store.failed(query)
     found = await asyncio.gather(*(engine.store.get(step_id) for step_id in ids))
@@ -84,7 +94,9 @@ async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[Step], tup
     more = len(ids) == query.limit and steps
     # The index may lag behind the rows: what was redriven a moment ago is none any more.
     failed = [step for step in steps if step.status is Status.FAILED]
-    return failed, (steps[-1].created_at_ms, steps[-1].id) if more else None
+    lineage = Lineage(engine.store)
+    letters = [DeadLetter(step, over(step, await lineage.above(step))) for step in failed]
+    return letters, (steps[-1].created_at_ms, steps[-1].id) if more else None
 
 
 async def count(engine: Engine, client: Client, window_ms: int) -> Counts:

@@ -1,10 +1,24 @@
 """Redrive: a fresh budget of attempts for what gave up."""
 
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Final
+
 from atomic.application.apply import apply
+from atomic.application.cancel import cancel_run
 from atomic.application.engine import Engine
+from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
+from atomic.domain.dead_letters import Over, over
 from atomic.domain.events import Redriven
 from atomic.domain.steps import Status, Step
+from atomic.protocol import keys
+from atomic.protocol.problems import NOT_REDRIVABLE, Problem
+
+_WHY: Final[dict[Over, str]] = {
+    "cancelled": "Its run was cancelled, and nothing of a cancelled run is called any more.",
+    "caught": "The handler above it went on without it and has succeeded, so nobody waits for it any more.",
+}
 
 
 async def redrive_step(engine: Engine, step: Step) -> Step:
@@ -12,42 +26,73 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
 
     A failed step takes the failed steps above it along: they failed because of it. A root takes every
     failed step of its run along: called again, it would only be told again that they failed.
+    Raises Problem 409 for a dead letter that nobody waits for any more.
     """
+    lineage = Lineage(engine.store)
+    above = await lineage.above(step)
     if step.status is not Status.FAILED:
         if step.generation > 1:
             # Whoever redrove it may have died before the steps above it were taken along.
-            await _redrive_above(engine, step)
+            await _redrive_all(engine, lineage, [boss.id for boss in above])
         return step
-    if step.is_root:
-        for other in await engine.store.outline(step.spec.run_id):
-            if other.status is Status.FAILED and other.id != step.id:
-                await _redrive(engine, other.id)
-    after, _ = await apply(engine, step, Redriven(step.generation))
-    await _redrive_above(engine, after)
-    return after
+    if why := over(step, above):
+        raise Problem(
+            NOT_REDRIVABLE, f"{_WHY[why]} Start anew under another idempotencyKey.", {"over": why}
+        )
+    return await _redrive(engine, lineage, step, above)
 
 
 async def redrive_many(engine: Engine, query: RunQuery) -> tuple[list[str], bool]:
-    """Redrive the dead letters that fit: their ids, and whether there may be more than the limit."""
-    ids = list(await engine.store.failed(query))
-    redriven = []
+    """Redrive the dead letters that fit: their ids, and whether there may be more than the limit.
+
+    Those that nobody waits for any more are passed over.
+    """
+    redriven: list[str] = []
+    async for step in _dead_letters(engine, query):
+        lineage = Lineage(engine.store)
+        above = await lineage.above(step)
+        if over(step, above):
+            continue
+        await _redrive(engine, lineage, step, above)
+        redriven.append(step.id)
+        if len(redriven) == query.limit:
+            return redriven, True
+    return redriven, False
+
+
+async def _dead_letters(engine: Engine, query: RunQuery) -> AsyncIterator[Step]:
+    """Page after page, so that those that are passed over do not hide the others."""
+    while ids := await engine.store.failed(query):
+        before = query
+        for step_id in ids:
+            step = await engine.store.get(step_id)
+            if step is None:
+                continue
+            query = replace(query, after=(step.created_at_ms, step.id))
+            if step.status is Status.FAILED:
+                yield step
+        if len(ids) < query.limit or query == before:
+            return
+
+
+async def _redrive(engine: Engine, lineage: Lineage, step: Step, above: Sequence[Step]) -> Step:
+    if step.is_root:
+        outline = await engine.store.outline(step.spec.run_id)
+        failed = [other.id for other in outline if other.status is Status.FAILED and other.id != step.id]
+        await _redrive_all(engine, lineage, failed)
+    after, _ = await apply(engine, step, Redriven(step.generation))
+    await _redrive_all(engine, lineage, [boss.id for boss in above])
+    root = await engine.store.get(keys.root_of(step.spec.run_id))
+    if root is not None and root.status is Status.CANCELLED:
+        # It was cancelled between our look and our write, by somebody who did not see the step alive.
+        await cancel_run(engine, step.spec.run_id)
+    return after
+
+
+async def _redrive_all(engine: Engine, lineage: Lineage, ids: Sequence[str]) -> None:
     for step_id in ids:
+        # Read anew: it may have failed because of the step that was redriven a moment ago.
         step = await engine.store.get(step_id)
-        if step is not None and step.status is Status.FAILED:
-            await redrive_step(engine, step)
-            redriven.append(step_id)
-    return redriven, len(ids) == query.limit
-
-
-async def _redrive_above(engine: Engine, step: Step) -> None:
-    boss_id = step.boss
-    while boss_id is not None:
-        boss = await _redrive(engine, boss_id)
-        boss_id = boss.boss if boss is not None else None
-
-
-async def _redrive(engine: Engine, step_id: str) -> Step | None:
-    step = await engine.store.get(step_id)
-    if step is not None and step.status is Status.FAILED:
-        step, _ = await apply(engine, step, Redriven(step.generation))
-    return step
+        if step is None or step.status is not Status.FAILED or over(step, await lineage.above(step)):
+            continue
+        await apply(engine, step, Redriven(step.generation))

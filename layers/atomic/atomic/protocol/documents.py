@@ -58,6 +58,10 @@ class DeadLetter(RunSummary):
     """A step that gave up, root or not; `id` is its own, `finishedAt` when it gave up."""
 
     response_status: int | None
+    over: Literal["caught", "cancelled"] | None = Field(
+        description="Why it cannot be redriven: the handler above it went on without it and succeeded, "
+        "or its run was cancelled; null for one that can."
+    )
 
 
 class StepOutcome(RunSummary):

@@ -11,6 +11,7 @@ from atomic.application.drive import drive
 from atomic.application.ports import StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.entrypoints.aws.wiring import AwsHome
+from atomic.protocol.problems import Problem
 
 _log = logging.getLogger("atomic.invoker")
 
@@ -61,7 +62,9 @@ async def _take(home: AwsHome, record: dict[str, Any]) -> None:
     # Operators moved it back out of the dead-letter queue, with the redrive of SQS itself.
     step = await home.engine.store.get(hint.step_id)
     if step is not None:
-        await redrive_step(home.engine, step)
+        # One that nobody waits for any more is refused, and would be refused again.
+        with suppress(Problem):
+            await redrive_step(home.engine, step)
 
 
 def _receives(record: dict[str, Any]) -> int:

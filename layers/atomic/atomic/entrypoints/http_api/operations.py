@@ -125,9 +125,10 @@ OPERATIONS: Final = (
         method="POST", path="/{clientId}/steps/{stepId}/redrive", id="redriveStep",
         summary="Give a dead letter a fresh budget of attempts",
         description="The failed steps above it go along, so that the run goes on; a root takes every "
-        "failed step of its run along. A step that did not fail stays as it is.",
+        "failed step of its run along. A step that did not fail stays as it is. One whose run was "
+        "cancelled, or whose handler went on without it and succeeded, is refused.",
         answers=((200, documents.StepOutcome, "The step as it stands now."),),
-        refusals=_ACT,
+        refusals=(*_ACT, problems.NOT_REDRIVABLE),
     ),
     Operation(
         method="POST", path="/{clientId}/redrive", id="redriveMany",

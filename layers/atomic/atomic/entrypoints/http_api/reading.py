@@ -48,9 +48,9 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's steps that gave up, newest first."""
     query = _Query(request)
-    steps, next_after = await queries.dead_letters(api.engine, _wanted(query, client, None))
+    letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client, None))
     link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
-    return json_response(200, dead_letters_view(steps, link), _link_header(link))
+    return json_response(200, dead_letters_view(letters, link), _link_header(link))
 
 
 async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from atomic.application.ports import Counts
-from atomic.application.queries import Progress, RunPage
+from atomic.application.queries import DeadLetter, Progress, RunPage
 from atomic.domain.outcomes import Response
 from atomic.domain.steps import Attempt, Status, Step
 from atomic.protocol.timestamps import to_rfc3339
@@ -70,9 +70,12 @@ def run_list_view(
     return {"runs": runs, "next": next_link}
 
 
-def dead_letters_view(steps: Sequence[Step], next_link: str | None) -> dict[str, Any]:
+def dead_letters_view(letters: Sequence[DeadLetter], next_link: str | None) -> dict[str, Any]:
     """A page of steps that gave up."""
-    dead = [{**_summary(step), "responseStatus": step.response_status} for step in steps]
+    dead = [
+        {**_summary(letter.step), "responseStatus": letter.step.response_status, "over": letter.over}
+        for letter in letters
+    ]
     return {"deadLetters": dead, "next": next_link}
 
 

@@ -41,7 +41,7 @@ export function panel({ step, run, state, actions }) {
       ),
     ),
     step.error && step.status !== "succeeded" && h("p", { class: "error-text" }, step.error),
-    acts(step, state, actions),
+    acts(step, run, state, actions),
     facts(step, run, state),
     attempts(step, state.now),
     section(
@@ -77,12 +77,15 @@ function section(title, ...children) {
   return h("section", null, h("h3", null, title), children);
 }
 
-function acts(step, { route, needsKey }, actions) {
+function acts(step, run, { route, needsKey }, actions) {
   const origin = location.origin;
+  // Once its run has succeeded or was cancelled, nobody waits for the step any more.
+  const isWanted = run.root.status === "failed" || isLive(run.root);
   return h(
     "div",
     { class: "panel-actions" },
     step.status === "failed" &&
+      isWanted &&
       button("Redrive", { primary: true, small: true }, () => askRedrive(step, actions)),
     copyButton("Copy as curl", () => startCommand(step, route.client, { origin, needsKey }), actions),
     step.kind === "http" &&

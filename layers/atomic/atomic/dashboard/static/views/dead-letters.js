@@ -11,6 +11,11 @@ import { linkTo } from "../core/router.js";
 const FILTERS = ["workflow", "key", "period", "from", "to"];
 const PAGE = 50;
 const EVERY_MS = 3000;
+// Why nobody waits for a dead letter any more, so that it cannot be redriven.
+const OVER = {
+  caught: "The handler above it went on without it and succeeded.",
+  cancelled: "Its run was cancelled.",
+};
 
 export const everyMs = () => EVERY_MS;
 export const loadedBy = ({ query }) => JSON.stringify(query);
@@ -100,11 +105,13 @@ function row(letter, route, now, actions) {
     h(
       "td",
       { class: "c-act" },
-      button(
-        "Redrive",
-        { small: true, "aria-label": `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}` },
-        () => askRedrive(letter, actions),
-      ),
+      letter.over
+        ? h("span", { class: "soft", title: OVER[letter.over] }, letter.over)
+        : button(
+            "Redrive",
+            { small: true, "aria-label": `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}` },
+            () => askRedrive(letter, actions),
+          ),
     ),
   );
 }

@@ -1,0 +1,35 @@
+"""The steps above others: those that wait for them, or did."""
+
+from atomic.application.ports import StepStore
+from atomic.domain.steps import Step
+from atomic.protocol import keys
+
+
+class Lineage:
+    """Looks up what stands above steps, each row once."""
+
+    def __init__(self, store: StepStore) -> None:
+        self._store = store
+        self._known: dict[str, Step | None] = {}
+
+    async def above(self, step: Step) -> list[Step]:
+        """The steps above this one, the nearest first, the root last; empty for a root."""
+        above: list[Step] = []
+        if step.is_root:
+            return above
+        root_id, seen = keys.root_of(step.spec.run_id), {step.id}
+        # A parent is named by whoever posts the step: it may not exist, or stand below it.
+        while step.boss is not None and step.boss not in seen and step.boss != root_id:
+            seen.add(step.boss)
+            boss = await self._get(step.boss)
+            if boss is None:
+                break
+            above.append(boss)
+            step = boss
+        root = await self._get(root_id)
+        return above if root is None else [*above, root]
+
+    async def _get(self, step_id: str) -> Step | None:
+        if step_id not in self._known:
+            self._known[step_id] = await self._store.get(step_id)
+        return self._known[step_id]

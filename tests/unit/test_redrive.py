@@ -1,0 +1,74 @@
+"""Redrive on rows as races and strangers may have left them."""
+
+from dataclasses import replace
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.lineage import Lineage
+from atomic.application.ports import RunQuery
+from atomic.application.redrive import redrive_many, redrive_step
+from atomic.domain.dead_letters import over
+from atomic.domain.events import Cancelled
+from atomic.domain.steps import Status, Step
+from atomic.domain.transitions import transition
+from atomic.testing import LocalAtomic, run
+from contract.builders import a_child, a_root, a_spec
+
+
+def filled(*rows: Step) -> MemoryStepStore:
+    store = MemoryStepStore()
+    store._rows = {row.id: row for row in rows}
+    return store
+
+
+def test_those_that_are_passed_over_do_not_hide_the_others() -> None:
+    rows = []
+    for number in range(9):
+        spec = a_spec(key=f"key-{number}")
+        rows += [
+            a_root(spec, at_ms=2_000 + number, status=Status.SUCCEEDED),
+            a_child("caught", spec, at_ms=1_000 + number, status=Status.FAILED),
+        ]
+    dead = a_root(a_spec(key="dead"), at_ms=500, status=Status.FAILED)
+    engine = LocalAtomic(store=filled(dead, *rows)).engine
+
+    async def redrive() -> tuple[list[str], bool]:
+        return await redrive_many(engine, RunQuery(client_id="acme", limit=2))
+
+    assert run(redrive()) == ([dead.id], False)
+
+
+def test_a_step_above_itself_is_no_riddle() -> None:
+    spec = a_spec()
+    one, other = (a_child(name, spec, status=Status.FAILED) for name in ("one", "other"))
+    one = replace(one, spec=replace(one.spec, parent=other.id))
+    other = replace(other, spec=replace(other.spec, parent=one.id))
+    root = a_root(spec, status=Status.CANCELLED)
+
+    async def above() -> list[Step]:
+        return await Lineage(filled(one, other, root)).above(one)
+
+    found = run(above())
+
+    assert [step.id for step in found] == [other.id, root.id]
+    assert over(one, found) == "cancelled"
+
+
+def test_a_run_that_is_cancelled_while_a_step_of_it_is_redriven_stays_cancelled() -> None:
+    spec = a_spec()
+    root, step = a_root(spec), a_child("step", spec, status=Status.FAILED)
+
+    class CancelledMeanwhile(MemoryStepStore):
+        async def replace(self, step: Step, expected_version: int) -> Step | None:
+            if step.generation == 2 and self._rows[root.id] is root:
+                self._rows[root.id] = transition(root, Cancelled(), root.created_at_ms)
+            return await super().replace(step, expected_version)
+
+    store = CancelledMeanwhile()
+    store._rows = {row.id: row for row in (root, step)}
+
+    async def redrive() -> None:
+        await redrive_step(LocalAtomic(store=store).engine, step)
+
+    run(redrive())
+
+    assert store._rows[step.id].status is Status.CANCELLED
