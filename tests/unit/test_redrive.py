@@ -72,3 +72,15 @@ def test_a_run_that_is_cancelled_while_a_step_of_it_is_redriven_stays_cancelled(
     run(redrive())
 
     assert store._rows[step.id].status is Status.CANCELLED
+
+
+def test_a_redrive_that_read_an_old_row_looks_again_before_it_refuses() -> None:
+    spec = a_spec()
+    old = a_child("step", spec, status=Status.FAILED)
+    now = replace(old, version=4, generation=2, status=Status.SUCCEEDED)
+    root = replace(a_root(spec, at_ms=2_000, status=Status.SUCCEEDED), generation=2)
+
+    async def redrive() -> Step:
+        return await redrive_step(LocalAtomic(store=filled(root, now)).engine, old)
+
+    assert run(redrive()) == now

@@ -36,6 +36,10 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
             await _redrive_all(engine, lineage, [boss.id for boss in above])
         return step
     if why := over(step, above):
+        newer = await engine.store.get(step.id)
+        if newer is not None and newer.version != step.version:
+            # Somebody else redrove it and its run has succeeded by now: we judged an old row.
+            return await redrive_step(engine, newer)
         raise Problem(
             NOT_REDRIVABLE, f"{_WHY[why]} Start anew under another idempotencyKey.", {"over": why}
         )
