@@ -137,7 +137,7 @@ def case_a_failing_step_is_retried(world: World) -> None:
     outcome = world.start("/order")
     assert (outcome.response, attempts) == ("at last", [1, 2, 3, 4])
     [step] = world.run_of(outcome).steps
-    assert step.attempt_log[0].error == "the endpoint answered 500"
+    assert step.attempt_log[0].error == "the endpoint answered 500: RuntimeError: not yet"
 
 
 def case_the_context_tells_who_calls(world: World) -> None:

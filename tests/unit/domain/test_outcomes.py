@@ -280,3 +280,25 @@ names = st.sampled_from(
 def test_no_answer_is_too_odd_to_read(status: int, headers: dict[str, str], body: bytes) -> None:
     outcome = read(status, headers, body=body)
     assert (outcome.kind in {SUCCEEDED, SUSPENDED}) is (200 <= status <= 299)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        (b'{"type": "x", "title": "T", "detail": "no tax id"}', "application/problem+json", ": no tax id"),
+        (b'{"error": "KeyError:\\n  \'name\'\\u0000"}', "application/json", ": KeyError: 'name'"),
+        (b'{"message": "too\\tmuch", "error": 7}', None, ": too much"),
+        (b"upstream\r\nis down", "Text/Plain; charset=utf-8", ": upstream is down"),
+        (b"<html>down</html>", "text/html", ""),
+        (b'{"detail": [{"loc": ["body"]}]}', "application/json", ""),
+        (b'["no"]', "application/json", ""),
+        (b"\xff\xfe", "text/plain", ""),
+        (b"", None, ""),
+        (b'{"detail": "' + 300 * b"w" + b'"}', None, ": " + 199 * "w" + "…"),
+    ],
+)
+def test_an_error_holds_the_beginning_of_what_the_endpoint_said(
+    body: bytes, content_type: str | None, words: str
+) -> None:
+    outcome = read(500, {"content-type": content_type} if content_type else {}, body=body)
+    assert outcome.error == f"the endpoint answered 500{words}"

@@ -6,7 +6,6 @@ import click
 
 from atomic.cli.api import Api, calls_api
 from atomic.cli.output import to_json
-from atomic.cli.timeline import what_failed
 from atomic.sdk import StepDocument
 
 
@@ -57,4 +56,4 @@ def dead_letters(api: Api, *, workflow_name: str | None, limit: int) -> None:
 
 def _line(step: StepDocument) -> str:
     name = step.step_invoke_url or step.step_name
-    return f"{step.id}  {name}  gave up at attempt {step.attempts}: {what_failed(step)}"
+    return f"{step.id}  {name}  gave up at attempt {step.attempts}: {step.error}"

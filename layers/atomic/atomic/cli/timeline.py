@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from atomic.protocol.timestamps import from_rfc3339
 from atomic.sdk import RunDocument, RunSummary, StepDocument
-from atomic.sdk.errors import detail_of
 
 
 def run_line(run: RunSummary) -> str:
@@ -41,13 +40,7 @@ def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
 def _why(step: StepDocument) -> str:
     if step.status == "waiting":
         return f" for {len(step.waiting_for)} steps"
-    return f": {what_failed(step)}" if step.error and step.status != "succeeded" else ""
-
-
-def what_failed(step: StepDocument) -> str:
-    """The last error of a step, and what its endpoint said."""
-    said = detail_of(step.response)
-    return f"{step.error}: {said}" if said else str(step.error)
+    return f": {step.error}" if step.error and step.status != "succeeded" else ""
 
 
 def _attempts(step: StepDocument) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import base64
 import codecs
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from atomic.protocol.limits import RESPONSE_MAX_BYTES
 
 _WAITING_FOR_MAX: Final = 1000
 _CONTENT_TYPE_MAX: Final = 255
+# A row keeps the words of fifty attempts.
+WORDS_MAX_CHARS: Final = 200
+_WORDS: Final = ("detail", "error", "message", "title")
 # Python decodes more than texts: "punycode" takes seconds for a body of 256 KiB, and a name that is
 # looked up for the first time is searched for on the disk.
 _CHARSETS: Final = re.compile(
@@ -98,6 +102,23 @@ def read_response(body: bytes, content_type: str | None) -> Response:
     return Response(plain, "json", content_type)
 
 
+def words_of(response: Response) -> str:
+    """The beginning of what an endpoint says about its failure, on one line; empty when it says nothing.
+
+    That is a plain text, or a member of a JSON object that is usual for it (RFC 9457 has `detail`).
+    """
+    said: object = None
+    if response.form == "json" and response.text.lstrip().startswith(b"{"):
+        members = json.loads(response.text)
+        said = next((members[name] for name in _WORDS if isinstance(members.get(name), str)), None)
+    elif response.form == "text" and (response.content_type or "").lower().startswith("text/plain"):
+        said = response.text[: 8 * WORDS_MAX_CHARS].decode(errors="ignore")
+    if not isinstance(said, str):
+        return ""
+    words = " ".join("".join(c if c.isprintable() else " " for c in said[: 8 * WORDS_MAX_CHARS]).split())
+    return words if len(words) <= WORDS_MAX_CHARS else f"{words[: WORDS_MAX_CHARS - 1]}…"
+
+
 def _accepted(answer: Answer, status: int) -> Outcome:
     if status == 202 and headers.WAITING_FOR in answer.headers:
         named = [part.strip() for part in answer.headers[headers.WAITING_FOR].split(",")]
@@ -114,11 +135,16 @@ def _refused(answer: Answer, status: int, policy: RetryPolicy, now_ms: int) -> O
     )
     retried = not forbidden and policy.retries_status(status)
     retry_after = answer.headers.get(headers.RETRY_AFTER)
+    response = read_response(answer.body, answer.headers.get(headers.CONTENT_TYPE))
+    words = words_of(response)
     return Outcome(
         kind=OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT,
         status=status,
-        error=f"the endpoint answered {status}" + (" and forbade a retry" if forbidden else ""),
-        response=read_response(answer.body, answer.headers.get(headers.CONTENT_TYPE)),
+        # What stands before the first colon is Atomic's own and may be logged; the words may not.
+        error=f"the endpoint answered {status}"
+        + (" and forbade a retry" if forbidden else "")
+        + (f": {words}" if words else ""),
+        response=response,
         retry_after_ms=headers.parse_retry_after_ms(retry_after, now_ms) if retry_after else None,
     )
 

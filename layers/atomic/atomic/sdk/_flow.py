@@ -198,7 +198,7 @@ def _read(model: type[Model], answer: HttpAnswer) -> Model:
 def _settled(step: StepDocument) -> StepDocument:
     if step.status == "failed":
         raise StepFailedError(
-            f"The step gave up at attempt {step.attempts}: {step.error}.",
+            f"The step gave up at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
             members={
                 "id": step.id,
                 "lastStatus": step.response_status,

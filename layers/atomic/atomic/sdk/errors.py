@@ -52,8 +52,7 @@ class StepFailedError(AtomicError):
 
     def __init__(self, detail: str = "", *, members: Mapping[str, Any] | None = None) -> None:
         known = members or {}
-        said = detail_of(known.get("response"))
-        super().__init__(f"{detail} It said: {said.rstrip('.')}." if said else detail)
+        super().__init__(detail)
         self.step_id: str | None = known.get("id")
         self.last_status: int | None = known.get("lastStatus")
         self.last_error: str | None = known.get("lastError")
@@ -125,12 +124,6 @@ class TooManyRequestsError(RefusedError):
 
 class UnavailableError(RefusedError):
     """The server cannot answer right now; posting again under the same key is safe."""
-
-
-def detail_of(response: Any) -> str:
-    """What an endpoint's problem document says in words; empty when its answer is none."""
-    said = response.get("detail") if isinstance(response, Mapping) else None
-    return said if isinstance(said, str) else ""
 
 
 class NonRetryable(Exception):

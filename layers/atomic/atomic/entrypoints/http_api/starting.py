@@ -183,7 +183,7 @@ def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[s
 
 
 def _gave_up(step: Step) -> str:
-    return f"The step gave up at attempt {step.attempt}: {step.error}."
+    return f"The step gave up at attempt {step.attempt}: {(step.error or '').rstrip('.')}."
 
 
 def _problem(
