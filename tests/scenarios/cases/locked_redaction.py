@@ -57,7 +57,9 @@ async def scenario_readers_are_shown_hashes_of_what_the_endpoint_gets(home: Home
 
 
 async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hidden(home: Home) -> None:
-    refusing = home.endpoint("/app/refusing", always(410, {"email": SECRETS[0], "why": "gone"}))
+    refusing = home.endpoint(
+        "/app/refusing", always(410, {"email": SECRETS[0], "why": "gone", "detail": "left"})
+    )
 
     async def speaking(call: EndpointCall) -> EndpointReply:
         return EndpointReply(body=f"mailed {SECRETS[0]}".encode(), headers={"content-type": "text/plain"})
@@ -77,6 +79,7 @@ async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hi
     assert dead[0]["response"]["why"] == "gone"
     assert HASH.fullmatch(dead[0]["response"]["email"])
     assert HASH.fullmatch(said[0]["response"])
+    assert dead[0]["error"] == dead[0]["attemptLog"][0]["error"] == "the endpoint answered 410"
     opened = {"workflowName": "w", "kind": "event", "stepName": "e", "idempotencyKey": "private-5"}
     event = await start_as(home, CLIENT, {**opened, "timeout": 1})
     answered = await home.request(

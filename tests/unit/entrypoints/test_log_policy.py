@@ -53,7 +53,9 @@ def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
     async def endpoint(call: EndpointCall) -> EndpointReply:
         if "boom" in call.url:
             raise RuntimeError(CANARY)
-        return EndpointReply(status=500, json={CANARY: CANARY, "error": CANARY}, headers={f"x-{CANARY}": CANARY})
+        return EndpointReply(
+            status=500, json={CANARY: CANARY, "error": CANARY}, headers={f"x-{CANARY}": CANARY}
+        )
 
     async def main() -> None:
         async with LocalAtomic(store=BrokenStore()) as atomic:

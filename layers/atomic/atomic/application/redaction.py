@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.application.ports import Client
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import Response, without_words
 from atomic.domain.steps import Step
 from atomic.protocol.canonical import canonical_json, parse_json
 
@@ -23,6 +23,14 @@ def redaction_key(pepper: bytes, client_id: str) -> bytes:
     return hmac.digest(pepper, b"redaction:" + client_id.encode(), "sha256")
 
 
+def hushed(step: Step, client: Client) -> Step:
+    """The step without the words of its endpoint: they have no members that could be told apart."""
+    if not client.redact:
+        return step
+    attempts = tuple(replace(attempt, error=without_words(attempt.error)) for attempt in step.attempts)
+    return replace(step, error=without_words(step.error), attempts=attempts)
+
+
 def redacted(step: Step, client: Client) -> Step:
     """The step as it may be shown to a reader of this client. It is for showing only."""
     if not client.redact:
@@ -30,7 +38,7 @@ def redacted(step: Step, client: Client) -> Step:
     paths = [tuple(name.split(".")) for name in client.redact]
     payload = _redacted_json(step.spec.payload, paths, client.redaction_key)
     response = step.response and _redacted_response(step.response, paths, client.redaction_key)
-    return replace(step, spec=replace(step.spec, payload=payload), response=response)
+    return replace(hushed(step, client), spec=replace(step.spec, payload=payload), response=response)
 
 
 def _redacted_response(response: Response, paths: Sequence[Path], key: bytes) -> Response:

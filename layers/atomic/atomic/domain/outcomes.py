@@ -18,6 +18,7 @@ _WAITING_FOR_MAX: Final = 1000
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the words of fifty attempts.
 WORDS_MAX_CHARS: Final = 200
+_WITH_WORDS: Final = re.compile(r"(the endpoint answered \d+(?: and forbade a retry)?): .*")
 _WORDS: Final = ("detail", "error", "message", "title")
 # Python decodes more than texts: "punycode" takes seconds for a body of 256 KiB, and a name that is
 # looked up for the first time is searched for on the disk.
@@ -117,6 +118,11 @@ def words_of(response: Response) -> str:
         return ""
     words = " ".join("".join(c if c.isprintable() else " " for c in said[: 8 * WORDS_MAX_CHARS]).split())
     return words if len(words) <= WORDS_MAX_CHARS else f"{words[: WORDS_MAX_CHARS - 1]}…"
+
+
+def without_words(error: str | None) -> str | None:
+    """An error of a step or an attempt without what the endpoint said."""
+    return error and _WITH_WORDS.sub(r"\1", error)
 
 
 def _accepted(answer: Answer, status: int) -> Outcome:

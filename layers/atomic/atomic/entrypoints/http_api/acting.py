@@ -3,7 +3,7 @@
 from atomic.application import queries
 from atomic.application.cancel import cancel_run
 from atomic.application.ports import Client, RunQuery
-from atomic.application.redaction import redacted
+from atomic.application.redaction import hushed, redacted
 from atomic.application.redrive import redrive_many, redrive_step
 from atomic.application.results import post_result
 from atomic.domain.outcomes import Response
@@ -22,7 +22,8 @@ async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str
     _refuse_body(request)
     await queries.get_root(api.engine, client, run_id)
     await cancel_run(api.engine, run_id)
-    return json_response(200, run_view(await queries.get_root(api.engine, client, run_id)))
+    root = await queries.get_root(api.engine, client, run_id)
+    return json_response(200, run_view(hushed(root, client)))
 
 
 async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from atomic.application import queries
 from atomic.application.ports import Client, RunQuery
-from atomic.application.redaction import redacted
+from atomic.application.redaction import hushed, redacted
 from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
@@ -42,7 +42,8 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     progress = await queries.progress(api.engine, roots) if with_progress else None
     last = roots[-1] if len(roots) == wanted.limit else None
     link = query.link(cursor=_write_cursor(last.created_at_ms, last.id)) if last else None
-    return json_response(200, run_list_view(roots, progress, link), _link_header(link))
+    shown = [hushed(root, client) for root in roots]
+    return json_response(200, run_list_view(shown, progress, link), _link_header(link))
 
 
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
@@ -50,7 +51,8 @@ async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> Api
     query = _Query(request)
     letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client, None))
     link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
-    return json_response(200, dead_letters_view(letters, link), _link_header(link))
+    shown = [replace(letter, step=hushed(letter.step, client)) for letter in letters]
+    return json_response(200, dead_letters_view(shown, link), _link_header(link))
 
 
 async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
