@@ -1,9 +1,6 @@
 """A shop on a busy day: what the pictures of the documentation show."""
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +10,7 @@ from typing import Any, Final
 
 from answering import Answer, Answering
 from dashboard.seeds import seed_runs
+from dashboard.stage import Api
 from scenarios.embedded_home import AtomicServer
 
 CLIENT: Final = "shop"
@@ -44,7 +42,7 @@ def scene(folder: Path) -> Iterator[Scene]:
     seed_runs(data_dir, CLIENT, 420, now_ms=now_ms - 20_000, span_ms=_DAY_MS, seed=7)
     server = AtomicServer(data_dir)
     server.start()
-    shop = _Shop(f"{server.url}/{CLIENT}")
+    shop = _Shop(Api(server.url, CLIENT))
     try:
         dead = shop.order(
             "refund", "order-20417", path="/refund", retry={**_RETRY, "count": 3, "backOff": 20}
@@ -60,7 +58,7 @@ def scene(folder: Path) -> Iterator[Scene]:
 
 
 class _Shop:
-    def __init__(self, atomic: str) -> None:
+    def __init__(self, atomic: Api) -> None:
         self._atomic = atomic
         self._calls: dict[tuple[str, str], int] = {}
         self._server = Answering(self.answer)
@@ -68,8 +66,9 @@ class _Shop:
 
     def order(self, workflow: str, key: str, *, path: str, wait: bool = True, **more: Any) -> Any:
         payload = {"order": key, "customer": "Ada Lovelace", "items": [{"sku": "TEA-250", "count": 2}]}
-        document = {"workflowName": workflow, "idempotencyKey": key, "stepInvokeUrl": self._url + path}
-        return self._post({**document, "payload": payload, **more}, wait=wait)
+        return self._atomic.start(
+            self._url + path, key, workflow=workflow, wait=wait, payload=payload, **more
+        )
 
     def answer(self, path: str, call: Any) -> Answer:
         """What an endpoint of the shop says."""
@@ -90,12 +89,13 @@ class _Shop:
 
     def _checkout(self, call: Any) -> Answer:
         def step(name: str) -> Any:
-            return self._post(
-                {
-                    "workflowName": call["workflowName"], "idempotencyKey": call["idempotencyKey"],
-                    "stepInvokeUrl": f"{self._url}/{name}", "payload": call["payload"], "retry": _RETRY,
-                }
-            )  # fmt: skip
+            return self._atomic.start(
+                f"{self._url}/{name}",
+                call["idempotencyKey"],
+                workflow=call["workflowName"],
+                payload=call["payload"],
+                retry=_RETRY,
+            )
 
         step("reserveStock")
         step("chargeCard")
@@ -103,13 +103,3 @@ class _Shop:
             done = list(pool.map(step, ("sendEmail", "printLabel", "writeLedger")))
         ended = all(each.get("status") == "succeeded" for each in done)
         return (200, {"ordered": True}) if ended else (500, {"error": "not yet"})
-
-    def _post(self, document: Any, *, wait: bool = True) -> Any:
-        headers = {} if wait else {"Prefer": "respond-async"}
-        request = urllib.request.Request(self._atomic, json.dumps(document).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=40) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return json.load(refused)

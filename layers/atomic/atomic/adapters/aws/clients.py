@@ -104,7 +104,7 @@ class DynamoClientRegistry:
         self._now_s = now_s
         self._remembered: OrderedDict[str, tuple[float | None, Any]] = OrderedDict()
 
-    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:  # noqa: ARG002
+    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:  # noqa: ARG002 - the port has it
         """The client that the key opens."""
         key_id = api_keys.key_id_of(api_key) if api_key else None
         if api_key is None or key_id is None:

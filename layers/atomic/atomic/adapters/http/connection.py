@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
         if self._status and not is_framed and _is_said(self._transport):
             self._complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio has it
         """Asyncio: the connection is gone."""
         self._is_open = False
         self._end(BROKEN_OFF if self._received else None)

@@ -110,7 +110,7 @@ class SqliteClientRegistry:
         self._reload_after_s = 0.0
         self._data_version = -1
 
-    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:  # noqa: ARG002
+    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:  # noqa: ARG002 - the port has it
         """The client that the key opens."""
         key_id = api_keys.key_id_of(api_key) if api_key else None
         if api_key is None or key_id is None:
