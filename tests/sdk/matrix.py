@@ -28,10 +28,7 @@ def cases_named(prefix: str) -> Iterator[Case]:
 
 def every_case(*, decorated: list[Serve], mounted: list[Serve]) -> pytest.MarkDecorator:
     """Gives a test of a framework each `case` with each `serve`."""
-    given = [
-        *params("case_", [*decorated, *mounted]),
-        *params("mounted_case_", mounted),
-    ]
+    given = [*params("case_", [*decorated, *mounted]), *params("mounted_case_", mounted)]
     return pytest.mark.parametrize(("case", "serve"), given)
 
 
@@ -39,8 +36,8 @@ def params(prefix: str, serves: list[Serve]) -> Iterator[Any]:
     """The cases of a kind, each with its name in a test report."""
     for case in cases_named(prefix):
         for serve in serves:
-            name = f"{case.__name__.removeprefix(prefix)}-{getattr(serve, '__name__', '')}"
-            yield pytest.param(case, serve, id=name)
+            name = case.__name__.removeprefix(prefix)
+            yield pytest.param(case, serve, id=f"{name}-{serve.__name__}")
 
 
 def run(case: Case, serve: Serve, atomic_url: str) -> None:

@@ -54,11 +54,7 @@ class BaseContext:
     """
 
     def __init__(
-        self,
-        call: Call,
-        client: Client | AsyncClient,
-        hang_s: float,
-        names: Names = NO_NAMES,
+        self, call: Call, client: Client | AsyncClient, hang_s: float, names: Names = NO_NAMES
     ) -> None:
         self._call = call
         self._names = names
@@ -81,8 +77,8 @@ class BaseContext:
         self, step: str | Function, payload: Any, options: CallOptions, result: Any = None
     ) -> Planned[Any]:
         if not isinstance(step, str):
-            result = returned(step) if result is None else result
-            step = self._name(step)
+            function, step = step, self._name(step)
+            result = returned(function) if result is None else result
         url = urljoin(self._call.url, step)
         key = options.get("key")
         suffix = self._suffix(url) if key is None else f"/{key}"

@@ -28,6 +28,7 @@ class BaseEndpoints:
         self._folder = f"{prefix.strip('/')}/".lstrip("/")
         self._shared = options
         self._names: dict[Function, str] = {}
+        # Where no application takes them at once: by path, without a leading slash.
         self._endpoints: dict[str, Endpoint] = {}
         for function in steps:
             self.step(function)
@@ -71,7 +72,7 @@ class BaseEndpoints:
         return serve(*functions) if functions else serve
 
     def _add(self, path: str, endpoint: Endpoint) -> None:
-        """An endpoint at a path, which has no leading slash."""
+        """Serve an endpoint at a path."""
         self._endpoints[path] = endpoint
 
     def _take(self, function: Function, name: str) -> None:
