@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from atomic.adapters.aws import sqs, table
+from atomic.adapters.aws import rows, sqs, table
 from atomic.entrypoints.aws import wiring
 
 REPO = Path(__file__).parents[2]
@@ -214,7 +214,17 @@ def test_every_asynchronous_edge_has_a_dead_letter_queue() -> None:
                 assert target_of(event["Properties"]["DeadLetterConfig"]["Arn"]) in QUEUES
                 assert target_of(function["DeadLetterQueue"]["TargetArn"]) in QUEUES
                 assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 300
-    assert sources == 3
+    assert sources == 4
+
+
+def test_every_schedule_of_maintenance_says_what_it_is_for() -> None:
+    schedules = [each["Properties"] for each in FUNCTIONS["MaintenanceFunction"]["Events"].values()]
+    assert {(json.loads(each["Input"])["work"], each["ScheduleExpression"]) for each in schedules} == {
+        ("sweep", "rate(5 minutes)"),
+        # The store keeps what is over for two days more, so that one that fails does no harm.
+        ("purge", "rate(1 day)"),
+    }
+    assert rows.GRACE_S >= 2 * 24 * 3600
 
 
 def test_no_delay_is_longer_than_sqs_takes() -> None:

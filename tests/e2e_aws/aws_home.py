@@ -58,9 +58,11 @@ class AwsStack:
         return config.sqs_client()
 
     def invoke_maintenance(self) -> str:
-        """Run maintenance now; what it says."""
+        """Run the sweep of maintenance now; what it says."""
         functions = botocore.session.get_session().create_client("lambda")
-        answer = functions.invoke(FunctionName=self.outputs["MaintenanceFunctionName"], Payload=b"{}")
+        answer = functions.invoke(
+            FunctionName=self.outputs["MaintenanceFunctionName"], Payload=b'{"work":"sweep"}'
+        )
         return str(answer["Payload"].read().decode())
 
     async def warm(self) -> None:

@@ -32,6 +32,7 @@ class Books:
     last_call_s: dict[str, float] = field(default_factory=dict)
     given: defaultdict[str, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))
     own_failures: Counter[str] = field(default_factory=Counter)
+    letters: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     retry_after_ms: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)

@@ -1,5 +1,6 @@
 """What must be true of every seed. Each law yields a line for each way in which it was broken."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,7 +29,9 @@ def broken(world: World) -> list[str]:
     lines += _delays(world)
     if not world.faults.rough:
         lines += _prompt(world)
-    if not world.scenario.on_aws:
+    if world.scenario.on_aws:
+        lines += _letters(world)
+    else:
         lines += _taken_in_time(world)
     return lines
 
@@ -44,6 +47,14 @@ def _ends(world: World) -> Iterator[str]:
         yield f"{step_id} {step.spec.url} is still {step.status}, due {step.due_at_ms}"
     if world.unfinished:
         yield f"{world.unfinished} callers never got an answer"
+
+
+def _letters(world: World) -> Iterator[str]:
+    """Operators are told of every time that a step gave up."""
+    times = {(w.step.id, w.step.generation) for w in world.truth.history if w.step.status is Status.FAILED}
+    for step_id, number in Counter(step_id for step_id, _ in times).items():
+        if world.books.letters[step_id] < number:
+            yield f"{step_id} gave up {number} times, with {world.books.letters[step_id]} dead letters"
 
 
 def _may_be_forgotten(world: World, step_id: str) -> bool:

@@ -121,9 +121,19 @@ class SqsHints:
         return _acknowledged(delay_s)
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
-        if "queue" in self._process.cut_off or self._process.strike("send refused"):
+        process = self._process
+        moment = process.next_moment()
+        if moment == "before":
+            process.die()
+        if "queue" in process.cut_off or process.strike("send refused"):
             return _refusal()
-        return _acknowledged(0.0)
+        process.world.books.letters[step_id] += 1
+        if moment == "applied":
+            process.die()
+        delay_s = process.latency_s()
+        if moment == "after":
+            process.die_soon(delay_s)
+        return _acknowledged(delay_s)
 
 
 class EmbeddedHints(MemoryHintQueue):

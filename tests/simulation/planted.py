@@ -30,6 +30,7 @@ Patch = tuple[ModuleType | type[Any], str, Any]
 
 _ended, _claimed, _transition = transitions._ended, transitions._claimed, transitions.transition
 _blocked, _drive, _woken = attempts._blocked, driving.drive, transitions._woken
+_follow = applying._follow
 _sends = {kind: kind.send for kind in (SqsHints, EmbeddedHints)}
 
 
@@ -84,7 +85,7 @@ async def _insert_later(
     there = await engine.store.get(step.id)
     if there is not None:
         return there, False
-    engine.spawn(_create(engine, step), run_id=spec.run_id)
+    engine.spawn(_create(engine, step), step_id=step.id)
     return step, True
 
 
@@ -216,6 +217,16 @@ async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event
         raise
 
 
+async def _tell_nothing(engine: Engine, before: Step, after: Step) -> None:
+    return None
+
+
+async def _follow_and_tell(engine: Engine, before: Step, after: Step) -> None:
+    if after.status is Status.FAILED and not before.is_settled:
+        await engine.queue.dead_letter(after.id, after.error or "")
+    await _follow(engine, before, after)
+
+
 PLANTED: Final[dict[str, list[Patch]]] = {
     "no fence on a result": [(transitions, "_ended", _end_under_any_nonce)],
     "a late result is accepted": [(transitions, "_ended", _end_what_has_ended)],
@@ -272,4 +283,8 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (starting, "hint_if_overdue", _watch_nothing),
     ],
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
+    "a dead letter follows its row": [
+        (applying, "_tell", _tell_nothing),
+        (applying, "_follow", _follow_and_tell),
+    ],
 }

@@ -143,7 +143,8 @@ class Process:
         """How long half a round trip takes."""
         return usual_latency_s(self._chance.random())
 
-    def _spawn(self, work: Coroutine[Any, Any, None], *, run_id: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], *, step_id: str) -> None:
+        run_id = keys.run_of(step_id)
         self._busy[run_id] += 1
         self.run(work).add_done_callback(lambda _: self._at_rest(run_id))
 
@@ -205,7 +206,7 @@ class Sqs:
             self._loop.call_later(1.0, self._deliver, step_id, at_ms, receives)
             return
         process = receivers[int(self._some() * len(receivers))]
-        process._spawn(self._take(process, step_id, at_ms, receives), run_id=keys.run_of(step_id))
+        process._spawn(self._take(process, step_id, at_ms, receives), step_id=step_id)
 
     async def _take(self, process: Process, step_id: str, at_ms: int, receives: int) -> None:
         done = False

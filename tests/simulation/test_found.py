@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.attempts import end_attempt
 from atomic.application.drive import drive
 from atomic.application.engine import Engine
+from atomic.application.ports import StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.start import start
 from atomic.application.waiting import watch
@@ -20,6 +22,7 @@ from atomic.protocol import headers, keys
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
 from contract.queue_contract import hint
+from simulation.network import _refusal
 from simulation.scenario import Node, RunPlan
 
 CHILD = Node(name="child")
@@ -35,12 +38,17 @@ class Hints:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, int]] = []
+        self.letters: list[str] = []
+        self.refuses_letters = False
 
     def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
         self.sent.append((step_id, at_ms))
         return MemoryHintQueue._ACKNOWLEDGED
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
+        if self.refuses_letters:
+            return _refusal()
+        self.letters.append(step_id)
         return MemoryHintQueue._ACKNOWLEDGED
 
 
@@ -150,6 +158,35 @@ def test_an_end_that_was_decided_before_an_attempt_and_seen_after_it_is_missed()
     case.play(suspend())
 
     assert case.row(ROOT_ID).status is Status.PENDING
+
+
+LAST = replace(running(), spec=replace(CHILD_SPEC, retry=replace(CHILD_SPEC.retry, count=0)))
+
+
+async def _give_up(case: Case) -> None:
+    """The attempt of `LAST` ends without success."""
+    with suppress(StoreUnavailable):
+        await end_attempt(case.engine(), LAST, Answer(status=500))
+
+
+def test_a_step_gives_up_only_when_its_dead_letter_is_out() -> None:
+    case = Case(waiting_root(), LAST)
+    case.hints.refuses_letters = True
+    case.play(_give_up(case))
+    assert case.row(LAST.id).status is Status.RUNNING
+    assert [step_id for step_id, _ in case.hints.sent] == [LAST.id]
+    case.hints.refuses_letters = False
+    case.play(_give_up(case))
+    assert case.row(LAST.id).status is Status.FAILED
+    assert case.hints.letters == [LAST.id]
+
+
+def test_a_step_that_was_cancelled_meanwhile_leaves_no_dead_letter() -> None:
+    cancelled = replace(LAST, status=Status.CANCELLED, due_at_ms=None, nonce=None, version=2)
+    case = Case(waiting_root(), cancelled)
+    case.play(_give_up(case))
+    assert case.row(cancelled.id).status is Status.CANCELLED
+    assert case.hints.letters == []
 
 
 class StrayingClock:

@@ -72,6 +72,25 @@ async def scenario_a_step_shows_what_was_asked_for(home: Home) -> None:
     assert seen.call.headers["traceparent"].startswith(f"00-{trace}-")
 
 
+async def scenario_a_page_of_a_run_ends_before_it_is_too_large_to_send(home: Home) -> None:
+    large = home.endpoint("/large", always(200, json="x" * 230_000))
+
+    async def workflow(call: EndpointCall) -> EndpointReply:
+        for number in range(10):
+            await home.start(document(large, key="run", workflowName="parent", stepName=f"s{number}"))
+        return EndpointReply(json="done")
+
+    root = await home.finish(
+        document(home.endpoint("/workflow", workflow), key="run", workflowName="parent")
+    )
+
+    first = await home.get(f"/runs/{root.json['runId']}")
+    assert len(first.body) < 2_000_000
+    pages = await pages_of(home, f"/{home.client}/runs/{root.json['runId']}", "steps")
+    assert [len(page) for page in pages] == [8, 2]
+    assert len({step["id"] for page in pages for step in page}) == 10
+
+
 async def scenario_waiting_for_a_step_ends_when_it_settles(home: Home) -> None:
     gate = Gate({"sent": True})
     url = home.endpoint("/mail", gate)

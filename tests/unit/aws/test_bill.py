@@ -51,7 +51,7 @@ class Home:
             spawn=self.spawn,
         )
 
-    def spawn(self, work: Coroutine[Any, Any, None], *, run_id: str) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], *, step_id: str) -> None:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -1,10 +1,16 @@
 """The three functions, event for event, on moto; endpoints are real HTTP servers."""
 
 import base64
+import io
 import json
+import logging
+import re
+import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +20,14 @@ from moto.sqs import models as moto_sqs
 from answering import Answer, Answering
 from atomic.adapters.aws.hints import encode_hint
 from atomic.adapters.system import SystemClock
+from atomic.domain.steps import Status
 from atomic.entrypoints.aws import api
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
 from contract.aws import GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
+
+REPO = Path(__file__).parents[3]
 
 
 class Endpoint:
@@ -49,9 +58,9 @@ class Stack:
 
     def post(self, document: dict[str, Any], **headers: str) -> dict[str, Any]:
         """Start a step."""
-        event = gateway_event("POST", "/acme", json.dumps(document))
-        event["headers"] |= {"authorization": f"Bearer {self.key}", **headers}
-        return self.api(event, None)
+        posted = gateway_event("POST", "/acme", json.dumps(document))
+        posted["headers"] |= {"authorization": f"Bearer {self.key}", **headers}
+        return self.api(posted, None)
 
     def deliver(self) -> dict[str, Any]:
         """Give the invoker every message that is in the step queues, delayed ones too."""
@@ -103,6 +112,7 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "ATOMIC_RETENTION_DAYS": "30",
         "ATOMIC_HANG_MS": "300",
+        "ATOMIC_STAGE": "test",
         "ATOMIC_ALLOW_PRIVATE": "true",
         "ATOMIC_KEY_PEPPER": PEPPER.decode(),
         "POWERTOOLS_SERVICE_NAME": "atomic",
@@ -172,6 +182,30 @@ def test_exhaustion_tells_the_dead_letter_queue_and_its_redrive_gives_a_fresh_bu
     assert (again["status"], again["generation"], again["response"]) == ("succeeded", 2, "now")
 
 
+def test_a_stale_dead_letter_redrives_nothing_above_its_step(stack: Stack) -> None:
+    stack.endpoint.answers = [(500, b"no")]
+    root_id = json.loads(stack.post(document(stack, retry={"count": 0}))["body"])["id"]
+    stack.post(document(stack, "child", parent=root_id, retry={"count": 0}))
+    [letter] = [each for each in stack.aws.received(stack.aws.dead_letter_url) if root_id not in each]
+    stack.endpoint.answers = [(200, b"1")]
+    stack.invoker(batch(letter), None)
+    stack.deliver()
+    home = stack.invoker.home
+    root = home.run(home.engine.store.get(root_id))
+    assert root is not None
+    assert (root.generation, root.status) == (2, Status.SUCCEEDED)
+    failed = replace(root, status=Status.FAILED, version=root.version + 1)
+    assert home.run(home.engine.store.replace(failed, root.version)) is None
+
+    stack.invoker(batch(letter), None)
+    assert home.run(home.engine.store.get(root_id)) == failed
+    # One that comes again may have been left halfway.
+    stack.invoker({"Records": [record("m0", letter, receives=2)]}, None)
+    root = home.run(home.engine.store.get(root_id))
+    assert root is not None
+    assert (root.generation, root.status) == (3, Status.PENDING)
+
+
 def test_a_poisoned_message_is_put_aside_and_its_neighbours_are_driven(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
     [hint, *_] = stack.aws.received(stack.aws.queue_url)
@@ -222,7 +256,7 @@ def test_a_record_that_failed_comes_again_soon_and_later_each_time(stack: Stack)
 def test_maintenance_finds_the_root_whose_hint_was_lost(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
     assert stack.aws.received(stack.aws.queue_url)
-    assert stack.maintenance({}, None) == {"swept": 1, "purged": 0}
+    assert stack.maintenance(event("maintenance"), None) == {"swept": 1}
     stack.deliver()
     assert len(stack.endpoint.calls) == 1
 
@@ -237,11 +271,28 @@ def test_the_answer_is_there_before_the_gateway_cuts(stack: Stack, monkeypatch: 
     assert stack.post(document(stack))["statusCode"] == 200
 
 
+def test_a_tick_reads_the_index_of_live_runs_and_no_run(stack: Stack) -> None:
+    stack.post(document(stack), prefer="respond-async")
+    for more in range(3):
+        with Recorder(*stack.maintenance.home.clients) as recorder:
+            stack.maintenance({"work": "sweep"}, None)
+        assert Counter(recorder.operations) == {
+            # The clients, and of each four live states in four shards.
+            "Query": 1 + 16 * (1 + more),
+            "SendMessage": 1,
+        }
+        stack.aws.admin().create(f"more-{more}", base_urls=[stack.endpoint.url])
+
+
+def test_once_a_day_long_runs_are_looked_at(stack: Stack) -> None:
+    assert stack.maintenance({"work": "purge"}, None) == {"purged": 0}
+
+
 def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:
-    event = gateway_event("GET", "/acme/runs", "")
-    event |= {"rawQueryString": "status=failed&workflowName=a%20b"}
-    event["headers"] = {"Authorization": f"Bearer {stack.key}"}
-    answer = stack.api(event, None)
+    asked = gateway_event("GET", "/acme/runs", "")
+    asked |= {"rawQueryString": "status=failed&workflowName=a%20b"}
+    asked["headers"] = {"Authorization": f"Bearer {stack.key}"}
+    answer = stack.api(asked, None)
     assert (answer["statusCode"], answer["isBase64Encoded"]) == (200, False)
     assert json.loads(answer["body"]) == {"runs": [], "next": None}
     encoded = gateway_event("POST", "/acme", base64.b64encode(b"[1]").decode())
@@ -262,17 +313,62 @@ def test_metrics_are_one_emf_line_without_clients(stack: Stack, capsys: pytest.C
     assert "acme" not in line
 
 
+@pytest.fixture
+def lines(stack: Stack) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """What the functions have logged so far."""
+    assert stack
+    [handler] = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
+    before = handler.setStream(io.StringIO())
+    yield lambda: [json.loads(line) for line in handler.stream.getvalue().splitlines()]
+    handler.setStream(before or sys.stderr)
+
+
+def test_the_saved_query_finds_a_step_that_retried_and_gave_up(
+    stack: Stack, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    stack.endpoint.answers = [(500, b"no")]
+    answer = stack.post(document(stack))
+    stack.deliver()
+    run_id = json.loads(answer["body"])["runId"]
+    found = [line for line in lines() if line.get("runId") == run_id]
+    assert [(line["message"], line["attempt"], line["outcome"]) for line in found] == [
+        ("attempt ended without success", 1, "retryable"),
+        ("step gave up", 2, "retryable"),
+        ("attempt ended without success", 2, "retryable"),
+    ]
+    [shown] = re.findall(r"^ *fields (.*stepId.*)$", (REPO / "template.yaml").read_text(), re.MULTILINE)
+    asked = {name for name in shown.split(", ") if not name.startswith("@")}
+    assert all(asked <= set(line) for line in found)
+    assert {line["stage"] for line in found} == {"test"}
+    assert {line["stepId"] for line in found} == {f"{run_id}-root"}
+
+
+def test_a_record_that_comes_again_names_its_step(
+    stack: Stack, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    stack.post(document(stack), prefer="respond-async")
+    [hint, *_] = stack.aws.received(stack.aws.queue_url)
+    stack.aws.dynamodb.delete_table(TableName=TABLE_NAME)
+    assert stack.invoker(batch(hint), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    [line] = [line for line in lines() if line["message"] == "a hint comes again"]
+    assert line["stepId"] == json.loads(hint)["stepId"]
+    assert line["stepId"].startswith(line["runId"])
+    assert line["messageId"] == "m0"
+
+
+def event(name: str) -> dict[str, Any]:
+    """An event as AWS makes it, from the files that `sam local` is fed with, too."""
+    made: dict[str, Any] = json.loads((REPO / "events" / f"{name}.json").read_text())
+    return made
+
+
 def gateway_event(method: str, path: str, body: str) -> dict[str, Any]:
-    """An event of the HTTP API, payload format 2.0, as far as the function reads it."""
-    return {
-        "version": "2.0",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json"},
-        "requestContext": {"http": {"method": method, "path": path}},
-        "body": body,
-        "isBase64Encoded": False,
-    }
+    """An event of the HTTP API, payload format 2.0."""
+    made = event("api")
+    made |= {"rawPath": path, "body": body}
+    made["headers"] = {"content-type": "application/json"}
+    made["requestContext"]["http"] |= {"method": method, "path": path}
+    return made
 
 
 def refuse(**_: Any) -> None:
@@ -292,10 +388,11 @@ def batch(*bodies: str) -> dict[str, Any]:
 
 def record(message_id: str, body: str, *, receives: int = 1, receipt: str = "unknown") -> dict[str, Any]:
     """A message as the queue hands it over."""
-    return {
+    made: dict[str, Any] = event("invoker")["Records"][0]
+    made["attributes"]["ApproximateReceiveCount"] = str(receives)
+    return made | {
         "messageId": message_id,
         "receiptHandle": receipt,
         "body": body,
-        "attributes": {"ApproximateReceiveCount": str(receives)},
         "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:steps",
     }

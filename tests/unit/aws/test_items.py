@@ -177,6 +177,20 @@ async def test_steps_of_a_run_that_lives_long_are_kept(account: Aws, store: Dyna
 
 
 @on_table
+async def test_the_oldest_runs_are_kept_first(account: Aws, store: DynamoStepStore) -> None:
+    roots = [a_root(a_spec(key=f"k-{age}"), at_ms=NOW - age) for age in (1, 3, 2)]
+    await put(store, *roots)
+    with Recorder(account.dynamodb) as recorder:
+        assert await store.purge(NOW + DAY_MS, 1) == 0
+    looked_at = [
+        given["ExpressionAttributeValues"][":run"]["S"]
+        for _, given in recorder.calls
+        if ":run" in given.get("ExpressionAttributeValues", {})
+    ]
+    assert looked_at == [roots[1].spec.run_id, roots[2].spec.run_id, roots[0].spec.run_id]
+
+
+@on_table
 async def test_the_end_of_a_long_run_keeps_its_steps_as_long_as_itself(
     account: Aws, store: DynamoStepStore
 ) -> None:

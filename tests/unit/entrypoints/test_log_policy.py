@@ -12,8 +12,8 @@ from pythonjsonlogger.json import JsonFormatter
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import StoreUnavailable
-from atomic.entrypoints.embedded.logs import LoggedTelemetry
 from atomic.entrypoints.log_policy import OnlyAllowed
+from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 
 CANARY = "canary7f3a"
@@ -59,7 +59,8 @@ def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
 
     async def main() -> None:
         async with LocalAtomic(store=BrokenStore()) as atomic:
-            object.__setattr__(atomic.engine, "telemetry", LoggedTelemetry())
+            logged = LoggedTelemetry(atomic.engine.telemetry)
+            object.__setattr__(atomic.engine, "telemetry", logged)
             for path in ("fails", "boom"):
                 url = atomic.endpoint(f"/{path}-{CANARY}", endpoint)
                 document = {
@@ -76,11 +77,11 @@ def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
             assert (await atomic.get("/me/stats")).status == 500
 
     run(main())
-    logged = lines.getvalue()
-    assert "step gave up" in logged
-    assert "unexpected error" in logged
-    assert "the store is not available" in logged
-    assert CANARY not in logged
+    text = lines.getvalue()
+    assert "step gave up" in text
+    assert "unexpected error" in text
+    assert "the store is not available" in text
+    assert CANARY not in text
 
 
 def test_what_helps_is_still_there(lines: io.StringIO) -> None:

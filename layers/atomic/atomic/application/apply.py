@@ -27,10 +27,17 @@ async def apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
 
 
 async def _apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
+    has_told = False
     while True:
         after = transition(step, event, engine.clock.now_ms())
         if after is step:
             return step, False
+        if after.status is Status.FAILED and not (step.is_settled or has_told):
+            newer = await _tell(engine, step, after)
+            if newer is not None:
+                step = newer
+                continue
+            has_told = True
         there = await _write(engine, after, step)
         # A write may be applied and its answer lost, and the SDK then sends it again: what stands
         # there is our own row, not somebody else's.
@@ -38,6 +45,19 @@ async def _apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
             await _follow(engine, step, after)
             return after, True
         step = there
+
+
+async def _tell(engine: Engine, before: Step, after: Step) -> Step | None:
+    """Send the dead letter of a step that gives up; instead the row, when that is another one by now.
+
+    The letter goes out before the row says `failed`. So who dies in between leaves a step that is live,
+    whose hint comes, and no dead letter is ever missing. One too many does no harm: the row decides.
+    """
+    there = await engine.store.get(before.id)
+    if there is not None and there.version != before.version:
+        return there
+    await engine.queue.dead_letter(after.id, after.error or "")
+    return None
 
 
 async def wake_waiters(engine: Engine, settled: Step, *, forgotten_only: bool = False) -> None:
@@ -82,8 +102,6 @@ async def _follow(engine: Engine, before: Step, after: Step) -> None:
         engine.notifier.publish(after)
         engine.telemetry.settled(after)
         engine.stored.settled(after)
-        if after.status is Status.FAILED:
-            await engine.queue.dead_letter(after.id, after.error or "")
         await wake_waiters(engine, after)
     elif before.is_settled and not after.is_settled:
         engine.telemetry.reopened(after)

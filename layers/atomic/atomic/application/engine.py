@@ -23,8 +23,8 @@ from atomic.domain.steps import Step
 class Spawn(Protocol):
     """Runs an attempt beside the caller, who may go away before it ends."""
 
-    def __call__(self, work: Coroutine[Any, Any, None], *, run_id: str) -> None:
-        """Start the work now; the run id tells which run is busy while it lasts."""
+    def __call__(self, work: Coroutine[Any, Any, None], *, step_id: str) -> None:
+        """Start the work now; the step's run is busy while it lasts."""
         ...
 
 

@@ -127,7 +127,10 @@ class HintQueue(Protocol):
         ...
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
-        """Begin telling operators that a step gave up, where the home has a queue for that."""
+        """Begin telling operators that a step gives up, where the home has a queue for that.
+
+        Its row says so only when this is acknowledged; rarely the row then says something else.
+        """
         ...
 
 

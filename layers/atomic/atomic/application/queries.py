@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
@@ -13,6 +14,16 @@ from atomic.domain.dead_letters import Over, over
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
 from atomic.protocol.problems import not_found
+
+# Lambda answers with 6 MB at most, and writes the document as a string of JSON: a quotation mark doubles,
+# and what is not ASCII becomes three times as long on runtimes before Python 3.12.
+_PAGE_MAX_BYTES: Final = 2_000_000
+# A hundred of the largest steps are 50 MB.
+_READ_AT_ONCE: Final = 100
+_STEP_BYTES: Final = 1_500
+_ATTEMPT_BYTES: Final = 250
+# A control character in text, as JSON writes it.
+_ESCAPED: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +57,33 @@ async def get_root(engine: Engine, client: Client, run_id: str) -> Step:
 
 
 async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | None, limit: int) -> RunPage:
-    """A run of the client with a page of its steps."""
+    """A run of the client with a page of its steps.
+
+    The page ends before the limit where its document would become too large; it has one step at least.
+    """
     root = await get_root(engine, client, run_id)
-    steps = await engine.store.run(run_id, after=after, limit=limit)
-    next_after = steps[-1].id if len(steps) == limit else None
-    return RunPage(root, [step for step in steps if not step.is_root], next_after)
+    room = _PAGE_MAX_BYTES - _weight(root)
+    steps: list[Step] = []
+    while True:
+        found = await engine.store.run(run_id, after=after, limit=_READ_AT_ONCE)
+        for step in found:
+            if step.is_root:
+                continue
+            room -= _weight(step)
+            if steps and (room < 0 or len(steps) == limit):
+                return RunPage(root, steps, steps[-1].id)
+            steps.append(step)
+        if len(found) < _READ_AT_ONCE:
+            return RunPage(root, steps, None)
+        after = found[-1].id
+
+
+def _weight(step: Step) -> int:
+    """The bytes of the step's document, or more."""
+    weight = _STEP_BYTES + len(step.spec.payload)
+    if step.response is not None:
+        weight += len(step.response.text) * (_ESCAPED if step.response.form == "text" else 1)
+    return weight + sum(_ATTEMPT_BYTES + len(attempt.error or "") for attempt in step.attempts)
 
 
 async def list_runs(engine: Engine, query: RunQuery) -> Sequence[Step]:

@@ -78,7 +78,7 @@ async def _see_to_its_hint(engine: Engine, step: Step) -> None:
 async def _first_attempt(engine: Engine, step: Step, until_ms: int | None) -> Step:
     with engine.notifier.subscribe(step.id) as news:
         if step.status is Status.RUNNING:
-            engine.spawn(run_attempt(engine, step), run_id=step.spec.run_id)
+            engine.spawn(run_attempt(engine, step), step_id=step.id)
         if until_ms is None:
             return step
         step = await until_settled(engine, news, step, until_ms)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
+from atomic.protocol import keys
+
 _log = logging.getLogger("atomic.tasks")
 
 
@@ -16,11 +18,11 @@ class Tasks:
         self._running: set[asyncio.Task[None]] = set()
         self._busy: Counter[str] = Counter()
 
-    def spawn(self, work: Coroutine[Any, Any, None], *, run_id: str) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], *, step_id: str) -> None:
         """Start the work now."""
-        task = asyncio.create_task(work, name=run_id)
+        task = asyncio.create_task(work, name=step_id)
         self._running.add(task)
-        self._busy[run_id] += 1
+        self._busy[keys.run_of(step_id)] += 1
         task.add_done_callback(self._ended)
 
     def is_busy(self, run_id: str) -> bool:
@@ -45,10 +47,11 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        run_id = task.get_name()
+        step_id = task.get_name()
+        run_id = keys.run_of(step_id)
         self._busy[run_id] -= 1
         if not self._busy[run_id]:
             del self._busy[run_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             # The row still says that the step is live, so its lease or the next sweep takes it up again.
-            _log.error("an attempt broke off", exc_info=error, extra={"runId": run_id})
+            _log.error("an attempt broke off", exc_info=error, extra={"runId": run_id, "stepId": step_id})

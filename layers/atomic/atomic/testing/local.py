@@ -19,7 +19,6 @@ from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.entrypoints.http_api.routes import handle
 from atomic.entrypoints.tasks import Tasks
-from atomic.protocol import keys
 from atomic.testing.endpoints import EndpointHandler, FunctionInvoker
 from atomic.testing.virtual_time import LoopClock
 
@@ -161,4 +160,4 @@ class LocalAtomic:
     async def _drive(self) -> None:
         while True:
             step_id = await self._queue.receive()
-            self._tasks.spawn(drive(self.engine, step_id), run_id=keys.run_of(step_id))
+            self._tasks.spawn(drive(self.engine, step_id), step_id=step_id)

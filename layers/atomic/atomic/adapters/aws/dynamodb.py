@@ -133,9 +133,11 @@ class DynamoStepStore:
         """Keep what DynamoDB must not delete; 0, for deleting is its own work (time to live).
 
         A step is remembered at least as long as its run: the rows of a run that lives for more than a day
-        have their end put off. To be called at least once a day. `limit` runs are looked at side by side.
+        have their end put off. To be called once a day: a row whose time is over stays for two more days.
+        It reads all of every such run, the oldest first: when it breaks off, those were kept that have most
+        to lose. `limit` runs are looked at side by side.
         """
-        long_ago = Range(end=table.age(now_ms - _LONG_MS))
+        long_ago = Range(end=table.age(now_ms - _LONG_MS), newest_first=False)
         runs: list[str] = []
         async for entry in self._roots.merged(await self._partitions(LIVE), long_ago):
             runs.append(entry["pk"]["S"])

@@ -10,7 +10,9 @@ from atomic.adapters.aws.hints import PoisonMessage, parse_hint
 from atomic.application.drive import drive
 from atomic.application.ports import StoreUnavailable
 from atomic.application.redrive import redrive_step
+from atomic.domain.steps import Status
 from atomic.entrypoints.aws.wiring import AwsHome
+from atomic.protocol import keys
 from atomic.protocol.problems import Problem
 
 _log = logging.getLogger("atomic.invoker")
@@ -32,7 +34,7 @@ class InvokerFunction:
         failures = []
         for record, error in zip(records, ends, strict=True):
             if isinstance(error, BaseException):
-                _log.error("a hint comes again", exc_info=error, extra={"messageId": record["messageId"]})
+                _log.error("a hint comes again", exc_info=error, extra=_fields(record))
                 failures.append({"itemIdentifier": record["messageId"]})
                 await self._come_again_soon(record)
         return {"batchItemFailures": failures}
@@ -43,6 +45,15 @@ class InvokerFunction:
             await self.home.queue.delay(
                 record["eventSourceARN"], record["receiptHandle"], _receives(record)
             )
+
+
+def _fields(record: Mapping[str, Any]) -> dict[str, str]:
+    """What a log line says of a record."""
+    try:
+        step_id = parse_hint(record["body"]).step_id
+    except PoisonMessage:
+        return {"messageId": record["messageId"]}
+    return {"messageId": record["messageId"], "runId": keys.run_of(step_id), "stepId": step_id}
 
 
 async def _take(home: AwsHome, record: dict[str, Any]) -> None:
@@ -59,9 +70,10 @@ async def _take(home: AwsHome, record: dict[str, Any]) -> None:
         is_first = _receives(record) == 1
         await drive(home.engine, hint.step_id, hint.at_ms if is_first else None)
         return
-    # Operators moved it back out of the dead-letter queue, with the redrive of SQS itself.
+    # Operators moved it back out of the dead-letter queue, with the redrive of SQS itself. The letter of a
+    # step that did not fail is stale, unless it comes again: then whoever took it may have died halfway.
     step = await home.engine.store.get(hint.step_id)
-    if step is not None:
+    if step is not None and (step.status is Status.FAILED or _receives(record) > 1):
         # One that nobody waits for any more is refused, and would be refused again.
         with suppress(Problem):
             await redrive_step(home.engine, step)

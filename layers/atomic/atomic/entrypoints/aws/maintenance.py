@@ -1,4 +1,4 @@
-"""The maintenance function: a schedule finds what hints should have found."""
+"""The maintenance function: schedules find what hints should have found, and keep what runs still need."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,15 +10,20 @@ _LIMIT: Final = 1_000
 
 
 class MaintenanceFunction:
-    """The handler: sends hints for overdue roots, keeps what long runs still need, and says how many."""
+    """The handler. Each schedule says in `work` what it is for: `sweep` often, `purge` once a day."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.home = AwsHome(environ)
+        self.works = {"sweep": self._sweep, "purge": self._purge}
 
-    def __call__(self, _event: dict[str, Any], _context: Any) -> dict[str, int]:
-        """Do one round."""
-        return self.home.run(self._round())
+    def __call__(self, event: Mapping[str, Any], _context: Any) -> dict[str, int]:
+        """Do one round; how many steps it was about."""
+        return self.home.run(self.works[event["work"]]())
 
-    async def _round(self) -> dict[str, int]:
-        swept = await sweep(self.home.engine, ahead_ms=0, limit=_LIMIT)
-        return {"swept": swept, "purged": await purge(self.home.engine)}
+    async def _sweep(self) -> dict[str, int]:
+        """Send hints for overdue roots."""
+        return {"swept": await sweep(self.home.engine, ahead_ms=0, limit=_LIMIT)}
+
+    async def _purge(self) -> dict[str, int]:
+        """Keep what long runs still need; DynamoDB itself deletes the rest."""
+        return {"purged": await purge(self.home.engine)}

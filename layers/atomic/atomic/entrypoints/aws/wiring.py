@@ -22,6 +22,7 @@ from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine, Settings
 from atomic.entrypoints.aws.notifier import PollingNotifier
 from atomic.entrypoints.log_policy import OnlyAllowed
+from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.entrypoints.tasks import Tasks
 
 Result = TypeVar("Result")
@@ -45,7 +46,7 @@ class AwsHome:
         self._invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()
-        self.telemetry = EmfTelemetry(
+        self.metrics = EmfTelemetry(
             namespace=environ["POWERTOOLS_METRICS_NAMESPACE"], service=environ["POWERTOOLS_SERVICE_NAME"]
         )
         self.queue = self._open_queue(environ)
@@ -95,7 +96,7 @@ class AwsHome:
             invoker=self._invoker,
             notifier=PollingNotifier(self.tasks.is_busy),
             clients=registry,
-            telemetry=self.telemetry,
+            telemetry=LoggedTelemetry(self.metrics),
             clock=SystemClock(),
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
@@ -108,7 +109,7 @@ class AwsHome:
         try:
             return self._loop.run_until_complete(work)
         finally:
-            self.telemetry.flush()
+            self.metrics.flush()
 
     def close(self) -> None:
         """Close what an environment that is thrown away would just lose."""
@@ -137,7 +138,9 @@ def _settings(environ: Mapping[str, str]) -> Settings:
 def _log_as_json(environ: Mapping[str, str]) -> None:
     """Every record of the process as one JSON line; Lambda's own handler would write plain text."""
     handler = logging.StreamHandler()
-    handler.setFormatter(LambdaPowertoolsFormatter(service=environ["POWERTOOLS_SERVICE_NAME"]))
+    handler.setFormatter(
+        LambdaPowertoolsFormatter(service=environ["POWERTOOLS_SERVICE_NAME"], stage=environ["ATOMIC_STAGE"])
+    )
     handler.addFilter(OnlyAllowed())
     level = environ.get("POWERTOOLS_LOG_LEVEL", "INFO")
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -9,7 +9,6 @@ from atomic.application.drive import drive
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.application.sweep import purge, sweep
-from atomic.protocol import keys
 
 _log = logging.getLogger("atomic.driver")
 
@@ -56,7 +55,7 @@ class Driver:
         while True:
             step_id = await self._queue.receive()
             await self._slots.acquire()
-            self._engine.spawn(self._drive(step_id), run_id=keys.run_of(step_id))
+            self._engine.spawn(self._drive(step_id), step_id=step_id)
 
     async def _drive(self, step_id: str) -> None:
         slot = _Slot(self._slots)

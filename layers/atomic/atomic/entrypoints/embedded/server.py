@@ -20,6 +20,7 @@ from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.adapters.sqlite.clients import SqliteClientRegistry, key_pepper
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
@@ -32,9 +33,9 @@ from atomic.entrypoints.embedded.bounded_http import BoundedHttp
 from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
-from atomic.entrypoints.embedded.logs import LoggedTelemetry
 from atomic.entrypoints.embedded.operators import ManagedDirectory
 from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.entrypoints.tasks import Tasks
 from atomic.protocol.signatures import decode_secret
 
@@ -127,7 +128,7 @@ class _Home:
         clock = SystemClock()
         self.tasks = Tasks()
         self.notifier = MemoryNotifier()
-        self.telemetry = LoggedTelemetry()
+        self.metrics = PrometheusTelemetry()
         queue = MemoryHintQueue(clock, horizon_ms=HORIZON_MS)
         self.engine = Engine(
             store=store,
@@ -135,7 +136,7 @@ class _Home:
             invoker=invoker,
             notifier=self.notifier,
             clients=registry,
-            telemetry=self.telemetry,
+            telemetry=LoggedTelemetry(self.metrics),
             clock=clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
@@ -144,7 +145,7 @@ class _Home:
         self.draining = False
         self.broken = False
         api = Api(engine=self.engine, admits=self._admits, manage=manage)
-        self.app = AsgiApp(api, self.telemetry, browsers)
+        self.app = AsgiApp(api, self.metrics, browsers)
 
     def _admits(self, run_id: str) -> bool:
         """While draining, only the steps of handlers that still run are taken."""
@@ -163,7 +164,7 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
     try:
         manage = None if options.dev else ManagedDirectory(options.data_dir)
         home = _Home(store, registry, invoker, _browser_check(options), manage)
-        home.telemetry.found_live(await store.count_live())
+        home.metrics.found_live(await store.count_live())
         watcher = asyncio.create_task(_stop_when(broken, home))
         yield home
         watcher.cancel()

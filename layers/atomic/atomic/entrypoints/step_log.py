@@ -1,0 +1,51 @@
+"""What a home logs of its steps: a line for everything that did not go well, the same in every home."""
+
+import logging
+from typing import Final
+
+from atomic.application.ports import Telemetry
+from atomic.domain.steps import Attempt, Status, Step
+
+_log: Final = logging.getLogger("atomic.steps")
+
+
+class LoggedTelemetry:
+    """Implements `ports.Telemetry`: the home's metrics, and log lines beside them."""
+
+    def __init__(self, metrics: Telemetry) -> None:
+        self._metrics = metrics
+        # Nothing to say about these.
+        self.started = metrics.started
+        self.reopened = metrics.reopened
+        self.lagged = metrics.lagged
+
+    def attempt_ended(self, step: Step, attempt: Attempt) -> None:
+        """An attempt is over."""
+        self._metrics.attempt_ended(step, attempt)
+        if step.status is not Status.SUCCEEDED:
+            _log.info("attempt ended without success", extra=_fields(step, attempt))
+
+    def settled(self, step: Step) -> None:
+        """A step has its outcome."""
+        self._metrics.settled(step)
+        if step.status is Status.FAILED:
+            last = step.attempts[-1] if step.attempts else None
+            _log.warning("step gave up", extra=_fields(step, last))
+
+
+def _fields(step: Step, attempt: Attempt | None) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "clientId": step.spec.client_id,
+        "runId": step.spec.run_id,
+        "stepId": step.id,
+        "stepStatus": step.status.value,
+        "dueAtMs": step.due_at_ms,
+    }
+    if attempt is not None:
+        fields |= {
+            "attempt": attempt.number,
+            "outcome": attempt.outcome,
+            "status": attempt.status,
+            "errorKind": attempt.error and attempt.error.partition(":")[0],
+        }
+    return fields
