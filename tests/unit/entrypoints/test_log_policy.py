@@ -15,6 +15,7 @@ from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.log_policy import OnlyAllowed
 from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
+from scenarios.memory_home import MemoryClients
 
 CANARY = "canary7f3a"
 
@@ -82,6 +83,42 @@ def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
     assert "unexpected error" in text
     assert "the store is not available" in text
     assert CANARY not in text
+
+
+def test_new_keys_and_secrets_are_never_logged_and_their_making_is(lines: io.StringIO) -> None:
+    clients = MemoryClients()
+    key, _ = clients.admin.create("acme", base_urls=["https://app.test/"], scopes=["read"])
+    admin_key, _ = clients.admin.add_key("acme", scopes=["admin"])
+    shown = [key, admin_key]
+
+    async def main() -> None:
+        async with LocalAtomic(clients=clients, manage=clients.manage) as atomic:
+
+            async def ask(method: str, path: str, body: Any = None) -> Any:
+                data = b"" if body is None else json.dumps(body).encode()
+                headers = {"Authorization": f"Bearer {admin_key}"}
+                return await atomic.request(method, f"/acme{path}", body=data, headers=headers)
+
+            key_id = key.split("_")[1]
+            shown.append((await ask("POST", f"/keys/{key_id}/rotate")).json["apiKey"])
+            shown.append((await ask("POST", "/secrets")).json["signingSecret"])
+            assert (await ask("DELETE", f"/keys/{key_id}")).status == 200
+            refused = [
+                await ask("POST", f"/keys/{CANARY}/rotate", {"scopes": ["read"]}),
+                await ask("POST", f"/keys/{key_id}/rotate", {CANARY: CANARY}),
+                await ask("POST", "/secrets", {"overlap": CANARY}),
+                await ask("DELETE", f"/keys/{CANARY}"),
+            ]
+            assert [reply.status for reply in refused] == [404, 400, 400, 404]
+
+    run(main())
+    logged = lines.getvalue()
+    for words in ("key rotated", "key revoked", "signing secret rotated"):
+        assert words in logged
+    assert '"clientId": "acme"' in logged or '"clientId":"acme"' in logged
+    assert CANARY not in logged
+    for secret in shown:
+        assert secret.rpartition("_")[2] not in logged
 
 
 def test_what_helps_is_still_there(lines: io.StringIO) -> None:
