@@ -539,6 +539,10 @@ class TestPutOff:
             after = transition(before, PutOff(later_ms + HOUR), later_ms)
             assert after == replace(before, version=before.version + 1, due_at_ms=later_ms + HOUR)
 
+    def test_putting_off_to_the_past_changes_nothing(self) -> None:
+        step = STATES["due"]()
+        assert transition(step, PutOff(LATER), LATER) is step
+
     def test_no_further_than_to_the_deadline_and_there_it_ends(self) -> None:
         step = begin(spec(deadline_ms=MINUTE), keys.ROOT, NOW, None)
         for _ in range(3):

@@ -132,7 +132,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
 
 def _put_off(step: Step, until_ms: int, now_ms: int) -> Step:
     """Its time and its retries are not touched; a late answer still counts while nobody claims it."""
-    if not _is_to_be_run(step, now_ms):
+    if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
         return step
     if _deadline_is_over(step, now_ms):
         attempts = _closed(step.attempts, LOST, now_ms) if step.status is Status.RUNNING else step.attempts
