@@ -7,8 +7,10 @@ step costs two to three times their sum; they tell shares and what a change to o
 """
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -18,6 +20,8 @@ import uvloop
 from application import start_document
 from atomic.adapters.http.request import encode, target_of
 from atomic.adapters.sqlite import codec
+from atomic.adapters.sqlite.database import close_database, open_database
+from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.attempts import endpoint_request
 from atomic.application.ports import Client
 from atomic.domain.events import Ended
@@ -33,7 +37,9 @@ from bare import Poster, listen
 from load import measure
 from processes import free_ports, machine, python, running
 
-_CALLS, _ROUNDS = 2_000, 9
+_CALLS, _ROUNDS, _SERVERS = 2_000, 9, 3
+_BATCH: Final = 20
+_NEW, _ENDED = "the new step", "the ended step"
 _NOW_MS: Final = 1_767_225_600_000
 _ANSWER: Final = b'{"id":"run_0123456789abcdef0123456789abcdef-root","padding":"' + b"x" * 600 + b'"}'
 
@@ -47,8 +53,11 @@ def main() -> None:
         total_us += least_us
         print(f"{least_us:7.1f} us  {name}")
     print(f"{total_us:7.1f} us  all of these")
+    rows_us = min(_rows_us() for _ in range(_ROUNDS))
+    print(f"{rows_us:7.1f} us  its two rows in SQLite, {_BATCH} steps to a commit, without sync")
     for role in ("uvicorn", "bare"):
-        print(f"{uvloop.run(_request_us(role)):7.1f} us  a request to nothing but {role}, 64 callers")
+        request_us = min(uvloop.run(_request_us(role)) for _ in range(_SERVERS))
+        print(f"{request_us:7.1f} us  a request to nothing but {role}, 64 callers")
 
 
 def _cpu_us(part: Callable[[], object]) -> float:
@@ -58,7 +67,7 @@ def _cpu_us(part: Callable[[], object]) -> float:
     return (time.process_time() - began_s) / _CALLS * 1e6
 
 
-def _parts() -> dict[str, Callable[[], object]]:
+def _parts() -> dict[str, Callable[[], Any]]:
     """What happens to one step, in its order."""
     body = orjson.dumps(start_document("http://127.0.0.1:9000/createUser", "run-64-123"))
     client = Client(id="bench", signing_secrets=(b"s" * 32,))
@@ -76,17 +85,37 @@ def _parts() -> dict[str, Callable[[], object]]:
         "what was asked for: canonical payload, fingerprint, ids": lambda: starting._spec(
             api, request, client, message
         ),
-        "the new step": lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
+        _NEW: lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
         "its row, with checksums": lambda: (codec.fixed_values(step), codec.changing_values(step)),
         "the call: envelope, headers, signature": lambda: endpoint_request(
             step, client, span_id="a" * 16, now_ms=_NOW_MS
         ),
         "its bytes": lambda: encode(target_of(call.url), call),
         "what came of it": lambda: classify(answer, spec.retry, _NOW_MS),
-        "the ended step": lambda: transition(step, ended, _NOW_MS),
+        _ENDED: lambda: transition(step, ended, _NOW_MS),
         "its row again": lambda: codec.changing_values(done),
         "the answer": lambda: json_response(200, outcome_view(done)),
     }
+
+
+def _rows_us() -> float:
+    parts = _parts()
+    step, done = parts[_NEW](), parts[_ENDED]()
+    fixed, begun, ended = codec.fixed_values(step), codec.changing_values(step), codec.changing_values(done)
+    ids = [keys.root_of(keys.run_id("bench", "rows", str(number))) for number in range(_CALLS)]
+    with tempfile.TemporaryDirectory() as folder:
+        connection = open_database(Path(folder) / "atomic.db", STEPS)
+        connection.execute("PRAGMA synchronous = OFF")
+        began_s = time.process_time()
+        for start in range(0, _CALLS, _BATCH):
+            connection.execute("BEGIN IMMEDIATE")
+            for step_id in ids[start : start + _BATCH]:
+                connection.execute(codec.INSERT, (*fixed, *begun, step_id))
+                connection.execute(codec.UPDATE_PROGRESS, (*ended, step_id, 1, step.created_at_ms))
+            connection.execute("COMMIT")
+        used_s = time.process_time() - began_s
+        close_database(connection)
+    return used_s / _CALLS * 1e6
 
 
 async def _request_us(role: str) -> float:

@@ -49,7 +49,7 @@ _KEEP_ALIVE_S = 75
 _GC_OBJECTS = 50_000
 # libuv takes one connection from a listening socket in each round of the loop, and a round under load lasts
 # tens of milliseconds: whoever came hundredth would stand in line for seconds.
-_ACCEPTED_AT_ONCE = 32
+_ACCEPTED_AT_ONCE = 8
 _EXIT_STORE_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 
 
