@@ -43,6 +43,13 @@ def test_the_table_says_what_the_files_have() -> None:
     assert said == counted
 
 
+def test_the_readme_says_the_same() -> None:
+    lines = {path.stem: lines_of(path) for path in PROGRAMS.glob("with_*.py")}
+    assert lines.pop("with_atomic") == 10
+    said = f"[Ten lines where others take {min(lines.values())} to {max(lines.values())}]"
+    assert said in (DOCS.parent / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
     "page", [DOCS / "compare.md", DOCS.parent / "README.md"], ids=lambda page: page.name
 )
