@@ -280,8 +280,8 @@ def test_every_variable_is_declared_and_none_that_nobody_reads() -> None:
         for path in folder.glob("*.py")
         for name in re.findall(r"environ(?:\.get\()?\[?\(?\"([A-Z_]+)\"", path.read_text())
     }
-    assert read
-    assert read <= CONTRACT
+    # That one is boto's own.
+    assert read == CONTRACT - {"AWS_ENDPOINT_URL"}
 
 
 def test_private_addresses_are_called_by_nobody_who_did_not_ask() -> None:
@@ -327,9 +327,49 @@ def test_every_alarm_tells_somebody_and_says_why() -> None:
     assert watched == {(metric, name) for metric in ("Errors", "Throttles") for name in FUNCTIONS}
 
 
+def dashboard() -> dict[str, Any]:
+    [properties] = of_type("AWS::CloudWatch::Dashboard").values()
+    body: dict[str, Any] = json.loads(properties["DashboardBody"]["Fn::Sub"])
+    return body
+
+
+def test_two_stacks_of_an_account_share_no_metric() -> None:
+    service = GLOBALS["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    assert service == {"Ref": "AWS::StackName"}
+    own = [each for each in of_type("AWS::CloudWatch::Alarm").values() if each["Namespace"] == "Atomic"]
+    for alarm in own:
+        named = alarm["MetricName"]
+        is_of_the_stack = isinstance(named, dict) and "${AWS::StackName}" in named["Fn::Sub"]
+        assert is_of_the_stack or alarm["Dimensions"] == [{"Name": "service", "Value": service}]
+    assert {each["MetricName"] for each in own if "Dimensions" in each} == {
+        "DeadLetters", "HintsAgain", "ScheduleLagMs",
+    }  # fmt: skip
+    for widget in dashboard()["widgets"]:
+        for metric in widget["properties"]["metrics"]:
+            if metric[0] == "Atomic":
+                assert "${AWS::StackName}" in metric[1] or metric[2:4] == ["service", "${AWS::StackName}"]
+
+
+def test_the_alarm_of_latency_follows_the_time_that_callers_may_hang() -> None:
+    assert RESOURCES["LatencyAlarm"]["Properties"]["Threshold"] == {"Ref": "HangMs"}
+    assert TEMPLATE["Parameters"]["HangMs"]["MinValue"] > 0
+
+
+def test_the_cost_of_writes_holds_the_indexes() -> None:
+    shown = [
+        metric[4:6]
+        for widget in dashboard()["widgets"]
+        for metric in widget["properties"]["metrics"]
+        if metric[1] == "ConsumedWriteCapacityUnits"
+    ]
+    indexes = [index["IndexName"] for index in table.TABLE["GlobalSecondaryIndexes"]]
+    # The label behind the table's dimension, then the dimension of each index.
+    assert [metric[-1] for metric in shown if len(metric) == 2] == indexes
+    assert len(shown) == 1 + len(indexes)
+
+
 def test_the_dashboard_shows_metrics_that_exist() -> None:
-    [dashboard] = of_type("AWS::CloudWatch::Dashboard").values()
-    body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
+    body = dashboard()
     own = {
         metric[1]
         for widget in body["widgets"]

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +105,43 @@ def test_public_keys_are_published_for_who_wants_them(tmp_path: Path) -> None:
 
     run(main())
     registry.close()
+
+
+WITHOUT = """
+import importlib.abc, sys
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in sys.argv[1].split():
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Missing())
+from atomic.cli.main import main
+main(["clients", "list", *sys.argv[2:]])
+"""
+# What one extra brings and the other does not.
+OF_SERVER = "apsw prometheus_client pythonjsonlogger uvicorn uvloop"
+OF_AWS = "aws_lambda_powertools boto3 botocore"
+
+
+@pytest.mark.parametrize(
+    ("missing", "kept", "code", "said"),
+    [
+        (OF_SERVER, "--table", 1, "AWS refused"),
+        (OF_AWS, "--table", 1, "botocore is not installed: pip install 'atomic-workflows[aws]'"),
+        (OF_AWS, "--data-dir", 0, ""),
+        (OF_SERVER, "--data-dir", 1, "apsw is not installed: pip install 'atomic-workflows[server]'"),
+    ],
+)
+def test_each_place_needs_its_own_extra(
+    tmp_path: Path, missing: str, kept: str, code: int, said: str
+) -> None:
+    # Nobody's credentials: AWS is never asked.
+    nobody = {
+        "HOME": str(tmp_path),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT, missing, kept, str(tmp_path / "kept")],
+        env=nobody, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, said in ran.stderr) == (code, True), ran.stderr

@@ -343,8 +343,8 @@ def test_the_saved_query_finds_a_step_that_retried_and_gave_up(
     assert {line["stepId"] for line in found} == {f"{run_id}-root"}
 
 
-def test_a_record_that_comes_again_names_its_step(
-    stack: Stack, lines: Callable[[], list[dict[str, Any]]]
+def test_a_record_that_comes_again_names_its_step_and_is_counted(
+    stack: Stack, lines: Callable[[], list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack.post(document(stack), prefer="respond-async")
     [hint, *_] = stack.aws.received(stack.aws.queue_url)
@@ -354,6 +354,8 @@ def test_a_record_that_comes_again_names_its_step(
     assert line["stepId"] == json.loads(hint)["stepId"]
     assert line["stepId"].startswith(line["runId"])
     assert line["messageId"] == "m0"
+    [metrics] = [line for line in capsys.readouterr().out.splitlines() if "HintsAgain" in line]
+    assert json.loads(metrics)["HintsAgain"] == [1.0]
 
 
 def event(name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 import click
@@ -10,7 +10,6 @@ import click
 from atomic.application.client_admin import ClientAdmin
 from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
-from atomic.entrypoints.embedded import operators as embedded
 from atomic.protocol.client_records import SCOPES, SCOPES_DEFAULT, ClientRecord, Limits, is_live
 from atomic.protocol.timestamps import to_rfc3339
 from atomic.protocol.urls import parse_url, with_ascii_host
@@ -199,19 +198,27 @@ def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
 def _admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
     """The clients of the data directory, or of the table; what they refuse ends the command."""
     try:
-        if options["table"] is not None:
-            # The AWS parts are an extra, and most servers have no use for them.
-            from atomic.entrypoints.aws import operators
-
-            with operators.admin(
-                options["table"], os.environ.get("ATOMIC_KEY_PEPPER", "").encode()
-            ) as remote:
-                yield remote
-        else:
-            with embedded.admin(options["data_dir"]) as local:
-                yield local
+        with _open(options) as admin:
+            yield admin
     except (ValueError, OSError) as refused:
         raise click.ClickException(str(refused)) from None
+
+
+def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
+    # Each is an extra, and whoever has the one seldom needs the other.
+    extra = "server" if options["table"] is None else "aws"
+    try:
+        if extra == "aws":
+            from atomic.entrypoints.aws import operators
+
+            return operators.admin(options["table"], os.environ.get("ATOMIC_KEY_PEPPER", "").encode())
+        from atomic.entrypoints.embedded import operators as embedded
+
+        return embedded.admin(options["data_dir"])
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(
+            f"{missing.name} is not installed: pip install 'atomic-workflows[{extra}]'"
+        ) from None
 
 
 def _refuse_unusual(base_urls: tuple[str, ...], *, allow_http: bool, allow_ip: bool) -> None:

@@ -49,6 +49,10 @@ class EmfTelemetry:
         """A due step was picked up late."""
         self._add("ScheduleLagMs", MetricUnit.Milliseconds, lag_ms)
 
+    def hint_failed(self) -> None:
+        """A hint could not be taken and comes again."""
+        self._count("HintsAgain")
+
     def flush(self) -> None:
         """Write what has been collected since the last time, if there is anything."""
         if not self._is_empty:

@@ -35,6 +35,7 @@ class InvokerFunction:
         for record, error in zip(records, ends, strict=True):
             if isinstance(error, BaseException):
                 _log.error("a hint comes again", exc_info=error, extra=_fields(record))
+                self.home.metrics.hint_failed()
                 failures.append({"itemIdentifier": record["messageId"]})
                 await self._come_again_soon(record)
         return {"batchItemFailures": failures}
