@@ -13,6 +13,7 @@ def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, en
     open_at(page, api, "dead-letters")
     row = page.get_by_role("row").filter(has_text="mend")
     expect(row).to_contain_text("Status 410")
+    expect(row).to_contain_text("the endpoint answered 410: gone")
     expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
 
     row.get_by_role("link").click()

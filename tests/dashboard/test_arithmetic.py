@@ -2,8 +2,10 @@
 
 import itertools
 import random
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -71,6 +73,72 @@ def test_attempts_and_what_lies_between_them(ask: Ask) -> None:
     ]  # fmt: skip
     assert segments(ask, a_step("retrying", tried[:1], dueAt=at(30_000)))[-1] == ("backoff", 100, 30_000)
     assert segments(ask, a_step("pending", [], kind="event")) == [("waiting", 0, 10_000)]
+    cancelled = a_step("cancelled", tried[:1], finishedAt=at(5000))
+    assert segments(ask, cancelled) == [("retryable", 0, 100), ("backoff", 100, 5000)]
+    waited = a_step("cancelled", tried, finishedAt=at(5000))
+    assert segments(ask, waited)[-1] == ("waiting", 1200, 5000)
+
+
+def test_what_a_step_does_next(ask: Ask) -> None:
+    due = {"dueAt": at(60_000)}
+    steps = [
+        a_step("retrying", [], **due), a_step("pending", [], kind="timer", **due),
+        a_step("pending", [], **due), a_step("pending", [], kind="event", **due),
+        a_step("running", [], **due),
+    ]  # fmt: skip
+    said = [ask("timeline", "nextOf", step) for step in steps]
+    assert [each and each["verb"] for each in said] == ["retry", "wakes", "starts", None, None]
+    span = ask("timeline", "rangeOf", steps[1], [], START_MS + 40_000)
+    assert span["to"] - START_MS > 50_000
+
+
+def test_a_cancelled_run_says_nothing_about_durations(ask: Ask) -> None:
+    run = {"createdAt": at(0), "progress": {"steps": {}, "attempts": 1}}
+    runs = [
+        {**run, "status": "succeeded", "finishedAt": at(100)},
+        {**run, "status": "cancelled", "finishedAt": at(90_000)},
+    ]
+    assert ask("sample", "summaryOf", runs)["p99"] == 100
+
+
+def test_a_line_does_not_lead_over_a_gap(page: Page, server: AtomicServer) -> None:
+    page.goto(f"{server.url}/dashboard")
+    drawn = page.evaluate(
+        """async () => {
+          const { chart } = await import("/static/components/chart.js");
+          const buckets = [1, 2, null, 4].map((value, at) => ({ from: at, to: at + 1, runs: 1, value }));
+          const series = [{ name: "s", kind: "line", value: (bucket) => bucket.value }];
+          const drawn = JSON.stringify(chart({ title: "t", headline: "", buckets, series, show: String }));
+          return drawn.match(/"line series-0","d":"([^"]+)"/)[1];
+        }"""
+    )
+    assert [part.count("L") for part in drawn.split("M")[1:]] == [1, 0]
+
+
+def test_fills_stand_out_from_every_ground() -> None:
+    tokens = files("atomic.dashboard").joinpath("static/styles/tokens.css").read_text()
+    pairs = dict(re.findall(r"--([a-z-]+): light-dark\((#\w{6}, #\w{6})\)", tokens))
+    for theme in (0, 1):
+        colour = {name: _luminance(pair.split(", ")[theme]) for name, pair in pairs.items()}
+        for fill in (
+            "good-fill",
+            "bad-fill",
+            "warn-fill",
+            "busy-fill",
+            "calm-fill",
+            "hatch",
+            "line-strong",
+        ):
+            for ground in ("ground", "surface", "raised", "chosen"):
+                light, dark = sorted((colour[fill], colour[ground]), reverse=True)
+                assert (light + 0.05) / (dark + 0.05) >= 3, (theme, fill, ground)
+
+
+def _luminance(colour: str) -> float:
+    """WCAG 2.2, relative luminance."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_segments_meet_and_never_overlap(ask: Ask) -> None:

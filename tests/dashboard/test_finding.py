@@ -1,5 +1,7 @@
 """Filters, search, pages and links: where one is stands in the address."""
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from dashboard.stage import Api, Endpoints
@@ -92,7 +94,9 @@ def test_the_keyboard_is_enough(page: Page, api: Api, endpoints: Endpoints) -> N
     for number in range(3):
         api.start(ok, f"k-{number}")
     open_at(page, api, "runs")
-    page.get_by_role("row").filter(has_text="k-2").get_by_role("link").focus()
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("row").filter(has_text="k-2").get_by_role("link")).to_be_focused()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("j")
     page.keyboard.press("k")
@@ -101,6 +105,28 @@ def test_the_keyboard_is_enough(page: Page, api: Api, endpoints: Endpoints) -> N
     page.locator(".row").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("complementary")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("complementary")).to_be_hidden()
+    expect(page.locator(".run-head")).to_be_visible()
+
+
+def test_the_way_back_keeps_filters_and_place(page: Page, api: Api, endpoints: Endpoints) -> None:
+    for number in range(30):
+        api.start(endpoints.serve("/ok", (200, 1)), f"k-{number:02}")
+    open_at(page, api, "runs")
+    expect(page.locator("tbody tr")).to_have_count(30)
+    # Two filters that change within a moment are two filters.
+    page.get_by_role("searchbox").fill("k-")
+    page.get_by_label("Workflow").fill("order")
+    expect(page).to_have_url(re.compile("search=k-&workflow=order|workflow=order&search=k-"))
+    expect(page.locator("tbody tr")).to_have_count(30)
+    page.evaluate("scrollTo(0, 400)")
+    page.get_by_role("row").filter(has_text="k-14").get_by_role("link").click()
+    expect(page.locator(".run-head")).to_contain_text("k-14")
+    page.get_by_role("link", name="← Runs").click()
+    expect(page.locator("tbody tr")).to_have_count(30)
+    expect(page.get_by_role("searchbox")).to_have_value("k-")
+    page.wait_for_function("scrollY > 300")
 
 
 def test_a_run_that_is_not_there_says_so(page: Page, api: Api) -> None:

@@ -47,6 +47,21 @@ def test_the_key_is_asked_for_and_kept_for_the_tab(page: Page, locked: Api, endp
     expect(other.get_by_role("heading", name="“acme” needs its API key")).to_be_visible()
 
 
+def test_a_key_that_may_not_read_is_told_so(page: Page, tmp_path: Path, endpoints: Endpoints) -> None:
+    data_dir = tmp_path / "data"
+    key = create_client(data_dir, "acme", "--base-url", f"{endpoints.url}/", "--scope", "start")
+    server = AtomicServer(data_dir, dev=False)
+    server.start()
+    try:
+        page.goto(f"{server.url}/dashboard#/acme/runs")
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Show runs").click()
+        expect(page.locator(".blank")).to_contain_text("it may not read")
+        expect(page.locator(".pulse")).to_have_text("Refused")
+    finally:
+        server.stop()
+
+
 def test_without_an_address_the_client_is_asked_for(page: Page, api: Api) -> None:
     page.goto(f"{api.server}/dashboard")
     page.get_by_label("Client").fill(api.client)

@@ -75,6 +75,42 @@ def test_the_next_retry_counts_down(page: Page, api: Api, endpoints: Endpoints) 
     expect(page.get_by_role("complementary")).to_contain_text("the endpoint answered 503")
 
 
+def test_a_sleeping_step_says_when_it_wakes(page: Page, api: Api) -> None:
+    nap = {"kind": "timer", "stepName": "nap", "wait": False}
+    run = api.start("", "nap", delay=3_600_000, **nap)
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    panel = page.get_by_role("complementary")
+    expect(page.locator(".next")).to_have_text(re.compile("wakes in (1 h|59 min)"))
+    expect(panel).to_contain_text(re.compile("Wakes ?in (1 h|59 min)"))
+    for text in ("Attempts", "Attempt time-out", "Retry policy"):
+        expect(panel).not_to_contain_text(text)
+    api.post(f"/runs/{run['runId']}/cancel")
+    expect(panel.locator("section").filter(has_text="Result")).to_contain_text("None.")
+
+
+def test_a_failed_run_names_the_step_that_gave_up(page: Page, api: Api, endpoints: Endpoints) -> None:
+    page_of = endpoints.serve("/pay", (410, {"detail": "no tax id"}))
+    root = endpoints.serve("/order", None, (410, 0))
+    run = api.start(root, "order-1", wait=False)
+    api.start(page_of, "order-1", parent=run["id"])
+    endpoints.release()
+    open_at(page, api, f"runs/{run['runId']}")
+    culprit = page.locator(".culprit")
+    expect(culprit).to_have_text("pay gave up first: the endpoint answered 410: no tax id")
+    culprit.get_by_role("link").click()
+    panel = page.get_by_role("complementary")
+    headings = panel.get_by_role("heading", level=3)
+    expect(headings).to_have_text(["Attempts", "Response", "Retry policy", "Payload"])
+
+
+def test_the_oldest_retry_leads_to_its_run(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/down", (503, 0))
+    run = api.start(url, "down", wait=False, retry={"count": 3, "backOff": 600_000, "jitter": "none"})
+    open_at(page, api, "overview")
+    tile = page.locator(".tile").filter(has_text="Oldest retry")
+    expect(tile).to_have_attribute("href", f"#/{api.client}/runs/{run['runId']}")
+
+
 def test_a_new_run_does_not_take_the_focus_away(page: Page, api: Api, endpoints: Endpoints) -> None:
     url = endpoints.serve("/ok", (200, 1))
     for number in range(3):

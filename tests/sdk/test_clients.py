@@ -226,6 +226,12 @@ def test_lists_follow_their_pages_up_to_the_limit(colour: str) -> None:
     with fake_api((200, {}, page), (200, {}, page)) as api:
         assert len(call(colour, api, "runs", status="failed", workflow_name="w", limit=3)) == 3
         assert api.seen[0][1] == "/me/runs?status=failed&workflowName=w&limit=3"
+    letter = {**DONE, "responseStatus": 500, "over": "caught"}
+    page = {"deadLetters": [letter, letter], "next": "/me/dead-letters?cursor=c"}
+    with fake_api((200, {}, page), (200, {}, page)) as api:
+        found = call(colour, api, "dead_letters", key_prefix="k", limit=3)
+        assert [one.over for one in found] == ["caught"] * 3
+        assert api.seen[0][1] == "/me/dead-letters?keyPrefix=k&limit=3"
 
 
 def test_actions(colour: str) -> None:

@@ -261,6 +261,7 @@ async def scenario_a_bulk_redrive_takes_what_fits_its_filter(home: Home) -> None
     failed = await three_failed_runs(home)
     moments = [datetime.fromisoformat(reply.json["createdAt"]) for reply in failed.values()]
     filters: list[tuple[dict[str, str], set[str]]] = [
+        ({"gaveUpBefore": failed["a-2"].json["finishedAt"]}, {"a-1"}),
         ({"workflowName": "w2"}, {"b-1"}),
         ({"keyPrefix": "a-"}, {"a-1", "a-2"}),
         ({"workflowName": "w2", "keyPrefix": "a-"}, set()),

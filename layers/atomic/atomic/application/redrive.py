@@ -46,13 +46,17 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
     return await _redrive(engine, lineage, step, above)
 
 
-async def redrive_many(engine: Engine, query: RunQuery) -> tuple[list[str], bool]:
+async def redrive_many(
+    engine: Engine, query: RunQuery, *, gave_up_before_ms: int | None = None
+) -> tuple[list[str], bool]:
     """Redrive the dead letters that fit: their ids, and whether there may be more than the limit.
 
     Those that nobody waits for any more are passed over.
     """
     redriven: list[str] = []
     async for step in _dead_letters(engine, query):
+        if gave_up_before_ms is not None and (step.finished_at_ms or 0) >= gave_up_before_ms:
+            continue
         lineage = Lineage(engine.store)
         above = await lineage.above(step)
         if over(step, above):

@@ -6,7 +6,7 @@ import click
 
 from atomic.cli.api import Api, calls_api
 from atomic.cli.output import to_json
-from atomic.sdk import StepDocument
+from atomic.sdk import DeadLetter
 
 
 @click.command()
@@ -40,20 +40,16 @@ def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
 
 @click.command("dead-letters")
 @click.option("--workflow", "workflow_name", help="Only of this workflow.")
-@click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Failed runs read."
-)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many at most.")
 @calls_api
 def dead_letters(api: Api, *, workflow_name: str | None, limit: int) -> None:
-    """List the steps that gave up, of the newest failed runs."""
+    """List the steps that gave up, the newest first."""
     given: Any = {} if workflow_name is None else {"workflow_name": workflow_name}
-    found: list[StepDocument] = []
-    for summary in api.client.runs(status="failed", limit=limit, **given):
-        run = api.client.get(summary.run_id)
-        found += [step for step in (run.root, *run.steps) if step.status == "failed"]
-    api.show(found, "\n".join(_line(step) for step in found) or "no dead letters")
+    found = api.client.dead_letters(limit=limit, **given)
+    api.show(found, "\n".join(_line(letter) for letter in found) or "no dead letters")
 
 
-def _line(step: StepDocument) -> str:
-    name = step.step_invoke_url or step.step_name
-    return f"{step.id}  {name}  gave up at attempt {step.attempts}: {step.error}"
+def _line(letter: DeadLetter) -> str:
+    name = letter.step_invoke_url or letter.step_name
+    over = f" ({letter.over})" if letter.over else ""
+    return f"{letter.id}  {name}  gave up at attempt {letter.attempts}{over}: {letter.error}"

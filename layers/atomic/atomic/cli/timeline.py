@@ -39,7 +39,13 @@ def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
 
 def _why(step: StepDocument) -> str:
     if step.status == "waiting":
-        return f" for {len(step.waiting_for)} steps"
+        number = len(step.waiting_for)
+        return f" for {number} step{'' if number == 1 else 's'}"
+    if step.status == "cancelled":
+        return ""
+    if step.status in {"pending", "retrying"} and step.due_at is not None:
+        until = f", due {step.due_at}" if step.kind != "event" else f", until {step.due_at}"
+        return until + (f": {step.error}" if step.error else "")
     return f": {step.error}" if step.error and step.status != "succeeded" else ""
 
 

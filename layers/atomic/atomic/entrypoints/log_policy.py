@@ -12,7 +12,7 @@ FIELDS: Final = frozenset(
     {
         "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
         "frames", "keyId", "messageId", "method", "outcome", "recovered", "runId", "status", "stepId",
-        "stepStatus", "steps", "url",
+        "stepStatus", "steps", "url", "dashboard",
     }
 )  # fmt: skip
 _OWN: Final = "atomic"

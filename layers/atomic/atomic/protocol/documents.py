@@ -104,6 +104,8 @@ class StepDocument(StepOutcome):
     """Everything about a step."""
 
     payload: Any
+    delay: int = Field(default=0, description="As it was asked for; of a timer, how long it sleeps.")
+    deadline: int | None = Field(default=None, description="As it was asked for.")
     deadline_at: str | None
     attempt_timeout: int
     retries_used: int

@@ -140,6 +140,7 @@ class RedriveFilter(WireModel):
     key_prefix: Key | None = None
     created_after: Annotated[str, Field(max_length=40)] | None = None
     created_before: Annotated[str, Field(max_length=40)] | None = None
+    gave_up_before: Annotated[str, Field(max_length=40)] | None = None
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> "RedriveFilter":

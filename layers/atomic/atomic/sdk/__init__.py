@@ -7,6 +7,7 @@ effect happen once for each key.
 
 from atomic.protocol.documents import (
     AttemptRecord,
+    DeadLetter,
     RunDocument,
     RunSummary,
     StepDocument,
@@ -47,6 +48,7 @@ __all__ = [
     "CancelledError",
     "Client",
     "Context",
+    "DeadLetter",
     "InvalidRequestError",
     "NoAnswerError",
     "NonRetryable",

@@ -9,6 +9,8 @@ from urllib.parse import quote, urlencode
 
 from atomic.protocol import headers
 from atomic.protocol.documents import (
+    DeadLetter,
+    DeadLetterList,
     RedriveResult,
     RunDocument,
     RunList,
@@ -138,14 +140,31 @@ def list_runs(
     client_id: str, query: Mapping[str, str], limit: int, patience_s: float
 ) -> Flow[list[RunSummary]]:
     """The newest runs that fit, at most `limit`."""
-    given = {**query, "limit": str(max(1, min(limit, 100)))}
-    path: str | None = f"/{quote(client_id)}/runs?{urlencode(given)}"
     found: list[RunSummary] = []
+    path = _first_page(client_id, "runs", query, limit)
     while path is not None and len(found) < limit:
         page = _read(RunList, (yield from exchange(_get(path), patience_s)))
         found += page.runs
         path = page.next
     return found[:limit]
+
+
+def list_dead_letters(
+    client_id: str, query: Mapping[str, str], limit: int, patience_s: float
+) -> Flow[list[DeadLetter]]:
+    """The newest steps that gave up and fit, at most `limit`."""
+    found: list[DeadLetter] = []
+    path = _first_page(client_id, "dead-letters", query, limit)
+    while path is not None and len(found) < limit:
+        page = _read(DeadLetterList, (yield from exchange(_get(path), patience_s)))
+        found += page.dead_letters
+        path = page.next
+    return found[:limit]
+
+
+def _first_page(client_id: str, what: str, query: Mapping[str, str], limit: int) -> str | None:
+    given = {**query, "limit": str(max(1, min(limit, 100)))}
+    return f"/{quote(client_id)}/{what}?{urlencode(given)}"
 
 
 def cancel(client_id: str, run_id: str, patience_s: float) -> Flow[RunSummary]:

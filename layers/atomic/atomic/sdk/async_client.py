@@ -9,7 +9,14 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from atomic.protocol.documents import RunDocument, RunSummary, StatusName, StepDocument, StepOutcome
+from atomic.protocol.documents import (
+    DeadLetter,
+    RunDocument,
+    RunSummary,
+    StatusName,
+    StepDocument,
+    StepOutcome,
+)
 from atomic.sdk import _flow
 from atomic.sdk._client import BaseClient
 from atomic.sdk._documents import RunFilter, StepOptions, filter_document, jsonable, start_document
@@ -77,6 +84,11 @@ class AsyncClient(BaseClient):
         """As `Client.runs`."""
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
         return await self.run_flow(_flow.list_runs(self.client_id, query, limit, self.patience_s))
+
+    async def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
+        """As `Client.dead_letters`."""
+        flow = _flow.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
+        return await self.run_flow(flow)
 
     async def cancel(self, run_id: str) -> RunSummary:
         """As `Client.cancel`."""

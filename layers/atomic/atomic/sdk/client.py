@@ -4,7 +4,14 @@ import time
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from atomic.protocol.documents import RunDocument, RunSummary, StatusName, StepDocument, StepOutcome
+from atomic.protocol.documents import (
+    DeadLetter,
+    RunDocument,
+    RunSummary,
+    StatusName,
+    StepDocument,
+    StepOutcome,
+)
 from atomic.sdk import _flow
 from atomic.sdk._client import BaseClient
 from atomic.sdk._documents import RunFilter, StepOptions, filter_document, jsonable, start_document
@@ -69,6 +76,11 @@ class Client(BaseClient):
         """The newest runs that fit, at most `limit`."""
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
         return self.run_flow(_flow.list_runs(self.client_id, query, limit, self.patience_s))
+
+    def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
+        """The newest steps that gave up and fit, at most `limit`."""
+        query = filter_document(wanted)
+        return self.run_flow(_flow.list_dead_letters(self.client_id, query, limit, self.patience_s))
 
     def cancel(self, run_id: str) -> RunSummary:
         """Cancel a run and its live steps; a run that has ended stays as it is."""

@@ -1,5 +1,6 @@
 // Wires store, address, API and views together.
 
+import { moveInList } from "./components/list-keys.js";
 import { createApi } from "./core/api.js";
 import { render } from "./core/dom.js";
 import { poll } from "./core/poll.js";
@@ -34,12 +35,15 @@ const store = createStore({
   needsKey: false,
   now: Date.now(),
   notes: [],
+  // The list that was shown last: filters and page, for the way back.
+  lastList: null,
   question: null,
   theme: localStorage.getItem("atomic.theme") ?? "auto",
 });
 let polling;
 let shown = "";
 let noteId = 0;
+const scrolls = new Map();
 
 const actions = {
   refresh: () => polling?.now(),
@@ -114,7 +118,7 @@ function follow() {
   const samePage = ["client", "page", "id"].every((part) => route[part] === before[part]);
   document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
   if (!samePage) {
-    scrollTo(0, 0);
+    leave(before);
     actions.closeDialog();
   }
   const view = VIEWS[route.page];
@@ -122,6 +126,15 @@ function follow() {
   if (loaded && loaded === shown) return store.set({ route });
   shown = loaded;
   watch(view, route, samePage);
+}
+
+/** Keep where a list stood, so that coming back to it shows the same. */
+function leave(route) {
+  if (VIEWS[route.page] && route.page !== "run") {
+    scrolls.set(linkTo(route), scrollY);
+    store.set({ lastList: route });
+  }
+  scrollTo(0, 0);
 }
 
 function watch(view, route, samePage) {
@@ -142,6 +155,9 @@ async function load(view, signal) {
   const deadLetters = data.stats?.deadLetters ?? store.get().deadLetters;
   const needsKey = actions.hasKey();
   store.set({ data, deadLetters, needsKey, error: null, locked: false, now: Date.now() });
+  const hash = linkTo(route);
+  // After the list is drawn, for before there is nothing to scroll.
+  if (!before && scrolls.has(hash)) requestAnimationFrame(() => scrollTo(0, scrolls.get(hash)));
 }
 
 function failed(error) {
@@ -162,6 +178,8 @@ document.addEventListener("keydown", (event) => {
     document.getElementById("search").focus();
   } else if (event.key === "Escape" && !isTyping && store.get().route.query.step) {
     actions.query({ step: "" });
+  } else if (!isTyping) {
+    moveInList(event);
   }
 });
 window.addEventListener("hashchange", follow);

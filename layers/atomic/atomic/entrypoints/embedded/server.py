@@ -88,10 +88,12 @@ async def _serve(options: ServeOptions) -> int:
         home.driver.start()
         server = _Server(home)
         host, port = listeners[0].getsockname()[:2]
+        url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
         _log.info(
             "listening",
             extra={
-                "url": f"http://{'[' + host + ']' if ':' in host else host}:{port}",
+                "url": url,
+                "dashboard": f"{url}/dashboard#/dev" if options.dev else f"{url}/dashboard",
                 "dev": options.dev,
                 "dataDir": str(options.data_dir),
                 "recovered": recovered,

@@ -44,7 +44,8 @@ async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResp
         created_before_ms=_moment("filter.createdBefore", wanted.created_before),
         limit=BULK_MAX,
     )
-    redriven, more = await redrive_many(api.engine, query)
+    before_ms = _moment("filter.gaveUpBefore", wanted.gave_up_before)
+    redriven, more = await redrive_many(api.engine, query, gave_up_before_ms=before_ms)
     return json_response(200, {"redriven": len(redriven), "steps": redriven, "more": more})
 
 

@@ -90,7 +90,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="GET", path="/{clientId}/dead-letters", id="listDeadLetters",
-        summary="List the steps that gave up, newest first",
+        summary="List the steps that gave up, by creation, newest first",
         query=(
             _parameter("workflowName", "query", "Only of this workflow.", type="string"),
             _parameter("keyPrefix", "query", "Only keys that begin so.", type="string"),

@@ -24,6 +24,8 @@ def step_view(step: Step) -> dict[str, Any]:
     return {
         **outcome_view(step),
         "payload": orjson.Fragment(spec.payload),
+        "delay": spec.delay_ms,
+        "deadline": spec.deadline_ms,
         "deadlineAt": _moment(step.deadline_at_ms),
         "attemptTimeout": spec.attempt_timeout_ms,
         "retriesUsed": step.retries_used,

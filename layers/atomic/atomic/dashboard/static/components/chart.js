@@ -78,15 +78,24 @@ function column(bucket, at, bars, top) {
 }
 
 function line(buckets, each, at, top) {
-  const points = buckets.flatMap((bucket, index) => {
+  let line = "";
+  let dots = "";
+  let before = null;
+  buckets.forEach((bucket, index) => {
     const value = each.value(bucket);
-    return value === null ? [] : [`${index + 0.5} ${HIGH - (value / top) * (HIGH - 4) - 1}`];
+    if (value !== null) {
+      const point = `${index + 0.5} ${HIGH - (value / top) * (HIGH - 4) - 1}`;
+      // Nothing is known of a gap, so no line leads over it.
+      line += `${before === null ? "M" : "L"}${point}`;
+      // A line of no length with round ends is a dot, however the drawing is stretched.
+      dots += `M${point}h0`;
+    }
+    before = value;
   });
   const tone = `series-${each.tone ?? at}`;
   return [
-    h("path", { class: `line ${tone}`, d: `M${points.join("L") || "0 0"}` }),
-    // A line of no length with round ends is a dot, however the drawing is stretched.
-    h("path", { class: `dots ${tone}`, d: points.map((point) => `M${point}h0`).join("") || "M0 0" }),
+    h("path", { class: `line ${tone}`, d: line || "M0 0" }),
+    h("path", { class: `dots ${tone}`, d: dots || "M0 0" }),
   ];
 }
 

@@ -23,11 +23,11 @@ export function periodOf({ period, from, to }, now) {
 }
 
 /** The period's controls. */
-export function periodFilter(query, change) {
+export function periodFilter(query, change, label = "Started") {
   const set = (name) => (event) => change({ [name]: event.target.value });
   return [
     select(
-      "Time",
+      label,
       query.period ?? "",
       PERIODS.map(([value, label]) => [value, label]),
       (value) => change({ period: value, from: "", to: "" }),
@@ -94,8 +94,8 @@ export function searchFilter(value, change) {
   );
 }
 
-/** The states as buttons of which one is pressed; `counts` by state, where they are known. */
-export function statusFilter(chosen, counts, change) {
+/** The states as buttons of which one is pressed. */
+export function statusFilter(chosen, change) {
   const states = ["", "running", "retrying", "waiting", "pending", "succeeded", "failed", "cancelled"];
   return h(
     "div",
@@ -110,7 +110,6 @@ export function statusFilter(chosen, counts, change) {
           on: { click: () => change({ status: state }) },
         },
         state ? [icon(state), state] : "all",
-        counts?.[state] ? h("span", { class: "number" }, counts[state]) : null,
       ),
     ),
   );
@@ -125,10 +124,13 @@ export function clearButton(query, names, change) {
     : null;
 }
 
-let timer;
+const timers = new Map();
 function later(name, value, change) {
-  clearTimeout(timer);
-  timer = setTimeout(() => change({ [name]: value }), REST_MS);
+  clearTimeout(timers.get(name));
+  timers.set(
+    name,
+    setTimeout(() => change({ [name]: value }), REST_MS),
+  );
 }
 
 function isoOf(local) {

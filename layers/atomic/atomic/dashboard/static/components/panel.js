@@ -9,11 +9,12 @@ import {
   ms,
   plural,
   retryInWords,
+  shortTime,
   ticking,
   timeOfDay,
 } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { isLive, outcomeOf } from "../core/timeline.js";
+import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
 import { askRedrive } from "./asks.js";
 import { badge, icon } from "./icons.js";
 import { json } from "./json.js";
@@ -21,6 +22,10 @@ import { button, copyButton, fact } from "./pieces.js";
 import { nameOf, tookOf } from "./waterfall.js";
 
 export function panel({ step, run, state, actions }) {
+  const isCalled = step.kind === "http";
+  // Of a step that failed, what its endpoint said is what one looks for.
+  const isFailed = step.status === "failed";
+  const answer = section(isCalled ? "Response" : "Result", response(step, state, actions));
   return h(
     "aside",
     { class: "panel", key: `panel ${step.id}`, "aria-label": `Step ${nameOf(step)}`, created: reveal },
@@ -43,24 +48,16 @@ export function panel({ step, run, state, actions }) {
     step.error && step.status !== "succeeded" && h("p", { class: "error-text" }, step.error),
     acts(step, run, state, actions),
     facts(step, run, state),
-    attempts(step, state.now),
-    section(
-      "Retry policy",
-      h(
-        "p",
-        null,
-        step.kind === "http"
-          ? retryInWords(step.retry, step.retriesUsed)
-          : "Nothing is called, so nothing is retried.",
-      ),
-    ),
+    isCalled && attempts(step, state.now),
+    isFailed && answer,
+    isCalled && section("Retry policy", h("p", null, retryInWords(step.retry, step.retriesUsed))),
     section(
       "Payload",
       json("Payload", step.payload, state.route.client),
       copyButton("Copy payload", () => JSON.stringify(step.payload, null, 2), actions),
     ),
-    section("Response", response(step, state, actions)),
-    step.kind === "http" && headers(step),
+    !isFailed && answer,
+    isCalled && headers(step),
   );
 }
 
@@ -95,7 +92,7 @@ function acts(step, run, { route, needsKey }, actions) {
 
 function facts(step, run, { route, now }) {
   const isRoot = step.parent === null;
-  const due = step.status === "retrying" && ms(step.dueAt);
+  const next = nextOf(step);
   return h(
     "dl",
     { class: "facts narrow" },
@@ -109,10 +106,9 @@ function facts(step, run, { route, now }) {
     ),
     fact("Started", fullTime(ms(step.createdAt))),
     fact("Took", tookOf(step, now)),
-    due &&
-      fact("Next retry", due > now ? `in ${ticking(due - now + 999)}, at ${timeOfDay(due)}` : "is due"),
+    next && fact(next.name, whenInWords(next.at, now)),
     step.deadlineAt && fact("Deadline", fullTime(ms(step.deadlineAt))),
-    fact("Attempt time-out", duration(step.attemptTimeout)),
+    step.kind === "http" && fact("Attempt time-out", duration(step.attemptTimeout)),
     step.generation > 1 && fact("Redriven", plural(step.generation - 1, "time")),
     step.waitingFor.length > 0 &&
       fact(
@@ -123,6 +119,10 @@ function facts(step, run, { route, now }) {
     fact("Step", h("code", null, step.id)),
     isRoot && run.costUsd !== null && fact("Run has cost", dollars(run.costUsd)),
   );
+}
+
+function whenInWords(at, now) {
+  return at > now ? `in ${ticking(at - now + 999)}, at ${shortTime(at, at - now)}` : "is due";
 }
 
 function stepLink(id, run, { client }) {
@@ -138,7 +138,7 @@ function stepLink(id, run, { client }) {
 
 function attempts(step, now) {
   const kept = step.attemptLog.length;
-  if (!kept) return section("Attempts", h("p", { class: "soft" }, "None yet."));
+  if (!kept) return section("Attempts", none(step));
   return section(
     "Attempts",
     step.attempts > kept && h("p", { class: "soft" }, `The newest ${kept} of ${step.attempts} are kept.`),
@@ -149,6 +149,8 @@ function attempts(step, now) {
     ),
   );
 }
+
+const none = (step) => h("p", { class: "soft" }, isLive(step) ? "None yet." : "None.");
 
 function attemptRow(step, attempt, now) {
   const running = attempt.endedAt === null && isLive(step);
@@ -176,7 +178,8 @@ function attemptRow(step, attempt, now) {
 }
 
 function response(step, { route }, actions) {
-  if (step.response === null && step.responseStatus === null) return h("p", { class: "soft" }, "None yet.");
+  const isKnown = step.status === "succeeded" || step.responseStatus !== null;
+  if (step.response === null && (!isKnown || step.kind === "timer")) return none(step);
   const kind = step.responseEncoding
     ? `${step.responseContentType ?? ""}, as base64`
     : step.responseContentType;

@@ -4,6 +4,9 @@ import { h } from "../core/dom.js";
 import { ago, fullTime, ms } from "../core/format.js";
 import { icon } from "./icons.js";
 
+const ABSENT =
+  "It may have been forgotten (30 days after its end by default), or belong to another client.";
+
 /** A moment as people say it, exact in its title. */
 export function when(text, now) {
   if (!text) return "–";
@@ -57,12 +60,11 @@ export function loading(rows = 6) {
   );
 }
 
-/** What went wrong, in the server's words, and what to do. */
-export function problem(error, actions) {
-  const next =
-    error.status === 404
-      ? "It may have been forgotten (30 days after its end by default), or belong to another client."
-      : "This page tries again by itself.";
+export const LIST_REFUSED = "This key opens another client, or it may not read: that is the scope `read`.";
+
+/** What went wrong, in the server's words, and what to do; `absent` says what a 404 can mean here. */
+export function problem(error, actions, absent = ABSENT) {
+  const next = error.status === 404 ? absent : "This page tries again by itself.";
   return blank(
     "warning",
     error.message,

@@ -2,7 +2,7 @@
 
 import { h, memo } from "../core/dom.js";
 import { duration, ms, plural, roundDuration, ticking } from "../core/format.js";
-import { isLive, rangeOf, segmentsOf, ticksOf, treeOf } from "../core/timeline.js";
+import { isLive, nextOf, rangeOf, segmentsOf, ticksOf, treeOf } from "../core/timeline.js";
 import { badge } from "./icons.js";
 
 const WORDS = {
@@ -121,10 +121,10 @@ function bar(part, range) {
 }
 
 function nextMark(step, range, now) {
-  if (step.status !== "retrying" || !step.dueAt) return null;
-  const due = ms(step.dueAt);
-  const at = Math.min(1, (due - range.from) / (range.to - range.from));
-  const text = due > now ? `retry in ${ticking(due - now + 999)}` : "retry is due";
+  const next = nextOf(step);
+  if (!next || (next.at <= now && step.status === "pending")) return null;
+  const at = Math.min(1, (next.at - range.from) / (range.to - range.from));
+  const text = next.at > now ? `${next.verb} in ${ticking(next.at - now + 999)}` : "retry is due";
   return h(
     "span",
     { class: `next ${at > 0.75 ? "to-left" : ""}`, style: { left: `${at * 100}%` } },

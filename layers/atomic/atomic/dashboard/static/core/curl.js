@@ -12,6 +12,9 @@ export function startCommand(step, client, { origin, needsKey }) {
     idempotencyKey: step.idempotencyKey,
     ...(step.parent ? { parent: step.parent } : {}),
     payload: step.payload,
+    ...(step.delay ? { delay: step.delay } : {}),
+    ...(step.deadline === null ? {} : { deadline: step.deadline }),
+    ...(step.kind === "http" ? { attemptTimeout: step.attemptTimeout } : {}),
     retry: {
       count,
       backOff,
@@ -55,6 +58,8 @@ export function headersSent(step, attempt) {
     ["traceparent", `00-${step.traceId}-(a new span)-01`, false],
     ["webhook-timestamp", "(the time of the attempt, in seconds)", false],
     ["webhook-signature", "(made for each attempt, not kept)", false],
+    ["atomic-url", step.stepInvokeUrl, true],
+    ["atomic-signature", "(made for each attempt, not kept)", false],
   ];
 }
 

@@ -11,8 +11,6 @@ export function quantile(sorted, share) {
   return sorted.length ? sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] : null;
 }
 
-export const tookOf = (run) => (run.finishedAt ? ms(run.finishedAt) - ms(run.createdAt) : null);
-
 /** Calls beyond the first of each step. */
 export function retriesOf(run) {
   const steps = Object.values(run.progress.steps).reduce((sum, number) => sum + number, 0);
@@ -41,9 +39,10 @@ export function bucketsOf(runs, now) {
 export function summaryOf(runs) {
   const succeeded = runs.filter((run) => run.status === "succeeded").length;
   const failed = runs.filter((run) => run.status === "failed").length;
+  // How long somebody took to cancel a run says nothing about it.
   const times = runs
-    .map(tookOf)
-    .filter((took) => took !== null)
+    .filter((run) => run.status === "succeeded" || run.status === "failed")
+    .map((run) => ms(run.finishedAt) - ms(run.createdAt))
     .sort((a, b) => a - b);
   return {
     runs: runs.length,
@@ -70,10 +69,10 @@ function grouped(runs) {
   return byName;
 }
 
-/** The start of the oldest live run that has called something in vain; null when there is none. */
+/** The oldest live run that has called something in vain; null when there is none. */
 export function oldestRetry(runs) {
   const retrying = runs.filter(
     (run) => isLive(run) && (run.status === "retrying" || run.progress.steps.retrying),
   );
-  return retrying.length ? Math.min(...retrying.map((run) => ms(run.createdAt))) : null;
+  return retrying.reduce((a, b) => (a && ms(a.createdAt) <= ms(b.createdAt) ? a : b), null);
 }

@@ -32,6 +32,17 @@ export function treeOf(root, steps) {
   return rows;
 }
 
+/** What a step will do by itself, and when: `{name, verb, at}`; null when it does nothing. */
+export function nextOf(step) {
+  if (!step.dueAt || step.kind === "event") return null;
+  const at = ms(step.dueAt);
+  if (step.status === "retrying") return { name: "Next retry", verb: "retry", at };
+  if (step.status !== "pending") return null;
+  return step.kind === "timer"
+    ? { name: "Wakes", verb: "wakes", at }
+    : { name: "Starts", verb: "starts", at };
+}
+
 /** The moments between which a run is drawn; a live one leaves room for what comes next. */
 export function rangeOf(root, steps, now) {
   const from = ms(root.createdAt);
@@ -43,11 +54,9 @@ export function rangeOf(root, steps, now) {
   let to = Math.max(from + 1, ...ends.filter(Boolean).map(ms), ...all.map((step) => ms(step.createdAt)));
   if (all.some(isLive)) {
     to = Math.max(to, now);
-    const next = all
-      .filter((step) => step.status === "retrying" && step.dueAt)
-      .map((step) => ms(step.dueAt));
+    const next = all.map(nextOf).filter(Boolean);
     const room = (to - from) * 0.3 + 1000;
-    to = Math.max(to, ...next.map((due) => Math.min(due, to + room)));
+    to = Math.max(to, ...next.map(({ at }) => Math.min(at, to + room)));
   }
   return { from, to: to + (to - from) * 0.01 };
 }
@@ -104,14 +113,15 @@ function restOf(step, from, now) {
     return { kind: "waiting", from, to: Math.max(now, from), label: waitingFor(step) };
   if (step.status === "pending")
     return { kind: "queued", from, to: Math.max(now, from), label: waitingFor(step) };
-  if (!step.attemptLog.length && finished > from)
-    return {
-      kind: step.status === "succeeded" ? "slept" : "waiting",
-      from,
-      to: finished,
-      label: waitingFor(step),
-    };
-  return null;
+  if (!(finished > from)) return null;
+  const last = step.attemptLog.at(-1);
+  if (!last) {
+    const kind = step.status === "succeeded" ? "slept" : "waiting";
+    return { kind, from, to: finished, label: waitingFor(step) };
+  }
+  const end = step.status === "cancelled" ? "it was cancelled" : "its time was over";
+  const kind = last.outcome === "suspended" ? "waiting" : "backoff";
+  return { kind, from, to: finished, label: `Until ${end}` };
 }
 
 function waitingFor(step) {

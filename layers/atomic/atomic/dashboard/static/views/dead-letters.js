@@ -2,7 +2,7 @@
 
 import { askRedrive, askRedriveMany } from "../components/asks.js";
 import { clearButton, periodFilter, periodOf, textFilter, PERIODS } from "../components/filters.js";
-import { blank, button, loading, problem, table, when } from "../components/pieces.js";
+import { blank, button, LIST_REFUSED, loading, problem, table, when } from "../components/pieces.js";
 import { nameOf } from "../components/waterfall.js";
 import { h } from "../core/dom.js";
 import { count, plural } from "../core/format.js";
@@ -53,7 +53,7 @@ export function view(state, actions) {
       { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
       textFilter("Workflow", "workflow", route.query.workflow, change, { placeholder: "any" }),
       textFilter("Key begins with", "key", route.query.key, change, { placeholder: "any" }),
-      periodFilter(route.query, change),
+      periodFilter(route.query, change, "Began"),
       clearButton(route.query, FILTERS, change),
     ),
     body(state, actions),
@@ -61,7 +61,7 @@ export function view(state, actions) {
 }
 
 function body({ route, data, error, now }, actions) {
-  if (error && !data) return problem(error, actions);
+  if (error && !data) return problem(error, actions, LIST_REFUSED);
   if (!data) return loading(6);
   if (!data.letters.length) return nothing(route, actions);
   return [
@@ -69,7 +69,7 @@ function body({ route, data, error, now }, actions) {
     table(
       ["Step", "Cause", "Key", "Gave up", "Attempts", h("span", { class: "unseen" }, "Act")],
       data.letters.map((letter) => row(letter, route, now, actions)),
-      { class: "list letters", caption: "Dead letters, newest first" },
+      { class: "list letters", caption: "Dead letters, the step that began last first" },
     ),
     h(
       "nav",
@@ -156,15 +156,16 @@ function redriveAll({ route, data, now }, actions) {
   const { workflow, key, period } = route.query;
   const { createdAfter, createdBefore } = periodOf(route.query, now);
   // What gives up while somebody thinks about it is not meant, and the API wants a condition.
-  const filter = { createdBefore: createdBefore ?? new Date(now).toISOString() };
+  const filter = { gaveUpBefore: new Date(now).toISOString() };
   if (workflow) filter.workflowName = workflow;
   if (key) filter.keyPrefix = key;
   if (createdAfter) filter.createdAfter = createdAfter;
+  if (createdBefore) filter.createdBefore = createdBefore;
   const label = PERIODS.find(([name]) => name === (period ?? ""))[1];
   const words = [
     workflow && `workflow “${workflow}”`,
     key && `key beginning with “${key}”`,
-    period && `created ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
+    period && `begun ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
   ].filter(Boolean);
   const number = words.length || data.next ? "" : ` (${count(data.letters.length)})`;
   askRedriveMany(

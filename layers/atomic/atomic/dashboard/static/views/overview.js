@@ -2,7 +2,7 @@
 
 import { chart } from "../components/chart.js";
 import { PERIODS, periodOf, select } from "../components/filters.js";
-import { blank, command, loading, problem, table } from "../components/pieces.js";
+import { blank, command, LIST_REFUSED, loading, problem, table } from "../components/pieces.js";
 import { firstRunCommand } from "../core/curl.js";
 import { h } from "../core/dom.js";
 import { count, duration, ms, percent, plural, ticking } from "../core/format.js";
@@ -31,7 +31,7 @@ export async function load({ api, route, signal, now, before }) {
   ]);
   const liveRuns = live.flatMap((list) => list.runs);
   const runs = whole ? fresh : merged(fresh, before.runs, liveRuns, since.createdAfter);
-  return { runs, stats, oldestRetryAt: oldestRetry(liveRuns), round: (before?.round ?? 0) + 1 };
+  return { runs, stats, oldest: oldestRetry(liveRuns), round: (before?.round ?? 0) + 1 };
 }
 
 async function newest(api, since, wanted, signal) {
@@ -72,7 +72,7 @@ export function view(state, actions) {
         select("Time", route.query.period ?? "", periods, (period) => actions.query({ period })),
       ),
     ),
-    error && !data ? problem(error, actions) : data ? body(state, actions) : loading(6),
+    error && !data ? problem(error, actions, LIST_REFUSED) : data ? body(state, actions) : loading(6),
   ];
 }
 
@@ -107,7 +107,7 @@ function body({ route, data, now, needsKey }, actions) {
   ];
 }
 
-function tiles({ runs, stats, oldestRetryAt }, { client }, now) {
+function tiles({ runs, stats, oldest }, { client }, now) {
   const all = summaryOf(runs);
   const live = Object.values(stats.live).reduce((sum, number) => sum + number, 0);
   const words = Object.entries(stats.live)
@@ -132,9 +132,9 @@ function tiles({ runs, stats, oldestRetryAt }, { client }, now) {
     ),
     tile(
       "Oldest retry",
-      oldestRetryAt === null ? "none" : ticking(now - oldestRetryAt),
+      oldest ? ticking(now - ms(oldest.createdAt)) : "none",
       overdue > 5000 ? `something is overdue by ${ticking(overdue)}` : "since its run began",
-      { client, page: "runs", query: { status: "retrying" } },
+      oldest ? { client, page: "run", id: oldest.runId } : { client, page: "runs" },
     ),
   );
 }

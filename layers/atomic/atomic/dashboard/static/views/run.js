@@ -4,13 +4,14 @@ import { askCancel, askRedrive } from "../components/asks.js";
 import { badge } from "../components/icons.js";
 import { button, copyButton, fact, loading, problem, when } from "../components/pieces.js";
 import { panel } from "../components/panel.js";
-import { waterfall, tookOf } from "../components/waterfall.js";
+import { nameOf, tookOf, waterfall } from "../components/waterfall.js";
 import { startCommand } from "../core/curl.js";
 import { h } from "../core/dom.js";
-import { count, dollars } from "../core/format.js";
+import { count, dollars, ms } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { isLive } from "../core/timeline.js";
 
+const LISTS = { overview: "Overview", runs: "Runs", "dead-letters": "Dead letters" };
 const LIVE_MS = 700;
 const ENDED_MS = 10_000;
 
@@ -22,11 +23,13 @@ export const load = ({ api, route, signal }) => api.run(route.id, signal);
 
 export function view(state, actions) {
   const { route, data, error, now } = state;
-  const back = h("a", { class: "back", href: linkTo({ client: route.client, page: "runs" }) }, "← Runs");
+  const back = backTo(state);
   if (!data)
     return [back, h("h1", { class: "unseen" }, "Run"), error ? problem(error, actions) : loading(8)];
   const chosen = [data.root, ...data.steps].find((step) => step.id === route.query.step) ?? null;
-  const choose = (id) => actions.query({ step: id === route.query.step ? "" : id });
+  // The first choice is a place of its own: going back from it leads to the run, not out of it.
+  const choose = (id) =>
+    actions.query({ step: id === route.query.step ? "" : id }, { keep: !route.query.step });
   return [
     back,
     head(state, actions),
@@ -37,6 +40,24 @@ export function view(state, actions) {
       chosen && panel({ step: chosen, run: data, state, actions }),
     ),
   ];
+}
+
+/** The step that gave up first, in a run that failed. */
+function culprit(root, steps, { client, id }) {
+  const failed = root.status === "failed" ? steps.filter((step) => step.status === "failed") : [];
+  if (!failed.length) return null;
+  const first = failed.reduce((a, b) => (ms(b.finishedAt) < ms(a.finishedAt) ? b : a));
+  return h(
+    "p",
+    { class: "culprit" },
+    h("a", { href: linkTo({ client, page: "run", id, query: { step: first.id } }) }, nameOf(first)),
+    ` gave up first: ${first.error}`,
+  );
+}
+
+function backTo({ route: { client }, lastList }) {
+  const list = lastList?.client === client ? lastList : { client, page: "runs" };
+  return h("a", { class: "back", href: linkTo(list) }, `← ${LISTS[list.page]}`);
 }
 
 function head({ route, data, now, needsKey }, actions) {
@@ -82,5 +103,6 @@ function head({ route, data, now, needsKey }, actions) {
       ),
     ),
     root.error && root.status === "failed" && h("p", { class: "error-text" }, root.error),
+    culprit(root, steps, route),
   );
 }

@@ -1,6 +1,15 @@
 // The list of runs: newest first, live, filtered by what stands in the address.
 
-import { blank, button, command, loading, problem, table, when } from "../components/pieces.js";
+import {
+  LIST_REFUSED,
+  blank,
+  button,
+  command,
+  loading,
+  problem,
+  table,
+  when,
+} from "../components/pieces.js";
 import {
   clearButton,
   periodFilter,
@@ -60,14 +69,14 @@ export function view(state, actions) {
       ),
       periodFilter(route.query, change),
       clearButton(route.query, FILTERS, change),
-      statusFilter(route.query.status ?? "", data?.stats.live, change),
+      statusFilter(route.query.status ?? "", change),
     ),
     body(state, actions, now, data, error),
   ];
 }
 
 function body({ route, needsKey }, actions, now, data, error) {
-  if (error && !data) return problem(error, actions);
+  if (error && !data) return problem(error, actions, LIST_REFUSED);
   if (!data) return loading(10);
   if (!data.runs.length) return nothing(route, actions, needsKey);
   return [
@@ -76,7 +85,6 @@ function body({ route, needsKey }, actions, now, data, error) {
       data.runs.map((run) => row(run, route, now)),
       {
         class: "list runs",
-        on: { keydown: moveFocus },
         caption: "Runs, newest first. Arrow keys move between them, Enter opens one.",
       },
     ),
@@ -138,7 +146,7 @@ const liveOf = (stats) => Object.values(stats.live).reduce((sum, each) => sum + 
 
 function live(stats) {
   const number = liveOf(stats);
-  return h("p", { class: "soft" }, number ? `${count(number)} live now` : "Nothing is live now");
+  return h("p", { class: "soft" }, number ? `${plural(number, "step")} live now` : "Nothing is live now");
 }
 
 function pager(route, data, actions) {
@@ -196,14 +204,4 @@ function filter(route, changes, actions) {
 
 function workflowsOf(data) {
   return [...new Set(data?.runs.map((run) => run.workflowName))].sort();
-}
-
-function moveFocus(event) {
-  const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
-  if (!step) return;
-  const links = [...event.currentTarget.querySelectorAll(".row-link")];
-  const next = links[links.indexOf(document.activeElement) + step];
-  if (!next) return;
-  event.preventDefault();
-  next.focus();
 }

@@ -55,7 +55,7 @@ function header({ route, deadLetters, theme, error }, actions) {
         h(
           "span",
           { class: `pulse ${error ? "off" : ""}`, role: "status" },
-          error ? "Not connected" : "Live",
+          error ? (isAway(error) ? "Not connected" : "Refused") : "Live",
         ),
       route.client && h("a", { class: "client", href: "#/", title: "Another client" }, route.client),
       h(
@@ -72,6 +72,9 @@ function header({ route, deadLetters, theme, error }, actions) {
     ),
   );
 }
+
+/** Whether the server did not answer, or not as one that works. */
+const isAway = ({ status }) => status === 0 || status >= 500;
 
 function stale({ error, data }) {
   if (!error || !data) return null;

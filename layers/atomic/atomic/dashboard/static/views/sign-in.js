@@ -18,13 +18,13 @@ export function view({ route, error, locked }, actions) {
       { class: "soft" },
       wrong
         ? "The server is locked. The key stays in this tab only and is gone when you close it."
-        : "A client is who owns runs: the first part of the path you post to, as “demo” in POST /demo.",
+        : "A client is who owns runs: the first part of the path you post to, as “dev” in POST /dev.",
     ),
     field("Client", {
       name: "client",
       required: true,
       value: route.client,
-      placeholder: "demo",
+      placeholder: "dev",
       pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}",
     }),
     field("API key", {
