@@ -1,10 +1,13 @@
 """The application under test: the mission's workflow as endpoints on a bare ASGI server.
 
-Usage: python benchmarks/application.py PORT ATOMIC_URL
+Usage: python benchmarks/application.py PORT ATOMIC_URL [--client bench] [--base http://127.0.0.1:PORT]
+
+`--base` is where Atomic reaches the application; a key stands in ATOMIC_API_KEY when there is one.
 """
 
+import argparse
 import asyncio
-import sys
+import os
 from typing import Any
 
 import aiohttp
@@ -19,8 +22,8 @@ PADDING = "x" * 900  # the payload is 1 KB, as in the peers' measurements
 class Application:
     """Four endpoints: index posts createUser, then sendEmail and sendAnalytics in parallel."""
 
-    def __init__(self, base: str, atomic: str) -> None:
-        self._base, self._atomic = base, atomic
+    def __init__(self, base: str, atomic: str, headers: dict[str, str]) -> None:
+        self._base, self._atomic, self._headers = base, atomic, headers
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -34,7 +37,9 @@ class Application:
 
     async def _step(self, name: str, call: dict[str, Any]) -> None:
         if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), headers=self._headers
+            )
         document = start_document(f"{self._base}/{name}", call["idempotencyKey"])
         async with self._session.post(self._atomic, data=orjson.dumps(document)) as reply:
             await reply.read()
@@ -54,7 +59,26 @@ def start_document(url: str, key: str, **payload: Any) -> dict[str, Any]:
     }
 
 
+def headers() -> dict[str, str]:
+    """Those of a client with a key."""
+    key = os.environ.get("ATOMIC_API_KEY")
+    return {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+
+
+def main() -> None:
+    """Serve."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("port", type=int)
+    arguments.add_argument("atomic_url")
+    arguments.add_argument("--client", default="bench")
+    arguments.add_argument("--base")
+    options = arguments.parse_args()
+    base = options.base or f"http://127.0.0.1:{options.port}"
+    app = Application(base, f"{options.atomic_url}/{options.client}", headers())
+    uvicorn.run(
+        app, port=options.port, log_level="error", access_log=False, lifespan="off", timeout_keep_alive=75
+    )
+
+
 if __name__ == "__main__":
-    port, atomic_url = int(sys.argv[1]), sys.argv[2]
-    app = Application(f"http://127.0.0.1:{port}", f"{atomic_url}/bench")
-    uvicorn.run(app, port=port, log_level="error", access_log=False, lifespan="off", timeout_keep_alive=75)
+    main()

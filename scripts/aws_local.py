@@ -4,7 +4,7 @@
     python scripts/aws_local.py -- COMMAND ...   # runs the command beside the stack and ends with its code
 
 Without a terminal and without a command it starts one workflow, and ends with 0 when that succeeded. The
-command finds the stack in the environment: ATOMIC_LOCAL_STACK holds its outputs as JSON.
+command finds the stack in the environment: ATOMIC_STACK holds its outputs as JSON.
 """
 
 # ruff: noqa: S108, S310, S603, TID251 - it starts programs of this repository, and waits for them
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         stack.enter_context(emulator(work, port))
         outputs = deployed(work, environ)
         if arguments[:1] == ["--"]:
-            told = environ | {"ATOMIC_LOCAL_STACK": json.dumps(outputs)}
+            told = environ | {"ATOMIC_STACK": json.dumps(outputs)}
             return subprocess.run(arguments[1:], env=told, check=False).returncode
         return _show(outputs, stack)
 

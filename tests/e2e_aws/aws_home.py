@@ -1,6 +1,7 @@
-"""The AWS home: the real template on an emulator, real HTTP both ways, IAM enforced.
+"""The AWS home: the real template, on an emulator with IAM enforced or deployed; real HTTP both ways.
 
-`make test-aws` brings the stack up and says in the environment where it is.
+`make test-aws` brings the stack up on an emulator and says in the environment where it is. docs/deploy.md
+says how to name a deployed one, which calls endpoints of this machine by a public URL.
 """
 
 import io
@@ -23,7 +24,9 @@ from scenarios.embedded_home import EndpointServer, free_port
 from scenarios.home import Home
 from scenarios.locked_clients import create_locked
 
-VARIABLE = "ATOMIC_LOCAL_STACK"
+VARIABLE = "ATOMIC_STACK"
+# A public URL by which a deployed stack reaches a port of this machine: that port, a space, the URL.
+ENDPOINTS = "ATOMIC_ENDPOINTS"
 # Where scenarios find nobody on purpose.
 _NOBODY = ("https://127.0.0.1:1/", "http://127.0.0.1:9/")
 
@@ -40,11 +43,30 @@ class AwsStack:
         told = os.environ.get(VARIABLE)
         return None if told is None else cls(json.loads(told))
 
+    @property
+    def is_emulated(self) -> bool:
+        """Whether it runs on this machine."""
+        return "Endpoint" in self.outputs
+
+    @property
+    def api(self) -> str:
+        """Where the API is."""
+        if not self.is_emulated:
+            return self.outputs["Url"]
+        return f"{self.outputs['Endpoint']}/_aws/execute-api/{self.outputs['ApiId']}/$default"
+
+    def endpoints(self, port: int | None = None) -> EndpointServer:
+        """Where the stack reaches endpoints of this process."""
+        if self.is_emulated:
+            return EndpointServer(port or free_port())
+        told, url = os.environ[ENDPOINTS].split()
+        return EndpointServer(int(told), url)
+
     def create_client(
         self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
     ) -> str:
         """Make a client as an operator does; its API key."""
-        with operators.admin(self.outputs["TableName"], b"") as admin:
+        with operators.admin(self.outputs["TableName"], _pepper()) as admin:
             limits = Limits(starts_per_s=starts_per_s)
             api_key, _ = admin.create(client_id, base_urls=base_urls, limits=limits)
         return api_key
@@ -67,8 +89,7 @@ class AwsStack:
 
     async def warm(self) -> None:
         """Call the API once, with as much patience as a cold environment needs."""
-        url = f"{self.outputs['Endpoint']}/_aws/execute-api/{self.outputs['ApiId']}/$default/health"
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        async with aiohttp.ClientSession() as session, session.get(f"{self.api}/health") as answer:
             await answer.read()
 
     @asynccontextmanager
@@ -80,19 +101,16 @@ class AwsStack:
         endpoint_port: int | None = None,
     ) -> AsyncIterator[Home]:
         """A scenario's view; without a client it is a new one, which may call this scenario's endpoints."""
-        port = endpoint_port or free_port()
+        served = self.endpoints(endpoint_port)
         if client is None:
             client = f"t{uuid4().hex[:12]}"
-            keys = {client: self.create_client(client, (f"http://127.0.0.1:{port}/", *_NOBODY))}
-        prefix = f"/_aws/execute-api/{self.outputs['ApiId']}/$default"
+            keys = {client: self.create_client(client, (f"{served.url}/", *_NOBODY))}
         timeout = aiohttp.ClientTimeout(total=90)
         # The emulator closes idle connections, just when the next request goes out.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with (
-            EndpointServer(port).running() as endpoints,
-            aiohttp.ClientSession(
-                self.outputs["Endpoint"], connector=connector, timeout=timeout
-            ) as session,
+            served.running() as endpoints,
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
         ):
 
             async def send(
@@ -100,7 +118,7 @@ class AwsStack:
             ) -> Reply:
                 # aiohttp warns of large bodies given as bytes.
                 data = io.BytesIO(body) if len(body) > 1024 * 1024 else body
-                async with session.request(method, prefix + target, data=data, headers=headers) as answer:
+                async with session.request(method, self.api + target, data=data, headers=headers) as answer:
                     lower = {name.lower(): value for name, value in answer.headers.items()}
                     # The gateway's own, another one with each answer.
                     lower.pop("apigw-requestid", None)
@@ -113,10 +131,11 @@ class LockedClients:
     """The clients of `locked_clients`. They last as long as the stack."""
 
     def __init__(self, stack: AwsStack) -> None:
-        self.endpoint_port = free_port()
+        served = stack.endpoints()
+        self.endpoint_port = served.port
         self._stack = stack
-        base = (f"http://127.0.0.1:{self.endpoint_port}/app",)
-        with operators.admin(stack.outputs["TableName"], b"") as admin:
+        base = (f"{served.url}/app",)
+        with operators.admin(stack.outputs["TableName"], _pepper()) as admin:
             self.keys = create_locked(admin, base)
 
     @asynccontextmanager
@@ -126,3 +145,7 @@ class LockedClients:
             client="alpha", keys=self.keys, endpoint_port=self.endpoint_port
         ) as home:
             yield home
+
+
+def _pepper() -> bytes:
+    return os.environ.get("ATOMIC_KEY_PEPPER", "").encode()

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from e2e_aws.aws_home import AwsStack
 from scenarios.collect import Scenario, name_of
 
 WITHIN_S = 120
 WHOLE_SECONDS = "SQS delays by whole seconds, and the scenario wants its retries within less"
 INLINE = "a Lambda answers when its work is done: an inline first attempt holds the answer for up to 20 s"
 CANCELLED_ELSEWHERE = "an environment may take steps for five seconds after another one cancelled their run"
-# By name: why the scenario cannot hold on AWS, or not on the emulator.
+# By name: why the scenario cannot hold on AWS.
 EXCLUDED = {
     "a_step_may_take_longer_than_every_hang_and_every_attempt": WHOLE_SECONDS,
     "two_slow_steps_after_each_other_cost_two_more_calls": WHOLE_SECONDS,
@@ -28,18 +29,23 @@ EXCLUDED = {
     "suspending_on_nothing_that_is_still_to_settle_is_a_failed_attempt": "its other client has no key here",
     "who_starts_too_fast_waits_and_others_do_not": "starts are counted by each environment for itself",
     "who_stores_too_much_is_told_and_others_are_not": "other environments learn of it after five seconds",
+    "64_simultaneous_first_posts_call_once": "its workflow outlasts a hang; see test_many.py",
+}
+# Why it cannot hold on the emulator alone.
+ON_EMULATORS = {
     "a_wrong_method_is_told_the_right_one": "the emulator answers OPTIONS itself",
     "100_runs_of_depth_3_that_hang_for_their_steps_all_finish": "300 environments at a time",
-    "64_simultaneous_first_posts_call_once": "its workflow outlasts a hang; see test_many.py",
 }
 
 
 def chosen(scenarios: list[Scenario]) -> list[Any]:
     """The scenarios as parameters; what is excluded is skipped with its reason."""
+    stack = AwsStack.here()
+    excluded = EXCLUDED if stack is not None and not stack.is_emulated else EXCLUDED | ON_EMULATORS
     return [
         pytest.param(
             scenario, id=name_of(scenario), marks=[pytest.mark.skip(reason=reason)] if reason else []
         )
         for scenario in scenarios
-        for reason in [EXCLUDED.get(name_of(scenario))]
+        for reason in [excluded.get(name_of(scenario))]
     ]

@@ -109,14 +109,15 @@ def clients_command(data_dir: Path, *arguments: str) -> str:
 class EndpointServer:
     """Serves the endpoints of one scenario."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, url: str | None = None) -> None:
         self.port = port
+        self.url = url or f"http://127.0.0.1:{port}"
         self._handlers: dict[str, Handler] = {}
 
     def serve(self, path: str, handler: Handler) -> str:
         """Serve a handler at a path; its URL."""
         self._handlers[path] = handler
-        return f"http://127.0.0.1:{self.port}{path}"
+        return self.url + path
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["EndpointServer"]:
@@ -132,7 +133,7 @@ class EndpointServer:
             await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
-        url = f"http://127.0.0.1:{self.port}{request.path_qs}"
+        url = self.url + request.path_qs
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = EndpointCall(url=url, headers=headers, body=await request.read())
         try:
