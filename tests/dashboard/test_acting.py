@@ -18,6 +18,8 @@ def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, en
 
     row.get_by_role("link").click()
     expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
     page.go_back()
     row.get_by_role("button", name="Redrive").click()
     dialog = page.get_by_role("dialog", name="Redrive this step?")
@@ -68,7 +70,7 @@ def test_a_filtered_set_is_redriven_and_the_rest_is_not(page: Page, api: Api, en
 
     page.get_by_role("button", name="Redrive all that fit…").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("All dead letters with workflow “one”")
+    expect(dialog).to_contain_text("All dead letters with workflow “one” (5)")
     dialog.get_by_role("button", name="Redrive all of them").click()
 
     expect(page.get_by_role("status").filter(has_text="5 dead letters were redriven")).to_be_visible()
@@ -86,6 +88,7 @@ def test_a_run_is_cancelled(page: Page, api: Api, endpoints: Endpoints) -> None:
     expect(page.locator(".run-title .badge")).to_have_text("cancelled")
     expect(page.get_by_role("status").filter(has_text="The run is cancelled")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel run")).to_be_hidden()
+    expect(page.locator("main")).to_be_focused()
     assert api.get(f"/runs/{run['runId']}")["run"]["status"] == "cancelled"
 
 

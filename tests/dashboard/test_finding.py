@@ -142,6 +142,6 @@ def test_the_empty_list_shows_a_command_that_starts_a_run(
     open_at(page, api, "runs")
     expect(page.get_by_label("Command")).to_contain_text(f"curl '{api.server}/{api.client}'")
     page.get_by_role("button", name="Copy").click()
-    expect(page.get_by_role("status").filter(has_text="done")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert "hello-1" in copied

@@ -15,6 +15,7 @@ PLAYED = (
     "cli.md",
     "errors.md",
     "idempotency.md",
+    "locked.md",
     "protocol.md",
     "python.md",
     "quickstart.md",

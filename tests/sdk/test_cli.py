@@ -80,6 +80,7 @@ def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:
     assert root["id"].endswith("-root")
     assert cli("redrive", "--workflow", "order").stdout.strip() in {"1 redriven", "2 redriven"}
     assert f"{pay['id']} is " in cli("redrive", pay["id"]).stdout
+    assert f"{root['id']} is " in cli("redrive", root["runId"]).stdout
     cli("redrive", code=2)
 
 
@@ -170,7 +171,8 @@ def test_doctor_looks_at_secrets(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_doctor_on_a_locked_server(tmp_path_factory: pytest.TempPathFactory) -> None:
     data = tmp_path_factory.mktemp("locked") / "data"
-    key = create_client(data, "acme", "--base-url", "http://127.0.0.1:1/app")
+    metadata = "http://169.254.169.254/"
+    key = create_client(data, "acme", "--base-url", "http://127.0.0.1:1/app", "--base-url", metadata)
     server = AtomicServer(data, dev=False)
     server.start()
     try:
@@ -180,6 +182,8 @@ def test_doctor_on_a_locked_server(tmp_path_factory: pytest.TempPathFactory) -> 
         assert CliRunner().invoke(main, [*at, "--api-key", key]).exit_code == 0
         foreign = CliRunner().invoke(main, [*at, "--api-key", key, "--endpoint", "http://127.0.0.1:2/"])
         assert "base URLs" in foreign.stdout
+        guarded = CliRunner().invoke(main, [*at, "--api-key", key, "--endpoint", metadata])
+        assert "--allow-private" in guarded.stdout
     finally:
         server.stop()
 

@@ -71,6 +71,7 @@ def test_a_key_beside_another_is_rotated_by_its_name(tmp_path: Path) -> None:
         (("create", "acme", *BASE), "exists already"),
         (("create", "b", "--base-url", "http://app.example/"), "not https"),
         (("create", "b", "--base-url", "https://10.0.0.1/"), "--allow-ip"),
+        (("create", "b", "--base-url", "http://10.0.0.1/"), "--allow-http\nhttp://10.0.0.1/ has"),
         (("create", "b", "--base-url", "https://0x7f.1/"), "ASCII URL"),
         (("rotate", "nobody"), "no client 'nobody'"),
         (("revoke", "acme", "000000000000"), "has no key"),

@@ -6,6 +6,7 @@ import click
 
 from atomic.cli.api import Api, calls_api
 from atomic.cli.output import to_json
+from atomic.protocol import keys
 from atomic.sdk import DeadLetter
 
 
@@ -19,18 +20,20 @@ def cancel(api: Api, run_id: str) -> None:
 
 
 @click.command()
-@click.argument("step_id", required=False)
+@click.argument("step_id", metavar="STEP_OR_RUN", required=False)
 @click.option("--workflow", "workflow_name", help="All dead letters of this workflow.")
 @click.option("--key-prefix", help="All whose key begins so.")
 @click.option("--created-after", help="All created at or after, as in 2026-11-23T07:38:00Z.")
 @click.option("--created-before", help="All created before.")
 @calls_api
 def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
-    """Give one dead letter (by its id), or all that fit a filter, a fresh budget of attempts."""
+    """Give one dead letter (a run's id stands for its root), or all that fit, a fresh budget."""
     given: Any = {name: value for name, value in wanted.items() if value is not None}
     if (step_id is None) is not bool(given):
         raise click.UsageError("give the id of a step, or a filter such as --workflow")
     if step_id is not None:
+        if keys.is_run_id(step_id):
+            step_id = keys.root_of(step_id)
         step = api.client.redrive(step_id)
         api.show(step, f"{step.id} is {step.status}")
         return

@@ -222,12 +222,15 @@ def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
 
 
 def _refuse_unusual(base_urls: tuple[str, ...], *, allow_http: bool, allow_ip: bool) -> None:
+    unusual = []
     for url in base_urls:
         parts = parse_url(with_ascii_host(url))
         if parts.scheme != "https" and not allow_http:
-            raise ValueError(f"{url} is not https; use https, or say --allow-http")
+            unusual.append(f"{url} is not https; use https, or say --allow-http")
         if parts.is_literal and not allow_ip:
-            raise ValueError(f"{url} has an address for a host; use a name, or say --allow-ip")
+            unusual.append(f"{url} has an address for a host; use a name, or say --allow-ip")
+    if unusual:
+        raise ValueError("\n".join(unusual))
 
 
 def _say(options: dict[str, Any], **document: Any) -> None:

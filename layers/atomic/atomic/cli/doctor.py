@@ -23,7 +23,9 @@ class Finding:
 
 @click.command()
 @click.option(
-    "--endpoint", help="Also have Atomic call this endpoint (a real POST, workflow `atomicDoctor`)."
+    "--endpoint",
+    help="Also have Atomic call this endpoint: a real POST, which leaves a run of the workflow "
+    "`atomicDoctor` behind, and a dead letter when it fails.",
 )
 @calls_api
 def doctor(api: Api, *, endpoint: str | None) -> None:
@@ -72,9 +74,7 @@ def _reaches(api: Api, endpoint: str) -> Finding:
         outcome = api.client.start("atomicDoctor", endpoint, key=f"doctor-{time.time_ns()}", retry=0)
     except StepFailedError as error:
         if error.last_status is None:
-            return Finding(
-                check, False, f"{error.last_error}; is it running, and reachable from the server?"
-            )
+            return Finding(check, False, f"{error.last_error}; {_cure(error.last_error)}")
         if error.last_status == 401:
             return Finding(
                 check, False, "it refused the signature: both sides need the same signing secret"
@@ -83,3 +83,12 @@ def _reaches(api: Api, endpoint: str) -> Finding:
     except AtomicError as error:
         return Finding(check, False, str(error))
     return Finding(check, True, f"it answered {outcome.response_status}")
+
+
+def _cure(error: str | None) -> str:
+    if "address not allowed" in (error or ""):
+        return (
+            "for this machine and private networks, start the server with --allow-private (AWS: the "
+            "parameter AllowPrivate); metadata services are never called"
+        )
+    return "is it running, and reachable from the server?"

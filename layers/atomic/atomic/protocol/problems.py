@@ -80,7 +80,7 @@ class Problem(Exception):
 def not_found() -> Problem:
     """The one answer for what does not exist and for what belongs to somebody else."""
     return Problem(
-        NOT_FOUND, "There is nothing here for this key. Check the client id and the id in the path."
+        NOT_FOUND, "There is nothing here for this API key. Check the client id and the id in the path."
     )
 
 

@@ -38,7 +38,7 @@ class NoAnswerError(AtomicError):
 
 
 class NotFinishedError(AtomicError):
-    """The step goes on. To get its outcome, start the same under the same key, or `wait` for its id."""
+    """The step goes on. To get its outcome, start the same again under the same key."""
 
     def __init__(self, detail: str = "", *, step_id: str | None = None) -> None:
         super().__init__(detail)

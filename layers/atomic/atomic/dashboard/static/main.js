@@ -29,7 +29,8 @@ const keyName = (client) => `atomic.key.${client}`;
 const store = createStore({
   route: parseRoute(location.hash),
   data: null,
-  deadLetters: 0,
+  // How many there are, once the server has said it.
+  deadLetters: null,
   error: null,
   locked: false,
   needsKey: false,
@@ -69,10 +70,10 @@ const actions = {
   hasKey: () => Boolean(sessionStorage.getItem(keyName(store.get().route.client))),
   ask: (question) => store.set({ question: { ...question, confirm: () => confirm(question) } }),
   closeDialog: () => store.set({ question: null }),
-  async copy(text, label) {
+  async copy(text) {
     try {
       await navigator.clipboard.writeText(text);
-      note(`${label}: done.`);
+      note("Copied.");
     } catch {
       note("The browser did not allow copying.", true);
     }
@@ -96,6 +97,8 @@ async function confirm(question) {
     note(await question.act(api()));
     store.set({ question: null });
     actions.refresh();
+    // The button that asked may be gone with what it did.
+    requestAnimationFrame(() => document.getElementById("main").focus({ preventScroll: true }));
   } catch (error) {
     const open = store.get().question;
     if (open)
@@ -141,7 +144,7 @@ function watch(view, route, samePage) {
   polling?.stop();
   // While filters change, the list before stays until the next is there.
   const data = samePage && route.page !== "overview" ? store.get().data : null;
-  const deadLetters = route.client === store.get().route.client ? store.get().deadLetters : 0;
+  const deadLetters = route.client === store.get().route.client ? store.get().deadLetters : null;
   store.set({ route, data, deadLetters, error: null, locked: false, now: Date.now() });
   const everyMs = () => view.everyMs(store.get().data);
   polling = view && poll((signal) => load(view, signal), everyMs, failed);
@@ -152,7 +155,9 @@ async function load(view, signal) {
   const data = await view.load({ api: api(), route, signal, now: Date.now(), before });
   if (signal.aborted) return;
   // A run's page does not ask how many dead letters there are: what was heard last stays.
-  const deadLetters = data.stats?.deadLetters ?? store.get().deadLetters;
+  const heard = data.stats?.deadLetters ?? store.get().deadLetters;
+  const deadLetters = heard ?? (await api().stats(signal)).deadLetters;
+  if (signal.aborted) return;
   const needsKey = actions.hasKey();
   store.set({ data, deadLetters, needsKey, error: null, locked: false, now: Date.now() });
   const hash = linkTo(route);

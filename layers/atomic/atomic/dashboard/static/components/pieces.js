@@ -35,7 +35,7 @@ export function button(label, { primary, danger, small, ...props } = {}, on = un
 export function copyButton(label, text, actions) {
   return h(
     "button",
-    { type: "button", class: "button small", on: { click: () => actions.copy(text(), label) } },
+    { type: "button", class: "button small", on: { click: () => actions.copy(text()) } },
     icon("copy"),
     label,
   );

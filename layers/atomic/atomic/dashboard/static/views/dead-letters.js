@@ -43,7 +43,7 @@ export function view(state, actions) {
       "div",
       { class: "page-head" },
       h("h1", null, "Dead letters"),
-      data && h("p", { class: "soft" }, `${plural(data.stats.deadLetters, "step")} gave up`),
+      data && h("p", { class: "soft" }, gaveUp(data.stats.deadLetters, route.query)),
       data?.letters.length
         ? button("Redrive all that fit…", { primary: true }, () => redriveAll(state, actions))
         : null,
@@ -51,13 +51,18 @@ export function view(state, actions) {
     h(
       "form",
       { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
-      textFilter("Workflow", "workflow", route.query.workflow, change, { placeholder: "any" }),
+      textFilter("Workflow", "workflow", route.query.workflow, change, { placeholder: "its whole name" }),
       textFilter("Key begins with", "key", route.query.key, change, { placeholder: "any" }),
       periodFilter(route.query, change, "Began"),
       clearButton(route.query, FILTERS, change),
     ),
     body(state, actions),
   ];
+}
+
+function gaveUp(number, query) {
+  const isPart = FILTERS.some((name) => query[name]);
+  return `${plural(number, "step")} gave up${isPart ? ", filters aside" : ""}`;
 }
 
 function body({ route, data, error, now }, actions) {
@@ -167,10 +172,8 @@ function redriveAll({ route, data, now }, actions) {
     key && `key beginning with “${key}”`,
     period && `begun ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
   ].filter(Boolean);
-  const number = words.length || data.next ? "" : ` (${count(data.letters.length)})`;
-  askRedriveMany(
-    filter,
-    words.length ? `All dead letters with ${words.join(", ")}` : `All dead letters of this client${number}`,
-    actions,
-  );
+  const isWhole = !data.next && !route.query.cursor;
+  const number = isWhole ? ` (${count(data.letters.filter((letter) => !letter.over).length)})` : "";
+  const which = words.length ? `with ${words.join(", ")}` : "of this client";
+  askRedriveMany(filter, `All dead letters ${which}${number}`, actions);
 }

@@ -107,7 +107,7 @@ function body({ route, data, now, needsKey }, actions) {
   ];
 }
 
-function tiles({ runs, stats, oldest }, { client }, now) {
+function tiles({ runs, stats, oldest }, { client, query: { period } }, now) {
   const all = summaryOf(runs);
   const live = Object.values(stats.live).reduce((sum, number) => sum + number, 0);
   const words = Object.entries(stats.live)
@@ -122,12 +122,12 @@ function tiles({ runs, stats, oldest }, { client }, now) {
       "Failure rate",
       all.rate === null ? "–" : percent(all.rate),
       `${count(all.failed)} of ${plural(all.succeeded + all.failed, "ended run")}`,
-      { client, page: "runs", query: { status: "failed" } },
+      { client, page: "runs", query: { status: "failed", period } },
     ),
     tile(
       "Dead letters",
       count(stats.deadLetters),
-      stats.deadLetters ? "steps wait to be redriven" : "nothing gave up",
+      stats.deadLetters ? "steps gave up" : "nothing gave up",
       { client, page: "dead-letters" },
     ),
     tile(

@@ -60,7 +60,7 @@ export function view(state, actions) {
       searchFilter(route.query.search, change),
       textFilter("Workflow", "workflow", route.query.workflow, change, {
         list: "workflows",
-        placeholder: "any",
+        placeholder: "its whole name",
       }),
       h(
         "datalist",
