@@ -192,7 +192,11 @@ async def scenario_delays_are_fixed_linear_or_exponential(home: Home) -> None:
     urls = {name: home.endpoint(f"/{name}", failing_first(3, 500)) for name in wanted}
 
     replies = await asyncio.gather(
-        *(home.start(document(url, retry={**retry, "strategy": name})) for name, url in urls.items())
+        # Runs of their own: the root of a run waits for the steps of its run besides.
+        *(
+            home.start(document(url, idempotencyKey=name, retry={**retry, "strategy": name}))
+            for name, url in urls.items()
+        )
     )
 
     for reply, (name, least) in zip(replies, wanted.items(), strict=True):
