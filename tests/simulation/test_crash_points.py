@@ -1,7 +1,5 @@
 """A crash at every single await leaves nothing lost. All pairs: `make crash-pairs`."""
 
-import logging
-
 import pytest
 
 from simulation.crash_points import WORKLOADS, crash, points_of, singles
@@ -9,7 +7,6 @@ from simulation.crash_points import WORKLOADS, crash, points_of, singles
 
 @pytest.mark.parametrize(("name", "home"), WORKLOADS)
 def test_a_crash_at_every_await(name: str, home: str) -> None:
-    logging.disable(logging.CRITICAL)
     for crashes in singles(name, home):
         crash(name, home, crashes)
 

@@ -1,7 +1,5 @@
 """10,000 seeds of everything that goes wrong, each held against the laws of `laws.py`."""
 
-import logging
-from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -12,14 +10,6 @@ from simulation.simulate import play
 
 SEEDS: Final = 10_000
 SLICE: Final = 500
-
-
-@pytest.fixture(autouse=True)
-def _silence() -> Iterator[None]:
-    """Processes that lose their store say so, thousands of times."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))

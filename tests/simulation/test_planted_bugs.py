@@ -1,7 +1,5 @@
 """The laws are worth something: each planted bug is found within 1,000 seeds."""
 
-import logging
-
 import pytest
 
 from simulation.interleave import LawBroken
@@ -13,7 +11,6 @@ FOUND_WITHIN = 1_000
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_bug_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    logging.disable(logging.CRITICAL)
     with monkeypatch.context() as patching:
         for owner, name, bug in PLANTED[planted]:
             patching.setattr(owner, name, bug)
