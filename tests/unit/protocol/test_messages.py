@@ -356,7 +356,7 @@ def test_a_bulk_redrive_has_a_condition(conditions: dict[str, Any]) -> None:
             {"filter": {"status": "failed"}},
             {
                 "filter.status": "unknown field; known are workflowName, keyPrefix, createdAfter, "
-                "createdBefore"
+                "createdBefore, gaveUpBefore"
             },
         ),
         ({"all": True, "filter": {"keyPrefix": "k"}}, {"all": "unknown field; known are filter"}),
