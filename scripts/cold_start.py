@@ -53,6 +53,8 @@ def main() -> None:
 
 
 def _init_ms(build: Path, function: str, work: Path) -> float:
+    # What functions share is built once, under another name than theirs.
+    folder = build / _template(build)["Resources"][function]["Properties"]["CodeUri"]
     invoke, api = free_port(), free_port()
     [emulator] = SAM.parent.glob(
         f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{architecture()}"
@@ -64,8 +66,8 @@ def _init_ms(build: Path, function: str, work: Path) -> float:
     with log.open("wb") as out:
         process = subprocess.Popen(
             command,
-            cwd=build / function,
-            env=_environ(build, function),
+            cwd=folder,
+            env=_environ(build, folder),
             stdout=out,
             stderr=out,
             start_new_session=True,
@@ -77,11 +79,15 @@ def _init_ms(build: Path, function: str, work: Path) -> float:
         process.wait(_WITHIN_S)
 
 
-def _environ(build: Path, function: str) -> dict[str, str]:
+def _template(build: Path) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.load((build / "template.yaml").read_text(), yaml.BaseLoader)  # noqa: S506
+    return read
+
+
+def _environ(build: Path, folder: Path) -> dict[str, str]:
     """What the template gives the functions; a value that only a deployed stack knows is made up."""
     text = (build / "template.yaml").read_text()
-    template: dict[str, Any] = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - it makes nothing but strings
-    declared = template["Globals"]["Function"]["Environment"]["Variables"]
+    declared = _template(build)["Globals"]["Function"]["Environment"]["Variables"]
     made_up = {name: value if isinstance(value, str) else "x" for name, value in declared.items()}
     made_up |= {"ATOMIC_RETENTION_DAYS": "30", "ATOMIC_HANG_MS": "25000", "POWERTOOLS_LOG_LEVEL": "INFO"}
     made_up |= {
@@ -95,7 +101,7 @@ def _environ(build: Path, function: str) -> dict[str, str]:
         | {
             "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
             "AWS_REGION": REGION,
-            "PYTHONPATH": f"{build / function}:{build / 'AtomicLayer' / 'python'}",
+            "PYTHONPATH": f"{folder}:{build / 'AtomicLayer' / 'python'}",
         }
     )
 
