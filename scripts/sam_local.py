@@ -32,10 +32,12 @@ from aws_local import (
 )
 
 _HOST: Final = "host.docker.internal"
-_FUNCTIONS: Final = {
-    "api": "ApiFunction",
-    "invoker": "InvokerFunction",
-    "maintenance": "MaintenanceFunction",
+# Each function, and the event of `events/` that it is invoked with.
+_EVENTS: Final = {
+    "ApiFunction": "api",
+    "InvokerFunction": "invoker",
+    "LongInvokerFunction": "invoker",
+    "MaintenanceFunction": "maintenance",
 }
 _WITHIN_S: Final = 120
 
@@ -57,7 +59,7 @@ def main() -> int:
         options = ["--template", str(work / "build/template.yaml"), "--env-vars", str(variables)]
         options += ["--parameter-overrides", *template_parameters(aws_environ(port))]
         options += ["--skip-pull-image", "--add-host", f"{_HOST}:host-gateway"]
-        for event, function in _FUNCTIONS.items():
+        for function, event in _EVENTS.items():
             said = _invoke(function, REPO / "events" / f"{event}.json", options, port)
             print(f"sam local invoke {function}: {json.dumps(said)[:200]}", flush=True)
         base = f"http://{_HOST}:{stack.enter_context(endpoint(bridge))}/"

@@ -17,7 +17,7 @@ from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.clients import DynamoClientStore
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.scheduler import HintScheduler
-from atomic.adapters.aws.sqs import Destination, SqsHintQueue
+from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
 from atomic.adapters.aws.table import TABLE
 from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
@@ -76,8 +76,8 @@ class Aws:
         return SqsHintQueue(
             self.calls,
             self.sqs,
-            queue=self._destination(self.queue_url),
-            long_queue=self._destination(self.long_queue_url),
+            queue=self._step_queue(self.queue_url),
+            long_queue=self._step_queue(self.long_queue_url),
             dead_letter_url=self.dead_letter_url,
             scheduler=scheduler,
             clock=clock,
@@ -97,8 +97,8 @@ class Aws:
                 self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return bodies
 
-    def _destination(self, url: str) -> Destination:
-        return Destination(url, self._arn(url))
+    def _step_queue(self, url: str) -> StepQueue:
+        return StepQueue(url, self._arn(url))
 
     def _arn(self, queue_url: str) -> str:
         found = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])

@@ -1,10 +1,12 @@
 """What both clients know: which Atomic they talk to, as whom, and how patiently."""
 
+from abc import ABC, abstractmethod
+
 from atomic.sdk._settings import connection
 from atomic.sdk.retry import Seconds, seconds
 
 
-class BaseClient:
+class BaseClient(ABC):
     """See `Client` for what is given."""
 
     def __init__(
@@ -20,6 +22,6 @@ class BaseClient:
         self.patience_s = seconds(patience)
         self._open()
 
+    @abstractmethod
     def _open(self) -> None:
         """Make what requests will go through."""
-        raise NotImplementedError

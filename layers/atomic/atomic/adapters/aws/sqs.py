@@ -23,7 +23,7 @@ _REASON_MAX_CHARS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class StepQueue:
     """A queue: SQS goes by its URL, Scheduler by its ARN."""
 
     url: str
@@ -52,8 +52,8 @@ class SqsHintQueue:
         calls: AwsCalls,
         client: "SQSClient",
         *,
-        queue: Destination,
-        long_queue: Destination,
+        queue: StepQueue,
+        long_queue: StepQueue,
         dead_letter_url: str,
         scheduler: HintScheduler,
         clock: Clock,

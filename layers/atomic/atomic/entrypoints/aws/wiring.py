@@ -13,7 +13,7 @@ from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.clients import DynamoClientRegistry, DynamoClientStore
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.scheduler import HintScheduler
-from atomic.adapters.aws.sqs import Destination, SqsHintQueue
+from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
@@ -67,8 +67,8 @@ class AwsHome:
         return SqsHintQueue(
             self._calls,
             sqs,
-            queue=Destination(environ["ATOMIC_QUEUE_URL"], environ["ATOMIC_QUEUE_ARN"]),
-            long_queue=Destination(environ["ATOMIC_LONG_QUEUE_URL"], environ["ATOMIC_LONG_QUEUE_ARN"]),
+            queue=StepQueue(environ["ATOMIC_QUEUE_URL"], environ["ATOMIC_QUEUE_ARN"]),
+            long_queue=StepQueue(environ["ATOMIC_LONG_QUEUE_URL"], environ["ATOMIC_LONG_QUEUE_ARN"]),
             dead_letter_url=environ["ATOMIC_DEAD_LETTER_QUEUE_URL"],
             scheduler=HintScheduler(
                 scheduler,

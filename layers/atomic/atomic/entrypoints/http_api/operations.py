@@ -49,9 +49,9 @@ _WAIT = _parameter(
     minimum=0,
     maximum=DURATION_MAX_MS,
 )
-_TENANT = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILABLE)
-_ACT = (problems.INVALID_REQUEST, *_TENANT, problems.TOO_LARGE)
-_MANAGE = (*_TENANT, problems.CLIENT_CONFLICT)
+_OF_CLIENT = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILABLE)
+_ACT = (problems.INVALID_REQUEST, *_OF_CLIENT, problems.TOO_LARGE)
+_MANAGE = (*_OF_CLIENT, problems.CLIENT_CONFLICT)
 
 OPERATIONS: Final = (
     Operation(
@@ -70,7 +70,7 @@ OPERATIONS: Final = (
             (202, documents.StepOutcome, "Not finished, and `Prefer: respond-async` was given."),
         ),
         refusals=(
-            problems.INVALID_REQUEST, *_TENANT, problems.URL_NOT_ALLOWED, problems.CANCELLED,
+            problems.INVALID_REQUEST, *_OF_CLIENT, problems.URL_NOT_ALLOWED, problems.CANCELLED,
             problems.TOO_LARGE, problems.PAYLOAD_MISMATCH, problems.STEP_FAILED,
             problems.TOO_MANY_REQUESTS, problems.NOT_FINISHED, problems.STORAGE_FULL,
         ),
@@ -86,7 +86,7 @@ OPERATIONS: Final = (
             *_PAGE,
         ),
         answers=((200, documents.RunList, "A page of runs."),),
-        refusals=(problems.INVALID_REQUEST, *_TENANT),
+        refusals=(problems.INVALID_REQUEST, *_OF_CLIENT),
     ),
     Operation(
         method="GET", path="/{clientId}/dead-letters", id="listDeadLetters",
@@ -97,7 +97,7 @@ OPERATIONS: Final = (
             *_MOMENTS, *_PAGE,
         ),
         answers=((200, documents.DeadLetterList, "A page of dead letters."),),
-        refusals=(problems.INVALID_REQUEST, *_TENANT),
+        refusals=(problems.INVALID_REQUEST, *_OF_CLIENT),
     ),
     Operation(
         method="GET", path="/{clientId}/runs/{runId}", id="getRun",
@@ -107,7 +107,7 @@ OPERATIONS: Final = (
             _parameter("limit", "query", "Steps on a page.", type="integer", minimum=1, maximum=1000),
         ),
         answers=((200, documents.RunDocument, "The run."),),
-        refusals=(problems.INVALID_REQUEST, *_TENANT),
+        refusals=(problems.INVALID_REQUEST, *_OF_CLIENT),
     ),
     Operation(
         method="POST", path="/{clientId}/runs/{runId}/cancel", id="cancelRun", summary="Cancel a run",
@@ -119,7 +119,7 @@ OPERATIONS: Final = (
         method="GET", path="/{clientId}/steps/{stepId}", id="getStep",
         summary="Read a step, or wait for it", query=(_WAIT,),
         answers=((200, documents.StepDocument, "The step."),),
-        refusals=(problems.INVALID_REQUEST, *_TENANT),
+        refusals=(problems.INVALID_REQUEST, *_OF_CLIENT),
     ),
     Operation(
         method="POST", path="/{clientId}/steps/{stepId}/redrive", id="redriveStep",
@@ -152,7 +152,7 @@ OPERATIONS: Final = (
             ),
         ),
         answers=((200, documents.Stats, "The counts."),),
-        refusals=(problems.INVALID_REQUEST, *_TENANT),
+        refusals=(problems.INVALID_REQUEST, *_OF_CLIENT),
     ),
     Operation(
         method="GET", path="/{clientId}/keys", id="listKeys", summary="List the client's API keys",
