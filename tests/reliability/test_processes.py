@@ -40,7 +40,7 @@ def refusal(data_dir: Path) -> str:
 
 
 def first_words(data_dir: Path) -> tuple[bool, str]:
-    """Whether a start on a full disk ended, as it does unless its log has room for its writes; its words."""
+    """Whether a start on a full disk ended, and what it said; it goes on if its log has room for it."""
     try:
         return True, refusal(data_dir)
     except subprocess.TimeoutExpired as serving:

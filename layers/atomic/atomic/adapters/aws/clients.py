@@ -1,4 +1,4 @@
-"""The clients of an AWS home: items beside the steps, remembered for a minute."""
+"""The clients of an AWS home: items beside the steps, remembered for half a minute."""
 
 import time
 from collections import OrderedDict

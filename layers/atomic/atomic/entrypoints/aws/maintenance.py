@@ -14,11 +14,11 @@ class MaintenanceFunction:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.home = AwsHome(environ)
-        self.works = {"sweep": self._sweep, "purge": self._purge}
+        self._works = {"sweep": self._sweep, "purge": self._purge}
 
     def __call__(self, event: Mapping[str, Any], _context: Any) -> dict[str, int]:
         """Do one round; how many steps it was about."""
-        return self.home.run(self.works[event["work"]]())
+        return self.home.run(self._works[event["work"]]())
 
     async def _sweep(self) -> dict[str, int]:
         """Send hints for overdue roots."""
