@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from atomic.protocol import headers
@@ -21,6 +21,9 @@ from atomic.protocol.documents import (
 from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, Model
 from atomic.sdk._refusals import error_of
 from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
+
+Page = TypeVar("Page", RunList, DeadLetterList)
+Item = TypeVar("Item")
 
 # API Gateway cuts at 29 s; a longer wait is made of several hangs.
 HANG_MAX_S: Final = 25.0
@@ -140,31 +143,36 @@ def list_runs(
     client_id: str, query: Mapping[str, str], limit: int, patience_s: float
 ) -> Flow[list[RunSummary]]:
     """The newest runs that fit, at most `limit`."""
-    found: list[RunSummary] = []
     path = _first_page(client_id, "runs", query, limit)
-    while path is not None and len(found) < limit:
-        page = _read(RunList, (yield from exchange(_get(path), patience_s)))
-        found += page.runs
-        path = page.next
-    return found[:limit]
+    return [*(yield from _listed(path, RunList, lambda page: page.runs, limit, patience_s))]
 
 
 def list_dead_letters(
     client_id: str, query: Mapping[str, str], limit: int, patience_s: float
 ) -> Flow[list[DeadLetter]]:
     """The newest steps that gave up and fit, at most `limit`."""
-    found: list[DeadLetter] = []
     path = _first_page(client_id, "dead-letters", query, limit)
-    while path is not None and len(found) < limit:
-        page = _read(DeadLetterList, (yield from exchange(_get(path), patience_s)))
-        found += page.dead_letters
-        path = page.next
-    return found[:limit]
+    return (yield from _listed(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
 
 
 def _first_page(client_id: str, what: str, query: Mapping[str, str], limit: int) -> str | None:
     given = {**query, "limit": str(max(1, min(limit, 100)))}
     return f"/{quote(client_id)}/{what}?{urlencode(given)}"
+
+
+def _listed(
+    path: str | None,
+    model: type[Page],
+    items: Callable[[Page], list[Item]],
+    limit: int,
+    patience_s: float,
+) -> Flow[list[Item]]:
+    found: list[Item] = []
+    while path is not None and len(found) < limit:
+        page = _read(model, (yield from exchange(_get(path), patience_s)))
+        found += items(page)
+        path = page.next
+    return found[:limit]
 
 
 def cancel(client_id: str, run_id: str, patience_s: float) -> Flow[RunSummary]:

@@ -22,7 +22,7 @@ from atomic.sdk import _settings
 from atomic.sdk._answers import Response, Unreadable, failure, misfit, success
 from atomic.sdk._context import BaseContext, Call
 from atomic.sdk._planning import NO_NAMES, Function, Names, adapter
-from atomic.sdk._signed import KnownKey
+from atomic.sdk._signed import SignatureCheck
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
@@ -109,7 +109,7 @@ class Endpoint:
                 context.abandon()
 
     def _read(self, request: Request) -> tuple[Call, Any]:
-        self._door.check(request)
+        self._signatures.check(request)
         try:
             document = json.loads(request.body)
             payload = document["payload"]
@@ -169,8 +169,8 @@ class Endpoint:
         return self._options.get("client") or (AsyncClient() if self.is_async else Client())
 
     @cached_property
-    def _door(self) -> KnownKey:
-        return KnownKey(self._options.get("secrets") or _settings.signing_secrets())
+    def _signatures(self) -> SignatureCheck:
+        return SignatureCheck(self._options.get("secrets") or _settings.signing_secrets())
 
     def _own_url(self, called: str) -> str:
         parts = urlsplit(called)

@@ -21,7 +21,7 @@ class _Request(Protocol):
     def body(self) -> bytes: ...
 
 
-class KnownKey:
+class SignatureCheck:
     """Takes calls that one of the secrets (`whsec_…`) or public keys (`whpk_…`) signed; without any, all.
 
     Calls that were taken are remembered for as long as their time stamp is good, by this process.
