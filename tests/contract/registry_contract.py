@@ -13,11 +13,20 @@ import pytest
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import Client, ClientRegistry
 from atomic.protocol.api_keys import issue, key_id_of
-from atomic.protocol.client_records import KEYS_MAX, SCOPES, Conflict, Limits, UnknownKey
+from atomic.protocol.client_records import (
+    KEYS_MAX,
+    OPERATOR_ID,
+    OPERATOR_SCOPE,
+    SCOPES,
+    Conflict,
+    Limits,
+    UnknownClient,
+    UnknownKey,
+)
 from atomic.protocol.signatures import decode_secret, encode_secret
 
 URL = "https://app.example/"
-BAD_IDS = ["", "a b", "-a", "dashboard", "a/b", "x" * 65, "é"]
+BAD_IDS = ["", "a b", "-a", "_a", "dashboard", "clients", "a/b", "x" * 65, "é"]
 BAD_RATES = [0.0, -1.0, float("nan"), float("inf")]
 BAD_SCOPES: list[list[str]] = [[], ["root"], ["read", ""]]
 BAD_URLS = [
@@ -258,27 +267,66 @@ class RegistryContract:
         assert (len(keys), {len(key) for key in keys}) == (3, {32})
         assert found[0] is not None
         assert found[0].redact == ("email", "card.number")
-        home.admin.change_redaction("acme", [])
+        home.admin.change("acme", redact=[])
         home.let_time_pass()
         acme = await home.registry.get("acme")
         assert acme is not None
         assert (acme.redact, acme.redaction_key) == ((), b"")
 
     @on_home
-    async def test_limits_change(self, home: RegistryHome) -> None:
-        home.admin.create("acme", base_urls=[URL])
-        home.admin.change_limits("acme", Limits(starts_per_s=4.0))
+    async def test_what_is_not_named_stays_when_a_client_changes(self, home: RegistryHome) -> None:
+        home.admin.create("acme", base_urls=[URL], limits=Limits(live_steps=7, stored_bytes=9))
+        assert await home.registry.get("acme") is not None
+        home.admin.change("acme", limits={"starts_per_s": 4.0, "stored_bytes": None})
+        changed = home.admin.change("acme", base_urls=["https://Bücher.example/"], ed25519=True)
+        home.let_time_pass()
         acme = await home.registry.get("acme")
         assert acme is not None
-        assert (acme.starts_per_s, acme.live_steps) == (4.0, None)
+        assert (acme.starts_per_s, acme.live_steps, acme.stored_bytes) == (4.0, 7, None)
+        assert acme.base_urls == changed.base_urls == ("https://xn--bcher-kva.example/",)
+        assert (acme.ed25519, changed.limits) == (True, Limits(starts_per_s=4.0, live_steps=7))
+        with pytest.raises(ValueError, match="live steps"):
+            home.admin.change("acme", limits={"live_steps": 0})
+        with pytest.raises(ValueError, match="base URL"):
+            home.admin.change("acme", base_urls=["ftp://app.example/"])
+        with pytest.raises(UnknownClient, match="no client 'nobody'"):
+            home.admin.change("nobody", redact=["email"])
+
+    @on_home
+    async def test_the_operators_keys_are_no_clients(self, home: RegistryHome) -> None:
+        with pytest.raises(UnknownClient, match="the operator has no keys"):
+            home.admin.rotate_key(OPERATOR_ID)
+        first, stored = home.admin.create_operator_key()
+        home.admin.create("acme", base_urls=[URL])
+        assert (stored.id, stored.scopes) == (key_id(first), (OPERATOR_SCOPE,))
         assert home.admin.store.ids() == ["acme"]
+
+        async def scopes(key: str) -> frozenset[str] | None:
+            opened = await home.registry.authenticate(key, "acme")
+            return None if opened is None else opened.scopes
+
+        assert await scopes(first) == {OPERATOR_SCOPE}
+        second, _ = home.admin.rotate_key(OPERATOR_ID, overlap_ms=60_000)
+        beside, _ = home.admin.create_operator_key(expires_at_ms=home.admin.now_ms() + 60_000)
+        home.let_time_pass(5_000)
+        assert await scopes(second) == await scopes(beside) == {OPERATOR_SCOPE}
+        home.let_time_pass()
+        assert (await scopes(first), await scopes(beside)) == (None, None)
+        home.admin.revoke_key(OPERATOR_ID, key_id(second))
+        home.let_time_pass()
+        assert await scopes(second) is None
+        # No client is ever given that scope, and no client can have that name.
+        with pytest.raises(ValueError, match="scopes are"):
+            home.admin.add_key("acme", scopes=[OPERATOR_SCOPE])
+        with pytest.raises(ValueError, match="client id"):
+            home.admin.create(OPERATOR_ID, base_urls=[URL])
 
     @on_home
     async def test_who_changes_what_was_changed_meanwhile_is_told(self, home: RegistryHome) -> None:
         home.admin.create("acme", base_urls=[URL])
         stale = home.admin.store.load("acme")
         assert stale is not None
-        home.admin.change_limits("acme", Limits(starts_per_s=4.0))
+        home.admin.change("acme", limits={"starts_per_s": 4.0})
         assert home.admin.store.save(stale) is False
         kept = home.admin.store.load("acme")
         assert kept is not None

@@ -10,6 +10,17 @@ from scenarios.home import Home
 from scenarios.starts import document
 
 VERBS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+CREATED: Final = {"clientId": "made-by-matrix", "baseUrls": ["https://app.example/"]}
+
+
+def guarded() -> frozenset[tuple[str, str]]:
+    """Method and path of every operation that asks for a key."""
+    return frozenset(
+        (method.upper(), path)
+        for path, methods in openapi()["paths"].items()
+        for method, operation in methods.items()
+        if operation.get("security") != []
+    )
 
 
 def client_paths() -> Iterator[tuple[str, frozenset[str]]]:
@@ -30,7 +41,13 @@ def operations(client: str, run_id: str, step_id: str, key_id: str = "x") -> Ite
 async def send(home: Home, method: str, target: str, url: str, key_of: str | None = None) -> Reply:
     """The request with a body that would be good if the caller were."""
     body = b""
-    if method == "POST" and target.count("/") == 1:
+    if method == "PATCH":
+        body = b'{"liveSteps":100}'
+    elif (method, target) == ("POST", "/clients"):
+        body = json.dumps(CREATED).encode()
+    elif method == "POST" and target.endswith("/keys"):
+        body = b'{"scopes":["read"]}'
+    elif method == "POST" and target.count("/") == 1:
         body = json.dumps(document(url, key="sent-1")).encode()
     elif target.endswith("/redrive") and target.count("/") == 2:
         body = b'{"filter":{"workflowName":"w"}}'

@@ -2,7 +2,8 @@
 
 alpha and beta may start, read and act, slow may start few, small may store little, private is shown
 `REDACT` as hashes. Each client `only-…` has a second key with one scope, which `keys` holds as
-`only-…:scoped`; so has each client `managed-…`, whose keys or secrets are changed by one scenario.
+`only-…:scoped`; so has each client `managed-…`, whose keys or secrets are changed by one scenario. The
+operator has a key, too, and uses it on `operated`.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ PRIVATE = "private"
 REDACT = ("email", "card.number")
 MANAGED = ("managed-keys", "managed-secrets")
 LIVE_STEPS = 1000
+OPERATED = "operated"
+OPERATOR = "the operator"
 
 
 def scoped(client: str) -> str:
@@ -30,7 +33,7 @@ def scoped(client: str) -> str:
 def create_locked(admin: ClientAdmin, base_urls: Sequence[str]) -> dict[str, str]:
     """Make them where a home keeps its clients; their keys."""
     keys = {}
-    for name in (*ORDINARY, SLOW, SMALL, PRIVATE, *SCOPED, *MANAGED):
+    for name in (*ORDINARY, SLOW, SMALL, PRIVATE, *SCOPED, *MANAGED, OPERATED):
         limits = Limits(
             starts_per_s=STARTS_PER_S if name == SLOW else None,
             live_steps=LIVE_STEPS if name in MANAGED else None,
@@ -40,4 +43,5 @@ def create_locked(admin: ClientAdmin, base_urls: Sequence[str]) -> dict[str, str
         keys[name], _ = admin.create(name, base_urls=base_urls, limits=limits, redact=redact)
     for name, scope in {**SCOPED, **dict.fromkeys(MANAGED, "admin")}.items():
         keys[scoped(name)], _ = admin.add_key(name, scopes=[scope])
+    keys[OPERATOR], _ = admin.create_operator_key()
     return keys

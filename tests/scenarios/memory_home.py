@@ -10,7 +10,7 @@ from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.clients import client_of, known_keys
 from atomic.application.ports import Client
-from atomic.protocol.client_records import ClientRecord
+from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
 from atomic.testing import LocalAtomic
 from scenarios.home import Home
 from scenarios.locked_clients import create_locked
@@ -41,7 +41,7 @@ class MemoryClients:
 
     def ids(self) -> Sequence[str]:
         """All clients."""
-        return sorted(self._records)
+        return sorted(self._records.keys() - {OPERATOR_ID})
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client of the key."""

@@ -54,6 +54,13 @@ def test_a_client_its_keys_and_its_limits(tmp_path: Path) -> None:
     assert ids[0] not in atomic_clients(tmp_path, "list").stdout
 
 
+def test_base_urls_take_the_place_of_those_before(tmp_path: Path) -> None:
+    made(tmp_path, "create", "acme", *BASE)
+    two = ("--base-url", "https://a.example/x", "--base-url", "http://b.example:8080/")
+    assert made(tmp_path, "base-urls", "acme", *two, "--allow-http") == {"baseUrls": list(two[1::2])}
+    assert made(tmp_path, "list")[0]["baseUrls"] == list(two[1::2])
+
+
 def test_a_key_beside_another_is_rotated_by_its_name(tmp_path: Path) -> None:
     first = made(tmp_path, "create", "acme", *BASE)["apiKey"].split("_")[1]
     beside = made(tmp_path, "add-key", "acme", "--scope", "admin")["apiKey"].split("_")[1]
@@ -71,8 +78,10 @@ def test_a_key_beside_another_is_rotated_by_its_name(tmp_path: Path) -> None:
         (("create", "acme", *BASE), "exists already"),
         (("create", "b", "--base-url", "http://app.example/"), "not https"),
         (("create", "b", "--base-url", "https://10.0.0.1/"), "--allow-ip"),
-        (("create", "b", "--base-url", "http://10.0.0.1/"), "--allow-http\nhttp://10.0.0.1/ has"),
+        (("create", "b", "--base-url", "http://10.0.0.1/"), "(`allowHttp` in JSON)\nhttp://10.0.0.1/ has"),
         (("create", "b", "--base-url", "https://0x7f.1/"), "ASCII URL"),
+        (("base-urls", "acme", "--base-url", "http://app.example/"), "not https"),
+        (("base-urls", "nobody", *BASE), "no client 'nobody'"),
         (("rotate", "nobody"), "no client 'nobody'"),
         (("revoke", "acme", "000000000000"), "has no key"),
     ],

@@ -109,10 +109,14 @@ async def scenario_a_signing_secret_is_rotated_over_the_api(home: Home) -> None:
 
 
 async def scenario_limits_are_shown_and_not_for_the_client_to_change(home: Home) -> None:
-    limits = await manage(home, "managed-keys", "GET", "/limits")
+    client = "managed-keys"
+    seen = await manage(home, client, "GET", "")
 
-    assert (limits.status, limits.json["liveSteps"]) == (200, LIVE_STEPS)
-    assert limits.json["startsPerSecond"] is None
-    for method in ("PUT", "PATCH", "POST"):
-        refused = await manage(home, "managed-keys", method, "/limits", {"liveSteps": 10**6})
-        assert_problem(refused, 405, "method-not-allowed")
+    assert (seen.status, seen.json["clientId"], seen.json["liveSteps"]) == (200, client, LIVE_STEPS)
+    assert seen.json["startsPerSecond"] is None
+    nothing = await home.get("/nothing")
+    more = await manage(home, client, "PATCH", "", {"liveSteps": 10**6})
+    beside = await manage(home, client, "POST", "/keys", {"scopes": ["admin"]})
+    for refused in (more, beside):
+        assert (refused.status, refused.body) == (404, nothing.body)
+    assert (await manage(home, client, "GET", "")).body == seen.body

@@ -193,7 +193,6 @@ async def scenario_what_does_not_exist_is_one_404(home: Home) -> None:
 
 async def scenario_a_wrong_method_is_told_the_right_one(home: Home) -> None:
     allowed = {
-        f"/{home.client}": "POST",
         f"/{home.client}/runs": "GET",
         f"/{home.client}/runs/{UNKNOWN_RUN}": "GET",
         f"/{home.client}/runs/{UNKNOWN_RUN}/cancel": "POST",
@@ -212,6 +211,10 @@ async def scenario_a_wrong_method_is_told_the_right_one(home: Home) -> None:
             reply = await home.request(method, target)
             assert_problem(reply, 405, "method-not-allowed")
             assert reply.headers["allow"] == {"GET": "GET, HEAD", "POST": "POST"}[right], target
+    for method in ("PUT", "DELETE", "OPTIONS"):
+        reply = await home.request(method, f"/{home.client}")
+        assert_problem(reply, 405, "method-not-allowed")
+        assert reply.headers["allow"] == "POST, GET, HEAD, PATCH"
 
 
 async def scenario_head_is_get_without_a_body(home: Home) -> None:
@@ -222,7 +225,8 @@ async def scenario_head_is_get_without_a_body(home: Home) -> None:
         assert (asked.status, asked.body) == (200, b"")
         assert asked.headers["content-type"] == got.headers["content-type"]
     assert (await home.request("HEAD", f"/{home.client}/steps/{UNKNOWN_RUN}-root")).status == 404
-    assert (await home.request("HEAD", f"/{home.client}")).status == 405
+    assert (await home.request("HEAD", f"/{home.client}/cancel")).status == 404
+    assert (await home.request("HEAD", f"/{home.client}/redrive")).status == 405
 
 
 async def scenario_a_payload_may_be_256_kib_and_no_more(home: Home) -> None:

@@ -9,17 +9,23 @@ from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable
 from atomic.testing import LocalAtomic, run
 
-ROUTES = [
+OWN = [
     ("GET", "/me/keys"),
     ("POST", "/me/keys/0123456789ab/rotate"),
     ("DELETE", "/me/keys/0123456789ab"),
     ("GET", "/me/secrets"),
     ("POST", "/me/secrets"),
-    ("GET", "/me/limits"),
+    ("GET", "/me"),
+]
+OPERATORS = [
+    ("GET", "/clients"),
+    ("POST", "/clients"),
+    ("PATCH", "/me"),
+    ("POST", "/me/keys"),
 ]
 
 
-@pytest.mark.parametrize(("method", "target"), ROUTES)
+@pytest.mark.parametrize(("method", "target"), OWN + OPERATORS)
 def test_a_server_without_clients_says_so(method: str, target: str) -> None:
     async def main() -> None:
         async with LocalAtomic() as atomic:
@@ -31,7 +37,7 @@ def test_a_server_without_clients_says_so(method: str, target: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize(("method", "target"), ROUTES)
+@pytest.mark.parametrize(("method", "target"), OWN)
 def test_a_store_that_does_not_answer_is_a_503(method: str, target: str) -> None:
     async def fail(work: Callable[[ClientAdmin], Any], /) -> Any:
         raise StoreUnavailable("the table is gone")

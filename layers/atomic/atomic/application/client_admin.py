@@ -5,8 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from atomic.protocol import api_keys, client_records
-from atomic.protocol.client_records import ClientRecord, Conflict, Limits, StoredKey, StoredSecret
-from atomic.protocol.clients import check_client, check_limits, check_redaction
+from atomic.protocol.client_records import (
+    OPERATOR_ID,
+    OPERATOR_SCOPE,
+    ClientRecord,
+    Conflict,
+    LimitChanges,
+    Limits,
+    StoredKey,
+    StoredSecret,
+    UnknownClient,
+)
+from atomic.protocol.clients import check_base_urls, check_client, check_limits, check_redaction
 from atomic.protocol.signatures import encode_secret
 
 # Long enough for every receiver and every caller to learn of the new one.
@@ -28,7 +38,7 @@ class ClientStore(Protocol):
         ...
 
     def ids(self) -> Sequence[str]:
-        """The ids of all clients, in their order."""
+        """The ids of all clients, in their order; the operator's record is none."""
         ...
 
 
@@ -36,8 +46,9 @@ class ClientStore(Protocol):
 class ClientAdmin:
     """What an operator does to the clients of a store: create, rotate, revoke, limit.
 
-    Methods raise ValueError for what cannot be done, with the cure (Conflict and UnknownKey where it is not
-    the request that is wrong), and what the store raises.
+    Methods raise ValueError for what cannot be done, with the cure (Conflict, UnknownClient and UnknownKey
+    where it is not the request that is wrong), and what the store raises. `OPERATOR_ID` stands for the
+    operator wherever keys of a client are meant.
     """
 
     store: ClientStore
@@ -46,10 +57,12 @@ class ClientAdmin:
     token_bytes: Callable[[int], bytes]
 
     def known(self, client_id: str) -> ClientRecord:
-        """A client as it stands now. Raises ValueError for one that is not there."""
+        """A client as it stands now. Raises UnknownClient for one that is not there."""
         record = self.store.load(client_id)
+        if record is None and client_id == OPERATOR_ID:
+            raise UnknownClient("the operator has no keys; `atomic operator create-key` makes one")
         if record is None:
-            raise ValueError(
+            raise UnknownClient(
                 f"there is no client {client_id!r}; `atomic clients list` names those there are"
             )
         return record
@@ -72,7 +85,7 @@ class ClientAdmin:
         limits = limits or Limits()
         kept_urls = check_client(client_id, base_urls)
         check_limits(limits)
-        api_key, stored = self._new_key(scopes, expires_at_ms)
+        api_key, stored = self._new_key(client_records.check_scopes(scopes), expires_at_ms)
         secret = encode_secret(self.token_bytes(32))
         record = ClientRecord(
             id=client_id,
@@ -85,15 +98,24 @@ class ClientAdmin:
             redact=check_redaction(redact),
         )
         if not self.store.save(record):
-            raise ValueError(f"the client {client_id!r} exists already; choose another id")
+            raise Conflict(f"the client {client_id!r} exists already; choose another id")
         return api_key, secret
+
+    def create_operator_key(self, *, expires_at_ms: int | None = None) -> tuple[str, StoredKey]:
+        """One more key of the operator, and what is kept of it; the first one makes the record."""
+        api_key, stored = self._new_key((OPERATOR_SCOPE,), expires_at_ms)
+        record = self.store.load(OPERATOR_ID) or ClientRecord(
+            id=OPERATOR_ID, base_urls=(), keys=(), secrets=(), created_at_ms=stored.created_at_ms
+        )
+        self._save(client_records.with_key(record, stored))
+        return api_key, stored
 
     def add_key(
         self, client_id: str, *, scopes: Sequence[str], expires_at_ms: int | None = None
     ) -> tuple[str, StoredKey]:
         """One more key beside those there are, and what is kept of it."""
         record = self.known(client_id)
-        api_key, stored = self._new_key(scopes, expires_at_ms)
+        api_key, stored = self._new_key(client_records.check_scopes(scopes), expires_at_ms)
         self._save(client_records.with_key(record, stored))
         return api_key, stored
 
@@ -116,7 +138,7 @@ class ClientAdmin:
         old = client_records.key_to_replace(record, key_id, self.now_ms())
         last = old or (record.keys[-1] if record.keys else None)
         inherited = client_records.SCOPES_DEFAULT if last is None else last.scopes
-        wanted = inherited if scopes is None else scopes
+        wanted = inherited if scopes is None else client_records.check_scopes(scopes)
         if not may_widen and not set(wanted) <= set(inherited):
             raise ValueError(
                 f"the key has the scopes {', '.join(inherited)}, and a new one may have no other"
@@ -137,17 +159,32 @@ class ClientAdmin:
         """Take a key away; servers believe in it for 60 s at most."""
         self._save(client_records.without_key(self.known(client_id), key_id))
 
-    def change_limits(self, client_id: str, limits: Limits) -> None:
-        """Set what a client may use."""
-        check_limits(limits)
-        self._save(replace(self.known(client_id), limits=limits))
+    def change(
+        self,
+        client_id: str,
+        *,
+        base_urls: Sequence[str] | None = None,
+        limits: LimitChanges | None = None,
+        redact: Sequence[str] | None = None,
+        ed25519: bool | None = None,
+    ) -> ClientRecord:
+        """Set what a client may call and use, what its readers are not shown, and how calls are signed.
 
-    def change_redaction(self, client_id: str, names: Sequence[str]) -> None:
-        """Set which members of JSON its readers are shown as a hash."""
-        kept = check_redaction(names)
-        self._save(replace(self.known(client_id), redact=kept))
+        What is None, or no member of the limits, stays as it is. The client as it stands then.
+        """
+        record = self.known(client_id)
+        record = replace(
+            record,
+            base_urls=record.base_urls if base_urls is None else check_base_urls(base_urls),
+            limits=replace(record.limits, **(limits or {})),
+            redact=record.redact if redact is None else check_redaction(redact),
+            ed25519=record.ed25519 if ed25519 is None else ed25519,
+        )
+        check_limits(record.limits)
+        self._save(record)
+        return record
 
-    def _new_key(self, scopes: Sequence[str], expires_at_ms: int | None) -> tuple[str, StoredKey]:
+    def _new_key(self, scopes: tuple[str, ...], expires_at_ms: int | None) -> tuple[str, StoredKey]:
         now_ms = self.now_ms()
         if expires_at_ms is not None and expires_at_ms <= now_ms:
             raise ValueError("the key would have expired already; choose a moment to come")
@@ -157,7 +194,7 @@ class ClientAdmin:
         stored = StoredKey(
             id=key_id,
             digest=api_keys.digest(api_key, self.pepper).hex(),
-            scopes=client_records.check_scopes(scopes),
+            scopes=scopes,
             created_at_ms=now_ms,
             expires_at_ms=expires_at_ms,
         )

@@ -1,45 +1,36 @@
 """`atomic clients`: the clients of a server or of a deployed stack."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
-from atomic.application.client_admin import ClientAdmin
-from atomic.cli.options import data_dir
+from atomic.cli.client_store import (
+    HOUR_MS,
+    KEEP_IT,
+    expires,
+    expiry_ms,
+    kept_somewhere,
+    key_document,
+    key_line,
+    open_admin,
+    overlap,
+    say,
+)
 from atomic.cli.output import to_json
-from atomic.protocol.client_records import SCOPES, SCOPES_DEFAULT, ClientRecord, Limits, is_live
-from atomic.protocol.timestamps import to_rfc3339
-from atomic.protocol.urls import parse_url, with_ascii_host
-
-_HOUR_MS: Final = 3600 * 1000
-_DAY_MS: Final = 24 * _HOUR_MS
-_KEEP_IT: Final = "Keep it now: it is stored as a hash only and cannot be shown again."
-_LABELS: Final = {
-    "clientId": "client",
-    "apiKey": "API key",
-    "signingSecret": "signing secret",
-    "startsPerSecond": "starts a second",
-    "liveSteps": "live steps",
-    "storedBytes": "stored bytes",
-}
-
-_table = click.option(
-    "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
+from atomic.protocol.client_records import (
+    SCOPES,
+    SCOPES_DEFAULT,
+    ClientRecord,
+    LimitChanges,
+    Limits,
+    is_live,
 )
-_expires = click.option(
-    "--expires-in-days", type=click.FloatRange(min=0, min_open=True), help="The key ends by itself."
-)
-_overlap = click.option(
-    "--overlap-hours", type=click.FloatRange(min=0), default=24.0, show_default=True,
-    help="How long the old one stays good.",
-)  # fmt: skip
+from atomic.protocol.clients import refuse_unusual
+
 _starts = click.option(
     "--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without."
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _redact = click.option(
     "--redact", multiple=True, help="A member of payloads and answers that readers see as a hash."
 )
@@ -47,10 +38,11 @@ _stored = click.option(
     "--stored-bytes", type=click.IntRange(min=1), help="Payloads and answers. No limit without."
 )
 _live = click.option("--live-steps", type=click.IntRange(min=1), help="No limit without.")
-
-
-def _kept_somewhere(command: Callable[..., None]) -> Callable[..., None]:
-    return data_dir(_table(_json(command)))
+_base_url = click.option(
+    "--base-url", "base_urls", multiple=True, required=True, help="URLs it may call begin so."
+)
+_allow_http = click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
+_allow_ip = click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
 
 
 @click.group()
@@ -60,42 +52,42 @@ def clients() -> None:
 
 @clients.command("create")
 @click.argument("client_id")
-@click.option("--base-url", "base_urls", multiple=True, required=True, help="URLs it may call begin so.")
+@_base_url
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=SCOPES_DEFAULT,
     show_default=True, help="What its key may do.",
 )  # fmt: skip
 @click.option("--ed25519", is_flag=True, help="Sign by Ed25519, too; its public keys are published.")
 @_redact
-@click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
-@click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
-@_expires
+@_allow_http
+@_allow_ip
+@expires
 @_starts
 @_live
 @_stored
-@_kept_somewhere
+@kept_somewhere
 def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...], **options: Any) -> None:
     """Make a client; its API key and signing secret are shown once."""
-    with _admin(options) as admin:
-        _refuse_unusual(base_urls, allow_http=options["allow_http"], allow_ip=options["allow_ip"])
+    with open_admin(options) as admin:
+        refuse_unusual(base_urls, allow_http=options["allow_http"], allow_ip=options["allow_ip"])
         api_key, secret = admin.create(
             client_id,
             base_urls=base_urls,
-            limits=_limits(options),
+            limits=Limits(**_limits(options)),
             scopes=scopes,
-            expires_at_ms=_expiry_ms(admin, options),
+            expires_at_ms=expiry_ms(admin, options),
             ed25519=options["ed25519"],
             redact=options["redact"],
         )
-    _say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
+    say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
     click.echo("Keep both now: the key is stored as a hash only and cannot be shown again.", err=True)
 
 
 @clients.command("list")
-@_kept_somewhere
+@kept_somewhere
 def show(**options: Any) -> None:
     """List clients with their base URLs, keys and limits; never a key or a secret itself."""
-    with _admin(options) as admin:
+    with open_admin(options) as admin:
         found = [record for id_ in admin.store.ids() if (record := admin.store.load(id_)) is not None]
         if options["as_json"]:
             click.echo(to_json([_document(record) for record in found]))
@@ -108,14 +100,14 @@ def show(**options: Any) -> None:
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), required=True, help="What it may do."
 )
-@_expires
-@_kept_somewhere
+@expires
+@kept_somewhere
 def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
     """Make one more API key beside those there are."""
-    with _admin(options) as admin:
-        api_key, _ = admin.add_key(client_id, scopes=scopes, expires_at_ms=_expiry_ms(admin, options))
-    _say(options, apiKey=api_key)
-    click.echo(_KEEP_IT, err=True)
+    with open_admin(options) as admin:
+        api_key, _ = admin.add_key(client_id, scopes=scopes, expires_at_ms=expiry_ms(admin, options))
+    say(options, apiKey=api_key)
+    click.echo(KEEP_IT, err=True)
 
 
 @clients.command("rotate")
@@ -124,45 +116,45 @@ def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Those of the old key without."
 )
-@_expires
-@_overlap
-@_kept_somewhere
+@expires
+@overlap
+@kept_somewhere
 def rotate(
     client_id: str, *, key_id: str | None, scopes: tuple[str, ...], overlap_hours: float, **options: Any
 ) -> None:
     """Make an API key that takes the place of another, which ends after the overlap."""
-    with _admin(options) as admin:
+    with open_admin(options) as admin:
         api_key, _ = admin.rotate_key(
             client_id,
             key_id=key_id,
             scopes=scopes or None,
-            expires_at_ms=_expiry_ms(admin, options),
-            overlap_ms=int(overlap_hours * _HOUR_MS),
+            expires_at_ms=expiry_ms(admin, options),
+            overlap_ms=int(overlap_hours * HOUR_MS),
         )
-    _say(options, apiKey=api_key)
-    click.echo(_KEEP_IT, err=True)
+    say(options, apiKey=api_key)
+    click.echo(KEEP_IT, err=True)
 
 
 @clients.command("rotate-secret")
 @click.argument("client_id")
-@_overlap
-@_kept_somewhere
+@overlap
+@kept_somewhere
 def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> None:
     """Make a second signing secret; both sign until the old one ends after the overlap."""
-    with _admin(options) as admin:
-        secret = admin.rotate_secret(client_id, overlap_ms=int(overlap_hours * _HOUR_MS))
-    _say(options, signingSecret=secret.text)
+    with open_admin(options) as admin:
+        secret = admin.rotate_secret(client_id, overlap_ms=int(overlap_hours * HOUR_MS))
+    say(options, signingSecret=secret.text)
 
 
 @clients.command("revoke")
 @click.argument("client_id")
 @click.argument("key_id")
-@_kept_somewhere
+@kept_somewhere
 def revoke(client_id: str, key_id: str, **options: Any) -> None:
     """Take an API key away; KEY_ID is the middle part of the key. Servers know within a minute."""
-    with _admin(options) as admin:
+    with open_admin(options) as admin:
         admin.revoke_key(client_id, key_id)
-    _say(options, revoked=key_id)
+    say(options, revoked=key_id)
 
 
 @clients.command("limits")
@@ -170,12 +162,12 @@ def revoke(client_id: str, key_id: str, **options: Any) -> None:
 @_starts
 @_live
 @_stored
-@_kept_somewhere
+@kept_somewhere
 def limits(client_id: str, **options: Any) -> None:
     """Set what a client may use; what is left out has no limit."""
-    with _admin(options) as admin:
-        admin.change_limits(client_id, _limits(options))
-    _say(
+    with open_admin(options) as admin:
+        admin.change(client_id, limits=_limits(options))
+    say(
         options,
         startsPerSecond=options["starts_per_second"],
         liveSteps=options["live_steps"],
@@ -186,73 +178,34 @@ def limits(client_id: str, **options: Any) -> None:
 @clients.command("redact")
 @click.argument("client_id")
 @_redact
-@_kept_somewhere
+@kept_somewhere
 def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
     """Set which members readers see as a hash, as in `--redact email --redact card.number`."""
-    with _admin(options) as admin:
-        admin.change_redaction(client_id, redact)
-    _say(options, redacted=redact)
+    with open_admin(options) as admin:
+        admin.change(client_id, redact=redact)
+    say(options, redacted=redact)
 
 
-@contextmanager
-def _admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
-    """The clients of the data directory, or of the table; what they refuse ends the command."""
-    try:
-        with _open(options) as admin:
-            yield admin
-    except (ValueError, OSError) as refused:
-        raise click.ClickException(str(refused)) from None
+@clients.command("base-urls")
+@click.argument("client_id")
+@_base_url
+@_allow_http
+@_allow_ip
+@kept_somewhere
+def base_urls(client_id: str, *, base_urls: tuple[str, ...], **options: Any) -> None:
+    """Set which URLs a client may call; steps that were taken before go on as they are."""
+    with open_admin(options) as admin:
+        refuse_unusual(base_urls, allow_http=options["allow_http"], allow_ip=options["allow_ip"])
+        changed = admin.change(client_id, base_urls=base_urls)
+    say(options, baseUrls=changed.base_urls)
 
 
-def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
-    # Each is an extra, and whoever has the one seldom needs the other.
-    extra = "server" if options["table"] is None else "aws"
-    try:
-        if extra == "aws":
-            from atomic.entrypoints.aws import operators
-
-            return operators.admin(options["table"], os.environ.get("ATOMIC_KEY_PEPPER", "").encode())
-        from atomic.entrypoints.embedded import operators as embedded
-
-        return embedded.admin(options["data_dir"])
-    except ModuleNotFoundError as missing:
-        raise click.ClickException(
-            f"{missing.name} is not installed: pip install 'atomic-workflows[{extra}]'"
-        ) from None
-
-
-def _refuse_unusual(base_urls: tuple[str, ...], *, allow_http: bool, allow_ip: bool) -> None:
-    unusual = []
-    for url in base_urls:
-        parts = parse_url(with_ascii_host(url))
-        if parts.scheme != "https" and not allow_http:
-            unusual.append(f"{url} is not https; use https, or say --allow-http")
-        if parts.is_literal and not allow_ip:
-            unusual.append(f"{url} has an address for a host; use a name, or say --allow-ip")
-    if unusual:
-        raise ValueError("\n".join(unusual))
-
-
-def _say(options: dict[str, Any], **document: Any) -> None:
-    """Print what came of it."""
-    if options["as_json"]:
-        click.echo(to_json(document))
-        return
-    for name, value in document.items():
-        click.echo(f"{_LABELS.get(name, name) + ':':<15} {'no limit' if value is None else value}")
-
-
-def _limits(options: dict[str, Any]) -> Limits:
-    return Limits(
-        starts_per_s=options["starts_per_second"],
-        live_steps=options["live_steps"],
-        stored_bytes=options["stored_bytes"],
-    )
-
-
-def _expiry_ms(admin: ClientAdmin, options: dict[str, Any]) -> int | None:
-    days = options["expires_in_days"]
-    return None if days is None else admin.now_ms() + int(days * _DAY_MS)
+def _limits(options: dict[str, Any]) -> LimitChanges:
+    return {
+        "starts_per_s": options["starts_per_second"],
+        "live_steps": options["live_steps"],
+        "stored_bytes": options["stored_bytes"],
+    }
 
 
 def _document(record: ClientRecord) -> dict[str, Any]:
@@ -260,14 +213,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
     return {
         "clientId": record.id,
         "baseUrls": record.base_urls,
-        "keys": [
-            {
-                "id": key.id,
-                "scopes": key.scopes,
-                "expiresAt": key.expires_at_ms and to_rfc3339(key.expires_at_ms),
-            }
-            for key in record.keys
-        ],
+        "keys": [key_document(key) for key in record.keys],
         "startsPerSecond": record.limits.starts_per_s,
         "liveSteps": record.limits.live_steps,
         "storedBytes": record.limits.stored_bytes,
@@ -278,10 +224,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
 def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
     yield record.id
     yield from (f"  base URL  {url}" for url in record.base_urls)
-    for key in record.keys:
-        state = "" if is_live(key, now_ms) else ", ended"
-        until = "" if key.expires_at_ms is None else f", until {to_rfc3339(key.expires_at_ms)}"
-        yield f"  key       {key.id}: {' '.join(key.scopes)}{until}{state}"
+    yield from (f"  key       {key_line(key, now_ms)}" for key in record.keys)
     live = sum(is_live(secret, now_ms) for secret in record.secrets)
     yield f"  signing   {live} live secret{'s' if live != 1 else ''}"
     if record.redact:

@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "dead-letters": ("atomic.cli.acting", "dead_letters"),
     "demo": ("atomic.cli.demo", "demo"),
     "doctor": ("atomic.cli.doctor", "doctor"),
+    "operator": ("atomic.cli.operator", "operator"),
     "redrive": ("atomic.cli.acting", "redrive"),
     "runs": ("atomic.cli.runs", "runs"),
     "serve": ("atomic.cli.serving", "serve"),

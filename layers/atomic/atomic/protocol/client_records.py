@@ -3,11 +3,15 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 # What a key may do: post steps; read; cancel, redrive and post results; manage the client's own keys.
 SCOPES: Final = ("start", "read", "act", "admin")
 SCOPES_DEFAULT: Final = ("start", "read", "act")
+# What keys of the operator may do: make clients, say what they may use, and manage their keys.
+OPERATOR_SCOPE: Final = "operator"
+# These keys have a record as those of a client have. No client can have such an id.
+OPERATOR_ID: Final = "_operator"
 _LIVE_MAX: Final = 2
 # A store may have to name every key of a client in one transaction.
 KEYS_MAX: Final = 20
@@ -15,6 +19,10 @@ KEYS_MAX: Final = 20
 
 class Conflict(ValueError):
     """What there is of the client stands against the change; the message says what to do first."""
+
+
+class UnknownClient(ValueError):
+    """There is no such client."""
 
 
 class UnknownKey(ValueError):
@@ -55,6 +63,14 @@ class Limits:
     starts_per_s: float | None = None
     live_steps: int | None = None
     stored_bytes: int | None = None
+
+
+class LimitChanges(TypedDict, total=False):
+    """New values of some of the `Limits`."""
+
+    starts_per_s: float | None
+    live_steps: int | None
+    stored_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +151,7 @@ def key_to_replace(record: ClientRecord, key_id: str | None, now_ms: int) -> Sto
     newest = [key for key in live if key.id not in succeeded]
     if len(newest) > 1:
         ids = ", ".join(f"{key.id} ({' '.join(key.scopes)})" for key in newest)
-        raise Conflict(f"{record.id!r} has several keys, {ids}; name the one to replace")
+        raise Conflict(f"{_name(record)} has several keys, {ids}; name the one to replace")
     return newest[0] if newest else None
 
 
@@ -178,7 +194,11 @@ def _is_pair(key_id: str | None, other: StoredKey, live: list[StoredKey]) -> boo
 
 def _unknown_key(record: ClientRecord, key_id: str) -> str:
     known = ", ".join(key.id for key in record.keys) or "none"
-    return f"{record.id!r} has no key {key_id!r}; it has {known}"
+    return f"{_name(record)} has no key {key_id!r}; it has {known}"
+
+
+def _name(record: ClientRecord) -> str:
+    return "the operator" if record.id == OPERATOR_ID else repr(record.id)
 
 
 def _ending(kept: Kept, at_ms: int) -> Kept:

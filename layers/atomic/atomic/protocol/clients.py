@@ -8,7 +8,8 @@ from atomic.protocol.client_records import Limits
 from atomic.protocol.urls import parse_url, with_ascii_host
 
 _NAME_MAX_CHARS: Final = 255
-_NAMES_MAX: Final = 100
+NAMES_MAX: Final = 100
+BASE_URLS_MAX: Final = 50
 
 
 def check_client(client_id: str, base_urls: Sequence[str]) -> tuple[str, ...]:
@@ -21,9 +22,34 @@ def check_client(client_id: str, base_urls: Sequence[str]) -> tuple[str, ...]:
             f"the client id {client_id!r} cannot be used: take 1 to 64 letters, digits, '_' or '-', first "
             f"a letter or digit, and none of {', '.join(sorted(keys.RESERVED_CLIENT_IDS))}"
         )
+    return check_base_urls(base_urls)
+
+
+def check_base_urls(base_urls: Sequence[str]) -> tuple[str, ...]:
+    """The base URLs as they are kept, with hosts in A-labels. Raises ValueError with the cure."""
     if not base_urls:
         raise ValueError("give at least one base URL, as in https://app.example/")
+    if len(base_urls) > BASE_URLS_MAX:
+        raise ValueError(f"at most {BASE_URLS_MAX} base URLs can be kept")
     return tuple(map(_checked_url, base_urls))
+
+
+def refuse_unusual(base_urls: Sequence[str], *, allow_http: bool, allow_ip: bool) -> None:
+    """Raise ValueError, a line for each, for base URLs without TLS or with an address for a host.
+
+    The URLs are good ones otherwise.
+    """
+    unusual = []
+    for url in base_urls:
+        parts = parse_url(with_ascii_host(url))
+        if parts.scheme != "https" and not allow_http:
+            unusual.append(f"{url} is not https; use https, or say --allow-http (`allowHttp` in JSON)")
+        if parts.is_literal and not allow_ip:
+            unusual.append(
+                f"{url} has an address for a host; use a name, or say --allow-ip (`allowIp` in JSON)"
+            )
+    if unusual:
+        raise ValueError("\n".join(unusual))
 
 
 def check_limits(limits: Limits) -> None:
@@ -41,8 +67,8 @@ def check_redaction(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if not all(name.split(".")) or len(name) > _NAME_MAX_CHARS:
             raise ValueError(f"{name[:40]!r} names no member; write it as in email or card.number")
-    if len(names) > _NAMES_MAX:
-        raise ValueError(f"at most {_NAMES_MAX} members can be hidden")
+    if len(names) > NAMES_MAX:
+        raise ValueError(f"at most {NAMES_MAX} members can be hidden")
     return tuple(dict.fromkeys(names))
 
 

@@ -200,12 +200,31 @@ class NewSecret(SecretDocument):
     signing_secret: str = Field(description="Shown this once.")
 
 
-class ClientLimits(Document):
-    """What the client may use; null is no limit."""
+class ClientDocument(Document):
+    """What a client may call and use; null is no limit."""
 
+    client_id: str
+    created_at: str
+    base_urls: list[str] = Field(description="URLs that it may call begin so.")
     starts_per_second: float | None
     live_steps: int | None
     stored_bytes: int | None = Field(description="Payloads and answers.")
+    redact: list[str] = Field(description="Members of payloads and answers that readers see hashed.")
+    ed25519: bool = Field(description="Calls are signed by Ed25519, too.")
+
+
+class ClientList(Document):
+    """A page of clients, by their ids."""
+
+    clients: list[ClientDocument]
+    next: str | None = Field(description="Path of the next page.")
+
+
+class NewClient(ClientDocument):
+    """A client that was made just now."""
+
+    api_key: str = Field(description="Shown this once.")
+    signing_secret: str = Field(description="Shown this once.")
 
 
 class ProblemDocument(Document):

@@ -20,7 +20,7 @@ _RUN_ID: Final = re.compile(rf"run_{_HASH}")
 _STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
 _KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX_CHARS}}}")
 # These path segments are routes of the server, so no client may have such a name.
-RESERVED_CLIENT_IDS: Final = frozenset({"dashboard", "docs", "health", "metrics", "static"})
+RESERVED_CLIENT_IDS: Final = frozenset({"clients", "dashboard", "docs", "health", "metrics", "static"})
 CLIENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 

@@ -155,30 +155,6 @@ class RedriveRequest(WireModel):
     filter: RedriveFilter
 
 
-Scope = Literal["start", "read", "act", "admin"]
-_DAY_MS: Final = 24 * 3600 * 1000
-Overlap = Annotated[Duration, Field(description="How long the one before stays good; a day by default.")]
-
-
-class RotateKeyRequest(WireModel):
-    """`POST /{clientId}/keys/{keyId}/rotate`; every member may be left out."""
-
-    # Seldom used, so not built at the start.
-    model_config = ConfigDict(defer_build=True)
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)] | None = Field(
-        default=None, description="Fewer than the old key has; without, the same."
-    )
-    expires_in: PositiveDuration | None = Field(default=None, description="The new key ends by itself.")
-    overlap: Overlap = _DAY_MS
-
-
-class RotateSecretRequest(WireModel):
-    """`POST /{clientId}/secrets`; its member may be left out."""
-
-    model_config = ConfigDict(defer_build=True)
-    overlap: Overlap = _DAY_MS
-
-
 def read_message(model: type[Model], body: bytes) -> Model:
     """Parse and validate a request body. Raises Problem 400 that names every wrong field."""
     try:

@@ -13,7 +13,7 @@ from atomic.adapters.aws.calls import AwsCalls
 from atomic.application.clients import KnownKey, client_of, known_keys
 from atomic.application.ports import Client
 from atomic.protocol import api_keys, keys
-from atomic.protocol.client_records import ClientRecord
+from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -167,12 +167,14 @@ def _record(item: Any) -> ClientRecord:
 
 
 def _client_item(record: ClientRecord) -> dict[str, Any]:
-    return _client_key(record.id) | {
-        "lp": {"S": table.CLIENTS_PARTITION},
+    item = _client_key(record.id) | {
         "at": {"S": record.id},
         "v": {"N": str(record.version + 1)},
         "record": {"S": record.to_json()},
     }
+    if record.id != OPERATOR_ID:
+        item["lp"] = {"S": table.CLIENTS_PARTITION}
+    return item
 
 
 def _key_item(key_id: str, client_id: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What the routes need beside the request."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, TypeVar
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
@@ -11,9 +11,12 @@ from atomic.application.ports import Client
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.protocol import headers, keys
-from atomic.protocol.problems import UNAUTHORIZED, Problem, not_found
+from atomic.protocol.client_records import OPERATOR_SCOPE
+from atomic.protocol.problems import CLIENT_CONFLICT, UNAUTHORIZED, Problem, not_found
 
 Done = TypeVar("Done")
+# Whoever makes clients manages them, too, and does nothing in their place.
+_OPERATED: Final = frozenset({"admin", OPERATOR_SCOPE})
 
 
 class ManageClients(Protocol):
@@ -45,17 +48,34 @@ class Api:
 async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -> Client:
     """The client that the path names, when the request's API key is its own and has the scope.
 
-    Raises Problem 401 without a valid key, 404 when the key is another client's or lacks the scope.
+    The operator's key stands for any client, there or not, where clients are managed; only that one opens
+    what belongs to no client (`client_id` is empty). Raises Problem 401 without a valid key, 404 when the
+    key is another client's or lacks the scope, 409 where no clients are kept.
     """
+    if scope == OPERATOR_SCOPE and api.manage is None:
+        raise keeps_no_clients()
     scheme, _, api_key = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
     given = api_key.strip() if scheme.lower() == "bearer" else None
-    client = await api.engine.clients.authenticate(given, client_id)
-    if client is None:
+    holder = await api.engine.clients.authenticate(given, client_id)
+    if holder is None:
         raise Problem(
             UNAUTHORIZED,
             "Send the header `Authorization: Bearer <API key>`; `atomic clients create` makes a key.",
             headers={"www-authenticate": "Bearer"},
         )
-    if client.id != client_id or not keys.is_client_id(client_id) or scope not in client.scopes:
+    if client_id and not keys.is_client_id(client_id):
         raise not_found()
-    return client
+    if OPERATOR_SCOPE in holder.scopes and scope in _OPERATED:
+        return replace(holder, id=client_id)
+    if holder.id != client_id or scope not in holder.scopes:
+        raise not_found()
+    return holder
+
+
+def keeps_no_clients() -> Problem:
+    """There is nothing to manage under `--dev`."""
+    return Problem(
+        CLIENT_CONFLICT,
+        "This server keeps no clients and asks for no keys; start it without --dev to have some. POST "
+        "to /{clientId} to start a step.",
+    )

@@ -1,4 +1,4 @@
-"""The routes by which a client manages its own keys and signing secrets; its limits are the operator's."""
+"""The routes by which a client manages its own keys and signing secrets, and the operator those of any."""
 
 import logging
 from collections.abc import Callable
@@ -6,24 +6,32 @@ from typing import Any, TypeVar
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import Client
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, keeps_no_clients
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
 from atomic.protocol import problems
-from atomic.protocol.client_records import Conflict, StoredKey, StoredSecret, UnknownKey
-from atomic.protocol.messages import RotateKeyRequest, RotateSecretRequest, read_message
+from atomic.protocol.client_messages import RotateKeyRequest, RotateSecretRequest
+from atomic.protocol.client_records import (
+    ClientRecord,
+    Conflict,
+    StoredKey,
+    StoredSecret,
+    UnknownClient,
+    UnknownKey,
+)
+from atomic.protocol.messages import read_message
 from atomic.protocol.timestamps import to_rfc3339
 
 _log = logging.getLogger("atomic.clients")
 
 Done = TypeVar("Done")
 # What is shown once shall stay nowhere on its way.
-_SHOWN_ONCE = {"cache-control": "no-store"}
+SHOWN_ONCE = {"cache-control": "no-store"}
 
 
 async def get_keys(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
     """The client's API keys, without what opens."""
-    record = await _manage(api, lambda admin: admin.known(client.id))
-    return json_response(200, {"keys": [_key_view(key) for key in record.keys]})
+    record = await manage(api, lambda admin: admin.known(client.id))
+    return json_response(200, {"keys": [key_view(key) for key in record.keys]})
 
 
 async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
@@ -40,9 +48,9 @@ async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id:
             may_widen=False,
         )
 
-    api_key, stored = await _manage(api, rotate, field="scopes")
+    api_key, stored = await manage(api, rotate, field="scopes")
     _log.info("key rotated", extra={"clientId": client.id, "keyId": stored.id})
-    return json_response(201, {**_key_view(stored), "apiKey": api_key}, _SHOWN_ONCE)
+    return json_response(201, {**key_view(stored), "apiKey": api_key}, SHOWN_ONCE)
 
 
 async def delete_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
@@ -52,48 +60,39 @@ async def delete_key(api: Api, request: ApiRequest, client: Client, key_id: str)
 
     def revoke(admin: ClientAdmin) -> list[dict[str, Any]]:
         admin.revoke_key(client.id, key_id)
-        return [_key_view(key) for key in admin.known(client.id).keys]
+        return [key_view(key) for key in admin.known(client.id).keys]
 
-    left = await _manage(api, revoke)
+    left = await manage(api, revoke)
     _log.info("key revoked", extra={"clientId": client.id, "keyId": key_id})
     return json_response(200, {"keys": left})
 
 
 async def get_secrets(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
     """The client's signing secrets, without the secrets."""
-    record = await _manage(api, lambda admin: admin.known(client.id))
+    record = await manage(api, lambda admin: admin.known(client.id))
     return json_response(200, {"secrets": [_secret_view(secret) for secret in record.secrets]})
 
 
 async def post_secret(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Make a signing secret; the one there is signs on for the overlap."""
     wanted = read_message(RotateSecretRequest, request.body or b"{}")
-    made = await _manage(api, lambda admin: admin.rotate_secret(client.id, overlap_ms=wanted.overlap))
+    made = await manage(api, lambda admin: admin.rotate_secret(client.id, overlap_ms=wanted.overlap))
     _log.info("signing secret rotated", extra={"clientId": client.id})
-    return json_response(201, {**_secret_view(made), "signingSecret": made.text}, _SHOWN_ONCE)
+    return json_response(201, {**_secret_view(made), "signingSecret": made.text}, SHOWN_ONCE)
 
 
-async def get_limits(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
-    """What the client may use."""
-    limits = (await _manage(api, lambda admin: admin.known(client.id))).limits
-    view = {
-        "startsPerSecond": limits.starts_per_s,
-        "liveSteps": limits.live_steps,
-        "storedBytes": limits.stored_bytes,
-    }
-    return json_response(200, view)
+async def get_client(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
+    """What the client may call and use, and what of it is hidden."""
+    return json_response(200, client_view(await manage(api, lambda admin: admin.known(client.id))))
 
 
-async def _manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str = "body") -> Done:
-    """Do the work; `field` is what a refusal is about."""
+async def manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str = "body") -> Done:
+    """Do the work on the clients. Raises Problem; `field` is what a 400 is about."""
     if api.manage is None:
-        raise problems.Problem(
-            problems.CLIENT_CONFLICT,
-            "This server keeps no clients and asks for no keys; start it without --dev to have some.",
-        )
+        raise keeps_no_clients()
     try:
         return await api.manage(work)
-    except UnknownKey:
+    except (UnknownClient, UnknownKey):
         raise problems.not_found() from None
     except Conflict as conflict:
         raise problems.Problem(problems.CLIENT_CONFLICT, f"{conflict}.") from None
@@ -101,7 +100,22 @@ async def _manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str =
         raise problems.invalid(field, str(refused)) from None
 
 
-def _key_view(key: StoredKey) -> dict[str, Any]:
+def client_view(record: ClientRecord) -> dict[str, Any]:
+    """A client as the API shows it: nothing that opens or signs."""
+    return {
+        "clientId": record.id,
+        "createdAt": to_rfc3339(record.created_at_ms),
+        "baseUrls": record.base_urls,
+        "startsPerSecond": record.limits.starts_per_s,
+        "liveSteps": record.limits.live_steps,
+        "storedBytes": record.limits.stored_bytes,
+        "redact": record.redact,
+        "ed25519": record.ed25519,
+    }
+
+
+def key_view(key: StoredKey) -> dict[str, Any]:
+    """A key as the API shows it: not the key itself."""
     return {
         "id": key.id,
         "scopes": key.scopes,

@@ -54,7 +54,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "required": operation.request is not None and operation.needs_body,
             "content": {"application/json": {"schema": schema}},
         }
-    if "{clientId}" not in operation.path:
+    if problems.UNAUTHORIZED not in operation.refusals:
         described["security"] = []
     described["responses"] = _responses(operation)
     return described

@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from atomic.domain.steps import Status
-from atomic.protocol import documents, messages, problems
+from atomic.protocol import client_messages, documents, messages, problems
 from atomic.protocol.limits import DURATION_MAX_MS, PAGE_MAX
 
 
@@ -163,7 +163,7 @@ OPERATIONS: Final = (
         method="POST", path="/{clientId}/keys/{keyId}/rotate", id="rotateKey",
         summary="Make an API key that takes the place of another",
         description="It may do what that one may, or less; that one ends after the overlap.",
-        request=messages.RotateKeyRequest, needs_body=False,
+        request=client_messages.RotateKeyRequest, needs_body=False,
         answers=((201, documents.NewKey, "The new key, shown this once."),),
         refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
     ),
@@ -182,14 +182,46 @@ OPERATIONS: Final = (
     Operation(
         method="POST", path="/{clientId}/secrets", id="rotateSecret", summary="Make a signing secret",
         description="Both sign until the one before ends after the overlap.",
-        request=messages.RotateSecretRequest, needs_body=False,
+        request=client_messages.RotateSecretRequest, needs_body=False,
         answers=((201, documents.NewSecret, "The new secret, shown this once."),),
         refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
     ),
     Operation(
-        method="GET", path="/{clientId}/limits", id="getLimits", summary="What the client may use",
-        answers=((200, documents.ClientLimits, "Its limits."),),
+        method="GET", path="/{clientId}", id="getClient", summary="What the client may call and use",
+        answers=((200, documents.ClientDocument, "The client."),),
         refusals=_MANAGE,
+    ),
+    Operation(
+        method="PATCH", path="/{clientId}", id="changeClient",
+        summary="Change what a client may call and use",
+        description="For the operator. What is left out stays as it is, a limit of null is no limit. Steps "
+        "that were taken before go on as they are.",
+        request=client_messages.ChangeClientRequest,
+        answers=((200, documents.ClientDocument, "The client as it stands now."),),
+        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
+    ),
+    Operation(
+        method="POST", path="/{clientId}/keys", id="addKey", summary="Make one more API key of a client",
+        description="For the operator.",
+        request=client_messages.AddKeyRequest,
+        answers=((201, documents.NewKey, "The new key, shown this once."),),
+        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
+    ),
+    Operation(
+        method="GET", path="/clients", id="listClients", summary="List clients, by their ids",
+        description="For the operator.",
+        query=_PAGE,
+        answers=((200, documents.ClientList, "A page of clients."),),
+        refusals=(problems.INVALID_REQUEST, *_MANAGE),
+    ),
+    Operation(
+        method="POST", path="/clients", id="createClient",
+        summary="Make a client, its first API key and its signing secret",
+        description="For the operator. Key and secret are shown this once; when the answer is lost, give "
+        "the client another key and secret.",
+        request=client_messages.CreateClientRequest,
+        answers=((201, documents.NewClient, "The client."),),
+        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
     ),
     Operation(
         method="GET", path="/.well-known/atomic/{client}/jwks.json", id="getSigningKeys",

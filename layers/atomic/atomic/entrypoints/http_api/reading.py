@@ -2,10 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode
 
 from atomic.application import queries
 from atomic.application.ports import Client, RunQuery
@@ -13,6 +10,7 @@ from atomic.application.redaction import hushed, redacted
 from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.query import Query, link_header, read_number
 from atomic.entrypoints.http_api.views import (
     dead_letters_view,
     run_list_view,
@@ -22,19 +20,15 @@ from atomic.entrypoints.http_api.views import (
 )
 from atomic.protocol import keys
 from atomic.protocol.limits import DURATION_MAX_MS, PAGE_MAX
-from atomic.protocol.problems import invalid
-from atomic.protocol.timestamps import from_rfc3339
 
-Value = TypeVar("Value")
 _LIMIT_DEFAULT = 50
 _STEPS_DEFAULT = 1000
 _WINDOW_DEFAULT_MS = 24 * 3600 * 1000
-_PARAMETERS_MAX = 20
 
 
 async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's runs, newest first."""
-    query = _Query(request)
+    query = Query(request)
     status = query.take("status", Status, f"use one of {', '.join(Status)}")
     with_progress = query.take("progress", _read_flag, "use true or false")
     wanted = _wanted(query, client, status)
@@ -43,21 +37,21 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     last = roots[-1] if len(roots) == wanted.limit else None
     link = query.link(cursor=_write_cursor(last.created_at_ms, last.id)) if last else None
     shown = [hushed(root, client) for root in roots]
-    return json_response(200, run_list_view(shown, progress, link), _link_header(link))
+    return json_response(200, run_list_view(shown, progress, link), link_header(link))
 
 
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's steps that gave up, newest first."""
-    query = _Query(request)
+    query = Query(request)
     letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client, None))
     link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
     shown = [replace(letter, step=hushed(letter.step, client)) for letter in letters]
-    return json_response(200, dead_letters_view(shown, link), _link_header(link))
+    return json_response(200, dead_letters_view(shown, link), link_header(link))
 
 
 async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """A run with a page of its steps."""
-    query = _Query(request)
+    query = Query(request)
     after = query.take("after", _read_step_id, "use the value of `next`, unchanged")
     limit = query.number("limit", _STEPS_DEFAULT, least=1, most=_STEPS_DEFAULT)
     query.refuse_rest()
@@ -66,12 +60,12 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     price = api.estimated_usd and api.estimated_usd([page.root, *page.steps])
     shown = [redacted(step, client) for step in page.steps]
     page = replace(page, root=redacted(page.root, client), steps=shown)
-    return json_response(200, run_page_view(page, link, price), _link_header(link))
+    return json_response(200, run_page_view(page, link, price), link_header(link))
 
 
 async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """A step; with `wait` (milliseconds) as soon as it settles."""
-    query = _Query(request)
+    query = Query(request)
     wait_ms = query.number("wait", 0, least=0, most=DURATION_MAX_MS)
     query.refuse_rest()
     wait_ms = min(wait_ms, api.engine.settings.hang_max_ms)
@@ -81,14 +75,14 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
 
 async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """How many of the client's steps and recent runs are in which state."""
-    query = _Query(request)
+    query = Query(request)
     window_ms = query.number("window", _WINDOW_DEFAULT_MS, least=1, most=DURATION_MAX_MS)
     query.refuse_rest()
     counts = await queries.count(api.engine, client, window_ms)
     return json_response(200, stats_view(counts, window_ms))
 
 
-def _wanted(query: "_Query", client: Client, status: Status | None) -> RunQuery:
+def _wanted(query: Query, client: Client, status: Status | None) -> RunQuery:
     wanted = RunQuery(
         client_id=client.id,
         status=status,
@@ -101,60 +95,6 @@ def _wanted(query: "_Query", client: Client, status: Status | None) -> RunQuery:
     )
     query.refuse_rest()
     return wanted
-
-
-class _Query:
-    """The query string, taken apart member by member; what is left over is refused."""
-
-    def __init__(self, request: ApiRequest) -> None:
-        self._path = request.path
-        try:
-            pairs = parse_qsl(request.query, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
-        except ValueError:
-            raise invalid("query", f"at most {_PARAMETERS_MAX} parameters are read") from None
-        self._given = dict(pairs)
-        self._left = dict(pairs)
-        if len(pairs) != len(self._given):
-            raise invalid("query", "a parameter stands twice; keep one of them")
-
-    def take(self, name: str, read: Callable[[str], Value], cure: str) -> Value | None:
-        """A parameter as `read` understands it, None when it is absent or empty."""
-        text = self._left.pop(name, "")
-        if not text:
-            return None
-        try:
-            return read(text)
-        except ValueError:
-            raise invalid(name, cure) from None
-
-    def number(self, name: str, default: int, *, least: int, most: int) -> int:
-        """A whole number within bounds."""
-        cure = f"use a whole number from {least} to {most}"
-        number = self.take(name, _read_number, cure)
-        if number is None:
-            return default
-        if not least <= number <= most:
-            raise invalid(name, cure)
-        return number
-
-    def moment(self, name: str) -> int | None:
-        """A moment, as milliseconds since the epoch."""
-        return self.take(name, from_rfc3339, "use a time as in 2026-11-23T07:38:00Z")
-
-    def refuse_rest(self) -> None:
-        """Raise Problem 400 for parameters that nobody took."""
-        for name in self._left:
-            raise invalid(name, "unknown query parameter; see /docs")
-
-    def link(self, **changed: Any) -> str:
-        """This request's URL path with some parameters changed."""
-        return f"{self._path}?{urlencode({**self._given, **changed})}"
-
-
-def _read_number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise ValueError
-    return int(text)
 
 
 def _read_step_id(text: str) -> str:
@@ -178,8 +118,4 @@ def _read_cursor(text: str) -> tuple[int, str]:
         created_at_ms, _, step_id = base64.urlsafe_b64decode(text).decode("ascii").partition(".")
     except binascii.Error:
         raise ValueError from None
-    return _read_number(created_at_ms), _read_step_id(step_id)
-
-
-def _link_header(link: str | None) -> dict[str, str]:
-    return {} if link is None else {"link": f'<{link}>; rel="next"'}
+    return read_number(created_at_ms), _read_step_id(step_id)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.application.ports import StoreUnavailable
-from atomic.entrypoints.http_api import acting, managing, pages, reading, starting
+from atomic.entrypoints.http_api import acting, managing, operating, pages, reading, starting
 from atomic.entrypoints.http_api.api import Api, authorize
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
 from atomic.protocol import headers, problems
+from atomic.protocol.client_records import OPERATOR_SCOPE
 from atomic.protocol.limits import BODY_MAX_BYTES
 from atomic.protocol.problems import Problem
 
@@ -21,7 +22,9 @@ Handler = Callable[..., Awaitable[ApiResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path template; `{clientId}` in front means a key of that client with the scope."""
+    """A method and a path template. A scope asks for a key that has it, and for that of the client whose id
+    stands first in the path, if any does.
+    """
 
     method: str
     template: str
@@ -53,7 +56,11 @@ ROUTES: Final = (
     Route("DELETE", "/{clientId}/keys/{keyId}", managing.delete_key, "admin"),
     Route("GET", "/{clientId}/secrets", managing.get_secrets, "admin"),
     Route("POST", "/{clientId}/secrets", managing.post_secret, "admin"),
-    Route("GET", "/{clientId}/limits", managing.get_limits, "admin"),
+    Route("GET", "/{clientId}", managing.get_client, "admin"),
+    Route("PATCH", "/{clientId}", operating.patch_client, OPERATOR_SCOPE),
+    Route("POST", "/{clientId}/keys", operating.post_key, OPERATOR_SCOPE),
+    Route("GET", "/clients", operating.get_clients, OPERATOR_SCOPE),
+    Route("POST", "/clients", operating.post_client, OPERATOR_SCOPE),
     Route("GET", "/.well-known/atomic/{client}/jwks.json", pages.get_signing_keys),
     Route("GET", "/health", pages.get_health),
     Route("GET", "/openapi.json", pages.get_openapi),
@@ -123,10 +130,11 @@ async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
         if route.method != method:
             others.append(route)
             continue
-        if not route.template.startswith("/{clientId}"):
-            return await route.handler(api, request, *match.groups())
-        client = await authorize(api, request, match[1], route.scope)
-        return await route.handler(api, request, client, *match.groups()[1:])
+        ids = match.groups()
+        if not route.scope:
+            return await route.handler(api, request, *ids)
+        client = await authorize(api, request, ids[0] if ids else "", route.scope)
+        return await route.handler(api, request, client, *ids[1:])
     if others:
         allowed = ", ".join("GET, HEAD" if route.method == "GET" else route.method for route in others)
         raise Problem(problems.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"allow": allowed})

@@ -1,0 +1,101 @@
+"""Where `atomic clients` and `atomic operator` find the clients, and how they say what came of it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+
+import click
+
+from atomic.application.client_admin import ClientAdmin
+from atomic.cli.options import data_dir
+from atomic.cli.output import to_json
+from atomic.protocol.client_records import StoredKey, is_live
+from atomic.protocol.timestamps import to_rfc3339
+
+HOUR_MS: Final = 3600 * 1000
+_DAY_MS: Final = 24 * HOUR_MS
+KEEP_IT: Final = "Keep it now: it is stored as a hash only and cannot be shown again."
+_LABELS: Final = {
+    "clientId": "client",
+    "apiKey": "API key",
+    "signingSecret": "signing secret",
+    "startsPerSecond": "starts a second",
+    "liveSteps": "live steps",
+    "storedBytes": "stored bytes",
+}
+
+_table = click.option(
+    "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
+)
+expires = click.option(
+    "--expires-in-days", type=click.FloatRange(min=0, min_open=True), help="The key ends by itself."
+)
+overlap = click.option(
+    "--overlap-hours", type=click.FloatRange(min=0), default=24.0, show_default=True,
+    help="How long the old one stays good.",
+)  # fmt: skip
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def kept_somewhere(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that `open_admin` and `say` read."""
+    return data_dir(_table(_json(command)))
+
+
+@contextmanager
+def open_admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
+    """The clients of the data directory, or of the table; what they refuse ends the command."""
+    try:
+        with _open(options) as admin:
+            yield admin
+    except (ValueError, OSError) as refused:
+        raise click.ClickException(str(refused)) from None
+
+
+def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
+    # Each is an extra, and whoever has the one seldom needs the other.
+    extra = "server" if options["table"] is None else "aws"
+    try:
+        if extra == "aws":
+            from atomic.entrypoints.aws import operators
+
+            return operators.admin(options["table"], os.environ.get("ATOMIC_KEY_PEPPER", "").encode())
+        from atomic.entrypoints.embedded import operators as embedded
+
+        return embedded.admin(options["data_dir"])
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(
+            f"{missing.name} is not installed: pip install 'atomic-workflows[{extra}]'"
+        ) from None
+
+
+def say(options: dict[str, Any], **document: Any) -> None:
+    """Print what came of it."""
+    if options["as_json"]:
+        click.echo(to_json(document))
+        return
+    for name, value in document.items():
+        click.echo(f"{_LABELS.get(name, name) + ':':<15} {'no limit' if value is None else value}")
+
+
+def expiry_ms(admin: ClientAdmin, options: dict[str, Any]) -> int | None:
+    """When a new key shall end, by the option `expires`."""
+    days = options["expires_in_days"]
+    return None if days is None else admin.now_ms() + int(days * _DAY_MS)
+
+
+def key_document(key: StoredKey) -> dict[str, Any]:
+    """A key without what opens."""
+    return {
+        "id": key.id,
+        "scopes": key.scopes,
+        "expiresAt": key.expires_at_ms and to_rfc3339(key.expires_at_ms),
+    }
+
+
+def key_line(key: StoredKey, now_ms: int) -> str:
+    """The same for people."""
+    state = "" if is_live(key, now_ms) else ", ended"
+    until = "" if key.expires_at_ms is None else f", until {to_rfc3339(key.expires_at_ms)}"
+    return f"{key.id}: {' '.join(key.scopes)}{until}{state}"
