@@ -132,6 +132,7 @@ def template_parameters(environ: dict[str, str]) -> list[str]:
         "Stage=local",
         "AllowPrivate=true",
         "DeletionProtection=false",
+        f"KeyPepper={environ['ATOMIC_KEY_PEPPER']}",
     ]
 
 
@@ -186,10 +187,11 @@ def _show(outputs: dict[str, str], stack: ExitStack) -> int:
 
 def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str:
     """Make a client as an operator does; its API key."""
-    dynamodb = config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(aws_environ(0)))
+    environ = aws_environ(0)
+    dynamodb = config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(environ))
     admin = ClientAdmin(
         store=DynamoClientStore(dynamodb, outputs["TableName"]),
-        pepper=b"",
+        pepper=config.key_pepper(environ),
         now_ms=SystemClock().now_ms,
         token_bytes=SystemEntropy().token_bytes,
     )
@@ -243,6 +245,7 @@ def aws_environ(port: int) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "ATOMIC_KEY_PEPPER": "of-a-stack-that-lives-for-minutes",
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.2",
     }

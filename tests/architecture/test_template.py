@@ -274,10 +274,11 @@ def test_every_variable_is_declared_and_none_that_nobody_reads() -> None:
     declared = GLOBALS["Environment"]["Variables"]
     assert set(declared) == CONTRACT
     assert not any("Environment" in function for function in FUNCTIONS.values())
-    folder = REPO / "layers/atomic/atomic/entrypoints/aws"
+    package = REPO / "layers/atomic/atomic"
     read = {
         name
-        for path in folder.glob("*.py")
+        for folder in ("adapters/aws", "entrypoints/aws")
+        for path in (package / folder).glob("*.py")
         for name in re.findall(r"environ(?:\.get\()?\[?\(?\"([A-Z_]+)\"", path.read_text())
     }
     # That one is boto's own.
@@ -289,9 +290,17 @@ def test_private_addresses_are_called_by_nobody_who_did_not_ask() -> None:
     assert GLOBALS["Environment"]["Variables"]["ATOMIC_ALLOW_PRIVATE"] == {"Ref": "AllowPrivate"}
 
 
-def test_the_pepper_is_not_shown() -> None:
-    assert TEMPLATE["Parameters"]["KeyPepper"]["NoEcho"] is True
+def test_there_is_a_pepper_and_it_is_not_shown() -> None:
+    pepper = TEMPLATE["Parameters"]["KeyPepper"]
+    assert ("Default" in pepper, pepper["MinLength"], pepper["NoEcho"]) == (False, 32, True)
     assert GLOBALS["Environment"]["Variables"]["ATOMIC_KEY_PEPPER"] == {"Ref": "KeyPepper"}
+
+
+def test_a_flood_ends_at_the_gateway() -> None:
+    settings = RESOURCES["HttpApiStage"]["Properties"]["DefaultRouteSettings"]
+    assert (
+        settings["ThrottlingRateLimit"] == settings["ThrottlingBurstLimit"] == {"Ref": "RequestsPerSecond"}
+    )
 
 
 def test_runtime_and_architecture_are_parameters() -> None:

@@ -26,7 +26,7 @@ from atomic.application.ports import Clock
 TABLE_NAME = "atomic"
 GROUP = "atomic"
 _CLOCK = SystemClock()
-PEPPER = b"salt's brother"
+PEPPER = b"salt's brother, of thirty-two characters"
 _OPTIONS = {
     "region_name": "eu-central-1",
     "aws_access_key_id": "testing",

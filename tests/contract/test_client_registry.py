@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_bytes
 
-from atomic.adapters.sqlite.clients import CLIENTS, SqliteClientRegistry, SqliteClientStore, key_pepper
+from atomic.adapters.secret_files import key_pepper
+from atomic.adapters.sqlite.clients import CLIENTS, SqliteClientRegistry, SqliteClientStore
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.client_admin import ClientAdmin
 from atomic.protocol.client_records import ClientRecord, Limits, StoredSecret

@@ -66,7 +66,7 @@ class AwsStack:
         self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
     ) -> str:
         """Make a client as an operator does; its API key."""
-        with operators.admin(self.outputs["TableName"], _pepper()) as admin:
+        with operators.admin(self.outputs["TableName"], os.environ) as admin:
             limits = Limits(starts_per_s=starts_per_s)
             api_key, _ = admin.create(client_id, base_urls=base_urls, limits=limits)
         return api_key
@@ -135,7 +135,7 @@ class LockedClients:
         self.endpoint_port = served.port
         self._stack = stack
         base = (f"{served.url}/app",)
-        with operators.admin(stack.outputs["TableName"], _pepper()) as admin:
+        with operators.admin(stack.outputs["TableName"], os.environ) as admin:
             self.keys = create_locked(admin, base)
 
     @asynccontextmanager
@@ -145,7 +145,3 @@ class LockedClients:
             client="alpha", keys=self.keys, endpoint_port=self.endpoint_port
         ) as home:
             yield home
-
-
-def _pepper() -> bytes:
-    return os.environ.get("ATOMIC_KEY_PEPPER", "").encode()

@@ -149,9 +149,23 @@ def test_each_place_needs_its_own_extra(
         "HOME": str(tmp_path),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_DEFAULT_REGION": "eu-central-1",
+        "ATOMIC_KEY_PEPPER": "x" * 32,
     }
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT, missing, kept, str(tmp_path / "kept")],
         env=nobody, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ran.returncode, said in ran.stderr) == (code, True), ran.stderr
+
+
+@pytest.mark.parametrize("pepper", [None, "", "x" * 31])
+def test_a_table_is_not_opened_without_its_pepper(
+    monkeypatch: pytest.MonkeyPatch, pepper: str | None
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.delenv("ATOMIC_KEY_PEPPER", raising=False)
+    if pepper is not None:
+        monkeypatch.setenv("ATOMIC_KEY_PEPPER", pepper)
+    refused = CliRunner().invoke(clients, ["list", "--table", "atomic"])
+    assert refused.exit_code == 1
+    assert "ATOMIC_KEY_PEPPER is to be the KeyPepper of the stack" in refused.output

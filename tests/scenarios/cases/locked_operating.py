@@ -1,5 +1,6 @@
 """What the operator's key does over the API: clients are made, listed, changed, and their keys managed."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,7 +8,7 @@ from atomic.protocol import signatures
 from atomic.testing import Reply
 from scenarios.asking import key_id
 from scenarios.cases.locked_managing import WITHIN_S, until_status
-from scenarios.home import Home, answer_ok
+from scenarios.home import Home, always, answer_ok
 from scenarios.locked_clients import OPERATOR, ORDINARY
 from scenarios.starts import assert_problem, document
 
@@ -124,6 +125,37 @@ async def scenario_what_a_client_may_use_is_changed_and_soon_holds(home: Home) -
         return reply.status == 429 and int(reply.headers["retry-after"]) > 1
 
     await home.until(is_limited, within_s=WITHIN_S)
+
+
+async def scenario_a_base_url_that_is_taken_away_is_called_no_more(home: Home) -> None:
+    url = home.endpoint("/app/closing", always(503))
+    created = {"clientId": "closing", "baseUrls": [url], "allowHttp": True, "allowIp": True}
+    api_key = (await operate(home, "POST", "/clients", created)).json["apiKey"]
+    headers = {"Authorization": f"Bearer {api_key}", "Prefer": "respond-async"}
+    retry = {"count": 1000, "backOff": home.ms(100), "strategy": "fixed", "jitter": "none"}
+    body = json.dumps(document(url, key="closing-1", retry=retry)).encode()
+    step = await home.request("POST", "/closing", body=body, headers=headers, key_of="nobody")
+    assert step.status == 202, step.body
+
+    assert (await operate(home, "PATCH", "/closing", NEW)).status == 200
+
+    async def is_refused() -> bool:
+        target = f"/closing/steps/{step.json['id']}"
+        seen = await home.request("GET", target, headers=headers, key_of="nobody")
+        return "may not call this URL any more" in (seen.json["error"] or "")
+
+    await home.until(is_refused, within_s=WITHIN_S)
+
+    async def is_quiet() -> bool:
+        called = len(home.calls(url))
+        await asyncio.sleep(home.ms(400) / 1000)
+        return len(home.calls(url)) == called
+
+    # Other processes may learn of it later.
+    await home.until(is_quiet, within_s=WITHIN_S)
+    target = f"/closing/runs/{step.json['runId']}/cancel"
+    cancelled = await home.request("POST", target, headers=headers, key_of="nobody")
+    assert cancelled.status == 200
 
 
 async def scenario_the_operator_manages_the_keys_of_any_client(home: Home) -> None:

@@ -24,8 +24,11 @@ async def run_attempt(engine: Engine, step: Step) -> None:
     try:
         client = await engine.clients.get(step.spec.client_id)
         span_id = engine.entropy.token()[:16]
-        request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
-        answer = await engine.invoker.post(request)
+        if client is None or not client.may_call(step.spec.url):
+            answer = Answer(error="the client may not call this URL any more; have it added, and redrive")
+        else:
+            request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
+            answer = await engine.invoker.post(request)
     finally:
         engine.destinations.leave(step.spec)
     if client is None or client.stored_bytes is None:

@@ -11,6 +11,7 @@ from typing import Protocol
 from atomic.domain.outcomes import Answer
 from atomic.domain.steps import Attempt, Status, Step, StepOutline
 from atomic.protocol.client_records import SCOPES
+from atomic.protocol.urls import is_under
 
 
 class StoreUnavailable(Exception):
@@ -214,6 +215,10 @@ class Client:
     redact: tuple[str, ...] = ()
     redaction_key: bytes = b""
     scopes: frozenset[str] = frozenset(SCOPES)
+
+    def may_call(self, url: str) -> bool:
+        """Whether the URL is under a base URL of the client."""
+        return not self.base_urls or is_under(url, self.base_urls)
 
 
 class ClientRegistry(Protocol):

@@ -60,7 +60,7 @@ def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
         if extra == "aws":
             from atomic.entrypoints.aws import operators
 
-            return operators.admin(options["table"], os.environ.get("ATOMIC_KEY_PEPPER", "").encode())
+            return operators.admin(options["table"], os.environ)
         from atomic.entrypoints.embedded import operators as embedded
 
         return embedded.admin(options["data_dir"])

@@ -193,7 +193,7 @@ def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
 @_allow_ip
 @kept_somewhere
 def base_urls(client_id: str, *, base_urls: tuple[str, ...], **options: Any) -> None:
-    """Set which URLs a client may call; steps that were taken before go on as they are."""
+    """Set which URLs a client may call; attempts at others fail from then on."""
     with open_admin(options) as admin:
         refuse_unusual(base_urls, allow_http=options["allow_http"], allow_ip=options["allow_ip"])
         changed = admin.change(client_id, base_urls=base_urls)

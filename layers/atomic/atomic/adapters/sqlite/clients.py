@@ -1,6 +1,5 @@
 """The clients of an embedded home, in a file of their own: the CLI adds some while a server runs."""
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -90,15 +89,6 @@ class SqliteClientStore:
     def close(self) -> None:
         """Close the file."""
         close_database(self._connection)
-
-
-def key_pepper(data_dir: Path) -> bytes:
-    """The pepper of the API keys of a data directory; made at first use, and lost with its file."""
-    path = data_dir / "key-pepper"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()
 
 
 class SqliteClientRegistry:

@@ -1,6 +1,6 @@
 """What operators do to a deployed stack with their own AWS credentials."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,12 +12,12 @@ from atomic.application.client_admin import ClientAdmin
 
 
 @contextmanager
-def admin(table: str, pepper: bytes) -> Iterator[ClientAdmin]:
-    """The clients of a stack. What AWS refuses is a ValueError."""
+def admin(table: str, environ: Mapping[str, str]) -> Iterator[ClientAdmin]:
+    """The clients of a stack, by its pepper in the environment. What AWS refuses is a ValueError."""
     try:
         yield ClientAdmin(
             store=DynamoClientStore(config.dynamodb_client(), table),
-            pepper=pepper,
+            pepper=config.key_pepper(environ),
             now_ms=SystemClock().now_ms,
             token_bytes=SystemEntropy().token_bytes,
         )

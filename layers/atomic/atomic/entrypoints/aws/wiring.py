@@ -53,7 +53,7 @@ class AwsHome:
         self.engine = self._open_engine(environ)
         self._admin = ClientAdmin(
             store=DynamoClientStore(self.clients[0], environ["ATOMIC_TABLE"]),
-            pepper=environ["ATOMIC_KEY_PEPPER"].encode(),
+            pepper=config.key_pepper(environ),
             now_ms=SystemClock().now_ms,
             token_bytes=SystemEntropy().token_bytes,
         )
@@ -85,7 +85,7 @@ class AwsHome:
             self._calls,
             dynamodb,
             table_name=table_name,
-            pepper=environ["ATOMIC_KEY_PEPPER"].encode(),
+            pepper=config.key_pepper(environ),
             now_ms=SystemClock().now_ms,
         )
         return Engine(

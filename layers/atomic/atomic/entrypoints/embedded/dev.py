@@ -4,6 +4,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from secrets import token_bytes
 
+from atomic.adapters.secret_files import kept_secret
 from atomic.application.ports import Client
 from atomic.protocol.signatures import decode_secret, encode_secret
 
@@ -30,10 +31,9 @@ class DevRegistry:
 
 def dev_signing_secret(data_dir: Path) -> str:
     """The printable signing secret of a data directory; made at first use."""
-    path = data_dir / "dev-signing-secret"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(encode_secret(token_bytes(24)) + "\n")
-    text = path.read_text().strip()
+    made = kept_secret(
+        data_dir / "dev-signing-secret", lambda: f"{encode_secret(token_bytes(24))}\n".encode()
+    )
+    text = made.decode().strip()
     decode_secret(text)
     return text

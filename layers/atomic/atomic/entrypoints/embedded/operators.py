@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import apsw
 
-from atomic.adapters.sqlite.clients import SqliteClientStore, key_pepper
+from atomic.adapters.secret_files import key_pepper
+from atomic.adapters.sqlite.clients import SqliteClientStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable

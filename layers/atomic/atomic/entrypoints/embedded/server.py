@@ -21,7 +21,8 @@ from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.adapters.sqlite.clients import SqliteClientRegistry, key_pepper
+from atomic.adapters.secret_files import key_pepper
+from atomic.adapters.sqlite.clients import SqliteClientRegistry
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.system import SystemClock, SystemEntropy
@@ -177,13 +178,13 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
 
 
 def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
-    if not options.dev:
-        return SqliteClientRegistry(
-            options.data_dir / "clients.db",
-            pepper=key_pepper(options.data_dir),
-            now_ms=SystemClock().now_ms,
-        )
-    return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))
+    try:
+        if options.dev:
+            return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))
+        pepper = key_pepper(options.data_dir)
+    except ValueError as damaged:
+        raise ServeRefusedError(str(damaged)) from None
+    return SqliteClientRegistry(options.data_dir / "clients.db", pepper=pepper, now_ms=SystemClock().now_ms)
 
 
 def _browser_check(options: ServeOptions) -> BrowserCheck:

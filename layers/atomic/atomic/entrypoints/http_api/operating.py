@@ -62,7 +62,7 @@ async def post_client(api: Api, request: ApiRequest, _operator: Client) -> ApiRe
 
 
 async def patch_client(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """Change what is named of a client; steps that were taken before go on as they are."""
+    """Change what is named of a client; all of it holds for steps that were taken before, too."""
     changes = read_message(ChangeClientRequest, request.body).changes()
     changed = await manage(api, lambda admin: admin.change(client.id, **changes))
     _log.info("client changed", extra={"clientId": client.id})

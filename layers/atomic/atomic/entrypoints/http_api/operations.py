@@ -194,8 +194,8 @@ OPERATIONS: Final = (
     Operation(
         method="PATCH", path="/{clientId}", id="changeClient",
         summary="Change what a client may call and use",
-        description="For the operator. What is left out stays as it is, a limit of null is no limit. Steps "
-        "that were taken before go on as they are.",
+        description="For the operator. What is left out stays as it is, a limit of null is no limit. "
+        "Attempts at URLs that are under no base URL any more fail.",
         request=client_messages.ChangeClientRequest,
         answers=((200, documents.ClientDocument, "The client as it stands now."),),
         refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),

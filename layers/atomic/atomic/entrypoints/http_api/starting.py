@@ -22,7 +22,6 @@ from atomic.protocol.limits import PAYLOAD_MAX_BYTES
 from atomic.protocol.messages import RetryOptions, StartRequest, read_message
 from atomic.protocol.problems import Problem
 from atomic.protocol.timestamps import to_rfc3339
-from atomic.protocol.urls import is_under
 
 _RETRY_AFTER_MAX_S = 60
 
@@ -78,7 +77,7 @@ def _spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) 
 
 def _allowed_url(client: Client, message: StartRequest) -> str:
     url = message.step_invoke_url or ""
-    if url and client.base_urls and not is_under(url, client.base_urls):
+    if url and not client.may_call(url):
         raise Problem(
             problems.URL_NOT_ALLOWED,
             "stepInvokeUrl: not under a base URL of this client; use one of them or have it added.",
