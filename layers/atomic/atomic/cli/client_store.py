@@ -15,7 +15,6 @@ from atomic.protocol.timestamps import to_rfc3339
 
 HOUR_MS: Final = 3600 * 1000
 _DAY_MS: Final = 24 * HOUR_MS
-KEEP_IT: Final = "Keep it now: it is stored as a hash only and cannot be shown again."
 _LABELS: Final = {
     "clientId": "client",
     "apiKey": "API key",
@@ -77,6 +76,12 @@ def say(options: dict[str, Any], **document: Any) -> None:
         return
     for name, value in document.items():
         click.echo(f"{_LABELS.get(name, name) + ':':<15} {'no limit' if value is None else value}")
+
+
+def say_new_key(options: dict[str, Any], api_key: str) -> None:
+    """Show a key, this once."""
+    say(options, apiKey=api_key)
+    click.echo("Keep it now: it is stored as a hash only and cannot be shown again.", err=True)
 
 
 def expiry_ms(admin: ClientAdmin, options: dict[str, Any]) -> int | None:

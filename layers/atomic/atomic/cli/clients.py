@@ -7,7 +7,6 @@ import click
 
 from atomic.cli.client_store import (
     HOUR_MS,
-    KEEP_IT,
     expires,
     expiry_ms,
     kept_somewhere,
@@ -16,6 +15,7 @@ from atomic.cli.client_store import (
     open_admin,
     overlap,
     say,
+    say_new_key,
 )
 from atomic.cli.output import to_json
 from atomic.protocol.client_records import (
@@ -106,8 +106,7 @@ def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
     """Make one more API key beside those there are."""
     with open_admin(options) as admin:
         api_key, _ = admin.add_key(client_id, scopes=scopes, expires_at_ms=expiry_ms(admin, options))
-    say(options, apiKey=api_key)
-    click.echo(KEEP_IT, err=True)
+    say_new_key(options, api_key)
 
 
 @clients.command("rotate")
@@ -131,8 +130,7 @@ def rotate(
             expires_at_ms=expiry_ms(admin, options),
             overlap_ms=int(overlap_hours * HOUR_MS),
         )
-    say(options, apiKey=api_key)
-    click.echo(KEEP_IT, err=True)
+    say_new_key(options, api_key)
 
 
 @clients.command("rotate-secret")

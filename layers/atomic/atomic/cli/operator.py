@@ -6,7 +6,6 @@ import click
 
 from atomic.cli.client_store import (
     HOUR_MS,
-    KEEP_IT,
     expires,
     expiry_ms,
     kept_somewhere,
@@ -15,6 +14,7 @@ from atomic.cli.client_store import (
     open_admin,
     overlap,
     say,
+    say_new_key,
 )
 from atomic.cli.output import to_json
 from atomic.protocol.client_records import OPERATOR_ID
@@ -32,8 +32,7 @@ def create_key(**options: Any) -> None:
     """Make one more key beside those there are. It opens every client's settings, and no run."""
     with open_admin(options) as admin:
         api_key, _ = admin.create_operator_key(expires_at_ms=expiry_ms(admin, options))
-    say(options, apiKey=api_key)
-    click.echo(KEEP_IT, err=True)
+    say_new_key(options, api_key)
 
 
 @operator.command("list-keys")
@@ -62,8 +61,7 @@ def rotate_key(*, key_id: str | None, overlap_hours: float, **options: Any) -> N
             expires_at_ms=expiry_ms(admin, options),
             overlap_ms=int(overlap_hours * HOUR_MS),
         )
-    say(options, apiKey=api_key)
-    click.echo(KEEP_IT, err=True)
+    say_new_key(options, api_key)
 
 
 @operator.command("revoke-key")
