@@ -69,6 +69,9 @@ def case_a_call_is_taken_once(world: World) -> None:
     again = world.post("/echo", BODY, call)
     assert again.status_code == 401
     assert "taken before" in again.json()["detail"]
+    for spelling in ("+{}", "0{}", "{}.0"):
+        respelled = call | {"webhook-timestamp": spelling.format(call["webhook-timestamp"])}
+        assert world.post("/echo", BODY, respelled).status_code == 401
     assert world.post("/echo", attempt(2), signed(NEW, body=attempt(2))).status_code == 200
 
 

@@ -103,6 +103,13 @@ VALUE = GOOD["webhook-signature"].removeprefix("v1,")
         {"webhook-timestamp": "soon"},
         {"webhook-timestamp": f"{NOW_S}.5"},
         {"webhook-timestamp": "9" * 5000},
+        # Other spellings of the moment that was signed.
+        {"webhook-timestamp": f"+{NOW_S}"},
+        {"webhook-timestamp": f"0{NOW_S}"},
+        {"webhook-timestamp": f" {NOW_S}"},
+        {"webhook-timestamp": f"{NOW_S}\n"},
+        {"webhook-timestamp": f"1_{str(NOW_S)[1:]}"},
+        {"webhook-timestamp": "".join(chr(0xFF10 + int(digit)) for digit in str(NOW_S))},
     ],
     ids=repr,
 )

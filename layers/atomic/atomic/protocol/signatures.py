@@ -7,6 +7,7 @@ knows any one of them accepts: that is how secrets rotate without one refused ca
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import unquote
@@ -23,6 +24,8 @@ ATOMIC_URL: Final = "atomic-url"
 ATOMIC_SIGNATURE: Final = "atomic-signature"
 _V1: Final = "v1"
 _V1A: Final = "v1a"
+# One spelling of a moment: with `+1` for `1` the very same call would look like another one.
+_TIMESTAMP: Final = re.compile(r"[1-9][0-9]{0,14}")
 
 
 class SignatureRefused(ValueError):
@@ -77,7 +80,7 @@ def verify(
     """
     try:
         message_id = headers[WEBHOOK_ID]
-        timestamp_s = int(headers[WEBHOOK_TIMESTAMP])
+        timestamp_s = _read_timestamp_s(headers[WEBHOOK_TIMESTAMP])
         offered = headers[WEBHOOK_SIGNATURE]
         signed = f"{message_id}.{timestamp_s}.".encode() + body
         matches = _matches(secrets, public_keys, offered, signed)
@@ -109,6 +112,12 @@ def verify_target(
         raise SignatureRefused("no atomic-signature matches; the call was made for another URL")
     if called != path and not called.endswith(f"/{path.lstrip('/')}"):
         raise SignatureRefused(f"the call was made for {called}, not for this path")
+
+
+def _read_timestamp_s(text: str) -> int:
+    if not _TIMESTAMP.fullmatch(text):
+        raise ValueError
+    return int(text)
 
 
 def _target(url: str, webhook_signature: str) -> bytes:
