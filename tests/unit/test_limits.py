@@ -113,6 +113,19 @@ def test_stored_bytes_are_bounded_and_forgotten_by_the_day() -> None:
     on({"stored_bytes": 400}, body)
 
 
+def test_what_is_refused_is_not_counted() -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+        payload = "x" * 98
+        assert (await start("a", payload=payload)).status == 200
+        nowhere = f"run_{'0' * 32}-root"
+        for _ in range(20):
+            assert (await start("a", payload=payload + "y")).status == 422
+            assert (await start("b", payload=payload, parent=nowhere)).status == 404
+        assert [(await start(key, payload=payload)).status for key in "cde"] == [200, 200, 507]
+
+    on({"stored_bytes": 400, "live_steps": 30}, body)
+
+
 def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
     class Store(MemoryStepStore):
         fails = False

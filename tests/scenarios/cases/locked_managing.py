@@ -83,6 +83,23 @@ async def scenario_a_new_key_may_do_no_more_than_the_one_before(home: Home) -> N
     assert len(listed) == 2
 
 
+async def scenario_a_new_key_ends_with_the_one_before(home: Home) -> None:
+    client = "managed-ends"
+    mine = f"/keys/{key_id(home.keys[client])}/rotate"
+    ending = await manage(home, client, "POST", mine, {"expiresIn": 3_600_000, "overlap": 3_600_000})
+    assert ending.status == 201
+    target = f"/keys/{ending.json['id']}/rotate"
+    await manage(home, client, "DELETE", mine.removesuffix("/rotate"))
+
+    later = await manage(home, client, "POST", target, {"expiresIn": 7_200_000})
+
+    assert later.status == 201
+    assert later.json["expiresAt"] == ending.json["expiresAt"]
+    await manage(home, client, "DELETE", f"/keys/{ending.json['id']}")
+    without = await manage(home, client, "POST", f"/keys/{later.json['id']}/rotate", {"overlap": 0})
+    assert without.json["expiresAt"] == ending.json["expiresAt"]
+
+
 async def scenario_a_signing_secret_is_rotated_over_the_api(home: Home) -> None:
     client = "managed-secrets"
     url = home.endpoint("/app/rotated", answer_ok)

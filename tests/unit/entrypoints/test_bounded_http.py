@@ -11,15 +11,17 @@ import pytest
 import uvicorn
 
 from atomic.entrypoints.embedded import bounded_http
-from atomic.entrypoints.embedded.bounded_http import BoundedHttp
+from atomic.entrypoints.embedded.bounded_http import PIPELINED_MAX, BoundedHttp
 
 HEAD = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
 SHORT_S = 0.3
 
 
-@asynccontextmanager
-async def serving(seen: list[str]) -> AsyncIterator[int]:
-    """A server that notes what came of each request; its port."""
+App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Any], Awaitable[None]]
+
+
+def noting(seen: list[str]) -> App:
+    """Notes what came of each request."""
 
     async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Any) -> None:
         body = b""
@@ -32,7 +34,13 @@ async def serving(seen: list[str]) -> AsyncIterator[int]:
                 return
         seen.append("gone")
 
-    config = uvicorn.Config(app, http=BoundedHttp, ws="none", lifespan="off", log_config=None)
+    return app
+
+
+@asynccontextmanager
+async def serving(app: App, **options: Any) -> AsyncIterator[int]:
+    """A server; its port."""
+    config = uvicorn.Config(app, http=BoundedHttp, ws="none", lifespan="off", log_config=None, **options)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = asyncio.create_task(server.serve(sockets=[listener]))
@@ -68,7 +76,7 @@ def test_a_body_that_drips_ends_its_connection(monkeypatch: pytest.MonkeyPatch, 
     seen: list[str] = []
 
     async def main() -> None:
-        async with serving(seen) as port:
+        async with serving(noting(seen)) as port:
             slow = asyncio.create_task(drip(port, HEAD % 1_000_000, b"x", pause_s))
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             for part in (HEAD[:30], HEAD[30:] % 4, b"ab", b"cd"):
@@ -89,7 +97,7 @@ def test_the_time_of_a_body_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
     async def main() -> None:
-        async with serving(seen) as port:
+        async with serving(noting(seen)) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             for number in range(4):
                 writer.write(HEAD % 2 + b"%d" % number)
@@ -111,3 +119,110 @@ def test_a_head_that_drips_ends_its_connection(monkeypatch: pytest.MonkeyPatch) 
             assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
 
     asyncio.run(main())
+
+
+GET = b"GET /%d HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+async def said(port: int, *parts: bytes) -> bytes:
+    """What the server says until it closes, or for a while."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for part in parts:
+        writer.write(part)
+        await asyncio.sleep(0.05)
+    answer = b""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(1):
+            while piece := await reader.read(65536):
+                answer += piece
+    writer.close()
+    return answer
+
+
+async def _send(send: Any, body: bytes) -> None:
+    head = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def test_a_trailer_is_no_header() -> None:
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        await _send(send, b",".join(name for name, _ in scope["headers"]))
+
+    async def main() -> bytes:
+        head = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+        async with serving(app) as port:
+            return await said(port, head + b"0\r\nauthorization: Bearer x\r\nhost: other\r\n\r\n")
+
+    assert asyncio.run(main()).endswith(b"host,transfer-encoding")
+
+
+@pytest.mark.parametrize(("requests", "answered"), [(PIPELINED_MAX + 1, PIPELINED_MAX + 1), (1000, 0)])
+def test_few_requests_come_before_the_answer(requests: int, answered: int) -> None:
+    asked: list[str] = []
+
+    async def app(scope: dict[str, Any], _receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        await _send(send, b"ok")
+
+    async def main() -> bytes:
+        async with serving(app) as port:
+            return await said(port, b"".join(GET % number for number in range(requests)))
+
+    assert asyncio.run(main()).count(b"HTTP/1.1 200") == answered
+    # The one in front may have begun.
+    assert asked[1:] == [f"/{number}" for number in range(1, answered)]
+
+
+def test_a_refusal_is_not_taken_for_an_answer() -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.3)
+        await _send(send, b"ok")
+
+    async def main() -> list[bytes]:
+        async with serving(app) as port:
+            rubbish = [b"rubbish\r\n\r\n", b"GET / HTTP/1.1\r\nx: " + b"x" * 40_000]
+            return [await said(port, GET % 1, part) for part in rubbish]
+
+    assert asyncio.run(main()) == [b"", b""]
+
+
+def test_an_answer_that_is_not_taken_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_http, "ANSWER_S", SHORT_S)
+    size = 64 * 1024 * 1024
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await _send(send, bytes(size))
+
+    async def main() -> int:
+        async with serving(app) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+            writer.write(GET % 1)
+            await asyncio.sleep(4 * SHORT_S)
+            taken = 0
+            with contextlib.suppress(ConnectionError):
+                while piece := await reader.read(1024 * 1024):
+                    taken += len(piece)
+            writer.close()
+            return taken
+
+    assert asyncio.run(main()) < size
+
+
+def test_no_more_connections_than_there_may_be() -> None:
+    async def main() -> list[bytes]:
+        async with serving(noting([]), limit_concurrency=3) as port:
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            beyond = await said(port, GET % 1)
+            held[0][1].close()
+            await asyncio.sleep(0.05)
+            again = await said(port, HEAD % 0)
+            for _, writer in held:
+                writer.close()
+            return [beyond, again]
+
+    beyond, again = asyncio.run(main())
+    assert beyond == b""
+    assert again.startswith(b"HTTP/1.1 503")

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
+from atomic.entrypoints.embedded import one_write
 from atomic.entrypoints.embedded.one_write import OneWrite
 
 
@@ -13,12 +16,19 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1)})
         self.told: list[Any] = []
+        self.unsent = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.told.append(bytes(data))
 
     def close(self) -> None:
         self.told.append("close")
+
+    def abort(self) -> None:
+        self.told.append("abort")
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def is_closing(self) -> bool:
         return "close" in self.told
@@ -86,3 +96,19 @@ def test_the_rest_is_the_wires_own() -> None:
         assert transport.get_extra_info("sslcontext", 7) == 7
 
     assert told(play) == ["pause", "resume"]
+
+
+@pytest.mark.parametrize(("unsent", "end"), [(0, []), (1, ["abort"])])
+def test_what_is_not_taken_does_not_hold_a_closed_connection(
+    monkeypatch: pytest.MonkeyPatch, unsent: int, end: list[str]
+) -> None:
+    monkeypatch.setattr(one_write, "LINGER_S", 0.01)
+
+    async def main() -> list[Any]:
+        wire = Wire()
+        wire.unsent = unsent
+        OneWrite(wire, asyncio.get_running_loop()).close()
+        await asyncio.sleep(0.05)
+        return wire.told
+
+    assert asyncio.run(main()) == ["close", *end]

@@ -106,10 +106,13 @@ async def invoking(**options: Any) -> AsyncIterator[HttpInvoker]:
         await invoker.close()
 
 
-async def post(invoker: HttpInvoker, url: str, *, timeout_ms: int = 5000, body: bytes = b"{}") -> Answer:
+async def post(
+    invoker: HttpInvoker, url: str, *, timeout_ms: int = 5000, body: bytes = b"{}", client_id: str = "c"
+) -> Answer:
     headers = {"Content-Type": "application/json"}
-    request = EndpointRequest(client_id="c", url=url, headers=headers, body=body, timeout_ms=timeout_ms)
-    return await invoker.post(request)
+    return await invoker.post(
+        EndpointRequest(client_id=client_id, url=url, headers=headers, body=body, timeout_ms=timeout_ms)
+    )
 
 
 async def answer_to(behaviour: Behaviour, *, timeout_ms: int = 5000, body: bytes = b"{}") -> Answer:

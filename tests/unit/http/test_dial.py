@@ -4,13 +4,15 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from typing import Any
 
 import pytest
 
-from atomic.adapters.http import dial
+from atomic.adapters.http import dial, names
 from unit.http.raw_server import OK, Peer, answer_to, invoking, keeps_writing, post, serving
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -29,25 +31,15 @@ async def post_resolved(
     answer: Found, port: int, *, allows: Callable[[str], bool] = lambda _: True, timeout_ms: int = 5000
 ) -> Any:
     """Call http://name.test, which has the given addresses."""
-    loop = asyncio.get_running_loop()
-    async with invoking(allows=allows) as invoker:
-        patch = pytest.MonkeyPatch()
 
-        async def getaddrinfo(host: str, *_: Any, **__: Any) -> Found:
-            assert host == "name.test"
-            return answer
+    def getaddrinfo(host: str, *_: Any, **__: Any) -> Found:
+        assert host == "name.test"
+        return answer
 
-        class Loop:
-            """The running loop, but for names."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getaddrinfo if name == "getaddrinfo" else getattr(loop, name)
-
-        patch.setattr(dial.asyncio, "get_running_loop", Loop)
-        try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(names, "getaddrinfo", getaddrinfo)
+        async with invoking(allows=allows) as invoker:
             return await post(invoker, f"http://name.test:{port}/", timeout_ms=timeout_ms)
-        finally:
-            patch.undo()
 
 
 def test_a_refused_connection_says_so(run: Run) -> None:
@@ -89,13 +81,70 @@ def test_slow_names_are_within_the_total_time(run: Run) -> None:
         began_s = loop.time()
         async with invoking() as invoker:
             patch = pytest.MonkeyPatch()
-            patch.setattr(dial, "_resolve", lambda _: asyncio.sleep(5))
+            patch.setattr(names, "getaddrinfo", lambda *_, **__: time.sleep(1.5) or found("127.0.0.1"))
             answer = await post(invoker, "http://name.test/", timeout_ms=200)
             patch.undo()
         assert answer.error == "timeout: no whole answer within 200 ms"
         assert loop.time() - began_s < 2
 
     run(body())
+
+
+def test_a_silent_name_server_keeps_no_other_name_waiting(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    answered = threading.Event()
+
+    def getaddrinfo(host: str, *_: Any, **__: Any) -> Found:
+        asked.append(host)
+        if host.startswith("silent"):
+            answered.wait(20)
+        return found("127.0.0.1")
+
+    monkeypatch.setattr(names, "getaddrinfo", getaddrinfo)
+
+    async def body() -> None:
+        async with serving(keeps_writing(OK)) as server, invoking() as invoker:
+            silent = [f"http://silent{number % 40}.test/" for number in range(400)]
+            waiting = [asyncio.create_task(post(invoker, url, timeout_ms=1000)) for url in silent]
+            await asyncio.sleep(0)
+            answer = await post(invoker, f"http://name.test:{server.port}/", timeout_ms=900)
+            assert (answer.status, answer.error) == (200, None)
+            assert all([(await task).timed_out for task in waiting])
+            answered.set()
+
+    run(body())
+    # Each name once, however many wait for it.
+    assert sorted(asked) == sorted({*asked})
+    assert len(asked) == 41
+
+
+def test_names_beyond_the_threads_wait_for_theirs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_AT_ONCE", 2)
+    now = most = 0
+    lock = threading.Lock()
+
+    def getaddrinfo(*_: Any, **__: Any) -> Found:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        with lock:
+            now -= 1
+        return found("127.0.0.1")
+
+    monkeypatch.setattr(names, "getaddrinfo", getaddrinfo)
+
+    async def body() -> None:
+        async with serving(keeps_writing(OK)) as server, invoking() as invoker:
+            urls = [f"http://name{number}.test:{server.port}/" for number in range(20)]
+            answers = await asyncio.gather(*(post(invoker, url) for url in urls))
+            assert {answer.status for answer in answers} == {200}
+
+    run(body())
+    assert 1 <= most <= 2
 
 
 def test_every_address_has_its_turn(run: Run) -> None:

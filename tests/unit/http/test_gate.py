@@ -71,6 +71,28 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await writer.wait_closed()
 
 
+def test_what_one_client_does_is_not_for_others_to_pay(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    dial = Dialer.connect
+
+    async def slowly(self: Dialer, *rest: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return await dial(self, *rest)
+
+    monkeypatch.setattr(Dialer, "connect", slowly)
+
+    async def body() -> None:
+        async with serving(keeps_writing(OK)) as server, invoking() as invoker:
+            hasty = [
+                post(invoker, server.url, timeout_ms=1, client_id="a") for _ in range(FAILURES_MAX + 9)
+            ]
+            assert not any(answer.status for answer in await asyncio.gather(*hasty))
+            await post(invoker, server.url, timeout_ms=1, client_id="a")
+            assert "not tried again" in ((await post(invoker, server.url, client_id="a")).error or "")
+            assert (await post(invoker, server.url, client_id="b")).status == 200
+
+    run(body())
+
+
 def test_so_many_are_dialled_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     now = most = 0
 

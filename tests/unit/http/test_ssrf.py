@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from atomic.adapters.http import dial, gate
+from atomic.adapters.http import dial, gate, names
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.connection import Connection
 from atomic.adapters.http.dial import Dialer, Unreachable
@@ -57,9 +57,6 @@ def watched_world(answers: Callable[[str], list[str]]) -> Iterator[list[str]]:
         def __getattr__(self, name: str) -> Any:
             return getattr(loop, name)
 
-        async def getaddrinfo(self, host: str, *_: Any, **__: Any) -> Any:
-            return found(*answers(host))
-
         async def create_connection(self, make: Any, host: str, *args: Any, **more: Any) -> Any:
             if host != SERVER and not isinstance(loop, asyncio.SelectorEventLoop):
                 dialled.append(host)
@@ -68,6 +65,7 @@ def watched_world(answers: Callable[[str], list[str]]) -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dial.asyncio, "get_running_loop", Loop)
+        patch.setattr(names, "getaddrinfo", lambda host, *_, **__: found(*answers(host)))
         _watch.connects = dialled
         try:
             yield dialled

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from atomic.adapters.http import dial
+from atomic.adapters.http.names import Names
 from unit.http.raw_server import OK, Peer, invoking, keeps_writing, post, serving, writes
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -76,7 +76,7 @@ def test_tls_with_a_trusted_certificate(
     run: Run, certificates: Certificates, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Not every machine knows `localhost.`.
-    monkeypatch.setattr(dial, "_resolve", lambda _: asyncio.sleep(0, ["127.0.0.1"]))
+    monkeypatch.setattr(Names, "addresses", lambda *_: asyncio.sleep(0, ["127.0.0.1"]))
 
     async def body() -> None:
         tls = server_context(certificates.good)

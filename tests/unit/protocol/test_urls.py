@@ -19,6 +19,7 @@ BASES = ("https://app.example/steps", "http://localhost:8080")
         "https://APP.example:443/steps/mail", "HTTPS://app.example/steps/a%20b", "https://app.example/steps?x",
         "http://localhost:8080", "http://localhost:8080/", "http://localhost:8080/any/path",
         "https://app.example/steps/..a/b..", "https://app.example/steps/...",
+        "https://app.example/steps/a;b=1/c", "https://app.example/steps/100%25/%ff", "https://app.example/steps//x",
     ],
 )  # fmt: skip
 def test_under(url: str) -> None:
@@ -34,6 +35,11 @@ def test_under(url: str) -> None:
         "https://app.example/steps/../admin", "https://app.example/steps/./x",
         "https://app.example/steps/%2e%2e/admin", "https://app.example/steps/%2E./admin",
         "https://app.example/steps/..%2fadmin", "https://app.example/steps/..%5cadmin",
+        "https://app.example/steps/..;/admin", "https://app.example/steps/..;a=b/admin",
+        "https://app.example/steps/..%3b/admin", "https://app.example/steps/%252e%252E/admin",
+        "https://app.example/steps/%25252e%25252e%25252fadmin", "https://app.example/steps/..%00/admin",
+        "https://app.example/steps/%c0%ae%C0%AE/admin", "https://app.example/steps/..%c0%afadmin",
+        "https://app.example/steps/..%20/admin", "https://app.example/steps/..%0a/admin",
         "https://app.example/steps/x/..", "https://app.example./steps", "https://evilapp.example/steps",
     ],
 )  # fmt: skip

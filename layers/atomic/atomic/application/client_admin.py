@@ -131,8 +131,8 @@ class ClientAdmin:
     ) -> tuple[str, StoredKey]:
         """A key that takes the place of another, which ends after the overlap; and what is kept of it.
 
-        Without an id the client's only key is meant. The new one has the old one's scopes unless told, and
-        no others unless it may have more.
+        Without an id the client's only key is meant. The new one has the old one's scopes unless told. Unless
+        it may do more than that one, it has no others and ends with it at the latest.
         """
         record = self.known(client_id)
         old = client_records.key_to_replace(record, key_id, self.now_ms())
@@ -143,6 +143,9 @@ class ClientAdmin:
             raise ValueError(
                 f"the key has the scopes {', '.join(inherited)}, and a new one may have no other"
             )
+        if not may_widen and last is not None:
+            ends = [end for end in (expires_at_ms, last.expires_at_ms) if end is not None]
+            expires_at_ms = min(ends, default=None)
         api_key, stored = self._new_key(wanted, expires_at_ms)
         stored = replace(stored, takes_over=old.id if old else None)
         self._save(client_records.with_key(record, stored, overlap_ms=overlap_ms))

@@ -69,7 +69,7 @@ class ClientLimits:
         return None
 
     def give_back(self, engine: Engine, client: Client, spec: StepSpec) -> None:
-        """The step was there already."""
+        """The step was there already, or was refused."""
         if client.stored_bytes is not None:
             engine.stored.add(client.id, -len(spec.payload), engine.clock.now_ms())
         if client.starts_per_s is not None:

@@ -20,6 +20,9 @@ _LABELS: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _HOST_MAX_CHARS: Final = 253
 # A host whose last label is a number is an address to every resolver: `127.1`, `0x7f000001`, `2130706433`.
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
+# Two bytes for "." or "/", as nobody may write them (RFC 3629, 3).
+_OVERLONG: Final = re.compile(r"%c0%a([ef])", re.IGNORECASE)
+_IGNORED: Final = re.compile(r"[;\x00].*", re.DOTALL)
 
 ABSOLUTE: Final = "use an absolute URL, as in https://app.example/steps/mail"
 ASCII: Final = "use an ASCII URL with a valid host and port"
@@ -96,10 +99,19 @@ def is_under(url: str, base_urls: Iterable[str]) -> bool:
     Paths are compared at segment boundaries: `/app` allows `/app` and `/app/x`, not `/application`.
     """
     parts = parse_url(url)
-    # Far sides differ in what they decode first, so an escaped slash counts as one here.
-    if not {".", ".."}.isdisjoint(unquote(parts.path).replace("\\", "/").split("/")):
-        return False
-    return any(_starts_with(parts, parse_url(base)) for base in base_urls)
+    return not _climbs(parts.path) and any(_starts_with(parts, parse_url(base)) for base in base_urls)
+
+
+def _climbs(path: str) -> bool:
+    """Whether somebody may read `.` or `..` for a segment of an encoded path.
+
+    Far sides differ in what they decode, and how often; some take an overlong form for its character, and
+    some drop the parameters of a segment or what follows a NUL.
+    """
+    while (decoded := unquote(_OVERLONG.sub(r"%2\1", path))) != path:
+        path = decoded
+    segments = re.split(r"[/\\]", path)
+    return not {".", ".."}.isdisjoint(_IGNORED.sub("", segment).strip() for segment in segments)
 
 
 def _starts_with(parts: Url, base: Url) -> bool:

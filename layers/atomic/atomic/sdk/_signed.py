@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from atomic.protocol import ed25519, signatures
 from atomic.protocol.signatures import SignatureRefused
 
-# 333 calls a second, for the five minutes in which one may come again; beyond that the oldest are forgotten.
+# 333 calls a second, for the five minutes in which one may come again. Beyond it the oldest are forgotten.
 _REMEMBERED_MAX: Final = 100_000
 
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import os
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from itertools import chain, zip_longest
 from typing import Final
 
 from atomic.adapters.http.connection import Connection
 from atomic.adapters.http.gate import Unreachable
+from atomic.adapters.http.names import Names
 from atomic.adapters.http.pool import Origin
 
 # A name may have a thousand addresses, and a dead one may swallow packets: the next gets its turn.
@@ -29,10 +28,11 @@ class Dialer:
     def __init__(self, *, allows: Callable[[str], bool], tls: ssl.SSLContext | None = None) -> None:
         self._allows = allows
         self._tls = tls
+        self._names = Names()
 
     async def connect(self, origin: Origin, make: Callable[[], Connection]) -> Connection:
         """Open a connection; raises Unreachable. The caller bounds the time."""
-        addresses = await _resolve(origin)
+        addresses = await self._addresses(origin.host)
         if not all(map(self._allows, addresses)):
             raise Unreachable("address not allowed")
         *others, last = addresses[:_ADDRESSES_MAX]
@@ -46,6 +46,12 @@ class Dialer:
             return await self._dial(last, origin, make)
         except (OSError, ValueError) as failure:
             raise Unreachable(_describe(failure)[:_ERROR_MAX_CHARS]) from failure
+
+    async def _addresses(self, host: str) -> Sequence[str]:
+        addresses = [host] if _is_address(host) else await self._names.addresses(host)
+        if not addresses:
+            raise Unreachable(f"cannot resolve {host}"[:_ERROR_MAX_CHARS])
+        return addresses
 
     async def _dial(self, address: str, origin: Origin, make: Callable[[], Connection]) -> Connection:
         loop = asyncio.get_running_loop()
@@ -66,23 +72,6 @@ class Dialer:
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
-
-
-async def _resolve(origin: Origin) -> Sequence[str]:
-    """The addresses in the order of the system's preference, the families in turns."""
-    if _is_address(origin.host):
-        return [origin.host]
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as failure:
-        raise Unreachable(f"cannot resolve {origin.host}"[:_ERROR_MAX_CHARS]) from failure
-    families = dict.fromkeys(family for family, *_ in found)
-    by_family = [[str(entry[4][0]) for entry in found if entry[0] == family] for family in families]
-    addresses = dict.fromkeys(filter(None, chain.from_iterable(zip_longest(*by_family))))
-    if not addresses:
-        raise Unreachable(f"cannot resolve {origin.host}"[:_ERROR_MAX_CHARS])
-    return list(addresses)
 
 
 def _is_address(host: str) -> bool:

@@ -33,19 +33,22 @@ class _Origin:
 
 
 class DialGate:
-    """Lets `DIALS_MAX` connections to an origin be opened at a time.
+    """Lets a client open `DIALS_MAX` connections to an origin at a time.
 
     After `FAILURES_MAX` failures in a row it lets one through after a pause, which doubles from 0.5 s to
     10 s; the others are told of the last failure at once. The first connection that opens ends it.
+    Each client has its own count: an attempt that has 1 ms fails at any origin, and the retries of others
+    must not pay for it.
     """
 
     def __init__(self) -> None:
-        self._origins: dict[Origin, _Origin] = {}
+        self._origins: dict[tuple[str, Origin], _Origin] = {}
 
     @asynccontextmanager
-    async def passing(self, origin: Origin) -> AsyncIterator[None]:
+    async def passing(self, client_id: str, origin: Origin) -> AsyncIterator[None]:
         """Open a connection within this context; raises Unreachable while the gate is closed."""
-        state = self._state(origin)
+        key = (client_id, origin)
+        state = self._state(key)
         async with state.slots:
             _pass(state)
             try:
@@ -55,12 +58,12 @@ class DialGate:
                 state.failures += 1
                 state.last_failure = str(failure) or "no connection within the time"
                 raise
-        self._origins.pop(origin, None)
+        self._origins.pop(key, None)
 
-    def _state(self, origin: Origin) -> _Origin:
+    def _state(self, key: tuple[str, Origin]) -> _Origin:
         if len(self._origins) >= _ORIGINS_MAX:
             del self._origins[next(iter(self._origins))]
-        return self._origins.setdefault(origin, _Origin())
+        return self._origins.setdefault(key, _Origin())
 
 
 def _pass(state: _Origin) -> None:

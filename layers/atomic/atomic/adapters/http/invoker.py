@@ -52,7 +52,7 @@ class HttpInvoker:
             # It may have been heard all the same: the endpoint has the idempotency key for that.
             try:
                 async with asyncio.timeout_at(deadline_s):
-                    connection = await self._connect(target)
+                    connection = await self._connect(target, request.client_id)
             except TimeoutError:
                 return timed_out(request.timeout_ms)
             except Unreachable as failure:
@@ -60,8 +60,8 @@ class HttpInvoker:
             answer = await exchange(connection)
         return BROKEN_OFF if answer is None else answer
 
-    async def _connect(self, target: Target) -> Connection:
-        async with self._gate.passing(target.origin):
+    async def _connect(self, target: Target, client_id: str) -> Connection:
+        async with self._gate.passing(client_id, target.origin):
             connection = await self._dialer.connect(target.origin, partial(Connection, self._pool.forget))
         self._pool.adopt(connection, target.origin)
         return connection

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 with bounds on a request: by itself it keeps heads of any size and waits for ever."""
+"""uvicorn's HTTP/1.1 with bounds: by itself it keeps heads of any size and waits for ever, for both sides."""
 
 import asyncio
 from typing import Final, cast
@@ -13,6 +13,10 @@ HEADERS_MAX: Final = 100
 HEAD_S: Final = 15.0
 # From the end of the head to the end of the body: 1 MiB at 35 KB a second.
 BODY_S: Final = 30.0
+# For what is answered to be taken: the largest answer, 2 MB, at 35 KB a second.
+ANSWER_S: Final = 60.0
+# Requests that wait for the answer to the one in front. Few callers do that, and a packet holds thousands.
+PIPELINED_MAX: Final = 8
 
 _REFUSAL: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -20,25 +24,42 @@ _REFUSAL: Final = (
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-class _HeadTooLarge(Exception):
+class _Refused(Exception):
     """Stops the parser."""
 
 
 class BoundedHttp(HttpToolsProtocol):
     """Ends connections whose head is too large or too slow, before anything of it is kept.
 
-    A body that comes too slowly ends its connection too; its size is the application's business.
+    A body that comes too slowly ends its connection too (its size is the application's business), and so
+    does an answer that is not taken. Beyond uvicorn's `limit_concurrency` none is opened.
     """
+
+    _answer_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio: the connection is open."""
-        super().connection_made(OneWrite(cast("asyncio.Transport", transport), self.loop))
+        self._one_write = OneWrite(cast("asyncio.Transport", transport), self.loop)
+        super().connection_made(self._one_write)
         self._begin_head()
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
+            self._one_write.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Asyncio: the connection is gone."""
         self._stop_timer()
+        self._stop_answer_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Asyncio: the caller does not take what it is sent."""
+        super().pause_writing()
+        self._answer_timer = self.loop.call_later(ANSWER_S, self._one_write.abort)
+
+    def resume_writing(self) -> None:
+        """Asyncio: it took nearly all."""
+        self._stop_answer_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Asyncio: bytes came."""
@@ -71,15 +92,18 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Parser: a header line, or a trailer."""
+        """Parser: a header line, or a trailer, which counts and is no header (RFC 9110, 6.5.1)."""
         self._header_count += 1
         self._count(len(name) + len(value))
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Parser: the head is whole."""
         self._in_head, self._in_body = False, True
         super().on_headers_complete()
+        if len(self.pipeline) > PIPELINED_MAX:
+            raise _Refused
 
     def on_message_complete(self) -> None:
         """Parser: the request is whole."""
@@ -88,7 +112,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Uvicorn: the parser gave up; it says so of what a callback of ours refused as well."""
-        if self._header_bytes > HEAD_MAX_BYTES or self._header_count > HEADERS_MAX:
+        if self._header_bytes > HEAD_MAX_BYTES or self._header_count > HEADERS_MAX or self._owes_answers():
             self._refuse(_REFUSAL)
         else:
             super().send_400_response(msg)
@@ -96,7 +120,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > HEAD_MAX_BYTES or self._header_count > HEADERS_MAX:
-            raise _HeadTooLarge
+            raise _Refused
 
     def _begin_head(self) -> None:
         self._in_head, self._head_bytes, self._header_bytes, self._header_count = True, 0, 0, 0
@@ -113,7 +137,19 @@ class BoundedHttp(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _stop_answer_timer(self) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
+
     def _refuse(self, refusal: bytes) -> None:
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if not self._owes_answers():
             self.transport.write(refusal)
-            self.transport.close()
+        self.transport.close()
+
+    def _owes_answers(self) -> bool:
+        """Whether a refusal would be taken for the answer to a request before."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        return bool(self.pipeline) or (self._in_head and is_answering)

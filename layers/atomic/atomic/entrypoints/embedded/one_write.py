@@ -5,7 +5,10 @@ two packets, and a caller who is woken twice.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
+
+# A closed connection is gone when its last answer is sent; a caller may never take it.
+LINGER_S: Final = 60.0
 
 
 class OneWrite(asyncio.Transport):
@@ -30,6 +33,12 @@ class OneWrite(asyncio.Transport):
         """Asyncio: close when everything is sent."""
         self._flush()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(LINGER_S, self._transport.abort)
+
+    def abort(self) -> None:
+        """Asyncio: close at once."""
+        self._transport.abort()
 
     def is_closing(self) -> bool:
         """Asyncio: whether it is closed or about to be."""

@@ -226,6 +226,7 @@ class _Server(uvicorn.Server):
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(_GRACE_S),
             backlog=4096,
+            limit_concurrency=_callers_max(),
         )
         super().__init__(config)
         self._home = home
@@ -284,3 +285,9 @@ def _raise_file_limit() -> None:
     """A hanging caller costs a file descriptor, and the soft limit is often 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _callers_max() -> int | None:
+    """Half of what may be open: a step that is refused a socket for its own call pays a retry."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft // 2

@@ -38,7 +38,12 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
             headers={headers.RETRY_AFTER: "1"},
         )
     await take_place(api, client, spec)
-    started = await start(api.engine, spec, hang_ms=_hang_ms(api, message, preferences))
+    try:
+        started = await start(api.engine, spec, hang_ms=_hang_ms(api, message, preferences))
+    except Problem:
+        # Nothing was started, so nothing is stored.
+        api.limits.give_back(api.engine, client, spec)
+        raise
     if not started.created:
         api.limits.give_back(api.engine, client, spec)
     return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))

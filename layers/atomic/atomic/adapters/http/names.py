@@ -1,0 +1,57 @@
+"""Looking names up: each once at a time, in threads of its own.
+
+uvloop has four threads for it and asyncio a few more, and one look-up lasts as long as the resolver is
+patient, whoever has given up meanwhile. So a name whose server is silent would keep all others waiting.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain, zip_longest
+from socket import SOCK_STREAM, getaddrinfo
+from threading import Thread
+from typing import Any, Final
+
+# A thread each; only names that nobody answers for add up.
+_AT_ONCE: Final = 256
+
+
+class Names:
+    """The addresses of names. It belongs to the event loop of the first look-up."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, asyncio.Future[Sequence[str]]] = {}
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        """In the order of the system's preference, the families in turns; none for a name without any."""
+        while host not in self._under_way and len(self._under_way) >= _AT_ONCE:
+            await asyncio.wait(self._under_way.values(), return_when=asyncio.FIRST_COMPLETED)
+        if host not in self._under_way:
+            self._begin(host)
+        # Others may wait for it, too.
+        return await asyncio.shield(self._under_way[host])
+
+    def _begin(self, host: str) -> None:
+        loop = asyncio.get_running_loop()
+
+        def settle(found: Sequence[str]) -> None:
+            self._under_way.pop(host).set_result(found)
+
+        def ask() -> None:
+            found = _look_up(host)
+            # The loop may be closed by now.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, found)
+
+        # A look-up must not hold up the end of the process either.
+        Thread(target=ask, name="atomic-names", daemon=True).start()
+        self._under_way[host] = loop.create_future()
+
+
+def _look_up(host: str) -> Sequence[str]:
+    found: list[Any] = []
+    with suppress(OSError, UnicodeError):
+        found = getaddrinfo(host, None, type=SOCK_STREAM)
+    families = dict.fromkeys(family for family, *_ in found)
+    by_family = [[str(entry[4][0]) for entry in found if entry[0] == family] for family in families]
+    return list(dict.fromkeys(filter(None, chain.from_iterable(zip_longest(*by_family)))))
