@@ -189,8 +189,8 @@ def urls_outside(url: str) -> list[str]:
     paths = (
         "", "/", "/ap", "/application/x", "/app.x", "/app%2Fx", "/APP/x", "/other", "/app/../other",
         "/app/..", "/app/./x", "/app/x/../../other", "/app/%2e%2e/other", "/app/.%2E/other",
-        "/app/..%2fother", "/app/x%2f..%2f..", "/app/..%5cother", "/app/..;/other", "/app/%252e%252e/other", "//app/x", "/x/app/x", "/?/app/x",
-        "/other?/app/x",
+        "/app/..%2fother", "/app/x%2f..%2f..", "/app/..%5cother", "//app/x", "/x/app/x", "/?/app/x",
+        "/other?/app/x", "/app/..;/other", "/app/%252e%252e/other", "/app/%c0%ae%c0%ae/other",
     )  # fmt: skip
     hosts = (
         f"{host}:{port + 1}", f"{host}.evil.test:{port}", f"evil.test:{port}",

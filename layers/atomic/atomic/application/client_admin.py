@@ -131,8 +131,8 @@ class ClientAdmin:
     ) -> tuple[str, StoredKey]:
         """A key that takes the place of another, which ends after the overlap; and what is kept of it.
 
-        Without an id the client's only key is meant. The new one has the old one's scopes unless told. Unless
-        it may do more than that one, it has no others and ends with it at the latest.
+        Without an id the client's only key is meant. The new one has the old one's scopes unless told.
+        Unless it may do more than that one, it has no others and ends with it at the latest.
         """
         record = self.known(client_id)
         old = client_records.key_to_replace(record, key_id, self.now_ms())

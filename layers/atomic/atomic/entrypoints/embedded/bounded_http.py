@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 with bounds: by itself it keeps heads of any size and waits for ever, for both sides."""
+"""uvicorn's HTTP/1.1 with bounds: by itself it keeps heads of any size and waits for ever, both ways."""
 
 import asyncio
 from typing import Final, cast
