@@ -162,7 +162,7 @@ OPERATIONS: Final = (
     Operation(
         method="POST", path="/{clientId}/keys/{keyId}/rotate", id="rotateKey",
         summary="Make an API key that takes the place of another",
-        description="It may do what that one may, or less, and not for longer; that one ends after the overlap.",
+        description="It may do what that one may, or less, and no longer; that one ends after the overlap.",
         request=client_messages.RotateKeyRequest, needs_body=False,
         answers=((201, documents.NewKey, "The new key, shown this once."),),
         refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
