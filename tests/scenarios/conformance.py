@@ -36,6 +36,7 @@ def check(method: str, target: str, reply: Reply) -> None:
     if _UNDESCRIBED.fullmatch(path):
         return
     said = f"{method} {path} answered {reply.status} {reply.body[:500]!r}"
+    assert reply.headers.get("x-content-type-options") == "nosniff", said
     media_type = reply.headers.get("content-type", "").partition(";")[0]
     if reply.status >= 400 and media_type == "application/problem+json":
         assert reply.json["status"] == reply.status, said

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from atomic.protocol.problems import MEDIA_TYPE, Problem
+
+# Answers hold what endpoints and callers said: a browser takes them for JSON, whatever they look like.
+_NO_GUESSING: Final = {"x-content-type-options": "nosniff"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ def json_response(
     return ApiResponse(
         status=status,
         body=orjson.dumps(document),
-        headers={"content-type": "application/json", **(headers or {})},
+        headers={"content-type": "application/json", **_NO_GUESSING, **(headers or {})},
     )
 
 
@@ -45,5 +48,5 @@ def problem_response(problem: Problem) -> ApiResponse:
     return ApiResponse(
         status=problem.type.status,
         body=problem.body(),
-        headers={"content-type": MEDIA_TYPE, **problem.headers},
+        headers={"content-type": MEDIA_TYPE, **_NO_GUESSING, **problem.headers},
     )
