@@ -1,7 +1,13 @@
-"""What the API says of itself, tried with what fits and what does not; `make schemathesis` tries more."""
+"""What the API says of itself, tried with what fits and what does not, on both homes, locked.
 
-import copy
-from collections.abc import Iterator
+`make schemathesis CASES=200` tries more, and says what was answered.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from random import randrange
 from typing import Any, Final
 
 import pytest
@@ -9,14 +15,12 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
-from atomic.entrypoints.embedded import operators
-from atomic.entrypoints.http_api.openapi import openapi
-from atomic.protocol import keys
-from scenarios.embedded_home import AtomicServer, post_json
+from described.homes import HOMES, Fuzzed
+from described.known import described
 
-CLIENT, KEY = "fuzzed", {"workflowName": "w", "idempotencyKey": "k"}
-RUN_ID: Final = keys.run_id(CLIENT, KEY["workflowName"], KEY["idempotencyKey"])
-KNOWN: Final = {"clientId": [CLIENT], "runId": [RUN_ID], "stepId": [keys.root_of(RUN_ID)]}
+# At least so many of each operation on each home; who asks for a number gets the edges of schemas on top.
+CASES: Final = int(os.environ.get("CASES", "10"))
+_THOROUGH: Final = "CASES" in os.environ
 CHECKS: Final = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -24,50 +28,63 @@ CHECKS: Final = [
     checks.response_schema_conformance,
     checks.response_headers_conformance,
 ]
+# Hanging shows nothing here.
+_HANG_MAX_MS: Final = 1
 
-
-def described() -> Any:
-    """The description, but paths lead to what is there as often as to nothing."""
-    document = copy.deepcopy(openapi())
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            for parameter in operation["parameters"]:
-                if parameter["name"] in KNOWN:
-                    known = {"enum": KNOWN[parameter["name"]]}
-                    is_client = parameter["name"] == "clientId"
-                    parameter["schema"] = known if is_client else {"anyOf": [known, parameter["schema"]]}
-    return schemathesis.openapi.from_dict(document)
-
-
-schema = described()
+schema = schemathesis.openapi.from_dict(described())
+schema.config.seed = int(os.environ.get("SEED") or (randrange(2**32) if _THOROUGH else 0))
+schema.config.phases.coverage.enabled = _THOROUGH
+# A caller whose time is up is told so by 504; no other 5xx is an answer.
+schema.config.checks.not_a_server_error.expected_statuses = ["2xx", "3xx", "4xx", "504"]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
-    """A locked server's URL, and the headers by which everything is open."""
-    data_dir = tmp_path_factory.mktemp("described") / "data"
-    with operators.admin(data_dir) as admin:
-        scopes = ("start", "read", "act", "admin")
-        api_key, _ = admin.create(CLIENT, base_urls=["http://127.0.0.1:9/"], scopes=scopes)
-    server = AtomicServer(data_dir, dev=False)
-    server.start()
-    headers = {"Authorization": f"Bearer {api_key}"}
-    document = {**KEY, "kind": "timer", "stepName": "t", "delay": 0}
-    assert post_json(f"{server.url}/{CLIENT}", document, headers=headers)[0] == 200
-    yield server.url, headers
-    assert server.stop() == 0
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tells whoever asked for many cases what is going on."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{line}", end="", flush=True)
+
+    return say if _THOROUGH and capture else lambda _line: None
+
+
+@pytest.fixture(scope="module", params=HOMES)
+def home(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
+) -> Iterator[Fuzzed]:
+    say(f"{request.param}: {CASES} cases of each operation, SEED={schema.config.seed}")
+    with HOMES[request.param](tmp_path_factory.mktemp("described")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def answered(request: pytest.FixtureRequest, say: Callable[[str], None]) -> Iterator[Counter[int]]:
+    """How often which status was answered to this operation."""
+    answered: Counter[int] = Counter()
+    yield answered
+    statuses = ", ".join(f"{status}: {times}" for status, times in sorted(answered.items()))
+    say(f"{answered.total():6} {request.node.name.partition('[')[2].partition(']')[0]:55} {statuses}")
+    assert answered.total() >= CASES
 
 
 @schema.parametrize()
 @settings(
-    max_examples=10,
-    derandomize=True,
+    max_examples=CASES,
+    print_blob=True,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_every_answer_is_as_described(case: Any, home: tuple[str, dict[str, str]]) -> None:
-    url, headers = home
-    # Nobody waits for what a random document started.
-    response = case.call(base_url=url, headers={**headers, "Prefer": "wait=0"})
+def test_every_answer_is_as_described(case: Any, home: Fuzzed, answered: Counter[int]) -> None:
+    if "wait" in (case.query or {}) and str(case.query["wait"]).isdigit():
+        case.query["wait"] = min(int(case.query["wait"]), _HANG_MAX_MS)
+    # The first instance counts.
+    prefer = f"wait=0, {(case.headers or {}).get('Prefer', '')}"
+    response = case.call(base_url=home.url, session=home.session, headers={"Prefer": prefer})
+    answered[response.status_code] += 1
+    created, changed = response.status_code == HTTPStatus.CREATED, case.method in {"DELETE", "PUT"}
+    if created or (changed and response.status_code == HTTPStatus.OK):
+        home.restore()
     case.validate_response(response, checks=CHECKS)

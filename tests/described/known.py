@@ -1,0 +1,130 @@
+"""What the fuzzed homes hold, and the API's description with it.
+
+Ids that are drawn from a description are nobody's. Here paths, headers and bodies lead to what is there
+more often than to nothing. All is derived from what is served: a new operation is covered by itself.
+"""
+
+import copy
+import itertools
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, Final
+
+from atomic.entrypoints.http_api.openapi import openapi
+from atomic.protocol import api_keys, keys
+from atomic.protocol.client_records import SCOPES
+
+CLIENT, OTHER = "fuzzed", "somebody"
+# Nobody listens there, so an attempt fails at once.
+BASE_URL: Final = "http://127.0.0.1:9/"
+URL: Final = f"{BASE_URL}step"
+_EACH: Final = 10
+
+
+def seeded() -> Callable[[int], bytes]:
+    """`ClientAdmin.token_bytes` that gives the same each time: keys are known before a home is there."""
+    serial = itertools.count()
+    return lambda size: sha256(b"%d" % next(serial)).digest()[:size]
+
+
+_issue = seeded()
+# The key for everything is named by no request, so none can take it away.
+API_KEYS: Final = {name: api_keys.issue(_issue) for name in ("all", *SCOPES, "other", "nobody")}
+VICTIMS: Final = tuple(api_keys.issue(_issue) for _ in range(_EACH))
+
+_OUTCOMES: Final = {
+    "fails": {"stepInvokeUrl": URL, "retry": {"count": 0}},
+    "retries": {"stepInvokeUrl": URL, "retry": {"count": 9, "backOff": 3_600_000}},
+    "event": {"kind": "event", "stepName": "e"},
+    "timer": {"kind": "timer", "stepName": "t", "delay": 3_600_000},
+    "done": {"kind": "timer", "stepName": "t"},
+    "ended": {"kind": "event", "stepName": "e"},
+}
+STARTS: Final = [
+    {"workflowName": workflow, "idempotencyKey": f"k-{number}", **members}
+    for workflow, members in _OUTCOMES.items()
+    for number in range(_EACH)
+]
+_RUNS: Final = {
+    workflow: [keys.run_id(CLIENT, workflow, f"k-{number}") for number in range(_EACH)]
+    for workflow in _OUTCOMES
+}
+# A run that was cancelled shows nothing more to others.
+CANCELLED: Final = _RUNS["ended"][: _EACH // 2]
+_LASTING: Final = [run for workflow, runs in _RUNS.items() if workflow != "ended" for run in runs]
+_ROOTS: Final = [keys.root_of(run) for run in _LASTING]
+_STRANGER: Final = keys.run_id(OTHER, "w", "k")
+
+# What may stand under a name, wherever a request has it.
+_IDS: Final = {
+    "clientId": [CLIENT],
+    "client": [CLIENT, OTHER],
+    "runId": [*_LASTING, _STRANGER],
+    "stepId": [*_ROOTS, keys.root_of(_STRANGER)],
+    "keyId": [key.split("_")[1] for key in VICTIMS],
+    "Prefer": ["respond-async"],
+}
+_MOMENTS: Final = ["2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"]
+_MEMBERS: Final = {
+    "workflowName": list(_OUTCOMES),
+    "idempotencyKey": [f"k-{number}" for number in range(_EACH)],
+    "keyPrefix": ["k-", "k-1"],
+    # The second is under no base URL, so it is refused and never called.
+    "stepInvokeUrl": [URL, "https://elsewhere.example/"],
+    "parent": _ROOTS,
+    **dict.fromkeys(("createdAfter", "createdBefore", "gaveUpBefore"), _MOMENTS),
+}
+_WHOLE: Final = {"StartRequest": [*STARTS, *({**start, "payload": "another"} for start in STARTS)]}
+# Shorter than every id, for an alternative that holds the ids would swallow them.
+_ANYTHING: Final = {"type": "string", "maxLength": 10}
+
+
+def described() -> dict[str, Any]:
+    """The description as the fuzzer takes it."""
+    document = copy.deepcopy(openapi())
+    del document["security"], document["components"]["securitySchemes"]
+    schemas = document["components"]["schemas"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            operation.pop("security", None)
+            for parameter in operation["parameters"]:
+                parameter["schema"] = _leading(parameter, operation["operationId"])
+            operation["parameters"].append(_authorization())
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                media["schema"] = _leading_body(media["schema"], schemas)
+    return document
+
+
+def _authorization() -> dict[str, Any]:
+    # A scheme has no case: so the key for everything comes half of the time.
+    often = [f"{scheme} {API_KEYS['all']}" for scheme in ("Bearer", "bearer", "BEARER", "beareR", "bEARER")]
+    seldom = [f"Bearer {key}" for name, key in API_KEYS.items() if name != "all"]
+    return {"name": "Authorization", "in": "header", "required": True, "schema": {"enum": often + seldom}}
+
+
+def _leading(parameter: dict[str, Any], operation_id: str) -> dict[str, Any]:
+    name = parameter["name"]
+    if name not in _IDS:
+        return dict(parameter["schema"])
+    known = _RUNS["ended"] if operation_id == "cancelRun" and name == "runId" else _IDS[name]
+    return {"enum": known} if name == "clientId" else {"anyOf": [{"enum": known}, _ANYTHING]}
+
+
+def _leading_body(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """The body as it is described, one with members that name what is there, or one that is known whole."""
+    if "$ref" not in schema:
+        return schema
+    whole = [{"enum": bodies} for model, bodies in _WHOLE.items() if schema["$ref"].endswith(f"/{model}")]
+    return {"anyOf": [schema, _known(schema, schemas), *whole]}
+
+
+def _known(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    model = copy.deepcopy(schemas[schema["$ref"].rpartition("/")[2]])
+    members = model["properties"]
+    model["required"] = sorted({*model.get("required", ()), *(members.keys() & _MEMBERS.keys())})
+    for name, member in members.items():
+        if name in _MEMBERS:
+            members[name] = {"enum": _MEMBERS[name]}
+        elif "$ref" in member:
+            members[name] = _known(member, schemas)
+    return model
