@@ -13,7 +13,14 @@ from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.embedded import operators
 from atomic.protocol import api_keys
-from atomic.protocol.client_records import SCOPES, ClientRecord, StoredKey, StoredSecret
+from atomic.protocol.client_records import (
+    OPERATOR_ID,
+    OPERATOR_SCOPE,
+    SCOPES,
+    ClientRecord,
+    StoredKey,
+    StoredSecret,
+)
 from atomic.protocol.signatures import encode_secret
 from contract.aws import aws
 from described.gateway import served
@@ -79,7 +86,12 @@ def _create_clients(admin: ClientAdmin) -> tuple[ClientRecord, ...]:
     scopes = {"all": SCOPES, **{scope: (scope,) for scope in SCOPES}}
     opening = {api_key: scopes[name] for name, api_key in API_KEYS.items() if name in scopes}
     opening |= dict.fromkeys(VICTIMS, SCOPES)
-    clients = (_record(admin, CLIENT, opening), _record(admin, OTHER, {API_KEYS["other"]: SCOPES}))
+    operating = {API_KEYS[OPERATOR_SCOPE]: (OPERATOR_SCOPE,)}
+    clients = (
+        _record(admin, CLIENT, opening),
+        _record(admin, OTHER, {API_KEYS["other"]: SCOPES}),
+        replace(_record(admin, OPERATOR_ID, operating), base_urls=(), secrets=()),
+    )
     for client in clients:
         assert admin.store.save(client)
     return clients

@@ -11,8 +11,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 from atomic.entrypoints.http_api.openapi import openapi
+from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.protocol import api_keys, keys
-from atomic.protocol.client_records import SCOPES
+from atomic.protocol.client_records import OPERATOR_SCOPE, SCOPES
 
 CLIENT, OTHER = "fuzzed", "somebody"
 # Nobody listens there, so an attempt fails at once.
@@ -28,8 +29,10 @@ def seeded() -> Callable[[int], bytes]:
 
 
 _issue = seeded()
-# The key for everything is named by no request, so none can take it away.
-API_KEYS: Final = {name: api_keys.issue(_issue) for name in ("all", *SCOPES, "other", "nobody")}
+# Those that open are named by no request, so none can take them away.
+API_KEYS: Final = {
+    name: api_keys.issue(_issue) for name in ("all", *SCOPES, OPERATOR_SCOPE, "other", "nobody")
+}
 VICTIMS: Final = tuple(api_keys.issue(_issue) for _ in range(_EACH))
 
 _OUTCOMES: Final = {
@@ -57,7 +60,6 @@ _STRANGER: Final = keys.run_id(OTHER, "w", "k")
 
 # What may stand under a name, wherever a request has it.
 _IDS: Final = {
-    "clientId": [CLIENT],
     "client": [CLIENT, OTHER],
     "runId": [*_LASTING, _STRANGER],
     "stepId": [*_ROOTS, keys.root_of(_STRANGER)],
@@ -66,6 +68,8 @@ _IDS: Final = {
 }
 _MOMENTS: Final = ["2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"]
 _MEMBERS: Final = {
+    "clientId": [CLIENT, *(f"made-{number}" for number in range(50))],
+    "baseUrls": [["https://app.example/"], ["https://app.example/a", "https://b.example/"]],
     "workflowName": list(_OUTCOMES),
     "idempotencyKey": [f"k-{number}" for number in range(_EACH)],
     "keyPrefix": ["k-", "k-1"],
@@ -84,30 +88,36 @@ def described() -> dict[str, Any]:
     document = copy.deepcopy(openapi())
     del document["security"], document["components"]["securitySchemes"]
     schemas = document["components"]["schemas"]
-    for methods in document["paths"].values():
-        for operation in methods.values():
+    operated = {(route.method, route.template) for route in ROUTES if route.scope == OPERATOR_SCOPE}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
             operation.pop("security", None)
+            key_name = OPERATOR_SCOPE if (method.upper(), path) in operated else "all"
             for parameter in operation["parameters"]:
-                parameter["schema"] = _leading(parameter, operation["operationId"])
-            operation["parameters"].append(_authorization())
+                parameter["schema"] = _leading(parameter, operation["operationId"], key_name)
+            operation["parameters"].append(_authorization(key_name))
             for media in operation.get("requestBody", {}).get("content", {}).values():
                 media["schema"] = _leading_body(media["schema"], schemas)
     return document
 
 
-def _authorization() -> dict[str, Any]:
-    # A scheme has no case: so the key for everything comes half of the time.
-    often = [f"{scheme} {API_KEYS['all']}" for scheme in ("Bearer", "bearer", "BEARER", "beareR", "bEARER")]
-    seldom = [f"Bearer {key}" for name, key in API_KEYS.items() if name != "all"]
+def _authorization(key_name: str) -> dict[str, Any]:
+    # A scheme has no case: so the key that opens comes half of the time.
+    schemes = ("Bearer", "bearer", "BEARER", "beareR", "bEARER", "BEARer")
+    often = [f"{scheme} {API_KEYS[key_name]}" for scheme in schemes]
+    seldom = [f"Bearer {key}" for name, key in API_KEYS.items() if name != key_name]
     return {"name": "Authorization", "in": "header", "required": True, "schema": {"enum": often + seldom}}
 
 
-def _leading(parameter: dict[str, Any], operation_id: str) -> dict[str, Any]:
+def _leading(parameter: dict[str, Any], operation_id: str, key_name: str) -> dict[str, Any]:
     name = parameter["name"]
+    if name == "clientId":
+        # What may be called, and how often, is changed for a client that starts nothing.
+        return {"enum": [OTHER if key_name == OPERATOR_SCOPE else CLIENT]}
     if name not in _IDS:
         return dict(parameter["schema"])
     known = _RUNS["ended"] if operation_id == "cancelRun" and name == "runId" else _IDS[name]
-    return {"enum": known} if name == "clientId" else {"anyOf": [{"enum": known}, _ANYTHING]}
+    return {"anyOf": [{"enum": known}, _ANYTHING]}
 
 
 def _leading_body(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
