@@ -4,6 +4,8 @@ The first two are counted by this process. Posting a step again is no start: it 
 nothing.
 """
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -28,6 +30,16 @@ class Refused:
     wait_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a start took of its client's limits; `give_back` it, once, when nothing was started."""
+
+    give_back: Callable[[], None]
+
+
+_NOTHING: Final = Place(lambda: None)
+
+
 @dataclass(slots=True)
 class _Bucket:
     """Holds what may be started in one second, and at least one start."""
@@ -40,43 +52,52 @@ class _Bucket:
 class _Live:
     """The live steps that were counted, and those that were begun since."""
 
-    counted: int
-    counted_at_ms: int
+    counted: int = 0
+    counted_at_ms: int | None = None
     begun: int = 0
 
 
 class ClientLimits:
-    """Who starts a step takes a place, and gives it back when the step was there already."""
+    """Who starts a step takes a place, and gives it back when nothing was started."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, _Bucket] = {}
         self._live: dict[str, _Live] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
 
-    async def take(self, engine: Engine, client: Client, spec: StepSpec) -> Refused | None:
-        """Take a place for a step that may be new; None when there is one, or no need of it."""
-        refused = (
-            await self._stores_too_much(engine, client, spec)
-            or await self._full(engine, client)
-            or self._too_fast(client, engine.clock.now_ms())
-        )
+    async def take(self, engine: Engine, client: Client, spec: StepSpec) -> Place | Refused:
+        """Take a place for a step that may be new; a step that is there needs none."""
+        if client.starts_per_s is None and client.live_steps is None and client.stored_bytes is None:
+            return _NOTHING
+        # One after the other: who comes while a store counts must not be let in by the number before.
+        async with self._locks.setdefault(client.id, asyncio.Lock()):
+            refused = (
+                await self._stores_too_much(engine, client, spec)
+                or await self._full(engine, client)
+                or self._too_fast(client, engine.clock.now_ms())
+            )
+            if refused is None:
+                return self._place(engine, client, spec)
         # Only who is refused pays for a look whether the step is there.
-        if refused is not None and not await _is_there(engine, spec):
-            return refused
-        if refused is None and client.live_steps is not None:
-            self._live[client.id].begun += 1
+        return _NOTHING if await _is_there(engine, spec) else refused
+
+    def _place(self, engine: Engine, client: Client, spec: StepSpec) -> Place:
+        live = self._live.get(client.id) if client.live_steps is not None else None
+        bucket = self._buckets.get(client.id) if client.starts_per_s is not None else None
+        if live is not None:
+            live.begun += 1
         if client.stored_bytes is not None:
             engine.stored.add(client.id, len(spec.payload), engine.clock.now_ms())
-        return None
 
-    def give_back(self, engine: Engine, client: Client, spec: StepSpec) -> None:
-        """The step was there already, or was refused."""
-        if client.stored_bytes is not None:
-            engine.stored.add(client.id, -len(spec.payload), engine.clock.now_ms())
-        if client.starts_per_s is not None:
-            bucket = self._buckets[client.id]
-            bucket.tokens = min(max(1.0, client.starts_per_s), bucket.tokens + 1)
-        if client.id in self._live and self._live[client.id].begun > 0:
-            self._live[client.id].begun -= 1
+        def give_back() -> None:
+            if live is not None:
+                live.begun = max(0, live.begun - 1)
+            if client.stored_bytes is not None:
+                engine.stored.add(client.id, -len(spec.payload), engine.clock.now_ms())
+            if bucket is not None:
+                bucket.tokens = min(max(1.0, client.starts_per_s or 0), bucket.tokens + 1)
+
+        return Place(give_back)
 
     def left(self, client: Client) -> int:
         """How many steps may be started at once; of a client that has a rate."""
@@ -108,24 +129,15 @@ class ClientLimits:
         return Refused("stored", _DAY_MS - now_ms % _DAY_MS) if is_too_much else None
 
     async def _full(self, engine: Engine, client: Client) -> Refused | None:
-        if client.live_steps is None:
+        most = client.live_steps
+        if most is None:
             return None
-        now_ms = engine.clock.now_ms()
-        live = self._live.get(client.id)
-        if live is None or now_ms - live.counted_at_ms >= _COUNT_S * 1000:
-            live = await self._count(engine, client)
-        if live.counted + live.begun >= client.live_steps and (
-            now_ms - live.counted_at_ms >= _COUNT_FULL_S * 1000
-        ):
-            live = await self._count(engine, client)
-        is_full = live.counted + live.begun >= client.live_steps
-        return Refused("live", _FULL_WAIT_MS) if is_full else None
-
-    async def _count(self, engine: Engine, client: Client) -> _Live:
-        now_ms = engine.clock.now_ms()
-        counts = await engine.store.count(client.id, now_ms)
-        live = self._live[client.id] = _Live(sum(counts.live.values()), now_ms)
-        return live
+        live, now_ms = self._live.setdefault(client.id, _Live()), engine.clock.now_ms()
+        fresh_s = _COUNT_FULL_S if live.counted + live.begun >= most else _COUNT_S
+        if live.counted_at_ms is None or now_ms - live.counted_at_ms >= fresh_s * 1000:
+            counts = await engine.store.count(client.id, now_ms)
+            live.counted, live.counted_at_ms, live.begun = sum(counts.live.values()), now_ms, 0
+        return Refused("live", _FULL_WAIT_MS) if live.counted + live.begun >= most else None
 
 
 async def _is_there(engine: Engine, spec: StepSpec) -> bool:

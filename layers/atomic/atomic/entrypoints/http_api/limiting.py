@@ -3,7 +3,7 @@
 The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
 """
 
-from atomic.application.limits import Refused
+from atomic.application.limits import Place, Refused
 from atomic.application.ports import Client
 from atomic.domain.steps import StepSpec
 from atomic.entrypoints.http_api.api import Api
@@ -11,11 +11,11 @@ from atomic.protocol import headers
 from atomic.protocol.problems import STORAGE_FULL, TOO_MANY_REQUESTS, Problem
 
 
-async def take_place(api: Api, client: Client, spec: StepSpec) -> None:
+async def take_place(api: Api, client: Client, spec: StepSpec) -> Place:
     """Raise Problem 429 or 507 for a new step that the client may not start now."""
     refused = await api.limits.take(api.engine, client, spec)
-    if refused is None:
-        return
+    if isinstance(refused, Place):
+        return refused
     wait_s = -(-refused.wait_ms // 1000)
     if refused.limit == "stored":
         raise Problem(STORAGE_FULL, _detail(client, refused), headers={headers.RETRY_AFTER: str(wait_s)})

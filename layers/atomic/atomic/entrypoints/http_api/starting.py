@@ -37,15 +37,15 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
             "The server is shutting down and takes no new runs; nothing was started. Try again.",
             headers={headers.RETRY_AFTER: "1"},
         )
-    await take_place(api, client, spec)
+    place = await take_place(api, client, spec)
     try:
         started = await start(api.engine, spec, hang_ms=_hang_ms(api, message, preferences))
     except Problem:
         # Nothing was started, so nothing is stored.
-        api.limits.give_back(api.engine, client, spec)
+        place.give_back()
         raise
     if not started.created:
-        api.limits.give_back(api.engine, client, spec)
+        place.give_back()
     return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 
