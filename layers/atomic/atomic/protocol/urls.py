@@ -22,6 +22,7 @@ _HOST_MAX_CHARS: Final = 253
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 # Two bytes for "." or "/", as nobody may write them (RFC 3629, 3).
 _OVERLONG: Final = re.compile(r"%c0%a([ef])", re.IGNORECASE)
+_DECODED_MAX: Final = 5
 _IGNORED: Final = re.compile(r"[;\x00].*", re.DOTALL)
 
 ABSOLUTE: Final = "use an absolute URL, as in https://app.example/steps/mail"
@@ -106,10 +107,15 @@ def _climbs(path: str) -> bool:
     """Whether somebody may read `.` or `..` for a segment of an encoded path.
 
     Far sides differ in what they decode, and how often; some take an overlong form for its character, and
-    some drop the parameters of a segment or what follows a NUL.
+    some drop the parameters of a segment or what follows a NUL. Nobody needs more than a few layers.
     """
-    while (decoded := unquote(_OVERLONG.sub(r"%2\1", path))) != path:
+    for _ in range(_DECODED_MAX):
+        decoded = unquote(_OVERLONG.sub(r"%2\1", path))
+        if decoded == path:
+            break
         path = decoded
+    else:
+        return True
     segments = re.split(r"[/\\]", path)
     return not {".", ".."}.isdisjoint(_IGNORED.sub("", segment).strip() for segment in segments)
 
