@@ -38,6 +38,26 @@ def test_settings_are_given_once_and_a_decorator_may_have_its_own() -> None:
         assert handler(event(path, headers), None)["statusCode"] == status
 
 
+@pytest.mark.parametrize(
+    ("api_key", "secret", "said"), [("k", "", 1), ("", "", 0), ("k", encode_secret(NEW), 0)]
+)
+def test_who_has_a_key_and_no_secret_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    api_key: str,
+    secret: str,
+    said: int,
+) -> None:
+    monkeypatch.setenv("ATOMIC_API_KEY", api_key)
+    monkeypatch.setenv("ATOMIC_SIGNING_SECRET", secret)
+    handler = aws_lambda.Endpoints(steps=[echo])
+    for _ in range(2):
+        handler(event("/echo", {}), None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "echo takes calls from anybody; set ATOMIC_SIGNING_SECRET"
+    ] * said
+
+
 def test_a_client_is_for_the_workflows_of_its_colour() -> None:
     async_ones = aws_lambda.Endpoints(steps=[echo], client=AsyncClient())
     assert async_ones.workflow(later) is later

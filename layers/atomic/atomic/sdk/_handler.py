@@ -6,6 +6,7 @@ Both colours of functions run in both colours of frameworks.
 import asyncio
 import inspect
 import json
+import logging
 import threading
 import typing
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
 from atomic.sdk.retry import Seconds, seconds
+
+_log: Final = logging.getLogger("atomic.sdk")
 
 View = TypeVar("View")
 # An attempt has 20 s by default; what is left of them is for the handler's own work.
@@ -170,7 +173,13 @@ class Endpoint:
 
     @cached_property
     def _signatures(self) -> SignatureCheck:
-        return SignatureCheck(self._options.get("secrets") or _settings.signing_secrets())
+        given = self._options.get("secrets") or _settings.signing_secrets()
+        if not given and _settings.connection(None, None, None).api_key:
+            # Who has a key talks to a locked server, which signs; under --dev nobody needs to be told.
+            _log.warning(
+                "%s takes calls from anybody; set %s", self.function.__qualname__, _settings.SIGNING_SECRET
+            )
+        return SignatureCheck(given)
 
     def _own_url(self, called: str) -> str:
         parts = urlsplit(called)
