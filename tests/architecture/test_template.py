@@ -22,6 +22,8 @@ CONTRACT = {
     "ATOMIC_RETENTION_DAYS", "ATOMIC_HANG_MS", "ATOMIC_STAGE", "ATOMIC_ALLOW_PRIVATE", "ATOMIC_KEY_PEPPER",
     "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "AWS_ENDPOINT_URL",
 }  # fmt: skip
+# Environments of an invoker are counted against as many as there may be.
+OF_INVOKERS = {"ATOMIC_INVOKER", "ATOMIC_INVOKERS_MAX"}
 # Where AWS offers nothing narrower.
 WILDCARDS = {
     # X-Ray knows no resources.
@@ -175,6 +177,14 @@ def test_only_the_failed_records_of_a_batch_come_again(invoker: str) -> None:
     assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] >= 2
 
 
+def test_each_invoker_counts_its_own_environments() -> None:
+    own = [FUNCTIONS[invoker]["Environment"]["Variables"] for invoker in INVOKERS]
+    assert len({each["ATOMIC_INVOKER"] for each in own}) == len(INVOKERS)
+    for invoker, variables in zip(INVOKERS, own, strict=True):
+        concurrency = steps_event(invoker)["ScalingConfig"]["MaximumConcurrency"]
+        assert variables["ATOMIC_INVOKERS_MAX"] == concurrency
+
+
 @pytest.mark.parametrize("invoker", INVOKERS)
 def test_lambda_does_not_stop_the_chain_of_retries(invoker: str) -> None:
     assert FUNCTIONS[invoker]["RecursiveLoop"] == "Allow"
@@ -273,7 +283,11 @@ def test_the_table_can_be_had_back() -> None:
 def test_every_variable_is_declared_and_none_that_nobody_reads() -> None:
     declared = GLOBALS["Environment"]["Variables"]
     assert set(declared) == CONTRACT
-    assert not any("Environment" in function for function in FUNCTIONS.values())
+    own = {
+        name: each["Environment"]["Variables"] for name, each in FUNCTIONS.items() if "Environment" in each
+    }
+    assert set(own) == set(INVOKERS)
+    assert all(set(variables) == OF_INVOKERS for variables in own.values())
     package = REPO / "layers/atomic/atomic"
     read = {
         name
@@ -282,7 +296,7 @@ def test_every_variable_is_declared_and_none_that_nobody_reads() -> None:
         for name in re.findall(r"environ(?:\.get\()?\[?\(?\"([A-Z_]+)\"", path.read_text())
     }
     # That one is boto's own.
-    assert read == CONTRACT - {"AWS_ENDPOINT_URL"}
+    assert read == (CONTRACT | OF_INVOKERS) - {"AWS_ENDPOINT_URL"}
 
 
 def test_private_addresses_are_called_by_nobody_who_did_not_ask() -> None:

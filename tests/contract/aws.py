@@ -1,5 +1,7 @@
 """AWS as moto plays it, inside the test process: the table, the queues and a schedule group, all empty."""
 
+import asyncio
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +15,18 @@ from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
 from atomic.adapters.aws import config
-from atomic.adapters.aws.calls import AwsCalls
+from atomic.adapters.aws.calls import AwsCalls, T, _translated
 from atomic.adapters.aws.clients import DynamoClientStore
+from atomic.adapters.aws.destinations import Bounds, SharedDestinations
 from atomic.adapters.aws.dynamodb import DynamoStepStore
+from atomic.adapters.aws.places import PlaceItems
 from atomic.adapters.aws.scheduler import HintScheduler
 from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
 from atomic.adapters.aws.table import TABLE
 from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.ports import Clock
+from atomic.application.ports import Clock, StoreUnavailable
+from atomic.testing.virtual_time import LoopClock
 
 TABLE_NAME = "atomic"
 GROUP = "atomic"
@@ -37,6 +42,32 @@ MAKERS = {
     "sqs": config.sqs_client,
     "scheduler": config.scheduler_client,
 }
+
+
+class LateCalls(AwsCalls):
+    """Calls of one environment in virtual time: each takes a while, and is made at some moment in it.
+
+    `cut`: nothing of this environment reaches AWS any more. `thawed` is not set while it is frozen.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(threads=1)
+        self._chance = random.Random(seed)
+        self.cut = False
+        self.thawed = asyncio.Event()
+        self.thawed.set()
+
+    def start(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> "asyncio.Future[T]":
+        return asyncio.ensure_future(self._late(call, *args, **kwargs))
+
+    async def _late(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        await self.thawed.wait()
+        await asyncio.sleep(self._chance.uniform(0.001, 0.02))
+        if self.cut:
+            raise StoreUnavailable("cut off")
+        answer = _translated(call, args, kwargs)
+        await asyncio.sleep(self._chance.uniform(0.001, 0.02))
+        return answer
 
 
 @cache
@@ -81,6 +112,16 @@ class Aws:
             dead_letter_url=self.dead_letter_url,
             scheduler=scheduler,
             clock=clock,
+        )
+
+    def destinations(self, number: int, environments: int, *, invoker: str = "short") -> SharedDestinations:
+        """The destinations as an environment sees them, in virtual time; it has calls of its own."""
+        return SharedDestinations(
+            LateCalls(number),
+            PlaceItems(self.dynamodb, TABLE_NAME, invoker=invoker),
+            bounds=Bounds.of(environments),
+            holder=f"environment {number}",
+            clock=LoopClock(),
         )
 
     def admin(self, now_ms: Callable[[], int] = _CLOCK.now_ms) -> ClientAdmin:

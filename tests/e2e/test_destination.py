@@ -5,12 +5,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from atomic.application.engine import Settings
+from atomic.application.destinations import RUNS_MAX
 from scenarios.embedded_home import AtomicServer, home_on
 from scenarios.home import Home, answer_ok
 from scenarios.starts import document
 
-MOST = Settings().runs_per_destination
+MOST = RUNS_MAX
 OVER = 50
 TOGETHER = 32
 

@@ -1,17 +1,11 @@
 """A destination that answers nobody holds so many runs of a client and no more; everybody else goes on."""
 
 import asyncio
-import random
-from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from atomic.application.destinations import Destinations
-from atomic.application.engine import Settings
+from atomic.application.destinations import CountedRuns
 from atomic.domain.outcomes import OutcomeKind
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, Reply, run
-from contract.builders import a_spec
 from scenarios.home import answer_ok
 
 MOST = 3
@@ -30,7 +24,7 @@ def start(url: str, key: str, **members: Any) -> dict[str, Any]:
 
 def on(body: Any) -> None:
     async def main() -> None:
-        async with LocalAtomic(settings=Settings(runs_per_destination=MOST)) as atomic:
+        async with LocalAtomic(destinations=CountedRuns(MOST)) as atomic:
             await body(atomic)
 
     run(main())
@@ -127,36 +121,3 @@ def test_a_deadline_ends_who_waits_for_a_place() -> None:
         assert step["error"] == "the deadline of 30000 ms is over"
 
     on(body)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_who_has_left_leaves_nothing_behind(seed: int) -> None:
-    chosen, destinations = random.Random(seed), Destinations()
-    specs = [
-        replace(a_spec(key=str(n % 5)), url=f"https://d{n % 2}.test/{n}", client_id=f"c{n % 3}")
-        for n in range(30)
-    ]
-    inside = []
-    for _ in range(500):
-        spec = chosen.choice(specs)
-        if chosen.random() < 0.5 and inside:
-            destinations.leave(inside.pop(chosen.randrange(len(inside))))
-        elif destinations.enter(spec, MOST):
-            inside.append(spec)
-        else:
-            others = {
-                o.run_id for o in inside if (o.client_id, o.url[:15]) == (spec.client_id, spec.url[:15])
-            }
-            assert len(others) == MOST, seed
-            assert spec.run_id not in others, seed
-    for spec in inside:
-        destinations.leave(spec)
-    assert destinations._crowds == {}
-
-
-def test_turns_are_one_after_the_other() -> None:
-    destinations, spec = Destinations(), a_spec()
-    turns = [destinations.turn_ms(spec, 0) for _ in range(1000)]
-    assert (turns[0], len(set(turns)), turns == sorted(turns)) == (1000, 1000, True)
-    assert turns[-1] <= 1000 + 5 * 1000
-    assert destinations.turn_ms(spec, 10**6) == 10**6 + 1000

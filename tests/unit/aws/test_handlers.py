@@ -28,6 +28,7 @@ from atomic.entrypoints.aws.maintenance import MaintenanceFunction
 from contract.aws import GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
 
 REPO = Path(__file__).parents[3]
+INVOKER = {"ATOMIC_INVOKER": "short", "ATOMIC_INVOKERS_MAX": "50"}
 
 
 class Endpoint:
@@ -91,7 +92,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         environ = environment(account)
         endpoint = Endpoint()
         key, _ = account.admin().create("acme", base_urls=[endpoint.url])
-        built = (ApiFunction(environ), InvokerFunction(environ), MaintenanceFunction(environ))
+        invoker = InvokerFunction(environ | INVOKER)
+        built = (ApiFunction(environ), invoker, MaintenanceFunction(environ))
         yield Stack(account, endpoint, key, *built, queue_time)
         endpoint.server.close()
         for function in built:
@@ -168,6 +170,29 @@ def test_who_does_not_hang_leaves_the_first_attempt_to_the_invoker(stack: Stack)
     stack.deliver()
     assert stack.post(document(stack))["statusCode"] == 200
     assert len(stack.endpoint.calls) == 1
+
+
+def test_what_an_invoker_s_attempt_costs(stack: Stack) -> None:
+    """A look whether the destination is slow; a place, taken and given back, where an attempt may last."""
+    stack.post(document(stack), prefer="respond-async")
+    first, *_ = stack.aws.received(stack.aws.queue_url)
+    with Recorder(*stack.invoker.home.clients) as recorder:
+        stack.invoker(batch(first), None)
+    ordinary = Counter(recorder.operations)
+    assert ordinary == Counter({"GetItem": 2, "Query": 1, "UpdateItem": 2, "SendMessage": 1})
+
+    stack.post(document(stack, "long", attemptTimeout=31_000), prefer="respond-async")
+    first, *_ = stack.aws.received(stack.aws.long_queue_url)
+    with Recorder(*stack.invoker.home.clients) as recorder:
+        stack.invoker(batch(first), None)
+    # The client and, within two seconds, the look are remembered.
+    long = Counter(recorder.operations)
+    assert long == Counter({"GetItem": 1, "UpdateItem": 4, "SendMessage": 1})
+    places = [each["Key"]["sk"]["S"] for _, each in recorder.calls if "place#" in str(each.get("Key"))]
+    assert len(places) == 2
+    assert places[0] == places[1]
+    assert places[0].startswith("short#")
+    assert len(stack.endpoint.calls) == 2
 
 
 def test_exhaustion_tells_the_dead_letter_queue_and_its_redrive_gives_a_fresh_budget(stack: Stack) -> None:

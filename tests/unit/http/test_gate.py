@@ -30,8 +30,9 @@ def dials(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
+@pytest.mark.parametrize("most", [FAILURES_MAX, 4])
 def test_who_is_dead_is_left_alone_and_found_again(
-    run: Run, dials: list[str], monkeypatch: pytest.MonkeyPatch
+    run: Run, dials: list[str], monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     monkeypatch.setattr(gate, "_PAUSE_FIRST_S", 0.2)
 
@@ -39,8 +40,8 @@ def test_who_is_dead_is_left_alone_and_found_again(
         with closing(socket()) as held:
             held.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{held.getsockname()[1]}/"
-            async with invoking() as invoker, serving(keeps_writing(OK)) as other:
-                first = [await post(invoker, url) for _ in range(FAILURES_MAX)]
+            async with invoking(failures_max=most) as invoker, serving(keeps_writing(OK)) as other:
+                first = [await post(invoker, url) for _ in range(most)]
                 assert {answer.error for answer in first} == {"network: cannot connect: Connection refused"}
                 dials.clear()
                 # One tries again at once, since nobody did so far; the others are told.

@@ -5,17 +5,19 @@ import random
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
 
-from atomic.adapters.http import dial, gate, names
+from atomic.adapters.http import dial, names
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.connection import Connection
 from atomic.adapters.http.dial import Dialer, Unreachable
 from atomic.adapters.http.pool import Origin
-from unit.http.raw_server import Peer, invoking, post, serving
+from unit.http import raw_server
+from unit.http.raw_server import Peer, post, serving
 from unit.http.ssrf_vectors import ADDRESSES_V4, ADDRESSES_V6, embedded, spellings
 from unit.http.test_dial import found
 
@@ -78,10 +80,8 @@ def nobody(_host: str) -> list[str]:
     return []
 
 
-@pytest.fixture(autouse=True)
-def everybody_dials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused here must be refused by the guard, not because so many failed before."""
-    monkeypatch.setattr(gate, "FAILURES_MAX", sys.maxsize)
+# What is refused here must be refused by the guard, not because so many failed before.
+invoking = partial(raw_server.invoking, failures_max=sys.maxsize)
 
 
 def allows(address: str) -> bool:

@@ -30,7 +30,7 @@ async def run_attempt(engine: Engine, step: Step) -> None:
             request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
             answer = await engine.invoker.post(request)
     finally:
-        engine.destinations.leave(step.spec)
+        await engine.destinations.leave(step.spec)
     if client is None or client.stored_bytes is None:
         await end_attempt(engine, step, answer)
         return

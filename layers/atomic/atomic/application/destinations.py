@@ -6,61 +6,78 @@ never waits for the place that it holds itself. Nobody waits here: who gets no p
 again, and its step keeps its retries.
 """
 
-from dataclasses import dataclass, field
+from collections import Counter
 from functools import lru_cache
 from typing import Final
 
 from atomic.domain.steps import StepSpec
 from atomic.protocol.urls import parse_url
 
-_TURN_FIRST_MS: Final = 1_000
+RUNS_MAX: Final = 1000
 # However many wait for a destination, so many a second look whether there is a place: 200.
-_TURN_EVERY_MS: Final = 5
+TURN_EVERY_MS: Final = 5
+_TURN_FIRST_MS: Final = 1_000
+_TURNS_MAX: Final = 10_000
+
+# Of whom, and where: the same origin of two clients is two destinations.
+Destination = tuple[str, str]
 
 
-@dataclass(slots=True)
-class _Crowd:
-    """The runs inside, each with its attempts under way; when the next one without a place may come."""
-
-    attempts: dict[str, int] = field(default_factory=dict)
-    next_turn_ms: int = 0
+def destination_of(spec: StepSpec) -> Destination | None:
+    """Where an attempt of the step goes; None when it calls nothing."""
+    return (spec.client_id, _origin(spec.url)) if spec.url else None
 
 
-class Destinations:
-    """Counts the attempts of this process. A step that calls nothing always has a place and takes none."""
+class Turns:
+    """Who finds no place may look again after a second, one after the other."""
 
-    def __init__(self) -> None:
-        self._crowds: dict[tuple[str, str], _Crowd] = {}
+    def __init__(self, every_ms: int = TURN_EVERY_MS) -> None:
+        self._every_ms = every_ms
+        self._next_ms: dict[Destination | None, int] = {}
 
-    def enter(self, spec: StepSpec, most: int) -> bool:
+    def turn_ms(self, destination: Destination | None, now_ms: int) -> int:
+        """The moment at which whoever asks now may look again."""
+        if len(self._next_ms) >= _TURNS_MAX:
+            self._next_ms = {to: next_ms for to, next_ms in self._next_ms.items() if next_ms > now_ms}
+        turn_ms = max(self._next_ms.get(destination, 0), now_ms + _TURN_FIRST_MS)
+        self._next_ms[destination] = turn_ms + self._every_ms
+        return turn_ms
+
+
+class CountedRuns:
+    """Implements `ports.Destinations` for a home of one process: it counts its own attempts."""
+
+    def __init__(self, most: int = RUNS_MAX) -> None:
+        self._most = most
+        self._inside: dict[Destination, Counter[str]] = {}
+        self._turns = Turns()
+
+    async def enter(self, spec: StepSpec) -> bool:
         """Take a place for an attempt; False when as many runs as may be are inside, and this is none."""
-        if not spec.url:
+        destination = destination_of(spec)
+        if destination is None:
             return True
-        crowd = self._crowds.setdefault((spec.client_id, _origin(spec.url)), _Crowd())
-        under_way = crowd.attempts.get(spec.run_id, 0)
-        if not under_way and len(crowd.attempts) >= most:
+        attempts = self._inside.setdefault(destination, Counter())
+        if spec.run_id not in attempts and len(attempts) >= self._most:
             return False
-        crowd.attempts[spec.run_id] = under_way + 1
+        attempts[spec.run_id] += 1
         return True
 
-    def leave(self, spec: StepSpec) -> None:
+    async def leave(self, spec: StepSpec) -> None:
         """Give the place back."""
-        key = (spec.client_id, _origin(spec.url)) if spec.url else None
-        if key is None or key not in self._crowds:
+        destination = destination_of(spec)
+        attempts = self._inside.get(destination) if destination else None
+        if destination is None or attempts is None:
             return
-        attempts = self._crowds[key].attempts
-        left = attempts.pop(spec.run_id, 1) - 1
-        if left:
-            attempts[spec.run_id] = left
-        elif not attempts:
-            del self._crowds[key]
+        attempts[spec.run_id] -= 1
+        if attempts[spec.run_id] <= 0:
+            del attempts[spec.run_id]
+        if not attempts:
+            del self._inside[destination]
 
     def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
-        """The moment at which a step that got no place may try again: one after the other."""
-        crowd = self._crowds.setdefault((spec.client_id, _origin(spec.url)), _Crowd())
-        turn_ms = max(crowd.next_turn_ms, now_ms + _TURN_FIRST_MS)
-        crowd.next_turn_ms = turn_ms + _TURN_EVERY_MS
-        return turn_ms
+        """The moment at which a step that got no place may try again."""
+        return self._turns.turn_ms(destination_of(spec), now_ms)
 
 
 @lru_cache(maxsize=4096)

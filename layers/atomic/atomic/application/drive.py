@@ -36,8 +36,10 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int, hinted_at_ms: 
         await watch(engine, step)
         await apply(engine, step, Rechecked())
         return
-    if not engine.destinations.enter(step.spec, engine.settings.runs_per_destination):
-        await apply(engine, step, PutOff(engine.destinations.turn_ms(step.spec, now_ms)))
+    if not await engine.destinations.enter(step.spec):
+        # Time may have passed, and a turn that is over by now would leave the step without a hint.
+        turn_ms = engine.destinations.turn_ms(step.spec, engine.clock.now_ms())
+        await apply(engine, step, PutOff(turn_ms))
         return
     nonce, is_ours = engine.entropy.token(), False
     try:
@@ -45,7 +47,7 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int, hinted_at_ms: 
         is_ours = claimed and step.nonce == nonce
     finally:
         if not is_ours:
-            engine.destinations.leave(step.spec)
+            await engine.destinations.leave(step.spec)
     if claimed and step.lost_in_row > 0:
         lost = [attempt for attempt in step.attempts if attempt.outcome is OutcomeKind.NO_ANSWER]
         engine.telemetry.attempt_ended(step, lost[-1])

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from atomic.application.destinations import Destinations
+from atomic.application.destinations import CountedRuns
 from atomic.application.ports import (
     ClientRegistry,
     Clock,
+    Destinations,
     EndpointInvoker,
     Entropy,
     HintQueue,
@@ -34,7 +35,6 @@ class Settings:
 
     `inline_attempt_max_ms` is for homes whose process may be frozen when it has answered: a first attempt
     that may last longer, or that nobody hangs for, is left to whoever takes its hint.
-    `runs_per_destination`: of one client, with attempts under way.
     """
 
     hang_default_ms: int = 25_000
@@ -43,7 +43,6 @@ class Settings:
     attempt_timeout_max_ms: int = 900_000
     retention_ms: int = 30 * 24 * 3600 * 1000
     inline_attempt_max_ms: int | None = None
-    runs_per_destination: int = 1000
 
     def is_inline(self, attempt_timeout_ms: int, hang_ms: int) -> bool:
         """Whether the process that creates a step makes its first attempt, too."""
@@ -66,7 +65,7 @@ class Engine:
     spawn: Spawn
     settings: Settings = field(default_factory=Settings)
     runs: RunMemory = field(default_factory=RunMemory)
-    destinations: Destinations = field(default_factory=Destinations)
+    destinations: Destinations = field(default_factory=CountedRuns)
     stored: StoredBytes = field(default_factory=StoredBytes)
 
     def hint(self, step: Step, at_ms: int) -> Awaitable[None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from atomic.domain.outcomes import Answer
-from atomic.domain.steps import Attempt, Status, Step, StepOutline
+from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
 from atomic.protocol.client_records import SCOPES
 from atomic.protocol.urls import is_under
 
@@ -152,6 +152,26 @@ class EndpointRequest:
     headers: dict[str, str]
     body: bytes
     timeout_ms: int
+
+
+class Destinations(Protocol):
+    """The attempts under way, by where they go, so that one dead destination does not take all workers.
+
+    A destination is an origin (scheme, host, port) as one client calls it. Nothing here raises: who cannot
+    be counted is let in.
+    """
+
+    async def enter(self, spec: StepSpec) -> bool:
+        """Take a place for an attempt; False when there is none. A step that calls nothing needs none."""
+        ...
+
+    async def leave(self, spec: StepSpec) -> None:
+        """Give back the place of an attempt that was let in."""
+        ...
+
+    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
+        """The moment at which a step that got no place may try again: one after the other."""
+        ...
 
 
 class Clock(Protocol):

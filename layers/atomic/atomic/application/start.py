@@ -48,10 +48,8 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
 
 async def _create_with_place(engine: Engine, spec: StepSpec, hang_ms: int) -> tuple[Step, bool]:
     """The step's row, and whether it is new; if it runs already, it has a place at its destination."""
-    settings = engine.settings
-    has_place = settings.is_inline(spec.attempt_timeout_ms, hang_ms) and engine.destinations.enter(
-        spec, settings.runs_per_destination
-    )
+    is_inline = engine.settings.is_inline(spec.attempt_timeout_ms, hang_ms)
+    has_place = is_inline and await engine.destinations.enter(spec)
     runs = False
     try:
         # Without a place the step is left to whoever takes its hint.
@@ -60,7 +58,7 @@ async def _create_with_place(engine: Engine, spec: StepSpec, hang_ms: int) -> tu
         return step, created
     finally:
         if has_place and not runs:
-            engine.destinations.leave(spec)
+            await engine.destinations.leave(spec)
 
 
 async def _see_to_its_hint(engine: Engine, step: Step) -> None:

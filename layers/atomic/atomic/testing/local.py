@@ -11,9 +11,10 @@ from typing import Any, Self
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.destinations import CountedRuns
 from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
-from atomic.application.ports import Client, ClientRegistry, StepStore
+from atomic.application.ports import Client, ClientRegistry, Destinations, StepStore
 from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.messages import ApiRequest
@@ -97,6 +98,7 @@ class LocalAtomic:
         clients: ClientRegistry | None = None,
         settings: Settings | None = None,
         manage: ManageClients | None = None,
+        destinations: Destinations | None = None,
     ) -> None:
         clock = LoopClock()
         self._tasks = Tasks()
@@ -113,6 +115,7 @@ class LocalAtomic:
             entropy=SeededEntropy(seed),
             spawn=self._tasks.spawn,
             settings=settings or Settings(),
+            destinations=destinations or CountedRuns(),
         )
         self._api = Api(engine=self.engine, manage=manage)
 

@@ -14,11 +14,12 @@ A write is billed by the size of the whole item, names included, so the names ar
 | at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
 | w, k, d | roots, dead letters | workflow name, idempotency key, due_at_ms: what lists filter and show |
 | b | days of stored bytes | how many; pk `stored#<client>`, sk the day since the epoch in 8 digits |
-| ttl | settled steps, days | epoch seconds after which DynamoDB deletes the item |
+| h, u, i, z | places | holder, until when, runs inside, until when the destination is slow (see `places`) |
+| ttl | settled steps, days, places | epoch seconds after which DynamoDB deletes the item |
 
 A part of a response is an item of the run's partition with the sort key `~<place>#<digest>#<number>`,
 behind every step. Clients have `lp` = `clients`, `at` = their id, and a `record`;
-a key has `client`, whose it is.
+a key has `client`, whose it is. A place has pk `place#<client>#<origin>` and sk `<invoker>#<number>`.
 """
 
 from typing import Any, Final

@@ -35,13 +35,14 @@ class _Origin:
 class DialGate:
     """Lets a client open `DIALS_MAX` connections to an origin at a time.
 
-    After `FAILURES_MAX` failures in a row it lets one through after a pause, which doubles from 0.5 s to
+    After `failures_max` failures in a row it lets one through after a pause, which doubles from 0.5 s to
     10 s; the others are told of the last failure at once. The first connection that opens ends it.
     Each client has its own count: an attempt that has 1 ms fails at any origin, and the retries of others
     must not pay for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failures_max: int = FAILURES_MAX) -> None:
+        self._failures_max = failures_max
         self._origins: dict[tuple[str, Origin], _Origin] = {}
 
     @asynccontextmanager
@@ -50,7 +51,7 @@ class DialGate:
         key = (client_id, origin)
         state = self._state(key)
         async with state.slots:
-            _pass(state)
+            self._pass(state)
             try:
                 yield
             except BaseException as failure:
@@ -65,13 +66,14 @@ class DialGate:
             del self._origins[next(iter(self._origins))]
         return self._origins.setdefault(key, _Origin())
 
-
-def _pass(state: _Origin) -> None:
-    if state.failures < FAILURES_MAX:
-        return
-    now_s = asyncio.get_running_loop().time()
-    if now_s < state.closed_until_s:
-        raise Unreachable(f"{state.last_failure} (and {state.failures} times before; not tried again yet)")
-    # This one tries; the others are refused until it is known, or for the pause.
-    state.closed_until_s = now_s + state.pause_s
-    state.pause_s = min(2 * state.pause_s, _PAUSE_MAX_S)
+    def _pass(self, state: _Origin) -> None:
+        if state.failures < self._failures_max:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if now_s < state.closed_until_s:
+            raise Unreachable(
+                f"{state.last_failure} (and {state.failures} times before; not tried again yet)"
+            )
+        # This one tries; the others are refused until it is known, or for the pause.
+        state.closed_until_s = now_s + state.pause_s
+        state.pause_s = min(2 * state.pause_s, _PAUSE_MAX_S)

@@ -11,7 +11,7 @@ from functools import partial
 from atomic.adapters.http.addresses import is_public
 from atomic.adapters.http.connection import BROKEN_OFF, Connection, timed_out
 from atomic.adapters.http.dial import Dialer
-from atomic.adapters.http.gate import DialGate, Unreachable
+from atomic.adapters.http.gate import FAILURES_MAX, DialGate, Unreachable
 from atomic.adapters.http.pool import Pool
 from atomic.adapters.http.request import Target, encode, target_of
 from atomic.application.ports import EndpointRequest
@@ -22,14 +22,18 @@ class HttpInvoker:
     """Makes attempts. It belongs to the event loop of its first attempt; close it when no attempt is left.
 
     `allows` decides about each IP address before it is dialled; by default only public ones are.
-    `tls` replaces the default context.
+    `tls` replaces the default context. `failures_max`: see `DialGate`.
     """
 
     def __init__(
-        self, *, allows: Callable[[str], bool] = is_public, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        allows: Callable[[str], bool] = is_public,
+        tls: ssl.SSLContext | None = None,
+        failures_max: int = FAILURES_MAX,
     ) -> None:
         self._pool = Pool()
-        self._gate = DialGate()
+        self._gate = DialGate(failures_max)
         self._dialer = Dialer(allows=allows, tls=tls)
 
     async def close(self) -> None:

@@ -11,7 +11,9 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from atomic.adapters.aws import config
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.clients import DynamoClientRegistry, DynamoClientStore
+from atomic.adapters.aws.destinations import Bounds, SharedDestinations
 from atomic.adapters.aws.dynamodb import DynamoStepStore
+from atomic.adapters.aws.places import PlaceItems
 from atomic.adapters.aws.scheduler import HintScheduler
 from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
@@ -19,7 +21,9 @@ from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
+from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine, Settings
+from atomic.application.ports import Destinations
 from atomic.entrypoints.aws.notifier import PollingNotifier
 from atomic.entrypoints.log_policy import OnlyAllowed
 from atomic.entrypoints.step_log import LoggedTelemetry
@@ -32,6 +36,8 @@ _DAY_MS: Final = 24 * 3600 * 1000
 ATTEMPT_MAX_MS: Final = 870_000
 # With the gateway's 30 s: the attempt, its two writes, and the way back.
 _INLINE_ATTEMPT_MAX_MS: Final = 20_000
+# Each environment finds out for itself that an origin cannot be reached, and makes few of its attempts.
+_FAILURES_MAX: Final = 4
 
 
 class AwsHome:
@@ -43,7 +49,9 @@ class AwsHome:
         self._began_s = 0.0
         self._calls = AwsCalls()
         reaches_private = environ["ATOMIC_ALLOW_PRIVATE"] == "true"
-        self._invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
+        self._invoker = HttpInvoker(
+            allows=is_public_or_private if reaches_private else is_public, failures_max=_FAILURES_MAX
+        )
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()
         self.metrics = EmfTelemetry(
@@ -101,6 +109,20 @@ class AwsHome:
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
             settings=_settings(environ),
+            destinations=self._open_destinations(environ),
+        )
+
+    def _open_destinations(self, environ: Mapping[str, str]) -> Destinations:
+        invoker = environ.get("ATOMIC_INVOKER")
+        if invoker is None:
+            # An attempt of the API function holds up its own caller, who hangs anyway.
+            return CountedRuns()
+        return SharedDestinations(
+            self._calls,
+            PlaceItems(self.clients[0], environ["ATOMIC_TABLE"], invoker=invoker),
+            bounds=Bounds.of(int(environ["ATOMIC_INVOKERS_MAX"])),
+            holder=SystemEntropy().token(),
+            clock=SystemClock(),
         )
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:

@@ -1,0 +1,100 @@
+"""The places at a destination: numbered items, each held by one Lambda environment for a while.
+
+A place is taken by one conditional write, so however many ask at once, no number has two holders. What a
+holder does not renew is free again: an environment may be killed or frozen at any moment. Items stay
+when their place is free, for they remember that the destination was slow; there are no more than numbers.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from atomic.adapters.aws.items import conditional
+from atomic.application.destinations import Destination
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_KEPT_S: Final = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place: who holds it until when, for which runs, and until when its destination counts as slow."""
+
+    number: int
+    holder: str
+    until_ms: int
+    slow_until_ms: int = 0
+    runs: frozenset[str] = frozenset()
+
+
+class PlaceItems:
+    """The places for one kind of invoker. Methods block, and raise botocore's errors."""
+
+    def __init__(self, client: "DynamoDBClient", table_name: str, *, invoker: str) -> None:
+        self._client = client
+        self._table = table_name
+        self._invoker = invoker
+
+    def look(self, destination: Destination) -> list[Place]:
+        """The places that were taken lately, eventually consistent. One read, mostly of nothing."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :invoker)",
+            ExpressionAttributeValues={
+                ":pk": {"S": _partition(destination)},
+                ":invoker": {"S": f"{self._invoker}#"},
+            },
+        )
+        return [_place(item) for page in pages for item in page["Items"]]
+
+    def take(self, destination: Destination, place: Place, *, now_ms: int) -> bool:
+        """Take the place, or keep it for longer; False when another one holds it. One write."""
+        sets = {"h": {"S": place.holder}, "u": _number(place.until_ms), "i": {"SS": sorted(place.runs)}}
+        if place.slow_until_ms:
+            sets["z"] = _number(place.slow_until_ms)
+        sets["ttl"] = _number(now_ms // 1000 + _KEPT_S)
+        conflict = conditional(
+            self._client.update_item,
+            TableName=self._table,
+            Key=self._key(destination, place.number),
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in sets),
+            ConditionExpression="attribute_not_exists(pk) OR #u < :now OR #h = :h",
+            ExpressionAttributeNames={f"#{name}": name for name in sets},
+            ExpressionAttributeValues={f":{name}": value for name, value in sets.items()}
+            | {":now": _number(now_ms)},
+        )
+        return conflict is None
+
+    def free(self, destination: Destination, place: Place) -> None:
+        """Give the place back, unless another one holds it by now. One write."""
+        conditional(
+            self._client.update_item,
+            TableName=self._table,
+            Key=self._key(destination, place.number),
+            UpdateExpression="SET u = :nobody",
+            ConditionExpression="h = :h",
+            ExpressionAttributeValues={":nobody": _number(0), ":h": {"S": place.holder}},
+        )
+
+    def _key(self, destination: Destination, number: int) -> dict[str, Any]:
+        return {"pk": {"S": _partition(destination)}, "sk": {"S": f"{self._invoker}#{number:04d}"}}
+
+
+def _partition(destination: Destination) -> str:
+    client_id, origin = destination
+    return f"place#{client_id}#{origin}"
+
+
+def _place(item: Any) -> Place:
+    return Place(
+        number=int(item["sk"]["S"].rpartition("#")[2]),
+        holder=item["h"]["S"],
+        until_ms=int(item["u"]["N"]),
+        slow_until_ms=int(item["z"]["N"]) if "z" in item else 0,
+        runs=frozenset(item["i"]["SS"]),
+    )
+
+
+def _number(value: int) -> dict[str, Any]:
+    return {"N": str(value)}

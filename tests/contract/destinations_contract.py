@@ -1,0 +1,153 @@
+"""What every implementation of `ports.Destinations` does. Comers are runs, each where it comes from."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pytest
+
+from atomic.application.ports import Destinations
+from atomic.domain.steps import StepSpec
+from atomic.testing import run
+from contract.builders import a_spec
+
+# Longer than any implementation takes for new what it saw before.
+LATER_S = 3
+
+
+class Home(Protocol):
+    """A home with room for `most` comers at a destination."""
+
+    most: int
+
+    def at(self, number: int) -> Destinations:
+        """What a comer asks."""
+        ...
+
+
+def comer(number: int, **more: Any) -> StepSpec:
+    """A step of a run of its own, whose attempt may last."""
+    return replace(a_spec(key=f"k-{number}", attempt_timeout_ms=60_000), **more)
+
+
+def on_home(test: Callable[[Any, Home], Awaitable[None]]) -> Callable[[Any], None]:
+    """Run the test on a fresh home, in virtual time."""
+
+    def on_fresh(self: "DestinationsContract") -> None:
+        with self.home() as home:
+
+            async def main() -> None:
+                await test(self, home)
+
+            run(main())
+
+    on_fresh.__name__, on_fresh.__doc__ = test.__name__, test.__doc__
+    return on_fresh
+
+
+async def fill(home: Home) -> None:
+    """Let in as many as may go in."""
+    assert [await home.at(n).enter(comer(n)) for n in range(home.most)] == [True] * home.most
+
+
+class DestinationsContract:
+    """The suite."""
+
+    @contextmanager
+    def home(self) -> Iterator[Home]:
+        """A fresh home."""
+        raise NotImplementedError
+        yield
+
+    @on_home
+    async def test_so_many_go_in_and_no_more_until_one_leaves(self, home: Home) -> None:
+        await fill(home)
+        late = home.most
+        assert not await home.at(late).enter(comer(late))
+        await home.at(0).leave(comer(0))
+        await asyncio.sleep(LATER_S)
+        assert await home.at(late).enter(comer(late))
+        await asyncio.sleep(LATER_S)
+        assert not await home.at(0).enter(comer(0))
+
+    @on_home
+    async def test_however_many_come_at_once(self, home: Home) -> None:
+        comers = range(home.most + 4)
+        let_in = await asyncio.gather(*(home.at(n).enter(comer(n)) for n in comers))
+        assert 0 < sum(let_in) <= home.most
+        await asyncio.sleep(LATER_S)
+        let_in += [await home.at(n).enter(comer(n)) for n in comers if not let_in[n]]
+        assert sum(let_in) == home.most
+
+    @on_home
+    async def test_other_destinations_and_other_clients_go_on(self, home: Home) -> None:
+        await fill(home)
+        late = home.most
+        for elsewhere in (
+            comer(late, client_id="other"),
+            comer(late, url="https://other.example/x"),
+            comer(late, url="https://app.example:8443/x"),
+        ):
+            assert await home.at(late).enter(elsewhere)
+        assert not await home.at(late).enter(comer(late, url="https://app.example:443/other"))
+
+    @on_home
+    async def test_a_run_that_is_inside_does_not_wait_for_itself(self, home: Home) -> None:
+        await fill(home)
+        late = home.most
+        assert await home.at(late).enter(comer(1))
+        assert await home.at(late).enter(comer(1))
+
+    @on_home
+    async def test_a_run_is_inside_until_its_last_attempt_ends(self, home: Home) -> None:
+        await fill(home)
+        assert await home.at(0).enter(comer(0))
+        await home.at(0).leave(comer(0))
+        await asyncio.sleep(LATER_S)
+        assert not await home.at(home.most).enter(comer(home.most))
+        await home.at(0).leave(comer(0))
+        await asyncio.sleep(LATER_S)
+        assert await home.at(home.most).enter(comer(home.most))
+
+    @on_home
+    async def test_who_calls_nothing_needs_no_place(self, home: Home) -> None:
+        for number in range(home.most + 5):
+            nothing = comer(number, url="")
+            assert await home.at(number).enter(nothing)
+            await home.at(number).leave(nothing)
+
+    @on_home
+    async def test_turns_are_one_after_the_other(self, home: Home) -> None:
+        there = home.at(0)
+        turns = [there.turn_ms(comer(n), 0) for n in range(100)]
+        assert (turns[0], len(set(turns)), turns == sorted(turns)) == (1000, 100, True)
+        assert there.turn_ms(comer(0), 10**6) == 10**6 + 1000
+        assert there.turn_ms(comer(0, client_id="other"), 0) == 1000
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_places_are_neither_lost_nor_made(self, seed: int) -> None:
+        chosen = random.Random(seed)
+
+        async def main(home: Home) -> None:
+            inside: list[int] = []
+            for _ in range(60):
+                await asyncio.sleep(LATER_S)
+                if chosen.random() < 0.45 and inside:
+                    number = inside.pop(chosen.randrange(len(inside)))
+                    await home.at(number).leave(comer(number))
+                    continue
+                number = chosen.randrange(home.most + 4)
+                may = number in inside or len(set(inside)) < home.most
+                assert await home.at(number).enter(comer(number)) is may, seed
+                if may:
+                    inside.append(number)
+            for number in inside:
+                await home.at(number).leave(comer(number))
+            await asyncio.sleep(LATER_S)
+            await fill(home)
+
+        with self.home() as home:
+            run(main(home))

@@ -1,0 +1,337 @@
+"""Many environments of an invoker side by side, in virtual time: whom a destination holds up, and whom not.
+
+Each takes one hint after the other, and nothing else until what it set in motion is over. Places are in the
+table as moto plays it; rows and hints are in memory.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from atomic.adapters.aws import destinations as tuning
+from atomic.adapters.aws.destinations import Bounds, SharedDestinations
+from atomic.adapters.aws.places import PlaceItems
+from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.destinations import CountedRuns, destination_of
+from atomic.application.drive import drive
+from atomic.application.engine import Engine, Settings
+from atomic.application.ports import Destinations
+from atomic.application.start import start
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import Status, StepSpec
+from atomic.entrypoints.tasks import Tasks
+from atomic.protocol import keys
+from atomic.testing import EndpointCall, EndpointReply, run
+from atomic.testing.endpoints import FunctionInvoker
+from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
+from atomic.testing.virtual_time import LoopClock
+from contract.aws import TABLE_NAME, Aws, LateCalls, Recorder, aws
+from contract.builders import a_spec
+from contract.destinations_contract import comer
+
+SILENT, GOOD = "https://silent.example/x", "https://good.example/x"
+ENVIRONMENTS = 10
+BOUNDS = Bounds.of(ENVIRONMENTS)
+
+
+@dataclass
+class Fleet:
+    """An API function, and an invoker of so many environments. Runs in one loop."""
+
+    account: Aws
+    invoker: FunctionInvoker = field(default_factory=FunctionInvoker)
+    held: Counter[str] = field(default_factory=Counter)
+    most_held: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.store, self.news, self.tasks = MemoryStepStore(), MemoryNotifier(), Tasks()
+        self.clock = LoopClock()
+        self.queue = MemoryHintQueue(self.clock)
+        self.api = self._engine(CountedRuns(), 0)
+        self.places = [self.account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
+        self.workers = [
+            asyncio.create_task(self._work(self._engine(places, 1 + n)))
+            for n, places in enumerate(self.places)
+        ]
+
+    def _engine(self, destinations: Destinations, seed: int) -> Engine:
+        return Engine(
+            store=self.store,
+            queue=self.queue,
+            invoker=self.invoker,
+            notifier=self.news,
+            clients=OpenRegistry(),
+            telemetry=SilentTelemetry(),
+            clock=self.clock,
+            entropy=SeededEntropy(seed),
+            spawn=self.tasks.spawn,
+            settings=Settings(inline_attempt_max_ms=20_000),
+            destinations=destinations,
+        )
+
+    async def _work(self, engine: Engine) -> None:
+        while True:
+            await drive(engine, await self.queue.receive())
+
+    def serve(self, url: str, answer: Callable[[EndpointCall], Coroutine[Any, Any, EndpointReply]]) -> None:
+        """Serve an endpoint, and count the environments that it holds up."""
+
+        async def counted(call: EndpointCall) -> EndpointReply:
+            self.held[url] += 1
+            self.most_held[url] = max(self.most_held[url], self.held[url])
+            try:
+                return await answer(call)
+            finally:
+                self.held[url] -= 1
+
+        self.invoker.handlers[url] = counted
+
+    async def post(self, *specs: StepSpec) -> list[str]:
+        """Start steps that nobody hangs for; their ids."""
+        return [(await start(self.api, spec, hang_ms=0)).step.id for spec in specs]
+
+    async def times(self, ids: list[str]) -> list[float]:
+        """How long each of the steps took, in seconds; all have to have succeeded."""
+        steps = [await self.store.get(each) for each in ids]
+        assert {step and step.status for step in steps} == {Status.SUCCEEDED}
+        return [((step.finished_at_ms or 0) - step.created_at_ms) / 1000 for step in steps if step]
+
+
+async def never(call: EndpointCall) -> EndpointReply:
+    await asyncio.sleep(10**6)
+    raise AssertionError
+
+
+async def at_once(call: EndpointCall) -> EndpointReply:
+    await asyncio.sleep(0.05)
+    return EndpointReply(json=1)
+
+
+def on_fleet(story: Callable[[Fleet], Coroutine[Any, Any, None]]) -> None:
+    """Play a story."""
+
+    async def main(account: Aws) -> None:
+        fleet = Fleet(account)
+        try:
+            await story(fleet)
+            await asyncio.sleep(0)
+            for worker in fleet.workers:
+                assert not worker.done(), worker.exception()
+        finally:
+            for task in fleet.workers:
+                task.cancel()
+            await asyncio.gather(*fleet.workers, return_exceptions=True)
+            await fleet.tasks.cancel()
+
+    with aws() as account:
+        run(main(account))
+
+
+def steps(number: int, url: str, *, first: int = 0, client: str = "acme", **more: Any) -> list[StepSpec]:
+    """Steps, each the root of a run of its own."""
+    policy = RetryPolicy(count=1000, back_off_ms=1000, strategy="fixed", jitter="none")
+    made = []
+    for n in range(first, first + number):
+        spec = a_spec(key=f"{url} {n}", client_id=client, **({"attempt_timeout_ms": 20_000} | more))
+        identity = keys.identity(client, spec.workflow_name, url, "", spec.idempotency_key)
+        made.append(replace(spec, url=url, identity=identity, retry=policy))
+    return made
+
+
+def test_it_holds_everybody_up_for_one_attempt_and_then_its_share() -> None:
+    async def story(fleet: Fleet) -> None:
+        fleet.serve(SILENT, never)
+        fleet.serve(GOOD, at_once)
+        await fleet.post(*steps(100, SILENT))
+        # It was never slow before: this once it may take all, until the first attempts end.
+        await asyncio.sleep(21)
+        fleet.most_held.clear()
+        others: list[str] = []
+        for round_ in range(30):
+            others += await fleet.post(*steps(2, GOOD, first=2 * round_))
+            await asyncio.sleep(2)
+        assert fleet.most_held[SILENT] == BOUNDS.most
+        assert max(await fleet.times(others)) < 1
+
+    on_fleet(story)
+
+
+def test_long_attempts_have_their_share_from_the_first() -> None:
+    async def story(fleet: Fleet) -> None:
+        fleet.serve(SILENT, never)
+        fleet.serve(GOOD, at_once)
+        ids = await fleet.post(*steps(100, SILENT, attempt_timeout_ms=870_000))
+        await asyncio.sleep(5)
+        good = await fleet.post(*steps(5, GOOD))
+        theirs = await fleet.post(*steps(5, GOOD, client="other"))
+        await asyncio.sleep(60)
+        assert fleet.most_held[SILENT] == BOUNDS.most
+        assert max(await fleet.times(good + theirs)) < 1
+        silent = [step for step in [await fleet.store.get(each) for each in ids] if step]
+        late = [step for step in silent if step.status is Status.PENDING]
+        assert len(late) == 100 - BOUNDS.most
+        assert {(step.attempt, step.retries_used) for step in late} == {(0, 0)}
+
+    on_fleet(story)
+
+
+def test_a_fan_out_leaves_something_to_others() -> None:
+    """The steps of a run that is inside have a little more room than others, not all there is."""
+
+    async def story(fleet: Fleet) -> None:
+        fleet.serve(SILENT, never)
+        fleet.serve(GOOD, at_once)
+        [root] = steps(1, SILENT, attempt_timeout_ms=870_000)
+        await fleet.post(root)
+        for number in range(100):
+            name = f"step {number}"
+            identity = keys.identity("acme", root.workflow_name, SILENT, name, root.idempotency_key)
+            await fleet.post(replace(root, step_name=name, identity=identity))
+        await asyncio.sleep(5)
+        others = await fleet.post(*steps(5, GOOD))
+        await asyncio.sleep(60)
+        assert fleet.most_held[SILENT] == BOUNDS.inside < ENVIRONMENTS
+        assert max(await fleet.times(others)) < 1
+
+    on_fleet(story)
+
+
+def test_workflows_that_wait_for_steps_at_their_own_destination_get_through() -> None:
+    """More of them than may be inside, and each step needs a second attempt, which an invoker makes."""
+
+    async def story(fleet: Fleet) -> None:
+        at, tried = "https://app.example/", set()
+
+        async def mail(call: EndpointCall) -> EndpointReply:
+            if call.json["idempotencyKey"] not in tried:
+                tried.add(call.json["idempotencyKey"])
+                return EndpointReply(status=503)
+            return EndpointReply(json=1)
+
+        async def workflow(call: EndpointCall) -> EndpointReply:
+            key = call.json["idempotencyKey"]
+            spec = a_spec(key=key, attempt_timeout_ms=20_000)
+            identity = keys.identity("acme", spec.workflow_name, at + "mail", "", key)
+            spec = replace(spec, url=at + "mail", identity=identity, retry=RetryPolicy(count=5))
+            ended = await start(fleet.api, spec, hang_ms=25_000)
+            return EndpointReply(status=200 if ended.step.status is Status.SUCCEEDED else 500)
+
+        fleet.serve(at + "mail", mail)
+        fleet.serve(at, workflow)
+        ids = await fleet.post(*steps(3 * ENVIRONMENTS, at, attempt_timeout_ms=60_000))
+        await asyncio.sleep(120)
+        assert max(await fleet.times(ids)) < 20
+
+    on_fleet(story)
+
+
+def test_those_who_wait_are_served_when_the_destination_answers_again() -> None:
+    async def story(fleet: Fleet) -> None:
+        fleet.serve(SILENT, never)
+        ids = await fleet.post(*steps(60, SILENT))
+        await asyncio.sleep(30)
+        fleet.serve(SILENT, at_once)
+        await asyncio.sleep(60)
+        await fleet.times(ids)
+
+    on_fleet(story)
+
+
+def test_a_destination_that_answers_in_time_costs_no_write() -> None:
+    async def story(fleet: Fleet) -> None:
+        async def nearly_slow(call: EndpointCall) -> EndpointReply:
+            await asyncio.sleep(tuning.SLOW_AFTER_S - 0.5)
+            return EndpointReply(json=1)
+
+        fleet.serve(GOOD, nearly_slow)
+        with Recorder(fleet.account.dynamodb) as recorder:
+            ids = await fleet.post(*steps(200, GOOD))
+            await asyncio.sleep(120)
+            await fleet.times(ids)
+        assert fleet.most_held[GOOD] == ENVIRONMENTS
+        assert set(recorder.operations) == {"Query"}
+        assert len(recorder.operations) <= len(ids)
+
+    on_fleet(story)
+
+
+def test_when_the_table_does_not_say_the_work_goes_on() -> None:
+    async def story(fleet: Fleet) -> None:
+        for places in fleet.places:
+            calls_of(places).cut = True
+        fleet.serve(GOOD, at_once)
+        fleet.serve(SILENT, never)
+        ids = await fleet.post(*steps(20, GOOD), *steps(5, GOOD, first=20, attempt_timeout_ms=60_000))
+        await fleet.post(*steps(3, SILENT))
+        await asyncio.sleep(30)
+        assert max(await fleet.times(ids)) < 5
+
+    on_fleet(story)
+
+
+# --- leases ---
+
+
+def calls_of(places: SharedDestinations) -> LateCalls:
+    calls = places._calls
+    assert isinstance(calls, LateCalls)
+    return calls
+
+
+def holders(account: Aws) -> set[str]:
+    """Who holds a place where comers go."""
+    destination = destination_of(comer(0))
+    assert destination is not None
+    places = PlaceItems(account.dynamodb, TABLE_NAME, invoker="short").look(destination)
+    held = [each.holder for each in places if each.until_ms >= LoopClock().now_ms()]
+    assert len(held) == len(set(held))
+    return set(held)
+
+
+@pytest.mark.parametrize("attempt_ms", [20_000, 60_000])
+def test_the_places_of_the_killed_are_free_after_their_lease(attempt_ms: int) -> None:
+    async def main(account: Aws) -> None:
+        fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
+        inside = [comer(n, attempt_timeout_ms=attempt_ms) for n in range(BOUNDS.most)]
+        for places, spec in zip(fleet, inside, strict=False):
+            assert await places.enter(spec)
+        await asyncio.sleep(60)
+        late = comer(BOUNDS.most)
+        assert not await fleet[-1].enter(late)
+        for places in fleet[:-1]:
+            # Killed: it renews nothing and gives nothing back.
+            calls_of(places).cut = True
+        await asyncio.sleep(tuning.LEASE_MS / 1000 + 2)
+        assert await fleet[-1].enter(late)
+
+    with aws() as account:
+        run(main(account))
+
+
+def test_who_was_frozen_longer_than_its_lease_takes_nobody_s_place_away() -> None:
+    async def main(account: Aws) -> None:
+        fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
+        for n in range(BOUNDS.most):
+            assert await fleet[n].enter(comer(n))
+        frozen, late = fleet[0], comer(BOUNDS.most)
+        calls_of(frozen).thawed.clear()
+        await asyncio.sleep(tuning.LEASE_MS / 1000 + 20)
+        assert await fleet[-1].enter(late)
+        calls_of(frozen).thawed.set()
+        await asyncio.sleep(30)
+        # It is held up there still, so it is counted on top, and gives back what is its own.
+        others = {f"environment {n}" for n in range(1, BOUNDS.most)}
+        assert holders(account) == {*others, "environment 0", f"environment {ENVIRONMENTS - 1}"}
+        await frozen.leave(comer(0))
+        assert holders(account) == {*others, f"environment {ENVIRONMENTS - 1}"}
+        await fleet[-1].leave(late)
+        assert holders(account) == others
+
+    with aws() as account:
+        run(main(account))
