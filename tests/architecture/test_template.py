@@ -400,7 +400,15 @@ def test_the_dashboard_shows_metrics_that_exist() -> None:
         if metric[0] == "Atomic" and "${" not in metric[1]
     }
     source = (REPO / "layers/atomic/atomic/adapters/aws/telemetry.py").read_text()
-    assert {"Starts", "Retries", "DeadLetters", "StepSeconds", "RunSeconds", "ScheduleLagMs"} <= own
+    assert {
+        "Starts",
+        "Retries",
+        "DeadLetters",
+        "StepSeconds",
+        "RunSeconds",
+        "ScheduleLagMs",
+        "StepsPutOff",
+    } <= own
     assert all(f'"{name}"' in source for name in own if not name.startswith("Attempts"))
 
 

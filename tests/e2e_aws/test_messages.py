@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from atomic.adapters.aws.destinations import SLOW_AFTER_S
 from atomic.adapters.aws.hints import encode_hint
+from atomic.adapters.system import SystemClock
 from atomic.domain.steps import LEASE_MARGIN_MS
 from atomic.testing import EndpointCall, EndpointReply
 from e2e_aws.aws_home import AwsStack
@@ -120,6 +122,45 @@ def test_long_attempts_take_the_other_road(stack: AwsStack) -> None:
         reply = await home.finish(start)
 
         assert (reply.status, reply.json["attempts"], reply.json["response"]) == (200, 2, "done")
+
+    on(stack, story)
+
+
+@pytest.mark.parametrize(
+    ("invoker", "attempt_ms", "lasts_s"), [("long", 31_000, 0), ("short", 20_000, SLOW_AFTER_S + 2)]
+)
+def test_a_destination_that_may_last_has_a_place_while_it_does(
+    stack: AwsStack, invoker: str, attempt_ms: int, lasts_s: float
+) -> None:
+    async def story(home: Home) -> None:
+        def held(url: str) -> list[str]:
+            scheme, authority, *_ = urlsplit(url)
+            found = stack.dynamodb().query(
+                TableName=stack.outputs["TableName"],
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": f"place#{home.client}#{scheme}://{authority}"}},
+            )
+            now_ms = SystemClock().now_ms()
+            return [item["sk"]["S"] for item in found["Items"] if int(item["u"]["N"]) > now_ms]
+
+        seen: list[list[str]] = []
+
+        async def slow(call: EndpointCall) -> EndpointReply:
+            seen.append(await asyncio.to_thread(held, call.url))
+            await asyncio.sleep(lasts_s)
+            seen.append(await asyncio.to_thread(held, call.url))
+            return EndpointReply(json="done")
+
+        url = home.endpoint("/slow", slow)
+        reply = await home.start(document(url, attemptTimeout=attempt_ms), Prefer="respond-async")
+        await home.step_in(reply.json["id"], "succeeded", within_s=60)
+
+        # Whoever got the step's second hint may hold one for a moment, until it finds the step claimed.
+        assert bool(seen[0]) == (invoker == "long")
+        assert {number.partition("#")[0] for number in seen[1]} == {invoker}
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(held, url):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.2)
 
     on(stack, story)
 

@@ -18,7 +18,7 @@ from atomic.adapters.aws.places import PlaceItems
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.destinations import CountedRuns, destination_of
+from atomic.application.destinations import TURN_EVERY_MS, CountedRuns, destination_of
 from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Destinations
@@ -273,6 +273,19 @@ def test_when_the_table_does_not_say_the_work_goes_on() -> None:
         assert max(await fleet.times(ids)) < 5
 
     on_fleet(story)
+
+
+def test_together_they_look_as_often_as_one_process_would() -> None:
+    """However many steps wait, 200 a second look whether there is a place, which is what waiting costs."""
+
+    async def main(account: Aws) -> None:
+        fleet = [account.destinations(n, 50) for n in range(50)]
+        seconds = Counter(places.turn_ms(comer(n), 0) // 1000 for places in fleet for n in range(100))
+        assert min(seconds) == 1
+        assert max(seconds.values()) == 1000 // TURN_EVERY_MS
+
+    with aws() as account:
+        run(main(account))
 
 
 # --- leases ---

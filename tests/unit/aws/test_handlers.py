@@ -18,7 +18,9 @@ from botocore.exceptions import EndpointConnectionError
 from moto.sqs import models as moto_sqs
 
 from answering import Answer, Answering
+from atomic.adapters.aws.destinations import Bounds
 from atomic.adapters.aws.hints import encode_hint
+from atomic.adapters.aws.places import Place, PlaceItems
 from atomic.adapters.system import SystemClock
 from atomic.domain.steps import Status
 from atomic.entrypoints.aws import api
@@ -193,6 +195,28 @@ def test_what_an_invoker_s_attempt_costs(stack: Stack) -> None:
     assert places[0] == places[1]
     assert places[0].startswith("short#")
     assert len(stack.endpoint.calls) == 2
+
+
+def test_a_step_without_a_place_comes_again_and_calls_nobody(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now_ms, origin = SystemClock().now_ms(), stack.endpoint.url.removesuffix("/step")
+    items = PlaceItems(stack.aws.dynamodb, TABLE_NAME, invoker="short")
+    for number in range(Bounds.of(50).most):
+        held = Place(number, f"holder {number}", now_ms + 60_000, now_ms + 60_000, frozenset({"another"}))
+        assert items.take(("acme", origin), held, now_ms=now_ms)
+    stack.post(document(stack), prefer="respond-async")
+    first, *_ = stack.aws.received(stack.aws.queue_url)
+    capsys.readouterr()
+    with Recorder(*stack.invoker.home.clients) as recorder:
+        stack.invoker(batch(first), None)
+    assert Counter(recorder.operations) == Counter(
+        {"GetItem": 1, "Query": 1, "UpdateItem": 1, "SendMessage": 1}
+    )
+    assert stack.endpoint.calls == []
+    assert json.loads(capsys.readouterr().out)["StepsPutOff"] == [1.0]
+    # Whoever hangs is served: his attempt holds up nobody but him.
+    assert stack.post(document(stack, "inline"))["statusCode"] == 200
 
 
 def test_exhaustion_tells_the_dead_letter_queue_and_its_redrive_gives_a_fresh_budget(stack: Stack) -> None:

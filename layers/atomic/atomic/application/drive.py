@@ -39,6 +39,7 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int, hinted_at_ms: 
     if not await engine.destinations.enter(step.spec):
         # Time may have passed, and a turn that is over by now would leave the step without a hint.
         turn_ms = engine.destinations.turn_ms(step.spec, engine.clock.now_ms())
+        engine.telemetry.put_off(step)
         await apply(engine, step, PutOff(turn_ms))
         return
     nonce, is_ours = engine.entropy.token(), False

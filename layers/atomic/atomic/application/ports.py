@@ -275,3 +275,7 @@ class Telemetry(Protocol):
     def lagged(self, lag_ms: int) -> None:
         """A due step was picked up this much after its time."""
         ...
+
+    def put_off(self, step: Step) -> None:
+        """A due step has to come again: there was no place for it at its destination."""
+        ...

@@ -86,6 +86,9 @@ class SilentTelemetry:
     def lagged(self, lag_ms: int) -> None:
         """A due step was picked up late."""
 
+    def put_off(self, step: Step) -> None:
+        """A due step has to come again."""
+
 
 class LocalAtomic:
     """Use it as an async context manager inside `atomic.testing.run`."""

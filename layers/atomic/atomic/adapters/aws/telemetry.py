@@ -49,6 +49,11 @@ class EmfTelemetry:
         """A due step was picked up late."""
         self._add("ScheduleLagMs", MetricUnit.Milliseconds, lag_ms)
 
+    def put_off(self, step: Step) -> None:
+        """A due step has to come again."""
+        del step
+        self._count("StepsPutOff")
+
     def hint_failed(self) -> None:
         """A hint could not be taken and comes again."""
         self._count("HintsAgain")

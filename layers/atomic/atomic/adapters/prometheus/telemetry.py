@@ -50,7 +50,7 @@ class PrometheusTelemetry(Collector):
     """What `/metrics` shows."""
 
     def __init__(self) -> None:
-        self._starts = self._retries = self._dead = self._live = 0
+        self._starts = self._retries = self._dead = self._live = self._put_off = 0
         self._attempts = dict.fromkeys(OutcomeKind, 0)
         self._step_s = _Durations("atomic_step_seconds", "From creation to outcome, steps.")
         self._run_s = _Durations("atomic_run_seconds", "From creation to outcome, whole runs.")
@@ -87,6 +87,11 @@ class PrometheusTelemetry(Collector):
         """A due step was picked up late."""
         self._lag_s.observe(lag_ms / 1000)
 
+    def put_off(self, step: Step) -> None:
+        """A due step has to come again."""
+        del step
+        self._put_off += 1
+
     def found_live(self, steps: int) -> None:
         """So many live steps were there at start."""
         self._live = steps
@@ -106,6 +111,11 @@ class PrometheusTelemetry(Collector):
         yield attempts
         yield CounterMetricFamily("atomic_retries", "Retries scheduled.", self._retries)
         yield CounterMetricFamily("atomic_dead_letters", "Steps that gave up.", self._dead)
+        yield CounterMetricFamily(
+            "atomic_steps_put_off",
+            "Times that a due step found no place at its destination.",
+            self._put_off,
+        )
         yield GaugeMetricFamily("atomic_live_steps", "Steps that have no outcome yet.", self._live)
         for durations in (self._step_s, self._run_s, self._lag_s):
             yield durations.family()
