@@ -13,12 +13,20 @@ import pytest
 
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SystemClock
+from atomic.application.destinations import TURN_EVERY_MS
 from atomic.application.engine import Engine
 from atomic.application.start import Started, start
 from atomic.domain.outcomes import Outcome, OutcomeKind, Response
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
-from atomic.entrypoints.aws.prices import FUNCTION_GB, LAMBDA_GB_S_USD, estimated_usd
+from atomic.entrypoints.aws.prices import (
+    DRAIN_USD,
+    FUNCTION_GB,
+    LAMBDA_GB_S_USD,
+    READ_UNIT_USD,
+    WRITE_UNIT_USD,
+    estimated_usd,
+)
 from atomic.protocol import keys
 from atomic.testing.endpoints import EndpointCall, EndpointReply, FunctionInvoker
 from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
@@ -129,6 +137,16 @@ def test_what_docs_say_of_the_price_is_what_a_run_shows() -> None:
     assert [f"{1e6 * (price + lasts_longer):.2f}" for price in (ordinary, incompressible_text)] == stated
     # What `prices` takes for a row is not less than what it is.
     assert sum(write_units("step", text, text)) <= 4
+
+
+def test_what_docs_say_of_waiting_for_a_place_follows_from_the_prices() -> None:
+    # A root's write moves its entry in the listing index, too. What is counted is in test_handlers.
+    turn_usd = DRAIN_USD + 2 * WRITE_UNIT_USD + READ_UNIT_USD / 2
+    hour_usd = turn_usd * 3600 * 1000 / TURN_EVERY_MS
+    page = COST_PAGE.read_text()
+    assert f"| a turn | ${1e6 * turn_usd:.2f} |" in page
+    assert f"${hour_usd:.2f} an hour" in page
+    assert f"| 2 writes | ${1e6 * 2 * WRITE_UNIT_USD:.2f} |" in page
 
 
 def settled_step(place: str, text: bytes) -> Step:
