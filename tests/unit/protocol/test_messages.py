@@ -263,6 +263,15 @@ def test_an_unknown_field_of_retry_is_told_those_of_retry() -> None:
     assert message == f"unknown field; known are {known}"
 
 
+@pytest.mark.parametrize("members", [101, 50_000])
+def test_an_object_of_many_unknown_fields_is_refused_as_a_whole(members: int) -> None:
+    many = {f"k{number}": 1 for number in range(members)}
+    told = {"body": "an object of more than 100 members; see /docs for those it has"}
+    assert refusals({**BASE, **many}) == told
+    assert refusals({**BASE, "retry": many}) == told
+    assert read({**BASE, "payload": many}).payload == many
+
+
 @pytest.mark.parametrize("name", ["workflow_name", "step_invoke_url", "WorkflowName"])
 def test_names_are_camel_case_only(name: str) -> None:
     assert "unknown field" in refusals({**BASE, name: "x"})[name]

@@ -1,6 +1,7 @@
 """What comes in over the wire, as pydantic models. Durations are integer milliseconds."""
 
 import re
+from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,8 +22,10 @@ from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid
 from atomic.protocol.urls import parse_url
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# A body may hold a hundred thousand unknown members; the answer need not name them all.
+# A body may hold a hundred unknown members; the answer need not name them all.
 _ERRORS_MAX: Final = 20
+# Far more than any message knows; each one beyond those costs an error of its own, 2 µs.
+_MEMBERS_MAX: Final = 100
 _STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 
 
@@ -164,10 +167,25 @@ def read_message(model: type[Model], body: bytes) -> Model:
         raise invalid("body", str(refused)) from None
     if not isinstance(document, dict):
         raise invalid("body", "send a JSON object")
+    for place in (document, *map(document.get, _places_of_messages(model))):
+        if isinstance(place, dict) and len(place) > _MEMBERS_MAX:
+            raise invalid(
+                "body", f"an object of more than {_MEMBERS_MAX} members; see /docs for those it has"
+            )
     try:
         return model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _problem_of(error, model) from None
+
+
+@cache
+def _places_of_messages(model: type[WireModel]) -> tuple[str, ...]:
+    """The members of a message that are messages themselves."""
+    return tuple(
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, WireModel)
+    )
 
 
 def _problem_of(error: ValidationError, model: type[WireModel]) -> Problem:
