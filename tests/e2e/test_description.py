@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -15,7 +16,8 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
-from described.homes import HOMES, Fuzzed
+from both_homes import HOMES
+from described.furnished import Fuzzed, furnished
 from described.known import described
 
 # At least so many of each operation on each home; who asks for a number gets the edges of schemas on top.
@@ -45,7 +47,7 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
     def say(line: str) -> None:
         with capture.global_and_fixture_disabled():
-            print(f"\n{line}", end="", flush=True)
+            print(f"\n{line}", end="", flush=True, file=sys.__stdout__)
 
     return say if _THOROUGH and capture else lambda _line: None
 
@@ -55,8 +57,8 @@ def home(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
 ) -> Iterator[Fuzzed]:
     say(f"{request.param}: {CASES} cases of each operation, SEED={schema.config.seed}")
-    with HOMES[request.param](tmp_path_factory.mktemp("described")) as opened:
-        yield opened
+    with HOMES[request.param](tmp_path_factory.mktemp("described")) as opened, furnished(opened) as filled:
+        yield filled
 
 
 @pytest.fixture

@@ -1,0 +1,106 @@
+"""The two homes as they are run, locked: a server process, and the three functions on moto's AWS.
+
+Either is called over HTTP, and all that it writes can be read: logs, metrics, what nobody meant to write.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from moto.sqs import models as moto_sqs
+
+from atomic.application.client_admin import ClientAdmin
+from atomic.entrypoints.aws.api import ApiFunction
+from atomic.entrypoints.aws.invoker import InvokerFunction
+from atomic.entrypoints.aws.maintenance import MaintenanceFunction
+from atomic.entrypoints.embedded import operators
+from contract.aws import Aws, aws
+from gateway import served
+from scenarios.embedded_home import AtomicServer
+from unit.aws.test_handlers import QueueTime, batch, environment
+
+_LATER_MS = 900_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Functions:
+    """The AWS home from its inside."""
+
+    account: Aws
+    api: ApiFunction
+    invoker: InvokerFunction
+    maintenance: MaintenanceFunction
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedHome:
+    """A home under test.
+
+    `drive` takes what is due, now or within a quarter of an hour; the embedded home drives itself.
+    `output` is all that it wrote so far.
+    """
+
+    url: str
+    admin: ClientAdmin
+    drive: Callable[[], None]
+    output: Callable[[], str]
+    functions: Functions | None = None
+
+
+@contextmanager
+def embedded(directory: Path, log_level: str = "info") -> Iterator[LockedHome]:
+    """A locked `atomic serve`, a process of its own."""
+    data_dir = directory / "data"
+    with operators.admin(data_dir) as admin:
+        server = AtomicServer(data_dir, dev=False, log_level=log_level)
+        server.start()
+        try:
+            yield LockedHome(url=server.url, admin=admin, drive=lambda: None, output=server.log)
+        finally:
+            assert server.stop() == 0
+
+
+@contextmanager
+def on_aws(_: Path, log_level: str = "info") -> Iterator[LockedHome]:
+    """The functions; the table, the queues and the schedules are moto's."""
+    written, queue_time = io.StringIO(), QueueTime()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(written), redirect_stderr(written):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        patch.setattr(moto_sqs, "unix_time_millis", queue_time.now_ms)
+        patch.setattr(moto_sqs, "unix_time", lambda: queue_time.now_ms() / 1000)
+        with aws() as account, _functions(account, log_level) as functions, served(functions.api) as url:
+
+            def drive() -> None:
+                queue_time.late_ms += _LATER_MS
+                queues = (account.queue_url, account.long_queue_url)
+                due = [body for queue in queues for body in account.received(queue)]
+                functions.invoker(batch(*due), None)
+
+            yield LockedHome(
+                url=url, admin=account.admin(), drive=drive, output=written.getvalue, functions=functions
+            )
+
+
+HOMES: dict[str, Callable[..., AbstractContextManager[LockedHome]]] = {"embedded": embedded, "aws": on_aws}
+
+
+@contextmanager
+def _functions(account: Aws, log_level: str) -> Iterator[Functions]:
+    environ = environment(account) | {"POWERTOOLS_LOG_LEVEL": log_level.upper()}
+    functions = Functions(
+        account=account,
+        api=ApiFunction(environ),
+        invoker=InvokerFunction(environ),
+        maintenance=MaintenanceFunction(environ),
+    )
+    with (
+        closing(functions.api.home),
+        closing(functions.invoker.home),
+        closing(functions.maintenance.home),
+    ):
+        yield functions

@@ -1,0 +1,128 @@
+"""Calls that both homes really make, first attempts and retries: the SDK takes them, and no forgery."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+import pytest
+import requests
+
+from atomic.protocol import ed25519, signatures
+from atomic.sdk._handler import Endpoint, Request
+from both_homes import HOMES, LockedHome
+from forgeries import Signed, forgeries
+
+PATHS: Final = ("/steps/mail", "/steps/pay")
+RETRY: Final = {"count": 1, "backOff": 10, "strategy": "fixed", "jitter": "none"}
+
+
+class Recorder:
+    """Endpoints that write down the calls; each fails the first time."""
+
+    def __init__(self) -> None:
+        self.calls: list[Signed] = []
+        self._came = threading.Condition()
+
+    def wait_for(self, count: int) -> list[Signed]:
+        """The calls, once there are so many."""
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.calls) >= count, 20), self.calls
+        return self.calls
+
+    def take(self, call: Signed) -> int:
+        """The status for a call."""
+        with self._came:
+            is_first = b'"attempt":1,' in call.body
+            self.calls.append(call)
+            self._came.notify_all()
+        return 500 if is_first else 200
+
+    @contextmanager
+    def listening(self) -> Iterator[str]:
+        """The URL before the paths."""
+        recorder = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                self.send_response(recorder.take(Signed(headers, body, self.path.partition("?")[0])))
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a home sent, by client and path: first attempt and retry. `secret` is that of `mine`."""
+
+    secret: str
+    calls: dict[tuple[str, str], list[Signed]]
+
+
+@pytest.fixture(scope="module", params=HOMES)
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    directory, recorder = tmp_path_factory.mktemp("signed"), Recorder()
+    with recorder.listening() as base, HOMES[request.param](directory) as home:
+        made, calls = {}, {}
+        for client in ("mine", "theirs"):
+            made[client] = home.admin.create(client, base_urls=[base], ed25519=True)
+            for path in PATHS:
+                before = len(recorder.calls)
+                _start(home, client, made[client][0], f"{base}{path}?x=1")
+                calls[client, path] = recorder.wait_for(before + 2)[before:]
+    return Recorded(made["mine"][1], calls)
+
+
+def _start(home: LockedHome, client: str, api_key: str, url: str) -> None:
+    """Its first attempt is made beside its caller; the retry is a timer's, or the invoker function's."""
+    document = {
+        "workflowName": "w", "idempotencyKey": url.rpartition("/")[2], "stepInvokeUrl": url,
+        "payload": {"name": "é"}, "retry": RETRY, "timeout": 0,
+    }  # fmt: skip
+    headers = {"Authorization": f"Bearer {api_key}"}
+    requests.post(f"{home.url}/{client}", json=document, headers=headers, timeout=20)
+    home.drive()
+
+
+def is_taken(given: str, call: Signed) -> bool:
+    """Whether the SDK's endpoint takes the call when it has been given this secret or public key."""
+    endpoint = Endpoint(lambda payload: payload, is_workflow=False, options={"secrets": [given]})
+    request = Request(url=f"http://app.example{call.path}", headers=call.headers, body=call.body)
+    answer = endpoint.answer(request)
+    assert answer.status in {200, 401}, answer
+    return answer.status == 200
+
+
+@pytest.mark.parametrize("attempt", [0, 1], ids=["first attempt", "retry"])
+@pytest.mark.parametrize("by_key", [False, True], ids=["secret", "public key"])
+def test_the_sdk_takes_what_was_signed_and_no_forgery_of_it(
+    recorded: Recorded, attempt: int, by_key: bool
+) -> None:
+    given = recorded.secret
+    if by_key:
+        given = ed25519.encode_public_key(ed25519.public_key(signatures.decode_secret(given)))
+    call, elsewhere = (recorded.calls["mine", path][attempt] for path in PATHS)
+    by_other = recorded.calls["theirs", PATHS[0]][attempt]
+    assert f'"attempt":{attempt + 1},'.encode() in call.body
+    forged = forgeries(call, by_other=by_other, elsewhere=elsewhere)
+    assert len(forged) >= 40
+
+    taken = [name for name, forgery in forged.items() if is_taken(given, forgery)]
+
+    assert taken == []
+    # The calls that the forgeries were made of are good ones.
+    assert is_taken(given, call)
+    assert is_taken(given, elsewhere)
+    assert not is_taken(given, by_other)
