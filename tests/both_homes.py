@@ -5,7 +5,7 @@ Either is called over HTTP, and all that it writes can be read: logs, metrics, w
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,11 @@ class Functions:
     api: ApiFunction
     invoker: InvokerFunction
     maintenance: MaintenanceFunction
+
+    @property
+    def all(self) -> tuple[ApiFunction, InvokerFunction, MaintenanceFunction]:
+        """All three."""
+        return self.api, self.invoker, self.maintenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +103,7 @@ def _functions(account: Aws, log_level: str) -> Iterator[Functions]:
         invoker=InvokerFunction(environ),
         maintenance=MaintenanceFunction(environ),
     )
-    with (
-        closing(functions.api.home),
-        closing(functions.invoker.home),
-        closing(functions.maintenance.home),
-    ):
+    with ExitStack() as stack:
+        for function in functions.all:
+            stack.callback(function.home.close)
         yield functions

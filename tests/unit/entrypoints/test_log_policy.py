@@ -3,7 +3,11 @@
 import io
 import json
 import logging
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +16,12 @@ from pythonjsonlogger.json import JsonFormatter
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import StoreUnavailable
-from atomic.entrypoints.log_policy import OnlyAllowed
+from atomic.entrypoints.log_policy import FIELDS, OnlyAllowed
 from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from scenarios.memory_home import MemoryClients
 
+REPO = Path(__file__).parents[3]
 CANARY = "canary7f3a"
 
 
@@ -128,9 +133,46 @@ def test_what_helps_is_still_there(lines: io.StringIO) -> None:
     except KeyError:
         log.exception("went wrong", extra={"runId": "run_1", "payload": CANARY})
     logging.getLogger("asyncio").error(f"Task failed\nfuture: {CANARY}")
-    logging.getLogger("uvicorn.error").warning("bad %s", CANARY)
+    logging.getLogger("uvicorn.error").warning("bad %s", CANARY, extra={"url": CANARY, "status": CANARY})
     ours, loop, server = map(json.loads, lines.getvalue().splitlines())
     assert (ours["runId"], ours["exception"]) == ("run_1", "KeyError")
     assert "test_log_policy.py" in ours["frames"][0]
     assert (loop["message"], server["message"]) == ("Task failed", "bad %s")
     assert CANARY not in lines.getvalue()
+
+
+UNCAUGHT = f"""
+import threading
+from atomic.entrypoints.embedded.logs import configure_logs
+
+def fail(*_):
+    raise ValueError("{CANARY}")
+
+class Ignored:
+    __del__ = fail
+
+configure_logs("info")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+Ignored()
+fail()
+"""
+
+
+def test_what_nobody_caught_is_a_line_without_its_text() -> None:
+    ended = subprocess.run([sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, check=False)
+    said = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert [(line["message"], line["exception"]) for line in said] == [
+        ("a thread broke off", "ValueError"),
+        ("an error was ignored", "ValueError"),
+        ("nobody caught an error", "ValueError"),
+    ]
+    assert CANARY not in ended.stderr
+
+
+def test_the_fields_are_those_of_the_page() -> None:
+    page = (REPO / "docs/operations.md").read_text().partition("## What a log line may say")[2]
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == FIELDS

@@ -24,14 +24,16 @@ class OnlyAllowed(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Every record passes, with less in it."""
-        for name in vars(record).keys() - _STANDARD - FIELDS:
+        is_ours = record.name.partition(".")[0] == _OWN
+        # What a library means by a name on the list (a `url`) is another thing.
+        for name in vars(record).keys() - _STANDARD - (FIELDS if is_ours else frozenset()):
             delattr(record, name)
         if record.exc_info and record.exc_info[1] is not None:
             record.exception = type(record.exc_info[1]).__name__
             record.frames = _frames(record.exc_info[1])
         # The text of an exception may quote what a client sent.
         record.exc_info = record.exc_text = record.stack_info = None
-        if record.name.partition(".")[0] != _OWN:
+        if not is_ours:
             # Words of a library: the template, without what it was filled with.
             record.msg = str(record.msg).partition("\n")[0]
             record.args = ()

@@ -29,6 +29,8 @@ from atomic.entrypoints.log_policy import OnlyAllowed
 from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.entrypoints.tasks import Tasks
 
+_log: Final = logging.getLogger("atomic.functions")
+
 Result = TypeVar("Result")
 
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -38,6 +40,10 @@ ATTEMPT_MAX_MS: Final = 870_000
 _INLINE_ATTEMPT_MAX_MS: Final = 20_000
 # Each environment finds out for itself that an origin cannot be reached, and makes few of its attempts.
 _FAILURES_MAX: Final = 4
+
+
+class InvocationFailed(Exception):
+    """An invocation failed; the log says how. Lambda writes down texts of exceptions, which may quote."""
 
 
 class AwsHome:
@@ -126,10 +132,16 @@ class AwsHome:
         )
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do the work of one invocation, and write out its metrics whatever came of it."""
+        """Do the work of one invocation, and write out its metrics whatever came of it.
+
+        Raises InvocationFailed, so that the event counts as failed, and nothing else.
+        """
         self._began_s = time.monotonic()
         try:
             return self._loop.run_until_complete(work)
+        except Exception as error:
+            _log.exception("an invocation failed")
+            raise InvocationFailed(type(error).__name__) from None
         finally:
             self.metrics.flush()
 
