@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite import store as store_module
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.application.ports import RunQuery, StepStore
 from contract.builders import a_full_step, a_root, settled
@@ -23,11 +24,12 @@ class TestSqliteStepStore(StoreContract):
         await store.close()
 
 
-class TestSqliteWithManyKeys(TestSqliteStepStore):
-    """Key prefixes that fit more runs than are sorted: the same answers by the other way."""
+class TestSqliteWithMuchInIt(TestSqliteStepStore):
+    """Prefixes that fit more keys than are sorted, runs with many steps: the same by the other way."""
 
     @pytest.fixture(autouse=True)
-    def _sort_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _all_is_much(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store_module, "_OUTLINE_MAX", 1)
         walks = queries.HAS_MANY_KEYS.replace(str(queries.KEYS_SORTED_MAX), "0")
         monkeypatch.setattr(queries, "HAS_MANY_KEYS", walks)
 

@@ -76,7 +76,7 @@ def test_failed_steps_have_an_index_of_their_own(connection: apsw.Connection) ->
     [
         (queries.GET, ("i",), "INDEX sqlite_autoindex_steps_1 (id=?)"),
         (queries.RUN, ("a", "b", 1), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
-        (queries.OUTLINE, ("a", "b"), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
+        (queries.OUTLINE, ("a", "b", 9), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
         (queries.DUE, (1, 1), "INDEX due (due_at_ms>? AND due_at_ms<?)"),
         (queries.LIVE_WITH_STATUS, ("s", "i", 1), "COVERING INDEX live (status=? AND id>?)"),
         (queries.COUNT_LIVE, ("s", "c"), "COVERING INDEX live (status=?)"),

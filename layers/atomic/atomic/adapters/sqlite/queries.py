@@ -22,7 +22,7 @@ GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
 RUN: Final = f"SELECT {COLUMNS} FROM steps WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
 OUTLINE: Final = """
 SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt', 0)
-FROM steps WHERE id > ? AND id < ?
+FROM steps WHERE id > ? AND id < ? LIMIT ?
 """
 DUE: Final = """
 SELECT id, client_id, due_at_ms FROM steps INDEXED BY due

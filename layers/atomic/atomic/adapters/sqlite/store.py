@@ -25,6 +25,8 @@ T = TypeVar("T")
 _Rows = list[tuple[Any, ...]]
 # Deleting an old row costs the loop up to 150 us; other writers get their turn in between.
 _PURGE_SLICE: Final = 20
+# An outline of more rows, 10 us each, is long.
+_OUTLINE_MAX: Final = 200
 # A text whose bytes have changed may be no text any more.
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
@@ -93,11 +95,13 @@ class SqliteStepStore:
 
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
         """The state of every step of the run."""
-        rows = self._read(queries.OUTLINE, _range_of(run_id))
-        return [
-            StepOutline(step_id, parent, Status(status), finished_at_ms, attempts)
-            for step_id, parent, status, finished_at_ms, attempts in rows
-        ]
+        rows = self._read(queries.OUTLINE, (*_range_of(run_id), _OUTLINE_MAX))
+        if len(rows) < _OUTLINE_MAX:
+            return _outlines(rows)
+        everything = (*_range_of(run_id), -1)
+        return await self._in_list_thread(
+            lambda: _outlines(self._lists.execute(queries.OUTLINE, everything).fetchall())
+        )
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""
@@ -210,6 +214,13 @@ class SqliteStepStore:
             return await asyncio.wrap_future(reading)
         except _UNREADABLE as error:
             raise self._writer.failed(error) from error
+
+
+def _outlines(rows: _Rows) -> list[StepOutline]:
+    return [
+        StepOutline(step_id, parent, Status(status), finished_at_ms, attempts)
+        for step_id, parent, status, finished_at_ms, attempts in rows
+    ]
 
 
 def _range_of(run_id: str) -> tuple[str, str]:
