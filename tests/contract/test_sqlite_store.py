@@ -1,6 +1,7 @@
 """The store contract on a SQLite file, as it is opened and after it was closed in between."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,3 +51,20 @@ def test_reopening_the_file_keeps_everything(tmp_path: Path) -> None:
         session(lambda s: s.get(full.id), lambda s: s.get(root.id), lambda s: s.list(query))
     )
     assert found == [full, done, [done]]
+
+
+def test_what_is_due_does_not_wait_for_lists(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = await SqliteStepStore.open(tmp_path / "atomic.db", on_fatal=pytest.fail)
+        await store.create(a_root())
+        may_end = threading.Event()
+        reading = asyncio.create_task(store._lists.do(lambda _: may_end.wait(20)))
+        await asyncio.sleep(0)
+        assert [step.due_at_ms for step in await store.due(1_001, 10)] == [1_000]
+        assert await store.count_live() == 1
+        assert not reading.done()
+        may_end.set()
+        assert await reading
+        await store.close()
+
+    asyncio.run(main())

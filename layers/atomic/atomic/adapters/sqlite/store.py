@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -16,9 +15,10 @@ from atomic.adapters.sqlite.database import (
     open_reader,
 )
 from atomic.adapters.sqlite.page_check import PageCheck
+from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
-from atomic.application.ports import Counts, DueStep, RunQuery, StoreUnavailable
+from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 
 T = TypeVar("T")
@@ -35,15 +35,16 @@ class SqliteStepStore:
     """Implements `ports.StepStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, for that takes microseconds;
-    whatever may be long is read in a thread of its own.
+    whatever may be long is read in threads of its own.
     """
 
     def __init__(self, path: Path, connection: apsw.Connection, on_fatal: Callable[[str], None]) -> None:
         self._connection = connection
         self._execute = connection.cursor().execute
         self._rows = open_reader(path)
-        self._lists = open_reader(path)
-        self._list_thread = ThreadPoolExecutor(1, "atomic-sqlite-reader")
+        self._lists = Reader(path, "atomic-sqlite-lists")
+        # However much clients have read for them, what is due comes at its time.
+        self._timers = Reader(path, "atomic-sqlite-timers")
         self._writer = Writer(connection, on_fatal=on_fatal)
         self._check: PageCheck | None = None
 
@@ -64,8 +65,8 @@ class SqliteStepStore:
         await self._writer.close()
         if self._check is not None:
             await self._check.close()
-        self._list_thread.shutdown()
         self._lists.close()
+        self._timers.close()
         self._rows.close()
         close_database(self._connection)
 
@@ -90,7 +91,7 @@ class SqliteStepStore:
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
         """A page of the run's steps in the order of their ids."""
         first, end = _range_of(run_id)
-        rows = await self._read_long(queries.RUN, (max(first, after or ""), end, limit))
+        rows = await self._long_rows(self._lists, queries.RUN, (max(first, after or ""), end, limit))
         return [codec.decode(row) for row in rows]
 
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
@@ -99,45 +100,49 @@ class SqliteStepStore:
         if len(rows) < _OUTLINE_MAX:
             return _outlines(rows)
         everything = (*_range_of(run_id), -1)
-        return await self._in_list_thread(
-            lambda: _outlines(self._lists.execute(queries.OUTLINE, everything).fetchall())
+        return await self._long(
+            self._lists, lambda lists: _outlines(lists.execute(queries.OUTLINE, everything).fetchall())
         )
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""
         values = queries.bindings(query)
-        sort_keys = bool(query.key_prefix) and not await self._read_long(queries.HAS_MANY_KEYS, values)
-        rows = await self._read_long(queries.run_list(query, sort_keys=sort_keys), values)
+        sort_keys = bool(query.key_prefix) and not await self._long_rows(
+            self._lists, queries.HAS_MANY_KEYS, values
+        )
+        rows = await self._long_rows(self._lists, queries.run_list(query, sort_keys=sort_keys), values)
         steps = [codec.decode(row) for row in rows]
         return sorted(steps, key=lambda step: (step.created_at_ms, step.id), reverse=True)
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the failed steps that fit, newest first."""
-        rows = await self._read_long(queries.failed_list(query), queries.bindings(query))
+        rows = await self._long_rows(self._lists, queries.failed_list(query), queries.bindings(query))
         return [step_id for (step_id,) in rows]
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, the most overdue first."""
-        rows = await self._read_long(queries.DUE, (before_ms, limit))
+        rows = await self._long_rows(self._timers, queries.DUE, (before_ms, limit))
         return [DueStep(*row) for row in rows]
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         """A page of the ids of steps in a state, in their order. Settled states have no index."""
         sql = queries.LIVE_WITH_STATUS if status in LIVE else queries.SETTLED_WITH_STATUS
-        return [step_id for (step_id,) in await self._read_long(sql, (status.value, after, limit))]
+        return [
+            step_id for (step_id,) in await self._long_rows(self._timers, sql, (status.value, after, limit))
+        ]
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
         """How many of the client's steps are in which state; states without any are left out."""
-        return await self._in_list_thread(self._count, client_id, created_from_ms)
+        return await self._long(self._lists, lambda lists: _counts(lists, client_id, created_from_ms))
 
     async def count_live(self) -> int:
         """How many live steps there are, whoever's."""
-        [(live,)] = await self._read_long(queries.COUNT_ALL_LIVE, ())
+        [(live,)] = await self._long_rows(self._timers, queries.COUNT_ALL_LIVE, ())
         return int(live)
 
     async def purge(self, now_ms: int, limit: int) -> int:
         """Delete expired rows whose root is gone or expired as well."""
-        rows = await self._read_long(queries.FORGOTTEN, {"now_ms": now_ms, "limit": limit})
+        rows = await self._long_rows(self._timers, queries.FORGOTTEN, {"now_ms": now_ms, "limit": limit})
         ids = [step_id for (step_id,) in rows]
         deleted = 0
         for start in range(0, len(ids), _PURGE_SLICE):
@@ -181,39 +186,34 @@ class SqliteStepStore:
         rows = self._execute(queries.GET, (step_id,)).fetchall()
         return codec.decode(rows[0]) if rows else None
 
-    def _count(self, client_id: str, created_from_ms: int) -> Counts:
-        def number(sql: str, *values: Any) -> Any:
-            return self._lists.execute(sql, values).get
-
-        live = {state: number(queries.COUNT_LIVE, state.value, client_id) for state in LIVE}
-        runs = {
-            state: number(queries.COUNT_RUNS, state.value, client_id, created_from_ms) for state in Status
-        }
-        return Counts(
-            live={state: found for state, found in live.items() if found},
-            runs={state: found for state, found in runs.items() if found},
-            dead_letters=number(queries.COUNT_FAILED, client_id),
-            oldest_due_at_ms=number(queries.OLDEST_DUE, client_id) if any(live.values()) else None,
-        )
-
     def _read(self, sql: str, values: tuple[Any, ...]) -> _Rows:
         try:
             return self._rows.execute(sql, values).fetchall()
         except _UNREADABLE as error:
             raise self._writer.failed(error) from error
 
-    async def _read_long(self, sql: str, values: Any) -> _Rows:
-        return await self._in_list_thread(lambda: self._lists.execute(sql, values).fetchall())
-
-    async def _in_list_thread(self, read: Callable[..., T], *arguments: Any) -> T:
+    async def _long(self, reader: Reader, read: Callable[[apsw.Connection], T]) -> T:
         try:
-            reading = self._list_thread.submit(read, *arguments)
-        except RuntimeError:
-            raise StoreUnavailable("the store is closed") from None
-        try:
-            return await asyncio.wrap_future(reading)
+            return await reader.do(read)
         except _UNREADABLE as error:
             raise self._writer.failed(error) from error
+
+    async def _long_rows(self, reader: Reader, sql: str, values: Any) -> _Rows:
+        return await self._long(reader, lambda connection: connection.execute(sql, values).fetchall())
+
+
+def _counts(lists: apsw.Connection, client_id: str, created_from_ms: int) -> Counts:
+    def number(sql: str, *values: Any) -> Any:
+        return lists.execute(sql, values).get
+
+    live = {state: number(queries.COUNT_LIVE, state.value, client_id) for state in LIVE}
+    runs = {state: number(queries.COUNT_RUNS, state.value, client_id, created_from_ms) for state in Status}
+    return Counts(
+        live={state: found for state, found in live.items() if found},
+        runs={state: found for state, found in runs.items() if found},
+        dead_letters=number(queries.COUNT_FAILED, client_id),
+        oldest_due_at_ms=number(queries.OLDEST_DUE, client_id) if any(live.values()) else None,
+    )
 
 
 def _outlines(rows: _Rows) -> list[StepOutline]:
