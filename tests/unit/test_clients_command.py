@@ -54,6 +54,20 @@ def test_a_client_its_keys_and_its_limits(tmp_path: Path) -> None:
     assert ids[0] not in atomic_clients(tmp_path, "list").stdout
 
 
+@pytest.mark.parametrize("many", ["1e300", "inf", "nan", "-1"])
+def test_a_moment_that_cannot_be_written_is_refused(tmp_path: Path, many: str) -> None:
+    made(tmp_path, "create", "acme", *BASE)
+    for arguments in (
+        ["add-key", "acme", "--scope", "read", "--expires-in-days"],
+        ["rotate", "acme", "--overlap-hours"],
+    ):
+        refused = atomic_clients(tmp_path, *arguments, many)
+        assert refused.exit_code in {1, 2}
+        assert "Error: " in refused.output
+    [listed] = made(tmp_path, "list")
+    assert len(listed["keys"]) == 1
+
+
 def test_base_urls_take_the_place_of_those_before(tmp_path: Path) -> None:
     made(tmp_path, "create", "acme", *BASE)
     two = ("--base-url", "https://a.example/x", "--base-url", "http://b.example:8080/")

@@ -65,6 +65,15 @@ def test_replays_cost_nothing() -> None:
     on({"starts_per_s": 2.0}, body)
 
 
+def test_a_very_low_rate_is_one_start_a_day_at_most() -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+        assert (await start("a")).status == 200
+        refused = await start("b")
+        assert (refused.status, refused.headers["retry-after"]) == (429, "86400")
+
+    on({"starts_per_s": 5e-324}, body)
+
+
 def test_live_steps_are_bounded_and_free_again_when_they_end() -> None:
     async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
         async def wait_for(key: str) -> Reply:

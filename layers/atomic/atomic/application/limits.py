@@ -116,7 +116,8 @@ class ClientLimits:
         if bucket.tokens >= 1:
             bucket.tokens -= 1
             return None
-        return Refused("starts", max(1, int((1 - bucket.tokens) / rate * 1000)))
+        # A rate may be so low that the wait is no number any more.
+        return Refused("starts", max(1, int(min((1 - bucket.tokens) / rate * 1000, _DAY_MS))))
 
     async def _stores_too_much(self, engine: Engine, client: Client, spec: StepSpec) -> Refused | None:
         if client.stored_bytes is None:

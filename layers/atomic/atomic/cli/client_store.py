@@ -15,6 +15,8 @@ from atomic.protocol.timestamps import to_rfc3339
 
 HOUR_MS: Final = 3600 * 1000
 _DAY_MS: Final = 24 * HOUR_MS
+# A hundred years: of a moment much further away nothing can be written any more.
+_DAYS_MAX: Final = 36_525
 _LABELS: Final = {
     "clientId": "client",
     "apiKey": "API key",
@@ -28,10 +30,12 @@ _table = click.option(
     "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
 )
 expires = click.option(
-    "--expires-in-days", type=click.FloatRange(min=0, min_open=True), help="The key ends by itself."
+    "--expires-in-days",
+    type=click.FloatRange(min=0, max=_DAYS_MAX, min_open=True),
+    help="The key ends by itself.",
 )
 overlap = click.option(
-    "--overlap-hours", type=click.FloatRange(min=0), default=24.0, show_default=True,
+    "--overlap-hours", type=click.FloatRange(min=0, max=24 * _DAYS_MAX), default=24.0, show_default=True,
     help="How long the old one stays good.",
 )  # fmt: skip
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
