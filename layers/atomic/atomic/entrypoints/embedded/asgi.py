@@ -57,7 +57,9 @@ async def _read_body(content_length: str, receive: Receive) -> bytes | None:
     """The whole body; None when it is too large, or when the caller went away while it was sent."""
     if content_length.isdigit() and int(content_length) > _DRAINED_MAX_BYTES:
         return None
-    body, size = b"", 0
+    # Joined at the end: a body that comes byte by byte would be copied with each of them.
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -65,9 +67,9 @@ async def _read_body(content_length: str, receive: Receive) -> bytes | None:
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size <= BODY_MAX_BYTES:
-            body += chunk
+            parts.append(chunk)
         if not message.get("more_body", False):
-            return body if size <= BODY_MAX_BYTES else None
+            return b"".join(parts) if size <= BODY_MAX_BYTES else None
         if size > _DRAINED_MAX_BYTES:
             return None
 
