@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from atomic.adapters.sqlite import database
+from atomic.adapters.sqlite import database, log
 from atomic.adapters.sqlite.database import DatabaseRefused, open_database, require_sqlite
 from atomic.adapters.sqlite.lock import DataDirInUse, DataDirLock
 from atomic.adapters.sqlite.schema import STEPS
@@ -142,3 +142,14 @@ def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
         )
     with DataDirLock(directory):
         assert (directory / "lock").read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize("left", [b"", b"x" * 31])
+def test_a_log_that_is_emptied_while_it_is_looked_at_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bytes
+) -> None:
+    """Another process has copied it into the database in between."""
+    path = tmp_path / "atomic.db-wal"
+    path.write_bytes(bytes(100))
+    monkeypatch.setattr(log, "_header", lambda _: left)
+    assert not log.is_damaged(path, 4096, lambda: 0)

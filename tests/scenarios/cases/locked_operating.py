@@ -241,3 +241,19 @@ async def scenario_a_client_that_cannot_be_used_is_refused_by_its_field(home: Ho
         assert_problem(reply, 400, "invalid-request")
         assert [error["field"] for error in reply.json["errors"]] == [field], (members, reply.json)
     assert (await operate(home, "GET", "/operated")).body == before.body
+
+
+async def scenario_changes_at_once_take_place_one_after_the_other(home: Home) -> None:
+    made = await operate(home, "POST", "/clients", {"clientId": "crowded", **NEW})
+    assert made.status == 201
+
+    replies = await asyncio.gather(
+        *(operate(home, "PATCH", "/crowded", {"liveSteps": number}) for number in range(1, 31)),
+        *(operate(home, "GET", "/crowded/keys") for _ in range(30)),
+    )
+
+    # Who comes between the reading and the writing of another one is told to try again.
+    assert {reply.status for reply in replies} <= {200, 409}
+    changed = [reply.json["liveSteps"] for reply in replies[:30] if reply.status == 200]
+    assert (await operate(home, "GET", "/crowded")).json["liveSteps"] in changed
+    assert {len(reply.json["keys"]) for reply in replies[30:]} == {1}

@@ -43,6 +43,8 @@ def _commits(log: Path, page_size: int) -> tuple[bytes, list[int]]:
     if not log.exists() or log.stat().st_size < _HEADER_BYTES:
         return b"", []
     header, found = _header(log), []
+    if len(header) < _HEADER_BYTES:
+        return b"", []  # somebody else has just emptied it, and can read it
     # An unreadable header names no salts to compare with.
     salts = header[16:24] if _is_whole(header) else None
     frame_bytes = _FRAME_BYTES + page_size
@@ -50,6 +52,8 @@ def _commits(log: Path, page_size: int) -> tuple[bytes, list[int]]:
         for number in range((log.stat().st_size - _HEADER_BYTES) // frame_bytes):
             file.seek(_HEADER_BYTES + number * frame_bytes)
             frame = file.read(_FRAME_BYTES)
+            if len(frame) < _FRAME_BYTES:
+                break
             if frame[4:8] != _NOT_A_COMMIT and salts in {None, frame[8:16]}:
                 found.append(number)
     return header, found

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import apsw
 
 from atomic.adapters.secret_files import key_pepper
 from atomic.adapters.sqlite.clients import SqliteClientStore
+from atomic.adapters.sqlite.database import DatabaseRefused
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable
@@ -34,18 +36,30 @@ def admin(directory: Path) -> Iterator[ClientAdmin]:
 
 
 class ManagedDirectory:
-    """Implements `http_api.api.ManageClients`: each piece of work opens the file anew, in a thread."""
+    """Implements `http_api.api.ManageClients`: one piece of work after the other, in a thread. Close it.
+
+    The file is opened for the first one: opening it looks for damage, which others' writes may look like.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._thread = ThreadPoolExecutor(1, "atomic-clients")
+        self._opened = ExitStack()
+        self._admin: ClientAdmin | None = None
 
     async def __call__(self, work: Callable[[ClientAdmin], Done], /) -> Done:
         """Do the work."""
-        return await asyncio.to_thread(self._do, work)
+        return await asyncio.wrap_future(self._thread.submit(self._do, work))
+
+    def close(self) -> None:
+        """Finish what has begun, and close the file."""
+        self._thread.shutdown()
+        self._opened.close()
 
     def _do(self, work: Callable[[ClientAdmin], Done]) -> Done:
         try:
-            with admin(self._directory) as clients:
-                return work(clients)
-        except apsw.Error as error:
+            if self._admin is None:
+                self._admin = self._opened.enter_context(admin(self._directory))
+            return work(self._admin)
+        except (apsw.Error, DatabaseRefused) as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -164,8 +164,8 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
     reaches_private = options.dev or options.allow_private
     invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
     registry = _registry(options)
+    manage = None if options.dev else ManagedDirectory(options.data_dir)
     try:
-        manage = None if options.dev else ManagedDirectory(options.data_dir)
         home = _Home(store, registry, invoker, _browser_check(options), manage)
         home.metrics.found_live(await store.count_live())
         watcher = asyncio.create_task(_stop_when(broken, home))
@@ -175,6 +175,8 @@ async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
         await invoker.close()
         await store.close()
         registry.close()
+        if manage is not None:
+            manage.close()
 
 
 def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
