@@ -1,14 +1,16 @@
 """The ports of one process, as they go wrong: slow, refused, applied without an answer, cut off."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.application.destinations import Turns, destination_of
 from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
 from atomic.domain.outcomes import Answer
-from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline
+from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
 
 if TYPE_CHECKING:
     from simulation.process import Process
@@ -191,6 +193,38 @@ class ProcessInvoker:
         if moment == "after":
             process.die()
         return answer
+
+
+class Crowds:
+    """Destinations that are full now and then, and sometimes slow to say so. It has dice of its own."""
+
+    def __init__(self, process: "Process", number: int) -> None:
+        self._process = process
+        self._chance = random.Random(f"places {process.world.scenario.seed} {number}")
+        self._full = self._chance.choice((0.1, 0.6))
+        self._turns = Turns()
+
+    async def enter(self, spec: StepSpec) -> bool:
+        """Whether there is a place, which is known after a while."""
+        world, drawn = self._process.world, self._chance.random()
+        if asyncio.get_running_loop().time() > world.faults.ends_s:
+            return True
+        if drawn > 0.95 and not world.faults.calm:
+            world.faults.note("store slow")
+            await asyncio.sleep(self._chance.random() * _SLOW_S)
+        elif delay_s := usual_latency_s(drawn):
+            await asyncio.sleep(delay_s)
+        if self._chance.random() >= self._full:
+            return True
+        world.faults.note("no place")
+        return False
+
+    async def leave(self, spec: StepSpec) -> None:
+        """Nothing is held."""
+
+    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
+        """When to come again."""
+        return self._turns.turn_ms(destination_of(spec), now_ms)
 
 
 def usual_latency_s(drawn: float) -> float:

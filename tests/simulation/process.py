@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from atomic.adapters.aws.sqs import AGAIN_AFTER_S
 from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.application.destinations import CountedRuns
 from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import HintQueue, Notifier, StoreUnavailable
@@ -18,6 +19,7 @@ from atomic.protocol import keys
 from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.network import (
+    Crowds,
     EmbeddedHints,
     Moment,
     ProcessInvoker,
@@ -87,6 +89,7 @@ class Process:
             entropy=SeededEntropy(self.world.scenario.seed * 100 + number),
             spawn=self._spawn,
             settings=_AWS if self.on_aws else _EMBEDDED,
+            destinations=Crowds(self, number) if self.world.scenario.crowded else CountedRuns(),
         )
 
     def start(self) -> None:

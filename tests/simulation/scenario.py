@@ -111,6 +111,7 @@ class Scenario:
     processes: int
     runs: tuple[RunPlan, ...]
     calm: bool = False
+    crowded: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()

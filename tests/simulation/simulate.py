@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from atomic.testing.virtual_time import NothingLeftError
@@ -25,10 +25,13 @@ class Played:
     virtual_s: float
 
 
-def play(seed: int) -> Played:
-    """Play one seed to its end. Raises LawBroken, which tells what happened when."""
+def play(seed: int, *, crowded: bool = False) -> Played:
+    """Play one seed to its end. Raises LawBroken, which tells what happened when.
+
+    `crowded`: destinations are full now and then.
+    """
     try:
-        world = _LOOP.play(_play(scenario_of(seed)))
+        world = _LOOP.play(_play(replace(scenario_of(seed), crowded=crowded)))
     except NothingLeftError as error:
         raise LawBroken(f"seed {seed}\n{error}") from None
     lines = broken(world)

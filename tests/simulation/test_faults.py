@@ -1,5 +1,6 @@
 """10,000 seeds of everything that goes wrong, each held against the laws of `laws.py`."""
 
+from collections import Counter
 from typing import Final
 
 import pytest
@@ -10,12 +11,21 @@ from simulation.simulate import play
 
 SEEDS: Final = 10_000
 SLICE: Final = 500
+CROWDED: Final = 1_000
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
 def test_no_seed_breaks_a_law(first: int) -> None:
     for seed in range(first, first + SLICE):
         play(seed)
+
+
+@pytest.mark.parametrize("first", range(0, CROWDED, SLICE))
+def test_nor_does_one_where_destinations_are_full(first: int) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(first, first + SLICE):
+        happened += play(seed, crowded=True).happened
+    assert happened["no place"] > SLICE
 
 
 @pytest.mark.parametrize("seed", FAULTS)
