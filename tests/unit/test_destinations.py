@@ -5,6 +5,7 @@ from typing import Any
 
 from atomic.application.destinations import CountedRuns
 from atomic.domain.outcomes import OutcomeKind
+from atomic.domain.steps import StepSpec
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, Reply, run
 from scenarios.home import answer_ok
 
@@ -121,3 +122,25 @@ def test_a_deadline_ends_who_waits_for_a_place() -> None:
         assert step["error"] == "the deadline of 30000 ms is over"
 
     on(body)
+
+
+def test_a_home_may_take_its_time_to_say_that_there_is_no_place() -> None:
+    """The turn is reckoned from the moment of the refusal: one that is over would leave no hint."""
+
+    class Slow(CountedRuns):
+        asked = 0
+
+        async def enter(self, spec: StepSpec) -> bool:
+            self.asked += 1
+            await asyncio.sleep(5)
+            return self.asked > 2
+
+    async def main() -> None:
+        async with LocalAtomic(destinations=Slow()) as atomic:
+            url = atomic.endpoint("/good", answer_ok)
+            reply = await atomic.post("/me", start(url, "k"))
+            await asyncio.sleep(60)
+            step = await step_of(atomic, reply)
+            assert (step["status"], step["attempts"]) == ("succeeded", 1)
+
+    run(main())

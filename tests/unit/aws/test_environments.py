@@ -348,3 +348,21 @@ def test_who_was_frozen_longer_than_its_lease_takes_nobody_s_place_away() -> Non
 
     with aws() as account:
         run(main(account))
+
+
+def test_who_was_cut_off_gives_back_nothing_that_is_another_s() -> None:
+    async def main(account: Aws) -> None:
+        fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
+        for n in range(BOUNDS.most):
+            assert await fleet[n].enter(comer(n))
+        calls_of(fleet[0]).cut = True
+        await asyncio.sleep(tuning.LEASE_MS / 1000 + 20)
+        # The only number that is free is the one that the first still believes to hold.
+        assert await fleet[-1].enter(comer(BOUNDS.most))
+        calls_of(fleet[0]).cut = False
+        await fleet[0].leave(comer(0))
+        numbers = {*range(1, BOUNDS.most), ENVIRONMENTS - 1}
+        assert holders(account) == {f"environment {n}" for n in numbers}
+
+    with aws() as account:
+        run(main(account))
