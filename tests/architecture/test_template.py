@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from atomic.adapters.aws import rows, sqs, table
+from atomic.adapters.aws.destinations import Bounds
 from atomic.entrypoints.aws import wiring
 
 REPO = Path(__file__).parents[2]
@@ -183,6 +184,19 @@ def test_each_invoker_counts_its_own_environments() -> None:
     for invoker, variables in zip(INVOKERS, own, strict=True):
         concurrency = steps_event(invoker)["ScalingConfig"]["MaximumConcurrency"]
         assert variables["ATOMIC_INVOKERS_MAX"] == concurrency
+
+
+def test_operators_are_told_how_many_environments_a_destination_gets() -> None:
+    bounds = Bounds.of(TEMPLATE["Parameters"]["MaximumConcurrency"]["Default"])
+    told = f"{bounds.most} of {bounds.all}, and {bounds.inside} for steps"
+    assert told in (REPO / "docs/operations.md").read_text()
+
+
+def test_a_destination_gets_something_and_leaves_something() -> None:
+    allowed_values = TEMPLATE["Parameters"]["MaximumConcurrency"]
+    for environments in range(allowed_values["MinValue"], allowed_values["MaxValue"] + 1):
+        bounds = Bounds.of(environments)
+        assert 1 <= bounds.most <= bounds.inside < bounds.all == environments
 
 
 @pytest.mark.parametrize("invoker", INVOKERS)

@@ -24,7 +24,7 @@ from atomic.domain.steps import StepSpec
 SLOW_AFTER_S: Final = 5.0
 SLOW_FOR_MS: Final = 900_000
 RENEW_EVERY_S: Final = 10.0
-# Three renewals may fail.
+# Two renewals may fail.
 LEASE_MS: Final = 35_000
 _LOOK_EVERY_S: Final = 2.0
 _LOOKS_MAX: Final = 1_000
