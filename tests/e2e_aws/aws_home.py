@@ -99,12 +99,13 @@ class AwsStack:
         client: str | None = None,
         keys: Mapping[str, str] | None = None,
         endpoint_port: int | None = None,
+        starts_per_s: float | None = None,
     ) -> AsyncIterator[Home]:
         """A scenario's view; without a client it is a new one, which may call this scenario's endpoints."""
         served = self.endpoints(endpoint_port)
         if client is None:
             client = f"t{uuid4().hex[:12]}"
-            keys = {client: self.create_client(client, (f"{served.url}/", *_NOBODY))}
+            keys = {client: self.create_client(client, (f"{served.url}/", *_NOBODY), starts_per_s)}
         timeout = aiohttp.ClientTimeout(total=90)
         # The emulator closes idle connections, just when the next request goes out.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)

@@ -1,9 +1,10 @@
-"""Many callers at a moment, in an environment each: one of them executes, the others attach to it."""
+"""Many callers at a moment, in an environment each: what one of them does holds for the others."""
 
 import asyncio
 
 from atomic.testing import EndpointCall, EndpointReply
 from e2e_aws.aws_home import AwsStack
+from scenarios.home import answer_ok
 from scenarios.starts import document
 
 CALLERS = 64
@@ -21,6 +22,22 @@ def test_64_simultaneous_first_posts_call_once(stack: AwsStack) -> None:
 
             assert {reply.status for reply in replies} == {200}
             assert len({reply.body for reply in replies}) == 1
+            assert len(home.calls(url)) == 1
+
+    asyncio.run(main())
+
+
+def test_a_rate_holds_over_all_environments(stack: AwsStack) -> None:
+    async def main() -> None:
+        async with stack.home(starts_per_s=0.01) as home, asyncio.timeout(240):
+            await asyncio.gather(*(stack.warm() for _ in range(8)))
+            url = home.endpoint("/rare", answer_ok)
+            starts = [document(url, key=f"rare-{number}") for number in range(8)]
+
+            replies = await asyncio.gather(*map(home.start, starts))
+
+            assert sorted(reply.status for reply in replies) == [200, *[429] * 7]
+            assert all(int(reply.headers["retry-after"]) > 50 for reply in replies if reply.status == 429)
             assert len(home.calls(url)) == 1
 
     asyncio.run(main())

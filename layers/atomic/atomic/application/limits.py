@@ -1,16 +1,17 @@
 """What a client may use: how fast it starts steps, how many live ones it may have, how much it may store.
 
-The first two are counted by this process. Posting a step again is no start: it is never refused and costs
-nothing.
+Live steps are counted by this process, and with the store every few seconds. Posting a step again is no
+start: it is never refused and costs nothing.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from atomic.application.engine import Engine
 from atomic.application.ports import Client
+from atomic.application.rates import CountedStarts, Rate, StartRates
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 
@@ -34,18 +35,14 @@ class Refused:
 class Place:
     """What a start took of its client's limits; `give_back` it, once, when nothing was started."""
 
-    give_back: Callable[[], None]
+    give_back: Callable[[], Awaitable[None]]
 
 
-_NOTHING: Final = Place(lambda: None)
+async def _nothing() -> None:
+    """There is nothing to give back."""
 
 
-@dataclass(slots=True)
-class _Bucket:
-    """Holds what may be started in one second, and at least one start."""
-
-    tokens: float
-    filled_at_ms: int
+_NOTHING: Final = Place(_nothing)
 
 
 @dataclass(slots=True)
@@ -60,8 +57,9 @@ class _Live:
 class ClientLimits:
     """Who starts a step takes a place, and gives it back when nothing was started."""
 
-    def __init__(self) -> None:
-        self._buckets: dict[str, _Bucket] = {}
+    def __init__(self, rates: StartRates | None = None) -> None:
+        self._rates = rates or CountedStarts()
+        self._left: dict[str, int] = {}
         self._live: dict[str, _Live] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -74,7 +72,7 @@ class ClientLimits:
             refused = (
                 await self._stores_too_much(engine, client, spec)
                 or await self._full(engine, client)
-                or self._too_fast(client, engine.clock.now_ms())
+                or await self._too_fast(client, engine.clock.now_ms())
             )
             if refused is None:
                 return self._place(engine, client, spec)
@@ -83,41 +81,32 @@ class ClientLimits:
 
     def _place(self, engine: Engine, client: Client, spec: StepSpec) -> Place:
         live = self._live.get(client.id) if client.live_steps is not None else None
-        bucket = self._buckets.get(client.id) if client.starts_per_s is not None else None
         if live is not None:
             live.begun += 1
         if client.stored_bytes is not None:
             engine.stored.add(client.id, len(spec.payload), engine.clock.now_ms())
 
-        def give_back() -> None:
+        async def give_back() -> None:
             if live is not None:
                 live.begun = max(0, live.begun - 1)
             if client.stored_bytes is not None:
                 engine.stored.add(client.id, -len(spec.payload), engine.clock.now_ms())
-            if bucket is not None:
-                bucket.tokens = min(max(1.0, client.starts_per_s or 0), bucket.tokens + 1)
+            if client.starts_per_s is not None:
+                self._left[client.id] += 1
+                await self._rates.give_back(client.id, client.starts_per_s)
 
         return Place(give_back)
 
     def left(self, client: Client) -> int:
-        """How many steps may be started at once; of a client that has a rate."""
-        bucket = self._buckets.get(client.id)
-        return int(max(1.0, client.starts_per_s or 0) if bucket is None else bucket.tokens)
+        """How many steps may be started at once, as far as is known; of a client that has a rate."""
+        return self._left.get(client.id, Rate.of(client.starts_per_s or 1).burst)
 
-    def _too_fast(self, client: Client, now_ms: int) -> Refused | None:
-        rate = client.starts_per_s
-        if rate is None:
+    async def _too_fast(self, client: Client, now_ms: int) -> Refused | None:
+        if client.starts_per_s is None:
             return None
-        size = max(1.0, rate)
-        bucket = self._buckets.setdefault(client.id, _Bucket(size, now_ms))
-        elapsed_s = max(0, now_ms - bucket.filled_at_ms) / 1000
-        bucket.tokens = min(size, bucket.tokens + elapsed_s * rate)
-        bucket.filled_at_ms = now_ms
-        if bucket.tokens >= 1:
-            bucket.tokens -= 1
-            return None
-        # A rate may be so low that the wait is no number any more.
-        return Refused("starts", max(1, int(min((1 - bucket.tokens) / rate * 1000, _DAY_MS))))
+        start = await self._rates.take(client.id, client.starts_per_s, now_ms)
+        self._left[client.id] = start.left
+        return Refused("starts", start.wait_ms) if start.wait_ms else None
 
     async def _stores_too_much(self, engine: Engine, client: Client, spec: StepSpec) -> Refused | None:
         if client.stored_bytes is None:

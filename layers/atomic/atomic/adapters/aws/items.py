@@ -32,14 +32,19 @@ class Conflict:
 
 def conditional(call: Callable[..., Any], **arguments: Any) -> Conflict | None:
     """Make a conditional write: None when it was written."""
+    answer = answered(call, **arguments)
+    return answer if isinstance(answer, Conflict) else None
+
+
+def answered(call: Callable[..., Any], **arguments: Any) -> Any | Conflict:
+    """Make a conditional write: what it answers when it was written."""
     try:
-        call(**arguments)
+        return call(**arguments)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
         response: dict[str, Any] = dict(error.response)
         return Conflict(response.get("Item"))
-    return None
 
 
 class StepItems:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
 
+from atomic.application.limits import ClientLimits
 from atomic.entrypoints.aws.prices import estimated_usd
 from atomic.entrypoints.aws.wiring import AwsHome
 from atomic.entrypoints.http_api.api import Api
@@ -22,7 +23,12 @@ class ApiFunction:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.home = AwsHome(environ)
-        self._api = Api(engine=self.home.engine, estimated_usd=estimated_usd, manage=self.home.manage)
+        self._api = Api(
+            engine=self.home.engine,
+            estimated_usd=estimated_usd,
+            limits=ClientLimits(self.home.start_rates()),
+            manage=self.home.manage,
+        )
 
     def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
         """Answer one request."""

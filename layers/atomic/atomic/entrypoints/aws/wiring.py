@@ -14,6 +14,7 @@ from atomic.adapters.aws.clients import DynamoClientRegistry, DynamoClientStore
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.places import PlaceItems
+from atomic.adapters.aws.rates import SharedStarts
 from atomic.adapters.aws.scheduler import HintScheduler
 from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
@@ -63,6 +64,7 @@ class AwsHome:
         self.metrics = EmfTelemetry(
             namespace=environ["POWERTOOLS_METRICS_NAMESPACE"], service=environ["POWERTOOLS_SERVICE_NAME"]
         )
+        self._table_name = environ["ATOMIC_TABLE"]
         self.queue = self._open_queue(environ)
         self.engine = self._open_engine(environ)
         self._admin = ClientAdmin(
@@ -75,6 +77,10 @@ class AwsHome:
     async def manage(self, work: Callable[[ClientAdmin], Result], /) -> Result:
         """Implements `http_api.api.ManageClients`."""
         return await self._calls.start(work, self._admin)
+
+    def start_rates(self) -> SharedStarts:
+        """How fast clients start steps, in whichever environment."""
+        return SharedStarts(self._calls, self.clients[0], self._table_name)
 
     def _open_queue(self, environ: Mapping[str, str]) -> SqsHintQueue:
         _, sqs, scheduler = self.clients
@@ -94,7 +100,7 @@ class AwsHome:
         )
 
     def _open_engine(self, environ: Mapping[str, str]) -> Engine:
-        dynamodb, table_name = self.clients[0], environ["ATOMIC_TABLE"]
+        dynamodb, table_name = self.clients[0], self._table_name
         registry = DynamoClientRegistry(
             self._calls,
             dynamodb,

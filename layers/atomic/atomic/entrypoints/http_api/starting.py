@@ -42,10 +42,10 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
         started = await start(api.engine, spec, hang_ms=_hang_ms(api, message, preferences))
     except Problem:
         # Nothing was started, so nothing is stored.
-        place.give_back()
+        await place.give_back()
         raise
     if not started.created:
-        place.give_back()
+        await place.give_back()
     return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 

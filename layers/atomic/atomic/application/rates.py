@@ -1,0 +1,84 @@
+"""How fast clients start steps.
+
+A bucket of starts that fills up again is one number, the moment at which it will be full: each start moves
+that moment on by one interval (the generic cell rate algorithm of ITU-T I.371). So a table can hold it for
+many processes, and one conditional write is a start.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from atomic.protocol.limits import DURATION_MAX_MS
+
+_BURST_MAX: Final = 1_000_000
+# Whoever is refused need not wait longer than this before he asks again.
+_WAIT_MAX_MS: Final = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Whether a start may be: `wait_ms` is 0 if so. `left` is how many may follow it at once."""
+
+    wait_ms: int
+    left: int
+
+
+class StartRates(Protocol):
+    """Counts starts. Nothing here raises: what cannot be counted is let in."""
+
+    async def take(self, client_id: str, per_s: float, now_ms: int) -> Start:
+        """Take one start, if there is one."""
+        ...
+
+    async def give_back(self, client_id: str, per_s: float) -> None:
+        """Give back one that was taken: nothing was started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many starts at once, and then one in each interval. Moments are microseconds since the epoch."""
+
+    burst: int
+    interval_us: int
+
+    @classmethod
+    def of(cls, per_s: float) -> "Rate":
+        """What may be started in one second, and one start at least."""
+        interval_us = int(min(1_000_000 / per_s, DURATION_MAX_MS * 1000))
+        return cls(burst=max(1, int(min(per_s, _BURST_MAX))), interval_us=max(1, interval_us))
+
+    @property
+    def tolerance_us(self) -> int:
+        """How far ahead the moment may be for one more start."""
+        return (self.burst - 1) * self.interval_us
+
+    def started(self, full_at_us: int, now_us: int) -> Start:
+        """A start that made the bucket full again at that moment."""
+        ahead_us = max(0, full_at_us - now_us)
+        return Start(wait_ms=0, left=max(0, (self.tolerance_us - ahead_us) // self.interval_us + 1))
+
+    def refused(self, full_at_us: int, now_us: int) -> Start:
+        """No start while the bucket will be full again at that moment only."""
+        wait_ms = -(-(full_at_us - now_us - self.tolerance_us) // 1000)
+        return Start(wait_ms=max(1, min(wait_ms, _WAIT_MAX_MS)), left=0)
+
+
+class CountedStarts:
+    """Implements `StartRates` for a home of one process."""
+
+    def __init__(self) -> None:
+        self._full_at_us: dict[str, int] = {}
+
+    async def take(self, client_id: str, per_s: float, now_ms: int) -> Start:
+        """Take one start, if there is one."""
+        rate, now_us = Rate.of(per_s), now_ms * 1000
+        full_at_us = max(self._full_at_us.get(client_id, 0), now_us)
+        if full_at_us > now_us + rate.tolerance_us:
+            return rate.refused(full_at_us, now_us)
+        self._full_at_us[client_id] = full_at_us + rate.interval_us
+        return rate.started(full_at_us + rate.interval_us, now_us)
+
+    async def give_back(self, client_id: str, per_s: float) -> None:
+        """Give back one that was taken."""
+        self._full_at_us[client_id] -= Rate.of(per_s).interval_us
