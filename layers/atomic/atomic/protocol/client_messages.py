@@ -6,13 +6,19 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from atomic.protocol import clients, keys
-from atomic.protocol.client_records import SCOPES_DEFAULT, LimitChanges, Limits
+from atomic.protocol.client_records import SCOPES_DEFAULT, Limits
 from atomic.protocol.limits import URL_MAX_CHARS
 from atomic.protocol.messages import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # The largest whole number that every reader of JSON reads the same (RFC 8259, section 6).
 _NUMBER_MAX: Final = 2**53 - 1
+# The members of a request that are limits, and what `Limits` calls them.
+_LIMITS: Final = {
+    "starts_per_second": "starts_per_s",
+    "live_steps": "live_steps",
+    "stored_bytes": "stored_bytes",
+}
 
 
 def _client_id(text: str) -> str:
@@ -116,13 +122,9 @@ class ChangeClientRequest(_ClientSettings):
             for name in ("base_urls", "redact", "ed25519")
             if name in self.model_fields_set
         }
-        limits: LimitChanges = {}
-        if "starts_per_second" in self.model_fields_set:
-            limits["starts_per_s"] = self.starts_per_second
-        if "live_steps" in self.model_fields_set:
-            limits["live_steps"] = self.live_steps
-        if "stored_bytes" in self.model_fields_set:
-            limits["stored_bytes"] = self.stored_bytes
+        limits = {
+            kept: getattr(self, name) for name, kept in _LIMITS.items() if name in self.model_fields_set
+        }
         return {**changed, "limits": limits} if limits else changed
 
 
