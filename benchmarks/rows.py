@@ -60,7 +60,7 @@ def _spec(client_id: str, key: str, url: str) -> StepSpec:
     return StepSpec(
         client_id=client_id,
         run_id=run_id,
-        identity=keys.identity(client_id, "stored", url, "", key),
+        identity=keys.identity(client_id, "stored", "", url, "", key),
         workflow_name="stored",
         url=url,
         idempotency_key=key,

@@ -28,7 +28,7 @@ def a_spec(
     return StepSpec(
         client_id=client_id,
         run_id=keys.run_id(client_id, workflow_name, key),
-        identity=keys.identity(client_id, workflow_name, url, step_name, key),
+        identity=keys.identity(client_id, workflow_name, more.get("parent") or "", url, step_name, key),
         workflow_name=workflow_name,
         url=url,
         step_name=step_name,
@@ -88,6 +88,7 @@ def a_full_step() -> Step:
         step_name="Grüße",
         payload='{"name":"Ærøskøbing 🙂"}'.encode(),
         parent=keys.root_of(keys.run_id("acme", "another", "k")),
+        sent_key="key-1-0123456789abcdef",
         kind="event",
         retry=policy,
         delay_ms=5,

@@ -90,7 +90,9 @@ class QueueContract:
     @on_queue
     async def test_what_is_due_arrives(self, home: QueueHome) -> None:
         now = home.clock.ms
-        steps = {keys.step_id(RUN, keys.identity("a", "b", "c", "d", f"{n}")): now - n for n in range(15)}
+        steps = {
+            keys.step_id(RUN, keys.identity("a", "b", "c", "d", "e", f"{n}")): now - n for n in range(15)
+        }
         for step_id, at_ms in steps.items():
             await hint(home.queue, step_id, at_ms)
         assert await arrived_at(home, steps, now) == steps.keys()

@@ -65,6 +65,7 @@ WHOLE = {
     "retry": POLICY,
     "waitingFor": [],
     "traceId": "0" * 32,
+    "endpointKey": "k",
     "attemptLog": [],
 }
 OK: tuple[int, dict[str, str], Any] = (200, {}, DONE)

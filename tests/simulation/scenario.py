@@ -75,7 +75,9 @@ class RunPlan:
         return StepSpec(
             client_id=CLIENT,
             run_id=keys.run_of(parent) if parent else self.run_id,
-            identity=keys.identity(CLIENT, self.workflow, node.url or node.kind, step_name, self.key),
+            identity=keys.identity(
+                CLIENT, self.workflow, parent or "", node.url or node.kind, step_name, self.key
+            ),
             kind=node.kind,
             workflow_name=self.workflow,
             url=node.url,

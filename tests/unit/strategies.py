@@ -98,7 +98,7 @@ def spec(**changes: Any) -> StepSpec:
     values = {
         "client_id": "acme",
         "run_id": RUN,
-        "identity": keys.identity("acme", "createUser", "https://app.example/s", "", "k1"),
+        "identity": keys.identity("acme", "createUser", "", "https://app.example/s", "", "k1"),
         "workflow_name": "createUser",
         "url": "https://app.example/s",
         "idempotency_key": "k1",

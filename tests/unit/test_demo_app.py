@@ -396,6 +396,7 @@ def step_view(name: str, starts: list[tuple[int, int, int]], *, created: int, pa
         "status": "succeeded",
         "createdAt": moment(created),
         "finishedAt": moment(starts[-1][1]),
+        "endpointKey": None,
         "attemptLog": log,
     }
 

@@ -4,7 +4,8 @@ import asyncio
 import itertools
 from typing import Any
 
-from scenarios.home import Home, always, answer_ok
+from atomic.testing import EndpointCall, EndpointReply
+from scenarios.home import Handler, Home, always, answer_ok
 from scenarios.starts import Gate, assert_problem, document
 
 PAYLOAD: dict[str, Any] = {"to": "ada", "cc": ["bob", "eve"], "n": 1, "note": None}
@@ -127,6 +128,84 @@ async def scenario_joined_names_do_not_collide(home: Home) -> None:
 
     assert len(ids) == len(ways)
     assert len(set(runs.values())) == len(runs)
+
+
+async def scenario_handlers_that_name_themselves_share_no_step(home: Home) -> None:
+    """Two child workflows and their parent call one URL under one key: three charges, each with a key."""
+    charge = home.endpoint("/charge", lambda call: answer(call.json["payload"]))
+
+    def charging(name: str, *below: str) -> Handler:
+        async def handler(call: EndpointCall) -> EndpointReply:
+            return EndpointReply(json=[await post(home, call, url, name) for url in (charge, *below)])
+
+        return handler
+
+    children = [home.endpoint(f"/child/{name}", charging(name)) for name in ("a", "b")]
+    root = home.endpoint("/root", charging("root", *children))
+
+    reply = await home.finish(document(root))
+
+    assert reply.json["response"] == ["root", ["a"], ["b"]]
+    sent = [seen.call.json["idempotencyKey"] for seen in home.calls(charge)]
+    assert [seen.call.headers["idempotency-key"] for seen in home.calls(charge)] == sent
+    assert (sent[0], len(set(sent))) == ("k-1", 3)
+    assert all(key.startswith("k-1-") for key in sent[1:])
+    run = (await home.get(f"/runs/{reply.json['runId']}")).json
+    charges = [step for step in run["steps"] if step["stepInvokeUrl"] == charge]
+    assert {step["idempotencyKey"] for step in charges} == {"k-1"}
+    assert {step["endpointKey"] for step in charges} == set(sent)
+    assert len({step["parent"] for step in charges}) == 3
+
+
+async def scenario_a_workflow_may_call_itself(home: Home) -> None:
+    async def countdown(call: EndpointCall) -> EndpointReply:
+        left = call.json["payload"]
+        below = await post(home, call, root, left - 1) if left else []
+        return EndpointReply(json=[left, *below])
+
+    root = home.endpoint("/countdown", countdown)
+
+    reply = await home.finish(document(root, payload=3))
+
+    assert reply.json["response"] == [3, 2, 1, 0]
+    keys = [seen.call.json["idempotencyKey"] for seen in home.calls(root)]
+    assert (len(keys), len(set(keys)), min(keys)) == (4, 4, "k-1")
+
+
+async def scenario_a_step_of_the_root_is_the_same_with_and_without_its_parent(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    root = await home.start(document(home.endpoint("/root", answer_ok)))
+
+    named = await home.start(document(url, parent=root.json["id"]))
+    unnamed = await home.start(document(url))
+
+    assert named.body == unnamed.body
+    assert named.json["parent"] == root.json["id"]
+    assert len(home.calls(url)) == 1
+
+
+async def scenario_names_that_endpoints_are_not_sent_make_keys_of_their_own(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    root = await home.start(document(home.endpoint("/root", answer_ok)))
+    ways: list[dict[str, Any]] = [{}, {"stepName": "a"}, {"stepName": "b"}, {"workflowName": "W"}]
+
+    for way in ways:
+        assert (await home.start(document(url, parent=root.json["id"], **way))).status == 200
+
+    sent = [seen.call.json["idempotencyKey"] for seen in home.calls(url)]
+    assert (sent[0], len(set(sent))) == ("k-1", len(ways))
+
+
+async def answer(value: Any) -> EndpointReply:
+    """An endpoint's answer."""
+    return EndpointReply(json=value)
+
+
+async def post(home: Home, call: EndpointCall, url: str, payload: Any) -> Any:
+    """A step of the handler that was called so, under the key that it was given."""
+    key, parent = call.json["idempotencyKey"], call.json["stepId"]
+    reply = await home.finish(document(url, key=key, parent=parent, payload=payload))
+    return reply.json["response"]
 
 
 async def refuses_other_payloads(home: Home, url: str) -> None:

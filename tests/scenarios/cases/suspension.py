@@ -216,6 +216,20 @@ async def scenario_a_result_that_is_posted_before_anybody_waits_is_kept(home: Ho
     assert waited.json["attempts"] == 0
 
 
+async def scenario_an_event_that_comes_before_its_root_becomes_a_step_of_it(home: Home) -> None:
+    early = await home.start(event_document("approval"), Prefer="respond-async")
+    await home.post(f"/steps/{early.json['id']}/result", "yes")
+
+    async def workflow(call: EndpointCall) -> EndpointReply:
+        named = await home.start(event_document("approval", parent=call.json["stepId"]))
+        return EndpointReply(json=[named.json["id"], named.json["response"]])
+
+    reply = await home.finish(document(home.endpoint("/root", workflow)))
+
+    assert early.json["parent"] == reply.json["id"] != early.json["id"]
+    assert (reply.json["parent"], reply.json["response"]) == (None, [early.json["id"], "yes"])
+
+
 async def scenario_a_result_wakes_the_caller_who_hangs_for_it(home: Home) -> None:
     created = await home.start(event_document("approval"), Prefer="respond-async")
     hanging = asyncio.create_task(home.start(event_document("approval")))
@@ -231,8 +245,10 @@ async def scenario_only_an_open_event_takes_a_result(home: Home) -> None:
     live = await home.start(
         document(home.endpoint("/slow", sleeping(home.ms(100)))), Prefer="respond-async"
     )
+    root = home.endpoint("/root", always(503))
+    run = await home.start(document(root, idempotencyKey="k-2"), Prefer="respond-async")
     event = await home.start(event_document("never", idempotencyKey="k-2"), Prefer="respond-async")
-    await home.post(f"/runs/{event.json['runId']}/cancel")
+    await home.post(f"/runs/{run.json['runId']}/cancel")
 
     replies = [
         await home.post(f"/steps/{step.json['id']}/result", {"status": "mine"}) for step in (live, event)
@@ -264,14 +280,22 @@ async def scenario_an_event_that_nobody_posts_ends_with_its_deadline(home: Home)
     reply = await home.finish(event_document("approval", deadline=100))
 
     assert (reply.status, reply.json["attempts"]) == (424, 0)
-    assert "deadline of 100 ms" in reply.json["lastError"]
+    assert reply.json["type"] == "urn:atomic:problem:event-expired"
+    assert reply.json["detail"] == "Nobody completed the event within 100 ms."
+    assert reply.headers["atomic-error-source"] == "step"
+    # It is an answer to its workflow, and nothing for operators.
+    assert (await home.get("/dead-letters")).json["deadLetters"] == []
+    assert (await home.get("/stats")).json["deadLetters"] == 0
+    bulk = await home.post("/redrive", {"filter": {"keyPrefix": "k"}})
+    assert bulk.json == {"redriven": 0, "steps": [], "more": False}
 
 
 async def scenario_a_timer_ends_after_its_delay(home: Home) -> None:
     loop = asyncio.get_running_loop()
+    root = await home.finish(document(home.endpoint("/root", answer_ok)))
     began_s = loop.time()
 
-    reply = await home.finish(timer_document("nap", delay=150))
+    reply = await home.finish(timer_document("nap", delay=150, parent=root.json["id"]))
 
     assert (reply.status, reply.json["kind"], reply.json["response"]) == (200, "timer", None)
     # The clock of the far side may be cut to milliseconds differently from ours.

@@ -161,7 +161,7 @@ def a_step(number: int) -> StepSpec:
     """A step of a handler that knows nothing of Atomic: same workflow, same key, another URL."""
     url = f"https://app.example/steps/{number}"
     spec = a_spec(key=UUID)
-    identity = keys.identity("acme", spec.workflow_name, url, "", UUID)
+    identity = keys.identity("acme", spec.workflow_name, "", url, "", UUID)
     return replace(spec, url=url, identity=identity)
 
 

@@ -139,7 +139,7 @@ def steps(number: int, url: str, *, first: int = 0, client: str = "acme", **more
     made = []
     for n in range(first, first + number):
         spec = a_spec(key=f"{url} {n}", client_id=client, **({"attempt_timeout_ms": 20_000} | more))
-        identity = keys.identity(client, spec.workflow_name, url, "", spec.idempotency_key)
+        identity = keys.identity(client, spec.workflow_name, "", url, "", spec.idempotency_key)
         made.append(replace(spec, url=url, identity=identity, retry=policy))
     return made
 
@@ -191,7 +191,7 @@ def test_a_fan_out_leaves_something_to_others() -> None:
         await fleet.post(root)
         for number in range(100):
             name = f"step {number}"
-            identity = keys.identity("acme", root.workflow_name, SILENT, name, root.idempotency_key)
+            identity = keys.identity("acme", root.workflow_name, "", SILENT, name, root.idempotency_key)
             await fleet.post(replace(root, step_name=name, identity=identity))
         await asyncio.sleep(5)
         others = await fleet.post(*steps(5, GOOD))
@@ -217,7 +217,7 @@ def test_workflows_that_wait_for_steps_at_their_own_destination_get_through() ->
         async def workflow(call: EndpointCall) -> EndpointReply:
             key = call.json["idempotencyKey"]
             spec = a_spec(key=key, attempt_timeout_ms=20_000)
-            identity = keys.identity("acme", spec.workflow_name, at + "mail", "", key)
+            identity = keys.identity("acme", spec.workflow_name, "", at + "mail", "", key)
             spec = replace(spec, url=at + "mail", identity=identity, retry=RetryPolicy(count=5))
             ended = await start(fleet.api, spec, hang_ms=25_000)
             return EndpointReply(status=200 if ended.step.status is Status.SUCCEEDED else 500)

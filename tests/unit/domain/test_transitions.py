@@ -151,7 +151,8 @@ class TestBegin:
         assert transition(step, Claimed("n2"), NOW + HOUR).status is Status.RUNNING
 
     def test_ids_and_bosses(self) -> None:
-        root, child = running(), begin(spec(), "0" * 32, NOW, "n1")
+        root = running()
+        child = begin(spec(parent=root.id), "0" * 32, NOW, "n1")
         grandchild = begin(spec(parent=OTHER), "1" * 32, NOW, "n1")
         assert (root.id, root.is_root, root.boss) == (keys.root_of(root.spec.run_id), True, None)
         assert (child.id, child.is_root, child.boss) == (OTHER, False, root.id)
@@ -516,7 +517,7 @@ class TestEventSteps:
         assert step.due_at_ms == NOW + 5000
         assert transition(step, Claimed("n"), NOW + 4999) is step
         over = transition(step, Claimed("n"), NOW + 5000)
-        assert (over.status, over.error) == (Status.FAILED, "the deadline of 5000 ms is over")
+        assert (over.status, over.error) == (Status.FAILED, "nobody completed the event within 5000 ms")
         assert transition(over, ResultPosted(RESULT), LATER) is over
 
     def test_redriven_it_waits_again_and_calls_nothing(self) -> None:

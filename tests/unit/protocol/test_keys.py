@@ -12,7 +12,7 @@ parts = st.text("ab#:/|-\x00\x01é", max_size=4)
 
 
 @examples(250)
-@given(st.tuples(*[parts] * 5), st.tuples(*[parts] * 5))
+@given(st.tuples(*[parts] * 6), st.tuples(*[parts] * 6))
 def test_two_identities_never_meet(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     assume(one != other)
     assert keys.identity(*one) != keys.identity(*other)
@@ -25,13 +25,14 @@ def test_two_identities_never_meet(one: tuple[str, ...], other: tuple[str, ...])
 def test_moving_characters_between_parts_changes_the_identity(a: str, b: str, c: str) -> None:
     ways = {(a, b + c, ""), (a + b, c, ""), (a + b + c, "", ""), ("", a + b + c, ""), ("", "", a + b + c)}
     assert len({keys.run_id(*way) for way in ways}) == len(ways)
-    assert len({keys.identity("", *way, "") for way in ways}) == len(ways)
+    assert len({keys.identity("", *way, "", "") for way in ways}) == len(ways)
 
 
-BASE = ("acme", "createUser", "https://app.example/a", "mail", "k1")
+PARENT = "run_" + "ab" * 16 + "-root"
+BASE = ("acme", "createUser", PARENT, "https://app.example/a", "mail", "k1")
 
 
-@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("place", range(6))
 def test_every_part_counts(place: int) -> None:
     changed = [*BASE]
     changed[place] += "x"
@@ -59,7 +60,25 @@ def test_ids_are_the_same_for_ever() -> None:
 
 
 RUN_HASH = "fa410e245388fda938381c7d829db068"
-IDENTITY = "a69f538cf7603f625ea549d3bd03f997"
+IDENTITY = "019d9f9b19490f477f442fd5fbb8a0e8"
+
+
+def test_the_steps_of_a_parent_are_one_range_of_ids() -> None:
+    one = {keys.identity("acme", "w", PARENT, url, "", "k") for url in ("a", "b", "c")}
+    other = {keys.identity("acme", "w", PARENT.replace("a", "c"), url, "", "k") for url in ("a", "b", "c")}
+    assert {identity[:8] for identity in one} == {keys.children_prefix(PARENT)}
+    assert not {identity[:8] for identity in other} & {keys.children_prefix(PARENT)}
+    assert len({identity[8:] for identity in one | other}) == 6
+
+
+@pytest.mark.parametrize("key", ["k", "k" * 255])
+def test_a_scoped_key_is_a_key_of_its_own(key: str) -> None:
+    identities = [
+        keys.identity("acme", "w", parent, "u", "", key) for parent in (PARENT, PARENT[:-4] + "f" * 32)
+    ]
+    scoped = {keys.scoped_key(key, identity) for identity in identities}
+    assert len(scoped) == 2
+    assert all(keys.is_idempotency_key(text) and text.startswith(key[:200]) for text in scoped)
 
 
 def test_a_step_id_holds_its_run() -> None:

@@ -13,8 +13,14 @@ from atomic.protocol.problems import Problem
 from unit.strategies import examples, json_values, meaning
 
 BASE = {"workflowName": "createUser", "stepInvokeUrl": "https://app.example/s", "idempotencyKey": "k1"}
-TIMER = {"workflowName": "createUser", "kind": "timer", "stepName": "nap", "idempotencyKey": "k1"}
 PARENT = keys.root_of(keys.run_id("acme", "createUser", "k1"))
+TIMER = {
+    "workflowName": "createUser",
+    "kind": "timer",
+    "stepName": "nap",
+    "idempotencyKey": "k1",
+    "parent": PARENT,
+}
 ABSENT = object()
 
 
@@ -338,6 +344,12 @@ def test_a_timer_and_an_event_have_a_name(kind: str) -> None:
     body = {**TIMER, "kind": kind}
     del body["stepName"]
     assert refusals(body) == {"stepName": "a timer or an event needs a name"}
+
+
+def test_a_timer_is_a_step_of_a_handler() -> None:
+    body = {name: value for name, value in TIMER.items() if name != "parent"}
+    assert refusals(body) == {"parent": "name the step whose handler sleeps; a timer is no workflow"}
+    assert read({**body, "kind": "event"}).parent is None
 
 
 def test_a_message_cannot_be_changed() -> None:

@@ -23,6 +23,7 @@ STATUSES = {
     "misdirected": 421,
     "payload-mismatch": 422,
     "step-failed": 424,
+    "event-expired": 424,
     "too-many-requests": 429,
     "internal": 500,
     "unavailable": 503,

@@ -5,7 +5,7 @@ from typing import Final
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Event, Woken
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
@@ -32,7 +32,7 @@ async def _apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
         after = transition(step, event, engine.clock.now_ms())
         if after is step:
             return step, False
-        if after.status is Status.FAILED and not (step.is_settled or has_told):
+        if after.is_dead_letter and not (step.is_settled or has_told):
             newer = await _tell(engine, step, after)
             if newer is not None:
                 step = newer

@@ -67,7 +67,7 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
     """The attempt as it goes over the wire, signed with every live secret of the client."""
     spec = step.spec
     envelope = {
-        "idempotencyKey": spec.idempotency_key,
+        "idempotencyKey": spec.endpoint_key,
         "workflowName": spec.workflow_name,
         "runId": spec.run_id,
         "stepId": step.id,
@@ -79,7 +79,7 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
     request_headers = {
         "Content-Type": "application/json",
         "Accept-Encoding": "identity",
-        "Idempotency-Key": spec.idempotency_key,
+        "Idempotency-Key": spec.endpoint_key,
         "Atomic-Run-Id": spec.run_id,
         "Atomic-Step-Id": step.id,
         "Atomic-Attempt": str(step.attempt),

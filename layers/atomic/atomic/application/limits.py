@@ -135,4 +135,5 @@ async def _is_there(engine: Engine, spec: StepSpec) -> bool:
         root = await engine.store.get(keys.root_of(spec.run_id))
         if root is not None and root.spec.identity == spec.identity:
             return True
+        spec = spec.below_root()
     return await engine.store.get(keys.step_id(spec.run_id, spec.identity)) is not None

@@ -78,7 +78,7 @@ class StepStore(Protocol):
         ...
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
-        """Ids of the failed steps, roots or not, that fit the query; its status does not count."""
+        """Ids of the dead letters, roots or not, that fit the query; its status does not count."""
         ...
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:

@@ -126,7 +126,7 @@ async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[DeadLetter
     steps = [step for step in found if step is not None]
     more = len(ids) == query.limit and steps
     # The index may lag behind the rows: what was redriven a moment ago is none any more.
-    failed = [step for step in steps if step.status is Status.FAILED]
+    failed = [step for step in steps if step.is_dead_letter]
     lineage = Lineage(engine.store)
     letters = [DeadLetter(step, over(step, await lineage.above(step))) for step in failed]
     return letters, (steps[-1].created_at_ms, steps[-1].id) if more else None

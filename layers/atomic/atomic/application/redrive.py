@@ -77,7 +77,7 @@ async def _dead_letters(engine: Engine, query: RunQuery) -> AsyncIterator[Step]:
             if step is None:
                 continue
             query = replace(query, after=(step.created_at_ms, step.id))
-            if step.status is Status.FAILED:
+            if step.is_dead_letter:
                 yield step
         if len(ids) < query.limit or query == before:
             return

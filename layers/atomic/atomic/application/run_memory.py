@@ -18,7 +18,9 @@ class KnownRun:
     """A run whose root exists."""
 
     client_id: str
+    workflow_name: str
     root_identity: str
+    root_url: str
     seen_at_ms: int
     cancelled: bool = False
 

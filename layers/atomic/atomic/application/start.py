@@ -86,18 +86,21 @@ async def _first_attempt(engine: Engine, step: Step, until_ms: int | None) -> St
 async def _create_or_find(engine: Engine, spec: StepSpec, *, is_inline: bool) -> tuple[Step, bool]:
     """The step's row, and whether it is new.
 
-    Without a parent, the first identity of a run is its root. A later one is a step of a handler that
-    knows nothing of Atomic, and goes under its own key.
+    Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step of
+    the root's: of a handler that knows nothing of parents, or an event that may come before its root.
     """
     known = await _known_run(engine, spec)
-    if spec.parent is None and (known is None or known.root_identity == spec.identity):
-        root, created = await _insert(engine, spec, keys.ROOT, is_inline=is_inline)
-        known = _remember(engine, root)
-        if created or root.spec.identity == spec.identity:
-            return root, created
+    if spec.parent is None:
+        may_be_root = known is None or known.root_identity == spec.identity
+        if may_be_root and spec.kind == "http":
+            root, created = await _insert(engine, spec, keys.ROOT, is_inline=is_inline)
+            known = _remember(engine, root)
+            if created or root.spec.identity == spec.identity:
+                return root, created
+        spec = spec.below_root()
     if known is not None and known.cancelled:
         raise _run_is_cancelled()
-    step, created = await _insert(engine, spec, spec.identity, is_inline=is_inline)
+    step, created = await _insert(engine, _with_own_key(spec, known), spec.identity, is_inline=is_inline)
     # The run may have been cancelled while the row was written, by somebody who did not see the row.
     known = engine.runs.get(spec.run_id, engine.clock.now_ms())
     if created and known is not None and known.cancelled:
@@ -108,7 +111,7 @@ async def _create_or_find(engine: Engine, spec: StepSpec, *, is_inline: bool) ->
 
 async def _known_run(engine: Engine, spec: StepSpec) -> KnownRun | None:
     known = engine.runs.get(spec.run_id, engine.clock.now_ms())
-    if known is None and spec.parent is not None:
+    if known is None and (spec.parent is not None or spec.kind == "event"):
         root = await engine.store.get(keys.root_of(spec.run_id))
         known = _remember(engine, root) if root is not None else None
     if spec.parent is not None and (known is None or known.client_id != spec.client_id):
@@ -116,10 +119,30 @@ async def _known_run(engine: Engine, spec: StepSpec) -> KnownRun | None:
     return known
 
 
+def _with_own_key(spec: StepSpec, known: KnownRun | None) -> StepSpec:
+    """The spec with a key for its endpoint that no other identity of the run sends to the same URL.
+
+    A database or a payment provider that remembers keys must not merge two calls. Most steps are told apart
+    by URL and key; the others differ in what the endpoint is not sent: the parent, the names.
+    """
+    is_told_apart = (
+        known is not None
+        and spec.parent == keys.root_of(spec.run_id)
+        and spec.workflow_name == known.workflow_name
+        and not spec.step_name
+        and spec.url != known.root_url
+    )
+    if is_told_apart or spec.kind != "http":
+        return spec
+    return replace(spec, sent_key=keys.scoped_key(spec.idempotency_key, spec.identity))
+
+
 def _remember(engine: Engine, root: Step) -> KnownRun:
     known = KnownRun(
         client_id=root.spec.client_id,
+        workflow_name=root.spec.workflow_name,
         root_identity=root.spec.identity,
+        root_url=root.spec.url,
         seen_at_ms=engine.clock.now_ms(),
         cancelled=root.status is Status.CANCELLED,
     )

@@ -1,6 +1,6 @@
 """The aggregate of the engine: one durable, keyed call."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -34,7 +34,10 @@ LIVE: Final = frozenset(Status) - SETTLED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
-    """What was asked for; it never changes. `payload` is canonical JSON, times are milliseconds."""
+    """What was asked for; it never changes. `payload` is canonical JSON, times are milliseconds.
+
+    `sent_key` is the `Idempotency-Key` for the endpoint, empty where it is `idempotency_key`.
+    """
 
     client_id: str
     run_id: str
@@ -44,6 +47,7 @@ class StepSpec:
     url: str
     step_name: str = ""
     idempotency_key: str
+    sent_key: str = ""
     parent: str | None = None
     payload: bytes
     fingerprint: str
@@ -53,6 +57,19 @@ class StepSpec:
     deadline_ms: int | None = None
     retention_ms: int
     trace_id: str
+
+    @property
+    def endpoint_key(self) -> str:
+        """The key that the endpoint is sent."""
+        return self.sent_key or self.idempotency_key
+
+    def below_root(self) -> "StepSpec":
+        """The same post as a step of the run's root: what one without a parent is that is not the root."""
+        parent, called = keys.root_of(self.run_id), self.url or self.kind
+        identity = keys.identity(
+            self.client_id, self.workflow_name, parent, called, self.step_name, self.idempotency_key
+        )
+        return replace(self, parent=parent, identity=identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +135,14 @@ class Step:
         return self.status in SETTLED
 
     @property
+    def is_dead_letter(self) -> bool:
+        """Whether the step waits for an operator: it failed, and is no event that nobody completed."""
+        return self.status is Status.FAILED and self.spec.kind == "http"
+
+    @property
     def boss(self) -> str | None:
-        """The step that may be waiting for this one: its parent, else its run's root."""
-        if self.is_root:
-            return None
-        return self.spec.parent or keys.root_of(self.spec.run_id)
+        """The step that may be waiting for this one: its parent; None for a root."""
+        return self.spec.parent
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,8 @@ def _closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tup
 
 def _out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
     error = f"the deadline of {step.spec.deadline_ms} ms is over"
+    if step.spec.kind == "event":
+        error = f"nobody completed the event within {step.spec.deadline_ms} ms"
     if attempts and attempts[-1].error:
         error += f"; last: {attempts[-1].error}"
     status = attempts[-1].status if attempts else None

@@ -29,7 +29,7 @@ class LoggedTelemetry:
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
         self._metrics.settled(step)
-        if step.status is Status.FAILED:
+        if step.is_dead_letter:
             last = step.attempts[-1] if step.attempts else None
             _log.warning("step gave up", extra=_fields(step, last))
 

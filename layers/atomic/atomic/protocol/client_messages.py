@@ -47,7 +47,7 @@ def _redaction(name: str) -> str:
     return name
 
 
-Scope = Literal["start", "read", "act", "admin"]
+Scope = Literal["start", "read", "act", "signal", "admin"]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=4)]
 ClientId = Annotated[str, Field(pattern=keys.CLIENT_ID_PATTERN), AfterValidator(_client_id)]
 BaseUrl = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_base_url)]

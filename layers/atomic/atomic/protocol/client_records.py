@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypedDict, TypeVar
 
-# What a key may do: post steps; read; cancel, redrive and post results; manage the client's own keys.
-SCOPES: Final = ("start", "read", "act", "admin")
+# What a key may do: post steps; read; cancel, redrive and complete events; complete events and nothing
+# else; manage the client's own keys.
+SCOPES: Final = ("start", "read", "act", "signal", "admin")
 SCOPES_DEFAULT: Final = ("start", "read", "act")
 # What keys of the operator may do: make clients, say what they may use, and manage their keys.
 OPERATOR_SCOPE: Final = "operator"
@@ -182,6 +183,12 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     if not given or not given <= set(SCOPES):
         raise ValueError(f"scopes are {', '.join(SCOPES)}; give one of them or more")
     return tuple(scope for scope in SCOPES if scope in given)
+
+
+def has_scope(scopes: Iterable[str], wanted: str) -> bool:
+    """Whether a key with these scopes may do what asks for `wanted`: `act` holds `signal`."""
+    given = set(scopes)
+    return wanted in given or (wanted == "signal" and "act" in given)
 
 
 def _is_pair(key_id: str | None, other: StoredKey, live: list[StoredKey]) -> bool:

@@ -103,6 +103,9 @@ class RetryDocument(Document):
 class StepDocument(StepOutcome):
     """Everything about a step."""
 
+    endpoint_key: str | None = Field(
+        description="The `Idempotency-Key` that the endpoint is sent; null for a timer or an event."
+    )
     payload: Any
     delay: int = Field(default=0, description="As it was asked for; of a timer, how long it sleeps.")
     deadline: int | None = Field(default=None, description="As it was asked for.")
@@ -163,7 +166,7 @@ class KeyDocument(Document):
     """An API key, without what opens."""
 
     id: str = Field(description="The middle part of the key.")
-    scopes: list[Literal["start", "read", "act", "admin"]]
+    scopes: list[Literal["start", "read", "act", "signal", "admin"]]
     created_at: str
     expires_at: str | None = Field(description="When it ends, or ended, by itself.")
     takes_over: str | None = Field(description="The key whose place it takes.")

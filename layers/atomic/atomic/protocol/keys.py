@@ -1,10 +1,12 @@
 """Who a step is: identities and the ids made of them.
 
-Identity = (clientId, workflowName, stepInvokeUrl, stepName, idempotencyKey). Parts are length-prefixed
-before hashing, so no choice of names makes two identities meet ("a#b" + "c" against "a" + "b#c").
+Identity = (clientId, workflowName, parent, stepInvokeUrl, stepName, idempotencyKey). Parts are
+length-prefixed before hashing, so no choice of names makes two identities meet ("a#b" + "c" against
+"a" + "b#c").
 
 A run id comes from (clientId, workflowName, idempotencyKey). A step id is its run's id, a hyphen, and the
-step's place in the run, so an id alone tells partition and row, on every home.
+step's place in the run, so an id alone tells partition and row, on every home. The place begins with digits
+made of the parent alone, so the steps that one handler posts are one range of ids.
 """
 
 import hashlib
@@ -18,6 +20,9 @@ ROOT: Final = "root"
 _HASH: Final = "[0-9a-f]{32}"
 _RUN_ID: Final = re.compile(rf"run_{_HASH}")
 _STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
+# Two parents with the same digits share a range, so who reads one still compares the parents.
+_PREFIX_CHARS: Final = 8
+_SENT_KEY_CHARS: Final = 200
 _KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX_CHARS}}}")
 # These path segments are routes of the server, so no client may have such a name.
 RESERVED_CLIENT_IDS: Final = frozenset({"clients", "dashboard", "docs", "health", "metrics", "static"})
@@ -31,9 +36,27 @@ def run_id(client_id: str, workflow_name: str, idempotency_key: str) -> str:
     return f"run_{_digest(client_id, workflow_name, idempotency_key)}"
 
 
-def identity(client_id: str, workflow_name: str, url: str, step_name: str, idempotency_key: str) -> str:
-    """32 hex digits (128 bit) that stand for the whole identity."""
-    return _digest(client_id, workflow_name, url, step_name, idempotency_key)
+def identity(
+    client_id: str, workflow_name: str, parent: str, url: str, step_name: str, idempotency_key: str
+) -> str:
+    """32 hex digits that stand for the whole identity: 8 of the parent alone, 24 (96 bit) of all parts.
+
+    `parent` is a step id, empty for a run's root.
+    """
+    own = _digest(client_id, workflow_name, parent, url, step_name, idempotency_key)
+    return children_prefix(parent) + own[_PREFIX_CHARS:]
+
+
+# The steps of one handler are posted within moments of each other.
+@lru_cache(maxsize=1024)
+def children_prefix(parent: str) -> str:
+    """The 8 hex digits with which the places of the parent's own steps begin."""
+    return _digest(parent)[:_PREFIX_CHARS]
+
+
+def scoped_key(idempotency_key: str, identity: str) -> str:
+    """A key for the endpoint that no other identity with this key sends: at most 217 characters."""
+    return f"{idempotency_key[:_SENT_KEY_CHARS]}-{identity[-16:]}"
 
 
 def step_id(run: str, place: str) -> str:

@@ -133,6 +133,10 @@ class StartRequest(WireModel):
             )
         if self.kind != "http" and self.step_name is None:
             raise PydanticCustomError("name_missing", "stepName: a timer or an event needs a name")
+        if self.kind == "timer" and self.parent is None:
+            raise PydanticCustomError(
+                "parent_missing", "parent: name the step whose handler sleeps; a timer is no workflow"
+            )
         return self
 
 

@@ -38,6 +38,7 @@ def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
     identity = keys.identity(
         client_id,
         document["workflowName"],
+        document["parent"],
         document.get("stepInvokeUrl") or document["kind"],
         document.get("stepName", ""),
         document["idempotencyKey"],

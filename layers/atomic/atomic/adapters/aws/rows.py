@@ -118,7 +118,7 @@ def _part_key(pk: dict[str, Any], place: str, digest: str, number: int) -> Item:
 
 def _index_attributes(step: Step) -> dict[str, dict[str, Any] | None]:
     spec, shard = step.spec, table.shard_of(step)
-    is_failed = step.status is Status.FAILED
+    is_failed = step.is_dead_letter
     if not step.is_root and not is_failed:
         return dict.fromkeys(("lp", "fp", "at", "w", "k", "d"))
     due_at_ms = None if step.is_settled else step.due_at_ms

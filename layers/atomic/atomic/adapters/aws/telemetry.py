@@ -33,7 +33,7 @@ class EmfTelemetry:
 
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
-        if step.status is Status.FAILED:
+        if step.is_dead_letter:
             self._count("DeadLetters")
         if step.finished_at_ms is not None:
             name = "RunSeconds" if step.is_root else "StepSeconds"

@@ -53,8 +53,8 @@ class MemoryStepStore:
         return _page(query, (step for step in roots if wanted is None or step.status is wanted))
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
-        """Ids of the failed steps that fit, newest first."""
-        failed = (step for step in self._rows.values() if step.status is Status.FAILED)
+        """Ids of the dead letters that fit, newest first."""
+        failed = (step for step in self._rows.values() if step.is_dead_letter)
         return [step.id for step in _page(query, failed)]
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
@@ -79,7 +79,7 @@ class MemoryStepStore:
         return Counts(
             live=dict(Counter(step.status for step in live)),
             runs=dict(Counter(step.status for step in recent)),
-            dead_letters=sum(step.status is Status.FAILED for step in steps),
+            dead_letters=sum(step.is_dead_letter for step in steps),
             oldest_due_at_ms=min((s.due_at_ms for s in live if s.due_at_ms is not None), default=None),
         )
 

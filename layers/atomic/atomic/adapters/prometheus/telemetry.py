@@ -72,7 +72,7 @@ class PrometheusTelemetry(Collector):
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
         self._live -= 1
-        if step.status is Status.FAILED:
+        if step.is_dead_letter:
             self._dead += 1
         if step.finished_at_ms is not None:
             durations = self._run_s if step.is_root else self._step_s

@@ -17,9 +17,10 @@ from atomic.domain.steps import Step
 COLUMNS = "steps.id, spec, payload, progress, response, fixed_sum, progress_sum"
 INSERT = """
 INSERT INTO steps (
-    client_id, is_root, created_at_ms, parent, workflow_name, idempotency_key, spec, payload, fixed_sum,
-    status, version, due_at_ms, finished_at_ms, expires_at_ms, progress, response, progress_sum, id
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    client_id, is_root, created_at_ms, parent, calls, workflow_name, idempotency_key, spec, payload,
+    fixed_sum, status, version, due_at_ms, finished_at_ms, expires_at_ms, progress, response,
+    progress_sum, id
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 # An identity that begins anew has another moment of creation, and then all of the row is written.
 UPDATE_PROGRESS = """
@@ -30,8 +31,8 @@ WHERE id = ? AND version = ? AND created_at_ms = ?
 """
 UPDATE_ALL = """
 UPDATE steps
-SET client_id = ?, is_root = ?, created_at_ms = ?, parent = ?, workflow_name = ?, idempotency_key = ?,
-    spec = ?, payload = ?, fixed_sum = ?,
+SET client_id = ?, is_root = ?, created_at_ms = ?, parent = ?, calls = ?, workflow_name = ?,
+    idempotency_key = ?, spec = ?, payload = ?, fixed_sum = ?,
     status = ?, version = ?, due_at_ms = ?, finished_at_ms = ?, expires_at_ms = ?, progress = ?,
     response = ?, progress_sum = ?
 WHERE id = ?
@@ -47,6 +48,7 @@ def fixed_values(step: Step) -> tuple[Any, ...]:
         int(step.is_root),
         step.created_at_ms,
         spec.parent,
+        int(spec.kind == "http"),
         spec.workflow_name,
         spec.idempotency_key,
         spec_text,

@@ -8,7 +8,7 @@
 from typing import Any, Final
 
 from atomic.adapters.sqlite.codec import COLUMNS
-from atomic.adapters.sqlite.schema import IS_FAILED, IS_LIVE
+from atomic.adapters.sqlite.schema import IS_DEAD_LETTER, IS_LIVE
 from atomic.application.ports import RunQuery
 from atomic.domain.steps import Status
 
@@ -40,7 +40,9 @@ COUNT_RUNS: Final = """
 SELECT count(*) FROM steps INDEXED BY root_status
 WHERE is_root = 1 AND status = ? AND client_id = ? AND created_at_ms >= ?
 """
-COUNT_FAILED: Final = f"SELECT count(*) FROM steps INDEXED BY failed WHERE {IS_FAILED} AND client_id = ?"
+COUNT_FAILED: Final = (
+    f"SELECT count(*) FROM steps INDEXED BY failed WHERE {IS_DEAD_LETTER} AND client_id = ?"
+)
 OLDEST_DUE: Final = """
 SELECT due_at_ms FROM steps INDEXED BY due
 WHERE due_at_ms IS NOT NULL AND client_id = ? ORDER BY due_at_ms LIMIT 1
@@ -115,7 +117,7 @@ def run_list(query: RunQuery, *, sort_keys: bool) -> str:
 def failed_list(query: RunQuery) -> str:
     """The ids of a page of failed steps."""
     conditions = _conditions(query, "client_id", "workflow", "key")
-    page = _page("failed", [IS_FAILED, *conditions])
+    page = _page("failed", [IS_DEAD_LETTER, *conditions])
     return f"SELECT id FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit)"
 
 

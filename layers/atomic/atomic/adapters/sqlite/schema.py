@@ -11,7 +11,7 @@ from atomic.adapters.sqlite.database import Schema
 
 # A query uses a partial index only when it repeats the index's condition word for word.
 IS_LIVE: Final = "finished_at_ms IS NULL"
-IS_FAILED: Final = "status = 'failed'"
+IS_DEAD_LETTER: Final = "status = 'failed' AND calls = 1"
 
 # The columns that queries look at stand first: what follows may be long and then lies on other pages.
 _STEPS: Final = """
@@ -65,4 +65,12 @@ CREATE TABLE stored (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE, _STORED))
+# An event that nobody completed is an answer to its workflow, and nothing for operators: `calls` is 1 for
+# a step that calls an endpoint.
+_DEAD_LETTERS: Final = f"""
+ALTER TABLE steps ADD COLUMN calls INTEGER NOT NULL DEFAULT 1;
+DROP INDEX failed;
+CREATE INDEX failed ON steps (client_id, created_at_ms, id) WHERE {IS_DEAD_LETTER};
+"""
+
+STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS))

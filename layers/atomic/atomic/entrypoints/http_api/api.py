@@ -11,7 +11,7 @@ from atomic.application.ports import Client
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.protocol import headers, keys
-from atomic.protocol.client_records import OPERATOR_SCOPE
+from atomic.protocol.client_records import OPERATOR_SCOPE, has_scope
 from atomic.protocol.problems import CLIENT_CONFLICT, UNAUTHORIZED, Problem, not_found
 
 Done = TypeVar("Done")
@@ -67,7 +67,7 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -
         raise not_found()
     if OPERATOR_SCOPE in holder.scopes and scope in _OPERATED:
         return replace(holder, id=client_id)
-    if holder.id != client_id or scope not in holder.scopes:
+    if holder.id != client_id or not has_scope(holder.scopes, scope):
         raise not_found()
     return holder
 

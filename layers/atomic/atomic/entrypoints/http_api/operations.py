@@ -71,7 +71,7 @@ OPERATIONS: Final = (
         ),
         refusals=(
             problems.INVALID_REQUEST, *_OF_CLIENT, problems.URL_NOT_ALLOWED, problems.CANCELLED,
-            problems.TOO_LARGE, problems.PAYLOAD_MISMATCH, problems.STEP_FAILED,
+            problems.TOO_LARGE, problems.PAYLOAD_MISMATCH, problems.STEP_FAILED, problems.EVENT_EXPIRED,
             problems.TOO_MANY_REQUESTS, problems.NOT_FINISHED, problems.STORAGE_FULL,
         ),
     ),

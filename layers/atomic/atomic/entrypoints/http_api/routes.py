@@ -50,7 +50,7 @@ ROUTES: Final = (
     Route("POST", "/{clientId}/runs/{runId}/cancel", acting.post_cancel, "act"),
     Route("GET", "/{clientId}/steps/{stepId}", reading.get_step, "read"),
     Route("POST", "/{clientId}/steps/{stepId}/redrive", acting.post_redrive_step, "act"),
-    Route("POST", "/{clientId}/steps/{stepId}/result", acting.post_step_result, "act"),
+    Route("POST", "/{clientId}/steps/{stepId}/result", acting.post_step_result, "signal"),
     Route("POST", "/{clientId}/redrive", acting.post_redrive, "act"),
     Route("GET", "/{clientId}/dead-letters", reading.get_dead_letters, "read"),
     Route("GET", "/{clientId}/stats", reading.get_stats, "read"),

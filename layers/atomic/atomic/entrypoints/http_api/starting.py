@@ -60,8 +60,15 @@ def _spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) 
     return StepSpec(
         client_id=client.id,
         run_id=run_id,
-        # What calls nothing has no URL; its kind stands in for it.
-        identity=keys.identity(client.id, message.workflow_name, url or message.kind, step_name, key),
+        identity=keys.identity(
+            client.id,
+            message.workflow_name,
+            message.parent or "",
+            # What calls nothing has no URL; its kind stands in for it.
+            url or message.kind,
+            step_name,
+            key,
+        ),
         kind=message.kind,
         workflow_name=message.workflow_name,
         url=url,
@@ -162,6 +169,10 @@ def _answer(started: Started, preferences: Preferences, now_ms: int, extra: dict
     match step.status:
         case Status.SUCCEEDED:
             return json_response(200, outcome_view(step), extra)
+        case Status.FAILED if not step.is_dead_letter:
+            extra[headers.ERROR_SOURCE] = "step"
+            detail = f"{(step.error or '').capitalize()}."
+            return _problem(problems.EVENT_EXPIRED, detail, failure_members(step), extra)
         case Status.FAILED:
             extra[headers.ERROR_SOURCE] = "step"
             return _problem(problems.STEP_FAILED, _gave_up(step), failure_members(step), extra)

@@ -23,6 +23,7 @@ def step_view(step: Step) -> dict[str, Any]:
     spec, retry = step.spec, step.spec.retry
     return {
         **outcome_view(step),
+        "endpointKey": spec.endpoint_key if spec.kind == "http" else None,
         "payload": orjson.Fragment(spec.payload),
         "delay": spec.delay_ms,
         "deadline": spec.deadline_ms,

@@ -32,7 +32,7 @@ export function startCommand(step, client, { origin, needsKey }) {
 /** The command that calls the endpoint as the given attempt did; without a signature, which is not kept. */
 export function endpointCommand(step, attempt) {
   const body = {
-    idempotencyKey: step.idempotencyKey,
+    idempotencyKey: step.endpointKey,
     workflowName: step.workflowName,
     runId: step.runId,
     stepId: step.id,
@@ -50,7 +50,7 @@ export function endpointCommand(step, attempt) {
 export function headersSent(step, attempt) {
   return [
     ["Content-Type", "application/json", true],
-    ["Idempotency-Key", step.idempotencyKey, true],
+    ["Idempotency-Key", step.endpointKey, true],
     ["Atomic-Run-Id", step.runId, true],
     ["Atomic-Step-Id", step.id, true],
     ["Atomic-Attempt", String(attempt), true],
