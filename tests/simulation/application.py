@@ -33,7 +33,7 @@ class Application:
         self._world = world
         self._books = world.books
         self._loop = asyncio.get_running_loop()
-        self._nodes = {n.url: (plan, n) for plan in world.scenario.runs for n in _tree(plan.root)}
+        self._nodes = {n.url: (plan, n) for plan in world.scenario.runs for n in plan.root.tree()}
         self._mended: set[str] = set()
         self._sequence = 0
 
@@ -128,7 +128,7 @@ class Application:
                 yield self._caller(plan, number)
             if plan.cancel_after_s is not None:
                 yield self._canceller(plan, plan.cancel_after_s)
-            for node in _tree(plan.root):
+            for node in plan.root.tree():
                 if node.kind == "event":
                     yield self._event_poster(plan, node)
 
@@ -146,7 +146,7 @@ class Application:
         started = await process.serve(start(process.engine, spec, hang_ms=hang_ms), patience_s=patience_s)
         step = started.step
         self._books.acknowledge(step, self._world.truth.rows)
-        if step.spec.identity != spec.identity or step.is_root != (node is plan.root):
+        if step.id != plan.step_id(node):
             self._books.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
         return step
 
@@ -211,7 +211,7 @@ class Application:
 
     async def _event_poster(self, plan: RunPlan, node: Node) -> None:
         await asyncio.sleep(plan.posts_event_after_s)
-        await self._persist(_post_event, keys.step_id(plan.run_id, plan.spec(node, None).identity))
+        await self._persist(_post_event, plan.step_id(node))
 
     async def _persist(self, act: Any, subject: str) -> None:
         """Do it again until Atomic has acknowledged it."""
@@ -255,10 +255,3 @@ async def _post_event(engine: Engine, step_id: str) -> bool:
     except Problem:
         return step.is_settled
     return True
-
-
-def _tree(node: Node) -> Iterator[Node]:
-    yield node
-    for stage in node.stages:
-        for child in stage:
-            yield from _tree(child)

@@ -97,6 +97,11 @@ def _digest_of_joined(*parts: str) -> str:
     return hashlib.sha256("#".join(parts).encode()).hexdigest()[:32]
 
 
+def _identity_of_joined(client_id: str, workflow_name: str, parent: str, *parts: str) -> str:
+    joined = _digest_of_joined(client_id, workflow_name, *parts)
+    return keys.children_prefix(parent) + joined[8:]
+
+
 def _run_id_of_joined(*parts: str) -> str:
     return f"run_{_digest_of_joined(*parts)}"
 
@@ -240,7 +245,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     ],
     "acknowledged before it is committed": [(starting, "_insert", _insert_later)],
     # Both users of the digest, for run ids are remembered and the control must not meet a planted one.
-    "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _digest_of_joined)],
+    "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _identity_of_joined)],
     "fan-in by a counter": [(transitions, "_woken", _count_down)],
     "an early hint is dropped": [(driving, "_is_spare", _always)],
     "a lease shorter than the call": [(transitions, "_lease_end_ms", _lease_of_a_quarter)],

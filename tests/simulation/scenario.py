@@ -1,6 +1,7 @@
 """What a seed stands for: the home, the runs, and everything that is planned to go wrong."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -47,6 +48,13 @@ class Node:
         """Where it is called; timers and events have no URL."""
         return f"https://app.test/{self.name}" if self.kind == "http" else ""
 
+    def tree(self) -> Iterator["Node"]:
+        """The node and all below it."""
+        yield self
+        for stage in self.stages:
+            for child in stage:
+                yield from child.tree()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
@@ -67,6 +75,18 @@ class RunPlan:
     def run_id(self) -> str:
         """The run's id."""
         return keys.run_id(CLIENT, self.workflow, self.key)
+
+    def step_id(self, node: Node) -> str:
+        """The id that the step of this node gets: the handler of the root names no parent, others do."""
+        if node is self.root:
+            return keys.root_of(self.run_id)
+        parent = next(other for other in self.root.tree() if any(node in stage for stage in other.stages))
+        spec = (
+            self.spec(node, None).below_root()
+            if parent is self.root
+            else self.spec(node, self.step_id(parent))
+        )
+        return keys.step_id(self.run_id, spec.identity)
 
     def spec(self, node: Node, parent: str | None, payload: object = "p") -> StepSpec:
         """What the application posts for this step."""

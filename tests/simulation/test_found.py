@@ -29,7 +29,7 @@ CHILD = Node(name="child")
 PLAN = RunPlan(
     workflow="w", key="k", root=Node(name="root", stages=((CHILD,),)), manners=("throws",), hang_ms=1
 )
-SPEC, CHILD_SPEC = PLAN.spec(PLAN.root, None), PLAN.spec(CHILD, None)
+SPEC, CHILD_SPEC = PLAN.spec(PLAN.root, None), PLAN.spec(CHILD, None).below_root()
 ROOT_ID = keys.root_of(PLAN.run_id)
 
 
