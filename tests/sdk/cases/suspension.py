@@ -111,3 +111,45 @@ def case_a_workflow_calls_a_workflow(world: World) -> None:
     assert len(run.steps) == 4
     inner_ids = {step.id for step in run.steps if step.parent == run.root.id}
     assert {step.parent for step in run.steps if step.parent != run.root.id} == inner_ids
+
+
+def case_nested_workflows_share_no_step_no_sleep_and_no_event(world: World) -> None:
+    """Parent and child charge once each, sleep once each, and wait for an approval each."""
+    charged: list[str] = []
+
+    def charge(payload: str, call: Call) -> str:
+        charged.append(f"{payload} under {call.idempotency_key}")
+        return payload
+
+    def approve(payload: list[str]) -> None:
+        world.client.complete(payload[0], payload[1])
+
+    def both(ctx: Context, who: str) -> list[Any]:
+        paid = ctx.step("charge", who)
+        ctx.sleep(0.05)
+        ctx.step("approve", [ctx.open_event("approval"), who])
+        return [paid, ctx.event("approval")]
+
+    def child(ctx: Context, payload: str) -> list[Any]:
+        return both(ctx, payload)
+
+    def parent(ctx: Context) -> list[Any]:
+        return [*both(ctx, "parent"), *ctx.step("child", "child")]
+
+    world.workflow("/parent", parent, hang=2)
+    world.workflow("/child", child, hang=2)
+    world.step("/charge", charge)
+    world.step("/approve", approve)
+    outcome = world.start("/parent")
+    assert outcome.response == ["parent", "parent", "child", "child"]
+    assert len(set(charged)) == len({line.rpartition(" ")[2] for line in charged}) == 2
+    kinds = [step.kind for step in world.run_of(outcome).steps]
+    assert (kinds.count("timer"), kinds.count("event")) == (2, 2)
+
+
+def case_a_workflow_calls_itself(world: World) -> None:
+    def countdown(ctx: Context, payload: int) -> list[int]:
+        return [payload, *(ctx.step("countdown", payload - 1) if payload else [])]
+
+    world.workflow("/countdown", countdown)
+    assert world.start("/countdown", 3).response == [3, 2, 1, 0]
