@@ -48,6 +48,6 @@ def test_payload_and_response_are_not_in_the_records() -> None:
 def test_a_promise_does_not_depend_on_a_default() -> None:
     spec = spec_record(a_root())
     assert spec["attempt_timeout_ms"] == 20_000
-    assert spec["retry"]["count"] == 3
+    assert spec["retry"]["count"] == 25
     assert "step_name" not in spec
     assert "on" not in spec["retry"]

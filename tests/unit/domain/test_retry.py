@@ -21,7 +21,7 @@ def delays(**options: Any) -> list[int]:
     ("options", "expected"),
     [
         ({}, [1000, 2000, 4000, 8000, 16000, 32000]),
-        ({"factor": 3.0}, [1000, 3000, 9000, 27000, 81000, 243000]),
+        ({"factor": 3.0}, [1000, 3000, 9000, 27000, 81000, 120000]),
         ({"factor": 1.5}, [1000, 1500, 2250, 3375, 5062, 7593]),
         ({"factor": 1.0}, [1000] * 6),
         ({"back_off_ms": 250}, [250, 500, 1000, 2000, 4000, 8000]),
@@ -40,11 +40,11 @@ def test_schedules(options: dict[str, Any], expected: list[int]) -> None:
     assert delays(**options) == expected
 
 
-def test_the_default_is_three_retries_doubling_from_a_second_to_an_hour_with_full_jitter() -> None:
+def test_the_default_is_25_retries_doubling_from_a_second_to_two_minutes_with_full_jitter() -> None:
     policy = RetryPolicy()
-    assert policy.count == 3
+    assert policy.count == 25
     assert [next_delay_ms(policy, retry, jitter=0.5) for retry in (1, 2, 3)] == [500, 1000, 2000]
-    assert next_delay_ms(policy, 100, jitter=0.5) == 1_800_000
+    assert [next_delay_ms(policy, retry, jitter=0.5) for retry in (7, 8, 25)] == [32_000, 60_000, 60_000]
 
 
 @pytest.mark.parametrize(("jitter", "delay_ms"), [(0.0, 0), (0.25, 1000), (0.5, 2000), (0.9999, 3999)])

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from atomic.domain.retry import RetryPolicy
+from atomic.entrypoints.http_api.starting import _policy
 from atomic.protocol import keys
 from atomic.protocol.limits import DURATION_MAX_MS
 from atomic.protocol.messages import RedriveRequest, RetryOptions, StartRequest, read_message
 from atomic.protocol.problems import Problem
+from atomic.sdk import Retry
 from unit.strategies import examples, json_values, meaning
 
 BASE = {"workflowName": "createUser", "stepInvokeUrl": "https://app.example/s", "idempotencyKey": "k1"}
@@ -56,8 +59,28 @@ def test_the_least_that_may_be_said() -> None:
 
 def test_retry_by_default() -> None:
     retry = RetryOptions()
-    assert (retry.count, retry.back_off, retry.strategy, retry.factor) == (3, 1000, "exponential", 2.0)
-    assert (retry.max_back_off, retry.jitter, retry.on, retry.never) == (3_600_000, "full", None, None)
+    assert (retry.count, retry.back_off, retry.strategy, retry.factor) == (25, 1000, "exponential", 2.0)
+    assert (retry.max_back_off_ms, retry.jitter, retry.on, retry.never) == (120_000, "full", None, None)
+
+
+@pytest.mark.parametrize(
+    ("retry", "longest_ms"),
+    [
+        ({"backOff": 600_000}, 600_000),
+        ({"backOff": 600_000, "maxBackOff": 5000}, 5000),
+        ({"backOff": 119_999}, 120_000),
+        ({"maxBackOff": None}, 120_000),
+        ({"maxBackOff": 0}, 0),
+    ],
+)
+def test_a_first_delay_is_cut_only_by_a_ceiling_that_was_asked_for(retry: Any, longest_ms: int) -> None:
+    assert read({**BASE, "retry": retry}).retry.max_back_off_ms == longest_ms
+
+
+def test_one_source_says_what_holds_by_default() -> None:
+    sent = read({**BASE, "retry": Retry().document()}).retry
+    for retry in (read(BASE).retry, sent):
+        assert _policy(retry) == RetryPolicy()
 
 
 def test_the_mission_s_sample() -> None:

@@ -19,6 +19,7 @@ from atomic.application.ports import (
 from atomic.application.run_memory import RunMemory
 from atomic.application.stored import StoredBytes
 from atomic.domain.steps import Step
+from atomic.protocol import defaults
 
 
 class Spawn(Protocol):
@@ -33,21 +34,30 @@ class Spawn(Protocol):
 class Settings:
     """Numbers that a home may choose.
 
-    `inline_attempt_max_ms` is for homes whose process may be frozen when it has answered: a first attempt
-    that may last longer, or that nobody hangs for, is left to whoever takes its hint.
+    `inline_attempt_max_ms` is for homes whose process may be frozen when it has answered, which therefore
+    hold the answer until the attempt has ended. A first attempt that may last longer is left to whoever
+    takes its hint. So is one whose caller hangs for less than `inline_hang_min_ms`: it would be held for
+    the whole attempt, which may need what it runs on.
     """
 
-    hang_default_ms: int = 25_000
     hang_max_ms: int = 300_000
-    attempt_timeout_default_ms: int = 20_000
+    attempt_timeout_default_ms: int = defaults.ATTEMPT_TIMEOUT_MS
     attempt_timeout_max_ms: int = 900_000
     retention_ms: int = 30 * 24 * 3600 * 1000
     inline_attempt_max_ms: int | None = None
+    inline_hang_min_ms: int = 1_000
 
-    def is_inline(self, attempt_timeout_ms: int, hang_ms: int) -> bool:
-        """Whether the process that creates a step makes its first attempt, too."""
-        limit_ms = self.inline_attempt_max_ms
-        return limit_ms is None or (hang_ms > 0 and attempt_timeout_ms <= limit_ms)
+    def is_inline(self, attempt_timeout_ms: int, hang_ms: int | None) -> bool:
+        """Whether the process that creates a step makes its first attempt; hang None is the default."""
+        if self.inline_attempt_max_ms is None:
+            return True
+        hangs = hang_ms is None or hang_ms >= self.inline_hang_min_ms
+        return hangs and attempt_timeout_ms <= self.inline_attempt_max_ms
+
+    def hang_ms(self, asked_ms: int | None, *, is_root: bool) -> int:
+        """How long a post hangs: as asked, else by what it is; never longer than the home allows."""
+        default_ms = defaults.ROOT_WAIT_MS if is_root else defaults.STEP_WAIT_MS
+        return min(default_ms if asked_ms is None else asked_ms, self.hang_max_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,14 +23,17 @@ class Started:
     replayed: bool = False
 
 
-async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
+async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Started:
     """Create the step, or attach to the one of the same identity; hang up to `hang_ms` for its outcome.
 
+    None hangs by default, which is longer for a root than for what a handler posts.
     Raises Problem 422 when the identity is known with another payload, 409 when the run was cancelled,
     404 when `parent` names no run of this client.
     """
-    until_ms = engine.clock.now_ms() + hang_ms
+    began_ms = engine.clock.now_ms()
     step, created = await _create_with_place(engine, spec, hang_ms)
+    hang_ms = engine.settings.hang_ms(hang_ms, is_root=step.is_root)
+    until_ms = began_ms + hang_ms
     if created:
         engine.telemetry.started(step)
         step = await _first_attempt(engine, step, until_ms if hang_ms > 0 else None)
@@ -46,7 +49,7 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int) -> Started:
     return Started(step)
 
 
-async def _create_with_place(engine: Engine, spec: StepSpec, hang_ms: int) -> tuple[Step, bool]:
+async def _create_with_place(engine: Engine, spec: StepSpec, hang_ms: int | None) -> tuple[Step, bool]:
     """The step's row, and whether it is new; if it runs already, it has a place at its destination."""
     is_inline = engine.settings.is_inline(spec.attempt_timeout_ms, hang_ms)
     has_place = is_inline and await engine.destinations.enter(spec)

@@ -1,10 +1,10 @@
 """When a failed attempt is repeated, and whether its status allows it."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-Strategy = Literal["exponential", "linear", "fixed"]
-Jitter = Literal["full", "none"]
+from atomic.protocol import defaults
+from atomic.protocol.defaults import Jitter, Strategy
 
 RETRY_AFTER_MAX_MS: Final = 24 * 3600 * 1000
 
@@ -17,12 +17,12 @@ class RetryPolicy:
     wins over everything. Network errors and time-outs have no status and are always retried.
     """
 
-    count: int = 3
-    back_off_ms: int = 1000
-    strategy: Strategy = "exponential"
-    factor: float = 2.0
-    max_back_off_ms: int = 3_600_000
-    jitter: Jitter = "full"
+    count: int = defaults.RETRY_COUNT
+    back_off_ms: int = defaults.BACK_OFF_MS
+    strategy: Strategy = defaults.STRATEGY
+    factor: float = defaults.FACTOR
+    max_back_off_ms: int = defaults.MAX_BACK_OFF_MS
+    jitter: Jitter = defaults.JITTER
     on: str | None = None
     never: str | None = None
 

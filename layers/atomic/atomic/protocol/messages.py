@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from atomic.protocol import keys
+from atomic.protocol import defaults, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
+from atomic.protocol.defaults import Jitter, Strategy
 from atomic.protocol.limits import (
     DURATION_MAX_MS,
     JSON_MAX_DEPTH,
@@ -85,16 +86,29 @@ Model = TypeVar("Model", bound=WireModel)
 class RetryOptions(WireModel):
     """When a failed attempt is repeated. `count` counts retries, so count 3 allows 4 attempts."""
 
-    count: Annotated[int, Field(ge=0, le=RETRY_COUNT_MAX)] = 3
-    back_off: Duration = Field(default=1000, description="Base of the delay in milliseconds.")
-    strategy: Literal["exponential", "linear", "fixed"] = "exponential"
-    factor: Annotated[float, Field(ge=1, le=100)] = 2.0
-    max_back_off: Duration = Field(default=3_600_000, description="Ceiling of one delay.")
-    jitter: Literal["full", "none"] = "full"
+    count: Annotated[int, Field(ge=0, le=RETRY_COUNT_MAX)] = defaults.RETRY_COUNT
+    back_off: Duration = Field(
+        default=defaults.BACK_OFF_MS, description="Base of the delay in milliseconds."
+    )
+    strategy: Strategy = defaults.STRATEGY
+    factor: Annotated[float, Field(ge=1, le=100)] = defaults.FACTOR
+    max_back_off: Duration | None = Field(
+        default=None,
+        description="Ceiling of one delay in milliseconds; the default is "
+        f"{defaults.MAX_BACK_OFF_MS}, or `backOff` when that is more.",
+    )
+    jitter: Jitter = defaults.JITTER
     on: StatusRules | None = Field(
         default=None, description='Only these statuses are retried, as in "404,408,429,5xx".'
     )
     never: StatusRules | None = Field(default=None, description="These statuses are never retried.")
+
+    @property
+    def max_back_off_ms(self) -> int:
+        """The ceiling in force: a first delay that is asked for is not cut by one that nobody asked for."""
+        if self.max_back_off is None:
+            return max(defaults.MAX_BACK_OFF_MS, self.back_off)
+        return self.max_back_off
 
 
 class StartRequest(WireModel):
@@ -111,7 +125,10 @@ class StartRequest(WireModel):
     )
     payload: Any = None
     timeout: Duration | None = Field(
-        default=None, description="How long the caller hangs for the result; the default is 25 s."
+        default=None,
+        description="How long the caller waits for the result (milliseconds); the default is "
+        f"{defaults.ROOT_WAIT_MS} for the root of a run and {defaults.STEP_WAIT_MS} for the steps that its "
+        "handlers post.",
     )
     retry: RetryOptions = RetryOptions()
     parent: StepId | None = Field(
@@ -120,7 +137,9 @@ class StartRequest(WireModel):
     delay: Duration = Field(default=0, description="Time before the first attempt.")
     deadline: PositiveDuration | None = Field(default=None, description="Total time of the step.")
     attempt_timeout: PositiveDuration | None = Field(
-        default=None, description="Total time of one HTTP attempt; the default is 20 s."
+        default=None,
+        description="Total time of one HTTP attempt (milliseconds); the default is "
+        f"{defaults.ATTEMPT_TIMEOUT_MS}.",
     )
 
     @model_validator(mode="after")

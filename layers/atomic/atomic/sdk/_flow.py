@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from atomic.protocol import headers
+from atomic.protocol.defaults import ROOT_WAIT_MS
 from atomic.protocol.documents import (
     DeadLetter,
     DeadLetterList,
@@ -26,7 +27,7 @@ Page = TypeVar("Page", RunList, DeadLetterList)
 Item = TypeVar("Item")
 
 # API Gateway cuts at 29 s; a longer wait is made of several hangs.
-HANG_MAX_S: Final = 25.0
+HANG_MAX_S: Final = ROOT_WAIT_MS / 1000
 _SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
 _LIVE: Final = frozenset({"pending", "running", "retrying", "waiting"})

@@ -24,6 +24,7 @@ from atomic.sdk._answers import Response, Unreadable, failure, misfit, success
 from atomic.sdk._context import BaseContext, Call
 from atomic.sdk._planning import NO_NAMES, Function, Names, adapter
 from atomic.sdk._signed import SignatureCheck
+from atomic.sdk._waits import OWN_S
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
@@ -32,18 +33,20 @@ from atomic.sdk.retry import Seconds, seconds
 _log: Final = logging.getLogger("atomic.sdk")
 
 View = TypeVar("View")
-# An attempt has 20 s by default; what is left of them is for the handler's own work.
-_HANG_S: Final = 15.0
 _CONTEXTS: Final = (Call, BaseContext)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What came in: the URL as it was called, headers with lower-case names, the body as it was signed."""
+    """What came in: the URL as it was called, headers with lower-case names, the body as it was signed.
+
+    `wait_s` is how long a handler waits for its steps on this server when its options do not say.
+    """
 
     url: str
     headers: Mapping[str, str]
     body: bytes
+    wait_s: float = OWN_S
 
 
 class EndpointOptions(TypedDict, total=False):
@@ -52,7 +55,8 @@ class EndpointOptions(TypedDict, total=False):
     `client`: the Client (of `def`) or AsyncClient (of `async def`) that posts its steps.
     `secrets`: signing secrets, one of which must have signed (ATOMIC_SIGNING_SECRET); none: no check.
     `base_url`: where Atomic reaches this application, when the request does not tell (ATOMIC_BASE_URL).
-    `hang`: how long one call of a workflow waits for its steps before it suspends itself; 15 s.
+    `hang`: how long one call of a workflow waits for its steps before it suspends itself; left out, what
+    fits the server: see `atomic.sdk._waits`.
     """
 
     client: Client | AsyncClient
@@ -91,7 +95,7 @@ class Endpoint:
         context: Call | BaseContext | None = None
         try:
             call, payload = self._read(request)
-            context = self._context(call)
+            context = self._context(call, request.wait_s)
             return success(self.function(**self._arguments(context, payload)))
         except BaseException as error:
             return failure(error, _unfinished(context))
@@ -103,7 +107,7 @@ class Endpoint:
         context: Call | BaseContext | None = None
         try:
             call, payload = self._read(request)
-            context = self._context(call)
+            context = self._context(call, request.wait_s)
             return success(await self.function(**self._arguments(context, payload)))
         except BaseException as error:
             return failure(error, _unfinished(context))
@@ -129,10 +133,10 @@ class Endpoint:
             raise Unreadable("This is an endpoint of Atomic's: start it through Atomic.") from None
         return call, payload
 
-    def _context(self, call: Call) -> Call | BaseContext:
+    def _context(self, call: Call, wait_s: float) -> Call | BaseContext:
         if not self._is_workflow:
             return call
-        hang_s = seconds(self._options.get("hang", _HANG_S))
+        hang_s = seconds(self._options.get("hang", wait_s))
         if isinstance(self._client, AsyncClient):
             context = AsyncContext(call, self._client, hang_s, self._names)
             context.begin()

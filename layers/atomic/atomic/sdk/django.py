@@ -6,6 +6,7 @@ An `async def` view runs on the loop under ASGI; Django itself bridges the other
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
@@ -15,6 +16,7 @@ from atomic.sdk._answers import Response
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Decorator, Endpoint, named_view
+from atomic.sdk._waits import OWN_S, wsgi_wait_s
 from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
@@ -39,7 +41,11 @@ def _view(endpoint: Endpoint) -> View:
 
 def _asked(request: HttpRequest) -> _handler.Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return _handler.Request(url=request.build_absolute_uri(), headers=headers, body=request.body)
+    # Under ASGI each call has a thread of its own, or none.
+    wait_s = wsgi_wait_s(request.environ) if isinstance(request, WSGIRequest) else OWN_S
+    return _handler.Request(
+        url=request.build_absolute_uri(), headers=headers, body=request.body, wait_s=wait_s
+    )
 
 
 def _answered(answer: Response) -> HttpResponse:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
+
+from atomic.protocol import defaults
+from atomic.protocol.defaults import Jitter, Strategy
 
 Seconds = float | timedelta
 
@@ -11,16 +14,16 @@ Seconds = float | timedelta
 class Retry:
     """When a failed attempt is repeated; `count` counts retries, so 3 allows 4 attempts.
 
-    Delays are seconds or timedeltas: `back_off` is the first, `max_back_off` the longest. `on` and `never`
-    are status rules, as in "404,429,5xx"..
+    Delays are seconds or timedeltas: `back_off` is the first, `max_back_off` the longest (two minutes, or
+    `back_off` when that is more). `on` and `never` are status rules, as in "404,429,5xx".
     """
 
-    count: int = 3
-    back_off: Seconds = 1.0
-    strategy: Literal["exponential", "linear", "fixed"] = "exponential"
-    factor: float = 2.0
-    max_back_off: Seconds = 3600.0
-    jitter: Literal["full", "none"] = "full"
+    count: int = defaults.RETRY_COUNT
+    back_off: Seconds = defaults.BACK_OFF_MS / 1000
+    strategy: Strategy = defaults.STRATEGY
+    factor: float = defaults.FACTOR
+    max_back_off: Seconds | None = None
+    jitter: Jitter = defaults.JITTER
     on: str | None = None
     never: str | None = None
 
@@ -31,8 +34,8 @@ class Retry:
             "backOff": milliseconds(self.back_off),
             "strategy": self.strategy,
             "factor": self.factor,
-            "maxBackOff": milliseconds(self.max_back_off),
             "jitter": self.jitter,
+            **({} if self.max_back_off is None else {"maxBackOff": milliseconds(self.max_back_off)}),
             **({"on": self.on} if self.on else {}),
             **({"never": self.never} if self.never else {}),
         }

@@ -165,10 +165,8 @@ class AwsHome:
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:
-    hang_ms = int(environ["ATOMIC_HANG_MS"])
     return Settings(
-        hang_default_ms=hang_ms,
-        hang_max_ms=hang_ms,
+        hang_max_ms=int(environ["ATOMIC_HANG_MS"]),
         attempt_timeout_max_ms=ATTEMPT_MAX_MS,
         retention_ms=int(environ["ATOMIC_RETENTION_DAYS"]) * _DAY_MS,
         inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,

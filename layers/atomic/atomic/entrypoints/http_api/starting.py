@@ -39,7 +39,7 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
         )
     place = await take_place(api, client, spec)
     try:
-        started = await start(api.engine, spec, hang_ms=_hang_ms(api, message, preferences))
+        started = await start(api.engine, spec, hang_ms=_hang_ms(message, preferences))
     except Problem:
         # Nothing was started, so nothing is stored.
         await place.give_back()
@@ -141,21 +141,22 @@ def _policy(retry: RetryOptions) -> RetryPolicy:
         back_off_ms=retry.back_off,
         strategy=retry.strategy,
         factor=retry.factor,
-        max_back_off_ms=retry.max_back_off,
+        max_back_off_ms=retry.max_back_off_ms,
         jitter=retry.jitter,
         on=retry.on,
         never=retry.never,
     )
 
 
-def _hang_ms(api: Api, message: StartRequest, preferences: Preferences) -> int:
-    settings = api.engine.settings
+def _hang_ms(message: StartRequest, preferences: Preferences) -> int | None:
+    """How long the caller asks to hang; None when it does not say."""
     if preferences.respond_async and preferences.wait_ms is None:
         return 0
     asked = [ms for ms in (message.timeout, preferences.wait_ms) if ms is not None]
-    hang_ms = min(*(asked or [settings.hang_default_ms]), settings.hang_max_ms)
+    if not asked:
+        return None
     # Who is told 504 must be called again when the step settles, and only who hangs for it is noted.
-    return hang_ms if preferences.respond_async else max(1, hang_ms)
+    return min(asked) if preferences.respond_async else max(1, min(asked))
 
 
 def _answer(started: Started, preferences: Preferences, now_ms: int, extra: dict[str, str]) -> ApiResponse:

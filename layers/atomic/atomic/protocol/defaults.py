@@ -1,0 +1,22 @@
+"""What holds when a start says nothing: wire, engine, SDK and documents take it from here.
+
+The retries outlive ten minutes of outage with more than 99.9 % (docs/errors.md). A handler
+waits for its steps for less time than its attempt may last: it is told how they stand before it is cut off.
+"""
+
+from typing import Final, Literal
+
+Strategy = Literal["exponential", "linear", "fixed"]
+Jitter = Literal["full", "none"]
+
+RETRY_COUNT: Final = 25
+BACK_OFF_MS: Final = 1_000
+STRATEGY: Final[Strategy] = "exponential"
+FACTOR: Final = 2.0
+MAX_BACK_OFF_MS: Final = 120_000
+JITTER: Final[Jitter] = "full"
+
+ATTEMPT_TIMEOUT_MS: Final = 20_000
+# How long a post waits for the result: that of a run's root, and those that handlers make.
+ROOT_WAIT_MS: Final = 25_000
+STEP_WAIT_MS: Final = 15_000
