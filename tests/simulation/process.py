@@ -35,7 +35,8 @@ T = TypeVar("T")
 
 SWEEP_EVERY_S: Final = 300.0
 VISIBILITY_S: Final = 5_400.0
-_AWS: Final = Settings(inline_attempt_max_ms=20_000)
+# Handlers hang for 1 to 800 ms here: some first attempts are made inline, some are left to an invoker.
+_AWS: Final = Settings(inline_attempt_max_ms=20_000, inline_hang_min_ms=100)
 _EMBEDDED: Final = Settings()
 
 

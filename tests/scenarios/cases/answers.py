@@ -125,7 +125,7 @@ async def scenario_a_504_while_a_retry_is_due_says_when(home: Home) -> None:
     url = home.endpoint("/mail", failing_first(1, 503))
     later = {"count": 1, "backOff": 20_000, "strategy": "fixed", "jitter": "none"}
 
-    reply = await home.start(document(url, timeout=200, retry=later))
+    reply = await home.start(document(url, timeout=home.ms(200), retry=later))
 
     assert_problem(reply, 504, "not-finished")
     assert reply.json["stepStatus"] == "retrying"

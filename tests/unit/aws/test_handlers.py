@@ -174,6 +174,16 @@ def test_who_does_not_hang_leaves_the_first_attempt_to_the_invoker(stack: Stack)
     assert len(stack.endpoint.calls) == 1
 
 
+def test_who_hangs_for_a_moment_is_not_held_for_the_attempt(stack: Stack) -> None:
+    """The only thread of an application may be what hangs, and what the attempt needs."""
+    answer = stack.post(document(stack, timeout=50))
+    assert (answer["statusCode"], json.loads(answer["body"])["stepStatus"]) == (504, "pending")
+    assert stack.endpoint.calls == []
+    stack.deliver()
+    assert stack.post(document(stack))["statusCode"] == 200
+    assert len(stack.endpoint.calls) == 1
+
+
 def test_what_an_invoker_s_attempt_costs(stack: Stack) -> None:
     """A look whether the destination is slow; a place, taken and given back, where an attempt may last."""
     stack.post(document(stack), prefer="respond-async")

@@ -1,0 +1,73 @@
+"""How long a post waits when it does not say: the root of a run, and what a handler posts."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from atomic.application.engine import Settings
+from atomic.protocol.defaults import ATTEMPT_TIMEOUT_MS, STEP_WAIT_MS
+from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
+
+
+async def never(call: EndpointCall) -> EndpointReply:
+    await asyncio.sleep(10**6)
+    raise AssertionError
+
+
+async def waited_s(atomic: LocalAtomic, document: dict[str, Any]) -> float:
+    """How long a post of a step that does not end takes to be told so."""
+    clock = asyncio.get_running_loop()
+    began_s = clock.time()
+    reply = await atomic.post("/me", {"workflowName": "w", "idempotencyKey": "k", **document})
+    assert reply.status == 504
+    return clock.time() - began_s
+
+
+async def both_waits_s(*, names_parent: bool, settings: Settings, **members: Any) -> tuple[float, float]:
+    """How long the start of a run waited, and the first post of its handler."""
+    async with LocalAtomic(settings=settings) as atomic:
+        step_url = atomic.endpoint("/step", never)
+        told: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+        async def handler(call: EndpointCall) -> EndpointReply:
+            parent = {"parent": call.json["stepId"]} if names_parent else {}
+            step = {"stepInvokeUrl": step_url, **parent, **members}
+            if not told.done():
+                told.set_result(await waited_s(atomic, step))
+            return await never(call)
+
+        root = {"stepInvokeUrl": atomic.endpoint("/root", handler), **members}
+        return await waited_s(atomic, root), await told
+
+
+@pytest.mark.parametrize("names_parent", [True, False], ids=["names its parent", "plain"])
+def test_a_handler_is_told_before_its_own_attempt_is_over(names_parent: bool) -> None:
+    waits_s = run(both_waits_s(names_parent=names_parent, settings=Settings()))
+    assert waits_s == (25, 15)
+    assert STEP_WAIT_MS < ATTEMPT_TIMEOUT_MS
+
+
+@pytest.mark.parametrize("names_parent", [True, False], ids=["names its parent", "plain"])
+def test_what_is_asked_for_counts(names_parent: bool) -> None:
+    waits_s = run(both_waits_s(names_parent=names_parent, settings=Settings(), timeout=18_000))
+    assert waits_s == (18, 18)
+
+
+def test_nobody_waits_longer_than_the_server_allows() -> None:
+    low = Settings(hang_max_ms=10_000)
+    assert run(both_waits_s(names_parent=True, settings=low)) == (10, 10)
+    assert run(both_waits_s(names_parent=True, settings=low, timeout=18_000)) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("attempt_timeout_ms", "hang_ms", "is_inline"),
+    [(20_000, None, True), (20_000, 1_000, True), (20_000, 999, False), (20_000, 0, False),
+     (20_001, None, False), (20_001, 25_000, False)],
+)  # fmt: skip
+def test_where_an_attempt_holds_the_answer_it_is_made_for_who_hangs_long_enough(
+    attempt_timeout_ms: int, hang_ms: int | None, is_inline: bool
+) -> None:
+    holds = Settings(inline_attempt_max_ms=20_000)
+    assert holds.is_inline(attempt_timeout_ms, hang_ms) is is_inline
+    assert Settings().is_inline(attempt_timeout_ms, hang_ms)
