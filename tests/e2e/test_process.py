@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,43 @@ def test_sigterm_sends_hanging_callers_away_and_loses_nothing(server: AtomicServ
             assert (await home.start(document(url, retry=retry))).status == 200
 
     asyncio.run(main())
+
+
+def test_a_second_sigterm_ends_at_once_and_in_order(server: AtomicServer) -> None:
+    async def main() -> None:
+        async with home_on(server) as home:
+            url = home.endpoint("/slow", slowly(20))
+            await home.start(document(url), Prefer="respond-async")
+            began_s = time.monotonic()
+            for _ in range(2):
+                server.process.terminate()
+                await asyncio.sleep(0.3)
+            assert await asyncio.to_thread(server.process.wait, 20) == 0
+            assert time.monotonic() - began_s < 10
+
+    asyncio.run(main())
+    # Closing empties the log into the database.
+    assert (server.data_dir / "atomic.db-wal").stat().st_size == 0
+
+
+def test_malformed_requests_do_not_fill_the_disk_with_log_lines(server: AtomicServer) -> None:
+    async def rubbish() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"rubbish\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async def main() -> None:
+        for _ in range(30):
+            answers = await asyncio.gather(*[rubbish() for _ in range(10)])
+            assert all(answer.startswith(b"HTTP/1.1 400 ") for answer in answers)
+
+    asyncio.run(main())
+    lines = [line for line in server.log().splitlines() if "Invalid HTTP request" in line]
+    # Ten in ten seconds, and the machine may be slow.
+    assert 0 < len(lines) <= 40
+    assert "%d" not in server.log()
 
 
 def test_a_thousand_hanging_callers_cost_memory_not_threads(server: AtomicServer) -> None:

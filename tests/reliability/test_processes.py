@@ -3,6 +3,8 @@
 import asyncio
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from typing import Any
 import apsw
 import pytest
 
+from atomic.adapters.sqlite.in_place import FilesInPlace
 from reliability.small_disk import SmallDisk
 from reliability.three_books import Application, rows_of
 from scenarios.embedded_home import AtomicServer, home_on, kill_in_call
@@ -144,6 +147,57 @@ def test_a_directory_without_rights_is_refused_with_the_cure(tmp_path: Path) -> 
 def test_a_data_directory_that_cannot_be_made_is_refused_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
     assert "cannot write to the data directory" in refusal(tmp_path / "file" / "data")
+
+
+def test_a_disk_that_fails_ends_the_server_with_70_and_loses_nothing(tmp_path: Path) -> None:
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+
+    async def main() -> list[str]:
+        async with home_on(server) as home:
+            url = home.endpoint("/ok", answer_ok)
+            room = 3_000_000
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (room, room))
+            kept = await post_until_full(home, url)
+            # systemd restarts what ends so, and not what ends by a signal that it did not send.
+            assert await asyncio.to_thread(server.process.wait, 20) == 70
+            await asyncio.to_thread(server.start)
+            replies = [await home.start(document(url, key, payload=BLOCK)) for key in kept]
+            assert {reply.status for reply in replies} == {200}
+            return kept
+
+    assert len(asyncio.run(main())) > 5
+    assert "the store is broken, the server ends: IOError" in server.log()
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["", "lock", "atomic.db", "atomic.db-wal", "clients.db"])
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_server_whose_files_are_taken_away_ends_with_70(
+    tmp_path: Path, name: str, *, is_moved: bool
+) -> None:
+    server = AtomicServer(tmp_path / "data", dev=name != "clients.db")
+    server.start()
+    taken = server.data_dir / name if name else server.data_dir
+    if is_moved:
+        taken.rename(tmp_path / "elsewhere")
+    elif name:
+        taken.unlink()
+    else:
+        shutil.rmtree(taken)
+    assert server.process.wait(10) == 70
+    assert f"{taken} was moved, removed or replaced" in server.log() or not name
+
+
+def test_a_file_that_was_replaced_is_another_one(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("kept", "replaced", "never-there")]
+    for path in paths[:2]:
+        path.write_text("")
+    files = FilesInPlace(paths)
+    assert files.displaced() is None
+    (tmp_path / "other").write_text("")
+    (tmp_path / "other").rename(paths[1])
+    assert files.displaced() == paths[1]
 
 
 @pytest.fixture

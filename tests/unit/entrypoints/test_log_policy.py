@@ -16,6 +16,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import StoreUnavailable
+from atomic.entrypoints.embedded.logs import NoFlood
 from atomic.entrypoints.log_policy import FIELDS, OnlyAllowed
 from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
@@ -137,8 +138,48 @@ def test_what_helps_is_still_there(lines: io.StringIO) -> None:
     ours, loop, server = map(json.loads, lines.getvalue().splitlines())
     assert (ours["runId"], ours["exception"]) == ("run_1", "KeyError")
     assert "test_log_policy.py" in ours["frames"][0]
-    assert (loop["message"], server["message"]) == ("Task failed", "bad %s")
+    assert (loop["message"], server["message"]) == ("Task failed", "bad …")
     assert CANARY not in lines.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("template", "filled", "said"),
+    [
+        ("Started server process [%d]", (7,), "Started server process […]"),
+        ('%s - "%s %s" %03d, %(here)s %.2f%%', (1, 2, 3, 4), '… - "… …" …, … …%'),
+        ("100% sure", (), "100% sure"),
+    ],
+)
+def test_words_of_a_library_show_where_something_is_left_out(
+    template: str, filled: tuple[int, ...], said: str
+) -> None:
+    record = logging.LogRecord("uvicorn.error", logging.INFO, "f.py", 1, template, filled, None)
+    assert OnlyAllowed().filter(record)
+    assert record.getMessage() == said
+
+
+def a_line(line: int, **extra: str) -> logging.LogRecord:
+    record = logging.LogRecord("uvicorn.error", logging.WARNING, "f.py", line, f"{line} failed", (), None)
+    vars(record).update(extra)
+    return record
+
+
+def test_a_flood_of_lines_is_bounded_and_counted() -> None:
+    now_s = [0.0]
+    bound = NoFlood(lambda: now_s[0])
+    assert sum(bound.filter(a_line(1)) for _ in range(1000)) == 10
+    assert bound.filter(a_line(2)), "another place has lines of its own"
+    now_s[0] = 10.0
+    first, second = a_line(1), a_line(1)
+    assert bound.filter(first)
+    assert bound.filter(second)
+    assert (vars(first)["leftOut"], "leftOut" in vars(second)) == (990, False)
+
+
+@pytest.mark.parametrize("name", ["stepId", "clientId", "keyId"])
+def test_the_history_of_a_step_or_client_has_no_gaps(name: str) -> None:
+    bound = NoFlood(lambda: 0.0)
+    assert all(bound.filter(a_line(1, **{name: "x"})) for _ in range(100))
 
 
 UNCAUGHT = f"""

@@ -5,17 +5,19 @@ and step, by which their owner finds the rest.
 """
 
 import logging
+import re
 import traceback
 from typing import Final
 
 FIELDS: Final = frozenset(
     {
         "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
-        "frames", "keyId", "messageId", "method", "outcome", "recovered", "runId", "status", "stepId",
-        "stepStatus", "steps", "url", "dashboard",
+        "frames", "keyId", "leftOut", "messageId", "method", "outcome", "recovered", "runId", "status",
+        "stepId", "stepStatus", "steps", "url", "dashboard",
     }
 )  # fmt: skip
 _OWN: Final = "atomic"
+_BLANK: Final = re.compile(r"%(?:\(\w+\))?[-#0 +]*(?:\*|\d+)?(?:\.(?:\*|\d+))?[a-zA-Z]")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -35,7 +37,8 @@ class OnlyAllowed(logging.Filter):
         record.exc_info = record.exc_text = record.stack_info = None
         if not is_ours:
             # Words of a library: the template, without what it was filled with.
-            record.msg = str(record.msg).partition("\n")[0]
+            words = str(record.msg).partition("\n")[0]
+            record.msg = _BLANK.sub("…", words).replace("%%", "%") if record.args else words
             record.args = ()
         return True
 

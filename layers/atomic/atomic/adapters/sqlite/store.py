@@ -57,8 +57,12 @@ class SqliteStepStore:
         """
         store = cls(path, await asyncio.to_thread(open_database, path, STEPS), on_fatal)
         if not is_checked_at_start(path):
-            store._check = PageCheck(path, on_fatal)
+            store._check = PageCheck(path, store.give_up)
         return store
+
+    def give_up(self, message: str) -> None:
+        """Refuse every write from now on: what was found says that the file can no longer be trusted."""
+        self._writer.give_up(message)
 
     async def close(self) -> None:
         """Finish the writes that wait, end the threads, close the file. May be called twice."""

@@ -73,11 +73,16 @@ class Writer:
     def failed(self, error: Exception) -> StoreUnavailable:
         """What to raise for an error of SQLite; one that tells of a broken file ends the service."""
         message = f"{type(error).__name__}: {error}"
-        if not self._fatal and (isinstance(error, _FATAL) or not isinstance(error, apsw.Error)):
+        if isinstance(error, _FATAL) or not isinstance(error, apsw.Error):
+            self.give_up(message)
+        return StoreUnavailable(message)
+
+    def give_up(self, message: str) -> None:
+        """Refuse everything from now on; the message says why the file can no longer be trusted."""
+        if not self._fatal:
             self._fatal = True
             self._refusal = message
             self._loop.call_soon(self._on_fatal, message)
-        return StoreUnavailable(message)
 
     async def close(self) -> None:
         """Finish what waits, take no more, end the thread."""

@@ -3,12 +3,57 @@
 import logging
 import sys
 import threading
+import time
+from collections.abc import Callable
+from typing import Final
 
 from pythonjsonlogger.json import JsonFormatter
 
 from atomic.entrypoints.log_policy import OnlyAllowed
 
 _log = logging.getLogger("atomic.server")
+
+_LINES_MAX: Final = 10
+_WINDOW_S: Final = 10.0
+# Who has a key causes lines about these; they are the history of a step, and of what was done to clients.
+_HISTORY: Final = ("stepId", "clientId", "keyId")
+
+
+class NoFlood(logging.Filter):
+    """Lets ten lines pass in ten seconds from one place in the code; the next one counts those left out.
+
+    Whoever reaches the port can cause such lines, a malformed request is one, and must not fill the disk.
+    """
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic_s = monotonic_s
+        self._places: dict[tuple[str, int], _Place] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record passes."""
+        if any(hasattr(record, name) for name in _HISTORY):
+            return True
+        now_s = self._monotonic_s()
+        place = self._places.setdefault((record.pathname, record.lineno), _Place(now_s))
+        if now_s >= place.began_s + _WINDOW_S:
+            place.began_s, place.passed = now_s, 0
+        if place.passed == _LINES_MAX:
+            place.left_out += 1
+            return False
+        place.passed += 1
+        if place.left_out:
+            record.leftOut, place.left_out = place.left_out, 0
+        return True
+
+
+class _Place:
+    """A line of code that logs."""
+
+    def __init__(self, began_s: float) -> None:
+        self.began_s = began_s
+        self.passed = 0
+        self.left_out = 0
 
 
 def configure_logs(level: str) -> None:
@@ -23,6 +68,7 @@ def configure_logs(level: str) -> None:
         )
     )
     handler.addFilter(OnlyAllowed())
+    handler.addFilter(NoFlood())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Python's own hooks would write the texts of exceptions, which may quote what a client sent.
     sys.excepthook = lambda _kind, error, _trace: _log.critical("nobody caught an error", exc_info=error)

@@ -4,16 +4,14 @@ import asyncio
 import gc
 import logging
 import resource
-import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from types import FrameType
+from typing import Final
 
-import uvicorn
 import uvloop
 
 from atomic.adapters.http.addresses import is_public, is_public_or_private
@@ -23,6 +21,7 @@ from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.adapters.secret_files import key_pepper
 from atomic.adapters.sqlite.clients import SqliteClientRegistry
+from atomic.adapters.sqlite.in_place import FilesInPlace
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.system import SystemClock, SystemEntropy
@@ -30,10 +29,10 @@ from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
 from atomic.application.sweep import recover
 from atomic.entrypoints.embedded.asgi import AsgiApp
-from atomic.entrypoints.embedded.bounded_http import BoundedHttp
 from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
+from atomic.entrypoints.embedded.http_server import HttpServer
 from atomic.entrypoints.embedded.operators import ManagedDirectory
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.step_log import LoggedTelemetry
@@ -43,15 +42,17 @@ from atomic.protocol.signatures import decode_secret
 _log = logging.getLogger("atomic.server")
 
 # Attempts get this long to end by themselves; then callers are sent away, and their handlers may end too.
-_GRACE_S = 5.0
-_DRAIN_S = 25.0
-# Longer than a client's pool keeps a connection, so that it is the client who closes.
-_KEEP_ALIVE_S = 75
-_GC_OBJECTS = 50_000
+_GRACE_S: Final = 5.0
+_DRAIN_S: Final = 25.0
+_GC_OBJECTS: Final = 50_000
 # libuv takes one connection from a listening socket in each round of the loop, and a round under load lasts
 # tens of milliseconds: whoever came hundredth would stand in line for seconds.
-_ACCEPTED_AT_ONCE = 8
-_EXIT_STORE_BROKEN = 70  # EX_SOFTWARE of sysexits.h
+_ACCEPTED_AT_ONCE: Final = 8
+# How long a server may go on whose files were taken away.
+_LOOK_EVERY_S: Final = 1.0
+# What it has open; a client's file is there without `--dev` only.
+_FILES: Final = ("lock", "atomic.db", "atomic.db-wal", "clients.db", "clients.db-wal")
+_EXIT_STORE_BROKEN: Final = 70  # EX_SOFTWARE of sysexits.h
 
 
 class ServeRefusedError(Exception):
@@ -84,10 +85,11 @@ def serve(options: ServeOptions) -> int:
 
 async def _serve(options: ServeOptions) -> int:
     listeners = _listen(options.host, options.port)
-    async with _home(options) as home:
+    broken = asyncio.Event()
+    async with _home(options, broken) as home:
         recovered = await _recover(home.engine)
         home.driver.start()
-        server = _Server(home)
+        server = HttpServer(home.app, home.drain)
         host, port = listeners[0].getsockname()[:2]
         url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
         _log.info(
@@ -105,9 +107,11 @@ async def _serve(options: ServeOptions) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS, 20, 20)
+        stopper = asyncio.create_task(_stop_when(broken, home, server))
         await server.serve(sockets=listeners)
+        stopper.cancel()
         await home.driver.stop()
-        return _EXIT_STORE_BROKEN if home.broken else 0
+    return _EXIT_STORE_BROKEN if broken.is_set() else 0
 
 
 async def _recover(engine: Engine) -> int:
@@ -145,38 +149,47 @@ class _Home:
             spawn=self.tasks.spawn,
         )
         self.driver = Driver(self.engine, queue)
-        self.draining = False
-        self.broken = False
+        self._draining = False
         api = Api(engine=self.engine, admits=self._admits, manage=manage)
         self.app = AsgiApp(api, self.metrics, browsers)
 
     def _admits(self, run_id: str) -> bool:
         """While draining, only the steps of handlers that still run are taken."""
-        return not self.draining or self.tasks.is_busy(run_id)
+        return not self._draining or self.tasks.is_busy(run_id)
+
+    async def drain(self) -> None:
+        """Begin nothing new and let attempts end; callers who still hang by then are sent away."""
+        _log.info("draining")
+        self._draining = True
+        await self.driver.stop()
+        quiet = await self.tasks.quiet(_GRACE_S)
+        self.notifier.close()
+        if not quiet:
+            quiet = await self.tasks.quiet(_DRAIN_S - _GRACE_S)
+        _log.info("stopping", extra={"attemptsLeft": not quiet})
 
 
 @asynccontextmanager
-async def _home(options: ServeOptions) -> AsyncIterator[_Home]:
-    broken = asyncio.Event()
-    store = await SqliteStepStore.open(
-        options.data_dir / "atomic.db", on_fatal=lambda message: _break(broken, message)
-    )
+async def _home(options: ServeOptions, broken: asyncio.Event) -> AsyncIterator[_Home]:
+    """The parts, wired; `broken` is set when the store can no longer be trusted."""
     reaches_private = options.dev or options.allow_private
     invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
-    registry = _registry(options)
-    manage = None if options.dev else ManagedDirectory(options.data_dir)
-    try:
+    async with AsyncExitStack() as opened:
+        registry = _registry(options)
+        opened.callback(registry.close)
+        manage = None if options.dev else ManagedDirectory(options.data_dir)
+        if manage is not None:
+            opened.callback(manage.close)
+        store = await SqliteStepStore.open(
+            options.data_dir / "atomic.db", on_fatal=lambda message: _break(broken, message)
+        )
+        opened.push_async_callback(store.close)
+        opened.push_async_callback(invoker.close)
         home = _Home(store, registry, invoker, _browser_check(options), manage)
         home.metrics.found_live(await store.count_live())
-        watcher = asyncio.create_task(_stop_when(broken, home))
+        watcher = asyncio.create_task(_watch_files(options.data_dir, store))
+        opened.callback(watcher.cancel)
         yield home
-        watcher.cancel()
-    finally:
-        await invoker.close()
-        await store.close()
-        registry.close()
-        if manage is not None:
-            manage.close()
 
 
 def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
@@ -202,61 +215,21 @@ def _break(broken: asyncio.Event, message: str) -> None:
     broken.set()
 
 
-async def _stop_when(broken: asyncio.Event, home: _Home) -> None:
+async def _stop_when(broken: asyncio.Event, home: _Home, server: HttpServer) -> None:
     await broken.wait()
-    home.broken = True
-    # After a failed fsync nobody knows what is on the disk: only a fresh start tells.
-    signal.raise_signal(signal.SIGTERM)
+    # After a failed fsync nobody knows what is on the disk: only a fresh start tells. Who hangs need not
+    # wait for that.
+    home.notifier.close()
+    server.stop()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, but the first signal lets attempts end before it closes anything."""
-
-    def __init__(self, home: _Home) -> None:
-        config = uvicorn.Config(
-            home.app,
-            loop="none",
-            http=BoundedHttp,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(_GRACE_S),
-            backlog=4096,
-            limit_concurrency=_callers_max(),
-        )
-        super().__init__(config)
-        self._home = home
-        self._loop = asyncio.get_running_loop()
-        self._signals = 0
-        self._drain: asyncio.Task[None] | None = None
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain on the first signal, end on the second."""
-        self._signals += 1
-        if self._signals > 1 or self._home.broken:
-            super().handle_exit(sig, frame)
-        else:
-            self._loop.call_soon_threadsafe(self._begin_drain)
-
-    def _begin_drain(self) -> None:
-        self._drain = self._loop.create_task(self._drain_then_exit())
-
-    async def _drain_then_exit(self) -> None:
-        _log.info("draining")
-        self._home.draining = True
-        await self._home.driver.stop()
-        quiet = await self._home.tasks.quiet(_GRACE_S)
-        self._home.notifier.close()
-        if not quiet:
-            quiet = await self._home.tasks.quiet(_DRAIN_S - _GRACE_S)
-        _log.info("stopping", extra={"attemptsLeft": not quiet})
-        self.should_exit = True
+async def _watch_files(data_dir: Path, store: SqliteStepStore) -> None:
+    files = FilesInPlace(data_dir / name for name in _FILES)
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        if path := files.displaced():
+            store.give_up(f"{path} was moved, removed or replaced while the server ran")
+            return
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -287,9 +260,3 @@ def _raise_file_limit() -> None:
     """A hanging caller costs a file descriptor, and the soft limit is often 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _callers_max() -> int | None:
-    """Half of what may be open: a step that is refused a socket for its own call pays a retry."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if soft == resource.RLIM_INFINITY else soft // 2
