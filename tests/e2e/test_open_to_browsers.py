@@ -49,6 +49,34 @@ def test_a_name_bound_to_loopback_and_a_foreign_page_start_nothing(server: Atomi
 
 
 @pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        # Load balancers look so whether a server is well.
+        (b"GET /health HTTP/1.0\r\n", 200),
+        (b"HEAD /health HTTP/1.0\r\nhost: 10.1.2.3\r\n", 200),
+        (b"GET /health HTTP/1.0\r\nhost: evil.test\r\n", 421),
+        (b"GET /health HTTP/1.0\r\nhost: localhost\r\nhost: localhost\r\n", 400),
+        (b"GET /health HTTP/1.1\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nhost: local host\r\n", 400),
+        (b"GET http://localhost/health HTTP/1.1\r\nhost: localhost\r\n", 200),
+        # The target's host counts, and a header is wanted all the same.
+        (b"GET http://127.0.0.1:1/health HTTP/1.1\r\nhost: evil.test\r\n", 200),
+        (b"GET http://evil.test/health HTTP/1.1\r\nhost: localhost\r\n", 421),
+        (b"GET http://localhost@evil.test/health HTTP/1.1\r\nhost: localhost\r\n", 421),
+        (b"GET http://evil.test:80/health?a=b@localhost HTTP/1.1\r\nhost: localhost\r\n", 421),
+        (b"GET http://localhost/health HTTP/1.1\r\n", 400),
+        (b"GET http://localhost/health HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n", 400),
+    ],
+)
+def test_a_request_names_one_host(server: AtomicServer, head: bytes, expected: int) -> None:
+    answer = exchange(server, request(head))
+    assert status(answer) == expected
+    # Without a body to a HEAD.
+    assert expected == 200 or b"Host: " in answer
+
+
+@pytest.mark.parametrize(
     "head",
     [
         b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 40_000,

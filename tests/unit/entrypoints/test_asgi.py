@@ -29,7 +29,8 @@ class Caller:
             "method": "POST",
             "path": "/me/steps/x/result",
             "query_string": b"",
-            "headers": named,
+            "http_version": "1.1",
+            "headers": [(b"host", b"localhost"), *named],
         }
 
     async def receive(self) -> Message:

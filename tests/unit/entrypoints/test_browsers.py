@@ -3,7 +3,7 @@
 import pytest
 
 from atomic.entrypoints.embedded.browsers import BrowserCheck
-from atomic.protocol.problems import FOREIGN_ORIGIN, MISDIRECTED
+from atomic.protocol.problems import FOREIGN_ORIGIN, INVALID_REQUEST, MISDIRECTED
 
 OWN = "127.0.0.1:8787"
 
@@ -22,9 +22,9 @@ def test_its_own_names(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        "", "evil.test", "evil.test:8787", "localhost.evil.test", "127.0.0.1.evil.test", "notlocalhost",
-        "127.1", "2130706433", "0x7f000001", "[::1", "localhost:8787:1", "localhost@evil.test", "a b",
-        "localhost:x", "127.0.0.1, evil.test", "x.atomic.test",
+        "", ":8787", "evil.test", "evil.test:8787", "localhost.evil.test", "127.0.0.1.evil.test",
+        "notlocalhost", "127.1", "2130706433", "0x7f000001", "127.0.0.1,evil.test", "x.atomic.test",
+        "localhost%00.evil.test",
     ],
 )  # fmt: skip
 def test_names_of_others(host: str) -> None:
@@ -33,8 +33,28 @@ def test_names_of_others(host: str) -> None:
     refusal = check.refusal({"host": host})
     assert refusal is not None
     assert refusal.type is MISDIRECTED
-    assert (refusal := check.refusal({})) is not None
-    assert refusal.type is MISDIRECTED
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[::1", "::1", "localhost:8787:1", "localhost@evil.test", "a b", "localhost:x", "localhost ",
+        "127.0.0.1, evil.test", "http://localhost", "localhost/", "löcalhost", "[localhost]",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("names", [None, ["atomic.test"]])
+def test_what_is_no_host_at_all(host: str, names: list[str] | None) -> None:
+    refusal = BrowserCheck(names).refusal({"host": host})
+    assert refusal is not None
+    assert refusal.type is INVALID_REQUEST
+
+
+def test_without_a_host_no_browser_asks() -> None:
+    check = BrowserCheck(["atomic.test"])
+    assert check.refusal({}) is None
+    refusal = check.refusal({"origin": "http://evil.test"})
+    assert refusal is not None
+    assert refusal.type is FOREIGN_ORIGIN
 
 
 def test_behind_keys_any_name_will_do() -> None:

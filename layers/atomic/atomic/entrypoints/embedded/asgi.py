@@ -9,6 +9,7 @@ from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
 from atomic.entrypoints.http_api.routes import handle, too_large
 from atomic.protocol.limits import BODY_MAX_BYTES
+from atomic.protocol.problems import Problem, invalid
 
 # A connection that is closed on unread bytes is reset, and then the caller never sees the 413.
 _DRAINED_MAX_BYTES: Final = 16 * BODY_MAX_BYTES
@@ -29,14 +30,16 @@ class AsgiApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: dict[str, str] = {}
+        hosts = 0
         for raw_name, raw_value in scope["headers"]:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            hosts += name == "host"
         body = await _read_body(headers.get("content-length", ""), receive)
         if body is None:
             await _send(send, problem_response(too_large()), {"connection": "close"})
             return
-        if refusal := self._browsers.refusal(headers):
+        if refusal := _wrong_host(scope, hosts) or self._browsers.refusal(headers):
             await _send(send, problem_response(refusal), {})
             return
         if scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:
@@ -51,6 +54,13 @@ class AsgiApp:
             body=body,
         )
         await _send(send, await handle(self._api, request), {})
+
+
+def _wrong_host(scope: Scope, hosts: int) -> Problem | None:
+    """What RFC 9112, 3.2 refuses. Load balancers ask whether the server is well by HTTP/1.0 without one."""
+    if hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0"):
+        return None
+    return invalid("Host", "HTTP/1.1 wants this header once; send the name or address that you connect to")
 
 
 async def _read_body(content_length: str, receive: Receive) -> bytes | None:

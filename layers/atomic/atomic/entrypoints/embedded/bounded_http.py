@@ -1,6 +1,7 @@
 """uvicorn's HTTP/1.1 with bounds: by itself it keeps heads of any size and waits for ever, both ways."""
 
 import asyncio
+import re
 from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -101,6 +102,8 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Parser: the head is whole."""
         self._in_head, self._in_body = False, True
+        if not self.url.startswith(b"/"):
+            self._take_host_of_target()
         super().on_headers_complete()
         if len(self.pipeline) > PIPELINED_MAX:
             raise _Refused
@@ -116,6 +119,14 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(_REFUSAL)
         else:
             super().send_400_response(msg)
+
+    def _take_host_of_target(self) -> None:
+        """Of `GET http://name/path` the name counts, whatever `Host` says (RFC 9112, 3.2.2)."""
+        _, is_absolute, rest = self.url.partition(b"://")
+        places = [place for place, (name, _) in enumerate(self.headers) if name == b"host"]
+        if is_absolute and len(places) == 1:
+            authority = re.split(rb"[/?#]", rest, maxsplit=1)[0]
+            self.headers[places[0]] = (b"host", authority.rpartition(b"@")[2])
 
     def _count(self, size: int) -> None:
         self._header_bytes += size

@@ -9,9 +9,12 @@ from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from typing import Final
 
-from atomic.protocol.problems import FOREIGN_ORIGIN, MISDIRECTED, Problem
+from atomic.protocol.problems import FOREIGN_ORIGIN, MISDIRECTED, Problem, invalid
 
-_AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+# RFC 3986, 3.2: an address in brackets or a name, and a port.
+_AUTHORITY: Final = re.compile(
+    r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.IGNORECASE | re.ASCII
+)
 
 
 class BrowserCheck:
@@ -22,29 +25,34 @@ class BrowserCheck:
         self._known: str | None = None
 
     def refusal(self, headers: Mapping[str, str]) -> Problem | None:
-        """Why the request is not for us, None when it is."""
-        host = headers.get("host", "")
+        """Why the request is not for us, None when it is. Without `Host` no browser has sent it."""
+        host = headers.get("host")
         # Callers name the same host again and again.
         if host != self._known:
-            if not self._is_own(host):
-                return Problem(
-                    MISDIRECTED,
-                    "Host: not a name of this server; start it with --allow-host NAME to add one.",
-                )
+            if host is not None and (refusal := self._not_ours(host)):
+                return refusal
             self._known = host
         origin = headers.get("origin")
-        if origin is not None and origin.partition("://")[2].lower() != host.lower():
-            return Problem(FOREIGN_ORIGIN, "Origin: pages of other servers may not call this one.")
+        if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
+            return Problem(
+                FOREIGN_ORIGIN,
+                "Origin: pages of other servers may not call this one. A proxy in between has to pass `Host` "
+                "on as it came (nginx: proxy_set_header Host $http_host).",
+            )
         return None
 
-    def _is_own(self, host: str) -> bool:
-        if self._names is None:
-            return True
+    def _not_ours(self, host: str) -> Problem | None:
         match = _AUTHORITY.fullmatch(host)
         if match is None:
-            return False
+            return invalid("Host", "send a name or an address, and after a colon a port where there is one")
         name = match[1].strip("[]").lower().rstrip(".")
-        return name == "localhost" or name.endswith(".localhost") or name in self._names or _is_ip(name)
+        if self._names is None or name in self._names or name == "localhost":
+            return None
+        if name.endswith(".localhost") or _is_ip(name):
+            return None
+        return Problem(
+            MISDIRECTED, "Host: not a name of this server; start it with --allow-host NAME to add one."
+        )
 
 
 def _is_ip(name: str) -> bool:
