@@ -36,7 +36,7 @@ class BrowserCheck:
         if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
             return Problem(
                 FOREIGN_ORIGIN,
-                "Origin: pages of other servers may not call this one. A proxy in between has to pass `Host` "
+                "Origin: pages of other servers may not call this one. A proxy in between must pass `Host` "
                 "on as it came (nginx: proxy_set_header Host $http_host).",
             )
         return None
