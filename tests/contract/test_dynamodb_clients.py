@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_bytes
 from typing import Any
+
+import pytest
 
 from atomic.adapters.aws import clients
 from atomic.adapters.aws.clients import KNOWN_S, UNKNOWN_S, DynamoClientRegistry
@@ -80,6 +83,24 @@ def test_keys_that_somebody_guesses_do_not_fill_the_memory(monkeypatch: Any) -> 
             for guess in guesses:
                 await registry.authenticate(guess, "acme")
             assert list(registry._remembered) == [f"key#{key_id(guess)}" for guess in guesses[2:]]
+
+    asyncio.run(body())
+
+
+def test_a_key_of_another_pepper_is_told_to_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        with aws() as account:
+            home = DynamoRegistryHome(account)
+            api_key, _ = replace(home.admin, pepper=b"before").create("acme", base_urls=[URL])
+            assert await home.registry.authenticate(api_key, "acme") is None
+            assert [vars(record)["keyId"] for record in caplog.records] == [key_id(api_key)]
+            assert "KeyPepper" in caplog.text
+            good, _ = home.admin.add_key("acme", scopes=["read"])
+            home.let_time_pass()
+            wrong = good[:-10] + ("a" if good[-10] != "a" else "b") + good[-9:]
+            assert await home.registry.authenticate(wrong, "acme") is None
+            assert await home.registry.authenticate(good, "acme") is not None
+            assert len(caplog.records) == 1
 
     asyncio.run(body())
 

@@ -16,6 +16,7 @@ PLAYED = (
     "errors.md",
     "idempotency.md",
     "locked.md",
+    "operations.md",
     "protocol.md",
     "python.md",
     "quickstart.md",

@@ -17,25 +17,16 @@ import pytest
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from reliability.small_disk import SmallDisk
 from reliability.three_books import Application, rows_of
-from scenarios.embedded_home import AtomicServer, home_on, kill_in_call
+from scenarios.embedded_home import AtomicServer, create_client, home_on, kill_in_call
 from scenarios.home import Home, answer_ok
 
 BLOCK = "x" * 100_000
 
 
-def refusal(data_dir: Path) -> str:
+def refusal(data_dir: Path, *options: str) -> str:
     """What `atomic serve` says about the directory; it must end with 1 and without a stack trace."""
-    command = [
-        sys.executable,
-        "-m",
-        "atomic.cli",
-        "serve",
-        "--dev",
-        "--port",
-        "0",
-        "--data-dir",
-        str(data_dir),
-    ]
+    command = [sys.executable, "-m", "atomic.cli", "serve", "--port", "0", "--data-dir", str(data_dir)]
+    command += options or ["--dev"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1, ended.stderr
     assert "Traceback" not in ended.stderr
@@ -198,6 +189,14 @@ def test_a_file_that_was_replaced_is_another_one(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("")
     (tmp_path / "other").rename(paths[1])
     assert files.displaced() == paths[1]
+
+
+def test_a_restored_directory_without_its_pepper_is_refused(tmp_path: Path) -> None:
+    create_client(tmp_path / "data", "acme", "--base-url", "http://127.0.0.1:1/")
+    (tmp_path / "data" / "key-pepper").unlink()
+    said = refusal(tmp_path / "data", "--log-level", "info")
+    assert "key-pepper is missing: the API keys of acme were made under" in said
+    assert "atomic clients rotate" in said
 
 
 @pytest.fixture

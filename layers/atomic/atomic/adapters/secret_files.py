@@ -8,6 +8,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
+KEY_PEPPER: Final = "key-pepper"
+DEV_SIGNING_SECRET: Final = "dev-signing-secret"  # noqa: S105 - the name of a file
+# What a data directory cannot do without once it is there.
+SECRET_FILES: Final = (KEY_PEPPER, DEV_SIGNING_SECRET)
 _PEPPER_BYTES: Final = 32
 
 
@@ -37,7 +41,7 @@ def key_pepper(data_dir: Path) -> bytes:
 
     Raises ValueError for a file that holds something else.
     """
-    path = data_dir / "key-pepper"
+    path = data_dir / KEY_PEPPER
     pepper = kept_secret(path, lambda: secrets.token_bytes(_PEPPER_BYTES))
     if len(pepper) != _PEPPER_BYTES:
         raise ValueError(

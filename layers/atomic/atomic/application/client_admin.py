@@ -200,6 +200,7 @@ class ClientAdmin:
             scopes=scopes,
             created_at_ms=now_ms,
             expires_at_ms=expires_at_ms,
+            pepper=api_keys.name_of_pepper(self.pepper),
         )
         return api_key, stored
 

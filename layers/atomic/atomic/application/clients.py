@@ -1,5 +1,6 @@
 """Clients and their keys as the engine meets them, made from the records that a home keeps."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from atomic.application.ports import Client
@@ -38,7 +39,27 @@ class KnownKey:
         is_same = api_keys.opens(api_key, bytes.fromhex(self.key.digest), pepper)
         return is_same and is_live(self.key, now_ms)
 
+    def is_under(self, pepper: bytes) -> bool:
+        """Whether the pepper may be the one that the key was made under."""
+        return _is_under(self.key, pepper)
+
 
 def known_keys(record: ClientRecord, client: Client) -> dict[str, KnownKey]:
     """The client's keys by their ids, each with the scopes it has."""
     return {key.id: KnownKey(key, replace(client, scopes=frozenset(key.scopes))) for key in record.keys}
+
+
+def locked_out(records: Iterable[ClientRecord], pepper: bytes | None, now_ms: int) -> list[str]:
+    """The ids of those with a live key that does not open them, for it was made under another pepper.
+
+    Without a pepper that is every live key. Keys of before peppers had names pass.
+    """
+    return [
+        record.id
+        for record in records
+        if any(is_live(key, now_ms) and not _is_under(key, pepper) for key in record.keys)
+    ]
+
+
+def _is_under(key: StoredKey, pepper: bytes | None) -> bool:
+    return pepper is not None and key.pepper in {None, api_keys.name_of_pepper(pepper)}

@@ -9,6 +9,7 @@ from atomic import __version__
 
 # Imported when asked for: `atomic runs list` needs no server, and may run where none is installed.
 _COMMANDS: Final = {
+    "backup": ("atomic.cli.backup", "backup"),
     "cancel": ("atomic.cli.acting", "cancel"),
     "clients": ("atomic.cli.clients", "clients"),
     "dead-letters": ("atomic.cli.acting", "dead_letters"),

@@ -34,7 +34,7 @@ class UnknownKey(ValueError):
 class StoredKey:
     """An API key; `digest` is in hex. It opens its client until `expires_at_ms`, None is for good.
 
-    `takes_over` is the id of the key whose place it takes.
+    `takes_over` is the id of the key whose place it takes, `pepper` names the pepper of the digest.
     """
 
     id: str
@@ -43,6 +43,7 @@ class StoredKey:
     created_at_ms: int
     expires_at_ms: int | None = None
     takes_over: str | None = None
+    pepper: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

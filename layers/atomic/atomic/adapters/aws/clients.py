@@ -1,5 +1,6 @@
 """The clients of an AWS home: items beside the steps, remembered for half a minute."""
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Found = TypeVar("Found")
+_log = logging.getLogger("atomic.clients")
 
 # Half of what is promised: an eventually consistent read may be a little old itself.
 KNOWN_S: Final = 30.0
@@ -115,9 +117,15 @@ class DynamoClientRegistry:
             # It was made a moment ago, or taken away.
             known = await self._known(owner, is_doubted=True)
         known_key = known.known_keys.get(key_id) if known else None
-        if known_key is None or not known_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
+        if known_key is None:
             return None
-        return known_key.client
+        if known_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
+            return known_key.client
+        if not known_key.is_under(self._pepper):
+            _log.warning(
+                "a key was made under another KeyPepper than this function has", extra={"keyId": key_id}
+            )
+        return None
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""

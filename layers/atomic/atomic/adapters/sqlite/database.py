@@ -1,8 +1,8 @@
 """Opening a database file: what must hold before its first statement, and how it is refused."""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,20 +47,21 @@ def open_database(path: Path, schema: Schema) -> apsw.Connection:
 
     Raises DatabaseRefused for a file that is damaged, newer than this program, or somebody else's.
     """
-    require_sqlite(apsw.sqlite_lib_version())
+    _create(path)
     connection = _connect(path)
-    try:
+    with _refusing(connection, path):
         version = _checked_version(connection, path, schema)
         for pragma in _PRAGMAS:
             connection.execute(pragma).fetchall()
         _migrate(connection, schema, version)
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
-            raise DatabaseRefused(_damaged(path, str(error))) from error
-        if isinstance(error, apsw.Error):
-            raise DatabaseRefused(f"cannot use {path}: {error}; see that nobody else uses it") from error
-        raise
+    return connection
+
+
+def open_unchanged(path: Path, schema: Schema) -> apsw.Connection:
+    """Open a file that is there and check it, and change nothing in it. Raises DatabaseRefused."""
+    connection = _connect(path)
+    with _refusing(connection, path):
+        _checked_version(connection, path, schema)
     return connection
 
 
@@ -104,11 +105,11 @@ def require_sqlite(version: str) -> None:
 
 
 def _connect(path: Path) -> apsw.Connection:
+    require_sqlite(apsw.sqlite_lib_version())
     try:
-        _create(path)
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    except (OSError, apsw.Error) as error:
-        raise DatabaseRefused(f"cannot open {path}: {error}; check the directory and its rights") from error
+    except apsw.Error as error:
+        raise _unopened(path, error) from error
     connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
     # Closing a refused file must not write to it, and an orderly end checkpoints by itself.
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -118,8 +119,25 @@ def _connect(path: Path) -> apsw.Connection:
 def _create(path: Path) -> None:
     # SQLite gives its log and index the mode of the database. One that exists is not opened here: closing
     # it would drop the locks that this process's other connections hold (POSIX).
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise _unopened(path, error) from error
+
+
+@contextmanager
+def _refusing(connection: apsw.Connection, path: Path) -> Iterator[None]:
+    """Close a connection whose file cannot be used, and say why."""
+    try:
+        yield
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            raise DatabaseRefused(_damaged(path, str(error))) from error
+        if isinstance(error, apsw.Error):
+            raise DatabaseRefused(f"cannot use {path}: {error}; see that nobody else uses it") from error
+        raise
 
 
 def _checked_version(connection: apsw.Connection, path: Path, schema: Schema) -> int:
@@ -152,6 +170,10 @@ def _valid_frames(connection: apsw.Connection) -> int:
 
 def _listed(problems: Sequence[tuple[object, ...]]) -> str:
     return "; ".join(str(problem) for (problem,) in problems)
+
+
+def _unopened(path: Path, error: Exception) -> DatabaseRefused:
+    return DatabaseRefused(f"cannot open {path}: {error}; check the directory and its rights")
 
 
 def _damaged(path: Path, problem: str) -> str:

@@ -4,7 +4,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from secrets import token_bytes
 
-from atomic.adapters.secret_files import kept_secret
+from atomic.adapters.secret_files import DEV_SIGNING_SECRET, kept_secret
 from atomic.application.ports import Client
 from atomic.protocol.signatures import decode_secret, encode_secret
 
@@ -32,7 +32,7 @@ class DevRegistry:
 def dev_signing_secret(data_dir: Path) -> str:
     """The printable signing secret of a data directory; made at first use."""
     made = kept_secret(
-        data_dir / "dev-signing-secret", lambda: f"{encode_secret(token_bytes(24))}\n".encode()
+        data_dir / DEV_SIGNING_SECRET, lambda: f"{encode_secret(token_bytes(24))}\n".encode()
     )
     text = made.decode().strip()
     decode_secret(text)

@@ -5,18 +5,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
-from atomic.adapters.secret_files import key_pepper
+from atomic.adapters.secret_files import KEY_PEPPER, key_pepper
 from atomic.adapters.sqlite.clients import SqliteClientStore
 from atomic.adapters.sqlite.database import DatabaseRefused
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
+from atomic.application.clients import locked_out
 from atomic.application.ports import StoreUnavailable
+from atomic.protocol.client_records import OPERATOR_ID
 
 Done = TypeVar("Done")
+_NAMED_MAX: Final = 5
 
 
 @contextmanager
@@ -33,6 +36,30 @@ def admin(directory: Path) -> Iterator[ClientAdmin]:
         )
     finally:
         store.close()
+
+
+def pepper_of_keys(directory: Path) -> bytes:
+    """The pepper under which the keys of a data directory open, made when no key needs another one.
+
+    Raises ValueError when live keys do: a server would refuse each of them, and nobody would know why.
+    """
+    path = directory / KEY_PEPPER
+    pepper = key_pepper(directory) if path.exists() else None
+    store = SqliteClientStore(directory / "clients.db")
+    try:
+        records = [store.load(client_id) for client_id in (*store.ids(), OPERATOR_ID)]
+    finally:
+        store.close()
+    found = [record for record in records if record is not None]
+    if out := locked_out(found, pepper, SystemClock().now_ms()):
+        what = "missing" if pepper is None else "another one"
+        raise ValueError(
+            f"{path} is {what}: the API keys of {_listed(out)} were made under the one that belongs to "
+            "clients.db, and open nothing without it. Put that file back (`atomic backup` takes both), or "
+            "make new keys by `atomic clients rotate ID --overlap-hours 0` (the operator's by `atomic "
+            "operator rotate-key`)"
+        )
+    return key_pepper(directory) if pepper is None else pepper
 
 
 class ManagedDirectory:
@@ -63,3 +90,9 @@ class ManagedDirectory:
             return work(self._admin)
         except (apsw.Error, DatabaseRefused) as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def _listed(ids: list[str]) -> str:
+    names = ["the operator" if client_id == OPERATOR_ID else client_id for client_id in ids]
+    more = len(names) - _NAMED_MAX
+    return ", ".join(names[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")

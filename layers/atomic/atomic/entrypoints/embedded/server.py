@@ -19,7 +19,6 @@ from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.adapters.secret_files import key_pepper
 from atomic.adapters.sqlite.clients import SqliteClientRegistry
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from atomic.adapters.sqlite.lock import DataDirLock
@@ -33,7 +32,7 @@ from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
 from atomic.entrypoints.embedded.http_server import HttpServer
-from atomic.entrypoints.embedded.operators import ManagedDirectory
+from atomic.entrypoints.embedded.operators import ManagedDirectory, pepper_of_keys
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.entrypoints.tasks import Tasks
@@ -196,7 +195,7 @@ def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
     try:
         if options.dev:
             return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))
-        pepper = key_pepper(options.data_dir)
+        pepper = pepper_of_keys(options.data_dir)
     except ValueError as damaged:
         raise ServeRefusedError(str(damaged)) from None
     return SqliteClientRegistry(options.data_dir / "clients.db", pepper=pepper, now_ms=SystemClock().now_ms)

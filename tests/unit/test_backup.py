@@ -1,0 +1,179 @@
+"""`atomic backup`: whole or not at all, for its owner alone, whatever stands or happens around it."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+from click.testing import CliRunner, Result
+
+from atomic.adapters.secret_files import SECRET_FILES
+from atomic.adapters.sqlite import backup, database
+from atomic.adapters.sqlite.database import open_database
+from atomic.adapters.sqlite.schema import STEPS
+from atomic.cli.main import main
+from atomic.entrypoints.embedded import operators
+from atomic.entrypoints.embedded.dev import dev_signing_secret
+
+WRITES = 800
+
+
+def backed_up(target: Path, data_dir: Path, *, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["backup", str(target), "--data-dir", str(data_dir)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A directory with a client and 500 numbers in a table of ours, which stand in the log alone."""
+    data_dir = tmp_path / "data"
+    with operators.admin(data_dir) as admin:
+        admin.create("acme", base_urls=["https://app.example/"])
+    dev_signing_secret(data_dir)
+    connection = open_database(data_dir / "atomic.db", STEPS)
+    connection.execute("CREATE TABLE numbers (number INTEGER)")
+    for number in range(500):
+        connection.execute("INSERT INTO numbers VALUES (?)", (number,))
+    connection.close()
+    assert (data_dir / "atomic.db-wal").stat().st_size > 100_000
+    return data_dir
+
+
+def numbers(directory: Path) -> list[int]:
+    connection = open_database(directory / "atomic.db", STEPS)
+    found = [row[0] for row in connection.execute("SELECT number FROM numbers ORDER BY number")]
+    connection.close()
+    return found
+
+
+def test_everything_is_taken_and_nothing_else(tmp_path: Path, data_dir: Path) -> None:
+    (data_dir / "notes.txt").write_text("not ours")
+    before = {path.name: path.read_bytes() for path in data_dir.iterdir() if path.suffix != ".db-shm"}
+    target = tmp_path / "some" / "where"
+    said = backed_up(target, data_dir)
+    names = {"atomic.db", "clients.db", *SECRET_FILES}
+    assert {path.name for path in target.iterdir()} == names
+    assert {line.split()[0] for line in said.stdout.splitlines()} == {str(target / name) for name in names}
+    assert target.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in target.iterdir()} == {0o600}
+    for name in SECRET_FILES:
+        assert (target / name).read_bytes() == before[name]
+    assert {name: (data_dir / name).read_bytes() for name in before if "-shm" not in name} == {
+        name: content for name, content in before.items() if "-shm" not in name
+    }
+    assert numbers(target) == list(range(500))
+    with operators.admin(target) as admin:
+        assert admin.known("acme").keys
+    assert [path.name for path in (tmp_path / "some").iterdir()] == ["where"]
+
+
+def test_writers_go_on_and_the_copy_is_of_one_moment(tmp_path: Path, data_dir: Path) -> None:
+    """Each transaction writes a pair; half of one would be a copy of two moments."""
+    copying = threading.Event()
+    written: list[int] = []
+
+    def write() -> None:
+        connection = open_database(data_dir / "atomic.db", STEPS)
+        for number in range(1_000, 1_000 + WRITES, 2):
+            with connection:
+                connection.execute("INSERT INTO numbers VALUES (?), (?)", (number, number + 1))
+            written.append(number)
+            if number == 1_100:
+                copying.set()
+        connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    copying.wait(20)
+    known = len(written)
+    backed_up(tmp_path / "copy", data_dir)
+    during = len(written) - known
+    writer.join()
+    found = numbers(tmp_path / "copy")[500:]
+    print(f"{during} transactions were written meanwhile")
+    assert len(found) % 2 == 0
+    assert found == list(range(1_000, 1_000 + len(found)))
+    assert known * 2 <= len(found) <= WRITES
+
+
+def test_a_directory_that_holds_something_is_refused(tmp_path: Path, data_dir: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("precious")
+    (tmp_path / "file").write_text("precious")
+    for name in ("full", "file"):
+        assert "is not empty" in backed_up(tmp_path / name, data_dir, code=1).stderr
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["file"]
+    (tmp_path / "empty").mkdir(mode=0o755)
+    backed_up(tmp_path / "empty", data_dir)
+    assert (tmp_path / "empty").stat().st_mode & 0o777 == 0o700
+
+
+def test_where_nothing_is_nothing_is_made(tmp_path: Path) -> None:
+    said = backed_up(tmp_path / "copy", tmp_path / "nowhere", code=1).stderr
+    assert "holds no atomic.db" in said
+    assert "--data-dir" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def damage_pages(data_dir: Path) -> None:
+    connection = open_database(data_dir / "atomic.db", STEPS)
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    connection.close()
+    with (data_dir / "atomic.db").open("r+b") as file:
+        file.seek(4096 * 2)
+        file.write(b"\xa5" * 4096 * 3)
+
+
+def damage_log(data_dir: Path) -> None:
+    log = data_dir / "atomic.db-wal"
+    content = bytearray(log.read_bytes())
+    content[90_000] ^= 1
+    log.write_bytes(content)
+
+
+def make_newer(data_dir: Path) -> None:
+    connection = open_database(data_dir / "atomic.db", STEPS)
+    connection.pragma("user_version", len(STEPS.migrations) + 1)
+    connection.close()
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [(damage_pages, "is damaged"), (damage_log, "-wal is damaged"), (make_newer, "newer Atomic")],
+)
+def test_a_backup_of_a_damaged_directory_is_none(
+    tmp_path: Path,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path], None],
+    words: str,
+    *,
+    is_large: bool,
+) -> None:
+    spoil(data_dir)
+    if is_large:
+        monkeypatch.setattr(database, "_COMPARED_MAX_BYTES", 0)
+    assert words in backed_up(tmp_path / "copy", data_dir, code=1).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_backup_that_finds_no_room_leaves_nothing(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr(backup, "_copy", full)
+    assert "is there room?" in backed_up(tmp_path / "copy", data_dir, code=1).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_path_with_odd_characters(tmp_path: Path, data_dir: Path) -> None:
+    odd = tmp_path / "a ?#%41 dir"
+    shutil.copytree(data_dir, odd)
+    backed_up(tmp_path / "b ?#%41 dir", odd)
+    assert numbers(tmp_path / "b ?#%41 dir") == list(range(500))
