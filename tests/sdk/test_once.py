@@ -3,17 +3,18 @@
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from atomic import idempotent
-from atomic.sdk.once import _as_driver_wants, create_table
+from atomic.sdk._statements import _as_driver_wants
+from atomic.sdk.once import create_table
 from sdk.calls import call_of
 
 CALL = call_of("https://app.example/mail?x=1")
@@ -54,17 +55,18 @@ def test_the_second_call_gets_the_first_answer(path: Path) -> None:
     assert rows_in(path) == 1
 
 
-def test_other_keys_and_other_endpoints_are_other_effects(path: Path) -> None:
+def test_other_keys_endpoints_and_steps_are_other_effects(path: Path) -> None:
     with sqlite3.connect(path) as db:
         for call in (
             CALL,
             replace(CALL, idempotency_key="k#2"),
             replace(CALL, url="https://app.example/b"),
+            replace(CALL, step_id="run_1-another"),
         ):
             idempotent(db, call, insert_with(db))
         idempotent(db, CALL, insert_with(db), scope="mine")
     db.close()
-    assert rows_in(path) == 4
+    assert rows_in(path) == 5
 
 
 def test_a_crash_leaves_nothing_behind(path: Path) -> None:
@@ -120,27 +122,85 @@ def test_sqlalchemy_sessions(path: Path) -> None:
             )
     with engine.begin() as connection:
         assert idempotent(connection, CALL, lambda: 7) == 1
-        with pytest.raises(IntegrityError):
-            connection.execute(text("INSERT INTO atomic_idempotency VALUES ('/mail', 'k', '1')"))
     engine.dispose()
     assert rows_in(path) == 1
 
 
-@pytest.mark.parametrize(
-    ("style", "sql", "arguments"),
-    [
-        ("qmark", "a = ? AND b = ?", ["1", "2"]),
-        ("format", "a = %s AND b = %s", ["1", "2"]),
-        ("numeric", "a = :1 AND b = :2", ["1", "2"]),
-        ("named", "a = :scope AND b = :key", {"key": "2", "scope": "1"}),
-        ("pyformat", "a = %(scope)s AND b = %(key)s", {"key": "2", "scope": "1"}),
-    ],
-)
-def test_every_parameter_style_of_the_db_api(
-    monkeypatch: pytest.MonkeyPatch, style: str, sql: str, arguments: Any
-) -> None:
-    monkeypatch.setattr(sqlite3, "paramstyle", style)
-    db = sqlite3.connect(":memory:")
+def test_every_parameter_style_of_the_db_api(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"key": "2", "scope": "1"}
-    assert _as_driver_wants(db, "a = :scope AND b = :key", values) == (sql, arguments)
-    db.close()
+    expected: dict[str, tuple[str, Any]] = {
+        "qmark": ("a = ? AND b = ?", ["1", "2"]),
+        "format": ("a = %s AND b = %s", ["1", "2"]),
+        "numeric": ("a = :1 AND b = :2", ["1", "2"]),
+        "named": ("a = :scope AND b = :key", values),
+        "pyformat": ("a = %(scope)s AND b = %(key)s", values),
+    }
+    with closing(sqlite3.connect(":memory:")) as db:
+        for style, wanted in expected.items():
+            monkeypatch.setattr(sqlite3, "paramstyle", style)
+            assert _as_driver_wants(db.cursor(), "a = :scope AND b = :key", values) == wanted
+
+
+def test_a_driver_that_does_not_tell_its_parameter_style_is_refused() -> None:
+    class Cursor:
+        def execute(self, *statement: Any) -> None:
+            """Nothing gets here."""
+
+        def close(self) -> None:
+            """There is nothing to close."""
+
+    class Connection:
+        cursor = Cursor
+
+    with pytest.raises(ValueError, match=r"test_once\..*Cursor marks values.*SQLAlchemy's"):
+        idempotent(Connection(), CALL, lambda: 1)
+
+
+class Python312(sqlite3.Connection):
+    """What `sqlite3.connect(…, autocommit=True)` gives since Python 3.12, for older ones as well."""
+
+    autocommit = True
+    isolation_level = ""
+
+
+def test_an_autocommit_of_python_3_12_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Python312)) as db:
+        with pytest.raises(ValueError, match="turn autocommit off"):
+            idempotent(db, CALL, insert_with(db))
+        db.execute("BEGIN")
+        assert idempotent(db, CALL, insert_with(db)) == {"rows": 1}
+        db.execute("COMMIT")
+    assert rows_in(path) == 1
+
+
+class Unrecognised:
+    """A wrapper that hides what is SQLite about a connection."""
+
+    def __init__(self, wrapped: sqlite3.Connection) -> None:
+        self.wrapped = wrapped
+
+    def cursor(self) -> sqlite3.Cursor:
+        return self.wrapped.cursor(UnrecognisedCursor)
+
+
+class UnrecognisedCursor(sqlite3.Cursor):
+    """Of that wrapper."""
+
+    connection = None
+
+
+def test_a_sqlite_that_is_not_recognised_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        with pytest.raises(ValueError, match="needs a transaction"):
+            idempotent(Unrecognised(db), CALL, insert_with(db))
+        db.rollback()
+    assert rows_in(path) == 0
+
+
+def test_a_row_tells_its_age(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        idempotent(db, CALL, insert_with(db))
+        idempotent(db, replace(CALL, step_id="old"), insert_with(db))
+        db.execute("UPDATE atomic_idempotency SET created_at = '2020-01-01' WHERE rowid = 2")
+        old = db.execute("DELETE FROM atomic_idempotency WHERE created_at < '2025-01-01'")
+        assert old.rowcount == 1

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from atomic.sdk._context import Call
 from atomic.sdk._documents import jsonable
-from atomic.sdk.once import scope_of
+from atomic.sdk.once import name_of
 
 _ID, _ANSWER = "id", "answer"
 _IS_NEW: Final = f"attribute_not_exists({_ID})"
@@ -33,7 +33,7 @@ def idempotent(
     Raises the client's TransactionCanceledException when a condition of your own writes does not hold, or
     another transaction is at work on the same items (answer with an error: the next attempt tries again).
     """
-    name = {_ID: {"S": json.dumps([scope_of(call, scope), call.idempotency_key])}}
+    name = {_ID: {"S": name_of(call, scope)}}
     found = dynamodb.get_item(TableName=table, Key=name, ConsistentRead=True).get("Item")
     if found is not None:
         return json.loads(found[_ANSWER]["S"])

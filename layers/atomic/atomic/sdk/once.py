@@ -1,101 +1,93 @@
-"""Effects that happen once for each key, in the step author's own SQL database.
+"""Effects that happen once for each step, in the step author's own SQL database.
 
 A step may be called twice: its answer can be lost on the way. The key and the answer are written in the
 same transaction as the effect, so all of it is there or nothing, and the second call finds the answer.
 """
 
+import hashlib
 import json
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from atomic.sdk._context import Call
 from atomic.sdk._documents import jsonable
+from atomic.sdk._statements import refuse_async, run
+from atomic.sdk._transactions import one_transaction
 
-# Portable SQL: the table may as well be made by a migration tool. A year of keys is a few bytes each.
+# One statement for PostgreSQL, MySQL, MariaDB and SQLite; a migration tool may run it as well. Only MySQL
+# and MariaDB read what stands in /*! */. Their TEXT ends at 64 KiB; LONG VARCHAR is MEDIUMTEXT (16 MiB).
 TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS atomic_idempotency ("
-    "scope VARCHAR(255) NOT NULL, idempotency_key VARCHAR(255) NOT NULL, answer TEXT NOT NULL, "
-    "PRIMARY KEY (scope, idempotency_key))"
+    "id VARCHAR(64) NOT NULL PRIMARY KEY, answer /*! LONG */ VARCHAR NOT NULL, "
+    "created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL) /*! ENGINE = InnoDB */"
 )
-_FIND: Final = "SELECT answer FROM atomic_idempotency WHERE scope = :scope AND idempotency_key = :key"
-_CLAIM: Final = (
-    "INSERT INTO atomic_idempotency (scope, idempotency_key, answer) VALUES (:scope, :key, :answer)"
+# Always one row, so rows that cannot be read are found at the first call and not at the second one. MySQL
+# and MariaDB tell by a second column whether the table takes part in transactions.
+_FIND: Final = (
+    "SELECT (SELECT answer FROM atomic_idempotency WHERE id = :id) AS answer /*! , "
+    "(SELECT transactions FROM information_schema.tables JOIN information_schema.engines USING (engine) "
+    "WHERE table_schema = DATABASE() AND table_name = 'atomic_idempotency') AS transactional */"
 )
-_FILL: Final = (
-    "UPDATE atomic_idempotency SET answer = :answer WHERE scope = :scope AND idempotency_key = :key"
-)
-_PENDING: Final = "null"
+# READ UNCOMMITTED shows answers that may yet be rolled back; in MySQL and MariaDB this waits for the end.
+_MAKE_SURE: Final = "SELECT answer FROM atomic_idempotency WHERE id = :id /*! LOCK IN SHARE MODE */"
+_CLAIM: Final = "INSERT INTO atomic_idempotency (id, answer) VALUES (:id, '')"
+_FILL: Final = "UPDATE atomic_idempotency SET answer = :answer WHERE id = :id"
 
 
 def idempotent(db: Any, call: Call, effect: Callable[[], Any], *, scope: str | None = None) -> Any:
-    """Run `effect` once for the key of this call and remember its answer; later calls get that answer.
+    """Run `effect` once for the step of this call and remember its answer; later calls get that answer.
 
     `db` is a SQLAlchemy Session or Connection, Django's `connection` inside `transaction.atomic()`, or a
     DB-API connection (sqlite3, psycopg, PyMySQL …), on which `effect` writes too; the caller commits.
-    `scope` tells steps apart that share a key; by default it is the path of the endpoint. The answer must
+    `scope` tells effects of one step apart; by default it is the path of the endpoint. The answer must
     have a JSON form, and comes back in it.
-    Raises ValueError when the connection commits each statement by itself; the driver's IntegrityError when
-    another call with this key commits first (answer with an error, the next attempt finds its answer).
+    Raises ValueError when the connection commits each statement by itself, when `effect` commits or rolls
+    back, and when the answer has no JSON form; RuntimeError when an earlier call committed in the midst of
+    its effect; the driver's IntegrityError when another call of this step commits first (answer with an
+    error, the next attempt finds its answer).
     """
-    _refuse_autocommit(db)
-    names = {"scope": scope_of(call, scope), "key": call.idempotency_key}
-    found = _run(db, _FIND, names).fetchone()
+    refuse_async(db)
+    name = name_of(call, scope)
+    found = _find(db, name)
     if found is not None:
-        return json.loads(found[0])
-    # The claim comes before the effect, so that of two calls at once only one has an effect.
-    _run(db, _CLAIM, {**names, "answer": _PENDING})
-    answer = jsonable(effect())
-    _run(db, _FILL, {**names, "answer": json.dumps(answer, allow_nan=False)})
+        return json.loads(found)
+    with one_transaction(db, f"atomic_{name[:16]}"):
+        # The claim comes before the effect, so that of two calls at once only one has an effect.
+        run(db, _CLAIM, {"id": name})
+        answer = jsonable(effect())
+        run(db, _FILL, {"id": name, "answer": json.dumps(answer, allow_nan=False)})
     return answer
 
 
 def create_table(db: Any) -> None:
     """Make the table when it is not there."""
-    _run(db, TABLE, {})
+    run(db, TABLE)
 
 
-def scope_of(call: Call, scope: str | None) -> str:
-    """What tells steps apart that share a key: the path of the endpoint unless somebody says more."""
-    return scope or urlsplit(call.url).path
+def name_of(call: Call, scope: str | None) -> str:
+    """What stands for one effect of one step: 64 hex digits, so no collation or length makes two into one.
+
+    The key alone is not enough: callers may choose the same one for steps of several URLs or workflows. The
+    id of a step is the same in all attempts; a root's does not depend on its URL, so the path counts, too.
+    """
+    parts = [scope or urlsplit(call.url).path, call.step_id, call.idempotency_key]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _refuse_autocommit(db: Any) -> None:
-    autocommits = getattr(db, "autocommit", False) is True
-    if not autocommits and hasattr(db, "isolation_level") and hasattr(db, "in_transaction"):
-        # sqlite3: without an isolation level nothing begins a transaction but an explicit BEGIN.
-        autocommits = db.isolation_level is None and db.in_transaction is False
-    if autocommits:
+def _find(db: Any, name: str) -> str | bytes | None:
+    [(answer, *transactional)] = run(db, _FIND, {"id": name})
+    if transactional == ["NO"]:
         raise ValueError(
-            "idempotent needs a transaction: turn autocommit off, or begin one before the call"
+            "the table has an engine without transactions: ALTER TABLE atomic_idempotency ENGINE = InnoDB"
         )
-
-
-def _run(db: Any, statement: str, values: dict[str, str]) -> Any:
-    if not hasattr(db, "cursor"):
-        # SQLAlchemy, which is there when somebody has such a session.
-        from sqlalchemy import text
-
-        return db.execute(text(statement), values)
-    cursor = db.cursor()
-    sql, arguments = _as_driver_wants(db, statement, values)
-    cursor.execute(sql, arguments)
-    return cursor
-
-
-def _as_driver_wants(db: Any, statement: str, values: dict[str, str]) -> tuple[str, Any]:
-    driver = sys.modules[type(db).__module__.partition(".")[0]]
-    # Django's connection is no DB-API connection but behaves like one, with `%s` over every database.
-    style = "format" if driver.__name__ == "django" else driver.paramstyle
-    if style in {"named", "pyformat"}:
-        mark = ":{}" if style == "named" else "%({})s"
-        for name in values:
-            statement = statement.replace(f":{name}", mark.format(name))
-        return statement, values
-    # The others go by position, so the values are put in the order of their marks.
-    order = sorted(values, key=lambda name: statement.index(f":{name}"))
-    for number, name in enumerate(order, 1):
-        mark = {"qmark": "?", "format": "%s", "numeric": f":{number}"}[style]
-        statement = statement.replace(f":{name}", mark)
-    return statement, [values[name] for name in order]
+    if answer is None:
+        return None
+    rows = run(db, _MAKE_SURE, {"id": name})
+    if rows and not rows[0][0]:
+        raise RuntimeError(
+            "an effect of this step has begun and has no answer: it calls idempotent for itself, or its "
+            "beginning was committed too early. See what is there; then delete the row of "
+            f"atomic_idempotency whose id is {name}, or write the answer into it (JSON)"
+        )
+    return rows[0][0] if rows else None

@@ -1,0 +1,94 @@
+"""A SQL statement on whatever connection a step author has: of SQLAlchemy, Django, a driver, a wrapper."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from inspect import iscoroutinefunction
+from itertools import chain
+from typing import Any, Final
+
+# How the styles of the DB-API mark a value: by the name, or by the number of its place.
+_NAMED: Final = {"named": ":{}", "pyformat": "%({})s"}
+_PLACED: Final = {"qmark": "?", "format": "%s", "numeric": ":{}"}
+_NO_VALUES: Final[Mapping[str, str]] = {}
+
+
+def refuse_async(db: Any) -> None:
+    """Raise ValueError for a connection whose methods must be awaited."""
+    if any(iscoroutinefunction(getattr(db, name, None)) for name in ("commit", "execute")):
+        raise ValueError(
+            "idempotent takes connections that block. SQLAlchemy's AsyncSession has one inside: "
+            "`await session.run_sync(lambda inner: idempotent(inner, call, effect))`"
+        )
+
+
+def run(db: Any, statement: str, values: Mapping[str, str] = _NO_VALUES) -> list[tuple[Any, ...]]:
+    """Execute it with the values for its `:name` marks; the rows, whatever form the connection gives them.
+
+    Raises ValueError when nothing tells how the driver marks values; what the driver raises otherwise.
+    """
+    if not hasattr(db, "cursor"):
+        # SQLAlchemy, which is there when somebody has such a session.
+        from sqlalchemy import text
+
+        result = db.execute(text(statement), values)
+        return [tuple(row) for row in result] if result.returns_rows else []
+    with closing(db.cursor()) as cursor:
+        _make_rows_plain(cursor)
+        cursor.execute(*_as_driver_wants(cursor, statement, values))
+        rows = cursor.fetchall() if cursor.description else []
+    return [tuple(row.values() if isinstance(row, Mapping) else row) for row in rows]
+
+
+def driver_connection(db: Any) -> Any:
+    """The driver's own connection below SQLAlchemy, Django or a wrapper, as far as it can be reached."""
+    if hasattr(db, "cursor"):
+        with closing(db.cursor()) as cursor:
+            return getattr(cursor, "connection", db)
+    # A Session has a method of that name, which gives its Connection.
+    connection = db.connection().connection if callable(db.connection) else db.connection
+    return connection.driver_connection
+
+
+def _make_rows_plain(cursor: Any) -> None:
+    """Undo a factory of rows that was set for the whole connection; its models may not fit these rows."""
+    if hasattr(cursor, "row_factory"):
+        psycopg = sys.modules.get("psycopg")
+        of_psycopg = psycopg is not None and isinstance(cursor, psycopg.Cursor)
+        cursor.row_factory = psycopg.rows.tuple_row if psycopg and of_psycopg else None
+
+
+def _as_driver_wants(cursor: Any, statement: str, values: Mapping[str, str]) -> tuple[Any, ...]:
+    if not values:
+        return (statement,)
+    style = _style_of(cursor)
+    if style in _NAMED:
+        for name in values:
+            statement = statement.replace(f":{name}", _NAMED[style].format(name))
+        return statement, values
+    # The others go by place, so the values are put in the order of their marks.
+    order = sorted(values, key=lambda name: statement.index(f":{name}"))
+    for number, name in enumerate(order, 1):
+        statement = statement.replace(f":{name}", _PLACED[style].format(number))
+    return statement, [values[name] for name in order]
+
+
+def _style_of(cursor: Any) -> str:
+    """The `paramstyle` of the driver, which a package above the class of the cursor or connection has."""
+    # The `__class__` of a proxy is the class of what it wraps, and its `connection` the one of the driver.
+    for one in (type(cursor), cursor.__class__, type(getattr(cursor, "connection", None))):
+        for module in chain.from_iterable(_packages(base.__module__) for base in one.__mro__):
+            # Django's cursors are no DB-API cursors but behave like them, with `%s` over every database.
+            style = "format" if module == "django" else getattr(sys.modules.get(module), "paramstyle", None)
+            if style in _NAMED or style in _PLACED:
+                return str(style)
+    raise ValueError(
+        f"nothing tells how {type(cursor).__module__}.{type(cursor).__qualname__} marks values: no module "
+        "above its class has a `paramstyle`. Give idempotent the driver's own connection, or SQLAlchemy's"
+    )
+
+
+def _packages(module: str) -> list[str]:
+    """The module and those it is in, as `a.b`, `a`."""
+    parts = module.split(".")
+    return [".".join(parts[:end]) for end in range(len(parts), 0, -1)]

@@ -1,0 +1,419 @@
+"""`idempotent` on real databases, through every sort of connection that people have."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymysql
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from atomic import Call, idempotent
+from atomic.sdk.once import TABLE, create_table
+from sdk.calls import call_of
+from sdk.connections import SORTS, Opened, Sort
+from sdk.databases import Database, sqlite
+
+CALL = call_of("https://app.example/mail")
+INSERT = "INSERT INTO users VALUES ('ada')"
+TABLES = ("CREATE TABLE IF NOT EXISTS users (name VARCHAR(20))", "CREATE TABLE IF NOT EXISTS other (a INT)")
+EMPTY = ("DELETE FROM users", "DELETE FROM atomic_idempotency")
+by_name = {sort.name: sort for sort in SORTS}
+of_every_sort = pytest.mark.parametrize("sort", SORTS, ids=[sort.name for sort in SORTS])
+PLAIN = ("sqlite3", "psycopg", "PyMySQL")
+of_every_database = pytest.mark.parametrize("sort", [by_name[name] for name in PLAIN], ids=PLAIN)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, sort: Sort, tmp_path: Path) -> Iterator[Database]:
+    """The database of that sort of connection, with the table of keys and some others, all empty."""
+    with ExitStack() as opened:
+        if sort.database == "sqlite":
+            database = opened.enter_context(sqlite(tmp_path / "app.db"))
+        else:
+            database = request.getfixturevalue(sort.database)
+        database.sql(TABLE, *TABLES, *EMPTY)
+        yield database
+
+
+class PowerCut(Exception):
+    """How an effect or its transaction fails here."""
+
+
+def users_in(database: Database) -> int:
+    """How many there are for everybody else."""
+    [(count,)] = database.sql("SELECT count(*) FROM users")
+    return int(count)
+
+
+def keys_in(database: Database) -> list[str]:
+    """The answers that are stored."""
+    return [answer for (answer,) in database.sql("SELECT answer FROM atomic_idempotency")]
+
+
+def inserting(
+    opened: Opened, answer: Any = "made", then: Callable[[], Any] | None = None
+) -> Callable[[], Any]:
+    """An effect."""
+
+    def effect() -> Any:
+        opened.execute(INSERT)
+        if then:
+            then()
+        return answer
+
+    return effect
+
+
+def failing(opened: Opened) -> Callable[[], None]:
+    """An effect that fails after its first half."""
+
+    def effect() -> None:
+        opened.execute(INSERT)
+        raise PowerCut
+
+    return effect
+
+
+def call_twice(sort: Sort, database: Database, call: Call = CALL) -> list[Any]:
+    """What two calls get, each by a connection of its own."""
+    answers = []
+    for number in (1, 2):
+        with sort.opened(database) as opened, opened.transaction():
+            answers.append(idempotent(opened.db, call, inserting(opened, answer={"call": number})))
+    return answers
+
+
+@of_every_sort
+def test_the_second_call_gets_the_first_answer(sort: Sort, database: Database) -> None:
+    assert call_twice(sort, database) == [{"call": 1}] * 2
+    assert users_in(database) == 1
+
+
+@of_every_database
+def test_what_is_in_the_same_transaction_is_found_too(sort: Sort, database: Database) -> None:
+    with sort.opened(database) as opened, opened.transaction():
+        create_table(opened.db)
+        for _ in range(2):
+            assert idempotent(opened.db, CALL, inserting(opened)) == "made"
+    assert users_in(database) == 1
+
+
+@of_every_sort
+def test_a_failure_leaves_nothing_and_the_next_attempt_has_the_effect(
+    sort: Sort, database: Database
+) -> None:
+    with sort.opened(database) as opened:
+        with pytest.raises(PowerCut), opened.transaction():
+            idempotent(opened.db, CALL, failing(opened))
+        assert (users_in(database), keys_in(database)) == (0, [])
+        with opened.transaction():
+            assert idempotent(opened.db, CALL, inserting(opened)) == "made"
+    assert (users_in(database), keys_in(database)) == (1, ['"made"'])
+
+
+@of_every_sort
+def test_who_hides_a_failure_and_commits_keeps_nothing_of_it(sort: Sort, database: Database) -> None:
+    with sort.opened(database) as opened, opened.transaction():
+        with suppress(PowerCut):
+            idempotent(opened.db, CALL, failing(opened))
+        opened.execute("INSERT INTO users VALUES ('told')")
+    assert database.sql("SELECT name FROM users") == [("told",)]
+    assert keys_in(database) == []
+
+
+@of_every_sort
+def test_who_commits_each_statement_is_refused_and_has_no_effect(sort: Sort, database: Database) -> None:
+    refused = pytest.raises(ValueError, match="begin one before the call")
+    with sort.opened(database, autocommit=True) as opened, refused:
+        idempotent(opened.db, CALL, failing(opened))
+    assert (users_in(database), keys_in(database)) == (0, [])
+
+
+BEGUN = {
+    "sqlite3": "BEGIN",
+    "sqlite3-OpenTelemetry": "BEGIN",
+    "psycopg": "BEGIN",
+    "psycopg2": "BEGIN",
+    "PyMySQL": "START TRANSACTION",
+    "PyMySQL-OpenTelemetry": "START TRANSACTION",
+    "mysql.connector": "START TRANSACTION",
+}
+
+
+@pytest.mark.parametrize("sort", [by_name[name] for name in BEGUN], ids=list(BEGUN))
+def test_a_transaction_that_was_begun_explicitly_is_one(sort: Sort, database: Database) -> None:
+    with sort.opened(database, autocommit=True) as opened:
+        opened.execute(BEGUN[sort.name])
+        with pytest.raises(PowerCut):
+            idempotent(opened.db, CALL, failing(opened))
+        opened.execute("ROLLBACK")
+        assert (users_in(database), keys_in(database)) == (0, [])
+        opened.execute(BEGUN[sort.name])
+        assert idempotent(opened.db, CALL, inserting(opened)) == "made"
+        opened.execute("COMMIT")
+    assert (users_in(database), keys_in(database)) == (1, ['"made"'])
+
+
+@pytest.mark.parametrize("sort", [by_name["psycopg"]])
+def test_a_transaction_of_psycopg_is_one(sort: Sort, database: Database) -> None:
+    with sort.opened(database, autocommit=True) as opened:
+        for _ in range(2):
+            with opened.db.transaction():
+                assert idempotent(opened.db, CALL, inserting(opened)) == "made"
+    assert users_in(database) == 1
+
+
+@of_every_sort
+def test_an_effect_that_commits_is_refused_and_never_taken_for_done(sort: Sort, database: Database) -> None:
+    refused = pytest.raises(ValueError, match="ended the transaction")
+    with sort.opened(database) as opened, refused, opened.transaction():
+        idempotent(opened.db, CALL, inserting(opened, then=lambda: opened.end("commit")))
+    # Some connections commit what follows by themselves, the answer among it.
+    with sort.opened(database) as opened, suppress(RuntimeError), opened.transaction():
+        assert idempotent(opened.db, CALL, inserting(opened, answer="again")) == "made"
+    assert users_in(database) == 1
+
+
+@of_every_database
+def test_an_effect_whose_end_is_unknown_is_left_to_people(sort: Sort, database: Database) -> None:
+    with sort.opened(database) as opened:
+        with pytest.raises(PowerCut), opened.transaction():
+            idempotent(opened.db, CALL, lambda: [opened.end("commit"), failing(opened)()])
+        assert (users_in(database), keys_in(database)) == (0, [""])
+        with pytest.raises(RuntimeError, match="delete the row"), opened.transaction():
+            idempotent(opened.db, CALL, inserting(opened))
+        database.sql("DELETE FROM atomic_idempotency")
+        with opened.transaction():
+            assert idempotent(opened.db, CALL, inserting(opened)) == "made"
+    assert users_in(database) == 1
+
+
+@of_every_sort
+def test_an_effect_that_rolls_back_is_refused_and_may_be_tried_again(
+    sort: Sort, database: Database
+) -> None:
+    refused = pytest.raises(ValueError, match="ended the transaction")
+    with sort.opened(database) as opened, refused, opened.transaction():
+        idempotent(opened.db, CALL, inserting(opened, then=lambda: opened.end("rollback")))
+    assert (users_in(database), keys_in(database)) == (0, [])
+    assert call_twice(sort, database) == [{"call": 1}] * 2
+
+
+@of_every_database
+def test_effects_may_have_effects(sort: Sort, database: Database) -> None:
+    with sort.opened(database) as opened, opened.transaction():
+
+        def outer() -> list[Any]:
+            return [idempotent(opened.db, CALL, inserting(opened), scope=name) for name in ("a", "b")]
+
+        assert idempotent(opened.db, CALL, outer) == ["made", "made"]
+        with pytest.raises(RuntimeError, match="for itself"):
+            idempotent(opened.db, CALL, lambda: idempotent(opened.db, CALL, outer, scope="c"), scope="c")
+    assert (users_in(database), len(keys_in(database))) == (2, 3)
+
+
+ALIKE = [
+    replace(CALL, idempotency_key=key)
+    for key in ("order-aBc", "order-Abc", "order-abc", "K", "k", "k ", "straße", "strasse", "é", "e\u0301")
+]
+ALIKE += [replace(CALL, url=f"https://app.example{path}") for path in ("/Mail", "/mail/", "/mail%20")]
+ALIKE += [replace(CALL, step_id=f"run_1-{step}") for step in ("a", "A")]
+ALIKE += [replace(CALL, url=f"https://app.example/{'long' * 1000}{end}") for end in "ab"]
+
+
+@of_every_database
+def test_keys_that_look_alike_are_not_one(sort: Sort, database: Database) -> None:
+    for number, call in enumerate(ALIKE):
+        with sort.opened(database) as opened, opened.transaction():
+            assert idempotent(opened.db, call, inserting(opened, answer=number)) == number
+    assert users_in(database) == len(ALIKE)
+
+
+ANSWERS = {
+    "long": "x" * 300_000,
+    "outside of ASCII": "é€😀" * 50_000,
+    "marks": "100 % of :id, %s, %(id)s, ? and 'quotes' \\ \" \x00 \n",
+    "null": None,
+    "false": False,
+    "empty": "",
+    "large": 2**64 + 1,
+}
+
+
+@of_every_database
+def test_an_answer_comes_back_as_it_was(sort: Sort, database: Database) -> None:
+    for scope, answer in ANSWERS.items():
+        with sort.opened(database) as opened:
+            for _ in range(2):
+                with opened.transaction():
+                    assert idempotent(opened.db, CALL, inserting(opened, answer), scope=scope) == answer
+    assert users_in(database) == len(ANSWERS)
+
+
+LEVELS = {
+    "sqlite3": [""],
+    "psycopg": ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"],
+    "PyMySQL": ["READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"],
+}
+SET_LEVEL = {
+    "psycopg": "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {}",
+    "PyMySQL": "SET SESSION TRANSACTION ISOLATION LEVEL {}",
+}
+of_every_level = pytest.mark.parametrize(
+    ("sort", "level"),
+    [(by_name[name], level) for name, levels in LEVELS.items() for level in levels],
+    ids=[f"{name} {level}" for name, levels in LEVELS.items() for level in levels],
+)
+ERRORS = (sqlite3.DatabaseError, psycopg.DatabaseError, pymysql.DatabaseError)
+
+
+class Late(threading.Thread):
+    """A second call, on a connection of its own, that began when the first was not yet committed.
+
+    At its end `got` is an answer, or an error of the driver.
+    """
+
+    def __init__(self, sort: Sort, level: str, database: Database, begun: threading.Event) -> None:
+        super().__init__()
+        self.got: Any = "nothing"
+        self._where = sort, level, database, begun
+
+    def run(self) -> None:
+        """Look at the database first, which is when some levels take their snapshot."""
+        sort, level, database, begun = self._where
+        with sort.opened(database) as opened:
+            if level:
+                opened.execute(SET_LEVEL[sort.name].format(level))
+                opened.db.commit()
+            try:
+                with opened.transaction():
+                    opened.execute("SELECT count(*) FROM other")
+                    begun.set()
+                    self.got = idempotent(opened.db, CALL, inserting(opened, answer="late"))
+            except ERRORS as error:
+                self.got = error
+
+
+@of_every_level
+@pytest.mark.parametrize("first_commits", [True, False])
+def test_of_two_calls_at_once_one_has_an_effect(
+    sort: Sort, level: str, database: Database, first_commits: bool
+) -> None:
+    begun = threading.Event()
+    late = Late(sort, level, database, begun)
+    with sort.opened(database) as opened, suppress(PowerCut), opened.transaction():
+        assert idempotent(opened.db, CALL, inserting(opened, answer="first")) == "first"
+        late.start()
+        assert begun.wait(10)
+        late.join(0.3)
+        assert late.is_alive()  # it waits for the first call
+        if not first_commits:
+            raise PowerCut
+    late.join(30)
+    if isinstance(late.got, ERRORS):
+        assert keys_in(database) == (['"first"'] if first_commits else [])
+    else:
+        assert late.got == ("first" if first_commits else "late")
+    final = "first" if first_commits or isinstance(late.got, ERRORS) else "late"
+    with sort.opened(database) as opened, opened.transaction():
+        assert idempotent(opened.db, CALL, inserting(opened, answer=final)) == final
+    assert users_in(database) == 1
+
+
+on_mariadb = pytest.mark.parametrize("sort", [by_name["PyMySQL"]])
+
+
+@on_mariadb
+@pytest.mark.parametrize("ddl", ["CREATE OR REPLACE TABLE other (a INT)", "TRUNCATE TABLE users"])
+def test_a_statement_that_commits_by_itself_is_refused(sort: Sort, database: Database, ddl: str) -> None:
+    refused = pytest.raises(ValueError, match="CREATE TABLE")
+    with sort.opened(database) as opened, refused, opened.transaction():
+        idempotent(opened.db, CALL, inserting(opened, then=lambda: opened.execute(ddl)))
+    refused = pytest.raises(RuntimeError, match="committed too early")
+    with sort.opened(database) as opened, refused, opened.transaction():
+        idempotent(opened.db, CALL, inserting(opened))
+
+
+@on_mariadb
+def test_a_table_without_transactions_is_refused(sort: Sort, database: Database) -> None:
+    for engine in ("MyISAM", "Aria"):
+        database.sql("DROP TABLE atomic_idempotency", TABLE.replace("InnoDB", engine))
+        refused = pytest.raises(ValueError, match="ENGINE = InnoDB")
+        with sort.opened(database) as opened, refused, opened.transaction():
+            idempotent(opened.db, CALL, inserting(opened))
+    database.sql("DROP TABLE atomic_idempotency")
+    assert users_in(database) == 0
+
+
+class Base(DeclarativeBase):
+    """Of the classes below."""
+
+
+class User(Base):
+    """A row of `users` as an object."""
+
+    __tablename__ = "users"
+    name: Mapped[str] = mapped_column(primary_key=True)
+
+
+SESSIONS = [sort for sort in SORTS if sort.name.startswith("Session")]
+
+
+@pytest.mark.parametrize("sort", SESSIONS, ids=[sort.name for sort in SESSIONS])
+def test_objects_that_a_session_writes_at_the_end_are_part_of_the_effect(
+    sort: Sort, database: Database
+) -> None:
+    with sort.opened(database) as opened:
+
+        def added() -> str:
+            user = User(name="ada")
+            opened.db.add(user)
+            return user.name
+
+        with suppress(PowerCut), opened.transaction():
+            assert idempotent(opened.db, CALL, added) == "ada"
+            raise PowerCut
+        assert (users_in(database), keys_in(database)) == (0, [])
+        for _ in range(2):
+            with opened.transaction():
+                assert idempotent(opened.db, CALL, added) == "ada"
+    assert (users_in(database), keys_in(database)) == (1, ['"ada"'])
+
+
+async def as_inner(url: str, effect: Callable[[Any], Any]) -> Any:
+    """What an AsyncSession does with a session that blocks."""
+    engine = create_async_engine(url)
+    try:
+        async with AsyncSession(engine) as session, session.begin():
+            with pytest.raises(ValueError, match="run_sync"):
+                idempotent(session, CALL, lambda: 1)
+            return await session.run_sync(lambda inner: idempotent(inner, CALL, lambda: effect(inner)))
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("sort", [by_name["Session-postgresql"]])
+def test_the_session_inside_an_async_session(sort: Sort, database: Database) -> None:
+    for _ in range(2):
+        assert asyncio.run(as_inner(database.url, lambda inner: inner.execute(text(INSERT)).rowcount)) == 1
+    assert users_in(database) == 1
+
+
+@pytest.mark.parametrize("sort", [by_name["psycopg"]])
+def test_connections_that_must_be_awaited_are_refused(sort: Sort, database: Database) -> None:
+    async def attempt() -> None:
+        where = {"host": database.host, "port": database.port, "user": database.user}
+        async with await psycopg.AsyncConnection.connect(**where, dbname=database.name) as db:
+            idempotent(db, CALL, lambda: 1)
+
+    with pytest.raises(ValueError, match="connections that block"):
+        asyncio.run(attempt())
