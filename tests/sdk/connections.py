@@ -15,9 +15,8 @@ import psycopg2.extras
 import pymysql
 from django.conf import settings
 from django.db import connections, transaction
+from opentelemetry.instrumentation.dbapi import instrument_connection
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
-from opentelemetry.instrumentation.pymysql import PyMySQLInstrumentor
-from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
@@ -122,8 +121,13 @@ def _mysql_connector(**options: Any) -> Callable[[Database, bool], Any]:
     )
 
 
-def _traced(connect: Callable[[Database, bool], Any], instrumentor: Any) -> Callable[[Database, bool], Any]:
-    return lambda at, autocommit: instrumentor.instrument_connection(connect(at, autocommit))
+def _traced(connect: Callable[[Database, bool], Any]) -> Callable[[Database, bool], Any]:
+    """By what OpenTelemetry has for every driver of the DB-API; psycopg has something of its own."""
+    return lambda at, autocommit: instrument_connection("tests", connect(at, autocommit), "sql")
+
+
+def _traced_psycopg(database: Database, autocommit: bool) -> Any:
+    return PsycopgInstrumentor().instrument_connection(_psycopg()(database, autocommit))
 
 
 def _of_sqlalchemy(wrapped: Callable[[Any], Any]) -> Any:
@@ -211,7 +215,7 @@ SORTS = [
             "sqlite3-dicts": _sqlite3_rows(_as_dict),
             "sqlite3-subclass": _sqlite3(factory=Mine),
             "sqlite3-wrapped": lambda at, autocommit: Opaque(_sqlite3()(at, autocommit)),
-            "sqlite3-OpenTelemetry": _traced(_sqlite3(), SQLite3Instrumentor()),
+            "sqlite3-OpenTelemetry": _traced(_sqlite3()),
             "sqlite3-raw_connection": _sqlalchemy_raw,
         }.items()
     ),
@@ -222,7 +226,7 @@ SORTS = [
             "psycopg-dict_row": _psycopg(row_factory=psycopg.rows.dict_row),
             "psycopg-class_row": _psycopg(row_factory=psycopg.rows.class_row(Row)),
             "psycopg-client": _psycopg(cursor_factory=psycopg.ClientCursor),
-            "psycopg-OpenTelemetry": _traced(_psycopg(), PsycopgInstrumentor()),
+            "psycopg-OpenTelemetry": _traced_psycopg,
             "psycopg-raw_connection": _sqlalchemy_raw,
             "psycopg2": _psycopg2(),
             "psycopg2-dicts": _psycopg2(cursor_factory=psycopg2.extras.RealDictCursor),
@@ -234,11 +238,12 @@ SORTS = [
             "PyMySQL": _pymysql(),
             "PyMySQL-DictCursor": _pymysql(cursorclass=pymysql.cursors.DictCursor),
             "PyMySQL-SSCursor": _pymysql(cursorclass=pymysql.cursors.SSCursor),
-            "PyMySQL-OpenTelemetry": _traced(_pymysql(), PyMySQLInstrumentor()),
+            "PyMySQL-OpenTelemetry": _traced(_pymysql()),
             "PyMySQL-wrapped": lambda at, autocommit: Opaque(_pymysql()(at, autocommit)),
             "PyMySQL-raw_connection": _sqlalchemy_raw,
             "mysql.connector": _mysql_connector(),
             "mysql.connector-pure": _mysql_connector(use_pure=True),
+            "mysql.connector-OpenTelemetry": _traced(_mysql_connector()),
             "mysql.connector-raw": _mysql_connector(raw=True),
         }.items()
     ),

@@ -113,6 +113,14 @@ def test_a_connection_that_commits_by_itself_is_refused(path: Path) -> None:
     assert rows_in(path) == 1
 
 
+def test_a_transaction_begins_as_the_connection_wants_it(path: Path) -> None:
+    statements: list[str] = []
+    with closing(sqlite3.connect(path, isolation_level="IMMEDIATE")) as db, db:
+        db.set_trace_callback(statements.append)
+        idempotent(db, CALL, insert_with(db))
+    assert [statement for statement in statements if "BEGIN" in statement] == ["BEGIN IMMEDIATE"]
+
+
 def test_sqlalchemy_sessions(path: Path) -> None:
     engine = create_engine(f"sqlite:///{path}")
     for _ in range(2):
