@@ -6,6 +6,7 @@ What the servers store may be lost with the machine, so they wait for no disk.
 import os
 import pwd
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -65,7 +66,9 @@ def postgresql() -> Iterator[Database]:
     with _folder("postgres") as (folder, user):
         _run(user, initdb, "-D", folder / "data", "--no-sync", "-A", "trust", "-U", "atomic", "-E", "UTF8")
         server = [program, "-D", folder / "data", "-k", folder, "-p", port, "-F"]
-        with _served([*server, "-c", "listen_addresses=127.0.0.1"], folder, user, connect) as looking:
+        server += ["-c", "listen_addresses=127.0.0.1"]
+        # SIGTERM would wait for everybody to leave.
+        with _served(server, folder, user, connect, signal.SIGINT) as looking:
             yield Database("postgres", url, looking, port)
 
 
@@ -86,7 +89,7 @@ def mariadb() -> Iterator[Database]:
         server = [program, "--no-defaults", data, f"--port={port}", "--bind-address=127.0.0.1"]
         server += [f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}", f"--init-file={setup}"]
         server += ["--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0"]
-        with _served(server, folder, user, connect) as looking:
+        with _served(server, folder, user, connect, signal.SIGTERM) as looking:
             yield Database("shop", url, looking, port)
 
 
@@ -121,9 +124,9 @@ def _run(user: str | None, *command: object) -> None:
 
 @contextmanager
 def _served(
-    command: list[Any], folder: Path, user: str | None, connect: Callable[[], Any]
+    command: list[Any], folder: Path, user: str | None, connect: Callable[[], Any], end: int
 ) -> Iterator[Any]:
-    """A connection to a server that runs until the end."""
+    """A connection to a server that runs until the end, when it gets the signal `end`."""
     log = folder / "log"
     with log.open("w") as output:
         server = subprocess.Popen([str(part) for part in command], stderr=output, user=user, cwd="/")
@@ -131,7 +134,7 @@ def _served(
         with closing(_connected(server, log, connect)) as connection:
             yield connection
     finally:
-        server.terminate()
+        server.send_signal(end)
         server.wait(timeout=30)
 
 

@@ -83,3 +83,16 @@ def test_an_answer_without_json_writes_nothing(dynamodb: Any) -> None:
     with pytest.raises(ValueError, match="JSON"):
         idempotent(dynamodb, CALL, lambda: (float("nan"), opening("1")[1]), table="keys")
     assert accounts(dynamodb) == []
+
+
+def test_names_and_answers_may_be_as_long_as_atomic_lets_them_be(dynamodb: Any) -> None:
+    calls = [replace(CALL, url=f"https://app.example/{'long' * 1000}{end}") for end in "ab"]
+    for number, call in enumerate(calls):
+        for _ in range(2):
+            got = idempotent(
+                dynamodb, call, lambda n=number: ("é" * 120_000, opening(str(n))[1]), table="keys"
+            )
+            assert got == "é" * 120_000
+    assert accounts(dynamodb) == ["0", "1"]
+    sizes = [len(item["answer"]["S"].encode()) for item in dynamodb.scan(TableName="keys")["Items"]]
+    assert max(sizes) < 256 * 1024

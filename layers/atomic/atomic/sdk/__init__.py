@@ -2,7 +2,7 @@
 
 `Client` and `AsyncClient` start and read. `Endpoints`, and `@workflow` and `@step` that they are made of,
 are in `atomic.sdk.fastapi`, `.flask`, `.django` and `.aws_lambda`, the same in each. `idempotent` makes an
-effect happen once for each key.
+effect happen once for each step.
 """
 
 from atomic.protocol.documents import (

@@ -1,7 +1,7 @@
 """A SQL statement on whatever connection a step author has: of SQLAlchemy, Django, a driver, a wrapper."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from inspect import iscoroutinefunction
 from itertools import chain
@@ -41,21 +41,19 @@ def run(db: Any, statement: str, values: Mapping[str, str] = _NO_VALUES) -> list
 
 
 def driver_connection(db: Any) -> Any:
-    """The driver's own connection below SQLAlchemy, Django or a wrapper, as far as it can be reached."""
-    if hasattr(db, "cursor"):
-        with closing(db.cursor()) as cursor:
-            return getattr(cursor, "connection", db)
-    # A Session has a method of that name, which gives its Connection.
-    connection = db.connection().connection if callable(db.connection) else db.connection
-    return connection.driver_connection
+    """The driver's own connection below SQLAlchemy and Django, or what behaves like it."""
+    if not hasattr(db, "cursor"):
+        # A Session has a method of that name, which gives its Connection; that one's is what the pool lent.
+        db = db.connection().connection if callable(db.connection) else db.connection
+    return getattr(db, "driver_connection", None) or getattr(db, "connection", db)
 
 
 def _make_rows_plain(cursor: Any) -> None:
     """Undo a factory of rows that was set for the whole connection; its models may not fit these rows."""
     if hasattr(cursor, "row_factory"):
         psycopg = sys.modules.get("psycopg")
-        of_psycopg = psycopg is not None and isinstance(cursor, psycopg.Cursor)
-        cursor.row_factory = psycopg.rows.tuple_row if psycopg and of_psycopg else None
+        is_psycopg = psycopg and isinstance(cursor, psycopg.Cursor)
+        cursor.row_factory = psycopg.rows.tuple_row if psycopg and is_psycopg else None
 
 
 def _as_driver_wants(cursor: Any, statement: str, values: Mapping[str, str]) -> tuple[Any, ...]:
@@ -75,20 +73,26 @@ def _as_driver_wants(cursor: Any, statement: str, values: Mapping[str, str]) -> 
 
 def _style_of(cursor: Any) -> str:
     """The `paramstyle` of the driver, which a package above the class of the cursor or connection has."""
-    # The `__class__` of a proxy is the class of what it wraps, and its `connection` the one of the driver.
-    for one in (type(cursor), cursor.__class__, type(getattr(cursor, "connection", None))):
-        for module in chain.from_iterable(_packages(base.__module__) for base in one.__mro__):
-            # Django's cursors are no DB-API cursors but behave like them, with `%s` over every database.
-            style = "format" if module == "django" else getattr(sys.modules.get(module), "paramstyle", None)
-            if style in _NAMED or style in _PLACED:
-                return str(style)
+    for module in chain.from_iterable(_packages(kind) for kind in _classes(cursor)):
+        # Django's cursors are no DB-API cursors but behave like them, with `%s` over every database.
+        style = "format" if module == "django" else getattr(sys.modules.get(module), "paramstyle", None)
+        if style in _NAMED or style in _PLACED:
+            return str(style)
     raise ValueError(
         f"nothing tells how {type(cursor).__module__}.{type(cursor).__qualname__} marks values: no module "
         "above its class has a `paramstyle`. Give idempotent the driver's own connection, or SQLAlchemy's"
     )
 
 
-def _packages(module: str) -> list[str]:
-    """The module and those it is in, as `a.b`, `a`."""
-    parts = module.split(".")
-    return [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+def _classes(cursor: Any) -> Iterator[type]:
+    yield from type(cursor).__mro__
+    # A proxy says that it has the class of what it wraps.
+    yield from cursor.__class__.__mro__
+    # An extension of the DB-API, of which some drivers warn when it is used.
+    yield from type(getattr(cursor, "connection", None)).__mro__
+
+
+def _packages(kind: type) -> Iterator[str]:
+    """The module of a class and those it is in, as `a.b`, `a`."""
+    parts = kind.__module__.split(".")
+    return (".".join(parts[:end]) for end in range(len(parts), 0, -1))

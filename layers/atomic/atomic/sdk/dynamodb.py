@@ -1,4 +1,4 @@
-"""Effects that happen once for each key, in the step author's own DynamoDB tables.
+"""Effects that happen once for each step, in the step author's own DynamoDB tables.
 
 The key and the answer are written by the same transaction as the effect, so all of it is there or nothing,
 and the second call finds the answer. Nothing here imports boto3: the client is yours.
@@ -24,12 +24,12 @@ def idempotent(
     table: str,
     scope: str | None = None,
 ) -> Any:
-    """Make the writes of `effect` once for the key of this call; later calls get the first one's answer.
+    """Make the writes of `effect` once for the step of this call; later calls get the first one's answer.
 
     `dynamodb` is `boto3.client("dynamodb")`; `table` remembers the keys, its partition key is a string
     named `id`. `effect` returns an answer with a JSON form, and up to 99 members of a TransactWriteItems
     (`{"Put": {…}}`), which it leaves to be written here. It may be called again, so it has no other effect.
-    `scope` tells steps apart that share a key; by default it is the path of the endpoint.
+    `scope` tells effects of one step apart; by default it is the path of the endpoint.
     Raises the client's TransactionCanceledException when a condition of your own writes does not hold, or
     another transaction is at work on the same items (answer with an error: the next attempt tries again).
     """
@@ -39,7 +39,7 @@ def idempotent(
         return json.loads(found[_ANSWER]["S"])
     result, writes = effect()
     answer = jsonable(result)
-    item = {**name, _ANSWER: {"S": json.dumps(answer, allow_nan=False)}}
+    item = {**name, _ANSWER: {"S": _compact(answer)}}
     claim = {
         "TableName": table,
         "Item": item,
@@ -55,3 +55,8 @@ def idempotent(
             raise
         return json.loads(first[_ANSWER]["S"])
     return answer
+
+
+def _compact(answer: Any) -> str:
+    # An item may have 400 KB. The longest answer is above it where what is not ASCII is escaped.
+    return json.dumps(answer, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
