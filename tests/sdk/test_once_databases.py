@@ -1,16 +1,12 @@
 """`idempotent` on real databases, through every sort of connection that people have."""
 
 import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
-import pymysql
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -18,69 +14,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from atomic import Call, idempotent
 from atomic.sdk.once import TABLE, create_table
-from sdk.calls import call_of
-from sdk.connections import SORTS, Opened, Sort
-from sdk.databases import Database, sqlite
+from sdk.connections import SORTS, Sort
+from sdk.databases import Database
+from sdk.effects import CALL, INSERT, PowerCut, failing, inserting, keys_in, users_in
 
-CALL = call_of("https://app.example/mail")
-INSERT = "INSERT INTO users VALUES ('ada')"
-TABLES = ("CREATE TABLE IF NOT EXISTS users (name VARCHAR(20))", "CREATE TABLE IF NOT EXISTS other (a INT)")
-EMPTY = ("DELETE FROM users", "DELETE FROM atomic_idempotency")
 by_name = {sort.name: sort for sort in SORTS}
 of_every_sort = pytest.mark.parametrize("sort", SORTS, ids=[sort.name for sort in SORTS])
 PLAIN = ("sqlite3", "psycopg", "PyMySQL")
 of_every_database = pytest.mark.parametrize("sort", [by_name[name] for name in PLAIN], ids=PLAIN)
-
-
-@pytest.fixture
-def database(request: pytest.FixtureRequest, sort: Sort, tmp_path: Path) -> Iterator[Database]:
-    """The database of that sort of connection, with the table of keys and some others, all empty."""
-    with ExitStack() as opened:
-        if sort.database == "sqlite":
-            database = opened.enter_context(sqlite(tmp_path / "app.db"))
-        else:
-            database = request.getfixturevalue(sort.database)
-        database.sql(TABLE, *TABLES, *EMPTY)
-        yield database
-
-
-class PowerCut(Exception):
-    """How an effect or its transaction fails here."""
-
-
-def users_in(database: Database) -> int:
-    """How many there are for everybody else."""
-    [(count,)] = database.sql("SELECT count(*) FROM users")
-    return int(count)
-
-
-def keys_in(database: Database) -> list[str]:
-    """The answers that are stored."""
-    return [answer for (answer,) in database.sql("SELECT answer FROM atomic_idempotency")]
-
-
-def inserting(
-    opened: Opened, answer: Any = "made", then: Callable[[], Any] | None = None
-) -> Callable[[], Any]:
-    """An effect."""
-
-    def effect() -> Any:
-        opened.execute(INSERT)
-        if then:
-            then()
-        return answer
-
-    return effect
-
-
-def failing(opened: Opened) -> Callable[[], None]:
-    """An effect that fails after its first half."""
-
-    def effect() -> None:
-        opened.execute(INSERT)
-        raise PowerCut
-
-    return effect
 
 
 def call_twice(sort: Sort, database: Database, call: Call = CALL) -> list[Any]:
@@ -257,76 +198,6 @@ def test_an_answer_comes_back_as_it_was(sort: Sort, database: Database) -> None:
                 with opened.transaction():
                     assert idempotent(opened.db, CALL, inserting(opened, answer), scope=scope) == answer
     assert users_in(database) == len(ANSWERS)
-
-
-LEVELS = {
-    "sqlite3": [""],
-    "psycopg": ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"],
-    "PyMySQL": ["READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"],
-}
-SET_LEVEL = {
-    "psycopg": "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {}",
-    "PyMySQL": "SET SESSION TRANSACTION ISOLATION LEVEL {}",
-}
-of_every_level = pytest.mark.parametrize(
-    ("sort", "level"),
-    [(by_name[name], level) for name, levels in LEVELS.items() for level in levels],
-    ids=[f"{name} {level}" for name, levels in LEVELS.items() for level in levels],
-)
-ERRORS = (sqlite3.DatabaseError, psycopg.DatabaseError, pymysql.DatabaseError)
-
-
-class Late(threading.Thread):
-    """A second call, on a connection of its own, that began when the first was not yet committed.
-
-    At its end `got` is an answer, or an error of the driver.
-    """
-
-    def __init__(self, sort: Sort, level: str, database: Database, begun: threading.Event) -> None:
-        super().__init__()
-        self.got: Any = "nothing"
-        self._where = sort, level, database, begun
-
-    def run(self) -> None:
-        """Look at the database first, which is when some levels take their snapshot."""
-        sort, level, database, begun = self._where
-        with sort.opened(database) as opened:
-            if level:
-                opened.execute(SET_LEVEL[sort.name].format(level))
-                opened.db.commit()
-            try:
-                with opened.transaction():
-                    opened.execute("SELECT count(*) FROM other")
-                    begun.set()
-                    self.got = idempotent(opened.db, CALL, inserting(opened, answer="late"))
-            except ERRORS as error:
-                self.got = error
-
-
-@of_every_level
-@pytest.mark.parametrize("first_commits", [True, False])
-def test_of_two_calls_at_once_one_has_an_effect(
-    sort: Sort, level: str, database: Database, first_commits: bool
-) -> None:
-    begun = threading.Event()
-    late = Late(sort, level, database, begun)
-    with sort.opened(database) as opened, suppress(PowerCut), opened.transaction():
-        assert idempotent(opened.db, CALL, inserting(opened, answer="first")) == "first"
-        late.start()
-        assert begun.wait(10)
-        late.join(0.3)
-        assert late.is_alive()  # it waits for the first call
-        if not first_commits:
-            raise PowerCut
-    late.join(30)
-    if isinstance(late.got, ERRORS):
-        assert keys_in(database) == (['"first"'] if first_commits else [])
-    else:
-        assert late.got == ("first" if first_commits else "late")
-    final = "first" if first_commits or isinstance(late.got, ERRORS) else "late"
-    with sort.opened(database) as opened, opened.transaction():
-        assert idempotent(opened.db, CALL, inserting(opened, answer=final)) == final
-    assert users_in(database) == 1
 
 
 on_mariadb = pytest.mark.parametrize("sort", [by_name["PyMySQL"]])
