@@ -214,7 +214,7 @@ def test_a_statement_that_commits_by_itself_is_refused(sort: Sort, database: Dat
         idempotent(opened.db, CALL, inserting(opened))
 
 
-@on_mariadb
+@pytest.mark.parametrize("sort", [by_name[name] for name in ("PyMySQL", "mysql.connector-raw")])
 def test_a_table_without_transactions_is_refused(sort: Sort, database: Database) -> None:
     for engine in ("MyISAM", "Aria"):
         database.sql("DROP TABLE atomic_idempotency", TABLE.replace("InnoDB", engine))

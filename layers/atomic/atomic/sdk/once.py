@@ -77,7 +77,7 @@ def name_of(call: Call, scope: str | None) -> str:
 
 def _find(db: Any, name: str) -> str | bytes | None:
     [(answer, *transactional)] = run(db, _FIND, {"id": name})
-    if transactional == ["NO"]:
+    if transactional in (["NO"], [b"NO"]):
         raise ValueError(
             "the table has an engine without transactions: ALTER TABLE atomic_idempotency ENGINE = InnoDB"
         )
