@@ -306,13 +306,16 @@ async def scenario_the_first_recorded_outcome_stands(home: Home) -> None:
 
 
 async def scenario_a_late_answer_changes_nothing_and_is_noted(home: Home) -> None:
+    called = asyncio.Event()
+
     async def slow(call: EndpointCall) -> EndpointReply:
+        called.set()
         await asyncio.sleep(home.ms(300) / 1000)
         return EndpointReply(json="late")
 
     url = home.endpoint("/step", slow)
     started = await home.start(document(url), Prefer="respond-async")
-    await home.step_in(started.json["id"], "running")
+    await called.wait()
     await home.post(f"/runs/{started.json['runId']}/cancel")
     before = (await home.get(f"/steps/{started.json['id']}")).json
 

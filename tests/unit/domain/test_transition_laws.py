@@ -42,6 +42,8 @@ others = st.one_of(
     st.just(events.Orphaned()),
     st.builds(events.ResultPosted, st.just(Response(b"2", "json"))),
     st.just(events.Cancelled()),
+    # The moment that was seen is put in; only an event may have no time.
+    st.builds(events.Rescheduled, st.just(0), st.none() | st.integers(NOW, NOW + 10**6)),
     st.builds(events.Redriven, st.integers(1, 3)),
 )
 claims = st.builds(events.Claimed, st.just("fresh"))
@@ -82,6 +84,10 @@ def _with_nonce(event: events.Event, step: Step, number: int) -> events.Event:
             return events.Claimed(f"n{number}")
         case events.Ended(nonce="held"):
             return replace(event, nonce=step.nonce or "none")
+        case events.Rescheduled():
+            has_time = step.spec.kind != "event" or step.deadline_at_ms is not None
+            keeps = (event.due_at_ms is None and step.spec.kind != "event") or not has_time
+            return events.Rescheduled(step.due_at_ms, step.due_at_ms if keeps else event.due_at_ms)
         case _:
             return event
 
@@ -111,7 +117,7 @@ def check_live(step: Step) -> None:
     assert step.response is None
     assert step.lost_in_row <= LOST_IN_ROW_MAX
     if step.spec.kind == "event":
-        assert step.due_at_ms == step.deadline_at_ms
+        assert step.due_at_ms in {step.deadline_at_ms, None}
     else:
         assert step.due_at_ms is not None
     if step.status is Status.RUNNING:

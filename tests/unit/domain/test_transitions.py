@@ -16,14 +16,16 @@ from atomic.domain.events import (
     PutOff,
     Rechecked,
     Redriven,
+    Rescheduled,
     ResultPosted,
     WaiterAdded,
     Woken,
 )
+from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import Outcome, OutcomeKind, Response
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Status, Step
-from atomic.domain.transitions import LOST_IN_ROW_MAX, attempt_timeout_ms, begin, transition
+from atomic.domain.transitions import LOST_IN_ROW_MAX, begin, transition
 from atomic.protocol import keys
 from unit.strategies import (
     NOW,
@@ -85,6 +87,7 @@ EVENTS: dict[str, events.Event] = {
     "Orphaned": Orphaned(),
     "Result": ResultPosted(Response(b"1", "json")),
     "Cancelled": Cancelled(),
+    "Rescheduled": Rescheduled(NOW + 200, LATER),
     "Redriven": Redriven(1),
 }
 # `=`: the same object. `~`: the same state, something else changed.
@@ -106,6 +109,7 @@ Rechecked   =          =          =          =          =          =          = 
 Orphaned    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
 Cancelled   cancelled  cancelled  cancelled  cancelled  cancelled  cancelled  =          =         =
+Rescheduled =          ~          =          =          =          =          =          =         =
 Redriven    =          =          =          =          =          =          =          pending   =
 """
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]
@@ -198,6 +202,11 @@ class TestSettling:
     def test_cancel_twice_is_cancel_once(self) -> None:
         step = transition(running(), Cancelled(), LATER)
         assert transition(step, Cancelled(), LATER + 1) is step
+
+    def test_what_is_left_over_is_remembered_as_long_as_its_run(self) -> None:
+        step = transition(waiting(), Cancelled("its run has ended", LATER + 7), LATER)
+        assert (step.status, step.error) == (Status.CANCELLED, "its run has ended")
+        assert (step.finished_at_ms, step.expires_at_ms) == (LATER, LATER + 7)
 
     def test_waiters_stay_so_that_they_can_be_woken(self) -> None:
         step = transition(running(), WaiterAdded(OTHER), NOW)
@@ -437,6 +446,26 @@ class TestWaiting:
         step = ended(running(retry=RetryPolicy(count=1)), SUSPENDED, NOW)
         assert (step.status, step.retries_used) == (Status.RETRYING, 1)
         assert ended(claimed(step), SUSPENDED, LATER).status is Status.FAILED
+
+
+class TestRescheduled:
+    def test_only_a_step_that_is_due_as_it_was_seen_is_moved(self) -> None:
+        step = STATES["retrying"]()
+        seen_ms = step.due_at_ms
+        moved = transition(step, Rescheduled(seen_ms, LATER), LATER)
+        assert moved == replace(step, version=step.version + 1, due_at_ms=LATER)
+        for event in (Rescheduled(seen_ms, LATER), Rescheduled(None, LATER), Rescheduled(LATER, LATER)):
+            assert transition(moved, event, LATER) is moved
+
+    def test_an_event_rests_and_is_looked_at_again_for_its_deadline(self) -> None:
+        step = begin(spec(kind="event", url="", deadline_ms=1000), "0" * 32, NOW, None)
+        resting = transition(step, Rescheduled(NOW + 1000, None), LATER)
+        assert (resting.status, resting.due_at_ms) == (Status.PENDING, None)
+        again = transition(resting, Rescheduled(None, LATER + 1000), LATER)
+        assert (again.due_at_ms, again.deadline_at_ms) == (LATER + 1000, LATER + 1000)
+        assert transition(again, Claimed("n"), LATER + 1000).status is Status.FAILED
+        given = transition(resting, ResultPosted(Response(b"1", "json")), LATER)
+        assert given.status is Status.SUCCEEDED
 
 
 class TestRedrive:

@@ -98,6 +98,8 @@ async def _write(engine: Engine, after: Step, before: Step) -> Step | None:
 
 
 async def _follow(engine: Engine, before: Step, after: Step) -> None:
+    if after.is_root and after.is_settled is not before.is_settled:
+        engine.runs.saw(after, engine.clock.now_ms())
     if after.is_settled and not before.is_settled:
         engine.notifier.publish(after)
         engine.telemetry.settled(after)

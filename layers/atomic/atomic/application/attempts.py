@@ -7,30 +7,39 @@ import orjson
 
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
+from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.ports import Client, EndpointRequest
 from atomic.application.waiting import watch
 from atomic.domain.events import AnsweredLate, Ended
+from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import Answer, Outcome, OutcomeKind, classify
 from atomic.domain.steps import SETTLED, Status, Step, StepOutline
-from atomic.domain.transitions import attempt_timeout_ms
 from atomic.protocol import headers, signatures
 
 
 async def run_attempt(engine: Engine, step: Step) -> None:
     """Make the attempt that `step` is claimed for. The claim and its hint are durable by now.
 
-    Its place at the destination, which the caller has taken, is given back.
+    Its place at the destination, which the caller has taken, is given back. A step of a run that was
+    cancelled meanwhile is cancelled, and nobody is called.
     """
+    run_id, is_off = step.spec.run_id, engine.runs.is_cancelled
     try:
         client = await engine.clients.get(step.spec.client_id)
         span_id = engine.entropy.token()[:16]
+        if await is_called_off(engine, run_id):
+            await end_if_left_over(engine, step)
+            return
         if client is None or not client.may_call(step.spec.url):
             answer = Answer(error="the client may not call this URL any more; have it added, and redrive")
         else:
             request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
-            answer = await engine.invoker.post(request)
+            answer = await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
     finally:
         await engine.destinations.leave(step.spec)
+    if answer.status is None and is_off(run_id):
+        await end_if_left_over(engine, step)
+        return
     if client is None or client.stored_bytes is None:
         await end_attempt(engine, step, answer)
         return

@@ -1,7 +1,9 @@
 """Cancel: every live step of a run ends, callers are told, late answers change nothing."""
 
 from atomic.application.apply import apply
+from atomic.application.batches import for_each
 from atomic.application.engine import Engine
+from atomic.application.leftovers import ended_with
 from atomic.domain.events import Cancelled
 from atomic.domain.steps import SETTLED, Status
 from atomic.protocol import keys
@@ -10,19 +12,25 @@ from atomic.protocol import keys
 async def cancel_run(engine: Engine, run_id: str) -> None:
     """Cancel the run, its root first so that nothing wakes it. Doing it again changes nothing.
 
+    From the moment that the root says so this process calls nothing of the run, so the steps that are
+    not settled when this is cut off are settled by whoever looks at them (`leftovers`).
     A run whose root has ended otherwise keeps that end, and may be redriven and take steps again.
     """
+    event = Cancelled()
     root = await engine.store.get(keys.root_of(run_id))
     if root is not None:
-        root, _ = await apply(engine, root, Cancelled())
+        root, _ = await apply(engine, root, event)
         if root.status is Status.CANCELLED:
-            engine.runs.cancelled(run_id)
+            event = ended_with(engine, engine.runs.saw(root, engine.clock.now_ms()))
+
+    async def cancel(step_id: str) -> None:
+        step = await engine.store.get(step_id)
+        if step is not None:
+            await apply(engine, step, event)
+
     # A handler may post a step while we look; what it posts after its root is cancelled is refused.
     while live := await _live_ids(engine, run_id):
-        for step_id in live:
-            step = await engine.store.get(step_id)
-            if step is not None:
-                await apply(engine, step, Cancelled())
+        await for_each(live, cancel)
 
 
 async def _live_ids(engine: Engine, run_id: str) -> list[str]:

@@ -3,6 +3,7 @@
 from atomic.application.apply import apply, wake_waiters
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
+from atomic.application.leftovers import is_over
 from atomic.application.waiting import watch
 from atomic.domain.events import Claimed, PutOff, Rechecked
 from atomic.domain.outcomes import OutcomeKind
@@ -14,13 +15,16 @@ async def drive(engine: Engine, step_id: str, hinted_at_ms: int | None = None) -
 
     `hinted_at_ms` is the moment that the hint was sent for, where the queue keeps it.
     """
+    asked_ms = engine.clock.now_ms()
     step = await engine.store.get(step_id)
     if step is None:
         return
+    if step.is_root:
+        engine.runs.saw(step, asked_ms)
     if step.is_settled:
         # Whoever settled it may have died before it woke the others.
         await wake_waiters(engine, step, forgotten_only=True)
-    elif step.due_at_ms is not None:
+    elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
         await _drive_live(engine, step, step.due_at_ms, hinted_at_ms)
 
 

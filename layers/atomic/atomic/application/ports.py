@@ -3,7 +3,7 @@
 All times are integer milliseconds since the epoch (UTC).
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -143,15 +143,24 @@ class EndpointInvoker(Protocol):
         ...
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRequest:
-    """One attempt as it goes over the wire."""
+    """One attempt as it goes over the wire.
+
+    `is_wanted` is to be asked whenever the request has waited for something: once it says no, nothing is
+    sent any more.
+    """
 
     client_id: str
     url: str
     headers: dict[str, str]
     body: bytes
     timeout_ms: int
+    is_wanted: Callable[[], bool] = _always
 
 
 class Destinations(Protocol):

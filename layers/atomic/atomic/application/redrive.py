@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Final
 
 from atomic.application.apply import apply
+from atomic.application.batches import for_each
 from atomic.application.cancel import cancel_run
 from atomic.application.engine import Engine
+from atomic.application.leftovers import resume
 from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
 from atomic.domain.dead_letters import Over, over
@@ -94,7 +96,21 @@ async def _redrive(engine: Engine, lineage: Lineage, step: Step, above: Sequence
     if root is not None and root.status is Status.CANCELLED:
         # It was cancelled between our look and our write, by somebody who did not see the step alive.
         await cancel_run(engine, step.spec.run_id)
+    elif (above[-1] if above else step).status is Status.FAILED:
+        await _resume_events(engine, step.spec.run_id)
     return after
+
+
+async def _resume_events(engine: Engine, run_id: str) -> None:
+    """A failed run goes on, so the deadlines of its events count again."""
+
+    async def look(step_id: str) -> None:
+        step = await engine.store.get(step_id)
+        if step is not None:
+            await resume(engine, step)
+
+    outline = await engine.store.outline(run_id)
+    await for_each([other.id for other in outline if other.status is Status.PENDING], look)
 
 
 async def _redrive_all(engine: Engine, lineage: Lineage, ids: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
+from atomic.application.leftovers import end_if_left_over
 from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import Response
 from atomic.domain.steps import Status, Step
@@ -9,9 +10,13 @@ from atomic.protocol.problems import NOT_AN_OPEN_EVENT, Problem
 
 
 async def post_result(engine: Engine, step: Step, response: Response) -> Step:
-    """Complete an event step. The same result again is no error; another one is a 409."""
+    """Complete an event step. The same result again is no error; another one is a 409.
+
+    So is one for a run that has succeeded or was cancelled. A failed one keeps it for its redrive.
+    """
     if step.spec.kind != "event":
         raise Problem(NOT_AN_OPEN_EVENT, f"The step is of kind {step.spec.kind!r}, not 'event'.")
+    step = await end_if_left_over(engine, step)
     after, changed = await apply(engine, step, ResultPosted(response))
     if changed or (after.status is Status.SUCCEEDED and after.response == response):
         return after

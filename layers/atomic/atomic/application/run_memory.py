@@ -5,24 +5,37 @@ Forgetting costs a round trip, nothing else: every decision that matters is made
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
+
+from atomic.application.ports import StepStore
+from atomic.domain.steps import Status, Step
+from atomic.protocol import keys
+
+T = TypeVar("T")
 
 _RUNS_MAX: Final = 10_000
-# Another process may have cancelled the run meanwhile; a look at the root every few seconds costs next to
+# Another process may have ended the run meanwhile; a look at the root every few seconds costs next to
 # nothing. Far shorter than any retention, so that a run is never remembered longer than its root is kept.
-_FRESH_MS: Final = 5_000
+FRESH_MS: Final = 5_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class KnownRun:
-    """A run whose root exists."""
+    """A run, by its root as it stood at the moment `seen_at_ms` or later."""
 
     client_id: str
     workflow_name: str
     root_identity: str
     root_url: str
+    status: Status
+    expires_at_ms: int | None
+    version: int
     seen_at_ms: int
-    cancelled: bool = False
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nothing of the run may be called any more."""
+        return self.status is Status.CANCELLED
 
 
 class RunMemory:
@@ -30,20 +43,56 @@ class RunMemory:
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, KnownRun] = OrderedDict()
+        # However many runs come after them, these are known until no attempt of theirs is under way.
+        self._cancelled: OrderedDict[str, None] = OrderedDict()
+
+    def is_cancelled(self, run_id: str) -> bool:
+        """Whether this process knows that the run was cancelled."""
+        return run_id in self._cancelled
 
     def get(self, run_id: str, now_ms: int) -> KnownRun | None:
         """The run, unless it was not seen lately."""
         known = self._runs.get(run_id)
-        return known if known and now_ms - known.seen_at_ms < _FRESH_MS else None
+        # A clock that was set back tells nothing of the time that has passed.
+        return known if known and 0 <= now_ms - known.seen_at_ms < FRESH_MS else None
 
-    def saw(self, run_id: str, known: KnownRun) -> None:
-        """Remember that the run's root exists."""
-        self._runs[run_id] = known
-        self._runs.move_to_end(run_id)
-        if len(self._runs) > _RUNS_MAX:
-            self._runs.popitem(last=False)
+    async def find(self, store: StepStore, run_id: str, now_ms: int) -> KnownRun | None:
+        """The run, by a look at its root if it was not seen lately; None when there is no such run."""
+        known = self.get(run_id, now_ms)
+        if known is None:
+            root = await store.get(keys.root_of(run_id))
+            known = None if root is None else self.saw(root, now_ms)
+        return known
 
-    def cancelled(self, run_id: str) -> None:
-        """Remember that the run takes no more steps."""
-        if run_id in self._runs:
-            self._runs[run_id].cancelled = True
+    def saw(self, root: Step, at_ms: int) -> KnownRun:
+        """Remember how the root stands, which was asked for at `at_ms`; the run as it is known now.
+
+        Who has asked earlier may be answered later: it does not undo what was seen in between.
+        """
+        run_id = root.spec.run_id
+        before = self._runs.get(run_id)
+        if before is not None and before.version > root.version and at_ms < before.seen_at_ms + FRESH_MS:
+            return before
+        known = KnownRun(
+            client_id=root.spec.client_id,
+            workflow_name=root.spec.workflow_name,
+            root_identity=root.spec.identity,
+            root_url=root.spec.url,
+            status=root.status,
+            expires_at_ms=root.expires_at_ms,
+            version=root.version,
+            seen_at_ms=at_ms,
+        )
+        _put(self._runs, run_id, known)
+        if known.is_cancelled:
+            _put(self._cancelled, run_id, None)
+        else:
+            self._cancelled.pop(run_id, None)
+        return known
+
+
+def _put(newest: OrderedDict[str, T], run_id: str, value: T) -> None:
+    newest[run_id] = value
+    newest.move_to_end(run_id)
+    if len(newest) > _RUNS_MAX:
+        newest.popitem(last=False)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from atomic.application.apply import apply, is_soon
+from atomic.application.apply import is_soon
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
+from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.run_memory import KnownRun
 from atomic.application.waiting import hang, hint_if_overdue, leave_waiter, until_settled
-from atomic.domain.events import Cancelled
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -42,6 +42,7 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Start
         raise _mismatch(step, spec)
     if step.is_settled:
         return Started(step, replayed=True)
+    step = await resume(engine, step)
     await _see_to_its_hint(engine, step)
     if hang_ms > 0:
         step = await hang(engine, step, until_ms - engine.clock.now_ms())
@@ -92,31 +93,30 @@ async def _create_or_find(engine: Engine, spec: StepSpec, *, is_inline: bool) ->
     Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step of
     the root's: of a handler that knows nothing of parents, or an event that may come before its root.
     """
-    known = await _known_run(engine, spec)
+    asked_ms = engine.clock.now_ms()
+    known = await _known_run(engine, spec, asked_ms)
     if spec.parent is None:
         may_be_root = known is None or known.root_identity == spec.identity
         if may_be_root and spec.kind == "http":
             root, created = await _insert(engine, spec, keys.ROOT, is_inline=is_inline)
-            known = _remember(engine, root)
+            known = engine.runs.saw(root, asked_ms)
             if created or root.spec.identity == spec.identity:
                 return root, created
         spec = spec.below_root()
-    if known is not None and known.cancelled:
+    if known is not None and known.is_cancelled:
         raise _run_is_cancelled()
     step, created = await _insert(engine, _with_own_key(spec, known), spec.identity, is_inline=is_inline)
     # The run may have been cancelled while the row was written, by somebody who did not see the row.
-    known = engine.runs.get(spec.run_id, engine.clock.now_ms())
-    if created and known is not None and known.cancelled:
-        await apply(engine, step, Cancelled())
+    if created and await is_called_off(engine, spec.run_id):
+        await end_if_left_over(engine, step)
         raise _run_is_cancelled()
     return step, created
 
 
-async def _known_run(engine: Engine, spec: StepSpec) -> KnownRun | None:
-    known = engine.runs.get(spec.run_id, engine.clock.now_ms())
-    if known is None and (spec.parent is not None or spec.kind == "event"):
-        root = await engine.store.get(keys.root_of(spec.run_id))
-        known = _remember(engine, root) if root is not None else None
+async def _known_run(engine: Engine, spec: StepSpec, now_ms: int) -> KnownRun | None:
+    if spec.parent is None and spec.kind != "event":
+        return engine.runs.get(spec.run_id, now_ms)
+    known = await engine.runs.find(engine.store, spec.run_id, now_ms)
     if spec.parent is not None and (known is None or known.client_id != spec.client_id):
         raise not_found()
     return known
@@ -138,19 +138,6 @@ def _with_own_key(spec: StepSpec, known: KnownRun | None) -> StepSpec:
     if is_told_apart or spec.kind != "http":
         return spec
     return replace(spec, sent_key=keys.scoped_key(spec.idempotency_key, spec.identity))
-
-
-def _remember(engine: Engine, root: Step) -> KnownRun:
-    known = KnownRun(
-        client_id=root.spec.client_id,
-        workflow_name=root.spec.workflow_name,
-        root_identity=root.spec.identity,
-        root_url=root.spec.url,
-        seen_at_ms=engine.clock.now_ms(),
-        cancelled=root.status is Status.CANCELLED,
-    )
-    engine.runs.saw(root.spec.run_id, known)
-    return known
 
 
 async def _insert(engine: Engine, spec: StepSpec, place: str, *, is_inline: bool) -> tuple[Step, bool]:

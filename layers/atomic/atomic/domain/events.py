@@ -74,7 +74,18 @@ class ResultPosted:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Somebody cancelled the step."""
+    """Nobody wants the step any more. It is remembered for its retention, or until `expires_at_ms`."""
+
+    error: str = "cancelled"
+    expires_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rescheduled:
+    """The step, while it is due at `seen_ms`, is to be looked at at another moment (None: not at all)."""
+
+    seen_ms: int | None
+    due_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +106,6 @@ Event = (
     | Orphaned
     | ResultPosted
     | Cancelled
+    | Rescheduled
     | Redriven
 )

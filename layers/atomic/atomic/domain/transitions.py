@@ -7,7 +7,7 @@ a settled one wakes its `waiters`.
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
-from atomic.domain import events
+from atomic.domain import events, moments
 from atomic.domain.outcomes import Outcome, OutcomeKind, Response
 from atomic.domain.retry import next_delay_ms
 from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Attempt, Status, Step, StepSpec
@@ -27,12 +27,12 @@ def begin(spec: StepSpec, place: str, now_ms: int, nonce: str | None) -> Step:
 
     Without a nonce nobody is there to run it, and it is due for whoever takes the hint.
     """
-    deadline_at_ms = _deadline_at_ms(spec, now_ms)
+    deadline_at_ms = moments.deadline_at_ms(spec, now_ms)
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
     if runs_now:
         due_at_ms: int | None = _lease_end_ms(spec, deadline_at_ms, now_ms)
     else:
-        due_at_ms = _first_due_ms(spec, deadline_at_ms, now_ms)
+        due_at_ms = moments.first_due_ms(spec, deadline_at_ms, now_ms)
     return Step(
         spec=spec,
         place=place,
@@ -70,31 +70,15 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             is_open = step.spec.kind == "event" and not step.is_settled
             return _settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
         case events.Cancelled():
-            return step if step.is_settled else _cancelled(step, now_ms)
+            return step if step.is_settled else _cancelled(step, event, now_ms)
+        case events.Rescheduled(seen_ms, due_at_ms):
+            is_meant = not step.is_settled and step.due_at_ms == seen_ms != due_at_ms
+            return _rescheduled(step, due_at_ms) if is_meant else step
         case events.Redriven(generation):
             is_meant = step.status is Status.FAILED and step.generation == generation
             return _redriven(step, now_ms) if is_meant else step
         case _:
             assert_never(event)
-
-
-def _deadline_at_ms(spec: StepSpec, now_ms: int) -> int | None:
-    return None if spec.deadline_ms is None else now_ms + spec.deadline_ms
-
-
-def _first_due_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int | None:
-    """When a step that is not claimed yet has to be looked at; an event waits for nothing but its end."""
-    if spec.kind == "event":
-        return deadline_at_ms
-    due_at_ms = now_ms + spec.delay_ms
-    return due_at_ms if deadline_at_ms is None else min(due_at_ms, deadline_at_ms)
-
-
-def attempt_timeout_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int:
-    """Total time of an attempt that starts now: the deadline may leave less than the time-out."""
-    if deadline_at_ms is None:
-        return spec.attempt_timeout_ms
-    return max(1, min(spec.attempt_timeout_ms, deadline_at_ms - now_ms))
 
 
 def _next(step: Step, **changes: Any) -> Step:
@@ -146,7 +130,7 @@ def _is_to_be_run(step: Step, now_ms: int) -> bool:
 
 
 def _lease_end_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int:
-    return now_ms + attempt_timeout_ms(spec, deadline_at_ms, now_ms) + LEASE_MARGIN_MS
+    return now_ms + moments.attempt_timeout_ms(spec, deadline_at_ms, now_ms) + LEASE_MARGIN_MS
 
 
 def _ended(step: Step, event: events.Ended, now_ms: int) -> Step:
@@ -227,21 +211,28 @@ def _orphaned(step: Step, now_ms: int) -> Step:
     return _next(step, status=Status.PENDING, nonce=None, due_at_ms=now_ms, attempts=attempts)
 
 
-def _cancelled(step: Step, now_ms: int) -> Step:
+def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
     attempts = step.attempts
     if step.status is Status.RUNNING:
         attempts = _closed(attempts, _BROKEN_OFF, now_ms)
-    return _settled(step, Status.CANCELLED, now_ms, error="cancelled", attempts=attempts)
+    after = _settled(step, Status.CANCELLED, now_ms, error=event.error, attempts=attempts)
+    return after if event.expires_at_ms is None else replace(after, expires_at_ms=event.expires_at_ms)
+
+
+def _rescheduled(step: Step, due_at_ms: int | None) -> Step:
+    # An event is looked at for its deadline alone.
+    deadline_at_ms = due_at_ms if step.spec.kind == "event" and due_at_ms else step.deadline_at_ms
+    return _next(step, due_at_ms=due_at_ms, deadline_at_ms=deadline_at_ms)
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
-    deadline_at_ms = _deadline_at_ms(step.spec, now_ms)
+    deadline_at_ms = moments.deadline_at_ms(step.spec, now_ms)
     is_http = step.spec.kind == "http"
     return _next(
         step,
         status=Status.PENDING,
         generation=step.generation + 1,
-        due_at_ms=now_ms if is_http else _first_due_ms(step.spec, deadline_at_ms, now_ms),
+        due_at_ms=now_ms if is_http else moments.first_due_ms(step.spec, deadline_at_ms, now_ms),
         deadline_at_ms=deadline_at_ms,
         retries_used=0,
         lost_in_row=0,

@@ -20,6 +20,7 @@ _WIRE_MAX_BYTES: Final = 8 * RESPONSE_MAX_BYTES
 _ERROR_MAX_CHARS: Final = 300
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
+UNWANTED: Final = Answer(error="cancelled before the endpoint was called")
 BROKEN_OFF: Final = Answer(error="network: the connection was closed before a whole answer came")
 
 

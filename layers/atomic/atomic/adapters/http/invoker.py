@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from atomic.adapters.http.addresses import is_public
-from atomic.adapters.http.connection import BROKEN_OFF, Connection, timed_out
+from atomic.adapters.http.connection import BROKEN_OFF, UNWANTED, Connection, timed_out
 from atomic.adapters.http.dial import Dialer
 from atomic.adapters.http.gate import FAILURES_MAX, DialGate, Unreachable
 from atomic.adapters.http.pool import Pool
@@ -61,6 +61,9 @@ class HttpInvoker:
                 return timed_out(request.timeout_ms)
             except Unreachable as failure:
                 return Answer(error=f"network: {failure}")
+            if not request.is_wanted():
+                self._pool.give_back(connection)
+                return UNWANTED
             answer = await exchange(connection)
         return BROKEN_OFF if answer is None else answer
 
