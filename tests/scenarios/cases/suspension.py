@@ -259,6 +259,32 @@ async def scenario_only_an_open_event_takes_a_result(home: Home) -> None:
     assert ended["response"] is None
 
 
+async def scenario_an_event_ends_with_its_run_unless_that_has_failed(home: Home) -> None:
+    posted: dict[str, str] = {}
+
+    async def opens(call: EndpointCall) -> EndpointReply:
+        key = call.json["idempotencyKey"]
+        document = event_document("approval", idempotencyKey=key, parent=call.json["stepId"])
+        reply = await home.start(document, Prefer="respond-async")
+        posted[key] = reply.json["id"]
+        return EndpointReply(status=200 if key == "good" or call.attempt > 1 else 410)
+
+    url = home.endpoint("/opens", opens)
+    root = {"workflowName": "w", "stepInvokeUrl": url}
+    good, bad = [await home.finish({**root, "idempotencyKey": key}) for key in ("good", "bad")]
+
+    refused = await home.post(f"/steps/{posted['good']}/result", "late")
+    taken = await home.post(f"/steps/{posted['bad']}/result", "in time")
+
+    assert (good.status, bad.status) == (200, 424)
+    assert (refused.status, refused.json["type"]) == (409, "urn:atomic:problem:not-an-open-event")
+    ended = (await home.get(f"/steps/{posted['good']}")).json
+    assert (ended["status"], ended["error"]) == ("cancelled", "its run has ended")
+    assert (taken.status, taken.json["response"]) == (200, "in time")
+    await home.post(f"/steps/{bad.json['id']}/redrive")
+    await home.step_in(bad.json["id"], "succeeded")
+
+
 async def scenario_a_handler_waits_for_an_event(home: Home) -> None:
     async def workflow(call: EndpointCall) -> EndpointReply:
         reply = await home.start(event_document("approval", parent=call.json["stepId"], timeout=50))

@@ -1,6 +1,7 @@
 """The request as it goes over the wire, and what is refused before."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,6 +46,24 @@ def test_a_request_is_this(run: Run) -> None:
         b"\r\n"
         b'{"e":1}' % port
     ]
+
+
+def test_what_nobody_wants_any_more_when_the_connection_is_open_is_not_sent(run: Run) -> None:
+    seen: list[bytes] = []
+
+    async def behaviour(peer: Peer) -> None:
+        seen.append(await peer.request())
+        await peer.write(OK)
+
+    async def body() -> None:
+        async with serving(behaviour) as server, invoking() as invoker:
+            unwanted = replace(request_to(server.url), is_wanted=lambda: False)
+            assert (await invoker.post(unwanted)).error == "cancelled before the endpoint was called"
+            assert seen == []
+            assert (await invoker.post(request_to(server.url))).status == 200
+            assert (len(seen), server.connections) == (1, 2)
+
+    run(body())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ async def post_result(engine: Engine, step: Step, response: Response) -> Step:
     """
     if step.spec.kind != "event":
         raise Problem(NOT_AN_OPEN_EVENT, f"The step is of kind {step.spec.kind!r}, not 'event'.")
-    step = await end_if_left_over(engine, step)
+    if not step.is_settled:
+        # Who is told that a result was taken wants it to be used: what was known a moment ago will not do.
+        await engine.runs.look(engine.store, step.spec.run_id, engine.clock.now_ms())
+        step = await end_if_left_over(engine, step)
     after, changed = await apply(engine, step, ResultPosted(response))
     if changed or (after.status is Status.SUCCEEDED and after.response == response):
         return after

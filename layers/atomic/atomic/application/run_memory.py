@@ -58,11 +58,12 @@ class RunMemory:
 
     async def find(self, store: StepStore, run_id: str, now_ms: int) -> KnownRun | None:
         """The run, by a look at its root if it was not seen lately; None when there is no such run."""
-        known = self.get(run_id, now_ms)
-        if known is None:
-            root = await store.get(keys.root_of(run_id))
-            known = None if root is None else self.saw(root, now_ms)
-        return known
+        return self.get(run_id, now_ms) or await self.look(store, run_id, now_ms)
+
+    async def look(self, store: StepStore, run_id: str, now_ms: int) -> KnownRun | None:
+        """The run, by a look at its root; None when there is no such run."""
+        root = await store.get(keys.root_of(run_id))
+        return None if root is None else self.saw(root, now_ms)
 
     def saw(self, root: Step, at_ms: int) -> KnownRun:
         """Remember how the root stands, which was asked for at `at_ms`; the run as it is known now.

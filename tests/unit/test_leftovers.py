@@ -1,0 +1,395 @@
+"""What runs leave behind when they end, and what this process remembers of them."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.cancel import cancel_run
+from atomic.application.drive import drive
+from atomic.application.engine import Engine
+from atomic.application.ports import Client, EndpointRequest
+from atomic.application.redrive import redrive_step
+from atomic.application.results import post_result
+from atomic.application.run_memory import FRESH_MS, RunMemory
+from atomic.application.start import start
+from atomic.domain.events import Cancelled, Redriven
+from atomic.domain.outcomes import Answer, Response
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import SETTLED, Status, Step, StepOutline
+from atomic.domain.transitions import begin, transition
+from atomic.protocol import keys
+from atomic.protocol.problems import Problem
+from atomic.testing import LocalAtomic, run
+from atomic.testing.virtual_time import EPOCH_MS
+from contract.builders import a_child, a_root, a_spec
+
+RUN_ID = a_spec().run_id
+ROOT_ID = keys.root_of(RUN_ID)
+RESULT = Response(b'"yes"', "json")
+
+
+class CountingStore(MemoryStepStore):
+    """Rows that somebody left, and how often each was read; each operation takes 10 ms."""
+
+    def __init__(self, *rows: Step) -> None:
+        super().__init__()
+        self._rows = {row.id: row for row in rows}
+        self.reads: list[str] = []
+
+    async def get(self, step_id: str) -> Step | None:
+        self.reads.append(step_id)
+        await asyncio.sleep(0.01)
+        return await super().get(step_id)
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        await asyncio.sleep(0.01)
+        return await super().replace(step, expected_version)
+
+    async def outline(self, run_id: str) -> Sequence[StepOutline]:
+        await asyncio.sleep(0.01)
+        return await super().outline(run_id)
+
+
+class Calls:
+    """An invoker that fails each call, and counts them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def post(self, request: EndpointRequest) -> Answer:
+        self.count += 1
+        return Answer(status=500)
+
+
+def root(status: Status) -> Step:
+    row = a_root(at_ms=EPOCH_MS, status=status)
+    return replace(row, expires_at_ms=EPOCH_MS + 777 if status in SETTLED else None)
+
+
+def due_step(name: str, **spec: Any) -> Step:
+    """A step of the run that is due."""
+    row = a_child(name)
+    asked = replace(row.spec, **spec)
+    return replace(begin(asked, row.place, EPOCH_MS, None), due_at_ms=EPOCH_MS)
+
+
+def event(**spec: Any) -> Step:
+    return due_step("event", kind="event", url="", **spec)
+
+
+def engine_on(store: MemoryStepStore, invoker: Any = None) -> Engine:
+    return replace(LocalAtomic(store=store).engine, invoker=invoker or Calls())
+
+
+# --- who looks at a step ---
+
+
+def test_a_driven_step_of_a_cancelled_run_ends_and_is_not_called() -> None:
+    store, calls = CountingStore(root(Status.CANCELLED), due_step("one"), due_step("two")), Calls()
+
+    async def take() -> None:
+        engine = engine_on(store, calls)
+        for step in list(store._rows.values())[1:]:
+            await drive(engine, step.id)
+
+    run(take())
+
+    steps = [row for row in store._rows.values() if not row.is_root]
+    assert [step.status for step in steps] == [Status.CANCELLED] * 2
+    assert {step.expires_at_ms for step in steps} == {EPOCH_MS + 777}
+    assert calls.count == 0
+    # The root is read once in five seconds.
+    assert store.reads.count(ROOT_ID) == 1
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED])
+def test_calls_of_a_run_that_ended_otherwise_go_on(status: Status) -> None:
+    store, calls = CountingStore(root(status), due_step("one")), Calls()
+
+    async def take() -> None:
+        await drive(engine_on(store, calls), due_step("one").id)
+
+    run(take())
+
+    assert calls.count == 1
+    assert store._rows[due_step("one").id].status is Status.RETRYING
+
+
+def test_a_timer_that_is_due_ends_without_a_look_at_its_root() -> None:
+    timer = due_step("nap", kind="timer", url="")
+    store = CountingStore(root(Status.SUCCEEDED), timer)
+
+    async def take() -> None:
+        await drive(engine_on(store), timer.id)
+
+    run(take())
+
+    assert store._rows[timer.id].is_settled
+    assert ROOT_ID not in store.reads
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(Status.SUCCEEDED, "its run has ended"), (Status.CANCELLED, "cancelled")]
+)
+def test_an_event_of_a_run_that_ended_takes_no_result_and_leaves_no_dead_letter(
+    status: Status, error: str
+) -> None:
+    for acts in ("posted", "due"):
+        store = CountingStore(root(status), event(deadline_ms=1))
+
+        async def act(store: CountingStore = store, acts: str = acts) -> None:
+            engine = engine_on(store)
+            if acts == "due":
+                await drive(engine, event().id)
+                return
+            with pytest.raises(Problem) as refused:
+                await post_result(engine, event(), RESULT)
+            assert refused.value.type.status == 409
+
+        run(act())
+        after = store._rows[event().id]
+        assert (after.status, after.error, after.response) == (Status.CANCELLED, error, None)
+
+
+def test_an_event_whose_run_is_gone_is_gone_with_it() -> None:
+    store = CountingStore(event(deadline_ms=1))
+
+    async def take() -> None:
+        await drive(engine_on(store), event().id)
+
+    run(take())
+
+    after = store._rows[event().id]
+    assert (after.status, after.error) == (Status.CANCELLED, "its run is gone")
+    assert after.expires_at_ms is not None
+    assert after.expires_at_ms < EPOCH_MS + 1_000
+
+
+# --- events of failed runs ---
+
+
+def test_an_event_of_a_failed_run_rests_and_keeps_its_result_for_the_redrive() -> None:
+    store = CountingStore(root(Status.FAILED), event(deadline_ms=1))
+
+    async def act() -> None:
+        engine = engine_on(store)
+        await drive(engine, event().id)
+        resting = store._rows[event().id]
+        assert (resting.status, resting.due_at_ms) == (Status.PENDING, None)
+        await drive(engine, event().id)
+        assert store._rows[event().id] == resting
+        await post_result(engine, resting, RESULT)
+
+    run(act())
+
+    assert store._rows[event().id].response == RESULT
+
+
+def test_a_redrive_lets_the_deadline_of_a_resting_event_count_again() -> None:
+    store = CountingStore(root(Status.FAILED), event(deadline_ms=5_000), due_step("call"))
+
+    async def act() -> None:
+        engine = engine_on(store)
+        await asyncio.sleep(10)
+        await drive(engine, event().id)
+        await redrive_step(engine, root(Status.FAILED))
+        again = store._rows[event().id]
+        now_ms = engine.clock.now_ms()
+        assert again.due_at_ms == again.deadline_at_ms
+        assert again.due_at_ms is not None
+        assert now_ms < again.due_at_ms <= now_ms + 5_000
+
+    run(act())
+
+
+class RedrivenMeanwhile(CountingStore):
+    """The root is redriven by somebody who does not see the event rest: just before that is written."""
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        if step.spec.kind == "event" and step.due_at_ms is None:
+            self._rows[ROOT_ID] = transition(self._rows[ROOT_ID], Redriven(1), EPOCH_MS)
+        return await super().replace(step, expected_version)
+
+
+def test_an_event_does_not_rest_under_a_root_that_was_redriven_meanwhile() -> None:
+    store = RedrivenMeanwhile(root(Status.FAILED), event(deadline_ms=5_000))
+
+    async def act() -> None:
+        await drive(engine_on(store), event().id)
+
+    run(act())
+
+    assert store._rows[event().id].due_at_ms is not None
+
+
+def test_a_redrive_that_died_before_it_woke_an_event_is_made_good_by_who_attaches() -> None:
+    resting = replace(event(deadline_ms=5_000), due_at_ms=None)
+    store = CountingStore(a_root(at_ms=EPOCH_MS), resting)
+
+    async def act() -> None:
+        await start(engine_on(store), resting.spec, hang_ms=0)
+
+    run(act())
+
+    assert store._rows[event().id].due_at_ms == resting.deadline_at_ms
+
+
+# --- cancel ---
+
+
+def test_a_cancel_settles_many_steps_at_a_time() -> None:
+    steps = [replace(due_step(f"s{n}"), status=Status.RETRYING) for n in range(1_000)]
+    store = CountingStore(a_root(at_ms=EPOCH_MS), *steps)
+
+    async def cancel() -> float:
+        await cancel_run(engine_on(store), RUN_ID)
+        return asyncio.get_running_loop().time()
+
+    # Ten batches of a read and a write, not a thousand.
+    assert run(cancel()) < 0.5
+    assert {row.status for row in store._rows.values()} == {Status.CANCELLED}
+
+
+def test_a_cancel_that_is_repeated_since_its_answer_was_lost_counts_at_once() -> None:
+    store, calls = CountingStore(root(Status.CANCELLED), due_step("one")), Calls()
+
+    async def cancel() -> None:
+        engine = engine_on(store, calls)
+        engine.runs.saw(a_root(at_ms=EPOCH_MS), engine.clock.now_ms())
+        store._rows[ROOT_ID] = replace(root(Status.CANCELLED), version=2)
+        await cancel_run(engine, RUN_ID)
+        assert engine.runs.is_cancelled(RUN_ID)
+
+    run(cancel())
+
+    assert store._rows[due_step("one").id].status is Status.CANCELLED
+
+
+def test_a_redriven_step_of_a_run_that_is_cancelled_meanwhile_is_not_called() -> None:
+    dead = a_child("step", status=Status.FAILED)
+    calls = Calls()
+
+    class CancelledMeanwhile(CountingStore):
+        async def replace(self, step: Step, expected_version: int) -> Step | None:
+            there = await super().replace(step, expected_version)
+            if step.generation == 2:
+                self._rows[ROOT_ID] = transition(self._rows[ROOT_ID], Cancelled(), EPOCH_MS)
+                await drive(engine, step.id)
+            return there
+
+    store = CancelledMeanwhile(a_root(at_ms=EPOCH_MS), dead)
+    engine = engine_on(store, calls)
+    run(_redrive(engine, dead))
+
+    assert store._rows[dead.id].status is Status.CANCELLED
+    assert calls.count == 0
+
+
+async def _redrive(engine: Engine, step: Step) -> None:
+    await redrive_step(engine, step)
+
+
+class CancelsInBetween:
+    """A registry that is asked between a claim and its call; just then somebody cancels the run."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+
+    async def get(self, client_id: str) -> Client | None:
+        assert self.engine is not None
+        await cancel_run(self.engine, RUN_ID)
+        return Client(id=client_id)
+
+    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
+        raise NotImplementedError
+
+
+def test_a_run_that_is_cancelled_after_a_claim_calls_nobody() -> None:
+    for row in (replace(a_root(at_ms=EPOCH_MS), due_at_ms=EPOCH_MS), due_step("one")):
+        store, calls, clients = CountingStore(a_root(at_ms=EPOCH_MS), row), Calls(), CancelsInBetween()
+        engine = replace(engine_on(store, calls), clients=clients)
+        clients.engine = engine
+
+        async def take(engine: Engine = engine, step_id: str = row.id) -> None:
+            await drive(engine, step_id)
+
+        run(take())
+
+        assert calls.count == 0
+        assert {row.status for row in store._rows.values()} == {Status.CANCELLED}
+
+
+def test_an_attempt_that_reached_nobody_before_the_cancel_leaves_no_dead_letter() -> None:
+    asked = due_step("one", retry=RetryPolicy(count=0))
+    store = CountingStore(a_root(at_ms=EPOCH_MS), asked)
+
+    class Dials:
+        """It dials for a while, and then nobody wants the call any more."""
+
+        engine: Engine
+
+        async def post(self, request: EndpointRequest) -> Answer:
+            assert request.is_wanted()
+            self.engine.runs.saw(transition(store._rows[ROOT_ID], Cancelled(), EPOCH_MS), EPOCH_MS)
+            assert not request.is_wanted()
+            return Answer(error="cancelled before the endpoint was called")
+
+    dials = Dials()
+    dials.engine = engine_on(store, dials)
+
+    async def take() -> None:
+        await drive(dials.engine, asked.id)
+
+    run(take())
+
+    assert store._rows[asked.id].status is Status.CANCELLED
+
+
+# --- what is remembered of runs ---
+
+
+def look(memory: RunMemory, store: MemoryStepStore, now_ms: int) -> Awaitable[Any]:
+    return memory.find(store, RUN_ID, now_ms)
+
+
+def test_a_run_is_looked_at_once_in_five_seconds_by_a_clock_that_may_be_set_back() -> None:
+    store, memory = CountingStore(a_root()), RunMemory()
+
+    async def body() -> None:
+        moments = [0, 0, 1, FRESH_MS - 1, FRESH_MS, FRESH_MS + 1, 3, FRESH_MS + 2]
+        reads = []
+        for at_ms in moments:
+            known = await look(memory, store, EPOCH_MS + at_ms)
+            assert known.status is Status.PENDING
+            reads.append(len(store.reads))
+        assert reads == [1, 1, 1, 1, 2, 2, 3, 3]
+
+    run(body())
+
+
+def test_who_asked_before_a_cancel_and_is_answered_after_it_does_not_undo_it() -> None:
+    live, memory = a_root(), RunMemory()
+    cancelled = transition(live, Cancelled(), EPOCH_MS)
+    memory.saw(cancelled, EPOCH_MS)
+
+    known = memory.saw(live, EPOCH_MS - 10_000)
+
+    assert known.is_cancelled
+    assert memory.is_cancelled(RUN_ID)
+    # A new run of the same key, long afterwards, is another one.
+    assert not memory.saw(replace(live, version=1), EPOCH_MS + FRESH_MS).is_cancelled
+    assert not memory.is_cancelled(RUN_ID)
+
+
+def test_a_cancel_is_remembered_however_many_runs_come_after_it() -> None:
+    memory = RunMemory()
+    memory.saw(transition(a_root(), Cancelled(), EPOCH_MS), EPOCH_MS)
+    for number in range(10_001):
+        memory.saw(a_root(a_spec(key=str(number))), EPOCH_MS)
+
+    assert memory.get(RUN_ID, EPOCH_MS) is None
+    assert memory.is_cancelled(RUN_ID)
