@@ -27,6 +27,10 @@ class ManualClock:
         """Milliseconds since the epoch."""
         return self.ms
 
+    def wall_ms(self) -> int:
+        """The same."""
+        return self.ms
+
 
 class QueueHome(Protocol):
     """A queue, its clock, and the far end of it."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from atomic.adapters.aws.sqs import AGAIN_AFTER_S
 from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.system import SteadyClock
 from atomic.application.destinations import CountedRuns
 from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
-from atomic.application.ports import HintQueue, Notifier, StoreUnavailable
+from atomic.application.ports import Clock, HintQueue, Notifier, StoreUnavailable
 from atomic.application.sweep import recover, sweep
 from atomic.entrypoints.aws.notifier import PollingNotifier
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
@@ -40,6 +41,10 @@ _AWS: Final = Settings(inline_attempt_max_ms=20_000, inline_hang_min_ms=100)
 _EMBEDDED: Final = Settings()
 
 
+def _elapsed_ms() -> float:
+    return asyncio.get_running_loop().time() * 1000
+
+
 class ProcessDied(ConnectionError):
     """The connection broke because the process at its other end is gone."""
 
@@ -55,6 +60,10 @@ class SkewedClock:
         """Milliseconds since the epoch."""
         return EPOCH_MS + round(self._loop.time() * 1000) + self.offset_ms
 
+    def wall_ms(self) -> int:
+        """The same."""
+        return self.now_ms()
+
 
 class Process:
     """One engine with its own memory, clock and links to the store, the queue and the endpoints."""
@@ -65,7 +74,8 @@ class Process:
         self.dead = False
         self.ready = self.on_aws
         self.cut_off: frozenset[str] = frozenset()
-        self.clock = SkewedClock(offset_ms)
+        self.wall = SkewedClock(offset_ms)
+        self.clock: Clock = self.wall if self.on_aws else SteadyClock(self.wall.now_ms, _elapsed_ms)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._busy: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()

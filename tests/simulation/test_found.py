@@ -198,6 +198,9 @@ class StrayingClock:
     def now_ms(self) -> int:
         return round(asyncio.get_running_loop().time() * 1000) + self.offset_ms
 
+    def wall_ms(self) -> int:
+        return self.now_ms()
+
 
 def test_a_clock_that_is_set_right_wakes_the_driver() -> None:
     async def receive() -> float:

@@ -125,12 +125,12 @@ class World:
 
     def _set_back(self) -> None:
         for process in self.processes:
-            process.clock.offset_ms -= round(self.chance.random() * 120_000)
+            process.wall.offset_ms -= round(self.chance.random() * 120_000)
             self.faults.note("skew")
 
     def _set_right(self) -> None:
         for process in self.processes:
-            process.clock.offset_ms = 0
+            process.wall.offset_ms = 0
             process.cut_off = frozenset()
 
     async def _until_quiet(self, works: list[asyncio.Task[None]], until_s: float) -> None:

@@ -1,18 +1,70 @@
-"""The machine's clock and random numbers."""
+"""The machine's clocks and random numbers."""
 
+import logging
 import random
 import secrets
 import time
+from collections.abc import Callable
+from typing import Final
+
+_log = logging.getLogger("atomic.clock")
 
 _jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
+# Linux counts the time that a machine was asleep by a clock of its own; elsewhere the usual one may do so.
+_ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+# Corrections below this are everyday work of time servers.
+_NOTABLE_MS: Final = 1_000
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _elapsed_ms() -> float:
+    return time.clock_gettime_ns(_ELAPSED) / 1e6
 
 
 class SystemClock:
-    """The wall clock, in UTC."""
+    """The wall clock, in UTC, whatever it is set to: for rows that several machines share."""
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
-        return time.time_ns() // 1_000_000
+        return _wall_ms()
+
+    def wall_ms(self) -> int:
+        """The same."""
+        return _wall_ms()
+
+
+class SteadyClock:
+    """The wall clock, but within one process it never goes back: for rows that one process owns.
+
+    When the wall clock is set forward it follows. When that is set back it goes on by the time that has
+    really passed, and stays ahead until the process ends or the wall clock has overtaken it.
+    """
+
+    def __init__(
+        self, wall_ms: Callable[[], int] = _wall_ms, elapsed_ms: Callable[[], float] = _elapsed_ms
+    ) -> None:
+        self._wall_ms = wall_ms
+        self._elapsed_ms = elapsed_ms
+        self._offset_ms = wall_ms() - elapsed_ms()
+        self._told_ms = 0.0
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        elapsed_ms = self._elapsed_ms()
+        offset_ms = self._wall_ms() - elapsed_ms
+        if offset_ms >= self._offset_ms:
+            self._offset_ms, self._told_ms = offset_ms, 0.0
+        elif self._offset_ms - offset_ms > self._told_ms + _NOTABLE_MS:
+            self._told_ms = self._offset_ms - offset_ms
+            _log.warning("the wall clock was set back; until a restart the times of steps go on as before")
+        return round(elapsed_ms + self._offset_ms)
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the epoch as the wall clock has them."""
+        return self._wall_ms()
 
 
 class SystemEntropy:

@@ -8,7 +8,7 @@ import orjson
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
-from atomic.application.ports import Client, EndpointRequest
+from atomic.application.ports import Client, Clock, EndpointRequest
 from atomic.application.waiting import watch
 from atomic.domain.events import AnsweredLate, Ended
 from atomic.domain.moments import attempt_timeout_ms
@@ -33,7 +33,7 @@ async def run_attempt(engine: Engine, step: Step) -> None:
         if client is None or not client.may_call(step.spec.url):
             answer = Answer(error="the client may not call this URL any more; have it added, and redrive")
         else:
-            request = endpoint_request(step, client, span_id=span_id, now_ms=engine.clock.now_ms())
+            request = endpoint_request(engine.clock, step, client, span_id=span_id)
             answer = await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
     finally:
         await engine.destinations.leave(step.spec)
@@ -52,8 +52,8 @@ async def run_attempt(engine: Engine, step: Step) -> None:
 
 async def end_attempt(engine: Engine, step: Step, answer: Answer) -> None:
     """Record what came of the attempt; a late answer is noted and changes nothing else."""
-    now_ms = engine.clock.now_ms()
-    outcome = classify(answer, step.spec.retry, now_ms)
+    # A Retry-After may be a moment of the endpoint's clock.
+    outcome = classify(answer, step.spec.retry, engine.clock.wall_ms())
     outcome, blocked_by, missed = await _blocked(engine, step, outcome)
     event = Ended(
         nonce=step.nonce or "",
@@ -72,7 +72,7 @@ async def end_attempt(engine: Engine, step: Step, answer: Answer) -> None:
         await watch(engine, after)
 
 
-def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms: int) -> EndpointRequest:
+def endpoint_request(clock: Clock, step: Step, client: Client | None, *, span_id: str) -> EndpointRequest:
     """The attempt as it goes over the wire, signed with every live secret of the client."""
     spec = step.spec
     envelope = {
@@ -84,7 +84,8 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
     }
     # The payload is JSON already; it is not worth a second encoding.
     body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], spec.payload)
-    timestamp_s = now_ms // 1000
+    # The endpoint compares it with its own clock.
+    timestamp_s = clock.wall_ms() // 1000
     request_headers = {
         "Content-Type": "application/json",
         "Accept-Encoding": "identity",
@@ -103,7 +104,7 @@ def endpoint_request(step: Step, client: Client | None, *, span_id: str, now_ms:
         url=spec.url,
         headers=request_headers,
         body=body,
-        timeout_ms=attempt_timeout_ms(spec, step.deadline_at_ms, now_ms),
+        timeout_ms=attempt_timeout_ms(spec, step.deadline_at_ms, clock.now_ms()),
     )
 
 

@@ -187,7 +187,11 @@ class Clock(Protocol):
     """The time. It decides when something happens, never whether."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch."""
+        """Milliseconds since the epoch, as the rows count them."""
+        ...
+
+    def wall_ms(self) -> int:
+        """The same as the wall clock has it: for moments that somebody else compares with his own."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Client, Counts, RunQuery
-from atomic.application.waiting import hang
+from atomic.application.waiting import hang, now_s
 from atomic.domain.dead_letters import Over, over
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
@@ -48,7 +48,7 @@ async def wait_for_step(engine: Engine, client: Client, step_id: str, wait_ms: i
     step = await get_step(engine, client, step_id)
     if step.is_settled or wait_ms <= 0:
         return step
-    return await hang(engine, step, wait_ms)
+    return await hang(engine, step, now_s() + wait_ms / 1000)
 
 
 async def get_root(engine: Engine, client: Client, run_id: str) -> Step:

@@ -7,7 +7,7 @@ from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.run_memory import KnownRun
-from atomic.application.waiting import hang, hint_if_overdue, leave_waiter, until_settled
+from atomic.application.waiting import hang, hint_if_overdue, leave_waiter, now_s, until_settled
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -30,13 +30,13 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Start
     Raises Problem 422 when the identity is known with another payload, 409 when the run was cancelled,
     404 when `parent` names no run of this client.
     """
-    began_ms = engine.clock.now_ms()
+    began_s = now_s()
     step, created = await _create_with_place(engine, spec, hang_ms)
     hang_ms = engine.settings.hang_ms(hang_ms, is_root=step.is_root)
-    until_ms = began_ms + hang_ms
+    until_s = began_s + hang_ms / 1000
     if created:
         engine.telemetry.started(step)
-        step = await _first_attempt(engine, step, until_ms if hang_ms > 0 else None)
+        step = await _first_attempt(engine, step, until_s if hang_ms > 0 else None)
         return Started(step, created=True)
     if step.spec.fingerprint != spec.fingerprint:
         raise _mismatch(step, spec)
@@ -45,7 +45,7 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Start
     step = await resume(engine, step)
     await _see_to_its_hint(engine, step)
     if hang_ms > 0:
-        step = await hang(engine, step, until_ms - engine.clock.now_ms())
+        step = await hang(engine, step, until_s)
         step = await leave_waiter(engine, step)
     return Started(step)
 
@@ -77,13 +77,13 @@ async def _see_to_its_hint(engine: Engine, step: Step) -> None:
         await hint_if_overdue(engine, step)
 
 
-async def _first_attempt(engine: Engine, step: Step, until_ms: int | None) -> Step:
+async def _first_attempt(engine: Engine, step: Step, until_s: float | None) -> Step:
     with engine.notifier.subscribe(step.id) as news:
         if step.status is Status.RUNNING:
             engine.spawn(run_attempt(engine, step), step_id=step.id)
-        if until_ms is None:
+        if until_s is None:
             return step
-        step = await until_settled(engine, news, step, until_ms)
+        step = await until_settled(engine, news, step, until_s)
     return await leave_waiter(engine, step)
 
 

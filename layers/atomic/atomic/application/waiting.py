@@ -4,6 +4,9 @@ Suspending writes first and then looks at the other side; settling does the same
 sees the first, so no wake-up is lost.
 """
 
+import asyncio
+import math
+
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
 from atomic.application.ports import Subscription
@@ -11,23 +14,27 @@ from atomic.domain.events import WaiterAdded, Woken
 from atomic.domain.steps import Step
 
 
-async def until_settled(engine: Engine, news: Subscription, step: Step, until_ms: int) -> Step:
-    """Hang until the step settles or the moment comes; the step as it was last seen."""
+def now_s() -> float:
+    """The time by which callers wait, in seconds of the loop's clock: that one is never set."""
+    return asyncio.get_running_loop().time()
+
+
+async def until_settled(engine: Engine, news: Subscription, step: Step, until_s: float) -> Step:
+    """Hang until the step settles or the moment comes (by `now_s`); the step as it was last seen."""
     while not step.is_settled and news.is_open:
-        left_ms = until_ms - engine.clock.now_ms()
+        left_ms = math.ceil((until_s - now_s()) * 1000)
         if left_ms <= 0:
             break
         step = await news.next(left_ms) or await engine.store.get(step.id) or step
     return step
 
 
-async def hang(engine: Engine, step: Step, hang_ms: int) -> Step:
+async def hang(engine: Engine, step: Step, until_s: float) -> Step:
     """Hang for a step that somebody else drives."""
-    until_ms = engine.clock.now_ms() + hang_ms
     with engine.notifier.subscribe(step.id) as news:
         # The row was read before we listened; it may have settled in between.
         newer = await engine.store.get(step.id)
-        return await until_settled(engine, news, newer or step, until_ms)
+        return await until_settled(engine, news, newer or step, until_s)
 
 
 async def hint_if_overdue(engine: Engine, step: Step) -> None:

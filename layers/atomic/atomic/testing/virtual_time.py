@@ -39,6 +39,10 @@ class LoopClock:
         """Milliseconds since the epoch, in the loop's time."""
         return EPOCH_MS + round(asyncio.get_running_loop().time() * 1000)
 
+    def wall_ms(self) -> int:
+        """The same."""
+        return self.now_ms()
+
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """`asyncio.run` in virtual time."""

@@ -23,7 +23,7 @@ from atomic.adapters.sqlite.clients import SqliteClientRegistry
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.adapters.system import SteadyClock, SystemClock, SystemEntropy
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
 from atomic.application.sweep import recover
@@ -131,7 +131,7 @@ class _Home:
         browsers: BrowserCheck,
         manage: ManagedDirectory | None,
     ) -> None:
-        clock = SystemClock()
+        clock = SteadyClock()
         self.tasks = Tasks()
         self.notifier = MemoryNotifier()
         self.metrics = PrometheusTelemetry()
