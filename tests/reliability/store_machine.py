@@ -146,11 +146,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(before_ms=moments, limit=limits)
     def due(self, before_ms: int, limit: int) -> None:
-        due = {step.id: step.due_at_ms or 0 for step in self.model.values() if step.due_at_ms is not None}
-        expected = sorted(at_ms for at_ms in due.values() if at_ms < before_ms)[:limit]
+        lines: dict[str, list[int]] = {}
+        for step in self.model.values():
+            if step.due_at_ms is not None and step.due_at_ms < before_ms:
+                lines.setdefault(step.spec.client_id, []).append(step.due_at_ms)
         found = self.wait(self.store.due(before_ms, limit))
-        assert [step.due_at_ms for step in found] == expected
-        assert all(due[step.id] == step.due_at_ms for step in found)
+        assert len({step.id for step in found}) == len(found) == min(limit, sum(map(len, lines.values())))
+        assert all(self.model[step.id].due_at_ms == step.due_at_ms for step in found)
+        taken = {client_id: [s.due_at_ms for s in found if s.client_id == client_id] for client_id in lines}
+        for client_id, line in lines.items():
+            assert taken[client_id] == sorted(line)[: len(taken[client_id])]
+            if len(taken[client_id]) < len(line):
+                # Nobody had two turns more than one who still waits.
+                assert all(len(others) <= len(taken[client_id]) + 1 for others in taken.values())
 
     @rule(status=statuses, limit=limits)
     def with_status(self, status: Status, limit: int) -> None:

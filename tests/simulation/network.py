@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.application.destinations import Turns, destination_of
-from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
+from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
 from atomic.domain.outcomes import Answer
 from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
 
@@ -49,6 +49,9 @@ class ProcessStore:
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         return await self._read(lambda: self._truth.with_status(status, after=after, limit=limit))
+
+    async def live(self, status: Status, *, after: str, limit: int) -> Sequence[LiveStep]:
+        return await self._read(lambda: self._truth.live(status, after=after, limit=limit))
 
     async def purge(self, now_ms: int, limit: int) -> int:
         return 0

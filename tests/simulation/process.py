@@ -180,7 +180,7 @@ class Process:
             await asyncio.sleep(1)
         assert isinstance(self.engine.queue, EmbeddedHints)
         self.ready = True
-        driver = Driver(self.engine, self.engine.queue)
+        driver = Driver(self.engine, self.engine.queue, self.engine.store)  # type: ignore[arg-type]
         driver.start()
         self._tasks.update(driver._loops)
 

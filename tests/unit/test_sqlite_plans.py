@@ -77,7 +77,11 @@ def test_failed_steps_have_an_index_of_their_own(connection: apsw.Connection) ->
         (queries.GET, ("i",), "INDEX sqlite_autoindex_steps_1 (id=?)"),
         (queries.RUN, ("a", "b", 1), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
         (queries.OUTLINE, ("a", "b", 9), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
-        (queries.DUE, (1, 1), "INDEX due (due_at_ms>? AND due_at_ms<?)"),
+        (
+            queries.DUE_OF_CLIENT,
+            {"client_id": "c", "before_ms": 1},
+            "INDEX due (client_id=? AND due_at_ms>? AND due_at_ms<?)",
+        ),
         (queries.LIVE_WITH_STATUS, ("s", "i", 1), "COVERING INDEX live (status=? AND id>?)"),
         (queries.COUNT_LIVE, ("s", "c"), "COVERING INDEX live (status=?)"),
         (
@@ -86,11 +90,22 @@ def test_failed_steps_have_an_index_of_their_own(connection: apsw.Connection) ->
             "COVERING INDEX root_status (client_id=? AND status=? AND created_at_ms>?)",
         ),
         (queries.COUNT_FAILED, ("c",), "COVERING INDEX failed (client_id=?)"),
-        (queries.OLDEST_DUE, ("c",), "COVERING INDEX due (due_at_ms>?)"),
+        (queries.OLDEST_DUE, ("c",), "COVERING INDEX due (client_id=? AND due_at_ms>?)"),
     ],
 )
 def test_other_queries(connection: apsw.Connection, sql: str, values: Any, expected: str) -> None:
     assert plan(connection, sql, values) == {f"SEARCH steps USING {expected}"}
+
+
+def test_clients_with_due_steps_are_found_by_a_look_into_the_index_each(
+    connection: apsw.Connection,
+) -> None:
+    found = plan(connection, queries.DUE_CLIENTS, {"before_ms": 1, "limit": 1})
+    assert {line for line in found if "steps" in line} == {
+        "SEARCH steps USING COVERING INDEX due",
+        "SEARCH steps USING COVERING INDEX due (client_id>?)",
+        "SEARCH steps USING COVERING INDEX due (client_id=? AND due_at_ms>?)",
+    }
 
 
 @pytest.mark.parametrize("sql", [codec.INSERT, codec.UPDATE_PROGRESS])

@@ -1,11 +1,18 @@
-"""Housekeeping: hints that were lost, steps whose owner died, rows whose time is over."""
+"""Housekeeping: lost hints, steps whose owner died or whose run has ended, rows whose time is over."""
 
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 
 from atomic.application.apply import apply
+from atomic.application.batches import for_each
 from atomic.application.engine import Engine
-from atomic.domain.events import Orphaned
-from atomic.domain.steps import Status
+from atomic.application.leftovers import end_if_left_over
+from atomic.application.ports import LiveSteps, StoreUnavailable
+from atomic.domain.events import Orphaned, Rescheduled
+from atomic.domain.leftovers import is_left_over
+from atomic.domain.moments import redated_due_ms
+from atomic.domain.steps import LIVE, Status
 
 _BATCH: Final = 500
 
@@ -21,16 +28,52 @@ async def sweep(engine: Engine, *, ahead_ms: int, limit: int) -> int:
 async def recover(engine: Engine) -> int:
     """After a restart of the only process: take over what the last one was doing; how many steps."""
     taken = 0
+
+    async def take_over(step_id: str) -> None:
+        nonlocal taken
+        step = await engine.store.get(step_id)
+        if step is not None:
+            _, changed = await apply(engine, step, Orphaned())
+            taken += changed
+
     for status in (Status.RUNNING, Status.WAITING):
         after = ""
         while ids := await engine.store.with_status(status, after=after, limit=_BATCH):
-            for step_id in ids:
-                step = await engine.store.get(step_id)
-                if step is not None:
-                    _, changed = await apply(engine, step, Orphaned())
-                    taken += changed
+            await for_each(ids, take_over)
             after = ids[-1]
     return taken
+
+
+async def look_through(engine: Engine, live_steps: LiveSteps) -> AsyncIterator[None]:
+    """Look through all live steps, a page at a time, for those that nobody would look at in time.
+
+    That is what runs left behind when they ended, and what was written by a clock that was ahead.
+    """
+    for status in sorted(LIVE):
+        after: str | None = ""
+        while after is not None:
+            page = await live_steps.live(status, after=after, limit=_BATCH)
+            now_ms = engine.clock.now_ms()
+            found = [
+                step.id
+                for step in page
+                if is_left_over(step.kind, step.root) or step.last_known_ms > now_ms
+            ]
+            await for_each(found, lambda step_id: _set_right(engine, step_id))
+            after = page[-1].id if len(page) == _BATCH else None
+            yield
+
+
+async def _set_right(engine: Engine, step_id: str) -> None:
+    # One that cannot be read now does not keep the others from being looked at.
+    with suppress(StoreUnavailable):
+        step = await engine.store.get(step_id)
+        if step is None:
+            return
+        step = await end_if_left_over(engine, step)
+        due_at_ms = redated_due_ms(step, engine.clock.now_ms())
+        if due_at_ms is not None:
+            await apply(engine, step, Rescheduled(step.due_at_ms, due_at_ms))
 
 
 async def purge(engine: Engine) -> int:

@@ -11,6 +11,7 @@ from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.listing import Index, Range
 from atomic.adapters.aws.stored import StoredItems
 from atomic.application.ports import Counts, DueStep, RunQuery
+from atomic.application.turns import due_in_turns
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 
 if TYPE_CHECKING:
@@ -96,10 +97,9 @@ class DynamoStepStore:
         return list(ids)
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
-        """Live root steps that are due before the moment, the most overdue first."""
+        """Live root steps that are due before the moment, clients in turns, the most overdue first."""
         found = await self._roots.due(await self._partitions(LIVE))
-        due = (step for step in found if step is not None and step.due_at_ms < before_ms)
-        return heapq.nsmallest(limit, due, key=lambda step: step.due_at_ms)
+        return due_in_turns((s for s in found if s is not None and s.due_at_ms < before_ms), limit)
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         """A page of the ids of root steps in a state, in their order."""

@@ -3,13 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from atomic.application.ports import Counts, DueStep, RunQuery
+from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
+from atomic.application.turns import due_in_turns
+from atomic.domain.moments import last_known_ms
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 from atomic.protocol import keys
 
 
 class MemoryStepStore:
-    """Implements `ports.StepStore`. Rows live as long as the object; queries look at every row."""
+    """Implements `ports.StepStore` and `LiveSteps`. Rows live as long as the object.
+
+    Queries look at every row.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, Step] = {}
@@ -58,18 +63,28 @@ class MemoryStepStore:
         return [step.id for step in _page(query, failed)]
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
-        """Live steps that are due before the moment, the most overdue first."""
+        """Live steps that are due before the moment, clients in turns, the most overdue first."""
         due = [
             DueStep(step.id, step.spec.client_id, step.due_at_ms)
             for step in self._rows.values()
             if step.due_at_ms is not None and step.due_at_ms < before_ms and not step.is_settled
         ]
-        return sorted(due, key=lambda step: step.due_at_ms)[:limit]
+        return due_in_turns(due, limit)
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         """A page of the ids of steps in a state, in their order."""
         ids = [step.id for step in self._rows.values() if step.status is status and step.id > after]
         return sorted(ids)[:limit]
+
+    async def live(self, status: Status, *, after: str, limit: int) -> Sequence[LiveStep]:
+        """A page of the live steps in a state, in the order of their ids."""
+        ids = await self.with_status(status, after=after, limit=limit)
+        steps = [self._rows[step_id] for step_id in ids]
+        roots = [self._rows.get(keys.root_of(step.spec.run_id)) for step in steps]
+        return [
+            LiveStep(step.id, step.spec.kind, last_known_ms(step), root.status if root else None)
+            for step, root in zip(steps, roots, strict=True)
+        ]
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
         """How many of the client's steps are in which state; states without any are left out."""

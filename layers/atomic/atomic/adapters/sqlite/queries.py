@@ -24,12 +24,48 @@ OUTLINE: Final = """
 SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt', 0)
 FROM steps WHERE id > ? AND id < ? LIMIT ?
 """
-DUE: Final = """
+_CLIENT_AFTER: Final = "SELECT min(client_id) FROM steps INDEXED BY due WHERE due_at_ms IS NOT NULL"
+# From client to client by one look into the index each, however much each of them has there.
+DUE_CLIENTS: Final = f"""
+WITH RECURSIVE client (id) AS (
+    {_CLIENT_AFTER}
+    UNION ALL SELECT ({_CLIENT_AFTER} AND client_id > client.id) FROM client WHERE client.id IS NOT NULL
+), first (client_id, due_at_ms) AS (
+    SELECT id, (
+        SELECT min(due_at_ms) FROM steps INDEXED BY due
+        WHERE due_at_ms IS NOT NULL AND client_id = client.id
+    ) FROM client WHERE id IS NOT NULL
+)
+SELECT client_id FROM first WHERE due_at_ms < :before_ms ORDER BY due_at_ms LIMIT :limit
+"""
+DUE_OF_CLIENT: Final = """
 SELECT id, client_id, due_at_ms FROM steps INDEXED BY due
-WHERE due_at_ms IS NOT NULL AND due_at_ms < ? ORDER BY due_at_ms LIMIT ?
+WHERE due_at_ms IS NOT NULL AND client_id = :client_id AND due_at_ms < :before_ms ORDER BY due_at_ms
 """
 LIVE_WITH_STATUS: Final = f"""
 SELECT id FROM steps INDEXED BY live WHERE {IS_LIVE} AND status = ? AND id > ? ORDER BY id LIMIT ?
+"""
+# A damaged record tells nothing here; whoever reads its row says so.
+_KIND: Final = (
+    "CASE WHEN json_valid(CAST(steps.spec AS TEXT)) THEN CAST(steps.spec AS TEXT) ->> '$.kind' END"
+)
+_LAST_ATTEMPT: Final = """
+CASE WHEN json_valid(CAST(steps.progress AS TEXT))
+    THEN CAST(steps.progress AS TEXT) ->> '$.attempts[#-1].{}' END
+"""
+LIVE_STEPS: Final = f"""
+SELECT page.id, coalesce({_KIND}, 'http'), max(
+    steps.created_at_ms,
+    coalesce({_LAST_ATTEMPT.format("started_at_ms")}, 0),
+    coalesce({_LAST_ATTEMPT.format("ended_at_ms")}, 0)
+), root.status
+FROM (
+    SELECT id, rowid AS row FROM steps INDEXED BY live
+    WHERE {IS_LIVE} AND status = ? AND id > ? ORDER BY id LIMIT ?
+) AS page
+CROSS JOIN steps ON steps.rowid = page.row
+LEFT JOIN steps AS root ON root.id = substr(page.id, 1, instr(page.id, '-')) || 'root'
+ORDER BY page.id
 """
 SETTLED_WITH_STATUS: Final = "SELECT id FROM steps WHERE status = ? AND id > ? ORDER BY id LIMIT ?"
 COUNT_LIVE: Final = f"""

@@ -73,4 +73,10 @@ DROP INDEX failed;
 CREATE INDEX failed ON steps (client_id, created_at_ms, id) WHERE {IS_DEAD_LETTER};
 """
 
-STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS))
+# What is due is taken in turns by client, so that the backlog of one does not hide the steps of another.
+_DUE_BY_CLIENT: Final = """
+DROP INDEX due;
+CREATE INDEX due ON steps (client_id, due_at_ms) WHERE due_at_ms IS NOT NULL;
+"""
+
+STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS, _DUE_BY_CLIENT))

@@ -18,7 +18,8 @@ from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
-from atomic.application.ports import Counts, DueStep, RunQuery
+from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
+from atomic.application.turns import in_turns
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
 class SqliteStepStore:
-    """Implements `ports.StepStore`. To be used on the event loop that opened it.
+    """Implements `ports.StepStore` and `LiveSteps`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, for that takes microseconds;
     whatever may be long is read in threads of its own.
@@ -124,15 +125,22 @@ class SqliteStepStore:
         return [step_id for (step_id,) in rows]
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
-        """Live steps that are due before the moment, the most overdue first."""
-        rows = await self._long_rows(self._timers, queries.DUE, (before_ms, limit))
-        return [DueStep(*row) for row in rows]
+        """Live steps that are due before the moment, clients in turns, the most overdue first."""
+        return await self._long(self._timers, lambda timers: _due(timers, before_ms, limit))
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         """A page of the ids of steps in a state, in their order. Settled states have no index."""
         sql = queries.LIVE_WITH_STATUS if status in LIVE else queries.SETTLED_WITH_STATUS
         return [
             step_id for (step_id,) in await self._long_rows(self._timers, sql, (status.value, after, limit))
+        ]
+
+    async def live(self, status: Status, *, after: str, limit: int) -> Sequence[LiveStep]:
+        """A page of the live steps in a state, in the order of their ids."""
+        rows = await self._long_rows(self._timers, queries.LIVE_STEPS, (status.value, after, limit))
+        return [
+            LiveStep(step_id, kind, last_known_ms, root and Status(root))
+            for step_id, kind, last_known_ms, root in rows
         ]
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
@@ -204,6 +212,20 @@ class SqliteStepStore:
 
     async def _long_rows(self, reader: Reader, sql: str, values: Any) -> _Rows:
         return await self._long(reader, lambda connection: connection.execute(sql, values).fetchall())
+
+
+def _due(timers: apsw.Connection, before_ms: int, limit: int) -> list[DueStep]:
+    bound = {"before_ms": before_ms, "limit": limit}
+    clients = timers.execute(queries.DUE_CLIENTS, bound).fetchall()
+    lines = [
+        timers.execute(queries.DUE_OF_CLIENT, {"client_id": client_id, "before_ms": before_ms})
+        for (client_id,) in clients
+    ]
+    try:
+        return [DueStep(*row) for row in in_turns(lines, limit)]
+    finally:
+        for line in lines:
+            line.close()
 
 
 def _counts(lists: apsw.Connection, client_id: str, created_from_ms: int) -> Counts:

@@ -1,4 +1,4 @@
-"""Timers: hints are taken from the queue and driven, the store is swept and purged."""
+"""Timers: hints are taken from the queue and driven, the store is swept, looked through and purged."""
 
 import asyncio
 import logging
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.application.drive import drive
 from atomic.application.engine import Engine
-from atomic.application.ports import StoreUnavailable
-from atomic.application.sweep import purge, sweep
+from atomic.application.ports import LiveSteps, StoreUnavailable
+from atomic.application.sweep import look_through, purge, sweep
 
 _log = logging.getLogger("atomic.driver")
 
@@ -18,6 +18,9 @@ HORIZON_MS = 2 * SWEEP_EVERY_MS
 _SWEEP_LIMIT = 1_000
 _BACKLOG_PAUSE_S = 0.05
 _PURGE_EVERY_S = 60.0
+# Of a million live steps a thousand a second, which takes a hundredth of the time of a thread.
+_LOOK_EVERY_S = 10.0
+_PAGE_PAUSE_S = 0.5
 # 500 a second when endpoints are slow. Few at a time, for what is posted meanwhile stands behind them.
 _SLOTS = 50
 _SLOT_HELD_S = 0.1
@@ -31,9 +34,12 @@ class Driver:
     for its own steps can never starve them.
     """
 
-    def __init__(self, engine: Engine, queue: MemoryHintQueue) -> None:
+    def __init__(self, engine: Engine, queue: MemoryHintQueue, live_steps: LiveSteps) -> None:
         self._engine = engine
         self._queue = queue
+        self._live_steps = live_steps
+        # The first time without a pause: a cancel may have been cut off, or the clock have been set back.
+        self._page_pause_s = 0.0
         self._slots = asyncio.Semaphore(_SLOTS)
         self._loops: list[asyncio.Task[None]] = []
 
@@ -42,6 +48,7 @@ class Driver:
         self._loops = [
             asyncio.create_task(self._deliver()),
             asyncio.create_task(self._again_and_again(self._sweep)),
+            asyncio.create_task(self._again_and_again(self._look_through)),
             asyncio.create_task(self._again_and_again(self._purge)),
         ]
 
@@ -69,6 +76,12 @@ class Driver:
     async def _sweep(self) -> float:
         found = await sweep(self._engine, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
         return _BACKLOG_PAUSE_S if found == _SWEEP_LIMIT else SWEEP_EVERY_MS / 1000
+
+    async def _look_through(self) -> float:
+        async for _ in look_through(self._engine, self._live_steps):
+            await asyncio.sleep(self._page_pause_s)
+        self._page_pause_s = _PAGE_PAUSE_S
+        return _LOOK_EVERY_S
 
     async def _purge(self) -> float:
         deleted = await purge(self._engine)

@@ -147,7 +147,7 @@ class _Home:
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
         )
-        self.driver = Driver(self.engine, queue)
+        self.driver = Driver(self.engine, queue, store)
         self._draining = False
         api = Api(engine=self.engine, admits=self._admits, manage=manage)
         self.app = AsgiApp(api, self.metrics, browsers)
