@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from atomic.application.ports import DueStep, LiveStep, RunQuery, StepStore
+from atomic.application.live_steps import LiveStep
+from atomic.application.ports import DueStep, RunQuery, StepStore
 from atomic.domain.steps import LIVE, Attempt, Status, Step
 from contract.builders import a_child, a_root, settled
 from contract.store_suite import StoreSuite, keyed, needs, on_store, put

@@ -9,6 +9,7 @@ from atomic.application.engine import Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
+from atomic.application.run_memory import FRESH_MS
 from atomic.application.start import start
 from atomic.domain.outcomes import Answer, Response
 from atomic.domain.steps import Status, Step
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _CALLER_HANGS_MS: Final = 20_000
 _PAUSE_MAX_S: Final = 10.0
+# What every operation of a start takes together when the store is as slow as it gets.
+_SLOW_S: Final = 50.0
+# A set-back of the clock may double it.
+_KNOWN_WITHIN_S: Final = FRESH_MS / 1000
 _UNLUCKY: Final = (ConnectionError, StoreUnavailable, TimeoutError)
 _LOST: Final = {Status.FAILED, Status.CANCELLED}
 _REFUSES_FOR_GOOD: Final = {headers.NO_RETRY: "true"}
@@ -43,7 +48,7 @@ class Application:
         """One attempt; it goes on here even if nobody waits for its answer any more."""
         step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
         self._books.calls[step_id, attempt] += 1
-        self._books.last_call_s[step_id] = self._loop.time()
+        self._note_late(keys.run_of(step_id))
         plan, node = self._nodes[request.url]
         if not node.stages:
             return self._leaf(plan, node, step_id, attempt, request.timeout_ms)
@@ -53,6 +58,15 @@ class Application:
     def note_failure(self, request: EndpointRequest) -> None:
         """The network failed, and the endpoint's answer, if there is one, was not heard."""
         self._books.own_failures[request.headers["Atomic-Step-Id"]] += 1
+
+    def _note_late(self, run_id: str) -> None:
+        """Nothing of a run is called once its cancel was answered; on AWS others may know later."""
+        answered_s = self._books.cancelled_at_s.get(run_id)
+        if answered_s is None:
+            return
+        late_s = self._loop.time() - answered_s
+        if not self._world.scenario.on_aws or late_s > _KNOWN_WITHIN_S * (2 if self._world.skewed else 1):
+            self._books.wrong.append(f"a step of {run_id} was called {late_s:.3f} s after its cancel")
 
     async def _leaf(self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int) -> Answer:
         strike, now_s = self._world.faults.strike, self._loop.time()
@@ -85,7 +99,7 @@ class Application:
         parent = step_id if node is not plan.root else None
         for stage in node.stages:
             if stage[0].cancels:
-                await self._persist(_cancel, plan.run_id)
+                await self._cancel(plan)
                 return self._failed(step_id, 500)
             posts = (self._post(plan, child, parent, hang_ms) for child in stage)
             ends = await asyncio.gather(*posts, return_exceptions=True)
@@ -141,10 +155,12 @@ class Application:
         *,
         patience_s: float | None = None,
     ) -> Step:
-        process = self._world.any_process()
+        process, began_s = self._world.any_process(), self._loop.time()
         spec = plan.spec(node, parent)
         started = await process.serve(start(process.engine, spec, hang_ms=hang_ms), patience_s=patience_s)
-        step = started.step
+        step, late_s = started.step, self._loop.time() - began_s - hang_ms / 1000
+        if late_s > _SLOW_S:
+            self._books.wrong.append(f"who posted {node.name} hung {late_s:.1f} s longer than asked for")
         self._books.acknowledge(step, self._world.truth.rows)
         if step.id != plan.step_id(node):
             self._books.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
@@ -204,10 +220,13 @@ class Application:
 
     async def _canceller(self, plan: RunPlan, after_s: float) -> None:
         await asyncio.sleep(after_s)
+        await self._cancel(plan)
+
+    async def _cancel(self, plan: RunPlan) -> None:
         await self._persist(_cancel, plan.run_id)
         root = self._world.truth.rows[keys.root_of(plan.run_id)]
         if root.status is Status.CANCELLED:
-            self._books.cancelled_at_s[plan.run_id] = self._loop.time()
+            self._books.cancelled_at_s.setdefault(plan.run_id, self._loop.time())
 
     async def _event_poster(self, plan: RunPlan, node: Node) -> None:
         await asyncio.sleep(plan.posts_event_after_s)
@@ -238,9 +257,12 @@ async def _redrive(engine: Engine, step_id: str) -> bool:
 
 
 async def _cancel(engine: Engine, run_id: str) -> bool:
-    if await engine.store.get(keys.root_of(run_id)) is None:
+    root = await engine.store.get(keys.root_of(run_id))
+    if root is None:
         return False
-    await cancel_run(engine, run_id)
+    # What says that it is cancelled nobody cancels again, though it may have been cut off.
+    if root.status is not Status.CANCELLED:
+        await cancel_run(engine, run_id)
     return True
 
 

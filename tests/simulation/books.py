@@ -29,7 +29,6 @@ class Books:
     told: list[Told] = field(default_factory=list)
     cancelled_at_s: dict[str, float] = field(default_factory=dict)
     calls: Counter[tuple[str, int]] = field(default_factory=Counter)
-    last_call_s: dict[str, float] = field(default_factory=dict)
     given: defaultdict[str, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))
     own_failures: Counter[str] = field(default_factory=Counter)
     letters: Counter[str] = field(default_factory=Counter)

@@ -32,6 +32,16 @@ _TREES: Final[dict[str, Node]] = {
     "timer": Node(name="root", stages=((Node(name="nap", kind="timer", delay_ms=700), _leaf("a")),)),
     "event": Node(name="root", stages=((Node(name="mail", kind="event"),),)),
     "cancel": Node(name="root", stages=((_leaf("user"),), (_leaf("email"),))),
+    "cancel what waits": Node(
+        name="root",
+        stages=(
+            (
+                Node(name="nap", kind="timer", delay_ms=3_600_000),
+                Node(name="mail", kind="event"),
+                Node(name="late", takes_s=9.0, timeout_ms=300),
+            ),
+        ),
+    ),
     "redrive": Node(name="root", stages=((Node(name="bad", broken=True), _leaf("a")),)),
 }
 WORKLOADS: Final = tuple((name, home) for name in _TREES for home in ("aws", "embedded"))
@@ -79,9 +89,9 @@ def _scenario(name: str, home: str) -> Scenario:
         root=_TREES[name],
         manners=("throws", "suspends"),
         hang_ms=30,
-        cancel_after_s=0.05 if name == "cancel" else None,
+        cancel_after_s={"cancel": 0.05, "cancel what waits": 0.8}.get(name),
         redriven_by=1 if name == "redrive" else 0,
-        posts_event_after_s=0.1,
+        posts_event_after_s=25.0 if name == "cancel what waits" else 0.1,
     )
     on_aws = home == "aws"
     return Scenario(seed=0, on_aws=on_aws, processes=2 if on_aws else 1, runs=(plan,))

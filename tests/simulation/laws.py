@@ -14,8 +14,7 @@ from simulation.world import World
 PROMPT_S: Final = 5.0
 # The same after the faults: the slowest answer of the store, a restart and a sweep may still be under way.
 TAKEN_S: Final = 10.0
-# A claim that is being written when its run is cancelled, and the call that follows it.
-UNDER_WAY_S: Final = 8.0
+WALK_S: Final = 10.0
 
 
 def broken(world: World) -> list[str]:
@@ -25,7 +24,6 @@ def broken(world: World) -> list[str]:
         lines += _calls(world, step)
         if step.is_settled:
             lines += _outcome(world, step)
-    lines += _cancelled(world)
     lines += _delays(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -42,7 +40,7 @@ def _ends(world: World) -> Iterator[str]:
         yield f"{step_id} was acknowledged and is gone"
     for step_id in world.live():
         step = world.truth.rows[step_id]
-        if world.is_orphan(step_id) and _may_be_forgotten(world, step_id):
+        if world.is_orphan(step_id) and _may_be_forgotten(world, step):
             continue
         yield f"{step_id} {step.spec.url} is still {step.status}, due {step.due_at_ms}"
     if world.unfinished:
@@ -57,12 +55,15 @@ def _letters(world: World) -> Iterator[str]:
             yield f"{step_id} gave up {number} times, with {world.books.letters[step_id]} dead letters"
 
 
-def _may_be_forgotten(world: World, step_id: str) -> bool:
+def _may_be_forgotten(world: World, step: Step) -> bool:
     """A step on AWS whose run is over, so that nobody asks for it any more.
 
-    Nobody was told that it exists; or SQS lost its only hint, which it promises not to.
+    Nobody was told that it exists; or SQS lost its only hint, which it promises not to; or it is an event
+    without a deadline, which DynamoDB deletes (time to live).
     """
-    return step_id not in world.books.acknowledged or world.faults.happened["hint lost"] > 0
+    if step.spec.kind == "event" and step.due_at_ms is None:
+        return True
+    return step.id not in world.books.acknowledged or world.faults.happened["hint lost"] > 0
 
 
 def _same_answers(world: World) -> Iterator[str]:
@@ -104,24 +105,13 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
             yield f"{step.id} gave up after {failures} failures of its own: {step.error}"
 
 
-def _cancelled(world: World) -> Iterator[str]:
-    """Nothing of a cancelled run goes on; on AWS, another process may not know yet and take a step."""
-    for run_id, at_s in world.books.cancelled_at_s.items():
-        if world.scenario.on_aws or world.faults.rough:
-            continue
-        for step in world.truth.rows.values():
-            called_s = world.books.last_call_s.get(step.id, 0.0)
-            if step.spec.run_id == run_id and called_s > at_s + UNDER_WAY_S:
-                yield f"{step.id} was called {called_s - at_s:.1f} s after its run was cancelled"
-
-
 def _delays(world: World) -> Iterator[str]:
     """No delay is longer than the policy and the endpoint asked for."""
     for write in world.truth.history:
         step, before = write.step, write.before
         if step.status is not Status.RETRYING or before is None or before.status is not Status.RUNNING:
             continue
-        longest = max(_planned_ms(step), world.books.retry_after_ms.get(step.id, 0))
+        longest = max(_planned_ms(step), _asked_for_ms(world, step))
         ended_ms = step.attempts[-1].ended_at_ms or 0
         if (step.due_at_ms or 0) - ended_ms > longest:
             yield f"{step.id}: retry {step.retries_used} waits {(step.due_at_ms or 0) - ended_ms} ms"
@@ -154,11 +144,32 @@ def _taken_in_time(world: World) -> Iterator[str]:
         for before in over:
             if before is None or before.step.due_at_ms is None:
                 continue
-            due_s = max((before.step.due_at_ms - EPOCH_MS) / 1000, before.at_s, world.faults.ends_s)
+            due_s = _due_s(world, before, before.step.due_at_ms)
             if until_s - due_s > TAKEN_S:
                 yield f"{before.step.id} was {until_s - due_s:.1f} s overdue as {before.step.status}"
         if write:
             open_writes[write.step.id] = write
+
+
+def _due_s(world: World, write: Write, due_at_ms: int) -> float:
+    """When a row is to be taken: when it is due, as soon as the faults are over.
+
+    A row of a clock that was ahead is due when it would be by the time that really passes; that is found
+    by a walk over all live steps.
+    """
+    step, earliest_s = write.step, max(write.at_s, world.faults.ends_s)
+    due_s = max((due_at_ms - EPOCH_MS) / 1000, earliest_s)
+    if step.status is Status.RETRYING:
+        waits_ms = max(_planned_ms(step), _asked_for_ms(world, step))
+    elif step.attempt == 0 and step.spec.kind == "timer":
+        waits_ms = step.spec.delay_ms
+    else:
+        return due_s
+    return min(due_s, max(write.at_s + waits_ms / 1000, earliest_s) + WALK_S)
+
+
+def _asked_for_ms(world: World, step: Step) -> int:
+    return world.books.retry_after_ms.get(step.id, 0)
 
 
 def _stood_still(write: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterator[str]:

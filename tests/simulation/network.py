@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.application.destinations import Turns, destination_of
-from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
+from atomic.application.live_steps import LiveStep
+from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
 from atomic.domain.outcomes import Answer
 from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
 

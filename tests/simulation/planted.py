@@ -1,5 +1,6 @@
 """Bugs to plant: each replaces one function of the engine or of a port, for as long as a test lasts."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
@@ -9,13 +10,15 @@ from typing import Any, Final
 import atomic.application.apply as applying
 import atomic.application.attempts as attempts
 import atomic.application.drive as driving
+import atomic.application.leftovers as leftovers
 import atomic.application.start as starting
+import atomic.application.sweep as sweeping
 import atomic.application.waiting as waiting
 import atomic.domain.transitions as transitions
 import atomic.entrypoints.embedded.driver as embedded
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.application.engine import Engine
-from atomic.application.ports import StoreUnavailable
+from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, WaiterAdded
 from atomic.domain.outcomes import Outcome
 from atomic.domain.retry import RetryPolicy
@@ -209,7 +212,7 @@ async def _redrive_asked(engine: Engine, step: Step) -> Step:
 
 def _cancel_regardless(step: Step, event: Event, now_ms: int) -> Step:
     if isinstance(event, Cancelled) and step.status is not Status.CANCELLED:
-        return transitions._cancelled(step, now_ms)
+        return transitions._cancelled(step, event, now_ms)
     return _transition(step, event, now_ms)
 
 
@@ -230,6 +233,22 @@ async def _follow_and_tell(engine: Engine, before: Step, after: Step) -> None:
     if after.status is Status.FAILED and not before.is_settled:
         await engine.queue.dead_letter(after.id, after.error or "")
     await _follow(engine, before, after)
+
+
+async def _see_no_cancel(engine: Engine, run_id: str) -> bool:
+    return False
+
+
+async def _end_nothing(engine: Engine, step: Step) -> Step:
+    return step
+
+
+async def _hang_by_the_wall(engine: Engine, news: Subscription, step: Step, until_s: float) -> Step:
+    wall, left_s = engine.clock.wall_ms, until_s - asyncio.get_running_loop().time()
+    until_ms = wall() + left_s * 1000
+    while not step.is_settled and news.is_open and (left_ms := until_ms - wall()) > 0:
+        step = await news.next(round(left_ms) + 1) or await engine.store.get(step.id) or step
+    return step
 
 
 PLANTED: Final[dict[str, list[Patch]]] = {
@@ -288,6 +307,19 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (starting, "hint_if_overdue", _watch_nothing),
     ],
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
+    "nobody looks for a cancel before a call": [
+        (starting, "is_called_off", _see_no_cancel),
+        (attempts, "is_called_off", _see_no_cancel),
+        (leftovers, "end_if_left_over", _end_nothing),
+    ],
+    "what is left over goes on": [
+        (leftovers, "end_if_left_over", _end_nothing),
+        (sweeping, "end_if_left_over", _end_nothing),
+    ],
+    "callers hang by the wall clock": [
+        (starting, "until_settled", _hang_by_the_wall),
+        (waiting, "until_settled", _hang_by_the_wall),
+    ],
     "a dead letter follows its row": [
         (applying, "_tell", _tell_nothing),
         (applying, "_follow", _follow_and_tell),

@@ -206,7 +206,22 @@ def _stages(
         case "redrive":
             return ((leaf("a"), Node(name=f"{prefix}/bad", broken=True)), (leaf("b"),))
         case _:
-            return ((leaf("user"),), (leaf("email"), leaf("analytics")))
+            user, email, analytics = leaf("user"), leaf("email"), leaf("analytics")
+            left_over = _left_over(chance, prefix) if kind == "cancel" else ()
+            return ((user,), (email, analytics, *left_over))
+
+
+def _left_over(chance: random.Random, prefix: str) -> tuple[Node, ...]:
+    """What nobody would look at for long, or would look at again and again."""
+    again = RetryPolicy(count=1000, back_off_ms=400, strategy="fixed")
+    return chance.choice(
+        (
+            (),
+            (Node(name=f"{prefix}/nap", kind="timer", delay_ms=3_600_000),),
+            (Node(name=f"{prefix}/mail", kind="event"),),
+            (Node(name=f"{prefix}/late", takes_s=9.0, timeout_ms=300, retry=again),),
+        )
+    )
 
 
 def _leaf(chance: random.Random, name: str) -> Node:

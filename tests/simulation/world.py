@@ -59,6 +59,11 @@ class World:
             if work.done() and (error := work.exception()) is not None:
                 raise error
 
+    @property
+    def skewed(self) -> bool:
+        """Whether a clock was wrong at some time."""
+        return self.faults.happened["skew"] > 0
+
     def live(self) -> list[str]:
         """The steps that have not settled."""
         return [step.id for step in self.truth.rows.values() if not step.is_settled]

@@ -1,12 +1,15 @@
 """When a step has to be looked at, where its row alone does not say."""
 
+from dataclasses import replace
+
 import pytest
 
+from atomic.domain.events import Rescheduled, Woken
 from atomic.domain.leftovers import is_left_over
 from atomic.domain.moments import redated_due_ms, resumed_at_ms
 from atomic.domain.steps import Kind, Status, Step
-from atomic.domain.transitions import begin
-from unit.strategies import NOW, RETRYABLE, ended, running, spec
+from atomic.domain.transitions import begin, transition
+from unit.strategies import NOW, RETRYABLE, ended, failed, running, spec, waiting
 
 HOUR = 3_600_000
 
@@ -25,19 +28,38 @@ def test_an_event_that_goes_on_has_its_deadline_or_a_fresh_one(
     assert resumed_at_ms(event(deadline_ms), now_ms) == expected
 
 
+def retrying() -> Step:
+    """A step that is to be called again after a second."""
+    return ended(running(), RETRYABLE, NOW)
+
+
+def timer() -> Step:
+    return begin(spec(kind="timer", url="", delay_ms=7_000), "0" * 32, NOW, None)
+
+
 def test_what_was_written_by_a_clock_ahead_waits_no_longer_than_it_was_meant_to() -> None:
-    retrying = ended(running(), RETRYABLE, NOW)
-    timer = begin(spec(kind="timer", url="", delay_ms=7_000), "0" * 32, NOW, None)
-    for step, waits_ms in ((retrying, 1_000), (timer, 7_000), (event(9_000), 9_000)):
-        for ahead_ms in (1, HOUR, 400 * 24 * HOUR):
-            assert redated_due_ms(step, NOW - ahead_ms) == NOW - ahead_ms + waits_ms
+    woken = transition(waiting(), Woken(), NOW + 150)
+    asked_for = ended(running(), replace(RETRYABLE, retry_after_ms=HOUR), NOW)
+    waits = ((retrying(), 1_000), (asked_for, HOUR), (woken, 50), (timer(), 7_000), (event(9_000), 9_000))
+    for step, waits_ms in waits:
+        # As often as the clock is set back, and only then.
+        for now_ms in (NOW - 1, NOW - HOUR, NOW - 400 * 24 * HOUR):
+            due_at_ms = redated_due_ms(step, now_ms)
+            assert due_at_ms == now_ms + waits_ms
+            step = transition(step, Rescheduled(step.due_at_ms, due_at_ms), now_ms)
+            assert all(redated_due_ms(step, now_ms + later_ms) is None for later_ms in (0, 1, HOUR))
+            assert all((attempt.ended_at_ms or 0) <= now_ms for attempt in step.attempts)
 
 
-def test_a_row_of_the_past_is_right_as_it_is() -> None:
-    for step in (running(), ended(running(), RETRYABLE, NOW), event(9_000), event(None)):
-        for now_ms in (NOW, NOW + 1, NOW + HOUR):
+def test_a_row_that_is_right_stays_as_it_is() -> None:
+    for step in (running(), waiting(), retrying(), timer(), event(9_000), event(None)):
+        for now_ms in (NOW + 100, NOW + HOUR):
             assert redated_due_ms(step, now_ms) is None
-    assert redated_due_ms(event(None), NOW - HOUR) is None
+
+
+def test_what_waits_for_others_or_has_ended_is_left_alone() -> None:
+    for step in (event(None), waiting(), failed(), running()):
+        assert redated_due_ms(step, NOW - HOUR) is None
 
 
 @pytest.mark.parametrize("kind", ["http", "timer", "event"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from atomic.domain.outcomes import Answer
-from atomic.domain.steps import Attempt, Kind, Status, Step, StepOutline, StepSpec
+from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
 from atomic.protocol.client_records import SCOPES
 from atomic.protocol.urls import is_under
 
@@ -39,19 +39,6 @@ class DueStep:
     id: str
     client_id: str
     due_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class LiveStep:
-    """The little of a live step that tells whether somebody has to look at it before it is due.
-
-    `last_known_ms`: see `domain.moments`. `root`: how the root of its run stands, None when it is gone.
-    """
-
-    id: str
-    kind: Kind
-    last_known_ms: int
-    root: Status | None
 
 
 class StepStore(Protocol):
@@ -119,14 +106,6 @@ class StepStore(Protocol):
         Days are counted from the epoch. A write that is repeated may count twice, and nothing else
         depends on the sum; earlier days may be forgotten.
         """
-        ...
-
-
-class LiveSteps(Protocol):
-    """What a store can do besides that has an index of all live steps, not of roots alone."""
-
-    async def live(self, status: Status, *, after: str, limit: int) -> Sequence[LiveStep]:
-        """Live steps in a state, in the order of their ids, beginning after the given id."""
         ...
 
 

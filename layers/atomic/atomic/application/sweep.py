@@ -8,7 +8,8 @@ from atomic.application.apply import apply
 from atomic.application.batches import for_each
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
-from atomic.application.ports import LiveSteps, StoreUnavailable
+from atomic.application.live_steps import LiveSteps
+from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Orphaned, Rescheduled
 from atomic.domain.leftovers import is_left_over
 from atomic.domain.moments import redated_due_ms

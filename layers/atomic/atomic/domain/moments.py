@@ -1,6 +1,6 @@
 """When somebody has to look at a step, as its spec, its row and the time say."""
 
-from atomic.domain.steps import Step, StepSpec
+from atomic.domain.steps import Status, Step, StepSpec
 
 
 def deadline_at_ms(spec: StepSpec, now_ms: int) -> int | None:
@@ -38,10 +38,22 @@ def last_known_ms(step: Step) -> int:
 
 
 def redated_due_ms(step: Step, now_ms: int) -> int | None:
-    """When the step is due if its row was written by a clock that is ahead of this one.
+    """An earlier moment at which the step is due, when its row says one that is later than it may be.
 
-    What lies in the future may have happened this moment at the latest, so the step waits no longer than
-    it was meant to from now on. None when it has no time, or when the row is of the past as it should be.
+    Such a row was written by a clock that was ahead of this one. None when the row is right, or when
+    nothing tells how long the step was meant to wait.
     """
-    ahead_ms = last_known_ms(step) - now_ms
-    return None if step.due_at_ms is None or ahead_ms <= 0 else step.due_at_ms - ahead_ms
+    waits_ms = _waits_ms(step)
+    if step.due_at_ms is None or waits_ms is None or step.due_at_ms <= now_ms + waits_ms:
+        return None
+    return now_ms + waits_ms
+
+
+def _waits_ms(step: Step) -> int | None:
+    """How long the step was meant to wait."""
+    if step.attempt == 0:
+        return step.spec.deadline_ms if step.spec.kind == "event" else step.spec.delay_ms
+    ended_at_ms = step.attempts[-1].ended_at_ms
+    if step.status not in {Status.PENDING, Status.RETRYING} or not step.due_at_ms or ended_at_ms is None:
+        return None
+    return step.due_at_ms - ended_at_ms

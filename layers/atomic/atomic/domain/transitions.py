@@ -73,7 +73,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return step if step.is_settled else _cancelled(step, event, now_ms)
         case events.Rescheduled(seen_ms, due_at_ms):
             is_meant = not step.is_settled and step.due_at_ms == seen_ms != due_at_ms
-            return _rescheduled(step, due_at_ms) if is_meant else step
+            return _rescheduled(step, due_at_ms, now_ms) if is_meant else step
         case events.Redriven(generation):
             is_meant = step.status is Status.FAILED and step.generation == generation
             return _redriven(step, now_ms) if is_meant else step
@@ -219,10 +219,19 @@ def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
     return after if event.expires_at_ms is None else replace(after, expires_at_ms=event.expires_at_ms)
 
 
-def _rescheduled(step: Step, due_at_ms: int | None) -> Step:
+def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
     # An event is looked at for its deadline alone.
     deadline_at_ms = due_at_ms if step.spec.kind == "event" and due_at_ms else step.deadline_at_ms
-    return _next(step, due_at_ms=due_at_ms, deadline_at_ms=deadline_at_ms)
+    # What has happened has happened by now, whatever a clock that was ahead has written.
+    attempts = tuple(
+        replace(
+            attempt,
+            started_at_ms=min(attempt.started_at_ms, now_ms),
+            ended_at_ms=None if attempt.ended_at_ms is None else min(attempt.ended_at_ms, now_ms),
+        )
+        for attempt in step.attempts
+    )
+    return _next(step, due_at_ms=due_at_ms, deadline_at_ms=deadline_at_ms, attempts=attempts)
 
 
 def _redriven(step: Step, now_ms: int) -> Step:

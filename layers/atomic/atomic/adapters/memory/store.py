@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
+from atomic.application.live_steps import LiveStep
+from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.application.turns import due_in_turns
 from atomic.domain.moments import last_known_ms
 from atomic.domain.steps import LIVE, Status, Step, StepOutline

@@ -18,7 +18,8 @@ from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
-from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
+from atomic.application.live_steps import LiveStep
+from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.application.turns import in_turns
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 

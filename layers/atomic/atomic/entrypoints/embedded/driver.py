@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.application.drive import drive
 from atomic.application.engine import Engine
-from atomic.application.ports import LiveSteps, StoreUnavailable
+from atomic.application.live_steps import LiveSteps
+from atomic.application.ports import StoreUnavailable
 from atomic.application.sweep import look_through, purge, sweep
 
 _log = logging.getLogger("atomic.driver")

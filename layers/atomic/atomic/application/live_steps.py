@@ -1,0 +1,28 @@
+"""The port of a home of one process whose store has an index of all live steps, not of roots alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from atomic.domain.steps import Kind, Status
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStep:
+    """The little of a live step that tells whether somebody has to look at it before it is due.
+
+    `last_known_ms`: see `domain.moments`. `root`: how the root of its run stands, None when it is gone.
+    """
+
+    id: str
+    kind: Kind
+    last_known_ms: int
+    root: Status | None
+
+
+class LiveSteps(Protocol):
+    """What such a store can do besides `ports.StepStore`. May raise StoreUnavailable."""
+
+    async def live(self, status: Status, *, after: str, limit: int) -> Sequence[LiveStep]:
+        """Live steps in a state, in the order of their ids, beginning after the given id."""
+        ...
