@@ -176,6 +176,21 @@ class StoreContract(QueryContract):
 
     @needs("purge")
     @on_store
+    async def test_the_root_of_the_next_run_keeps_nothing_of_the_last_one(self, store: StepStore) -> None:
+        old, child = settled(a_root(), 2_000), a_child("mail", status=Status.SUCCEEDED)
+        await put(store, replace(old, version=1), child)
+        expires_at_ms = child.expires_at_ms or 0
+        for created_at_ms, purged in ((expires_at_ms - 1, 0), (expires_at_ms, 1)):
+            there = await store.get(old.id)
+            assert there is not None
+            new = replace(a_root(at_ms=created_at_ms), version=there.version + 1)
+            assert await store.replace(new, there.version) is None
+            assert await store.purge(expires_at_ms, 100) == purged
+        assert await store.get(child.id) is None
+        assert await store.get(old.id) == new
+
+    @needs("purge")
+    @on_store
     async def test_what_has_not_expired_stays(self, store: StepStore) -> None:
         root = a_root(status=Status.SUCCEEDED)
         later, live = a_child("later", at_ms=9_000, status=Status.FAILED), a_child("live")

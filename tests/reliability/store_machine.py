@@ -199,7 +199,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _is_forgotten(self, step: Step, now_ms: int) -> bool:
         root = self.model.get(keys.root_of(step.spec.run_id), step)
-        return all(row.expires_at_ms is not None and row.expires_at_ms <= now_ms for row in (step, root))
+        if step.expires_at_ms is None or step.expires_at_ms > now_ms:
+            return False
+        if root.created_at_ms >= step.expires_at_ms:
+            return True
+        return root.expires_at_ms is not None and root.expires_at_ms <= now_ms
 
     def _one(self, data: st.DataObject) -> Step | None:
         return self.model[data.draw(st.sampled_from(sorted(self.model)))] if self.model else None

@@ -10,7 +10,7 @@ import pytest
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.cancel import cancel_run
 from atomic.application.drive import drive
-from atomic.application.engine import Engine
+from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Client, EndpointRequest
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
@@ -23,7 +23,7 @@ from atomic.domain.steps import SETTLED, Status, Step, StepOutline
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
 from atomic.protocol.problems import Problem
-from atomic.testing import LocalAtomic, run
+from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
 from contract.builders import a_child, a_root, a_spec
 
@@ -393,3 +393,38 @@ def test_a_cancel_is_remembered_however_many_runs_come_after_it() -> None:
 
     assert memory.get(RUN_ID, EPOCH_MS) is None
     assert memory.is_cancelled(RUN_ID)
+
+
+# --- the next run of the same key ---
+
+
+def test_a_run_that_begins_anew_under_its_key_takes_no_step_of_the_last_one() -> None:
+    calls: list[str] = []
+
+    async def body() -> None:
+        async with LocalAtomic(settings=Settings(retention_ms=60_000)) as atomic:
+
+            async def root(call: EndpointCall) -> EndpointReply:
+                calls.append("root")
+                reply = await atomic.post("/me", document(step_url, parent=call.json["stepId"]))
+                return EndpointReply(json=reply.json["response"])
+
+            async def step(_: EndpointCall) -> EndpointReply:
+                calls.append("step")
+                return EndpointReply(json=len(calls))
+
+            def document(url: str, **more: str) -> dict[str, Any]:
+                return {"workflowName": "w", "stepInvokeUrl": url, "idempotencyKey": "k", **more}
+
+            root_url, step_url = atomic.endpoint("/root", root), atomic.endpoint("/step", step)
+            first = await atomic.post("/me", document(root_url))
+            await asyncio.sleep(59)
+            again = await atomic.post("/me", document(root_url))
+            assert again.json == first.json
+            assert calls == ["root", "step"]
+            # The rows of the last run are still there.
+            await asyncio.sleep(2)
+            anew = await atomic.post("/me", document(root_url))
+            assert (anew.json["response"], calls) == (4, ["root", "step"] * 2)
+
+    run(body())

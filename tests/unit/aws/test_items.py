@@ -12,7 +12,7 @@ from atomic.adapters.aws import packing
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.rows import GRACE_S
 from atomic.application.ports import RunQuery, StoreUnavailable
-from atomic.domain.events import Redriven
+from atomic.domain.events import Redriven, ResultPosted, WaiterAdded
 from atomic.domain.outcomes import Response
 from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import transition
@@ -216,6 +216,32 @@ async def test_a_step_that_is_redriven_meanwhile_is_not_made_to_expire(
     await store.replace(transition(dead, Redriven(generation=1), NOW), dead.version)
     store._items._keep(there, 2**31)
     assert ttls(account)[dead.place] is None
+
+
+@on_table
+async def test_an_open_event_expires_with_a_run_that_has_ended_and_not_before(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    root, event = a_root(at_ms=NOW), a_child("event", at_ms=NOW)
+    event = replace(event, spec=replace(event.spec, kind="event"), due_at_ms=None)
+    own_s = (NOW + event.spec.retention_ms) // 1000 + GRACE_S
+    await put(store, root, event)
+    assert ttls(account) == {"root": None, event.place: own_s}
+    # While its run lives, maintenance puts its end off, and other writes leave it there.
+    day_1 = NOW + DAY_MS + 1
+    await store.purge(day_1, 100)
+    kept_s = day_1 // 1000 + 32 * 86_400
+    assert ttls(account)[event.place] == kept_s
+    waited_for = transition(event, WaiterAdded(root.id), NOW)
+    await store.replace(waited_for, 1)
+    assert ttls(account)[event.place] == kept_s
+    # The end of the run, and its own.
+    await store.replace(settled(root, day_1 + DAY_MS), 1)
+    assert ttls(account)[event.place] == kept_s
+    done = transition(waited_for, ResultPosted(Response(b"1", "json")), day_1)
+    await store.replace(done, 2)
+    assert ttls(account)[event.place] == (done.expires_at_ms or 0) // 1000 + GRACE_S
+    assert await store.get(event.id) == done
 
 
 # --- indexes that lag, batches that stay behind ---

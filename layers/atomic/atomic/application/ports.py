@@ -97,7 +97,10 @@ class StepStore(Protocol):
         ...
 
     async def purge(self, now_ms: int, limit: int) -> int:
-        """Delete expired rows whose run has no live or unexpired root; how many were deleted."""
+        """Delete expired rows whose run has no live or unexpired root; how many were deleted.
+
+        A root that was created when a row had expired is that of the next run, and does not keep it.
+        """
         ...
 
     async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:

@@ -159,14 +159,19 @@ async def _insert(engine: Engine, spec: StepSpec, place: str, *, is_inline: bool
 
 
 async def _is_forgotten(engine: Engine, there: Step) -> bool:
-    """Whether the identity has expired: a step is remembered at least as long as its run's root."""
+    """Whether the identity has expired: a step is remembered at least as long as its run's root.
+
+    A root that began when the step had expired is that of another run.
+    """
     now_ms = engine.clock.now_ms()
     if there.expires_at_ms is None or there.expires_at_ms > now_ms:
         return False
     if there.is_root:
         return True
     root = await engine.store.get(keys.root_of(there.spec.run_id))
-    return root is None or (root.expires_at_ms is not None and root.expires_at_ms <= now_ms)
+    if root is None or there.expires_at_ms <= root.created_at_ms:
+        return True
+    return root.expires_at_ms is not None and root.expires_at_ms <= now_ms
 
 
 def _run_is_cancelled() -> Problem:

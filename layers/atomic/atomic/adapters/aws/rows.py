@@ -54,6 +54,11 @@ def encode(step: Step) -> Encoded:
         "s": {"B": pack_record(_without(spec_record(step)))},
         "p": pack_text(step.spec.payload),
     }
+    if step.spec.kind == "event" and not (step.is_root or step.is_settled):
+        # When its run ends nobody looks at it any more. So it expires from the beginning, and maintenance
+        # puts that off as long as its run is live (`DynamoStepStore.purge`).
+        del changing["ttl"]
+        fixed["ttl"] = _number((step.created_at_ms + step.spec.retention_ms) // 1000 + GRACE_S)
     return Encoded(fixed, changing, parts)
 
 

@@ -16,7 +16,7 @@ A write is billed by the size of the whole item, names included, so the names ar
 | b | days of stored bytes | how many; pk `stored#<client>`, sk the day since the epoch in 8 digits |
 | h, u, i, z | places | holder, until when, runs inside, until when the destination is slow (see `places`) |
 | f | rates | when a bucket of starts is full again, in microseconds; pk `rate#<client>`, sk `rate` |
-| ttl | settled steps, days, places, rates | epoch seconds after which DynamoDB deletes the item |
+| ttl | settled steps, open events, days, places, rates | when DynamoDB deletes the item, in epoch seconds |
 
 A part of a response is an item of the run's partition with the sort key `~<place>#<digest>#<number>`,
 behind every step. Clients have `lp` = `clients`, `at` = their id, and a `record`;

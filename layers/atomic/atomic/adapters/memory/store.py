@@ -107,7 +107,7 @@ class MemoryStepStore:
         )
 
     async def purge(self, now_ms: int, limit: int) -> int:
-        """Delete expired rows whose root is gone or expired as well."""
+        """Delete expired rows whose root is gone or expired as well, or is that of the next run."""
         forgotten = [step.id for step in self._rows.values() if self._is_forgotten(step, now_ms)][:limit]
         for step_id in forgotten:
             del self._rows[step_id]
@@ -118,7 +118,10 @@ class MemoryStepStore:
 
     def _is_forgotten(self, step: Step, now_ms: int) -> bool:
         root = self._rows.get(keys.root_of(step.spec.run_id))
-        return _has_expired(step, now_ms) and (root is None or _has_expired(root, now_ms))
+        if step.expires_at_ms is None or not _has_expired(step, now_ms):
+            return False
+        is_of_another_run = root is not None and root.created_at_ms >= step.expires_at_ms
+        return root is None or is_of_another_run or _has_expired(root, now_ms)
 
 
 def _has_expired(step: Step, now_ms: int) -> bool:

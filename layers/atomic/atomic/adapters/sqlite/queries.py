@@ -88,6 +88,7 @@ expires_at_ms <= :now_ms AND NOT EXISTS (
     SELECT 1 FROM steps AS root
     WHERE root.id = substr(steps.id, 1, instr(steps.id, '-')) || 'root'
     AND (root.expires_at_ms IS NULL OR root.expires_at_ms > :now_ms)
+    AND root.created_at_ms < steps.expires_at_ms
 )
 """
 FORGOTTEN: Final = f"""

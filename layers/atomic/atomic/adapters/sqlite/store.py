@@ -154,7 +154,7 @@ class SqliteStepStore:
         return int(live)
 
     async def purge(self, now_ms: int, limit: int) -> int:
-        """Delete expired rows whose root is gone or expired as well."""
+        """Delete expired rows whose root is gone or expired as well, or is that of the next run."""
         rows = await self._long_rows(self._timers, queries.FORGOTTEN, {"now_ms": now_ms, "limit": limit})
         ids = [step_id for (step_id,) in rows]
         deleted = 0
