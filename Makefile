@@ -55,6 +55,11 @@ bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog, a long
 	$(BIN)/python benchmarks/backlog.py --due $(DUE)
 	$(BIN)/python benchmarks/stored.py --runs 1000,$(STORED)
 
+.PHONY: bench-hostile
+SIZE ?= 1000000
+bench-hostile: install  ## Post bodies that are slow to read, and ask how others fare: SIZE=1000000
+	$(BIN)/python benchmarks/hostile.py --size $(SIZE)
+
 .PHONY: dashboard-hour screenshots
 dashboard-hour: install  ## Leave the dashboard's pages open for an hour of updates and weigh them
 	UPDATES=3600 $(BIN)/pytest -q -s tests/dashboard/test_scale.py

@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.protocol import api_keys, canonical, headers, urls
-from atomic.protocol.canonical import JsonRefused
-from atomic.protocol.limits import JSON_MAX_DEPTH
 from atomic.protocol.problems import Problem
+from atomic.protocol.strict_json import JsonRefused, read_json
 
 Target = Callable[[bytes], None]
 
@@ -27,7 +26,7 @@ def strict_json(data: bytes) -> None:
         _refused_with_care(data)
         return
     text = canonical.canonical_json(value)
-    assert text == canonical.canonical_json(canonical._parse_with_care(data, JSON_MAX_DEPTH))
+    assert text == canonical.canonical_json(read_json(data))
     assert canonical.canonical_json(canonical.parse_json(text)) == text
     assert canonical.canonical_json(json.loads(text)) == text
     assert len(canonical.fingerprint(text)) == 64
@@ -35,7 +34,7 @@ def strict_json(data: bytes) -> None:
 
 def _refused_with_care(data: bytes) -> None:
     try:
-        canonical._parse_with_care(data, JSON_MAX_DEPTH)
+        read_json(data)
     except JsonRefused:
         return
     raise AssertionError("refused by the one way of reading, taken by the other")

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from atomic.adapters.sqlite.clients import SqliteClientRegistry, SqliteClientStore
 from atomic.cli.clients import clients
+from atomic.entrypoints.http_api.messages import problem_response
 from atomic.protocol import ed25519
 from atomic.protocol.problems import not_found
 from atomic.protocol.signatures import decode_secret
@@ -125,7 +126,9 @@ def test_public_keys_are_published_for_who_wants_them(tmp_path: Path) -> None:
             others = [
                 await atomic.get(f"/.well-known/atomic/{name}/jwks.json") for name in ("plain", "no", "a b")
             ]
-            assert {(other.status, other.body) for other in others} == {(404, not_found().body())}
+            assert {(other.status, other.body) for other in others} == {
+                (404, problem_response(not_found()).body)
+            }
 
     run(main())
     registry.close()

@@ -1,6 +1,10 @@
 """Strict JSON: what is refused, and that a payload has one spelling and one fingerprint."""
 
 import json
+import math
+import random
+import re
+import struct
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.protocol import canonical as module
-from atomic.protocol.canonical import JsonRefused, canonical_json, fingerprint, parse_json
+from atomic.protocol import json_text
+from atomic.protocol.canonical import JsonRefused, JsonTooLong, canonical_json, fingerprint, parse_json
+from atomic.protocol.strict_json import read_json
 from unit.strategies import examples, json_values, meaning, spelling
 
 
@@ -243,7 +248,7 @@ def test_the_fast_reader_reads_and_refuses_what_the_careful_one_does(
     spelt = data.draw(st.composite(lambda draw: spelling(draw, value))())
     raw = data.draw(st.binary(max_size=40))
     for text in (compact, compact[:at] + more + compact[at:], spelt.encode(), raw):
-        careful = read_by(lambda given: module._parse_with_care(given, 64), text)
+        careful = read_by(read_json, text)
         assert read_by(parse_json, text) == careful
 
 
@@ -266,17 +271,160 @@ def test_compact_texts_that_orjson_would_take_or_trip_over_are_refused(text: byt
         parse_json(text)
 
 
-@examples(500)
+def carefully_written(value: Any) -> bytes:
+    """What canonical JSON is, value by value."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and value.is_integer() and -(2**63) <= value < 2**64:
+            return int(value)
+        if isinstance(value, dict):
+            return {name: plain(member) for name, member in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list) else value
+
+    options: Any = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
+    return json.dumps(plain(value), **options).encode()
+
+
+@examples(1000)
 @given(json_values)
 def test_the_fast_writer_writes_what_the_careful_one_does(value: Any) -> None:
     """Fingerprints are stored: a payload must be spelt by every version as by the first."""
-    plain = module._with_plain_integers(value)
-    assert canonical_json(value) == module._ENCODER.encode(plain).encode()
+    assert canonical_json(value) == carefully_written(value)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [450.000081, -34272780.00003438, 123939179320.00009, 0.00003, -0.00003, 10.0, 100.5, -0.0, 1e16, -1e19],
+)
+def test_a_number_is_written_as_a_whole(number: float) -> None:
+    """Parts of some look like others that are spelled in another way."""
+    for value in (number, [number], {"a": number}, [[number, number], {"a": number}]):
+        assert canonical_json(value) == carefully_written(value)
 
 
 def test_every_character_is_written_as_the_careful_writer_does() -> None:
     everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000), 0x1F600, 0x10FFFF]))
-    assert (
-        canonical_json({everything: everything})
-        == module._ENCODER.encode({everything: everything}).encode()
+    assert canonical_json({everything: everything}) == carefully_written({everything: everything})
+    assert canonical_json({everything: [everything, 1.0, -0.0]}) == carefully_written(
+        {everything: [everything, 1.0, -0.0]}
     )
+
+
+def test_floats_of_every_size_are_written_as_the_careful_writer_does() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    numbers = [
+        *(struct.unpack("d", dice.randbytes(8))[0] for _ in range(20_000)),
+        *(dice.random() * 10.0 ** dice.randint(-8, 25) for _ in range(20_000)),
+        *(dice.randint(1, 99_999) * 10.0 ** dice.randint(-12, 24) for _ in range(20_000)),
+        *(float(dice.randint(-(2**65), 2**65)) for _ in range(20_000)),
+        *(round(dice.random() * 1000, dice.randint(0, 8)) for _ in range(20_000)),
+        *(sign * 10.0**power for sign in (1, -1) for power in range(-323, 309)),
+    ]
+    finite = [number for number in numbers if math.isfinite(number)]
+    assert canonical_json(finite) == carefully_written(finite)
+    assert canonical_json({"1e5": finite, "x": '"\\1.0,'}) == carefully_written(
+        {"1e5": finite, "x": '"\\1.0,'}
+    )
+
+
+def padded(text: bytes) -> bytes:
+    """The same in a text so large that the reason for a refusal is not looked for."""
+    return b'[%b,"%b"]' % (text, b"x" * 40_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b'{"a":1,"a":1}', "a member stands twice in one object; keep one of them"),
+        (b'{"a":1,"\\u0061":"1"}', "a member stands twice"),
+        (b'{"\\\\":"\\"", "\\\\":1}', "a member stands twice"),
+        (b"[18446744073709551616 ]", "beyond 64 bit; send it as a string"),
+        (b"[ -9223372036854775809]", "beyond 64 bit"),
+        (b'{"a" :' + b"9" * 300 + b"}", "beyond 64 bit"),
+        (b"1e999", "not JSON: number is infinity"),
+        (b"[1,]", "not JSON: "),
+        (b'"\\ud800"', "surrogate"),
+        (b"[" * 64 + b"]" * 64, "nested deeper than 64 levels; flatten it"),
+        (b"[" * 300 + b"]" * 300, "nested deeper than 64 levels; flatten it"),
+        (b"[" * 3000 + b"]" * 3000, "nested deeper than 64 levels; flatten it"),
+        (b"[" * 3000, "nested deeper than 64 levels; flatten it"),
+    ],
+)
+def test_a_large_text_is_refused_too(text: bytes, says: str) -> None:
+    with pytest.raises(JsonRefused) as refused:
+        parse_json(padded(text))
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"18446744073709551616"', b'"\\"18446744073709551616,"', b"0.1000000000000000055",
+        b"1234567890123456789012.5", b"12345678901234567890e2", b"18446744073709551615 ",
+        b"-9223372036854775808 ", b'{"\\\\":"\\"","\\"":"\\\\"} ', b" " + b"[" * 63 + b"]" * 63,
+        b'"' + b"[" * 100 + b'" ',
+    ],
+)  # fmt: skip
+def test_a_large_text_is_read_as_the_careful_reader_does(text: bytes) -> None:
+    whole = padded(text)
+    assert repr(parse_json(whole)) == repr(read_json(whole))
+
+
+@examples(300)
+@given(st.data(), st.lists(json_values, min_size=1, max_size=4))
+def test_large_texts_are_read_and_refused_as_by_the_careful_reader(
+    data: st.DataObject, values: list[Any]
+) -> None:
+    spelt = data.draw(st.composite(lambda draw: spelling(draw, values))())[1:-1]
+    at = data.draw(st.integers(0, len(spelt)))
+    more = data.draw(st.sampled_from(["", ",", "0", "e5", '"a":1,', "[", " ", "\\u0041", '"', "\\"]))
+    text = padded(f"[{spelt[:at]}{more}{spelt[at:]}]".encode())
+    fast, careful = read_by(parse_json, text), read_by(read_json, text)
+    assert fast == careful or (fast.startswith("refused") and careful.startswith("refused"))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [1.0, -0.0, 0.00001, 0.000012, -0.000099, 1e16, 1.0000000000000002e16, -1e19, 1e-7, 5e-324, 1.5],
+)
+def test_the_shortest_form_of_a_number_is_never_longer(number: float) -> None:
+    for value in (number, [number] * 50, {"a": [number, {"b": number}]}):
+        assert json_text.shortest_canonical(orjson.dumps(value)) <= len(canonical_json(value))
+
+
+@pytest.mark.parametrize("value", ["x" * 98, [1.0] * 50, [-0.0] * 50, [0.00001] * 17, [1e-7] * 17])
+def test_a_value_that_is_too_long_is_refused(value: Any) -> None:
+    size = len(carefully_written(value))
+    assert canonical_json(value, max_bytes=size) == carefully_written(value)
+    for less in (size - 1, size // 2):
+        with pytest.raises(JsonTooLong):
+            canonical_json(value, max_bytes=less)
+
+
+def test_the_shortest_form_of_an_escaped_character_is_never_longer() -> None:
+    dice = random.Random(7)
+    points = [*range(0x3000), *(dice.randrange(0x3000, 0x110000) for _ in range(5000)), 0xABCD, 0xFFFF]
+    for character in (chr(point) for point in points if not 0xD800 <= point < 0xE000):
+        escaped = json.dumps(character)
+        capitals = re.sub(r"u[0-9a-f]{4}", lambda found: "u" + found[0][1:].upper(), escaped)
+        for text in (escaped.encode(), capitals.encode()):
+            assert json_text.shortest(text) <= len(canonical(text)), text
+
+
+@examples(500)
+@given(st.data(), json_values)
+def test_the_shortest_form_is_never_longer_than_the_real_one(data: st.DataObject, value: Any) -> None:
+    text = data.draw(st.composite(lambda draw: spelling(draw, value))()).encode()
+    assert json_text.shortest(text) <= len(canonical(text))
+    assert json_text.shortest_canonical(orjson.dumps(value)) <= len(canonical_json(value))
+
+
+@pytest.mark.parametrize(
+    ("item", "share"),
+    [(b"{},", 1), (b'{"a":[true,1]},', 0.7), (b"1.5,", 0.5), (b" 1 ,", 0.5), (b'{"\\u0061":1},', 0.3)],
+)
+def test_the_shortest_form_of_much_that_is_small_is_large(item: bytes, share: float) -> None:
+    text = b"[" + item * 10_000 + b"0]"
+    assert share * len(text) <= json_text.shortest(text) <= len(text)

@@ -1,7 +1,5 @@
 """RFC 9457 bodies with stable types."""
 
-import json
-
 import pytest
 
 from atomic.protocol import problems
@@ -44,7 +42,7 @@ def test_no_two_types_share_a_name_or_a_title() -> None:
 @pytest.mark.parametrize("kind", problems.ALL, ids=lambda kind: kind.name)
 def test_a_body_is_a_problem_document(kind: ProblemType) -> None:
     problem = Problem(kind, "Say “why” 😀.", {"id": "run_1"}, {"retry-after": "1"})
-    document = json.loads(problem.body())
+    document = problem.document()
     assert list(document) == ["type", "title", "status", "detail", "id"]
     assert document["type"] == f"urn:atomic:problem:{kind.name}"
     assert document["status"] == kind.status
@@ -57,7 +55,7 @@ def test_the_media_type_is_that_of_the_rfc() -> None:
 
 
 def test_not_found_is_the_same_for_everybody() -> None:
-    assert problems.not_found().body() == problems.not_found().body()
+    assert problems.not_found().document() == problems.not_found().document()
     assert problems.not_found().headers == {}
     assert problems.not_found().type.status == 404
 

@@ -53,7 +53,10 @@ async def run_attempt(engine: Engine, step: Step) -> None:
 async def end_attempt(engine: Engine, step: Step, answer: Answer) -> None:
     """Record what came of the attempt; a late answer is noted and changes nothing else."""
     # A Retry-After may be a moment of the endpoint's clock.
-    outcome = classify(answer, step.spec.retry, engine.clock.wall_ms())
+    wall_ms = engine.clock.wall_ms()
+    outcome = await engine.large_bodies.read(
+        step.spec.client_id, len(answer.body), lambda: classify(answer, step.spec.retry, wall_ms)
+    )
     outcome, blocked_by, missed = await _blocked(engine, step, outcome)
     event = Ended(
         nonce=step.nonce or "",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from atomic.application.destinations import CountedRuns
+from atomic.application.large_bodies import LargeBodies
 from atomic.application.ports import (
     ClientRegistry,
     Clock,
@@ -77,6 +78,7 @@ class Engine:
     runs: RunMemory = field(default_factory=RunMemory)
     destinations: Destinations = field(default_factory=CountedRuns)
     stored: StoredBytes = field(default_factory=StoredBytes)
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
 
     def hint(self, step: Step, at_ms: int) -> Awaitable[None]:
         """Begin sending a hint for the step; done when it is acknowledged."""

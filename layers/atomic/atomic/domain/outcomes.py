@@ -2,12 +2,11 @@
 
 import base64
 import codecs
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import headers, keys
@@ -92,26 +91,30 @@ def classify(answer: Answer, policy: RetryPolicy, now_ms: int) -> Outcome:
 
 def read_response(body: bytes, content_type: str | None) -> Response:
     """JSON when it parses, else text, else base64; never an error for being odd."""
+    return _read(body, content_type)[0]
+
+
+def _read(body: bytes, content_type: str | None) -> tuple[Response, Any]:
+    """The same, and its value where it is JSON."""
     content_type = _storable(content_type[:_CONTENT_TYPE_MAX]) if content_type else None
     plain = body.removeprefix(codecs.BOM_UTF8)
     if not plain:
-        return Response(b"null", "json", content_type)
+        return Response(b"null", "json", content_type), None
     try:
-        parse_json(plain)
+        value = parse_json(plain)
     except JsonRefused:
-        return _as_text(body, content_type)
-    return Response(plain, "json", content_type)
+        return _as_text(body, content_type), None
+    return Response(plain, "json", content_type), value
 
 
-def words_of(response: Response) -> str:
+def _words_of(response: Response, value: Any) -> str:
     """The beginning of what an endpoint says about its failure, on one line; empty when it says nothing.
 
     That is a plain text, or a member of a JSON object that is usual for it (RFC 9457 has `detail`).
     """
     said: object = None
-    if response.form == "json" and response.text.lstrip().startswith(b"{"):
-        members = json.loads(response.text)
-        said = next((members[name] for name in _WORDS if isinstance(members.get(name), str)), None)
+    if isinstance(value, dict):
+        said = next((value[name] for name in _WORDS if isinstance(value.get(name), str)), None)
     elif response.form == "text" and (response.content_type or "").lower().startswith("text/plain"):
         said = response.text[: 8 * WORDS_MAX_CHARS].decode(errors="ignore")
     if not isinstance(said, str):
@@ -141,8 +144,8 @@ def _refused(answer: Answer, status: int, policy: RetryPolicy, now_ms: int) -> O
     )
     retried = not forbidden and policy.retries_status(status)
     retry_after = answer.headers.get(headers.RETRY_AFTER)
-    response = read_response(answer.body, answer.headers.get(headers.CONTENT_TYPE))
-    words = words_of(response)
+    response, value = _read(answer.body, answer.headers.get(headers.CONTENT_TYPE))
+    words = _words_of(response, value)
     return Outcome(
         kind=OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT,
         status=status,

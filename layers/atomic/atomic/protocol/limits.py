@@ -4,7 +4,9 @@ from typing import Final
 
 PAYLOAD_MAX_BYTES: Final = 256 * 1024
 RESPONSE_MAX_BYTES: Final = 256 * 1024
-# A payload of the largest size, its envelope, and room for a client that indents its JSON.
+# A payload of the largest size and its envelope, as compact JSON.
+MESSAGE_MAX_BYTES: Final = PAYLOAD_MAX_BYTES + 16 * 1024
+# The same with room for a client that indents its JSON.
 BODY_MAX_BYTES: Final = 1024 * 1024
 JSON_MAX_DEPTH: Final = 64
 KEY_MAX_CHARS: Final = 255

@@ -11,15 +11,18 @@ from pydantic_core import PydanticCustomError
 from atomic.protocol import defaults, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.defaults import Jitter, Strategy
+from atomic.protocol.json_text import shortest
 from atomic.protocol.limits import (
     DURATION_MAX_MS,
     JSON_MAX_DEPTH,
     KEY_MAX_CHARS,
+    MESSAGE_MAX_BYTES,
     NAME_MAX_CHARS,
+    PAYLOAD_MAX_BYTES,
     RETRY_COUNT_MAX,
     URL_MAX_CHARS,
 )
-from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid
+from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.urls import parse_url
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -182,7 +185,13 @@ class RedriveRequest(WireModel):
 
 
 def read_message(model: type[Model], body: bytes) -> Model:
-    """Parse and validate a request body. Raises Problem 400 that names every wrong field."""
+    """Parse and validate a request body.
+
+    Raises Problem 400 that names every wrong field, and 413 for one whose payload cannot be short enough.
+    """
+    # As far as that can be told without reading it.
+    if len(body) > MESSAGE_MAX_BYTES and shortest(body) > MESSAGE_MAX_BYTES:
+        raise too_long("payload", PAYLOAD_MAX_BYTES)
     try:
         # The payload may be as deep as JSON may; it stands one level down.
         document = parse_json(body, max_depth=JSON_MAX_DEPTH + 1)

@@ -4,7 +4,6 @@ A problem's type is `urn:atomic:problem:<name>`; its detail names the field and 
 the caller sent or owns and nothing of the server's inside.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -63,7 +62,7 @@ class Problem(Exception):
         return f"{self.type.name}: {self.detail}"
 
     def document(self) -> dict[str, Any]:
-        """The body as a JSON object."""
+        """The body; its members are what orjson writes."""
         standard = {
             "type": self.type.uri,
             "title": self.type.title,
@@ -72,10 +71,6 @@ class Problem(Exception):
         }
         # Standard members come first and are not to be overwritten.
         return standard | dict(self.members) | standard
-
-    def body(self) -> bytes:
-        """The body as it goes over the wire."""
-        return json.dumps(self.document(), separators=(",", ":")).encode()
 
 
 def not_found() -> Problem:
@@ -89,4 +84,12 @@ def invalid(where: str, message: str) -> Problem:
     """A 400 about one field: `where` names it, the message says what to change."""
     return Problem(
         INVALID_REQUEST, f"{where}: {message}", {"errors": [{"field": where, "message": message}]}
+    )
+
+
+def too_long(where: str, max_bytes: int) -> Problem:
+    """A 413 about a JSON value: `where` names it."""
+    return Problem(
+        TOO_LARGE,
+        f"{where}: {max_bytes} bytes of compact JSON are allowed; store it elsewhere and send a reference.",
     )

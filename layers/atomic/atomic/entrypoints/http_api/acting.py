@@ -7,13 +7,14 @@ from atomic.application.redaction import hushed, redacted
 from atomic.application.redrive import redrive_many, redrive_step
 from atomic.application.results import post_result
 from atomic.domain.outcomes import Response
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, in_turn, read
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.views import outcome_view, run_view
 from atomic.protocol import problems
-from atomic.protocol.canonical import JsonRefused, canonical_json, parse_json
+from atomic.protocol.canonical import JsonRefused, JsonTooLong, canonical_json, parse_json
+from atomic.protocol.json_text import shortest
 from atomic.protocol.limits import BULK_MAX, RESPONSE_MAX_BYTES
-from atomic.protocol.messages import RedriveRequest, read_message
+from atomic.protocol.messages import RedriveRequest
 from atomic.protocol.timestamps import from_rfc3339
 
 
@@ -35,7 +36,7 @@ async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_
 
 async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Redrive the dead letters that fit a filter, the newest first."""
-    wanted = read_message(RedriveRequest, request.body).filter
+    wanted = (await read(api, client, request, RedriveRequest)).filter
     query = RunQuery(
         client_id=client.id,
         workflow_name=wanted.workflow_name,
@@ -52,17 +53,21 @@ async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResp
 async def post_step_result(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Complete an event step with any JSON value."""
     step = await queries.get_step(api.engine, client, step_id)
-    try:
-        text = canonical_json(parse_json(request.body or b"null"))
-    except JsonRefused as refused:
-        raise problems.invalid("body", str(refused)) from None
-    if len(text) > RESPONSE_MAX_BYTES:
-        raise problems.Problem(
-            problems.TOO_LARGE, f"body: {len(text)} bytes of JSON, {RESPONSE_MAX_BYTES} are allowed."
-        )
+    text = await in_turn(api, client, request, lambda: _result(request.body or b"null"))
     response = Response(text, "json", "application/json")
     after = await post_result(api.engine, step, response)
     return json_response(200, outcome_view(redacted(after, client)))
+
+
+def _result(body: bytes) -> bytes:
+    if len(body) > RESPONSE_MAX_BYTES and shortest(body) > RESPONSE_MAX_BYTES:
+        raise problems.too_long("body", RESPONSE_MAX_BYTES)
+    try:
+        return canonical_json(parse_json(body), max_bytes=RESPONSE_MAX_BYTES)
+    except JsonTooLong:
+        raise problems.too_long("body", RESPONSE_MAX_BYTES) from None
+    except JsonRefused as refused:
+        raise problems.invalid("body", str(refused)) from None
 
 
 def _refuse_body(request: ApiRequest) -> None:

@@ -12,6 +12,7 @@ from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.protocol import headers, keys
 from atomic.protocol.client_records import OPERATOR_SCOPE, has_scope
+from atomic.protocol.messages import Model, read_message
 from atomic.protocol.problems import CLIENT_CONFLICT, UNAUTHORIZED, Problem, not_found
 
 Done = TypeVar("Done")
@@ -79,3 +80,16 @@ def keeps_no_clients() -> Problem:
         "This server keeps no clients and asks for no keys; start it without --dev to have some. POST "
         "to /{clientId} to start a step.",
     )
+
+
+async def in_turn(api: Api, client: Client, request: ApiRequest, work: Callable[[], Done]) -> Done:
+    """Do what reads the request's body; a large one holds everybody up, so clients take turns."""
+    return await api.engine.large_bodies.read(client.id, len(request.body), work)
+
+
+async def read(api: Api, client: Client, request: ApiRequest, model: type[Model]) -> Model:
+    """The request's body as a message; an empty one stands for an object without members.
+
+    Raises Problem as `read_message` does.
+    """
+    return await in_turn(api, client, request, lambda: read_message(model, request.body or b"{}"))

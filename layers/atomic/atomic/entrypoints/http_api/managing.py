@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import Client
-from atomic.entrypoints.http_api.api import Api, keeps_no_clients
+from atomic.entrypoints.http_api.api import Api, keeps_no_clients, read
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
 from atomic.protocol import problems
 from atomic.protocol.client_messages import RotateKeyRequest, RotateSecretRequest
@@ -18,7 +18,6 @@ from atomic.protocol.client_records import (
     UnknownClient,
     UnknownKey,
 )
-from atomic.protocol.messages import read_message
 from atomic.protocol.timestamps import to_rfc3339
 
 _log = logging.getLogger("atomic.clients")
@@ -36,7 +35,7 @@ async def get_keys(api: Api, _request: ApiRequest, client: Client) -> ApiRespons
 
 async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
     """Make a key that takes the place of another, and may do no more than that one."""
-    wanted = read_message(RotateKeyRequest, request.body or b"{}")
+    wanted = await read(api, client, request, RotateKeyRequest)
 
     def rotate(admin: ClientAdmin) -> tuple[str, StoredKey]:
         return admin.rotate_key(
@@ -75,7 +74,7 @@ async def get_secrets(api: Api, _request: ApiRequest, client: Client) -> ApiResp
 
 async def post_secret(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Make a signing secret; the one there is signs on for the overlap."""
-    wanted = read_message(RotateSecretRequest, request.body or b"{}")
+    wanted = await read(api, client, request, RotateSecretRequest)
     made = await manage(api, lambda admin: admin.rotate_secret(client.id, overlap_ms=wanted.overlap))
     _log.info("signing secret rotated", extra={"clientId": client.id})
     return json_response(201, {**_secret_view(made), "signingSecret": made.text}, SHOWN_ONCE)

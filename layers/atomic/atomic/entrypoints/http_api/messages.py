@@ -47,6 +47,6 @@ def problem_response(problem: Problem) -> ApiResponse:
     """A refusal as RFC 9457 wants it."""
     return ApiResponse(
         status=problem.type.status,
-        body=problem.body(),
+        body=orjson.dumps(problem.document()),
         headers={"content-type": MEDIA_TYPE, **_NO_GUESSING, **problem.headers},
     )

@@ -5,7 +5,7 @@ from bisect import bisect_right
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import Client
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.managing import SHOWN_ONCE, client_view, key_view, manage
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.query import Query, link_header
@@ -13,7 +13,6 @@ from atomic.protocol import keys
 from atomic.protocol.client_messages import AddKeyRequest, ChangeClientRequest, CreateClientRequest
 from atomic.protocol.client_records import ClientRecord, StoredKey
 from atomic.protocol.limits import PAGE_MAX
-from atomic.protocol.messages import read_message
 
 _log = logging.getLogger("atomic.clients")
 
@@ -39,9 +38,9 @@ async def get_clients(api: Api, request: ApiRequest, _operator: Client) -> ApiRe
     return json_response(200, view, link_header(link))
 
 
-async def post_client(api: Api, request: ApiRequest, _operator: Client) -> ApiResponse:
+async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiResponse:
     """Make a client, with its first key and its signing secret."""
-    wanted = read_message(CreateClientRequest, request.body)
+    wanted = await read(api, operator, request, CreateClientRequest)
 
     def create(admin: ClientAdmin) -> tuple[ClientRecord, str, str]:
         api_key, secret = admin.create(
@@ -63,7 +62,7 @@ async def post_client(api: Api, request: ApiRequest, _operator: Client) -> ApiRe
 
 async def patch_client(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Change what is named of a client; all of it holds for steps that were taken before, too."""
-    changes = read_message(ChangeClientRequest, request.body).changes()
+    changes = (await read(api, client, request, ChangeClientRequest)).changes()
     changed = await manage(api, lambda admin: admin.change(client.id, **changes))
     _log.info("client changed", extra={"clientId": client.id})
     return json_response(200, client_view(changed))
@@ -71,7 +70,7 @@ async def patch_client(api: Api, request: ApiRequest, client: Client) -> ApiResp
 
 async def post_key(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Make one more key of a client, with scopes of its own."""
-    wanted = read_message(AddKeyRequest, request.body)
+    wanted = await read(api, client, request, AddKeyRequest)
 
     def add(admin: ClientAdmin) -> tuple[str, StoredKey]:
         end_ms = _end_ms(admin, wanted.expires_in)

@@ -6,7 +6,7 @@ from atomic.application.ports import Client
 from atomic.application.start import Started, start
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, Step, StepSpec
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, in_turn
 from atomic.entrypoints.http_api.limiting import rate_headers, take_place
 from atomic.entrypoints.http_api.messages import (
     ApiRequest,
@@ -16,7 +16,7 @@ from atomic.entrypoints.http_api.messages import (
 )
 from atomic.entrypoints.http_api.views import failure_members, outcome_view
 from atomic.protocol import headers, keys, problems
-from atomic.protocol.canonical import canonical_json, fingerprint
+from atomic.protocol.canonical import JsonTooLong, canonical_json, fingerprint
 from atomic.protocol.headers import Preferences
 from atomic.protocol.limits import PAYLOAD_MAX_BYTES
 from atomic.protocol.messages import RetryOptions, StartRequest, read_message
@@ -28,9 +28,8 @@ _RETRY_AFTER_MAX_S = 60
 
 async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Create or attach, hang, answer."""
-    message = read_message(StartRequest, request.body)
     preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
-    spec = _spec(api, request, client, message)
+    message, spec = await in_turn(api, client, request, lambda: _read(api, request, client))
     if not api.admits(spec.run_id):
         raise Problem(
             problems.UNAVAILABLE,
@@ -47,6 +46,11 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     if not started.created:
         await place.give_back()
     return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
+
+
+def _read(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+    message = read_message(StartRequest, request.body)
+    return message, _spec(api, request, client, message)
 
 
 def _spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) -> StepSpec:
@@ -107,14 +111,10 @@ def _attempt_timeout_ms(api: Api, message: StartRequest) -> int:
 
 
 def _payload(message: StartRequest) -> bytes:
-    payload = canonical_json(message.payload)
-    if len(payload) > PAYLOAD_MAX_BYTES:
-        raise Problem(
-            problems.TOO_LARGE,
-            f"payload: {len(payload)} bytes as compact JSON, {PAYLOAD_MAX_BYTES} are allowed; store "
-            "it elsewhere and send a reference.",
-        )
-    return payload
+    try:
+        return canonical_json(message.payload, max_bytes=PAYLOAD_MAX_BYTES)
+    except JsonTooLong:
+        raise problems.too_long("payload", PAYLOAD_MAX_BYTES) from None
 
 
 def _idempotency_key(request: ApiRequest, message: StartRequest) -> str:
