@@ -7,9 +7,9 @@ const RUN_ID = /(run_[0-9a-f]{32})/;
 // A page must stay quick whatever a payload holds; all of it can be copied.
 const SHOWN_CHARS = 20_000;
 
-/** The value, indented; `name` is what assistive technology calls it. */
+/** A `Stored` value; `name` is what assistive technology calls it. */
 export function json(name, value, client) {
-  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  const text = value.shown;
   const cut = text.length > SHOWN_CHARS;
   const parts = text.slice(0, SHOWN_CHARS).split(RUN_ID);
   return [

@@ -54,7 +54,7 @@ export function panel({ step, run, state, actions }) {
     section(
       "Payload",
       json("Payload", step.payload, state.route.client),
-      copyButton("Copy payload", () => JSON.stringify(step.payload, null, 2), actions),
+      copyButton("Copy payload", () => step.payload.indented, actions),
     ),
     !isFailed && answer,
     isCalled && headers(step),
@@ -179,12 +179,10 @@ function attemptRow(step, attempt, now) {
 
 function response(step, { route }, actions) {
   const isKnown = step.status === "succeeded" || step.responseStatus !== null;
-  if (step.response === null && (!isKnown || step.kind === "timer")) return none(step);
+  if (step.response.isNull && (!isKnown || step.kind === "timer")) return none(step);
   const kind = step.responseEncoding
     ? `${step.responseContentType ?? ""}, as base64`
     : step.responseContentType;
-  const text = () =>
-    typeof step.response === "string" ? step.response : JSON.stringify(step.response, null, 2);
   return [
     h(
       "p",
@@ -192,7 +190,7 @@ function response(step, { route }, actions) {
       [step.responseStatus && `Status ${step.responseStatus}`, kind].filter(Boolean).join(" · "),
     ),
     json("Response", step.response, route.client),
-    copyButton("Copy response", text, actions),
+    copyButton("Copy response", () => step.response.shown, actions),
   ];
 }
 

@@ -1,6 +1,8 @@
 // The public API, and the only place that speaks it. Whatever the dashboard shows or does can be scripted
 // with these same requests; they are described at /docs.
 
+import { parse } from "./stored.js";
+
 const STEPS_PAGE = 1000;
 const BULK_ROUNDS_MAX = 100;
 
@@ -32,7 +34,10 @@ export function createApi(client, key) {
         "Is it still running? This page tries again by itself.",
       );
     }
-    const answer = await reply.json().catch(() => ({}));
+    const answer = await reply
+      .text()
+      .then(parse)
+      .catch(() => ({}));
     if (reply.ok) return answer;
     throw new ApiError(reply.status, answer.title ?? `Answer ${reply.status}`, answer.detail ?? "");
   }

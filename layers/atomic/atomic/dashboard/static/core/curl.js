@@ -1,5 +1,7 @@
 // Requests as commands for a shell.
 
+import { Stored, write } from "./stored.js";
+
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The command that starts this step, or attaches to it. */
@@ -69,7 +71,7 @@ export function firstRunCommand(client, { origin, needsKey }) {
     workflowName: "hello",
     stepInvokeUrl: "http://127.0.0.1:9000/hello",
     idempotencyKey: "hello-1",
-    payload: { name: "Ada" },
+    payload: new Stored('{"name":"Ada"}'),
   };
   return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
 }
@@ -79,5 +81,5 @@ function curl(url, body, headers) {
     // The key is the shell's to fill in, so this one header stands in double quotes; no other may.
     return `  -H ${name === "Authorization" ? `"${name}: ${value}"` : quoted(`${name}: ${value}`)}`;
   });
-  return [`curl ${quoted(url)}`, ...given, `  -d ${quoted(JSON.stringify(body, null, 2))}`].join(" \\\n");
+  return [`curl ${quoted(url)}`, ...given, `  -d ${quoted(write(body))}`].join(" \\\n");
 }

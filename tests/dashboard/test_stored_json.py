@@ -1,0 +1,130 @@
+"""What is shown and copied of payloads and answers is what is stored, not what JavaScript makes of it."""
+
+import json
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from answering import Answering
+from dashboard.stage import Api
+from scenarios.embedded_home import AtomicServer
+
+# Beyond 2^53, of more digits than a double has, and members that an object of JavaScript moves.
+PAYLOAD = {"10": 9007199254740993, "9": -9223372036854775808, "max": 2**64 - 1, "tiny": 5e-324}
+ANSWER = (
+    b'{"whole":1.0,"minus":-0.0,"small":1e-7,"long":0.10000000000000000555,"2":1E5,"1":1541815603606036481,'
+    b'"payload":{"response":"}\\"]"},"text":"\\u00fc \\\\u00fc","none":[],"nothing":{}}'
+)
+SHOWN = """{
+  "whole": 1.0,
+  "minus": -0.0,
+  "small": 1e-7,
+  "long": 0.10000000000000000555,
+  "2": 1E5,
+  "1": 1541815603606036481,
+  "payload": {
+    "response": "}\\"]"
+  },
+  "text": "ü \\\\u00fc",
+  "none": [],
+  "nothing": {}
+}"""
+
+
+@pytest.fixture
+def called() -> Iterator[list[Any]]:
+    """The payloads that the endpoint got; its URL is the first of them."""
+    seen: list[Any] = []
+
+    def answer(_: str, call: Any) -> tuple[int, bytes]:
+        seen.append(call["payload"])
+        return 200, ANSWER
+
+    server = Answering(answer)
+    seen.append(server.url)
+    yield seen
+    server.close()
+
+
+def copied(page: Page, name: str) -> str:
+    page.get_by_role("complementary").get_by_role("button", name=name).click()
+    note = page.locator(".note").filter(has_text="Copied.")
+    note.get_by_role("button", name="Dismiss").click()
+    expect(note).to_have_count(0)
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert isinstance(text, str)
+    return text
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the copied commands use curl")
+def test_numbers_keep_every_digit_and_members_their_order(page: Page, api: Api, called: list[Any]) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    run = api.start(f"{called.pop()}/pay", "k", payload=PAYLOAD)
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
+    expect(page.get_by_role("region", name="Response")).to_have_text(SHOWN)
+    expect(page.get_by_role("region", name="Payload")).to_have_text(json.dumps(PAYLOAD, indent=2))
+    assert copied(page, "Copy response") == SHOWN
+    assert json.loads(copied(page, "Copy payload")) == PAYLOAD
+    for name in ("Copy as curl", "Copy endpoint call"):
+        command = f"{copied(page, name)} -s"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
+        assert json.loads(done.stdout).get("status", "succeeded") == "succeeded", done.stdout
+    # Once for the run and once for the copied call; the copied start attached.
+    assert called == [PAYLOAD, PAYLOAD]
+
+
+@pytest.mark.parametrize("value", ["", "a\nb", "2", 'say "payload":1, \\', "<b>"])
+def test_a_string_is_shown_without_its_quotes(page: Page, api: Api, value: str) -> None:
+    run = api.start("", "k", wait=False, kind="event", stepName="s", payload=value)
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
+    shown = page.get_by_role("region", name="Payload")
+    expect(shown).to_be_attached()
+    assert shown.evaluate("node => node.textContent") == value
+
+
+def some_json(dice: random.Random, depth: int = 0) -> Any:
+    kind = dice.randrange(8 if depth < 4 else 5)
+    if kind < 5:
+        texts = ["", "payload", '"', "\\", '\\"', "}", '","payload":', "ü\n\u2028", "a" * 30]
+        return [None, True, dice.randint(-100, 100), dice.random(), dice.choice(texts)][kind]
+    items = [some_json(dice, depth + 1) for _ in range(dice.randrange(4))]
+    names = ["payload", "response", 'x"', "\\", "a:b", "é", "", "z"]
+    return items if kind == 5 else {dice.choice(names): item for item in items}
+
+
+def test_whatever_is_stored_is_found_and_indented(page: Page, server: AtomicServer) -> None:
+    """Against JSON's own reader and writer, where these lose nothing."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    page.goto(f"{server.url}/dashboard")
+    values = [some_json(dice) for _ in range(400)]
+    texts = [json.dumps(value, ensure_ascii=dice.random() < 0.5, separators=(",", ":")) for value in values]
+    gaps = [dice.choice(["", " ", "\n"]) for _ in values]
+    answers = [
+        f'{{"run":{{"a":1}},"root":{{"id":"x","payload"{gap}:{gap}{text}{gap},"n":1,"response":{text}}},'
+        f'"steps":[{{"payload":{text}}}],"next":null}}'
+        for text, gap in zip(texts, gaps, strict=True)
+    ]
+    script = """async ([texts, answers]) => {
+        const { parse, write } = await import("/static/core/stored.js");
+        return answers.filter((answer, at) => {
+            const { run, root, steps, next } = parse(answer);
+            const plain = JSON.parse(answer);
+            const values = [root.payload, root.response, steps[0].payload];
+            const lines = (value) => JSON.stringify(value, null, 2);
+            const body = { a: plain.root.payload, b: { c: 1, d: plain.root.payload } };
+            return !(
+                values.every((each) => each.text === texts[at]) &&
+                run.a === 1 && root.n === 1 && next === null &&
+                root.payload.indented === lines(plain.root.payload) &&
+                write({ a: root.payload, b: { c: 1, d: root.response } }) === lines(body)
+            );
+        });
+    }"""
+    assert page.evaluate(script, [texts, answers]) == []
