@@ -71,9 +71,17 @@ def wait_for(port: int, within_s: float = 30) -> None:
 
 def tree(pid: int) -> list[int]:
     """A process and those that it has started, directly or not."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children_of(task)
+    ]
     return [pid, *(grown for child in children for grown in tree(child))]
+
+
+def _children_of(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except FileNotFoundError:
+        return []  # a thread that has ended meanwhile
 
 
 def cpu_s(*pids: int) -> float:

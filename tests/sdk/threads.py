@@ -11,9 +11,9 @@ from werkzeug.serving import make_server
 
 
 @contextmanager
-def wsgi_server(app: Any) -> Iterator[str]:
-    """Serve a WSGI application; its URL."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+def wsgi_server(app: Any, *, threaded: bool = True) -> Iterator[str]:
+    """Serve a WSGI application, in a thread for each request or all in one; its URL."""
+    server = make_server("127.0.0.1", 0, app, threaded=threaded)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

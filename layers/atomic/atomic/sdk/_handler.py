@@ -8,10 +8,11 @@ import inspect
 import json
 import logging
 import threading
+import time
 import typing
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from atomic.sdk._answers import Response, Unreadable, failure, misfit, success
 from atomic.sdk._context import BaseContext, Call
 from atomic.sdk._planning import NO_NAMES, Function, Names, adapter
 from atomic.sdk._signed import SignatureCheck
-from atomic.sdk._waits import OWN_S
+from atomic.sdk._waits import OWN_S, Waits
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
@@ -81,6 +82,7 @@ class Endpoint:
         self.is_async = inspect.iscoroutinefunction(function)
         self._is_workflow = is_workflow
         self._options = options
+        self._waits = Waits()
         if (
             is_workflow
             and "client" in options
@@ -99,6 +101,15 @@ class Endpoint:
             return success(self.function(**self._arguments(context, payload)))
         except BaseException as error:
             return failure(error, _unfinished(context))
+
+    def answer_sparingly(self, request: Request, longest_s: float) -> Response:
+        """For servers where a handler that waits holds what its steps may need; see `Waits`."""
+        is_first, began_s = request.headers.get(headers.ATTEMPT) == "1", time.monotonic()
+        wait_s = self._waits.next_s(longest_s, is_first=is_first)
+        response = self.answer(replace(request, wait_s=wait_s))
+        if is_first:
+            self._waits.saw(wait_s, time.monotonic() - began_s, suspended=response.status == 202)
+        return response
 
     async def answer_async(self, request: Request) -> Response:
         """For frameworks on an event loop."""

@@ -13,6 +13,7 @@ from atomic.sdk._answers import Response, not_found
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Decorator, Endpoint
+from atomic.sdk._waits import ENVIRONMENT_S
 from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
@@ -23,7 +24,7 @@ View = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 def _view(endpoint: Endpoint) -> View:
     def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         del context
-        return _answered(endpoint.answer(_asked(event)))
+        return _answered(endpoint.answer_sparingly(_asked(event), ENVIRONMENT_S))
 
     return handler
 
@@ -61,5 +62,5 @@ class Endpoints(BaseEndpoints):
         path = event["rawPath"]
         for own, endpoint in self._endpoints.items():
             if path.endswith(f"/{own}"):
-                return _answered(endpoint.answer(_asked(event)))
+                return _answered(endpoint.answer_sparingly(_asked(event), ENVIRONMENT_S))
         return _answered(not_found(path))

@@ -28,6 +28,9 @@ def _view(endpoint: Endpoint) -> View:
     def view(request: HttpRequest) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
+        if isinstance(request, WSGIRequest):
+            return _answered(endpoint.answer_sparingly(_asked(request), wsgi_wait_s(request.environ)))
+        # Under ASGI each call has a thread of its own.
         return _answered(endpoint.answer(_asked(request)))
 
     async def async_view(request: HttpRequest) -> HttpResponse:
@@ -41,7 +44,7 @@ def _view(endpoint: Endpoint) -> View:
 
 def _asked(request: HttpRequest) -> _handler.Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    # Under ASGI each call has a thread of its own, or none.
+    # Under WSGI an `async def` view has a loop of its own in one of the server's threads.
     wait_s = wsgi_wait_s(request.environ) if isinstance(request, WSGIRequest) else OWN_S
     return _handler.Request(
         url=request.build_absolute_uri(), headers=headers, body=request.body, wait_s=wait_s

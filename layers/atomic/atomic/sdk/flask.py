@@ -19,10 +19,8 @@ View = Callable[[], Response]
 def _view(endpoint: Endpoint) -> View:
     def view() -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = _handler.Request(
-            url=request.url, headers=headers, body=request.get_data(), wait_s=wsgi_wait_s(request.environ)
-        )
-        answer = endpoint.answer(asked)
+        asked = _handler.Request(url=request.url, headers=headers, body=request.get_data())
+        answer = endpoint.answer_sparingly(asked, wsgi_wait_s(request.environ))
         return Response(answer.body, answer.status, dict(answer.headers))
 
     return view
