@@ -46,6 +46,11 @@ power-cuts: install  ## Cut the power under the store, and under one that does n
 linearizability: install  ## Record what clients of a server see and look for an order: HISTORIES=10000
 	HISTORIES=$(HISTORIES) $(BIN)/pytest -q -s tests/reliability/test_linearizability.py
 
+.PHONY: servers
+CALLERS ?= 64
+servers: install  ## Run a workflow on gunicorn, waitress, uvicorn, Lambda with defaults: RUNS=2000 CALLERS=64
+	@cd tests && PYTHONPATH=../benchmarks ../$(BIN)/python -m servers.run $(RUNS) $(CALLERS) "$(NAME)"
+
 .PHONY: bench
 STORED ?= 1000000
 DUE ?= 100000

@@ -71,9 +71,7 @@ def wait_for(port: int, within_s: float = 30) -> None:
 
 def tree(pid: int) -> list[int]:
     """A process and those that it has started, directly or not."""
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children_of(task)
-    ]
+    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children_of(task)]
     return [pid, *(grown for child in children for grown in tree(child))]
 
 
