@@ -1,7 +1,6 @@
 """Steps in sequence and side by side, on both colours of handlers."""
 
 import asyncio
-import json
 from datetime import date
 from typing import Any
 
@@ -11,18 +10,6 @@ from atomic.sdk import AsyncContext, Call, Context, Retry
 from sdk.world import World
 
 FAST = Retry(count=5, back_off=0.02, jitter="none", strategy="fixed")
-
-
-BOTH = json.dumps(
-    {
-        "runId": "run_1",
-        "stepId": "run_1-root",
-        "workflowName": "w",
-        "idempotencyKey": "k",
-        "attempt": 1,
-        "payload": 1,
-    }
-).encode()
 
 
 class Order(BaseModel):
@@ -154,7 +141,4 @@ def case_one_parameter_takes_the_payload(world: World) -> None:
         return f"{amount} {currency} by {call.idempotency_key}"
 
     world.step("/pay", pay)
-    world.step("/both", lambda one, other: None)
     assert world.start("/pay", 42).response == "42 EUR by key-1"
-    told = world.post("/both", BOTH)
-    assert (told.status_code, "give 'other' a default" in told.json()["detail"]) == (500, True)

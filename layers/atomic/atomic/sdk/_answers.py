@@ -7,12 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from atomic.protocol import headers
 from atomic.protocol.problems import MEDIA_TYPE
 from atomic.protocol.signatures import SignatureRefused
-from atomic.sdk._documents import jsonable
 from atomic.sdk.errors import AtomicError, NonRetryable, RetryAfter, StepFailedError, Suspended
 
 _log = logging.getLogger("atomic")
@@ -35,8 +32,8 @@ class Unreadable(Exception):
 
 
 def success(result: Any) -> Response:
-    """200 with the result as JSON."""
-    body = json.dumps(jsonable(result), allow_nan=False, separators=(",", ":")).encode()
+    """200 with the result, which is plain JSON values."""
+    body = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
     return Response(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
 
 
@@ -67,15 +64,6 @@ def failure(error: BaseException, unfinished: Iterable[str] = ()) -> Response:
 def not_found(path: str) -> Response:
     """What web frameworks answer by themselves: nothing is served there."""
     return _problem(404, f"Nothing is served at {path}.")
-
-
-def misfit(error: ValidationError) -> Unreadable:
-    """The payload is not what the endpoint takes."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    wrong = "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}" for item in found[:20]
-    )
-    return Unreadable(f"The payload does not fit: {wrong}")
 
 
 def _of_atomic(error: AtomicError) -> Response:

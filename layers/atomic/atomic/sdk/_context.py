@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urljoin
 
-from atomic.sdk._documents import StepOptions, start_document
+from atomic.sdk._documents import Key, StepOptions, key_text, start_document
 from atomic.sdk._flow import post_once, step_once
 from atomic.sdk._http import Flow
 from atomic.sdk._identity import Scope, step_key
-from atomic.sdk._planning import NO_NAMES, Function, Names, Planned, returned, step_id
+from atomic.sdk._planning import NO_NAMES, Function, Names, Planned, Served, step_id
+from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NotFinishedError, Suspended
@@ -44,7 +45,7 @@ class CallOptions(StepOptions, total=False):
     """
 
     timeout: Seconds
-    key: str | None
+    key: Key | None
 
 
 class BaseContext:
@@ -76,16 +77,20 @@ class BaseContext:
     def _plan(
         self, step: str | Function, payload: Any, options: CallOptions, result: Any = None
     ) -> Planned[Any]:
-        if not isinstance(step, str):
-            function, step = step, self._name(step)
-            result = returned(function) if result is None else result
-        url = urljoin(self._call.url, step)
+        if isinstance(step, str):
+            name, returns = step, UNDECLARED
+            written = jsonable(payload, f"the payload of step {name!r}")
+        else:
+            served = self._served(step)
+            name, returns, written = served.name, served.returns, served.written(payload)
+        url = urljoin(self._call.url, name)
         key = options.get("key")
-        suffix = self._suffix(url) if key is None else f"/{key}"
+        suffix = self._suffix(url) if key is None else f"/{key_text(key)}"
         own_key = step_key(self.idempotency_key, suffix)
-        document = start_document(self.workflow_name, url, payload, key=own_key, options=options)
+        document = start_document(self.workflow_name, url, written, key=own_key, options=options)
         timeout_s = seconds(options["timeout"]) if "timeout" in options else None
-        return self._planned(document, result=result, timeout_s=timeout_s)
+        returns = returns if result is None else value_type(result)
+        return self._planned(name, document, result=returns, timeout_s=timeout_s)
 
     def _plan_sleep(self, duration: Seconds) -> Planned[None]:
         document: dict[str, Any] = {
@@ -93,11 +98,11 @@ class BaseContext:
             "kind": "timer",
             "stepName": "sleep",
             "idempotencyKey": step_key(self.idempotency_key, self._suffix("timer")),
-            "delay": milliseconds(duration),
+            "delay": milliseconds("sleep", max(seconds(duration), 0.0)),
         }
         # A timer that outlasts this attempt is not worth hanging for.
         is_long = seconds(duration) > self._until_s - time.monotonic()
-        return self._planned(document, timeout_s=0.0 if is_long else None)
+        return self._planned("sleep", document, timeout_s=0.0 if is_long else None)
 
     def _plan_event(self, name: str, deadline: Seconds | None, result: Any = None) -> Planned[Any]:
         document: dict[str, Any] = {
@@ -107,17 +112,23 @@ class BaseContext:
             "idempotencyKey": self.idempotency_key,
         }
         if deadline is not None:
-            document["deadline"] = milliseconds(deadline)
-        return self._planned(document, result=result)
+            document["deadline"] = milliseconds("deadline", deadline)
+        type_ = UNDECLARED if result is None else value_type(result)
+        return self._planned(name, document, result=type_)
 
     def _planned(
-        self, document: dict[str, Any], *, result: Any = None, timeout_s: float | None = None
+        self,
+        name: str,
+        document: dict[str, Any],
+        *,
+        result: ValueType = UNDECLARED,
+        timeout_s: float | None = None,
     ) -> Planned[Any]:
         posted = {**document, "parent": self.step_id}
         planned_id = step_id(self._api.client_id, self.run_id, posted)
-        return Planned(id=planned_id, document=posted, result=result, timeout_s=timeout_s)
+        return Planned(id=planned_id, name=name, document=posted, result=result, timeout_s=timeout_s)
 
-    def _name(self, function: Function) -> str:
+    def _served(self, function: Function) -> Served:
         try:
             return self._names[function]
         except KeyError:

@@ -1,10 +1,12 @@
 """From Python's arguments to the wire's start document."""
 
 from typing import Any, TypedDict
+from uuid import UUID
 
-from pydantic_core import to_jsonable_python
-
+from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document
+
+Key = str | int | UUID
 
 
 class StepOptions(TypedDict, total=False):
@@ -29,32 +31,35 @@ class RunFilter(TypedDict, total=False):
     created_before: str
 
 
-def jsonable(value: Any) -> Any:
-    """A payload or result as plain JSON values: pydantic models, dataclasses, dates, UUIDs and more.
-
-    Members of pydantic models go by their aliases. Raises ValueError for what has no JSON form.
-    """
-    return to_jsonable_python(value, by_alias=True)
+def key_text(key: Key) -> str:
+    """A key as it goes over the wire: the text of what has one text only, in every process."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, int) and not isinstance(key, bool):
+        return int.__repr__(key)
+    if isinstance(key, UUID):
+        return str(key)
+    raise InvalidRequestError(f"key: use a str, an int or a UUID, not {key!r}.")
 
 
 def start_document(
-    workflow_name: str, url: str, payload: Any, *, key: str, options: StepOptions
+    workflow_name: str, url: str, payload: Any, *, key: Key, options: StepOptions
 ) -> dict[str, Any]:
-    """The body of a start that calls an endpoint."""
+    """The body of a start that calls an endpoint. `payload` is plain JSON values."""
     document: dict[str, Any] = {
         "workflowName": workflow_name,
         "stepInvokeUrl": url,
-        "idempotencyKey": key,
-        "payload": jsonable(payload),
+        "idempotencyKey": key_text(key),
+        "payload": payload,
     }
     if "retry" in options:
         document["retry"] = retry_document(options["retry"])
     if "delay" in options:
-        document["delay"] = milliseconds(options["delay"])
+        document["delay"] = milliseconds("delay", options["delay"])
     if "deadline" in options:
-        document["deadline"] = milliseconds(options["deadline"])
+        document["deadline"] = milliseconds("deadline", options["deadline"])
     if "attempt_timeout" in options:
-        document["attemptTimeout"] = milliseconds(options["attempt_timeout"])
+        document["attemptTimeout"] = milliseconds("attempt_timeout", options["attempt_timeout"])
     return document
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from atomic.sdk._handler import Endpoint, EndpointOptions
-from atomic.sdk._planning import Function
+from atomic.sdk._planning import Function, Served
 
 App = TypeVar("App")
 AnyFunction = TypeVar("AnyFunction", bound=Function)
@@ -27,7 +27,7 @@ class BaseEndpoints:
     ) -> None:
         self._folder = f"{prefix.strip('/')}/".lstrip("/")
         self._shared = options
-        self._names: dict[Function, str] = {}
+        self._names: dict[Function, Served] = {}
         # Where no application takes them at once: by path, without a leading slash.
         self._endpoints: dict[str, Endpoint] = {}
         for function in steps:
@@ -64,8 +64,9 @@ class BaseEndpoints:
 
         def serve(function: Function) -> Function:
             named = str(getattr(function, "__name__", "")) if name is None else name
-            self._take(function, named)
+            self._check_name(function, named)
             endpoint = Endpoint(function, is_workflow=is_workflow, options=options, names=self._names)
+            self._names[function] = endpoint.as_served(named)
             self._add(self._folder + named, endpoint)
             return function
 
@@ -75,12 +76,11 @@ class BaseEndpoints:
         """Serve an endpoint at a path."""
         self._endpoints[path] = endpoint
 
-    def _take(self, function: Function, name: str) -> None:
+    def _check_name(self, function: Function, name: str) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no segment of a path: give {function!r} a name=")
-        if function in self._names or name in self._names.values():
+        if function in self._names or any(served.name == name for served in self._names.values()):
             raise ValueError(f"{name!r} is served already: give {function!r} another name=")
-        self._names[function] = name
 
 
 class MountedEndpoints(BaseEndpoints, ABC, Generic[App]):

@@ -9,42 +9,44 @@ import json
 import logging
 import threading
 import time
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
 from atomic.protocol import headers
-from atomic.sdk import _settings
-from atomic.sdk._answers import Response, Unreadable, failure, misfit, success
+from atomic.sdk import _raw_path, _settings
+from atomic.sdk._answers import Response, Unreadable, failure, success
 from atomic.sdk._context import BaseContext, Call
-from atomic.sdk._planning import NO_NAMES, Function, Names, adapter
+from atomic.sdk._functions import name_of, signature_of
+from atomic.sdk._planning import NO_NAMES, Function, Names, Served
+from atomic.sdk._raw_path import RawPath
 from atomic.sdk._signed import SignatureCheck
 from atomic.sdk._waits import OWN_S, Waits
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.errors import SerializationError
 from atomic.sdk.retry import Seconds, seconds
 
 _log: Final = logging.getLogger("atomic.sdk")
 
 View = TypeVar("View")
-_CONTEXTS: Final = (Call, BaseContext)
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What came in: the URL as it was called, headers with lower-case names, the body as it was signed.
+    """What came in: scheme, host and port, the path as it was sent, headers with lower-case names, the body
+    as it was signed.
 
     `wait_s` is how long a handler waits for its steps on this server when its options do not say.
     """
 
-    url: str
+    origin: str
+    at: RawPath
     headers: Mapping[str, str]
     body: bytes
     wait_s: float = OWN_S
@@ -61,7 +63,7 @@ class EndpointOptions(TypedDict, total=False):
     """
 
     client: Client | AsyncClient
-    secrets: typing.Sequence[str]
+    secrets: Sequence[str]
     base_url: str
     hang: Seconds
 
@@ -79,7 +81,8 @@ class Endpoint:
     ) -> None:
         self.function = function
         self._names = names
-        self.is_async = inspect.iscoroutinefunction(function)
+        self._signature = signature_of(function, is_workflow=is_workflow)
+        self.is_async = self._signature.is_async
         self._is_workflow = is_workflow
         self._options = options
         self._waits = Waits()
@@ -90,17 +93,14 @@ class Endpoint:
         ):
             raise TypeError("give a Client to `def` workflows and an AsyncClient to `async def` ones")
 
+    def as_served(self, name: str) -> Served:
+        """What contexts need to call the function by this name."""
+        return Served(name, self._signature.takes, self._signature.returns)
+
     def answer(self, request: Request) -> Response:
         """For frameworks that give a thread to each request."""
-        if self.is_async:
-            return asyncio.run(self.answer_async(request))
-        context: Call | BaseContext | None = None
-        try:
-            call, payload = self._read(request)
-            context = self._context(call, request.wait_s)
-            return success(self.function(**self._arguments(context, payload)))
-        except BaseException as error:
-            return failure(error, _unfinished(context))
+        begun = self._begin(request)
+        return begun if isinstance(begun, Response) else asyncio.run(begun)
 
     def answer_sparingly(self, request: Request, longest_s: float) -> Response:
         """For servers where a handler that waits holds what its steps may need; see `Waits`."""
@@ -113,21 +113,43 @@ class Endpoint:
 
     async def answer_async(self, request: Request) -> Response:
         """For frameworks on an event loop."""
-        if not self.is_async:
-            return await _in_thread(lambda: self.answer(request))
+        if self._signature.may_block:
+            begun = await _in_thread(lambda: self._begin(request))
+        else:
+            begun = self._begin(request)
+        return begun if isinstance(begun, Response) else await begun
+
+    def _begin(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+        """Call the function. What it leaves to be awaited is awaited by the answer's coroutine."""
         context: Call | BaseContext | None = None
         try:
             call, payload = self._read(request)
             context = self._context(call, request.wait_s)
-            return success(await self.function(**self._arguments(context, payload)))
+            result = self._signature.call(call, context, payload)
+            if inspect.isawaitable(result):
+                return self._end(context, result)
+            return self._success(result)
         except BaseException as error:
-            return failure(error, _unfinished(context))
+            return _failure(context, error)
+
+    async def _end(self, context: Call | BaseContext, result: Awaitable[Any]) -> Response:
+        try:
+            if isinstance(context, AsyncContext):
+                context.begin()
+            return self._success(await result)
+        except BaseException as error:
+            return _failure(context, error)
         finally:
             if isinstance(context, AsyncContext):
                 context.abandon()
 
+    def _success(self, result: Any) -> Response:
+        written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
+        return success(written)
+
     def _read(self, request: Request) -> tuple[Call, Any]:
-        self._signatures.check(request)
+        """Who calls, and the payload as the function takes it."""
+        called_url = self._signatures.check(request)
         try:
             document = json.loads(request.body)
             payload = document["payload"]
@@ -137,50 +159,25 @@ class Endpoint:
                 workflow_name=document["workflowName"],
                 idempotency_key=document["idempotencyKey"],
                 attempt=document["attempt"],
-                url=self._own_url(request.url),
+                url=self._own_url(request, called_url),
                 traceparent=request.headers.get(headers.TRACEPARENT, ""),
             )
         except (ValueError, KeyError, TypeError):
             raise Unreadable("This is an endpoint of Atomic's: start it through Atomic.") from None
-        return call, payload
+        if self._signature.takes is None:
+            return call, None
+        try:
+            return call, self._signature.takes.read(payload, "the payload")
+        except SerializationError as misfit:
+            raise Unreadable(misfit.detail) from None
 
     def _context(self, call: Call, wait_s: float) -> Call | BaseContext:
         if not self._is_workflow:
             return call
         hang_s = seconds(self._options.get("hang", wait_s))
         if isinstance(self._client, AsyncClient):
-            context = AsyncContext(call, self._client, hang_s, self._names)
-            context.begin()
-            return context
+            return AsyncContext(call, self._client, hang_s, self._names)
         return Context(call, self._client, hang_s, self._names)
-
-    def _arguments(self, context: Call | BaseContext, payload: Any) -> dict[str, Any]:
-        given: dict[str, Any] = {}
-        for name, annotation in self._parameters.items():
-            if _is_context(name, annotation):
-                given[name] = context
-            elif annotation is Any:
-                given[name] = payload
-            else:
-                given[name] = _validated(annotation, payload)
-        return given
-
-    @cached_property
-    def _parameters(self) -> dict[str, Any]:
-        # At the first call, when every name that the annotations use is defined.
-        hints = typing.get_type_hints(self.function)
-        given: dict[str, Any] = {}
-        takes_payload = ""
-        for name, parameter in inspect.signature(self.function).parameters.items():
-            annotation = hints.get(name, Any)
-            if not _is_context(name, annotation):
-                if takes_payload and parameter.default is parameter.empty:
-                    raise TypeError(f"{takes_payload!r} takes the payload; give {name!r} a default")
-                if takes_payload:
-                    continue
-                takes_payload = name
-            given[name] = annotation
-        return given
 
     @cached_property
     def _client(self) -> Client | AsyncClient:
@@ -192,14 +189,19 @@ class Endpoint:
         if not given and _settings.connection(None, None, None).api_key:
             # Who has a key talks to a locked server, which signs; under --dev nobody needs to be told.
             _log.warning(
-                "%s takes calls from anybody; set %s", self.function.__qualname__, _settings.SIGNING_SECRET
+                "%s takes calls from anybody; set %s", name_of(self.function), _settings.SIGNING_SECRET
             )
         return SignatureCheck(given)
 
-    def _own_url(self, called: str) -> str:
-        parts = urlsplit(called)
+    def _own_url(self, request: Request, called_url: str) -> str:
+        """Where this endpoint is: as the application was told, else as Atomic signed, else as it sees."""
         base = self._options.get("base_url") or _settings.base_url()
-        return (base.rstrip("/") if base else f"{parts.scheme}://{parts.netloc}") + parts.path
+        if base:
+            return _raw_path.below(base, request.at.root) + request.at.path
+        if called_url:
+            parts = urlsplit(called_url)
+            return f"{parts.scheme}://{parts.netloc}{parts.path}"
+        return request.origin + request.at.root + request.at.path
 
 
 class Decorator(Generic[View]):
@@ -232,46 +234,31 @@ def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
     view = view_of(endpoint)
     # Not functools.wraps: frameworks read signatures, and this one has the framework's.
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-        setattr(view, name, getattr(endpoint.function, name, None))
+        # A partial and an object that can be called have not all of them.
+        if hasattr(endpoint.function, name):
+            setattr(view, name, getattr(endpoint.function, name))
     return view
 
 
-def _is_context(name: str, annotation: Any) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, _CONTEXTS):
-        return True
-    return annotation is Any and name in {"ctx", "context", "call"}
+def _failure(context: Call | BaseContext | None, error: BaseException) -> Response:
+    return failure(error, context.unfinished if isinstance(context, BaseContext) else [])
 
 
-def _validated(annotation: Any, payload: Any) -> Any:
-    try:
-        return adapter(annotation).validate_python(payload)
-    except ValidationError as error:
-        raise misfit(error) from None
-
-
-def _unfinished(context: Call | BaseContext | None) -> list[str]:
-    return context.unfinished if isinstance(context, BaseContext) else []
-
-
-async def _in_thread(work: Callable[[], Response]) -> Response:
+async def _in_thread(work: Callable[[], Done]) -> Done:
     """A thread for each call: in a shared pool, workflows would keep their steps from running."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Response] = loop.create_future()
+    done: asyncio.Future[Done] = loop.create_future()
 
-    def settle(response: Response | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if response is None:
-            done.set_exception(error or RuntimeError("no response"))
-        else:
-            done.set_result(response)
+    def settle(outcome: Callable[[], None]) -> None:
+        if not done.cancelled():
+            outcome()
 
     def run() -> None:
         try:
-            outcome: tuple[Response | None, BaseException | None] = (work(), None)
+            outcome = partial(done.set_result, work())
         except BaseException as raised:
-            outcome = (None, raised)
-        loop.call_soon_threadsafe(settle, *outcome)
+            outcome = partial(done.set_exception, raised)
+        loop.call_soon_threadsafe(settle, outcome)
 
     context = copy_context()
     threading.Thread(target=context.run, args=(run,), name="atomic-handler", daemon=True).start()

@@ -1,35 +1,53 @@
 """A step that a handler is about to call: what to post, and the id it will have."""
 
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
-from pydantic import TypeAdapter
-
 from atomic.protocol import keys
+from atomic.sdk._values import UNDECLARED, ValueType
+from atomic.sdk.errors import SerializationError
 
 Function = Callable[..., Any]
-# The names under which functions are served beside a workflow.
-Names = Mapping[Function, str]
-NO_NAMES: Final[Names] = MappingProxyType({})
 Result = TypeVar("Result", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A function that is served beside a workflow, and what it takes (None: no payload) and returns."""
+
+    name: str
+    takes: ValueType | None
+    returns: ValueType
+
+    def written(self, payload: Any) -> Any:
+        """The JSON form of a payload that the function gets as it is. Raises SerializationError."""
+        if self.takes is None and payload is not None:
+            raise SerializationError(f"Step {self.name!r} takes no payload.")
+        return (self.takes or UNDECLARED).kept(payload, f"the payload of step {self.name!r}")
+
+
+Names = Mapping[Function, Served]
+NO_NAMES: Final[Names] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(Generic[Result]):
-    """A step with its identity. The handler hangs `timeout_s` for it at most (None: what is left)."""
+    """A step with its identity. The handler hangs `timeout_s` for it at most (None: what is left).
+
+    `name` is how messages call it.
+    """
 
     id: str
+    name: str
     document: dict[str, Any]
-    result: Any = None
+    result: ValueType = UNDECLARED
     timeout_s: float | None = None
 
     def read(self, response: Any) -> Result:
-        """The response as the type that was asked for. Raises pydantic's ValidationError."""
-        value: Result = response if self.result is None else adapter(self.result).validate_python(response)
+        """The response as the type that was asked for. Raises SerializationError when it is none."""
+        value: Result = self.result.read(response, f"the result of step {self.name!r}")
         return value
 
 
@@ -44,14 +62,3 @@ def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
         document["idempotencyKey"],
     )
     return keys.step_id(run_id, identity)
-
-
-def returned(function: Function) -> Any:
-    """The type that a function says it returns; None when it does not say."""
-    return typing.get_type_hints(function).get("return")
-
-
-@cache
-def adapter(annotation: Any) -> TypeAdapter[Any]:
-    """What validates values of a type."""
-    return TypeAdapter(annotation)

@@ -5,10 +5,11 @@ import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from atomic.protocol import ed25519, signatures
 from atomic.protocol.signatures import SignatureRefused
+from atomic.sdk._raw_path import RawPath
 
 # 333 calls a second, for the five minutes in which one may come again. Beyond it the oldest are forgotten.
 _REMEMBERED_MAX: Final = 100_000
@@ -16,7 +17,7 @@ _REMEMBERED_MAX: Final = 100_000
 
 class _Request(Protocol):
     @property
-    def url(self) -> str: ...
+    def at(self) -> RawPath: ...
     @property
     def headers(self) -> Mapping[str, str]: ...
     @property
@@ -37,17 +38,21 @@ class SignatureCheck:
         # Of two threads with the same call one may take it.
         self._lock = threading.Lock()
 
-    def check(self, request: _Request) -> None:
-        """Raise SignatureRefused for a call that may not be taken."""
+    def check(self, request: _Request) -> str:
+        """The URL that was called, empty when nobody vouches for it.
+
+        Raises SignatureRefused for a call that may not be taken.
+        """
         if not self._secrets and not self._public_keys:
-            return
+            return ""
         now_s = time.time()
         signatures.verify(
             self._secrets, request.headers, request.body, now_s=int(now_s), public_keys=self._public_keys
         )
-        path = unquote(urlsplit(request.url).path)
+        path = unquote(request.at.path)
         signatures.verify_target(self._secrets, request.headers, path, public_keys=self._public_keys)
         self._take_once(request, now_s)
+        return request.headers[signatures.ATOMIC_URL]
 
     def _take_once(self, request: _Request, now_s: float) -> None:
         sent = request.headers[signatures.WEBHOOK_TIMESTAMP]

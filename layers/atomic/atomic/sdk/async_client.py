@@ -19,8 +19,9 @@ from atomic.protocol.documents import (
 )
 from atomic.sdk import _flow
 from atomic.sdk._client import BaseClient
-from atomic.sdk._documents import RunFilter, StepOptions, filter_document, jsonable, start_document
+from atomic.sdk._documents import Key, RunFilter, StepOptions, filter_document, start_document
 from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, drive_async
+from atomic.sdk._values import jsonable
 from atomic.sdk._world import came, limits_from_now, lost
 from atomic.sdk.retry import Seconds
 
@@ -49,12 +50,13 @@ class AsyncClient(BaseClient):
         url: str,
         payload: Any = None,
         *,
-        key: str,
+        key: Key,
         timeout: Seconds | None = 60.0,  # noqa: ASYNC109 - a limit of the call, not of its task
         **options: Unpack[StepOptions],
     ) -> StepOutcome:
         """As `Client.start`."""
-        document = start_document(workflow_name, url, payload, key=key, options=options)
+        written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
+        document = start_document(workflow_name, url, written, key=key, options=options)
         return await self.run_flow(
             _flow.start(self.client_id, document, limits_from_now(timeout, self.patience_s))
         )
@@ -105,7 +107,9 @@ class AsyncClient(BaseClient):
 
     async def complete(self, step_id: str, result: Any = None) -> StepOutcome:
         """As `Client.complete`."""
-        flow = _flow.complete(self.client_id, step_id, jsonable(result), self.patience_s)
+        flow = _flow.complete(
+            self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
+        )
         return await self.run_flow(flow)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Endpoints on AWS Lambda behind an HTTP API or a function URL (event format 2.0).
+"""Endpoints on AWS Lambda behind an HTTP API, a REST API, a function URL or a load balancer.
 
 `Endpoints("/orders")` is the Lambda handler of many functions, which it tells apart by the path.
 `@workflow` or `@step` above a function makes it the handler itself.
@@ -7,12 +7,14 @@
 import base64
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from atomic.sdk import _handler
 from atomic.sdk._answers import Response, not_found
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Decorator, Endpoint
+from atomic.sdk._raw_path import RawPath, encoded
 from atomic.sdk._waits import ENVIRONMENT_S
 from atomic.sdk.context import AsyncContext, Context
 
@@ -24,26 +26,50 @@ View = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 def _view(endpoint: Endpoint) -> View:
     def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         del context
-        return _answered(endpoint.answer_sparingly(_asked(event), ENVIRONMENT_S))
+        return _answered(event, endpoint.answer_sparingly(_asked(event), ENVIRONMENT_S))
 
     return handler
 
 
 def _asked(event: Mapping[str, Any]) -> _handler.Request:
+    path = _path_of(event)
     text = event.get("body") or ""
     body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
-    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
-    url = f"https://{event['requestContext']['domainName']}{event['rawPath']}"
-    return _handler.Request(url=url, headers=headers, body=body)
+    many = {name: values[-1] for name, values in (event.get("multiValueHeaders") or {}).items()}
+    headers = {name.lower(): value for name, value in (event.get("headers") or many).items()}
+    host = event["requestContext"].get("domainName") or headers.get("host")
+    return _handler.Request(
+        # Gateways are called by TLS; a load balancer says how it was.
+        origin=f"{headers.get('x-forwarded-proto', 'https')}://{host}",
+        at=RawPath("", encoded(path)),
+        headers=headers,
+        body=body,
+    )
 
 
-def _answered(answer: Response) -> dict[str, Any]:
-    return {
+def _path_of(event: Mapping[str, Any]) -> str:
+    """With the stage, which a REST API leaves out of the path that it tells first."""
+    path = event.get("rawPath") or (event.get("requestContext") or {}).get("path") or event.get("path")
+    if path is None:
+        raise ValueError(
+            "this event is no HTTP request: have the function called by an HTTP API, a REST API with proxy "
+            "integration, a function URL or a load balancer"
+        )
+    return str(path)
+
+
+def _answered(event: Mapping[str, Any], answer: Response) -> dict[str, Any]:
+    headers = dict(answer.headers)
+    answered = {
         "statusCode": answer.status,
-        "headers": dict(answer.headers),
+        "headers": headers,
         "body": answer.body.decode(),
         "isBase64Encoded": False,
     }
+    if "multiValueHeaders" in event:
+        # A load balancer that sends them this way takes them this way alone.
+        answered["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+    return answered
 
 
 workflow: Decorator[View] = Decorator(_view, is_workflow=True)
@@ -57,10 +83,10 @@ class Endpoints(BaseEndpoints):
     """
 
     def __call__(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """Answer an event of the gateway."""
+        """Answer an event of the gateway. Raises ValueError for an event that is no HTTP request."""
         del context
-        path = event["rawPath"]
+        path = _path_of(event)
         for own, endpoint in self._endpoints.items():
-            if path.endswith(f"/{own}"):
-                return _answered(endpoint.answer_sparingly(_asked(event), ENVIRONMENT_S))
-        return _answered(not_found(path))
+            if unquote(path).endswith(f"/{own}"):
+                return _answered(event, endpoint.answer_sparingly(_asked(event), ENVIRONMENT_S))
+        return _answered(event, not_found(path))

@@ -14,8 +14,9 @@ from atomic.protocol.documents import (
 )
 from atomic.sdk import _flow
 from atomic.sdk._client import BaseClient
-from atomic.sdk._documents import RunFilter, StepOptions, filter_document, jsonable, start_document
+from atomic.sdk._documents import Key, RunFilter, StepOptions, filter_document, start_document
 from atomic.sdk._http import Flow, drive
+from atomic.sdk._values import jsonable
 from atomic.sdk._world import limits_from_now
 from atomic.sdk.retry import Seconds
 
@@ -43,7 +44,7 @@ class Client(BaseClient):
         url: str,
         payload: Any = None,
         *,
-        key: str,
+        key: Key,
         timeout: Seconds | None = 60.0,
         **options: Unpack[StepOptions],
     ) -> StepOutcome:
@@ -53,7 +54,8 @@ class Client(BaseClient):
         0 returns the run as it stands once it is durable. Raises NotFinishedError when the limit is over
         (the run goes on), StepFailedError, CancelledError, or a RefusedError.
         """
-        document = start_document(workflow_name, url, payload, key=key, options=options)
+        written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
+        document = start_document(workflow_name, url, written, key=key, options=options)
         return self.run_flow(
             _flow.start(self.client_id, document, limits_from_now(timeout, self.patience_s))
         )
@@ -96,7 +98,11 @@ class Client(BaseClient):
 
     def complete(self, step_id: str, result: Any = None) -> StepOutcome:
         """Post the result of an event. Raises NotAnOpenEventError for any other step."""
-        return self.run_flow(_flow.complete(self.client_id, step_id, jsonable(result), self.patience_s))
+        return self.run_flow(
+            _flow.complete(
+                self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
+            )
+        )
 
     def close(self) -> None:
         """Close the connections."""

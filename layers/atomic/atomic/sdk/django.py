@@ -6,7 +6,7 @@ An `async def` view runs on the loop under ASGI; Django itself bridges the other
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from django.core.handlers.wsgi import WSGIRequest
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
@@ -16,6 +16,7 @@ from atomic.sdk._answers import Response
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Decorator, Endpoint, named_view
+from atomic.sdk._raw_path import of_environ, of_scope
 from atomic.sdk._waits import OWN_S, wsgi_wait_s
 from atomic.sdk.context import AsyncContext, Context
 
@@ -28,10 +29,10 @@ def _view(endpoint: Endpoint) -> View:
     def view(request: HttpRequest) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if isinstance(request, WSGIRequest):
-            return _answered(endpoint.answer_sparingly(_asked(request), wsgi_wait_s(request.environ)))
-        # Under ASGI each call has a thread of its own.
-        return _answered(endpoint.answer(_asked(request)))
+        if isinstance(request, ASGIRequest):
+            # Each call has a thread of its own.
+            return _answered(endpoint.answer(_asked(request)))
+        return _answered(endpoint.answer_sparingly(_asked(request), wsgi_wait_s(request.META)))
 
     async def async_view(request: HttpRequest) -> HttpResponse:
         if request.method != "POST":
@@ -44,10 +45,18 @@ def _view(endpoint: Endpoint) -> View:
 
 def _asked(request: HttpRequest) -> _handler.Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    # Under WSGI an `async def` view has a loop of its own in one of the server's threads.
-    wait_s = wsgi_wait_s(request.environ) if isinstance(request, WSGIRequest) else OWN_S
+    if isinstance(request, ASGIRequest):
+        at, wait_s = of_scope(request.scope), OWN_S
+    else:
+        # An `async def` view has a loop of its own in one of the server's threads here. Django puts real
+        # characters where WSGI has bytes.
+        at, wait_s = of_environ(request.META, "utf-8"), wsgi_wait_s(request.META)
     return _handler.Request(
-        url=request.build_absolute_uri(), headers=headers, body=request.body, wait_s=wait_s
+        origin=f"{request.scheme}://{request.get_host()}",
+        at=at,
+        headers=headers,
+        body=request.body,
+        wait_s=wait_s,
     )
 
 

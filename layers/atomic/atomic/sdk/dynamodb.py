@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from atomic.sdk._context import Call
-from atomic.sdk._documents import jsonable
+from atomic.sdk._values import jsonable
 from atomic.sdk.once import name_of
 
 _ID, _ANSWER = "id", "answer"

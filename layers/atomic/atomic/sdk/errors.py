@@ -5,6 +5,7 @@ AtomicError
 ├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
 ├── StepFailedError          the step gave up                                          (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
+├── SerializationError       a value would not come back from JSON as it is
 └── RefusedError             the API said no
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
     ├── UnauthorizedError    (401)     ├── PayloadMismatchError  (422)
@@ -62,6 +63,13 @@ class StepFailedError(AtomicError):
 
 class CancelledError(AtomicError):
     """The run was cancelled and takes no more steps. Start it under a new key if it is wanted after all."""
+
+    is_permanent = True
+
+
+class SerializationError(AtomicError):
+    """Values travel as JSON: declare a type that pydantic reads back from it (a model, a dataclass,
+    `list[UUID]`), or send another form of the value (text, numbers, a reference)."""
 
     is_permanent = True
 

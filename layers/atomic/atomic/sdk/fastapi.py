@@ -13,6 +13,7 @@ from atomic.sdk import _handler
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import MountedEndpoints
 from atomic.sdk._handler import Decorator, Endpoint, named_view
+from atomic.sdk._raw_path import of_scope
 from atomic.sdk.context import AsyncContext, Context
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ View = Callable[[Request], Awaitable[Response]]
 
 def _view(endpoint: Endpoint) -> View:
     async def view(request: Request) -> Response:
-        asked = _handler.Request(url=str(request.url), headers=request.headers, body=await request.body())
+        asked = _handler.Request(
+            origin=f"{request.url.scheme}://{request.url.netloc}",
+            at=of_scope(request.scope),
+            headers=request.headers,
+            body=await request.body(),
+        )
         answer = await endpoint.answer_async(asked)
         return Response(answer.body, answer.status, dict(answer.headers))
 

@@ -8,6 +8,7 @@ from atomic.sdk import _handler
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import MountedEndpoints
 from atomic.sdk._handler import Decorator, Endpoint, named_view
+from atomic.sdk._raw_path import of_environ
 from atomic.sdk._waits import wsgi_wait_s
 from atomic.sdk.context import AsyncContext, Context
 
@@ -19,7 +20,12 @@ View = Callable[[], Response]
 def _view(endpoint: Endpoint) -> View:
     def view() -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = _handler.Request(url=request.url, headers=headers, body=request.get_data())
+        asked = _handler.Request(
+            origin=f"{request.scheme}://{request.host}",
+            at=of_environ(request.environ),
+            headers=headers,
+            body=request.get_data(),
+        )
         answer = endpoint.answer_sparingly(asked, wsgi_wait_s(request.environ))
         return Response(answer.body, answer.status, dict(answer.headers))
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from atomic.sdk._context import Call
-from atomic.sdk._documents import jsonable
 from atomic.sdk._statements import refuse_async, run
 from atomic.sdk._transactions import one_transaction
+from atomic.sdk._values import jsonable
 
 # One statement for PostgreSQL, MySQL, MariaDB and SQLite; a migration tool may run it as well. Only MySQL
 # and MariaDB read what stands in /*! */. Their TEXT ends at 64 KiB; LONG VARCHAR is MEDIUMTEXT (16 MiB).

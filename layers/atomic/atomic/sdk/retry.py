@@ -1,11 +1,13 @@
 """How a step is to be retried, and durations as Python writes them."""
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from atomic.protocol import defaults
 from atomic.protocol.defaults import Jitter, Strategy
+from atomic.sdk.errors import InvalidRequestError
 
 Seconds = float | timedelta
 
@@ -31,11 +33,15 @@ class Retry:
         """As it goes over the wire: milliseconds."""
         return {
             "count": self.count,
-            "backOff": milliseconds(self.back_off),
+            "backOff": milliseconds("back_off", self.back_off),
             "strategy": self.strategy,
             "factor": self.factor,
+            **(
+                {}
+                if self.max_back_off is None
+                else {"maxBackOff": milliseconds("max_back_off", self.max_back_off)}
+            ),
             "jitter": self.jitter,
-            **({} if self.max_back_off is None else {"maxBackOff": milliseconds(self.max_back_off)}),
             **({"on": self.on} if self.on else {}),
             **({"never": self.never} if self.never else {}),
         }
@@ -51,7 +57,12 @@ def seconds(duration: Seconds) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
 
 
-def milliseconds(duration: Seconds) -> int:
-    """A duration as the wire has it; what is more than nothing stays more than nothing."""
+def milliseconds(name: str, duration: Seconds) -> int:
+    """A duration as the wire has it; what is more than nothing stays more than nothing.
+
+    Raises InvalidRequestError, which names it, for what is less than nothing, endless or no number.
+    """
     exact = seconds(duration) * 1000
+    if not 0 <= exact < math.inf:
+        raise InvalidRequestError(f"{name}: use seconds or a timedelta from 0 on, not {duration!r}.")
     return max(1, round(exact)) if exact > 0 else 0

@@ -1,0 +1,65 @@
+"""The path of a request as it was sent, percent-encoded. Frameworks decode it, and `%2F` becomes a slash.
+
+`root` stands before the application's own paths (a proxy's prefix, `--root-path`, SCRIPT_NAME), `path` is
+the rest. A server may or may not have `root` in the path that it hands on.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+# What may stand in a path as it is (RFC 3986, 3.3).
+_PLAIN: Final = "/:@!$&'()*+,;=~"
+_LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class RawPath(NamedTuple):
+    """Both parts; `root` is empty or begins with "/", and does not end with it."""
+
+    root: str
+    path: str
+
+
+def of_scope(scope: Mapping[str, Any]) -> RawPath:
+    """Of an ASGI application. What is mounted within it belongs to its own paths."""
+    decoded = scope["path"].encode()
+    sent = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
+    root = scope.get("app_root_path", scope.get("root_path", ""))
+    return _parted(root.encode(), sent if unquote_to_bytes(sent) == decoded else "", decoded)
+
+
+def of_environ(environ: Mapping[str, Any], charset: str = "latin-1") -> RawPath:
+    """Of a WSGI application; a server that does not tell what was sent has decoded `%2F` for good."""
+    root, rest = (environ.get(name, "").encode(charset) for name in ("SCRIPT_NAME", "PATH_INFO"))
+    sent = str(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "").partition("?")[0]
+    if not sent.startswith("/"):
+        sent = urlsplit(sent).path
+    # Middleware may have changed the others; then they count.
+    return _parted(root, sent if unquote_to_bytes(sent) in (root + rest, rest) else "", rest)
+
+
+def encoded(path: str) -> str:
+    """A path that may be decoded or not, as some gateways have it: what cannot stand in one is encoded."""
+    return quote(_LONE_PERCENT.sub("%25", path), safe=f"{_PLAIN}%")
+
+
+def below(base_url: str, root: str) -> str:
+    """What the application's own paths follow, at a base URL that may name some of `root` itself."""
+    base_url = base_url.rstrip("/")
+    known, segments = urlsplit(base_url).path, root.split("/")[1:]
+    for count in range(len(segments), 0, -1):
+        if known.endswith("/" + "/".join(segments[:count])):
+            return "/".join([base_url, *segments[count:]])
+    return base_url + root
+
+
+def _parted(root: bytes, sent: str, decoded: bytes) -> RawPath:
+    path = encoded(sent) if sent else quote(decoded, safe=_PLAIN)
+    root = root.rstrip(b"/")
+    count = root.count(b"/")
+    parts = path.split("/")
+    first = "/".join(parts[: count + 1])
+    if root and unquote_to_bytes(first) == root:
+        return RawPath(first, path[len(first) :])
+    return RawPath(quote(root, safe=_PLAIN), path)

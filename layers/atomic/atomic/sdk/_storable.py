@@ -1,0 +1,139 @@
+"""What pydantic wrote of a value, as Atomic can store it: in one spelling, or refused with its place.
+
+Strict JSON has no NaN, no integers beyond 64 bit, no halves of characters and 64 levels; see
+`protocol.canonical`. Pydantic lets all of these out.
+"""
+
+import json
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from typing import Any, Final
+
+from atomic.protocol.limits import JSON_MAX_DEPTH
+
+_INT_MIN: Final = -(2**63)
+_INT_MAX: Final = 2**64 - 1
+_UNKNOWN: Final = object()
+
+
+class Unstorable(ValueError):
+    """The value cannot be stored as what it is; `path` is the place, as Python writes it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.path = ""
+
+    def __str__(self) -> str:
+        reason = super().__str__()
+        return f"at {self.path}: {reason}" if self.path else reason
+
+
+def storable(value: Any, written: Any, depth: int = 0) -> Any:
+    """`written`, the JSON form of `value`, with the members of its sets in one order and 1.0 as 1.
+
+    A set has another order in each process, and a server must find the same payload in a replay. Changes
+    `written` in place. Raises Unstorable.
+    """
+    if isinstance(written, str):
+        return _text(value, written)
+    if isinstance(written, bool) or written is None:
+        return written
+    if isinstance(written, int):
+        if _INT_MIN <= written <= _INT_MAX:
+            return written
+        raise Unstorable("an integer is beyond 64 bit; send it as a string")
+    if isinstance(written, float):
+        return _number(written)
+    if depth == JSON_MAX_DEPTH:
+        raise Unstorable(f"nested deeper than {JSON_MAX_DEPTH} levels; flatten it")
+    if isinstance(written, dict):
+        return _object(value, written, depth + 1)
+    return _array(value, written, depth + 1)
+
+
+def _text(value: Any, text: str) -> str:
+    if hasattr(type(value), "get_secret_value") and text and text == str(value):
+        raise Unstorable(
+            "a secret would be stored as asterisks; send a reference to it, or its get_secret_value()"
+        )
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Unstorable("a string holds half of a surrogate pair; send whole characters") from None
+    return text
+
+
+def _number(number: float) -> int | float:
+    if not math.isfinite(number):
+        raise Unstorable(f"{number} is not JSON; send None or a string")
+    return int(number) if number.is_integer() and _INT_MIN <= number <= _INT_MAX else number
+
+
+def _object(value: Any, written: dict[str, Any], depth: int) -> dict[str, Any]:
+    inner = dict(_members_of(value, written))
+    name = ""
+    try:
+        for name, member in written.items():
+            _text(None, name)
+            written[name] = storable(inner.get(name, _UNKNOWN), member, depth)
+    except Unstorable as refused:
+        refused.path = f"[{name!r}]{refused.path}"
+        raise
+    return written
+
+
+def _array(value: Any, written: list[Any], depth: int) -> list[Any]:
+    value = _root_of(value)
+    is_set = isinstance(value, set | frozenset)
+    items: Iterable[Any] = repeat(_UNKNOWN)
+    if (is_set or isinstance(value, list | tuple | deque)) and len(value) == len(written):
+        # Nothing was added meanwhile, so a set is in the order in which it was written.
+        items = value
+    place = 0
+    try:
+        for place, (item, member) in enumerate(zip(items, written, strict=False)):
+            written[place] = storable(item, member, depth)
+    except Unstorable as refused:
+        refused.path = f"[{place}]{refused.path}"
+        raise
+    if is_set:
+        written.sort(key=_spelling)
+    return written
+
+
+def _members_of(value: Any, written: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The members of what became an object, by the names that they go by there."""
+    value = _root_of(value)
+    if isinstance(value, dict):
+        if len(value) > len(written) and not all(isinstance(key, str) for key in value):
+            raise Unstorable("two keys are one in JSON, where all keys are strings; give them one type")
+        _check_keys(value)
+        return zip(written, value.values(), strict=False) if len(value) == len(written) else iter(())
+    fields = getattr(type(value), "__pydantic_fields__", None)
+    if fields is None:
+        names = getattr(type(value), "__dataclass_fields__", ())
+        return ((name, getattr(value, name, _UNKNOWN)) for name in names)
+    known = (
+        (field.serialization_alias or name, getattr(value, name, _UNKNOWN))
+        for name, field in fields.items()
+    )
+    return iter((*known, *(getattr(value, "__pydantic_extra__", None) or {}).items()))
+
+
+def _check_keys(value: dict[Any, Any]) -> None:
+    for key in value:
+        if isinstance(key, tuple) or key is None:
+            raise Unstorable(f"the key {key!r} has no form in JSON; use strings")
+
+
+def _root_of(value: Any) -> Any:
+    while getattr(type(value), "__pydantic_root_model__", False):
+        value = value.root
+    return value
+
+
+def _spelling(written: Any) -> str:
+    return json.dumps(written, sort_keys=True)

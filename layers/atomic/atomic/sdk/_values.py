@@ -1,0 +1,189 @@
+"""Values on their way into JSON and back: what a declared type does not give back is refused.
+
+A value crosses processes, replays and versions. So it is read back at once where it is written, as whoever
+gets it will read it, and compared with what was sent.
+"""
+
+import inspect
+import json
+import typing
+from collections.abc import Collection
+from functools import cache, cached_property
+from typing import Any, Final, NoReturn
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from atomic.sdk._difference import Difference, difference
+from atomic.sdk._storable import Unstorable, storable
+from atomic.sdk.errors import SerializationError
+
+_CONTAINERS: Final = frozenset({"builtins", "collections", "collections.abc", "typing"})
+_TOLD_MAX: Final = 20
+
+
+class ValueType:
+    """A declared type, as pydantic knows it; `Any` where nothing is declared. `what` names the value."""
+
+    def __init__(self, annotation: Any = Any) -> None:
+        self.annotation = annotation
+
+    def kept(self, value: Any, what: str) -> Any:
+        """The JSON form of a value that whoever reads it as this type gets back equal, in the same type.
+
+        Raises SerializationError for any other value.
+        """
+        written = self._written(value, what)
+        if self.annotation is Any:
+            found = difference(value, written)
+        else:
+            got = self.read(written, what)
+            found = difference(value, got) and self._changed(value, written, got)
+        if found is not None:
+            raise SerializationError(f"{_capital(what)} would not arrive as it is: {found}.")
+        return written
+
+    def given(self, value: Any, what: str) -> Any:
+        """The JSON form of an answer, for readers that this program does not know.
+
+        As `kept`, but the parts that the type leaves open (`Any`, `dict`) may become plain JSON values.
+        """
+        if self.annotation is Any:
+            return jsonable(value, what)
+        if not _is_open(self.annotation):
+            return self.kept(value, what)
+        written = self._written(value, what)
+        self.read(written, what)
+        return written
+
+    def read(self, written: Any, what: str) -> Any:
+        """JSON values as a value of this type. Raises SerializationError when they are none."""
+        if self.annotation is Any:
+            return written
+        try:
+            # In JSON mode strict types take what they wrote. The server sorts members. What has an alias
+            # for reading alone was written by its name.
+            text = json.dumps(written, sort_keys=True)
+            return self._adapter.validate_json(text, by_alias=True, by_name=True)
+        except ValidationError as error:
+            raise SerializationError(f"{_capital(what)} does not fit: {misfits(error)}.") from error
+
+    def check(self) -> None:
+        """Raise pydantic's error when it does not know the type."""
+        if self.annotation is not Any:
+            _ = self._adapter
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.annotation)
+
+    def _written(self, value: Any, what: str) -> Any:
+        if self.annotation is Any:
+            return jsonable(value, what)
+        return _stored(
+            value,
+            what,
+            lambda: self._adapter.dump_python(
+                value, mode="json", by_alias=True, round_trip=True, warnings=False, fallback=_refuse
+            ),
+        )
+
+    def _changed(self, value: Any, written: Any, got: Any) -> Difference | None:
+        """What the trip changed of a value that this type makes another one of."""
+        try:
+            made = self._made(value)
+        except ValidationError:
+            # Only JSON makes this type of it: as a strict model is made of a string for its UUID.
+            return difference(value, written) and difference(value, got)
+        found = difference(made, got)
+        if found is not None and difference(made, self._made(value)) is not None:
+            # It has defaults that are drawn anew each time.
+            return None
+        return found
+
+    def _made(self, value: Any) -> Any:
+        return self._adapter.validate_python(value, by_alias=True, by_name=True)
+
+
+UNDECLARED: Final = ValueType()
+
+
+def value_type(annotation: Any) -> ValueType:
+    """The type of an annotation."""
+    try:
+        # Equal unions may have another order, which counts when two members fit.
+        return _value_type(annotation, repr(annotation))
+    except TypeError:
+        return ValueType(annotation)
+
+
+@cache
+def _value_type(annotation: Any, _spelling: str) -> ValueType:
+    return ValueType(annotation)
+
+
+def jsonable(value: Any, what: str = "the value") -> Any:
+    """A value as plain JSON values, for readers of any kind: models, dataclasses, dates, UUIDs and more.
+
+    Members of models go by their aliases; computed fields are left out. Equal values have equal forms, in
+    every process. Raises SerializationError for what has no JSON form, or none that Atomic can store.
+    """
+    return _stored(
+        value, what, lambda: to_jsonable_python(value, by_alias=True, round_trip=True, fallback=_refuse)
+    )
+
+
+def misfits(error: ValidationError) -> str:
+    """What does not fit where, without the values."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    wrong = (f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}" for item in found[:_TOLD_MAX])
+    return "; ".join(wrong)
+
+
+def _stored(value: Any, what: str, write: typing.Callable[[], Any]) -> Any:
+    try:
+        return storable(value, write())
+    except SerializationError as refused:
+        raise SerializationError(f"{_capital(what)} {refused.detail}") from None
+    except Unstorable as refused:
+        raise SerializationError(f"{_capital(what)} cannot be stored: {refused}.") from None
+    except UnicodeDecodeError:
+        cure = "send them as Base64Bytes, or as text"
+        raise SerializationError(f"{_capital(what)} has bytes that are not UTF-8: {cure}.") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SerializationError(f"{_capital(what)} has no JSON form: {error}.") from error
+
+
+def _refuse(value: Any) -> NoReturn:
+    """Pydantic does not know what to write for this."""
+    kind = type(value).__qualname__
+    hint = "use a model, a dataclass or plain values"
+    if inspect.isawaitable(value):
+        hint = "is an `await` missing?"
+        if inspect.iscoroutine(value):
+            value.close()
+    elif type(value).__module__.startswith("atomic.sdk"):
+        hint = "that belongs to the SDK and is no value"
+    elif inspect.isroutine(value):
+        hint = "is a call missing, `()`?"
+    raise SerializationError(f"has no JSON form: it holds a {kind}; {hint}.")
+
+
+def _is_open(annotation: Any) -> bool:
+    """Whether a type says of all or a part of a value no more than that it is there."""
+    annotation = getattr(annotation, "__value__", annotation)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return False
+    if origin is typing.Annotated:
+        arguments = arguments[:1]
+    if arguments:
+        return any(_is_open(argument) for argument in arguments if argument is not ...)
+    if annotation in (Any, object) or isinstance(annotation, typing.TypeVar) or origin is not None:
+        return True
+    is_container = isinstance(annotation, type) and issubclass(annotation, Collection)
+    return is_container and annotation.__module__ in _CONTAINERS and not issubclass(annotation, str | bytes)
+
+
+def _capital(what: str) -> str:
+    return what[:1].upper() + what[1:]
