@@ -68,7 +68,7 @@ def test_the_timeline_of_a_run(cli: Cli, app_url: str) -> None:
 def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:
     failed = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "500", code=4)
     assert "mend its endpoint and redrive it" in failed.stderr
-    assert failed.stderr.count("the endpoint answered 500 and forbade a retry: too much.") == 1
+    assert failed.stderr.count("the endpoint answered 500 and forbade a retry: too much (step http") == 1
     shown = cli("runs", "show", run_id_of(cli), "--watch", code=4).stdout
     assert "/pay  failed: the endpoint answered 500 and forbade a retry: too much" in shown
     assert (

@@ -10,11 +10,11 @@ from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.run_memory import FRESH_MS
-from atomic.application.start import start
+from atomic.application.start import PayloadMismatch, start
 from atomic.domain.outcomes import Answer, Response
 from atomic.domain.steps import Status, Step
 from atomic.protocol import headers, keys
-from atomic.protocol.problems import CANCELLED, PAYLOAD_MISMATCH, Problem
+from atomic.protocol.problems import CANCELLED, Problem
 from simulation.scenario import EVENT_RESULT, Node, RunPlan
 
 if TYPE_CHECKING:
@@ -200,9 +200,10 @@ class Application:
             return
         try:
             await process.serve(start(process.engine, plan.spec(plan.root, None, "other"), hang_ms=1))
-        except Problem as problem:
-            if problem.type is PAYLOAD_MISMATCH:
-                return
+        except PayloadMismatch:
+            return
+        except Problem:
+            pass
         self._books.wrong.append("another payload was taken")
 
     async def _mend_and_redrive(self, plan: RunPlan, root: Step) -> None:

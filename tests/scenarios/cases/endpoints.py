@@ -112,6 +112,9 @@ async def scenario_3xx_and_410_are_permanent_and_no_redirect_is_followed(home: H
     for status, reply in replies.items():
         assert (reply.status, reply.json["lastStatus"], reply.json["attempts"]) == (424, status, 1), status
         assert reply.headers["atomic-error-source"] == "step"
+        told = f", and no redirect is followed: call {elsewhere} instead" if status < 400 else ""
+        assert reply.json["lastError"] == f"the endpoint answered {status}{told}"
+        assert reply.json["stepInvokeUrl"].endswith(f"/{status}")
     assert home.calls(elsewhere) == []
 
 

@@ -218,3 +218,29 @@ async def refuses_other_payloads(home: Home, url: str) -> None:
         assert reply.json["fingerprint"] != reply.json["firstFingerprint"]
     after = await home.start(document(url, payload=PAYLOAD), Prefer="respond-async")
     assert (same.status, same.body) == (after.status, after.body)
+
+
+async def scenario_a_mismatch_names_the_step_and_the_first_difference(home: Home) -> None:
+    url = home.endpoint("/mail", answer_ok)
+    first = {"to": "ada", "items": [{"price": 5, "name": "cup"}], "note": "x" * 100}
+    others: list[tuple[Any, str, str]] = [
+        ({**first, "items": [{"price": 6, "name": "cup"}]}, "payload.items[0].price", "was 5 and is 6 now"),
+        ({**first, "items": []}, "payload.items[0]", 'was {"name": "cup", "price": 5} and is absent now'),
+        ({**first, "at": None}, "payload.at", "was absent and is null now"),
+        ({**first, "note": "y" * 100}, "payload.note", f'was "{"x" * 38}… and is "{"y" * 38}… now'),
+        ([], "payload", "and is [] now"),
+    ]
+    await home.start(document(url, payload=first))
+    for payload, path, words in others:
+        reply = await home.start(document(url, payload=payload))
+        assert_problem(reply, 422, "payload-mismatch")
+        assert reply.json["detail"].startswith(f"{url} was posted before with another payload: {path} was ")
+        assert words in reply.json["detail"]
+        assert (reply.json["difference"], reply.json["stepInvokeUrl"]) == (path, url)
+
+    await home.start(document(url, payload=1, stepName="by-name", key="k-2"))
+    named = await home.start(document(url, payload=True, stepName="by-name", key="k-2"))
+
+    assert named.json["detail"].startswith(
+        "by-name was posted before with another payload: payload was 1 and"
+    )

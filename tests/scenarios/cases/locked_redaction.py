@@ -6,8 +6,9 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
 from scenarios.asking import start_as
-from scenarios.home import Home, always
-from scenarios.starts import document
+from scenarios.home import Home, always, answer_ok
+from scenarios.locked_clients import scoped
+from scenarios.starts import assert_problem, document
 
 CLIENT = "private"
 SECRETS = ("ada@example.org", "4111111111111111", "grace@example.org")
@@ -90,3 +91,24 @@ async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hi
     )
     assert answered.status == 200
     assert HASH.fullmatch(answered.json["response"]["email"])
+
+
+async def scenario_a_mismatch_tells_no_more_of_the_first_payload_than_a_read(home: Home) -> None:
+    url = home.endpoint("/app/mismatch", answer_ok)
+    await start_as(home, CLIENT, document(url, key="private-6", payload={"email": SECRETS[0], "n": 1}))
+    hidden = await start_as(home, CLIENT, document(url, key="private-6", payload={"email": "x", "n": 1}))
+    shown = await start_as(home, CLIENT, document(url, key="private-6", payload={"email": SECRETS[0]}))
+
+    assert_problem(hidden, 422, "payload-mismatch")
+    assert SECRETS[0] not in hidden.body.decode()
+    assert 'payload.email was "hmac-sha256:' in hidden.json["detail"]
+    assert "payload.n was 1 and is absent now" in shown.json["detail"]
+
+    only = "only-start"
+    await start_as(home, only, document(url, key="private-7", payload={"pin": 1234}))
+    body = json.dumps(document(url, key="private-7", payload={"pin": 1})).encode()
+    told = await home.request("POST", f"/{only}", body=body, key_of=scoped(only))
+
+    assert_problem(told, 422, "payload-mismatch")
+    assert told.json["detail"].startswith(f"{url} was posted before with another payload. That step is")
+    assert "difference" not in told.json

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from atomic.domain.outcomes import Answer, Outcome, OutcomeKind, Response, classify, read_response
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
+from atomic.protocol.failures import without_words
 from unit.strategies import NOW, OTHER, RUN, examples
 
 SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED = (
@@ -42,7 +43,24 @@ def test_statuses(status: int, kind: OutcomeKind) -> None:
     outcome = read(status, body=b'"x"')
     assert (outcome.kind, outcome.status) == (kind, status)
     assert outcome.response == Response(b'"x"', "json")
-    assert outcome.error == (None if kind is SUCCEEDED else f"the endpoint answered {status}")
+    found = f"the endpoint answered {status}" + (
+        ", and no redirect is followed" if 300 <= status < 400 else ""
+    )
+    assert outcome.error == (None if kind is SUCCEEDED else found)
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("https://app.example/pay/", ": call https://app.example/pay/ instead"),
+        ("/pay/\r\n?x=\udcff", ": call /pay/ ?x=? instead"),
+        ("", ": moved"),
+    ],
+)
+def test_a_redirect_says_where_it_leads(location: str, words: str) -> None:
+    outcome = read(307, {"location": location}, body=b'{"detail": "moved"}')
+    assert outcome.error == f"the endpoint answered 307, and no redirect is followed{words}"
+    assert without_words(outcome.error) == "the endpoint answered 307, and no redirect is followed"
 
 
 @pytest.mark.parametrize(
@@ -163,15 +181,11 @@ BOM = b"\xef\xbb\xbf"
         (b'{"a":1', JSON, "text", b'{"a":1'),
         (b"{'a':1}", JSON, "text", b"{'a':1}"),
         (b" ", JSON, "text", b" "),
-        (b'{"a":1,"a":2}', JSON, "text", b'{"a":1,"a":2}'),
-        (b'{"a":NaN}', JSON, "text", b'{"a":NaN}'),
-        (b"-Infinity", JSON, "text", b"-Infinity"),
-        (b"1e999", JSON, "text", b"1e999"),
-        (b"9" * 5000, JSON, "text", b"9" * 5000),
-        (b"18446744073709551616", JSON, "text", b"18446744073709551616"),
-        (b"[" * 65 + b"]" * 65, JSON, "text", b"[" * 65 + b"]" * 65),
+        (b'{"a":1,"a":2}', TEXT, "text", b'{"a":1,"a":2}'),
+        (b'{"a":NaN}', None, "text", b'{"a":NaN}'),
+        (b"9" * 5000, TEXT, "text", b"9" * 5000),
+        (b"18446744073709551616", TEXT, "text", b"18446744073709551616"),
         (b"[" * 100_000, JSON, "text", b"[" * 100_000),
-        (b'"\\ud800"', JSON, "text", b'"\\ud800"'),
         (b"<html><body>ok</body></html>", HTML, "text", b"<html><body>ok</body></html>"),
         (b"ok", None, "text", b"ok"),
         (b"a\x00b", TEXT, "text", b"a\x00b"),
@@ -217,6 +231,32 @@ def test_a_200_stays_a_success_whatever_its_body(
     kept = base64.b64encode(body) if text is None else text
     stored_type = content_type and content_type.replace("\udc80", "?")
     assert outcome.response == Response(kept, form, stored_type)
+
+
+@pytest.mark.parametrize("content_type", [JSON, "Application/JSON; charset=utf-8", "application/hal+json"])
+@pytest.mark.parametrize(
+    ("body", "cure"),
+    [
+        (b'{"a":1,"a":2}', "keep one of them"),
+        (b'{"a":NaN}', "send null or a string"),
+        (b"-Infinity", "send null or a string"),
+        (b"1e999", "send it as a string"),
+        (BOM + b"9" * 5000, "send it as a string"),
+        (b'{"n": 18446744073709551616}', "send it as a string"),
+        (b"[" * 65 + b"]" * 65, "flatten it"),
+        (b'"\\ud800"', "send whole characters"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_json_that_cannot_be_stored_as_json_fails_for_good(
+    body: bytes, cure: str, content_type: str
+) -> None:
+    outcome = read(200, {"content-type": content_type}, body=body)
+    assert (outcome.kind, outcome.status) == (PERMANENT, 200)
+    assert (outcome.error or "").startswith("response_not_storable: ")
+    assert (outcome.error or "").endswith(cure)
+    assert outcome.response == Response(body, "text", content_type)
+    assert read(500, {"content-type": content_type}, body=body).kind is RETRYABLE
 
 
 def test_an_empty_204_is_null() -> None:
@@ -302,3 +342,39 @@ def test_an_error_holds_the_beginning_of_what_the_endpoint_said(
 ) -> None:
     outcome = read(500, {"content-type": content_type} if content_type else {}, body=body)
     assert outcome.error == f"the endpoint answered 500{words}"
+
+
+def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: Any) -> dict[str, Any]:
+    """A step-failed problem, as a start is told it."""
+    known = {"type": "urn:atomic:problem:step-failed", "detail": "nested", "lastError": error}
+    return {**known, "attempts": attempts, "stepInvokeUrl": url, **more}
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (
+            failed("the endpoint answered 402: no funds"),
+            "no funds (step http://app/pay gave up at attempt 2: the endpoint answered 402)",
+        ),
+        (
+            failed("the endpoint answered 404"),
+            "the endpoint answered 404 (step http://app/pay gave up at attempt 2)",
+        ),
+        (
+            failed("the deadline of 5 ms is over", stepName="approval", attempts=0),
+            "the deadline of 5 ms is over (step approval gave up at attempt 0)",
+        ),
+        (
+            failed(
+                "the endpoint answered 500: nested",
+                response=failed("the endpoint answered 500: nested", response=failed("timeout: 9 ms")),
+            ),
+            "timeout: 9 ms (step http://app/pay gave up at attempt 2)",
+        ),
+    ],
+)
+def test_a_handler_that_passes_a_failure_on_says_why_first(problem: dict[str, Any], words: str) -> None:
+    outcome = read(500, {"content-type": "application/problem+json"}, body=json.dumps(problem).encode())
+    assert outcome.error == f"the endpoint answered 500: {words}"
+    assert without_words(outcome.error) == "the endpoint answered 500"

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.application.ports import Client
-from atomic.domain.outcomes import Response, without_words
+from atomic.domain.outcomes import Response
 from atomic.domain.steps import Step
 from atomic.protocol.canonical import canonical_json, parse_json
+from atomic.protocol.failures import without_words
 
 _PREFIX: Final = "hmac-sha256:"
 
@@ -35,10 +36,19 @@ def redacted(step: Step, client: Client) -> Step:
     """The step as it may be shown to a reader of this client. It is for showing only."""
     if not client.redact:
         return step
-    paths = [tuple(name.split(".")) for name in client.redact]
-    payload = _redacted_json(step.spec.payload, paths, client.redaction_key)
+    paths = _paths(client)
+    payload = redacted_payload(step.spec.payload, client)
     response = step.response and _redacted_response(step.response, paths, client.redaction_key)
     return replace(hushed(step, client), spec=replace(step.spec, payload=payload), response=response)
+
+
+def redacted_payload(payload: bytes, client: Client) -> bytes:
+    """A payload as it may be shown to a reader of this client."""
+    return _redacted_json(payload, _paths(client), client.redaction_key) if client.redact else payload
+
+
+def _paths(client: Client) -> list[Path]:
+    return [tuple(name.split(".")) for name in client.redact]
 
 
 def _redacted_response(response: Response, paths: Sequence[Path], key: bytes) -> Response:

@@ -11,7 +11,7 @@ from atomic.application.waiting import hang, hint_if_overdue, leave_waiter, now_
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
-from atomic.protocol.problems import CANCELLED, PAYLOAD_MISMATCH, Problem, not_found
+from atomic.protocol.problems import CANCELLED, Problem, not_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,20 @@ class Started:
     replayed: bool = False
 
 
+class PayloadMismatch(Exception):
+    """The identity is known with another payload: that of `first`, which is untouched."""
+
+    def __init__(self, first: Step) -> None:
+        super().__init__(first.id)
+        self.first = first
+
+
 async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Started:
     """Create the step, or attach to the one of the same identity; hang up to `hang_ms` for its outcome.
 
     None hangs by default, which is longer for a root than for what a handler posts.
-    Raises Problem 422 when the identity is known with another payload, 409 when the run was cancelled,
-    404 when `parent` names no run of this client.
+    Raises PayloadMismatch when the identity is known with another payload, Problem 409 when the run was
+    cancelled, 404 when `parent` names no run of this client.
     """
     began_s = now_s()
     step, created = await _create_with_place(engine, spec, hang_ms)
@@ -39,7 +47,7 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Start
         step = await _first_attempt(engine, step, until_s if hang_ms > 0 else None)
         return Started(step, created=True)
     if step.spec.fingerprint != spec.fingerprint:
-        raise _mismatch(step, spec)
+        raise PayloadMismatch(step)
     if step.is_settled:
         return Started(step, replayed=True)
     step = await resume(engine, step)
@@ -176,16 +184,3 @@ async def _is_forgotten(engine: Engine, there: Step) -> bool:
 
 def _run_is_cancelled() -> Problem:
     return Problem(CANCELLED, "The run was cancelled and takes no more steps.")
-
-
-def _mismatch(step: Step, spec: StepSpec) -> Problem:
-    return Problem(
-        PAYLOAD_MISMATCH,
-        "This identity was started with another payload; that step is untouched. Use a new "
-        "idempotencyKey for new work, or post the first payload again.",
-        {
-            "id": step.id,
-            "firstFingerprint": step.spec.fingerprint[:12],
-            "fingerprint": spec.fingerprint[:12],
-        },
-    )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
-from atomic.protocol import headers, keys
+from atomic.protocol import failures, headers, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.limits import RESPONSE_MAX_BYTES
 
@@ -17,7 +17,6 @@ _WAITING_FOR_MAX: Final = 1000
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the words of fifty attempts.
 WORDS_MAX_CHARS: Final = 200
-_WITH_WORDS: Final = re.compile(r"(the endpoint answered \d+(?: and forbade a retry)?): .*")
 _WORDS: Final = ("detail", "error", "message", "title")
 # Python decodes more than texts: "punycode" takes seconds for a body of 256 KiB, and a name that is
 # looked up for the first time is searched for on the disk.
@@ -114,18 +113,15 @@ def _words_of(response: Response, value: Any) -> str:
     """
     said: object = None
     if isinstance(value, dict):
+        if failures.is_step_failed(value):
+            # A handler passed on that one of its steps gave up: why is what its readers want to know.
+            value = {"detail": failures.cause(failures.innermost(value))}
         said = next((value[name] for name in _WORDS if isinstance(value.get(name), str)), None)
     elif response.form == "text" and (response.content_type or "").lower().startswith("text/plain"):
         said = response.text[: 8 * WORDS_MAX_CHARS].decode(errors="ignore")
     if not isinstance(said, str):
         return ""
-    words = " ".join("".join(c if c.isprintable() else " " for c in said[: 8 * WORDS_MAX_CHARS]).split())
-    return words if len(words) <= WORDS_MAX_CHARS else f"{words[: WORDS_MAX_CHARS - 1]}…"
-
-
-def without_words(error: str | None) -> str | None:
-    """An error of a step or an attempt without what the endpoint said."""
-    return error and _WITH_WORDS.sub(r"\1", error)
+    return _on_one_line(said)
 
 
 def _accepted(answer: Answer, status: int) -> Outcome:
@@ -133,7 +129,12 @@ def _accepted(answer: Answer, status: int) -> Outcome:
         named = [part.strip() for part in answer.headers[headers.WAITING_FOR].split(",")]
         ids = tuple(dict.fromkeys(part for part in named if keys.is_step_id(part)))
         return Outcome(kind=OutcomeKind.SUSPENDED, status=status, waiting_for=ids[:_WAITING_FOR_MAX])
-    response = read_response(answer.body, answer.headers.get(headers.CONTENT_TYPE))
+    content_type = answer.headers.get(headers.CONTENT_TYPE)
+    response = read_response(answer.body, content_type)
+    refusal = _unstorable(answer.body, content_type) if response.form != "json" else None
+    if refusal is not None:
+        error = f"response_not_storable: {refusal}"
+        return Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error, response=response)
     return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, response=response)
 
 
@@ -145,17 +146,40 @@ def _refused(answer: Answer, status: int, policy: RetryPolicy, now_ms: int) -> O
     retried = not forbidden and policy.retries_status(status)
     retry_after = answer.headers.get(headers.RETRY_AFTER)
     response, value = _read(answer.body, answer.headers.get(headers.CONTENT_TYPE))
+    location = _on_one_line(_storable(answer.headers.get(headers.LOCATION, "")))
     words = _words_of(response, value)
     return Outcome(
         kind=OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT,
         status=status,
-        # What stands before the first colon is Atomic's own and may be logged; the words may not.
-        error=f"the endpoint answered {status}"
-        + (" and forbade a retry" if forbidden else "")
-        + (f": {words}" if words else ""),
+        error=failures.answered(status, forbidden=forbidden, location=location, words=words),
         response=response,
         retry_after_ms=headers.parse_retry_after_ms(retry_after, now_ms) if retry_after else None,
     )
+
+
+def _unstorable(body: bytes, content_type: str | None) -> str | None:
+    """Why an answer that says it is JSON, and is to most readers, cannot be stored as JSON.
+
+    As text it would reach its reader as another type, and nobody would be told.
+    """
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        return None
+    try:
+        # Numbers are not looked at: Python refuses integers of more than 4300 digits.
+        text = body.decode("utf-8-sig")
+        json.loads(text, parse_int=len, parse_float=len)
+        parse_json(text)
+    except JsonRefused as refused:
+        return str(refused)
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _on_one_line(said: str) -> str:
+    words = " ".join("".join(c if c.isprintable() else " " for c in said[: 8 * WORDS_MAX_CHARS]).split())
+    return words if len(words) <= WORDS_MAX_CHARS else f"{words[: WORDS_MAX_CHARS - 1]}…"
 
 
 def _storable(text: str) -> str:

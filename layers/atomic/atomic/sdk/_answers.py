@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from atomic.protocol import headers
-from atomic.protocol.problems import MEDIA_TYPE
+from atomic.protocol import failures, headers
+from atomic.protocol.problems import MEDIA_TYPE, STEP_FAILED
 from atomic.protocol.signatures import SignatureRefused
 from atomic.sdk.errors import AtomicError, NonRetryable, RetryAfter, StepFailedError, Suspended
 
@@ -44,10 +44,9 @@ def failure(error: BaseException, unfinished: Iterable[str] = ()) -> Response:
         case Suspended():
             return _suspension(list(unfinished))
         case NonRetryable():
-            return _problem(500, str(cause) or "The endpoint gave up.", _NO_RETRY)
+            return _problem(500, _text(cause) or "The endpoint gave up.", _NO_RETRY)
         case RetryAfter():
-            wait = {headers.RETRY_AFTER: str(max(0, math.ceil(cause.seconds)))}
-            return _problem(503, str(cause), wait)
+            return _problem(503, _text(cause), {headers.RETRY_AFTER: str(math.ceil(cause.seconds))})
         case SignatureRefused():
             return _problem(401, str(cause))
         case Unreadable():
@@ -56,7 +55,7 @@ def failure(error: BaseException, unfinished: Iterable[str] = ()) -> Response:
             return _of_atomic(cause)
         case Exception():
             _log.error("a handler failed", exc_info=cause)
-            return _problem(500, f"{type(cause).__name__}: {cause}")
+            return _problem(500, f"{type(cause).__name__}: {_text(cause)}")
         case _:
             raise error
 
@@ -68,13 +67,8 @@ def not_found(path: str) -> Response:
 
 def _of_atomic(error: AtomicError) -> Response:
     if isinstance(error, StepFailedError):
-        members = {
-            "id": error.step_id,
-            "lastStatus": error.last_status,
-            "lastError": error.last_error,
-            "response": error.response,
-        }
-        return _problem(500, error.detail, _NO_RETRY, members)
+        why = failures.innermost(error.problem)
+        return _problem(500, failures.cause(why), _NO_RETRY, {**why, "type": STEP_FAILED.uri})
     return _problem(500, str(error), _NO_RETRY) if error.is_permanent else _problem(503, str(error))
 
 
@@ -90,9 +84,18 @@ def _problem(
     members: Mapping[str, Any] | None = None,
 ) -> Response:
     title = "The endpoint asks for a later call" if status == 503 else "The endpoint failed"
-    document = {"title": title, "status": status, "detail": detail, **(members or {})}
+    # A lone surrogate would make it no JSON.
+    detail = detail.encode(errors="replace").decode()
+    document = {**(members or {}), "title": title, "status": status, "detail": detail}
     given = {headers.CONTENT_TYPE: MEDIA_TYPE, **(extra or {})}
     return Response(status=status, headers=given, body=json.dumps(document).encode())
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(it cannot be put into words)"
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -232,6 +232,8 @@ def _settled(step: StepDocument) -> StepDocument:
                 "lastStatus": step.response_status,
                 "lastError": step.error,
                 "attempts": step.attempts,
+                "stepInvokeUrl": step.step_invoke_url,
+                "stepName": step.step_name,
                 "response": step.response,
             },
         )

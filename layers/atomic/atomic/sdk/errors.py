@@ -17,8 +17,12 @@ NonRetryable, RetryAfter     raised by you, in an endpoint
 """
 
 import inspect
+import math
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
+
+from atomic.protocol import failures
 
 
 class AtomicError(Exception):
@@ -52,13 +56,19 @@ class StepFailedError(AtomicError):
     is_permanent = True
 
     def __init__(self, detail: str = "", *, members: Mapping[str, Any] | None = None) -> None:
-        known = members or {}
         super().__init__(detail)
+        known = self.problem = dict(members or {})
         self.step_id: str | None = known.get("id")
+        self.step: str | None = known.get("stepName") or known.get("stepInvokeUrl")
         self.last_status: int | None = known.get("lastStatus")
         self.last_error: str | None = known.get("lastError")
         self.attempts: int | None = known.get("attempts")
+        # Why, in the endpoint's own words where it said something; of nested steps, those of the innermost.
+        self.reason = _reason(known)
+        # What the endpoint answered last; when nothing came, an object with the reason as its `detail`.
         self.response: Any = known.get("response")
+        if self.response is None:
+            self.response = {"detail": self.reason}
 
 
 class CancelledError(AtomicError):
@@ -121,7 +131,8 @@ class TooLargeError(RefusedError):
 
 class PayloadMismatchError(RefusedError):
     """A workflow must post the same payloads each time it is replayed: take time, chance and outside data
-    from steps. Elsewhere, use a new key for new work."""
+    from steps, and give each call a `key=` where their order may change (as_completed, sets, threads).
+    Elsewhere, use a new key for new work."""
 
     is_permanent = True
 
@@ -139,11 +150,17 @@ class NonRetryable(Exception):
 
 
 class RetryAfter(Exception):
-    """Raise it in an endpoint to be called again, no sooner than so many seconds from now."""
+    """Raise it in an endpoint to be called again, no sooner than so many seconds (or a timedelta) from now.
 
-    def __init__(self, seconds: float, message: str = "not yet") -> None:
+    A day at most is waited for. What is less than nothing is nothing.
+    """
+
+    def __init__(self, seconds: float | timedelta, message: str = "not yet") -> None:
         super().__init__(message)
-        self.seconds = seconds
+        given = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
+        if not math.isfinite(given):
+            raise ValueError(f"RetryAfter({seconds}): say when; to be called no more, raise NonRetryable")
+        self.seconds = max(given, 0.0)
 
 
 class Suspended(BaseException):
@@ -151,3 +168,11 @@ class Suspended(BaseException):
 
     Not an Exception, so that no `except Exception` of a handler stops it. Internal.
     """
+
+
+def _reason(problem: Mapping[str, Any]) -> str:
+    response = problem.get("response")
+    said = response.get("detail") if isinstance(response, dict) else None
+    return (
+        said if isinstance(said, str) and said else failures.reason_of(str(problem.get("lastError") or ""))
+    )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from atomic.application.ports import Client
-from atomic.application.start import Started, start
+from atomic.application.start import PayloadMismatch, Started, start
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, in_turn
@@ -14,6 +14,7 @@ from atomic.entrypoints.http_api.messages import (
     json_response,
     problem_response,
 )
+from atomic.entrypoints.http_api.mismatch import payload_mismatch
 from atomic.entrypoints.http_api.views import failure_members, outcome_view
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.canonical import JsonTooLong, canonical_json, fingerprint
@@ -39,9 +40,11 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     place = await take_place(api, client, spec)
     try:
         started = await start(api.engine, spec, hang_ms=_hang_ms(message, preferences))
-    except Problem:
+    except (Problem, PayloadMismatch) as refused:
         # Nothing was started, so nothing is stored.
         await place.give_back()
+        if isinstance(refused, PayloadMismatch):
+            raise payload_mismatch(refused.first, spec, client) from None
         raise
     if not started.created:
         await place.give_back()

@@ -93,13 +93,15 @@ def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
 
 
 def failure_members(step: Step) -> dict[str, Any]:
-    """The extension members of a 424: what the endpoint said last, its own body included."""
+    """The extension members of a 424: which step, what its endpoint said last, its body included."""
     return {
         "id": step.id,
         "runId": step.spec.run_id,
         "lastStatus": step.response_status,
         "lastError": step.error,
         "attempts": step.attempt,
+        "stepInvokeUrl": step.spec.url or None,
+        "stepName": step.spec.step_name or None,
         **({} if step.response is None else _response(step.response)),
     }
 

@@ -1,0 +1,62 @@
+"""What an attempt's error says: what Atomic found, and after a colon what the endpoint said about it.
+
+The first part is Atomic's own and may be logged. The rest belongs to the client and may be hidden.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from atomic.protocol.problems import STEP_FAILED
+
+_ANSWERED: Final = re.compile(
+    r"(the endpoint answered \d+(?: and forbade a retry|, and no redirect is followed)?): (.*)"
+)
+# Workflows may be nested as deep; what is below that is told by the step it happened in.
+_NESTED_MAX: Final = 50
+
+
+def answered(status: int, *, forbidden: bool = False, location: str = "", words: str = "") -> str:
+    """The error for an answer that is no success; `location` is where a redirect leads."""
+    error = f"the endpoint answered {status}"
+    if forbidden:
+        error += " and forbade a retry"
+    elif 300 <= status <= 399:
+        error += ", and no redirect is followed"
+        words = f"call {location} instead" if location else words
+    return f"{error}: {words}" if words else error
+
+
+def without_words(error: str | None) -> str | None:
+    """An error without what the endpoint said."""
+    return error and _ANSWERED.sub(r"\1", error)
+
+
+def reason_of(error: str) -> str:
+    """What the endpoint said; where it said nothing, the error itself."""
+    match = _ANSWERED.search(error)
+    return match[2] if match else error
+
+
+def innermost(problem: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a `step-failed` problem whose step failed because of another one, and so on, the last problem."""
+    for _ in range(_NESTED_MAX):
+        below = problem.get("response")
+        if not isinstance(below, dict) or not is_step_failed(below):
+            break
+        problem = below
+    return problem
+
+
+def cause(problem: Mapping[str, Any]) -> str:
+    """A `step-failed` problem in a sentence: why, and in brackets which step and how often."""
+    error = str(problem.get("lastError") or "no answer")
+    step = problem.get("stepName") or problem.get("stepInvokeUrl") or problem.get("id")
+    gave_up = f"step {step} gave up at attempt {problem.get('attempts')}"
+    found = without_words(error)
+    return f"{error} ({gave_up})" if found == error else f"{reason_of(error)} ({gave_up}: {found})"
+
+
+def is_step_failed(document: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is the problem of a step that gave up, as a start is told it."""
+    return document.get("type") == STEP_FAILED.uri
