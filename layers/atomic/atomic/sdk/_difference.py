@@ -25,8 +25,15 @@ class Difference:
     sent: Any
     got: Any
 
+    @property
+    def is_rounded(self) -> bool:
+        """Whether an integer became the float next to it."""
+        return isinstance(self.sent, int) and isinstance(self.got, float) and float(self.sent) == self.got
+
     def __str__(self) -> str:
         place = f"at {self.path}: " if self.path else ""
+        if self.sent is _MISSING:
+            return f"{place}{_shown(self.got)} would be added"
         if self.got is _MISSING:
             return f"{place}{_shown(self.sent)} would be lost"
         return f"{place}{_shown(self.sent)} would arrive as {_shown(self.got)}"

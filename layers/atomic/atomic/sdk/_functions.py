@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Final
 
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.errors import (
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+)
 from pydantic.fields import FieldInfo
 
 from atomic.sdk._context import BaseContext, Call
@@ -162,9 +166,12 @@ class _Reader:
                 f"{name!r} is annotated as {annotation!r}, which has no form in JSON; use a model, a "
                 "dataclass or plain values"
             ) from None
-        except PydanticUserError:
+        except PydanticUndefinedAnnotation:
             # It names types that are defined later on.
             pass
+        except PydanticUserError as error:
+            if error.code != "class-not-fully-defined":
+                raise self._refusal(f"the annotation of {name!r} cannot be used: {error.message}") from None
         return known
 
     def _check_context(self, name: str, kind: type) -> None:

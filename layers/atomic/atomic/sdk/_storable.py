@@ -16,6 +16,7 @@ from atomic.protocol.limits import JSON_MAX_DEPTH
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 _UNKNOWN: Final = object()
+HALF_A_CHARACTER: Final = "a string holds half of a surrogate pair; send whole characters"
 
 
 class Unstorable(ValueError):
@@ -36,21 +37,28 @@ def storable(value: Any, written: Any, depth: int = 0) -> Any:
     A set has another order in each process, and a server must find the same payload in a replay. Changes
     `written` in place. Raises Unstorable.
     """
-    if isinstance(written, str):
-        return _text(value, written)
-    if isinstance(written, bool) or written is None:
-        return written
-    if isinstance(written, int):
-        if _INT_MIN <= written <= _INT_MAX:
-            return written
-        raise Unstorable("an integer is beyond 64 bit; send it as a string")
-    if isinstance(written, float):
-        return _number(written)
+    if not isinstance(written, dict | list):
+        return _scalar(value, written)
     if depth == JSON_MAX_DEPTH:
         raise Unstorable(f"nested deeper than {JSON_MAX_DEPTH} levels; flatten it")
     if isinstance(written, dict):
         return _object(value, written, depth + 1)
     return _array(value, written, depth + 1)
+
+
+def _scalar(value: Any, written: Any) -> Any:
+    if isinstance(written, str):
+        return _text(value, written)
+    if written is None and isinstance(value, float):
+        # Some writers make null of NaN.
+        written = value
+    if isinstance(written, float):
+        if not math.isfinite(written):
+            raise Unstorable(f"{written} is not JSON; send None or a string")
+        return int(written) if written.is_integer() and _INT_MIN <= written <= _INT_MAX else written
+    if written is not None and not _INT_MIN <= written <= _INT_MAX:
+        raise Unstorable("an integer is beyond 64 bit; send it as a string")
+    return written
 
 
 def _text(value: Any, text: str) -> str:
@@ -62,14 +70,8 @@ def _text(value: Any, text: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise Unstorable("a string holds half of a surrogate pair; send whole characters") from None
+            raise Unstorable(HALF_A_CHARACTER) from None
     return text
-
-
-def _number(number: float) -> int | float:
-    if not math.isfinite(number):
-        raise Unstorable(f"{number} is not JSON; send None or a string")
-    return int(number) if number.is_integer() and _INT_MIN <= number <= _INT_MAX else number
 
 
 def _object(value: Any, written: dict[str, Any], depth: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from atomic.sdk._difference import Difference, difference
-from atomic.sdk._storable import Unstorable, storable
+from atomic.sdk._storable import HALF_A_CHARACTER, Unstorable, storable
 from atomic.sdk.errors import SerializationError
 
 _CONTAINERS: Final = frozenset({"builtins", "collections", "collections.abc", "typing"})
@@ -38,7 +38,9 @@ class ValueType:
             found = difference(value, written)
         else:
             got = self.read(written, what)
-            found = difference(value, got) and self._changed(value, written, got)
+            found = difference(value, got)
+            if found is not None and not found.is_rounded:
+                found = self._changed(value, written, got)
         if found is not None:
             raise SerializationError(f"{_capital(what)} would not arrive as it is: {found}.")
         return written
@@ -147,6 +149,8 @@ def _stored(value: Any, what: str, write: typing.Callable[[], Any]) -> Any:
         raise SerializationError(f"{_capital(what)} {refused.detail}") from None
     except Unstorable as refused:
         raise SerializationError(f"{_capital(what)} cannot be stored: {refused}.") from None
+    except UnicodeEncodeError:
+        raise SerializationError(f"{_capital(what)} cannot be stored: {HALF_A_CHARACTER}.") from None
     except UnicodeDecodeError:
         cure = "send them as Base64Bytes, or as text"
         raise SerializationError(f"{_capital(what)} has bytes that are not UTF-8: {cure}.") from None
@@ -166,7 +170,7 @@ def _refuse(value: Any) -> NoReturn:
         hint = "that belongs to the SDK and is no value"
     elif inspect.isroutine(value):
         hint = "is a call missing, `()`?"
-    raise SerializationError(f"has no JSON form: it holds a {kind}; {hint}.")
+    raise SerializationError(f"has no JSON form: it holds a value of type {kind}; {hint}.")
 
 
 def _is_open(annotation: Any) -> bool:
