@@ -1,13 +1,17 @@
-"""Every case on Lambda functions: a gateway of a few lines turns requests into HTTP API events (2.0)."""
+"""Every case on Lambda functions: a gateway of a few lines makes events (2.0) of requests."""
 
 import base64
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from werkzeug.wrappers import Request, Response
 
-from atomic.sdk.aws_lambda import Endpoints, step, workflow
+from atomic.protocol.signatures import encode_secret
+from atomic.sdk.aws_lambda import Call, Endpoints, step, workflow
+from sdk.cases.signing import BODY, NEW, signed
 from sdk.matrix import Case, every_case, run
 from sdk.threads import wsgi_server
 from sdk.world import Route, Serve, served_by
@@ -28,11 +32,11 @@ class Gateway:
 
 
 def event_of(request: Request) -> dict[str, Any]:
-    """As API Gateway writes it; it encodes what it does not take for text."""
+    """As a function URL writes it; what is not taken for text is encoded."""
     return {
         "version": "2.0",
         "routeKey": "$default",
-        "rawPath": request.path,
+        "rawPath": request.environ["REQUEST_URI"].partition("?")[0],
         "rawQueryString": "",
         "headers": {name.lower(): value for name, value in request.headers.items()},
         "requestContext": {"domainName": request.host, "http": {"method": request.method}},
@@ -69,3 +73,64 @@ def mounted(routes: list[Route]) -> Iterator[str]:
 @every_case(decorated=[decorated], mounted=[mounted])
 def test_aws_lambda(case: Case, serve: Serve, atomic_url: str) -> None:
     run(case, serve, atomic_url)
+
+
+HOST = "app.example"
+EVENTS: dict[str, dict[str, Any]] = {
+    "HTTP API": {"version": "2.0", "rawPath": "/prod/Müller ☃/pay", "requestContext": {"domainName": HOST}},
+    "function URL": {
+        "version": "2.0",
+        "rawPath": "/prod/M%C3%BCller%20%E2%98%83/pay",
+        "requestContext": {"domainName": HOST},
+    },
+    "HTTP API, 1.0": {
+        "version": "1.0",
+        "path": "/prod/Müller ☃/pay",
+        "requestContext": {"domainName": HOST, "path": "/prod/Müller ☃/pay"},
+    },
+    # It leaves the stage out of the path, and a header may come as a list of values.
+    "REST API": {
+        "path": "/M%C3%BCller%20%E2%98%83/pay",
+        "requestContext": {
+            "domainName": HOST,
+            "stage": "prod",
+            "path": "/prod/M%C3%BCller%20%E2%98%83/pay",
+        },
+    },
+    "load balancer": {
+        "path": "/prod/M%C3%BCller%20%E2%98%83/pay",
+        "requestContext": {"elb": {"targetGroupArn": "arn:…"}},
+        "host": HOST,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("many", [False, True])
+def test_events_of_every_gateway(kind: str, many: bool) -> None:
+    url = f"https://{HOST}/prod/M%C3%BCller%20%E2%98%83/pay"
+    handler = Endpoints("Müller ☃")
+
+    @handler.step
+    def pay(payload: str, call: Call) -> list[str]:
+        return [payload, call.url]
+
+    for secrets in ([], [encode_secret(NEW)]):
+        served = Endpoints("Müller ☃", secrets=secrets)
+        served.step(pay)
+        event = {**EVENTS[kind], "body": BODY.decode(), "isBase64Encoded": False}
+        headers = {"Host": event.pop("host", "other.example"), **signed(NEW, url=url)}
+        event["headers"] = None if many else headers
+        if many:
+            event["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+        answer = served(event, None)
+        assert (answer["statusCode"], json.loads(answer["body"])) == (200, ["hello", url])
+        assert answer.get("multiValueHeaders") == ({"content-type": ["application/json"]} if many else None)
+
+
+def test_other_events_are_refused_with_the_cure() -> None:
+    handler = Endpoints(steps=[len])
+    for event in ({"source": "warm-up"}, {"Records": []}, {}):
+        for function in (handler, step(lambda payload: payload)):
+            with pytest.raises(ValueError, match="no HTTP request: have the function called by"):
+                function(event, None)

@@ -180,7 +180,9 @@ def test_a_forgotten_await_is_told_and_ended() -> None:
     async def work() -> None:
         """Never begins."""
 
-    with pytest.raises(SerializationError, match=r"it holds a value of type coroutine; is an `await` missing\?"):
+    with pytest.raises(
+        SerializationError, match=r"it holds a value of type coroutine; is an `await` missing\?"
+    ):
         jsonable({"a": [work()]})
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         future = loop.create_future()

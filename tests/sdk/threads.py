@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -24,10 +24,14 @@ def wsgi_server(app: Any, *, threaded: bool = True) -> Iterator[str]:
         server.server_close()
 
 
+def asgi_server(app: Any, **more: Any) -> AbstractContextManager[str]:
+    """Serve an ASGI application; its URL. `more` is what uvicorn takes."""
+    settings = {"log_level": "error", "lifespan": "off", "timeout_graceful_shutdown": 1, **more}
+    return _running(uvicorn.Config(app, port=0, **settings))
+
+
 @contextmanager
-def asgi_server(app: Any) -> Iterator[str]:
-    """Serve an ASGI application; its URL."""
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+def _running(config: uvicorn.Config) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

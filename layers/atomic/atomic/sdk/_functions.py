@@ -104,8 +104,10 @@ class _Reader:
             known = inspect.signature(self._function)
         except (ValueError, TypeError, NameError) as error:
             raise self._refusal(f"its signature cannot be read ({error}); wrap it in a function") from None
+        bound = self._function.keywords if isinstance(self._function, functools.partial) else {}
         for parameter in known.parameters.values():
-            self._add(parameter, self._annotation(parameter.name, parameter.annotation))
+            if parameter.name not in bound:
+                self._add(parameter, self._annotation(parameter.name, parameter.annotation))
         if self._takes is None and any(each.kind in _MANY for each in known.parameters.values()):
             raise self._refusal(
                 "name the parameter that takes the payload (a decorator: use functools.wraps)"
