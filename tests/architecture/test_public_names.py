@@ -31,6 +31,7 @@ NAMES = [
     "RetryAfter",
     "RunDocument",
     "RunSummary",
+    "SerializationError",
     "StepDocument",
     "StepFailedError",
     "StepOutcome",

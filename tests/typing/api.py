@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from typing import Any, assert_type
+from uuid import UUID
 
 from django.urls import path
 from fastapi import FastAPI
@@ -41,6 +42,8 @@ def clients(client: Client) -> None:
     assert_type(client.cancel(outcome.run_id), RunSummary)
     assert_type(client.redrive(outcome.id), StepOutcome)
     assert_type(client.redrive_all(key_prefix="order-"), list[str])
+    client.start("w", "https://app.example/w", key=UUID(int=1), delay=timedelta(hours=1))
+    client.start("w", "https://app.example/w", key=7)
     with Client("https://atomic.example", client_id="me", api_key="atm_1", patience=5) as own:
         own.complete("run_1-root", {"approved": True})
 
@@ -99,6 +102,8 @@ async def order(ctx: AsyncContext) -> None:
         await ctx.step("pay")
     except StepFailedError as error:
         assert_type(error.last_status, int | None)
+        assert_type(error.reason, str)
+        raise RetryAfter(timedelta(minutes=1), error.reason) from None
 
 
 @aws_lambda.step

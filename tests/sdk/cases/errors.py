@@ -1,10 +1,12 @@
 """What goes wrong, and what becomes of it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from atomic.sdk import AsyncContext, Call, Context, NonRetryable, RetryAfter, StepFailedError
+from sdk.cases.signing import BODY
 from sdk.cases.steps import FAST, Order
 from sdk.world import World
 
@@ -27,6 +29,7 @@ def case_a_step_that_gave_up_ends_the_workflow(world: World) -> None:
     assert calls == [1]
     assert failed.value.response["lastStatus"] == 500
     assert failed.value.response["response"]["detail"] == "the card is stolen"
+    assert failed.value.reason.startswith("the card is stolen (step ")
 
 
 def case_a_step_that_gave_up_can_be_compensated(world: World) -> None:
@@ -93,7 +96,11 @@ def case_other_payloads_in_a_replay_are_found(world: World) -> None:
     with pytest.raises(StepFailedError) as failed:
         world.start("/order", retry=FAST)
     assert failed.value.attempts == 2
-    assert "the same payloads each time" in failed.value.response["detail"]
+    told = failed.value.response["detail"]
+    url = world.url("/echo")
+    assert told.startswith(f"{url} was posted before with another payload: payload was 1 and is 2 now.")
+    assert "the same payloads each time" in told
+    assert "give each call a `key=` where their order may change" in told
 
 
 def case_somebody_else_s_call_is_refused(world: World) -> None:
@@ -102,3 +109,113 @@ def case_somebody_else_s_call_is_refused(world: World) -> None:
     assert (answer.status_code, answer.headers["Atomic-No-Retry"]) == (400, "true")
     assert answer.headers["Content-Type"].startswith("application/problem+json")
     assert "start it through Atomic" in answer.json()["detail"]
+
+
+def case_of_nested_workflows_the_innermost_cause_is_told_first(world: World) -> None:
+    def level(below: str) -> Any:
+        return lambda ctx: ctx.step(below)
+
+    for number, below in enumerate(["refuse", "level-0", "level-1", "level-2"]):
+        world.workflow(f"/level-{number}", level(below))
+    world.step("/refuse", refuse)
+    with pytest.raises(StepFailedError) as failed:
+        world.start("/level-3")
+    why = (
+        f"the card is stolen (step {world.url('/refuse')} gave up at attempt 1: "
+        "the endpoint answered 500 and forbade a retry)"
+    )
+    assert failed.value.reason == why
+    assert failed.value.last_error == f"the endpoint answered 500 and forbade a retry: {why}"[:256]
+    assert failed.value.step == world.url("/level-3")
+    assert failed.value.response["response"]["detail"] == "the card is stolen"
+
+
+def case_a_step_that_nobody_answered_has_a_response_to_read(world: World) -> None:
+    def order(ctx: Context) -> Any:
+        try:
+            ctx.step("http://127.0.0.1:9/pay", retry=0)
+        except StepFailedError as error:
+            return [error.response["detail"], error.reason, error.step, error.last_status]
+
+    world.workflow("/order", order)
+    detail, reason, step, status = world.start("/order").response
+    assert detail == reason
+    assert "cannot connect" in reason
+    assert (step, status) == ("http://127.0.0.1:9/pay", None)
+
+
+def case_an_answer_that_cannot_be_stored_ends_its_step_at_once(world: World) -> None:
+    calls: list[str] = []
+
+    async def later() -> None:
+        """Never awaited."""
+
+    async def forgetful(payload: Any) -> Any:
+        calls.append("forgetful")
+        return [later()]
+
+    def answering(name: str, answer: Any) -> Any:
+        def function(payload: Any) -> Any:
+            calls.append(name)
+            return answer
+
+        function.__qualname__ = name
+        return function
+
+    answers: dict[str, tuple[Any, str]] = {
+        "thing": (object(), "has no JSON form: it holds a value of type object"),
+        "raw": ({"a": b"\xff"}, "bytes that are not UTF-8"),
+        "big": ({"n": [2**64]}, "at ['n'][0]: an integer is beyond 64 bit"),
+    }
+    for name, (answer, _) in answers.items():
+        world.step(f"/{name}", answering(name, answer))
+    world.step("/forgetful", forgetful)
+    for name, words in {
+        **{name: words for name, (_, words) in answers.items()},
+        "forgetful": "`await`",
+    }.items():
+        with pytest.raises(StepFailedError) as failed:
+            world.start(f"/{name}", key=name, retry=5)
+        assert failed.value.attempts == 1
+        assert words in failed.value.reason
+        assert f"The result of {name}" in failed.value.reason.replace(forgetful.__qualname__, "forgetful")
+    assert sorted(calls) == ["big", "forgetful", "raw", "thing"]
+
+
+def case_a_result_that_is_not_what_was_asked_for_ends_the_workflow(world: World) -> None:
+    world.workflow("/order", lambda ctx: ctx.step("text", result=int))
+    world.step("/text", lambda: "seven")
+    with pytest.raises(StepFailedError) as failed:
+        world.start("/order", retry=5)
+    assert failed.value.attempts == 1
+    assert failed.value.reason.startswith(
+        "The result of step 'text' does not fit: payload: Input should be"
+    )
+
+
+def case_errors_of_any_kind_are_told(world: World) -> None:
+    class Wordless(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def raising(error: BaseException) -> Any:
+        def function(payload: Any) -> None:
+            raise error
+
+        return function
+
+    raised: dict[str, tuple[BaseException, int, str, str | None]] = {
+        "wordless": (Wordless(), 500, "Wordless: (it cannot be put into words)", None),
+        "half": (NonRetryable("n\ud800"), 500, "n?", None),
+        "silent": (NonRetryable(), 500, "The endpoint gave up.", None),
+        "later": (RetryAfter(timedelta(minutes=10), "later"), 503, "later", "600"),
+        "soon": (RetryAfter(0.2), 503, "not yet", "1"),
+        "passed": (RetryAfter(-5), 503, "not yet", "0"),
+        "grouped": (ExceptionGroup("g", [ValueError("x"), NonRetryable("no")]), 500, "no", None),
+    }
+    for name, (error, *_) in raised.items():
+        world.step(f"/{name}", raising(error))
+    for name, (_, status, detail, retry_after) in raised.items():
+        answer = world.post(f"/{name}", BODY)
+        assert (answer.status_code, answer.json()["detail"]) == (status, detail)
+        assert answer.headers.get("Retry-After") == retry_after

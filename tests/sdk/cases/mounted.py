@@ -1,10 +1,13 @@
 """What `Endpoints` add to the decorators: functions that name their steps."""
 
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
-from atomic.sdk import AsyncContext, Context, StepFailedError
+from atomic.sdk import AsyncContext, Context, SerializationError, StepFailedError
 from sdk.cases.steps import Order, Receipt, charge
 from sdk.world import World
 
@@ -56,3 +59,72 @@ def mounted_case_a_function_of_another_place_is_named_by_its_url(world: World) -
     with pytest.raises(StepFailedError) as failed:
         world.start("/shop/order", ORDER)
     assert "is not served beside this workflow: give its URL" in failed.value.response["detail"]
+
+
+class Refund(Order):
+    reason: str = "broken"
+
+
+def mounted_case_a_payload_that_would_not_arrive_is_refused_at_the_call(world: World) -> None:
+    def refuses(ctx: Context, order: Order) -> list[str]:
+        told = []
+        for payload in (Refund(item="book", bornOn=order.born), {"item": "book"}, 7):
+            with pytest.raises(SerializationError) as refused:
+                ctx.step(charge, payload)
+            told.append(refused.value.detail)
+        with pytest.raises(SerializationError) as refused:
+            ctx.step(nothing, 1)
+        return [*told, refused.value.detail]
+
+    world.workflow("/orders/refuses", refuses)
+    world.step("/orders/charge", charge)
+    world.step("/orders/nothing", nothing)
+    outcome = world.start("/orders/refuses", ORDER)
+    subclass, incomplete, number, surplus = outcome.response
+    assert subclass.startswith(
+        "The payload of step 'charge' would not arrive as it is: Refund(item='book', born="
+    )
+    assert incomplete == "The payload of step 'charge' does not fit: bornOn: Field required."
+    assert number.startswith("The payload of step 'charge' does not fit: payload: Input should be ")
+    assert surplus == "Step 'nothing' takes no payload."
+    assert world.run_of(outcome).steps == []
+
+
+def nothing() -> None:
+    """Takes no payload."""
+
+
+class Ticket(BaseModel):
+    model_config = ConfigDict(strict=True)
+    id: UUID
+    tags: frozenset[str]
+    seats: tuple[int, ...]
+    held: timedelta
+
+
+def issue(number: int) -> Ticket:
+    return Ticket(
+        id=UUID(int=number),
+        tags=frozenset("abcdefgh"),
+        seats=(number, number + 1),
+        held=timedelta(minutes=number),
+    )
+
+
+def stamp(ticket: Ticket) -> Ticket:
+    return ticket
+
+
+def mounted_case_what_is_declared_comes_back_as_it_was(world: World) -> None:
+    def order(ctx: Context, number: int) -> bool:
+        ticket = ctx.step(issue, number)
+        return (
+            ticket == issue(number) == ctx.step(stamp, ticket) == ctx.step("stamp", ticket, result=Ticket)
+        )
+
+    world.workflow("/orders/order", order)
+    world.step("/orders/issue", issue)
+    world.step("/orders/stamp", stamp)
+    outcome = world.start("/orders/order", 3)
+    assert outcome.response is True
+    assert {tuple(step.response["tags"]) for step in world.run_of(outcome).steps} == {tuple("abcdefgh")}

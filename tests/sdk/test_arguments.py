@@ -1,0 +1,111 @@
+"""What is given to the SDK: keys, durations, payloads. What the wire does not take is refused at once."""
+
+import enum
+import math
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from atomic import (
+    Client,
+    Context,
+    InvalidRequestError,
+    Retry,
+    RetryAfter,
+    SerializationError,
+    StepFailedError,
+)
+from sdk.calls import call_of
+from sdk.fake_api import fake_api
+from sdk.test_clients import OK
+
+
+class Kind(str, enum.Enum):  # noqa: UP042 - older code has such ones
+    A = "a"
+
+
+class Size(enum.IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [("k", "k"), (5, "5"), (UUID(int=5), str(UUID(int=5))), (Kind.A, "a"), (Size.ONE, "1")]
+)
+def test_a_key_has_one_text(key: Any, text: str) -> None:
+    with fake_api(OK) as api, Client(api.url, client_id="me") as client:
+        client.start("w", "https://app.example/w", key=key)
+        assert api.seen[0][3]["idempotencyKey"] == text
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    assert context.call("pay", key=key).id == context.call("pay", key=text).id
+
+
+@pytest.mark.parametrize("key", [None, True, 1.5, b"k", object(), ("a", 1), date(2026, 1, 1)])
+def test_what_has_several_texts_or_none_is_no_key(key: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"key: use a str, an int or a UUID, not .* Change the"):
+        Client().start("w", "https://app.example/w", key=key)
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    if key is not None:
+        with pytest.raises(InvalidRequestError, match="key: use"):
+            context.call("pay", key=key)
+
+
+@pytest.mark.parametrize("given", [-5, -0.001, timedelta(seconds=-1), math.inf, math.nan])
+@pytest.mark.parametrize("name", ["delay", "deadline", "attempt_timeout", "back_off", "max_back_off"])
+def test_a_duration_is_finite_and_not_less_than_nothing(name: str, given: Any) -> None:
+    options: dict[str, Any] = {name: given}
+    if name.endswith("back_off"):
+        options = {"retry": Retry(**options)}
+    with pytest.raises(InvalidRequestError, match=rf"^{name}: use seconds or a timedelta from 0 on, not"):
+        Client().start("w", "https://app.example/w", key="k", **options)
+
+
+def test_a_sleep_that_is_over_is_none() -> None:
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    planned = [context._plan_sleep(given).document["delay"] for given in (-5, timedelta(days=-1), 0, 0.5)]
+    assert planned == [0, 0, 0, 500]
+
+
+def test_a_later_call_is_at_some_time() -> None:
+    assert [RetryAfter(given).seconds for given in (5, 0.5, -1, timedelta(minutes=10))] == [5, 0.5, 0, 600]
+    for never in (math.inf, math.nan):
+        with pytest.raises(ValueError, match="to be called no more, raise NonRetryable"):
+            RetryAfter(never)
+
+
+def test_a_payload_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(
+        SerializationError, match=r"^The payload of workflow 'w' cannot be stored: nan is not"
+    ):
+        Client().start("w", "https://app.example/w", math.nan, key="k")
+    with pytest.raises(SerializationError, match=r"^The result of the event has no JSON form"):
+        Client().complete("run_1-root", object())
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    with pytest.raises(
+        SerializationError, match=r"^The payload of step 'pay' cannot be stored: at \['n'\]"
+    ):
+        context.call("pay", {"n": 2**64})
+
+
+@pytest.mark.parametrize(
+    ("members", "reason", "response"),
+    [
+        (
+            {"lastError": "network: cannot connect"},
+            "network: cannot connect",
+            {"detail": "network: cannot connect"},
+        ),
+        ({"lastError": "the endpoint answered 500: no", "response": "no"}, "no", "no"),
+        ({"lastError": "the endpoint answered 500: no…", "response": {"detail": "no way"}}, "no way", None),
+        (
+            {"lastError": "the endpoint answered 500", "response": {"detail": [1]}},
+            "the endpoint answered 500",
+            None,
+        ),
+        ({}, "", {"detail": ""}),
+    ],
+)
+def test_why_a_step_failed(members: dict[str, Any], reason: str, response: Any) -> None:
+    error = StepFailedError("It gave up.", members=members)
+    assert (error.reason, error.response) == (reason, response or members["response"])
