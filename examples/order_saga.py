@@ -49,7 +49,7 @@ def place(ctx: Context, order: Order) -> Any:
     except StepFailedError as failed:
         for back in undo:
             ctx.step(back, order, retry=100)  # an undoing that gives up needs a person: a dead letter
-        return {"placed": False, "because": failed.response["detail"]}
+        return {"placed": False, "because": failed.reason}
     return {"placed": True}
 
 

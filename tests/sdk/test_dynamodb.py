@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from atomic.sdk.dynamodb import idempotent
-from atomic.sdk.errors import SerializationError
 from sdk.calls import call_of
 from sdk.tables import tables
 
@@ -81,7 +80,7 @@ def test_of_calls_at_once_one_has_an_effect_and_all_have_its_answer(dynamodb: An
 
 
 def test_an_answer_without_json_writes_nothing(dynamodb: Any) -> None:
-    with pytest.raises(SerializationError, match="not JSON"):
+    with pytest.raises(ValueError, match="JSON"):
         idempotent(dynamodb, CALL, lambda: (float("nan"), opening("1")[1]), table="keys")
     assert accounts(dynamodb) == []
 

@@ -77,7 +77,7 @@ class CancelledError(AtomicError):
     is_permanent = True
 
 
-class SerializationError(AtomicError):
+class SerializationError(AtomicError, ValueError):
     """Values travel as JSON: declare a type that pydantic reads back from it (a model, a dataclass,
     `list[UUID]`), or send another form of the value (text, numbers, a reference)."""
 
