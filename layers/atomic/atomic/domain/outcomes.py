@@ -2,6 +2,7 @@
 
 import base64
 import codecs
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
