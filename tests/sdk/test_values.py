@@ -101,7 +101,7 @@ KEPT: tuple[tuple[Any, Any, Any], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("annotation", "value", "form"), KEPT, ids=repr)
+@pytest.mark.parametrize(("annotation", "value", "form"), KEPT, ids=lambda value: type(value).__name__)
 def test_what_is_kept(annotation: Any, value: Any, form: Any) -> None:
     kept = ValueType(annotation)
     written = kept.kept(value, WHAT)
@@ -166,7 +166,7 @@ REFUSED: tuple[tuple[Any, Any, str], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("annotation", "value", "words"), REFUSED, ids=repr)
+@pytest.mark.parametrize(("annotation", "value", "words"), REFUSED, ids=lambda value: type(value).__name__)
 def test_what_is_refused(annotation: Any, value: Any, words: str) -> None:
     with pytest.raises(SerializationError) as refused:
         ValueType(annotation).kept(value, WHAT)
