@@ -185,9 +185,9 @@ class QueryContract(StoreSuite):
                 child = a_child("mail", root.spec)
                 child = replace(child, spec=replace(child.spec, kind=kind))
                 await put(store, child, *([root] if status else []))
-                expected.append(LiveStep(child.id, kind, child.created_at_ms, status))
+                expected.append(LiveStep(child.id, kind == "http", child.created_at_ms, status))
                 if status is Status.PENDING:
-                    expected.append(LiveStep(root.id, "http", root.created_at_ms, status))
+                    expected.append(LiveStep(root.id, True, root.created_at_ms, status))
         expected.sort(key=lambda step: step.id)
         assert [*await store.live(Status.PENDING, after="", limit=100)] == expected
         assert [*await store.live(Status.PENDING, after="", limit=3)] == expected[:3]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -155,18 +156,29 @@ def test_an_event_of_a_run_that_ended_takes_no_result_and_leaves_no_dead_letter(
         assert (after.status, after.error, after.response) == (Status.CANCELLED, error, None)
 
 
-def test_an_event_whose_run_is_gone_is_gone_with_it() -> None:
-    store = CountingStore(event(deadline_ms=1))
+@pytest.mark.parametrize("acts", ["posted", "due"])
+def test_an_event_whose_run_is_gone_is_gone_with_it_and_one_that_comes_before_it_is_not(acts: str) -> None:
+    early = event(deadline_ms=1)
+    late = replace(early, created_at_ms=EPOCH_MS - early.spec.retention_ms)
+    for row, ended in ((early, {"posted": Status.SUCCEEDED, "due": Status.FAILED}), (late, None)):
+        store = CountingStore(row)
 
-    async def take() -> None:
-        await drive(engine_on(store), event().id)
+        async def act(store: CountingStore = store, row: Step = row) -> None:
+            engine = engine_on(store)
+            if acts == "due":
+                await asyncio.sleep(1)
+                await drive(engine, row.id)
+                return
+            with suppress(Problem):
+                await post_result(engine, row, RESULT)
 
-    run(take())
+        run(act())
 
-    after = store._rows[event().id]
-    assert (after.status, after.error) == (Status.CANCELLED, "its run is gone")
-    assert after.expires_at_ms is not None
-    assert after.expires_at_ms < EPOCH_MS + 1_000
+        after = store._rows[row.id]
+        assert after.status is (ended[acts] if ended else Status.CANCELLED)
+        if not ended:
+            assert after.error == "its run is gone"
+            assert (after.expires_at_ms or 0) <= (after.finished_at_ms or 0)
 
 
 # --- events of failed runs ---

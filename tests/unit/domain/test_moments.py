@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from atomic.domain.events import Rescheduled, Woken
-from atomic.domain.leftovers import is_left_over
+from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.moments import redated_due_ms, resumed_at_ms
-from atomic.domain.steps import Kind, Status, Step
+from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import begin, transition
-from unit.strategies import NOW, RETRYABLE, ended, failed, running, spec, waiting
+from unit.strategies import NOW, RETENTION, RETRYABLE, ended, failed, running, spec, waiting
 
 HOUR = 3_600_000
 
@@ -62,8 +62,13 @@ def test_what_waits_for_others_or_has_ended_is_left_alone() -> None:
         assert redated_due_ms(step, NOW - HOUR) is None
 
 
-@pytest.mark.parametrize("kind", ["http", "timer", "event"])
-def test_what_ends_with_its_run(kind: Kind) -> None:
-    is_call = kind == "http"
-    ends = {root for root in (*Status, None) if is_left_over(kind, root)}
-    assert ends == {Status.CANCELLED} | (set() if is_call else {Status.SUCCEEDED, None})
+@pytest.mark.parametrize("calls", [True, False])
+def test_what_ends_with_its_run(calls: bool) -> None:
+    ends = {root for root in Status if is_left_over(root, calls=calls)}
+    assert ends == {Status.CANCELLED} | (set() if calls else {Status.SUCCEEDED})
+
+
+def test_what_has_no_root_is_forgotten_like_what_has_ended() -> None:
+    for step, is_mortal in ((timer(), True), (event(None), True), (retrying(), False)):
+        assert not is_forgotten(step, NOW + RETENTION - 1)
+        assert is_forgotten(step, NOW + RETENTION) is is_mortal

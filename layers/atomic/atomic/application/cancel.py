@@ -21,7 +21,7 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
     if root is not None:
         root, _ = await apply(engine, root, event)
         if root.status is Status.CANCELLED:
-            event = ended_with(engine, engine.runs.saw(root, engine.clock.now_ms()))
+            event = ended_with(engine.runs.saw(root, engine.clock.now_ms()))
 
     async def cancel(step_id: str) -> None:
         step = await engine.store.get(step_id)

@@ -8,7 +8,7 @@ from atomic.application.apply import apply
 from atomic.application.engine import Engine
 from atomic.application.run_memory import KnownRun
 from atomic.domain.events import Cancelled, Rescheduled
-from atomic.domain.leftovers import is_left_over
+from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.moments import resumed_at_ms
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
@@ -33,17 +33,17 @@ async def end_if_left_over(engine: Engine, step: Step) -> Step:
     """End a live step that nobody wants any more; the step as it then stands."""
     if step.is_settled or step.is_root:
         return step
-    run = await engine.runs.find(engine.store, step.spec.run_id, engine.clock.now_ms())
-    if not is_left_over(step.spec.kind, None if run is None else run.status):
-        return step
-    step, _ = await apply(engine, step, ended_with(engine, run))
+    now_ms = engine.clock.now_ms()
+    run = await engine.runs.find(engine.store, step.spec.run_id, now_ms)
+    if run is not None and is_left_over(run.status, calls=step.spec.kind == "http"):
+        step, _ = await apply(engine, step, ended_with(run))
+    elif run is None and is_forgotten(step, now_ms):
+        step, _ = await apply(engine, step, Cancelled("its run is gone", now_ms))
     return step
 
 
-def ended_with(engine: Engine, run: KnownRun | None) -> Cancelled:
+def ended_with(run: KnownRun) -> Cancelled:
     """The end of a step with its run. It is remembered no longer: the next run of the key is another."""
-    if run is None:
-        return Cancelled("its run is gone", engine.clock.now_ms())
     return Cancelled("cancelled" if run.is_cancelled else "its run has ended", run.expires_at_ms)
 
 

@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from atomic.domain.steps import Kind, Status
+from atomic.domain.steps import Status
 
 
 @dataclass(frozen=True, slots=True)
 class LiveStep:
     """The little of a live step that tells whether somebody has to look at it before it is due.
 
-    `last_known_ms`: see `domain.moments`. `root`: how the root of its run stands, None when it is gone.
+    `calls`: whether it calls an endpoint. `last_known_ms`: see `domain.moments`. `root`: how the root of
+    its run stands, None when there is none.
     """
 
     id: str
-    kind: Kind
+    calls: bool
     last_known_ms: int
     root: Status | None
 

@@ -8,7 +8,7 @@ from atomic.application.apply import apply
 from atomic.application.batches import for_each
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
-from atomic.application.live_steps import LiveSteps
+from atomic.application.live_steps import LiveStep, LiveSteps
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Orphaned, Rescheduled
 from atomic.domain.leftovers import is_left_over
@@ -55,14 +55,16 @@ async def look_through(engine: Engine, live_steps: LiveSteps) -> AsyncIterator[N
         while after is not None:
             page = await live_steps.live(status, after=after, limit=_BATCH)
             now_ms = engine.clock.now_ms()
-            found = [
-                step.id
-                for step in page
-                if is_left_over(step.kind, step.root) or step.last_known_ms > now_ms
-            ]
+            found = [step.id for step in page if _deserves_a_look(step, now_ms)]
             await for_each(found, lambda step_id: _set_right(engine, step_id))
             after = page[-1].id if len(page) == _BATCH else None
             yield
+
+
+def _deserves_a_look(step: LiveStep, now_ms: int) -> bool:
+    if step.last_known_ms > now_ms:
+        return True
+    return not step.calls if step.root is None else is_left_over(step.root, calls=step.calls)
 
 
 async def _set_right(engine: Engine, step_id: str) -> None:

@@ -1,14 +1,20 @@
 """Live steps that nobody wants any more, since the root of their run has ended."""
 
-from atomic.domain.steps import Kind, Status
+from atomic.domain.steps import Status, Step
 
 
-def is_left_over(kind: Kind, root: Status | None) -> bool:
-    """Whether a live step ends with its run; `root` is how the run's root stands, None when it is gone.
+def is_left_over(root: Status, *, calls: bool) -> bool:
+    """Whether a live step ends with its run, whose root stands so; `calls`: it calls an endpoint.
 
     Nothing of a cancelled run goes on. Of other runs the calls do, and nobody needs their timers and
     events. Those of a run that failed stay for its redrive.
     """
-    if root is Status.CANCELLED:
-        return True
-    return kind != "http" and root in {Status.SUCCEEDED, None}
+    return root is Status.CANCELLED or (root is Status.SUCCEEDED and not calls)
+
+
+def is_forgotten(rootless: Step, now_ms: int) -> bool:
+    """Whether a live step without a root is one of a run that is gone.
+
+    An event may come before its root; it waits for it as long as a step is remembered.
+    """
+    return rootless.spec.kind != "http" and rootless.created_at_ms + rootless.spec.retention_ms <= now_ms

@@ -83,7 +83,7 @@ class MemoryStepStore:
         steps = [self._rows[step_id] for step_id in ids]
         roots = [self._rows.get(keys.root_of(step.spec.run_id)) for step in steps]
         return [
-            LiveStep(step.id, step.spec.kind, last_known_ms(step), root.status if root else None)
+            LiveStep(step.id, step.spec.kind == "http", last_known_ms(step), root.status if root else None)
             for step, root in zip(steps, roots, strict=True)
         ]
 

@@ -46,15 +46,12 @@ LIVE_WITH_STATUS: Final = f"""
 SELECT id FROM steps INDEXED BY live WHERE {IS_LIVE} AND status = ? AND id > ? ORDER BY id LIMIT ?
 """
 # A damaged record tells nothing here; whoever reads its row says so.
-_KIND: Final = (
-    "CASE WHEN json_valid(CAST(steps.spec AS TEXT)) THEN CAST(steps.spec AS TEXT) ->> '$.kind' END"
-)
 _LAST_ATTEMPT: Final = """
 CASE WHEN json_valid(CAST(steps.progress AS TEXT))
     THEN CAST(steps.progress AS TEXT) ->> '$.attempts[#-1].{}' END
 """
 LIVE_STEPS: Final = f"""
-SELECT page.id, coalesce({_KIND}, 'http'), max(
+SELECT page.id, steps.calls, max(
     steps.created_at_ms,
     coalesce({_LAST_ATTEMPT.format("started_at_ms")}, 0),
     coalesce({_LAST_ATTEMPT.format("ended_at_ms")}, 0)

@@ -140,8 +140,8 @@ class SqliteStepStore:
         """A page of the live steps in a state, in the order of their ids."""
         rows = await self._long_rows(self._timers, queries.LIVE_STEPS, (status.value, after, limit))
         return [
-            LiveStep(step_id, kind, last_known_ms, root and Status(root))
-            for step_id, kind, last_known_ms, root in rows
+            LiveStep(step_id, bool(calls), last_known_ms, root and Status(root))
+            for step_id, calls, last_known_ms, root in rows
         ]
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
