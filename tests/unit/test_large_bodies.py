@@ -1,79 +1,97 @@
 """Large bodies: one piece of work at a time, clients in turn, and the loop is everybody's in between."""
 
 import asyncio
-import time
+import itertools
 from collections.abc import Callable
 
 import pytest
 
 from atomic.application.large_bodies import LargeBodies
+from atomic.testing.virtual_time import VirtualTimeLoop, run
 
 LARGE = 1_000_000
 PIECE_S = 0.01
+Held = tuple[str, float, float]
 
 
-def piece(done: list[str], name: str) -> Callable[[], str]:
-    """Work that holds the loop, and is noted."""
+def piece(held: list[Held], name: str) -> Callable[[], str]:
+    """Work that holds the loop for a while, and notes from when to when."""
 
     def work() -> str:
-        end_s = time.perf_counter() + PIECE_S
-        while time.perf_counter() < end_s:
-            pass
-        done.append(name)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        began_s = loop.time()
+        loop.jump(PIECE_S)
+        held.append((name, began_s, loop.time()))
         return name
 
     return work
 
 
 def test_clients_take_turns_however_much_one_of_them_sends() -> None:
-    done: list[str] = []
+    held: list[Held] = []
 
     async def main() -> None:
         bodies = LargeBodies()
-        busy = [bodies.read("busy", LARGE, piece(done, f"busy-{number}")) for number in range(10)]
-        others = [bodies.read(name, LARGE, piece(done, name)) for name in ("calm", "quiet")]
+        busy = [bodies.read("busy", LARGE, piece(held, f"busy-{number}")) for number in range(10)]
+        others = [bodies.read(name, LARGE, piece(held, name)) for name in ("calm", "quiet")]
         assert (await asyncio.gather(*busy, *others))[-2:] == ["calm", "quiet"]
 
-    asyncio.run(main())
-    assert done[:3] == ["busy-0", "calm", "quiet"]
-    assert done[3:] == [f"busy-{number}" for number in range(1, 10)]
+    run(main())
+    names = [name for name, _, _ in held]
+    assert names[:3] == ["busy-0", "calm", "quiet"]
+    assert names[3:] == [f"busy-{number}" for number in range(1, 10)]
 
 
 def test_the_loop_is_free_for_as_long_as_it_was_held() -> None:
-    async def main() -> tuple[float, float]:
-        bodies, loop, done = LargeBodies(), asyncio.get_running_loop(), list[str]()
-        free_s, seen_s = 0.0, loop.time()
-        pieces = asyncio.gather(*(bodies.read("busy", LARGE, piece(done, "x")) for _ in range(10)))
-        began_s = loop.time()
-        while not pieces.done():
-            await asyncio.sleep(0)
-            now_s = loop.time()
-            # Whatever takes less than half a piece is the loop's own rounds.
-            free_s += now_s - seen_s if now_s - seen_s < PIECE_S / 2 else 0.0
-            seen_s = now_s
-        return free_s, loop.time() - began_s
-
-    free_s, all_s = asyncio.run(main())
-    # Nine pauses beside ten pieces, on a machine that may be busy with something else.
-    assert free_s > 0.25 * all_s
-
-
-def test_what_is_small_waits_for_nobody() -> None:
-    done: list[str] = []
+    held: list[Held] = []
 
     async def main() -> None:
         bodies = LargeBodies()
-        large = [asyncio.create_task(bodies.read("busy", LARGE, piece(done, "large"))) for _ in range(3)]
+        await asyncio.gather(*(bodies.read("busy", LARGE, piece(held, "x")) for _ in range(10)))
+        # Who comes when it has been free long enough begins at once.
+        await asyncio.sleep(1)
+        before_s = asyncio.get_running_loop().time()
+        await bodies.read("busy", LARGE, piece(held, "x"))
+        assert held[-1][1] == before_s
+
+    run(main())
+    pauses = [begin - end for (_, _, end), (_, begin, _) in itertools.pairwise(held[:10])]
+    assert pauses == [pytest.approx(PIECE_S)] * 9
+
+
+def test_others_go_on_between_two_pieces() -> None:
+    held: list[Held] = []
+    rounds = 0
+
+    async def main() -> None:
+        nonlocal rounds
+        bodies = LargeBodies()
+        pieces = asyncio.gather(*(bodies.read("busy", LARGE, piece(held, "x")) for _ in range(10)))
+        while not pieces.done():
+            await asyncio.sleep(PIECE_S / 10)
+            rounds += 1
+
+    run(main())
+    assert rounds > 9 * 9
+
+
+def test_what_is_small_waits_for_nobody() -> None:
+    held: list[Held] = []
+
+    async def main() -> None:
+        bodies = LargeBodies()
+        large = [asyncio.create_task(bodies.read("busy", LARGE, piece(held, "large"))) for _ in range(3)]
         await asyncio.sleep(0)
-        assert await bodies.read("busy", 100, piece(done, "small")) == "small"
+        assert await bodies.read("busy", 100, piece(held, "small")) == "small"
         await asyncio.gather(*large)
 
-    asyncio.run(main())
-    assert done.index("small") == 0
+    run(main())
+    assert held[0][0] == "small"
 
 
 def test_who_fails_or_goes_away_gives_the_turn_back() -> None:
-    done: list[str] = []
+    held: list[Held] = []
 
     async def main() -> None:
         bodies = LargeBodies()
@@ -81,16 +99,16 @@ def test_who_fails_or_goes_away_gives_the_turn_back() -> None:
         def fail() -> None:
             raise ValueError("not JSON")
 
-        first = asyncio.create_task(bodies.read("a", LARGE, piece(done, "first")))
-        gone = asyncio.create_task(bodies.read("a", LARGE, piece(done, "gone")))
+        first = asyncio.create_task(bodies.read("a", LARGE, piece(held, "first")))
+        gone = asyncio.create_task(bodies.read("a", LARGE, piece(held, "gone")))
         wrong = asyncio.create_task(bodies.read("a", LARGE, fail))
         await asyncio.sleep(0)
         gone.cancel()
         with pytest.raises(ValueError, match="not JSON"):
             await wrong
         await first
-        assert await bodies.read("a", LARGE, piece(done, "last")) == "last"
+        assert await bodies.read("a", LARGE, piece(held, "last")) == "last"
         assert bodies._clients == {}
 
-    asyncio.run(main())
-    assert done == ["first", "last"]
+    run(main())
+    assert [name for name, _, _ in held] == ["first", "last"]
