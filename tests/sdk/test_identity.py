@@ -4,52 +4,92 @@ import asyncio
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.protocol.keys import is_idempotency_key
-from atomic.sdk._identity import Scope, current_scope, enter_strand, step_key
+from atomic.sdk._events import OpenedEvent, OpenedEvents
+from atomic.sdk._identity import Position, Scope, current_scope, enter_strand, step_key
 
 KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
-SUFFIXES = st.one_of(st.from_regex(r"(@[0-9]{1,3})*(#[0-9]{1,4})?", fullmatch=True), KEYS.map("/{}".format))
+# Few of them, so that two drawn ones are often the same.
+WORDS = st.sampled_from(["", "a", "a#2", "@1", "/a", "2", "https://app.test/a"])
+NUMBERS = st.integers(1, 3)
+PATHS = st.lists(WORDS, max_size=3).map(tuple)
+POSITIONS = st.builds(Position, PATHS, st.none() | WORDS | KEYS, NUMBERS)
 
 
-def test_the_first_call_of_each_url_has_the_run_s_own_key() -> None:
+def test_the_first_call_of_each_step_has_the_run_s_own_key() -> None:
     scope = Scope()
-    assert [scope.suffix(url) for url in ("a", "b", "a", "a", "b")] == ["", "", "#2", "#3", "#2"]
-    assert step_key("order-1", "") == "order-1"
+    keys = [step_key("order-1", scope.position(url)) for url in ("a", "b", "a", "a", "b")]
+    assert keys[:2] == ["order-1", "order-1"]
+    assert [key[:-17] for key in keys[2:]] == ["order-1#2", "order-1#3", "order-1#2"]
+    assert keys[2] == keys[4] != keys[3]
 
 
-@given(KEYS, SUFFIXES)
-def test_a_key_is_always_usable(key: str, suffix: str) -> None:
-    assert is_idempotency_key(step_key(key, suffix))
+def test_a_key_is_counted_for_its_step() -> None:
+    scope = Scope()
+    calls = [("pay", "1"), ("pay", "2"), ("pay", "1"), ("mail", "1"), ("pay", None)]
+    found = [scope.position(step, key) for step, key in calls]
+    assert [(position.key, position.number) for position in found] == [
+        ("1", 1),
+        ("2", 1),
+        ("1", 2),
+        ("1", 1),
+        (None, 1),
+    ]
 
 
-@given(KEYS, SUFFIXES, KEYS, SUFFIXES)
-def test_keys_do_not_meet(key: str, suffix: str, other: str, other_suffix: str) -> None:
-    same = (key, suffix) == (other, other_suffix)
-    assert (step_key(key, suffix) == step_key(other, other_suffix)) is same
+@given(KEYS, POSITIONS)
+def test_a_key_is_always_usable(key: str, position: Position) -> None:
+    assert is_idempotency_key(step_key(key, position))
+
+
+@given(KEYS | WORDS, POSITIONS, KEYS | WORDS, POSITIONS)
+def test_keys_do_not_meet(key: str, position: Position, other: str, other_position: Position) -> None:
+    same = (key, position) == (other, other_position)
+    assert (step_key(key, position) == step_key(other, other_position)) is same
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Position(key="a#2"), Position(key="a", number=2)),
+        (Position(key=""), Position()),
+        (Position(("1",), "a"), Position(key="@1/a")),
+        (Position(("",), "a"), Position(key="a")),
+        (Position(("1", "2")), Position(("12",))),
+    ],
+)
+def test_no_chosen_key_meets_a_made_one(one: Position, other: Position) -> None:
+    assert step_key("order-1", one) != step_key("order-1", other)
 
 
 def test_a_key_with_other_characters_is_usable() -> None:
-    assert is_idempotency_key(step_key("k", "/größe 7"))
+    assert is_idempotency_key(step_key("k", Position(key="größe 7")))
 
 
-def test_a_chosen_key_does_not_meet_a_numbered_one() -> None:
-    assert step_key("order-1", "#2") != step_key(step_key("order-1", "#2"), "")[:-17]
+Names = dict[str, Position]
 
 
-def suffixes_when(order: tuple[int, ...]) -> dict[str, str]:
-    """Three tasks of two steps each, whose first steps end in this order."""
+def positions_when(order: tuple[int, ...], *, keyed: bool = False, late: bool = False) -> Names:
+    """Three tasks of two steps each, which go on in this order; `late` ones do not begin with a step."""
 
-    async def main() -> dict[str, str]:
+    async def main() -> Names:
         owner, root, found = object(), Scope(), {}
         gates = [asyncio.Event() for _ in order]
 
+        def call(step: str, key: str | None = None) -> Position:
+            return current_scope(owner, root).position(step, key)
+
         async def strand(number: int) -> None:
-            found[f"first {number}"] = current_scope(owner, root).suffix("first")
+            key = str(number) if keyed else None
+            if late:
+                await gates[number].wait()
+            found[f"first {number}"] = call("first", key)
             await gates[number].wait()
-            found[f"second {number}"] = current_scope(owner, root).suffix("second")
+            found[f"second {number}"] = call("second", key)
 
         async def open_gates() -> None:
             for number in order:
@@ -57,20 +97,50 @@ def suffixes_when(order: tuple[int, ...]) -> dict[str, str]:
                 await asyncio.sleep(0.001)
 
         enter_strand(owner, root)
-        found["before"] = current_scope(owner, root).suffix("first")
+        found["before"] = call("first")
         await asyncio.gather(*[strand(number) for number in range(len(order))], open_gates())
-        found["after"] = current_scope(owner, root).suffix("first")
+        found["after"] = call("first")
         return found
 
     return asyncio.run(main())
 
 
-def test_tasks_get_the_same_keys_in_whatever_order_they_go_on() -> None:
-    [first, *others] = [suffixes_when(order) for order in itertools.permutations(range(3))]
+@pytest.mark.parametrize("keyed", [False, True])
+def test_tasks_get_the_same_keys_in_whatever_order_they_go_on(keyed: bool) -> None:
+    orders = itertools.permutations(range(3))
+    [first, *others] = [positions_when(order, keyed=keyed) for order in orders]
     assert all(other == first for other in others)
-    assert (first["before"], first["after"]) == ("", "#2")
-    assert first["second 1"] == "@2"
-    assert first["first 1"] == "@2"
+    assert (first["before"], first["after"]) == (Position(), Position(number=2))
+    for step in ("first", "second"):
+        assert len({first[f"{step} {number}"] for number in range(3)}) == 3
+
+
+def test_calls_with_keys_are_the_same_whichever_task_makes_them() -> None:
+    orders = itertools.permutations(range(3))
+    [first, *others] = [positions_when(order, keyed=True, late=True) for order in orders]
+    assert all(other == first for other in others)
+    assert positions_when((1, 0), late=True) != positions_when((0, 1), late=True)
+
+
+def test_a_task_that_uses_another_s_key_has_it_as_its_own() -> None:
+    root = Scope()
+    one, two = root.branch(), root.branch()
+    found = [
+        scope.position("pay", key)
+        for scope in (one, two, root)
+        for key in ("a", "a", "b" if scope is two else "c")
+    ]
+    assert len(set(found)) == len(found)
+    assert [position.path for position in found] == [
+        *[("",)] * 3,
+        ("2",),
+        ("2",),
+        ("",),
+        (),
+        (),
+        (),
+    ]
+    assert root.position("mail", "a").path == ("",)
 
 
 def test_tasks_of_tasks_have_scopes_of_their_own() -> None:
@@ -79,13 +149,35 @@ def test_tasks_of_tasks_have_scopes_of_their_own() -> None:
         enter_strand(owner, root)
 
         async def leaf() -> str:
-            return current_scope(owner, root).suffix("x")
+            return current_scope(owner, root).position("x").readable
 
         async def branch() -> Any:
             current_scope(owner, root)
             return await asyncio.gather(leaf(), leaf())
 
         pairs = await asyncio.gather(branch(), branch())
-        return [suffix for pair in pairs for suffix in pair]
+        return [text for pair in pairs for text in pair]
 
     assert asyncio.run(main()) == ["@1@1", "@1@2", "@2@1", "@2@2"]
+
+
+class TestOpenedEvents:
+    def opened(self, *events: tuple[str, tuple[str, ...], int]) -> OpenedEvents:
+        found = OpenedEvents()
+        for name, path, number in events:
+            found.add(OpenedEvent(name, Position(path, None, number), None))
+        return found
+
+    def taken(self, events: OpenedEvents, path: tuple[str, ...] = ()) -> Position | None:
+        event = events.take("x", path)
+        return None if event is None else event.position
+
+    def test_each_is_waited_for_once_in_the_order_of_opening(self) -> None:
+        events = self.opened(("x", (), 1), ("y", (), 1), ("x", (), 2))
+        assert [self.taken(events) for _ in range(3)] == [Position(), Position(number=2), None]
+
+    def test_the_nearest_branch_comes_first(self) -> None:
+        one, two, inner = ("1",), ("2",), ("1", "2")
+        events = self.opened(("x", (), 1), ("x", two, 1), ("x", one, 1), ("x", inner, 1))
+        order = [self.taken(events, inner) for _ in range(4)]
+        assert order == [Position(inner), Position(one), Position(), Position(two)]

@@ -316,6 +316,21 @@ async def scenario_an_event_that_nobody_posts_ends_with_its_deadline(home: Home)
     assert bulk.json == {"redriven": 0, "steps": [], "more": False}
 
 
+async def scenario_an_open_event_takes_a_deadline_from_who_waits_for_it(home: Home) -> None:
+    """Opened before its id is handed out, waited for later: the time of that wait counts."""
+    opened = await home.start(event_document("approval"), Prefer="respond-async")
+    assert opened.json["dueAt"] is None
+
+    waited = await home.start(event_document("approval", deadline=home.ms(300), timeout=1))
+    assert (waited.status, waited.json["id"]) == (504, opened.json["id"])
+    first = (await home.get(f"/steps/{opened.json['id']}")).json["deadlineAt"]
+    await home.start(event_document("approval", deadline=10_000_000, timeout=1))
+    assert (await home.get(f"/steps/{opened.json['id']}")).json["deadlineAt"] == first
+
+    reply = await home.finish(event_document("approval"))
+    assert (reply.status, reply.json["type"]) == (424, "urn:atomic:problem:event-expired")
+
+
 async def scenario_a_timer_ends_after_its_delay(home: Home) -> None:
     loop = asyncio.get_running_loop()
     root = await home.finish(document(home.endpoint("/root", answer_ok)))

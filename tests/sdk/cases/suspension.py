@@ -37,6 +37,45 @@ def case_a_handler_suspends_until_its_step_is_done(world: World) -> None:
     assert [attempt.outcome for attempt in log] == ["suspended", "succeeded"]
 
 
+def case_what_follows_a_suspension_has_no_effect(world: World) -> None:
+    effects: list[str] = []
+
+    def order(ctx: Context) -> Any:
+        paid = "nothing"
+        try:
+            paid = ctx.step("pay", "paid", retry=SLOW)
+        except:  # noqa: E722 - a handler that swallows what unwinds it
+            paid = ctx.step("note", "swallowed")
+        finally:
+            ctx.step("note", "released")
+        return paid
+
+    def note(payload: str) -> str:
+        effects.append(payload)
+        return payload
+
+    world.workflow("/order", order, hang=0.1)
+    world.step("/pay", not_before(5))
+    world.step("/note", note)
+    outcome = world.start("/order")
+    assert (outcome.response, effects) == ("paid", ["released"])
+
+
+def case_a_suspension_is_no_exception_of_a_task(world: World) -> None:
+    async def order(ctx: AsyncContext) -> Any:
+        calls = [ctx.step("slow", number, retry=SLOW) for number in range(3)]
+        try:
+            return await asyncio.gather(*calls, return_exceptions=True)
+        finally:
+            await ctx.step("note")
+
+    noted: list[int] = []
+    world.workflow("/order", order, colour="async", hang=0.1)
+    world.step("/slow", not_before(3))
+    world.step("/note", lambda: noted.append(1))
+    assert (world.start("/order").response, noted) == ([0, 1, 2], [1])
+
+
 def case_async_handlers_suspend_on_all_that_they_wait_for(world: World) -> None:
     async def one(ctx: AsyncContext, number: int) -> Any:
         first = await ctx.step("first", number, retry=SLOW)

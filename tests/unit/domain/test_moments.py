@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from atomic.domain.events import Rescheduled, Woken
+from atomic.domain.events import DeadlineGiven, Rescheduled, Woken
 from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.moments import redated_due_ms, resumed_at_ms
 from atomic.domain.steps import Status, Step
@@ -26,6 +26,9 @@ def test_an_event_that_goes_on_has_its_deadline_or_a_fresh_one(
     deadline_ms: int | None, now_ms: int, expected: int | None
 ) -> None:
     assert resumed_at_ms(event(deadline_ms), now_ms) == expected
+    if deadline_ms is not None:
+        given_later = transition(event(None), DeadlineGiven(deadline_ms), NOW)
+        assert resumed_at_ms(given_later, now_ms) == expected
 
 
 def retrying() -> Step:

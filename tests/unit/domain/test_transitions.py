@@ -11,6 +11,7 @@ from atomic.domain.events import (
     AnsweredLate,
     Cancelled,
     Claimed,
+    DeadlineGiven,
     Ended,
     Orphaned,
     PutOff,
@@ -86,6 +87,7 @@ EVENTS: dict[str, events.Event] = {
     "Rechecked": Rechecked(),
     "Orphaned": Orphaned(),
     "Result": ResultPosted(Response(b"1", "json")),
+    "Deadline": DeadlineGiven(HOUR),
     "Cancelled": Cancelled(),
     "Rescheduled": Rescheduled(NOW + 200, LATER),
     "Redriven": Redriven(1),
@@ -108,6 +110,7 @@ Woken       =          =          ~          ~          =          pending    = 
 Rechecked   =          =          =          =          =          =          =          =         =
 Orphaned    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
+Deadline    =          =          =          =          =          =          =          =         =
 Cancelled   cancelled  cancelled  cancelled  cancelled  cancelled  cancelled  =          =         =
 Rescheduled =          ~          =          =          =          =          =          =         =
 Redriven    =          =          =          =          =          =          =          pending   =
@@ -548,6 +551,23 @@ class TestEventSteps:
         over = transition(step, Claimed("n"), NOW + 5000)
         assert (over.status, over.error) == (Status.FAILED, "nobody completed the event within 5000 ms")
         assert transition(over, ResultPosted(RESULT), LATER) is over
+
+    def test_who_waits_for_it_may_give_it_a_deadline_once(self) -> None:
+        step = transition(running(**EVENT), DeadlineGiven(5000), LATER)
+        assert (step.status, step.due_at_ms) == (Status.PENDING, LATER + 5000)
+        assert transition(step, DeadlineGiven(1), LATER) is step
+        assert transition(step, Claimed("n"), LATER + 4999) is step
+        over = transition(step, Claimed("n"), LATER + 5000)
+        assert (over.status, over.error) == (Status.FAILED, "nobody completed the event within 5000 ms")
+        assert (step.spec.deadline_ms, step.deadline_ms) == (None, 5000)
+
+    def test_a_deadline_of_its_own_stays(self) -> None:
+        step = running(**EVENT, deadline_ms=5000)
+        assert transition(step, DeadlineGiven(1), NOW) is step
+
+    def test_what_was_completed_takes_no_deadline(self) -> None:
+        done = transition(running(**EVENT), ResultPosted(RESULT), LATER)
+        assert transition(done, DeadlineGiven(1), LATER) is done
 
     def test_redriven_it_waits_again_and_calls_nothing(self) -> None:
         over = claimed(running(**EVENT, deadline_ms=5000))

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from atomic.application.apply import is_soon
+from atomic.application.apply import apply, is_soon
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.run_memory import KnownRun
 from atomic.application.waiting import hang, hint_if_overdue, leave_waiter, now_s, until_settled
+from atomic.domain.events import DeadlineGiven
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -51,6 +52,8 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Start
     if step.is_settled:
         return Started(step, replayed=True)
     step = await resume(engine, step)
+    if spec.kind == "event" and spec.deadline_ms is not None and step.deadline_at_ms is None:
+        step, _ = await apply(engine, step, DeadlineGiven(spec.deadline_ms))
     await _see_to_its_hint(engine, step)
     if hang_ms > 0:
         step = await hang(engine, step, until_s)

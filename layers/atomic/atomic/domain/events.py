@@ -73,6 +73,13 @@ class ResultPosted:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadlineGiven:
+    """Who waits for an event gives it the deadline that it was opened without. It counts from now."""
+
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """Nobody wants the step any more. It is remembered for its retention, or until `expires_at_ms`."""
 
@@ -105,6 +112,7 @@ Event = (
     | Rechecked
     | Orphaned
     | ResultPosted
+    | DeadlineGiven
     | Cancelled
     | Rescheduled
     | Redriven

@@ -3,9 +3,9 @@
 from atomic.domain.steps import Status, Step, StepSpec
 
 
-def deadline_at_ms(spec: StepSpec, now_ms: int) -> int | None:
+def deadline_at_ms(deadline_ms: int | None, now_ms: int) -> int | None:
     """The end of a deadline that begins now."""
-    return None if spec.deadline_ms is None else now_ms + spec.deadline_ms
+    return None if deadline_ms is None else now_ms + deadline_ms
 
 
 def first_due_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int | None:
@@ -26,7 +26,7 @@ def attempt_timeout_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> 
 def resumed_at_ms(event_step: Step, now_ms: int) -> int | None:
     """The deadline of an event whose run goes on again; a fresh one when it came while the run did not."""
     is_over = event_step.deadline_at_ms is not None and event_step.deadline_at_ms <= now_ms
-    return deadline_at_ms(event_step.spec, now_ms) if is_over else event_step.deadline_at_ms
+    return deadline_at_ms(event_step.deadline_ms, now_ms) if is_over else event_step.deadline_at_ms
 
 
 def last_known_ms(step: Step) -> int:
@@ -52,7 +52,7 @@ def redated_due_ms(step: Step, now_ms: int) -> int | None:
 def _waits_ms(step: Step) -> int | None:
     """How long the step was meant to wait."""
     if step.attempt == 0:
-        return step.spec.deadline_ms if step.spec.kind == "event" else step.spec.delay_ms
+        return step.deadline_ms if step.spec.kind == "event" else step.spec.delay_ms
     ended_at_ms = step.attempts[-1].ended_at_ms
     if step.status not in {Status.PENDING, Status.RETRYING} or not step.due_at_ms or ended_at_ms is None:
         return None

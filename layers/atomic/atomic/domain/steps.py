@@ -104,6 +104,8 @@ class Step:
     generation: int = 1
     due_at_ms: int | None
     deadline_at_ms: int | None = None
+    # Of an event: what somebody who waits for it has given it, when it was opened without one.
+    given_deadline_ms: int | None = None
     nonce: str | None = None
     attempt: int = 0
     retries_used: int = 0
@@ -138,6 +140,11 @@ class Step:
     def is_dead_letter(self) -> bool:
         """Whether the step waits for an operator: it failed, and is no event that nobody completed."""
         return self.status is Status.FAILED and self.spec.kind == "http"
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """The time of the step as a whole."""
+        return self.spec.deadline_ms if self.given_deadline_ms is None else self.given_deadline_ms
 
     @property
     def boss(self) -> str | None:

@@ -27,7 +27,7 @@ def begin(spec: StepSpec, place: str, now_ms: int, nonce: str | None) -> Step:
 
     Without a nonce nobody is there to run it, and it is due for whoever takes the hint.
     """
-    deadline_at_ms = moments.deadline_at_ms(spec, now_ms)
+    deadline_at_ms = moments.deadline_at_ms(spec.deadline_ms, now_ms)
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
     if runs_now:
         due_at_ms: int | None = _lease_end_ms(spec, deadline_at_ms, now_ms)
@@ -69,6 +69,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.ResultPosted(response):
             is_open = step.spec.kind == "event" and not step.is_settled
             return _settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
+        case events.DeadlineGiven(deadline_ms):
+            return _given_deadline(step, deadline_ms, now_ms + deadline_ms)
         case events.Cancelled():
             return step if step.is_settled else _cancelled(step, event, now_ms)
         case events.Rescheduled(seen_ms, due_at_ms):
@@ -211,6 +213,12 @@ def _orphaned(step: Step, now_ms: int) -> Step:
     return _next(step, status=Status.PENDING, nonce=None, due_at_ms=now_ms, attempts=attempts)
 
 
+def _given_deadline(step: Step, deadline_ms: int, at_ms: int) -> Step:
+    if step.spec.kind != "event" or step.is_settled or step.deadline_at_ms is not None:
+        return step
+    return _next(step, given_deadline_ms=deadline_ms, deadline_at_ms=at_ms, due_at_ms=at_ms)
+
+
 def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
     attempts = step.attempts
     if step.status is Status.RUNNING:
@@ -235,7 +243,7 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
-    deadline_at_ms = moments.deadline_at_ms(step.spec, now_ms)
+    deadline_at_ms = moments.deadline_at_ms(step.deadline_ms, now_ms)
     is_http = step.spec.kind == "http"
     return _next(
         step,
@@ -276,7 +284,7 @@ def _closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tup
 def _out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
     error = f"the deadline of {step.spec.deadline_ms} ms is over"
     if step.spec.kind == "event":
-        error = f"nobody completed the event within {step.spec.deadline_ms} ms"
+        error = f"nobody completed the event within {step.deadline_ms} ms"
     if attempts and attempts[-1].error:
         error += f"; last: {attempts[-1].error}"
     status = attempts[-1].status if attempts else None

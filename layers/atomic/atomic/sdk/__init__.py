@@ -20,6 +20,7 @@ from atomic.sdk.context import AsyncContext, Context
 from atomic.sdk.errors import (
     AtomicError,
     CancelledError,
+    EventTimeoutError,
     InvalidRequestError,
     NoAnswerError,
     NonRetryable,
@@ -50,6 +51,7 @@ __all__ = [
     "Client",
     "Context",
     "DeadLetter",
+    "EventTimeoutError",
     "InvalidRequestError",
     "NoAnswerError",
     "NonRetryable",

@@ -3,13 +3,14 @@
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from atomic.protocol import failures, headers
 from atomic.protocol.problems import MEDIA_TYPE, STEP_FAILED
 from atomic.protocol.signatures import SignatureRefused
+from atomic.sdk._refusals import PASSING
 from atomic.sdk.errors import AtomicError, NonRetryable, RetryAfter, StepFailedError, Suspended
 
 _log = logging.getLogger("atomic")
@@ -37,12 +38,12 @@ def success(result: Any) -> Response:
     return Response(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
 
 
-def failure(error: BaseException, unfinished: Iterable[str] = ()) -> Response:
+def failure(error: BaseException) -> Response:
     """The answer for what a handler raised; Ctrl-C and cancelling are raised again."""
+    if isinstance(error, Suspended):
+        return _suspension(error)
     cause = _cause(error)
     match cause:
-        case Suspended():
-            return _suspension(list(unfinished))
         case NonRetryable():
             return _problem(500, _text(cause) or "The endpoint gave up.", _NO_RETRY)
         case RetryAfter():
@@ -72,9 +73,14 @@ def _of_atomic(error: AtomicError) -> Response:
     return _problem(500, str(error), _NO_RETRY) if error.is_permanent else _problem(503, str(error))
 
 
-def _suspension(unfinished: list[str]) -> Response:
-    named = ", ".join(unfinished[:_NAMED_MAX])
-    return Response(status=202, headers={headers.WAITING_FOR: named})
+def _suspension(signal: Suspended) -> Response:
+    """The steps that the handler waits for, or what keeps it from going on without any fault of its own."""
+    if signal.cause is None:
+        named = ", ".join(signal.waiting_for[:_NAMED_MAX])
+        return Response(status=202, headers={headers.WAITING_FOR: named})
+    if isinstance(signal.cause, PASSING):
+        return _problem(503, str(signal.cause), {headers.REFUSED: "true"})
+    return failure(signal.cause)
 
 
 def _problem(
@@ -104,8 +110,6 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _finality(error: BaseException) -> int:
-    if isinstance(error, Suspended):
-        return 0
     if not isinstance(error, Exception):
         return 3
     is_final = isinstance(error, NonRetryable) or (isinstance(error, AtomicError) and error.is_permanent)

@@ -1,25 +1,43 @@
 """What both colours of a handler's context share: identities, documents, the time that is left."""
 
+import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import urljoin
 
 from atomic.sdk._documents import Key, StepOptions, key_text, start_document
-from atomic.sdk._flow import post_once, step_once
+from atomic.sdk._events import OpenedEvent, OpenedEvents
+from atomic.sdk._flow import Outcome, open_once, step_once
 from atomic.sdk._http import Flow
-from atomic.sdk._identity import Scope, step_key
+from atomic.sdk._identity import Position, Scope, step_key
 from atomic.sdk._planning import NO_NAMES, Function, Names, Planned, Served, step_id
 from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
-from atomic.sdk.errors import NotFinishedError, Suspended
+from atomic.sdk.errors import (
+    AtomicError,
+    CancelledError,
+    InvalidRequestError,
+    NonRetryable,
+    NotFinishedError,
+    StepFailedError,
+    Suspended,
+    TooLargeError,
+    UrlNotAllowedError,
+)
 from atomic.sdk.retry import Seconds, milliseconds, seconds
 
+_log: Final = logging.getLogger("atomic.sdk")
 # A server answers what is finished however short the hang is.
 _LOOK_S: Final = 0.001
+# What a handler is told of a step. Other errors tell of the server, of this moment, or of a handler that is
+# not the same each time; a replay would not meet them, so the handler must make nothing of them.
+_OUTCOMES: Final = (StepFailedError, CancelledError, InvalidRequestError, TooLargeError, UrlNotAllowedError)
+_LATE_CALLS_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +59,8 @@ class Call:
 class CallOptions(StepOptions, total=False):
     """What a step called from a handler may be given: `timeout` is how long the handler hangs for it.
 
-    The second call of a URL is another step, and so on in order; `key` says which is which instead.
+    The second call of a URL is another step, and so on in order; `key` says which is which instead. The
+    second call of a URL with the same key is another step again.
     """
 
     timeout: Seconds
@@ -65,9 +84,19 @@ class BaseContext:
         self.idempotency_key = call.idempotency_key
         self.attempt = call.attempt
         self._api = client
-        self._until_s = time.monotonic() + hang_s
+        self._hang_s = hang_s
+        self._wait_by(time.monotonic)
         self._root = Scope()
+        # The handler may have threads.
+        self._lock = threading.RLock()
+        self._events = OpenedEvents()
         self._open: dict[str, None] = {}
+        self._late_calls = 0
+
+    def _wait_by(self, now_s: Callable[[], float]) -> None:
+        """The time for waiting begins now, by this clock."""
+        self._now_s = now_s
+        self._until_s = now_s() + self._hang_s
 
     @property
     def unfinished(self) -> list[str]:
@@ -85,8 +114,8 @@ class BaseContext:
             name, returns, written = served.name, served.returns, served.written(payload)
         url = urljoin(self._call.url, name)
         key = options.get("key")
-        suffix = self._suffix(url) if key is None else f"/{key_text(key)}"
-        own_key = step_key(self.idempotency_key, suffix)
+        position = self._position(url, None if key is None else key_text(key))
+        own_key = step_key(self.idempotency_key, position)
         document = start_document(self.workflow_name, url, written, key=own_key, options=options)
         timeout_s = seconds(options["timeout"]) if "timeout" in options else None
         returns = returns if result is None else value_type(result)
@@ -97,24 +126,45 @@ class BaseContext:
             "workflowName": self.workflow_name,
             "kind": "timer",
             "stepName": "sleep",
-            "idempotencyKey": step_key(self.idempotency_key, self._suffix("timer")),
+            "idempotencyKey": step_key(self.idempotency_key, self._position("timer sleep")),
             "delay": milliseconds("sleep", max(seconds(duration), 0.0)),
         }
         # A timer that outlasts this attempt is not worth hanging for.
-        is_long = seconds(duration) > self._until_s - time.monotonic()
+        is_long = seconds(duration) > self._until_s - self._now_s()
         return self._planned("sleep", document, timeout_s=0.0 if is_long else None)
 
+    def _plan_opening(self, name: str, deadline: Seconds | None) -> Planned[Any]:
+        deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
+        with self._lock:
+            position = self._position(f"event {name}")
+            self._events.add(OpenedEvent(name, position, deadline_ms))
+        return self._planned_event(name, position, deadline_ms)
+
     def _plan_event(self, name: str, deadline: Seconds | None, result: Any = None) -> Planned[Any]:
+        deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
+        with self._lock:
+            opened = self._events.take(name, self._scope().path)
+            if opened is None:
+                return self._planned_event(name, self._position(f"event {name}"), deadline_ms, result)
+        if opened.deadline_ms is not None and deadline_ms not in {None, opened.deadline_ms}:
+            self._refuse(
+                f"event({name!r}): open_event gave it a deadline of {opened.deadline_ms} ms, counted from "
+                f"there; {deadline_ms} ms is another one. Give it in one place."
+            )
+        return self._planned_event(name, opened.position, opened.deadline_ms or deadline_ms, result)
+
+    def _planned_event(
+        self, name: str, position: Position, deadline_ms: int | None, result: Any = None
+    ) -> Planned[Any]:
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
             "kind": "event",
             "stepName": name,
-            "idempotencyKey": self.idempotency_key,
+            "idempotencyKey": step_key(self.idempotency_key, position),
         }
-        if deadline is not None:
-            document["deadline"] = milliseconds("deadline", deadline)
-        type_ = UNDECLARED if result is None else value_type(result)
-        return self._planned(name, document, result=type_)
+        if deadline_ms is not None:
+            document["deadline"] = deadline_ms
+        return self._planned(name, document, result=UNDECLARED if result is None else value_type(result))
 
     def _planned(
         self,
@@ -134,11 +184,16 @@ class BaseContext:
         except KeyError:
             raise LookupError(f"{function!r} is not served beside this workflow: give its URL") from None
 
-    def _suffix(self, url: str) -> str:
-        return self._root.suffix(url)
+    def _scope(self) -> Scope:
+        """The scope of the branch that makes a call."""
+        return self._root
 
-    def _flow(self, planned: Planned[Any]) -> Flow[Any]:
-        left_s = max(_LOOK_S, self._until_s - time.monotonic())
+    def _position(self, step: str, key: str | None = None) -> Position:
+        with self._lock:
+            return self._scope().position(step, key)
+
+    def _flow(self, planned: Planned[Any]) -> Flow[Outcome]:
+        left_s = max(_LOOK_S, self._until_s - self._now_s())
         hang_s = left_s if planned.timeout_s is None else min(planned.timeout_s, left_s)
         return step_once(
             self._api.client_id,
@@ -149,17 +204,43 @@ class BaseContext:
         )
 
     def _opening(self, planned: Planned[Any]) -> Flow[str]:
-        patience_s = min(self._api.patience_s, max(_LOOK_S, self._until_s - time.monotonic()))
-        return post_once(self._api.client_id, planned.document, patience_s, self._call.traceparent)
+        patience_s = min(self._api.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
+        return open_once(self._api.client_id, planned.document, patience_s, self._call.traceparent)
 
     @contextmanager
     def _called(self, planned: Planned[Any]) -> Iterator[None]:
+        """Around a post. Raises Suspended when the step goes on, and when what came is no outcome of it."""
         self._open[planned.id] = None
         try:
             yield
         except NotFinishedError:
             raise Suspended from None
-        except Exception:
+        except AtomicError as error:
+            if not isinstance(error, _OUTCOMES):
+                raise Suspended(error) from None
+            self._open.pop(planned.id, None)
+            raise
+        except BaseException:
             self._open.pop(planned.id, None)
             raise
         self._open.pop(planned.id, None)
+
+    def _refuse(self, why: str) -> NoReturn:
+        """End the workflow for good, whatever its code makes of the error."""
+        error = NonRetryable(why)
+        self._give_up(error)
+        raise error
+
+    def _give_up(self, cause: Exception) -> None:
+        raise NotImplementedError
+
+    def _came_late(self) -> bool:
+        """Note a call after the handler's end; whether there were so many that its code must be a loop."""
+        self._late_calls += 1
+        if self._late_calls == _LATE_CALLS_MAX:
+            _log.error(
+                "workflow %r of run %s calls steps again and again after its end: let BaseException pass",
+                self.workflow_name,
+                self.run_id,
+            )
+        return self._late_calls >= _LATE_CALLS_MAX

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 from atomic.protocol import headers
@@ -88,22 +88,45 @@ def start(
         pause_s, now_s = _between_hangs_s(now_s, answer), answer.at_s
 
 
+class Outcome(NamedTuple):
+    """How a step ended: its response, or the error to raise. `ended_at` sorts, and is empty when not told.
+
+    `was_there`: it had ended before it was asked for.
+    """
+
+    ended_at: str
+    was_there: bool
+    response: Any = None
+    error: StepFailedError | None = None
+
+    def unwrap(self) -> Any:
+        """The response. Raises StepFailedError."""
+        if self.error is not None:
+            raise self.error
+        return self.response
+
+
 def step_once(
     client_id: str, document: Mapping[str, Any], *, hang_s: float, patience_s: float, trace: str
-) -> Flow[Any]:
+) -> Flow[Outcome]:
     """A step of a handler, hung for once. Raises NotFinishedError when it needs longer."""
     request = post_start(client_id, document, max(hang_s, 0.001), trace)
     answer = yield from exchange(request, patience_s)
-    if answer.status != 200:
-        raise error_of(answer)
-    # Not validated: the response is all that is needed, and this is where a handler's time goes.
-    return json.loads(answer.body)["response"]
+    was_there = headers.IDEMPOTENCY_REPLAYED in answer.headers
+    if answer.status == 200:
+        # Not validated: the response is all that is needed, and this is where a handler's time goes.
+        step = json.loads(answer.body)
+        return Outcome(response=step["response"], ended_at=step["finishedAt"], was_there=was_there)
+    error = error_of(answer)
+    if not isinstance(error, StepFailedError):
+        raise error
+    return Outcome(error=error, ended_at=error.finished_at or "", was_there=was_there)
 
 
-def post_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
-    """Make a step durable without waiting for it; its id."""
+def open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
+    """Make an event durable without waiting for it; its id. One that has ended was opened before."""
     answer = yield from exchange(post_start(client_id, document, 0.0, trace), patience_s)
-    if answer.status not in {200, 202}:
+    if answer.status not in {200, 202, 424}:
         raise error_of(answer)
     return str(json.loads(answer.body)["id"])
 

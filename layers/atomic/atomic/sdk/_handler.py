@@ -121,27 +121,24 @@ class Endpoint:
 
     def _begin(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
         """Call the function. What it leaves to be awaited is awaited by the answer's coroutine."""
-        context: Call | BaseContext | None = None
         try:
             call, payload = self._read(request)
             context = self._context(call, request.wait_s)
-            result = self._signature.call(call, context, payload)
+            function = partial(self._signature.call, call, context, payload)
+            result = context.call_handler(function) if isinstance(context, Context) else function()
             if inspect.isawaitable(result):
                 return self._end(context, result)
             return self._success(result)
         except BaseException as error:
-            return _failure(context, error)
+            return failure(error)
 
     async def _end(self, context: Call | BaseContext, result: Awaitable[Any]) -> Response:
         try:
             if isinstance(context, AsyncContext):
-                context.begin()
+                return self._success(await context.await_handler(result))
             return self._success(await result)
         except BaseException as error:
-            return _failure(context, error)
-        finally:
-            if isinstance(context, AsyncContext):
-                context.abandon()
+            return failure(error)
 
     def _success(self, result: Any) -> Response:
         written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
@@ -238,10 +235,6 @@ def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
         if hasattr(endpoint.function, name):
             setattr(view, name, getattr(endpoint.function, name))
     return view
-
-
-def _failure(context: Call | BaseContext | None, error: BaseException) -> Response:
-    return failure(error, context.unfinished if isinstance(context, BaseContext) else [])
 
 
 async def _in_thread(work: Callable[[], Done]) -> Done:

@@ -45,6 +45,12 @@ class Planned(Generic[Result]):
     result: ValueType = UNDECLARED
     timeout_s: float | None = None
 
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        kind = self.document.get("kind", "step")
+        return "sleep" if kind == "timer" else f"{kind} {self.name!r}"
+
     def read(self, response: Any) -> Result:
         """The response as the type that was asked for. Raises SerializationError when it is none."""
         value: Result = self.result.read(response, f"the result of step {self.name!r}")

@@ -16,6 +16,8 @@ _BY_STATUS: Final[dict[int, type[errors.RefusedError]]] = {
     422: errors.PayloadMismatchError,
     429: errors.TooManyRequestsError,
 }
+# Nothing is known of the step, and posting again may do: the server is busy, or nobody is there.
+PASSING: Final = (errors.NoAnswerError, errors.TooManyRequestsError, errors.UnavailableError)
 
 
 def error_of(answer: HttpAnswer) -> errors.AtomicError:
@@ -25,7 +27,9 @@ def error_of(answer: HttpAnswer) -> errors.AtomicError:
     problem = problem_of(answer)
     detail = str(problem.get("detail") or f"The answer was {answer.status}, and no problem of Atomic's.")
     if answer.status == 424:
-        return errors.StepFailedError(detail, members=problem)
+        is_event = problem.get("type") == problems.EVENT_EXPIRED.uri
+        kind_of_failure = errors.EventTimeoutError if is_event else errors.StepFailedError
+        return kind_of_failure(detail, members=problem)
     if answer.status == 504:
         return errors.NotFinishedError("Not finished in time.", step_id=problem.get("id"))
     if answer.status == 409:

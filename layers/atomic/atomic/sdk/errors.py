@@ -4,6 +4,7 @@ AtomicError
 ├── NoAnswerError            nobody answered, within the client's patience
 ├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
 ├── StepFailedError          the step gave up                                          (424)
+│   └── EventTimeoutError    nobody completed the event before its deadline            (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
 ├── SerializationError       a value would not come back from JSON as it is
 └── RefusedError             the API said no
@@ -18,7 +19,7 @@ NonRetryable, RetryAfter     raised by you, in an endpoint
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -69,6 +70,11 @@ class StepFailedError(AtomicError):
         self.response: Any = known.get("response")
         if self.response is None:
             self.response = {"detail": self.reason}
+        self.finished_at: str | None = known.get("finishedAt")
+
+
+class EventTimeoutError(StepFailedError):
+    """Nobody completed the event before its deadline: catch this to go on without it."""
 
 
 class CancelledError(AtomicError):
@@ -164,10 +170,16 @@ class RetryAfter(Exception):
 
 
 class Suspended(BaseException):
-    """A step is not finished: the handler ends here and is called again when it is.
+    """The handler ends here, whatever it was about to do, and is called again. Internal.
 
-    Not an Exception, so that no `except Exception` of a handler stops it. Internal.
+    Not an Exception, so that no `except Exception` of a handler stops it. `waiting_for` are the ids of the
+    steps that go on. A `cause` is what else keeps the handler from going on.
     """
+
+    def __init__(self, cause: Exception | None = None, waiting_for: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.cause = cause
+        self.waiting_for = tuple(waiting_for)
 
 
 def _reason(problem: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ def step_view(step: Step) -> dict[str, Any]:
         "endpointKey": spec.endpoint_key if spec.kind == "http" else None,
         "payload": orjson.Fragment(spec.payload),
         "delay": spec.delay_ms,
-        "deadline": spec.deadline_ms,
+        "deadline": step.deadline_ms,
         "deadlineAt": _moment(step.deadline_at_ms),
         "attemptTimeout": spec.attempt_timeout_ms,
         "retriesUsed": step.retries_used,
@@ -102,6 +102,7 @@ def failure_members(step: Step) -> dict[str, Any]:
         "attempts": step.attempt,
         "stepInvokeUrl": step.spec.url or None,
         "stepName": step.spec.step_name or None,
+        "finishedAt": _moment(step.finished_at_ms),
         **({} if step.response is None else _response(step.response)),
     }
 

@@ -1,0 +1,81 @@
+"""Calls of an `async def` handler that nobody awaits."""
+
+import sys
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from types import CodeType, TracebackType
+from typing import Any, NamedTuple, TypeVar
+
+from atomic.sdk._planning import Planned
+
+Result = TypeVar("Result")
+Begin = Callable[[Planned[Any]], Coroutine[Any, Any, Result]]
+
+
+class _Call(NamedTuple):
+    planned: Planned[Any]
+    code: CodeType
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.planned.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
+
+
+@dataclass(slots=True)
+class Unawaited:
+    """The calls of a handler that were made and are not awaited yet; `dropped` are those that cannot be."""
+
+    calls: dict[int, _Call] = field(default_factory=dict)
+    dropped: list[_Call] = field(default_factory=list)
+
+
+class PendingCall(Coroutine[Any, Any, Result]):
+    """What a call of the context returns: a coroutine, which says so when nobody awaits it.
+
+    Nothing has begun before it is awaited, so Python has nothing to warn of either.
+    """
+
+    __slots__ = ("_begin", "_coroutine", "_planned", "_unawaited")
+
+    def __init__(self, planned: Planned[Any], begin: Begin[Result], unawaited: Unawaited) -> None:
+        self._planned = planned
+        self._begin = begin
+        self._coroutine: Coroutine[Any, Any, Result] | None = None
+        self._unawaited = unawaited
+        # The line of the handler: the context's method stands between.
+        frame = sys._getframe(2)  # noqa: SLF001
+        unawaited.calls[id(self)] = _Call(planned, frame.f_code, frame.f_lineno)
+
+    def send(self, value: Any) -> Any:
+        """As of any coroutine."""
+        return self._begun().send(value)
+
+    def throw(
+        self,
+        kind: Any,
+        error: BaseException | object = None,
+        trace: TracebackType | None = None,
+    ) -> Any:
+        """As of any coroutine."""
+        coroutine = self._begun()
+        return coroutine.throw(kind) if error is None else coroutine.throw(kind, error, trace)
+
+    def close(self) -> None:
+        """As of any coroutine."""
+        self._begun().close()
+
+    def __await__(self) -> Generator[Any, Any, Result]:
+        return self._begun().__await__()
+
+    def __del__(self) -> None:
+        if self._coroutine is None:
+            call = self._unawaited.calls.pop(id(self), None)
+            if call is not None:
+                self._unawaited.dropped.append(call)
+
+    def _begun(self) -> Coroutine[Any, Any, Result]:
+        if self._coroutine is None:
+            self._unawaited.calls.pop(id(self), None)
+            self._coroutine = self._begin(self._planned)
+        return self._coroutine

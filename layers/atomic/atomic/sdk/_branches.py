@@ -1,0 +1,277 @@
+"""The branches of an `async def` handler: its tasks, what they wait for, and when none of them can go on.
+
+A call of the context that has no outcome yet parks its task. The task does not go on, so none of its code
+(`finally`, `except`, `return_exceptions`) sees anything. Other tasks do. When none of them can, or the time
+for waiting is over, the handler is suspended as a whole.
+
+In a replay, answers are handed over in the order in which the steps ended. What a handler did because one
+step ended before another, it does again when both have ended.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Coroutine
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from atomic.sdk import _tasks
+from atomic.sdk._tasks import Future, Task
+
+# How long the handler may await something of its own when the time for waiting is over.
+_OWN_WORK_S: Final = 2.0
+# A step that has ended is told within this time; one that is not is still going on.
+_TOLD_S: Final = 0.1
+# Callbacks carry what has ended from task to task, and take turns of the loop for that.
+_TURNS: Final = 3
+_RESTLESS_TURNS: Final = 100
+_UNWIND_S: Final = 1.0
+
+
+@dataclass(order=True, slots=True)
+class _Answer:
+    """Sorted by the moment at which the step ended, then by the order of the posts."""
+
+    ended_at: str
+    post: int
+    was_there: bool = field(compare=False)
+    turn: Future = field(compare=False)
+
+
+class Branches:
+    """Those of one call of a handler. `until_s` (of the loop's time): when its time for waiting is over."""
+
+    def __init__(self, until_s: float, *, is_replay: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._until_s = until_s
+        self._is_replay = is_replay
+        self._main: Task | None = None
+        self._tasks: set[Task] = set()
+        self._failed: list[Task] = []
+        # Tasks that have called the context, and those that are in such a call.
+        self._callers: set[Task] = set()
+        self._inside: set[Task] = set()
+        # The posts that are under way, and when each was sent.
+        self._posts: dict[int, float] = {}
+        self._posted = 0
+        self._answers: list[_Answer] = []
+        self._parked: dict[Future, Exception | None] = {}
+        self._moved_s = 0.0
+        self._has_moved = False
+        self._move: Future | None = None
+        self._restless = 0
+        self.is_suspended = False
+        self.cause: Exception | None = None
+
+    async def run(self, handler: Coroutine[Any, Any, Any]) -> Task:
+        """Run a handler in a task of its own, until it has ended or is suspended."""
+        _tasks.watch(self._loop)
+        context = copy_context()
+        context.run(_tasks.task_made.set, self._take)
+        self._main = self._loop.create_task(handler, context=context)
+        self._take(self._main)
+        self._main.add_done_callback(self._wake)
+        while not (self._main.done() or self.is_suspended):
+            await self._rest(await self._advance())
+        return self._main
+
+    def suspend(self, cause: Exception | None) -> None:
+        """Go no further, whatever other branches could do."""
+        self.is_suspended, self.cause = True, cause
+        self._wake()
+
+    async def unwind(self) -> None:
+        """Cancel what is left, and give it a moment to let go of what it holds.
+
+        Of a handler that has not ended that is every task that has called the context; else those that are
+        in such a call.
+        """
+        is_cut_off = self._main is not None and not self._main.done()
+        left = set(self._callers if is_cut_off else self._inside)
+        if self._main is not None and is_cut_off:
+            left.add(self._main)
+        for task in left:
+            task.add_done_callback(_take_notice)
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_UNWIND_S)
+        if is_cut_off:
+            # Nobody will ask them any more, and asyncio would complain of that.
+            for task in self._failed:
+                _take_notice(task)
+        self._main = None
+        self._failed.clear()
+
+    async def refuse(self, pause_s: float) -> NoReturn:
+        """End a task that calls the context after the end of the handler."""
+        # Other tasks of the loop have their turn, however often this one tries.
+        await asyncio.sleep(pause_s)
+        task = asyncio.current_task()
+        if self.is_suspended or (task is not None and task.cancelling()):
+            raise asyncio.CancelledError
+        raise RuntimeError("The workflow has ended, and this call came after: await what calls steps.")
+
+    def call(self) -> "BranchCall":
+        """A call of the context by the running task, with a post that goes out now."""
+        task = asyncio.current_task()
+        assert task is not None, "asyncio runs coroutines in tasks"
+        self._take(task)
+        self._callers.add(task)
+        self._posted += 1
+        return BranchCall(self, task, self._posted)
+
+    def begin(self, task: Task, post: int) -> None:
+        """A post goes out."""
+        self._inside.add(task)
+        self._posts[post] = self._loop.time()
+
+    def answered(self, post: int) -> None:
+        """A post is answered, or given up."""
+        if self._posts.pop(post, None) is not None:
+            self._moved_s = self._loop.time()
+            if self._parked or self._answers:
+                self._wake()
+
+    def leave(self, task: Task) -> None:
+        """A call of the context is over."""
+        self._inside.discard(task)
+
+    @property
+    def has_order(self) -> bool:
+        """Whether answers have to wait for their turn: in a replay, when there is more than one task."""
+        return self._is_replay and len(self._tasks) > 1
+
+    async def turn(self, post: int, ended_at: str, *, was_there: bool) -> None:
+        """Wait until it is an answer's turn; `was_there` says that the step had ended before the post."""
+        answer = _Answer(ended_at, post, was_there, self._loop.create_future())
+        heapq.heappush(self._answers, answer)
+        self._wake()
+        await answer.turn
+
+    async def park(self, cause: Exception | None = None) -> NoReturn:
+        """Go on no more. A cause is what keeps the branch, when it is not a step that goes on."""
+        future: asyncio.Future[NoReturn] = self._loop.create_future()
+        self._parked[future] = cause
+        self._wake()
+        try:
+            await future
+        finally:
+            del self._parked[future]
+            self._wake()
+
+    def _take(self, task: Task) -> None:
+        if task not in self._tasks and not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._lose)
+
+    def _lose(self, task: Task) -> None:
+        self._tasks.discard(task)
+        self._callers.discard(task)
+        if self._main is not None and _tasks.failure_of(task) is not None:
+            self._failed.append(task)
+
+    def _wake(self, _: Future | None = None) -> None:
+        self._has_moved = True
+        if self._move is not None and not self._move.done():
+            self._move.set_result(None)
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Until something moves, or for so many seconds at most."""
+        if self._has_moved:
+            return
+        self._move = self._loop.create_future()
+        timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
+        try:
+            await self._move
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _advance(self) -> float | None:
+        """Do what can be done now; in how many seconds to look again at the latest."""
+        self._has_moved = False
+        if not (self._parked or self._answers):
+            return None
+        is_calm = await self._is_calm()
+        self._restless = 0 if is_calm else self._restless + 1
+        if 0 < self._restless < _RESTLESS_TURNS or not self._tasks:
+            return 0.0
+        if self._answers:
+            return self._hand_over()
+        return None if self._posts else self._look_for_an_end()
+
+    async def _is_calm(self) -> bool:
+        """Whether all tasks wait for something that has not happened yet."""
+        turns = _TURNS + max(map(_tasks.gathers, self._tasks))
+        for _ in range(turns):
+            if any(map(_tasks.is_ready, self._tasks)):
+                return False
+            await asyncio.sleep(0)
+        return not self._has_moved
+
+    def _hand_over(self) -> float:
+        first = self._answers[0]
+        if first.was_there and self._posts:
+            # A step that ended earlier may be about to be told.
+            told_s = max(self._posts.values()) + _TOLD_S
+            if (left_s := told_s - self._loop.time()) > 0:
+                return left_s
+        heapq.heappop(self._answers)
+        if not first.turn.done():
+            first.turn.set_result(None)
+        return 0.0
+
+    def _look_for_an_end(self) -> float | None:
+        left_s = max(map(self._patience_until_s, self._tasks)) - self._loop.time()
+        if left_s > 0:
+            # A task that is always ready tells nobody when it stops being so.
+            return min(left_s, _TOLD_S) if self._restless else left_s
+        causes = [cause for cause in self._parked.values() if cause is not None]
+        self.suspend(causes[0] if causes else None)
+        return None
+
+    def _patience_until_s(self, task: Task) -> float:
+        """How long to wait for what a task does beside its steps; 0 when it does nothing."""
+        outside = [future for future in _tasks.awaited(task) if not self._is_own(future)]
+        for future in outside:
+            future.remove_done_callback(self._wake)
+            future.add_done_callback(self._wake)
+        if outside and _tasks.waits_for_peer(task):
+            return self._until_s
+        is_busy = outside or _tasks.is_ready(task)
+        return max(self._until_s, self._moved_s + _OWN_WORK_S) if is_busy else 0.0
+
+    def _is_own(self, future: Future) -> bool:
+        return future.done() or future in self._parked or future in self._tasks
+
+
+class BranchCall:
+    """A call of the context: from the moment its post goes out until the handler has its outcome."""
+
+    __slots__ = ("_branches", "_task", "_told", "post")
+
+    def __init__(self, branches: Branches, task: Task, post: int) -> None:
+        self._branches = branches
+        self._task = task
+        self.post = post
+
+    def __enter__(self) -> "BranchCall":
+        # What the client does for the post is none of the handler's tasks.
+        self._told = _tasks.task_made.get()
+        _tasks.task_made.set(None)
+        self._branches.begin(self._task, self.post)
+        return self
+
+    def answered(self) -> None:
+        """The post is answered; from here on the call waits for its turn, or for good."""
+        _tasks.task_made.set(self._told)
+        self._branches.answered(self.post)
+
+    def __exit__(self, *_: object) -> None:
+        self.answered()
+        self._branches.leave(self._task)
+
+
+def _take_notice(task: Task) -> None:
+    if not task.cancelled():
+        task.exception()

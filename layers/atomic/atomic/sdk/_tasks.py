@@ -1,0 +1,111 @@
+"""Which asyncio tasks are made while a handler runs, and what they wait for.
+
+asyncio tells neither. A task factory tells of new tasks. What a task waits for is read from its own mark
+and from the frames of asyncio's combinators. Where that is not known (a lock, a queue, another release of
+Python) it counts as something outside the handler, which may happen at any time.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextvars import Context, ContextVar
+from typing import Any, Final
+from weakref import WeakSet
+
+Task = asyncio.Task[Any]
+Future = asyncio.Future[Any]
+
+# Told of every task that is made in this context.
+task_made: Final[ContextVar[Callable[[Any], None] | None]] = ContextVar("atomic_task_made", default=None)
+_watched: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
+
+
+def watch(loop: asyncio.AbstractEventLoop) -> None:
+    """Have a loop tell `task_made` of new tasks. The factory that it has goes on making them."""
+    if loop in _watched:
+        return
+    _watched.add(loop)
+    factory = loop.get_task_factory()
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        made = (factory or _plain)(loop, coroutine, **options)
+        context: Context | None = options.get("context")
+        tell = task_made.get() if context is None else context.get(task_made)
+        if tell is not None:
+            tell(made)
+        return made
+
+    loop.set_task_factory(make)
+
+
+def is_ready(task: Task) -> bool:
+    """Whether the loop will run the task without anything happening before."""
+    future = _waiter(task)
+    return not task.done() and (future is None or future.done())
+
+
+def awaited(task: Task) -> list[Future]:
+    """The futures that a task waits for; where one of asyncio's combinators stands between, its parts."""
+    future = _waiter(task)
+    if future is None:
+        return []
+    _, names = _innermost(task)
+    if isinstance(names.get("self"), asyncio.TaskGroup):
+        return list(names["self"]._tasks)  # noqa: SLF001
+    # A time-out does not count: a handler that is suspended has no clock that could go on.
+    if "return_when" in names:
+        return [part for each in names["fs"] for part in _parts(each)]
+    return list(_parts(names["fut"] if "timeout_handle" in names else future))
+
+
+def gathers(task: Task) -> int:
+    """How many `gather` there are between a task and what it waits for. Each takes a turn of the loop."""
+    return _depth(_waiter(task))
+
+
+def waits_for_peer(task: Task) -> bool:
+    """Whether a task waits in a lock or a queue, which other tasks of this process let it pass."""
+    module, names = _innermost(task)
+    # Libraries wait for the network by events.
+    is_event = isinstance(names.get("self"), asyncio.Event)
+    return module in {"asyncio.locks", "asyncio.queues"} and not is_event
+
+
+def failure_of(task: Task) -> BaseException | None:
+    """What a task raised. To ask so does not count as taking notice of it."""
+    return None if task.cancelled() else task._exception  # noqa: SLF001
+
+
+def _plain(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Task:
+    return asyncio.Task(coroutine, loop=loop, **options)
+
+
+def _waiter(task: Task) -> Future | None:
+    # In CPython's C and Python versions alike, since 3.4.
+    future: Future | None = task._fut_waiter  # type: ignore[attr-defined] # noqa: SLF001
+    return future
+
+
+def _parts(future: Future) -> Iterator[Future]:
+    """Of a `gather` its parts, of anything else the future itself."""
+    children = getattr(future, "_children", None)
+    if children is None:
+        yield future
+    else:
+        for child in children:
+            yield from _parts(child)
+
+
+def _depth(future: Future | None) -> int:
+    children = getattr(future, "_children", None)
+    return 0 if children is None else 1 + max(map(_depth, children), default=0)
+
+
+def _innermost(task: Task) -> tuple[str, dict[str, Any]]:
+    """Module and variables of the function that a task stands in, when it is one of asyncio's."""
+    coroutine: Any = task.get_coro()
+    while hasattr(inner := getattr(coroutine, "cr_await", None), "cr_frame"):
+        coroutine = inner
+    frame = getattr(coroutine, "cr_frame", None)
+    if frame is None or not (module := str(frame.f_globals.get("__name__"))).startswith("asyncio."):
+        return "", {}
+    return module, frame.f_locals

@@ -1,0 +1,120 @@
+"""SDK handlers and the whole engine on one event loop, in virtual time: thirty days take no time."""
+
+import asyncio
+import gc
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from atomic.sdk import AsyncClient, AsyncContext
+from atomic.sdk._handler import Endpoint, Request
+from atomic.sdk._http import HttpAnswer, HttpRequest
+from atomic.sdk._raw_path import RawPath
+from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
+from atomic.testing.endpoints import EndpointHandler
+
+Result = TypeVar("Result")
+DAY = 86_400.0
+
+
+class InProcessClient(AsyncClient):
+    """Asks the engine of this process."""
+
+    atomic: LocalAtomic
+    posts: list[dict[str, Any]]
+    # How many seconds later than others the answers of a step come, by its name.
+    late: dict[str, float]
+
+    async def _send(self, request: HttpRequest) -> HttpAnswer:
+        document = json.loads(request.body) if request.target == "/me" else {}
+        self.posts += [document] if document else []
+        reply = await self.atomic.request(
+            request.method, request.target, body=request.body, headers=request.headers
+        )
+        await asyncio.sleep(self.late.get(document.get("stepInvokeUrl", "").rpartition("/")[2], 0))
+        return HttpAnswer(
+            status=reply.status,
+            headers={name.lower(): value for name, value in reply.headers.items()},
+            body=reply.body,
+            at_s=asyncio.get_running_loop().time(),
+            chance=0.5,
+        )
+
+
+class InProcess:
+    """An application of `async def` workflows, and steps that take some seconds of virtual time."""
+
+    def __init__(self, atomic: LocalAtomic) -> None:
+        self._atomic = atomic
+        self.client = InProcessClient("http://atomic.test", client_id="me")
+        self.client.atomic, self.client.posts, self.client.late = atomic, [], {}
+        # What steps did, in order, with the second at which each began.
+        self.effects: list[tuple[float, str]] = []
+        # Status and length in seconds of every answer of the workflow.
+        self.answers: list[tuple[int, float]] = []
+
+    @property
+    def done(self) -> list[str]:
+        """The effects alone."""
+        return [effect for _, effect in self.effects]
+
+    def step(self, name: str, seconds: float = 0.0, error: str = "") -> None:
+        """Serve a step that takes so long, and then answers its payload or fails for good."""
+
+        async def step(call: EndpointCall) -> EndpointReply:
+            self.effects.append((asyncio.get_running_loop().time(), f"{name} {call.payload}"))
+            await asyncio.sleep(seconds)
+            if error:
+                headers = {"Atomic-No-Retry": "true"}
+                return EndpointReply(status=500, json={"detail": error}, headers=headers)
+            return EndpointReply(json=call.payload)
+
+        self.serve(name, step)
+
+    def serve(self, name: str, endpoint: EndpointHandler) -> None:
+        """Serve anything."""
+        self._atomic.endpoint(f"/{name}", endpoint)
+
+    def workflow(
+        self, handler: Callable[[AsyncContext], Awaitable[Any]], *, name: str = "main", hang: float = 1.0
+    ) -> None:
+        """Serve a workflow."""
+        endpoint = Endpoint(handler, is_workflow=True, options={"client": self.client, "hang": hang})
+
+        async def serve(call: EndpointCall) -> EndpointReply:
+            began_s = asyncio.get_running_loop().time()
+            origin, path = "https://app.test", call.url.removeprefix("https://app.test")
+            request = Request(origin=origin, at=RawPath("", path), headers=call.headers, body=call.body)
+            answer = await endpoint.answer_async(request)
+            self.answers.append((answer.status, asyncio.get_running_loop().time() - began_s))
+            return EndpointReply(status=answer.status, body=answer.body, headers=dict(answer.headers))
+
+        self.serve(name, serve)
+
+    async def start(self, **options: Any) -> Any:
+        """Start the workflow and wait for its outcome, years if need be."""
+        url = "https://app.test/main"
+        started = await self.client.start("w", url, key="k", timeout=0, **{"retry": 0, **options})
+        for _ in range(100_000):
+            if (await self.client.step(started.id)).status in {"succeeded", "failed"}:
+                return (await self.client.start("w", url, key="k")).response
+            await asyncio.sleep(600)
+        raise AssertionError("it goes on after two years")
+
+
+def in_process(play: Callable[[InProcess], Coroutine[Any, Any, Result]]) -> Result:
+    """Play in an application of its own. What asyncio complains of afterwards is an error."""
+    complaints: list[str] = []
+
+    async def scenario() -> Result:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(str(context["message"])))
+        async with LocalAtomic() as atomic:
+            result = await play(InProcess(atomic))
+        gc.collect()
+        return result
+
+    result = run(scenario())
+    gc.collect()
+    assert complaints == []
+    return result

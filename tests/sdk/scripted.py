@@ -1,0 +1,103 @@
+"""Workflows whose steps are answered by a function of the test, without a server."""
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from atomic.sdk import AsyncClient, Client
+from atomic.sdk._answers import Response
+from atomic.sdk._handler import Endpoint, Request
+from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, drive, drive_async
+from atomic.sdk._raw_path import RawPath
+
+Result = TypeVar("Result")
+# What a step is answered, by its name (the last part of the URL, or its own), for each post in turn.
+Answers = Mapping[str, HttpAnswer | Callable[[dict[str, Any]], HttpAnswer]]
+
+
+def answer(status: int, **members: Any) -> HttpAnswer:
+    """An answer of the API."""
+    return HttpAnswer(status=status, body=json.dumps(members).encode(), at_s=time.monotonic(), chance=0.5)
+
+
+def done(response: Any = None) -> HttpAnswer:
+    """The step has ended."""
+    return answer(200, response=response, finishedAt="2026-01-01T00:00:00.000Z", id="run_1-x")
+
+
+GOES_ON = answer(504, type="urn:atomic:problem:not-finished", id="run_1-x")
+REFUSED = answer(429, detail="Too many starts.")
+NOBODY = HttpAnswer(status=0, error="http://atomic.test: Connection refused", at_s=0.0, chance=0.5)
+MISMATCH = answer(422, detail="Other payload.")
+FAILED = answer(424, detail="No luck.", id="run_1-x", finishedAt="2026-01-01T00:00:00.000Z")
+
+
+class Script:
+    """Answers posts, and keeps the names of those that came."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self.posts: list[str] = []
+
+    def send(self, request: HttpRequest) -> HttpAnswer:
+        """What comes of a request."""
+        document = json.loads(request.body)
+        name = document.get("stepInvokeUrl", "").rpartition("/")[2] or document["stepName"]
+        self.posts.append(name)
+        found = self._answers[name]
+        return found(document) if callable(found) else found
+
+
+class ScriptedClient(Client):
+    """Blocks."""
+
+    script: Script
+
+    def run_flow(self, flow: Flow[Result]) -> Result:
+        return drive(flow, self.script.send, lambda _: None)
+
+
+class ScriptedAsyncClient(AsyncClient):
+    """Awaits."""
+
+    script: Script
+
+    async def run_flow(self, flow: Flow[Result]) -> Result:
+        from asyncio import sleep
+
+        async def send(request: HttpRequest) -> HttpAnswer:
+            await sleep(0)
+            return self.script.send(request)
+
+        return await drive_async(flow, send, lambda _: sleep(0))
+
+
+def called(handler: Callable[..., Any], answers: Answers, **options: Any) -> tuple[Response, list[str]]:
+    """Call a workflow once: what it answers, and the names of what it posted."""
+    endpoint, request, script = _served(handler, answers, **options)
+    return endpoint.answer(request), script.posts
+
+
+async def called_async(
+    handler: Callable[..., Any], answers: Answers, **options: Any
+) -> tuple[Response, list[str]]:
+    """The same on a loop that goes on."""
+    endpoint, request, script = _served(handler, answers, **options)
+    return await endpoint.answer_async(request), script.posts
+
+
+def _served(
+    handler: Callable[..., Any], answers: Answers, *, hang: float = 0.05, attempt: int = 1
+) -> tuple[Endpoint, Request, Script]:
+    script = Script(answers)
+    client: Any = (ScriptedAsyncClient if inspect.iscoroutinefunction(handler) else ScriptedClient)(
+        patience=0
+    )
+    client.script = script
+    endpoint = Endpoint(handler, is_workflow=True, options={"client": client, "hang": hang})
+    call = {"runId": "run_1", "stepId": "run_1-root", "workflowName": "w", "idempotencyKey": "k"}
+    body = json.dumps({**call, "attempt": attempt, "payload": None}).encode()
+    request = Request(origin="https://app.test", at=RawPath("", "/main"), headers={}, body=body)
+    return endpoint, request, script
