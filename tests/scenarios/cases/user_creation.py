@@ -1,0 +1,174 @@
+"""User creation as it was first drawn, call for call: plain HTTP and its own retry options.
+
+One key is that of the workflow and of all its steps. No step says how long it waits, nor to which run it
+belongs. The client throws at whatever is not 200. Mail and analytics are awaited inside of `Promise.all`,
+which makes one after the other.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from atomic.testing import EndpointCall, EndpointReply, VirtualTimeLoop
+from scenarios.home import Home
+
+RETRY = {"count": 10, "backOff": 1000}
+BASE = "/workflows/userCreation"
+ADA = {"userName": "ada", "email": "ada@example.com"}
+
+
+class NotOkError(Exception):
+    """What the client throws."""
+
+
+class Application:
+    """The user's application. `drawn` holds its calls and those of Atomic, in order, as the diagram has them.
+
+    Analytics answers 404 some times, or until it is up; `analytics_retry` is the policy of that step.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        refusals: int = 0,
+        down_s: float = 0,
+        analytics_retry: Mapping[str, int] = RETRY,
+    ) -> None:
+        self.drawn: list[str] = []
+        self.posts_of_the_user = 0
+        self._home = home
+        self._refusals = refusals
+        self._up_at_s = asyncio.get_running_loop().time() + down_s
+        self._retry = {"createUser": RETRY, "sendEmail": RETRY, "sendAnalytics": analytics_retry}
+        self.index = home.endpoint(f"{BASE}/index", self._create_user_workflow)
+        handlers = {
+            "createUser": self._create_user_step,
+            "sendEmail": self._create_user_email_step,
+            "sendAnalytics": self._create_user_analytics_step,
+        }
+        self.steps = {
+            name: home.endpoint(f"{BASE}/steps/{name}", handler) for name, handler in handlers.items()
+        }
+
+    async def create_user(self, key: str) -> dict[str, Any]:
+        """What the user calls, again and again until it works."""
+        self.drawn.append("post index")
+        while True:
+            self.posts_of_the_user += 1
+            try:
+                created = await self._post_workflow("createUser", self.index, key, ADA, timeout=8000)
+            except NotOkError:
+                continue
+            return {"status": 200, "userId": created["id"]}
+
+    async def _create_user_workflow(self, call: EndpointCall) -> EndpointReply:
+        self.drawn.append("invoke index")
+        key, payload = call.json["idempotencyKey"], call.payload
+        created = await self._perform_workflow_step("createUser", key, payload)
+        await self._perform_workflow_step("sendEmail", key, created["response"])
+        await self._perform_workflow_step("sendAnalytics", key, created["response"])
+        return self._returned("index", 200)
+
+    async def _create_user_step(self, call: EndpointCall) -> EndpointReply:
+        assert call.payload == ADA
+        return self._returned("createUser", 200)
+
+    async def _create_user_email_step(self, call: EndpointCall) -> EndpointReply:
+        return self._returned("sendEmail", 200)
+
+    async def _create_user_analytics_step(self, call: EndpointCall) -> EndpointReply:
+        self._refusals -= 1
+        is_down = self._refusals >= 0 or asyncio.get_running_loop().time() < self._up_at_s
+        return self._returned("sendAnalytics", 404 if is_down else 200)
+
+    def _returned(self, name: str, status: int) -> EndpointReply:
+        """What a function answers that returns nothing."""
+        self.drawn.append(f"{name} answers {status}")
+        return EndpointReply(status=status, body=b"")
+
+    async def _perform_workflow_step(self, name: str, key: str, payload: Any) -> dict[str, Any]:
+        self.drawn.append(f"post {name}")
+        return await self._post_workflow(
+            "createUser", self.steps[name], key, payload, retry=self._retry[name]
+        )
+
+    async def _post_workflow(
+        self, workflow_name: str, url: str, key: str, payload: Any, **options: Any
+    ) -> dict[str, Any]:
+        document = {"workflowName": workflow_name, "stepInvokeUrl": url, "idempotencyKey": key}
+        reply = await self._home.start({**document, "payload": payload, **options})
+        if reply.status != 200:
+            raise NotOkError(f"{url} answered {reply.status}")
+        answer: dict[str, Any] = reply.json
+        return answer
+
+
+async def root_of(home: Home, answer: dict[str, Any]) -> dict[str, Any]:
+    """The root step of a user's creation."""
+    root: dict[str, Any] = (await home.get(f"/steps/{answer['userId']}")).json
+    return root
+
+
+async def scenario_user_creation_is_played_as_it_was_drawn(home: Home) -> None:
+    app = Application(home, refusals=3)
+
+    answer = await app.create_user("k-1")
+
+    assert app.drawn == [
+        "post index",
+        "invoke index",
+        "post createUser",
+        "createUser answers 200",
+        "post sendEmail",
+        "sendEmail answers 200",
+        "post sendAnalytics",
+        "sendAnalytics answers 404",
+        "sendAnalytics answers 404",
+        "sendAnalytics answers 404",
+        "sendAnalytics answers 200",
+        "index answers 200",
+    ]
+    root = await root_of(home, answer)
+    assert (root["status"], root["attempts"], root["retriesUsed"]) == ("succeeded", 1, 0)
+    assert (root["payload"], root["response"]) == (ADA, None)
+    # Three delays of a second, two and four at most: less than the eight seconds that the user waits.
+    assert app.posts_of_the_user == 1 or not is_virtual()
+
+
+async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(home: Home) -> None:
+    """For an hour, where time is virtual; elsewhere for longer than a handler's post waits.
+
+    Ten retries of a second last nine minutes, so the analytics step is given more of them. The workflow has
+    what every step has.
+    """
+    down_s = 3600 if is_virtual() else 18
+    policy = {"count": 1000, "backOff": 1000, "maxBackOff": 60_000 if is_virtual() else 1000}
+    app = Application(home, down_s=down_s, analytics_retry=policy)
+    clock = asyncio.get_running_loop()
+    began_s = clock.time()
+
+    answer = await app.create_user("k-1")
+
+    assert clock.time() - began_s >= down_s
+    root = await root_of(home, answer)
+    assert (root["status"], root["retriesUsed"]) == ("succeeded", 0)
+    # The handler was told 504 and threw; it is called again when analytics is done, and only then.
+    outcomes = [(attempt["outcome"], attempt["status"]) for attempt in root["attemptLog"]]
+    assert outcomes == [("retryable", 500), ("succeeded", 200)]
+    said = Counter(app.drawn)
+    assert said["sendAnalytics answers 404"] > 5
+    once = (
+        "createUser answers 200",
+        "sendEmail answers 200",
+        "sendAnalytics answers 200",
+        "index answers 200",
+    )
+    assert [said[each] for each in once] == [1, 1, 1, 1]
+    assert app.drawn[-1] == "index answers 200"
+
+
+def is_virtual() -> bool:
+    """Whether an hour takes no time here."""
+    return isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
