@@ -57,16 +57,21 @@ def a_root(spec: StepSpec | None = None, *, at_ms: int = 1_000, status: Status =
 
 
 def a_child(
-    name: str, spec: StepSpec | None = None, *, at_ms: int = 1_000, status: Status = Status.PENDING
+    name: str,
+    spec: StepSpec | None = None,
+    *,
+    at_ms: int = 1_000,
+    status: Status = Status.PENDING,
+    parent: str = "",
 ) -> Step:
-    """Another step of the run of `spec`, called `name`."""
+    """Another step of the run of `spec`, called `name`, below the root unless a parent is given."""
     spec = spec or a_spec()
     spec = a_spec(
         client_id=spec.client_id,
         workflow_name=spec.workflow_name,
         key=spec.idempotency_key,
         step_name=name,
-        parent=keys.root_of(spec.run_id),
+        parent=parent or keys.root_of(spec.run_id),
     )
     return replace(a_root(spec, at_ms=at_ms, status=status), place=spec.identity)
 
@@ -99,6 +104,7 @@ def a_full_step() -> Step:
         spec=spec,
         place=spec.identity,
         created_at_ms=1_000,
+        awaited=True,
         version=3,
         status=Status.WAITING,
         generation=2,
@@ -108,8 +114,10 @@ def a_full_step() -> Step:
         attempt=2,
         retries_used=1,
         lost_in_row=4,
+        put_off_at_ms=6_000,
         rechecks=5,
         woken=True,
+        told=keys.root_of(spec.run_id),
         waiting_for=(keys.root_of(spec.run_id), "another"),
         waiters=("one", "two"),
         attempts=(
@@ -122,6 +130,7 @@ def a_full_step() -> Step:
                 outcome=OutcomeKind.NO_ANSWER,
                 status=0,
                 error="",
+                timed_out=True,
                 late="zu spät 🙂",
             ),
         ),

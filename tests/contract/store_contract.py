@@ -159,6 +159,38 @@ class StoreContract(QueryContract):
             StepOutline(child.id, root.id, Status.FAILED, child.finished_at_ms, 12),
         }
 
+    @on_store
+    async def test_the_children_of_a_step_are_paged_in_the_order_of_ids(self, store: StepStore) -> None:
+        root = a_root()
+        children = sorted((a_child(f"step {number}") for number in range(7)), key=lambda step: step.id)
+        below = [a_child(f"below {number}", parent=children[0].id) for number in range(3)]
+        # Another parent's digits may be the same.
+        stranger = a_child("stranger", parent=f"{root.spec.run_id}-{'0' * 32}")
+        stranger = replace(stranger, place=children[3].place[:8] + stranger.place[8:])
+        await put(store, root, *children, *below, stranger, keyed("another run"))
+        pages, after = [], ""
+        while page := await store.children(root.id, after=after, limit=3):
+            pages.append([child.id for child in page])
+            after = page[-1].id
+        assert [len(page) for page in pages] == [3, 3, 1]
+        assert [step_id for page in pages for step_id in page] == [child.id for child in children]
+        found = await store.children(children[0].id, after="", limit=10)
+        assert {child.id for child in found} == {step.id for step in below}
+        for childless in (children[1].id, a_root(a_spec(key="none")).id):
+            assert await store.children(childless, after="", limit=3) == []
+
+    @on_store
+    async def test_what_is_told_of_a_child(self, store: StepStore) -> None:
+        root, plain = a_root(), a_child("plain")
+        awaited = replace(a_child("awaited", status=Status.SUCCEEDED), awaited=True, attempt=4)
+        later = replace(a_child("later"), waiters=(root.id,))
+        await put(store, root, plain, awaited, later)
+        assert set(await store.children(root.id, after="", limit=10)) == {
+            StepOutline(plain.id, root.id, Status.PENDING, None, 0, awaited=False),
+            StepOutline(awaited.id, root.id, Status.SUCCEEDED, awaited.finished_at_ms, 4, awaited=True),
+            StepOutline(later.id, root.id, Status.PENDING, None, 0, awaited=True),
+        }
+
     # --- purge ---
 
     @needs("purge")

@@ -28,6 +28,7 @@ _SLOW_S: Final = 50.0
 _KNOWN_WITHIN_S: Final = FRESH_MS / 1000
 _UNLUCKY: Final = (ConnectionError, StoreUnavailable, TimeoutError)
 _LOST: Final = {Status.FAILED, Status.CANCELLED}
+_REFUSED: Final = {headers.REFUSED: "true"}
 _REFUSES_FOR_GOOD: Final = {headers.NO_RETRY: "true"}
 
 
@@ -104,8 +105,12 @@ class Application:
             posts = (self._post(plan, child, parent, hang_ms) for child in stage)
             ends = await asyncio.gather(*posts, return_exceptions=True)
             steps = [end for end in ends if not isinstance(end, BaseException)]
-            if len(steps) < len(ends):
+            if not hang_ms and node.retry.count and self._strike("handler fails"):
+                self._books.failed_alone.add((step_id, attempt))
                 return self._failed(step_id, 500)
+            if len(steps) < len(ends):
+                # As an SDK answers, and as a plain handler does.
+                return Answer(status=503, headers=_REFUSED) if not hang_ms else self._failed(step_id, 500)
             if not node.catches and any(step.status in _LOST for step in steps):
                 return self._refused(step_id, for_good=True)
             live = [step.id for step in steps if not step.is_settled]

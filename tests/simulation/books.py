@@ -4,10 +4,14 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import Status, Step
+
+if TYPE_CHECKING:
+    from simulation.process import Process
 
 Told = tuple[str, int, Status, bytes | None]
 
@@ -31,6 +35,13 @@ class Books:
     calls: Counter[tuple[str, int]] = field(default_factory=Counter)
     given: defaultdict[str, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))
     own_failures: Counter[str] = field(default_factory=Counter)
+    # Attempts by their step and number: that were made; that a handler failed which nobody had told of a
+    # step; and whose answer was heard: when, and by whom.
+    made: set[tuple[str, int]] = field(default_factory=set)
+    failed_alone: set[tuple[str, int]] = field(default_factory=set)
+    heard: dict[tuple[str, int], tuple[float, "Process"]] = field(default_factory=dict)
+    # When a write of the step, or what goes out before it, was refused, unsure or slow.
+    troubled_s: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     letters: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     retry_after_ms: dict[str, int] = field(default_factory=dict)

@@ -26,6 +26,8 @@ RATES: Final[dict[str, tuple[float, float]]] = {
     "caller goes away": (0.05, 0.3),
     "posts twice": (0.1, 0.5),
     "other payload": (0.1, 0.5),
+    "handler fails": (0.1, 0.4),
+    "no room": (0.05, 0.3),
 }
 # These leave a wake-up or an attempt to its watchdog, so its tight laws do not hold for a seed with them.
 ROUGH: Final = frozenset(

@@ -7,6 +7,7 @@ are not finished: throw, hang until it is cut off, or suspend itself.
 """
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -111,9 +112,9 @@ class SlowStore(MemoryStepStore):
         there = await super().replace(step, expected_version)
         return await self._answer(there, step)
 
-    async def outline(self, run_id: str) -> Sequence[StepOutline]:
+    async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
         await self._pause()
-        there = await super().outline(run_id)
+        there = await super().children(parent_id, after=after, limit=limit)
         await self._pause()
         return there
 
@@ -167,7 +168,9 @@ class Workflow:
         return EndpointReply(json="done")
 
     async def _step(self, url: str, hang_ms: int) -> Reply:
-        request = asyncio.create_task(self._atomic.post("/me", self.document(url, hang_ms)))
+        body = json.dumps(self.document(url, hang_ms)).encode()
+        headers = {} if hang_ms else {"Prefer": "respond-async"}
+        request = asyncio.create_task(self._atomic.request("POST", "/me", body=body, headers=headers))
         self._requests.add(request)
         request.add_done_callback(self._requests.discard)
         reply = await asyncio.shield(request)
@@ -236,6 +239,9 @@ def _late(root: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterat
     if root.step.status is Status.WAITING:
         settled = [settled_at_s[step_id] for step_id in root.step.waiting_for if step_id in settled_at_s]
         since_s = max(root.at_s, min(settled)) if settled else None
+        if not root.step.waiting_for:
+            # It ran out of time, and what it waits for is looked at next.
+            since_s = root.at_s
     if since_s is not None and until_s - since_s > WAKE_WITHIN_S:
         yield f"the workflow was not called for {until_s - since_s:.3f} s after {since_s:.3f}"
 

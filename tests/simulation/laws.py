@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from atomic.domain.steps import Status, Step
+from atomic.domain.outcomes import OutcomeKind
+from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.books import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
@@ -14,17 +15,21 @@ from simulation.world import World
 PROMPT_S: Final = 5.0
 # The same after the faults: the slowest answer of the store, a restart and a sweep may still be under way.
 TAKEN_S: Final = 10.0
+# How long the store may take for what the recording of an outcome needs.
+RECORDED_S: Final = 8.0
 WALK_S: Final = 10.0
 
 
 def broken(world: World) -> list[str]:
     """Everything that is wrong with this world."""
-    lines = [*world.truth.wrong, *world.books.wrong, *_ends(world), *_same_answers(world)]
+    lines = [*world.truth.wrong, *world.books.wrong, *world.sqs.wrong, *_ends(world), *_same_answers(world)]
     for step in world.truth.rows.values():
         lines += _calls(world, step)
+        lines += _paid(world, step)
         if step.is_settled:
             lines += _outcome(world, step)
     lines += _delays(world)
+    lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
     if world.scenario.on_aws:
@@ -88,6 +93,59 @@ def _calls(world: World, step: Step) -> Iterator[str]:
         yield f"{step.id}: {len(calls)} calls, {allowed} allowed and {lost} lost"
 
 
+def _paid(world: World, step: Step) -> Iterator[str]:
+    """Retries pay for failures of the endpoint's own alone; clocks that stray may mistake who was told."""
+    if world.faults.happened["skew"]:
+        return
+    paid = sum(
+        write.before is not None and write.step.retries_used > write.before.retries_used
+        for write in world.truth.history
+        if write.step.id == step.id
+    )
+    failures = world.books.own_failures[step.id]
+    if paid > failures:
+        yield f"{step.id}: paid {paid} retries for {failures} failures of its own"
+
+
+def _attempts(world: World) -> Iterator[str]:
+    """What came of each attempt is what became of it."""
+    for write in world.truth.history:
+        before, step = write.before, write.step
+        if before is None or before.status is not Status.RUNNING or step.attempt < before.attempt:
+            continue
+        ended = next((a for a in step.attempts if a.number == before.attempt and a.outcome), None)
+        if ended is None or before.attempts[-1].outcome is not None or step.status is Status.CANCELLED:
+            continue
+        if ended.outcome is OutcomeKind.NO_ANSWER:
+            yield from _lost(world, write, before)
+        elif (step.id, ended.number) not in world.books.made:
+            yield f"{step.id}: attempt {ended.number} is {ended.outcome} and was never made"
+        elif (
+            (step.id, ended.number) in world.books.failed_alone
+            and not ended.timed_out
+            and step.status not in {Status.RETRYING, Status.FAILED}
+            and not world.faults.happened["skew"]
+        ):
+            yield f"{step.id}: attempt {ended.number} failed by itself, and the step is {step.status}"
+
+
+def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
+    """An outcome that was received is recorded, or at least nobody else tries before the lease is over."""
+    lease_s = ((before.due_at_ms or 0) - EPOCH_MS) / 1000
+    if world.faults.happened["skew"]:
+        return
+    # The embedded home takes over what a dead process held.
+    if write.at_s < lease_s - 0.01 and (world.scenario.on_aws or write.step.status is not Status.PENDING):
+        yield f"{before.id}: attempt {before.attempt} was lost before its lease was over"
+    at_s, process = world.books.heard.get((before.id, before.attempt), (lease_s, None))
+    if process is None or lease_s - at_s < LEASE_MARGIN_MS / 1000 - RECORDED_S:
+        return
+    was_there = process.died_s is None or process.died_s > at_s + RECORDED_S
+    troubles = [t for t in world.books.troubled_s[before.id] if at_s <= t <= lease_s]
+    if was_there and not troubles:
+        yield f"{before.id}: the answer to attempt {before.attempt} was heard and thrown away"
+
+
 def _outcome(world: World, step: Step) -> Iterator[str]:
     if step.status is Status.SUCCEEDED and step.spec.kind == "event":
         if step.response is None or step.response.text != EVENT_RESULT:
@@ -109,7 +167,10 @@ def _delays(world: World) -> Iterator[str]:
     """No delay is longer than the policy and the endpoint asked for."""
     for write in world.truth.history:
         step, before = write.step, write.before
-        if step.status is not Status.RETRYING or before is None or before.status is not Status.RUNNING:
+        if before is None or before.status is not Status.RUNNING or step.status is not Status.RETRYING:
+            continue
+        if step.retries_used == before.retries_used:
+            # Atomic's own doing, and no retry.
             continue
         longest = max(_planned_ms(step), _asked_for_ms(world, step))
         ended_ms = step.attempts[-1].ended_at_ms or 0

@@ -10,7 +10,7 @@ from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.application.destinations import Turns, destination_of
 from atomic.application.live_steps import LiveStep
 from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import Answer, NotMade
 from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
 
 if TYPE_CHECKING:
@@ -32,16 +32,19 @@ class ProcessStore:
         self._truth = process.world.truth
 
     async def create(self, step: Step) -> Step | None:
-        return await self._write(lambda: self._truth.create(step))
+        return await self._write(step, lambda: self._truth.create(step))
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
-        return await self._write(lambda: self._truth.replace(step, expected_version))
+        return await self._write(step, lambda: self._truth.replace(step, expected_version))
 
     async def get(self, step_id: str) -> Step | None:
         return await self._read(lambda: self._truth.get(step_id))
 
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
         return await self._read(lambda: self._truth.outline(run_id))
+
+    async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
+        return await self._read(lambda: self._truth.children(parent_id, after=after, limit=limit))
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         due = await self._read(lambda: self._truth.due(before_ms, limit))
@@ -57,7 +60,14 @@ class ProcessStore:
     async def purge(self, now_ms: int, limit: int) -> int:
         return 0
 
-    async def _write(self, write: Callable[[], Awaitable[Step | None]]) -> Step | None:
+    async def _write(self, step: Step, write: Callable[[], Awaitable[Step | None]]) -> Step | None:
+        try:
+            return await self._written(write)
+        except StoreUnavailable:
+            self._process.note_trouble(step.id)
+            raise
+
+    async def _written(self, write: Callable[[], Awaitable[Step | None]]) -> Step | None:
         moment = await self._go()
         there = await write()
         if self._process.strike("written twice"):
@@ -114,12 +124,14 @@ class SqsHints:
         if moment == "before":
             process.die()
         if "queue" in process.cut_off or process.strike("send refused"):
+            process.note_trouble(step_id)
             return _refusal()
         wait_s = max(0, at_ms - process.clock.now_ms()) / 1000
         process.world.sqs.put(step_id, at_ms, wait_s)
         if moment == "applied":
             process.die()
         if process.strike("send unsure"):
+            process.note_trouble(step_id)
             return _refusal()
         delay_s = process.latency_s()
         if moment == "after":
@@ -132,6 +144,7 @@ class SqsHints:
         if moment == "before":
             process.die()
         if "queue" in process.cut_off or process.strike("send refused"):
+            process.note_trouble(step_id)
             return _refusal()
         process.world.books.letters[step_id] += 1
         if moment == "applied":
@@ -178,7 +191,11 @@ class ProcessInvoker:
         moment = process.next_moment()
         if moment == "before":
             process.die()
-        application = process.world.application
+        application, books = process.world.application, process.world.books
+        if process.strike("no room"):
+            return Answer(not_made=NotMade("no room", round(process.some_s(2_000))))
+        made = (request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"]))
+        books.made.add(made)
         if "endpoint" in process.cut_off:
             application.note_failure(request)
             await asyncio.sleep(process.some_s(_GIVES_UP_S))
@@ -196,6 +213,7 @@ class ProcessInvoker:
             answer = Answer(error="network: reset by peer")
         if moment == "after":
             process.die()
+        books.heard[made] = (asyncio.get_running_loop().time(), process)
         return answer
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from types import ModuleType
 from typing import Any, Final
@@ -11,16 +11,19 @@ import atomic.application.apply as applying
 import atomic.application.attempts as attempts
 import atomic.application.drive as driving
 import atomic.application.leftovers as leftovers
+import atomic.application.looking as looking
 import atomic.application.start as starting
 import atomic.application.sweep as sweeping
 import atomic.application.waiting as waiting
+import atomic.domain.changes as changes
+import atomic.domain.endings as endings
 import atomic.domain.transitions as transitions
 import atomic.entrypoints.embedded.driver as embedded
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable, Subscription
-from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, WaiterAdded
-from atomic.domain.outcomes import Outcome
+from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
+from atomic.domain.outcomes import NotMade, Outcome, OutcomeKind
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.retry import next_delay_ms as _next_delay_ms
 from atomic.domain.steps import Status, Step, StepSpec
@@ -31,10 +34,16 @@ from simulation.network import EmbeddedHints, ProcessStore, SqsHints
 
 Patch = tuple[ModuleType | type[Any], str, Any]
 
-_ended, _claimed, _transition = transitions._ended, transitions._claimed, transitions.transition
-_blocked, _drive, _woken = attempts._blocked, driving.drive, transitions._woken
-_follow = applying._follow
+_ended, _claimed, _transition = transitions.ended, transitions._claimed, transitions.transition
+_drive, _woken, _look = driving.drive, transitions.woken, looking.look
+_follow, _apply, _record = applying._follow, applying.apply, attempts._record
 _sends = {kind: kind.send for kind in (SqsHints, EmbeddedHints)}
+
+
+def _ended_as(other: Step, step: Step, event: Ended, now_ms: int) -> Step:
+    """What the event makes of the other step, and the step itself where it makes nothing of it."""
+    after = _ended(other, event, now_ms)
+    return step if after is other else after
 
 
 def _end_under_any_nonce(step: Step, event: Ended, now_ms: int) -> Step:
@@ -48,19 +57,33 @@ def _end_what_has_ended(step: Step, event: Ended, now_ms: int) -> Step:
 
 
 def _end_at_a_retry(step: Step, event: Ended, now_ms: int) -> Step:
-    return _ended(replace(step, woken=False), replace(event, blocked_by=(), missed=False), now_ms)
+    if event.outcome.kind is OutcomeKind.SUSPENDED:
+        event = replace(event, outcome=replace(event.outcome, kind=OutcomeKind.RETRYABLE))
+    return _ended_as(replace(step, woken=False, told=None), step, event, now_ms)
+
+
+def _end_refusals_as_failures(step: Step, event: Ended, now_ms: int) -> Step:
+    if event.outcome.kind is OutcomeKind.DEFERRED:
+        event = replace(event, outcome=replace(event.outcome, kind=OutcomeKind.RETRYABLE))
+    return _ended(step, event, now_ms)
+
+
+def _end_as_if_told(step: Step, event: Ended, now_ms: int) -> Step:
+    """Fault 3: a failure waits for whatever else of the run is live."""
+    return _ended_as(replace(step, told=step.told or step.id), step, event, now_ms)
 
 
 def _end_with_a_retry_too_many(step: Step, event: Ended, now_ms: int) -> Step:
     spec = replace(step.spec, retry=replace(step.spec.retry, count=step.spec.retry.count + 1))
-    return replace(_ended(replace(step, spec=spec), event, now_ms), spec=step.spec)
+    after = _ended_as(replace(step, spec=spec), step, event, now_ms)
+    return after if after is step else replace(after, spec=step.spec)
 
 
 async def _replace_blindly(self: ProcessStore, step: Step, expected_version: int) -> Step | None:
     async def write() -> None:
         self._truth.overwrite(step)
 
-    return await self._write(write)
+    return await self._write(step, write)
 
 
 async def _read_then_create(self: ProcessStore, step: Step) -> Step | None:
@@ -82,9 +105,9 @@ async def _sweep_nothing(engine: Engine, *, ahead_ms: int, limit: int) -> int:
 
 
 async def _insert_later(
-    engine: Engine, spec: StepSpec, place: str, *, is_inline: bool
+    engine: Engine, spec: StepSpec, place: str, *, is_inline: bool, awaited: bool
 ) -> tuple[Step, bool]:
-    step = transitions.begin(spec, place, engine.clock.now_ms(), engine.entropy.token())
+    step = transitions.begin(spec, place, engine.clock.now_ms(), engine.entropy.token(), awaited=awaited)
     there = await engine.store.get(step.id)
     if there is not None:
         return there, False
@@ -135,43 +158,67 @@ def _delay_above_the_cap(policy: RetryPolicy, retry: int, *, jitter: float, **al
     return round(_next_delay_ms(policy, retry, jitter=0.999, **also) * (1 + jitter)) + 1
 
 
-async def _apply_without_knowing_its_own(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
-    while True:
-        after = _transition(step, event, engine.clock.now_ms())
-        if after is step:
-            return step, False
-        there = await applying._write(engine, after, step)
-        if there is None:
-            await applying._follow(engine, step, after)
-            return after, True
-        step = there
+def _is_written_only_if_nothing_is_there(there: Step | None, after: Step) -> bool:
+    return there is None
 
 
-async def _register_before_waiting(
-    engine: Engine, step: Step, outcome: Outcome
-) -> tuple[Outcome, tuple[str, ...], bool]:
-    outcome, blocked_by, missed = await _blocked(engine, step, outcome)
-    for step_id in blocked_by:
+async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> tuple[Step, bool]:
+    for step_id in event.outcome.waiting_for if isinstance(event, Ended) else ():
         needed = await engine.store.get(step_id)
         if needed is not None:
-            await applying.apply(engine, needed, WaiterAdded(step.id))
-    return outcome, blocked_by, missed
+            await _apply(engine, needed, WaiterAdded(step.id))
+    return await _record(engine, step, event)
 
 
-async def _watch_nothing(engine: Engine, step: Step) -> None:
+async def _mark_before_the_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+    handler = await engine.store.get(step.boss or step.id)
+    if handler is not None:
+        await _apply(engine, handler, ToldUnfinished(step.id, asked_at_ms))
+    return await _leave_no_mark(engine, step, asked_at_ms)
+
+
+async def _count_what_was_not_made(engine: Engine, step: Step, not_made: NotMade) -> None:
+    outcome = Outcome(kind=OutcomeKind.RETRYABLE, error=not_made.reason)
+    await _record(engine, step, Ended(nonce=step.nonce or "", outcome=outcome, jitter=0.5))
+
+
+async def _read_before_recording(engine: Engine, step: Step, event: Ended) -> tuple[Step, bool]:
+    await engine.store.outline(step.spec.run_id)
+    return await _record(engine, step, event)
+
+
+async def _find_no_child(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
+    for step in ():
+        yield step
+
+
+def _is_spare_while_it_runs(step: Step, hinted_at_ms: int | None) -> bool:
+    return (
+        step.status is Status.RUNNING
+        and hinted_at_ms is not None
+        and hinted_at_ms <= step.attempts[-1].started_at_ms
+    )
+
+
+async def _look_at_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+    return waiting
+
+
+async def _do_nothing(engine: Engine, step: Step) -> None:
     return
 
 
-async def _leave_no_waiter(engine: Engine, step: Step) -> Step:
+async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     return step
 
 
-async def _wake_nobody(engine: Engine, settled: Step, *, forgotten_only: bool = False) -> None:
+async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+    after, _ = await _apply(engine, step, WaiterAdded(step.boss or step.id))
+    return after
+
+
+async def _wake_nobody(engine: Engine, settled: Step, *, again: bool = False) -> None:
     return
-
-
-async def _see_no_waiter(engine: Engine, step: Step, ids: Sequence[str]) -> bool:
-    return False
 
 
 def _claim_whatever_it_is(step: Step, nonce: str, now_ms: int) -> Step:
@@ -195,7 +242,7 @@ def _claim_at_a_retry(step: Step, nonce: str, now_ms: int) -> Step:
     if after is step or step.status is not Status.RUNNING or after.is_settled:
         return after
     if step.retries_used >= step.spec.retry.count:
-        return transitions._settled(step, Status.FAILED, now_ms, error="no answer")
+        return changes.settled(step, Status.FAILED, now_ms, error="no answer")
     return replace(after, retries_used=step.retries_used + 1)
 
 
@@ -218,7 +265,7 @@ def _cancel_regardless(step: Step, event: Event, now_ms: int) -> Step:
 
 async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
     try:
-        return await applying._apply(engine, step, event)
+        return await _apply(engine, step, event)
     except StoreUnavailable:
         if isinstance(event, Claimed):
             return transitions.transition(step, event, engine.clock.now_ms()), True
@@ -252,8 +299,8 @@ async def _hang_by_the_wall(engine: Engine, news: Subscription, step: Step, unti
 
 
 PLANTED: Final[dict[str, list[Patch]]] = {
-    "no fence on a result": [(transitions, "_ended", _end_under_any_nonce)],
-    "a late result is accepted": [(transitions, "_ended", _end_what_has_ended)],
+    "no fence on a result": [(transitions, "ended", _end_under_any_nonce)],
+    "a late result is accepted": [(transitions, "ended", _end_what_has_ended)],
     "a row is written without its condition": [(ProcessStore, "replace", _replace_blindly)],
     "a start reads and then writes": [(ProcessStore, "create", _read_then_create)],
     "no watchdog and no sweep": [
@@ -265,19 +312,16 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "acknowledged before it is committed": [(starting, "_insert", _insert_later)],
     # Both users of the digest, for run ids are remembered and the control must not meet a planted one.
     "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _identity_of_joined)],
-    "fan-in by a counter": [(transitions, "_woken", _count_down)],
+    "fan-in by a counter": [(transitions, "woken", _count_down)],
     "an early hint is dropped": [(driving, "_is_spare", _always)],
-    "a lease shorter than the call": [(transitions, "_lease_end_ms", _lease_of_a_quarter)],
-    "jitter without a cap": [(transitions, "next_delay_ms", _delay_above_the_cap)],
-    "an own write is not recognised": [(applying, "_apply", _apply_without_knowing_its_own)],
-    "a wake-up of a running handler is dropped": [
-        (transitions, "_woken", _wake_only_who_waits),
-        (attempts, "_any_waited_for", _see_no_waiter),
-    ],
+    "a lease shorter than the call": [(transitions, "lease_end_ms", _lease_of_a_quarter)],
+    "jitter without a cap": [(endings, "next_delay_ms", _delay_above_the_cap)],
+    "an own write is not recognised": [(applying, "_is_written", _is_written_only_if_nothing_is_there)],
+    "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],
     "a waiter is registered before the waiting write": [
-        (attempts, "_blocked", _register_before_waiting),
-        (attempts, "watch", _watch_nothing),
-        (driving, "watch", _watch_nothing),
+        (attempts, "_record", _register_before_waiting),
+        (attempts, "look", _look_at_nothing),
+        (driving, "look", _look_at_nothing),
     ],
     "a 504 leaves no waiter": [(starting, "leave_waiter", _leave_no_waiter)],
     "settling wakes nobody": [
@@ -290,21 +334,26 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (embedded, "drive", _drive_whatever_it_is),
     ],
     "redrive without its generation": [(applying, "transition", _redrive_regardless)],
-    "a suspended attempt costs a retry": [(transitions, "_ended", _end_at_a_retry)],
+    "a 504 leaves no mark": [(starting, "leave_waiter", _leave_no_mark)],
+    "a failure waits for what is live": [(transitions, "ended", _end_as_if_told)],
+    "a 504 leaves its mark before its waiter": [(starting, "leave_waiter", _mark_before_the_waiter)],
+    "a time-out finds no step": [(looking, "_own", _find_no_child)],
+    "an attempt that was not made costs a retry": [(attempts, "_defer", _count_what_was_not_made)],
+    "a refusal of Atomic's costs a retry": [(transitions, "ended", _end_refusals_as_failures)],
+    "an end is recorded after a look": [(attempts, "_record", _read_before_recording)],
+    "hints circle": [(driving, "_is_spare", _is_spare_while_it_runs)],
+    "a suspended attempt costs a retry": [(transitions, "ended", _end_at_a_retry)],
     "a lost attempt costs a retry": [(transitions, "_claimed", _claim_at_a_retry)],
-    "one retry too many": [(transitions, "_ended", _end_with_a_retry_too_many)],
+    "one retry too many": [(transitions, "ended", _end_with_a_retry_too_many)],
     "cancel overwrites an end": [(applying, "transition", _cancel_regardless)],
     "an attempt is made although its claim is unsure": [
         (applying, "apply", _run_before_the_claim_is_sure),
         (driving, "apply", _run_before_the_claim_is_sure),
     ],
-    "a hint overtakes its row": [
-        (applying, "is_soon", _never),
-        (starting, "is_soon", _never),
-    ],
+    "a hint overtakes its row": [(applying, "is_soon", _never)],
     "nobody sends a lost hint again": [
-        (waiting, "hint_if_overdue", _watch_nothing),
-        (starting, "hint_if_overdue", _watch_nothing),
+        (looking, "hint_if_overdue", _do_nothing),
+        (starting, "hint_if_overdue", _do_nothing),
     ],
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
     "nobody looks for a cancel before a call": [

@@ -1,16 +1,17 @@
 """Processes that run the engine: several on AWS, one embedded. They die at any await, and others follow."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from atomic.adapters.aws.sqs import AGAIN_AFTER_S
+from atomic.adapters.aws.sqs import AGAIN_AFTER_S, DELAY_MAX_S, SCHEDULED_FROM_MS
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SteadyClock
 from atomic.application.destinations import CountedRuns
-from atomic.application.drive import drive
+from atomic.application.drive import _is_spare, drive
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Clock, HintQueue, Notifier, StoreUnavailable
 from atomic.application.sweep import recover, sweep
@@ -72,6 +73,7 @@ class Process:
         self.world = world
         self.on_aws = world.scenario.on_aws
         self.dead = False
+        self.died_s: float | None = None
         self.ready = self.on_aws
         self.cut_off: frozenset[str] = frozenset()
         self.wall = SkewedClock(offset_ms)
@@ -127,6 +129,7 @@ class Process:
     def crash(self) -> None:
         """End at once: what was under way goes no further, and nothing is tidied up."""
         self.dead = True
+        self.died_s = self._loop.time()
         for task in self._tasks:
             task.cancel()
 
@@ -148,6 +151,10 @@ class Process:
     def strike(self, name: str) -> bool:
         """Whether this fault happens now."""
         return self.world.faults.strike(name, self._loop.time())
+
+    def note_trouble(self, step_id: str) -> None:
+        """A write of the step, or what goes out before it, did not go well."""
+        self.world.books.troubled_s[step_id].append(self._loop.time())
 
     def some_s(self, most_s: float) -> float:
         """A duration."""
@@ -192,43 +199,86 @@ class Process:
             await asyncio.sleep(SWEEP_EVERY_S)
 
 
+@dataclass(slots=True, eq=False)
+class Message:
+    """A message under way: for which step and moment, and how often it was received."""
+
+    step_id: str
+    at_ms: int
+    put_s: float
+    receives: int = 0
+
+
 class Sqs:
     """The queue of an AWS home: it outlives every process."""
 
     def __init__(self, world: "World") -> None:
+        self.wrong: list[str] = []
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._some = world.chance.random
+        self._under_way: defaultdict[str, list[Message]] = defaultdict(list)
+        self._doubled: Counter[str] = Counter()
 
     def put(self, step_id: str, at_ms: int, wait_s: float) -> None:
         """Accept a message."""
-        wait_s = min(wait_s, 900.0) if wait_s < 3_600.0 else wait_s
+        wait_s = min(wait_s, DELAY_MAX_S) if wait_s < SCHEDULED_FROM_MS / 1000 else wait_s
         strike, now_s = self._world.faults.strike, self._loop.time()
+        if any(m.at_ms == at_ms and now_s - m.put_s < 0.002 for m in self._under_way[step_id]):
+            # Two do the same in the same millisecond, and one of them is about to lose.
+            self._doubled[step_id] += 1
         if strike("hint lost", now_s) and self._world.may_lose(step_id):
             return
         if strike("hint twice", now_s):
-            self._loop.call_later(wait_s + 20 * self._some(), self._deliver, step_id, at_ms)
+            self._doubled[step_id] += 1
+            self._later(wait_s + 20 * self._some(), Message(step_id, at_ms, now_s))
         if strike("hint late", now_s):
             wait_s += 60 * self._some()
         elif strike("hint early", now_s):
             wait_s *= self._some()
-        self._loop.call_later(wait_s, self._deliver, step_id, at_ms)
+        self._later(wait_s, Message(step_id, at_ms, now_s))
 
-    def _deliver(self, step_id: str, at_ms: int, receives: int = 1) -> None:
+    def _later(self, wait_s: float, message: Message) -> None:
+        self._under_way[message.step_id].append(message)
+        self._loop.call_later(wait_s, self._deliver, message)
+
+    def _deliver(self, message: Message) -> None:
         receivers = [p for p in self._world.processes if not p.dead and "queue" not in p.cut_off]
         if not receivers:
-            self._loop.call_later(1.0, self._deliver, step_id, at_ms, receives)
+            self._loop.call_later(1.0, self._deliver, message)
             return
+        self._count(message.step_id)
+        self._under_way[message.step_id].remove(message)
+        message.receives += 1
         process = receivers[int(self._some() * len(receivers))]
-        process._spawn(self._take(process, step_id, at_ms, receives), step_id=step_id)
+        process._spawn(self._take(process, message), step_id=message.step_id)
 
-    async def _take(self, process: Process, step_id: str, at_ms: int, receives: int) -> None:
+    async def _take(self, process: Process, message: Message) -> None:
         done = False
         try:
-            await drive(process.engine, step_id, at_ms if receives == 1 else None)
+            is_first = message.receives == 1
+            await drive(process.engine, message.step_id, message.at_ms if is_first else None)
             done = True
         finally:
             if not done:
                 # Nobody deletes the message. Who lives makes it come again soon; else it stays hidden.
-                again_s = VISIBILITY_S if process.dead else min(AGAIN_AFTER_S * 2 ** (receives - 1), 900)
-                self._loop.call_later(again_s, self._deliver, step_id, at_ms, receives + 1)
+                again_s = min(AGAIN_AFTER_S * 2 ** (message.receives - 1), DELAY_MAX_S)
+                self._doubled[message.step_id] += 1
+                self._later(VISIBILITY_S if process.dead else again_s, message)
+
+    def _count(self, step_id: str) -> None:
+        """At most two wake-ups of a step are not spare, and those that the queue itself doubled.
+
+        One that nobody is sure of may be sent twice. Whoever finds a step overdue sends one that comes at
+        once.
+        """
+        step = self._world.truth.rows.get(step_id)
+        if step is None or step.due_at_ms is None or step.attempt == 0:
+            return
+        now_ms = EPOCH_MS + round(1000 * self._loop.time())
+        if step.due_at_ms <= now_ms or self._world.faults.happened["skew"]:
+            return
+        own = [m for m in self._under_way[step_id] if not _is_spare(step, m.at_ms)]
+        sent_again = self._doubled[step_id] + len(self._world.books.troubled_s[step_id])
+        if len(own) > 2 + sent_again:
+            self.wrong.append(f"{step_id}: {len(own)} wake-ups are under way, {sent_again} sent again")

@@ -11,11 +11,12 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.attempts import end_attempt
 from atomic.application.drive import drive
 from atomic.application.engine import Engine
+from atomic.application.looking import look
 from atomic.application.ports import StoreUnavailable
 from atomic.application.redrive import redrive_step
+from atomic.application.results import post_result
 from atomic.application.start import start
-from atomic.application.waiting import watch
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import Answer, OutcomeKind, Response
 from atomic.domain.steps import Attempt, Status, Step
 from atomic.domain.transitions import begin
 from atomic.protocol import headers, keys
@@ -75,8 +76,24 @@ def running(**changes: Any) -> Step:
 
 
 def waiting_root(**changes: Any) -> Step:
-    root = begin(SPEC, keys.ROOT, EPOCH_MS, "nonce")
-    return replace(root, status=Status.WAITING, waiting_for=(running().id,), nonce=None, **changes)
+    ended = Attempt(number=1, generation=1, started_at_ms=EPOCH_MS, outcome=OutcomeKind.SUSPENDED)
+    waiting = {
+        "status": Status.WAITING,
+        "waiting_for": (running().id,),
+        "nonce": None,
+        "attempts": (ended,),
+    }
+    return replace(begin(SPEC, keys.ROOT, EPOCH_MS, "nonce"), **{**waiting, **changes})
+
+
+def waiting_child(**changes: Any) -> Step:
+    waiting = {
+        "status": Status.WAITING,
+        "nonce": None,
+        "waiting_for": ("x",),
+        "due_at_ms": EPOCH_MS + 60_000,
+    }
+    return running(**{**waiting, **changes})
 
 
 def test_whoever_attaches_during_the_first_attempt_sends_its_hint() -> None:
@@ -89,46 +106,163 @@ def test_whoever_attaches_during_the_first_attempt_sends_its_hint() -> None:
     case.play(attach())
 
     # The tries to create it have sent hints as well, but for moments of rows that never were.
-    assert case.hints.sent[-1] == (row.id, row.due_at_ms)
+    assert case.hints.sent[-1] == (row.id, row.due_at_ms + 1)
 
 
 def test_who_waits_for_an_overdue_step_sends_its_hint() -> None:
     case = Case(waiting_root(), running(due_at_ms=EPOCH_MS - 1))
 
-    async def look() -> None:
-        await watch(case.engine(), case.row(ROOT_ID))
+    async def look_again() -> None:
+        await look(case.engine(), case.row(ROOT_ID), again=True)
 
-    case.play(look())
+    case.play(look_again())
 
     assert case.hints.sent == [(running().id, EPOCH_MS - 1)]
 
 
-def test_an_early_hint_of_an_older_state_is_spare_while_an_attempt_runs() -> None:
-    case, due_at_ms = Case(running()), running().due_at_ms
+async def _take(case: Case, hinted_at_ms: int | None) -> None:
+    await drive(case.engine(), running().id, hinted_at_ms)
 
-    async def take(hinted_at_ms: int | None) -> None:
-        await drive(case.engine(), running().id, hinted_at_ms)
 
-    case.play(take(EPOCH_MS))
-    assert case.hints.sent == []
-    # It may have been sent because nobody knew whether the hint for the end of the lease had gone out.
-    case.play(take(EPOCH_MS + 1_000))
-    assert case.hints.sent.pop() == (running().id, due_at_ms)
-    case.play(take(due_at_ms))
-    case.play(take(None))
-    assert case.hints.sent == [(running().id, due_at_ms)] * 2
+def _sent(case: Case, hinted_at_ms: int | None) -> list[tuple[str, int]]:
+    """What is sent when a hint for the moment comes now."""
+    case.hints.sent.clear()
+    case.play(_take(case, hinted_at_ms))
+    return case.hints.sent
+
+
+def test_an_early_hint_is_spare_unless_it_is_for_the_moment_at_which_the_step_is_due() -> None:
+    retried = running(status=Status.RETRYING, nonce=None, attempt=2, due_at_ms=EPOCH_MS + 60_000)
+    for row in (retried, replace(retried, status=Status.PENDING), waiting_child(attempt=2)):
+        case, due_at_ms = Case(row), row.due_at_ms
+        assert due_at_ms is not None
+        for other_ms in (EPOCH_MS, due_at_ms - 1, due_at_ms + 1, running().due_at_ms):
+            assert _sent(case, other_ms) == []
+        # One that comes again may be the only one: who had it before may have died.
+        for its_own_ms in (due_at_ms, None):
+            assert _sent(case, its_own_ms) == [(row.id, due_at_ms)]
+
+
+def test_after_the_first_attempt_the_hint_of_its_lease_is_not_spare() -> None:
+    """Whoever made it had no hint in hand, and may have died before its end had one."""
+    row = waiting_child(attempt=1)
+    assert _sent(Case(row), running().due_at_ms) == [(row.id, row.due_at_ms)]
+    assert _sent(Case(row), EPOCH_MS + 1) == []
 
 
 def test_a_hint_of_a_settled_step_wakes_only_who_waits_for_it() -> None:
     settled = running(status=Status.SUCCEEDED, due_at_ms=None, waiters=(ROOT_ID,))
-    for waiting_for, status in (((settled.id,), Status.PENDING), (("another",), Status.WAITING)):
-        case = Case(replace(waiting_root(), waiting_for=waiting_for), settled)
+    before, after = (replace(settled, finished_at_ms=EPOCH_MS + moment) for moment in (-1, 0))
+    for row, waiting_for, status in (
+        (before, (settled.id,), Status.PENDING),
+        (before, ("another",), Status.WAITING),
+        # It was told of several, and names the first alone.
+        (after, ("another",), Status.PENDING),
+    ):
+        case = Case(waiting_root(waiting_for=waiting_for), row)
+        case.play(_take(case, None))
+        assert case.row(ROOT_ID).status is status
+
+
+def test_a_hint_of_a_settled_step_repeats_the_hint_of_whom_it_has_woken() -> None:
+    settled = running(status=Status.SUCCEEDED, due_at_ms=None, waiters=(ROOT_ID,))
+    overdue = waiting_root(status=Status.PENDING, waiting_for=(), due_at_ms=EPOCH_MS - 1)
+    case = Case(overdue, settled)
+    case.play(_take(case, None))
+    assert case.hints.sent == [(ROOT_ID, EPOCH_MS - 1)]
+
+
+async def _ask(case: Case) -> None:
+    await start(case.engine(), CHILD_SPEC, hang_ms=10)
+
+
+def test_a_telling_is_noted_once() -> None:
+    case = Case(begin(SPEC, keys.ROOT, EPOCH_MS, "nonce"), running())
+    case.play(_ask(case))
+    told = case.row(ROOT_ID)
+    assert (told.told, case.row(running().id).waiters) == (running().id, (ROOT_ID,))
+    case.play(_ask(case))
+    assert case.row(ROOT_ID) is told
+
+
+def test_nobody_is_told_of_a_step_that_settles_before_its_waiter_is_noted() -> None:
+    case = Case(begin(SPEC, keys.ROOT, EPOCH_MS, "nonce"), running(awaited=True))
+    settled = running(awaited=True, status=Status.SUCCEEDED, due_at_ms=None, version=2)
+    write = case.store.replace
+
+    async def settles_first(step: Step, expected_version: int) -> Step | None:
+        case.store._rows[settled.id] = settled
+        return await write(step, expected_version)
+
+    case.store.replace = settles_first  # type: ignore[method-assign]
+    case.play(_ask(case))
+    assert case.row(ROOT_ID).told is None
+
+
+def test_who_died_before_it_looked_is_looked_at_by_whoever_takes_the_hint_of_its_lease() -> None:
+    cut_off = Attempt(number=1, generation=1, started_at_ms=EPOCH_MS, timed_out=True)
+    root = waiting_root(attempts=(cut_off,), waiting_for=(), due_at_ms=EPOCH_MS)
+    case = Case(root, running(awaited=True))
+
+    async def take() -> None:
+        await drive(case.engine(), ROOT_ID)
+
+    case.play(take())
+    after = case.row(ROOT_ID)
+    assert (after.status, after.waiting_for) == (Status.WAITING, (running().id,))
+    assert case.row(running().id).waiters == (ROOT_ID,)
+    # The next time it is called: nobody told it of the step.
+    case.store._rows[ROOT_ID] = replace(after, due_at_ms=EPOCH_MS)
+    case.play(take())
+    assert case.row(ROOT_ID).status is Status.PENDING
+
+
+def test_a_look_finds_what_settled_without_a_wake_up() -> None:
+    """Whoever settled it died before it woke the others, and the row names another step alone."""
+    told = Attempt(number=1, generation=1, started_at_ms=EPOCH_MS, outcome=OutcomeKind.RETRYABLE)
+    other = replace(CHILD_SPEC, identity=CHILD_SPEC.identity[:8] + "0" * 24)
+    named = begin(other, other.identity, EPOCH_MS, "nonce", awaited=True)
+    settled = {"status": Status.SUCCEEDED, "due_at_ms": None, "awaited": True, "finished_at_ms": EPOCH_MS}
+    for waiters, status in (((ROOT_ID,), Status.PENDING), ((), Status.WAITING)):
+        root = waiting_root(attempts=(told,), waiting_for=(named.id,), due_at_ms=EPOCH_MS)
+        case = Case(root, named, running(**settled, waiters=waiters))
 
         async def take(case: Case = case) -> None:
-            await drive(case.engine(), settled.id)
+            await drive(case.engine(), ROOT_ID)
 
         case.play(take())
         assert case.row(ROOT_ID).status is status
+
+
+def test_an_end_is_recorded_although_nothing_can_be_read() -> None:
+    case = Case(waiting_root(), running(), LAST)
+
+    async def unreadable(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("no reads today")
+
+    for name in ("get", "outline", "children"):
+        setattr(case.store, name, unreadable)
+    case.play(_give_up(case))
+    assert case.row(LAST.id).status is Status.FAILED
+
+
+def test_a_store_that_does_not_take_an_end_is_asked_again_while_the_lease_lasts() -> None:
+    case = Case(waiting_root(), running())
+    write, refused = case.store.replace, []
+
+    async def sometimes(step: Step, expected_version: int) -> Step | None:
+        if len(refused) < 5:
+            refused.append(step)
+            raise StoreUnavailable("not now")
+        return await write(step, expected_version)
+
+    case.store.replace = sometimes  # type: ignore[method-assign]
+
+    async def succeed() -> None:
+        await end_attempt(case.engine(), running(), Answer(status=200, body=b"1"))
+
+    case.play(succeed())
+    assert case.row(running().id).status is Status.SUCCEEDED
 
 
 def test_a_redrive_that_broke_off_is_finished_by_the_next() -> None:
@@ -174,7 +308,7 @@ def test_a_step_gives_up_only_when_its_dead_letter_is_out() -> None:
     case.hints.refuses_letters = True
     case.play(_give_up(case))
     assert case.row(LAST.id).status is Status.RUNNING
-    assert [step_id for step_id, _ in case.hints.sent] == [LAST.id]
+    assert {step_id for step_id, _ in case.hints.sent} == {LAST.id}
     case.hints.refuses_letters = False
     case.play(_give_up(case))
     assert case.row(LAST.id).status is Status.FAILED
@@ -187,6 +321,42 @@ def test_a_step_that_was_cancelled_meanwhile_leaves_no_dead_letter() -> None:
     case.play(_give_up(case))
     assert case.row(cancelled.id).status is Status.CANCELLED
     assert case.hints.letters == []
+
+
+MAIL = Node(name="mail", kind="event")
+MAIL_SPEC = PLAN.spec(MAIL, None).below_root()
+
+
+def test_an_event_that_somebody_waits_for_has_a_hint_before_it_is_completed() -> None:
+    """Nobody looks at an event, and who waits for it is looked at once a day."""
+    event = begin(MAIL_SPEC, MAIL_SPEC.identity, EPOCH_MS, None)
+    result = Response(b"1", "json")
+    for waiters, sent in (((), []), ((ROOT_ID,), [(event.id, EPOCH_MS + 10_000)])):
+        case = Case(waiting_root(waiting_for=(event.id,)), replace(event, waiters=waiters))
+        case.store.replace = _unavailable  # type: ignore[method-assign]
+
+        async def post(case: Case = case) -> None:
+            with suppress(StoreUnavailable):
+                await post_result(case.engine(), case.row(event.id), result)
+
+        case.play(post())
+        assert case.hints.sent[: len(sent)] == sent
+
+
+def test_a_result_that_is_posted_again_wakes_again() -> None:
+    settled = {"status": Status.SUCCEEDED, "due_at_ms": None, "response": Response(b"1", "json")}
+    event = replace(begin(MAIL_SPEC, MAIL_SPEC.identity, EPOCH_MS, None), waiters=(ROOT_ID,), **settled)
+    case = Case(waiting_root(waiting_for=(event.id,)), event)
+
+    async def post() -> None:
+        await post_result(case.engine(), event, Response(b"1", "json"))
+
+    case.play(post())
+    assert case.row(ROOT_ID).status is Status.PENDING
+
+
+async def _unavailable(step: Step, expected_version: int) -> Step | None:
+    raise StoreUnavailable("not now")
 
 
 class StrayingClock:

@@ -4,19 +4,21 @@ The run succeeds; no wake-up is lost; nothing is held against the workflow's ret
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import pytest
 
 import atomic.application.apply
 import atomic.application.attempts
-import atomic.application.drive
+import atomic.application.looking
 import atomic.application.start
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
+from atomic.domain import transitions
+from atomic.domain.endings import woken
 from atomic.domain.events import WaiterAdded
-from atomic.domain.steps import Step
+from atomic.domain.steps import Status, Step
 from simulation.interleave import LawBroken, simulate
 from simulation.regressions import SETTLE_AND_SUSPEND
 
@@ -36,27 +38,38 @@ def test_what_once_failed_holds(seed: int) -> None:
     simulate(seed)
 
 
-async def _leave_no_waiter(engine: Engine, step: Step) -> Step:
+async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     return step
 
 
-async def _watch_nothing(engine: Engine, waiting: Step) -> None:
-    return
+async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+    after, _ = await apply(engine, step, WaiterAdded(step.boss or ""))
+    return after
 
 
-async def _watch_without_looking_across(engine: Engine, waiting: Step) -> None:
+async def _look_at_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+    return waiting
+
+
+async def _look_without_looking_across(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     for step_id in waiting.waiting_for:
         needed = await engine.store.get(step_id)
         assert needed is not None
         await apply(engine, needed, WaiterAdded(waiting.id))
+    return waiting
+
+
+async def _find_no_child(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
+    for step in ():
+        yield step
 
 
 async def _wake_nobody(engine: Engine, settled: Step) -> None:
     return
 
 
-async def _see_no_waiter(engine: Engine, step: Step, ids: object) -> bool:
-    return False
+def _wake_only_who_waits(step: Step, now_ms: int) -> Step:
+    return woken(step, now_ms) if step.status is Status.WAITING else step
 
 
 def _never_soon(engine: Engine, due_at_ms: int) -> bool:
@@ -64,19 +77,15 @@ def _never_soon(engine: Engine, due_at_ms: int) -> bool:
 
 
 _APPLY, _ATTEMPTS = atomic.application.apply, atomic.application.attempts
-_DRIVE, _START = atomic.application.drive, atomic.application.start
+_START, _LOOKING = atomic.application.start, atomic.application.looking
 PLANTED: Final[dict[str, list[tuple[object, str, Callable[..., Any]]]]] = {
     "a 504 leaves no waiter": [(_START, "leave_waiter", _leave_no_waiter)],
-    "suspending asks nobody for a wake-up": [
-        (_ATTEMPTS, "watch", _watch_nothing),
-        (_DRIVE, "watch", _watch_nothing),
-    ],
-    "suspending does not look across": [
-        (_ATTEMPTS, "watch", _watch_without_looking_across),
-        (_DRIVE, "watch", _watch_without_looking_across),
-    ],
+    "a 504 leaves no mark": [(_START, "leave_waiter", _leave_no_mark)],
+    "suspending asks nobody for a wake-up": [(_ATTEMPTS, "look", _look_at_nothing)],
+    "suspending does not look across": [(_ATTEMPTS, "look", _look_without_looking_across)],
+    "running out of time finds no step": [(_LOOKING, "_own", _find_no_child)],
     "settling wakes nobody": [(_APPLY, "wake_waiters", _wake_nobody)],
-    "the end of an attempt overtakes a wake-up": [(_ATTEMPTS, "_any_waited_for", _see_no_waiter)],
+    "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],
     "a hint goes out before its row": [(_APPLY, "is_soon", _never_soon)],
 }
 

@@ -27,6 +27,8 @@ OTHER = keys.step_id(RUN, "0" * 32)
 SUCCEEDED = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=Response(b'{"a":1}', "json"))
 RETRYABLE = Outcome(kind=OutcomeKind.RETRYABLE, status=503, error="the endpoint answered 503")
 PERMANENT = Outcome(kind=OutcomeKind.PERMANENT, status=410, error="gone", response=Response(b"no", "text"))
+TIMED_OUT = Outcome(kind=OutcomeKind.RETRYABLE, error="timeout: no whole answer", timed_out=True)
+REFUSED = Outcome(kind=OutcomeKind.DEFERRED, status=503, error="the endpoint answered 503")
 SUSPENDED = Outcome(kind=OutcomeKind.SUSPENDED, status=202, waiting_for=(OTHER,))
 
 
@@ -136,7 +138,7 @@ def failed(**changes: Any) -> Step:
 
 def waiting(**changes: Any) -> Step:
     """A step that waits for OTHER."""
-    return ended(running(**changes), SUSPENDED, NOW + 100, blocked_by=(OTHER,))
+    return ended(running(**changes), SUSPENDED, NOW + 100)
 
 
 def loses(step: Step, times: int) -> Step:

@@ -125,6 +125,42 @@ def test_a_run_of_three_steps_in_environments_of_their_own(
     asyncio.run(body())
 
 
+def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            home, elsewhere = Home(account), Home(account)
+            told: list[Counter[str]] = []
+
+            async def never(call: EndpointCall) -> EndpointReply:
+                await asyncio.sleep(60)
+                raise AssertionError
+
+            async def workflow(call: EndpointCall) -> EndpointReply:
+                for number in range(2):
+                    step = replace(a_step(number), parent=call.json["stepId"])
+                    elsewhere.invoker.handlers[step.url] = never
+                    recorder.calls.clear()
+                    started = await start(elsewhere.engine, step, hang_ms=1_000)
+                    assert started.step.status is Status.RUNNING
+                    told.append(Counter(recorder.operations))
+                return EndpointReply(status=500)
+
+            root = a_spec(key=UUID)
+            home.invoker.handlers[root.url] = workflow
+            root_step = (await start(home.engine, root, hang_ms=2_500)).step
+            assert root_step.status is Status.WAITING
+            # Whoever hangs reads the row at the end, and the step notes whom it has to wake.
+            hung = Counter({"PutItem": 1, "SendMessage": 1, "GetItem": 1, "UpdateItem": 1})
+            # The environment looks once whose run it is.
+            assert told[0] == hung + Counter({"GetItem": 1}) + Counter({"GetItem": 1, "UpdateItem": 1})
+            # The handler's row says already that its attempt was told.
+            assert told[1] == hung + Counter({"GetItem": 1})
+            for task in [*home.tasks, *elsewhere.tasks]:
+                task.cancel()
+
+    asyncio.run(body())
+
+
 def test_what_docs_say_of_the_price_is_what_a_run_shows() -> None:
     places = (keys.ROOT, "a" * 32, "b" * 32, "c" * 32)
     ordinary = estimated_usd([settled_step(place, b'{"id":7}') for place in places])

@@ -110,6 +110,33 @@ def test_an_endpoint_may_forbid_a_retry(headers: dict[str, str], kind: OutcomeKi
     assert read(200, headers).kind is SUCCEEDED
 
 
+@pytest.mark.parametrize("options", [{}, {"never": "503"}, {"on": "404"}])
+@pytest.mark.parametrize("value", ["true", " True "])
+def test_a_503_may_say_that_atomic_refused_what_the_handler_posted(
+    options: dict[str, Any], value: str
+) -> None:
+    outcome = read(503, {"atomic-refused": value, "retry-after": "7"}, policy=RetryPolicy(**options))
+    assert (outcome.kind, outcome.retry_after_ms) == (OutcomeKind.DEFERRED, 7_000)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "kind"),
+    [
+        (503, {"atomic-refused": "false"}, RETRYABLE),
+        (503, {"atomic-refused": "1"}, RETRYABLE),
+        (500, {"atomic-refused": "true"}, RETRYABLE),
+        (429, {"atomic-refused": "true"}, RETRYABLE),
+        (200, {"atomic-refused": "true"}, SUCCEEDED),
+        (410, {"atomic-refused": "true"}, PERMANENT),
+        (503, {"atomic-refused": "true", "atomic-no-retry": "true"}, PERMANENT),
+    ],
+)
+def test_any_other_answer_is_the_endpoints_own(
+    status: int, headers: dict[str, str], kind: OutcomeKind
+) -> None:
+    assert read(status, headers).kind is kind
+
+
 @pytest.mark.parametrize(
     ("value", "ms"),
     [("120", 120_000), ("Tue, 14 Nov 2023 22:14:20 GMT", 60_000), ("soon", None), ("", None),

@@ -18,6 +18,7 @@ ids = st.sampled_from(["a", "b", "c"])
 outcomes = st.builds(
     Outcome,
     kind=st.sampled_from(OutcomeKind) | st.just(OutcomeKind.RETRYABLE),
+    waiting_for=st.sampled_from([(), ("a",), ("a", "b")]),
     status=st.sampled_from([None, 200, 404, 503]),
     error=st.sampled_from([None, "down"]),
     response=st.just(Response(b"1", "json")),
@@ -30,14 +31,19 @@ ends = st.builds(
     nonce=st.sampled_from(["held", "held", "held", "stale", ""]),
     outcome=outcomes,
     jitter=st.floats(0, 1, exclude_max=True),
-    blocked_by=st.sampled_from([(), (), ("a",), ("a", "b")]),
-    missed=st.sampled_from([False, False, False, True]),
 )
 others = st.one_of(
     st.builds(events.AnsweredLate, st.integers(0, 5), st.just("note")),
     st.builds(events.WaiterAdded, ids),
     st.just(events.Woken()),
-    st.just(events.Rechecked()),
+    st.builds(events.Looked, st.integers(0, 4), st.sampled_from([(), ("a",), ("b", "c")]), st.just(0.5)),
+    st.builds(events.ToldUnfinished, ids, st.sampled_from([NOW, NOW + 10**9])),
+    st.builds(
+        events.Deferred,
+        st.sampled_from(["held", "stale"]),
+        st.just("no room"),
+        st.sampled_from([NOW, NOW + 10**6]),
+    ),
     st.builds(events.PutOff, st.integers(0, 10**6)),
     st.just(events.Orphaned()),
     st.builds(events.ResultPosted, st.just(Response(b"2", "json"))),
@@ -82,7 +88,7 @@ def _with_nonce(event: events.Event, step: Step, number: int) -> events.Event:
     match event:
         case events.Claimed():
             return events.Claimed(f"n{number}")
-        case events.Ended(nonce="held"):
+        case events.Ended(nonce="held") | events.Deferred(nonce="held"):
             return replace(event, nonce=step.nonce or "none")
         case events.Rescheduled():
             has_time = step.spec.kind != "event" or step.deadline_at_ms is not None
@@ -101,7 +107,9 @@ def test_a_row_is_always_sound(asked: StepSpec, story: Any) -> None:
     for _, _, step, _ in history(asked, story):
         check_live(step) if step.status in LIVE else check_settled(step)
         assert (step.status is Status.RUNNING) == (step.nonce is not None)
-        assert (step.status is Status.WAITING) == (step.waiting_for != ())
+        assert step.status is Status.WAITING or step.waiting_for == ()
+        assert step.waiting_for or step.status is not Status.WAITING or step.attempts[-1].timed_out
+        assert step.told is None or step.status is Status.RUNNING
         assert 0 <= step.retries_used <= asked.retry.count
         assert len(step.attempts) <= ATTEMPTS_KEPT
         numbers = [attempt.number for attempt in step.attempts]
@@ -159,7 +167,9 @@ def test_a_version_counts_changes(asked: StepSpec, story: Any) -> None:
         assert after.generation == before.generation + (
             isinstance(event, events.Redriven) and after is not before
         )
-        assert before.attempt <= after.attempt <= before.attempt + 1
+        # The number of an attempt that was never made is not used.
+        undone = isinstance(event, events.Deferred) and after is not before
+        assert before.attempt - undone <= after.attempt <= before.attempt + 1 - 2 * undone
 
 
 @examples(120)
@@ -175,7 +185,7 @@ def test_the_same_event_makes_the_same_step(asked: StepSpec, story: Any) -> None
 @given(specs, stories)
 def test_a_stale_nonce_never_changes_anything(asked: StepSpec, story: Any) -> None:
     for before, event, after, _ in history(asked, story)[1:]:
-        if isinstance(event, events.Ended) and event.nonce != before.nonce:
+        if isinstance(event, events.Ended | events.Deferred) and event.nonce != before.nonce:
             assert after is before
 
 

@@ -7,18 +7,21 @@ from typing import Any
 import pytest
 
 from atomic.domain import events
+from atomic.domain.endings import NAMED_NOTHING
 from atomic.domain.events import (
     AnsweredLate,
     Cancelled,
     Claimed,
     DeadlineGiven,
+    Deferred,
     Ended,
+    Looked,
     Orphaned,
     PutOff,
-    Rechecked,
     Redriven,
     Rescheduled,
     ResultPosted,
+    ToldUnfinished,
     WaiterAdded,
     Woken,
 )
@@ -32,10 +35,12 @@ from unit.strategies import (
     NOW,
     OTHER,
     PERMANENT,
+    REFUSED,
     RETENTION,
     RETRYABLE,
     SUCCEEDED,
     SUSPENDED,
+    TIMED_OUT,
     claimed,
     ended,
     failed,
@@ -47,11 +52,22 @@ from unit.strategies import (
 
 LATER = NOW + 10_000
 MINUTE, HOUR = 60_000, 3_600_000
+ONCE = RetryPolicy(count=0)
 
 
 def due() -> Step:
     """A step that was woken and is to be called again."""
     return transition(waiting(), Woken(), NOW + 200)
+
+
+def told(**changes: Any) -> Step:
+    """A step whose attempt was told that OTHER is unfinished."""
+    return transition(running(**changes), ToldUnfinished(OTHER, NOW), NOW + 1)
+
+
+def timed_out(**changes: Any) -> Step:
+    """A step whose attempt ran out of time, before anybody looked at its own steps."""
+    return ended(running(**changes), TIMED_OUT, NOW + 20_000)
 
 
 def lost() -> Step:
@@ -74,17 +90,21 @@ STATES: dict[str, Callable[[], Step]] = {
 EVENTS: dict[str, events.Event] = {
     "Claimed": Claimed("n2"),
     "PutOff": PutOff(LATER + HOUR),
+    "Deferred": Deferred("n1", "no room", LATER + HOUR),
+    "Told": ToldUnfinished(OTHER, NOW),
     "Succeeded": Ended(nonce="n1", outcome=SUCCEEDED, jitter=0.5),
     "Retryable": Ended(nonce="n1", outcome=RETRYABLE, jitter=0.5),
     "Permanent": Ended(nonce="n1", outcome=PERMANENT, jitter=0.5),
-    "Blocked": Ended(nonce="n1", outcome=RETRYABLE, jitter=0.5, blocked_by=(OTHER,)),
-    "Missed": Ended(nonce="n1", outcome=RETRYABLE, jitter=0.5, missed=True),
+    "Suspended": Ended(nonce="n1", outcome=SUSPENDED, jitter=0.5),
+    "TimedOut": Ended(nonce="n1", outcome=TIMED_OUT, jitter=0.5),
+    "Refused": Ended(nonce="n1", outcome=REFUSED, jitter=0.5),
     "Stale": Ended(nonce="n0", outcome=SUCCEEDED, jitter=0.5),
     "Late": AnsweredLate(1, "succeeded 200"),
     "Unknown": AnsweredLate(7, "succeeded 200"),
     "Waiter": WaiterAdded(OTHER),
     "Woken": Woken(),
-    "Rechecked": Rechecked(),
+    "Looked": Looked(1, (OTHER,), 0.5),
+    "Nothing": Looked(1, (), 0.5),
     "Orphaned": Orphaned(),
     "Result": ResultPosted(Response(b"1", "json")),
     "Deadline": DeadlineGiven(HOUR),
@@ -97,17 +117,21 @@ TABLE = """
             delayed    due        running    lost       retrying   waiting    succeeded  failed    cancelled
 Claimed     =          running    =          running    =          =          =          =         =
 PutOff      =          ~          =          ~          =          =          =          =         =
+Deferred    =          =          pending    pending    =          =          =          =         =
+Told        =          =          ~          ~          =          =          =          =         =
 Succeeded   =          =          succeeded  succeeded  =          =          =          =         =
 Retryable   =          =          retrying   retrying   =          =          =          =         =
 Permanent   =          =          failed     failed     =          =          =          =         =
-Blocked     =          =          waiting    waiting    =          =          =          =         =
-Missed      =          =          pending    pending    =          =          =          =         =
+Suspended   =          =          waiting    waiting    =          =          =          =         =
+TimedOut    =          =          waiting    waiting    =          =          =          =         =
+Refused     =          =          pending    pending    =          =          =          =         =
 Stale       =          =          =          =          =          =          =          =         =
 Late        =          ~          ~          ~          ~          ~          ~          ~         ~
 Unknown     =          =          =          =          =          =          =          =         =
 Waiter      ~          ~          ~          ~          ~          ~          =          =         =
 Woken       =          =          ~          ~          =          pending    =          =         =
-Rechecked   =          =          =          =          =          =          =          =         =
+Looked      =          =          =          =          =          =          =          =         =
+Nothing     =          =          =          =          =          retrying   =          =         =
 Orphaned    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
 Deadline    =          =          =          =          =          =          =          =         =
@@ -189,9 +213,9 @@ class TestSettling:
         assert step.expires_at_ms == NOW + 100 + RETENTION
 
     def test_a_permanent_answer_fails_whoever_else_is_alive(self) -> None:
-        woken = transition(running(), Woken(), NOW + 1)
-        step = ended(woken, PERMANENT, NOW + 100, blocked_by=(OTHER,), missed=True)
-        assert (step.status, step.waiting_for, step.woken) == (Status.FAILED, (), False)
+        woken = transition(told(), Woken(), NOW + 1)
+        step = ended(woken, PERMANENT, NOW + 100)
+        assert (step.status, step.waiting_for, step.woken, step.told) == (Status.FAILED, (), False, None)
 
     def test_success_counts_even_after_the_deadline(self) -> None:
         step = ended(running(deadline_ms=1000), SUCCEEDED, NOW + 5000)
@@ -270,8 +294,8 @@ class TestFencing:
     @pytest.mark.parametrize("outcome", [SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED])
     def test_a_stale_nonce_changes_nothing(self, nonce: str, outcome: Outcome) -> None:
         step = running()
-        event = Ended(nonce=nonce, outcome=outcome, jitter=0, blocked_by=(OTHER,), missed=True)
-        assert transition(step, event, LATER) is step
+        assert transition(step, Ended(nonce=nonce, outcome=outcome, jitter=0), LATER) is step
+        assert transition(step, Deferred(nonce, "no room", LATER + HOUR), LATER) is step
 
     def test_the_old_nonce_is_stale_once_somebody_else_has_claimed(self) -> None:
         step = claimed(lost(), "n2")
@@ -369,7 +393,7 @@ class TestDeadline:
     def test_waiting_ends_at_it(self) -> None:
         step = waiting(deadline_ms=MINUTE)
         assert step.due_at_ms == NOW + MINUTE
-        over = transition(step, Rechecked(), NOW + MINUTE)
+        over = transition(step, Looked(1, (OTHER,), 0.5), NOW + MINUTE)
         assert (over.status, over.waiting_for) == (Status.FAILED, ())
 
     def test_redrive_gives_a_new_one(self) -> None:
@@ -380,32 +404,80 @@ class TestDeadline:
 
 
 class TestWaiting:
-    @pytest.mark.parametrize("outcome", [SUSPENDED, RETRYABLE])
-    def test_a_blocked_step_waits_and_pays_nothing(self, outcome: Outcome) -> None:
-        step = ended(running(retry=RetryPolicy(count=0)), outcome, NOW + 100, blocked_by=(OTHER,))
+    @pytest.mark.parametrize(
+        ("before", "outcome"), [(running, SUSPENDED), (told, RETRYABLE), (told, SUSPENDED)]
+    )
+    def test_who_names_steps_or_was_told_of_one_waits_and_pays_nothing(
+        self, before: Callable[..., Step], outcome: Outcome
+    ) -> None:
+        step = ended(before(retry=ONCE), outcome, NOW + 100)
         assert (step.status, step.waiting_for, step.retries_used) == (Status.WAITING, (OTHER,), 0)
-        assert (step.due_at_ms, step.nonce) == (NOW + 100 + MINUTE, None)
+        assert (step.due_at_ms, step.nonce, step.told) == (NOW + 100 + MINUTE, None, None)
         woken = transition(step, Woken(), LATER)
         assert (woken.status, woken.due_at_ms, woken.waiting_for) == (Status.PENDING, LATER, ())
         assert transition(woken, Woken(), LATER) is woken
         again = transition(woken, Claimed("n2"), LATER)
         assert (again.status, again.attempt, again.retries_used) == (Status.RUNNING, 2, 0)
 
+    def test_a_failure_of_its_own_is_counted_whoever_wakes_it(self) -> None:
+        """Nobody told this attempt of anything, so what settles is none of its business."""
+        woken = transition(running(), Woken(), NOW + 1)
+        for step in (running(), woken):
+            after = ended(step, replace(RETRYABLE, retry_after_ms=MINUTE), LATER)
+            assert (after.status, after.retries_used, after.error) == (Status.RETRYING, 1, RETRYABLE.error)
+            assert after.due_at_ms == LATER + MINUTE
+        assert ended(running(retry=ONCE), RETRYABLE, LATER).status is Status.FAILED
+
+    def test_the_first_telling_of_an_attempt_stands_and_the_next_attempt_forgets_it(self) -> None:
+        step = told()
+        assert step.told == OTHER
+        assert transition(step, ToldUnfinished("another", NOW), LATER) is step
+        again = claimed(transition(ended(step, RETRYABLE, LATER), Woken(), LATER))
+        assert (again.attempt, again.told) == (2, None)
+        assert ended(again, RETRYABLE, LATER).status is Status.RETRYING
+        for gone in (claimed(step), transition(step, Orphaned(), LATER)):
+            assert gone.told is None
+
+    def test_what_an_earlier_attempt_asked_for_is_not_told_to_this_one(self) -> None:
+        step = claimed(lost())
+        began_ms = step.attempts[-1].started_at_ms
+        assert transition(step, ToldUnfinished(OTHER, began_ms - 1_001), LATER) is step
+        # Processes have clocks of their own.
+        assert transition(step, ToldUnfinished(OTHER, began_ms - 1_000), LATER).told == OTHER
+
     def test_a_hint_does_not_start_what_waits(self) -> None:
         step = waiting()
         assert transition(step, Claimed("n2"), NOW + HOUR) is step
 
-    def test_rechecks_come_less_and_less_often_up_to_an_hour(self) -> None:
+    def test_looks_come_less_and_less_often_up_to_a_day(self) -> None:
         step, gaps = waiting(), []
-        for _ in range(9):
+        for _ in range(14):
             now_ms = step.due_at_ms or 0
-            step = transition(step, Rechecked(), now_ms)
+            step = transition(step, Looked(1, (OTHER,), 0.5), now_ms)
             gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
-        assert gaps == [2, 4, 8, 16, 32, 60, 60, 60, 60]
+        assert gaps == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1440, 1440, 1440, 1440]
 
-    def test_a_recheck_before_its_time_changes_nothing(self) -> None:
+    def test_who_waits_for_time_or_people_alone_is_looked_at_once_a_day(self) -> None:
+        looked = Looked(1, (OTHER,), 0.5, idle=True)
+        step = transition(waiting(), looked, NOW + 200)
+        assert (step.status, step.due_at_ms) == (Status.WAITING, NOW + 200 + 24 * HOUR)
+        assert transition(step, looked, NOW + 300) is step
+        again = transition(step, looked, step.due_at_ms or 0)
+        assert again.due_at_ms == (step.due_at_ms or 0) + 24 * HOUR
+        # A time-out is called again, and soon.
+        assert transition(timed_out(), looked, NOW + 20_000).due_at_ms == NOW + 20_000 + MINUTE
+
+    def test_a_look_before_its_time_only_drops_what_there_is_no_need_of(self) -> None:
         step = waiting()
-        assert transition(step, Rechecked(), (step.due_at_ms or 0) - 1) is step
+        early_ms = (step.due_at_ms or 0) - 1
+        assert transition(step, Looked(1, (OTHER,), 0.5), early_ms) is step
+        fewer = transition(step, Looked(1, ("another",), 0.5), early_ms)
+        assert fewer == replace(step, version=step.version + 1, waiting_for=("another",))
+
+    def test_a_look_of_an_earlier_wait_changes_nothing(self) -> None:
+        step = ended(claimed(transition(waiting(), Woken(), LATER)), SUSPENDED, LATER)
+        assert transition(step, Looked(1, (), 0.5), LATER) is step
+        assert transition(step, Looked(2, (), 0.5), LATER).status is Status.RETRYING
 
     def test_an_old_generation_is_not_redriven_again(self) -> None:
         again = transition(failed(), Redriven(1), LATER)
@@ -413,20 +485,22 @@ class TestWaiting:
         assert (step.status, step.generation) == (Status.FAILED, 2)
         assert transition(step, Redriven(1), LATER) is step
 
-    def test_waiting_again_begins_with_short_rechecks(self) -> None:
-        step = transition(transition(waiting(), Rechecked(), LATER), Woken(), LATER)
-        step = ended(claimed(step), SUSPENDED, LATER, blocked_by=(OTHER,))
-        assert step.due_at_ms == LATER + MINUTE
+    def test_waiting_again_begins_with_short_gaps(self) -> None:
+        step = transition(waiting(), Looked(1, (OTHER,), 0.5), NOW + HOUR)
+        step = transition(step, Woken(), NOW + HOUR)
+        step = ended(claimed(step), SUSPENDED, NOW + HOUR)
+        assert step.due_at_ms == NOW + HOUR + MINUTE
 
-    @pytest.mark.parametrize("outcome", [SUSPENDED, RETRYABLE])
-    @pytest.mark.parametrize("blocked_by", [(), (OTHER,)])
+    @pytest.mark.parametrize(
+        ("before", "outcome"), [(running, SUSPENDED), (told, RETRYABLE), (running, TIMED_OUT)]
+    )
     def test_who_is_woken_while_running_is_called_again_at_once(
-        self, outcome: Outcome, blocked_by: tuple[str, ...]
+        self, before: Callable[..., Step], outcome: Outcome
     ) -> None:
-        step = transition(running(retry=RetryPolicy(count=0)), Woken(), NOW + 1)
+        step = transition(before(retry=ONCE), Woken(), NOW + 1)
         assert (step.status, step.woken) == (Status.RUNNING, True)
         assert transition(step, Woken(), NOW + 2) is step
-        after = ended(step, outcome, LATER, blocked_by=blocked_by)
+        after = ended(step, outcome, LATER)
         assert (after.status, after.due_at_ms, after.woken) == (Status.PENDING, LATER, False)
         assert after.retries_used == 0
 
@@ -438,17 +512,97 @@ class TestWaiting:
         step = claimed(transition(transition(running(), Woken(), NOW + 1), Orphaned(), NOW + 2))
         assert (step.status, step.woken) == (Status.RUNNING, False)
 
-    @pytest.mark.parametrize("blocked_by", [(), (OTHER,)])
-    def test_who_missed_a_wake_up_is_called_again_at_once(self, blocked_by: tuple[str, ...]) -> None:
-        step = running(retry=RetryPolicy(count=0))
-        after = ended(step, SUSPENDED, LATER, blocked_by=blocked_by, missed=True)
-        assert (after.status, after.due_at_ms, after.retries_used) == (Status.PENDING, LATER, 0)
-
     def test_to_suspend_for_nothing_costs_a_retry(self) -> None:
         """Otherwise an endpoint that names no live step would be called in a circle."""
-        step = ended(running(retry=RetryPolicy(count=1)), SUSPENDED, NOW)
+        policy = RetryPolicy(count=1, back_off_ms=1000, jitter="full")
+        found = transition(waiting(retry=policy), Looked(1, (), 0.25), LATER)
+        named = ended(running(retry=policy), replace(SUSPENDED, waiting_for=()), LATER, jitter=0.25)
+        for step in (found, named):
+            assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, NAMED_NOTHING)
+            assert (step.due_at_ms, step.response_status) == (LATER + 250, 202)
+            assert (step.attempts[-1].outcome, step.attempts[-1].error) == ("retryable", NAMED_NOTHING)
+            last = transition(ended(claimed(step), SUSPENDED, LATER), Looked(2, (), 0.5), LATER)
+            assert (last.status, last.error, last.waiting_for) == (Status.FAILED, NAMED_NOTHING, ())
+
+
+class TestTimeOuts:
+    def test_until_somebody_has_looked_it_waits_with_the_hint_of_its_lease(self) -> None:
+        step = timed_out(retry=ONCE)
+        assert (step.status, step.waiting_for, step.retries_used) == (Status.WAITING, (), 0)
+        assert (step.due_at_ms, step.nonce) == (running().due_at_ms, None)
+        assert step.attempts[-1].timed_out
+
+    def test_with_steps_of_its_own_it_waits_for_them(self) -> None:
+        step = transition(timed_out(retry=ONCE), Looked(1, (OTHER,), 0.5), NOW + 20_000)
+        assert (step.status, step.waiting_for) == (Status.WAITING, (OTHER,))
+        assert step.due_at_ms == NOW + 20_000 + MINUTE
+        assert transition(step, Woken(), LATER).status is Status.PENDING
+
+    def test_without_any_it_is_a_failure(self) -> None:
+        step = transition(timed_out(), Looked(1, (), 0.5), NOW + 20_000)
         assert (step.status, step.retries_used) == (Status.RETRYING, 1)
-        assert ended(claimed(step), SUSPENDED, LATER).status is Status.FAILED
+        assert (step.error, step.due_at_ms) == (TIMED_OUT.error, NOW + 21_000)
+        assert transition(timed_out(retry=ONCE), Looked(1, (), 0.5), LATER).status is Status.FAILED
+
+    def test_each_look_calls_it_again_each_time_later(self) -> None:
+        """It may have hung for another reason, and would never be called again."""
+        step, gaps = timed_out(retry=ONCE), []
+        for number in range(1, 7):
+            now_ms = step.attempts[-1].ended_at_ms or 0
+            step = transition(step, Looked(number, (OTHER,), 0.5), now_ms)
+            gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
+            step = transition(step, Looked(number, (OTHER,), 0.5), step.due_at_ms or 0)
+            assert (step.status, step.waiting_for) == (Status.PENDING, ())
+            step = ended(claimed(step), TIMED_OUT, step.due_at_ms or 0)
+        assert (gaps, step.retries_used) == ([1, 2, 4, 8, 16, 32], 0)
+        step = transition(transition(step, Looked(7, (OTHER,), 0.5), LATER), Woken(), LATER)
+        assert step.rechecks == 0
+
+
+class TestDeferring:
+    def test_an_attempt_that_was_not_made_never_was(self) -> None:
+        before = transition(STATES["retrying"](), Claimed("n2"), LATER + HOUR)
+        step = transition(before, Deferred("n2", "no room", LATER + 2 * HOUR), LATER + HOUR)
+        assert (step.status, step.attempt, step.retries_used) == (Status.RETRYING, 1, 1)
+        assert (step.due_at_ms, step.error, step.nonce) == (LATER + 2 * HOUR, "no room", None)
+        assert step.attempts == STATES["retrying"]().attempts
+        again = claimed(step, "n3")
+        assert (again.attempt, again.attempts[-1].number) == (2, 2)
+
+    def test_the_first_one_too(self) -> None:
+        step = transition(told(), Deferred("n1", "no room", LATER), NOW + 1)
+        assert (step.status, step.attempt, step.attempts, step.told) == (Status.PENDING, 0, (), None)
+
+    def test_lost_attempts_in_a_row_stay_lost(self) -> None:
+        lost_twice = loses(running(), 2)
+        step = transition(lost_twice, Deferred(lost_twice.nonce or "", "no room", LATER), LATER)
+        assert (step.attempt, step.lost_in_row) == (2, 2)
+
+    def test_no_further_than_to_the_deadline(self) -> None:
+        step = transition(running(deadline_ms=MINUTE), Deferred("n1", "no room", NOW + HOUR), LATER)
+        assert step.due_at_ms == NOW + MINUTE
+        over = claimed(step)
+        assert (over.status, over.error) == (Status.FAILED, f"the deadline of {MINUTE} ms is over")
+
+    def test_whose_posts_are_refused_is_called_again_each_time_later_and_pays_nothing(self) -> None:
+        step, delays = running(retry=ONCE), []
+        for _ in range(8):
+            step = ended(step, REFUSED, LATER, jitter=0.0)
+            delays.append((step.due_at_ms or 0) - LATER)
+            assert (step.status, step.retries_used, step.error) == (Status.PENDING, 0, REFUSED.error)
+            step = claimed(step)
+        assert delays == [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
+        assert [attempt.outcome for attempt in step.attempts[:-1]] == ["deferred"] * 8
+        assert ended(step, REFUSED, LATER, jitter=1.0).due_at_ms == LATER + MINUTE
+
+    def test_an_answer_in_between_begins_with_short_delays_again(self) -> None:
+        step = claimed(ended(claimed(ended(running(), REFUSED, LATER)), RETRYABLE, LATER))
+        step = ended(step, REFUSED, LATER, jitter=0.0)
+        assert (step.status, step.retries_used, step.due_at_ms) == (Status.RETRYING, 1, LATER + 500)
+
+    def test_retry_after_is_kept(self) -> None:
+        step = ended(running(), replace(REFUSED, retry_after_ms=HOUR), LATER)
+        assert step.due_at_ms == LATER + HOUR
 
 
 class TestRescheduled:
@@ -587,7 +741,8 @@ class TestPutOff:
             before = STATES[name]()
             later_ms = max(LATER, before.due_at_ms or 0)
             after = transition(before, PutOff(later_ms + HOUR), later_ms)
-            assert after == replace(before, version=before.version + 1, due_at_ms=later_ms + HOUR)
+            moved = {"due_at_ms": later_ms + HOUR, "put_off_at_ms": later_ms}
+            assert after == replace(before, version=before.version + 1, **moved)
 
     def test_putting_off_to_the_past_changes_nothing(self) -> None:
         step = STATES["due"]()

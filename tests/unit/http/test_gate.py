@@ -10,7 +10,9 @@ import pytest
 
 from atomic.adapters.http import gate
 from atomic.adapters.http.dial import Dialer
-from atomic.adapters.http.gate import DIALS_MAX, FAILURES_MAX
+from atomic.adapters.http.gate import DIALS_MAX, FAILURES_MAX, DialGate, NotDialled
+from atomic.adapters.http.pool import Origin
+from atomic.domain.outcomes import Answer, NotMade
 from unit.http.raw_server import OK, Peer, invoking, keeps_writing, post, serving
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -44,13 +46,14 @@ def test_who_is_dead_is_left_alone_and_found_again(
                 first = [await post(invoker, url) for _ in range(most)]
                 assert {answer.error for answer in first} == {"network: cannot connect: Connection refused"}
                 dials.clear()
-                # One tries again at once, since nobody did so far; the others are told.
-                rest = [await post(invoker, url) for _ in range(200)]
+                # One tries again at once, since nobody did so far; the others are told when to come.
+                tried, *rest = [await post(invoker, url) for _ in range(200)]
                 assert len(dials) == 1
-                assert all(
-                    answer.error.startswith("network: cannot connect: Connection refused")
-                    for answer in rest
-                )
+                assert tried == first[0]
+                reason = f"not called yet: cannot connect: Connection refused ({most + 1} times in a row)"
+                for answer in rest:
+                    assert answer == Answer(not_made=NotMade(reason, answer.not_made.again_in_ms))
+                    assert 0 < answer.not_made.again_in_ms <= 500
                 # The others of this process are not concerned.
                 assert (await post(invoker, other.url)).status == 200
                 held.listen()
@@ -88,7 +91,7 @@ def test_what_one_client_does_is_not_for_others_to_pay(run: Run, monkeypatch: py
             ]
             assert not any(answer.status for answer in await asyncio.gather(*hasty))
             await post(invoker, server.url, timeout_ms=1, client_id="a")
-            assert "not tried again" in ((await post(invoker, server.url, client_id="a")).error or "")
+            assert (await post(invoker, server.url, client_id="a")).not_made is not None
             assert (await post(invoker, server.url, client_id="b")).status == 200
 
     run(body())
@@ -113,9 +116,46 @@ def test_so_many_are_dialled_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch
             answers = await asyncio.gather(
                 *(post(invoker, "http://127.0.0.1:9/", timeout_ms=300) for _ in range(500))
             )
-        assert all(answer.timed_out or "not tried again" in (answer.error or "") for answer in answers)
+        # Who was not dialled for had no attempt.
+        dialled = [answer for answer in answers if answer.not_made is None]
+        assert {answer.error for answer in dialled} == {"timeout: no connection within 300 ms"}
+        # A slot may become free in the last moment.
+        assert DIALS_MAX <= len(dialled) <= 2 * DIALS_MAX
+        reasons = [answer.not_made.reason for answer in answers if answer.not_made]
+        assert "not called yet: too many connections are being opened there" in reasons
         assert most == DIALS_MAX
         assert now == 0
+
+    run(body())
+
+
+def test_while_one_tries_the_others_come_again_soon(run: Run) -> None:
+    """Else they would stay away for a whole pause after the origin is found alive."""
+    origin, gate = Origin("http", "app.test", 80), DialGate(failures_max=1)
+
+    async def fails() -> None:
+        async with gate.passing("c", origin):
+            raise OSError("down")
+
+    async def told_s() -> float:
+        try:
+            async with gate.passing("c", origin):
+                raise AssertionError("let through")
+        except NotDialled as refusal:
+            return refusal.not_made.again_in_ms / 1000
+
+    async def body() -> None:
+        for _ in range(2):
+            with pytest.raises(OSError, match="down"):
+                await fails()
+        assert 0.3 < await told_s() <= 0.5
+        await asyncio.sleep(0.5)
+        async with gate.passing("c", origin):
+            assert await told_s() < 0.1
+            await asyncio.sleep(0.2)
+            assert 0.15 < await told_s() < 0.5
+        async with gate.passing("c", origin):
+            pass
 
     run(body())
 

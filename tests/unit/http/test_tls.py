@@ -149,10 +149,11 @@ def test_https_to_what_speaks_no_tls(run: Run, kind: str) -> None:
     expected = {
         "plain": "network: TLS: ",
         "closes": "network: cannot connect: ",
-        "silent": "timeout: no whole answer within 500 ms",
+        "silent": "timeout: no connection within 500 ms",
     }
     assert answer.error.startswith(expected[kind])
-    assert answer.timed_out is (kind == "silent")
+    # The endpoint was not called, so it cannot have been waiting for steps of its own.
+    assert not answer.timed_out
 
 
 def test_a_cut_is_no_end_of_a_body_over_tls(run: Run, certificates: Certificates) -> None:

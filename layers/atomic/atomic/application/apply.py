@@ -1,11 +1,13 @@
 """The one way a row changes: transition, fenced write, hint, and what follows from having settled."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Event, Woken
-from atomic.domain.steps import Step
+from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import transition
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
@@ -19,56 +21,91 @@ async def apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
     When another writer was first, the event is judged again on the row that writer left. When the store
     fails, whether the row changed is unknown: a hint makes somebody look, who then also wakes its waiters.
     """
-    try:
-        return await _apply(engine, step, event)
-    except StoreUnavailable:
-        await engine.hint(step, engine.clock.now_ms() + _LOOK_AGAIN_MS)
-        raise
-
-
-async def _apply(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
     has_told = False
     while True:
         after = transition(step, event, engine.clock.now_ms())
         if after is step:
             return step, False
-        if after.is_dead_letter and not (step.is_settled or has_told):
-            newer = await _tell(engine, step, after)
-            if newer is not None:
-                step = newer
-                continue
-            has_told = True
-        there = await _write(engine, after, step)
-        # A write may be applied and its answer lost, and the SDK then sends it again: what stands
-        # there is our own row, not somebody else's.
-        if there is None or there == after:
+        async with _a_hint_if_unsure(engine, step, after):
+            if after.is_dead_letter and not (step.is_settled or has_told):
+                newer = await _tell(engine, step, after)
+                if newer is not None:
+                    step = newer
+                    continue
+                has_told = True
+            there = await _write(engine, after, step)
+        if _is_written(there, after):
             await _follow(engine, step, after)
             return after, True
+        assert there is not None
         step = there
+
+
+@asynccontextmanager
+async def _a_hint_if_unsure(engine: Engine, before: Step, after: Step) -> AsyncIterator[None]:
+    try:
+        yield
+    except StoreUnavailable:
+        if after.is_settled:
+            await engine.hint(before, engine.clock.now_ms() + _LOOK_AGAIN_MS)
+        elif after.due_at_ms is not None and after.due_at_ms != before.due_at_ms:
+            await engine.hint(after, after.due_at_ms)
+        raise
+
+
+def _is_written(there: Step | None, after: Step) -> bool:
+    """Whether the row stands as it was to be written.
+
+    A write may be applied and its answer lost, and the SDK then sends it again: what stands there is then
+    our own row, not somebody else's.
+    """
+    return there is None or there == after
 
 
 async def _tell(engine: Engine, before: Step, after: Step) -> Step | None:
     """Send the dead letter of a step that gives up; instead the row, when that is another one by now.
 
     The letter goes out before the row says `failed`. So who dies in between leaves a step that is live,
-    whose hint comes, and no dead letter is ever missing. One too many does no harm: the row decides.
+    whose hint comes, and no dead letter is ever missing. One too many does no harm: the row decides, also
+    when it cannot be read now. An end that waits to be recorded does not fail for want of that.
     """
-    there = await engine.store.get(before.id)
-    if there is not None and there.version != before.version:
-        return there
+    with suppress(StoreUnavailable):
+        there = await engine.store.get(before.id)
+        if there is not None and there.version != before.version:
+            return there
     await engine.queue.dead_letter(after.id, after.error or "")
     return None
 
 
-async def wake_waiters(engine: Engine, settled: Step, *, forgotten_only: bool = False) -> None:
+async def wake_waiters(engine: Engine, settled: Step, *, again: bool = False) -> None:
     """Wake the steps that wait for this one. Doing it twice does no harm.
 
-    `forgotten_only`: long after it settled, only those that still wait for it and were never told.
+    `again`: it settled some time ago, and whoever settled it may have died before the others were woken, or
+    before the hint of one that was woken had gone out.
     """
     for waiter_id in settled.waiters:
         waiter = await engine.store.get(waiter_id)
-        if waiter is not None and not (forgotten_only and settled.id not in waiter.waiting_for):
+        if waiter is None:
+            continue
+        if not again or _still_waits(waiter, settled):
             await apply(engine, waiter, Woken())
+        elif waiter.status is Status.PENDING:
+            await hint_if_overdue(engine, waiter)
+
+
+def _still_waits(waiter: Step, settled: Step) -> bool:
+    """Whether a step that waits has not been called since the other one settled."""
+    if waiter.status is not Status.WAITING:
+        return False
+    # One that was told of several steps names the first alone.
+    began_ms = waiter.attempts[-1].started_at_ms
+    return settled.id in waiter.waiting_for or (settled.finished_at_ms or 0) >= began_ms
+
+
+async def hint_if_overdue(engine: Engine, step: Step) -> None:
+    """Send the hint of an overdue step again: it is late, or was lost with who should have sent it."""
+    if step.due_at_ms is not None and step.due_at_ms < engine.clock.now_ms():
+        await engine.hint(step, step.due_at_ms)
 
 
 def is_soon(engine: Engine, due_at_ms: int) -> bool:
@@ -92,7 +129,7 @@ async def _write(engine: Engine, after: Step, before: Step) -> Step | None:
         # No earlier hint keeps the step alive when the second one is never sent.
         await engine.hint(after, after.due_at_ms)
     there = await engine.store.replace(after, before.version)
-    if there is None or there == after:
+    if _is_written(there, after):
         await engine.hint(after, after.due_at_ms)
     return there
 

@@ -1,20 +1,23 @@
 """One attempt: call the endpoint, read its answer, record the outcome."""
 
-from collections.abc import Sequence
+import asyncio
 from dataclasses import replace
+from typing import Final
 
 import orjson
 
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
-from atomic.application.ports import Client, Clock, EndpointRequest
-from atomic.application.waiting import watch
-from atomic.domain.events import AnsweredLate, Ended
+from atomic.application.looking import look
+from atomic.application.ports import Client, Clock, EndpointRequest, StoreUnavailable
+from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.moments import attempt_timeout_ms
-from atomic.domain.outcomes import Answer, Outcome, OutcomeKind, classify
-from atomic.domain.steps import SETTLED, Status, Step, StepOutline
+from atomic.domain.outcomes import Answer, NotMade, OutcomeKind, classify
+from atomic.domain.steps import Status, Step
 from atomic.protocol import headers, signatures
+
+_RECORD_AGAIN_FIRST_S: Final = 0.25
 
 
 async def run_attempt(engine: Engine, step: Step) -> None:
@@ -23,6 +26,7 @@ async def run_attempt(engine: Engine, step: Step) -> None:
     Its place at the destination, which the caller has taken, is given back. A step of a run that was
     cancelled meanwhile is cancelled, and nobody is called.
     """
+    client: Client | None = None
     run_id, is_off = step.spec.run_id, engine.runs.is_cancelled
     try:
         client = await engine.clients.get(step.spec.client_id)
@@ -35,6 +39,8 @@ async def run_attempt(engine: Engine, step: Step) -> None:
         else:
             request = endpoint_request(engine.clock, step, client, span_id=span_id)
             answer = await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
+    except StoreUnavailable:
+        answer = Answer(not_made=NotMade("not called yet: its client or its run cannot be read"))
     finally:
         await engine.destinations.leave(step.spec)
     if answer.status is None and is_off(run_id):
@@ -51,28 +57,58 @@ async def run_attempt(engine: Engine, step: Step) -> None:
 
 
 async def end_attempt(engine: Engine, step: Step, answer: Answer) -> None:
-    """Record what came of the attempt; a late answer is noted and changes nothing else."""
+    """Record what came of the attempt; a late answer is noted and changes nothing else.
+
+    The end is written down before anything else is read. What it waits for is looked at afterwards, by
+    whoever takes its hint if this process dies in between.
+    """
+    if answer.not_made is not None:
+        await _defer(engine, step, answer.not_made)
+        return
     # A Retry-After may be a moment of the endpoint's clock.
     wall_ms = engine.clock.wall_ms()
     outcome = await engine.large_bodies.read(
         step.spec.client_id, len(answer.body), lambda: classify(answer, step.spec.retry, wall_ms)
     )
-    outcome, blocked_by, missed = await _blocked(engine, step, outcome)
-    event = Ended(
-        nonce=step.nonce or "",
-        outcome=outcome,
-        jitter=engine.entropy.fraction(),
-        blocked_by=blocked_by,
-        missed=missed,
-    )
-    after, recorded = await apply(engine, step, event)
+    event = Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
+    after, recorded = await _record(engine, step, event)
     if not recorded:
-        note = f"{outcome.kind} {outcome.status or outcome.error}"
-        await apply(engine, after, AnsweredLate(step.attempt, note))
+        if not _is_known(after, step.attempt):
+            note = f"{outcome.kind} {outcome.status or outcome.error}"
+            await apply(engine, after, AnsweredLate(step.attempt, note))
         return
-    engine.telemetry.attempt_ended(after, after.attempts[-1])
-    if after.status is Status.WAITING:
-        await watch(engine, after)
+    try:
+        if after.status is Status.WAITING and (outcome.timed_out or outcome.waiting_for):
+            after = await look(engine, after)
+    finally:
+        engine.telemetry.attempt_ended(after, after.attempts[-1])
+
+
+async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
+    """Undo the claim: the step comes again, one of its destination after the other, and pays nothing."""
+    now_ms = engine.clock.now_ms()
+    until_ms = engine.destinations.turn_ms(step.spec, now_ms + not_made.again_in_ms)
+    engine.telemetry.put_off(step)
+    await _record(engine, step, Deferred(step.nonce or "", not_made.reason, until_ms))
+
+
+async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> tuple[Step, bool]:
+    """Apply the event; while the attempt's lease lasts, a store that fails is asked again."""
+    pause_s = _RECORD_AGAIN_FIRST_S
+    while True:
+        try:
+            return await apply(engine, step, event)
+        except StoreUnavailable:
+            if engine.clock.now_ms() + 1000 * pause_s >= (step.due_at_ms or 0):
+                raise
+        await asyncio.sleep(pause_s)
+        pause_s *= 2
+
+
+def _is_known(step: Step, number: int) -> bool:
+    """Whether the end of the attempt is recorded: the store had not told whether it took it."""
+    made = next((attempt for attempt in step.attempts if attempt.number == number), None)
+    return made is not None and made.outcome not in {None, OutcomeKind.NO_ANSWER}
 
 
 def endpoint_request(clock: Clock, step: Step, client: Client | None, *, span_id: str) -> EndpointRequest:
@@ -120,62 +156,3 @@ def _signatures(client: Client, step: Step, timestamp_s: int, body: bytes) -> di
         signatures.ATOMIC_URL: step.spec.url,
         signatures.ATOMIC_SIGNATURE: bound,
     }
-
-
-async def _blocked(engine: Engine, step: Step, outcome: Outcome) -> tuple[Outcome, tuple[str, ...], bool]:
-    """The steps that keep the endpoint from finishing, and whether one settled while it was asked.
-
-    A handler that timed out was still waiting for its steps, and one that suspends itself says which; a
-    step that settled in that moment will wake nobody, so the handler is called again at once. So is one
-    that threw when a step it had got a 504 from (which made it a waiter) has settled by now: the wake-up
-    is on its way, and this end must not overtake it.
-    """
-    if outcome.kind is OutcomeKind.SUSPENDED:
-        needed = await _named(engine, step, outcome.waiting_for)
-    elif outcome.kind is OutcomeKind.RETRYABLE:
-        needed = _children(step, await engine.store.outline(step.spec.run_id))
-    else:
-        return outcome, (), False
-    began_ms = step.attempts[-1].started_at_ms
-    blocked_by = tuple(other.id for other in needed if other.status not in SETTLED)
-    if outcome.kind is OutcomeKind.SUSPENDED:
-        # An end carries the time at which it was decided, and is seen a write later: what ended during
-        # the attempt before may still have looked live to this one. Further back, the handler is wrong.
-        before_ms = step.attempts[-2:][0].started_at_ms
-        missed = any(_ended_at_ms(other) >= before_ms for other in needed)
-    elif outcome.timed_out:
-        missed = any(_ended_at_ms(other) >= began_ms for other in needed)
-    else:
-        recent = [other.id for other in needed if _ended_at_ms(other) > began_ms]
-        missed = await _any_waited_for(engine, step, recent)
-    if outcome.kind is OutcomeKind.SUSPENDED and not blocked_by and not missed:
-        error = f"{headers.WAITING_FOR} named no step of this client that is still to settle"
-        outcome = replace(outcome, kind=OutcomeKind.RETRYABLE, error=error)
-    return outcome, blocked_by, missed
-
-
-async def _any_waited_for(engine: Engine, step: Step, ids: Sequence[str]) -> bool:
-    for step_id in ids:
-        other = await engine.store.get(step_id)
-        if other is not None and step.id in other.waiters:
-            return True
-    return False
-
-
-def _ended_at_ms(step: StepOutline) -> int:
-    return -1 if step.finished_at_ms is None else step.finished_at_ms
-
-
-async def _named(engine: Engine, step: Step, ids: Sequence[str]) -> list[StepOutline]:
-    found = [await engine.store.get(step_id) for step_id in ids]
-    return [
-        StepOutline(other.id, other.spec.parent, other.status, other.finished_at_ms, other.attempt)
-        for other in found
-        if other is not None and other.spec.client_id == step.spec.client_id and other.id != step.id
-    ]
-
-
-def _children(step: Step, outline: Sequence[StepOutline]) -> list[StepOutline]:
-    if step.is_root:
-        return [other for other in outline if other.id != step.id]
-    return [other for other in outline if other.parent == step.id]

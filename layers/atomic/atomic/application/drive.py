@@ -4,8 +4,9 @@ from atomic.application.apply import apply, wake_waiters
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.leftovers import is_over
-from atomic.application.waiting import watch
-from atomic.domain.events import Claimed, PutOff, Rechecked
+from atomic.application.looking import look
+from atomic.domain.events import Claimed, PutOff
+from atomic.domain.moments import lease_end_ms
 from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import Status, Step
 
@@ -23,7 +24,7 @@ async def drive(engine: Engine, step_id: str, hinted_at_ms: int | None = None) -
         engine.runs.saw(step, asked_ms)
     if step.is_settled:
         # Whoever settled it may have died before it woke the others.
-        await wake_waiters(engine, step, forgotten_only=True)
+        await wake_waiters(engine, step, again=True)
     elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
         await _drive_live(engine, step, step.due_at_ms, hinted_at_ms)
 
@@ -36,9 +37,8 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int, hinted_at_ms: 
         return
     engine.telemetry.lagged(now_ms - due_at_ms)
     if step.status is Status.WAITING:
-        # The look comes first: when it fails, the step is still due and is looked at again.
-        await watch(engine, step)
-        await apply(engine, step, Rechecked())
+        # When this fails, the step is still due and is looked at again.
+        await look(engine, step, again=True)
         return
     if not await engine.destinations.enter(step.spec):
         # Time may have passed, and a turn that is over by now would leave the step without a hint.
@@ -61,15 +61,17 @@ async def _drive_live(engine: Engine, step: Step, due_at_ms: int, hinted_at_ms: 
 
 
 def _is_spare(step: Step, hinted_at_ms: int | None) -> bool:
-    """Whether the step lives on without this early hint, which is that of an older state.
+    """Whether the step lives on without this early hint.
 
-    A running attempt has a hint for the end of its lease, or the hint that began it comes again. Without
-    this, each retry would leave one more hint that is sent again and again for as long as the step lives.
-    A hint for a moment after the attempt began is none of an older state: it may be the one that is sent
-    when nobody knows whether the lease has its own (`apply`).
+    Whoever changes the moment at which a step is due sends the hint for the new one. So a hint for another
+    moment is left over from an older state, or from a write that never was. Without this, each retry and
+    each wait would leave one more hint that is sent again and again for as long as the step lives.
+
+    The first attempt may have been made without a hint in hand (`application.start`), by somebody who died
+    before its end had one: the hint of its lease counts, too. So at most two are the step's own. A hint
+    that comes again (None) is never spare, because who had it before may have died at any moment.
     """
-    return (
-        step.status is Status.RUNNING
-        and hinted_at_ms is not None
-        and hinted_at_ms <= step.attempts[-1].started_at_ms
-    )
+    if hinted_at_ms is None or hinted_at_ms == step.due_at_ms:
+        return False
+    first_lease_ms = lease_end_ms(step.spec, step.deadline_at_ms, step.created_at_ms)
+    return step.attempt > 1 or hinted_at_ms != first_lease_ms

@@ -73,6 +73,13 @@ class StepStore(Protocol):
         """The state of every step of a run, without payloads and answers."""
         ...
 
+    async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
+        """The steps whose parent this is, in the order of their ids, beginning after the given id.
+
+        It reads these, however many other steps their run has.
+        """
+        ...
+
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit the query, newest first (by `created_at_ms`, then id)."""
         ...

@@ -1,12 +1,17 @@
 """Event steps: somebody outside posts the result."""
 
-from atomic.application.apply import apply
+from typing import Final
+
+from atomic.application.apply import apply, wake_waiters
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
 from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import Response
 from atomic.domain.steps import Status, Step
 from atomic.protocol.problems import NOT_AN_OPEN_EVENT, Problem
+
+# Far longer than the write and the wake-ups take.
+_LOOK_AFTER_MS: Final = 10_000
 
 
 async def post_result(engine: Engine, step: Step, response: Response) -> Step:
@@ -20,8 +25,14 @@ async def post_result(engine: Engine, step: Step, response: Response) -> Step:
         # Who is told that a result was taken wants it to be used: what was known a moment ago will not do.
         await engine.runs.look(engine.store, step.spec.run_id, engine.clock.now_ms())
         step = await end_if_left_over(engine, step)
+    if step.waiters and not step.is_settled:
+        # Nobody looks at an event, and who dies before its waiters are woken would leave them asleep.
+        await engine.hint(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
     after, changed = await apply(engine, step, ResultPosted(response))
-    if changed or (after.status is Status.SUCCEEDED and after.response == response):
+    if changed:
+        return after
+    if after.status is Status.SUCCEEDED and after.response == response:
+        await wake_waiters(engine, after, again=True)
         return after
     raise Problem(
         NOT_AN_OPEN_EVENT, f"The event step is {after.status} already; its outcome never changes."

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from atomic.application.apply import apply, is_soon
+from atomic.application.apply import apply, hint_if_overdue
 from atomic.application.attempts import run_attempt
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.run_memory import KnownRun
-from atomic.application.waiting import hang, hint_if_overdue, leave_waiter, now_s, until_settled
+from atomic.application.waiting import ask_to_wake, hang, leave_waiter, now_s, until_settled
 from atomic.domain.events import DeadlineGiven
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
@@ -39,13 +39,15 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Start
     Raises PayloadMismatch when the identity is known with another payload, Problem 409 when the run was
     cancelled, 404 when `parent` names no run of this client.
     """
-    began_s = now_s()
+    began_s, asked_at_ms = now_s(), engine.clock.now_ms()
     step, created = await _create_with_place(engine, spec, hang_ms)
     hang_ms = engine.settings.hang_ms(hang_ms, is_root=step.is_root)
     until_s = began_s + hang_ms / 1000
     if created:
         engine.telemetry.started(step)
         step = await _first_attempt(engine, step, until_s if hang_ms > 0 else None)
+        if hang_ms > 0:
+            step = await leave_waiter(engine, step, asked_at_ms)
         return Started(step, created=True)
     if step.spec.fingerprint != spec.fingerprint:
         raise PayloadMismatch(step)
@@ -56,8 +58,9 @@ async def start(engine: Engine, spec: StepSpec, *, hang_ms: int | None) -> Start
         step, _ = await apply(engine, step, DeadlineGiven(spec.deadline_ms))
     await _see_to_its_hint(engine, step)
     if hang_ms > 0:
+        step = await ask_to_wake(engine, step)
         step = await hang(engine, step, until_s)
-        step = await leave_waiter(engine, step)
+        step = await leave_waiter(engine, step, asked_at_ms)
     return Started(step)
 
 
@@ -68,7 +71,7 @@ async def _create_with_place(engine: Engine, spec: StepSpec, hang_ms: int | None
     runs = False
     try:
         # Without a place the step is left to whoever takes its hint.
-        step, created = await _create_or_find(engine, spec, is_inline=has_place)
+        step, created = await _create_or_find(engine, spec, is_inline=has_place, awaited=hang_ms != 0)
         runs = created and step.status is Status.RUNNING
         return step, created
     finally:
@@ -79,11 +82,14 @@ async def _create_with_place(engine: Engine, spec: StepSpec, hang_ms: int | None
 async def _see_to_its_hint(engine: Engine, step: Step) -> None:
     """Nobody may be told of a step that has no hint.
 
-    Whoever created it may have died, or been refused, before its first hint was acknowledged; only a
-    second attempt shows that there is one.
+    Whoever created it may have died, or been refused, before its first hint was acknowledged. Whoever
+    changed it since had one.
     """
-    if step.attempt <= 1 and step.due_at_ms is not None:
+    if step.status is Status.PENDING and step.attempt == 0 and step.due_at_ms is not None:
         await engine.hint(step, step.due_at_ms)
+    elif step.status is Status.RUNNING and step.attempt == 1 and step.due_at_ms is not None:
+        # Its creator's, if there is one, is for the very moment; this one is spare when the row moves on.
+        await engine.hint(step, step.due_at_ms + 1)
     else:
         await hint_if_overdue(engine, step)
 
@@ -92,13 +98,12 @@ async def _first_attempt(engine: Engine, step: Step, until_s: float | None) -> S
     with engine.notifier.subscribe(step.id) as news:
         if step.status is Status.RUNNING:
             engine.spawn(run_attempt(engine, step), step_id=step.id)
-        if until_s is None:
-            return step
-        step = await until_settled(engine, news, step, until_s)
-    return await leave_waiter(engine, step)
+        return step if until_s is None else await until_settled(engine, news, step, until_s)
 
 
-async def _create_or_find(engine: Engine, spec: StepSpec, *, is_inline: bool) -> tuple[Step, bool]:
+async def _create_or_find(
+    engine: Engine, spec: StepSpec, *, is_inline: bool, awaited: bool
+) -> tuple[Step, bool]:
     """The step's row, and whether it is new.
 
     Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step of
@@ -109,14 +114,15 @@ async def _create_or_find(engine: Engine, spec: StepSpec, *, is_inline: bool) ->
     if spec.parent is None:
         may_be_root = known is None or known.root_identity == spec.identity
         if may_be_root and spec.kind == "http":
-            root, created = await _insert(engine, spec, keys.ROOT, is_inline=is_inline)
+            root, created = await _insert(engine, spec, keys.ROOT, is_inline=is_inline, awaited=awaited)
             known = engine.runs.saw(root, asked_ms)
             if created or root.spec.identity == spec.identity:
                 return root, created
         spec = spec.below_root()
     if known is not None and known.is_cancelled:
         raise _run_is_cancelled()
-    step, created = await _insert(engine, _with_own_key(spec, known), spec.identity, is_inline=is_inline)
+    spec = _with_own_key(spec, known)
+    step, created = await _insert(engine, spec, spec.identity, is_inline=is_inline, awaited=awaited)
     # The run may have been cancelled while the row was written, by somebody who did not see the row.
     if created and await is_called_off(engine, spec.run_id):
         await end_if_left_over(engine, step)
@@ -151,10 +157,14 @@ def _with_own_key(spec: StepSpec, known: KnownRun | None) -> StepSpec:
     return replace(spec, sent_key=keys.scoped_key(spec.idempotency_key, spec.identity))
 
 
-async def _insert(engine: Engine, spec: StepSpec, place: str, *, is_inline: bool) -> tuple[Step, bool]:
+async def _insert(
+    engine: Engine, spec: StepSpec, place: str, *, is_inline: bool, awaited: bool
+) -> tuple[Step, bool]:
     nonce = engine.entropy.token() if is_inline else None
-    step = begin(spec, place, engine.clock.now_ms(), nonce)
-    hint = None if step.due_at_ms is None else engine.hint(step, step.due_at_ms)
+    step = begin(spec, place, engine.clock.now_ms(), nonce, awaited=awaited)
+    # An attempt begins when row and hint are acknowledged. What begins later is there before its hint.
+    runs = step.status is Status.RUNNING
+    hint = engine.hint(step, step.due_at_ms) if runs and step.due_at_ms is not None else None
     there = await engine.store.create(step)
     if there is not None and there != step and await _is_forgotten(engine, there):
         step = replace(step, version=there.version + 1)
@@ -164,7 +174,7 @@ async def _insert(engine: Engine, spec: StepSpec, place: str, *, is_inline: bool
     # What stands there may be our own row, when the answer to the write was lost on its way.
     if there is not None and there != step:
         return there, False
-    if step.status is Status.PENDING and step.due_at_ms is not None and is_soon(engine, step.due_at_ms):
+    if not runs and step.due_at_ms is not None:
         await engine.hint(step, step.due_at_ms)
     return step, True
 

@@ -1,8 +1,4 @@
-"""Waiting: callers that hang for an outcome, and steps that are suspended on other steps.
-
-Suspending writes first and then looks at the other side; settling does the same. Whichever comes second
-sees the first, so no wake-up is lost.
-"""
+"""Callers that hang for an outcome, and what it takes to tell them that there is none yet."""
 
 import asyncio
 import math
@@ -10,7 +6,7 @@ import math
 from atomic.application.apply import apply
 from atomic.application.engine import Engine
 from atomic.application.ports import Subscription
-from atomic.domain.events import WaiterAdded, Woken
+from atomic.domain.events import ToldUnfinished, WaiterAdded
 from atomic.domain.steps import Step
 
 
@@ -37,33 +33,28 @@ async def hang(engine: Engine, step: Step, until_s: float) -> Step:
         return await until_settled(engine, news, newer or step, until_s)
 
 
-async def hint_if_overdue(engine: Engine, step: Step) -> None:
-    """Send the hint of an overdue step again: it is late, or was lost with who should have sent it."""
-    if step.due_at_ms is not None and step.due_at_ms < engine.clock.now_ms():
-        await engine.hint(step, step.due_at_ms)
+async def ask_to_wake(engine: Engine, step: Step) -> Step:
+    """A poster asks to wait for a step that was posted without waiting: from now on it wakes its handler.
 
-
-async def leave_waiter(engine: Engine, step: Step) -> Step:
-    """Somebody is told that the step is not finished: see to it that its handler is called again.
-
-    Returns the step, which may have settled by now.
+    So the handler is found to wait for it, should its attempt run out of time. Returns the step.
     """
-    if step.is_settled or step.boss is None:
+    if step.awaited or step.boss is None:
         return step
     after, _ = await apply(engine, step, WaiterAdded(step.boss))
     return after
 
 
-async def watch(engine: Engine, waiting: Step) -> None:
-    """Ask each step that `waiting` needs to wake it; wake it now when one has settled already.
+async def leave_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+    """Somebody is told that the step is not finished: see to it that its handler is called again.
 
-    Nobody but the one who waits looks at a step whose hint was lost with its receiver.
+    The step is to wake its handler, and the handler's row notes that its attempt was told, so that its end
+    is no failure. Returns the step, which may have settled by now; then nobody is told.
     """
-    for step_id in waiting.waiting_for:
-        needed = await engine.store.get(step_id)
-        if needed is not None:
-            needed, _ = await apply(engine, needed, WaiterAdded(waiting.id))
-        if needed is None or needed.is_settled:
-            await apply(engine, waiting, Woken())
-            return
-        await hint_if_overdue(engine, needed)
+    if step.is_settled or step.boss is None:
+        return step
+    after, _ = await apply(engine, step, WaiterAdded(step.boss))
+    if not after.is_settled:
+        handler = await engine.store.get(step.boss)
+        if handler is not None:
+            await apply(engine, handler, ToldUnfinished(step.id, asked_at_ms))
+    return after

@@ -19,20 +19,30 @@ class PutOff:
     until_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The attempt that holds `nonce` was not made, by Atomic's own doing: it never was, and comes later."""
+
+    nonce: str
+    reason: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToldUnfinished:
+    """The running attempt was told that a step is unfinished, which it had asked for at `asked_at_ms`."""
+
+    step_id: str
+    asked_at_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The attempt that holds `nonce` is over.
-
-    `blocked_by`: live steps that the endpoint still needs. `missed`: one of those settled while the
-    attempt ran, so there is nothing left to wait for. Either way the attempt is not held against the
-    step's retries.
-    """
+    """The attempt that holds `nonce` is over. `jitter` is a random number in [0, 1)."""
 
     nonce: str
     outcome: Outcome
     jitter: float
-    blocked_by: tuple[str, ...] = ()
-    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +66,17 @@ class Woken:
 
 
 @dataclass(frozen=True, slots=True)
-class Rechecked:
-    """Nothing this step waits for has settled yet; look again later."""
+class Looked:
+    """Nothing that this step waits for since its attempt `attempt` has settled; `live` is what there is.
+
+    Without any there is nothing to wait for, and the attempt was a failure. `idle`: they are timers and
+    events alone. `jitter` is as in `Ended`.
+    """
+
+    attempt: int
+    live: tuple[str, ...]
+    jitter: float
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +124,13 @@ class Redriven:
 Event = (
     Claimed
     | PutOff
+    | Deferred
+    | ToldUnfinished
     | Ended
     | AnsweredLate
     | WaiterAdded
     | Woken
-    | Rechecked
+    | Looked
     | Orphaned
     | ResultPosted
     | DeadlineGiven

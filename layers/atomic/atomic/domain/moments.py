@@ -1,6 +1,6 @@
 """When somebody has to look at a step, as its spec, its row and the time say."""
 
-from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepSpec
 
 
 def deadline_at_ms(deadline_ms: int | None, now_ms: int) -> int | None:
@@ -23,6 +23,11 @@ def attempt_timeout_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> 
     return max(1, min(spec.attempt_timeout_ms, deadline_ms - now_ms))
 
 
+def lease_end_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
+    """When an attempt that starts now, and whose end nobody recorded, counts as lost."""
+    return now_ms + attempt_timeout_ms(spec, deadline_ms, now_ms) + LEASE_MARGIN_MS
+
+
 def resumed_at_ms(event_step: Step, now_ms: int) -> int | None:
     """The deadline of an event whose run goes on again; a fresh one when it came while the run did not."""
     is_over = event_step.deadline_at_ms is not None and event_step.deadline_at_ms <= now_ms
@@ -31,10 +36,11 @@ def resumed_at_ms(event_step: Step, now_ms: int) -> int | None:
 
 def last_known_ms(step: Step) -> int:
     """The latest moment in the past that the row tells of."""
+    known_ms = max(step.created_at_ms, step.put_off_at_ms or 0)
     if not step.attempts:
-        return step.created_at_ms
+        return known_ms
     last = step.attempts[-1]
-    return max(step.created_at_ms, last.started_at_ms, last.ended_at_ms or 0)
+    return max(known_ms, last.started_at_ms, last.ended_at_ms or 0)
 
 
 def redated_due_ms(step: Step, now_ms: int) -> int | None:
@@ -51,6 +57,8 @@ def redated_due_ms(step: Step, now_ms: int) -> int | None:
 
 def _waits_ms(step: Step) -> int | None:
     """How long the step was meant to wait."""
+    if step.put_off_at_ms is not None and step.due_at_ms is not None:
+        return step.due_at_ms - step.put_off_at_ms
     if step.attempt == 0:
         return step.deadline_ms if step.spec.kind == "event" else step.spec.delay_ms
     ended_at_ms = step.attempts[-1].ended_at_ms

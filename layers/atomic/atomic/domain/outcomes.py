@@ -28,12 +28,13 @@ _CHARSETS: Final = re.compile(
 
 
 class OutcomeKind(StrEnum):
-    """The five things that can come of an attempt."""
+    """What can come of an attempt. DEFERRED: Atomic refused what the endpoint's handler posted."""
 
     SUCCEEDED = "succeeded"
     RETRYABLE = "retryable"
     PERMANENT = "permanent"
     SUSPENDED = "suspended"
+    DEFERRED = "deferred"
     NO_ANSWER = "no_answer"
 
 
@@ -46,9 +47,21 @@ class Response:
     content_type: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NotMade:
+    """Atomic did not call the endpoint: `reason` says why, and before `again_in_ms` it would not either."""
+
+    reason: str
+    again_in_ms: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the wire brought back. `status` is None when no whole answer came; `error` then says why."""
+    """What the wire brought back. `status` is None when no whole answer came; `error` then says why.
+
+    `timed_out`: the endpoint was called and had not answered when the time was over. `not_made`: it was
+    not called, and the reason lies with Atomic; nothing else is set then.
+    """
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +69,7 @@ class Answer:
     error: str | None = None
     timed_out: bool = False
     too_large: bool = False
+    not_made: NotMade | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +163,12 @@ def _refused(answer: Answer, status: int, policy: RetryPolicy, now_ms: int) -> O
     response, value = _read(answer.body, answer.headers.get(headers.CONTENT_TYPE))
     location = _on_one_line(_storable(answer.headers.get(headers.LOCATION, "")))
     words = _words_of(response, value)
+    kind = OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT
+    refused = answer.headers.get(headers.REFUSED, "").strip().lower() == "true"
+    if status == 503 and refused and not forbidden:
+        kind = OutcomeKind.DEFERRED
     return Outcome(
-        kind=OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT,
+        kind=kind,
         status=status,
         error=failures.answered(status, forbidden=forbidden, location=location, words=words),
         response=response,

@@ -58,9 +58,9 @@ def _names_without(cls: type[Any], *others: str) -> list[str]:
     return [field.name for field in fields(cls) if field.name not in others]
 
 
-_FIXED: Final = _Members(Step, "place", "created_at_ms")
+_FIXED: Final = _Members(Step, "place", "created_at_ms", "awaited")
 _CHANGING: Final = _Members(
-    Step, *_names_without(Step, "spec", "place", "created_at_ms", "attempts", "response")
+    Step, *_names_without(Step, "spec", "place", "created_at_ms", "awaited", "attempts", "response")
 )
 _SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry"))
 _RETRY: Final = _Members(RetryPolicy)
@@ -108,6 +108,7 @@ def load_step(
     return Step(
         place=asked.pop("place"),
         created_at_ms=asked.pop("created_at_ms"),
+        awaited=asked.pop("awaited", False),
         spec=_spec(asked, payload),
         attempts=tuple(_attempt(record) for record in attempts),
         **members,

@@ -74,7 +74,10 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One HTTP call. `outcome` is None while it runs; `late` notes an answer that came too late."""
+    """One HTTP call. `outcome` is None while it runs; `late` notes an answer that came too late.
+
+    `timed_out`: the endpoint had been called and did not answer within the attempt's time.
+    """
 
     number: int
     generation: int
@@ -83,6 +86,7 @@ class Attempt:
     outcome: OutcomeKind | None = None
     status: int | None = None
     error: str | None = None
+    timed_out: bool = False
     late: str | None = None
 
 
@@ -91,14 +95,17 @@ class Step:
     """A step as its row stands. `version` counts writes; `nonce` fences the running attempt.
 
     `due_at_ms` is when somebody has to look at a live step again: its start, its retry, the end of its
-    lease, its next recheck. None means that only an outside event can move it.
-    `waiters` are the steps to wake when this one settles; `woken` says that one of those a running
-    step may be waiting for has settled since its attempt began.
+    lease, its next recheck. None means that only an outside event can move it. `put_off_at_ms`: when Atomic
+    itself has put off the attempt that is due.
+    `awaited`: whoever posted it first asked to wait for it. `waiters` are the steps to wake when this one
+    settles; `woken` says that one of those a running step may be waiting for has settled since its attempt
+    began. `told` is the first step that the running attempt was told is unfinished.
     """
 
     spec: StepSpec
     place: str
     created_at_ms: int
+    awaited: bool = False
     version: int = 1
     status: Status
     generation: int = 1
@@ -110,8 +117,10 @@ class Step:
     attempt: int = 0
     retries_used: int = 0
     lost_in_row: int = 0
+    put_off_at_ms: int | None = None
     rechecks: int = 0
     woken: bool = False
+    told: str | None = None
     waiting_for: tuple[str, ...] = ()
     waiters: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
@@ -154,10 +163,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class StepOutline:
-    """The little of a step that tells whether somebody still has to wait for it, and how far its run is."""
+    """The little of a step that tells whether somebody still has to wait for it, and how far its run is.
+
+    `awaited`: a poster asked to wait for it, be it the first one or, as its waiters tell, a later one.
+    """
 
     id: str
     parent: str | None
     status: Status
     finished_at_ms: int | None
     attempts: int
+    awaited: bool = False
+
+
+def outline_of(step: Step) -> StepOutline:
+    """The outline of a step."""
+    awaited = step.awaited or bool(step.waiters)
+    return StepOutline(step.id, step.spec.parent, step.status, step.finished_at_ms, step.attempt, awaited)

@@ -5,38 +5,40 @@ a settled one wakes its `waiters`.
 """
 
 from dataclasses import replace
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 from atomic.domain import events, moments
+from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
+from atomic.domain.endings import deferred, ended, looked, told, woken
+from atomic.domain.moments import lease_end_ms
 from atomic.domain.outcomes import Outcome, OutcomeKind, Response
-from atomic.domain.retry import next_delay_ms
-from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Attempt, Status, Step, StepSpec
+from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Status, Step, StepSpec
 
 # An endpoint that kills whoever calls it must not be called for ever; see `Step.lost_in_row`.
 LOST_IN_ROW_MAX: Final = 10
-_RECHECK_FIRST_MS: Final = 60_000
-_RECHECK_MAX_MS: Final = 3_600_000
 LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="nobody was left to record the answer")
 _BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="cancelled")
 # What a timer answers.
 NOTHING: Final = Response(b"null", "json")
 
 
-def begin(spec: StepSpec, place: str, now_ms: int, nonce: str | None) -> Step:
+def begin(spec: StepSpec, place: str, now_ms: int, nonce: str | None, *, awaited: bool = False) -> Step:
     """A new step: already claimed when it can run at once, else pending until it is due.
 
-    Without a nonce nobody is there to run it, and it is due for whoever takes the hint.
+    Without a nonce nobody is there to run it, and it is due for whoever takes the hint. `awaited`: whoever
+    posts it asks to wait for it.
     """
     deadline_at_ms = moments.deadline_at_ms(spec.deadline_ms, now_ms)
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
     if runs_now:
-        due_at_ms: int | None = _lease_end_ms(spec, deadline_at_ms, now_ms)
+        due_at_ms: int | None = lease_end_ms(spec, deadline_at_ms, now_ms)
     else:
         due_at_ms = moments.first_due_ms(spec, deadline_at_ms, now_ms)
     return Step(
         spec=spec,
         place=place,
         created_at_ms=now_ms,
+        awaited=awaited,
         status=Status.RUNNING if runs_now else Status.PENDING,
         due_at_ms=due_at_ms,
         deadline_at_ms=deadline_at_ms,
@@ -53,22 +55,26 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return _claimed(step, nonce, now_ms)
         case events.PutOff(until_ms):
             return _put_off(step, until_ms, now_ms)
+        case events.Deferred():
+            return deferred(step, event, now_ms)
+        case events.ToldUnfinished():
+            return told(step, event)
         case events.Ended():
-            return _ended(step, event, now_ms)
+            return ended(step, event, now_ms)
         case events.AnsweredLate(number, note):
             return _noted(step, number, note)
         case events.WaiterAdded(waiter):
             known = step.is_settled or waiter in step.waiters
-            return step if known else _next(step, waiters=(*step.waiters, waiter))
+            return step if known else changed(step, waiters=(*step.waiters, waiter))
         case events.Woken():
-            return _woken(step, now_ms)
-        case events.Rechecked():
-            return _rechecked(step, now_ms)
+            return woken(step, now_ms)
+        case events.Looked():
+            return looked(step, event, now_ms)
         case events.Orphaned():
             return _orphaned(step, now_ms)
         case events.ResultPosted(response):
             is_open = step.spec.kind == "event" and not step.is_settled
-            return _settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
+            return settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
         case events.DeadlineGiven(deadline_ms):
             return _given_deadline(step, deadline_ms, now_ms + deadline_ms)
         case events.Cancelled():
@@ -83,36 +89,33 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             assert_never(event)
 
 
-def _next(step: Step, **changes: Any) -> Step:
-    """Every event writes once, so each path through this module ends in one call of this."""
-    return replace(step, version=step.version + 1, **changes)
-
-
 def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     if not _is_to_be_run(step, now_ms):
         return step
     attempts, lost_in_row = step.attempts, step.lost_in_row
     if step.status is Status.RUNNING:
         # Its lease ran out. That is Atomic's loss, so the step's retries do not pay for it.
-        attempts, lost_in_row = _closed(attempts, LOST, now_ms), lost_in_row + 1
-    if _deadline_is_over(step, now_ms):
-        return _out_of_time(step, attempts, now_ms)
+        attempts, lost_in_row = closed(attempts, LOST, now_ms), lost_in_row + 1
+    if deadline_is_over(step, now_ms):
+        return out_of_time(step, attempts, now_ms)
     if step.spec.kind == "timer":
-        return _settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
+        return settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
     if lost_in_row > LOST_IN_ROW_MAX:
         error = f"{lost_in_row} attempts in a row ended without anybody to record the answer"
-        return _settled(step, Status.FAILED, now_ms, error=error, attempts=attempts)
+        return settled(step, Status.FAILED, now_ms, error=error, attempts=attempts)
     number = step.attempt + 1
     begun = Attempt(number=number, generation=step.generation, started_at_ms=now_ms)
-    return _next(
+    return changed(
         step,
         status=Status.RUNNING,
         nonce=nonce,
         attempt=number,
         attempts=(*attempts, begun)[-ATTEMPTS_KEPT:],
         lost_in_row=lost_in_row,
-        due_at_ms=_lease_end_ms(step.spec, step.deadline_at_ms, now_ms),
+        due_at_ms=lease_end_ms(step.spec, step.deadline_at_ms, now_ms),
         woken=False,
+        told=None,
+        put_off_at_ms=None,
     )
 
 
@@ -120,10 +123,10 @@ def _put_off(step: Step, until_ms: int, now_ms: int) -> Step:
     """Its time and its retries are not touched; a late answer still counts while nobody claims it."""
     if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
         return step
-    if _deadline_is_over(step, now_ms):
-        attempts = _closed(step.attempts, LOST, now_ms) if step.status is Status.RUNNING else step.attempts
-        return _out_of_time(step, attempts, now_ms)
-    return _next(step, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms))
+    if deadline_is_over(step, now_ms):
+        attempts = closed(step.attempts, LOST, now_ms) if step.status is Status.RUNNING else step.attempts
+        return out_of_time(step, attempts, now_ms)
+    return changed(step, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms), put_off_at_ms=now_ms)
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
@@ -131,99 +134,27 @@ def _is_to_be_run(step: Step, now_ms: int) -> bool:
     return step.status is not Status.WAITING and step.due_at_ms is not None and step.due_at_ms <= now_ms
 
 
-def _lease_end_ms(spec: StepSpec, deadline_at_ms: int | None, now_ms: int) -> int:
-    return now_ms + moments.attempt_timeout_ms(spec, deadline_at_ms, now_ms) + LEASE_MARGIN_MS
-
-
-def _ended(step: Step, event: events.Ended, now_ms: int) -> Step:
-    if step.status is not Status.RUNNING or step.nonce != event.nonce:
-        return step
-    outcome = event.outcome
-    closed: dict[str, Any] = {"attempts": _closed(step.attempts, outcome, now_ms), "lost_in_row": 0}
-    answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
-    freed: dict[str, Any] = {"nonce": None, "woken": False}
-    match outcome.kind:
-        case OutcomeKind.SUCCEEDED:
-            return _settled(step, Status.SUCCEEDED, now_ms, **closed, **answered)
-        case OutcomeKind.PERMANENT:
-            return _settled(step, Status.FAILED, now_ms, error=outcome.error, **closed, **answered)
-        case _ if step.woken or event.missed:
-            return _next(step, status=Status.PENDING, due_at_ms=now_ms, **freed, **closed)
-        case _ if event.blocked_by:
-            due = _recheck_at_ms(step, 0, now_ms)
-            waiting = {"status": Status.WAITING, "waiting_for": event.blocked_by, "rechecks": 0}
-            return _next(step, **waiting, due_at_ms=due, **freed, **closed)
-        case _ if step.retries_used >= step.spec.retry.count:
-            return _settled(step, Status.FAILED, now_ms, error=outcome.error, **closed, **answered)
-        case _:
-            return _retrying(step, event, now_ms, {**closed, **freed})
-
-
-def _retrying(step: Step, event: events.Ended, now_ms: int, closed: dict[str, Any]) -> Step:
-    outcome = event.outcome
-    retry = step.retries_used + 1
-    due_at_ms = now_ms + next_delay_ms(
-        step.spec.retry, retry, jitter=event.jitter, retry_after_ms=outcome.retry_after_ms
-    )
-    if step.deadline_at_ms is not None and due_at_ms >= step.deadline_at_ms:
-        error = f"no time for another attempt within the deadline of {step.spec.deadline_ms} ms"
-        answered = {"response": outcome.response, "response_status": outcome.status}
-        error = f"{error}; last: {outcome.error}"
-        return _settled(step, Status.FAILED, now_ms, error=error, attempts=closed["attempts"], **answered)
-    return _next(
-        step,
-        status=Status.RETRYING,
-        retries_used=retry,
-        due_at_ms=due_at_ms,
-        error=outcome.error,
-        response_status=outcome.status,
-        **closed,
-    )
-
-
-def _woken(step: Step, now_ms: int) -> Step:
-    if step.status is Status.WAITING:
-        return _next(step, status=Status.PENDING, due_at_ms=now_ms, waiting_for=())
-    if step.status is Status.RUNNING and not step.woken:
-        return _next(step, woken=True)
-    return step
-
-
-def _rechecked(step: Step, now_ms: int) -> Step:
-    if step.status is not Status.WAITING or (step.due_at_ms or 0) > now_ms:
-        return step
-    if _deadline_is_over(step, now_ms):
-        return _out_of_time(step, step.attempts, now_ms)
-    rechecks = step.rechecks + 1
-    return _next(step, rechecks=rechecks, due_at_ms=_recheck_at_ms(step, rechecks, now_ms))
-
-
-def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
-    at_ms = now_ms + min(_RECHECK_FIRST_MS << min(rechecks, 10), _RECHECK_MAX_MS)
-    return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)
-
-
 def _orphaned(step: Step, now_ms: int) -> Step:
     if step.status is Status.WAITING:
-        return _next(step, due_at_ms=now_ms, rechecks=0) if step.due_at_ms != now_ms else step
+        return changed(step, due_at_ms=now_ms, rechecks=0) if step.due_at_ms != now_ms else step
     if step.status is not Status.RUNNING:
         return step
     # The server ended, so this tells nothing about the endpoint and is not counted in `lost_in_row`.
-    attempts = _closed(step.attempts, LOST, now_ms)
-    return _next(step, status=Status.PENDING, nonce=None, due_at_ms=now_ms, attempts=attempts)
+    attempts = closed(step.attempts, LOST, now_ms)
+    return changed(step, status=Status.PENDING, nonce=None, told=None, due_at_ms=now_ms, attempts=attempts)
 
 
 def _given_deadline(step: Step, deadline_ms: int, at_ms: int) -> Step:
     if step.spec.kind != "event" or step.is_settled or step.deadline_at_ms is not None:
         return step
-    return _next(step, given_deadline_ms=deadline_ms, deadline_at_ms=at_ms, due_at_ms=at_ms)
+    return changed(step, given_deadline_ms=deadline_ms, deadline_at_ms=at_ms, due_at_ms=at_ms)
 
 
 def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
     attempts = step.attempts
     if step.status is Status.RUNNING:
-        attempts = _closed(attempts, _BROKEN_OFF, now_ms)
-    after = _settled(step, Status.CANCELLED, now_ms, error=event.error, attempts=attempts)
+        attempts = closed(attempts, _BROKEN_OFF, now_ms)
+    after = settled(step, Status.CANCELLED, now_ms, error=event.error, attempts=attempts)
     return after if event.expires_at_ms is None else replace(after, expires_at_ms=event.expires_at_ms)
 
 
@@ -239,13 +170,20 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
         )
         for attempt in step.attempts
     )
-    return _next(step, due_at_ms=due_at_ms, deadline_at_ms=deadline_at_ms, attempts=attempts)
+    put_off_at_ms = None if step.put_off_at_ms is None else min(step.put_off_at_ms, now_ms)
+    return changed(
+        step,
+        due_at_ms=due_at_ms,
+        deadline_at_ms=deadline_at_ms,
+        attempts=attempts,
+        put_off_at_ms=put_off_at_ms,
+    )
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
     deadline_at_ms = moments.deadline_at_ms(step.deadline_ms, now_ms)
     is_http = step.spec.kind == "http"
-    return _next(
+    return changed(
         step,
         status=Status.PENDING,
         generation=step.generation + 1,
@@ -267,44 +205,4 @@ def _noted(step: Step, number: int, note: str) -> Step:
         replace(attempt, late=note) if attempt.number == number and not attempt.late else attempt
         for attempt in step.attempts
     )
-    return step if noted == step.attempts else _next(step, attempts=noted)
-
-
-def _closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tuple[Attempt, ...]:
-    last = replace(
-        attempts[-1],
-        ended_at_ms=now_ms,
-        outcome=outcome.kind,
-        status=outcome.status,
-        error=outcome.error,
-    )
-    return (*attempts[:-1], last)
-
-
-def _out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
-    error = f"the deadline of {step.spec.deadline_ms} ms is over"
-    if step.spec.kind == "event":
-        error = f"nobody completed the event within {step.deadline_ms} ms"
-    if attempts and attempts[-1].error:
-        error += f"; last: {attempts[-1].error}"
-    status = attempts[-1].status if attempts else None
-    return _settled(step, Status.FAILED, now_ms, error=error, attempts=attempts, response_status=status)
-
-
-def _deadline_is_over(step: Step, now_ms: int) -> bool:
-    return step.deadline_at_ms is not None and now_ms >= step.deadline_at_ms
-
-
-def _settled(step: Step, status: Status, now_ms: int, *, error: str | None = None, **also: Any) -> Step:
-    return _next(
-        step,
-        status=status,
-        error=error,
-        due_at_ms=None,
-        nonce=None,
-        waiting_for=(),
-        woken=False,
-        finished_at_ms=now_ms,
-        expires_at_ms=now_ms + step.spec.retention_ms,
-        **also,
-    )
+    return step if noted == step.attempts else changed(step, attempts=noted)

@@ -81,7 +81,7 @@ class AttemptRecord(Document):
     started_at: str
     ended_at: str | None
     duration: int | None
-    outcome: Literal["succeeded", "retryable", "permanent", "suspended", "no_answer"] | None
+    outcome: Literal["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"] | None
     status: int | None
     error: str | None
     late: str | None = Field(description="An answer that came after the attempt had lost the step.")

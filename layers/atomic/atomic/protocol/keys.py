@@ -54,6 +54,12 @@ def children_prefix(parent: str) -> str:
     return _digest(parent)[:_PREFIX_CHARS]
 
 
+def children_range(parent: str) -> tuple[str, str]:
+    """Before the first id that a child of the step may have, and behind the last one."""
+    before = step_id(run_of(parent), children_prefix(parent))
+    return before, f"{before}~"
+
+
 def scoped_key(idempotency_key: str, identity: str) -> str:
     """A key for the endpoint that no other identity with this key sends: at most 217 characters."""
     return f"{idempotency_key[:_SENT_KEY_CHARS]}-{identity[-16:]}"
@@ -67,6 +73,11 @@ def step_id(run: str, place: str) -> str:
 def run_of(step: str) -> str:
     """The run id inside a step id."""
     return step.rpartition("-")[0]
+
+
+def place_of(step: str) -> str:
+    """The place inside a step id."""
+    return step.rpartition("-")[2]
 
 
 def root_of(run: str) -> str:

@@ -71,6 +71,10 @@ class DynamoStepStore:
         """The state of every step of the run."""
         return await self._calls.start(self._items.outline, run_id)
 
+    async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
+        """A page of the step's children in the order of their ids."""
+        return await self._calls.start(self._items.children, parent_id, after, limit)
+
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first. One that changes its state meanwhile may be left out."""
         statuses = list(Status) if query.status is None else [query.status]

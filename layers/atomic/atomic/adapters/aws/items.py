@@ -12,6 +12,7 @@ from atomic.adapters.aws.packing import inflate, unpack_text
 from atomic.adapters.aws.rows import Item
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.steps import Step, StepOutline
+from atomic.protocol import keys
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -97,6 +98,22 @@ class StepItems:
         found = self._query_run(run_id, None, ProjectionExpression="pk, sk, s, g")
         return [rows.decode_outline(item) for item in found]
 
+    def children(self, parent_id: str, after: str, limit: int) -> list[StepOutline]:
+        """A page of the step's children, strongly consistent."""
+        children: list[StepOutline] = []
+        first, end = (keys.place_of(step_id) for step_id in keys.children_range(parent_id))
+        first = max(first, keys.place_of(after) + "!" if after else "")
+        found = self._query(
+            keys.run_of(parent_id), first, end, ProjectionExpression="pk, sk, s, g", Limit=limit
+        )
+        for item in found:
+            child = rows.decode_outline(item)
+            if child.parent == parent_id:
+                children.append(child)
+            if len(children) == limit:
+                break
+        return children
+
     def many(self, ids: Sequence[str]) -> dict[str, Step]:
         """The rows that exist, by id, strongly consistent."""
         steps: dict[str, Step] = {}
@@ -170,17 +187,17 @@ class StepItems:
         )
 
     def _query_run(self, run_id: str, after: str | None, **options: Any) -> Iterator[Item]:
-        first = "0" if after is None else after.removeprefix(f"{run_id}-") + "!"
-        if first > _AFTER_STEPS:
+        first = "0" if after is None else keys.place_of(after) + "!"
+        yield from self._query(run_id, first, _AFTER_STEPS, **options)
+
+    def _query(self, run_id: str, first: str, end: str, **options: Any) -> Iterator[Item]:
+        """The steps of a run from one place to another, strongly consistent."""
+        if first > end:
             return
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :run AND sk BETWEEN :first AND :end",
-            ExpressionAttributeValues={
-                ":run": {"S": run_id},
-                ":first": {"S": first},
-                ":end": {"S": _AFTER_STEPS},
-            },
+            ExpressionAttributeValues={":run": {"S": run_id}, ":first": {"S": first}, ":end": {"S": end}},
             ConsistentRead=True,
             **options,
         )

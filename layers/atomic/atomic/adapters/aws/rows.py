@@ -80,6 +80,7 @@ def decode_outline(item: Item) -> StepOutline:
         Status(progress["status"]),
         progress.get("finished_at_ms"),
         progress.get("attempt", 0),
+        spec.get("awaited", False) or "waiters" in progress,
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # The longest delay of a message (SQS API reference, SendMessage).
 DELAY_MAX_S: Final = 900
 # From here on a schedule is cheaper than one hop each 15 minutes, and spares the loop guard of Lambda.
-SCHEDULED_FROM_MS: Final = 3_600_000
+SCHEDULED_FROM_MS: Final = 1_800_000
 # With an attempt of this length the invoker of the short queue ends well within its 60 s.
 SHORT_ATTEMPT_MAX_MS: Final = 30_000
 AGAIN_AFTER_S: Final = 30
@@ -33,7 +33,7 @@ class StepQueue:
 class SqsHintQueue:
     """Implements `ports.HintQueue`.
 
-    A hint within 15 minutes is a delayed message. One within the hour comes every 15 minutes and is sent
+    A hint within 15 minutes is a delayed message. One within half an hour comes after 15 and is sent
     again by whoever receives it early (`application.drive`). One further away is a one-time schedule.
 
     There are two queues. Attempts that may take long have one of their own, as has every step of which

@@ -9,6 +9,7 @@ from typing import Final
 
 from atomic.adapters.http.connection import Connection
 from atomic.adapters.http.gate import Unreachable
+from atomic.adapters.http.lacks import own_lack
 from atomic.adapters.http.names import Names
 from atomic.adapters.http.pool import Origin
 
@@ -31,7 +32,10 @@ class Dialer:
         self._names = Names()
 
     async def connect(self, origin: Origin, make: Callable[[], Connection]) -> Connection:
-        """Open a connection; raises Unreachable. The caller bounds the time."""
+        """Open a connection; the caller bounds the time.
+
+        Raises Unreachable, and NotDialled when this machine has no means for one more.
+        """
         addresses = await self._addresses(origin.host)
         if not all(map(self._allows, addresses)):
             raise Unreachable("address not allowed")
@@ -56,14 +60,15 @@ class Dialer:
     async def _dial(self, address: str, origin: Origin, make: Callable[[], Connection]) -> Connection:
         loop = asyncio.get_running_loop()
         is_tls = origin.scheme == "https"
-        # The address, not the name: a second look-up could answer with another one.
-        _, connection = await loop.create_connection(
-            make,
-            address,
-            origin.port,
-            ssl=self._context() if is_tls else None,
-            server_hostname=origin.host.rstrip(".") if is_tls else None,
-        )
+        with own_lack():
+            # The address, not the name: a second look-up could answer with another one.
+            _, connection = await loop.create_connection(
+                make,
+                address,
+                origin.port,
+                ssl=self._context() if is_tls else None,
+                server_hostname=origin.host.rstrip(".") if is_tls else None,
+            )
         return connection
 
     def _context(self) -> ssl.SSLContext:

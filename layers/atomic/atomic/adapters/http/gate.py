@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from atomic.adapters.http.pool import Origin
+from atomic.domain.outcomes import NotMade
 
 DIALS_MAX: Final = 64
 FAILURES_MAX: Final = 32
@@ -23,6 +24,14 @@ class Unreachable(Exception):
     """No connection came about; the message says why, in a few plain words."""
 
 
+class NotDialled(Exception):
+    """No connection was tried, for a reason of Atomic's own: the origin is not to blame."""
+
+    def __init__(self, reason: str, again_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.not_made = NotMade(f"not called yet: {reason}", round(again_s * 1000))
+
+
 @dataclass(slots=True)
 class _Origin:
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DIALS_MAX))
@@ -30,13 +39,15 @@ class _Origin:
     last_failure: str = ""
     pause_s: float = _PAUSE_FIRST_S
     closed_until_s: float = 0.0
+    # Since when somebody tries whether it lives again.
+    tried_since_s: float | None = None
 
 
 class DialGate:
     """Lets a client open `DIALS_MAX` connections to an origin at a time.
 
     After `failures_max` failures in a row it lets one through after a pause, which doubles from 0.5 s to
-    10 s; the others are told of the last failure at once. The first connection that opens ends it.
+    10 s; the others are told at once when to come again. The first connection that opens ends it.
     Each client has its own count: an attempt that has 1 ms fails at any origin, and the retries of others
     must not pay for it.
     """
@@ -47,18 +58,22 @@ class DialGate:
 
     @asynccontextmanager
     async def passing(self, client_id: str, origin: Origin) -> AsyncIterator[None]:
-        """Open a connection within this context; raises Unreachable while the gate is closed."""
+        """Open a connection within this context; raises NotDialled while the gate is closed."""
         key = (client_id, origin)
         state = self._state(key)
         async with state.slots:
             self._pass(state)
             try:
                 yield
+            except NotDialled:
+                raise
             except BaseException as failure:
                 # A cancellation is the end of the attempt's time.
                 state.failures += 1
                 state.last_failure = str(failure) or "no connection within the time"
                 raise
+            finally:
+                state.tried_since_s = None
         self._origins.pop(key, None)
 
     def _state(self, key: tuple[str, Origin]) -> _Origin:
@@ -71,9 +86,12 @@ class DialGate:
             return
         now_s = asyncio.get_running_loop().time()
         if now_s < state.closed_until_s:
-            raise Unreachable(
-                f"{state.last_failure} (and {state.failures} times before; not tried again yet)"
-            )
+            again_s = state.closed_until_s - now_s
+            if state.tried_since_s is not None:
+                # It is soon known whether the origin lives; as long again as that has taken is soon enough.
+                again_s = min(again_s, now_s - state.tried_since_s)
+            raise NotDialled(f"{state.last_failure} ({state.failures} times in a row)", again_s)
         # This one tries; the others are refused until it is known, or for the pause.
+        state.tried_since_s = now_s
         state.closed_until_s = now_s + state.pause_s
         state.pause_s = min(2 * state.pause_s, _PAUSE_MAX_S)

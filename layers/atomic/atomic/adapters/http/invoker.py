@@ -9,13 +9,13 @@ from collections.abc import Callable
 from functools import partial
 
 from atomic.adapters.http.addresses import is_public
-from atomic.adapters.http.connection import BROKEN_OFF, UNWANTED, Connection, timed_out
+from atomic.adapters.http.connection import BROKEN_OFF, UNWANTED, Connection
 from atomic.adapters.http.dial import Dialer
-from atomic.adapters.http.gate import FAILURES_MAX, DialGate, Unreachable
+from atomic.adapters.http.gate import FAILURES_MAX, DialGate, NotDialled, Unreachable
 from atomic.adapters.http.pool import Pool
 from atomic.adapters.http.request import Target, encode, target_of
 from atomic.application.ports import EndpointRequest
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import Answer, NotMade
 
 
 class HttpInvoker:
@@ -54,22 +54,35 @@ class HttpInvoker:
         if answer is None:
             # Nothing was idle, or the server closed the idle connection while the request was on its way.
             # It may have been heard all the same: the endpoint has the idempotency key for that.
-            try:
-                async with asyncio.timeout_at(deadline_s):
-                    connection = await self._connect(target, request.client_id)
-            except TimeoutError:
-                return timed_out(request.timeout_ms)
-            except Unreachable as failure:
-                return Answer(error=f"network: {failure}")
+            opened = await self._connect(target, request, deadline_s)
+            if isinstance(opened, Answer):
+                return opened
             if not request.is_wanted():
-                self._pool.give_back(connection)
+                self._pool.give_back(opened)
                 return UNWANTED
-            answer = await exchange(connection)
+            answer = await exchange(opened)
         return BROKEN_OFF if answer is None else answer
 
-    async def _connect(self, target: Target, client_id: str) -> Connection:
-        async with self._gate.passing(client_id, target.origin):
-            connection = await self._dialer.connect(target.origin, partial(Connection, self._pool.forget))
+    async def _connect(
+        self, target: Target, request: EndpointRequest, deadline_s: float
+    ) -> Connection | Answer:
+        """A new connection, or what the attempt comes to without one."""
+        is_dialled = False
+        make = partial(Connection, self._pool.forget)
+        try:
+            async with asyncio.timeout_at(deadline_s), self._gate.passing(request.client_id, target.origin):
+                is_dialled = True
+                connection = await self._dialer.connect(target.origin, make)
+        except TimeoutError:
+            if not is_dialled:
+                return Answer(
+                    not_made=NotMade("not called yet: too many connections are being opened there")
+                )
+            return Answer(error=f"timeout: no connection within {request.timeout_ms} ms")
+        except Unreachable as failure:
+            return Answer(error=f"network: {failure}")
+        except NotDialled as refusal:
+            return Answer(not_made=refusal.not_made)
         self._pool.adopt(connection, target.origin)
         return connection
 

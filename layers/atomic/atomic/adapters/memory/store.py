@@ -7,7 +7,7 @@ from atomic.application.live_steps import LiveStep
 from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.application.turns import due_in_turns
 from atomic.domain.moments import last_known_ms
-from atomic.domain.steps import LIVE, Status, Step, StepOutline
+from atomic.domain.steps import LIVE, Status, Step, StepOutline, outline_of
 from atomic.protocol import keys
 
 
@@ -47,10 +47,12 @@ class MemoryStepStore:
 
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
         """The state of every step of the run."""
-        return [
-            StepOutline(step.id, step.spec.parent, step.status, step.finished_at_ms, step.attempt)
-            for step in self._of_run(run_id)
-        ]
+        return [outline_of(step) for step in self._of_run(run_id)]
+
+    async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
+        """A page of the step's children in the order of their ids."""
+        steps = [step for step in self._rows.values() if step.boss == parent_id and step.id > after]
+        return [outline_of(step) for step in sorted(steps, key=lambda step: step.id)[:limit]]
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""

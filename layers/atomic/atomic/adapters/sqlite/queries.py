@@ -20,10 +20,15 @@ KEYS_SORTED_MAX: Final = 50_000
 GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
 # A run's steps are the ids between "<run id>-" and "<run id>.", the next character.
 RUN: Final = f"SELECT {COLUMNS} FROM steps WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
-OUTLINE: Final = """
-SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt', 0)
-FROM steps WHERE id > ? AND id < ? LIMIT ?
+_OUTLINE: Final = """
+SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt', 0),
+    coalesce(CAST(spec AS TEXT) ->> '$.awaited', 0)
+    OR CAST(progress AS TEXT) -> '$.waiters' IS NOT NULL
+FROM steps WHERE id > ? AND id < ?
 """
+OUTLINE: Final = f"{_OUTLINE} LIMIT ?"
+# Two parents may share the range.
+CHILDREN: Final = f"{_OUTLINE} AND parent = ? ORDER BY id LIMIT ?"
 _CLIENT_AFTER: Final = "SELECT min(client_id) FROM steps INDEXED BY due WHERE due_at_ms IS NOT NULL"
 # From client to client by one look into the index each, however much each of them has there.
 DUE_CLIENTS: Final = f"""
@@ -46,15 +51,15 @@ LIVE_WITH_STATUS: Final = f"""
 SELECT id FROM steps INDEXED BY live WHERE {IS_LIVE} AND status = ? AND id > ? ORDER BY id LIMIT ?
 """
 # A damaged record tells nothing here; whoever reads its row says so.
-_LAST_ATTEMPT: Final = """
-CASE WHEN json_valid(CAST(steps.progress AS TEXT))
-    THEN CAST(steps.progress AS TEXT) ->> '$.attempts[#-1].{}' END
+_PROGRESS: Final = """
+CASE WHEN json_valid(CAST(steps.progress AS TEXT)) THEN CAST(steps.progress AS TEXT) ->> '$.{}' END
 """
 LIVE_STEPS: Final = f"""
 SELECT page.id, steps.calls, max(
     steps.created_at_ms,
-    coalesce({_LAST_ATTEMPT.format("started_at_ms")}, 0),
-    coalesce({_LAST_ATTEMPT.format("ended_at_ms")}, 0)
+    coalesce({_PROGRESS.format("put_off_at_ms")}, 0),
+    coalesce({_PROGRESS.format("attempts[#-1].started_at_ms")}, 0),
+    coalesce({_PROGRESS.format("attempts[#-1].ended_at_ms")}, 0)
 ), root.status
 FROM (
     SELECT id, rowid AS row FROM steps INDEXED BY live

@@ -1,10 +1,11 @@
 """Reads that may be long, in a thread of their own."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
@@ -12,6 +13,9 @@ from atomic.adapters.sqlite.database import open_reader
 from atomic.application.ports import StoreUnavailable
 
 T = TypeVar("T")
+
+# A read may be several statements, and an interruption ends those that have begun.
+_INTERRUPT_EVERY_S: Final = 0.02
 
 
 class Reader:
@@ -23,16 +27,32 @@ class Reader:
     def __init__(self, path: Path, name: str) -> None:
         self._connection = open_reader(path)
         self._thread = ThreadPoolExecutor(1, name)
+        self._reading = threading.Lock()
+        self._is_closed = False
 
     async def do(self, read: Callable[[apsw.Connection], T]) -> T:
         """What `read` makes of the connection. Raises what it raises, and StoreUnavailable when closed."""
         try:
-            reading = self._thread.submit(read, self._connection)
+            reading = self._thread.submit(self._read, read)
         except RuntimeError:
             raise StoreUnavailable("the store is closed") from None
-        return await asyncio.wrap_future(reading)
+        try:
+            return await asyncio.wrap_future(reading)
+        except (asyncio.CancelledError, apsw.InterruptError):
+            task = asyncio.current_task()
+            if not self._is_closed or (task is not None and task.cancelling()):
+                raise
+            raise StoreUnavailable("the store is closed") from None
 
     def close(self) -> None:
-        """Wait for the reads that have begun, and close."""
-        self._thread.shutdown()
+        """Break off the read that has begun, drop those that wait, and close."""
+        self._is_closed = True
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        while not self._reading.acquire(timeout=_INTERRUPT_EVERY_S):
+            self._connection.interrupt()
         self._connection.close()
+        self._reading.release()
+
+    def _read(self, read: Callable[[apsw.Connection], T]) -> T:
+        with self._reading:
+            return read(self._connection)

@@ -22,6 +22,7 @@ from atomic.application.live_steps import LiveStep
 from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.application.turns import in_turns
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
+from atomic.protocol import keys
 
 T = TypeVar("T")
 _Rows = list[tuple[Any, ...]]
@@ -109,6 +110,14 @@ class SqliteStepStore:
         return await self._long(
             self._lists, lambda lists: _outlines(lists.execute(queries.OUTLINE, everything).fetchall())
         )
+
+    async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
+        """A page of the step's children in the order of their ids."""
+        first, end = keys.children_range(parent_id)
+        rows = await self._long_rows(
+            self._timers, queries.CHILDREN, (max(first, after), end, parent_id, limit)
+        )
+        return _outlines(rows)
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""
@@ -245,8 +254,8 @@ def _counts(lists: apsw.Connection, client_id: str, created_from_ms: int) -> Cou
 
 def _outlines(rows: _Rows) -> list[StepOutline]:
     return [
-        StepOutline(step_id, parent, Status(status), finished_at_ms, attempts)
-        for step_id, parent, status, finished_at_ms, attempts in rows
+        StepOutline(step_id, parent, Status(status), finished_at_ms, attempts, bool(awaited))
+        for step_id, parent, status, finished_at_ms, attempts, awaited in rows
     ]
 
 

@@ -66,6 +66,7 @@ const OUTCOMES = {
   retryable: "failed",
   permanent: "failed, gave up",
   suspended: "handed back, to wait",
+  deferred: "its posts refused, not counted",
   no_answer: "lost, not counted",
   running: "running",
 };

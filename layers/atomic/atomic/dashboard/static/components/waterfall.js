@@ -10,6 +10,7 @@ const WORDS = {
   retryable: "failed, to be retried",
   permanent: "failed, and gave up",
   suspended: "handed back to wait for other steps",
+  deferred: "deferred: Atomic refused its posts, not counted",
   no_answer: "lost by Atomic, not counted",
   running: "running",
 };

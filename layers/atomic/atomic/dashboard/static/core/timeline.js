@@ -63,8 +63,8 @@ export function rangeOf(root, steps, now) {
 
 /**
  * What happened to a step, in order: `{kind, from, to, attempt?, label}`. Kinds are outcomes of attempts
- * (`succeeded`, `retryable`, `permanent`, `suspended`, `no_answer`, `running`) and what lies between
- * them (`queued`, `backoff`, `waiting`, `dead`).
+ * (`succeeded`, `retryable`, `permanent`, `suspended`, `deferred`, `no_answer`, `running`) and what lies
+ * between them (`queued`, `backoff`, `waiting`, `dead`).
  */
 export function segmentsOf(step, now) {
   const attempts = step.attemptLog;
@@ -99,6 +99,7 @@ function gap(before, next, from, to) {
     return { kind: "dead", from, to, label: "Dead letter, until it was redriven" };
   if (before.outcome === "suspended")
     return { kind: "waiting", from, to, label: "Waiting for other steps" };
+  if (before.outcome === "deferred") return { kind: "backoff", from, to, label: "Deferred by Atomic" };
   if (before.outcome === "no_answer") return { kind: "backoff", from, to, label: "Lost attempt, repeated" };
   // A handler that threw while its steps went on waits for them; its attempts do not tell.
   return { kind: "backoff", from, to, label: "Back-off, or waiting for its steps" };

@@ -1,0 +1,27 @@
+"""What this machine may lack for one more call. That is no failure of the endpoint's."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from atomic.adapters.http.gate import NotDialled
+
+_LACKS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@contextmanager
+def own_lack() -> Iterator[None]:
+    """Make NotDialled of errors that say that file descriptors, memory or threads are used up."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno in _LACKS:
+            raise NotDialled(os.strerror(failure.errno)) from failure
+        raise
+    except RuntimeError as failure:
+        # What `Thread.start` raises.
+        if "thread" in str(failure):
+            raise NotDialled("no more threads") from failure
+        raise

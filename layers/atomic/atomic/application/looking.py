@@ -1,0 +1,89 @@
+"""What a step that waits is waiting for: each of these steps is asked to wake it, when none has settled.
+
+The step says that it waits before anybody looks, and settling looks after it has written. Whichever comes
+second sees the first, so no wake-up is lost. Looking again does no harm.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from atomic.application.apply import apply, hint_if_overdue
+from atomic.application.engine import Engine
+from atomic.domain.events import Looked, WaiterAdded, Woken
+from atomic.domain.outcomes import OutcomeKind
+from atomic.domain.steps import SETTLED, Step, StepOutline
+
+_PAGE: Final = 200
+# A row has a size limit on every home, and any of these wakes the step.
+_OWN_MAX: Final = 100
+
+
+async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+    """Ask each step that `waiting` needs to wake it, and wake it at once when one has settled.
+
+    `again`: it has waited for a while. Nobody but the one who waits looks at a step whose hint was lost
+    with its receiver. Returns the row after the look.
+    """
+    live: list[Step] = []
+    if again and waiting.attempts[-1].timed_out and waiting.waiting_for:
+        # It is called again, whatever these are doing.
+        event = Looked(waiting.attempt, waiting.waiting_for, engine.entropy.fraction())
+    else:
+        async for needed in _needed(engine, waiting, again=again):
+            if not needed.is_settled:
+                needed, _ = await apply(engine, needed, WaiterAdded(waiting.id))
+            if needed.is_settled:
+                after, _ = await apply(engine, waiting, Woken())
+                return after
+            live.append(needed)
+            await hint_if_overdue(engine, needed)
+        idle = all(needed.spec.kind != "http" for needed in live)
+        ids = tuple(needed.id for needed in live)
+        event = Looked(waiting.attempt, ids, engine.entropy.fraction(), idle=idle)
+    after, _ = await apply(engine, waiting, event)
+    return after
+
+
+async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
+    """The live steps that it needs, and those that have settled without it having been called since."""
+    last = waiting.attempts[-1]
+    since_ms = 0
+    if not again and last.outcome is OutcomeKind.SUSPENDED:
+        # An end carries the time at which it was decided, and is seen a write later: what ended during
+        # the attempt before may still have looked live to this one. Further back, the handler is wrong.
+        since_ms = waiting.attempts[-2:][0].started_at_ms
+    for step_id in waiting.waiting_for:
+        named = await engine.store.get(step_id)
+        if named is None or named.spec.client_id != waiting.spec.client_id or named.id == waiting.id:
+            continue
+        if not named.is_settled or _ended_at_ms(named) >= since_ms:
+            yield named
+    if last.outcome is OutcomeKind.SUSPENDED:
+        return
+    async for child in _own(engine, waiting):
+        # An attempt that was cut off has not heard of what settled meanwhile. One that was told has, unless
+        # it was told before that the same step is unfinished.
+        if not child.is_settled or last.timed_out or waiting.id in child.waiters:
+            yield child
+
+
+async def _own(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
+    """Its own steps that a poster asked to wait for: live ones, and those that settled in its attempt."""
+    began_ms, live, after = waiting.attempts[-1].started_at_ms, 0, ""
+    while live < _OWN_MAX:
+        page = await engine.store.children(waiting.id, after=after, limit=_PAGE)
+        for outline in page:
+            is_live = outline.status not in SETTLED
+            if not outline.awaited or not (is_live or _ended_at_ms(outline) >= began_ms):
+                continue
+            live += is_live
+            child = await engine.store.get(outline.id)
+            if child is not None and child.id not in waiting.waiting_for:
+                yield child
+        if len(page) < _PAGE:
+            return
+        after = page[-1].id
+
+
+def _ended_at_ms(step: Step | StepOutline) -> int:
+    return -1 if step.finished_at_ms is None else step.finished_at_ms

@@ -1,0 +1,174 @@
+"""What the end of an attempt makes of a step: it is done, called again, or waits for other steps.
+
+A failure is the endpoint's own, and counted, unless the attempt named the steps that it waits for, was told
+that one is unfinished, or ended by its time-out while steps of its own may be what it was waiting for.
+"""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from atomic.domain import events
+from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
+from atomic.domain.outcomes import Outcome, OutcomeKind
+from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
+from atomic.domain.steps import Status, Step
+from atomic.protocol import headers
+
+NAMED_NOTHING: Final = f"{headers.WAITING_FOR} named no step of this client that is still to settle"
+_RECHECK_FIRST_MS: Final = 60_000
+_RECHECK_MAX_MS: Final = 24 * 3_600_000
+_RECHECKS_DOUBLED: Final = 11
+_DEFERRED_FIRST_MS: Final = 1_000
+_DEFERRED_MAX_MS: Final = 60_000
+# What an earlier attempt asked for is no answer to this one. Clocks of processes differ by less.
+_CLOCKS_APART_MS: Final = 1_000
+
+
+def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
+    """The step after the attempt that holds the nonce."""
+    if step.status is not Status.RUNNING or step.nonce != event.nonce:
+        return step
+    outcome = event.outcome
+    over: dict[str, Any] = {"attempts": closed(step.attempts, outcome, now_ms), "lost_in_row": 0}
+    answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
+    freed: dict[str, Any] = {**over, "nonce": None, "woken": False, "told": None}
+    match outcome.kind:
+        case OutcomeKind.SUCCEEDED:
+            return settled(step, Status.SUCCEEDED, now_ms, **over, **answered)
+        case OutcomeKind.PERMANENT:
+            return settled(step, Status.FAILED, now_ms, error=outcome.error, **over, **answered)
+        case OutcomeKind.DEFERRED:
+            return _deferred(replace(step, **freed), event, now_ms)
+        case OutcomeKind.RETRYABLE if step.told is None and not outcome.timed_out:
+            return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
+        case _ if step.woken:
+            return changed(step, status=Status.PENDING, due_at_ms=now_ms, **freed)
+        case _:
+            unfinished = (
+                outcome.waiting_for if outcome.kind is OutcomeKind.SUSPENDED else (step.told or "",)
+            )
+            return _waits(replace(step, **freed), event, unfinished, now_ms)
+
+
+def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms: int) -> Step:
+    if event.outcome.timed_out:
+        # Which steps of its own it was waiting for, a look tells; until then the hint of its lease stands.
+        return changed(step, status=Status.WAITING)
+    if not waiting_for:
+        return _nothing_to_wait_for(step, event.jitter, now_ms)
+    due_at_ms = _recheck_at_ms(step, 0, now_ms)
+    return changed(step, status=Status.WAITING, waiting_for=waiting_for, rechecks=0, due_at_ms=due_at_ms)
+
+
+def looked(step: Step, event: events.Looked, now_ms: int) -> Step:
+    """The step after a look at what it waits for, none of which has settled."""
+    if step.status is not Status.WAITING or step.attempt != event.attempt:
+        return step
+    if deadline_is_over(step, now_ms):
+        return out_of_time(step, step.attempts, now_ms)
+    if not event.live:
+        return _nothing_to_wait_for(step, event.jitter, now_ms)
+    is_due = step.due_at_ms is not None and step.due_at_ms <= now_ms
+    rechecks = step.rechecks + is_due
+    if step.attempts[-1].timed_out:
+        if is_due and step.waiting_for:
+            # Nobody was told of these steps, so the time-out may have had another reason.
+            return changed(step, status=Status.PENDING, due_at_ms=now_ms, rechecks=rechecks, waiting_for=())
+        is_due = is_due or not step.waiting_for
+    elif event.idle and (is_due or step.rechecks < _RECHECKS_DOUBLED):
+        # They need nobody to drive them but time or a person.
+        is_due, rechecks = True, _RECHECKS_DOUBLED
+    if not is_due:
+        return step if event.live == step.waiting_for else changed(step, waiting_for=event.live)
+    due_at_ms = _recheck_at_ms(step, rechecks, now_ms)
+    return changed(step, waiting_for=event.live, rechecks=rechecks, due_at_ms=due_at_ms)
+
+
+def woken(step: Step, now_ms: int) -> Step:
+    """The step after one that it may be waiting for has settled."""
+    if step.status is Status.WAITING:
+        return changed(step, status=Status.PENDING, due_at_ms=now_ms, waiting_for=(), rechecks=0)
+    if step.status is Status.RUNNING and not step.woken:
+        return changed(step, woken=True)
+    return step
+
+
+def told(step: Step, event: events.ToldUnfinished) -> Step:
+    """The step after its running attempt was told of an unfinished one; the first telling stands."""
+    if step.status is not Status.RUNNING or step.told is not None:
+        return step
+    if event.asked_at_ms + _CLOCKS_APART_MS < step.attempts[-1].started_at_ms:
+        return step
+    return changed(step, told=event.step_id)
+
+
+def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
+    """The step as if the attempt that holds the nonce had never been claimed, due later."""
+    if step.status is not Status.RUNNING or step.nonce != event.nonce:
+        return step
+    return _later(
+        step,
+        event.until_ms,
+        error=event.reason,
+        put_off_at_ms=now_ms,
+        attempt=step.attempt - 1,
+        attempts=step.attempts[:-1],
+        nonce=None,
+        woken=False,
+        told=None,
+    )
+
+
+def _deferred(step: Step, event: events.Ended, now_ms: int) -> Step:
+    """What the endpoint's handler posted was refused: it is called again later, each time later."""
+    outcome = event.outcome
+    in_row = 0
+    while in_row < len(step.attempts) and step.attempts[-1 - in_row].outcome is OutcomeKind.DEFERRED:
+        in_row += 1
+    longest_ms = min(_DEFERRED_FIRST_MS << min(in_row - 1, 10), _DEFERRED_MAX_MS)
+    asked_ms = min(outcome.retry_after_ms or 0, RETRY_AFTER_MAX_MS)
+    until_ms = now_ms + max(int(longest_ms * (1 + event.jitter) / 2), asked_ms)
+    return _later(step, until_ms, error=outcome.error)
+
+
+def _later(step: Step, until_ms: int, **changes: Any) -> Step:
+    status = Status.RETRYING if step.retries_used else Status.PENDING
+    return changed(step, status=status, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms), **changes)
+
+
+def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
+    """Otherwise an endpoint that names no live step would be called in a circle."""
+    last = step.attempts[-1]
+    error = NAMED_NOTHING if last.outcome is OutcomeKind.SUSPENDED else last.error
+    last = replace(last, outcome=OutcomeKind.RETRYABLE, error=error)
+    outcome = Outcome(kind=OutcomeKind.RETRYABLE, status=last.status, error=error)
+    step = replace(step, attempts=(*step.attempts[:-1], last), waiting_for=())
+    return _counted(step, outcome, jitter, now_ms)
+
+
+def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
+    """A failure of the endpoint: the step pays a retry, or has none left."""
+    answered = {"response": outcome.response, "response_status": outcome.status}
+    if step.retries_used >= step.spec.retry.count:
+        return settled(step, Status.FAILED, now_ms, error=outcome.error, **answered)
+    retry = step.retries_used + 1
+    due_at_ms = now_ms + next_delay_ms(
+        step.spec.retry, retry, jitter=jitter, retry_after_ms=outcome.retry_after_ms
+    )
+    if step.deadline_at_ms is not None and due_at_ms >= step.deadline_at_ms:
+        error = f"no time for another attempt within the deadline of {step.spec.deadline_ms} ms"
+        return settled(step, Status.FAILED, now_ms, error=f"{error}; last: {outcome.error}", **answered)
+    return changed(
+        step,
+        status=Status.RETRYING,
+        retries_used=retry,
+        rechecks=0,
+        due_at_ms=due_at_ms,
+        error=outcome.error,
+        response_status=outcome.status,
+    )
+
+
+def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
+    at_ms = now_ms + min(_RECHECK_FIRST_MS << min(rechecks, _RECHECKS_DOUBLED), _RECHECK_MAX_MS)
+    return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)

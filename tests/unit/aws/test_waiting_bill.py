@@ -1,0 +1,234 @@
+"""What waiting costs on AWS: messages, schedules and writes of runs that wait for days, in virtual time.
+
+The engine, the queue adapter and the scheduler adapter are the real ones; SQS and Scheduler are modelled by
+what they do with a message: delay it, deliver it once, and forget it.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from atomic.adapters.aws.hints import parse_hint
+from atomic.adapters.aws.scheduler import HintScheduler
+from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
+from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.drive import drive
+from atomic.application.engine import Engine, Settings
+from atomic.application.results import post_result
+from atomic.application.start import start
+from atomic.domain.outcomes import Response
+from atomic.domain.steps import Status, Step, StepSpec
+from atomic.entrypoints.aws.prices import DRAIN_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
+from atomic.entrypoints.tasks import Tasks
+from atomic.protocol import keys
+from atomic.testing import EndpointCall, EndpointReply, run
+from atomic.testing.endpoints import FunctionInvoker
+from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
+from atomic.testing.virtual_time import EPOCH_MS, LoopClock
+from contract.builders import a_spec
+
+COST_PAGE = Path(__file__).parents[3] / "docs" / "cost.md"
+DAY_MS = 24 * 3600 * 1000
+# EventBridge Scheduler, an invocation.
+SCHEDULE_USD = 1.00e-6
+_LATE_S = 0.03
+
+
+class Account:
+    """SQS and Scheduler: what comes of a message, and how many there were."""
+
+    class exceptions:  # noqa: N801 - as boto3 has it
+        class ConflictException(Exception):
+            """The schedule exists."""
+
+    def __init__(self, deliver: Callable[[str], None]) -> None:
+        self.deliver = deliver
+        self.counts: Counter[str] = Counter()
+        self.under_way: Counter[str] = Counter()
+        self.most_under_way: Counter[str] = Counter()
+        self._schedules: set[str] = set()
+
+    def start(self, call: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+        """Implements `AwsCalls`, at once."""
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(call(*args))
+        return done
+
+    def send_message(self, *, MessageBody: str, DelaySeconds: int, **_: Any) -> None:  # noqa: N803
+        self.counts["messages"] += 1
+        self._later(DelaySeconds + _LATE_S, MessageBody)
+
+    def create_schedule(self, *, Name: str, ScheduleExpression: str, Target: Any, **_: Any) -> None:  # noqa: N803
+        if Name in self._schedules:
+            raise self.exceptions.ConflictException
+        self._schedules.add(Name)
+        self.counts["schedules"] += 1
+        at = datetime.strptime(ScheduleExpression, "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+        wait_s = at.timestamp() - EPOCH_MS / 1000 - asyncio.get_running_loop().time()
+        # The message is no request of ours, and is received and deleted like any other.
+        self.counts["messages"] += 1
+        self._later(max(0.0, wait_s), Target["Input"])
+
+    def _later(self, wait_s: float, body: str) -> None:
+        step_id = parse_hint(body).step_id
+        self.under_way[step_id] += 1
+        asyncio.get_running_loop().call_later(wait_s, self._deliver, step_id, body)
+
+    def _deliver(self, step_id: str, body: str) -> None:
+        self.most_under_way[step_id] = max(self.most_under_way[step_id], self.under_way[step_id])
+        self.under_way[step_id] -= 1
+        self.deliver(body)
+
+
+class Rows(MemoryStepStore):
+    """Rows that count their writes."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        super().__init__()
+        self._counts = counts
+
+    async def create(self, step: Step) -> Step | None:
+        self._counts["writes"] += 1
+        return await super().create(step)
+
+    async def replace(self, step: Step, expected_version: int) -> Step | None:
+        self._counts["writes"] += 1
+        return await super().replace(step, expected_version)
+
+
+class Home:
+    """An engine as on AWS, and the account it runs in."""
+
+    def __init__(self) -> None:
+        clock, self.tasks, self.invoker = LoopClock(), Tasks(), FunctionInvoker()
+        self.account: Any = Account(self._take)
+        scheduler = HintScheduler(self.account, group_name="g", role_arn="r", dead_letter_arn="d")
+        queue = SqsHintQueue(
+            self.account,
+            self.account,
+            queue=StepQueue("short", "arn:short"),
+            long_queue=StepQueue("long", "arn:long"),
+            dead_letter_url="dead",
+            scheduler=scheduler,
+            clock=clock,
+        )
+        self.store = Rows(self.account.counts)
+        self.engine = Engine(
+            store=self.store,
+            queue=queue,
+            invoker=self.invoker,
+            notifier=MemoryNotifier(),
+            clients=OpenRegistry(),
+            telemetry=SilentTelemetry(),
+            clock=clock,
+            entropy=SeededEntropy(0),
+            spawn=self.tasks.spawn,
+            settings=Settings(inline_attempt_max_ms=20_000, retention_ms=400 * DAY_MS),
+        )
+
+    def _take(self, body: str) -> None:
+        hint = parse_hint(body)
+        self.tasks.spawn(drive(self.engine, hint.step_id, hint.at_ms), step_id=hint.step_id)
+
+    async def post(self, spec: StepSpec, **members: Any) -> Step:
+        """Post a step and wait for nothing."""
+        identity = keys.identity(
+            "acme", spec.workflow_name, spec.parent or "", spec.url, spec.step_name, "k"
+        )
+        return (await start(self.engine, replace(spec, identity=identity, **members), hang_ms=0)).step
+
+
+ROOT = a_spec(key="k", attempt_timeout_ms=20_000)
+Handler = Callable[[Home, EndpointCall], Awaitable[EndpointReply]]
+
+
+def child(call: EndpointCall, name: str, kind: Any, **members: Any) -> StepSpec:
+    more = {"kind": kind, "url": "", "step_name": name, "parent": call.json["stepId"], **members}
+    return replace(ROOT, **more)
+
+
+async def waits_for_a_person(home: Home, call: EndpointCall) -> EndpointReply:
+    return await _suspend_or(await home.post(child(call, "approval", "event")))
+
+
+async def sleeps_twenty_days_and_waits(home: Home, call: EndpointCall) -> EndpointReply:
+    for number in range(20):
+        nap = await home.post(child(call, f"nap {number}", "timer", delay_ms=DAY_MS))
+        if not nap.is_settled:
+            return await _suspend_or(nap)
+    return await waits_for_a_person(home, call)
+
+
+async def _suspend_or(step: Step) -> EndpointReply:
+    if step.is_settled:
+        return EndpointReply(json="done")
+    return EndpointReply(status=202, headers={"Atomic-Waiting-For": step.id})
+
+
+def counted(handler: Handler, *, days: int) -> tuple[Counter[str], int]:
+    """What a run of this handler makes AWS do whose event is completed after so many days.
+
+    And how many wake-ups of its root are under way at most, while it waits and a few minutes have gone by.
+    """
+
+    async def main() -> tuple[Counter[str], int]:
+        home = Home()
+
+        async def handle(call: EndpointCall) -> EndpointReply:
+            return await handler(home, call)
+
+        home.invoker.handlers[ROOT.url] = handle
+        root = await home.post(replace(ROOT, identity="", parent=None))
+        await asyncio.sleep(days * 24 * 3600)
+        row = home.store._rows[root.id]
+        assert row.status is Status.WAITING
+        under_way = home.account.most_under_way[root.id]
+        [event_id] = row.waiting_for
+        await post_result(home.engine, home.store._rows[event_id], Response(b"1", "json"))
+        await asyncio.sleep(60)
+        assert home.store._rows[root.id].status is Status.SUCCEEDED
+        return home.account.counts, under_way
+
+    return run(main())
+
+
+def price_usd(counts: Counter[str]) -> float:
+    """Each message is sent or scheduled, received, deleted, and looked at; each write is one unit."""
+    scheduled = counts["schedules"] * (SCHEDULE_USD - SQS_REQUEST_USD)
+    return counts["messages"] * DRAIN_USD + scheduled + counts["writes"] * WRITE_UNIT_USD
+
+
+def test_a_month_of_waiting() -> None:
+    counts, under_way = counted(waits_for_a_person, days=30)
+    # It is looked at once a day. A schedule's message comes a minute early and is sent again.
+    assert counts["schedules"] == 30
+    assert counts["messages"] <= 2 * 30 + 10
+    assert under_way <= 3
+    assert price_usd(counts) * 1e6 <= 300
+
+
+def test_twenty_sleeps_of_a_day_and_then_a_person() -> None:
+    counts, under_way = counted(sleeps_twenty_days_and_waits, days=50)
+    # A sleep has a schedule of its own, and one or two for looks at its handler, which come in vain.
+    assert counts["schedules"] <= 80
+    assert counts["messages"] <= 20 * 9 + 30 * 2 + 10
+    # The hints of earlier waits are spare: they come once, within a day, and are gone.
+    assert under_way <= 6
+    assert price_usd(counts) * 1e6 <= 1_000
+
+
+def test_what_docs_say_of_waiting_is_what_is_counted() -> None:
+    page = COST_PAGE.read_text()
+    for handler, days in ((waits_for_a_person, 30), (sleeps_twenty_days_and_waits, 50)):
+        counts, _ = counted(handler, days=days)
+        what = f"{counts['messages']} messages, {counts['schedules']} schedules, {counts['writes']} writes"
+        assert re.search(rf"\| {what} \| \${1e6 * price_usd(counts):.0f} \|", page), (
+            what,
+            price_usd(counts),
+        )

@@ -1,0 +1,149 @@
+"""An attempt that Atomic itself does not make costs nothing: no attempt, no retry, and no hot loop."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.ports import Client, EndpointRequest, StoreUnavailable
+from atomic.domain.outcomes import Answer, NotMade
+from atomic.testing import LocalAtomic, Reply, run
+from atomic.testing.local import OpenRegistry
+
+URL = "https://app.test/x"
+REASON = "not called yet: Too many open files"
+CAP = 200
+
+
+class Lacking:
+    """An invoker without means until a moment, or a few times; it notes when it was asked."""
+
+    def __init__(self, *, until_s: float = 0.0, times: int = 0, again_in_ms: int = 0) -> None:
+        self.until_s, self.times, self.again_in_ms = until_s, times, again_in_ms
+        self.asked_s: list[float] = []
+        self.numbers: list[str] = []
+
+    async def post(self, request: EndpointRequest) -> Answer:
+        now_s = asyncio.get_running_loop().time()
+        self.asked_s.append(now_s)
+        if now_s < self.until_s or len(self.asked_s) <= self.times:
+            return Answer(not_made=NotMade(REASON, self.again_in_ms))
+        self.numbers.append(request.headers["Atomic-Attempt"])
+        return Answer(status=200, body=b'"done"')
+
+
+class Writes(MemoryStepStore):
+    """A store that counts what is written."""
+
+    written = 0
+
+    async def replace(self, step: Any, expected_version: int) -> Any:
+        self.written += 1
+        return await super().replace(step, expected_version)
+
+
+def on(invoker: Lacking, body: Callable[[LocalAtomic], Any], **changes: Any) -> None:
+    async def main() -> None:
+        async with LocalAtomic(**changes) as atomic:
+            atomic.engine = replace(atomic.engine, invoker=invoker)
+            atomic._api = replace(atomic._api, engine=atomic.engine)
+            await body(atomic)
+
+    run(main())
+
+
+def document(key: str = "k", **members: Any) -> dict[str, Any]:
+    return {
+        "workflowName": "w",
+        "stepInvokeUrl": URL,
+        "idempotencyKey": key,
+        "retry": {"count": 0},
+        **members,
+    }
+
+
+async def step_of(atomic: LocalAtomic, reply: Reply) -> Any:
+    return (await atomic.get(f"/me/steps/{reply.json['id']}")).json
+
+
+def test_it_comes_again_until_it_is_made_and_the_caller_hangs_on() -> None:
+    invoker = Lacking(times=7)
+
+    async def body(atomic: LocalAtomic) -> None:
+        reply = await atomic.post("/me", document())
+        assert (reply.status, reply.json["response"], reply.json["attempts"]) == (200, "done", 1)
+        step = await step_of(atomic, reply)
+        assert (step["retriesUsed"], [attempt["number"] for attempt in step["attemptLog"]]) == (0, [1])
+
+    on(invoker, body)
+    assert invoker.numbers == ["1"]
+    gaps = [later - before for before, later in zip(invoker.asked_s, invoker.asked_s[1:], strict=False)]
+    assert all(1 <= gap < 1.1 for gap in gaps)
+
+
+def test_meanwhile_the_step_says_why_it_is_not_called() -> None:
+    async def body(atomic: LocalAtomic) -> None:
+        reply = await atomic.post("/me", document(timeout=5_000))
+        assert (reply.status, reply.json["stepStatus"]) == (504, "pending")
+        step = await step_of(atomic, reply)
+        assert (step["error"], step["attempts"], step["attemptLog"]) == (REASON, 0, [])
+
+    on(Lacking(times=10**6), body)
+
+
+def test_nobody_looks_before_it_can_be_made() -> None:
+    invoker = Lacking(until_s=9.0, again_in_ms=9_000)
+
+    async def body(atomic: LocalAtomic) -> None:
+        assert (await atomic.post("/me", document())).status == 200
+
+    on(invoker, body)
+    assert len(invoker.asked_s) == 2
+
+
+def test_a_deadline_ends_it() -> None:
+    async def body(atomic: LocalAtomic) -> None:
+        reply = await atomic.post("/me", document(deadline=3_500))
+        assert (reply.status, reply.json["attempts"]) == (424, 0)
+        assert "the deadline of 3500 ms is over" in reply.json["detail"]
+
+    on(Lacking(times=10**6), body)
+
+
+def test_however_many_wait_few_of_them_look_in_a_second() -> None:
+    """A dead endpoint with a thousand steps costs as much as one with a hundred."""
+    invoker, store = Lacking(until_s=60.0), Writes()
+
+    async def body(atomic: LocalAtomic) -> None:
+        async def start(number: int) -> Reply:
+            return await atomic.post("/me", document(f"k-{number}", timeout=100_000))
+
+        replies = await asyncio.gather(*(start(number) for number in range(1_000)))
+        assert {reply.status for reply in replies} == {200}
+
+    on(invoker, body, store=store)
+    looks = [sum(second <= at_s < second + 1 for at_s in invoker.asked_s) for second in range(1, 60)]
+    assert max(looks) <= CAP + 1
+    # Each look is a claim and its undoing.
+    assert store.written <= 1_000 * 3 + 2 * CAP * 60
+
+
+def test_a_client_whose_record_cannot_be_read_pays_nothing() -> None:
+    class Unreadable(OpenRegistry):
+        reads = 0
+
+        async def get(self, client_id: str) -> Client | None:
+            self.reads += 1
+            if 1 < self.reads < 20:
+                raise StoreUnavailable("not now")
+            return await super().get(client_id)
+
+    invoker = Lacking()
+
+    async def body(atomic: LocalAtomic) -> None:
+        reply = await atomic.post("/me", document())
+        assert (reply.status, reply.json["attempts"]) == (200, 1)
+
+    on(invoker, body, clients=Unreadable())
+    assert len(invoker.asked_s) == 1
