@@ -23,7 +23,7 @@ class NotOkError(Exception):
 
 
 class Application:
-    """The user's application. `drawn` holds its calls and those of Atomic, in order, as the diagram has them.
+    """The user's application. `drawn` holds its calls and those of Atomic, in the order of the diagram.
 
     Analytics answers 404 some times, or until it is up; `analytics_retry` is the policy of that step.
     """
