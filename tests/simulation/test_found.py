@@ -8,6 +8,7 @@ from typing import Any
 
 from atomic.adapters.memory.queue import MemoryHintQueue
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.apply import apply
 from atomic.application.attempts import end_attempt
 from atomic.application.drive import drive
 from atomic.application.engine import Engine
@@ -16,6 +17,7 @@ from atomic.application.ports import StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import start
+from atomic.domain.events import Cancelled
 from atomic.domain.outcomes import Answer, OutcomeKind, Response
 from atomic.domain.steps import Attempt, Status, Step
 from atomic.domain.transitions import begin
@@ -321,6 +323,26 @@ def test_a_step_that_was_cancelled_meanwhile_leaves_no_dead_letter() -> None:
     case.play(_give_up(case))
     assert case.row(cancelled.id).status is Status.CANCELLED
     assert case.hints.letters == []
+
+
+def test_who_cannot_wake_a_waiter_leaves_a_hint_for_the_step_that_settled() -> None:
+    case = Case(waiting_root(), running(waiters=(ROOT_ID,)))
+    read = case.store.get
+
+    async def unreadable(step_id: str) -> Step | None:
+        if step_id == ROOT_ID:
+            raise StoreUnavailable("not now")
+        return await read(step_id)
+
+    case.store.get = unreadable  # type: ignore[method-assign]
+
+    async def succeed() -> None:
+        with suppress(StoreUnavailable):
+            await apply(case.engine(), running(waiters=(ROOT_ID,)), Cancelled())
+
+    case.play(succeed())
+    assert case.row(running().id).is_settled
+    assert case.hints.sent == [(running().id, EPOCH_MS + 1_000)]
 
 
 MAIL = Node(name="mail", kind="event")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from atomic.application.ports import StoreUnavailable
+from atomic.application.start import PayloadMismatch
 from atomic.protocol import keys
 from atomic.protocol.problems import Problem
 from simulation.application import Application
@@ -101,7 +102,7 @@ class World:
 
     def note_error(self, error: BaseException) -> None:
         """What broke off a task of a process."""
-        if not isinstance(error, StoreUnavailable | Problem):
+        if not isinstance(error, StoreUnavailable | Problem | PayloadMismatch):
             self.books.wrong.append(f"a task broke off: {error!r}")
 
     def _begin_process(self) -> None:

@@ -81,16 +81,21 @@ async def wake_waiters(engine: Engine, settled: Step, *, again: bool = False) ->
     """Wake the steps that wait for this one. Doing it twice does no harm.
 
     `again`: it settled some time ago, and whoever settled it may have died before the others were woken, or
-    before the hint of one that was woken had gone out.
+    before the hint of one that was woken had gone out. When the store fails, a hint makes somebody do it
+    again.
     """
-    for waiter_id in settled.waiters:
-        waiter = await engine.store.get(waiter_id)
-        if waiter is None:
-            continue
-        if not again or _still_waits(waiter, settled):
-            await apply(engine, waiter, Woken())
-        elif waiter.status is Status.PENDING:
-            await hint_if_overdue(engine, waiter)
+    try:
+        for waiter_id in settled.waiters:
+            waiter = await engine.store.get(waiter_id)
+            if waiter is None:
+                continue
+            if not again or _still_waits(waiter, settled):
+                await apply(engine, waiter, Woken())
+            elif waiter.status is Status.PENDING:
+                await hint_if_overdue(engine, waiter)
+    except StoreUnavailable:
+        await engine.hint(settled, engine.clock.now_ms() + _LOOK_AGAIN_MS)
+        raise
 
 
 def _still_waits(waiter: Step, settled: Step) -> bool:
