@@ -72,10 +72,13 @@ dashboard-hour: install  ## Leave the dashboard's pages open for an hour of upda
 screenshots: install  ## Take the pictures of docs/dashboard.md anew (needs Chromium)
 	cd tests && ../$(BIN)/python -m dashboard.screenshots ../docs/images
 
-.PHONY: simulate crash-pairs
+.PHONY: simulate programs crash-pairs
 SEEDS ?= 0..10000
 simulate: install  ## Play fault schedules: make simulate SEEDS=0..100000
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign seeds --seeds $(SEEDS)
+
+programs: install  ## Play random programs as plain Python and through Atomic: make programs SEEDS=0..100000
+	PYTHONPATH=tests $(BIN)/python -m simulation.campaign sdk --seeds $(SEEDS)
 
 crash-pairs: install  ## Crash at every two awaits of every small workload
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign pairs

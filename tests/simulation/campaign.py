@@ -1,4 +1,4 @@
-"""More than a test run has time for: `make simulate SEEDS=a..b` and `make crash-pairs`.
+"""More than a test run has time for: `make simulate`, `make programs`, `make crash-pairs`.
 
 The work is cut into pieces for several processes. What failed is printed with what happened in it, and a
 line with the sums is appended to `ledger.jsonl`.
@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from programs.oracle import Unequal, check, smallest
 from simulation.crash_points import WORKLOADS, crash, pairs
 from simulation.interleave import LawBroken
 from simulation.programs import play_program
@@ -50,7 +51,7 @@ class Tally:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a campaign; 1 when a law was broken."""
     parser = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
-    parser.add_argument("what", choices=("seeds", "programs", "pairs"))
+    parser.add_argument("what", choices=("seeds", "programs", "sdk", "pairs"))
     parser.add_argument("--seeds", default="0..10000", help="first..last, the last not included")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args(arguments)
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.seeds = "all"
     else:
         first, last = (int(end) for end in options.seeds.split(".."))
-        work = _seeds if options.what == "seeds" else _programs
+        work = {"seeds": _seeds, "programs": _programs, "sdk": _sdk}[options.what]
         pieces = [partial(work, n, min(n + _PIECE, last)) for n in range(first, last, _PIECE)]
     began_s = time.monotonic()
     total = _run(pieces, options.processes)
@@ -99,6 +100,19 @@ def _seeds(first: int, last: int) -> Tally:
 def _programs(first: int, last: int) -> Tally:
     def one(tally: Tally, seed: int) -> None:
         tally.sums["effects"] += play_program(seed).effects.total()
+
+    return _tally(one, range(first, last))
+
+
+def _sdk(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        try:
+            played = check(seed)
+        except Unequal:
+            raise Unequal(f"seed {seed}: {smallest(seed).report()}") from None
+        if played is not None:
+            tally.faults += played.schedule.happened
+            tally.sums["effects"] += played.plain.done.effects.total()
 
     return _tally(one, range(first, last))
 

@@ -11,19 +11,20 @@ class MemoryNotifier:
     """Wakes the callers of this event loop that hang for a step."""
 
     def __init__(self) -> None:
-        self._listeners: dict[str, set[_Ear]] = {}
+        # In the order in which they came, so that virtual time plays the same each time.
+        self._listeners: dict[str, dict[_Ear, None]] = {}
         self._is_open = True
 
     @contextmanager
     def subscribe(self, step_id: str) -> Iterator["_Ear"]:
         """Listen for one step."""
         ear = _Ear(is_open=self._is_open)
-        listeners = self._listeners.setdefault(step_id, set())
-        listeners.add(ear)
+        listeners = self._listeners.setdefault(step_id, {})
+        listeners[ear] = None
         try:
             yield ear
         finally:
-            listeners.discard(ear)
+            del listeners[ear]
             if not listeners and self._listeners.get(step_id) is listeners:
                 del self._listeners[step_id]
 

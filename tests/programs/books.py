@@ -1,0 +1,85 @@
+"""What is written down while a program plays: its story, its effects, and what must not be."""
+
+import asyncio
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from atomic.domain.steps import Status, Step
+from atomic.testing.virtual_time import EPOCH_MS
+from programs.ledger import Effect
+from programs.library import said_in
+from programs.outcome import Done, Outcome, ended_with, failed_by
+
+# Beyond the longest back-off of the first retries.
+_CALLED_AGAIN_S: Final = 30.0
+
+
+class Books:
+    """Of one play; `rows` are those of the store."""
+
+    def __init__(self, rows: Mapping[str, Step]) -> None:
+        self.rows = rows
+        self.story: list[str] = []
+        self.wrong: list[str] = []
+        self.effects: dict[tuple[str, str], Effect] = {}
+        # When an attempt of a step failed, and what its handlers were told to be unfinished since it began.
+        self._failed_s: dict[str, float] = {}
+        self._told: defaultdict[str, set[str]] = defaultdict(set)
+
+    def note(self, text: str) -> None:
+        """Something happened."""
+        self.story.append(f"{_now_s():12.3f} {text}")
+
+    def name(self, step_id: str) -> str:
+        """A step in the story."""
+        return f"{self.step_name(step_id)}[{step_id[-4:]}]"
+
+    def step_name(self, step_id: str) -> str:
+        """The name of a step's function, or of an event."""
+        spec = self.rows[step_id].spec
+        return spec.url.rpartition("/")[2] or spec.step_name
+
+    def did(self, effect: Effect) -> None:
+        """A step did what it does."""
+        self.effects[effect.step, effect.key] = effect
+        self.note(f"{effect.name} is done under {effect.key}")
+
+    def told(self, step_id: str, other_id: str) -> None:
+        """A handler of the step was told that another one is unfinished."""
+        self._told[step_id].add(other_id)
+
+    def failed(self, step_id: str) -> None:
+        """An attempt of the step failed, as far as Atomic can tell."""
+        self._failed_s[step_id] = _now_s()
+
+    def called(self, step_id: str) -> None:
+        """The step is called; if it failed, then soon, or when one settles that it was told of."""
+        failed_s = self._failed_s.pop(step_id, _now_s())
+        ends = [self._ended_s(other_id) for other_id in self._told.pop(step_id, ())]
+        waited_s = _now_s() - max(failed_s, min(ends, default=failed_s))
+        if waited_s > _CALLED_AGAIN_S:
+            self.wrong.append(f"{self.name(step_id)} failed, and was called again after {waited_s:.0f} s")
+
+    def outcome(self, root: Step) -> Outcome:
+        """What the rows and the effects say."""
+        done = Done()
+        done.count(list(self.effects.values()))
+        for row in self.rows.values():
+            if row.spec.kind != "http":
+                what = row.spec.step_name if row.spec.kind == "event" else row.spec.delay_ms
+                done.waits[f"{row.spec.kind} {what}"] += 1
+        said = root.response.text.decode() if root.response else "null"
+        if root.status is Status.SUCCEEDED:
+            return Outcome(ended_with(json.loads(said)), done)
+        return Outcome(failed_by(said_in(f"{root.error} {said}") or f"{root.error}"), done)
+
+    def _ended_s(self, step_id: str) -> float:
+        ended_ms = self.rows[step_id].finished_at_ms
+        return math.inf if ended_ms is None else (ended_ms - EPOCH_MS) / 1000
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

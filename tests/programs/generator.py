@@ -1,0 +1,282 @@
+"""From a seed to a program.
+
+The result and the effects of a program must not depend on who of those side by side is first, or there
+would be nothing to compare. So at most one of those that a failure breaks off can fail, and beside it
+stands nothing but `maybe`, whose effects are not compared; branches return what they found instead of
+sharing variables; an event is answered by its name. Left out for the same reason: races (`FIRST_COMPLETED`,
+`as_completed`, time-outs of the handler's own), cancelling of tasks that do something when they are
+cancelled, several failures in one `ctx.parallel` (the first one that is known is raised).
+"""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+from programs.language import ENTRY, Block, Body, Function, Line, Program, Statement
+from programs.simple import WORDS, Known, Simple
+
+STATEMENTS_MIN: Final = 4
+STATEMENTS_MAX: Final = 12
+_DEPTH_MAX: Final = 3
+# What a `try` catches, and whether it has a `finally`.
+_TRIES: Final = (
+    ("StepFailedError", False),
+    ("StepFailedError", False),
+    ("StepFailedError", True),
+    ("", True),
+    ("", True),
+    ("Exception", False),
+    ("BaseException", False),
+    ("anything", False),
+)
+
+
+def program_of(seed: int) -> Program:
+    """The program of a seed."""
+    chance = random.Random(f"program {seed}")
+    budget = _Budget(chance.randint(STATEMENTS_MIN, STATEMENTS_MAX))
+    colours = chance.choice(((False,), (True,), (True,), (False, True)))
+    known: list[Known] = []
+    functions = []
+    for name in [*("inner", "outer")[: chance.choice((0, 1, 1, 2))], ENTRY]:
+        left = budget.left
+        if name != ENTRY:
+            budget.left = min(left, chance.randint(1, 5))
+        spent = budget.left
+        writer = _Writer(chance, budget, name, is_async=chance.choice(colours), known=tuple(known))
+        functions.append(Function(name, writer.is_async, writer.body()))
+        budget.left = left - (spent - budget.left)
+        known.append(Known(name, writer.may_fail))
+    return Program(tuple(functions), chance.randint(0, 2))
+
+
+class _Budget:
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+class _Writer(Simple):
+    """Writes one workflow."""
+
+    def __init__(
+        self,
+        chance: random.Random,
+        budget: _Budget,
+        name: str,
+        *,
+        is_async: bool,
+        known: tuple[Known, ...],
+    ) -> None:
+        super().__init__(chance, name, is_async=is_async, known=known)
+        self._budget = budget
+
+    def body(self) -> Body:
+        """The whole of it."""
+        written = self._statements(0, at_least=2 if self._name == ENTRY else 1)
+        return (Line("out = [n]"), *written, Line("return out"))
+
+    # Blocks
+
+    def _statements(self, depth: int, *, at_least: int = 1, most: int = 99) -> Body:
+        """Some statements; names that they define are forgotten behind them."""
+        numbers, body = len(self._numbers), []
+        while len(body) < at_least or (self._budget.left > 0 and len(body) < most):
+            self._budget.left -= 1
+            body += self._statement(depth)
+            if depth and self._chance.random() < 0.35:
+                break
+        del self._numbers[numbers:]
+        return tuple(body)
+
+    def _statement(self, depth: int) -> list[Statement]:
+        kinds: list[tuple[Callable[[int], list[Statement]], int]] = [
+            (self._one_step, 26),
+            # What nobody catches ends the program, and little is left to compare.
+            (self._failing_step, 8 if self._caught else 2),
+            (self._sleep, 6),
+            (self._event, 7),
+            (self._side_by_side, 10),
+            (self._over_a_set, 3),
+            (self._nested, 14 if self._known else 0),
+            (self._recursion, 4),
+        ]
+        if depth < _DEPTH_MAX and self._budget.left > 0:
+            kinds += [
+                (self._try, 14),
+                (self._loop, 7),
+                (self._if, 6),
+                (self._with, 5),
+                (self._branches, 12 if self.is_async else 0),
+            ]
+        makers, weights = zip(*kinds, strict=True)
+        [make] = self._chance.choices(makers, weights)
+        return make(depth)
+
+    # Side by side
+
+    def _side_by_side(self, depth: int) -> list[Statement]:
+        if not self._caught and self._chance.random() < 0.8:
+            return self._chance.choice((self._all, self._all_shown, self._as_completed))()
+        return self._chance.choice((self._all, self._all_shown, self._as_completed, self._one_fails))()
+
+    def _all(self) -> list[Statement]:
+        """All of them work."""
+        calls = [self._sure() for _ in range(self._chance.randint(2, 4))]
+        return [self._append(f"[shown(v) for v in {self._gathered(calls)}]")]
+
+    def _all_shown(self) -> list[Statement]:
+        """Any of them may fail, and all are waited for."""
+        if not self.is_async:
+            return self._one_fails() if self._caught else self._all()
+        calls = [self._sure() for _ in range(self._chance.randint(1, 3))]
+        calls.insert(self._chance.randint(0, len(calls)), self._failing())
+        self._chance.shuffle(calls)
+        if self._chance.random() < 0.6:
+            listed = self._gathered(calls, "return_exceptions=True")
+            return [self._append(f"[shown(v) for v in {listed}]")]
+        tasks = self._new("tasks")
+        made = ", ".join(f"asyncio.ensure_future(ctx.step({call}))" for call in calls)
+        return [
+            Line(f"{tasks} = [{made}]"),
+            Line(f"await asyncio.wait({tasks})"),
+            self._append(f"[shown(task.exception() or task.result()) for task in {tasks}]"),
+        ]
+
+    def _as_completed(self) -> list[Statement]:
+        """In the order in which they end; what is done with it may not depend on that."""
+        if not self.is_async:
+            return self._all()
+        calls = ", ".join(f"ctx.step({self._sure()})" for _ in range(self._chance.randint(2, 3)))
+        found = f"[shown(await call) for call in asyncio.as_completed([{calls}])]"
+        return [self._append(f"sorted({found}, key=repr)")]
+
+    def _over_a_set(self, depth: int) -> list[Statement]:
+        """Each process has another order; keys say which call is which."""
+        found, word = self._new("found"), self._new("word")
+        key = f", key=f'{self._new('k')}{self._marks()}-{{{word}}}'"
+        call = f"shout, {{{word}, 'new'}}{key}"
+        words = ", ".join(f"'{word}'" for word in self._chance.sample(WORDS, self._chance.randint(2, 4)))
+        if self.is_async and self._chance.random() < 0.5:
+            calls = f"*[ctx.step({call}) for {word} in {{{words}}}]"
+            return [self._append(f"sorted(shown(v) for v in await asyncio.gather({calls}))")]
+        line = Line(f"{found}.append({self._shown(self._step(call))})")
+        return [
+            Line(f"{found} = []"),
+            Block(((f"for {word} in {{{words}}}:", (line,)),)),
+            self._append(f"sorted({found})"),
+        ]
+
+    def _one_fails(self) -> list[Statement]:
+        """One of them fails; `ctx.parallel` waits for the others, asyncio's own do not."""
+        others = self._chance.randint(1, 3)
+        calls = [f"maybe, {self._number()}" if self.is_async else self._sure() for _ in range(others)]
+        calls.insert(self._chance.randint(0, others), self._failing())
+        if self.is_async and self._chance.random() < 0.4:
+            return [self._failing_group(calls)]
+        self._fails("step")
+        return [self._append(f"[shown(v) for v in {self._gathered(calls)}]")]
+
+    def _failing_group(self, calls: list[str]) -> Statement:
+        tasks = tuple(Line(f"group.create_task(ctx.step({call}))") for call in calls)
+        group = Block((("async with asyncio.TaskGroup() as group:", tasks),))
+        told = (self._append("reason(failures)"),)
+        return Block((("try:", (group,)), ("except* StepFailedError as failures:", told)))
+
+    def _branches(self, depth: int) -> list[Statement]:
+        """The same function several times side by side, each time with several steps of its own."""
+        name, index = self._new("branch"), self._new("b")
+        self._indexes.append(index)
+        self._numbers.append(index)
+        may_fail, self.may_fail, caught, self._caught = self.may_fail, False, self._caught, []
+        written = (Line("out = []"), *self._statements(depth + 1, at_least=2, most=4), Line("return out"))
+        fails, self.may_fail, self._caught = self.may_fail, may_fail, caught
+        self._numbers.remove(index)
+        self._indexes.remove(index)
+        limit = self._new("limit")
+        is_limited = self._chance.random() < 0.25
+        if is_limited:
+            written = (Block(((f"async with {limit}:", written),)),)
+        branch: list[Statement] = [Block(((f"async def {name}({index}):", written),))]
+        if is_limited:
+            branch.insert(0, Line(f"{limit} = asyncio.Semaphore({self._chance.choice((1, 2))})"))
+        calls = [f"{name}({number})" for number in range(self._chance.randint(2, 3))]
+        if fails:
+            listed = f"await asyncio.gather({', '.join(calls)}, return_exceptions=True)"
+            return [*branch, self._append(f"[shown(v) for v in {listed}]")]
+        if self._chance.random() < 0.5:
+            return [*branch, self._append(f"await asyncio.gather({', '.join(calls)})")]
+        tasks = self._new("tasks")
+        made = (Line(f"{tasks} = [group.create_task(call) for call in ({', '.join(calls)})]"),)
+        group = Block((("async with asyncio.TaskGroup() as group:", made),))
+        return [*branch, group, self._append(f"[task.result() for task in {tasks}]")]
+
+    def _gathered(self, calls: list[str], *more: str) -> str:
+        if self.is_async:
+            return f"await asyncio.gather({', '.join([*(f'ctx.step({call})' for call in calls), *more])})"
+        return f"ctx.parallel({', '.join(f'ctx.call({call})' for call in calls)})"
+
+    # Compound statements
+
+    def _try(self, depth: int) -> list[Statement]:
+        caught, has_finally = self._chance.choice(_TRIES)
+        if caught:
+            self._caught.append("step" if caught == "StepFailedError" else "all")
+        body = self._statements(depth + 1, most=3)
+        if self._chance.random() < 0.5:
+            body = (*body, *self._end_of_try())
+        clauses: list[tuple[str, Body]] = [("try:", body)]
+        if caught:
+            self._caught.pop()
+            clauses.append(self._except(depth, caught))
+        if has_finally:
+            last = (Line("return [out, 'finally']"),) if self._chance.random() < 0.15 else ()
+            clauses.append(("finally:", (*self._statements(depth + 1, most=2), *last)))
+        return [Block(tuple(clauses))]
+
+    def _except(self, depth: int, caught: str) -> tuple[str, Body]:
+        if caught == "anything":
+            return "except:", (self._append("'caught'"), *self._some(depth + 1))
+        return f"except {caught} as error:", (self._append("reason(error)"), *self._some(depth + 1))
+
+    def _end_of_try(self) -> list[Statement]:
+        kind = self._chance.choice(("step", "step", "raise", "return"))
+        if kind == "step":
+            return self._failing_step(0)
+        if kind == "return":
+            return [Line("return [out, 'early']")]
+        return [self._raise()]
+
+    def _raise(self) -> Statement:
+        self._fails("all")
+        kind = self._chance.choice(("NonRetryable", "NonRetryable", "NonRetryable", "ValueError"))
+        return Line(f"raise {kind}('boom-{self._chance.randint(1, 99)}')")
+
+    def _some(self, depth: int) -> Body:
+        return self._statements(depth, most=2) if self._chance.random() < 0.6 else ()
+
+    def _loop(self, depth: int) -> list[Statement]:
+        if self._chance.random() < 0.3:
+            name = self._new("w")
+            again = (Line(f"{name} = {self._step(f'add, {name}')}"), *self._some(depth + 1))
+            return [Line(f"{name} = 0"), Block(((f"while {name} < 2:", again),))]
+        index = self._new("i")
+        self._indexes.append(index)
+        self._numbers.append(index)
+        body = self._statements(depth + 1, most=3)
+        self._numbers.remove(index)
+        self._indexes.remove(index)
+        return [Block(((f"for {index} in range({self._chance.choice((2, 2, 3))}):", body),))]
+
+    def _if(self, depth: int) -> list[Statement]:
+        then = self._statements(depth + 1, most=3)
+        if self._chance.random() < 0.3:
+            then = (*then, Line("return [out, 'early']"))
+        clauses = [(f"if ({self._chance.choice(self._numbers)} + {self._chance.randint(0, 1)}) % 2:", then)]
+        if self._chance.random() < 0.5:
+            clauses.append(("else:", self._statements(depth + 1, most=3)))
+        return [Block(tuple(clauses))]
+
+    def _with(self, depth: int) -> list[Statement]:
+        head = "async with held_async" if self.is_async else "with held"
+        number = self._number()
+        return [Block(((f"{head}(ctx, {number}):", self._statements(depth + 1, most=3)),))]

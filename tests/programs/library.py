@@ -1,0 +1,182 @@
+"""What the random programs are written with: steps, contexts that call steps, and readers of failures.
+
+A program is given all of it by `from programs.library import *`.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from atomic.sdk import Call, NonRetryable, RetryAfter, StepFailedError
+from programs.ledger import once
+
+__all__ = [
+    "Decimal",
+    "NonRetryable",
+    "Point",
+    "StepFailedError",
+    "add",
+    "ask",
+    "asyncio",
+    "broken",
+    "datetime",
+    "double",
+    "grow",
+    "held",
+    "held_async",
+    "label",
+    "maybe",
+    "move",
+    "note",
+    "price",
+    "reason",
+    "refuse",
+    "shaky",
+    "shout",
+    "shown",
+    "tomorrow",
+    "total",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A payload and an answer that is no plain JSON."""
+
+    x: int
+    tags: tuple[str, ...] = ()
+
+
+# Steps. What one of them does is that `once` runs: once for each key, as `atomic.sdk.idempotent` has it.
+
+
+def note(n: int, call: Call) -> int:
+    return once(call, n, lambda: n)
+
+
+def add(n: int, call: Call) -> int:
+    return once(call, n, lambda: n + 1)
+
+
+async def double(n: int, call: Call) -> int:
+    return once(call, n, lambda: 2 * n)
+
+
+def total(numbers: list[int], call: Call) -> int:
+    return once(call, numbers, lambda: sum(numbers))
+
+
+def label(words: set[str], call: Call) -> int:
+    return once(call, sorted(words), lambda: len(words))
+
+
+def shout(words: set[str], call: Call) -> set[str]:
+    return once(call, sorted(words), lambda: {word.upper() for word in words})
+
+
+def grow(counts: dict[str, int], call: Call) -> dict[str, int]:
+    return once(call, counts, lambda: {name: count + 1 for name, count in counts.items()})
+
+
+def price(amount: Decimal, call: Call) -> Decimal:
+    return once(call, str(amount), lambda: amount + Decimal("0.10"))
+
+
+def tomorrow(moment: datetime, call: Call) -> datetime:
+    return once(call, moment.isoformat(), lambda: moment + timedelta(days=1))
+
+
+def move(point: Point, call: Call) -> Point:
+    return once(call, [point.x, *point.tags], lambda: Point(point.x + 1, ("moved", *point.tags)))
+
+
+def ask(event_id: str, call: Call) -> str:
+    """Asks somebody, who then answers the event."""
+    return once(call, "", lambda: "asked", asks=event_id)
+
+
+def shaky(n: int, call: Call) -> int:
+    """Works at its third attempt."""
+    if call.attempt == 1:
+        raise RetryAfter(0.5, "busy")
+    if call.attempt == 2:
+        raise ConnectionError("away")
+    return once(call, n, lambda: n + 3)
+
+
+def refuse(n: int) -> int:
+    raise NonRetryable(f"boom-{n}")
+
+
+def broken(n: int) -> int:
+    raise ValueError(f"boom-{n}")
+
+
+def maybe(n: int, call: Call) -> int:
+    """Stands beside what fails: it may be called or not, so its effects are not compared."""
+    return n
+
+
+STEPS: Final = (
+    *(note, add, double, total, label, shout, grow, price, tomorrow, move, ask),
+    *(shaky, refuse, broken, maybe),
+)
+
+
+# What calls steps when it is left.
+
+
+@contextmanager
+def held(ctx: Any, n: int) -> Iterator[int]:
+    ctx.step(note, n)
+    try:
+        yield n
+    finally:
+        ctx.step(note, -n)
+
+
+@asynccontextmanager
+async def held_async(ctx: Any, n: int) -> AsyncIterator[int]:
+    await ctx.step(note, n)
+    try:
+        yield n
+    finally:
+        await ctx.step(note, -n)
+
+
+# How a failure is told.
+
+_WHY: Final = re.compile(r"boom-\d+")
+
+
+def reason(error: BaseException) -> str:
+    """What stands at the bottom of a failure: the same in a process and over any number of steps."""
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(sorted(reason(inner) for inner in error.exceptions))
+    said = f"{error} {json.dumps(error.response)}" if isinstance(error, StepFailedError) else str(error)
+    return said_in(said) or f"{type(error).__name__}: {said}"
+
+
+def said_in(text: str) -> str | None:
+    """The last of such words in a text."""
+    return (_WHY.findall(text) or [None])[-1]
+
+
+def shown(outcome: Any) -> Any:
+    """An outcome as JSON that tells its type: what `gather(return_exceptions=True)` lists, or an answer."""
+    match outcome:
+        case BaseException():
+            return f"failed: {reason(outcome)}"
+        case set():
+            return ["set", *sorted(outcome)]
+        case Point(x, tags):
+            return ["Point", x, type(tags).__name__, *tags]
+        case Decimal() | datetime():
+            return f"{outcome!r}"
+    return outcome

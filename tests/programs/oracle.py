@@ -1,0 +1,101 @@
+"""The oracle: a program does through Atomic what it does as plain Python, whatever happens on the way."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from programs.generator import program_of
+from programs.language import Program
+from programs.outcome import Outcome
+from programs.plain import NotPlayed, run_plainly
+from programs.player import Player, Stuck
+from programs.schedule import Schedule
+from programs.workers import workers
+from simulation.interleave import LawBroken
+from simulation.loop import simulation_loop
+
+# How often a program that failed is played to make it smaller.
+_SHRINK_PLAYS_MAX: Final = 400
+_LOOP: Final = simulation_loop()
+
+
+class Unequal(LawBroken):
+    """A program did something else through Atomic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A program, what it does as plain Python, and how it did through Atomic."""
+
+    program: Program
+    plain: Outcome
+    schedule: Schedule
+    differences: list[str]
+    story: list[str]
+
+    def report(self) -> str:
+        """What there is to know about a failure."""
+        dice = f"a handler waits {self.schedule.hang_s} s for its steps; {dict(self.schedule.happened)}"
+        return "\n".join(
+            [
+                *self.differences,
+                "",
+                self.program.source,
+                f"main({self.program.payload}), as plain Python: {self.plain.end}",
+                f"effects: {dict(self.plain.done.effects)}",
+                f"timers and events: {dict(self.plain.done.waits)}",
+                "",
+                dice,
+                *self.story,
+            ]
+        )
+
+
+def check(seed: int) -> Played | None:
+    """Play the program of a seed; None: it is none to be played. Raises Unequal."""
+    try:
+        played = play(program_of(seed), seed)
+    except NotPlayed:
+        return None
+    if played.differences:
+        raise Unequal(f"seed {seed}: {played.report()}")
+    return played
+
+
+def play(program: Program, seed: int, *, calm: bool = False) -> Played:
+    """Play it both ways. Raises NotPlayed."""
+    plain, waits_s = run_plainly(program)
+    dice = Schedule(seed, calm=calm)
+    players: list[Player] = []
+
+    async def through_atomic() -> Outcome:
+        players.append(Player(program, dice, workers(), seed=seed))
+        return await players[0].play(waits_s)
+
+    try:
+        differences = plain.differences(_LOOP.play(through_atomic()))
+    except Stuck as stuck:
+        differences = str(stuck).splitlines()
+    return Played(program, plain, dice, differences, players[0].books.story)
+
+
+def smallest(seed: int) -> Played:
+    """The program of a seed that failed, made as small as it can be; without faults if it fails so."""
+    failed = play(program_of(seed), seed)
+    assert failed.differences, f"seed {seed} does not fail"
+    calm = _failed(failed.program, seed, calm=True)
+    failed, left = calm or failed, _SHRINK_PLAYS_MAX
+    candidates = failed.program.smaller()
+    while left > 0 and (smaller := next(candidates, None)) is not None:
+        left -= 1
+        again = _failed(smaller, seed, calm=calm is not None)
+        if again is not None:
+            failed, candidates = again, again.program.smaller()
+    return failed
+
+
+def _failed(program: Program, seed: int, *, calm: bool) -> Played | None:
+    try:
+        played = play(program, seed, calm=calm)
+    except NotPlayed:
+        return None
+    return played if played.differences else None

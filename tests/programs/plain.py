@@ -1,0 +1,241 @@
+"""A program as what it is: Python functions that call each other."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from inspect import iscoroutine
+from typing import Any, Final
+
+from atomic.sdk import Call, NonRetryable, StepFailedError
+from atomic.sdk.retry import milliseconds
+from programs.language import ENTRY, Program
+from programs.ledger import Ledger, keep
+from programs.library import STEPS, ask, reason
+from programs.outcome import Done, Outcome, ended_with, failed
+from programs.script import ASKED, LONGEST_S, answer_of, is_answered
+
+# A program that calls more than this is not played.
+CALLS_MAX: Final = 40
+_ATTEMPTS: Final = 4
+
+
+class NotPlayed(Exception):
+    """The program calls too much, or it is none: it names what is not there."""
+
+
+def run_plainly(program: Program) -> tuple[Outcome, float]:
+    """The outcome, and for how many seconds it waits at most. Raises NotPlayed."""
+    names = load(program)
+    world = _World({names[function.name]: function.is_async for function in program.functions})
+    try:
+        end = ended_with(PlainContext(world).step(names[ENTRY], program.payload))
+    except StepFailedError as error:
+        end = failed(error)
+    except Exception as wrong:
+        raise NotPlayed(str(wrong)) from wrong
+    # Programs catch whatever is raised, this too.
+    if world.refused:
+        raise NotPlayed(world.refused)
+    world.done.count(world.ledger.news)
+    return Outcome(end, world.done), world.waited_s
+
+
+def load(program: Program) -> dict[str, Any]:
+    """The names of a program as a module. Raises NotPlayed."""
+    names: dict[str, Any] = {"__name__": "program"}
+    try:
+        exec(compile(program.source, "<program>", "exec"), names)
+    except SyntaxError as wrong:
+        raise NotPlayed(str(wrong)) from wrong
+    return names
+
+
+class _World:
+    """What the contexts of one program share."""
+
+    def __init__(self, workflows: dict[Callable[..., Any], bool]) -> None:
+        self.ledger = Ledger()
+        self.done = Done()
+        self.waited_s = 0.0
+        self.refused = ""
+        self._workflows = workflows
+        self._serial = itertools.count(1)
+        self._opened: Counter[tuple[object, str]] = Counter()
+        self._asked = 0
+        keep(self.ledger)
+
+    def begin(self, function: Callable[..., Any], payload: Any, options: dict[str, Any]) -> Any:
+        """Call a step or a workflow; what it returned, which may have to be awaited."""
+        number = next(self._serial)
+        if number > CALLS_MAX:
+            self.refused = f"more than {CALLS_MAX} calls"
+            raise NotPlayed
+        self._asked += function is ask
+        if function in STEPS:
+            return _run_step(function, payload, str(number), options.get("retry", _ATTEMPTS))
+        context = PlainAsyncContext(self) if self._workflows[function] else PlainContext(self)
+        return function(context, payload)
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Who calls a step is told by one kind of error that it failed."""
+        try:
+            yield
+        except (AttributeError, NameError, TypeError) as wrong:
+            self.refused = str(wrong)
+            raise
+        except Exception as error:
+            raise StepFailedError(reason(error)) from error
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self.waited_s += seconds
+        delay_ms = milliseconds("delay", seconds)
+        self.done.waits[f"timer {delay_ms}"] += 1
+
+    def open(self, owner: object, name: str) -> str:
+        """Open the next event of a name."""
+        self._opened[owner, name] += 1
+        self.done.waits[f"event {name}"] += 1
+        return name
+
+    def event(self, owner: object, name: str, deadline: float | None) -> str:
+        """Wait for an event: the first one that was opened and not waited for, else a new one."""
+        if not self._opened[owner, name]:
+            self.open(owner, name)
+        self._opened[owner, name] -= 1
+        self._asked -= name == ASKED
+        if self._asked < 0:
+            self.refused = "an event that nobody is asked to answer"
+        self.waited_s += LONGEST_S if deadline is None else min(deadline, LONGEST_S)
+        if is_answered(name):
+            return answer_of(name)
+        raise StepFailedError("the deadline is over")
+
+
+class PlainContext:
+    """What `Context` is."""
+
+    def __init__(self, world: _World) -> None:
+        self._world = world
+
+    def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
+        """Call it."""
+        with self._world.failures():
+            outcome = self._world.begin(function, payload, options)
+            return _run_to_its_end(outcome) if iscoroutine(outcome) else outcome
+
+    def call(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Callable[[], Any]:
+        """For `parallel` to call."""
+        return lambda: self.step(function, payload, **options)
+
+    def parallel(self, *calls: Callable[[], Any]) -> list[Any]:
+        """All are called before anything is raised."""
+        outcomes: list[Any] = []
+        errors: list[Exception] = []
+        for call in calls:
+            try:
+                outcomes.append(call())
+            except StepFailedError as error:
+                errors.append(error)
+        for error in errors:
+            raise error
+        return outcomes
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self._world.sleep(seconds)
+
+    def event(self, name: str, *, deadline: float | None = None) -> str:
+        """Wait for an answer."""
+        return self._world.event(self, name, deadline)
+
+    def open_event(self, name: str, *, deadline: float | None = None) -> str:
+        """Make it known."""
+        return self._world.open(self, name)
+
+
+class PlainAsyncContext:
+    """What `AsyncContext` is: every call lets others go on."""
+
+    def __init__(self, world: _World) -> None:
+        self._world = world
+
+    async def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
+        """Call it."""
+        await asyncio.sleep(0)
+        with self._world.failures():
+            outcome = self._world.begin(function, payload, options)
+            return await outcome if iscoroutine(outcome) else outcome
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(0)
+        self._world.sleep(seconds)
+
+    async def event(self, name: str, *, deadline: float | None = None) -> str:
+        """Wait for an answer."""
+        await asyncio.sleep(0)
+        return self._world.event((self, asyncio.current_task()), name, deadline)
+
+    async def open_event(self, name: str, *, deadline: float | None = None) -> str:
+        """Make it known."""
+        await asyncio.sleep(0)
+        return self._world.open((self, asyncio.current_task()), name)
+
+
+def _run_step(function: Callable[..., Any], payload: Any, key: str, retries: int) -> Any:
+    """Call it until it works; the outcome of the last attempt."""
+    code = function.__code__
+    takes_call = "call" in code.co_varnames[: code.co_argcount]
+    attempt = 1
+    while True:
+        given = {"call": _call(code.co_name, key, attempt)} if takes_call else {}
+        try:
+            outcome = function(payload, **given)
+            return _sent(outcome) if iscoroutine(outcome) else outcome
+        except Exception as error:
+            if isinstance(error, NonRetryable) or attempt > retries:
+                raise
+        attempt += 1
+
+
+def _call(name: str, key: str, attempt: int) -> Call:
+    return Call(
+        run_id="run",
+        step_id=f"step-{key}",
+        workflow_name="plain",
+        idempotency_key=key,
+        attempt=attempt,
+        url=f"https://app.test/{name}",
+    )
+
+
+def _sent(step: Coroutine[Any, None, Any]) -> Any:
+    """The result of a coroutine that awaits nothing."""
+    try:
+        step.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("a step of the library waits")
+
+
+def _run_to_its_end(workflow: Coroutine[Any, Any, Any]) -> Any:
+    """The result of an `async def` workflow, in a thread of its own: this one may have a loop."""
+
+    def run() -> Any:
+        with asyncio.Runner(loop_factory=_quiet_loop) as runner:
+            return runner.run(workflow)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+def _quiet_loop() -> asyncio.AbstractEventLoop:
+    """A loop that says nothing of tasks whose errors nobody asked for."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+    return loop

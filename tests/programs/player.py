@@ -1,0 +1,299 @@
+"""A program through Atomic: the engine in virtual time here, its endpoints in worker processes."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from atomic.application.ports import EndpointRequest
+from atomic.domain.outcomes import Answer
+from atomic.testing import LocalAtomic
+from atomic.testing.local import Reply
+from programs import schedule, wire
+from programs.books import Books
+from programs.language import ENTRY, Program
+from programs.ledger import Effect
+from programs.outcome import Outcome
+from programs.schedule import Schedule
+from programs.script import ANSWERED_AFTER_S, answer_of
+from programs.workers import Worker
+
+_HOST: Final = "https://app.test"
+_RESET: Final = Answer(error="network: connection reset by peer")
+_BAD_GATEWAY: Final = Answer(status=502, body=b"bad gateway")
+# What is heard of a call that ends in the middle.
+_ENDS: Final = {schedule.DIES: _RESET, schedule.FAILS: _BAD_GATEWAY, schedule.HANGS: None}
+# A call dies at one of its first questions, if it does.
+_QUESTIONS_MAX: Final = 4
+# Beyond what the program waits for: retries with their back-off, and looks at what waits.
+_SLACK_S: Final = 3.0 * 3600
+
+
+class Stuck(Exception):
+    """The program should have ended by now, or should have been called again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call of an endpoint."""
+
+    number: int
+    worker: Worker
+    step_id: str
+    fate: str
+    answer: asyncio.Future[Answer]
+    # How many questions it asks before its fate comes over it.
+    questions_left: int
+    is_dead: bool = False
+
+
+class Player:
+    """Made inside the loop; `play` once."""
+
+    def __init__(self, program: Program, dice: Schedule, workers: list[Worker], *, seed: int) -> None:
+        self._program = program
+        self._dice = dice
+        self._workers = workers
+        self._seed = seed
+        self._loop = asyncio.get_running_loop()
+        self._atomic = LocalAtomic(seed=seed)
+        self.books = Books(self._atomic.engine.store._rows)  # type: ignore[attr-defined]
+        self._atomic.engine.invoker.post = self._called  # type: ignore[method-assign]
+        self._calls: dict[int, _Call] = {}
+        self._ticks: dict[Worker, asyncio.TimerHandle] = {}
+        self._loaded: set[Worker] = set()
+        self._opened: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._broken: OSError | None = None
+
+    async def play(self, waits_s: float) -> Outcome:
+        """Start it and wait until all that it began has ended. Raises Stuck."""
+        document = {
+            "workflowName": "program",
+            "idempotencyKey": "k",
+            "stepInvokeUrl": f"{_HOST}/{ENTRY}",
+            "payload": self._program.payload,
+        }
+        async with self._atomic:
+            body = json.dumps(document).encode()
+            started = await self._atomic.request(
+                "POST", "/me", body=body, headers={"prefer": "respond-async"}
+            )
+            root_id = started.json["id"]
+            await self._until_quiet(waits_s + _SLACK_S)
+        if self.books.wrong:
+            raise Stuck("\n".join(self.books.wrong))
+        return self.books.outcome(self.books.rows[root_id])
+
+    # Atomic calls an endpoint.
+
+    async def _called(self, request: EndpointRequest) -> Answer:
+        step_id = request.headers["Atomic-Step-Id"]
+        self.books.called(step_id)
+        fate = self._dice.fate(self.books.rows[step_id])
+        if fate == schedule.REFUSED:
+            self.books.failed(step_id)
+            return Answer(error="network: connection refused")
+        call = self._begin(request, step_id, fate)
+        if fate == schedule.TWICE:
+            self._begin(request, step_id, fate)
+        try:
+            async with asyncio.timeout(request.timeout_ms / 1000):
+                answer = await call.answer
+        except TimeoutError:
+            answer = Answer(error="timeout: no whole answer", timed_out=True)
+        if fate in schedule.CRASHES:
+            self.books.failed(step_id)
+        self.books.note(f"{self.books.name(step_id)} {answer.status or answer.error}{_marks(fate)}")
+        return answer
+
+    def _begin(self, request: EndpointRequest, step_id: str, fate: str) -> _Call:
+        worker = self._workers[self._dice.below(len(self._workers))]
+        name, key = request.url.rpartition("/")[2], request.headers["Idempotency-Key"]
+        call = _Call(
+            number=len(self._calls) + 1,
+            worker=worker,
+            step_id=step_id,
+            fate=fate,
+            answer=self._loop.create_future(),
+            questions_left=self._dice.below(_QUESTIONS_MAX),
+        )
+        self._calls[call.number] = call
+        headers = {header.lower(): value for header, value in request.headers.items()}
+        self.books.note(f"{self.books.name(step_id)} is called, by worker {self._workers.index(worker)}")
+        self._load(worker)
+        made = self.books.effects.get((name, key))
+        self._tell(worker, wire.Serve(call.number, name, headers, request.body, made))
+        return call
+
+    # Workers
+
+    def _load(self, worker: Worker) -> None:
+        if worker not in self._loaded:
+            self._loaded.add(worker)
+            names = tuple(function.name for function in self._program.functions)
+            self._tell(worker, wire.Load(self._program.source, names, self._seed, self._dice.hang_s))
+
+    def _tell(self, worker: Worker, what: wire.What) -> None:
+        """Have a worker do something, and see what came of it."""
+        try:
+            report = worker.tell(self._loop.time(), what)
+        except OSError as broken:
+            # The engine would take this for an attempt that broke off, and make another.
+            self._broken = broken
+            raise
+        if worker in self._ticks:
+            self._ticks.pop(worker).cancel()
+        if report.next_in_s is not None:
+            self._ticks[worker] = self._loop.call_later(report.next_in_s, self._tell, worker, wire.Tick())
+        for news in report.news:
+            match news:
+                case Effect():
+                    self._made(news)
+                case wire.Served(number):
+                    self._served(self._calls[number], news)
+                case wire.Ask(number):
+                    self._asked(self._calls[number], news)
+
+    def _made(self, effect: Effect) -> None:
+        self.books.did(effect)
+        if effect.asks:
+            self._loop.call_later(1.0, self._answer, effect.asks, "asked")
+
+    def _served(self, call: _Call, served: wire.Served) -> None:
+        lower = {name.lower(): value for name, value in served.headers.items()}
+        answer = Answer(status=served.status, headers=lower, body=served.body)
+        if call.fate in {schedule.DIES, schedule.UNHEARD, schedule.GOES_ON}:
+            answer = _RESET
+        elif call.fate == schedule.FAILS:
+            answer = _BAD_GATEWAY
+        elif call.fate == schedule.HANGS:
+            return
+        if self._is_workflow(call.step_id):
+            self._over(call, answer)
+        else:
+            self._loop.call_later(self._dice.duration_s(), self._over, call, answer)
+
+    def _over(self, call: _Call, answer: Answer) -> None:
+        if not call.answer.done():
+            call.answer.set_result(answer)
+
+    # A handler asks Atomic.
+
+    def _asked(self, call: _Call, asked: wire.Ask) -> None:
+        if call.is_dead:
+            return
+        is_struck = call.fate != schedule.SERVED and call.questions_left == 0
+        call.questions_left -= 1
+        if is_struck and call.fate == schedule.GOES_ON:
+            self._over(call, _RESET)
+        elif is_struck and call.fate in _ENDS:
+            self._die(call)
+            if self._dice.below(2):
+                # The request was sent, and nobody is left to hear the answer.
+                self._spawn(self._request(asked))
+            return
+        self._spawn(self._ask(call, asked))
+
+    def _die(self, call: _Call) -> None:
+        call.is_dead = True
+        self.books.note(f"{self.books.name(call.step_id)}{_marks(call.fate)}")
+        if _ENDS[call.fate] is not None:
+            self._over(call, _ENDS[call.fate])
+        self._tell(call.worker, wire.Die(call.number))
+
+    async def _ask(self, call: _Call, asked: wire.Ask) -> None:
+        way = self._dice.way(self.books.rows[call.step_id])
+        await asyncio.sleep(self._dice.latency_s() if way != schedule.LATE else 3.0)
+        reply: Reply | None = None
+        if way != schedule.LOST:
+            reply = await self._request(asked)
+        if way == schedule.DOUBLED:
+            reply = await self._request(asked)
+        if reply is not None and reply.status == 504:
+            self.books.told(call.step_id, reply.json["id"])
+        await asyncio.sleep(self._dice.latency_s())
+        self.books.note(
+            f"{self.books.name(call.step_id)} asked {_short(asked)}: {_told(reply)}" + _marks(way)
+        )
+        if call.is_dead:
+            return
+        if reply is None or way == schedule.DEAF:
+            self._tell(call.worker, wire.Hear(asked.number, 0, {}, b""))
+        else:
+            self._tell(call.worker, wire.Hear(asked.number, reply.status, reply.headers, reply.body))
+
+    async def _request(self, asked: wire.Ask) -> Reply:
+        reply = await self._atomic.request(
+            asked.method, asked.target, body=asked.body, headers=asked.headers
+        )
+        document = json.loads(reply.body) if b'"event"' in asked.body else {}
+        if "id" in document and document["id"] not in self._opened:
+            await self._opened_event(document["id"])
+        return reply
+
+    # Events
+
+    async def _opened_event(self, step_id: str) -> None:
+        self._opened.add(step_id)
+        name = self.books.rows[step_id].spec.step_name
+        after_s = ANSWERED_AFTER_S.get(name)
+        if after_s == 0.0:
+            await self._post_answer(step_id, name)
+        elif after_s is not None:
+            self._loop.call_later(after_s, self._answer, step_id, name)
+
+    def _answer(self, step_id: str, name: str) -> None:
+        self._spawn(self._post_answer(step_id, name))
+
+    async def _post_answer(self, step_id: str, name: str) -> None:
+        reply = await self._atomic.post(f"/me/steps/{step_id}/result", answer_of(name))
+        self.books.note(f"{self.books.name(step_id)} is answered: {reply.status}")
+
+    # The end
+
+    async def _until_quiet(self, until_s: float) -> None:
+        pause_s = 0.5
+        while not self._is_quiet():
+            if self._broken is not None:
+                raise self._broken
+            if self._loop.time() > until_s:
+                self.books.wrong.append(f"it is not over after {until_s:.0f} s")
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, 3600.0)
+
+    def _is_quiet(self) -> bool:
+        is_live = any(row.spec.kind == "http" and not row.is_settled for row in self.books.rows.values())
+        return not is_live and not self._tasks
+
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        task = self._loop.create_task(self._watched(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watched(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self.books.wrong.append(f"{error!r}")
+            raise
+
+    def _is_workflow(self, step_id: str) -> bool:
+        name = self.books.step_name(step_id)
+        return any(function.name == name for function in self._program.functions)
+
+
+def _marks(fate: str) -> str:
+    return "" if fate in {schedule.SERVED, schedule.WELL} else f" ({fate})"
+
+
+def _short(asked: wire.Ask) -> str:
+    document = json.loads(asked.body or b"{}")
+    url = document.get("stepInvokeUrl", "").rpartition("/")[2]
+    return f"{url or document.get('stepName')}({json.dumps(document.get('payload'))})"
+
+
+def _told(reply: Reply | None) -> str:
+    return "nothing" if reply is None else f"{reply.status}"

@@ -1,0 +1,200 @@
+"""The endpoints of a program inside a worker, and how their clients reach the player."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+from copy import copy
+from typing import Any, Final
+
+from atomic.sdk import AsyncClient, Client
+from atomic.sdk._answers import Response
+from atomic.sdk._endpoints import BaseEndpoints
+from atomic.sdk._handler import Endpoint, Request
+from atomic.sdk._http import HttpAnswer, HttpRequest
+from atomic.sdk._raw_path import RawPath
+from atomic.sdk._world import came
+from programs import planted, wire
+from programs.ledger import Effect, Ledger, keep
+from programs.library import STEPS
+from programs.turns import Turns, TurnThread
+
+CLIENT_ID: Final = "me"
+_ATOMIC: Final = "http://atomic.test"
+_ORIGIN: Final = "https://app.test"
+
+
+class Died(BaseException):
+    """The process of the call has ended, as far as the call can tell."""
+
+
+class Link:
+    """How one call of an endpoint reaches Atomic, by way of the player."""
+
+    def __init__(self, server: "Server", call: int) -> None:
+        self.is_dead = False
+        self.task: asyncio.Task[None] | None = None
+        self._server = server
+        self._call = call
+        # By the number of a question, what to do with its answer; None: the call has died.
+        self._open: dict[int, Callable[[HttpAnswer | None], object]] = {}
+
+    def send(self, request: HttpRequest) -> HttpAnswer:
+        """From a thread."""
+        turns = self._server.turns
+        own = turns.running()
+        heard: list[HttpAnswer | None] = []
+
+        def hear(answer: HttpAnswer | None) -> None:
+            heard.append(answer)
+            turns.wake(own)
+
+        self._ask(request, hear)
+        turns.wait()
+        if heard[0] is None:
+            raise Died
+        return heard[0]
+
+    async def send_async(self, request: HttpRequest) -> HttpAnswer:
+        """From a task."""
+        future: asyncio.Future[HttpAnswer] = self._server.loop.create_future()
+
+        def hear(answer: HttpAnswer | None) -> None:
+            if answer is None:
+                future.cancel()
+            elif not future.done():
+                future.set_result(answer)
+
+        self._ask(request, hear)
+        return await future
+
+    def hear(self, number: int, answer: HttpAnswer | None) -> None:
+        """An answer came, or the call has died, which ends what waits for one."""
+        if number in self._open:
+            self._open.pop(number)(answer)
+
+    def die(self) -> None:
+        """End the call where it is."""
+        self.is_dead = True
+        for number in list(self._open):
+            self.hear(number, None)
+        if self.task is not None:
+            self.task.cancel()
+
+    def _ask(self, request: HttpRequest, hear: Callable[[HttpAnswer | None], object]) -> None:
+        if self.is_dead:
+            raise Died
+        number = self._server.ask(self._call, request)
+        self._open[number] = hear
+
+
+class _BlockingClient(Client):
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        super().__init__(_ATOMIC, client_id=CLIENT_ID)
+
+    def _open(self) -> None:
+        self._connections = self._link  # type: ignore[assignment]  # it sends, and that is all
+
+
+class _AsyncClient(AsyncClient):
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        super().__init__(_ATOMIC, client_id=CLIENT_ID)
+
+    async def _send(self, request: HttpRequest) -> HttpAnswer:
+        return await self._link.send_async(request)
+
+
+class Server:
+    """Serves one program after the other."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
+        self.loop = loop
+        self.turns = turns
+        self._serial = itertools.count(1)
+        self._links: dict[int, Link] = {}
+        self._asked_by: dict[int, Link] = {}
+        self._news: list[wire.Ask | wire.Served] = []
+        self._ledger = Ledger()
+        self._steps = BaseEndpoints(steps=STEPS)
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def take(self, command: Any) -> None:
+        """Begin what the player wants."""
+        match command:
+            case wire.Load():
+                self._load(command)
+            case wire.Serve():
+                self._serve(command)
+            case wire.Hear(number, status, headers, body):
+                link = self._asked_by.pop(number)
+                link.hear(number, came(status, headers, body))
+            case wire.Die(number):
+                self._links[number].die()
+            case wire.Plant(names):
+                planted.plant_here(names)
+
+    def ask(self, call: int, request: HttpRequest) -> int:
+        """Note a question; its number."""
+        number = next(self._serial)
+        self._asked_by[number] = self._links[call]
+        given = dict(request.headers)
+        self._news.append(wire.Ask(call, number, request.method, request.target, given, request.body))
+        return number
+
+    def news(self) -> list[Effect | wire.Ask | wire.Served]:
+        """What happened since they were last asked for."""
+        news = [*self._ledger.news, *self._news]
+        self._ledger.news.clear()
+        self._news.clear()
+        return news
+
+    def _load(self, program: wire.Load) -> None:
+        for link in self._links.values():
+            link.die()
+        self._links.clear()
+        self._asked_by.clear()
+        # The SDK draws its pauses from here.
+        random.seed(program.seed)
+        self.turns.chance.seed(program.seed)
+        self._ledger = Ledger()
+        keep(self._ledger)
+        names: dict[str, Any] = {"__name__": "program"}
+        exec(compile(program.source, "<program>", "exec"), names)
+        served = BaseEndpoints(hang=program.hang_s)
+        # Reading what functions take is slow, and the steps are always the same.
+        served._names.update(self._steps._names)
+        for name in program.workflows:
+            served.workflow(names[name])
+        self._endpoints = {**self._steps._endpoints, **served._endpoints}
+
+    def _serve(self, call: wire.Serve) -> None:
+        if call.made is not None:
+            self._ledger.made[call.made.step, call.made.key] = call.made
+        link = self._links[call.number] = Link(self, call.number)
+        # Each call has connections of its own, so that it is known whose they are.
+        endpoint = copy(self._endpoints[call.name])
+        endpoint._client = _AsyncClient(link) if endpoint.is_async else _BlockingClient(link)
+        request = Request(
+            origin=_ORIGIN, at=RawPath("", f"/{call.name}"), headers=call.headers, body=call.body
+        )
+        # Frameworks of both kinds serve functions of both kinds; `async def` wants a loop of its own in a
+        # thread, which has no place in the player's time.
+        if endpoint.is_async or call.number % 2:
+            link.task = self.loop.create_task(self._answer_async(call.number, endpoint, request))
+        else:
+            TurnThread(target=self._answer, args=(call.number, endpoint, request)).start()
+
+    async def _answer_async(self, number: int, endpoint: Endpoint, request: Request) -> None:
+        self._served(number, await endpoint.answer_async(request))
+
+    def _answer(self, number: int, endpoint: Endpoint, request: Request) -> None:
+        try:
+            self._served(number, endpoint.answer(request))
+        except Died:
+            return
+
+    def _served(self, number: int, response: Response) -> None:
+        given = dict(response.headers)
+        self._news.append(wire.Served(number, response.status, given, response.body))

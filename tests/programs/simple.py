@@ -1,0 +1,180 @@
+"""The simple statements of a program, and the words that all statements are made of."""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from programs.language import Block, Line, Statement
+
+WORDS: Final = ("ivy", "oak", "elm", "ash", "fir", "yew")
+# What is opened under these names is answered at once, after seconds, or after days.
+_ANSWERED: Final = ("now", "soon", "late")
+_LONG_S: Final = 40 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A workflow that may be called."""
+
+    name: str
+    may_fail: bool
+
+
+class Simple:
+    """Writes statements of one workflow, and knows what is defined and caught where it writes."""
+
+    def __init__(
+        self, chance: random.Random, name: str, *, is_async: bool, known: tuple[Known, ...]
+    ) -> None:
+        self.is_async = is_async
+        self.may_fail = False
+        self._chance = chance
+        self._name = name
+        self._known = known
+        self._made = 0
+        # Names of numbers, and of those that count loops and branches, as far as they are defined.
+        self._numbers = ["n"]
+        self._indexes: list[str] = []
+        # What the statements around this one catch: a failed step, or everything.
+        self._caught: list[str] = []
+
+    # Statements
+
+    def _one_step(self, depth: int) -> list[Statement]:
+        if self._chance.random() < 0.5:
+            name = self._new("v")
+            step = self._chance.choice(("add", "note", "double", "shaky"))
+            line = Line(f"{name} = {self._step(f'{step}, {self._number()}', self._key())}")
+            self._numbers.append(name)
+            return [line, Line(f"out.append({name})")]
+        return [self._append(self._shown(self._step(self._sure(), self._key())))]
+
+    def _failing_step(self, depth: int) -> list[Statement]:
+        self._fails("step")
+        return [self._append(self._step(self._failing()))]
+
+    def _sleep(self, depth: int) -> list[Statement]:
+        return [Line(f"{self._await}ctx.sleep({self._chance.choice((0, 0.02, 1, 45, 260_000))})")]
+
+    def _nested(self, depth: int) -> list[Statement]:
+        called = self._chance.choice(self._known)
+        if called.may_fail:
+            self._fails("step")
+        return [self._append(self._step(f"{called.name}, {self._number()}"))]
+
+    def _recursion(self, depth: int) -> list[Statement]:
+        self._fails("step")
+        inner = self._append(self._step(f"{self._name}, n - 1"))
+        return [Block((("if n > 0:", (inner,)),))]
+
+    # Events
+
+    def _event(self, depth: int) -> list[Statement]:
+        return self._chance.choice(
+            (self._answered, self._answered, self._opened, self._asked, self._missed)
+        )()
+
+    def _answered(self) -> list[Statement]:
+        name = self._chance.choice(_ANSWERED)
+        return [self._append(f"{self._await}ctx.event('{name}'{self._long_deadline()})")]
+
+    def _opened(self) -> list[Statement]:
+        name, deadline = self._chance.choice(_ANSWERED), self._long_deadline()
+        opened = Line(f"{self._await}ctx.open_event('{name}'{deadline})")
+        awaited = self._append(f"{self._await}ctx.event('{name}'{deadline})")
+        return [opened, *self._one_step(0), awaited]
+
+    def _asked(self) -> list[Statement]:
+        opened = f"{self._await}ctx.open_event('asked'{self._long_deadline()})"
+        between = self._one_step(0) if self._chance.random() < 0.5 else []
+        ticket = self._new("ticket")
+        return [
+            Line(f"{ticket} = {opened}"),
+            *between,
+            self._append(self._step(f"ask, {ticket}")),
+            self._append(f"{self._await}ctx.event('asked')"),
+        ]
+
+    def _missed(self) -> list[Statement]:
+        """Nobody answers, or too late; it may have been opened before, and something may follow."""
+        name, deadline = self._chance.choice(("never", "missed")), self._chance.choice((5, 7_000))
+        how = self._chance.choice(("event", "event", "both", "open", "none of open"))
+        opened = "" if how == "none of open" else f", deadline={deadline}"
+        awaited = "" if how == "open" else f", deadline={deadline}"
+        nobody = (self._append("'nobody'"), self._append(self._step(f"note, {self._number()}")))
+        tried = (self._append(f"{self._await}ctx.event('{name}'{awaited})"),)
+        waited = Block((("try:", tried), ("except StepFailedError:", nobody)))
+        if how == "event":
+            return [waited]
+        return [Line(f"{self._await}ctx.open_event('{name}'{opened})"), *self._one_step(0), waited]
+
+    def _long_deadline(self) -> str:
+        return self._chance.choice(("", f", deadline={_LONG_S}"))
+
+    # Words
+
+    @property
+    def _await(self) -> str:
+        return "await " if self.is_async else ""
+
+    def _step(self, call: str, key: str = "") -> str:
+        return f"{self._await}ctx.step({call}{key})"
+
+    def _append(self, text: str) -> Line:
+        return Line(f"out.append({text})")
+
+    def _shown(self, text: str) -> str:
+        return f"shown({text})"
+
+    def _sure(self) -> str:
+        """A step that works, with its payload."""
+        number, numbers = self._number(), f"[{self._number()}, {self._number()}]"
+        calls = {
+            "add": number,
+            "note": number,
+            "double": number,
+            "shaky": number,
+            "total": numbers,
+            "label": self._words(),
+            "shout": self._words(),
+            "grow": f"{{'a': {number}, 'b': {self._number()}}}",
+            "price": f"Decimal('{self._chance.randint(1, 9)}.50')",
+            "tomorrow": f"datetime(2026, 1, {self._chance.randint(1, 9)})",
+            "move": f"Point({number}, ('new',))",
+        }
+        safe = [(called.name, number) for called in self._known if not called.may_fail]
+        if safe and self._chance.random() < 0.2:
+            return ", ".join(self._chance.choice(safe))
+        return ", ".join(self._chance.choice(list(calls.items())))
+
+    def _failing(self) -> str:
+        number = self._chance.randint(1, 99)
+        return self._chance.choice((f"refuse, {number}", f"refuse, {number}", f"broken, {number}, retry=1"))
+
+    def _words(self) -> str:
+        words = ", ".join(f"'{word}'" for word in self._chance.sample(WORDS, self._chance.randint(2, 4)))
+        return f"{{{words}, f'n{{{self._number()}}}'}}"
+
+    def _number(self) -> str:
+        name = self._chance.choice(self._numbers)
+        number = self._chance.randint(1, 4)
+        return self._chance.choice((name, f"{name} + {number}", str(number)))
+
+    def _key(self) -> str:
+        """Sometimes a key of its own, which tells it from the others in loops and branches, too."""
+        if self._chance.random() < 0.85:
+            return ""
+        return f", key=f'{self._new('k')}{self._marks()}'"
+
+    def _marks(self) -> str:
+        """What tells the rounds of the loops and the branches around this apart."""
+        return "".join(f"-{{{index}}}" for index in self._indexes)
+
+    def _new(self, name: str) -> str:
+        self._made += 1
+        return f"{name}{self._made}"
+
+    def _fails(self, kind: str) -> None:
+        """Something here fails: a step, or (`all`) something that only catching everything catches."""
+        is_caught = "all" in self._caught or (kind == "step" and "step" in self._caught)
+        self.may_fail = self.may_fail or not is_caught

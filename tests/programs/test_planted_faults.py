@@ -1,0 +1,64 @@
+"""The oracle is worth something: faults that Atomic once had are found within 500 programs."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+
+from atomic.application import attempts
+from atomic.application.apply import apply
+from atomic.application.engine import Engine
+from atomic.domain import transitions
+from atomic.domain.events import ToldUnfinished, WaiterAdded
+from atomic.domain.outcomes import Answer, OutcomeKind, classify
+from atomic.domain.steps import Step
+from programs.oracle import Unequal, check
+from programs.planted import SDK, SHARED, Patch
+from programs.workers import planted
+
+FOUND_WITHIN: Final = 500
+# Those that the engine had.
+_end_attempt = attempts.end_attempt
+
+
+async def _end_beside_what_is_live(engine: Engine, step: Step, answer: Answer) -> None:
+    """An attempt that fails waits for all that is live below its step, whether it was told of it or not."""
+    outcome = classify(answer, step.spec.retry, engine.clock.now_ms())
+    if outcome.kind is OutcomeKind.RETRYABLE:
+        for child in await engine.store.run(step.spec.run_id, after=None, limit=1000):
+            if child.spec.parent == step.id and not child.is_settled:
+                await apply(engine, child, WaiterAdded(step.id))
+                await apply(engine, step, ToldUnfinished(child.id, engine.clock.now_ms()))
+    await _end_attempt(engine, step, answer)
+
+
+def _keep_its_deadline(step: Step, at_ms: int) -> Step:
+    return step
+
+
+ENGINE: Final[Mapping[str, tuple[Patch, ...]]] = {
+    **SHARED,
+    "a failed attempt waits for whatever is live": ((attempts, "end_attempt", _end_beside_what_is_live),),
+    "an opened event takes no deadline": ((transitions, "_given_deadline", _keep_its_deadline),),
+}
+
+
+@pytest.mark.parametrize("fault", {**SDK, **ENGINE})
+def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patching, planted(fault):
+        for owner, name, instead in ENGINE.get(fault, ()):
+            patching.setattr(owner, name, instead)
+        seed, failure = _first_found()
+    print(f"{fault}: seed {seed}: {failure.splitlines()[0]}")
+
+    # The control: it is the fault that is found, not the seed.
+    check(seed)
+
+
+def _first_found() -> tuple[int, str]:
+    for seed in range(FOUND_WITHIN):
+        try:
+            check(seed)
+        except Unequal as failure:
+            return seed, str(failure)
+    pytest.fail(f"{FOUND_WITHIN} programs did not find it")

@@ -1,0 +1,98 @@
+"""2,000 random programs do through Atomic what they do as plain Python."""
+
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from programs.generator import program_of
+from programs.oracle import check
+from programs.plain import NotPlayed, run_plainly
+from programs.regressions import FOUND
+
+PROGRAMS: Final = 2_000
+SLICE: Final = 100
+# What programs are made of, as it is written, and in how many of 100 of them it stands at least.
+WRITTEN: Final = {
+    "\ndef main": 25,
+    "\nasync def main": 35,
+    "inner(ctx": 60,
+    "ctx.step(inner": 15,
+    "n - 1": 8,
+    "for i": 10,
+    "while ": 4,
+    "if (": 10,
+    "ctx.parallel(": 10,
+    "asyncio.gather(": 25,
+    "return_exceptions=True": 15,
+    "asyncio.TaskGroup()": 8,
+    "except* ": 2,
+    "asyncio.wait(": 3,
+    "async def branch": 15,
+    "ctx.sleep(": 20,
+    "ctx.open_event(": 15,
+    "ctx.event('now'": 3,
+    "ctx.event('soon'": 3,
+    "ctx.event('late'": 3,
+    "ctx.event('never'": 3,
+    "ctx.event('missed'": 3,
+    "ctx.event('asked'": 3,
+    "except StepFailedError": 15,
+    "except Exception": 4,
+    "except BaseException": 4,
+    "except:": 6,
+    "finally:": 20,
+    "return [out, 'finally']": 2,
+    "return [out, 'early']": 10,
+    "raise ": 5,
+    "held(": 3,
+    "held_async(": 5,
+    "key=f": 10,
+    "ctx.step(shout": 3,
+    "retry=1": 10,
+}
+
+
+@pytest.mark.parametrize("first", range(0, PROGRAMS, SLICE))
+def test_programs_do_what_python_does(first: int) -> None:
+    played = [check(seed) for seed in range(first, first + SLICE)]
+    assert sum(one is not None for one in played) > 0.9 * SLICE
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_once_failed_holds(seed: int) -> None:
+    assert check(seed) is not None
+
+
+def test_everything_is_written() -> None:
+    sources = [program_of(seed).source for seed in range(PROGRAMS)]
+    seldom = {
+        text: found
+        for text, least in WRITTEN.items()
+        if (found := sum(text in source for source in sources) * 100 / PROGRAMS) < least
+    }
+    assert seldom == {}
+
+
+def test_programs_end_in_every_way() -> None:
+    ends: Counter[str] = Counter()
+    for seed in range(PROGRAMS):
+        try:
+            outcome, _ = run_plainly(program_of(seed))
+        except NotPlayed:
+            continue
+        ends[outcome.end.partition(":")[0].partition(" ")[0]] += 1
+        ends["effects"] += outcome.done.effects.total() > 3
+    assert ends["returned"] > PROGRAMS / 2
+    assert ends["failed"] > PROGRAMS / 8
+    assert ends["effects"] > PROGRAMS / 2
+
+
+def test_a_seed_plays_the_same_again() -> None:
+    for seed in range(20):
+        assert _story(seed) == _story(seed)
+
+
+def _story(seed: int) -> list[str]:
+    played = check(seed)
+    return played.story if played else []
