@@ -192,6 +192,9 @@ class Application:
                     return step
             except _UNLUCKY:
                 pass
+            except PayloadMismatch as mismatch:
+                self._books.wrong.append(f"a caller was told of another payload of {mismatch}")
+                return None
             except Problem as problem:
                 if problem.type is not CANCELLED:
                     self._books.wrong.append(f"a caller was told {problem.type}")
