@@ -268,6 +268,49 @@ class TestOthersGoOn:
         assert all(seconds < 0.1 for _, seconds in app.answers)
 
 
+class TestTheLoop:
+    """What the handler's tasks are told apart by touches nobody else's."""
+
+    def test_the_application_s_task_factory_goes_on_making_tasks(self) -> None:
+        made: list[str] = []
+
+        async def main(ctx: AsyncContext) -> Any:
+            return await asyncio.gather(ctx.step("fast", 1), ctx.step("slow", 2))
+
+        async def play(app: InProcess) -> Any:
+            def factory(loop: Any, coroutine: Any, **options: Any) -> Any:
+                made.append(str(coroutine))
+                return asyncio.Task(coroutine, loop=loop, **options)
+
+            asyncio.get_running_loop().set_task_factory(factory)
+            serve(app)
+            app.workflow(main)
+            assert await app.start() == [1, 2]
+            first = asyncio.get_running_loop().get_task_factory()
+            assert await app.start() == [1, 2]
+            return first is asyncio.get_running_loop().get_task_factory()
+
+        assert in_process(play)
+        assert any("_main" in name for name in made)
+
+    def test_what_a_library_began_meanwhile_goes_on(self) -> None:
+        begun: list[asyncio.Task[None]] = []
+
+        async def works() -> None:
+            await asyncio.Event().wait()
+
+        async def main(ctx: AsyncContext) -> Any:
+            if not begun:
+                begun.append(asyncio.create_task(works()))
+            await ctx.sleep(DAY)
+            return begun[0].done()
+
+        response, app = played(main)
+        assert response is False
+        assert [status for status, _ in app.answers] == [202, 200]
+        begun[0].cancel()
+
+
 class TestRealFailures:
     def test_a_failure_is_raised_beside_a_step_that_goes_on(self) -> None:
         async def main(ctx: AsyncContext) -> Any:

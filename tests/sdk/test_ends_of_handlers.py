@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,6 +144,13 @@ def test_what_refuses_is_told() -> None:
     assert "Too many starts." in detail(response)
     response, _ = called(later_bare, {"one": MISMATCH})
     assert "the same payloads each time" in detail(response)
+
+
+def test_a_refusal_says_when_to_come_again() -> None:
+    later = replace(REFUSED, headers={"retry-after": "7"})
+    for handler in (bare, later_bare):
+        assert called(handler, {"one": later})[0].headers["retry-after"] == "7"
+        assert "retry-after" not in called(handler, {"one": NOBODY})[0].headers
 
 
 def test_a_handler_cannot_make_a_refusal_its_outcome() -> None:

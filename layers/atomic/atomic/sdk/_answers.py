@@ -11,7 +11,14 @@ from atomic.protocol import failures, headers
 from atomic.protocol.problems import MEDIA_TYPE, STEP_FAILED
 from atomic.protocol.signatures import SignatureRefused
 from atomic.sdk._refusals import PASSING
-from atomic.sdk.errors import AtomicError, NonRetryable, RetryAfter, StepFailedError, Suspended
+from atomic.sdk.errors import (
+    AtomicError,
+    NonRetryable,
+    RefusedError,
+    RetryAfter,
+    StepFailedError,
+    Suspended,
+)
 
 _log = logging.getLogger("atomic")
 _NO_RETRY: Final = {headers.NO_RETRY: "true"}
@@ -79,7 +86,9 @@ def _suspension(signal: Suspended) -> Response:
         named = ", ".join(signal.waiting_for[:_NAMED_MAX])
         return Response(status=202, headers={headers.WAITING_FOR: named})
     if isinstance(signal.cause, PASSING):
-        return _problem(503, str(signal.cause), {headers.REFUSED: "true"})
+        later = signal.cause.retry_after if isinstance(signal.cause, RefusedError) else ""
+        extra = {headers.REFUSED: "true", **({headers.RETRY_AFTER: later} if later else {})}
+        return _problem(503, str(signal.cause), extra)
     return failure(signal.cause)
 
 

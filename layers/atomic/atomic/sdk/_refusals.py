@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from atomic.protocol import problems
+from atomic.protocol import headers, problems
 from atomic.sdk import errors
 from atomic.sdk._http import HttpAnswer
 
@@ -37,7 +37,8 @@ def error_of(answer: HttpAnswer) -> errors.AtomicError:
     kind = _BY_STATUS.get(answer.status, errors.RefusedError)
     if answer.status >= 500:
         kind = errors.UnavailableError
-    return kind(detail, status=answer.status, problem=problem)
+    retry_after = answer.headers.get(headers.RETRY_AFTER, "")
+    return kind(detail, status=answer.status, problem=problem, retry_after=retry_after)
 
 
 def problem_of(answer: HttpAnswer) -> dict[str, Any]:

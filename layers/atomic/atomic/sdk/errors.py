@@ -94,10 +94,17 @@ class RefusedError(AtomicError):
     """The API refused the request."""
 
     def __init__(
-        self, detail: str = "", *, status: int = 0, problem: Mapping[str, Any] | None = None
+        self,
+        detail: str = "",
+        *,
+        status: int = 0,
+        problem: Mapping[str, Any] | None = None,
+        retry_after: str = "",
     ) -> None:
         super().__init__(detail)
         self.status = status
+        # As the header `Retry-After` says it; empty when there was none.
+        self.retry_after = retry_after
         self.problem = dict(problem or {})
 
 
