@@ -31,14 +31,19 @@ serve: install  ## Run the embedded server for development
 test: install  ## Run every test (rooms, lint and types among them)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: kill power-cuts linearizability
+.PHONY: kill cancels power-cuts linearizability
 KILLS ?= 200
 RUNS ?= 2000
+CANCELS ?= 100
+POSTS ?= 1000
 CUTS ?= 300
 HISTORIES ?= 10000
 
 kill: install  ## kill -9 the server under load and compare the books: KILLS=200 RUNS=2000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.kills $(KILLS) $(RUNS) $(SEED)
+
+cancels: install  ## Cut cancels off by kill -9, and post steps beside others: CANCELS=100 POSTS=1000 [SEED=n]
+	cd tests && ../$(BIN)/python -m reliability.cancels $(CANCELS) $(POSTS) $(SEED)
 
 power-cuts: install  ## Cut the power under the store, and under one that does not sync: CUTS=300 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.power_cuts $(CUTS) $(SEED)
