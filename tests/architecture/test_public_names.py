@@ -26,6 +26,7 @@ NAMES = [
     "NotAnOpenEventError",
     "NotFinishedError",
     "NotFoundError",
+    "NotRedrivableError",
     "PayloadMismatchError",
     "RefusedError",
     "Retry",

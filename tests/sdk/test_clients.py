@@ -15,7 +15,9 @@ from atomic import (
     NotAnOpenEventError,
     NotFinishedError,
     NotFoundError,
+    NotRedrivableError,
     PayloadMismatchError,
+    RefusedError,
     Retry,
     StepFailedError,
     TooLargeError,
@@ -72,7 +74,7 @@ OK: tuple[int, dict[str, str], Any] = (200, {}, DONE)
 NOT_FINISHED: tuple[int, dict[str, str], Any] = (
     504,
     {"Retry-After": "1"},
-    {"id": STEP, "detail": "goes on"},
+    {"type": "urn:atomic:problem:not-finished", "id": STEP, "detail": "goes on"},
 )
 
 
@@ -138,6 +140,7 @@ def test_who_does_not_wait_gets_the_run_as_it_stands(colour: str) -> None:
 
 def test_what_a_failed_step_left_behind(colour: str) -> None:
     problem = {
+        "type": "urn:atomic:problem:step-failed",
         "detail": "gave up",
         "id": STEP,
         "lastStatus": 500,
@@ -153,22 +156,26 @@ def test_what_a_failed_step_left_behind(colour: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "name", "kind"),
     [
-        (400, InvalidRequestError),
-        (401, UnauthorizedError),
-        (403, UrlNotAllowedError),
-        (404, NotFoundError),
-        (409, CancelledError),
-        (413, TooLargeError),
-        (422, PayloadMismatchError),
+        (400, "invalid-request", InvalidRequestError),
+        (401, "unauthorized", UnauthorizedError),
+        (403, "url-not-allowed", UrlNotAllowedError),
+        (404, "not-found", NotFoundError),
+        (409, "cancelled", CancelledError),
+        (409, "not-redrivable", NotRedrivableError),
+        (409, "client-conflict", RefusedError),
+        (413, "too-large", TooLargeError),
+        (422, "payload-mismatch", PayloadMismatchError),
     ],
 )
 def test_refusals_are_raised_at_once_with_their_cure(
-    colour: str, status: int, kind: type[AtomicError]
+    colour: str, status: int, name: str, kind: type[AtomicError]
 ) -> None:
-    with fake_api((status, {}, {"detail": "what is wrong."})) as api, pytest.raises(kind) as refused:
+    problem = {"type": f"urn:atomic:problem:{name}", "detail": "what is wrong."}
+    with fake_api((status, {}, problem)) as api, pytest.raises(kind) as refused:
         start(colour, api)
+    assert type(refused.value) is kind
     assert str(refused.value).startswith("what is wrong. ")
     assert len(str(refused.value)) > 30
 
@@ -193,8 +200,9 @@ def test_patience_ends(colour: str, answer: Any, kind: type[AtomicError]) -> Non
 
 
 def test_a_proxy_s_page_is_no_problem_document(colour: str) -> None:
-    with fake_api((404, {}, "<html>")) as api, pytest.raises(NotFoundError, match="The answer was 404"):
+    with fake_api((404, {}, "<html>")) as api, pytest.raises(RefusedError, match="not as Atomic") as told:
         start(colour, api)
+    assert not told.value.is_permanent
 
 
 def test_waiting_for_a_step_is_a_long_poll(colour: str) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 MEDIA_TYPE: Final = "application/problem+json"
+# What each type begins with.
+URI: Final = "urn:atomic:problem:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class ProblemType:
     @property
     def uri(self) -> str:
         """The `type` member of the body."""
-        return f"urn:atomic:problem:{self.name}"
+        return URI + self.name
 
 
 INVALID_REQUEST: Final = ProblemType("invalid-request", 400, "The request is not valid")

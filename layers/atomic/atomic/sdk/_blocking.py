@@ -6,7 +6,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from atomic.sdk._http import HttpAnswer, HttpRequest
-from atomic.sdk._settings import Connection
+from atomic.sdk._settings import Connection, ca_file, proxy_of
 from atomic.sdk._world import came, lost
 
 _CONNECT_S: Final = 5.0
@@ -19,7 +19,13 @@ class Connections:
     def __init__(self, connection: Connection) -> None:
         self._url = connection.url
         self._session = requests.Session()
-        self._session.auth = _Bearer(connection.api_key)
+        # By itself it takes a key from ~/.netrc, and proxies for this machine, too.
+        self._session.trust_env = False
+        if connection.api_key:
+            self._session.headers["Authorization"] = f"Bearer {connection.api_key}"
+        if proxy := proxy_of(connection.url):
+            self._session.proxies = {"http": proxy, "https": proxy}
+        self._session.verify = ca_file() or True
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_KEPT))
 
@@ -44,16 +50,4 @@ class Connections:
             raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
         except requests.RequestException as error:
             return lost(self._url, error)
-        return came(answer.status_code, answer.headers, answer.content)
-
-
-class _Bearer(requests.auth.AuthBase):
-    """Given to the session even without a key: requests would otherwise take one from ~/.netrc."""
-
-    def __init__(self, api_key: str) -> None:
-        self._api_key = api_key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._api_key:
-            request.headers["Authorization"] = f"Bearer {self._api_key}"
-        return request
+        return came(self._url, answer.status_code, answer.headers, answer.content)

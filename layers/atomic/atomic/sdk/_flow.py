@@ -20,7 +20,7 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, Model
-from atomic.sdk._refusals import error_of
+from atomic.sdk._refusals import error_of, members, read
 from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
 
 Page = TypeVar("Page", RunList, DeadLetterList)
@@ -82,7 +82,7 @@ def start(
         request = post_start(client_id, document, min(left_s, HANG_MAX_S), trace)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         if answer.status == 200 or (answer.status == 202 and limits.timeout_s == 0):
-            return StepOutcome.model_validate_json(answer.body)
+            return read(StepOutcome, answer)
         if answer.status not in {202, 504} or answer.at_s >= limits.until_s:
             raise error_of(replace(answer, status=504) if answer.status == 202 else answer)
         pause_s, now_s = _between_hangs_s(now_s, answer), answer.at_s
@@ -114,9 +114,8 @@ def step_once(
     answer = yield from exchange(request, patience_s)
     was_there = headers.IDEMPOTENCY_REPLAYED in answer.headers
     if answer.status == 200:
-        # Not validated: the response is all that is needed, and this is where a handler's time goes.
-        step = json.loads(answer.body)
-        return Outcome(response=step["response"], ended_at=step["finishedAt"], was_there=was_there)
+        response, ended_at = members(answer, "response", "finishedAt")
+        return Outcome(response=response, ended_at=ended_at, was_there=was_there)
     error = error_of(answer)
     if not isinstance(error, StepFailedError):
         raise error
@@ -128,7 +127,7 @@ def open_once(client_id: str, document: Mapping[str, Any], patience_s: float, tr
     answer = yield from exchange(post_start(client_id, document, 0.0, trace), patience_s)
     if answer.status not in {200, 202, 424}:
         raise error_of(answer)
-    return str(json.loads(answer.body)["id"])
+    return str(members(answer, "id")[0])
 
 
 def wait(client_id: str, step_id: str, limits: Limits) -> Flow[StepDocument]:
@@ -243,7 +242,7 @@ def _get(target: str, hang_s: float = 0.0) -> HttpRequest:
 def _read(model: type[Model], answer: HttpAnswer) -> Model:
     if answer.status != 200:
         raise error_of(answer)
-    return model.model_validate_json(answer.body)
+    return read(model, answer)
 
 
 def _settled(step: StepDocument) -> StepDocument:

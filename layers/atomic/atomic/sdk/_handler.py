@@ -25,7 +25,7 @@ from atomic.sdk._planning import NO_NAMES, Function, Names, Served
 from atomic.sdk._raw_path import RawPath
 from atomic.sdk._signed import SignatureCheck
 from atomic.sdk._waits import OWN_S, Waits
-from atomic.sdk.async_client import AsyncClient
+from atomic.sdk.async_client import AsyncClient, require_aiohttp
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
 from atomic.sdk.errors import SerializationError
@@ -92,6 +92,8 @@ class Endpoint:
             and isinstance(options["client"], AsyncClient) is not self.is_async
         ):
             raise TypeError("give a Client to `def` workflows and an AsyncClient to `async def` ones")
+        if is_workflow and self.is_async:
+            require_aiohttp()
 
     def as_served(self, name: str) -> Served:
         """What contexts need to call the function by this name."""
@@ -183,7 +185,7 @@ class Endpoint:
     @cached_property
     def _signatures(self) -> SignatureCheck:
         given = self._options.get("secrets") or _settings.signing_secrets()
-        if not given and _settings.connection(None, None, None).api_key:
+        if not given and _settings.has_api_key():
             # Who has a key talks to a locked server, which signs; under --dev nobody needs to be told.
             _log.warning(
                 "%s takes calls from anybody; set %s", name_of(self.function), _settings.SIGNING_SECRET

@@ -37,7 +37,8 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """What came of a request. Status 0: nothing did, `error` says why. Header names are lower case.
+    """What came of a request. Status 0: nothing did, `error` says why and `cure` what to do about it, where
+    that is known. Header names are lower case, `url` is that of the server.
 
     `at_s` is the moment (any clock that only goes on), `chance` a random number in [0, 1).
     """
@@ -46,6 +47,8 @@ class HttpAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     error: str = ""
+    cure: str = ""
+    url: str = ""
     at_s: float
     chance: float
 

@@ -6,28 +6,26 @@ from collections.abc import Iterable, Mapping
 
 from atomic.sdk._flow import Limits
 from atomic.sdk._http import HttpAnswer
+from atomic.sdk._mixups import lost_because
 from atomic.sdk.retry import Seconds, seconds
 
 
-def came(status: int, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes) -> HttpAnswer:
-    """An answer that came just now."""
+def came(
+    url: str, status: int, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes
+) -> HttpAnswer:
+    """An answer that came from there just now."""
     lower = {name.lower(): value for name, value in dict(headers).items()}
-    return HttpAnswer(status=status, headers=lower, body=body, at_s=time.monotonic(), chance=_chance())
+    return HttpAnswer(
+        status=status, headers=lower, body=body, url=url, at_s=time.monotonic(), chance=_chance()
+    )
 
 
 def lost(url: str, error: Exception) -> HttpAnswer:
     """No answer came from there."""
-    text = f"{url}: {_reason(error)}"
-    return HttpAnswer(status=0, error=text, at_s=time.monotonic(), chance=_chance())
-
-
-def _reason(error: BaseException) -> str:
-    """What happened below all libraries: "Connection refused", not who raised it from what."""
-    while (below := error.__cause__ or error.__context__) is not None:
-        error = below
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+    reason, cure = lost_because(url, error)
+    return HttpAnswer(
+        status=0, error=f"{url}: {reason}", cure=cure, url=url, at_s=time.monotonic(), chance=_chance()
+    )
 
 
 def limits_from_now(timeout: Seconds | None, patience_s: float) -> Limits:

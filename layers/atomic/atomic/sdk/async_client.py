@@ -5,7 +5,9 @@ httpx took seven times aiohttp's CPU for one call (2.0 ms against 0.28). So it i
 of connections.
 """
 
+import os
 from collections.abc import AsyncGenerator
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -21,6 +23,7 @@ from atomic.sdk import _flow
 from atomic.sdk._client import BaseClient
 from atomic.sdk._documents import Key, RunFilter, StepOptions, filter_document, start_document
 from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, drive_async
+from atomic.sdk._settings import ca_file, proxy_of
 from atomic.sdk._values import jsonable
 from atomic.sdk._world import came, limits_from_now, lost
 from atomic.sdk.retry import Seconds
@@ -28,10 +31,21 @@ from atomic.sdk.retry import Seconds
 if TYPE_CHECKING:
     # An extra: who only writes steps, or only blocking code, does not need it.
     import asyncio
+    import ssl
 
     import aiohttp
 
 Result = TypeVar("Result")
+
+
+def require_aiohttp() -> None:
+    """Raise ModuleNotFoundError with what to install, before the first request would."""
+    if find_spec("aiohttp") is None:
+        raise ModuleNotFoundError(
+            "aiohttp is not installed, and AsyncClient and `async def` workflows need it: "
+            "pip install 'atomic-workflows[async]'",
+            name="aiohttp",
+        )
 
 
 class AsyncClient(BaseClient):
@@ -41,6 +55,8 @@ class AsyncClient(BaseClient):
     """
 
     def _open(self) -> None:
+        require_aiohttp()
+        self._proxy = proxy_of(self.connection.url)
         self._kept: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession]] = {}
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
@@ -140,13 +156,14 @@ class AsyncClient(BaseClient):
                 headers=request.headers,
                 timeout=timeout,
                 allow_redirects=False,
+                proxy=self._proxy,
             ) as answer:
                 body = await answer.read()
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as wrong:
             raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             return lost(self.connection.url, error)
-        return came(answer.status, answer.headers, body)
+        return came(self.connection.url, answer.status, answer.headers, body)
 
     async def _session(self) -> "aiohttp.ClientSession":
         from asyncio import get_running_loop
@@ -165,7 +182,7 @@ class AsyncClient(BaseClient):
 
         key = self.connection.api_key
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=_trusted()),
             headers={"Authorization": f"Bearer {key}"} if key else {},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -183,3 +200,15 @@ class AsyncClient(BaseClient):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _trusted() -> "ssl.SSLContext | bool":
+    import ssl
+
+    path = ca_file()
+    if path is None:
+        return True
+    is_folder = os.path.isdir(path)
+    return ssl.create_default_context(
+        cafile=None if is_folder else path, capath=path if is_folder else None
+    )

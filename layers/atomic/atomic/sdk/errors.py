@@ -12,7 +12,7 @@ AtomicError
     ├── UnauthorizedError    (401)     ├── PayloadMismatchError  (422)
     ├── UrlNotAllowedError   (403)     ├── TooManyRequestsError  (429)
     ├── NotFoundError        (404)     ├── NotAnOpenEventError   (409)
-    └── UnavailableError     (5xx)
+    └── UnavailableError     (5xx)     └── NotRedrivableError    (409)
 
 NonRetryable, RetryAfter     raised by you, in an endpoint
 """
@@ -32,8 +32,8 @@ class AtomicError(Exception):
     # Whether calling the same handler again can do no good: such an error ends a workflow for good.
     is_permanent: ClassVar[bool] = False
 
-    def __init__(self, detail: str = "") -> None:
-        cure = " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
+    def __init__(self, detail: str = "", *, cure: str = "") -> None:
+        cure = cure or " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
         super().__init__(f"{detail} {cure}".strip())
         self.detail = detail
 
@@ -100,8 +100,9 @@ class RefusedError(AtomicError):
         status: int = 0,
         problem: Mapping[str, Any] | None = None,
         retry_after: str = "",
+        cure: str = "",
     ) -> None:
-        super().__init__(detail)
+        super().__init__(detail, cure=cure)
         self.status = status
         # As the header `Retry-After` says it; empty when there was none.
         self.retry_after = retry_after
@@ -115,23 +116,29 @@ class InvalidRequestError(RefusedError):
 
 
 class UnauthorizedError(RefusedError):
-    """Set ATOMIC_API_KEY to a live key of this client (`atomic clients create` makes one)."""
+    """The client takes its key from ATOMIC_API_KEY."""
 
 
 class UrlNotAllowedError(RefusedError):
-    """Use a URL under one of the client's base URLs, or have the operator add this one."""
+    """`atomic clients base-urls` and the operator's API set them."""
 
     is_permanent = True
 
 
 class NotFoundError(RefusedError):
-    """Check ATOMIC_CLIENT_ID and the id; what belongs to another client looks the same."""
+    """The client's id is that of ATOMIC_CLIENT_ID."""
 
     is_permanent = True
 
 
 class NotAnOpenEventError(RefusedError):
     """Only an event that is still awaited takes a result."""
+
+    is_permanent = True
+
+
+class NotRedrivableError(RefusedError):
+    """Only a dead letter that its run still waits for can be redriven."""
 
     is_permanent = True
 
