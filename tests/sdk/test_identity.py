@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.protocol.keys import is_idempotency_key
+from atomic.sdk import _tasks
 from atomic.sdk._events import OpenedEvent, OpenedEvents
-from atomic.sdk._identity import Position, Scope, current_scope, enter_strand, step_key
+from atomic.sdk._identity import Position, Scope, current_scope, enter_strand, in_new_strand, step_key
 
 KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
 # Few of them, so that two drawn ones are often the same.
@@ -159,6 +160,46 @@ def test_tasks_of_tasks_have_scopes_of_their_own() -> None:
         return [text for pair in pairs for text in pair]
 
     assert asyncio.run(main()) == ["@1@1", "@1@2", "@2@1", "@2@2"]
+
+
+def positions_of_makers(order: tuple[int, ...]) -> Names:
+    """Three tasks that begin with tasks of their own, which end in this order, and go on with a step."""
+
+    async def main() -> Names:
+        owner, root, found = object(), Scope(), {}
+        gates = [asyncio.Event() for _ in order]
+        _tasks.watch(asyncio.get_running_loop())
+        _tasks.task_maker.set(in_new_strand)
+        enter_strand(owner, root)
+
+        def call(step: str) -> Position:
+            return current_scope(owner, root).position(step)
+
+        async def leaf(number: int, name: str) -> None:
+            found[f"leaf {number} {name}"] = call("leaf")
+            await gates[number].wait()
+
+        async def maker(number: int) -> None:
+            await asyncio.gather(leaf(number, "a"), leaf(number, "b"))
+            found[f"own {number}"] = call("own")
+
+        async def open_gates() -> None:
+            for number in order:
+                gates[number].set()
+                await asyncio.sleep(0.001)
+
+        await asyncio.gather(*[maker(number) for number in range(len(order))], open_gates())
+        return found
+
+    return asyncio.run(main())
+
+
+def test_tasks_that_begin_with_tasks_of_their_own_are_told_apart() -> None:
+    [first, *others] = [positions_of_makers(order) for order in itertools.permutations(range(3))]
+    assert all(other == first for other in others)
+    assert len(set(first.values())) == 9
+    assert first["leaf 1 b"] == Position(("2", "2"))
+    assert first["own 1"] == Position(("2",))
 
 
 class TestOpenedEvents:

@@ -10,12 +10,13 @@ step ended before another, it does again when both have ended.
 
 import asyncio
 import heapq
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from atomic.sdk import _tasks
+from atomic.sdk._identity import in_new_strand
 from atomic.sdk._tasks import Future, Task
 
 # How long the handler may await something of its own when the time for waiting is over.
@@ -67,7 +68,7 @@ class Branches:
         """Run a handler in a task of its own, until it has ended or is suspended."""
         _tasks.watch(self._loop)
         context = copy_context()
-        context.run(_tasks.task_made.set, self._take)
+        context.run(_tasks.task_maker.set, self._make)
         self._main = self._loop.create_task(handler, context=context)
         self._take(self._main)
         self._main.add_done_callback(self._wake)
@@ -159,6 +160,11 @@ class Branches:
             del self._parked[future]
             self._wake()
 
+    def _make(self, make: Callable[[], Task]) -> Task:
+        task = in_new_strand(make)
+        self._take(task)
+        return task
+
     def _take(self, task: Task) -> None:
         if task not in self._tasks and not task.done():
             self._tasks.add(task)
@@ -248,7 +254,7 @@ class Branches:
 class BranchCall:
     """A call of the context: from the moment its post goes out until the handler has its outcome."""
 
-    __slots__ = ("_branches", "_task", "_told", "post")
+    __slots__ = ("_branches", "_maker", "_task", "post")
 
     def __init__(self, branches: Branches, task: Task, post: int) -> None:
         self._branches = branches
@@ -257,14 +263,14 @@ class BranchCall:
 
     def __enter__(self) -> "BranchCall":
         # What the client does for the post is none of the handler's tasks.
-        self._told = _tasks.task_made.get()
-        _tasks.task_made.set(None)
+        self._maker = _tasks.task_maker.get()
+        _tasks.task_maker.set(None)
         self._branches.begin(self._task, self.post)
         return self
 
     def answered(self) -> None:
         """The post is answered; from here on the call waits for its turn, or for good."""
-        _tasks.task_made.set(self._told)
+        _tasks.task_maker.set(self._maker)
         self._branches.answered(self.post)
 
     def __exit__(self, *_: object) -> None:

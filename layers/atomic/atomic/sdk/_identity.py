@@ -9,7 +9,8 @@ that of tasks matters. A task that uses a key which another task has used before
 """
 
 import hashlib
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import ReferenceType, ref
@@ -68,12 +69,26 @@ class Scope:
         return Scope((*self.path, str(self._branches)), self._owners)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Strand:
+    """A task of a handler, and the one that made it.
+
+    It has its scope from the first call that it makes, or a task below it. So tasks that wait for tasks of
+    their own before they make a call are told apart as well.
+    """
+
     owner: object
+    maker: "_Strand | None" = None
     # A task holds its context, and this stands in one.
-    task: "ReferenceType[asyncio.Task[Any]]"
-    scope: Scope
+    task: "ReferenceType[asyncio.Task[Any]] | None" = None
+    known_scope: Scope | None = None
+
+    def scope(self) -> Scope:
+        """The scope, below that of the task that made it."""
+        if self.known_scope is None:
+            assert self.maker is not None, "the handler's own has its scope from the beginning"
+            self.known_scope = self.maker.scope().branch()
+        return self.known_scope
 
 
 _strand: ContextVar[_Strand | None] = ContextVar("atomic_strand", default=None)
@@ -85,7 +100,21 @@ def enter_strand(owner: object, scope: Scope) -> None:
 
     task = current_task()
     assert task is not None, "asyncio runs coroutines in tasks"
-    _strand.set(_Strand(owner, ref(task), scope))
+    _strand.set(_Strand(owner, task=ref(task), known_scope=scope))
+
+
+def in_new_strand(make: "Callable[[], asyncio.Task[Any]]") -> "asyncio.Task[Any]":
+    """Make a task of the running one."""
+    maker = _strand.get()
+    if maker is None:
+        return make()
+    strand = _Strand(maker.owner, maker)
+    # A task begins with a copy of the context in which it is made.
+    context = copy_context()
+    context.run(_strand.set, strand)
+    made = context.run(make)
+    strand.task = ref(made)
+    return made
 
 
 def current_scope(owner: object, root: Scope) -> Scope:
@@ -97,11 +126,11 @@ def current_scope(owner: object, root: Scope) -> Scope:
 
     task = current_task()
     # A callback runs in no task.
-    if task is not None and known.task() is not task:
-        # A task begins with a copy of its maker's context, so what stands there is the maker's strand.
-        known = _Strand(owner, ref(task), known.scope.branch())
+    if task is not None and known.task is not None and known.task() is not task:
+        # It was made with a context of its own, a copy of its maker's.
+        known = _Strand(owner, known, ref(task))
         _strand.set(known)
-    return known.scope
+    return known.scope()
 
 
 def step_key(run_key: str, position: Position) -> str:

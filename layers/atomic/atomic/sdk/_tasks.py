@@ -8,33 +8,34 @@ Python) it counts as something outside the handler, which may happen at any time
 import asyncio
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
+from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
 Task = asyncio.Task[Any]
 Future = asyncio.Future[Any]
 
-# Told of every task that is made in this context.
-task_made: Final[ContextVar[Callable[[Any], None] | None]] = ContextVar("atomic_task_made", default=None)
+# Makes every task of this context; it is given what would make it.
+task_maker: Final[ContextVar[Callable[[Callable[[], Task]], Task] | None]] = ContextVar(
+    "atomic_task_maker", default=None
+)
 _watched: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
-    """Have a loop tell `task_made` of new tasks. The factory that it has goes on making them."""
+    """Have a loop ask `task_maker` for new tasks. The factory that it has goes on making them."""
     if loop in _watched:
         return
     _watched.add(loop)
     factory = loop.get_task_factory()
 
-    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
-        made = (factory or _plain)(loop, coroutine, **options)
+    def made(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         context: Context | None = options.get("context")
-        tell = task_made.get() if context is None else context.get(task_made)
-        if tell is not None:
-            tell(made)
-        return made
+        maker = task_maker.get() if context is None else context.get(task_maker)
+        make: Callable[[], Any] = partial(factory or _plain, loop, coroutine, **options)
+        return make() if maker is None else maker(make)
 
-    loop.set_task_factory(make)
+    loop.set_task_factory(made)
 
 
 def is_ready(task: Task) -> bool:
