@@ -4,8 +4,7 @@ The result and the effects of a program must not depend on who of those side by 
 would be nothing to compare. So at most one of those that a failure breaks off can fail, and beside it
 stands nothing but `maybe`, whose effects are not compared; branches return what they found instead of
 sharing variables; an event is answered by its name. Left out for the same reason: races (`FIRST_COMPLETED`,
-`as_completed`, time-outs of the handler's own), cancelling of tasks that do something when they are
-cancelled, several failures in one `ctx.parallel` (the first one that is known is raised).
+time-outs of the handler's own), and tasks that do something when they are cancelled.
 """
 
 import random
@@ -170,7 +169,9 @@ class _Writer(Simple):
         """One of them fails; `ctx.parallel` waits for the others, asyncio's own do not."""
         others = self._chance.randint(1, 3)
         calls = [f"maybe, {self._number()}" if self.is_async else self._sure() for _ in range(others)]
-        calls.insert(self._chance.randint(0, others), self._failing())
+        # Of several failures in `ctx.parallel` the first call's counts, whichever is known first.
+        for _ in range(1 if self.is_async else self._chance.choice((1, 1, 2))):
+            calls.insert(self._chance.randint(0, len(calls)), self._failing())
         if self.is_async and self._chance.random() < 0.4:
             return [self._failing_group(calls)]
         self._fails("step")
@@ -188,7 +189,9 @@ class _Writer(Simple):
         self._indexes.append(index)
         self._numbers.append(index)
         may_fail, self.may_fail, caught, self._caught = self.may_fail, False, self._caught, []
-        written = (Line("out = []"), *self._statements(depth + 1, at_least=2, most=4), Line("return out"))
+        leaves = self._leaves(index) if self._chance.random() < 0.4 else ()
+        rest = self._statements(depth + 1, at_least=2, most=4)
+        written = (Line("out = []"), *leaves, *rest, Line("return out"))
         fails, self.may_fail, self._caught = self.may_fail, may_fail, caught
         self._numbers.remove(index)
         self._indexes.remove(index)
@@ -209,6 +212,17 @@ class _Writer(Simple):
         made = (Line(f"{tasks} = [group.create_task(call) for call in ({', '.join(calls)})]"),)
         group = Block((("async with asyncio.TaskGroup() as group:", made),))
         return [*branch, group, self._append(f"[task.result() for task in {tasks}]")]
+
+    def _leaves(self, branch: str) -> Body:
+        """Branches of a branch, which waits for them before it has called anything itself."""
+        name, index = self._new("leaf"), self._new("f")
+        step = self._chance.choice(("add", "note", "double"))
+        body = (Line(f"return await ctx.step({step}, {branch} + {index})"),)
+        calls = ", ".join(f"{name}({number})" for number in range(2))
+        return (
+            Block(((f"async def {name}({index}):", body),)),
+            self._append(f"await asyncio.gather({calls})"),
+        )
 
     def _gathered(self, calls: list[str], *more: str) -> str:
         if self.is_async:

@@ -1,7 +1,119 @@
-SHARED = {}
-SDK = {}
-Patch = tuple
+"""Faults that the SDK once had, to be planted again: in every worker, until others come."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from atomic.protocol import keys
+from atomic.sdk import _branches, _context, _storable
+from atomic.sdk._branches import Branches
+from atomic.sdk._context import BaseContext
+from atomic.sdk._flow import exchange, post_start
+from atomic.sdk._http import Flow
+from atomic.sdk._identity import FIRST, enter_strand
+from atomic.sdk._planning import Planned
+from atomic.sdk._refusals import error_of
+from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.errors import Suspended
+from atomic.sdk.retry import Seconds, milliseconds
+
+Patch = tuple[Any, str, Any]
+
+_identity = keys.identity
 
 
-def plant_here(n):
-    pass
+def _identity_without_parent(
+    client_id: str, workflow_name: str, parent: str, url: str, step_name: str, idempotency_key: str
+) -> str:
+    return _identity(client_id, workflow_name, "", url, step_name, idempotency_key)
+
+
+def _own_key(idempotency_key: str, identity: str) -> str:
+    return idempotency_key
+
+
+def _end_as_it_ends(self: Context, function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except Suspended as signal:
+        raise Suspended(signal.cause, self.unfinished) from None
+
+
+async def _await_as_it_ends(self: AsyncContext, handler: Awaitable[Any]) -> Any:
+    self._wait_by(asyncio.get_running_loop().time)
+    self._branches = Branches(self._until_s, is_replay=False)
+    enter_strand(self, self._root)
+    try:
+        return await handler
+    except BaseExceptionGroup as group:
+        raise Suspended(None, self.unfinished) from group
+    except Suspended as signal:
+        raise Suspended(signal.cause, self.unfinished) from None
+    finally:
+        self._has_ended = True
+        await self._branches.unwind()
+
+
+def _go_on(self: Context) -> None:
+    """Whatever has been suspended."""
+
+
+async def _raise_into_the_branch(self: AsyncContext, planned: Planned[Any], cause: Any) -> None:
+    raise Suspended(cause)
+
+
+def _no_order(member: Any) -> int:
+    return 0
+
+
+def _in_no_strand(make: Callable[[], asyncio.Task[Any]]) -> asyncio.Task[Any]:
+    return make()
+
+
+def _plan_the_only_event(self: BaseContext, name: str, deadline: Seconds | None, result: Any = None) -> Any:
+    deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
+    return self._planned_event(name, FIRST, deadline_ms, result)
+
+
+def _open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
+    answer = yield from exchange(post_start(client_id, document, 0.0, trace), patience_s)
+    if answer.status not in {200, 202}:
+        raise error_of(answer)
+    return str(json.loads(answer.body)["id"])
+
+
+# `protocol` is on both sides of the wire, so these are planted into the engine, too.
+SHARED: Final[Mapping[str, tuple[Patch, ...]]] = {
+    "nested workflows share identities": (
+        (keys, "identity", _identity_without_parent),
+        (keys, "scoped_key", _own_key),
+    ),
+    "identities of one key send one key to an endpoint": ((keys, "scoped_key", _own_key),),
+}
+SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
+    **SHARED,
+    "a suspended `def` goes on": ((Context, "call_handler", _end_as_it_ends), (Context, "_check", _go_on)),
+    "a suspended `async def` goes on": (
+        (AsyncContext, "await_handler", _await_as_it_ends),
+        (AsyncContext, "_stay", _raise_into_the_branch),
+    ),
+    "events of a name are one": (
+        (BaseContext, "_plan_event", _plan_the_only_event),
+        (BaseContext, "_plan_opening", _plan_the_only_event),
+    ),
+    "an event that is over cannot be opened": ((_context, "open_once", _open_once),),
+    "sets have the order of their process": ((_storable, "_spelling", _no_order),),
+    "tasks of tasks are numbered as they come": ((_branches, "in_new_strand", _in_no_strand),),
+}
+_undo: list[Patch] = []
+
+
+def plant_here(names: tuple[str, ...]) -> None:
+    """Have the faults of these names, and no others."""
+    while _undo:
+        setattr(*_undo.pop())
+    for name in names:
+        for owner, attribute, fault in SDK.get(name, ()):
+            _undo.append((owner, attribute, getattr(owner, attribute)))
+            setattr(owner, attribute, fault)

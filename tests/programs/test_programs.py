@@ -56,7 +56,7 @@ WRITTEN: Final = {
 @pytest.mark.parametrize("first", range(0, PROGRAMS, SLICE))
 def test_programs_do_what_python_does(first: int) -> None:
     played = [check(seed) for seed in range(first, first + SLICE)]
-    assert sum(one is not None for one in played) > 0.9 * SLICE
+    assert sum(one is not None for one in played) > 0.8 * SLICE
 
 
 @pytest.mark.parametrize("seed", FOUND)
