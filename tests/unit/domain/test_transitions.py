@@ -457,8 +457,8 @@ class TestWaiting:
             gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
         assert gaps == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1440, 1440, 1440, 1440]
 
-    def test_who_waits_for_time_or_people_alone_is_looked_at_once_a_day(self) -> None:
-        looked = Looked(1, (OTHER,), 0.5, idle=True)
+    def test_who_waits_for_a_person_alone_is_looked_at_once_a_day(self) -> None:
+        looked = Looked(1, (OTHER,), 0.5, idle_until_ms=2**53)
         step = transition(waiting(), looked, NOW + 200)
         assert (step.status, step.due_at_ms) == (Status.WAITING, NOW + 200 + 24 * HOUR)
         assert transition(step, looked, NOW + 300) is step
@@ -466,6 +466,18 @@ class TestWaiting:
         assert again.due_at_ms == (step.due_at_ms or 0) + 24 * HOUR
         # A time-out is called again, and soon.
         assert transition(timed_out(), looked, NOW + 20_000).due_at_ms == NOW + 20_000 + MINUTE
+
+    @pytest.mark.parametrize("due_ms", [NOW + HOUR, NOW + 3 * MINUTE])
+    def test_who_waits_for_a_timer_is_looked_at_when_that_is_overdue(self, due_ms: int) -> None:
+        step = transition(waiting(), Looked(1, (OTHER,), 0.5, idle_until_ms=due_ms), NOW + 200)
+        assert step.due_at_ms == due_ms + MINUTE
+        # It is late, and nobody can say how much.
+        late = Looked(1, (OTHER,), 0.5, idle_until_ms=due_ms)
+        assert transition(step, late, due_ms + MINUTE).due_at_ms == due_ms + 3 * MINUTE
+
+    def test_a_timer_that_rings_soon_changes_nothing(self) -> None:
+        step = waiting()
+        assert transition(step, Looked(1, (OTHER,), 0.5, idle_until_ms=NOW + 30_000), NOW + 200) is step
 
     def test_a_look_before_its_time_only_drops_what_there_is_no_need_of(self) -> None:
         step = waiting()

@@ -4,7 +4,7 @@ The step says that it waits before anybody looks, and settling looks after it ha
 second sees the first, so no wake-up is lost. Looking again does no harm.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from atomic.application.apply import apply, hint_if_overdue
@@ -16,6 +16,8 @@ from atomic.domain.steps import SETTLED, Step, StepOutline
 _PAGE: Final = 200
 # A row has a size limit on every home, and any of these wakes the step.
 _OWN_MAX: Final = 100
+# An event without a deadline is due when somebody completes it.
+_NEVER_MS: Final = 2**53
 
 
 async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
@@ -37,11 +39,17 @@ async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
                 return after
             live.append(needed)
             await hint_if_overdue(engine, needed)
-        idle = all(needed.spec.kind != "http" for needed in live)
         ids = tuple(needed.id for needed in live)
-        event = Looked(waiting.attempt, ids, engine.entropy.fraction(), idle=idle)
+        event = Looked(waiting.attempt, ids, engine.entropy.fraction(), _idle_until_ms(live))
     after, _ = await apply(engine, waiting, event)
     return after
+
+
+def _idle_until_ms(needed: Sequence[Step]) -> int | None:
+    """When the first of these steps is due, if they are timers and events alone."""
+    if any(step.spec.kind == "http" for step in needed):
+        return None
+    return min((step.due_at_ms for step in needed if step.due_at_ms is not None), default=_NEVER_MS)
 
 
 async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:

@@ -70,17 +70,19 @@ def looked(step: Step, event: events.Looked, now_ms: int) -> Step:
         return _nothing_to_wait_for(step, event.jitter, now_ms)
     is_due = step.due_at_ms is not None and step.due_at_ms <= now_ms
     rechecks = step.rechecks + is_due
+    due_at_ms = _recheck_at_ms(step, rechecks, now_ms)
     if step.attempts[-1].timed_out:
         if is_due and step.waiting_for:
             # Nobody was told of these steps, so the time-out may have had another reason.
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, rechecks=rechecks, waiting_for=())
         is_due = is_due or not step.waiting_for
-    elif event.idle and (is_due or step.rechecks < _RECHECKS_DOUBLED):
-        # They need nobody to drive them but time or a person.
-        is_due, rechecks = True, _RECHECKS_DOUBLED
+    elif event.idle_until_ms is not None:
+        # Time or a person wakes these, and a look is of use when the first of them is overdue.
+        idle_ms = min(event.idle_until_ms + _RECHECK_FIRST_MS, now_ms + _RECHECK_MAX_MS)
+        due_at_ms = max(due_at_ms, _within_deadline(step, idle_ms))
+        is_due = is_due or due_at_ms - (step.due_at_ms or 0) >= _RECHECK_FIRST_MS
     if not is_due:
         return step if event.live == step.waiting_for else changed(step, waiting_for=event.live)
-    due_at_ms = _recheck_at_ms(step, rechecks, now_ms)
     return changed(step, waiting_for=event.live, rechecks=rechecks, due_at_ms=due_at_ms)
 
 
@@ -133,7 +135,7 @@ def _deferred(step: Step, event: events.Ended, now_ms: int) -> Step:
 
 def _later(step: Step, until_ms: int, **changes: Any) -> Step:
     status = Status.RETRYING if step.retries_used else Status.PENDING
-    return changed(step, status=status, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms), **changes)
+    return changed(step, status=status, due_at_ms=_within_deadline(step, until_ms), **changes)
 
 
 def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
@@ -170,5 +172,9 @@ def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
 
 
 def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
-    at_ms = now_ms + min(_RECHECK_FIRST_MS << min(rechecks, _RECHECKS_DOUBLED), _RECHECK_MAX_MS)
+    gap_ms = min(_RECHECK_FIRST_MS << min(rechecks, _RECHECKS_DOUBLED), _RECHECK_MAX_MS)
+    return _within_deadline(step, now_ms + gap_ms)
+
+
+def _within_deadline(step: Step, at_ms: int) -> int:
     return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)

@@ -69,14 +69,14 @@ class Woken:
 class Looked:
     """Nothing that this step waits for since its attempt `attempt` has settled; `live` is what there is.
 
-    Without any there is nothing to wait for, and the attempt was a failure. `idle`: they are timers and
-    events alone. `jitter` is as in `Ended`.
+    Without any there is nothing to wait for, and the attempt was a failure. `idle_until_ms`: when the first
+    of them is due, where they are timers and events alone. `jitter` is as in `Ended`.
     """
 
     attempt: int
     live: tuple[str, ...]
     jitter: float
-    idle: bool = False
+    idle_until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
