@@ -9,8 +9,11 @@ import pytest
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable
+from atomic.entrypoints.http_api.messages import problem_response
 from atomic.protocol.api_keys import key_id_of
+from atomic.protocol.problems import not_found
 from atomic.testing import LocalAtomic, run
+from scenarios.home import answer_ok
 from scenarios.memory_home import MemoryClients
 from scenarios.starts import Gate, document
 
@@ -35,9 +38,59 @@ def test_a_server_without_clients_says_so(method: str, target: str) -> None:
     async def main() -> None:
         async with LocalAtomic() as atomic:
             reply = await atomic.request(method, target)
-            assert reply.status == 409
-            assert reply.json["type"] == "urn:atomic:problem:client-conflict"
+            assert reply.status == 404
+            assert reply.json["type"] == "urn:atomic:problem:not-found"
             assert "--dev" in reply.json["detail"]
+            assert "POST to /{clientId}" in reply.json["detail"]
+
+    run(main())
+
+
+def test_without_keys_it_is_said_whose_it_is() -> None:
+    """An application with another ATOMIC_CLIENT_ID posts its steps to a run of somebody else."""
+
+    async def main() -> None:
+        async with LocalAtomic() as atomic:
+            wanted = document(atomic.endpoint("/ok", answer_ok))
+            body, headers = json.dumps(wanted).encode(), {"Prefer": "respond-async"}
+            root = (await atomic.request("POST", "/me", body=body, headers=headers)).json
+            child = json.dumps({**wanted, "parent": root["id"]}).encode()
+            asked = [
+                await atomic.request("POST", "/other", body=child),
+                await atomic.request("GET", f"/other/steps/{root['id']}"),
+                await atomic.request("GET", f"/other/runs/{root['runId']}"),
+                await atomic.request("POST", f"/other/runs/{root['runId']}/cancel"),
+            ]
+            assert {reply.status for reply in asked} == {404}
+            [detail] = {reply.json["detail"] for reply in asked}
+            assert detail.startswith(
+                "This belongs to the client 'me', and 'other' asks for it: use the same"
+            )
+
+    run(main())
+
+
+def test_where_there_are_keys_it_is_not_said() -> None:
+    clients = MemoryClients()
+    keys = {
+        name: clients.admin.create(name, base_urls=["https://app.test/"])[0] for name in ("alpha", "beta")
+    }
+
+    async def main() -> None:
+        async with LocalAtomic(clients=clients, manage=clients.manage) as atomic:
+
+            async def ask(name: str, method: str, path: str, document: Any = None) -> Any:
+                body = b"" if document is None else json.dumps(document).encode()
+                headers = {"Authorization": f"Bearer {keys[name]}", "Prefer": "respond-async"}
+                return await atomic.request(method, f"/{name}{path}", body=body, headers=headers)
+
+            wanted = document("https://app.test/ok")
+            root = (await ask("alpha", "POST", "", wanted)).json
+            for path in (f"/steps/{root['id']}", f"/runs/{root['runId']}"):
+                reply = await ask("beta", "GET", path)
+                assert (reply.status, reply.body) == (404, problem_response(not_found()).body)
+            reply = await ask("beta", "POST", "", {**wanted, "parent": root["id"]})
+            assert (reply.status, reply.body) == (404, problem_response(not_found()).body)
 
     run(main())
 

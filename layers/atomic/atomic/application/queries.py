@@ -39,7 +39,7 @@ async def get_step(engine: Engine, client: Client, step_id: str) -> Step:
     """A step of the client. Raises Problem 404 for any other id."""
     step = await engine.store.get(step_id) if keys.is_step_id(step_id) else None
     if step is None or step.spec.client_id != client.id:
-        raise not_found()
+        raise not_found(None if step is None else step.spec.client_id)
     return step
 
 

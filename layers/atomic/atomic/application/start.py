@@ -135,7 +135,7 @@ async def _known_run(engine: Engine, spec: StepSpec, now_ms: int) -> KnownRun | 
         return engine.runs.get(spec.run_id, now_ms)
     known = await engine.runs.find(engine.store, spec.run_id, now_ms)
     if spec.parent is not None and (known is None or known.client_id != spec.client_id):
-        raise not_found()
+        raise not_found(None if known is None else known.client_id)
     return known
 
 

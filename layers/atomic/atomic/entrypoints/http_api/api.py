@@ -13,7 +13,7 @@ from atomic.entrypoints.http_api.messages import ApiRequest
 from atomic.protocol import headers, keys
 from atomic.protocol.client_records import OPERATOR_SCOPE, has_scope
 from atomic.protocol.messages import Model, read_message
-from atomic.protocol.problems import CLIENT_CONFLICT, UNAUTHORIZED, Problem, not_found
+from atomic.protocol.problems import NOT_FOUND, UNAUTHORIZED, Problem, not_found
 
 Done = TypeVar("Done")
 # Whoever makes clients manages them, too, and does nothing in their place.
@@ -51,7 +51,7 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -
 
     The operator's key stands for any client, there or not, where clients are managed; only that one opens
     what belongs to no client (`client_id` is empty). Raises Problem 401 without a valid key, 404 when the
-    key is another client's or lacks the scope, 409 where no clients are kept.
+    key is another client's or lacks the scope, and where no clients are kept.
     """
     if scope == OPERATOR_SCOPE and api.manage is None:
         raise keeps_no_clients()
@@ -76,9 +76,18 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -
 def keeps_no_clients() -> Problem:
     """There is nothing to manage under `--dev`."""
     return Problem(
-        CLIENT_CONFLICT,
+        NOT_FOUND,
         "This server keeps no clients and asks for no keys; start it without --dev to have some. POST "
         "to /{clientId} to start a step.",
+    )
+
+
+def of_another_client(owner: str, client_id: str) -> Problem:
+    """A 404 where nobody has a key, and so whose it is is no secret."""
+    return Problem(
+        NOT_FOUND,
+        f"This belongs to the client {owner!r}, and {client_id!r} asks for it: use the same client in both "
+        "places (ATOMIC_CLIENT_ID, or the first part of the path).",
     )
 
 

@@ -51,7 +51,7 @@ _WAIT = _parameter(
 )
 _OF_CLIENT = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILABLE)
 _ACT = (problems.INVALID_REQUEST, *_OF_CLIENT, problems.TOO_LARGE)
-_MANAGE = (*_OF_CLIENT, problems.CLIENT_CONFLICT)
+_CHANGE = (*_OF_CLIENT, problems.CLIENT_CONFLICT)
 
 OPERATIONS: Final = (
     Operation(
@@ -157,7 +157,7 @@ OPERATIONS: Final = (
     Operation(
         method="GET", path="/{clientId}/keys", id="listKeys", summary="List the client's API keys",
         answers=((200, documents.KeyList, "The keys, without what opens."),),
-        refusals=_MANAGE,
+        refusals=_OF_CLIENT,
     ),
     Operation(
         method="POST", path="/{clientId}/keys/{keyId}/rotate", id="rotateKey",
@@ -165,31 +165,31 @@ OPERATIONS: Final = (
         description="It may do what that one may, or less, and no longer; that one ends after the overlap.",
         request=client_messages.RotateKeyRequest, needs_body=False,
         answers=((201, documents.NewKey, "The new key, shown this once."),),
-        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
+        refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
     Operation(
         method="DELETE", path="/{clientId}/keys/{keyId}", id="revokeKey", summary="Revoke an API key",
         description="Every process refuses it within a minute.",
         answers=((200, documents.KeyList, "The keys that are left."),),
-        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
+        refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
     Operation(
         method="GET", path="/{clientId}/secrets", id="listSecrets",
         summary="List the client's signing secrets",
         answers=((200, documents.SecretList, "Their ages, without the secrets."),),
-        refusals=_MANAGE,
+        refusals=_OF_CLIENT,
     ),
     Operation(
         method="POST", path="/{clientId}/secrets", id="rotateSecret", summary="Make a signing secret",
         description="Both sign until the one before ends after the overlap.",
         request=client_messages.RotateSecretRequest, needs_body=False,
         answers=((201, documents.NewSecret, "The new secret, shown this once."),),
-        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
+        refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
     Operation(
         method="GET", path="/{clientId}", id="getClient", summary="What the client may call and use",
         answers=((200, documents.ClientDocument, "The client."),),
-        refusals=_MANAGE,
+        refusals=_OF_CLIENT,
     ),
     Operation(
         method="PATCH", path="/{clientId}", id="changeClient",
@@ -198,21 +198,21 @@ OPERATIONS: Final = (
         "Attempts at URLs that are under no base URL any more fail.",
         request=client_messages.ChangeClientRequest,
         answers=((200, documents.ClientDocument, "The client as it stands now."),),
-        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
+        refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
     Operation(
         method="POST", path="/{clientId}/keys", id="addKey", summary="Make one more API key of a client",
         description="For the operator.",
         request=client_messages.AddKeyRequest,
         answers=((201, documents.NewKey, "The new key, shown this once."),),
-        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
+        refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
     Operation(
         method="GET", path="/clients", id="listClients", summary="List clients, by their ids",
         description="For the operator.",
         query=_PAGE,
         answers=((200, documents.ClientList, "A page of clients."),),
-        refusals=(problems.INVALID_REQUEST, *_MANAGE),
+        refusals=(problems.INVALID_REQUEST, *_OF_CLIENT),
     ),
     Operation(
         method="POST", path="/clients", id="createClient",
@@ -221,7 +221,7 @@ OPERATIONS: Final = (
         "the client another key and secret.",
         request=client_messages.CreateClientRequest,
         answers=((201, documents.NewClient, "The client."),),
-        refusals=(problems.INVALID_REQUEST, *_MANAGE, problems.TOO_LARGE),
+        refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
     Operation(
         method="GET", path="/.well-known/atomic/{client}/jwks.json", id="getSigningKeys",

@@ -9,12 +9,12 @@ from typing import Final
 
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api import acting, managing, operating, pages, reading, starting
-from atomic.entrypoints.http_api.api import Api, authorize
+from atomic.entrypoints.http_api.api import Api, authorize, of_another_client
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
 from atomic.protocol import headers, problems
 from atomic.protocol.client_records import OPERATOR_SCOPE
 from atomic.protocol.limits import BODY_MAX_BYTES
-from atomic.protocol.problems import Problem
+from atomic.protocol.problems import NotFound, Problem
 
 _log = logging.getLogger("atomic.api")
 
@@ -150,7 +150,12 @@ async def _answer(api: Api, request: ApiRequest, route: Route, ids: Sequence[str
     clock = asyncio.get_running_loop()
     began_s = clock.time()
     client = await authorize(api, request, client_id, route.scope)
-    response = await route.handler(api, request, client, *ids[1:])
+    try:
+        response = await route.handler(api, request, client, *ids[1:])
+    except NotFound as missing:
+        if api.manage is None and missing.owner is not None:
+            raise of_another_client(missing.owner, client_id) from None
+        raise
     if clock.time() - began_s > _AUTHORIZED_FOR_S:
         # The key may have been revoked while the request hung for a step.
         await authorize(api, request, client_id, route.scope)
