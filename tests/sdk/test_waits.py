@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from flask import Flask
 
 from atomic.sdk import AsyncClient, AsyncContext, Client, Context, fastapi, flask
-from atomic.sdk._waits import Waits
+from atomic.sdk._waits import Threads
 from atomic.sdk.aws_lambda import Endpoints as LambdaEndpoints
 from atomic.sdk.retry import Seconds
 from sdk.django_sites import Asgi, Wsgi, mounted
@@ -116,43 +116,48 @@ def test_what_the_user_says_counts(name: str, hang: int) -> None:
     assert_asks(asked_s(SERVERS[name][0], colour="def", hang=hang), hang)
 
 
-def first(waits: Waits, *, suspended: bool, elapsed_s: float = 0.3) -> float:
-    """A first call; how long it might wait."""
-    wait_s = waits.next_s(0.25, is_first=True)
-    waits.saw(wait_s, elapsed_s, suspended=suspended)
-    return wait_s
+def calls(threads: Threads, number: int, *, is_workflow: bool, stack: ExitStack) -> list[float]:
+    """So many calls begin and do not end yet; how long each may wait."""
+    environ = {"wsgi.multithread": True}
+    return [stack.enter_context(threads.serving(environ, is_workflow=is_workflow)) for _ in range(number)]
 
 
-def test_a_function_whose_waits_run_out_stops_waiting_and_tries_again() -> None:
-    waits = Waits()
-    asked = [first(waits, suspended=True) for _ in range(100)]
-    assert asked.index(0.0) == 11
-    assert [number for number, wait_s in enumerate(asked[11:], 1) if wait_s] == [16, 32, 48, 64, 80]
-    # Calls after a suspension never try: what they need is done already.
-    assert {waits.next_s(0.25, is_first=False) for _ in range(100)} == {0.0}
+@pytest.mark.parametrize(
+    ("threads", "waiting"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (15, 7), (16, 8), (64, 56)]
+)
+def test_half_of_the_threads_stay_free_for_steps_and_eight_at_most(threads: int, waiting: int) -> None:
+    pool = Threads()
+    with ExitStack() as stack:
+        calls(pool, threads, is_workflow=False, stack=stack)
+    # So many were busy at a time, and now workflows have all of them.
+    with ExitStack() as stack:
+        waits_s = calls(pool, threads, is_workflow=True, stack=stack)
+        assert waits_s == [0.25] * waiting + [0.0] * (threads - waiting)
+    # What has ended gives its place back.
+    with ExitStack() as stack:
+        assert calls(pool, threads, is_workflow=True, stack=stack) == waits_s
 
 
-def test_waits_that_are_long_enough_bring_it_back() -> None:
-    waits = Waits()
-    for _ in range(50):
-        first(waits, suspended=True)
-    asked = [first(waits, suspended=False, elapsed_s=0.1) for _ in range(60)]
-    assert asked[-1] == waits.next_s(0.25, is_first=False) == 0.25
+def test_steps_take_no_place_of_those_who_wait() -> None:
+    pool = Threads()
+    with ExitStack() as stack:
+        assert set(calls(pool, 32, is_workflow=False, stack=stack)) == {0.0}
+        assert set(calls(pool, 24, is_workflow=True, stack=stack)) == {0.25}
 
 
-def test_one_in_three_is_enough() -> None:
-    waits = Waits()
-    assert {first(waits, suspended=number % 3 > 0) for number in range(300)} == {0.25}
+def test_a_handler_that_raises_gives_its_place_back() -> None:
+    pool = Threads()
+    for _ in range(3):
+        with (
+            pytest.raises(KeyError),
+            pool.serving({"wsgi.multithread": True}, is_workflow=True) as wait_s,
+        ):
+            raise KeyError
+        assert wait_s == 0.25
 
 
-def test_who_suspends_at_once_says_nothing() -> None:
-    """A workflow that begins with a sleep of a month did not wait."""
-    waits = Waits()
-    assert {first(waits, suspended=True, elapsed_s=0.01) for _ in range(100)} == {0.25}
-
-
-def test_where_nobody_may_wait_nothing_is_learned() -> None:
-    waits = Waits()
-    assert {waits.next_s(0.0, is_first=True) for _ in range(20)} == {0.0}
-    waits.saw(0.0, 0.01, suspended=True)
-    assert waits.next_s(0.25, is_first=True) == 0.25
+def test_in_the_only_thread_nobody_waits() -> None:
+    pool = Threads()
+    for environ in ({"wsgi.multithread": False}, {}, {"wsgi.multiprocess": True}):
+        with pool.serving(environ, is_workflow=True) as wait_s:
+            assert wait_s == 0.0

@@ -155,17 +155,10 @@ async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(home: Home
     root = await root_of(home, answer)
     assert (root["status"], root["retriesUsed"]) == ("succeeded", 0)
     # The handler was told 504 and threw; it is called again when analytics is done, and only then.
-    outcomes = [(attempt["outcome"], attempt["status"]) for attempt in root["attemptLog"]]
-    assert outcomes == [("retryable", 500), ("succeeded", 200)]
+    assert [attempt["status"] for attempt in root["attemptLog"]] == [500, 200]
     said = Counter(app.drawn)
     assert said["sendAnalytics answers 404"] > 5
-    once = (
-        "createUser answers 200",
-        "sendEmail answers 200",
-        "sendAnalytics answers 200",
-        "index answers 200",
-    )
-    assert [said[each] for each in once] == [1, 1, 1, 1]
+    assert {said[f"{name} answers 200"] for name in ("index", *app.steps)} == {1}
     assert app.drawn[-1] == "index answers 200"
 
 

@@ -8,10 +8,9 @@ import inspect
 import json
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
@@ -24,7 +23,7 @@ from atomic.sdk._functions import name_of, signature_of
 from atomic.sdk._planning import NO_NAMES, Function, Names, Served
 from atomic.sdk._raw_path import RawPath
 from atomic.sdk._signed import SignatureCheck
-from atomic.sdk._waits import OWN_S, Waits
+from atomic.sdk._waits import OWN_S
 from atomic.sdk.async_client import AsyncClient, require_aiohttp
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
@@ -83,9 +82,8 @@ class Endpoint:
         self._names = names
         self._signature = signature_of(function, is_workflow=is_workflow)
         self.is_async = self._signature.is_async
-        self._is_workflow = is_workflow
+        self.is_workflow = is_workflow
         self._options = options
-        self._waits = Waits()
         if (
             is_workflow
             and "client" in options
@@ -103,15 +101,6 @@ class Endpoint:
         """For frameworks that give a thread to each request."""
         begun = self._begin(request)
         return begun if isinstance(begun, Response) else asyncio.run(begun)
-
-    def answer_sparingly(self, request: Request, longest_s: float) -> Response:
-        """For servers where a handler that waits holds what its steps may need; see `Waits`."""
-        is_first, began_s = request.headers.get(headers.ATTEMPT) == "1", time.monotonic()
-        wait_s = self._waits.next_s(longest_s, is_first=is_first)
-        response = self.answer(replace(request, wait_s=wait_s))
-        if is_first:
-            self._waits.saw(wait_s, time.monotonic() - began_s, suspended=response.status == 202)
-        return response
 
     async def answer_async(self, request: Request) -> Response:
         """For frameworks on an event loop."""
@@ -171,7 +160,7 @@ class Endpoint:
             raise Unreadable(misfit.detail) from None
 
     def _context(self, call: Call, wait_s: float) -> Call | BaseContext:
-        if not self._is_workflow:
+        if not self.is_workflow:
             return call
         hang_s = seconds(self._options.get("hang", wait_s))
         if isinstance(self._client, AsyncClient):

@@ -26,7 +26,7 @@ View = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 def _view(endpoint: Endpoint) -> View:
     def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         del context
-        return _answered(event, endpoint.answer_sparingly(_asked(event), ENVIRONMENT_S))
+        return _answered(event, endpoint.answer(_asked(event)))
 
     return handler
 
@@ -44,6 +44,7 @@ def _asked(event: Mapping[str, Any]) -> _handler.Request:
         at=RawPath("", encoded(path)),
         headers=headers,
         body=body,
+        wait_s=ENVIRONMENT_S,
     )
 
 
@@ -88,5 +89,5 @@ class Endpoints(BaseEndpoints):
         path = _path_of(event)
         for own, endpoint in self._endpoints.items():
             if unquote(path).endswith(f"/{own}"):
-                return _answered(event, endpoint.answer_sparingly(_asked(event), ENVIRONMENT_S))
+                return _answered(event, endpoint.answer(_asked(event)))
         return _answered(event, not_found(path))

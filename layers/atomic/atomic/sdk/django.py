@@ -4,6 +4,7 @@ An `async def` view runs on the loop under ASGI; Django itself bridges the other
 """
 
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
@@ -17,7 +18,7 @@ from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Decorator, Endpoint, named_view
 from atomic.sdk._raw_path import of_environ, of_scope
-from atomic.sdk._waits import OWN_S, wsgi_wait_s
+from atomic.sdk._waits import OWN_S, THREADS
 from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
@@ -29,28 +30,31 @@ def _view(endpoint: Endpoint) -> View:
     def view(request: HttpRequest) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if isinstance(request, ASGIRequest):
-            # Each call has a thread of its own.
-            return _answered(endpoint.answer(_asked(request)))
-        return _answered(endpoint.answer_sparingly(_asked(request), wsgi_wait_s(request.META)))
+        with _waiting(request, endpoint) as wait_s:
+            return _answered(endpoint.answer(_asked(request, wait_s)))
 
     async def async_view(request: HttpRequest) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        return _answered(await endpoint.answer_async(_asked(request)))
+        with _waiting(request, endpoint) as wait_s:
+            return _answered(await endpoint.answer_async(_asked(request, wait_s)))
 
     # A signature, not a cookie, tells who calls.
     return csrf_exempt(async_view) if endpoint.is_async else csrf_exempt(view)
 
 
-def _asked(request: HttpRequest) -> _handler.Request:
-    headers = {name.lower(): value for name, value in request.headers.items()}
+def _waiting(request: HttpRequest, endpoint: Endpoint) -> AbstractContextManager[float]:
     if isinstance(request, ASGIRequest):
-        at, wait_s = of_scope(request.scope), OWN_S
-    else:
-        # An `async def` view has a loop of its own in one of the server's threads here. Django puts real
-        # characters where WSGI has bytes.
-        at, wait_s = of_environ(request.META, "utf-8"), wsgi_wait_s(request.META)
+        # Each call has a thread or a task of its own.
+        return nullcontext(OWN_S)
+    # An `async def` view, too, is called in one of the server's threads, by a loop of its own.
+    return THREADS.serving(request.META, is_workflow=endpoint.is_workflow)
+
+
+def _asked(request: HttpRequest, wait_s: float) -> _handler.Request:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    # Django puts real characters where WSGI has bytes.
+    at = of_scope(request.scope) if isinstance(request, ASGIRequest) else of_environ(request.META, "utf-8")
     return _handler.Request(
         origin=f"{request.scheme}://{request.get_host()}",
         at=at,

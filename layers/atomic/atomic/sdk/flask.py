@@ -9,7 +9,7 @@ from atomic.sdk._context import Call
 from atomic.sdk._endpoints import MountedEndpoints
 from atomic.sdk._handler import Decorator, Endpoint, named_view
 from atomic.sdk._raw_path import of_environ
-from atomic.sdk._waits import wsgi_wait_s
+from atomic.sdk._waits import THREADS
 from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
@@ -20,13 +20,15 @@ View = Callable[[], Response]
 def _view(endpoint: Endpoint) -> View:
     def view() -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = _handler.Request(
-            origin=f"{request.scheme}://{request.host}",
-            at=of_environ(request.environ),
-            headers=headers,
-            body=request.get_data(),
-        )
-        answer = endpoint.answer_sparingly(asked, wsgi_wait_s(request.environ))
+        with THREADS.serving(request.environ, is_workflow=endpoint.is_workflow) as wait_s:
+            asked = _handler.Request(
+                origin=f"{request.scheme}://{request.host}",
+                at=of_environ(request.environ),
+                headers=headers,
+                body=request.get_data(),
+                wait_s=wait_s,
+            )
+            answer = endpoint.answer(asked)
         return Response(answer.body, answer.status, dict(answer.headers))
 
     return view
