@@ -13,7 +13,6 @@ import atomic.application.drive as driving
 import atomic.application.leftovers as leftovers
 import atomic.application.looking as looking
 import atomic.application.start as starting
-import atomic.application.sweep as sweeping
 import atomic.application.waiting as waiting
 import atomic.domain.changes as changes
 import atomic.domain.endings as endings
@@ -360,10 +359,6 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (starting, "is_called_off", _see_no_cancel),
         (attempts, "is_called_off", _see_no_cancel),
         (leftovers, "end_if_left_over", _end_nothing),
-    ],
-    "what is left over goes on": [
-        (leftovers, "end_if_left_over", _end_nothing),
-        (sweeping, "end_if_left_over", _end_nothing),
     ],
     "callers hang by the wall clock": [
         (starting, "until_settled", _hang_by_the_wall),

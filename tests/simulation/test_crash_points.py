@@ -2,7 +2,12 @@
 
 import pytest
 
+import atomic.application.leftovers as leftovers
+import atomic.application.sweep as sweeping
+from atomic.application.engine import Engine
+from atomic.domain.steps import Step
 from simulation.crash_points import WORKLOADS, crash, points_of, singles
+from simulation.interleave import LawBroken
 
 
 @pytest.mark.parametrize(("name", "home"), WORKLOADS)
@@ -15,3 +20,20 @@ def test_a_crash_at_every_await(name: str, home: str) -> None:
 def test_the_points_are_reached(name: str, home: str) -> None:
     assert points_of(name, home) >= (4 if name == "single" else 10)
     assert crash(name, home, ((2, "before"),)).faults.happened["crash"] == 1
+
+
+async def _end_nothing(engine: Engine, step: Step) -> Step:
+    return step
+
+
+def test_a_cancel_that_is_cut_off_and_left_alone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (leftovers, sweeping):
+        monkeypatch.setattr(module, "end_if_left_over", _end_nothing)
+
+    with pytest.raises(LawBroken, match="is still"):
+        _crash_everywhere("cancel what waits")
+
+
+def _crash_everywhere(name: str) -> None:
+    for crashes in singles(name, "embedded"):
+        crash(name, "embedded", crashes)
