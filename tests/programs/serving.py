@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Endpoint, Request
 from atomic.sdk._http import HttpAnswer, HttpRequest
 from atomic.sdk._raw_path import RawPath
-from atomic.sdk._world import came
 from programs import planted, wire
 from programs.ledger import Effect, Ledger, keep
 from programs.library import STEPS
@@ -129,11 +128,16 @@ class Server:
                 self._serve(command)
             case wire.Hear(number, status, headers, body):
                 link = self._asked_by.pop(number)
-                link.hear(number, came(status, headers, body))
+                link.hear(number, self._answer_of(status, headers, body))
             case wire.Die(number):
                 self._links[number].die()
             case wire.Plant(names):
                 planted.plant_here(names)
+
+    def _answer_of(self, status: int, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+        lower = {name.lower(): value for name, value in headers.items()}
+        now_s, chance = self.loop.time(), random.random()
+        return HttpAnswer(status=status, headers=lower, body=body, at_s=now_s, chance=chance)
 
     def ask(self, call: int, request: HttpRequest) -> int:
         """Note a question; its number."""
