@@ -47,7 +47,7 @@ async def send(home: Home, method: str, target: str, url: str, key_of: str | Non
         body = json.dumps(CREATED).encode()
     elif method == "POST" and target.endswith("/keys"):
         body = b'{"scopes":["read"]}'
-    elif method == "POST" and target.count("/") == 1:
+    elif method == "POST" and (target.count("/") == 1 or target.endswith("/probe")):
         body = json.dumps(document(url, key="sent-1")).encode()
     elif target.endswith("/redrive") and target.count("/") == 2:
         body = b'{"filter":{"workflowName":"w"}}'

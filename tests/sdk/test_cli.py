@@ -142,9 +142,90 @@ def test_wrong_usage_says_what_is_right(cli: Cli, app_url: str) -> None:
     assert "ATOMIC_CLIENT_ID" in cli("runs", "show", "run_1", code=1).stderr
 
 
+ATOMIC = [sys.executable, "-m", "atomic.cli"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "says"),
+    [
+        ('{"a":1,"a":2}', "the member 'a' stands twice in one object"),
+        ("[" * 5000 + "]" * 5000, "nested deeper than 64 levels"),
+        ("18446744073709551616", "beyond 64 bit"),
+        ("1e999", "beyond the range of a double"),
+        ("NaN", "NaN is not JSON"),
+        (b'"\xff"', "not UTF-8 at byte 1"),
+        ("@/", "Is a directory"),
+    ],
+)
+def test_a_payload_is_read_as_strictly_as_by_the_server(cli: Cli, payload: str | bytes, says: str) -> None:
+    if isinstance(payload, bytes):
+        at = ("start", "w", "http://127.0.0.1:1/x", "--key", "k", "--payload", "-")
+        refused = subprocess.run([*ATOMIC, *at], input=payload, capture_output=True, check=False)
+        assert (refused.returncode, says in refused.stderr.decode()) == (2, True)
+        return
+    for given in (payload, "-"):
+        if given == payload or not payload.startswith("@"):
+            at = ("start", "w", "http://127.0.0.1:1/x", "--key", "k", "--payload", given)
+            refused_here = cli(*at, code=2, stdin=payload)
+            assert says in refused_here.stderr
+            assert "give JSON, @file or -" in refused_here.stderr
+    assert json.loads(cli("runs", "list", "--json").stdout) == []
+
+
+def test_a_byte_order_mark_in_front_of_a_payload_does_no_harm(
+    cli: Cli, app_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "payload.json").write_bytes(b"\xef\xbb\xbf42")
+    for payload in (f"@{tmp_path / 'payload.json'}", "-"):
+        done = cli(
+            "start", "order", f"{app_url}/order", "--key", "k", "--payload", payload, stdin="\ufeff42"
+        )
+        assert json.loads(done.stdout) == {"paid": 42}
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "--version", "runs --help", "runs list", "runs list --json", "doctor"]
+)
+def test_output_that_finds_no_room_is_no_traceback(cli: Cli, arguments: str) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [*ATOMIC, *arguments.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1, "Error: cannot write the output: No space left on device\n"
+    )  # fmt: skip
+
+
+def test_output_that_the_terminal_cannot_show_is_no_traceback(cli: Cli, app_url: str) -> None:
+    cli("start", "café", f"{app_url}/order", "--key", "k", "--payload", "42")
+    done = subprocess.run(
+        [*ATOMIC, "runs", "list"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: cannot write the output: the encoding ascii has no '\\xe9'")
+
+
+def test_who_has_read_enough_ends_it_without_a_word(cli: Cli, app_url: str) -> None:
+    cli("start", "order", f"{app_url}/order", "--key", "k" * 255, "--payload", "42")
+    command = f"{' '.join(ATOMIC)} runs list --json | head -c 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[", "")
+
+
 def test_doctor_when_all_is_well(cli: Cli, app_url: str) -> None:
     found = cli("doctor", "--endpoint", f"{app_url}/pay")
     assert found.stdout.count("ok  ") == 3
+
+
+def test_doctor_leaves_nothing_behind(cli: Cli, app_url: str) -> None:
+    """The endpoint takes a number and is given none, so a step would be a dead letter."""
+    found = cli("doctor", "--endpoint", f"{app_url}/pay")
+    assert "it answered 400" in found.stdout
+    assert json.loads(cli("runs", "list", "--json").stdout) == []
+    assert cli("dead-letters").stdout == "no dead letters\n"
 
 
 @pytest.mark.parametrize(

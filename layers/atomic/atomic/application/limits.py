@@ -97,6 +97,10 @@ class ClientLimits:
 
         return Place(give_back)
 
+    async def charge(self, engine: Engine, client: Client) -> Refused | None:
+        """Take one of the client's starts for what is no step."""
+        return await self._too_fast(client, engine.clock.now_ms())
+
     def left(self, client: Client) -> int:
         """How many steps may be started at once, as far as is known; of a client that has a rate."""
         return self._left.get(client.id, Rate.of(client.starts_per_s or 1).burst)

@@ -9,7 +9,8 @@ import click
 
 from atomic.cli.api import Api, calls_api, end_badly
 from atomic.protocol.signatures import decode_secret
-from atomic.sdk import AtomicError, StepFailedError
+from atomic.sdk import AtomicError, _flow
+from atomic.sdk._documents import start_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,7 @@ class Finding:
 @click.command()
 @click.option(
     "--endpoint",
-    help="Also have Atomic call this endpoint: a real POST, which leaves a run of the workflow "
-    "`atomicDoctor` behind, and a dead letter when it fails.",
+    help="Also have Atomic call this endpoint: a real POST without a payload, of which it keeps nothing.",
 )
 @calls_api
 def doctor(api: Api, *, endpoint: str | None) -> None:
@@ -70,19 +70,18 @@ def _signing_secret() -> Finding:
 
 def _reaches(api: Api, endpoint: str) -> Finding:
     check = f"Atomic reaches {endpoint}"
+    client = api.client
+    key = f"doctor-{time.time_ns()}"
+    document = start_document("atomicDoctor", endpoint, None, key=key, options={})
     try:
-        outcome = api.client.start("atomicDoctor", endpoint, key=f"doctor-{time.time_ns()}", retry=0)
-    except StepFailedError as error:
-        if error.last_status is None:
-            return Finding(check, False, f"{error.last_error}; {_cure(error.last_error)}")
-        if error.last_status == 401:
-            return Finding(
-                check, False, "it refused the signature: both sides need the same signing secret"
-            )
-        return Finding(check, True, f"it answered {error.last_status}")
+        probed = client.run_flow(_flow.probe(client.client_id, document, client.patience_s))
     except AtomicError as error:
         return Finding(check, False, str(error))
-    return Finding(check, True, f"it answered {outcome.response_status}")
+    if probed.response_status is None:
+        return Finding(check, False, f"{probed.error}; {_cure(probed.error)}")
+    if probed.response_status == 401:
+        return Finding(check, False, "it refused the signature: both sides need the same signing secret")
+    return Finding(check, True, f"it answered {probed.response_status}")
 
 
 def _cure(error: str | None) -> str:

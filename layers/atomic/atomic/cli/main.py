@@ -1,7 +1,9 @@
 """The command `atomic`."""
 
+import sys
+from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -24,6 +26,16 @@ _COMMANDS: Final = {
 
 
 class _Commands(click.Group):
+    def main(self, *args: Any, **more: Any) -> Any:
+        try:
+            return super().main(*args, **more)
+        except (OSError, UnicodeEncodeError) as error:
+            # What is kept for standard output would be written at the exit, and fail again.
+            with suppress(OSError):
+                sys.stdout.close()
+            click.echo(f"Error: cannot write the output: {_reason(error)}", err=True)
+            raise SystemExit(1) from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return sorted(_COMMANDS)
@@ -41,6 +53,13 @@ class _Commands(click.Group):
             command = _not_installed(cmd_name, missing.name or "")
         assert isinstance(command, click.Command)
         return command
+
+
+def _reason(error: OSError | UnicodeEncodeError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        character = error.object[error.start]
+        return f"the encoding {error.encoding} has no {character!a}; set PYTHONUTF8=1"
+    return error.strerror or str(error)
 
 
 def _not_installed(name: str, missing: str) -> click.Command:

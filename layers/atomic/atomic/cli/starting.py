@@ -3,12 +3,14 @@
 import json
 import sys
 import time
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
 import click
 
 from atomic.cli.api import Api, calls_api
+from atomic.protocol.strict_json import read_json
 from atomic.sdk import NotFinishedError, StepDocument, StepOutcome
 
 _LOOK_S = 2.0
@@ -65,9 +67,12 @@ def _wait(api: Api, step_id: str, timeout_s: float) -> StepDocument:
 
 
 def _read_payload(text: str) -> Any:
+    """As strictly as the server does, for Python's reader drops what would be refused."""
     try:
         if text == "-":
-            return json.load(sys.stdin)
-        return json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+            return read_json(sys.stdin.buffer.read().removeprefix(BOM_UTF8))
+        if text.startswith("@"):
+            return read_json(Path(text[1:]).read_bytes().removeprefix(BOM_UTF8))
+        return read_json(text)
     except (OSError, ValueError) as error:
         raise click.BadParameter(f"{error}; give JSON, @file or -", param_hint="--payload") from None

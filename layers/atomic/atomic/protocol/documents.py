@@ -154,6 +154,14 @@ class Stats(Document):
     oldest_due_at: str | None
 
 
+class ProbeResult(Document):
+    """What came of one call of an endpoint."""
+
+    response_status: int | None = Field(description="Null when no whole answer came.")
+    error: str | None = Field(description="What a step would say of it; null for a success.")
+    duration: int
+
+
 class RedriveResult(Document):
     """What a bulk redrive did; ask again while `more` is true."""
 

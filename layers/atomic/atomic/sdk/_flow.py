@@ -12,6 +12,7 @@ from atomic.protocol.defaults import ROOT_WAIT_MS
 from atomic.protocol.documents import (
     DeadLetter,
     DeadLetterList,
+    ProbeResult,
     RedriveResult,
     RunDocument,
     RunList,
@@ -144,6 +145,12 @@ def wait(client_id: str, step_id: str, limits: Limits) -> Flow[StepDocument]:
         if answer.at_s >= limits.until_s:
             raise NotFinishedError("Not finished in time.", step_id=step.id)
         pause_s, now_s = _between_hangs_s(now_s, answer), answer.at_s
+
+
+def probe(client_id: str, document: Mapping[str, Any], patience_s: float) -> Flow[ProbeResult]:
+    """One call of an endpoint without a step."""
+    request = _post(f"/{quote(client_id)}/probe", document, hang_s=HANG_MAX_S)
+    return _read(ProbeResult, (yield from exchange(request, patience_s)))
 
 
 def get_step(client_id: str, step_id: str, patience_s: float) -> Flow[StepDocument]:

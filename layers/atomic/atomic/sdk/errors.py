@@ -116,7 +116,7 @@ class InvalidRequestError(RefusedError):
 
 
 class UnauthorizedError(RefusedError):
-    """The client takes its key from ATOMIC_API_KEY."""
+    """Set ATOMIC_API_KEY to a live key of this client."""
 
 
 class UrlNotAllowedError(RefusedError):

@@ -13,13 +13,23 @@ from atomic.protocol.problems import STORAGE_FULL, TOO_MANY_REQUESTS, Problem
 
 async def take_place(api: Api, client: Client, spec: StepSpec) -> Place:
     """Raise Problem 429 or 507 for a new step that the client may not start now."""
-    refused = await api.limits.take(api.engine, client, spec)
-    if isinstance(refused, Place):
-        return refused
+    taken = await api.limits.take(api.engine, client, spec)
+    if isinstance(taken, Refused):
+        raise _refusal(api, client, taken)
+    return taken
+
+
+async def charge_start(api: Api, client: Client) -> None:
+    """Raise Problem 429 when the client may not start anything now; nothing is stored or lives on."""
+    if refused := await api.limits.charge(api.engine, client):
+        raise _refusal(api, client, refused)
+
+
+def _refusal(api: Api, client: Client, refused: Refused) -> Problem:
     wait_s = -(-refused.wait_ms // 1000)
     if refused.limit == "stored":
-        raise Problem(STORAGE_FULL, _detail(client, refused), headers={headers.RETRY_AFTER: str(wait_s)})
-    raise Problem(
+        return Problem(STORAGE_FULL, _detail(client, refused), headers={headers.RETRY_AFTER: str(wait_s)})
+    return Problem(
         TOO_MANY_REQUESTS,
         _detail(client, refused),
         headers={headers.RETRY_AFTER: str(wait_s), **rate_headers(api, client, wait_s)},

@@ -76,6 +76,18 @@ OPERATIONS: Final = (
         ),
     ),
     Operation(
+        method="POST", path="/{clientId}/probe", id="probe", summary="Call an endpoint once, with no step",
+        description="The call that the first attempt of this start would make, signed as it would be. "
+        "Nothing is kept of it or repeated, it lasts 20 s at most, and for the client's rate it "
+        "is a start.",
+        request=messages.StartRequest,
+        answers=((200, documents.ProbeResult, "What came of the call."),),
+        refusals=(
+            problems.INVALID_REQUEST, *_OF_CLIENT, problems.URL_NOT_ALLOWED, problems.TOO_LARGE,
+            problems.TOO_MANY_REQUESTS,
+        ),
+    ),
+    Operation(
         method="GET", path="/{clientId}/runs", id="listRuns", summary="List runs, newest first",
         query=(
             _parameter("status", "query", "Only in this state.", type="string", enum=list(Status)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.application.ports import StoreUnavailable
-from atomic.entrypoints.http_api import acting, managing, operating, pages, reading, starting
+from atomic.entrypoints.http_api import acting, managing, operating, pages, probing, reading, starting
 from atomic.entrypoints.http_api.api import Api, authorize, of_another_client
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
 from atomic.protocol import headers, problems
@@ -46,6 +46,7 @@ class Route:
 
 ROUTES: Final = (
     Route("POST", "/{clientId}", starting.post_start, "start"),
+    Route("POST", "/{clientId}/probe", probing.post_probe, "start"),
     Route("GET", "/{clientId}/runs", reading.get_runs, "read"),
     Route("GET", "/{clientId}/runs/{runId}", reading.get_run, "read"),
     Route("POST", "/{clientId}/runs/{runId}/cancel", acting.post_cancel, "act"),

@@ -30,7 +30,7 @@ _RETRY_AFTER_MAX_S = 60
 async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Create or attach, hang, answer."""
     preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
-    message, spec = await in_turn(api, client, request, lambda: _read(api, request, client))
+    message, spec = await in_turn(api, client, request, lambda: read_start(api, request, client))
     if not api.admits(spec.run_id):
         raise Problem(
             problems.UNAVAILABLE,
@@ -51,7 +51,8 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 
-def _read(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+def read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+    """The request's body, and the step that it asks for. Raises Problem."""
     message = read_message(StartRequest, request.body)
     return message, _spec(api, request, client, message)
 

@@ -1,0 +1,48 @@
+"""The call that the first attempt of a start would make, with nothing kept of it: no step, no retry."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from atomic.application.attempts import endpoint_request
+from atomic.application.engine import Engine
+from atomic.application.ports import Client
+from atomic.domain.outcomes import Answer, classify
+from atomic.domain.steps import StepSpec
+from atomic.domain.transitions import begin
+from atomic.protocol import keys
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of the call: the endpoint's status, what is wrong with its answer, how long it took."""
+
+    status: int | None
+    error: str | None
+    duration_ms: int
+
+
+async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None:
+    """Call the endpoint, signed as a step would be; None when too much is under way to its destination."""
+    if not await engine.destinations.enter(spec):
+        return None
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    try:
+        timeout_ms = min(spec.attempt_timeout_ms, engine.settings.attempt_timeout_default_ms)
+        at_once = replace(spec, delay_ms=0, attempt_timeout_ms=timeout_ms)
+        step = begin(at_once, keys.ROOT, engine.clock.now_ms(), engine.entropy.token())
+        request = endpoint_request(engine.clock, step, client, span_id=engine.entropy.token()[:16])
+        answer = await engine.invoker.post(request)
+    finally:
+        await engine.destinations.leave(spec)
+    duration_ms = round((loop.time() - began_s) * 1000)
+    return Probed(answer.status, await _error(engine, spec, answer), duration_ms)
+
+
+async def _error(engine: Engine, spec: StepSpec, answer: Answer) -> str | None:
+    if answer.not_made is not None:
+        return answer.not_made.reason
+    outcome = await engine.large_bodies.read(
+        spec.client_id, len(answer.body), lambda: classify(answer, spec.retry, engine.clock.wall_ms())
+    )
+    return outcome.error
