@@ -17,7 +17,7 @@ from atomic.application.ports import StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import start
-from atomic.domain.events import Cancelled
+from atomic.domain.events import Cancelled, Woken
 from atomic.domain.outcomes import Answer, OutcomeKind, Response
 from atomic.domain.steps import Attempt, Status, Step
 from atomic.domain.transitions import begin
@@ -343,6 +343,19 @@ def test_who_cannot_wake_a_waiter_leaves_a_hint_for_the_step_that_settled() -> N
     case.play(succeed())
     assert case.row(running().id).is_settled
     assert case.hints.sent == [(running().id, EPOCH_MS + 1_000)]
+
+
+def test_who_is_woken_at_the_moment_of_its_own_look_gets_a_hint() -> None:
+    """The hint for that moment may be in the hands of somebody who finds it waiting, or finds it no more."""
+    root = waiting_root(due_at_ms=EPOCH_MS)
+    case = Case(root)
+
+    async def wake() -> None:
+        await apply(case.engine(), root, Woken())
+
+    case.play(wake())
+    assert (case.row(ROOT_ID).status, case.row(ROOT_ID).due_at_ms) == (Status.PENDING, EPOCH_MS)
+    assert case.hints.sent == [(ROOT_ID, EPOCH_MS)]
 
 
 MAIL = Node(name="mail", kind="event")

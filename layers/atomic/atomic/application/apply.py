@@ -122,7 +122,9 @@ def is_soon(engine: Engine, due_at_ms: int) -> bool:
 
 
 async def _write(engine: Engine, after: Step, before: Step) -> Step | None:
-    if after.due_at_ms is None or after.due_at_ms == before.due_at_ms:
+    # The hint for a moment may have been taken already, by somebody who then found another state.
+    is_hinted = after.due_at_ms == before.due_at_ms and after.status is before.status
+    if after.due_at_ms is None or is_hinted:
         return await engine.store.replace(after, before.version)
     if not is_soon(engine, after.due_at_ms):
         # Row and hint go out side by side; the step goes on when both are acknowledged.
