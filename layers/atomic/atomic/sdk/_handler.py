@@ -58,7 +58,7 @@ class EndpointOptions(TypedDict, total=False):
     `secrets`: signing secrets, one of which must have signed (ATOMIC_SIGNING_SECRET); none: no check.
     `base_url`: where Atomic reaches this application, when the request does not tell (ATOMIC_BASE_URL).
     `hang`: how long one call of a workflow waits for its steps before it suspends itself; left out, what
-    fits the server: see `atomic.sdk._waits`.
+    fits the server: see docs/workers.md.
     """
 
     client: Client | AsyncClient
