@@ -346,7 +346,7 @@ def test_who_cannot_wake_a_waiter_leaves_a_hint_for_the_step_that_settled() -> N
 
 
 def test_who_is_woken_at_the_moment_of_its_own_look_gets_a_hint() -> None:
-    """The hint for that moment may be in the hands of somebody who finds it waiting, or finds it no more."""
+    """The hint for that moment may be in the hands of somebody who finds another state."""
     root = waiting_root(due_at_ms=EPOCH_MS)
     case = Case(root)
 
