@@ -122,8 +122,9 @@ def is_soon(engine: Engine, due_at_ms: int) -> bool:
 
 
 async def _write(engine: Engine, after: Step, before: Step) -> Step | None:
-    # The hint for a moment may have been taken already, by somebody who then found another state.
-    is_hinted = after.due_at_ms == before.due_at_ms and after.status is before.status
+    # Who is woken at the moment of its own look: the hint for it may have been taken by somebody who looks.
+    is_woken = before.status is Status.WAITING and after.status is Status.PENDING
+    is_hinted = after.due_at_ms == before.due_at_ms and not is_woken
     if after.due_at_ms is None or is_hinted:
         return await engine.store.replace(after, before.version)
     if not is_soon(engine, after.due_at_ms):
