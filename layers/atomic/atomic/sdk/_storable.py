@@ -5,7 +5,9 @@ Strict JSON has no NaN, no integers beyond 64 bit, no halves of characters and 6
 """
 
 import json
+import marshal
 import math
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import repeat
@@ -16,6 +18,8 @@ from atomic.protocol.limits import JSON_MAX_DEPTH
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 _UNKNOWN: Final = object()
+# What may be beyond 64 bit, or a float that is an integer. Texts that look so are looked at, too.
+_ODD_NUMBER: Final = re.compile(r"\d{19}|\.0(?!\d)|\de\+")
 HALF_A_CHARACTER: Final = "a string holds half of a surrogate pair; send whole characters"
 
 
@@ -29,6 +33,38 @@ class Unstorable(ValueError):
     def __str__(self) -> str:
         reason = super().__str__()
         return f"at {self.path}: {reason}" if self.path else reason
+
+
+def is_json(value: Any, written: Any) -> bool:
+    """Whether a value is its own JSON form, in Python's own types, and can be stored as it is.
+
+    Most are, and are looked at as a whole, by what runs in C. False also where that does not tell.
+    """
+    try:
+        # marshal takes exact types only: no enums, no other subclasses.
+        if value != written or not marshal.dumps(value):
+            return False
+        text = json.dumps(written, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except Exception:
+        return False
+    # Nesting cannot exceed the number of openings.
+    is_flat = text.count("[") + text.count("{") <= JSON_MAX_DEPTH or _is_flat(written)
+    return is_flat and _ODD_NUMBER.search(text) is None
+
+
+def _is_flat(written: Any) -> bool:
+    level = [written]
+    for _ in range(JSON_MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if type(item) is dict else item)
+            if type(child) in (dict, list)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def storable(value: Any, written: Any, depth: int = 0) -> Any:

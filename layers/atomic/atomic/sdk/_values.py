@@ -7,15 +7,15 @@ gets it will read it, and compared with what was sent.
 import inspect
 import json
 import typing
-from collections.abc import Collection
-from functools import cache, cached_property
+from collections.abc import Callable, Collection
+from functools import cached_property, lru_cache, partial
 from typing import Any, Final, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from atomic.sdk._difference import Difference, difference
-from atomic.sdk._storable import HALF_A_CHARACTER, Unstorable, storable
+from atomic.sdk._storable import HALF_A_CHARACTER, Unstorable, is_json, storable
 from atomic.sdk.errors import SerializationError
 
 _CONTAINERS: Final = frozenset({"builtins", "collections", "collections.abc", "typing"})
@@ -33,14 +33,14 @@ class ValueType:
 
         Raises SerializationError for any other value.
         """
-        written = self._written(value, what)
-        if self.annotation is Any:
-            found = difference(value, written)
-        else:
-            got = self.read(written, what)
-            found = difference(value, got)
-            if found is not None and not found.is_rounded:
-                found = self._changed(value, written, got)
+        written, is_plain = self._written(value, what)
+        got = self.read(written, what)
+        # Of plain values, and models of such, equal ones have equal types.
+        if is_plain and value == got:
+            return written
+        found = difference(value, got)
+        if found is not None and not found.is_rounded and self.annotation is not Any:
+            found = self._changed(value, written, got)
         if found is not None:
             raise SerializationError(f"{_capital(what)} would not arrive as it is: {found}.")
         return written
@@ -50,11 +50,9 @@ class ValueType:
 
         As `kept`, but the parts that the type leaves open (`Any`, `dict`) may become plain JSON values.
         """
-        if self.annotation is Any:
-            return jsonable(value, what)
         if not _is_open(self.annotation):
             return self.kept(value, what)
-        written = self._written(value, what)
+        written, _ = self._written(value, what)
         self.read(written, what)
         return written
 
@@ -79,16 +77,17 @@ class ValueType:
     def _adapter(self) -> TypeAdapter[Any]:
         return TypeAdapter(self.annotation)
 
-    def _written(self, value: Any, what: str) -> Any:
+    def _written(self, value: Any, what: str) -> tuple[Any, bool]:
+        """The JSON form, and whether the value has no other parts than JSON has."""
         if self.annotation is Any:
-            return jsonable(value, what)
-        return _stored(
-            value,
-            what,
-            lambda: self._adapter.dump_python(
-                value, mode="json", by_alias=True, round_trip=True, warnings=False, fallback=_refuse
-            ),
-        )
+            return _stored(value, value, what, lambda: _any_written(value))
+        written = partial(self._adapter.dump_python, value, by_alias=True, round_trip=True, warnings=False)
+        try:
+            # Models become dicts, and all else stays: sets, dates, secrets.
+            parts = written(mode="python")
+        except Exception:
+            parts = value
+        return _stored(value, parts, what, lambda: written(mode="json", fallback=_refuse))
 
     def _changed(self, value: Any, written: Any, got: Any) -> Difference | None:
         """What the trip changed of a value that this type makes another one of."""
@@ -119,7 +118,7 @@ def value_type(annotation: Any) -> ValueType:
         return ValueType(annotation)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _value_type(annotation: Any, _spelling: str) -> ValueType:
     return ValueType(annotation)
 
@@ -130,9 +129,7 @@ def jsonable(value: Any, what: str = "the value") -> Any:
     Members of models go by their aliases; computed fields are left out. Equal values have equal forms, in
     every process. Raises SerializationError for what has no JSON form, or none that Atomic can store.
     """
-    return _stored(
-        value, what, lambda: to_jsonable_python(value, by_alias=True, round_trip=True, fallback=_refuse)
-    )
+    return UNDECLARED.given(value, what)
 
 
 def misfits(error: ValidationError) -> str:
@@ -142,9 +139,16 @@ def misfits(error: ValidationError) -> str:
     return "; ".join(wrong)
 
 
-def _stored(value: Any, what: str, write: typing.Callable[[], Any]) -> Any:
+def _any_written(value: Any) -> Any:
+    return to_jsonable_python(value, by_alias=True, round_trip=True, fallback=_refuse)
+
+
+def _stored(value: Any, parts: Any, what: str, write: Callable[[], Any]) -> tuple[Any, bool]:
     try:
-        return storable(value, write())
+        written = write()
+        if is_json(parts, written):
+            return written, True
+        return storable(value, written), False
     except SerializationError as refused:
         raise SerializationError(f"{_capital(what)} {refused.detail}") from None
     except Unstorable as refused:
