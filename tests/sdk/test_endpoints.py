@@ -112,3 +112,16 @@ def test_routes_have_names_that_frameworks_find() -> None:
     served = FastAPI()
     fastapi.Endpoints(served, "/users", steps=[echo])
     assert served.url_path_for("users/echo") == "/users/echo"
+
+
+def fail(payload: Any) -> None:
+    raise KeyError("no such user")
+
+
+def test_the_log_says_which_function_failed_and_in_which_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    handler = aws_lambda.Endpoints(steps=[fail])
+    told = handler(event("/fail", {"Atomic-Step-Id": "run_1-root", "Atomic-Attempt": "3"}), None)
+    assert told["statusCode"] == 500
+    [record] = caplog.records
+    assert record.getMessage() == "fail (attempt 3 of step run_1-root) failed"
+    assert record.exc_info

@@ -389,8 +389,13 @@ def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: A
             "the endpoint answered 404 (step http://app/pay gave up at attempt 2)",
         ),
         (
-            failed("the deadline of 5 ms is over", stepName="approval", attempts=0),
-            "the deadline of 5 ms is over (step approval gave up at attempt 0)",
+            failed(
+                "nobody completed the event",
+                stepName="approval",
+                attempts=0,
+                type="urn:atomic:problem:event-expired",
+            ),
+            "nobody completed the event (step approval)",
         ),
         (
             failed(

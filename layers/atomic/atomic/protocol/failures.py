@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from atomic.protocol.problems import STEP_FAILED
+from atomic.protocol.problems import EVENT_EXPIRED, STEP_FAILED
 
 _ANSWERED: Final = re.compile(
     r"(the endpoint answered \d+(?: and forbade a retry|, and no redirect is followed)?): (.*)"
@@ -39,7 +39,7 @@ def reason_of(error: str) -> str:
 
 
 def innermost(problem: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of a `step-failed` problem whose step failed because of another one, and so on, the last problem."""
+    """Of the problem of a step that failed because of another one, and so on, the last problem."""
     for _ in range(_NESTED_MAX):
         below = problem.get("response")
         if not isinstance(below, dict) or not is_step_failed(below):
@@ -49,14 +49,16 @@ def innermost(problem: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def cause(problem: Mapping[str, Any]) -> str:
-    """A `step-failed` problem in a sentence: why, and in brackets which step and how often."""
+    """The problem of a step that failed in a sentence: why, and in brackets which step and how often."""
     error = str(problem.get("lastError") or "no answer")
     step = problem.get("stepName") or problem.get("stepInvokeUrl") or problem.get("id")
-    gave_up = f"step {step} gave up at attempt {problem.get('attempts')}"
+    attempts = problem.get("attempts")
+    # An event that nobody completed was called by nobody.
+    gave_up = f"step {step} gave up at attempt {attempts}" if attempts else f"step {step}"
     found = without_words(error)
     return f"{error} ({gave_up})" if found == error else f"{reason_of(error)} ({gave_up}: {found})"
 
 
 def is_step_failed(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is the problem of a step that gave up, as a start is told it."""
-    return document.get("type") == STEP_FAILED.uri
+    """Whether a JSON object is the problem of a step that gave up, or expired, as a start is told it."""
+    return document.get("type") in {STEP_FAILED.uri, EVENT_EXPIRED.uri}

@@ -22,6 +22,7 @@ PREFER: Final = "prefer"
 PREFERENCE_APPLIED: Final = "preference-applied"
 REFUSED: Final = "atomic-refused"
 RETRY_AFTER: Final = "retry-after"
+STEP_ID: Final = "atomic-step-id"
 TRACEPARENT: Final = "traceparent"
 WAITING_FOR: Final = "atomic-waiting-for"
 

@@ -45,8 +45,8 @@ def success(result: Any) -> Response:
     return Response(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
 
 
-def failure(error: BaseException) -> Response:
-    """The answer for what a handler raised; Ctrl-C and cancelling are raised again."""
+def failure(error: BaseException, where: str = "a handler") -> Response:
+    """The answer for what a handler raised, which the log names. Ctrl-C and cancelling are raised again."""
     if isinstance(error, Suspended):
         return _suspension(error)
     cause = _cause(error)
@@ -62,7 +62,7 @@ def failure(error: BaseException) -> Response:
         case AtomicError():
             return _of_atomic(cause)
         case Exception():
-            _log.error("a handler failed", exc_info=cause)
+            _log.error("%s failed", where, exc_info=cause)
             return _problem(500, f"{type(cause).__name__}: {_text(cause)}")
         case _:
             raise error

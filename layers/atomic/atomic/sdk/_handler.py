@@ -118,22 +118,26 @@ class Endpoint:
             function = partial(self._signature.call, call, context, payload)
             result = context.call_handler(function) if isinstance(context, Context) else function()
             if inspect.isawaitable(result):
-                return self._end(context, result)
+                return self._end(request, context, result)
             return self._success(result)
         except BaseException as error:
-            return failure(error)
+            return self._failure(request, error)
 
-    async def _end(self, context: Call | BaseContext, result: Awaitable[Any]) -> Response:
+    async def _end(self, request: Request, context: Call | BaseContext, result: Awaitable[Any]) -> Response:
         try:
             if isinstance(context, AsyncContext):
                 return self._success(await context.await_handler(result))
             return self._success(await result)
         except BaseException as error:
-            return failure(error)
+            return self._failure(request, error)
 
     def _success(self, result: Any) -> Response:
         written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
         return success(written)
+
+    def _failure(self, request: Request, error: BaseException) -> Response:
+        attempt, step = (request.headers.get(name, "?") for name in (headers.ATTEMPT, headers.STEP_ID))
+        return failure(error, f"{name_of(self.function)} (attempt {attempt} of step {step})")
 
     def _read(self, request: Request) -> tuple[Call, Any]:
         """Who calls, and the payload as the function takes it."""

@@ -144,15 +144,14 @@ class NotRedrivableError(RefusedError):
 
 
 class TooLargeError(RefusedError):
-    """Store the data elsewhere and send a reference to it."""
+    """256 KiB is the limit of a payload, and of an answer."""
 
     is_permanent = True
 
 
 class PayloadMismatchError(RefusedError):
     """A workflow must post the same payloads each time it is replayed: take time, chance and outside data
-    from steps, and give each call a `key=` where their order may change (as_completed, sets, threads).
-    Elsewhere, use a new key for new work."""
+    from steps, and give each call a `key=` where their order may change (as_completed, sets, threads)."""
 
     is_permanent = True
 
