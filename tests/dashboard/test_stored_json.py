@@ -80,7 +80,7 @@ def test_numbers_keep_every_digit_and_members_their_order(page: Page, api: Api, 
 
 @pytest.mark.parametrize("value", ["", "a\nb", "2", 'say "payload":1, \\', "<b>"])
 def test_a_string_is_shown_without_its_quotes(page: Page, api: Api, value: str) -> None:
-    run = api.start("", "k", wait=False, kind="event", stepName="s", payload=value)
+    run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=value)
     page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
     shown = page.get_by_role("region", name="Payload")
     expect(shown).to_be_attached()

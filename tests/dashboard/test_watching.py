@@ -76,11 +76,12 @@ def test_the_next_retry_counts_down(page: Page, api: Api, endpoints: Endpoints) 
 
 
 def test_a_sleeping_step_says_when_it_wakes(page: Page, api: Api) -> None:
-    nap = {"kind": "timer", "stepName": "nap", "wait": False}
-    run = api.start("", "nap", delay=3_600_000, **nap)
-    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    run = api.start("http://127.0.0.1:9/later", "nap", wait=False, delay=7_200_000)
+    nap = {"kind": "timer", "stepName": "nap", "parent": run["id"]}
+    timer = api.start("", "nap", wait=False, delay=3_600_000, **nap)
+    open_at(page, api, f"runs/{run['runId']}?step={timer['id']}")
     panel = page.get_by_role("complementary")
-    expect(page.locator(".next")).to_have_text(re.compile("wakes in (1 h|59 min)"))
+    expect(page.locator(".next").last).to_have_text(re.compile("wakes in (1 h|59 min)"))
     expect(panel).to_contain_text(re.compile("Wakes ?in (1 h|59 min)"))
     for text in ("Attempts", "Attempt time-out", "Retry policy"):
         expect(panel).not_to_contain_text(text)
@@ -142,7 +143,7 @@ def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endp
         api.start(ok, f"ok-{number}", workflow="good")
     api.start(bad, "bad", workflow="broken")
     api.start(flaky, "flaky", workflow="good", retry={"count": 3, "backOff": 1})
-    api.start("", "later", kind="timer", stepName="sleep", delay=600_000, wait=False, workflow="timer")
+    api.start("http://127.0.0.1:9/later", "later", delay=600_000, wait=False, workflow="timer")
     open_at(page, api, "overview")
 
     tiles = page.locator(".tile")
