@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from atomic.protocol import problems
 from atomic.sdk import AsyncClient, Client
 from atomic.sdk._answers import Response
 from atomic.sdk._handler import Endpoint, Request
@@ -27,11 +28,16 @@ def done(response: Any = None) -> HttpAnswer:
     return answer(200, response=response, finishedAt="2026-01-01T00:00:00.000Z", id="run_1-x")
 
 
-GOES_ON = answer(504, type="urn:atomic:problem:not-finished", id="run_1-x")
-REFUSED = answer(429, detail="Too many starts.")
+def refused(kind: problems.ProblemType, detail: str, **members: Any) -> HttpAnswer:
+    """A problem of the API."""
+    return answer(kind.status, type=kind.uri, detail=detail, **members)
+
+
+GOES_ON = refused(problems.NOT_FINISHED, "It goes on.", id="run_1-x")
+REFUSED = refused(problems.TOO_MANY_REQUESTS, "Too many starts.")
 NOBODY = HttpAnswer(status=0, error="http://atomic.test: Connection refused", at_s=0.0, chance=0.5)
-MISMATCH = answer(422, detail="Other payload.")
-FAILED = answer(424, detail="No luck.", id="run_1-x", finishedAt="2026-01-01T00:00:00.000Z")
+MISMATCH = refused(problems.PAYLOAD_MISMATCH, "Other payload.")
+FAILED = refused(problems.STEP_FAILED, "No luck.", id="run_1-x", finishedAt="2026-01-01T00:00:00.000Z")
 
 
 class Script:
