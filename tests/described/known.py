@@ -38,31 +38,50 @@ VICTIMS: Final = tuple(api_keys.issue(_issue) for _ in range(_EACH))
 _OUTCOMES: Final = {
     "fails": {"stepInvokeUrl": URL, "retry": {"count": 0}},
     "retries": {"stepInvokeUrl": URL, "retry": {"count": 9, "backOff": 3_600_000}},
-    "event": {"kind": "event", "stepName": "e"},
-    "timer": {"kind": "timer", "stepName": "t", "delay": 3_600_000},
-    "done": {"kind": "timer", "stepName": "t"},
-    "ended": {"kind": "event", "stepName": "e"},
+    "later": {"stepInvokeUrl": URL, "delay": 3_600_000},
+    "ended": {"stepInvokeUrl": URL, "delay": 3_600_000},
 }
-STARTS: Final = [
-    {"workflowName": workflow, "idempotencyKey": f"k-{number}", **members}
-    for workflow, members in _OUTCOMES.items()
-    for number in range(_EACH)
-]
+# Steps of the runs that are still to begin.
+_BELOW: Final = (
+    {"kind": "event", "stepName": "e"},
+    {"kind": "timer", "stepName": "t", "delay": 3_600_000},
+    {"kind": "timer", "stepName": "done"},
+)
 _RUNS: Final = {
     workflow: [keys.run_id(CLIENT, workflow, f"k-{number}") for number in range(_EACH)]
     for workflow in _OUTCOMES
 }
+STARTS: Final = [
+    *(
+        {"workflowName": workflow, "idempotencyKey": f"k-{number}", **members}
+        for workflow, members in _OUTCOMES.items()
+        for number in range(_EACH)
+    ),
+    *(
+        {"workflowName": "later", "idempotencyKey": "k", "parent": keys.root_of(run), **members}
+        for run in _RUNS["later"]
+        for members in _BELOW
+    ),
+]
 # A run that was cancelled shows nothing more to others.
 CANCELLED: Final = _RUNS["ended"][: _EACH // 2]
 _LASTING: Final = [run for workflow, runs in _RUNS.items() if workflow != "ended" for run in runs]
 _ROOTS: Final = [keys.root_of(run) for run in _LASTING]
+_STEPS: Final = [
+    keys.step_id(
+        run,
+        keys.identity(CLIENT, "later", keys.root_of(run), str(below["kind"]), str(below["stepName"]), "k"),
+    )
+    for run in _RUNS["later"]
+    for below in _BELOW
+]
 _STRANGER: Final = keys.run_id(OTHER, "w", "k")
 
 # What may stand under a name, wherever a request has it.
 _IDS: Final = {
     "client": [CLIENT, OTHER],
     "runId": [*_LASTING, _STRANGER],
-    "stepId": [*_ROOTS, keys.root_of(_STRANGER)],
+    "stepId": [*_ROOTS, *_STEPS, keys.root_of(_STRANGER)],
     "keyId": [key.split("_")[1] for key in VICTIMS],
     "Prefer": ["respond-async"],
 }

@@ -12,6 +12,7 @@ import requests
 
 from atomic.protocol import ed25519, signatures
 from atomic.sdk._handler import Endpoint, Request
+from atomic.sdk._raw_path import RawPath
 from both_homes import HOMES, LockedHome
 from forgeries import Signed, forgeries
 
@@ -89,7 +90,7 @@ def _start(home: LockedHome, client: str, api_key: str, url: str) -> None:
     """Its first attempt is made beside its caller; the retry is a timer's, or the invoker function's."""
     document = {
         "workflowName": "w", "idempotencyKey": url.rpartition("/")[2], "stepInvokeUrl": url,
-        "payload": {"name": "é"}, "retry": RETRY, "timeout": 0,
+        "payload": {"name": "é"}, "retry": RETRY, "timeout": 1_000,
     }  # fmt: skip
     headers = {"Authorization": f"Bearer {api_key}"}
     requests.post(f"{home.url}/{client}", json=document, headers=headers, timeout=20)
@@ -99,7 +100,9 @@ def _start(home: LockedHome, client: str, api_key: str, url: str) -> None:
 def is_taken(given: str, call: Signed) -> bool:
     """Whether the SDK's endpoint takes the call when it has been given this secret or public key."""
     endpoint = Endpoint(lambda payload: payload, is_workflow=False, options={"secrets": [given]})
-    request = Request(url=f"http://app.example{call.path}", headers=call.headers, body=call.body)
+    request = Request(
+        origin="http://app.example", at=RawPath("", call.path), headers=call.headers, body=call.body
+    )
     answer = endpoint.answer(request)
     assert answer.status in {200, 401}, answer
     return answer.status == 200
