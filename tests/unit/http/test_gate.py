@@ -122,7 +122,9 @@ def test_so_many_are_dialled_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch
         # A slot may become free in the last moment.
         assert DIALS_MAX <= len(dialled) <= 2 * DIALS_MAX
         reasons = [answer.not_made.reason for answer in answers if answer.not_made]
-        assert "not called yet: too many connections are being opened there" in reasons
+        # Some wait for a slot until the end; others are told that those before them found nobody.
+        assert reasons
+        assert all(reason.startswith("not called yet: ") for reason in reasons)
         assert most == DIALS_MAX
         assert now == 0
 
