@@ -186,7 +186,7 @@ ANSWERS = {
     "null": None,
     "false": False,
     "empty": "",
-    "large": 2**64 + 1,
+    "large": 2**64 - 1,
 }
 
 
