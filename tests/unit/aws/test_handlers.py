@@ -27,6 +27,7 @@ from atomic.entrypoints.aws import api
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
+from atomic.entrypoints.log_policy import AllowedLines
 from contract.aws import GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
 
 REPO = Path(__file__).parents[3]
@@ -376,7 +377,7 @@ def test_metrics_are_one_emf_line_without_clients(stack: Stack, capsys: pytest.C
 def lines(stack: Stack) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """What the functions have logged so far."""
     assert stack
-    [handler] = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
+    [handler] = [each for each in logging.getLogger().handlers if isinstance(each, AllowedLines)]
     before = handler.setStream(io.StringIO())
     yield lambda: [json.loads(line) for line in handler.stream.getvalue().splitlines()]
     handler.setStream(before or sys.stderr)

@@ -17,7 +17,7 @@ from pythonjsonlogger.json import JsonFormatter
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.embedded.logs import NoFlood
-from atomic.entrypoints.log_policy import FIELDS, OnlyAllowed
+from atomic.entrypoints.log_policy import FIELDS, AllowedLines, OnlyAllowed
 from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from scenarios.memory_home import MemoryClients
@@ -30,13 +30,12 @@ CANARY = "canary7f3a"
 def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """What is logged at every level, by the formatter of a home."""
     written = io.StringIO()
-    handler = logging.StreamHandler(written)
+    handler = AllowedLines(written)
     formatters: dict[str, logging.Formatter] = {
         "embedded": JsonFormatter("{levelname}{name}{message}", style="{"),
         "aws": LambdaPowertoolsFormatter(service="atomic"),
     }
     handler.setFormatter(formatters[request.param])
-    handler.addFilter(OnlyAllowed())
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
@@ -139,6 +138,23 @@ def test_what_helps_is_still_there(lines: io.StringIO) -> None:
     assert (ours["runId"], ours["exception"]) == ("run_1", "KeyError")
     assert "test_log_policy.py" in ours["frames"][0]
     assert (loop["message"], server["message"]) == ("Task failed", "bad …")
+    assert CANARY not in lines.getvalue()
+
+
+def test_other_handlers_of_the_process_get_records_as_they_were(
+    lines: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The handlers of a logger come before those of the root, where pytest listens.
+    first = AllowedLines(io.StringIO())
+    log = logging.getLogger("atomic.test")
+    log.addHandler(first)
+    try:
+        log.error("went wrong", exc_info=KeyError(CANARY), extra={"payload": CANARY})
+    finally:
+        log.removeHandler(first)
+    [record] = caplog.records
+    assert record.exc_info
+    assert vars(record)["payload"] == CANARY
     assert CANARY not in lines.getvalue()
 
 

@@ -4,10 +4,11 @@ Names, keys, URLs, payloads and answers are the clients' own, and exceptions quo
 and step, by which their owner finds the rest.
 """
 
+import copy
 import logging
 import re
 import traceback
-from typing import Final
+from typing import Final, TextIO
 
 FIELDS: Final = frozenset(
     {
@@ -21,8 +22,20 @@ _BLANK: Final = re.compile(r"%(?:\(\w+\))?[-#0 +]*(?:\*|\d+)?(?:\.(?:\*|\d+))?[a
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
+class AllowedLines(logging.StreamHandler[TextIO]):
+    """Writes of each record what is allowed; other handlers of the process get the record as it was."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self.addFilter(OnlyAllowed())
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a copy, since filters change what they are given."""
+        return super().handle(copy.copy(record))
+
+
 class OnlyAllowed(logging.Filter):
-    """Takes from a record what is not on the list; put it on every handler."""
+    """Takes from a record what is not on the list."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Every record passes, with less in it."""

@@ -26,7 +26,7 @@ from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Destinations
 from atomic.entrypoints.aws.notifier import PollingNotifier
-from atomic.entrypoints.log_policy import OnlyAllowed
+from atomic.entrypoints.log_policy import AllowedLines
 from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.entrypoints.tasks import Tasks
 
@@ -175,11 +175,10 @@ def _settings(environ: Mapping[str, str]) -> Settings:
 
 def _log_as_json(environ: Mapping[str, str]) -> None:
     """Every record of the process as one JSON line; Lambda's own handler would write plain text."""
-    handler = logging.StreamHandler()
+    handler = AllowedLines()
     handler.setFormatter(
         LambdaPowertoolsFormatter(service=environ["POWERTOOLS_SERVICE_NAME"], stage=environ["ATOMIC_STAGE"])
     )
-    handler.addFilter(OnlyAllowed())
     level = environ.get("POWERTOOLS_LOG_LEVEL", "INFO")
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -9,7 +9,7 @@ from typing import Final
 
 from pythonjsonlogger.json import JsonFormatter
 
-from atomic.entrypoints.log_policy import OnlyAllowed
+from atomic.entrypoints.log_policy import AllowedLines
 
 _log = logging.getLogger("atomic.server")
 
@@ -58,7 +58,7 @@ class _Place:
 
 def configure_logs(level: str) -> None:
     """Send every log record of the process to standard error as JSON, and what nobody caught as one."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = AllowedLines(sys.stderr)
     handler.setFormatter(
         JsonFormatter(
             "{levelname}{name}{message}",
@@ -67,7 +67,6 @@ def configure_logs(level: str) -> None:
             timestamp="time",
         )
     )
-    handler.addFilter(OnlyAllowed())
     handler.addFilter(NoFlood())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Python's own hooks would write the texts of exceptions, which may quote what a client sent.
