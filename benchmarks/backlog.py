@@ -1,9 +1,10 @@
 """A backlog after an outage: so many retries are due at once for one tenant. What do the others feel?
 
-Usage: python benchmarks/backlog.py [--due 100000]
+Usage: python benchmarks/backlog.py [--due 100000] [--answer-ms 0]
 
-The rows are written through the store, then the server starts on them. Another tenant posts a run of one
-step every 50 ms, before (on an empty server) and while the backlog drains.
+The rows are written through the store, then the server starts on them. The endpoint of the backlog answers
+after `--answer-ms`. Another tenant posts a run of one step every 50 ms, and every 500 ms a run of one step
+that is due in four seconds, before (on an empty server) and while the backlog drains.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import orjson
 import uvloop
@@ -23,6 +25,9 @@ from processes import atomic_server, cpu_s, free_ports, machine, python, rss_mib
 
 _EVERY_S = 0.05
 _ALONE = 100
+_DELAY_MS = 4_000
+# One delayed run for so many that are due at once.
+_DELAYED_EVERY = 10
 _WITHIN_S = 900
 
 
@@ -30,42 +35,57 @@ def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--due", type=int, default=100_000)
-    backlog = arguments.parse_args().due
+    arguments.add_argument("--answer-ms", type=int, default=0)
+    options = arguments.parse_args()
     print(machine())
-    for due in (0, backlog):
+    for due in (0, options.due):
         with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
-            asyncio.run(_show(Path(folder), due))
+            asyncio.run(_show(Path(folder), due, options.answer_ms))
 
 
-async def _show(data_dir: Path, due: int) -> None:
+async def _show(data_dir: Path, due: int, answer_ms: int) -> None:
     ports = free_ports(2)
     app_url = f"http://127.0.0.1:{ports[1]}"
-    await asyncio.to_thread(rows.write, data_dir, rows.due("busy", due, f"{app_url}/step"))
+    await asyncio.to_thread(rows.write, data_dir, rows.due("busy", due, f"{app_url}/slow/{answer_ms}"))
     with running(python("bare.py", "app", ports[1], "http://127.0.0.1:9/"), ports[1]):
         began_s = time.perf_counter()
         with running(atomic_server(ports[0], data_dir), ports[0]) as server:
             ready_s = time.perf_counter() - began_s
             poster, base = Poster(), f"http://127.0.0.1:{ports[0]}"
-            latencies_ms, left, drained_s = [], due, 0.0
+            latencies_ms, left, drained_s = list[float](), due, 0.0
+            delayed = list[asyncio.Task[float]]()
             while left or len(latencies_ms) < _ALONE:
                 sent_s = time.perf_counter()
                 document = start_document(f"{app_url}/step", f"calm-{len(latencies_ms)}")
-                await poster.post(f"{base}/calm", orjson.dumps(document))
-                latencies_ms.append((time.perf_counter() - sent_s) * 1000)
+                if len(latencies_ms) % _DELAYED_EVERY == 0:
+                    later = document | {"idempotencyKey": f"later-{len(latencies_ms)}", "delay": _DELAY_MS}
+                    delayed.append(asyncio.create_task(_post(poster, base, later)))
+                latencies_ms.append(await _post(poster, base, document))
                 if left and len(latencies_ms) % 20 == 0:
                     left = await _left(base)
                     drained_s = time.perf_counter() - began_s
                 if time.perf_counter() - began_s > _WITHIN_S:
                     raise TimeoutError(f"{left} of {due} are still due")
                 await asyncio.sleep(max(0.0, _EVERY_S - (time.perf_counter() - sent_s)))
-            latencies_ms.sort()
-            p50, p99 = (latencies_ms[int(len(latencies_ms) * share)] for share in (0.5, 0.99))
+            late_ms = [took_ms - _DELAY_MS for took_ms in await asyncio.gather(*delayed)]
             drained = f", drained in {drained_s:.0f} s ({due / drained_s:.0f}/s)" if due else ""
             used = f"{cpu_s(server):.0f} CPU s, {rss_mib(server):.0f} MiB"
             print(f"{due} due: ready in {ready_s:.2f} s{drained}; {used}")
-            print(
-                f"  the other tenant: p50 {p50:.1f} ms, p99 {p99:.1f} ms, at most {latencies_ms[-1]:.1f} ms"
-            )
+            print(f"  the other tenant's runs: {_spread(latencies_ms)}")
+            print(f"  its delayed ones, after their due time: {_spread(late_ms)}")
+
+
+async def _post(poster: Poster, base: str, document: dict[str, Any]) -> float:
+    """Until the answer, in milliseconds."""
+    sent_s = time.perf_counter()
+    await poster.post(f"{base}/calm", orjson.dumps(document))
+    return (time.perf_counter() - sent_s) * 1000
+
+
+def _spread(times_ms: list[float]) -> str:
+    times_ms = sorted(times_ms)
+    p50, p99 = (times_ms[int(len(times_ms) * share)] for share in (0.5, 0.99))
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, at most {times_ms[-1]:.1f} ms"
 
 
 async def _left(base: str) -> int:

@@ -151,7 +151,7 @@ class Server:
 
 
 class Application:
-    """The mission's workflow, and a chain of so many steps as the payload says."""
+    """The mission's workflow, a chain of so many steps as the payload says, steps that take a time."""
 
     def __init__(self, base: str, atomic: str) -> None:
         self._base, self._atomic, self._poster = base, atomic, Poster()
@@ -167,6 +167,8 @@ class Application:
             call = orjson.loads(body)
             for number in range(call["payload"]["steps"]):
                 await self._step(f"link/{number}", call["idempotencyKey"])
+        elif path.startswith("/slow/"):
+            await asyncio.sleep(int(path.removeprefix("/slow/")) / 1000)
         return b'{"ok":true}'
 
     async def _step(self, name: str, key: str) -> None:
