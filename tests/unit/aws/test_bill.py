@@ -14,9 +14,11 @@ import pytest
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SystemClock
 from atomic.application.destinations import TURN_EVERY_MS
+from atomic.application.drive import drive
 from atomic.application.engine import Engine
 from atomic.application.start import Started, start
 from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.entrypoints.aws.prices import (
@@ -35,6 +37,8 @@ from contract.builders import a_spec, incompressible
 from unit.strategies import ended
 
 COST_PAGE = Path(__file__).parents[3] / "docs" / "cost.md"
+# Due again at once.
+RETRY = RetryPolicy(count=3, back_off_ms=0)
 UUID = "0b9cf1b2-5a7d-4d1e-9d4f-0a1b2c3d4e5f"
 
 
@@ -147,7 +151,10 @@ def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
 
             root = a_spec(key=UUID)
             home.invoker.handlers[root.url] = workflow
-            root_step = (await start(home.engine, root, hang_ms=2_500)).step
+            root_id = (await start(home.engine, root, hang_ms=0)).step.id
+            await asyncio.gather(*home.tasks)
+            root_step = await home.engine.store.get(root_id)
+            assert root_step is not None
             assert root_step.status is Status.WAITING
             # Whoever hangs reads the row at the end, and the step notes whom it has to wake.
             hung = Counter({"PutItem": 1, "SendMessage": 1, "GetItem": 1, "UpdateItem": 1})
@@ -157,6 +164,42 @@ def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
             assert told[1] == hung + Counter({"GetItem": 1})
             for task in [*home.tasks, *elsewhere.tasks]:
                 task.cancel()
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("of", "looks"),
+    [
+        pytest.param("root", 0, id="root"),
+        # An environment that does not know the run looks whether it has been cancelled.
+        pytest.param("step", 1, id="step"),
+    ],
+)
+def test_a_retry_is_two_writes_two_messages_and_a_read(of: str, looks: int) -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            home, elsewhere = Home(account), Home(account)
+
+            async def workflow(call: EndpointCall) -> EndpointReply:
+                return EndpointReply(status=500 if of == "root" else 200)
+
+            root = a_spec(key=UUID, retry=RETRY)
+            home.invoker.handlers[root.url] = workflow
+            failed = await start(home.engine, root, hang_ms=0)
+            await asyncio.gather(*home.tasks)
+            if of == "step":
+                step = replace(a_step(0), parent=failed.step.id, retry=RETRY)
+                home.invoker.handlers[step.url] = status(500)
+                failed = await start(home.engine, step, hang_ms=0)
+                await asyncio.gather(*home.tasks)
+            await asyncio.sleep(0.01)
+            elsewhere.invoker.handlers[failed.step.spec.url] = status(200)
+            recorder.calls.clear()
+            await drive(elsewhere.engine, failed.step.id)
+            assert Counter(recorder.operations) == Counter(
+                {"GetItem": 1 + looks, "UpdateItem": 2, "SendMessage": 1}
+            )
 
     asyncio.run(body())
 
@@ -199,6 +242,13 @@ def a_step(number: int) -> StepSpec:
     spec = a_spec(key=UUID)
     identity = keys.identity("acme", spec.workflow_name, "", url, "", UUID)
     return replace(spec, url=url, identity=identity)
+
+
+def status(code: int) -> Any:
+    async def handler(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(status=code)
+
+    return handler
 
 
 def answer(document: Any) -> Any:
