@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 Done = TypeVar("Done")
 
 # What is smaller is read within a millisecond or so.
-_SMALL_BYTES: Final = 32 * 1024
+SMALL_BYTES: Final = 32 * 1024
 
 
 class LargeBodies:
@@ -25,7 +25,7 @@ class LargeBodies:
 
     async def read(self, client_id: str, size: int, work: Callable[[], Done]) -> Done:
         """Do the work on so many bytes, when they are few at once, or else when it is the client's turn."""
-        if size <= _SMALL_BYTES:
+        if size <= SMALL_BYTES:
             return work()
         # Locks are fair: each client has one in the line of clients.
         async with self._line_of(client_id), self._loop_is_held:

@@ -4,10 +4,14 @@ The endpoint is sent the real value, and whoever starts a step and hangs for it 
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
+import orjson
+
+from atomic.application.large_bodies import SMALL_BYTES, LargeBodies
 from atomic.application.ports import Client
 from atomic.domain.outcomes import Response
 from atomic.domain.steps import Step
@@ -42,6 +46,37 @@ def redacted(step: Step, client: Client) -> Step:
     return replace(hushed(step, client), spec=replace(step.spec, payload=payload), response=response)
 
 
+async def all_redacted(bodies: LargeBodies, steps: Sequence[Step], client: Client) -> list[Step]:
+    """The steps as they may be shown to a reader of this client.
+
+    Hiding takes a hundred times as long as reading the rows, so it is done in pieces, clients in turn.
+    """
+    if not client.redact:
+        return list(steps)
+    shown: list[Step] = []
+    for size, piece in _pieces(steps):
+        shown += await bodies.read(client.id, size, partial(_all_redacted, piece, client))
+    return shown
+
+
+def _all_redacted(steps: Sequence[Step], client: Client) -> list[Step]:
+    return [redacted(step, client) for step in steps]
+
+
+def _pieces(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
+    """The steps in order, in pieces that are just large enough to be taken in turn, with their sizes."""
+    size = 0
+    piece: list[Step] = []
+    for step in steps:
+        piece.append(step)
+        size += len(step.spec.payload) + (len(step.response.text) if step.response else 0)
+        if size > SMALL_BYTES:
+            yield size, piece
+            size, piece = 0, []
+    if piece:
+        yield size, piece
+
+
 def redacted_payload(payload: bytes, client: Client) -> bytes:
     """A payload as it may be shown to a reader of this client."""
     return _redacted_json(payload, _paths(client), client.redaction_key) if client.redact else payload
@@ -73,18 +108,28 @@ def _without(value: Any, paths: Mapping[str, Sequence[Path]], place: Path, key: 
     """
     if isinstance(value, dict):
         return {
-            name: _hash(canonical_json(member), key)
-            if _is_named(inner := (*place, name), paths)
-            else _without(member, paths, inner, key)
+            name: _hash_of(member, key)
+            if name in paths and _is_named((*place, name), paths)
+            else _without(member, paths, (*place, name), key)
+            if isinstance(member, (dict, list))
+            else member
             for name, member in value.items()
         }
     if isinstance(value, list):
-        return [_without(item, paths, place, key) for item in value]
+        return [
+            _without(item, paths, place, key) if isinstance(item, (dict, list)) else item for item in value
+        ]
     return value
 
 
 def _is_named(place: Path, paths: Mapping[str, Sequence[Path]]) -> bool:
-    return any(place[-len(path) :] == path for path in paths.get(place[-1], ()))
+    return any(place[-len(path) :] == path for path in paths[place[-1]])
+
+
+def _hash_of(value: Any, key: bytes) -> str:
+    # What has one spelling anyway; there may be tens of thousands of them in one text.
+    is_plain = value is None or isinstance(value, (int, str))
+    return _hash(orjson.dumps(value) if is_plain else canonical_json(value), key)
 
 
 def _hash(text: bytes, key: bytes) -> str:

@@ -3,10 +3,11 @@
 from atomic.application import queries
 from atomic.application.cancel import cancel_run
 from atomic.application.ports import Client, RunQuery
-from atomic.application.redaction import hushed, redacted
+from atomic.application.redaction import all_redacted, hushed
 from atomic.application.redrive import redrive_many, redrive_step
 from atomic.application.results import post_result
 from atomic.domain.outcomes import Response
+from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, in_turn, read
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.views import outcome_view, run_view
@@ -31,7 +32,7 @@ async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_
     """Redrive one dead letter; a step that did not fail stays as it is."""
     _refuse_body(request)
     step = await queries.get_step(api.engine, client, step_id)
-    return json_response(200, outcome_view(redacted(await redrive_step(api.engine, step), client)))
+    return await _shown(api, await redrive_step(api.engine, step), client)
 
 
 async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
@@ -56,7 +57,12 @@ async def post_step_result(api: Api, request: ApiRequest, client: Client, step_i
     text = await in_turn(api, client, request, lambda: _result(request.body or b"null"))
     response = Response(text, "json", "application/json")
     after = await post_result(api.engine, step, response)
-    return json_response(200, outcome_view(redacted(after, client)))
+    return await _shown(api, after, client)
+
+
+async def _shown(api: Api, step: Step, client: Client) -> ApiResponse:
+    [shown] = await all_redacted(api.engine.large_bodies, [step], client)
+    return json_response(200, outcome_view(shown))
 
 
 def _result(body: bytes) -> bytes:

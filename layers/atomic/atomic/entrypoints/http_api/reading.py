@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from atomic.application import queries
 from atomic.application.ports import Client, RunQuery
-from atomic.application.redaction import hushed, redacted
+from atomic.application.redaction import all_redacted, hushed
 from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
@@ -58,8 +58,8 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
     link = query.link(after=page.next_after) if page.next_after else None
     price = api.estimated_usd and api.estimated_usd([page.root, *page.steps])
-    shown = [redacted(step, client) for step in page.steps]
-    page = replace(page, root=redacted(page.root, client), steps=shown)
+    root, *steps = await all_redacted(api.engine.large_bodies, [page.root, *page.steps], client)
+    page = replace(page, root=root, steps=steps)
     return json_response(200, run_page_view(page, link, price), link_header(link))
 
 
@@ -70,7 +70,8 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     query.refuse_rest()
     wait_ms = min(wait_ms, api.engine.settings.hang_max_ms)
     step = await queries.wait_for_step(api.engine, client, step_id, wait_ms)
-    return json_response(200, step_view(redacted(step, client)))
+    [shown] = await all_redacted(api.engine.large_bodies, [step], client)
+    return json_response(200, step_view(shown))
 
 
 async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiResponse:

@@ -44,7 +44,11 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
         # Nothing was started, so nothing is stored.
         await place.give_back()
         if isinstance(refused, PayloadMismatch):
-            raise payload_mismatch(refused.first, spec, client) from None
+            first = refused.first
+            size = len(first.spec.payload) + len(spec.payload)
+            raise await api.engine.large_bodies.read(
+                client.id, size, lambda: payload_mismatch(first, spec, client)
+            ) from None
         raise
     if not started.created:
         await place.give_back()
