@@ -1,7 +1,10 @@
 """The sockets of the embedded server."""
 
 import asyncio
+import gc
+import logging
 import socket
+from pathlib import Path
 
 import uvloop
 
@@ -35,3 +38,33 @@ def test_a_crowd_is_let_in_within_two_rounds_of_the_loop() -> None:
             one.close()
 
     uvloop.run(main())
+
+
+def test_who_reads_that_it_listens_can_connect(tmp_path: Path) -> None:
+    connections: list[socket.socket] = []
+
+    class Reader(logging.Handler):
+        """Connects while the line is written."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "listening":
+                host, _, port = record.__dict__["url"].rpartition("/")[2].partition(":")
+                connections.append(socket.create_connection((host, int(port))))
+
+                connections[0].close()
+                # With its lock gone the server ends.
+                (tmp_path / "lock").unlink()
+
+    options = server.ServeOptions(port=0, data_dir=tmp_path, dev=True)
+    log, reader, thresholds = logging.getLogger("atomic.server"), Reader(), gc.get_threshold()
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(reader)
+    try:
+        assert server.serve(options) == 70
+    finally:
+        log.removeHandler(reader)
+        log.setLevel(level)
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+    assert len(connections) == 1

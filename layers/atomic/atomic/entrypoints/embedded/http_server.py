@@ -14,6 +14,8 @@ from uvicorn.server import HANDLED_SIGNALS
 from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.bounded_http import BoundedHttp
 
+# Callers who are connected and wait to be let in.
+BACKLOG: Final = 4096
 # For answers that are under way when nothing new is taken any more.
 _GRACE_S: Final = 5
 # Longer than a client's pool keeps a connection, so that it is the client who closes.
@@ -41,7 +43,7 @@ class HttpServer(uvicorn.Server):
             date_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
-            backlog=4096,
+            backlog=BACKLOG,
             limit_concurrency=_callers_max(),
         )
         super().__init__(config)

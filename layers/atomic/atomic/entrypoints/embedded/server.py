@@ -31,7 +31,7 @@ from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
-from atomic.entrypoints.embedded.http_server import HttpServer
+from atomic.entrypoints.embedded.http_server import BACKLOG, HttpServer
 from atomic.entrypoints.embedded.operators import ManagedDirectory, pepper_of_keys
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.step_log import LoggedTelemetry
@@ -87,6 +87,9 @@ async def _serve(options: ServeOptions) -> int:
     broken = asyncio.Event()
     async with _home(options, broken) as home:
         recovered = await _recover(home.engine)
+        # From here on callers are connected, and let in when the server runs: those who read that it
+        # listens, and the handlers that are called now and post their steps.
+        listeners[0].listen(BACKLOG)
         home.driver.start()
         server = HttpServer(home.app, home.drain)
         host, port = listeners[0].getsockname()[:2]
