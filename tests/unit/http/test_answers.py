@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from atomic.domain.outcomes import Answer
-from atomic.protocol.limits import RESPONSE_MAX_BYTES
+from atomic.domain.outcomes import Answer, classify
+from atomic.domain.retry import RetryPolicy
+from atomic.protocol import keys
+from atomic.protocol.limits import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from unit.http.raw_server import Peer, answer_to, invoking, keeps_writing, post, serving, writes
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -73,6 +75,14 @@ def test_a_whole_answer_byte_by_byte(run: Run, case: str) -> None:
     assert (answer.status, answer.body, answer.error) == (status, body, None)
 
 
+def test_as_many_steps_as_count_can_be_named(run: Run) -> None:
+    ids = [keys.step_id(f"run_{number:032x}", f"{number:032x}") for number in range(WAITING_FOR_MAX)]
+    named = ", ".join(ids).encode()
+    raw = b"HTTP/1.1 202 Accepted\r\nAtomic-Waiting-For: %b\r\nContent-Length: 0\r\n\r\n" % named
+    outcome = classify(run(answer_to(writes(raw))), RetryPolicy(), 0)
+    assert outcome.waiting_for == tuple(ids), outcome.error
+
+
 BROKEN = {
     "nothing": (b"", BROKEN_OFF),
     "half a head": (b"HTTP/1.1 200 OK\r\nContent-Le", BROKEN_OFF),
@@ -108,14 +118,14 @@ BROKEN = {
     "a header of 1 MB": (HEAD + b"A: " + b"b" * 2**20 + b"\r\n\r\n", "network: the head"),
     "a header name of 1 MB": (HEAD + b"b" * 2**20 + b": b\r\n\r\n", "network: the head"),
     "a reason of 1 MB": (b"HTTP/1.1 200 " + b"b" * 2**20, "network: the head"),
-    "a head of 17 KiB": (HEAD + (b"A: " + b"b" * 300 + b"\r\n") * 58 + b"\r\n", "network: "),
+    "a head of 90 KiB": (HEAD + (b"A: " + b"b" * 1000 + b"\r\n") * 90 + b"\r\n", "network: "),
     "1000 headers": (
         HEAD + b"A: b\r\n" * 1000 + b"Content-Length: 0\r\n\r\n",
         "network: over 100 header lines",
     ),
     "1000 trailers": (CHUNKED + b"0\r\n" + b"A: b\r\n" * 1000 + b"\r\n", "network: over 100 header lines"),
     "1000 interim answers": (b"HTTP/1.1 102 P\r\n\r\n" * 1000, "network: over 10 interim answers"),
-    "empty lines for ever": (b"\r\n" * 20_000, "network: the head"),
+    "empty lines for ever": (b"\r\n" * 60_000, "network: the head"),
     "an extension of 3 MB": (CHUNKED + b"2;" + b"a" * 3 * 2**20, "network: the answer is mostly framing"),
 }
 

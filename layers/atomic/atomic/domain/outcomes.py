@@ -12,9 +12,8 @@ from typing import Any, Final, Literal
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import failures, headers, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
-from atomic.protocol.limits import RESPONSE_MAX_BYTES
+from atomic.protocol.limits import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 
-_WAITING_FOR_MAX: Final = 1000
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the words of fifty attempts.
 WORDS_MAX_CHARS: Final = 200
@@ -143,7 +142,7 @@ def _accepted(answer: Answer, status: int) -> Outcome:
     if status == 202 and headers.WAITING_FOR in answer.headers:
         named = [part.strip() for part in answer.headers[headers.WAITING_FOR].split(",")]
         ids = tuple(dict.fromkeys(part for part in named if keys.is_step_id(part)))
-        return Outcome(kind=OutcomeKind.SUSPENDED, status=status, waiting_for=ids[:_WAITING_FOR_MAX])
+        return Outcome(kind=OutcomeKind.SUSPENDED, status=status, waiting_for=ids[:WAITING_FOR_MAX])
     content_type = answer.headers.get(headers.CONTENT_TYPE)
     response = read_response(answer.body, content_type)
     refusal = _unstorable(answer.body, content_type) if response.form != "json" else None

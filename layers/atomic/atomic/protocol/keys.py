@@ -19,6 +19,7 @@ from atomic.protocol.limits import KEY_MAX_CHARS
 ROOT: Final = "root"
 _HASH: Final = "[0-9a-f]{32}"
 _RUN_ID: Final = re.compile(rf"run_{_HASH}")
+STEP_ID_CHARS: Final = len("run_") + 32 + len("-") + 32
 _STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
 # Two parents with the same digits share a range, so who reads one still compares the parents.
 _PREFIX_CHARS: Final = 8

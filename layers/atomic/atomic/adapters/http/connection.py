@@ -8,10 +8,12 @@ from typing import Final, cast
 from httptools import HttpParserError, HttpResponseParser
 
 from atomic.domain.outcomes import Answer
-from atomic.protocol.limits import RESPONSE_MAX_BYTES
+from atomic.protocol.keys import STEP_ID_CHARS
+from atomic.protocol.limits import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 
-# Servers and proxies take 8 to 16 KiB of head from a client; nobody needs more for the way back.
-_HEAD_MAX_BYTES: Final = 16 * 1024
+# Servers and proxies take 8 to 16 KiB of head from a client. Nobody needs more for the way back, but for
+# the ids of the steps that a handler waits for.
+_HEAD_MAX_BYTES: Final = 16 * 1024 + WAITING_FOR_MAX * (STEP_ID_CHARS + len(", "))
 _HEADERS_MAX: Final = 100
 # `100 Continue`, `102 Processing` and `103 Early Hints` may come before the answer.
 _INTERIM_MAX: Final = 10
