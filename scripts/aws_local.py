@@ -104,6 +104,7 @@ def deployed(work: Path, environ: dict[str, str]) -> dict[str, str]:
     template = built(work, environ) / "template.yaml"
     _sam(["sam", "deploy", "--template-file", str(template), "--no-progressbar"], environ)
     _mend_mappings(environ)
+    _mend_schedule_rights(environ)
     stack = _client("cloudformation", environ).describe_stacks(StackName=STACK)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     outputs |= {
@@ -152,6 +153,26 @@ def _mend_mappings(environ: dict[str, str]) -> None:
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         functions.update_event_source_mapping(
             UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": _INVOKERS}
+        )
+
+
+def _mend_schedule_rights(environ: dict[str, str]) -> None:
+    """ministack asks for the right to a schedule of the group `default`, whichever group the schedule is in."""
+    resources = _client("cloudformation", environ).describe_stack_resources(StackName=STACK)[
+        "StackResources"
+    ]
+    named = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    right = {
+        "Effect": "Allow",
+        "Action": "scheduler:CreateSchedule",
+        "Resource": f"arn:aws:scheduler:{REGION}:*:schedule/default/*",
+    }
+    iam = _client("iam", environ)
+    for role in iam.list_entities_for_policy(PolicyArn=named["EnginePolicy"])["PolicyRoles"]:
+        iam.put_role_policy(
+            RoleName=role["RoleName"],
+            PolicyName="schedules-on-the-emulator",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right]}),
         )
 
 

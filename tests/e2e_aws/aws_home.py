@@ -23,12 +23,11 @@ from atomic.testing import Reply
 from scenarios.embedded_home import EndpointServer, free_port
 from scenarios.home import Home
 from scenarios.locked_clients import create_locked
+from scenarios.starts import NOBODY
 
 VARIABLE = "ATOMIC_STACK"
 # A public URL by which a deployed stack reaches a port of this machine: that port, a space, the URL.
 ENDPOINTS = "ATOMIC_ENDPOINTS"
-# Where scenarios find nobody on purpose.
-_NOBODY = ("https://127.0.0.1:1/", "http://127.0.0.1:9/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ class AwsStack:
         served = self.endpoints(endpoint_port)
         if client is None:
             client = f"t{uuid4().hex[:12]}"
-            keys = {client: self.create_client(client, (f"{served.url}/", *_NOBODY), starts_per_s)}
+            keys = {client: self.create_client(client, (f"{served.url}/", NOBODY), starts_per_s)}
         timeout = aiohttp.ClientTimeout(total=90)
         # The emulator closes idle connections, just when the next request goes out.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)

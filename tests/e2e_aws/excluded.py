@@ -28,15 +28,12 @@ EXCLUDED = {
     "a_bad_document_is_told_field_and_cure": "attemptTimeout has a lower ceiling on AWS",
     "suspending_on_nothing_that_is_still_to_settle_is_a_failed_attempt": "its other client has no key here",
     "who_stores_too_much_is_told_and_others_are_not": "other environments learn of it after five seconds",
-    "a_probe_of_what_does_not_answer_says_so": "its URL is under no base URL of the client here",
     "64_simultaneous_first_posts_call_once": "its workflow outlasts a hang; see test_many.py",
 }
 # Why it cannot hold on the emulator alone.
 ON_EMULATORS = {
     "a_wrong_method_is_told_the_right_one": "the emulator answers OPTIONS itself",
     "who_starts_too_fast_waits_and_others_do_not": "new environments are slower than the rate: test_many",
-    # Its cause is to be found: with an event and with a retried step for the timer it holds.
-    "a_handler_that_fails_beside_a_long_timer_is_called_again": "it failed here with a timer of 30 days",
     "100_runs_of_depth_3_that_hang_for_their_steps_all_finish": "300 environments at a time",
 }
 

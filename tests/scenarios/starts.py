@@ -7,6 +7,8 @@ from typing import Any
 from atomic.testing import EndpointCall, EndpointReply, Reply
 
 PROBLEM = "application/problem+json"
+# No connection comes about here. Homes whose clients may call few URLs only let them call this one.
+NOBODY = "https://127.0.0.1:1/"
 
 
 class Gate:

@@ -4,7 +4,7 @@ import asyncio
 
 from atomic.testing import EndpointCall, EndpointReply
 from scenarios.home import Home, always, answer_ok, failing_first
-from scenarios.starts import Gate, assert_problem, document, moment, retries
+from scenarios.starts import NOBODY, Gate, assert_problem, document, moment, retries
 
 
 async def scenario_a_success_says_who_what_and_when(home: Home) -> None:
@@ -75,7 +75,7 @@ async def scenario_a_424_holds_an_odd_body_as_text(home: Home) -> None:
 
 
 async def scenario_a_424_without_any_answer_names_the_reason(home: Home) -> None:
-    reply = await home.start(document("https://127.0.0.1:1/nobody", retry=retries(1)))
+    reply = await home.start(document(NOBODY, retry=retries(1)))
 
     assert_problem(reply, 424, "step-failed")
     assert (reply.json["lastStatus"], reply.json["attempts"]) == (None, 2)

@@ -8,6 +8,7 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply, Reply
 from scenarios.home import Handler, Home, always, answer_ok, failing_first
+from scenarios.starts import NOBODY
 from scenarios.starts import document as start_document
 
 RETRY = {"count": 3, "backOff": 10, "strategy": "fixed", "jitter": "none"}
@@ -226,7 +227,7 @@ async def scenario_the_attempt_timeout_is_total_and_retried(home: Home) -> None:
 
 
 async def scenario_a_refused_connection_is_retried(home: Home) -> None:
-    reply = await home.finish(document("http://127.0.0.1:9/", retry={**RETRY, "count": 2}))
+    reply = await home.finish(document(NOBODY, retry={**RETRY, "count": 2}))
 
     assert (reply.status, reply.json["attempts"]) == (424, 3)
     assert reply.json["lastStatus"] is None

@@ -1,7 +1,7 @@
 """One call of an endpoint without a step, as `atomic doctor` makes it."""
 
 from scenarios.home import Home, always, answer_ok
-from scenarios.starts import assert_problem, document
+from scenarios.starts import NOBODY, assert_problem, document
 
 
 async def scenario_a_probe_calls_once_and_keeps_nothing(home: Home) -> None:
@@ -30,7 +30,7 @@ async def scenario_a_probe_calls_once_and_keeps_nothing(home: Home) -> None:
 
 
 async def scenario_a_probe_of_what_does_not_answer_says_so(home: Home) -> None:
-    reply = await home.post("/probe", document("http://127.0.0.1:1/nobody", "p-1"))
+    reply = await home.post("/probe", document(NOBODY, "p-1"))
 
     assert (reply.status, reply.json["responseStatus"]) == (200, None)
     assert reply.json["error"]
