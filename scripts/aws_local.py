@@ -157,18 +157,17 @@ def _mend_mappings(environ: dict[str, str]) -> None:
 
 
 def _mend_schedule_rights(environ: dict[str, str]) -> None:
-    """ministack asks for the right to a schedule of the group `default`, whichever group the schedule is in."""
-    resources = _client("cloudformation", environ).describe_stack_resources(StackName=STACK)[
-        "StackResources"
-    ]
-    named = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    """ministack takes every schedule to be in the group `default` when it asks for the right to make it."""
+    policy = _client("cloudformation", environ).describe_stack_resource(
+        StackName=STACK, LogicalResourceId="EnginePolicy"
+    )["StackResourceDetail"]["PhysicalResourceId"]
     right = {
         "Effect": "Allow",
         "Action": "scheduler:CreateSchedule",
         "Resource": f"arn:aws:scheduler:{REGION}:*:schedule/default/*",
     }
     iam = _client("iam", environ)
-    for role in iam.list_entities_for_policy(PolicyArn=named["EnginePolicy"])["PolicyRoles"]:
+    for role in iam.list_entities_for_policy(PolicyArn=policy)["PolicyRoles"]:
         iam.put_role_policy(
             RoleName=role["RoleName"],
             PolicyName="schedules-on-the-emulator",

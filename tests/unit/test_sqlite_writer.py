@@ -63,7 +63,9 @@ def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path) -> None
             store._connection.pragma("max_page_count", pages + 8)
             large = [a_root(a_spec(key=f"k{number}", payload=KIB_64)) for number in range(3)]
             answers = await asyncio.gather(*map(store.create, large), return_exceptions=True)
-            assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
+            assert [isinstance(answer, StoreUnavailable) and answer.kind for answer in answers] == [
+                "FullError"
+            ] * 3
             assert [await store.get(step.id) for step in large] == [None] * 3
             small = a_root(a_spec(key="small"))
             assert await store.create(small) is None

@@ -418,6 +418,15 @@ def test_a_record_that_comes_again_names_its_step_and_is_counted(
     assert json.loads(metrics)["HintsAgain"] == [1.0]
 
 
+def test_the_log_names_the_call_that_aws_refused(
+    stack: Stack, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    stack.aws.sqs.delete_queue(QueueUrl=stack.aws.queue_url)
+    assert stack.post(document(stack), prefer="respond-async")["statusCode"] == 503
+    [line] = [line for line in lines() if line["message"] == "the store is not available"]
+    assert line["errorKind"] == "SendMessage: AWS.SimpleQueueService.NonExistentQueue"
+
+
 def event(name: str) -> dict[str, Any]:
     """An event as AWS makes it, from the files that `sam local` is fed with, too."""
     made: dict[str, Any] = json.loads((REPO / "events" / f"{name}.json").read_text())

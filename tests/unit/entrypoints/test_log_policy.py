@@ -52,7 +52,7 @@ class BrokenStore(MemoryStepStore):
         raise ValueError(f"{CANARY} stands in this row")
 
     async def list(self, query: Any) -> Any:
-        raise StoreUnavailable(f"{CANARY} is locked")
+        raise StoreUnavailable(f"{CANARY} is locked", kind="BusyError")
 
 
 def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
@@ -87,6 +87,7 @@ def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
     assert "step gave up" in text
     assert "unexpected error" in text
     assert "the store is not available" in text
+    assert '"errorKind":"BusyError"' in text.replace(" ", "")
     assert CANARY not in text
 
 

@@ -6,7 +6,7 @@ All times are integer milliseconds since the epoch (UTC).
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from atomic.domain.outcomes import Answer
 from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
@@ -15,7 +15,21 @@ from atomic.protocol.urls import is_under
 
 
 class StoreUnavailable(Exception):
-    """The store did not take or give the row; whether a write was applied is unknown."""
+    """The store did not take or give the row; whether a write was applied is unknown.
+
+    `kind` says what failed in a few words that quote nobody, as "CreateSchedule: AccessDeniedException".
+    Logs show it, and not the message.
+    """
+
+    def __init__(self, message: str = "", *, kind: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    @classmethod
+    def of(cls, error: Exception, *, kind: str | None = None) -> Self:
+        """What to raise for an error of a library; its kind is its type where nothing says more."""
+        name = type(error).__name__
+        return cls(f"{name}: {error}", kind=kind or name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

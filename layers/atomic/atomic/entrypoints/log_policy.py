@@ -10,6 +10,8 @@ import re
 import traceback
 from typing import Final, TextIO
 
+from atomic.application.ports import StoreUnavailable
+
 FIELDS: Final = frozenset(
     {
         "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
@@ -43,9 +45,12 @@ class OnlyAllowed(logging.Filter):
         # What a library means by a name on the list (a `url`) is another thing.
         for name in vars(record).keys() - _STANDARD - (FIELDS if is_ours else frozenset()):
             delattr(record, name)
-        if record.exc_info and record.exc_info[1] is not None:
-            record.exception = type(record.exc_info[1]).__name__
-            record.frames = _frames(record.exc_info[1])
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            record.exception = type(error).__name__
+            record.frames = _frames(error)
+            if isinstance(error, StoreUnavailable) and error.kind is not None:
+                record.errorKind = error.kind
         # The text of an exception may quote what a client sent.
         record.exc_info = record.exc_text = record.stack_info = None
         if not is_ours:

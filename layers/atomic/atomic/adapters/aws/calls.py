@@ -37,5 +37,8 @@ class AwsCalls:
 def _translated(call: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
     try:
         return call(*args, **kwargs)
-    except (BotoCoreError, ClientError) as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        raise StoreUnavailable.of(error, kind=f"{error.operation_name}: {code}") from error
+    except BotoCoreError as error:
+        raise StoreUnavailable.of(error) from error

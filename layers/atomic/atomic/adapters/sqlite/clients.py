@@ -132,7 +132,7 @@ class SqliteClientRegistry:
             try:
                 self._refresh(now_s)
             except apsw.Error as error:
-                raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+                raise StoreUnavailable.of(error) from error
             self._check_after_s = now_s + _CHECK_EVERY_S
         return self._known
 

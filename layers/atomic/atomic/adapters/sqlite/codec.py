@@ -79,7 +79,8 @@ def decode(row: tuple[Any, ...]) -> Step:
     if not (_fits(fixed_sum, step_id.encode(), spec, payload) and _fits(progress_sum, progress, response)):
         raise StoreUnavailable(
             f"the row of {step_id} is damaged: the disk gave back other bytes than were written; "
-            "restore the data directory from a copy"
+            "restore the data directory from a copy",
+            kind="damaged row",
         )
     return load_step(orjson.loads(spec), payload, orjson.loads(progress), response)
 

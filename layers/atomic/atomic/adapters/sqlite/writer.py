@@ -72,10 +72,10 @@ class Writer:
 
     def failed(self, error: Exception) -> StoreUnavailable:
         """What to raise for an error of SQLite; one that tells of a broken file ends the service."""
-        message = f"{type(error).__name__}: {error}"
+        failure = StoreUnavailable.of(error)
         if isinstance(error, _FATAL) or not isinstance(error, apsw.Error):
-            self.give_up(message)
-        return StoreUnavailable(message)
+            self.give_up(str(failure))
+        return failure
 
     def give_up(self, message: str) -> None:
         """Refuse everything from now on; the message says why the file can no longer be trusted."""

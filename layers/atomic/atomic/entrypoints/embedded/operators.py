@@ -89,7 +89,7 @@ class ManagedDirectory:
                 self._admin = self._opened.enter_context(admin(self._directory))
             return work(self._admin)
         except (apsw.Error, DatabaseRefused) as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            raise StoreUnavailable.of(error) from error
 
 
 def _listed(ids: list[str]) -> str:
