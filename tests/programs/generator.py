@@ -206,8 +206,12 @@ class _Writer(Simple):
         if fails:
             listed = f"await asyncio.gather({', '.join(calls)}, return_exceptions=True)"
             return [*branch, self._append(f"[shown(v) for v in {listed}]")]
-        if self._chance.random() < 0.5:
+        way = self._chance.random()
+        if way < 0.35:
             return [*branch, self._append(f"await asyncio.gather({', '.join(calls)})")]
+        if way < 0.65:
+            found = f"[await call for call in asyncio.as_completed([{', '.join(calls)}])]"
+            return [*branch, self._append(f"sorted({found}, key=repr)")]
         tasks = self._new("tasks")
         made = (Line(f"{tasks} = [group.create_task(call) for call in ({', '.join(calls)})]"),)
         group = Block((("async with asyncio.TaskGroup() as group:", made),))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from atomic.protocol import keys
-from atomic.sdk import _branches, _context, _storable
+from atomic.sdk import _branches, _context, _storable, _tasks
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import BaseContext
 from atomic.sdk._flow import exchange, post_start
@@ -71,6 +71,10 @@ def _in_no_strand(make: Callable[[], asyncio.Task[Any]]) -> asyncio.Task[Any]:
     return make()
 
 
+def _as_it_comes(coroutine: Any) -> list[Any]:
+    return [coroutine]
+
+
 def _plan_the_only_event(self: BaseContext, name: str, deadline: Seconds | None, result: Any = None) -> Any:
     deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
     return self._planned_event(name, FIRST, deadline_ms, result)
@@ -105,6 +109,7 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
     "an event that is over cannot be opened": ((_context, "open_once", _open_once),),
     "sets have the order of their process": ((_storable, "_spelling", _no_order),),
     "tasks of tasks are numbered as they come": ((_branches, "in_new_strand", _in_no_strand),),
+    "branches that are taken as they complete begin in any order": ((_tasks, "_in_order", _as_it_comes),),
 }
 _undo: list[Patch] = []
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import sys
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, Final
@@ -16,11 +17,14 @@ from atomic.sdk._raw_path import RawPath
 from programs import planted, wire
 from programs.ledger import Effect, Ledger, keep
 from programs.library import STEPS
+from programs.simple import WORDS
 from programs.turns import Turns, TurnThread
 
 CLIENT_ID: Final = "me"
 _ATOMIC: Final = "http://atomic.test"
 _ORIGIN: Final = "https://app.test"
+# The compiler makes a set of constants anew, and in another order, when it is the first to intern one.
+_INTERNED: Final = tuple(map(sys.intern, WORDS))
 
 
 class Died(BaseException):

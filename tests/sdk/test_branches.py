@@ -457,6 +457,30 @@ class TestOrder:
         assert response == ["fast", "slow", "later"]
         assert len(app.effects) == 6
 
+    @pytest.mark.parametrize("listed", [list, tuple])
+    def test_branches_that_are_taken_as_they_complete_stay_the_same(self, listed: Any) -> None:
+        """asyncio makes a set of what it is given, and has another order each time."""
+
+        async def branch(ctx: AsyncContext, number: int) -> Any:
+            return await ctx.step("note", await ctx.step("slow", number))
+
+        async def main(ctx: AsyncContext) -> Any:
+            branches = listed(branch(ctx, number) for number in range(9))
+            return sorted([await each for each in asyncio.as_completed(branches)])
+
+        response, app = played(main)
+        assert response == [*range(9)]
+        assert app.done[:9] == [f"slow {number}" for number in range(9)]
+        assert len(app.done) == 18
+
+    def test_tasks_may_be_listed_among_what_is_taken_as_it_completes(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            task, twice = asyncio.create_task(ctx.step("slow", 1)), ctx.step("note", 2)
+            calls = [twice, task, ctx.step("fast", 3), twice]
+            return [await each for each in asyncio.as_completed(calls)]
+
+        assert played(main)[0] == [2, 3, 1]
+
     def test_the_first_failure_stays_the_first(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             try:

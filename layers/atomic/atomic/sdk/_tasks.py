@@ -6,9 +6,11 @@ Python) it counts as something outside the handler, which may happen at any time
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context, ContextVar
 from functools import partial
+from types import FrameType
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -19,6 +21,9 @@ Future = asyncio.Future[Any]
 task_maker: Final[ContextVar[Callable[[Callable[[], Task]], Task] | None]] = ContextVar(
     "atomic_task_maker", default=None
 )
+# Which function of asyncio it is (up to Python 3.12, from then on), and how far it is from a task factory.
+_AS_COMPLETED: Final = frozenset({"as_completed", "_AsCompletedIterator.__init__"})
+_FRAMES_MAX: Final = 8
 _watched: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
 
 
@@ -27,13 +32,20 @@ def watch(loop: asyncio.AbstractEventLoop) -> None:
     if loop in _watched:
         return
     _watched.add(loop)
-    factory = loop.get_task_factory()
+    factory = loop.get_task_factory() or _plain
+    # By their coroutines, those that were made and not asked for yet.
+    early: dict[Any, Any] = {}
 
     def made(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         context: Context | None = options.get("context")
         maker = task_maker.get() if context is None else context.get(task_maker)
-        make: Callable[[], Any] = partial(factory or _plain, loop, coroutine, **options)
-        return make() if maker is None else maker(make)
+        if maker is None:
+            return factory(loop, coroutine, **options)
+        if coroutine not in early:
+            for each in _in_order(coroutine):
+                make: Callable[[], Any] = partial(factory, loop, each, **options)
+                early[each] = maker(make)
+        return early.pop(coroutine)
 
     loop.set_task_factory(made)
 
@@ -78,6 +90,36 @@ def failure_of(task: Task) -> BaseException | None:
 
 def _plain(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Task:
     return asyncio.Task(coroutine, loop=loop, **options)
+
+
+def _in_order(coroutine: Any) -> list[Any]:
+    """The coroutines that get tasks together with this one, in the order in which they were listed.
+
+    `as_completed` makes a set of its list, whose order is another one in each replay. The task that starts
+    first makes the first call.
+    """
+    listed = _list_of_as_completed()
+    if isinstance(listed, Sequence) and all(map(_is_awaited_as_it_is, listed)):
+        coroutines = [each for each in dict.fromkeys(listed) if asyncio.iscoroutine(each)]
+        if any(each is coroutine for each in coroutines):
+            return coroutines
+    return [coroutine]
+
+
+def _list_of_as_completed() -> Any:
+    """What it was given, when it is making a task; nothing of it is left when that was a generator."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+    for _ in range(_FRAMES_MAX):
+        frame = None if frame is None else frame.f_back
+        if frame is None:
+            break
+        if frame.f_code.co_qualname in _AS_COMPLETED and frame.f_globals.get("__name__") == "asyncio.tasks":
+            return frame.f_locals.get("fs", frame.f_locals.get("aws"))
+    return None
+
+
+def _is_awaited_as_it_is(each: Any) -> bool:
+    return asyncio.isfuture(each) or asyncio.iscoroutine(each)
 
 
 def _waiter(task: Task) -> Future | None:
