@@ -457,7 +457,7 @@ class TestOrder:
         assert response == ["fast", "slow", "later"]
         assert len(app.effects) == 6
 
-    @pytest.mark.parametrize("listed", [list, tuple])
+    @pytest.mark.parametrize("listed", [list, tuple, dict.fromkeys])
     def test_branches_that_are_taken_as_they_complete_stay_the_same(self, listed: Any) -> None:
         """asyncio makes a set of what it is given, and has another order each time."""
 

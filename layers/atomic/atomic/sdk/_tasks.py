@@ -7,7 +7,7 @@ Python) it counts as something outside the handler, which may happen at any time
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextvars import Context, ContextVar
 from functools import partial
 from types import FrameType
@@ -99,22 +99,22 @@ def _in_order(coroutine: Any) -> list[Any]:
     first makes the first call.
     """
     listed = _list_of_as_completed()
-    if isinstance(listed, Sequence) and all(map(_is_awaited_as_it_is, listed)):
+    has_order = isinstance(listed, Collection) and not isinstance(listed, set | frozenset)
+    if has_order and all(map(_is_awaited_as_it_is, listed)):
         coroutines = [each for each in dict.fromkeys(listed) if asyncio.iscoroutine(each)]
-        if any(each is coroutine for each in coroutines):
-            return coroutines
+        return coroutines if coroutine in coroutines else [coroutine]
     return [coroutine]
 
 
 def _list_of_as_completed() -> Any:
     """What it was given, when it is making a task; nothing of it is left when that was a generator."""
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     for _ in range(_FRAMES_MAX):
-        frame = None if frame is None else frame.f_back
         if frame is None:
             break
         if frame.f_code.co_qualname in _AS_COMPLETED and frame.f_globals.get("__name__") == "asyncio.tasks":
             return frame.f_locals.get("fs", frame.f_locals.get("aws"))
+        frame = frame.f_back
     return None
 
 
