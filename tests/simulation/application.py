@@ -102,6 +102,7 @@ class Application:
             if stage[0].cancels:
                 await self._cancel(plan)
                 return self._failed(step_id, 500)
+            self._books.hangs(step_id, attempt, hang_ms)
             posts = (self._post(plan, child, parent, hang_ms) for child in stage)
             ends = await asyncio.gather(*posts, return_exceptions=True)
             steps = [end for end in ends if not isinstance(end, BaseException)]

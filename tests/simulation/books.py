@@ -39,6 +39,8 @@ class Books:
     # step; and whose answer was heard: when, and by whom.
     made: set[tuple[str, int]] = field(default_factory=set)
     failed_alone: set[tuple[str, int]] = field(default_factory=set)
+    # Which attempts of a step hung for others, and when they asked for those.
+    hung_s: defaultdict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
     heard: dict[tuple[str, int], tuple[float, "Process"]] = field(default_factory=dict)
     # When a write of the step, or what goes out before it, was refused, unsure or slow.
     troubled_s: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -46,6 +48,11 @@ class Books:
     refused: Counter[str] = field(default_factory=Counter)
     retry_after_ms: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+
+    def hangs(self, step_id: str, attempt: int, hang_ms: int) -> None:
+        """A handler asks for steps; it is told that one is unfinished if it hangs for them."""
+        if hang_ms:
+            self.hung_s[step_id].append((attempt, asyncio.get_running_loop().time()))
 
     def acknowledge(self, step: Step, rows: dict[str, Step]) -> None:
         """A caller was given this row."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step
+from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Status, Step
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.books import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
@@ -17,6 +17,8 @@ PROMPT_S: Final = 5.0
 TAKEN_S: Final = 10.0
 # How long the store may take for what the recording of an outcome needs.
 RECORDED_S: Final = 8.0
+# What an attempt asked for so long before the next one began may be taken for the next one's.
+_CLOCKS_APART_S: Final = 1.0
 WALK_S: Final = 10.0
 
 
@@ -125,8 +127,16 @@ def _attempts(world: World) -> Iterator[str]:
             and not ended.timed_out
             and step.status not in {Status.RETRYING, Status.FAILED}
             and not world.faults.happened["skew"]
+            and not _is_beside_another(world, write, ended)
         ):
             yield f"{step.id}: attempt {ended.number} failed by itself, and the step is {step.status}"
+
+
+def _is_beside_another(world: World, write: Write, attempt: Attempt) -> bool:
+    """Whether a handler of another attempt was told of a step, which Atomic cannot tell from this one's."""
+    since_s = (attempt.started_at_ms - EPOCH_MS) / 1000 - _CLOCKS_APART_S
+    hung = world.books.hung_s[write.step.id]
+    return any(number != attempt.number and since_s <= at_s <= write.at_s for number, at_s in hung)
 
 
 def _lost(world: World, write: Write, before: Step) -> Iterator[str]:

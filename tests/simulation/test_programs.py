@@ -6,6 +6,7 @@ import pytest
 
 from simulation.interleave import LawBroken
 from simulation.programs import COMMANDS_MAX, commands_of, model_of, play_program, program_of
+from simulation.regressions import PROGRAMS as FOUND
 from simulation.scenario import Node
 
 PROGRAMS: Final = 1_000
@@ -16,6 +17,11 @@ SLICE: Final = 250
 def test_programs_have_exactly_their_effects(first: int) -> None:
     for seed in range(first, first + SLICE):
         play_program(seed)
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_once_failed_holds(seed: int) -> None:
+    play_program(seed)
 
 
 def test_every_command_is_used() -> None:

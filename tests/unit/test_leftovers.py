@@ -12,7 +12,7 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.cancel import cancel_run
 from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
-from atomic.application.ports import Client, EndpointRequest
+from atomic.application.ports import Client, EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.run_memory import FRESH_MS, RunMemory
@@ -279,6 +279,32 @@ def test_a_cancel_that_is_repeated_since_its_answer_was_lost_counts_at_once() ->
     run(cancel())
 
     assert store._rows[due_step("one").id].status is Status.CANCELLED
+
+
+def test_a_cancel_counts_though_the_store_took_it_and_did_not_say_so() -> None:
+    calls = Calls()
+
+    class Unsure(CountingStore):
+        async def replace(self, step: Step, expected_version: int) -> Step | None:
+            await super().replace(step, expected_version)
+            if step.is_root:
+                raise StoreUnavailable
+            return None
+
+    store = Unsure(a_root(at_ms=EPOCH_MS), due_step("one"))
+
+    async def cancel() -> None:
+        engine = engine_on(store, calls)
+        engine.runs.saw(a_root(at_ms=EPOCH_MS), engine.clock.now_ms())
+        with pytest.raises(StoreUnavailable):
+            await cancel_run(engine, RUN_ID)
+        await drive(engine, due_step("one").id)
+
+    run(cancel())
+
+    assert store._rows[ROOT_ID].status is Status.CANCELLED
+    assert store._rows[due_step("one").id].status is Status.CANCELLED
+    assert calls.count == 0
 
 
 def test_a_redriven_step_of_a_run_that_is_cancelled_meanwhile_is_not_called() -> None:

@@ -4,6 +4,7 @@ from atomic.application.apply import apply
 from atomic.application.batches import for_each
 from atomic.application.engine import Engine
 from atomic.application.leftovers import ended_with
+from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Cancelled
 from atomic.domain.steps import SETTLED, Status
 from atomic.protocol import keys
@@ -19,7 +20,12 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
     event = Cancelled()
     root = await engine.store.get(keys.root_of(run_id))
     if root is not None:
-        root, _ = await apply(engine, root, event)
+        try:
+            root, _ = await apply(engine, root, event)
+        except StoreUnavailable:
+            # It may say so by now: whoever acts for the run has to look.
+            engine.runs.forget(run_id)
+            raise
         if root.status is Status.CANCELLED:
             event = ended_with(engine.runs.saw(root, engine.clock.now_ms()))
 

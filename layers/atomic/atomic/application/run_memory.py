@@ -91,6 +91,10 @@ class RunMemory:
             self._cancelled.pop(run_id, None)
         return known
 
+    def forget(self, run_id: str) -> None:
+        """Look at the root of the run before anything is done for it again."""
+        self._runs.pop(run_id, None)
+
 
 def _put(newest: OrderedDict[str, T], run_id: str, value: T) -> None:
     newest[run_id] = value
