@@ -23,7 +23,6 @@ from simulation.world import World
 
 COMMANDS_MAX: Final = 19
 _MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
-_CANCELLED: Final = Status.CANCELLED
 _CANCEL: Final = Node(name="cancel", kind="timer", cancels=True)
 # The model knows of no endpoint that fails for good by chance; and SQS, unlike this fault, keeps its hints.
 _WITHOUT: Final = frozenset({"forbids retry", "hint lost", "other payload"})
@@ -33,16 +32,21 @@ End = Literal["succeeded", "failed", "cancelled"]
 
 @dataclass(slots=True)
 class Model:
-    """What a program does: how often each endpoint has an effect, and how the run ends."""
+    """What a program does: how often each endpoint has an effect, and how the run ends.
+
+    `beside`: the effects beside a failure that ends their handler; a cancel may come before them.
+    """
 
     effects: Counter[str]
+    beside: Counter[str]
     end: End
 
 
 def model_of(root: Node) -> Model:
     """Walk the tree."""
     effects: Counter[str] = Counter()
-    return Model(effects=effects, end=_walk(root, effects))
+    beside: Counter[str] = Counter()
+    return Model(effects=effects, beside=beside, end=_walk(root, effects, beside))
 
 
 def play_program(seed: int) -> Model:
@@ -120,16 +124,19 @@ def _command(chance: random.Random, budget: _Budget, depth: int, *, alone: bool)
     return Node(name=f"d{name}", takes_s=chance.choice((0.0, 0.02, 0.4)) * chance.random())
 
 
-def _walk(node: Node, effects: Counter[str]) -> End:
+def _walk(node: Node, effects: Counter[str], beside: Counter[str]) -> End:
     if node.kind == "http":
         effects[node.name] += 1
     for stage in node.stages:
         if stage[0].cancels:
             return "cancelled"
-        ends = [_walk(child, effects) for child in stage]
+        before = effects.copy()
+        ends = [_walk(child, effects, beside) for child in stage]
         if "cancelled" in ends:
             return "cancelled"
         if "failed" in ends and not node.catches:
+            if len(stage) > 1:
+                beside += effects - before
             return "failed"
     return "failed" if node.broken else "succeeded"
 
@@ -144,8 +151,10 @@ async def _play(scenario: Scenario) -> World:
 def _differences(world: World, model: Model) -> list[str]:
     lines = []
     effects = Counter(world.truth.rows[step_id].spec.url.rpartition("/")[2] for step_id in _called(world))
-    if effects != model.effects:
-        lines.append(f"too much {effects - model.effects}, too little {model.effects - effects}")
+    least = model.effects - model.beside if model.end == "cancelled" else model.effects
+    too_much, too_little = effects - model.effects, least - effects
+    if too_much or too_little:
+        lines.append(f"too much {too_much}, too little {too_little}")
     root = world.truth.rows[keys.root_of(world.scenario.runs[0].run_id)]
     if root.status is not Status(model.end):
         lines.append(f"the run {root.status}, the model says {model.end}")
@@ -153,20 +162,15 @@ def _differences(world: World, model: Model) -> list[str]:
 
 
 def _called(world: World) -> set[str]:
-    """The steps that were called; as the model has it, which knows no time, if a cancel came in between.
+    """The steps that were called, without those that the model has cancelled before they were posted.
 
-    What stands beside a failure may be cancelled before it is called. On AWS, what is posted after the
-    cancel may be called by a process that does not know of it yet.
+    On AWS such a step may be called by a process that does not know of the cancel yet.
     """
     called = {step_id for step_id, _ in world.books.calls}
+    if not world.scenario.on_aws:
+        return called
     root_id = keys.root_of(world.scenario.runs[0].run_id)
-    cancels = (w.at_s for w in world.truth.history if w.step.id == root_id and w.step.status is _CANCELLED)
+    history = world.truth.history
+    cancels = (w.at_s for w in history if w.step.id == root_id and w.step.status is Status.CANCELLED)
     cancelled_s = min(cancels, default=math.inf)
-    created_s = {write.step.id: write.at_s for write in world.truth.history if write.before is None}
-    for step_id, row in world.truth.rows.items():
-        if created_s[step_id] < cancelled_s:
-            if row.status is _CANCELLED and row.spec.kind == "http":
-                called.add(step_id)
-        elif world.scenario.on_aws:
-            called.discard(step_id)
-    return called
+    return called - {w.step.id for w in history if w.before is None and w.at_s >= cancelled_s}

@@ -33,7 +33,8 @@ FAULTS: Final = (
 # Seeds of `programs.play_program`. But for 4717, a law was stricter than what is promised, and was changed.
 PROGRAMS: Final = (
     1985,  # on AWS a handler posted after the cancel, and another process called what it had posted
-    3711,  # what stood beside a failure was cancelled before it was called, and the model had it called
+    3711,  # what stood beside a failure was cancelled before it was called, and the model had it called:
+    12250,  # so was what stood beside a failure further above
     4717,  # the store took a cancel and did not say so: this process went on to call (`cancel_run`)
     20364,  # what the attempt before had asked for was told less than a second after the next one began
 )

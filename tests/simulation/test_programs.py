@@ -42,7 +42,7 @@ def test_every_command_is_used() -> None:
 
 
 def test_a_wrong_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulation.programs._walk", lambda node, effects: "succeeded")
+    monkeypatch.setattr("simulation.programs._walk", lambda node, effects, beside: "succeeded")
     with pytest.raises(LawBroken, match="too much"):
         play_program(0)
 
