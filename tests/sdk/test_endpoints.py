@@ -38,6 +38,17 @@ def test_settings_are_given_once_and_a_decorator_may_have_its_own() -> None:
         assert handler(event(path, headers), None)["statusCode"] == status
 
 
+def test_an_option_that_does_not_exist_is_refused_at_the_start() -> None:
+    # Taken silently it would leave everybody's calls unchecked.
+    misspelled: dict[str, Any] = {"secret": [encode_secret(NEW)]}
+    with pytest.raises(
+        TypeError, match=r"^echo: secret: there is no such option; there are client, secrets"
+    ):
+        aws_lambda.Endpoints(steps=[echo], **misspelled)
+    with pytest.raises(TypeError, match=r"^echo: secret: there is no such option"):
+        aws_lambda.step(**misspelled)(echo)
+
+
 @pytest.mark.parametrize(
     ("api_key", "secret", "said"), [("k", "", 1), ("", "", 0), ("k", encode_secret(NEW), 0)]
 )

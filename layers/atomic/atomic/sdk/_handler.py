@@ -19,6 +19,7 @@ from atomic.protocol import headers
 from atomic.sdk import _raw_path, _settings
 from atomic.sdk._answers import Response, Unreadable, failure, success
 from atomic.sdk._context import BaseContext, Call
+from atomic.sdk._documents import unknown_options
 from atomic.sdk._functions import name_of, signature_of
 from atomic.sdk._planning import NO_NAMES, Function, Names, Served
 from atomic.sdk._raw_path import RawPath
@@ -78,6 +79,8 @@ class Endpoint:
         options: EndpointOptions,
         names: Names = NO_NAMES,
     ) -> None:
+        if unknown := unknown_options(options, EndpointOptions):
+            raise TypeError(f"{name_of(function)}: {unknown}")
         self.function = function
         self._names = names
         self._signature = signature_of(function, is_workflow=is_workflow)
