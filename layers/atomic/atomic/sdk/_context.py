@@ -42,7 +42,9 @@ _LATE_CALLS_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of an endpoint by Atomic. `attempt` counts from 1; `idempotency_key` is the step's own.
+    """One call of an endpoint by Atomic. `attempt` counts from 1; `idempotency_key` is the step's own
+    among those of its URL in its run; `step_id` is no other step's at all: services that remember keys are
+    given it.
 
     `url` is where the endpoint was called; `traceparent` is the caller's trace, empty when there is none.
     """
