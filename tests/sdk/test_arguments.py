@@ -100,6 +100,19 @@ def test_a_later_call_is_at_some_time() -> None:
             RetryAfter(never)
 
 
+@pytest.mark.parametrize(
+    ("detail", "text"),
+    [
+        ("delay: it is too long", "delay: it is too long. Change the fields that the message names."),
+        ("Too long.", "Too long. Change the fields that the message names."),
+        ("", "Change the fields that the message names."),
+    ],
+)
+def test_what_is_wrong_and_the_cure_are_two_sentences(detail: str, text: str) -> None:
+    assert str(InvalidRequestError(detail)) == text
+    assert InvalidRequestError(detail).detail == detail
+
+
 def test_a_payload_is_refused_before_it_is_sent() -> None:
     with pytest.raises(
         SerializationError, match=r"^The payload of workflow 'w' cannot be stored: nan is not"
