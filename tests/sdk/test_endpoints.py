@@ -50,6 +50,23 @@ def test_an_option_that_does_not_exist_is_refused_at_the_start() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"secrets": encode_secret(NEW)}, TypeError, "secrets: give a list"),
+        ({"secrets": ["s3cret"]}, ValueError, "a signing secret is whsec_"),
+        ({"base_url": "app.example"}, ValueError, "base_url 'app.example' is no URL of a server: write"),
+        ({"hang": "soon"}, ValueError, "hang: use seconds or a timedelta from 0 on, not 'soon'"),
+        ({"hang": -1}, ValueError, "hang: use seconds"),
+    ],
+)
+def test_settings_that_no_call_could_use_are_refused_at_the_start(
+    options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        aws_lambda.Endpoints(steps=[echo], **options)
+
+
+@pytest.mark.parametrize(
     ("api_key", "secret", "said"), [("k", "", 1), ("", "", 0), ("k", encode_secret(NEW), 0)]
 )
 def test_who_has_a_key_and_no_secret_is_told(

@@ -28,8 +28,8 @@ from atomic.sdk._waits import OWN_S
 from atomic.sdk.async_client import AsyncClient, require_aiohttp
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
-from atomic.sdk.errors import SerializationError
-from atomic.sdk.retry import Seconds, seconds
+from atomic.sdk.errors import InvalidRequestError, SerializationError
+from atomic.sdk.retry import Seconds, milliseconds, seconds
 
 _log: Final = logging.getLogger("atomic.sdk")
 
@@ -68,6 +68,23 @@ class EndpointOptions(TypedDict, total=False):
     hang: Seconds
 
 
+def _check_options(function: Function, options: EndpointOptions) -> None:
+    """Raise TypeError or ValueError for options that no call could use."""
+    if unknown := unknown_options(options, EndpointOptions):
+        raise TypeError(f"{name_of(function)}: {unknown}")
+    secrets = options.get("secrets") or ()
+    if isinstance(secrets, str):
+        raise TypeError("secrets: give a list of them")
+    SignatureCheck(secrets)
+    if base_url := options.get("base_url"):
+        _settings.checked("base_url", base_url)
+    if "hang" in options:
+        try:
+            milliseconds("hang", options["hang"])
+        except InvalidRequestError as error:
+            raise ValueError(error.detail) from None
+
+
 class Endpoint:
     """A function of the user's as an endpoint of Atomic's; `names` are those of the functions beside it."""
 
@@ -79,8 +96,7 @@ class Endpoint:
         options: EndpointOptions,
         names: Names = NO_NAMES,
     ) -> None:
-        if unknown := unknown_options(options, EndpointOptions):
-            raise TypeError(f"{name_of(function)}: {unknown}")
+        _check_options(function, options)
         self.function = function
         self._names = names
         self._signature = signature_of(function, is_workflow=is_workflow)
