@@ -51,7 +51,7 @@ def test_what_has_several_texts_or_none_is_no_key(key: Any) -> None:
             context.call("pay", key=key)
 
 
-@pytest.mark.parametrize("given", [-5, -0.001, timedelta(seconds=-1), math.inf, math.nan])
+@pytest.mark.parametrize("given", [-5, -0.001, timedelta(seconds=-1), math.inf, math.nan, "soon", [5]])
 @pytest.mark.parametrize("name", ["delay", "deadline", "attempt_timeout", "back_off", "max_back_off"])
 def test_a_duration_is_finite_and_not_less_than_nothing(name: str, given: Any) -> None:
     options: dict[str, Any] = {name: given}
@@ -59,6 +59,32 @@ def test_a_duration_is_finite_and_not_less_than_nothing(name: str, given: Any) -
         options = {"retry": Retry(**options)}
     with pytest.raises(InvalidRequestError, match=rf"^{name}: use seconds or a timedelta from 0 on, not"):
         Client().start("w", "https://app.example/w", key="k", **options)
+
+
+@pytest.mark.parametrize("given", ["soon", None, math.nan])
+def test_what_a_handler_waits_for_has_a_duration(given: Any) -> None:
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    with pytest.raises(InvalidRequestError, match=r"^sleep: use seconds"):
+        context.sleep(given)
+    with pytest.raises(InvalidRequestError, match=r"^timeout: use seconds"):
+        context.call("pay", timeout=given)
+
+
+@pytest.mark.parametrize("given", [3.5, "3", True, None])
+def test_a_policy_is_a_retry_or_a_number(given: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"^retry: use a Retry, or the number of retries, not"):
+        Client().start("w", "https://app.example/w", key="k", retry=given)
+
+
+def test_an_option_that_does_not_exist_is_refused() -> None:
+    misspelled: dict[str, Any] = {"retires": 3}
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    with pytest.raises(InvalidRequestError, match=r"^retires: there is no such option; there are .*key"):
+        context.call("pay", **misspelled)
+    with pytest.raises(InvalidRequestError, match=r"^retires: there is no such option; there are retry"):
+        Client().start("w", "https://app.example/w", key="k", **misspelled)
+    with pytest.raises(InvalidRequestError, match=r"^retires: there is no such option; there are workflow"):
+        Client().redrive_all(**misspelled)
 
 
 def test_a_sleep_that_is_over_is_none() -> None:
@@ -72,6 +98,19 @@ def test_a_later_call_is_at_some_time() -> None:
     for never in (math.inf, math.nan):
         with pytest.raises(ValueError, match="to be called no more, raise NonRetryable"):
             RetryAfter(never)
+
+
+@pytest.mark.parametrize(
+    ("detail", "text"),
+    [
+        ("delay: it is too long", "delay: it is too long. Change the fields that the message names."),
+        ("Too long.", "Too long. Change the fields that the message names."),
+        ("", "Change the fields that the message names."),
+    ],
+)
+def test_what_is_wrong_and_the_cure_are_two_sentences(detail: str, text: str) -> None:
+    assert str(InvalidRequestError(detail)) == text
+    assert InvalidRequestError(detail).detail == detail
 
 
 def test_a_payload_is_refused_before_it_is_sent() -> None:

@@ -38,6 +38,34 @@ def test_settings_are_given_once_and_a_decorator_may_have_its_own() -> None:
         assert handler(event(path, headers), None)["statusCode"] == status
 
 
+def test_an_option_that_does_not_exist_is_refused_at_the_start() -> None:
+    # Taken silently it would leave everybody's calls unchecked.
+    misspelled: dict[str, Any] = {"secret": [encode_secret(NEW)]}
+    with pytest.raises(
+        TypeError, match=r"^echo: secret: there is no such option; there are client, secrets"
+    ):
+        aws_lambda.Endpoints(steps=[echo], **misspelled)
+    with pytest.raises(TypeError, match=r"^echo: secret: there is no such option"):
+        aws_lambda.step(**misspelled)(echo)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"secrets": encode_secret(NEW)}, TypeError, "secrets: give a list"),
+        ({"secrets": ["s3cret"]}, ValueError, "a signing secret is whsec_"),
+        ({"base_url": "app.example"}, ValueError, "base_url 'app.example' is no URL of a server: write"),
+        ({"hang": "soon"}, ValueError, "hang: use seconds or a timedelta from 0 on, not 'soon'"),
+        ({"hang": -1}, ValueError, "hang: use seconds"),
+    ],
+)
+def test_settings_that_no_call_could_use_are_refused_at_the_start(
+    options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        aws_lambda.Endpoints(steps=[echo], **options)
+
+
 @pytest.mark.parametrize(
     ("api_key", "secret", "said"), [("k", "", 1), ("", "", 0), ("k", encode_secret(NEW), 0)]
 )

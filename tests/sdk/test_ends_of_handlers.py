@@ -216,6 +216,33 @@ def test_side_by_side_all_end_before_one_is_raised() -> None:
     assert response.body == b'"No luck."'
 
 
+def test_what_is_described_is_called_or_the_workflow_fails() -> None:
+    def forgotten(ctx: Context) -> Any:
+        ctx.parallel(ctx.call("one"))
+        ctx.call("two")
+        return "end"
+
+    response, posted = called(forgotten, {"one": done(), "two": done()})
+    assert (told(response), posted) == ((500, NO_RETRY), ["one"])
+    assert detail(response).startswith("Not called: step 'two' (test_ends_of_handlers.py, line ")
+    # A replay comes to it later.
+    assert told(called(forgotten, {"one": GOES_ON, "two": done()})[0]) == (202, WAITING)
+
+
+@pytest.mark.parametrize(
+    "give",
+    [lambda ctx: [ctx.call("one")], lambda ctx: iter([ctx.call("one")]), lambda ctx: ctx.step("one")],
+)
+def test_parallel_takes_calls_alone(give: Callable[[Context], Any]) -> None:
+    def main(ctx: Context) -> Any:
+        with suppress(Exception):
+            return ctx.parallel(give(ctx))
+
+    response, _ = called(main, {"one": done()})
+    assert told(response) == (500, NO_RETRY)
+    assert detail(response).startswith("parallel takes what `ctx.call` gives, not a ")
+
+
 def test_ctrl_c_is_let_through() -> None:
     def main(ctx: Context) -> Any:
         try:

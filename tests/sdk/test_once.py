@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from atomic import idempotent
+from atomic import SerializationError, idempotent
 from atomic.sdk._statements import _as_driver_wants
 from atomic.sdk.once import create_table
 from sdk.calls import call_of
@@ -132,6 +132,41 @@ def test_sqlalchemy_sessions(path: Path) -> None:
         assert idempotent(connection, CALL, lambda: 7) == 1
     engine.dispose()
     assert rows_in(path) == 1
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class _User(_Base):
+    __tablename__ = "users"
+    name: Mapped[str] = mapped_column(primary_key=True)
+
+
+@pytest.mark.parametrize("autoflush", [True, False])
+def test_what_a_session_holds_back_goes_with_the_effect_that_failed(path: Path, autoflush: bool) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    with Session(engine, autoflush=autoflush) as session, session.begin():
+
+        def effect() -> object:
+            session.add(_User(name="ada"))
+            return object()
+
+        with pytest.raises(SerializationError):
+            idempotent(session, CALL, effect)
+    engine.dispose()
+    assert rows_in(path) == 0
+
+
+def test_what_is_no_connection_is_refused(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as db:
+        for other in (engine, sessionmaker(engine), db.cursor(), None):
+            with pytest.raises(ValueError, match="idempotent takes a connection"):
+                idempotent(other, CALL, lambda: 1)
+    with pytest.raises(ValueError, match=r"engine\.begin"):
+        create_table(engine)
+    engine.dispose()
 
 
 def test_every_parameter_style_of_the_db_api(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import requests
+from django.urls import path, re_path
 from fastapi import FastAPI
 from flask import Flask
 from hypothesis import given
@@ -19,9 +20,17 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from atomic.protocol.signatures import encode_secret
-from atomic.sdk import Call, fastapi, flask
+
+# Django wants its settings first.
+from atomic.sdk import (
+    Call,
+    django,
+    fastapi,
+    flask,
+)
 from atomic.sdk._raw_path import RawPath, below, encoded, of_environ, of_scope
 from sdk.cases.signing import BODY, NEW, signed
+from sdk.django_sites import Asgi, Wsgi
 from sdk.threads import asgi_server, wsgi_server
 from unit.strategies import examples
 
@@ -32,6 +41,7 @@ from unit.strategies import examples
         ({"path": "/a b/é", "raw_path": b"/a%20b/%C3%A9"}, "", "/a%20b/%C3%A9"),
         ({"path": "/a/b", "raw_path": b"/a%2Fb?x=1"}, "", "/a%2Fb"),
         ({"path": "/a%2Fb", "raw_path": b"/a%252Fb"}, "", "/a%252Fb"),
+        ({"path": "/a\ufffd/b", "raw_path": b"/a%FF/b"}, "", "/a%FF/b"),
         ({"path": "/a b/100%"}, "", "/a%20b/100%25"),
         ({"path": "/a b", "raw_path": None}, "", "/a%20b"),
         # Middleware has changed the path, and left the other one.
@@ -65,6 +75,8 @@ def test_paths_of_asgi(scope: dict[str, Any], root: str, path: str) -> None:
         ({"PATH_INFO": "/a b/Ã©", "REQUEST_URI": "/a%20b/%C3%A9?x=1"}, "", "/a%20b/%C3%A9"),
         ({"PATH_INFO": "/a/b", "RAW_URI": "/a%2Fb"}, "", "/a%2Fb"),
         ({"PATH_INFO": "/a/b", "RAW_URI": "http://app.example/a%2Fb"}, "", "/a%2Fb"),
+        ({"PATH_INFO": "/a\xef\xbf\xbd", "REQUEST_URI": "/a%FF"}, "", "/a%FF"),
+        ({"PATH_INFO": "/a\xff", "REQUEST_URI": "/a%FF"}, "", "/a%FF"),
         ({"PATH_INFO": "/a b/Ã©"}, "", "/a%20b/%C3%A9"),
         ({"PATH_INFO": "/a/b", "SCRIPT_NAME": "/api", "REQUEST_URI": "/api/a%2Fb"}, "/api", "/a%2Fb"),
         ({"PATH_INFO": "/a/b", "SCRIPT_NAME": "/api", "REQUEST_URI": "/a%2Fb"}, "/api", "/a%2Fb"),
@@ -130,7 +142,7 @@ def starlette_application(**options: Any) -> Starlette:
 def flask_application(**options: Any) -> Flask:
     app = Flask("where")
     view = flask.step(**options)(where)
-    app.add_url_rule("/t/<path:who>/where", "where", lambda who: view(), methods=["POST"])
+    app.add_url_rule("/t/<path:who>/where", "where", view, methods=["POST"])
     return app
 
 
@@ -176,6 +188,25 @@ def test_wsgi_servers() -> None:
     with bare_wsgi(flask_application()) as url:
         for path in ("/t/a%20%C3%A9/where", "/t/a%252Fb/where", "/t/a%5Cb/where"):
             assert told(url + path) == url + path
+
+
+async def where_async(ctx: django.AsyncContext, call: Call) -> str:
+    return call.url
+
+
+def django_urls() -> tuple[Any, ...]:
+    return (
+        path("t/<path:who>/where", django.step(where)),
+        re_path("^g/(.*)/where$", django.step(where)),
+        path("a/<path:who>/where", django.workflow(where_async)),
+    )
+
+
+@pytest.mark.parametrize(("site", "server"), [(Wsgi, wsgi_server), (Asgi, asgi_server)])
+def test_django_routes_with_variables(site: Any, server: Any) -> None:
+    with server(site(django_urls())) as url:
+        for sent in ("/t/a%2Fb%20%C3%A9/where", "/g/a%252Fb/where", "/a/b%5Cc/where"):
+            assert told(url + sent) == url + sent
 
 
 def test_wsgi_behind_a_prefix_and_mounted() -> None:

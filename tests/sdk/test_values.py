@@ -14,13 +14,23 @@ import typing
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    model_serializer,
+    model_validator,
+)
 
 from atomic.protocol.canonical import canonical_json, parse_json
 from atomic.sdk._values import ValueType, jsonable
@@ -234,9 +244,34 @@ def test_equal_unions_of_another_order_are_other_types() -> None:
     assert value_type(int | str) is not value_type(str | int)
 
 
+class Renamed(BaseModel):
+    """Another shape in JSON than in Python."""
+
+    model_config = ConfigDict(frozen=True)
+    marks: frozenset[str]
+
+    @model_serializer
+    def _written(self) -> dict[str, Any]:
+        return {"all": {"marks": self.marks}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        return given["all"] if isinstance(given, dict) and "all" in given else given
+
+
+class Tagged(BaseModel):
+    tags: Annotated[
+        set[str],
+        PlainSerializer(lambda tags: {"tags": tags}),
+        BeforeValidator(lambda given: given["tags"] if isinstance(given, dict) else given),
+    ]
+    more: Renamed
+
+
 ONE_PROCESS = """
 import json, sys, uuid
-from sdk.test_values import Order
+from sdk.test_values import Order, Renamed, Tagged
 from atomic.sdk._values import ValueType, jsonable
 
 tags = {f"tag-{n}" for n in range(50)}
@@ -245,7 +280,12 @@ order = Order(
     groups=frozenset(frozenset({n, n * 7, n * 31}) for n in range(9)),
     lines=[(1, {uuid.UUID(int=n) for n in range(9)})],
 )
-print(json.dumps([ValueType(Order).kept(order, "it"), jsonable({"deep": [order, {"x": tags}]})]))
+own = Tagged(tags=tags, more=Renamed(marks=tags))
+both = {own.more, Renamed(marks=frozenset("ab"))}
+print(json.dumps([
+    ValueType(Order).kept(order, "it"), jsonable({"deep": [order, {"x": tags}]}),
+    ValueType(Tagged).kept(own, "it"), jsonable({"deep": [own]}), ValueType(set[Renamed]).kept(both, "it"),
+]))
 """
 
 

@@ -1,4 +1,4 @@
-"""Calls of an `async def` handler that nobody awaits."""
+"""Calls of a handler that are made and never begun: nobody awaits them, or gives them to `parallel`."""
 
 import sys
 from collections.abc import Callable, Coroutine, Generator
@@ -13,10 +13,18 @@ Result = TypeVar("Result")
 Begin = Callable[[Planned[Any]], Coroutine[Any, Any, Result]]
 
 
-class _Call(NamedTuple):
+class MadeCall(NamedTuple):
+    """A call of the context, and the line of the handler that made it."""
+
     planned: Planned[Any]
     code: CodeType
     line: int
+
+    @classmethod
+    def here(cls, planned: Planned[Any], depth: int) -> "MadeCall":
+        """One that the handler is making, so many functions above the caller of this."""
+        frame = sys._getframe(depth + 1)  # noqa: SLF001
+        return cls(planned, frame.f_code, frame.f_lineno)
 
     def __str__(self) -> str:
         return f"{self.planned.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
@@ -26,8 +34,8 @@ class _Call(NamedTuple):
 class Unawaited:
     """The calls of a handler that were made and are not awaited yet; `dropped` are those that cannot be."""
 
-    calls: dict[int, _Call] = field(default_factory=dict)
-    dropped: list[_Call] = field(default_factory=list)
+    calls: dict[int, MadeCall] = field(default_factory=dict)
+    dropped: list[MadeCall] = field(default_factory=list)
 
 
 class PendingCall(Coroutine[Any, Any, Result]):
@@ -43,9 +51,8 @@ class PendingCall(Coroutine[Any, Any, Result]):
         self._begin = begin
         self._coroutine: Coroutine[Any, Any, Result] | None = None
         self._unawaited = unawaited
-        # The line of the handler: the context's method stands between.
-        frame = sys._getframe(2)  # noqa: SLF001
-        unawaited.calls[id(self)] = _Call(planned, frame.f_code, frame.f_lineno)
+        # The context's method stands between.
+        unawaited.calls[id(self)] = MadeCall.here(planned, 2)
 
     def send(self, value: Any) -> Any:
         """As of any coroutine."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 from urllib.parse import urljoin
 
-from atomic.sdk._documents import Key, StepOptions, key_text, start_document
+from atomic.sdk._documents import Key, StepOptions, check_options, key_text, start_document
 from atomic.sdk._events import OpenedEvent, OpenedEvents
 from atomic.sdk._flow import Outcome, open_once, step_once
 from atomic.sdk._http import Flow
@@ -29,7 +29,7 @@ from atomic.sdk.errors import (
     TooLargeError,
     UrlNotAllowedError,
 )
-from atomic.sdk.retry import Seconds, milliseconds, seconds
+from atomic.sdk.retry import Seconds, milliseconds
 
 _log: Final = logging.getLogger("atomic.sdk")
 # A server answers what is finished however short the hang is.
@@ -42,7 +42,9 @@ _LATE_CALLS_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of an endpoint by Atomic. `attempt` counts from 1; `idempotency_key` is the step's own.
+    """One call of an endpoint by Atomic. `attempt` counts from 1; `idempotency_key` is the step's own
+    among those of its URL in its run; `step_id` is no other step's at all: services that remember keys are
+    given it.
 
     `url` is where the endpoint was called; `traceparent` is the caller's trace, empty when there is none.
     """
@@ -106,6 +108,7 @@ class BaseContext:
     def _plan(
         self, step: str | Function, payload: Any, options: CallOptions, result: Any = None
     ) -> Planned[Any]:
+        check_options(options, CallOptions)
         if isinstance(step, str):
             name, returns = step, UNDECLARED
             written = jsonable(payload, f"the payload of step {name!r}")
@@ -117,20 +120,21 @@ class BaseContext:
         position = self._position(url, None if key is None else key_text(key))
         own_key = step_key(self.idempotency_key, position)
         document = start_document(self.workflow_name, url, written, key=own_key, options=options)
-        timeout_s = seconds(options["timeout"]) if "timeout" in options else None
+        timeout_s = milliseconds("timeout", options["timeout"]) / 1000 if "timeout" in options else None
         returns = returns if result is None else value_type(result)
         return self._planned(name, document, result=returns, timeout_s=timeout_s)
 
     def _plan_sleep(self, duration: Seconds) -> Planned[None]:
+        delay_ms = milliseconds("sleep", duration, may_be_past=True)
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
             "kind": "timer",
             "stepName": "sleep",
             "idempotencyKey": step_key(self.idempotency_key, self._position("timer sleep")),
-            "delay": milliseconds("sleep", max(seconds(duration), 0.0)),
+            "delay": delay_ms,
         }
         # A timer that outlasts this attempt is not worth hanging for.
-        is_long = seconds(duration) > self._until_s - self._now_s()
+        is_long = delay_ms / 1000 > self._until_s - self._now_s()
         return self._planned("sleep", document, timeout_s=0.0 if is_long else None)
 
     def _plan_opening(self, name: str, deadline: Seconds | None) -> Planned[Any]:

@@ -1,5 +1,6 @@
 """From Python's arguments to the wire's start document."""
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -29,6 +30,23 @@ class RunFilter(TypedDict, total=False):
     key_prefix: str
     created_after: str
     created_before: str
+
+
+def unknown_options(given: Mapping[str, object], known: type) -> str:
+    """Which of the options a TypedDict does not have, for people; empty when it has all of them.
+
+    Python checks no options that go by `**options`, and a misspelled one would be left out silently.
+    """
+    names = ", ".join(sorted(given.keys() - known.__annotations__.keys()))
+    return (
+        f"{names}: there is no such option; there are {', '.join(known.__annotations__)}" if names else ""
+    )
+
+
+def check_options(given: Mapping[str, object], known: type) -> None:
+    """Raise InvalidRequestError for options that a TypedDict does not have."""
+    if unknown := unknown_options(given, known):
+        raise InvalidRequestError(f"{unknown}.")
 
 
 def key_text(key: Key) -> str:
@@ -64,7 +82,8 @@ def start_document(
 
 
 def filter_document(wanted: RunFilter) -> dict[str, str]:
-    """A filter with the wire's names."""
+    """A filter with the wire's names. Raises InvalidRequestError for members that it does not have."""
+    check_options(wanted, RunFilter)
     names = {
         "workflow_name": "workflowName",
         "key_prefix": "keyPrefix",

@@ -19,6 +19,7 @@ from atomic.protocol import headers
 from atomic.sdk import _raw_path, _settings
 from atomic.sdk._answers import Response, Unreadable, failure, success
 from atomic.sdk._context import BaseContext, Call
+from atomic.sdk._documents import unknown_options
 from atomic.sdk._functions import name_of, signature_of
 from atomic.sdk._planning import NO_NAMES, Function, Names, Served
 from atomic.sdk._raw_path import RawPath
@@ -27,8 +28,8 @@ from atomic.sdk._waits import OWN_S
 from atomic.sdk.async_client import AsyncClient, require_aiohttp
 from atomic.sdk.client import Client
 from atomic.sdk.context import AsyncContext, Context
-from atomic.sdk.errors import SerializationError
-from atomic.sdk.retry import Seconds, seconds
+from atomic.sdk.errors import InvalidRequestError, SerializationError
+from atomic.sdk.retry import Seconds, milliseconds, seconds
 
 _log: Final = logging.getLogger("atomic.sdk")
 
@@ -67,6 +68,23 @@ class EndpointOptions(TypedDict, total=False):
     hang: Seconds
 
 
+def _check_options(function: Function, options: EndpointOptions) -> None:
+    """Raise TypeError or ValueError for options that no call could use."""
+    if unknown := unknown_options(options, EndpointOptions):
+        raise TypeError(f"{name_of(function)}: {unknown}")
+    secrets = options.get("secrets") or ()
+    if isinstance(secrets, str):
+        raise TypeError("secrets: give a list of them")
+    SignatureCheck(secrets)
+    if base_url := options.get("base_url"):
+        _settings.checked("base_url", base_url)
+    if "hang" in options:
+        try:
+            milliseconds("hang", options["hang"])
+        except InvalidRequestError as error:
+            raise ValueError(error.detail) from None
+
+
 class Endpoint:
     """A function of the user's as an endpoint of Atomic's; `names` are those of the functions beside it."""
 
@@ -78,6 +96,7 @@ class Endpoint:
         options: EndpointOptions,
         names: Names = NO_NAMES,
     ) -> None:
+        _check_options(function, options)
         self.function = function
         self._names = names
         self._signature = signature_of(function, is_workflow=is_workflow)

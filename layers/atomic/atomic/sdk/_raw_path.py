@@ -7,7 +7,7 @@ the rest. A server may or may not have `root` in the path that it hands on.
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 # What may stand in a path as it is (RFC 3986, 3.3).
 _PLAIN: Final = "/:@!$&'()*+,;=~"
@@ -23,10 +23,11 @@ class RawPath(NamedTuple):
 
 def of_scope(scope: Mapping[str, Any]) -> RawPath:
     """Of an ASGI application. What is mounted within it belongs to its own paths."""
-    decoded = scope["path"].encode()
     sent = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
     root = scope.get("app_root_path", scope.get("root_path", ""))
-    return _parted(root.encode(), sent if unquote_to_bytes(sent) == decoded else "", decoded)
+    # Where the two differ middleware has changed the decoded one, which counts. What is not UTF-8 is
+    # decoded to replacement characters.
+    return _parted(root.encode(), sent if unquote(sent) == scope["path"] else "", scope["path"].encode())
 
 
 def of_environ(environ: Mapping[str, Any], charset: str = "latin-1") -> RawPath:
@@ -35,8 +36,10 @@ def of_environ(environ: Mapping[str, Any], charset: str = "latin-1") -> RawPath:
     sent = str(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "").partition("?")[0]
     if not sent.startswith("/"):
         sent = urlsplit(sent).path
-    # Middleware may have changed the others; then they count.
-    return _parted(root, sent if unquote_to_bytes(sent) in (root + rest, rest) else "", rest)
+    # Some servers, too, decode to replacement characters. Middleware may have changed the others; then they
+    # count.
+    decoded = {unquote_to_bytes(sent), unquote(sent).encode()}
+    return _parted(root, "" if decoded.isdisjoint((root + rest, rest)) else sent, rest)
 
 
 def encoded(path: str) -> str:

@@ -28,7 +28,7 @@ def connection(url: str | None, client_id: str | None, api_key: str | None) -> C
     Raises ValueError for what is no URL of a server.
     """
     return Connection(
-        url=_checked(url or os.environ.get(URL) or "http://127.0.0.1:8787").rstrip("/"),
+        url=checked(URL, url or os.environ.get(URL) or "http://127.0.0.1:8787").rstrip("/"),
         client_id=client_id or os.environ.get(CLIENT_ID) or "dev",
         api_key=api_key or os.environ.get(API_KEY) or "",
     )
@@ -80,11 +80,16 @@ def signing_secrets() -> tuple[str, ...]:
 
 
 def base_url() -> str:
-    """ATOMIC_BASE_URL: where Atomic reaches this application; empty when the request shall tell."""
-    return os.environ.get(BASE_URL, "")
+    """ATOMIC_BASE_URL: where Atomic reaches this application; empty when the request shall tell.
+
+    Raises ValueError for what is no URL of a server.
+    """
+    url = os.environ.get(BASE_URL, "")
+    return checked(BASE_URL, url) if url else ""
 
 
-def _checked(url: str) -> str:
+def checked(name: str, url: str) -> str:
+    """The URL of a server. Raises ValueError, which names the setting, for what is none."""
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -93,9 +98,7 @@ def _checked(url: str) -> str:
     if is_url:
         return url
     meant = f"http://{url}" if "://" not in url else "http://127.0.0.1:8787"
-    raise ValueError(
-        f"ATOMIC_URL {url!r} is no URL of a server: write scheme, host and port, as in {meant}"
-    )
+    raise ValueError(f"{name} {url!r} is no URL of a server: write scheme, host and port, as in {meant}")
 
 
 def _is_this_machine(host: str) -> bool:

@@ -13,8 +13,14 @@ _PLACED: Final = {"qmark": "?", "format": "%s", "numeric": ":{}"}
 _NO_VALUES: Final[Mapping[str, str]] = {}
 
 
-def refuse_async(db: Any) -> None:
-    """Raise ValueError for a connection whose methods must be awaited."""
+def refuse_others(db: Any) -> None:
+    """Raise ValueError for what is no connection, and for one whose methods must be awaited."""
+    is_cursor = hasattr(db, "fetchone")
+    if is_cursor or not (hasattr(db, "cursor") or hasattr(db, "execute")):
+        raise ValueError(
+            "idempotent takes a connection of the database's driver, Django's, or SQLAlchemy's Session or "
+            f"Connection (`with engine.begin() as connection`), not a {type(db).__qualname__}"
+        )
     if any(iscoroutinefunction(getattr(db, name, None)) for name in ("commit", "execute")):
         raise ValueError(
             "idempotent takes connections that block. SQLAlchemy's AsyncSession has one inside: "
@@ -38,6 +44,12 @@ def run(db: Any, statement: str, values: Mapping[str, str] = _NO_VALUES) -> list
         cursor.execute(*_as_driver_wants(cursor, statement, values))
         rows = cursor.fetchall() if cursor.description else []
     return [tuple(row.values() if isinstance(row, Mapping) else row) for row in rows]
+
+
+def flush(db: Any) -> None:
+    """Have a SQLAlchemy session write what it holds back; with `autoflush=False` no statement does that."""
+    if not hasattr(db, "cursor") and hasattr(db, "flush"):
+        db.flush()
 
 
 def driver_connection(db: Any) -> Any:

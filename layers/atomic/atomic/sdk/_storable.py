@@ -124,7 +124,7 @@ def _object(value: Any, written: dict[str, Any], depth: int) -> dict[str, Any]:
 
 
 def _array(value: Any, written: list[Any], depth: int) -> list[Any]:
-    value = _root_of(value)
+    value = _parts_of(value)
     is_set = isinstance(value, set | frozenset)
     items: Iterable[Any] = repeat(_UNKNOWN)
     if (is_set or isinstance(value, list | tuple | deque)) and len(value) == len(written):
@@ -144,7 +144,7 @@ def _array(value: Any, written: list[Any], depth: int) -> list[Any]:
 
 def _members_of(value: Any, written: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The members of what became an object, by the names that they go by there."""
-    value = _root_of(value)
+    value = _parts_of(value)
     if isinstance(value, dict):
         if len(value) > len(written) and not all(isinstance(key, str) for key in value):
             raise Unstorable("two keys are one in JSON, where all keys are strings; give them one type")
@@ -165,6 +165,18 @@ def _check_keys(value: dict[Any, Any]) -> None:
     for key in value:
         if isinstance(key, tuple) or key is None:
             raise Unstorable(f"the key {key!r} has no form in JSON; use strings")
+
+
+def _parts_of(value: Any) -> Any:
+    """What a model writes, before that becomes JSON: with the names and shapes of its own serializers."""
+    serializer = getattr(type(value), "__pydantic_serializer__", None)
+    if serializer is not None:
+        try:
+            return serializer.to_python(value, by_alias=True, round_trip=True, warnings=False)
+        except Exception:
+            # A set of models would become one of dicts. The parts of the model are asked one by one.
+            return _root_of(value)
+    return value
 
 
 def _root_of(value: Any) -> Any:

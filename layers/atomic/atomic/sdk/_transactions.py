@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from atomic.sdk._statements import driver_connection, run
+from atomic.sdk._statements import driver_connection, flush, run
 
 _REFUSED: Final = "idempotent needs a transaction: turn autocommit off, or begin one before the call"
 
@@ -27,6 +27,8 @@ def one_transaction(db: Any, savepoint: str) -> Iterator[None]:
     except Exception:
         # Where this fails the transaction is lost already, and the block with it.
         with suppress(Exception):
+            # What a session has not written yet it would write with the commit.
+            flush(db)
             run(db, f"ROLLBACK TO SAVEPOINT {savepoint}")
         raise
     try:

@@ -80,14 +80,14 @@ class ValueType:
     def _written(self, value: Any, what: str) -> tuple[Any, bool]:
         """The JSON form, and whether the value has no other parts than JSON has."""
         if self.annotation is Any:
-            return _stored(value, value, what, lambda: _any_written(value))
+            return _stored(value, what, lambda: _any_written(value))
         written = partial(self._adapter.dump_python, value, by_alias=True, round_trip=True, warnings=False)
         try:
             # Models become dicts, and all else stays: sets, dates, secrets.
             parts = written(mode="python")
         except Exception:
             parts = value
-        return _stored(value, parts, what, lambda: written(mode="json", fallback=_refuse))
+        return _stored(parts, what, lambda: written(mode="json", fallback=_refuse))
 
     def _changed(self, value: Any, written: Any, got: Any) -> Difference | None:
         """What the trip changed of a value that this type makes another one of."""
@@ -143,12 +143,12 @@ def _any_written(value: Any) -> Any:
     return to_jsonable_python(value, by_alias=True, round_trip=True, fallback=_refuse)
 
 
-def _stored(value: Any, parts: Any, what: str, write: Callable[[], Any]) -> tuple[Any, bool]:
+def _stored(parts: Any, what: str, write: Callable[[], Any]) -> tuple[Any, bool]:
     try:
         written = write()
         if is_json(parts, written):
             return written, True
-        return storable(value, written), False
+        return storable(parts, written), False
     except SerializationError as refused:
         raise SerializationError(f"{_capital(what)} {refused.detail}") from None
     except Unstorable as refused:

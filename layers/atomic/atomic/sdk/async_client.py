@@ -21,7 +21,14 @@ from atomic.protocol.documents import (
 )
 from atomic.sdk import _flow
 from atomic.sdk._client import BaseClient
-from atomic.sdk._documents import Key, RunFilter, StepOptions, filter_document, start_document
+from atomic.sdk._documents import (
+    Key,
+    RunFilter,
+    StepOptions,
+    check_options,
+    filter_document,
+    start_document,
+)
 from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, drive_async
 from atomic.sdk._settings import ca_file, proxy_of
 from atomic.sdk._values import jsonable
@@ -71,6 +78,7 @@ class AsyncClient(BaseClient):
         **options: Unpack[StepOptions],
     ) -> StepOutcome:
         """As `Client.start`."""
+        check_options(options, StepOptions)
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
         return await self.run_flow(

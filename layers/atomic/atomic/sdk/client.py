@@ -14,7 +14,14 @@ from atomic.protocol.documents import (
 )
 from atomic.sdk import _flow
 from atomic.sdk._client import BaseClient
-from atomic.sdk._documents import Key, RunFilter, StepOptions, filter_document, start_document
+from atomic.sdk._documents import (
+    Key,
+    RunFilter,
+    StepOptions,
+    check_options,
+    filter_document,
+    start_document,
+)
 from atomic.sdk._http import Flow, drive
 from atomic.sdk._values import jsonable
 from atomic.sdk._world import limits_from_now
@@ -54,6 +61,7 @@ class Client(BaseClient):
         0 returns the run as it stands once it is durable. Raises NotFinishedError when the limit is over
         (the run goes on), StepFailedError, CancelledError, or a RefusedError.
         """
+        check_options(options, StepOptions)
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
         return self.run_flow(

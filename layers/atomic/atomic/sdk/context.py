@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, Unpack, overload
 
-from atomic.sdk._awaiting import PendingCall, Unawaited
+from atomic.sdk._awaiting import MadeCall, PendingCall, Unawaited
 from atomic.sdk._context import BaseContext, Call, CallOptions
 from atomic.sdk._identity import Scope, current_scope, enter_strand
 from atomic.sdk._planning import NO_NAMES, Function, Names, Planned
@@ -47,6 +47,7 @@ class Context(BaseContext):
         self._thread = threading.get_ident()
         self._suspended = threading.Event()
         self._cause: Exception | None = None
+        self._uncalled: dict[int, MadeCall] = {}
         self._has_ended = False
 
     @overload
@@ -86,7 +87,9 @@ class Context(BaseContext):
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> Planned[Any]:
         """A step as `step` would call it, for `parallel` to call."""
-        return self._plan(step, payload, options, result)
+        planned = self._plan(step, payload, options, result)
+        self._uncalled[id(planned)] = MadeCall.here(planned, 1)
+        return planned
 
     def parallel(self, *calls: Planned[T]) -> list[T]:
         """Call steps side by side; their responses in the order of the calls.
@@ -94,6 +97,13 @@ class Context(BaseContext):
         All of them end before anything is raised: then the error of the first call that has one.
         """
         self._check()
+        for planned in calls:
+            if not isinstance(planned, Planned):
+                self._refuse(
+                    f"parallel takes what `ctx.call` gives, not a {type(planned).__qualname__}: write "
+                    "`ctx.parallel(*calls)` for a list of them, and `ctx.call` instead of `ctx.step`."
+                )
+            self._uncalled.pop(id(planned), None)
         if not calls:
             return []
         with ThreadPoolExecutor(min(len(calls), _THREADS_MAX)) as pool:
@@ -134,7 +144,11 @@ class Context(BaseContext):
     def call_handler(self, function: Callable[[], T]) -> T:
         """Run the handler. For the shells. Raises Suspended when it is suspended, whatever it ends with."""
         try:
-            return function()
+            result = function()
+            if self._uncalled:
+                made = "; ".join(map(str, self._uncalled.values()))
+                raise NonRetryable(f"Not called: {made}. Give what `ctx.call` returns to `ctx.parallel`.")
+            return result
         finally:
             self._has_ended = True
             is_stopped = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)

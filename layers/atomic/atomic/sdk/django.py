@@ -23,17 +23,18 @@ from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
-View = Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]
+View = Callable[..., HttpResponse] | Callable[..., Coroutine[Any, Any, HttpResponse]]
 
 
 def _view(endpoint: Endpoint) -> View:
-    def view(request: HttpRequest) -> HttpResponse:
+    # What the variables of a route stand for, `call.url` tells.
+    def view(request: HttpRequest, *_groups: Any, **_variables: Any) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         with _waiting(request, endpoint) as wait_s:
             return _answered(endpoint.answer(_asked(request, wait_s)))
 
-    async def async_view(request: HttpRequest) -> HttpResponse:
+    async def async_view(request: HttpRequest, *_groups: Any, **_variables: Any) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         with _waiting(request, endpoint) as wait_s:

@@ -34,7 +34,9 @@ class AtomicError(Exception):
 
     def __init__(self, detail: str = "", *, cure: str = "") -> None:
         cure = cure or " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
-        super().__init__(f"{detail} {cure}".strip())
+        # Some details are sentences, and some are what a validator says of a field.
+        stop = "." if cure and detail and detail[-1] not in ".!?…" else ""
+        super().__init__(f"{detail}{stop} {cure}".strip())
         self.detail = detail
 
 

@@ -1,6 +1,7 @@
 """Endpoints on Flask: `Endpoints(app, "/orders")`, or `@app.post(…)` above `@workflow` or `@step`."""
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
@@ -14,11 +15,12 @@ from atomic.sdk.context import AsyncContext, Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
-View = Callable[[], Response]
+View = Callable[..., Response]
 
 
 def _view(endpoint: Endpoint) -> View:
-    def view() -> Response:
+    # What the variables of a route stand for, `call.url` tells.
+    def view(**_variables: Any) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         with THREADS.serving(request.environ, is_workflow=endpoint.is_workflow) as wait_s:
             asked = _handler.Request(

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from atomic.sdk._context import Call
-from atomic.sdk._statements import refuse_async, run
+from atomic.sdk._statements import refuse_others, run
 from atomic.sdk._transactions import one_transaction
 from atomic.sdk._values import jsonable
 
@@ -47,7 +47,7 @@ def idempotent(db: Any, call: Call, effect: Callable[[], Any], *, scope: str | N
     its effect; the driver's IntegrityError when another call of this step commits first (answer with an
     error, the next attempt finds its answer).
     """
-    refuse_async(db)
+    refuse_others(db)
     name = name_of(call, scope)
     found = _find(db, name)
     if found is not None:
@@ -61,7 +61,8 @@ def idempotent(db: Any, call: Call, effect: Callable[[], Any], *, scope: str | N
 
 
 def create_table(db: Any) -> None:
-    """Make the table when it is not there."""
+    """Make the table when it is not there. Raises ValueError for what is no connection."""
+    refuse_others(db)
     run(db, TABLE)
 
 

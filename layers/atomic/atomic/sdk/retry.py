@@ -48,8 +48,12 @@ class Retry:
 
 
 def retry_document(retry: Retry | int) -> dict[str, Any]:
-    """A policy; a bare number is its `count`."""
-    return {"count": retry} if isinstance(retry, int) else retry.document()
+    """A policy; a bare number is its `count`. Raises InvalidRequestError for anything else."""
+    if isinstance(retry, Retry):
+        return retry.document()
+    if isinstance(retry, int) and not isinstance(retry, bool):
+        return {"count": retry}
+    raise InvalidRequestError(f"retry: use a Retry, or the number of retries, not {retry!r}.")
 
 
 def seconds(duration: Seconds) -> float:
@@ -57,12 +61,18 @@ def seconds(duration: Seconds) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
 
 
-def milliseconds(name: str, duration: Seconds) -> int:
+def milliseconds(name: str, duration: Seconds, *, may_be_past: bool = False) -> int:
     """A duration as the wire has it; what is more than nothing stays more than nothing.
 
-    Raises InvalidRequestError, which names it, for what is less than nothing, endless or no number.
+    `may_be_past`: less than nothing is nothing, and not refused. Raises InvalidRequestError, which
+    names it, for what is less than nothing, endless or no number.
     """
-    exact = seconds(duration) * 1000
+    try:
+        exact = seconds(duration) * 1000
+    except (TypeError, ValueError, OverflowError):
+        exact = math.nan
+    if may_be_past:
+        exact = max(exact, 0.0)
     if not 0 <= exact < math.inf:
         raise InvalidRequestError(f"{name}: use seconds or a timedelta from 0 on, not {duration!r}.")
     return max(1, round(exact)) if exact > 0 else 0
