@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8787
 WORKERS ?= 2
 
-.PHONY: help install lock demo serve test check format openapi clean \
+.PHONY: help install lock demo serve test check format decisions openapi clean \
   lock-aws build validate aws-local test-aws cold-start sam-local
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -107,6 +107,9 @@ format: install  ## Format and mend what can be mended
 site: install  ## Build the documentation into dist/site; a warning or a broken link is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs dist/site
 	@echo "open dist/site/index.html"
+
+decisions: install  ## Write the index of docs/decisions anew
+	$(BIN)/python scripts/decisions_index.py
 
 openapi: install  ## Write docs/openapi.json anew
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
 from aws_local import EMULATOR, REGION, SAM, architecture, aws_environ, built, free_port, runtime
 
 _FUNCTIONS: Final = {

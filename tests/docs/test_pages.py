@@ -34,7 +34,7 @@ def test_a_page_is_true(name: str, tmp_path: Path) -> None:
 def test_no_code_stands_on_a_page_that_nobody_runs() -> None:
     unrun = {
         f"{page.name}: {block.text[:60]}"
-        for page in DOCS.glob("*.md")
+        for page in DOCS.rglob("*.md")
         if page.name not in PLAYED
         for block in blocks_of(page)
         if block.is_run

@@ -17,9 +17,9 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
 def test_the_site_is_built(tmp_path: Path) -> None:
     built = build(REPO / "docs", tmp_path)
     assert built.returncode == 0, built.stderr
-    pages = {page.stem for page in (REPO / "docs").glob("*.md")}
-    assert pages <= {page.stem for page in tmp_path.glob("*.html")}
-    for page in (*tmp_path.glob("*.html"), *tmp_path.rglob("*.css")):
+    pages = {page.relative_to(REPO / "docs").with_suffix(".html") for page in (REPO / "docs").rglob("*.md")}
+    assert pages <= {page.relative_to(tmp_path) for page in tmp_path.rglob("*.html")}
+    for page in (*tmp_path.rglob("*.html"), *tmp_path.rglob("*.css")):
         text = page.read_text()
         fetched = re.findall(r'<(?:link|script|img)[^>]*(?:href|src)="https?://[^"]*"', text)
         assert fetched + re.findall(r"url\(['\"]?https?://|@import", text) == [], page.name

@@ -82,7 +82,7 @@ def _same_answers(world: World) -> Iterator[str]:
 
 
 def _calls(world: World, step: Step) -> Iterator[str]:
-    """Attempts stay within the policy; those that Atomic lost come on top (docs/decisions.md)."""
+    """Attempts stay within the policy; those that Atomic lost come on top (decision 0005)."""
     calls = {number: n for (step_id, number), n in world.books.calls.items() if step_id == step.id}
     for number, times in calls.items():
         if times > 1:

@@ -1,4 +1,4 @@
-"""The HTTP API as a bare ASGI application: a framework would cost more than a step does."""
+"""The HTTP API as a bare ASGI application, without a web framework (decision 0063)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
