@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8787
 WORKERS ?= 2
 
-.PHONY: help install lock demo serve test check format decisions openapi clean \
+.PHONY: help install lock demo serve test check hooks format decisions openapi clean \
   lock-aws build validate aws-local test-aws cold-start sam-local
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -98,6 +98,9 @@ check: install  ## Format, lint, types, rooms, bandit: the quick look before a c
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive layers functions
+
+hooks: install  ## Run the checks with each commit and each push of this clone
+	$(BIN)/pre-commit install
 
 format: install  ## Format and mend what can be mended
 	$(BIN)/ruff format .

@@ -19,10 +19,12 @@ _REPLACED: Final = re.compile(r"superseded by \[(\d{4})\]\((\S+)\)")
 _INTRODUCTION: Final = """\
 # Decisions
 
-Why Atomic is as it is. Each file has one decision: its status, the date of its last change of substance, its
-context, the choice, and what would change it. A decision that no longer holds names the one that replaced it.
+Why Atomic is as it is. Each file has one decision: its status, the date of its last change of substance,
+its context, the choice, and what would change it. A decision that no longer holds names the one that
+replaced it.
 
-A new decision takes the next number. `make decisions` writes this page from the files; a test compares them.
+A new decision takes the next number. `make decisions` writes this page from the files, and a test compares
+them.
 
 | | decision | status | date |
 |---|---|---|---|

@@ -1,0 +1,123 @@
+"""What the project says of itself agrees: metadata, licence, CI, hooks, make."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from trove_classifiers import classifiers as known_classifiers
+
+REPO = Path(__file__).parents[2]
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+CI = yaml.safe_load((REPO / ".github/workflows/ci.yml").read_text())
+HOOKS = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())
+BIN = Path(sys.executable).parent
+# The text of https://www.apache.org/licenses/LICENSE-2.0.txt, as packages carry it.
+APACHE_2_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+def make_targets() -> set[str]:
+    """The targets that say in `make help` what they do."""
+    makefile = (REPO / "Makefile").read_text()
+    return set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
+
+
+def made_in(text: str) -> set[str]:
+    """The targets that a script or a page calls."""
+    return set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+
+
+def steps_of(job: dict[str, Any]) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def test_the_licence_is_apache_2_word_by_word() -> None:
+    assert hashlib.sha256((REPO / "LICENSE").read_bytes()).hexdigest() == APACHE_2_SHA256
+    assert PROJECT["license"] == "Apache-2.0"
+    assert PROJECT["license-files"] == ["LICENSE"]
+
+
+def test_classifiers_exist() -> None:
+    assert set(PROJECT["classifiers"]) <= known_classifiers
+
+
+def test_ci_tests_every_python_that_is_offered() -> None:
+    offered = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.MULTILINE)
+    assert CI["jobs"]["test"]["strategy"]["matrix"]["python"] == offered
+    assert PROJECT["requires-python"] == f">={offered[0]}"
+
+
+def test_ci_calls_targets_that_exist_and_none_of_ci_run_is_missing() -> None:
+    called = made_in("\n".join(line for job in CI["jobs"].values() for line in steps_of(job)))
+    assert called <= make_targets()
+    script = "".join(re.findall(r"^make .*\n", (REPO / ".ci/run").read_text(), re.MULTILINE))
+    assert made_in(script) <= called
+    assert made_in(script) == {"test", "test-aws"}
+
+
+def test_contributing_names_targets_that_exist() -> None:
+    named = made_in((REPO / "CONTRIBUTING.md").read_text())
+    assert named <= make_targets()
+    assert {"install", "hooks", "check", "test", "decisions"} <= named
+
+
+def test_hooks_are_local_and_their_programs_are_pinned() -> None:
+    assert [repo["repo"] for repo in HOOKS["repos"]] == ["local"]
+    for one in HOOKS["repos"][0]["hooks"]:
+        program, *arguments = one["entry"].split()
+        assert program.startswith(".venv/bin/"), one["id"]
+        assert (BIN / Path(program).name).exists(), one["id"]
+        for argument in arguments:
+            assert "/" not in argument or (REPO / argument).exists(), one["id"]
+
+
+def run(clone: Path, *command: str, skip: str = "") -> subprocess.CompletedProcess[str]:
+    """A command in the clone, with nothing of this machine's git; `skip` names hooks, with commas."""
+    who = {
+        f"GIT_{role}_{what}": "a@example.com"
+        for role in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    home = {"HOME": str(clone.parent), "PRE_COMMIT_HOME": str(clone.parent / "hooks")}
+    environ = {"PATH": f"{BIN}:{os.defpath}", "GIT_CONFIG_GLOBAL": os.devnull, "SKIP": skip, **home, **who}
+    return subprocess.run(command, cwd=clone, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository with the hooks of this one, installed as `make hooks` does it."""
+    clone = tmp_path / "clone"
+    (clone / "scripts").mkdir(parents=True)
+    for name in (".pre-commit-config.yaml", "pyproject.toml", "scripts/commit_subject.py"):
+        (clone / name).write_text((REPO / name).read_text())
+    (clone / ".venv").symlink_to(BIN.parent)
+    assert run(clone, "git", "init", "-q").returncode == 0
+    assert run(clone, "pre-commit", "install").returncode == 0
+    return clone
+
+
+def test_a_commit_needs_formatted_code_and_a_good_subject(clone: Path) -> None:
+    (clone / "new.py").write_text("x = {  'a':1 }\n")
+    # mypy and import-linter look at the whole package, which is not here.
+    commit = partial(run, clone, "git", "commit", "-m", skip="types,imports")
+    run(clone, "git", "add", "new.py")
+    assert "ruff format" in commit("Add a module").stderr
+    assert (clone / "new.py").read_text() == 'x = {"a": 1}\n'
+    run(clone, "git", "add", "new.py")
+    assert "the subject does not start with a capital letter" in commit("adds a module").stderr
+    assert run(clone, "git", "log").returncode != 0
+    taken = commit("Add a module")
+    assert taken.returncode == 0, taken.stderr
+    assert run(clone, "git", "log", "--format=%s").stdout == "Add a module\n"
+
+
+def test_make_installs_the_hooks() -> None:
+    makefile = (REPO / "Makefile").read_text()
+    assert re.search(r"^hooks: install  ##.*\n\t\$\(BIN\)/pre-commit install\n", makefile, re.MULTILINE)
