@@ -118,6 +118,17 @@ def test_a_commit_needs_formatted_code_and_a_good_subject(clone: Path) -> None:
     assert run(clone, "git", "log", "--format=%s").stdout == "Add a module\n"
 
 
+def test_make_test_measures_a_part_and_runs_every_test_once() -> None:
+    make = ["make", "-n", "-o", ".venv/installed", "test"]
+    printed = subprocess.run(make, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    measured, others = re.findall(r"pytest -n \d+ --dist worksteal (.*?)(?:;| &&)", printed)
+    *paths, cov = measured.split()
+    assert cov == "--cov"
+    assert others == " ".join(f"--ignore {path}" for path in paths)
+    assert all((REPO / path).exists() for path in paths)
+    assert {"tests/unit/domain", "tests/contract", "tests/scenarios/test_memory.py"} <= set(paths)
+
+
 def test_make_installs_the_hooks() -> None:
     makefile = (REPO / "Makefile").read_text()
     assert re.search(r"^hooks: install  ##.*\n\t\$\(BIN\)/pre-commit install\n", makefile, re.MULTILINE)
