@@ -27,7 +27,7 @@ def test_commands_of_the_project_exist() -> None:
 
 
 def test_links_inside_the_project_lead_somewhere() -> None:
-    for document in (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").rglob("*.md")):
+    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
         prose = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
