@@ -121,7 +121,7 @@ decisions: install  ## Write the index of docs/decisions anew
 openapi: install  ## Write docs/openapi.json anew
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json
 
-# The AWS home. Tools that contradict each other live apart: the emulator and checkov pin what sam pins too.
+# The AWS runtime. Tools that contradict each other live apart: the emulator and checkov pin what sam pins too.
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade --quiet
 SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 
@@ -149,7 +149,7 @@ CASES ?= 200
 lock-audit:  ## Pin the newest tools of audit and sbom (needs uv)
 	echo 'cyclonedx-bom pip-audit' | tr ' ' '\n' | $(LOCK) - -o requirements-audit.lock
 
-schemathesis: install  ## Try to break what the API says of itself, on both homes: CASES=200 [SEED=n]
+schemathesis: install  ## Try to break what the API says of itself, on both runtimes: CASES=200 [SEED=n]
 	CASES=$(CASES) SEED=$(SEED) $(BIN)/pytest -q tests/e2e/test_description.py
 
 lock-fuzz:  ## Pin the fuzzer and what its targets import (needs uv)

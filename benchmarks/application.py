@@ -1,4 +1,4 @@
-"""The application under test: the mission's workflow as endpoints on a bare ASGI server.
+"""The application under test: the user creation's workflow as endpoints on a bare ASGI server.
 
 Usage: python benchmarks/application.py PORT ATOMIC_URL [--client bench] [--base http://127.0.0.1:PORT]
 
@@ -48,7 +48,7 @@ class Application:
 
 
 def start_document(url: str, key: str, **payload: Any) -> dict[str, Any]:
-    """The mission's JSON."""
+    """The user creation's JSON."""
     return {
         "workflowName": "createUser",
         "stepInvokeUrl": url,

@@ -6,7 +6,7 @@
 The server takes a start, writes a row, calls the endpoint, writes the row again, answers; both writes are
 synced before anybody hears of them, as many as there are in one commit. No validation, no keys, no
 retries, no signatures, no metrics: what Atomic costs beyond it is what Atomic gives. The application is the
-mission's workflow on the same bare protocols, so that it takes little of what is measured.
+user creation's workflow on the same bare protocols, so that it takes little of what is measured.
 """
 
 import asyncio
@@ -151,7 +151,7 @@ class Server:
 
 
 class Application:
-    """The mission's workflow, a chain of so many steps as the payload says, steps that take a time."""
+    """User creation, a chain of as many steps as the payload says, and steps that take a time."""
 
     def __init__(self, base: str, atomic: str) -> None:
         self._base, self._atomic, self._poster = base, atomic, Poster()

@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from dashboard.seeds import seed_runs, seed_wide_run
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 DAY_MS = 24 * 3600 * 1000
 OPEN_S = 10

@@ -40,7 +40,7 @@ async def _show(options: argparse.Namespace) -> None:
             document = start_document(f"{options.application}/index", f"{run}-{key}")
             async with session.post(atomic, json=document, headers=more) as reply:
                 text = await reply.text()
-                # A caller is told 504 when the run goes on; whoever posts again hangs for the rest.
+                # A caller is told 504 when the run goes on; whoever posts again waits for the rest.
                 if reply.status == 504:
                     await post(key, expected, **more)
                 elif reply.status != expected:

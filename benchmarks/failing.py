@@ -153,7 +153,7 @@ async def _stop(steps: int) -> None:
 def _server() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     [port] = free_ports(1)
     with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
-        # It logs a line for each step that gives up.
+        # It logs a line for each step that fails.
         process = subprocess.Popen(atomic_server(port, Path(folder)), stderr=subprocess.DEVNULL)
         try:
             wait_for(port)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.domain.events import Ended
-from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin, transition
@@ -24,7 +24,7 @@ _PAYLOAD = b'{"padding":"' + b"x" * 900 + b'"}'
 def settled(client_id: str, runs: int) -> Iterator[Step]:
     """Runs of one step that ended well, one each millisecond up to now."""
     now_ms = time.time_ns() // 1_000_000
-    outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=Response(b'{"ok":true}', "json"))
+    outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=StoredBody(b'{"ok":true}', "json"))
     for number in range(runs):
         at_ms = now_ms - runs + number
         step = begin(_spec(client_id, f"stored-{number}", "http://127.0.0.1:9/"), keys.ROOT, at_ms, "nonce")

@@ -25,13 +25,13 @@ from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.attempts import endpoint_request
 from atomic.application.ports import Client
 from atomic.domain.events import Ended
-from atomic.domain.outcomes import Answer, classify
+from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.transitions import begin, transition
 from atomic.entrypoints.http_api import starting
-from atomic.entrypoints.http_api.messages import ApiRequest, json_response
+from atomic.entrypoints.http_api.http import ApiRequest, json_response
 from atomic.entrypoints.http_api.views import outcome_view
 from atomic.protocol import keys
-from atomic.protocol.messages import StartRequest, read_message
+from atomic.protocol.requests import StartRequest, read_message
 from atomic.testing import LocalAtomic
 from bare import Poster, listen
 from load import measure
@@ -77,7 +77,7 @@ def _parts() -> dict[str, Callable[[], Any]]:
     spec = starting._spec(api, request, client, message)
     step = begin(spec, keys.ROOT, _NOW_MS, "n" * 32)
     call = endpoint_request(step, client, span_id="a" * 16, now_ms=_NOW_MS)
-    answer = Answer(status=200, headers={"content-type": "application/json"}, body=b'{"ok":true}')
+    answer = EndpointResponse(status=200, headers={"content-type": "application/json"}, body=b'{"ok":true}')
     ended = Ended(nonce="n" * 32, outcome=classify(answer, spec.retry, _NOW_MS), jitter=0.5)
     done = transition(step, ended, _NOW_MS)
     return {
@@ -86,14 +86,14 @@ def _parts() -> dict[str, Callable[[], Any]]:
             api, request, client, message
         ),
         _NEW: lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
-        "its row, with checksums": lambda: (codec.fixed_values(step), codec.changing_values(step)),
+        "its row, with checksums": lambda: (codec.immutable_columns(step), codec.mutable_columns(step)),
         "the call: envelope, headers, signature": lambda: endpoint_request(
             step, client, span_id="a" * 16, now_ms=_NOW_MS
         ),
         "its bytes": lambda: encode(target_of(call.url), call),
         "what came of it": lambda: classify(answer, spec.retry, _NOW_MS),
         _ENDED: lambda: transition(step, ended, _NOW_MS),
-        "its row again": lambda: codec.changing_values(done),
+        "its row again": lambda: codec.mutable_columns(done),
         "the answer": lambda: json_response(200, outcome_view(done)),
     }
 
@@ -101,7 +101,11 @@ def _parts() -> dict[str, Callable[[], Any]]:
 def _rows_us() -> float:
     parts = _parts()
     step, done = parts[_NEW](), parts[_ENDED]()
-    fixed, begun, ended = codec.fixed_values(step), codec.changing_values(step), codec.changing_values(done)
+    fixed, begun, ended = (
+        codec.immutable_columns(step),
+        codec.mutable_columns(step),
+        codec.mutable_columns(done),
+    )
     ids = [keys.root_of(keys.run_id("bench", "rows", str(number))) for number in range(_CALLS)]
     with tempfile.TemporaryDirectory() as folder:
         connection = open_database(Path(folder) / "atomic.db", STEPS)

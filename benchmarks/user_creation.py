@@ -1,4 +1,4 @@
-"""The mission's 3-step workflow: rate, latency, CPU and memory; load, server and application apart.
+"""The user creation's 3-step workflow: rate, latency, CPU and memory; load, server and application apart.
 
 Usage: python benchmarks/user_creation.py [--callers 1,16,64,256] [--runs 2000] [--rounds 1]
 

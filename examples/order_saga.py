@@ -1,4 +1,4 @@
-"""An order as a saga, on Flask: what was done is undone, last first, when a later step gives up.
+"""An order as a saga, on Flask: what was done is undone, last first, when a later step fails.
 
 Run each line in a terminal of its own:
 
@@ -44,11 +44,11 @@ def place(ctx: Context, order: Order) -> Any:
     undo: list[Callable[..., Any]] = []
     try:
         for forth, back in SAGA:
-            undo.insert(0, back)  # before the step: one that gave up may have had its effect
+            undo.insert(0, back)  # before the step: one that failed may have had its effect
             ctx.step(forth, order, retry=3)
     except StepFailedError as failed:
         for back in undo:
-            ctx.step(back, order, retry=100)  # an undoing that gives up needs a person: a dead letter
+            ctx.step(back, order, retry=100)  # an undoing that fails needs a person: a dead letter
         return {"placed": False, "because": failed.reason}
     return {"placed": True}
 

@@ -30,7 +30,7 @@ at_work: set[str] = set()
 def report(call: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
     """Called until the report is there: starts the work, and waits for a timer in between.
 
-    Nothing hangs meanwhile, and no attempt is used up. When this process dies, the next call begins anew.
+    Nothing waits meanwhile, and no attempt is used up. When this process dies, the next call begins anew.
     """
     finished = Path(f"report-{call['runId']}.txt")
     if finished.exists():

@@ -29,7 +29,7 @@ from typing import Any, Final, cast
 import botocore.session
 
 from atomic.adapters.aws import config
-from atomic.adapters.aws.clients import DynamoClientStore
+from atomic.adapters.aws.client_store import DynamoClientStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 
@@ -45,7 +45,7 @@ _INVOKERS: Final = 16
 
 def main(arguments: Sequence[str]) -> int:
     """Bring the stack up, do what was asked for, take it down."""
-    # So that Ctrl-C and a CI that gives up both run what is to be run at the end.
+    # So that Ctrl-C and a CI that fails both run what is to be run at the end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atomic-", dir=_short_tmp())))

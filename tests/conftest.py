@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 
 @pytest.fixture(scope="module")

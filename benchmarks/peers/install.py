@@ -16,25 +16,26 @@ class CannotInstallError(Exception):
 
 def python_of(folder: str) -> Path:
     """The interpreter of a peer's own environment, made from its requirements.lock when that is newer."""
-    home, lock = PEERS / folder / ".venv", PEERS / folder / "requirements.lock"
-    done = home / "installed"
+    runtime, lock = PEERS / folder / ".venv", PEERS / folder / "requirements.lock"
+    done = runtime / "installed"
     if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
-        _run([sys.executable, "-m", "venv", "--clear", str(home)], home.parent)
+        _run([sys.executable, "-m", "venv", "--clear", str(runtime)], runtime.parent)
         _run(
-            [str(home / "bin/pip"), "install", "--quiet", "--require-hashes", "-r", str(lock)], home.parent
+            [str(runtime / "bin/pip"), "install", "--quiet", "--require-hashes", "-r", str(lock)],
+            runtime.parent,
         )
         done.touch()
-    return home / "bin/python"
+    return runtime / "bin/python"
 
 
 def node_modules_of(folder: str) -> Path:
     """The folder node_modules that package-lock.json asks for; no script of a package is run."""
-    home = PEERS / folder / "node_modules"
-    done, lock = home / ".package-lock.json", PEERS / folder / "package-lock.json"
+    runtime = PEERS / folder / "node_modules"
+    done, lock = runtime / ".package-lock.json", PEERS / folder / "package-lock.json"
     if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
-        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], home.parent)
+        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], runtime.parent)
         done.touch()
-    return home
+    return runtime
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -1,9 +1,9 @@
 """Atomic, the floor and its peers on the same work in the same minutes: `make bench-peers`.
 
 Systems take turns: for each number of callers, each is started afresh, warmed up, and put under a closed
-loop of the mission's workflow until so many runs or seconds are over; every process counts. Then a chain of
-steps, one after the other. Prints Markdown. A peer that cannot be installed or fails is named with the
-reason, and the rest goes on.
+loop of the user creation's workflow until so many runs or seconds are over; every process counts. Then a
+chain of steps, one after the other. Prints Markdown. A peer that cannot be installed or fails is named with
+the reason, and the rest goes on.
 """
 
 import argparse

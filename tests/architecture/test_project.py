@@ -85,8 +85,14 @@ def run(clone: Path, *command: str, skip: str = "") -> subprocess.CompletedProce
         for role in ("AUTHOR", "COMMITTER")
         for what in ("NAME", "EMAIL")
     }
-    home = {"HOME": str(clone.parent), "PRE_COMMIT_HOME": str(clone.parent / "hooks")}
-    environ = {"PATH": f"{BIN}:{os.defpath}", "GIT_CONFIG_GLOBAL": os.devnull, "SKIP": skip, **home, **who}
+    runtime = {"HOME": str(clone.parent), "PRE_COMMIT_HOME": str(clone.parent / "hooks")}
+    environ = {
+        "PATH": f"{BIN}:{os.defpath}",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "SKIP": skip,
+        **runtime,
+        **who,
+    }
     return subprocess.run(command, cwd=clone, env=environ, capture_output=True, text=True, check=False)
 
 

@@ -100,7 +100,7 @@ def lint_with(tmp_path: Path, planted: str, source: str) -> str:
         ("protocol", "import atomic.domain.steps", "imports point down only"),
         ("application", "import atomic.adapters", "imports point down only"),
         ("adapters/http", "import atomic.adapters.sqlite", "Adapters do not know each other"),
-        ("entrypoints/embedded", "import atomic.adapters.aws.config", "not at home in AWS"),
+        ("entrypoints/embedded", "import atomic.adapters.aws.config", "not at runtime in AWS"),
         ("entrypoints/http_api", "import atomic.entrypoints.embedded", "Inside the entrypoints"),
         ("protocol", "import os", "Pure rooms do no I/O"),
         ("domain", "from time import time", "Pure rooms do no I/O"),

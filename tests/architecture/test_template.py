@@ -20,7 +20,7 @@ CONTRACT = {
     "ATOMIC_TABLE", "ATOMIC_QUEUE_URL", "ATOMIC_QUEUE_ARN", "ATOMIC_LONG_QUEUE_URL",
     "ATOMIC_LONG_QUEUE_ARN", "ATOMIC_DEAD_LETTER_QUEUE_URL", "ATOMIC_DEAD_LETTER_QUEUE_ARN",
     "ATOMIC_SCHEDULE_GROUP", "ATOMIC_SCHEDULE_ROLE_ARN",
-    "ATOMIC_RETENTION_DAYS", "ATOMIC_HANG_MS", "ATOMIC_STAGE", "ATOMIC_ALLOW_PRIVATE", "ATOMIC_KEY_PEPPER",
+    "ATOMIC_RETENTION_DAYS", "ATOMIC_WAIT_MS", "ATOMIC_STAGE", "ATOMIC_ALLOW_PRIVATE", "ATOMIC_KEY_PEPPER",
     "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "AWS_ENDPOINT_URL",
 }  # fmt: skip
 # Environments of an invoker are counted against as many as there may be.
@@ -379,7 +379,7 @@ def test_two_stacks_of_an_account_share_no_metric() -> None:
         is_of_the_stack = isinstance(named, dict) and "${AWS::StackName}" in named["Fn::Sub"]
         assert is_of_the_stack or alarm["Dimensions"] == [{"Name": "service", "Value": service}]
     assert {each["MetricName"] for each in own if "Dimensions" in each} == {
-        "DeadLetters", "HintsAgain", "ScheduleLagMs",
+        "DeadLetters", "WakeupsAgain", "ScheduleLagMs",
     }  # fmt: skip
     for widget in dashboard()["widgets"]:
         for metric in widget["properties"]["metrics"]:
@@ -387,7 +387,7 @@ def test_two_stacks_of_an_account_share_no_metric() -> None:
                 assert "${AWS::StackName}" in metric[1] or metric[2:4] == ["service", "${AWS::StackName}"]
 
 
-def test_the_alarm_of_latency_follows_the_time_that_callers_may_hang() -> None:
+def test_the_alarm_of_latency_follows_the_time_that_callers_may_wait() -> None:
     assert RESOURCES["LatencyAlarm"]["Properties"]["Threshold"] == {"Ref": "HangMs"}
     assert TEMPLATE["Parameters"]["HangMs"]["MinValue"] > 0
 

@@ -16,12 +16,12 @@ from moto.core.botocore_stubber import BotocoreStubber
 
 from atomic.adapters.aws import config
 from atomic.adapters.aws.calls import AwsCalls, T, _translated
-from atomic.adapters.aws.clients import DynamoClientStore
+from atomic.adapters.aws.client_store import DynamoClientStore
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
 from atomic.adapters.aws.dynamodb import DynamoStepStore
-from atomic.adapters.aws.places import PlaceItems
-from atomic.adapters.aws.scheduler import HintScheduler
-from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
+from atomic.adapters.aws.leases import LeaseItems
+from atomic.adapters.aws.scheduler import WakeupScheduler
+from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.table import TABLE
 from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
@@ -96,15 +96,15 @@ class Aws:
 
         return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME, client_ids=client_ids)
 
-    def queue(self, clock: Clock) -> SqsHintQueue:
+    def queue(self, clock: Clock) -> SqsWakeupQueue:
         """The queues, with their schedules."""
-        scheduler = HintScheduler(
+        scheduler = WakeupScheduler(
             self.scheduler,
             group_name=GROUP,
             role_arn="arn:aws:iam::123456789012:role/scheduler",
             dead_letter_arn=self._arn(self.dead_letter_url),
         )
-        return SqsHintQueue(
+        return SqsWakeupQueue(
             self.calls,
             self.sqs,
             queue=self._step_queue(self.queue_url),
@@ -118,7 +118,7 @@ class Aws:
         """The destinations as an environment sees them, in virtual time; it has calls of its own."""
         return SharedDestinations(
             LateCalls(number),
-            PlaceItems(self.dynamodb, TABLE_NAME, invoker=invoker),
+            LeaseItems(self.dynamodb, TABLE_NAME, invoker=invoker),
             bounds=Bounds.of(environments),
             holder=f"environment {number}",
             clock=LoopClock(),

@@ -5,7 +5,7 @@ import string
 from dataclasses import replace
 from typing import Any
 
-from atomic.domain.outcomes import OutcomeKind, Response
+from atomic.domain.outcomes import OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import SETTLED, Attempt, Status, Step, StepSpec
 from atomic.protocol import keys
@@ -47,7 +47,7 @@ def a_root(spec: StepSpec | None = None, *, at_ms: int = 1_000, status: Status =
     settled = status in SETTLED
     return Step(
         spec=spec,
-        place=keys.ROOT,
+        position=keys.ROOT,
         created_at_ms=at_ms,
         status=status,
         due_at_ms=None if settled else at_ms,
@@ -73,7 +73,7 @@ def a_child(
         step_name=name,
         parent=parent or keys.root_of(spec.run_id),
     )
-    return replace(a_root(spec, at_ms=at_ms, status=status), place=spec.identity)
+    return replace(a_root(spec, at_ms=at_ms, status=status), position=spec.identity)
 
 
 def a_full_step() -> Step:
@@ -102,7 +102,7 @@ def a_full_step() -> Step:
     )
     return Step(
         spec=spec,
-        place=spec.identity,
+        position=spec.identity,
         created_at_ms=1_000,
         awaited=True,
         version=3,
@@ -113,8 +113,8 @@ def a_full_step() -> Step:
         nonce="f" * 32,
         attempt=2,
         retries_used=1,
-        lost_in_row=4,
-        put_off_at_ms=6_000,
+        consecutive_lost=4,
+        deferred_at_ms=6_000,
         rechecks=5,
         woken=True,
         told=keys.root_of(spec.run_id),
@@ -134,7 +134,7 @@ def a_full_step() -> Step:
                 late="zu spät 🙂",
             ),
         ),
-        response=Response('{"é":"🙂"}'.encode(), "json", "application/json"),
+        response=StoredBody('{"é":"🙂"}'.encode(), "json", "application/json"),
         response_status=200,
         error="the endpoint answered 500 – ü",
         finished_at_ms=0,
@@ -149,7 +149,7 @@ def settled(step: Step, at_ms: int, status: Status = Status.SUCCEEDED) -> Step:
         version=step.version + 1,
         status=status,
         due_at_ms=None,
-        response=Response(b'{"ok":true}', "json", "application/json"),
+        response=StoredBody(b'{"ok":true}', "json", "application/json"),
         response_status=200,
         finished_at_ms=at_ms,
         expires_at_ms=at_ms + step.spec.retention_ms,

@@ -18,8 +18,8 @@ from contract.builders import a_spec
 LATER_S = 3
 
 
-class Home(Protocol):
-    """A home with room for `most` comers at a destination."""
+class Runtime(Protocol):
+    """A runtime with room for `most` comers at a destination."""
 
     most: int
 
@@ -33,14 +33,14 @@ def comer(number: int, **more: Any) -> StepSpec:
     return replace(a_spec(key=f"k-{number}", attempt_timeout_ms=60_000), **more)
 
 
-def on_home(test: Callable[[Any, Home], Awaitable[None]]) -> Callable[[Any], None]:
-    """Run the test on a fresh home, in virtual time."""
+def on_runtime(test: Callable[[Any, Runtime], Awaitable[None]]) -> Callable[[Any], None]:
+    """Run the test on a fresh runtime, in virtual time."""
 
     def on_fresh(self: "DestinationsContract") -> None:
-        with self.home() as home:
+        with self.runtime() as runtime:
 
             async def main() -> None:
-                await test(self, home)
+                await test(self, runtime)
 
             run(main())
 
@@ -48,80 +48,80 @@ def on_home(test: Callable[[Any, Home], Awaitable[None]]) -> Callable[[Any], Non
     return on_fresh
 
 
-async def fill(home: Home) -> None:
+async def fill(runtime: Runtime) -> None:
     """Let in as many as may go in."""
-    assert [await home.at(n).enter(comer(n)) for n in range(home.most)] == [True] * home.most
+    assert [await runtime.at(n).enter(comer(n)) for n in range(runtime.most)] == [True] * runtime.most
 
 
 class DestinationsContract:
     """The suite."""
 
     @contextmanager
-    def home(self) -> Iterator[Home]:
-        """A fresh home."""
+    def runtime(self) -> Iterator[Runtime]:
+        """A fresh runtime."""
         raise NotImplementedError
         yield
 
-    @on_home
-    async def test_so_many_go_in_and_no_more_until_one_leaves(self, home: Home) -> None:
-        await fill(home)
-        late = home.most
-        assert not await home.at(late).enter(comer(late))
-        await home.at(0).leave(comer(0))
+    @on_runtime
+    async def test_so_many_go_in_and_no_more_until_one_leaves(self, runtime: Runtime) -> None:
+        await fill(runtime)
+        late = runtime.most
+        assert not await runtime.at(late).enter(comer(late))
+        await runtime.at(0).leave(comer(0))
         await asyncio.sleep(LATER_S)
-        assert await home.at(late).enter(comer(late))
+        assert await runtime.at(late).enter(comer(late))
         await asyncio.sleep(LATER_S)
-        assert not await home.at(0).enter(comer(0))
+        assert not await runtime.at(0).enter(comer(0))
 
-    @on_home
-    async def test_however_many_come_at_once(self, home: Home) -> None:
-        comers = range(home.most + 4)
-        let_in = await asyncio.gather(*(home.at(n).enter(comer(n)) for n in comers))
-        assert 0 < sum(let_in) <= home.most
+    @on_runtime
+    async def test_however_many_come_at_once(self, runtime: Runtime) -> None:
+        comers = range(runtime.most + 4)
+        let_in = await asyncio.gather(*(runtime.at(n).enter(comer(n)) for n in comers))
+        assert 0 < sum(let_in) <= runtime.most
         await asyncio.sleep(LATER_S)
-        let_in += [await home.at(n).enter(comer(n)) for n in comers if not let_in[n]]
-        assert sum(let_in) == home.most
+        let_in += [await runtime.at(n).enter(comer(n)) for n in comers if not let_in[n]]
+        assert sum(let_in) == runtime.most
 
-    @on_home
-    async def test_other_destinations_and_other_clients_go_on(self, home: Home) -> None:
-        await fill(home)
-        late = home.most
+    @on_runtime
+    async def test_other_destinations_and_other_clients_go_on(self, runtime: Runtime) -> None:
+        await fill(runtime)
+        late = runtime.most
         for elsewhere in (
             comer(late, client_id="other"),
             comer(late, url="https://other.example/x"),
             comer(late, url="https://app.example:8443/x"),
         ):
-            assert await home.at(late).enter(elsewhere)
-        assert not await home.at(late).enter(comer(late, url="https://app.example:443/other"))
+            assert await runtime.at(late).enter(elsewhere)
+        assert not await runtime.at(late).enter(comer(late, url="https://app.example:443/other"))
 
-    @on_home
-    async def test_a_run_that_is_inside_does_not_wait_for_itself(self, home: Home) -> None:
-        await fill(home)
-        late = home.most
-        assert await home.at(late).enter(comer(1))
-        assert await home.at(late).enter(comer(1))
+    @on_runtime
+    async def test_a_run_that_is_inside_does_not_wait_for_itself(self, runtime: Runtime) -> None:
+        await fill(runtime)
+        late = runtime.most
+        assert await runtime.at(late).enter(comer(1))
+        assert await runtime.at(late).enter(comer(1))
 
-    @on_home
-    async def test_a_run_is_inside_until_its_last_attempt_ends(self, home: Home) -> None:
-        await fill(home)
-        assert await home.at(0).enter(comer(0))
-        await home.at(0).leave(comer(0))
+    @on_runtime
+    async def test_a_run_is_inside_until_its_last_attempt_ends(self, runtime: Runtime) -> None:
+        await fill(runtime)
+        assert await runtime.at(0).enter(comer(0))
+        await runtime.at(0).leave(comer(0))
         await asyncio.sleep(LATER_S)
-        assert not await home.at(home.most).enter(comer(home.most))
-        await home.at(0).leave(comer(0))
+        assert not await runtime.at(runtime.most).enter(comer(runtime.most))
+        await runtime.at(0).leave(comer(0))
         await asyncio.sleep(LATER_S)
-        assert await home.at(home.most).enter(comer(home.most))
+        assert await runtime.at(runtime.most).enter(comer(runtime.most))
 
-    @on_home
-    async def test_who_calls_nothing_needs_no_place(self, home: Home) -> None:
-        for number in range(home.most + 5):
+    @on_runtime
+    async def test_who_calls_nothing_needs_no_place(self, runtime: Runtime) -> None:
+        for number in range(runtime.most + 5):
             nothing = comer(number, url="")
-            assert await home.at(number).enter(nothing)
-            await home.at(number).leave(nothing)
+            assert await runtime.at(number).enter(nothing)
+            await runtime.at(number).leave(nothing)
 
-    @on_home
-    async def test_turns_are_one_after_the_other(self, home: Home) -> None:
-        there = home.at(0)
+    @on_runtime
+    async def test_turns_are_one_after_the_other(self, runtime: Runtime) -> None:
+        there = runtime.at(0)
         turns = [there.turn_ms(comer(n), 0) for n in range(100)]
         assert (turns[0], len(set(turns)), turns == sorted(turns)) == (1000, 100, True)
         assert there.turn_ms(comer(0), 10**6) == 10**6 + 1000
@@ -131,23 +131,23 @@ class DestinationsContract:
     def test_places_are_neither_lost_nor_made(self, seed: int) -> None:
         chosen = random.Random(seed)
 
-        async def main(home: Home) -> None:
+        async def main(runtime: Runtime) -> None:
             inside: list[int] = []
             for _ in range(60):
                 await asyncio.sleep(LATER_S)
                 if chosen.random() < 0.45 and inside:
                     number = inside.pop(chosen.randrange(len(inside)))
-                    await home.at(number).leave(comer(number))
+                    await runtime.at(number).leave(comer(number))
                     continue
-                number = chosen.randrange(home.most + 4)
-                may = number in inside or len(set(inside)) < home.most
-                assert await home.at(number).enter(comer(number)) is may, seed
+                number = chosen.randrange(runtime.most + 4)
+                may = number in inside or len(set(inside)) < runtime.most
+                assert await runtime.at(number).enter(comer(number)) is may, seed
                 if may:
                     inside.append(number)
             for number in inside:
-                await home.at(number).leave(comer(number))
+                await runtime.at(number).leave(comer(number))
             await asyncio.sleep(LATER_S)
-            await fill(home)
+            await fill(runtime)
 
-        with self.home() as home:
-            run(main(home))
+        with self.runtime() as runtime:
+            run(main(runtime))

@@ -1,4 +1,4 @@
-"""What every `HintQueue` must do. A backend's test class inherits `QueueContract` and defines `home`."""
+"""What every `WakeupQueue` must do. A test class inherits `QueueContract` and defines `runtime`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from atomic.application.ports import HintQueue
+from atomic.application.ports import WakeupQueue
 from atomic.protocol import keys
 
 RUN = keys.run_id("acme", "createUser", "k")
@@ -32,14 +32,14 @@ class ManualClock:
         return self.ms
 
 
-class QueueHome(Protocol):
+class QueueRuntime(Protocol):
     """A queue, its clock, and the far end of it."""
 
     clock: ManualClock
-    queue: HintQueue
+    queue: WakeupQueue
 
     async def arrived(self) -> Sequence[str]:
-        """The step ids of all hints that can be received now."""
+        """The step ids of all wake-ups that can be received now."""
         ...
 
 
@@ -48,8 +48,8 @@ def on_queue(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
     def run(self: "QueueContract", **arguments: Any) -> None:
         async def body() -> None:
-            async with self.home() as home:
-                await asyncio.wait_for(test(self, home, **arguments), 60)
+            async with self.runtime() as runtime:
+                await asyncio.wait_for(test(self, runtime, **arguments), 60)
 
         asyncio.run(body())
 
@@ -57,81 +57,81 @@ def on_queue(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
-def hint(
-    queue: HintQueue,
+def wakeup(
+    queue: WakeupQueue,
     step_id: str,
     at_ms: int,
     *,
     client_id: str = "acme",
     attempt_ms: int | None = 20_000,
 ) -> Awaitable[None]:
-    """Send a hint for a step of which only the id counts."""
+    """Send a wake-up for a step of which only the id counts."""
     return queue.send(step_id, at_ms, client_id=client_id, attempt_ms=attempt_ms)
 
 
-async def arrived_at(home: QueueHome, due: dict[str, int], at_ms: int) -> set[str]:
-    """Which steps were due when their hint came, the time now being `at_ms`.
+async def arrived_at(runtime: QueueRuntime, due: dict[str, int], at_ms: int) -> set[str]:
+    """Which steps were due when their wake-up came, the time now being `at_ms`.
 
-    As `application.drive` does it, a hint that is early is sent again.
+    As `application.drive` does it, a wake-up that is early is sent again.
     """
-    home.clock.ms = at_ms
+    runtime.clock.ms = at_ms
     came = set()
-    for step_id in await home.arrived():
+    for step_id in await runtime.arrived():
         if at_ms >= due[step_id]:
             came.add(step_id)
         else:
-            await hint(home.queue, step_id, due[step_id])
+            await wakeup(runtime.queue, step_id, due[step_id])
     return came
 
 
 class QueueContract:
-    """Inherit and define `home`."""
+    """Inherit and define `runtime`."""
 
-    def home(self) -> AbstractAsyncContextManager[QueueHome]:
+    def runtime(self) -> AbstractAsyncContextManager[QueueRuntime]:
         """A fresh, empty queue."""
         raise NotImplementedError
 
     @on_queue
-    async def test_what_is_due_arrives(self, home: QueueHome) -> None:
-        now = home.clock.ms
+    async def test_what_is_due_arrives(self, runtime: QueueRuntime) -> None:
+        now = runtime.clock.ms
         steps = {
             keys.step_id(RUN, keys.identity("a", "b", "c", "d", "e", f"{n}")): now - n for n in range(15)
         }
         for step_id, at_ms in steps.items():
-            await hint(home.queue, step_id, at_ms)
-        assert await arrived_at(home, steps, now) == steps.keys()
-        assert await home.arrived() == []
+            await wakeup(runtime.queue, step_id, at_ms)
+        assert await arrived_at(runtime, steps, now) == steps.keys()
+        assert await runtime.arrived() == []
 
     @pytest.mark.parametrize(
         "wait_ms", [1, SECOND, 90 * SECOND + 1, 16 * MINUTE, HOUR - 1, HOUR, 2 * HOUR, 3 * DAY]
     )
-    def test_a_hint_arrives_when_it_is_due(self, wait_ms: int) -> None:
+    def test_a_wakeup_arrives_when_it_is_due(self, wait_ms: int) -> None:
         async def body() -> None:
-            async with self.home() as home:
-                start = home.clock.ms
+            async with self.runtime() as runtime:
+                start = runtime.clock.ms
                 due = {STEP: start + wait_ms}
-                await hint(home.queue, STEP, due[STEP])
+                await wakeup(runtime.queue, STEP, due[STEP])
                 hops = [at for at in range(15 * MINUTE, wait_ms, 15 * MINUTE) if wait_ms <= HOUR]
                 moments = sorted({0, wait_ms // 2, *hops, max(0, wait_ms - 30 * SECOND), wait_ms - 1})
                 for moment in moments:
-                    assert await arrived_at(home, due, start + moment) == set(), moment
-                assert await arrived_at(home, due, due[STEP] + ROUNDING) == {STEP}
+                    assert await arrived_at(runtime, due, start + moment) == set(), moment
+                assert await arrived_at(runtime, due, due[STEP] + ROUNDING) == {STEP}
 
         asyncio.run(body())
 
     @on_queue
-    async def test_two_hints_for_a_step_are_one_at_least(self, home: QueueHome) -> None:
-        now = home.clock.ms
+    async def test_two_wakeups_for_a_step_are_one_at_least(self, runtime: QueueRuntime) -> None:
+        now = runtime.clock.ms
         for at_ms in (now + 5_000, now + 2_000, now + 2_000, now + HOUR, now + HOUR):
-            await hint(home.queue, STEP, at_ms)
-        assert STEP in await arrived_at(home, {STEP: now + 2_000}, now + 2_000)
+            await wakeup(runtime.queue, STEP, at_ms)
+        assert STEP in await arrived_at(runtime, {STEP: now + 2_000}, now + 2_000)
 
     @on_queue
-    async def test_sending_begins_before_anybody_waits_for_it(self, home: QueueHome) -> None:
-        sending = hint(home.queue, STEP, home.clock.ms)
+    async def test_sending_begins_before_anybody_waits_for_it(self, runtime: QueueRuntime) -> None:
+        sending = wakeup(runtime.queue, STEP, runtime.clock.ms)
         came: list[str] = []
         for _ in range(5_000):
-            came += await home.arrived()
+            came += await runtime.arrived()
             if came:
                 break
             await asyncio.sleep(0.001)
@@ -139,6 +139,6 @@ class QueueContract:
         await sending
 
     @on_queue
-    async def test_a_dead_letter_is_no_hint(self, home: QueueHome) -> None:
-        await home.queue.dead_letter(STEP, "the endpoint answered 500 – \x00")
-        assert await home.arrived() == []
+    async def test_a_dead_letter_is_no_wakeup(self, runtime: QueueRuntime) -> None:
+        await runtime.queue.dead_letter(STEP, "the endpoint answered 500 – \x00")
+        assert await runtime.arrived() == []

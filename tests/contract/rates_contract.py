@@ -1,4 +1,4 @@
-"""What every `StartRates` must do. Inherit `RatesContract` and define `home`."""
+"""What every `StartRates` must do. Inherit `RatesContract` and define `runtime`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,16 +13,16 @@ At = Callable[[int], StartRates]
 
 
 class RatesContract:
-    """Inherit and define `home`: the rates as the process of a number sees them."""
+    """Inherit and define `runtime`: the rates as the process of a number sees them."""
 
-    def home(self) -> AbstractContextManager[At]:
+    def runtime(self) -> AbstractContextManager[At]:
         raise NotImplementedError
 
-    def on_home(self, body: Callable[[At], Awaitable[None]]) -> None:
+    def on_runtime(self, body: Callable[[At], Awaitable[None]]) -> None:
         async def main(at: At) -> None:
             await body(at)
 
-        with self.home() as at:
+        with self.runtime() as at:
             asyncio.run(main(at))
 
     def test_what_one_second_may_start_starts_at_once_and_then_one_in_each_interval(self) -> None:
@@ -35,21 +35,21 @@ class RatesContract:
             after = [await at(0).take("acme", 4.0, NOW_MS + 60_000) for _ in range(5)]
             assert [start.wait_ms for start in after] == [0, 0, 0, 0, 250]
 
-        self.on_home(body)
+        self.on_runtime(body)
 
     def test_who_is_told_how_many_are_left_is_told_the_truth(self) -> None:
         async def body(at: At) -> None:
             took = [await at(number % 2).take("acme", 3.0, NOW_MS) for number in range(4)]
             assert [start.left for start in took] == [2, 1, 0, 0]
 
-        self.on_home(body)
+        self.on_runtime(body)
 
     def test_each_client_has_its_own(self) -> None:
         async def body(at: At) -> None:
             took = [await at(0).take(client, 1.0, NOW_MS) for client in ("acme", "globex", "acme")]
             assert [start.wait_ms for start in took] == [0, 0, 1000]
 
-        self.on_home(body)
+        self.on_runtime(body)
 
     def test_however_many_ask_at_once_so_many_get_one(self) -> None:
         async def body(at: At) -> None:
@@ -57,16 +57,16 @@ class RatesContract:
             took = await asyncio.gather(*asked)
             assert sum(start.wait_ms == 0 for start in took) == 10
 
-        self.on_home(body)
+        self.on_runtime(body)
 
     def test_what_is_given_back_is_there_again(self) -> None:
         async def body(at: At) -> None:
             assert (await at(0).take("acme", 1.0, NOW_MS)).wait_ms == 0
-            await at(0).give_back("acme", 1.0)
+            await at(0).release("acme", 1.0)
             assert (await at(1).take("acme", 1.0, NOW_MS)).wait_ms == 0
             assert (await at(0).take("acme", 1.0, NOW_MS)).wait_ms == 1000
 
-        self.on_home(body)
+        self.on_runtime(body)
 
     @pytest.mark.parametrize(
         ("per_s", "waits_ms"),
@@ -83,7 +83,7 @@ class RatesContract:
             took = [await at(0).take("acme", per_s, NOW_MS) for _ in waits_ms]
             assert [start.wait_ms for start in took] == waits_ms
 
-        self.on_home(body)
+        self.on_runtime(body)
 
     def test_a_rate_that_changes_holds_from_then_on(self) -> None:
         async def body(at: At) -> None:
@@ -92,4 +92,4 @@ class RatesContract:
             assert (await at(0).take("acme", 1.0, NOW_MS)).wait_ms == 1000
             assert (await at(1).take("acme", 1000.0, NOW_MS)).wait_ms in {0, 1}
 
-        self.on_home(body)
+        self.on_runtime(body)

@@ -1,4 +1,4 @@
-"""What every `ClientRegistry` that keeps clients must do. Inherit `RegistryContract` and define `home`."""
+"""What a `ClientRegistry` must do. Inherit `RegistryContract` and define `runtime`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,8 +18,8 @@ from atomic.protocol.client_records import (
     OPERATOR_ID,
     OPERATOR_SCOPE,
     SCOPES,
-    Conflict,
-    Limits,
+    ClientConflictError,
+    Quota,
     UnknownClient,
     UnknownKey,
 )
@@ -48,7 +48,7 @@ BAD_URLS = [
 ]
 
 
-class RegistryHome(Protocol):
+class RegistryRuntime(Protocol):
     """A registry, and the place where it keeps its clients."""
 
     registry: ClientRegistry
@@ -70,13 +70,13 @@ def key_id(api_key: str) -> str:
     return found
 
 
-def on_home(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run the test on an empty home."""
+def on_runtime(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run the test on an empty runtime."""
 
     def run(self: "RegistryContract", tmp_path: Path) -> None:
         async def body() -> None:
-            async with self.home(tmp_path) as home:
-                await asyncio.wait_for(test(self, home), 60)
+            async with self.runtime(tmp_path) as runtime:
+                await asyncio.wait_for(test(self, runtime), 60)
 
         asyncio.run(body())
 
@@ -85,20 +85,20 @@ def on_home(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 
 class RegistryContract:
-    """Inherit and define `home`."""
+    """Inherit and define `runtime`."""
 
-    def home(self, directory: Path) -> AbstractAsyncContextManager[RegistryHome]:
-        """A home without clients that may use the directory."""
+    def runtime(self, directory: Path) -> AbstractAsyncContextManager[RegistryRuntime]:
+        """A runtime without clients that may use the directory."""
         raise NotImplementedError
 
-    @on_home
-    async def test_a_key_opens_its_client(self, home: RegistryHome) -> None:
+    @on_runtime
+    async def test_a_key_opens_its_client(self, runtime: RegistryRuntime) -> None:
         urls = (URL, "http://10.0.0.1:8080/x")
-        api_key, secret = home.admin.create(
-            "acme", base_urls=urls, limits=Limits(starts_per_s=2.5, live_steps=7, stored_bytes=9)
+        api_key, secret = runtime.admin.create(
+            "acme", base_urls=urls, limits=Quota(starts_per_s=2.5, live_steps=7, stored_bytes=9)
         )
-        other_key, _ = home.admin.create("other", base_urls=[URL])
-        acme = await home.registry.authenticate(api_key, "acme")
+        other_key, _ = runtime.admin.create("other", base_urls=[URL])
+        acme = await runtime.registry.authenticate(api_key, "acme")
         assert acme == Client(
             id="acme",
             base_urls=urls,
@@ -108,250 +108,252 @@ class RegistryContract:
             stored_bytes=9,
             scopes=frozenset({"start", "read", "act"}),
         )
-        assert await home.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES))
+        assert await runtime.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES))
         # Which client the path names decides nothing here: the key says whose it is.
-        other = await home.registry.authenticate(other_key, "acme")
+        other = await runtime.registry.authenticate(other_key, "acme")
         assert other is not None
         assert (other.id, other.starts_per_s) == ("other", None)
 
-    @on_home
-    async def test_a_host_is_kept_in_a_labels(self, home: RegistryHome) -> None:
-        home.admin.create("acme", base_urls=["https://Bücher.example:8443/steps"])
-        acme = await home.registry.get("acme")
+    @on_runtime
+    async def test_a_host_is_kept_in_a_labels(self, runtime: RegistryRuntime) -> None:
+        runtime.admin.create("acme", base_urls=["https://Bücher.example:8443/steps"])
+        acme = await runtime.registry.get("acme")
         assert acme is not None
         assert acme.base_urls == ("https://xn--bcher-kva.example:8443/steps",)
 
-    @on_home
-    async def test_any_other_key_opens_nothing(self, home: RegistryHome) -> None:
-        api_key, _ = home.admin.create("acme", base_urls=[URL])
+    @on_runtime
+    async def test_any_other_key_opens_nothing(self, runtime: RegistryRuntime) -> None:
+        api_key, _ = runtime.admin.create("acme", base_urls=[URL])
         other = issue(token_bytes)
         wrong = [None, "", "x", "atm_", api_key[:-1], api_key + "0", api_key.upper(), other]
         wrong += [api_key[:-1] + "\udce9", api_key.replace("atm_", ""), api_key.swapcase(), api_key + " "]
         wrong += [f"{other[:17]}{api_key[17:]}", f"{api_key[:17]}{other[17:]}"]
-        for place in range(len(api_key)):
-            wrong.append(api_key[:place] + chr(ord(api_key[place]) ^ 1) + api_key[place + 1 :])
+        for position in range(len(api_key)):
+            wrong.append(api_key[:position] + chr(ord(api_key[position]) ^ 1) + api_key[position + 1 :])
         for key in wrong:
-            assert await home.registry.authenticate(key, "acme") is None, key
+            assert await runtime.registry.authenticate(key, "acme") is None, key
         for client_id in ("nobody", "", "a/b", "x" * 65):
-            assert await home.registry.get(client_id) is None
+            assert await runtime.registry.get(client_id) is None
 
-    @on_home
-    async def test_the_key_itself_is_not_stored(self, home: RegistryHome) -> None:
-        api_key, _ = home.admin.create("acme", base_urls=[URL])
+    @on_runtime
+    async def test_the_key_itself_is_not_stored(self, runtime: RegistryRuntime) -> None:
+        api_key, _ = runtime.admin.create("acme", base_urls=[URL])
         secret_part = api_key.rpartition("_")[2]
         assert len(secret_part) == 49
-        assert b"acme" in home.stored()
-        assert secret_part[:-6].encode() not in home.stored()
+        assert b"acme" in runtime.stored()
+        assert secret_part[:-6].encode() not in runtime.stored()
 
-    @on_home
-    async def test_without_the_pepper_no_key_can_be_planted(self, home: RegistryHome) -> None:
-        forged, _ = replace(home.admin, pepper=b"guessed").create("acme", base_urls=[URL])
-        assert await home.registry.get("acme") is not None
-        assert await home.registry.authenticate(forged, "acme") is None
+    @on_runtime
+    async def test_without_the_pepper_no_key_can_be_planted(self, runtime: RegistryRuntime) -> None:
+        forged, _ = replace(runtime.admin, pepper=b"guessed").create("acme", base_urls=[URL])
+        assert await runtime.registry.get("acme") is not None
+        assert await runtime.registry.authenticate(forged, "acme") is None
 
-    @on_home
-    async def test_what_is_done_elsewhere_is_seen_soon(self, home: RegistryHome) -> None:
-        assert await home.registry.get("acme") is None
-        api_key, _ = home.admin.create("acme", base_urls=[URL])
-        assert await home.registry.get("acme") is None  # the store is not asked with every call
-        home.let_time_pass()
-        assert await home.registry.authenticate(api_key, "acme") is not None
-        home.admin.revoke_key("acme", key_id(api_key))
-        assert await home.registry.authenticate(api_key, "acme") is not None
-        home.let_time_pass()
-        assert await home.registry.authenticate(api_key, "acme") is None
+    @on_runtime
+    async def test_what_is_done_elsewhere_is_seen_soon(self, runtime: RegistryRuntime) -> None:
+        assert await runtime.registry.get("acme") is None
+        api_key, _ = runtime.admin.create("acme", base_urls=[URL])
+        assert await runtime.registry.get("acme") is None  # the store is not asked with every call
+        runtime.let_time_pass()
+        assert await runtime.registry.authenticate(api_key, "acme") is not None
+        runtime.admin.revoke_key("acme", key_id(api_key))
+        assert await runtime.registry.authenticate(api_key, "acme") is not None
+        runtime.let_time_pass()
+        assert await runtime.registry.authenticate(api_key, "acme") is None
 
-    @on_home
-    async def test_two_keys_are_live_while_one_takes_over(self, home: RegistryHome) -> None:
-        old, _ = home.admin.create("acme", base_urls=[URL], scopes=["read"])
-        new, _ = home.admin.rotate_key("acme", overlap_ms=10 * 60_000)
+    @on_runtime
+    async def test_two_keys_are_live_while_one_takes_over(self, runtime: RegistryRuntime) -> None:
+        old, _ = runtime.admin.create("acme", base_urls=[URL], scopes=["read"])
+        new, _ = runtime.admin.rotate_key("acme", overlap_ms=10 * 60_000)
         with pytest.raises(ValueError, match="two keys are live"):
-            home.admin.rotate_key("acme")
+            runtime.admin.rotate_key("acme")
         for key in (old, new):
-            opened = await home.registry.authenticate(key, "acme")
+            opened = await runtime.registry.authenticate(key, "acme")
             assert opened is not None
             assert opened.scopes == {"read"}
-        home.let_time_pass(9 * 60_000)
-        assert await home.registry.authenticate(old, "acme") is not None
-        home.let_time_pass(60_000)
-        assert await home.registry.authenticate(old, "acme") is None
-        assert await home.registry.authenticate(new, "acme") is not None
-        third, _ = home.admin.rotate_key("acme", scopes=["admin", "read"])
-        home.let_time_pass()
-        opened = await home.registry.authenticate(third, "acme")
+        runtime.let_time_pass(9 * 60_000)
+        assert await runtime.registry.authenticate(old, "acme") is not None
+        runtime.let_time_pass(60_000)
+        assert await runtime.registry.authenticate(old, "acme") is None
+        assert await runtime.registry.authenticate(new, "acme") is not None
+        third, _ = runtime.admin.rotate_key("acme", scopes=["admin", "read"])
+        runtime.let_time_pass()
+        opened = await runtime.registry.authenticate(third, "acme")
         assert opened is not None
         assert opened.scopes == {"admin", "read"}
 
-    @on_home
-    async def test_a_new_key_opens_soon_whatever_is_remembered(self, home: RegistryHome) -> None:
-        old, _ = home.admin.create("acme", base_urls=[URL])
-        assert await home.registry.authenticate(old, "acme") is not None
-        new, stored = home.admin.add_key("acme", scopes=["admin"])
+    @on_runtime
+    async def test_a_new_key_opens_soon_whatever_is_remembered(self, runtime: RegistryRuntime) -> None:
+        old, _ = runtime.admin.create("acme", base_urls=[URL])
+        assert await runtime.registry.authenticate(old, "acme") is not None
+        new, stored = runtime.admin.add_key("acme", scopes=["admin"])
         assert (stored.id, stored.scopes, stored.takes_over) == (key_id(new), ("admin",), None)
-        home.let_time_pass(5_000)
-        opened = await home.registry.authenticate(new, "acme")
+        runtime.let_time_pass(5_000)
+        opened = await runtime.registry.authenticate(new, "acme")
         assert opened is not None
         assert opened.scopes == {"admin"}
-        assert await home.registry.authenticate(old, "acme") is not None
+        assert await runtime.registry.authenticate(old, "acme") is not None
 
-    @on_home
-    async def test_each_key_is_rotated_for_itself(self, home: RegistryHome) -> None:
-        first, _ = home.admin.create("acme", base_urls=[URL])
-        beside, _ = home.admin.add_key("acme", scopes=["admin"])
-        with pytest.raises(Conflict, match="several keys"):
-            home.admin.rotate_key("acme")
-        second, stored = home.admin.rotate_key("acme", key_id=key_id(first), overlap_ms=60_000)
+    @on_runtime
+    async def test_each_key_is_rotated_for_itself(self, runtime: RegistryRuntime) -> None:
+        first, _ = runtime.admin.create("acme", base_urls=[URL])
+        beside, _ = runtime.admin.add_key("acme", scopes=["admin"])
+        with pytest.raises(ClientConflictError, match="several keys"):
+            runtime.admin.rotate_key("acme")
+        second, stored = runtime.admin.rotate_key("acme", key_id=key_id(first), overlap_ms=60_000)
         assert (stored.scopes, stored.takes_over) == (("start", "read", "act"), key_id(first))
         for one in (first, second):
-            with pytest.raises(Conflict, match="two keys are live"):
-                home.admin.rotate_key("acme", key_id=key_id(one))
-        home.let_time_pass()
-        assert await home.registry.authenticate(first, "acme") is None
-        assert await home.registry.authenticate(beside, "acme") is not None
+            with pytest.raises(ClientConflictError, match="two keys are live"):
+                runtime.admin.rotate_key("acme", key_id=key_id(one))
+        runtime.let_time_pass()
+        assert await runtime.registry.authenticate(first, "acme") is None
+        assert await runtime.registry.authenticate(beside, "acme") is not None
         with pytest.raises(UnknownKey):
-            home.admin.rotate_key("acme", key_id=key_id(first))
-        third, _ = home.admin.rotate_key("acme", key_id=key_id(second))
-        kept = home.admin.known("acme").keys
+            runtime.admin.rotate_key("acme", key_id=key_id(first))
+        third, _ = runtime.admin.rotate_key("acme", key_id=key_id(second))
+        kept = runtime.admin.known("acme").keys
         # What has ended is forgotten.
         assert [key.id for key in kept] == [key_id(beside), key_id(second), key_id(third)]
 
-    @on_home
-    async def test_there_is_an_end_to_keys(self, home: RegistryHome) -> None:
-        home.admin.create("acme", base_urls=[URL])
+    @on_runtime
+    async def test_there_is_an_end_to_keys(self, runtime: RegistryRuntime) -> None:
+        runtime.admin.create("acme", base_urls=[URL])
         for _ in range(KEYS_MAX - 1):
-            home.admin.add_key("acme", scopes=["read"])
-        with pytest.raises(Conflict, match=f"{KEYS_MAX} live keys"):
-            home.admin.add_key("acme", scopes=["read"])
+            runtime.admin.add_key("acme", scopes=["read"])
+        with pytest.raises(ClientConflictError, match=f"{KEYS_MAX} live keys"):
+            runtime.admin.add_key("acme", scopes=["read"])
 
-    @on_home
-    async def test_a_rotation_widens_no_scope_unless_it_may(self, home: RegistryHome) -> None:
-        key, _ = home.admin.create("acme", base_urls=[URL], scopes=["read", "act"])
+    @on_runtime
+    async def test_a_rotation_widens_no_scope_unless_it_may(self, runtime: RegistryRuntime) -> None:
+        key, _ = runtime.admin.create("acme", base_urls=[URL], scopes=["read", "act"])
         with pytest.raises(ValueError, match="has the scopes read, act"):
-            home.admin.rotate_key("acme", scopes=["start"], may_widen=False)
-        _, narrow = home.admin.rotate_key("acme", scopes=["read"], may_widen=False)
+            runtime.admin.rotate_key("acme", scopes=["start"], may_widen=False)
+        _, narrow = runtime.admin.rotate_key("acme", scopes=["read"], may_widen=False)
         assert (narrow.scopes, narrow.takes_over) == (("read",), key_id(key))
 
-    @on_home
-    async def test_a_key_ends_at_its_time_whatever_is_remembered(self, home: RegistryHome) -> None:
-        end_ms = home.admin.now_ms() + 1000
-        key, _ = home.admin.create("acme", base_urls=[URL], expires_at_ms=end_ms)
-        assert await home.registry.authenticate(key, "acme") is not None
-        home.let_time_pass(1000)
-        assert await home.registry.authenticate(key, "acme") is None
+    @on_runtime
+    async def test_a_key_ends_at_its_time_whatever_is_remembered(self, runtime: RegistryRuntime) -> None:
+        end_ms = runtime.admin.now_ms() + 1000
+        key, _ = runtime.admin.create("acme", base_urls=[URL], expires_at_ms=end_ms)
+        assert await runtime.registry.authenticate(key, "acme") is not None
+        runtime.let_time_pass(1000)
+        assert await runtime.registry.authenticate(key, "acme") is None
         with pytest.raises(ValueError, match="expired already"):
-            home.admin.rotate_key("acme", expires_at_ms=end_ms)
+            runtime.admin.rotate_key("acme", expires_at_ms=end_ms)
 
-    @on_home
-    async def test_two_secrets_sign_while_one_takes_over(self, home: RegistryHome) -> None:
-        _, old = home.admin.create("acme", base_urls=[URL])
-        new = home.admin.rotate_secret("acme", overlap_ms=10 * 60_000).text
+    @on_runtime
+    async def test_two_secrets_sign_while_one_takes_over(self, runtime: RegistryRuntime) -> None:
+        _, old = runtime.admin.create("acme", base_urls=[URL])
+        new = runtime.admin.rotate_secret("acme", overlap_ms=10 * 60_000).text
         with pytest.raises(ValueError, match="two signing secrets"):
-            home.admin.rotate_secret("acme")
+            runtime.admin.rotate_secret("acme")
 
         async def live() -> list[str]:
-            client = await home.registry.get("acme")
+            client = await runtime.registry.get("acme")
             assert client is not None
             return [encode_secret(secret) for secret in client.signing_secrets]
 
         assert await live() == [old, new]
-        home.let_time_pass(11 * 60_000)
+        runtime.let_time_pass(11 * 60_000)
         assert await live() == [new]
 
-    @on_home
-    async def test_what_is_hidden_has_a_key_of_the_client_and_the_pepper(self, home: RegistryHome) -> None:
+    @on_runtime
+    async def test_what_is_hidden_has_a_key_of_the_client_and_the_pepper(
+        self, runtime: RegistryRuntime
+    ) -> None:
         for name in ("acme", "other"):
-            home.admin.create(name, base_urls=[URL], redact=["email", "card.number"])
-        replace(home.admin, pepper=b"guessed").create("planted", base_urls=[URL], redact=["email"])
-        found = [await home.registry.get(name) for name in ("acme", "other", "planted")]
+            runtime.admin.create(name, base_urls=[URL], redact=["email", "card.number"])
+        replace(runtime.admin, pepper=b"guessed").create("planted", base_urls=[URL], redact=["email"])
+        found = [await runtime.registry.get(name) for name in ("acme", "other", "planted")]
         keys = {client.redaction_key for client in found if client is not None}
         assert (len(keys), {len(key) for key in keys}) == (3, {32})
         assert found[0] is not None
         assert found[0].redact == ("email", "card.number")
-        home.admin.change("acme", redact=[])
-        home.let_time_pass()
-        acme = await home.registry.get("acme")
+        runtime.admin.change("acme", redact=[])
+        runtime.let_time_pass()
+        acme = await runtime.registry.get("acme")
         assert acme is not None
         assert (acme.redact, acme.redaction_key) == ((), b"")
 
-    @on_home
-    async def test_what_is_not_named_stays_when_a_client_changes(self, home: RegistryHome) -> None:
-        home.admin.create("acme", base_urls=[URL], limits=Limits(live_steps=7, stored_bytes=9))
-        assert await home.registry.get("acme") is not None
-        home.admin.change("acme", limits={"starts_per_s": 4.0, "stored_bytes": None})
-        changed = home.admin.change("acme", base_urls=["https://Bücher.example/"], ed25519=True)
-        home.let_time_pass()
-        acme = await home.registry.get("acme")
+    @on_runtime
+    async def test_what_is_not_named_stays_when_a_client_changes(self, runtime: RegistryRuntime) -> None:
+        runtime.admin.create("acme", base_urls=[URL], limits=Quota(live_steps=7, stored_bytes=9))
+        assert await runtime.registry.get("acme") is not None
+        runtime.admin.change("acme", limits={"starts_per_s": 4.0, "stored_bytes": None})
+        changed = runtime.admin.change("acme", base_urls=["https://Bücher.example/"], ed25519=True)
+        runtime.let_time_pass()
+        acme = await runtime.registry.get("acme")
         assert acme is not None
         assert (acme.starts_per_s, acme.live_steps, acme.stored_bytes) == (4.0, 7, None)
         assert acme.base_urls == changed.base_urls == ("https://xn--bcher-kva.example/",)
-        assert (acme.ed25519, changed.limits) == (True, Limits(starts_per_s=4.0, live_steps=7))
+        assert (acme.ed25519, changed.limits) == (True, Quota(starts_per_s=4.0, live_steps=7))
         with pytest.raises(ValueError, match="live steps"):
-            home.admin.change("acme", limits={"live_steps": 0})
+            runtime.admin.change("acme", limits={"live_steps": 0})
         with pytest.raises(ValueError, match="base URL"):
-            home.admin.change("acme", base_urls=["ftp://app.example/"])
+            runtime.admin.change("acme", base_urls=["ftp://app.example/"])
         with pytest.raises(UnknownClient, match="no client 'nobody'"):
-            home.admin.change("nobody", redact=["email"])
+            runtime.admin.change("nobody", redact=["email"])
 
-    @on_home
-    async def test_the_operators_keys_are_no_clients(self, home: RegistryHome) -> None:
+    @on_runtime
+    async def test_the_operators_keys_are_no_clients(self, runtime: RegistryRuntime) -> None:
         with pytest.raises(UnknownClient, match="the operator has no keys"):
-            home.admin.rotate_key(OPERATOR_ID)
-        first, stored = home.admin.create_operator_key()
-        home.admin.create("acme", base_urls=[URL])
+            runtime.admin.rotate_key(OPERATOR_ID)
+        first, stored = runtime.admin.create_operator_key()
+        runtime.admin.create("acme", base_urls=[URL])
         assert (stored.id, stored.scopes) == (key_id(first), (OPERATOR_SCOPE,))
-        assert home.admin.store.ids() == ["acme"]
+        assert runtime.admin.store.ids() == ["acme"]
 
         async def scopes(key: str) -> frozenset[str] | None:
-            opened = await home.registry.authenticate(key, "acme")
+            opened = await runtime.registry.authenticate(key, "acme")
             return None if opened is None else opened.scopes
 
         assert await scopes(first) == {OPERATOR_SCOPE}
-        second, _ = home.admin.rotate_key(OPERATOR_ID, overlap_ms=60_000)
-        beside, _ = home.admin.create_operator_key(expires_at_ms=home.admin.now_ms() + 60_000)
-        home.let_time_pass(5_000)
+        second, _ = runtime.admin.rotate_key(OPERATOR_ID, overlap_ms=60_000)
+        beside, _ = runtime.admin.create_operator_key(expires_at_ms=runtime.admin.now_ms() + 60_000)
+        runtime.let_time_pass(5_000)
         assert await scopes(second) == await scopes(beside) == {OPERATOR_SCOPE}
-        home.let_time_pass()
+        runtime.let_time_pass()
         assert (await scopes(first), await scopes(beside)) == (None, None)
-        home.admin.revoke_key(OPERATOR_ID, key_id(second))
-        home.let_time_pass()
+        runtime.admin.revoke_key(OPERATOR_ID, key_id(second))
+        runtime.let_time_pass()
         assert await scopes(second) is None
         # No client is ever given that scope, and no client can have that name.
         with pytest.raises(ValueError, match="scopes are"):
-            home.admin.add_key("acme", scopes=[OPERATOR_SCOPE])
+            runtime.admin.add_key("acme", scopes=[OPERATOR_SCOPE])
         with pytest.raises(ValueError, match="client id"):
-            home.admin.create(OPERATOR_ID, base_urls=[URL])
+            runtime.admin.create(OPERATOR_ID, base_urls=[URL])
 
-    @on_home
-    async def test_who_changes_what_was_changed_meanwhile_is_told(self, home: RegistryHome) -> None:
-        home.admin.create("acme", base_urls=[URL])
-        stale = home.admin.store.load("acme")
+    @on_runtime
+    async def test_who_changes_what_was_changed_meanwhile_is_told(self, runtime: RegistryRuntime) -> None:
+        runtime.admin.create("acme", base_urls=[URL])
+        stale = runtime.admin.store.load("acme")
         assert stale is not None
-        home.admin.change("acme", limits={"starts_per_s": 4.0})
-        assert home.admin.store.save(stale) is False
-        kept = home.admin.store.load("acme")
+        runtime.admin.change("acme", limits={"starts_per_s": 4.0})
+        assert runtime.admin.store.save(stale) is False
+        kept = runtime.admin.store.load("acme")
         assert kept is not None
-        assert kept.limits == Limits(starts_per_s=4.0)
+        assert kept.limits == Quota(starts_per_s=4.0)
 
-    @on_home
-    async def test_what_is_not_there_cannot_be_changed(self, home: RegistryHome) -> None:
-        home.admin.create("acme", base_urls=[URL])
-        for change in (home.admin.rotate_key, home.admin.rotate_secret):
+    @on_runtime
+    async def test_what_is_not_there_cannot_be_changed(self, runtime: RegistryRuntime) -> None:
+        runtime.admin.create("acme", base_urls=[URL])
+        for change in (runtime.admin.rotate_key, runtime.admin.rotate_secret):
             with pytest.raises(ValueError, match="no client 'nobody'"):
                 change("nobody")
         with pytest.raises(ValueError, match="has no key 'x'; it has "):
-            home.admin.revoke_key("acme", "x")
+            runtime.admin.revoke_key("acme", "x")
 
-    @on_home
-    async def test_a_client_is_made_once(self, home: RegistryHome) -> None:
-        api_key, _ = home.admin.create("acme", base_urls=[URL])
+    @on_runtime
+    async def test_a_client_is_made_once(self, runtime: RegistryRuntime) -> None:
+        api_key, _ = runtime.admin.create("acme", base_urls=[URL])
         with pytest.raises(ValueError, match="'acme' exists already"):
-            home.admin.create("acme", base_urls=["https://elsewhere.example/"])
-        acme = await home.registry.authenticate(api_key, "acme")
+            runtime.admin.create("acme", base_urls=["https://elsewhere.example/"])
+        acme = await runtime.registry.authenticate(api_key, "acme")
         assert acme is not None
         assert acme.base_urls == (URL,)
 
-    @on_home
-    async def test_what_cannot_be_used_is_refused(self, home: RegistryHome) -> None:
+    @on_runtime
+    async def test_what_cannot_be_used_is_refused(self, runtime: RegistryRuntime) -> None:
         refusals: list[tuple[str, dict[str, Any]]] = [
             *(("client id", {"client_id": bad, "base_urls": [URL]}) for bad in BAD_IDS),
             *(("base URL", {"client_id": "acme", "base_urls": [URL, bad]}) for bad in BAD_URLS),
@@ -359,16 +361,16 @@ class RegistryContract:
             *(
                 (
                     "starts per",
-                    {"client_id": "acme", "base_urls": [URL], "limits": Limits(starts_per_s=rate)},
+                    {"client_id": "acme", "base_urls": [URL], "limits": Quota(starts_per_s=rate)},
                 )
                 for rate in BAD_RATES
             ),
-            ("stored bytes", {"client_id": "acme", "base_urls": [URL], "limits": Limits(stored_bytes=0)}),
-            ("live steps", {"client_id": "acme", "base_urls": [URL], "limits": Limits(live_steps=0)}),
+            ("stored bytes", {"client_id": "acme", "base_urls": [URL], "limits": Quota(stored_bytes=0)}),
+            ("live steps", {"client_id": "acme", "base_urls": [URL], "limits": Quota(live_steps=0)}),
             *(("scopes", {"client_id": "acme", "base_urls": [URL], "scopes": bad}) for bad in BAD_SCOPES),
         ]
         for words, arguments in refusals:
             with pytest.raises(ValueError, match=words):
-                home.admin.create(**arguments)
-        home.let_time_pass()
-        assert await home.registry.get("acme") is None
+                runtime.admin.create(**arguments)
+        runtime.let_time_pass()
+        assert await runtime.registry.get("acme") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atomic.application.ports import RunQuery, StepStore
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Status, StepOutline
 from contract.builders import (
     RETENTION_MS,
@@ -36,7 +36,7 @@ class StoreContract(QueryContract):
     @on_store
     async def test_a_payload_and_a_response_of_the_largest_size(self, store: StepStore) -> None:
         large = b'"' + b"x" * (256 * 1024 - 2) + b'"'
-        step = replace(a_root(a_spec(payload=large)), response=Response(large, "text", None))
+        step = replace(a_root(a_spec(payload=large)), response=StoredBody(large, "text", None))
         await put(store, step)
         assert await store.get(step.id) == step
 
@@ -47,7 +47,7 @@ class StoreContract(QueryContract):
         await put(store, root)
         # What is no text is kept in base64, and that is a third longer.
         for version, length in enumerate((size, size * 4 // 3), start=1):
-            response = Response(incompressible(length), "base64", "application/octet-stream")
+            response = StoredBody(incompressible(length), "base64", "application/octet-stream")
             after = replace(settled(root, 2_000), version=version + 1, response=response)
             assert await store.replace(after, version) is None
             assert await store.get(root.id) == after
@@ -56,9 +56,9 @@ class StoreContract(QueryContract):
             assert await store.list(RunQuery(client_id="acme")) == [after]
 
     @pytest.mark.parametrize(
-        "response", [None, Response(b"", "text"), Response(b"AAE=", "base64", "image/x")]
+        "response", [None, StoredBody(b"", "text"), StoredBody(b"AAE=", "base64", "image/x")]
     )
-    def test_every_form_of_response(self, tmp_path: Path, response: Response | None) -> None:
+    def test_every_form_of_response(self, tmp_path: Path, response: StoredBody | None) -> None:
         async def body() -> None:
             async with self.store(tmp_path) as store:
                 step = replace(a_root(), response=response)
@@ -166,7 +166,7 @@ class StoreContract(QueryContract):
         below = [a_child(f"below {number}", parent=children[0].id) for number in range(3)]
         # Another parent's digits may be the same.
         stranger = a_child("stranger", parent=f"{root.spec.run_id}-{'0' * 32}")
-        stranger = replace(stranger, place=children[3].place[:8] + stranger.place[8:])
+        stranger = replace(stranger, position=children[3].position[:8] + stranger.position[8:])
         await put(store, root, *children, *below, stranger, keyed("another run"))
         pages, after = [], ""
         while page := await store.children(root.id, after=after, limit=3):
@@ -213,10 +213,10 @@ class StoreContract(QueryContract):
         await put(store, replace(old, version=1), child)
         expires_at_ms = child.expires_at_ms or 0
         for created_at_ms, purged in ((expires_at_ms - 1, 0), (expires_at_ms, 1)):
-            there = await store.get(old.id)
-            assert there is not None
-            new = replace(a_root(at_ms=created_at_ms), version=there.version + 1)
-            assert await store.replace(new, there.version) is None
+            existing = await store.get(old.id)
+            assert existing is not None
+            new = replace(a_root(at_ms=created_at_ms), version=existing.version + 1)
+            assert await store.replace(new, existing.version) is None
             assert await store.purge(expires_at_ms, 100) == purged
         assert await store.get(child.id) is None
         assert await store.get(old.id) == new
@@ -248,7 +248,7 @@ class StoreContract(QueryContract):
     @on_store
     async def test_what_is_stored_is_added_up_by_the_day(self, store: StepStore) -> None:
         async def add(client_id: str, size: int, day: int) -> int:
-            return await store.add_stored(client_id, size, day=day, since_day=day - 30)
+            return await store.add_stored_bytes(client_id, size, day=day, since_day=day - 30)
 
         assert await add("acme", 0, 20_000) == 0
         assert [await add("acme", size, 20_000) for size in (100, 0, 50, -30)] == [100, 100, 150, 120]
@@ -260,5 +260,5 @@ class StoreContract(QueryContract):
 
     @on_store
     async def test_what_many_add_at_once_is_all_counted(self, store: StepStore) -> None:
-        await asyncio.gather(*(store.add_stored("acme", 1, day=5, since_day=0) for _ in range(20)))
-        assert await store.add_stored("acme", 0, day=5, since_day=0) == 20
+        await asyncio.gather(*(store.add_stored_bytes("acme", 1, day=5, since_day=0) for _ in range(20)))
+        assert await store.add_stored_bytes("acme", 0, day=5, since_day=0) == 20

@@ -210,7 +210,7 @@ class QueryContract(StoreSuite):
             row = keyed(f"k{known_ms}", status=Status.RETRYING, at_ms=1_000)
             await put(store, replace(row, attempts=attempts))
         found = await store.live(Status.RETRYING, after="", limit=100)
-        assert sorted(step.last_known_ms for step in found) == sorted(rows)
+        assert sorted(step.last_recorded_ms for step in found) == sorted(rows)
 
     @on_store
     async def test_counts_of_a_client_without_steps(self, store: StepStore) -> None:

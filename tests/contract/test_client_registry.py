@@ -1,4 +1,4 @@
-"""The registry contract on the file in which embedded homes keep their clients."""
+"""The registry contract on the file in which embedded runtimes keep their clients."""
 
 import json
 from collections.abc import AsyncIterator
@@ -7,15 +7,15 @@ from pathlib import Path
 from secrets import token_bytes
 
 from atomic.adapters.secret_files import key_pepper
-from atomic.adapters.sqlite.clients import CLIENTS, SqliteClientRegistry, SqliteClientStore
+from atomic.adapters.sqlite.client_store import CLIENTS, SqliteClientRegistry, SqliteClientStore
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.client_admin import ClientAdmin
-from atomic.protocol.client_records import ClientRecord, Limits, StoredSecret
+from atomic.protocol.client_records import ClientRecord, Quota, StoredSecret
 from atomic.protocol.signatures import encode_secret
-from contract.registry_contract import URL, RegistryContract, RegistryHome
+from contract.registry_contract import URL, RegistryContract, RegistryRuntime
 
 
-class SqliteRegistryHome:
+class SqliteRegistryRuntime:
     def __init__(self, path: Path) -> None:
         self.now_ms = 1_700_000_000_000
         self.registry = SqliteClientRegistry(path, pepper=b"pepper", now_ms=lambda: self.now_ms)
@@ -35,11 +35,11 @@ class SqliteRegistryHome:
 
 class TestSqliteClientRegistry(RegistryContract):
     @asynccontextmanager
-    async def home(self, directory: Path) -> AsyncIterator[RegistryHome]:
-        home = SqliteRegistryHome(directory / "clients.db")
-        yield home
-        home.registry.close()
-        home.store.close()
+    async def runtime(self, directory: Path) -> AsyncIterator[RegistryRuntime]:
+        runtime = SqliteRegistryRuntime(directory / "clients.db")
+        yield runtime
+        runtime.registry.close()
+        runtime.store.close()
 
 
 def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_clients_of_the_first_version_keep_all_but_their_keys(tmp_path: Path) ->
         keys=(),
         secrets=(StoredSecret(text=secret, created_at_ms=7),),
         created_at_ms=7,
-        limits=Limits(starts_per_s=2.5),
+        limits=Quota(starts_per_s=2.5),
         version=1,
     )
     store.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
 from atomic.application.destinations import CountedRuns
 from contract.aws import Aws, aws
-from contract.destinations_contract import DestinationsContract, Home
+from contract.destinations_contract import DestinationsContract, Runtime
 
 ENVIRONMENTS = 10
 
@@ -39,12 +39,12 @@ class Environments:
 
 class TestCountedRuns(DestinationsContract):
     @contextmanager
-    def home(self) -> Iterator[Home]:
+    def runtime(self) -> Iterator[Runtime]:
         yield OneProcess()
 
 
 class TestSharedDestinations(DestinationsContract):
     @contextmanager
-    def home(self) -> Iterator[Home]:
+    def runtime(self) -> Iterator[Runtime]:
         with aws() as account:
             yield Environments(account)

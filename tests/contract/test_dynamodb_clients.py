@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from atomic.adapters.aws import clients
-from atomic.adapters.aws.clients import KNOWN_S, UNKNOWN_S, DynamoClientRegistry
+from atomic.adapters.aws import client_store
+from atomic.adapters.aws.client_store import KNOWN_S, UNKNOWN_S, DynamoClientRegistry
 from atomic.protocol.api_keys import issue
 from contract.aws import PEPPER, TABLE_NAME, Aws, Recorder, aws
-from contract.registry_contract import URL, RegistryContract, RegistryHome, key_id
+from contract.registry_contract import URL, RegistryContract, RegistryRuntime, key_id
 
 
-class DynamoRegistryHome:
+class DynamoRegistryRuntime:
     def __init__(self, account: Aws) -> None:
         self.now_s = 1_700_000_000.0
         self.registry = DynamoClientRegistry(
@@ -46,23 +46,23 @@ class DynamoRegistryHome:
 
 class TestDynamoClientRegistry(RegistryContract):
     @asynccontextmanager
-    async def home(self, directory: Path) -> AsyncIterator[RegistryHome]:
+    async def runtime(self, directory: Path) -> AsyncIterator[RegistryRuntime]:
         with aws() as account:
-            yield DynamoRegistryHome(account)
+            yield DynamoRegistryRuntime(account)
 
 
 def test_what_is_known_is_asked_once_a_minute_and_what_is_unknown_every_five_seconds() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb) as recorder:
-            home = DynamoRegistryHome(account)
-            api_key, _ = home.admin.create("acme", base_urls=[URL])
+            runtime = DynamoRegistryRuntime(account)
+            api_key, _ = runtime.admin.create("acme", base_urls=[URL])
             unknown = issue(token_bytes)
             recorder.calls.clear()
 
             async def reads(api_key: str, after_s: float) -> int:
-                home.now_s += after_s
+                runtime.now_s += after_s
                 recorder.calls.clear()
-                await home.registry.authenticate(api_key, "acme")
+                await runtime.registry.authenticate(api_key, "acme")
                 return len(recorder.calls)
 
             assert [await reads(api_key, after) for after in (0, 0, KNOWN_S - 1, 1, 0)] == [2, 0, 0, 2, 0]
@@ -74,11 +74,11 @@ def test_what_is_known_is_asked_once_a_minute_and_what_is_unknown_every_five_sec
 
 
 def test_keys_that_somebody_guesses_do_not_fill_the_memory(monkeypatch: Any) -> None:
-    monkeypatch.setattr(clients, "_REMEMBERED_MAX", 3)
+    monkeypatch.setattr(client_store, "_REMEMBERED_MAX", 3)
 
     async def body() -> None:
         with aws() as account:
-            registry = DynamoRegistryHome(account).registry
+            registry = DynamoRegistryRuntime(account).registry
             guesses = [issue(token_bytes) for _ in range(5)]
             for guess in guesses:
                 await registry.authenticate(guess, "acme")
@@ -90,16 +90,16 @@ def test_keys_that_somebody_guesses_do_not_fill_the_memory(monkeypatch: Any) -> 
 def test_a_key_of_another_pepper_is_told_to_the_operator(caplog: pytest.LogCaptureFixture) -> None:
     async def body() -> None:
         with aws() as account:
-            home = DynamoRegistryHome(account)
-            api_key, _ = replace(home.admin, pepper=b"before").create("acme", base_urls=[URL])
-            assert await home.registry.authenticate(api_key, "acme") is None
+            runtime = DynamoRegistryRuntime(account)
+            api_key, _ = replace(runtime.admin, pepper=b"before").create("acme", base_urls=[URL])
+            assert await runtime.registry.authenticate(api_key, "acme") is None
             assert [vars(record)["keyId"] for record in caplog.records] == [key_id(api_key)]
             assert "KeyPepper" in caplog.text
-            good, _ = home.admin.add_key("acme", scopes=["read"])
-            home.let_time_pass()
+            good, _ = runtime.admin.add_key("acme", scopes=["read"])
+            runtime.let_time_pass()
             wrong = good[:-10] + ("a" if good[-10] != "a" else "b") + good[-9:]
-            assert await home.registry.authenticate(wrong, "acme") is None
-            assert await home.registry.authenticate(good, "acme") is not None
+            assert await runtime.registry.authenticate(wrong, "acme") is None
+            assert await runtime.registry.authenticate(good, "acme") is not None
             assert len(caplog.records) == 1
 
     asyncio.run(body())
@@ -108,10 +108,10 @@ def test_a_key_of_another_pepper_is_told_to_the_operator(caplog: pytest.LogCaptu
 def test_all_clients_are_listed() -> None:
     async def body() -> None:
         with aws() as account:
-            home = DynamoRegistryHome(account)
-            assert await home.registry.list_client_ids() == []
+            runtime = DynamoRegistryRuntime(account)
+            assert await runtime.registry.list_client_ids() == []
             for client_id in ("b", "a", "C"):
-                home.admin.create(client_id, base_urls=[URL])
-            assert await home.registry.list_client_ids() == ["C", "a", "b"]
+                runtime.admin.create(client_id, base_urls=[URL])
+            assert await runtime.registry.list_client_ids() == ["C", "a", "b"]
 
     asyncio.run(body())

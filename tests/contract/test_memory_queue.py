@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.protocol import keys
-from contract.queue_contract import ManualClock, QueueContract, QueueHome, hint
+from contract.queue_contract import ManualClock, QueueContract, QueueRuntime, wakeup
 
 
-class MemoryQueueHome:
+class MemoryQueueRuntime:
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.queue = MemoryHintQueue(self.clock)
+        self.queue = MemoryWakeupQueue(self.clock)
 
     async def arrived(self) -> list[str]:
         ids = []
@@ -31,13 +31,13 @@ def test_the_backlog_of_one_client_does_not_hold_up_the_others() -> None:
     clock = ManualClock()
     busy = [keys.root_of(keys.run_id("busy", "w", str(n))) for n in range(1000)]
     calm = keys.root_of(keys.run_id("calm", "w", "7"))
-    queue = MemoryHintQueue(clock)
+    queue = MemoryWakeupQueue(clock)
 
     async def body() -> None:
         for step_id in busy:
-            hint(queue, step_id, clock.ms - 1000, client_id="busy")
+            wakeup(queue, step_id, clock.ms - 1000, client_id="busy")
         first = await queue.receive()
-        hint(queue, calm, clock.ms, client_id="calm")
+        wakeup(queue, calm, clock.ms, client_id="calm")
         received = [await queue.receive() for _ in range(3)]
         assert first in busy
         assert calm in received
@@ -46,16 +46,16 @@ def test_the_backlog_of_one_client_does_not_hold_up_the_others() -> None:
     asyncio.run(body())
 
 
-def test_a_hint_that_stands_in_line_and_comes_again_is_received_once() -> None:
+def test_a_wakeup_that_stands_in_line_and_comes_again_is_received_once() -> None:
     clock = ManualClock()
-    queue = MemoryHintQueue(clock)
+    queue = MemoryWakeupQueue(clock)
     one, other = (keys.root_of(keys.run_id("acme", "w", key)) for key in "ab")
 
     async def body() -> None:
-        hint(queue, one, clock.ms - 1)
-        hint(queue, other, clock.ms)
+        wakeup(queue, one, clock.ms - 1)
+        wakeup(queue, other, clock.ms)
         assert await queue.receive() == one
-        hint(queue, other, clock.ms - 5)
+        wakeup(queue, other, clock.ms - 5)
         assert await queue.receive() == other
         assert len(queue) == 0
         with pytest.raises(TimeoutError):
@@ -64,7 +64,7 @@ def test_a_hint_that_stands_in_line_and_comes_again_is_received_once() -> None:
     asyncio.run(body())
 
 
-class TestMemoryHintQueue(QueueContract):
+class TestMemoryWakeupQueue(QueueContract):
     @asynccontextmanager
-    async def home(self) -> AsyncIterator[QueueHome]:
-        yield MemoryQueueHome()
+    async def runtime(self) -> AsyncIterator[QueueRuntime]:
+        yield MemoryQueueRuntime()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from moto.sqs import models as moto_sqs
 
-from atomic.adapters.aws.hints import Hint, encode_hint, parse_hint
 from atomic.adapters.aws.scheduler import schedule_name
 from atomic.adapters.aws.sqs import delay_s
+from atomic.adapters.aws.wakeups import Wakeup, encode_wakeup, parse_wakeup
 from contract.aws import GROUP, Aws, Recorder, aws
 from contract.queue_contract import (
     DAY,
@@ -22,12 +22,12 @@ from contract.queue_contract import (
     STEP,
     ManualClock,
     QueueContract,
-    QueueHome,
-    hint,
+    QueueRuntime,
+    wakeup,
 )
 
 
-class SqsQueueHome:
+class SqsQueueRuntime:
     """The account fires its schedules itself: moto keeps them, but does nothing when they are due."""
 
     def __init__(self, account: Aws, clock: ManualClock) -> None:
@@ -39,7 +39,7 @@ class SqsQueueHome:
         self._fire_schedules()
         queues = (self._account.queue_url, self._account.long_queue_url)
         bodies = [body for url in queues for body in self._account.received(url)]
-        return [parse_hint(body).step_id for body in bodies]
+        return [parse_wakeup(body).step_id for body in bodies]
 
     def _fire_schedules(self) -> None:
         for name in schedules(self._account):
@@ -50,12 +50,12 @@ class SqsQueueHome:
                 self._account.scheduler.delete_schedule(Name=name, GroupName=GROUP)
 
 
-class TestSqsHintQueue(QueueContract):
+class TestSqsWakeupQueue(QueueContract):
     @asynccontextmanager
-    async def home(self) -> AsyncIterator[QueueHome]:
+    async def runtime(self) -> AsyncIterator[QueueRuntime]:
         clock = ManualClock()
         with aws() as account, sqs_time(clock):
-            yield SqsQueueHome(account, clock)
+            yield SqsQueueRuntime(account, clock)
 
 
 @contextmanager
@@ -78,14 +78,14 @@ def fires_at_ms(schedule: dict[str, Any]) -> int:
 
 
 def sent(wait_ms: int, **known: Any) -> tuple[str, dict[str, Any]]:
-    """The one call that sends a hint so far ahead."""
+    """The one call that sends a wake-up so far ahead."""
     with aws() as account, Recorder(account.sqs, account.scheduler) as recorder:
 
         async def body() -> None:
             clock = ManualClock()
             queue = account.queue(clock)
             recorder.calls.clear()
-            await hint(queue, STEP, clock.ms + wait_ms, **known)
+            await wakeup(queue, STEP, clock.ms + wait_ms, **known)
 
         asyncio.run(body())
         (call,) = recorder.calls
@@ -126,7 +126,7 @@ def test_waits_from_half_an_hour_on_are_schedules_that_delete_themselves(wait_ms
     assert arguments["ActionAfterCompletion"] == "DELETE"
     assert arguments["FlexibleTimeWindow"] == {"Mode": "OFF"}
     target = arguments["Target"]
-    assert parse_hint(target["Input"]) == Hint(STEP, at_ms)
+    assert parse_wakeup(target["Input"]) == Wakeup(STEP, at_ms)
     assert target["Arn"].endswith(":steps")
     assert target["DeadLetterConfig"]["Arn"].endswith(":dead-letters")
     assert target["RoleArn"].endswith("role/scheduler")
@@ -138,13 +138,13 @@ def test_names_of_schedules() -> None:
     assert all(name.startswith(RUN) and len(name) <= 64 for name in names)
 
 
-def test_the_same_far_hint_twice_is_one_schedule() -> None:
+def test_the_same_far_wakeup_twice_is_one_schedule() -> None:
     async def body() -> None:
         clock = ManualClock()
         with aws() as account:
             queue = account.queue(clock)
             for _ in range(2):
-                await hint(queue, STEP, clock.ms + HOUR)
+                await wakeup(queue, STEP, clock.ms + HOUR)
             assert len(schedules(account)) == 1
 
     asyncio.run(body())
@@ -162,7 +162,7 @@ def test_attempts_that_may_take_long_have_a_queue_of_their_own(attempt_ms: int |
     assert sent(DAY, attempt_ms=attempt_ms)[1]["Target"]["Arn"].endswith(":" + name)
 
 
-def test_the_dead_letter_queue_gets_steps_that_gave_up_and_what_is_no_hint() -> None:
+def test_the_dead_letter_queue_gets_steps_that_failed_and_what_is_no_wakeup() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.sqs) as recorder:
             queue = account.queue(ManualClock())
@@ -176,12 +176,12 @@ def test_the_dead_letter_queue_gets_steps_that_gave_up_and_what_is_no_hint() -> 
             assert reasons[0].startswith("the endpoint answered 500 – ? ü")
             assert reasons[1] == "?"
             dead, poison = account.received(account.dead_letter_url)
-            assert parse_hint(dead) == Hint(STEP, dead_letter=True)
+            assert parse_wakeup(dead) == Wakeup(STEP, dead_letter=True)
             assert poison == '{"some": "thing"}'
             assert account.received(account.queue_url) == []
 
     asyncio.run(body())
 
 
-def test_a_hint_is_small() -> None:
-    assert len(encode_hint(f"{RUN}-{'0' * 32}", ManualClock().ms)) < 150
+def test_a_wakeup_is_small() -> None:
+    assert len(encode_wakeup(f"{RUN}-{'0' * 32}", ManualClock().ms)) < 150

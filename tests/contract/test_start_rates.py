@@ -8,21 +8,21 @@ from typing import Any
 from botocore.exceptions import ConnectTimeoutError
 
 from atomic.adapters.aws.rates import SharedStarts
-from atomic.application.rates import CountedStarts, Start
+from atomic.application.rates import CountedStarts, RateDecision
 from contract.aws import TABLE_NAME, aws
 from contract.rates_contract import NOW_MS, At, RatesContract
 
 
 class TestCountedStarts(RatesContract):
     @contextmanager
-    def home(self) -> Iterator[At]:
+    def runtime(self) -> Iterator[At]:
         counted = CountedStarts()
         yield lambda _: counted
 
 
 class TestSharedStarts(RatesContract):
     @contextmanager
-    def home(self) -> Iterator[At]:
+    def runtime(self) -> Iterator[At]:
         with aws() as account:
             environments = [SharedStarts(account.calls, account.dynamodb, TABLE_NAME) for _ in range(7)]
             yield lambda number: environments[number % 7]
@@ -47,7 +47,7 @@ class TestSharedStarts(RatesContract):
             with aws() as account:
                 gone: Any = Gone()
                 shared = SharedStarts(account.calls, gone, TABLE_NAME)
-                assert await shared.take("acme", 1.0, NOW_MS) == Start(wait_ms=0, left=0)
-                await shared.give_back("acme", 1.0)
+                assert await shared.take("acme", 1.0, NOW_MS) == RateDecision(wait_ms=0, left=0)
+                await shared.release("acme", 1.0)
 
         asyncio.run(main())

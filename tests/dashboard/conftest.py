@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboard.stage import Api, Endpoints
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WITHIN_MS = 15_000

@@ -11,7 +11,7 @@ from typing import Any, Final
 from answering import Answer, Answering
 from dashboard.seeds import seed_runs
 from dashboard.stage import Api
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 CLIENT: Final = "shop"
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -28,7 +28,7 @@ _RETRY: Final = {"count": 8, "backOff": 350, "jitter": "none"}
 
 @dataclass(frozen=True)
 class Scene:
-    """The server, and the runs worth a picture: one under way, one that gave up."""
+    """The server, and the runs worth a picture: one under way, one that failed."""
 
     url: str
     live: str

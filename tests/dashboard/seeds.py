@@ -64,10 +64,10 @@ def _run(
     failed = dice.random() < (0.25 if workflow == "importFeed" else 0.02)
     took_ms = int(dice.lognormvariate(5.5, 0.7) * slow)
     steps = []
-    for place, name in enumerate(STEPS[: dice.choices((1, 2, 3, 4), weights=(60, 20, 10, 10))[0]]):
+    for position, name in enumerate(STEPS[: dice.choices((1, 2, 3, 4), weights=(60, 20, 10, 10))[0]]):
         tries = dice.choices((1, 2, 4), weights=(90, 7, 3))[0]
-        step = a_child(name, spec, at_ms=at_ms + place * 3)
-        steps.append(_ended(step, took_ms=took_ms - place * 3, tries=tries, failed=False))
+        step = a_child(name, spec, at_ms=at_ms + position * 3)
+        steps.append(_ended(step, took_ms=took_ms - position * 3, tries=tries, failed=False))
     if failed:
         steps[-1] = _ended(a_child("sendEmail", spec, at_ms=at_ms), took_ms=took_ms, tries=4, failed=True)
         steps = list({step.id: step for step in steps}.values())

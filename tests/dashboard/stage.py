@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from answering import Answer, Answering
-from scenarios.embedded_home import AtomicServer, free_port
+from scenarios.embedded_runtime import AtomicServer, free_port
 
 BACK_OFF_MS = 300
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 START_MS = 1_700_000_000_000
 Ask = Callable[..., Any]
@@ -67,8 +67,8 @@ def test_attempts_and_what_lies_between_them(ask: Ask) -> None:
     assert segments(ask, a_step("running", redriven)) == [
         ("queued", 0, 200), ("permanent", 200, 300), ("dead", 300, 900), ("running", 900, 10_000)
     ]  # fmt: skip
-    gave_up = [an_attempt(60, 5000, 5100, "retryable"), an_attempt(61, 6000, 6100, "retryable")]
-    assert segments(ask, a_step("failed", gave_up, finishedAt=at(6100))) == [
+    failed = [an_attempt(60, 5000, 5100, "retryable"), an_attempt(61, 6000, 6100, "retryable")]
+    assert segments(ask, a_step("failed", failed, finishedAt=at(6100))) == [
         ("backoff", 0, 5000), ("retryable", 5000, 5100), ("backoff", 5100, 6000), ("permanent", 6000, 6100)
     ]  # fmt: skip
     assert segments(ask, a_step("retrying", tried[:1], dueAt=at(30_000)))[-1] == ("backoff", 100, 30_000)

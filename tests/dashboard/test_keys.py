@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard.stage import Api, Endpoints
-from scenarios.embedded_home import AtomicServer, create_client
+from scenarios.embedded_runtime import AtomicServer, create_client
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard.seeds import seed_runs, seed_wide_run
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 RUNS, STEPS = 10_000, 1_000
 DAY_MS = 24 * 3600 * 1000

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from answering import Answering
 from dashboard.stage import Api
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 # Beyond 2^53, of more digits than a double has, and members that an object of JavaScript moves.
 PAYLOAD = {"10": 9007199254740993, "9": -9223372036854775808, "max": 2**64 - 1, "tiny": 5e-324}

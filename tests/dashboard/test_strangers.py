@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboard.stage import Api, Endpoints
 from dashboard.test_watching import open_at
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 HOSTILE = "<img/src=x/onerror=window.hit=1>'\"&lt;script>window.hit=2</script>${window.hit=3}"
 KEY = HOSTILE.replace(" ", "")

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from dashboard.stage import Api, Endpoints, example_application
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 
 def open_at(page: Page, api: Api, rest: str) -> None:
@@ -89,7 +89,7 @@ def test_a_sleeping_step_says_when_it_wakes(page: Page, api: Api) -> None:
     expect(panel.locator("section").filter(has_text="Result")).to_contain_text("None.")
 
 
-def test_a_failed_run_names_the_step_that_gave_up(page: Page, api: Api, endpoints: Endpoints) -> None:
+def test_a_failed_run_names_the_step_that_failed(page: Page, api: Api, endpoints: Endpoints) -> None:
     page_of = endpoints.serve("/pay", (410, {"detail": "no tax id"}))
     root = endpoints.serve("/order", None, (410, 0))
     run = api.start(root, "order-1", wait=False)
@@ -97,7 +97,7 @@ def test_a_failed_run_names_the_step_that_gave_up(page: Page, api: Api, endpoint
     endpoints.release()
     open_at(page, api, f"runs/{run['runId']}")
     culprit = page.locator(".culprit")
-    expect(culprit).to_have_text("pay gave up first: the endpoint answered 410: no tax id")
+    expect(culprit).to_have_text("pay failed first: the endpoint answered 410: no tax id")
     culprit.get_by_role("link").click()
     panel = page.get_by_role("complementary")
     headings = panel.get_by_role("heading", level=3)

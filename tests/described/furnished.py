@@ -1,4 +1,4 @@
-"""What is in a home that is fuzzed: clients and runs, the same in both."""
+"""What is in a runtime that is fuzzed: clients and runs, the same in both."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,13 +17,13 @@ from atomic.protocol.client_records import (
     StoredSecret,
 )
 from atomic.protocol.signatures import encode_secret
-from both_homes import LockedHome
+from both_runtimes import LockedRuntime
 from described.known import API_KEYS, BASE_URL, CANCELLED, CLIENT, OTHER, STARTS, VICTIMS
 
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """A home under test. What a case does to its clients can be undone by `restore`."""
+    """A runtime under test. What a case does to its clients can be undone by `restore`."""
 
     url: str
     session: requests.Session
@@ -38,23 +38,23 @@ class Fuzzed:
 
 
 @contextmanager
-def furnished(home: LockedHome) -> Iterator[Fuzzed]:
-    """The home with its clients and runs."""
-    clients = _create_clients(home.admin)
+def furnished(runtime: LockedRuntime) -> Iterator[Fuzzed]:
+    """The runtime with its clients and runs."""
+    clients = _create_clients(runtime.admin)
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {API_KEYS['all']}"
         for start in STARTS:
-            answer = session.post(f"{home.url}/{CLIENT}", json=start, headers={"Prefer": "wait=0"})
+            answer = session.post(f"{runtime.url}/{CLIENT}", json=start, headers={"Prefer": "wait=0"})
             assert answer.status_code in {200, 424, 504}, answer.text
         for run in CANCELLED:
-            assert session.post(f"{home.url}/{CLIENT}/runs/{run}/cancel").status_code == 200
-        home.drive()
+            assert session.post(f"{runtime.url}/{CLIENT}/runs/{run}/cancel").status_code == 200
+        runtime.drive()
         del session.headers["Authorization"]
-        yield Fuzzed(home.url, session, home.admin, clients)
+        yield Fuzzed(runtime.url, session, runtime.admin, clients)
 
 
 def _create_clients(admin: ClientAdmin) -> tuple[ClientRecord, ...]:
-    """Written as records, since keys that a home makes are nobody's to know before."""
+    """Written as records, since keys that a runtime makes are nobody's to know before."""
     scopes = {"all": SCOPES, **{scope: (scope,) for scope in SCOPES}}
     opening = {api_key: scopes[name] for name, api_key in API_KEYS.items() if name in scopes}
     opening |= dict.fromkeys(VICTIMS, SCOPES)

@@ -1,4 +1,4 @@
-"""What the fuzzed homes hold, and the API's description with it.
+"""What the fuzzed runtimes hold, and the API's description with it.
 
 Ids that are drawn from a description are nobody's. Here paths, headers and bodies lead to what is there
 more often than to nothing. All is derived from what is served: a new operation is covered by itself.
@@ -23,7 +23,7 @@ _EACH: Final = 10
 
 
 def seeded() -> Callable[[int], bytes]:
-    """`ClientAdmin.token_bytes` that gives the same each time: keys are known before a home is there."""
+    """`ClientAdmin.token_bytes` that gives the same each time: keys are known before a runtime is there."""
     serial = itertools.count()
     return lambda size: sha256(b"%d" % next(serial)).digest()[:size]
 
@@ -95,7 +95,7 @@ _MEMBERS: Final = {
     # The second is under no base URL, so it is refused and never called.
     "stepInvokeUrl": [URL, "https://elsewhere.example/"],
     "parent": _ROOTS,
-    **dict.fromkeys(("createdAfter", "createdBefore", "gaveUpBefore"), _MOMENTS),
+    **dict.fromkeys(("createdAfter", "createdBefore", "failedBefore"), _MOMENTS),
 }
 _WHOLE: Final = {"StartRequest": [*STARTS, *({**start, "payload": "another"} for start in STARTS)]}
 # Shorter than every id, for an alternative that holds the ids would swallow them.

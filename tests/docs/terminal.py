@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scenarios.embedded_home import free_port
+from scenarios.embedded_runtime import free_port
 
 SHOWN_PORTS = ("8787", "9000", "8000", "8025", "8026")
 WITHIN_S = 40

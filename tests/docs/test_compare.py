@@ -10,7 +10,7 @@ import pytest
 
 from atomic import Client
 from docs.pages import DOCS, blocks_of
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 from sdk.threads import asgi_server
 
 PROGRAMS = Path(__file__).parents[2] / "benchmarks" / "line_by_line"

@@ -9,7 +9,7 @@ import pytest
 
 from atomic import Client
 from docs.pages import DOCS, blocks_of, file_on
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 from sdk.tables import tables
 from sdk.test_aws_lambda import Gateway
 from sdk.threads import asgi_server, wsgi_server

@@ -29,7 +29,7 @@ def test_a_broken_link_breaks_the_build(tmp_path: Path) -> None:
     source = tmp_path / "docs"
     source.mkdir()
     (source / "conf.py").write_text((REPO / "docs" / "conf.py").read_text())
-    (source / "index.md").write_text("# Home\n\n[nowhere](missing.md) [part](#not-there)\n")
+    (source / "index.md").write_text("# Runtime\n\n[nowhere](missing.md) [part](#not-there)\n")
     built = build(source, tmp_path / "site")
     assert built.returncode != 0
     assert "missing.md" in built.stderr

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scenarios.embedded_home import AtomicServer, LockedServer, home_on
-from scenarios.home import Home, answer_ok
+from scenarios.embedded_runtime import AtomicServer, LockedServer, runtime_on
+from scenarios.runtime import Runtime, answer_ok
 
 CALLERS = 20
 
@@ -17,8 +17,8 @@ CALLERS = 20
 class Load:
     """Callers who start steps one after the other, and note what they were told."""
 
-    def __init__(self, home: Home, url: str, slow_url: str) -> None:
-        self._home = home
+    def __init__(self, runtime: Runtime, url: str, slow_url: str) -> None:
+        self._runtime = runtime
         self._urls = (url, slow_url)
         self._numbers = itertools.count()
         self.done: dict[str, Any] = {}
@@ -35,11 +35,11 @@ class Load:
         while True:
             number = next(self._numbers)
             if number % 5:
-                reply = await self._home.start(self.document(f"now-{number}"))
+                reply = await self._runtime.start(self.document(f"now-{number}"))
                 assert reply.status == 200, reply.body
                 self.done[f"now-{number}"] = reply.json["finishedAt"]
             else:
-                reply = await self._home.start(self.document(f"late-{number}"), Prefer="respond-async")
+                reply = await self._runtime.start(self.document(f"late-{number}"), Prefer="respond-async")
                 assert reply.status == 202, reply.body
                 self.taken.append(f"late-{number}")
 
@@ -55,8 +55,10 @@ def test_what_was_acknowledged_before_a_backup_is_there_after_a_restore(tmp_path
     copy = tmp_path / "copy"
 
     async def fill() -> Load:
-        async with locked.home() as home:
-            load = Load(home, home.endpoint("/app/now", answer_ok), home.endpoint("/app/late", late))
+        async with locked.runtime() as runtime:
+            load = Load(
+                runtime, runtime.endpoint("/app/now", answer_ok), runtime.endpoint("/app/late", late)
+            )
             callers = [asyncio.create_task(load.call()) for _ in range(CALLERS)]
             await asyncio.sleep(1.5)
             before = len(load.done)
@@ -83,16 +85,16 @@ def test_what_was_acknowledged_before_a_backup_is_there_after_a_restore(tmp_path
 
     async def ask() -> None:
         keys, port = locked.keys, locked.endpoint_port
-        async with home_on(restored, client="alpha", keys=keys, endpoint_port=port) as home:
-            home.endpoint("/app/now", answer_ok)
-            home.endpoint("/app/late", late)
+        async with runtime_on(restored, client="alpha", keys=keys, endpoint_port=port) as runtime:
+            runtime.endpoint("/app/now", answer_ok)
+            runtime.endpoint("/app/late", late)
             for key, finished_at in load.done.items():
-                reply = await home.start(load.document(key))
+                reply = await runtime.start(load.document(key))
                 assert (reply.status, reply.json["finishedAt"]) == (200, finished_at)
                 assert reply.headers["idempotency-replayed"] == "true"
             for key in load.taken:
-                assert (await home.start(load.document(key))).status == 200
-            assert not [call for call in home.seen if call.call.json["idempotencyKey"] in load.done]
+                assert (await runtime.start(load.document(key))).status == 200
+            assert not [call for call in runtime.seen if call.call.json["idempotencyKey"] in load.done]
 
     asyncio.run(ask())
     assert restored.stop() == 0

@@ -1,4 +1,4 @@
-"""What others can fill reaches no line that a home writes: the whole output of both, at every level."""
+"""What others can fill reaches no line that a runtime writes: the whole output of both, at every level."""
 
 import json
 import socket
@@ -18,31 +18,33 @@ from atomic.application.client_admin import ClientAdmin
 from atomic.entrypoints.aws.wiring import InvocationFailed
 from atomic.entrypoints.log_policy import FIELDS
 from atomic.protocol.client_records import SCOPES
-from both_homes import HOMES, Functions, LockedHome
+from both_runtimes import RUNTIMES, Functions, LockedRuntime
 from canaries import MARK, Sent, canary, endpoints, requests_of, starts
 from contract.aws import PEPPER
 from unit.aws.test_handlers import batch
 
 # The one thing that a line says and the operator alone chooses.
 CLIENT, MADE = f"{canary('client')}-1", f"{canary('client')}-2"
-# What the formatters of the homes add to `log_policy.FIELDS`.
+# What the formatters of the runtimes add to `log_policy.FIELDS`.
 FRAME: Final = {"level", "logger", "message", "time", "location", "timestamp", "service", "stage", "name"}
 
 
 class Caller:
     """Somebody with keys, who puts canaries everywhere."""
 
-    def __init__(self, home: LockedHome, base_url: str, session: requests.Session) -> None:
-        self._home = home
+    def __init__(self, runtime: LockedRuntime, base_url: str, session: requests.Session) -> None:
+        self._runtime = runtime
         self.base_url = base_url
-        self.api_key, self.signing_secret = home.admin.create(CLIENT, base_urls=[base_url], scopes=SCOPES)
-        self.operator_key, _ = home.admin.create_operator_key()
+        self.api_key, self.signing_secret = runtime.admin.create(
+            CLIENT, base_urls=[base_url], scopes=SCOPES
+        )
+        self.operator_key, _ = runtime.admin.create_operator_key()
         self._session = session
 
     def ask(self, sent: Sent, api_key: str = "") -> requests.Response:
         """Send it."""
         headers = {"Authorization": f"Bearer {api_key or self.api_key}", "Prefer": "wait=0", **sent.headers}
-        url = self._home.url + sent.target
+        url = self._runtime.url + sent.target
         return self._session.request(sent.method, url, headers=headers, data=sent.body, timeout=30)
 
     def create(self) -> list[str]:
@@ -71,28 +73,32 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, canary(name))
 
 
-@pytest.mark.parametrize("name", HOMES)
+@pytest.mark.parametrize("name", RUNTIMES)
 @pytest.mark.usefixtures("environment")
 def test_no_canary_reaches_a_line(name: str, tmp_path: Path) -> None:
-    with endpoints() as base_url, HOMES[name](tmp_path, "debug") as home, requests.Session() as session:
-        caller = Caller(home, base_url, session)
+    with (
+        endpoints() as base_url,
+        RUNTIMES[name](tmp_path, "debug") as runtime,
+        requests.Session() as session,
+    ):
+        caller = Caller(runtime, base_url, session)
         started = [caller.start(document) for document in starts(base_url)]
         for _ in range(3):
-            home.drive()
+            runtime.drive()
         shown = caller.create()
-        statuses = ask_everything(caller, home.admin, started)
-        if home.functions:
-            break_aws(caller, home.functions)
+        statuses = ask_everything(caller, runtime.admin, started)
+        if runtime.functions:
+            break_aws(caller, runtime.functions)
         else:
             # On AWS what is no HTTP ends at the gateway.
-            speak_no_http(home.url)
+            speak_no_http(runtime.url)
             break_clients(caller, tmp_path / "data")
-    output = home.output()
+    output = runtime.output()
 
     assert statuses >= {200, 201, 400, 401, 404, 409}
     lines = [json.loads(line) for line in output.splitlines()]
     said = {line.get("message") for line in lines}
-    assert {"attempt ended without success", "step gave up", "unexpected error"} <= said, said
+    assert {"attempt ended without success", "step failed", "unexpected error"} <= said, said
     assert leaks(lines) == []
     shown += [caller.api_key, caller.operator_key, caller.signing_secret, PEPPER.decode()]
     for secret in shown:
@@ -156,12 +162,12 @@ def break_aws(caller: Caller, functions: Functions) -> None:
     document = next(starts(caller.base_url)) | {"idempotencyKey": canary("broken")}
     sent = Sent("POST", f"/{CLIENT}", {"Prefer": "respond-async"}, json.dumps(document).encode())
     assert caller.ask(sent).status_code == 202
-    hints = functions.account.received(functions.account.queue_url)
+    wakeups = functions.account.received(functions.account.queue_url)
     assert functions.invoker(batch(canary("message")), None) == {"batchItemFailures": []}
     for error in (EndpointConnectionError(endpoint_url=canary("aws")), RuntimeError(canary("failure"))):
         with failing(functions, error):
             assert caller.ask(Sent("GET", f"/{CLIENT}/stats")).status_code in {500, 503}
-            assert functions.invoker(batch(*hints), None)["batchItemFailures"]
+            assert functions.invoker(batch(*wakeups), None)["batchItemFailures"]
             # Lambda itself writes down what comes out of a handler.
             with pytest.raises(InvocationFailed) as raised:
                 functions.maintenance({"work": "sweep"}, None)
@@ -175,7 +181,7 @@ def failing(functions: Functions, error: Exception) -> Iterator[None]:
     def fail(**_: Any) -> None:
         raise error
 
-    events = [each.home.clients[0].meta.events for each in functions.all]
+    events = [each.runtime.clients[0].meta.events for each in functions.all]
     for event in events:
         event.register("before-call.*.*", fail, unique_id="failing")
     yield

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e_aws.aws_home import ENDPOINTS, AwsStack
-from scenarios.embedded_home import AtomicServer, free_port
-from scenarios.home import always
+from e2e_aws.aws_runtime import ENDPOINTS, AwsStack
+from scenarios.embedded_runtime import AtomicServer, free_port
+from scenarios.runtime import always
 from scenarios.starts import document
 
 
@@ -30,12 +30,12 @@ def test_a_deployed_stack_is_named_by_its_outputs(
 
     async def main() -> None:
         await stack.warm()
-        async with stack.home(client="dev") as home:
-            url = home.endpoint("/ok", always(200, json="done"))
-            reply = await home.start(document(url))
+        async with stack.runtime(client="dev") as runtime:
+            url = runtime.endpoint("/ok", always(200, json="done"))
+            reply = await runtime.start(document(url))
             assert (reply.status, reply.json["response"]) == (200, "done")
             assert url == reply.json["stepInvokeUrl"]
             assert url.startswith(public)
-            assert len(home.calls(url)) == 1
+            assert len(runtime.calls(url)) == 1
 
     asyncio.run(main())

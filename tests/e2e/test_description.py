@@ -1,4 +1,4 @@
-"""What the API says of itself, tried with what fits and what does not, on both homes, locked.
+"""What the API says of itself, tried with what fits and what does not, on both runtimes, locked.
 
 `make schemathesis CASES=200` tries more, and says what was answered.
 """
@@ -16,11 +16,12 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
-from both_homes import HOMES
+from both_runtimes import RUNTIMES
 from described.furnished import Fuzzed, furnished
 from described.known import described
 
-# At least so many of each operation on each home; who asks for a number gets the edges of schemas on top.
+# At least so many of each operation on each runtime; who asks for a number gets the edges of schemas on
+# top.
 CASES: Final = int(os.environ.get("CASES", "10"))
 _THOROUGH: Final = "CASES" in os.environ
 CHECKS: Final = [
@@ -36,8 +37,8 @@ _PATIENCE_S: Final = 60
 _FRAMING: Final = frozenset(
     ("connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade")
 )
-# Hanging shows nothing here.
-_HANG_MAX_MS: Final = 1
+# Waiting shows nothing here.
+_WAIT_MAX_MS: Final = 1
 
 schema = schemathesis.openapi.from_dict(described())
 schema.config.seed = int(os.environ.get("SEED") or (randrange(2**32) if _THOROUGH else 0))
@@ -58,12 +59,15 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return say if _THOROUGH and capture else lambda _line: None
 
 
-@pytest.fixture(scope="module", params=HOMES)
-def home(
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
 ) -> Iterator[Fuzzed]:
     say(f"{request.param}: {CASES} cases of each operation, SEED={schema.config.seed}")
-    with HOMES[request.param](tmp_path_factory.mktemp("described")) as opened, furnished(opened) as filled:
+    with (
+        RUNTIMES[request.param](tmp_path_factory.mktemp("described")) as opened,
+        furnished(opened) as filled,
+    ):
         yield filled
 
 
@@ -85,18 +89,18 @@ def answered(request: pytest.FixtureRequest, say: Callable[[str], None]) -> Iter
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_every_answer_is_as_described(case: Any, home: Fuzzed, answered: Counter[int]) -> None:
+def test_every_answer_is_as_described(case: Any, runtime: Fuzzed, answered: Counter[int]) -> None:
     if "wait" in (case.query or {}) and str(case.query["wait"]).isdigit():
-        case.query["wait"] = min(int(case.query["wait"]), _HANG_MAX_MS)
+        case.query["wait"] = min(int(case.query["wait"]), _WAIT_MAX_MS)
     for name in [name for name in case.headers or {} if name.lower() in _FRAMING]:
         del case.headers[name]
     # The first instance counts.
     prefer = f"wait=0, {(case.headers or {}).get('Prefer', '')}"
     response = case.call(
-        base_url=home.url, session=home.session, headers={"Prefer": prefer}, timeout=_PATIENCE_S
+        base_url=runtime.url, session=runtime.session, headers={"Prefer": prefer}, timeout=_PATIENCE_S
     )
     answered[response.status_code] += 1
     created, changed = response.status_code == HTTPStatus.CREATED, case.method in {"DELETE", "PATCH", "PUT"}
     if created or (changed and response.status_code == HTTPStatus.OK):
-        home.restore()
+        runtime.restore()
     case.validate_response(response, checks=CHECKS)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from atomic.application.destinations import RUNS_MAX
-from scenarios.embedded_home import AtomicServer, home_on
-from scenarios.home import Home, answer_ok
+from scenarios.embedded_runtime import AtomicServer, runtime_on
+from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import document
 
 MOST = RUNS_MAX
@@ -15,14 +15,14 @@ OVER = 50
 TOGETHER = 32
 
 
-async def start_all(home: Home, url: str) -> None:
-    """Start more runs than may be under way there; nobody hangs for them."""
+async def start_all(runtime: Runtime, url: str) -> None:
+    """Start more runs than may be under way there; nobody waits for them."""
     turn = asyncio.Semaphore(TOGETHER)
 
     async def one(number: int) -> None:
         async with turn:
             wanted = document(url, key=f"silent-{number}", attemptTimeout=600_000)
-            assert (await home.start(wanted, Prefer="respond-async")).status == 202
+            assert (await runtime.start(wanted, Prefer="respond-async")).status == 202
 
     await asyncio.gather(*(one(number) for number in range(MOST + OVER)))
 
@@ -34,19 +34,19 @@ def test_it_holds_so_many_runs_and_others_go_on(tmp_path: Path) -> None:
     async def main() -> None:
         # Connections that nobody accepts are open all the same, as far as who dials can tell.
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as silent:
-            async with home_on(server) as home:
-                await start_all(home, f"http://127.0.0.1:{silent.getsockname()[1]}/x")
+            async with runtime_on(server) as runtime:
+                await start_all(runtime, f"http://127.0.0.1:{silent.getsockname()[1]}/x")
 
                 async def live() -> Any:
-                    return (await home.get("/stats")).json["live"]
+                    return (await runtime.get("/stats")).json["live"]
 
                 assert await live() == {"running": MOST, "pending": OVER}
-                good = home.endpoint("/good", answer_ok)
-                assert (await home.start(document(good, key="good"))).status == 200
+                good = runtime.endpoint("/good", answer_ok)
+                assert (await runtime.start(document(good, key="good"))).status == 200
                 # Those who wait have looked for a place again by now, and there was none.
                 await asyncio.sleep(2)
                 assert await live() == {"running": MOST, "pending": OVER}
-                step = (await home.get(f"/runs?keyPrefix=silent-{MOST + OVER - 1}")).json["runs"][0]
+                step = (await runtime.get(f"/runs?keyPrefix=silent-{MOST + OVER - 1}")).json["runs"][0]
                 assert (step["status"], step["attempts"], step["error"]) == ("pending", 0, None)
 
     try:

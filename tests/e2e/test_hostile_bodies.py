@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 CONNECTIONS = 8
 POSTS = 60

@@ -10,7 +10,7 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
 from reliability import kills
-from scenarios.embedded_home import AtomicServer, home_on, kill_in_call
+from scenarios.embedded_runtime import AtomicServer, kill_in_call, runtime_on
 
 RUNS = 150
 KILLS = 7
@@ -35,7 +35,7 @@ def test_a_step_in_the_middle_of_a_call_is_called_again_with_the_same_key(tmp_pa
     server.start()
 
     async def main() -> None:
-        async with home_on(server) as home:
+        async with runtime_on(server) as runtime:
             called = asyncio.Event()
 
             async def handler(call: EndpointCall) -> EndpointReply:
@@ -44,14 +44,14 @@ def test_a_step_in_the_middle_of_a_call_is_called_again_with_the_same_key(tmp_pa
                     await asyncio.sleep(60)
                 return EndpointReply(json={"attempt": call.attempt})
 
-            url = home.endpoint("/once", handler)
-            step_id = await kill_in_call(server, home, document(url, "k-1"), called)
+            url = runtime.endpoint("/once", handler)
+            step_id = await kill_in_call(server, runtime, document(url, "k-1"), called)
             await asyncio.to_thread(server.start)
-            step = await home.step_in(step_id, "succeeded")
+            step = await runtime.step_in(step_id, "succeeded")
             assert step["response"] == {"attempt": 2}
             assert step["retriesUsed"] == 0
             assert [attempt["outcome"] for attempt in step["attemptLog"]] == ["no_answer", "succeeded"]
-            assert home.calls(url)[0].call.json["idempotencyKey"] == "k-1"
+            assert runtime.calls(url)[0].call.json["idempotencyKey"] == "k-1"
 
     asyncio.run(main())
     assert server.stop() == 0
@@ -62,20 +62,20 @@ def test_timers_survive_a_restart(tmp_path: Path) -> None:
     server.start()
 
     async def main() -> None:
-        async with home_on(server) as home:
+        async with runtime_on(server) as runtime:
 
             async def ok(call: EndpointCall) -> EndpointReply:
                 return EndpointReply(json="ok")
 
-            delayed = {**document(home.endpoint("/ok", ok), "k-1"), "delay": 1500}
-            posted = await home.start(delayed, Prefer="respond-async")
+            delayed = {**document(runtime.endpoint("/ok", ok), "k-1"), "delay": 1500}
+            posted = await runtime.start(delayed, Prefer="respond-async")
             server.kill()
             await asyncio.to_thread(server.start)
-            assert home.seen == []
-            metrics = (await home.request("GET", "/metrics")).body
+            assert runtime.seen == []
+            metrics = (await runtime.request("GET", "/metrics")).body
             assert b"\natomic_live_steps 1.0\n" in metrics
-            await home.step_in(posted.json["id"], "succeeded")
-            assert len(home.seen) == 1
+            await runtime.step_in(posted.json["id"], "succeeded")
+            assert len(runtime.seen) == 1
 
     asyncio.run(main())
     assert server.stop() == 0

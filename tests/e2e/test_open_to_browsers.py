@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 
 START = b'{"workflowName":"w","kind":"event","stepName":"s","idempotencyKey":"%b"}'
 
@@ -33,10 +33,10 @@ def request(head: bytes, body: bytes = b"") -> bytes:
 
 def test_a_name_bound_to_loopback_and_a_foreign_page_start_nothing(server: AtomicServer) -> None:
     own = b"127.0.0.1:%d" % server.port
-    for place, (host, more) in enumerate(
+    for position, (host, more) in enumerate(
         ((b"evil.test", b""), (own, b"origin: http://evil.test\r\n"), (own, b"origin: null\r\n"))
     ):
-        body = START % b"evil-%d" % place
+        body = START % b"evil-%d" % position
         head = b"POST /me HTTP/1.1\r\nhost: %b\r\ncontent-type: text/plain\r\n%b" % (host, more)
         assert status(exchange(server, request(head, body))) == (421 if host != own else 403)
         for path in (b"/me/runs", b"/metrics", b"/dashboard", b"/openapi.json"):
@@ -90,7 +90,7 @@ def test_a_request_names_one_host(server: AtomicServer, head: bytes, expected: i
     ids=["endless-line", "long-line", "endless-target", "long-target", "many", "many-long", "endless-name"],
 )  # fmt: skip
 def test_a_head_is_bounded(server: AtomicServer, head: bytes) -> None:
-    answer = exchange(server, *(head[place : place + 8192] for place in range(0, len(head), 8192)))
+    answer = exchange(server, *(head[position : position + 8192] for position in range(0, len(head), 8192)))
     # A connection closed on unread bytes is reset, and then the answer may be lost on its way.
     assert answer == b"" or status(answer) == 431
     assert server.process.poll() is None

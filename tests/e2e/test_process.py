@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from atomic.testing import EndpointCall, EndpointReply
-from scenarios.embedded_home import AtomicServer, create_client, free_port, home_on
-from scenarios.home import Home, always, answer_ok
+from scenarios.embedded_runtime import AtomicServer, create_client, free_port, runtime_on
+from scenarios.runtime import Runtime, always, answer_ok
 
 
 @pytest.fixture
@@ -56,36 +56,36 @@ def test_a_taken_port_is_refused_with_the_cure(server: AtomicServer, tmp_path: P
 
 def test_sigterm_lets_a_running_attempt_end_and_answers_its_caller(server: AtomicServer) -> None:
     async def main() -> None:
-        async with home_on(server) as home:
-            url = home.endpoint("/slow", slowly(1.0))
-            caller = asyncio.create_task(home.start(document(url)))
+        async with runtime_on(server) as runtime:
+            url = runtime.endpoint("/slow", slowly(1.0))
+            caller = asyncio.create_task(runtime.start(document(url)))
             await asyncio.sleep(0.3)
             server.process.terminate()
             await asyncio.sleep(0.2)
-            refused = await home.start(document(url, "new"))
+            refused = await runtime.start(document(url, "new"))
             reply = await caller
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert reply.status == 200, reply.body
             assert await asyncio.to_thread(server.process.wait, 20) == 0
             server.start()
-            again = await home.start(document(url))
+            again = await runtime.start(document(url))
             assert (again.status, again.body) == (200, reply.body)
-            assert len(home.seen) == 1
+            assert len(runtime.seen) == 1
 
     asyncio.run(main())
 
 
 def test_sigterm_takes_the_steps_of_a_handler_that_still_runs(server: AtomicServer) -> None:
     async def main() -> None:
-        async with home_on(server) as home:
-            step = home.endpoint("/step", answer_ok)
+        async with runtime_on(server) as runtime:
+            step = runtime.endpoint("/step", answer_ok)
 
             async def handler(call: EndpointCall) -> EndpointReply:
                 await asyncio.sleep(0.5)
-                reply = await home.start(document(step))
+                reply = await runtime.start(document(step))
                 return EndpointReply(status=200 if reply.status == 200 else 500)
 
-            caller = asyncio.create_task(home.start(document(home.endpoint("/flow", handler))))
+            caller = asyncio.create_task(runtime.start(document(runtime.endpoint("/flow", handler))))
             await asyncio.sleep(0.2)
             server.process.terminate()
             assert (await caller).status == 200
@@ -94,30 +94,30 @@ def test_sigterm_takes_the_steps_of_a_handler_that_still_runs(server: AtomicServ
     asyncio.run(main())
 
 
-def test_sigterm_sends_hanging_callers_away_and_loses_nothing(server: AtomicServer) -> None:
+def test_sigterm_sends_waiting_callers_away_and_loses_nothing(server: AtomicServer) -> None:
     async def main() -> None:
-        async with home_on(server) as home:
-            url = home.endpoint("/never", always(503))
+        async with runtime_on(server) as runtime:
+            url = runtime.endpoint("/never", always(503))
             retry = {"count": 5, "backOff": 2000, "strategy": "fixed", "jitter": "none"}
-            caller = asyncio.create_task(home.start(document(url, retry=retry)))
+            caller = asyncio.create_task(runtime.start(document(url, retry=retry)))
             await asyncio.sleep(0.3)
             server.process.terminate()
             reply = await caller
             assert reply.status == 504
-            assert reply.headers["location"].startswith(f"/{home.client}/steps/")
+            assert reply.headers["location"].startswith(f"/{runtime.client}/steps/")
             assert await asyncio.to_thread(server.process.wait, 20) == 0
             server.start()
-            home.endpoint("/never", answer_ok)
-            assert (await home.start(document(url, retry=retry))).status == 200
+            runtime.endpoint("/never", answer_ok)
+            assert (await runtime.start(document(url, retry=retry))).status == 200
 
     asyncio.run(main())
 
 
 def test_a_second_sigterm_ends_at_once_and_in_order(server: AtomicServer) -> None:
     async def main() -> None:
-        async with home_on(server) as home:
-            url = home.endpoint("/slow", slowly(20))
-            await home.start(document(url), Prefer="respond-async")
+        async with runtime_on(server) as runtime:
+            url = runtime.endpoint("/slow", slowly(20))
+            await runtime.start(document(url), Prefer="respond-async")
             began_s = time.monotonic()
             for _ in range(2):
                 server.process.terminate()
@@ -150,22 +150,22 @@ def test_malformed_requests_do_not_fill_the_disk_with_log_lines(server: AtomicSe
     assert "%d" not in server.log()
 
 
-def test_a_thousand_hanging_callers_cost_memory_not_threads(server: AtomicServer) -> None:
+def test_a_thousand_waiting_callers_cost_memory_not_threads(server: AtomicServer) -> None:
     async def main() -> None:
-        async with home_on(server) as home:
+        async with runtime_on(server) as runtime:
             release = asyncio.Event()
-            await home.start(document(home.endpoint("/ok", answer_ok)))
+            await runtime.start(document(runtime.endpoint("/ok", answer_ok)))
             before = proc_status(server.process.pid)
 
             async def handler(call: EndpointCall) -> EndpointReply:
                 await release.wait()
                 return EndpointReply(json="done")
 
-            url = home.endpoint("/hang", handler)
+            url = runtime.endpoint("/hang", handler)
             callers = [
-                asyncio.create_task(home.start(document(url, f"k{number}"))) for number in range(1000)
+                asyncio.create_task(runtime.start(document(url, f"k{number}"))) for number in range(1000)
             ]
-            await running_steps(home, 1000)
+            await running_steps(runtime, 1000)
             during = proc_status(server.process.pid)
             release.set()
             replies = await asyncio.gather(*callers)
@@ -178,11 +178,11 @@ def test_a_thousand_hanging_callers_cost_memory_not_threads(server: AtomicServer
 
 def test_metrics_count_what_happened(server: AtomicServer) -> None:
     async def main() -> None:
-        async with home_on(server) as home:
-            await home.start(document(home.endpoint("/ok", answer_ok)))
-            url = home.endpoint("/bad", always(410))
-            await home.start(document(url, "dead"))
-            text = (await home.request("GET", "/metrics")).body.decode()
+        async with runtime_on(server) as runtime:
+            await runtime.start(document(runtime.endpoint("/ok", answer_ok)))
+            url = runtime.endpoint("/bad", always(410))
+            await runtime.start(document(url, "dead"))
+            text = (await runtime.request("GET", "/metrics")).body.decode()
             values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
             assert values["atomic_starts_total"] == "2.0"
             assert values['atomic_attempts_total{outcome="succeeded"}'] == "1.0"
@@ -196,11 +196,11 @@ def test_metrics_count_what_happened(server: AtomicServer) -> None:
 
 def test_logs_are_json_with_ids_and_without_payloads(server: AtomicServer) -> None:
     async def main() -> str:
-        async with home_on(server) as home:
-            url = home.endpoint("/bad", always(400, json={"secret": "canary-response"}))
+        async with runtime_on(server) as runtime:
+            url = runtime.endpoint("/bad", always(400, json={"secret": "canary-response"}))
             retry = {"count": 1, "backOff": 1}
             payload = {"secret": "canary-payload"}
-            reply = await home.start(document(url, payload=payload, retry=retry))
+            reply = await runtime.start(document(url, payload=payload, retry=retry))
             step_id: str = reply.json["id"]
             return step_id
 
@@ -208,7 +208,7 @@ def test_logs_are_json_with_ids_and_without_payloads(server: AtomicServer) -> No
     lines = [json.loads(line) for line in server.log().splitlines()]
     assert [line["message"] for line in lines if line.get("stepId") == step_id] == [
         "attempt ended without success",
-        "step gave up",
+        "step failed",
         "attempt ended without success",
     ]
     assert "canary" not in server.log()
@@ -235,14 +235,14 @@ def test_a_client_made_while_the_server_runs_is_known_soon(tmp_path: Path) -> No
         key = await asyncio.to_thread(
             create_client, data_dir, "later", "--base-url", f"http://127.0.0.1:{port}/"
         )
-        async with home_on(server, client="later", keys={"later": key}, endpoint_port=port) as home:
-            url = home.endpoint("/ok", answer_ok)
+        async with runtime_on(server, client="later", keys={"later": key}, endpoint_port=port) as runtime:
+            url = runtime.endpoint("/ok", answer_ok)
 
             async def accepted() -> bool:
-                return (await home.start(document(url))).status == 200
+                return (await runtime.start(document(url))).status == 200
 
-            await home.until(accepted, within_s=5)
-            assert "webhook-signature" in home.seen[0].call.headers
+            await runtime.until(accepted, within_s=5)
+            assert "webhook-signature" in runtime.seen[0].call.headers
 
     asyncio.run(main())
     assert server.stop() == 0
@@ -256,12 +256,12 @@ def slowly(seconds: float) -> Any:
     return handler
 
 
-async def running_steps(home: Home, number: int) -> None:
+async def running_steps(runtime: Runtime, number: int) -> None:
     async def all_running() -> bool:
-        live = (await home.get("/stats")).json["live"]
+        live = (await runtime.get("/stats")).json["live"]
         return bool(live.get("running") == number)
 
-    await home.until(all_running, within_s=30)
+    await runtime.until(all_running, within_s=30)
 
 
 def proc_status(pid: int) -> dict[str, int]:

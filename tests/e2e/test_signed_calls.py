@@ -1,4 +1,4 @@
-"""Calls that both homes really make, first attempts and retries: the SDK takes them, and no forgery."""
+"""Calls that both runtimes really make, first attempts and retries: the SDK takes them, and no forgery."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import requests
 from atomic.protocol import ed25519, signatures
 from atomic.sdk._handler import Endpoint, Request
 from atomic.sdk._raw_path import RawPath
-from both_homes import HOMES, LockedHome
+from both_runtimes import RUNTIMES, LockedRuntime
 from forgeries import Signed, forgeries
 
 PATHS: Final = ("/steps/mail", "/steps/pay")
@@ -66,35 +66,35 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a home sent, by client and path: first attempt and retry. `secret` is that of `mine`."""
+    """What a runtime sent, by client and path: first attempt and retry. `secret` is that of `mine`."""
 
     secret: str
     calls: dict[tuple[str, str], list[Signed]]
 
 
-@pytest.fixture(scope="module", params=HOMES)
+@pytest.fixture(scope="module", params=RUNTIMES)
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     directory, recorder = tmp_path_factory.mktemp("signed"), Recorder()
-    with recorder.listening() as base, HOMES[request.param](directory) as home:
+    with recorder.listening() as base, RUNTIMES[request.param](directory) as runtime:
         made, calls = {}, {}
         for client in ("mine", "theirs"):
-            made[client] = home.admin.create(client, base_urls=[base], ed25519=True)
+            made[client] = runtime.admin.create(client, base_urls=[base], ed25519=True)
             for path in PATHS:
                 before = len(recorder.calls)
-                _start(home, client, made[client][0], f"{base}{path}?x=1")
+                _start(runtime, client, made[client][0], f"{base}{path}?x=1")
                 calls[client, path] = recorder.wait_for(before + 2)[before:]
     return Recorded(made["mine"][1], calls)
 
 
-def _start(home: LockedHome, client: str, api_key: str, url: str) -> None:
+def _start(runtime: LockedRuntime, client: str, api_key: str, url: str) -> None:
     """Its first attempt is made beside its caller; the retry is a timer's, or the invoker function's."""
     document = {
         "workflowName": "w", "idempotencyKey": url.rpartition("/")[2], "stepInvokeUrl": url,
         "payload": {"name": "é"}, "retry": RETRY, "timeout": 1_000,
     }  # fmt: skip
     headers = {"Authorization": f"Bearer {api_key}"}
-    requests.post(f"{home.url}/{client}", json=document, headers=headers, timeout=20)
-    home.drive()
+    requests.post(f"{runtime.url}/{client}", json=document, headers=headers, timeout=20)
+    runtime.drive()
 
 
 def is_taken(given: str, call: Signed) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2e_aws.aws_home import VARIABLE, AwsStack
+from e2e_aws.aws_runtime import VARIABLE, AwsStack
 
 
 @pytest.fixture(scope="session")

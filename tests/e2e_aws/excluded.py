@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from e2e_aws.aws_home import AwsStack
+from e2e_aws.aws_runtime import AwsStack
 from scenarios.collect import Scenario, name_of
 
 WITHIN_S = 120
@@ -13,7 +13,7 @@ INLINE = "a Lambda answers when its work is done: an inline first attempt holds 
 CANCELLED_ELSEWHERE = "an environment may take steps for five seconds after another one cancelled their run"
 # By name: why the scenario cannot hold on AWS.
 EXCLUDED = {
-    "a_step_may_take_longer_than_every_hang_and_every_attempt": WHOLE_SECONDS,
+    "a_step_may_take_longer_than_every_wait_and_every_attempt": WHOLE_SECONDS,
     "two_slow_steps_after_each_other_cost_two_more_calls": WHOLE_SECONDS,
     "parents_three_levels_deep_wait_for_their_own": WHOLE_SECONDS,
     "a_delayed_step_starts_after_its_delay": WHOLE_SECONDS,
@@ -28,13 +28,13 @@ EXCLUDED = {
     "a_bad_document_is_told_field_and_cure": "attemptTimeout has a lower ceiling on AWS",
     "suspending_on_nothing_that_is_still_to_settle_is_a_failed_attempt": "its other client has no key here",
     "who_stores_too_much_is_told_and_others_are_not": "other environments learn of it after five seconds",
-    "64_simultaneous_first_posts_call_once": "its workflow outlasts a hang; see test_many.py",
+    "64_simultaneous_first_posts_call_once": "its workflow outlasts a wait; see test_many.py",
 }
 # Why it cannot hold on the emulator alone.
 ON_EMULATORS = {
     "a_wrong_method_is_told_the_right_one": "the emulator answers OPTIONS itself",
     "who_starts_too_fast_waits_and_others_do_not": "new environments are slower than the rate: test_many",
-    "100_runs_of_depth_3_that_hang_for_their_steps_all_finish": "300 environments at a time",
+    "100_runs_of_depth_3_that_wait_for_their_steps_all_finish": "300 environments at a time",
 }
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from e2e_aws.aws_home import AwsStack, LockedClients
+from e2e_aws.aws_runtime import AwsStack, LockedClients
 from e2e_aws.excluded import WITHIN_S, chosen
 from scenarios.collect import Scenario, scenarios_for
 
@@ -17,7 +17,7 @@ def locked(stack: AwsStack) -> LockedClients:
 @pytest.mark.parametrize("scenario", chosen(scenarios_for(locked=True)))
 def test_locked(locked: LockedClients, scenario: Scenario) -> None:
     async def main() -> None:
-        async with locked.home() as home, asyncio.timeout(WITHIN_S):
-            await scenario(home)
+        async with locked.runtime() as runtime, asyncio.timeout(WITHIN_S):
+            await scenario(runtime)
 
     asyncio.run(main())

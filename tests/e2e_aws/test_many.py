@@ -3,8 +3,8 @@
 import asyncio
 
 from atomic.testing import EndpointCall, EndpointReply
-from e2e_aws.aws_home import AwsStack
-from scenarios.home import answer_ok
+from e2e_aws.aws_runtime import AwsStack
+from scenarios.runtime import answer_ok
 from scenarios.starts import document
 
 CALLERS = 64
@@ -12,33 +12,33 @@ CALLERS = 64
 
 def test_64_simultaneous_first_posts_call_once(stack: AwsStack) -> None:
     async def main() -> None:
-        async with stack.home() as home, asyncio.timeout(240):
+        async with stack.runtime() as runtime, asyncio.timeout(240):
             # On AWS environments start side by side, on two cores rather one after the other: before.
             await asyncio.gather(*(stack.warm() for _ in range(CALLERS)))
-            url = home.endpoint("/once", slow)
+            url = runtime.endpoint("/once", slow)
             start = document(url, timeout=20_000)
 
-            replies = await asyncio.gather(*(home.finish(start) for _ in range(CALLERS)))
+            replies = await asyncio.gather(*(runtime.finish(start) for _ in range(CALLERS)))
 
             assert {reply.status for reply in replies} == {200}
             assert len({reply.body for reply in replies}) == 1
-            assert len(home.calls(url)) == 1
+            assert len(runtime.calls(url)) == 1
 
     asyncio.run(main())
 
 
 def test_a_rate_holds_over_all_environments(stack: AwsStack) -> None:
     async def main() -> None:
-        async with stack.home(starts_per_s=0.01) as home, asyncio.timeout(240):
+        async with stack.runtime(starts_per_s=0.01) as runtime, asyncio.timeout(240):
             await asyncio.gather(*(stack.warm() for _ in range(8)))
-            url = home.endpoint("/rare", answer_ok)
+            url = runtime.endpoint("/rare", answer_ok)
             starts = [document(url, key=f"rare-{number}") for number in range(8)]
 
-            replies = await asyncio.gather(*map(home.start, starts))
+            replies = await asyncio.gather(*map(runtime.start, starts))
 
             assert sorted(reply.status for reply in replies) == [200, *[429] * 7]
             assert all(int(reply.headers["retry-after"]) > 50 for reply in replies if reply.status == 429)
-            assert len(home.calls(url)) == 1
+            assert len(runtime.calls(url)) == 1
 
     asyncio.run(main())
 

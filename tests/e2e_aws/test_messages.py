@@ -1,4 +1,4 @@
-"""What queues do to hints, and what becomes of steps then: through the deployed stack."""
+"""What queues do to wake-ups, and what becomes of steps then: through the deployed stack."""
 
 import asyncio
 import json
@@ -13,23 +13,23 @@ from urllib.parse import urlsplit
 import pytest
 
 from atomic.adapters.aws.destinations import SLOW_AFTER_S
-from atomic.adapters.aws.hints import encode_hint
+from atomic.adapters.aws.wakeups import encode_wakeup
 from atomic.adapters.system import SystemClock
 from atomic.domain.steps import LEASE_MARGIN_MS
 from atomic.testing import EndpointCall, EndpointReply
-from e2e_aws.aws_home import AwsStack
-from scenarios.home import Home, always, answer_ok, failing_first
+from e2e_aws.aws_runtime import AwsStack
+from scenarios.runtime import Runtime, always, answer_ok, failing_first
 from scenarios.starts import document
 
 WITHIN_S = 150
 
 
-def on(stack: AwsStack, story: Callable[[Home], Coroutine[Any, Any, None]]) -> None:
+def on(stack: AwsStack, story: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
     """Run a story with a client of its own."""
 
     async def main() -> None:
-        async with stack.home() as home, asyncio.timeout(WITHIN_S):
-            await story(home)
+        async with stack.runtime() as runtime, asyncio.timeout(WITHIN_S):
+            await story(runtime)
 
     asyncio.run(main())
 
@@ -45,44 +45,44 @@ def backing_off(back_off_ms: int, count: int = 5) -> dict[str, Any]:
 
 
 def test_404_is_retried_with_back_off_through_delayed_messages(stack: AwsStack) -> None:
-    async def story(home: Home) -> None:
-        url = home.endpoint("/soon", failing_first(3, 404, {"there": True}))
+    async def story(runtime: Runtime) -> None:
+        url = runtime.endpoint("/soon", failing_first(3, 404, {"there": True}))
 
-        reply = await home.finish(document(url, timeout=25_000, retry=backing_off(1000)))
+        reply = await runtime.finish(document(url, timeout=25_000, retry=backing_off(1000)))
 
         assert (reply.status, reply.json["attempts"], reply.json["response"]) == (200, 4, {"there": True})
-        began = [call.began_s for call in home.calls(url)]
+        began = [call.began_s for call in runtime.calls(url)]
         gaps = [after - before for before, after in pairwise(began)]
         assert all(gap >= due for gap, due in zip(gaps, (0.95, 1.95, 3.95), strict=True)), gaps
 
     on(stack, story)
 
 
-def test_what_gave_up_is_in_the_dead_letter_queue_and_moving_it_back_redrives_it(stack: AwsStack) -> None:
-    async def story(home: Home) -> None:
+def test_what_failed_is_in_the_dead_letter_queue_and_moving_it_back_redrives_it(stack: AwsStack) -> None:
+    async def story(runtime: Runtime) -> None:
         answers = [EndpointReply(status=500)] * 2
 
         async def mended(call: EndpointCall) -> EndpointReply:
             return answers.pop() if answers else EndpointReply(json="done")
 
-        url = home.endpoint("/broken", mended)
-        failed = await home.finish(document(url, timeout=20_000, retry=backing_off(10, count=1)))
+        url = runtime.endpoint("/broken", mended)
+        failed = await runtime.finish(document(url, timeout=20_000, retry=backing_off(10, count=1)))
         assert (failed.status, failed.json["attempts"]) == (424, 2)
 
         body = await dead_letter_of(stack, failed.json["id"])
         send(stack, body)
         send(stack, body)  # an operator, too, may do it twice
 
-        step = await home.step_in(failed.json["id"], "succeeded", within_s=30)
+        step = await runtime.step_in(failed.json["id"], "succeeded", within_s=30)
         assert (step["generation"], step["response"]) == (2, "done")
-        assert len(home.calls(url)) == 3
+        assert len(runtime.calls(url)) == 3
 
     on(stack, story)
 
 
 @pytest.mark.parametrize("prefer", ["wait=25", "respond-async"], ids=["api", "invoker"])
 def test_a_killed_worker_s_step_is_taken_up_when_its_lease_ends(stack: AwsStack, prefer: str) -> None:
-    async def story(home: Home) -> None:
+    async def story(runtime: Runtime) -> None:
         calls = 0
 
         async def deadly(call: EndpointCall) -> EndpointReply:
@@ -93,19 +93,19 @@ def test_a_killed_worker_s_step_is_taken_up_when_its_lease_ends(stack: AwsStack,
                 await asyncio.sleep(5)
             return EndpointReply(json=calls)
 
-        url = home.endpoint("/deadly", deadly)
+        url = runtime.endpoint("/deadly", deadly)
         start = document(url, timeout=25_000, attemptTimeout=3000, retry=backing_off(10))
         began_s = asyncio.get_running_loop().time()
         # A killed function's answer is none of ours, so it is not held to our description.
-        told = await home._send(
+        told = await runtime._send(
             "POST",
-            f"/{home.client}",
+            f"/{runtime.client}",
             body=json.dumps(start).encode(),
-            headers={"Authorization": f"Bearer {home.keys[home.client]}", "Prefer": prefer},
+            headers={"Authorization": f"Bearer {runtime.keys[runtime.client]}", "Prefer": prefer},
         )
         assert told.status == 202 if prefer == "respond-async" else told.status >= 500
 
-        reply = await home.finish(start)
+        reply = await runtime.finish(start)
 
         assert (reply.status, reply.json["response"], reply.json["attempts"]) == (200, 2, 2)
         # The lease of the attempt, and the 90 s on top that are the goal.
@@ -115,11 +115,11 @@ def test_a_killed_worker_s_step_is_taken_up_when_its_lease_ends(stack: AwsStack,
 
 
 def test_long_attempts_take_the_other_road(stack: AwsStack) -> None:
-    async def story(home: Home) -> None:
-        url = home.endpoint("/long", failing_first(1, 503, "done"))
+    async def story(runtime: Runtime) -> None:
+        url = runtime.endpoint("/long", failing_first(1, 503, "done"))
         start = document(url, timeout=20_000, attemptTimeout=31_000, retry=backing_off(1000))
 
-        reply = await home.finish(start)
+        reply = await runtime.finish(start)
 
         assert (reply.status, reply.json["attempts"], reply.json["response"]) == (200, 2, "done")
 
@@ -132,13 +132,13 @@ def test_long_attempts_take_the_other_road(stack: AwsStack) -> None:
 def test_a_destination_that_may_last_has_a_place_while_it_does(
     stack: AwsStack, invoker: str, attempt_ms: int, lasts_s: float
 ) -> None:
-    async def story(home: Home) -> None:
+    async def story(runtime: Runtime) -> None:
         def held(url: str) -> list[str]:
             scheme, authority, *_ = urlsplit(url)
             found = stack.dynamodb().query(
                 TableName=stack.outputs["TableName"],
                 KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues={":pk": {"S": f"place#{home.client}#{scheme}://{authority}"}},
+                ExpressionAttributeValues={":pk": {"S": f"place#{runtime.client}#{scheme}://{authority}"}},
             )
             now_ms = SystemClock().now_ms()
             return [item["sk"]["S"] for item in found["Items"] if int(item["u"]["N"]) > now_ms]
@@ -151,11 +151,11 @@ def test_a_destination_that_may_last_has_a_place_while_it_does(
             seen.append(await asyncio.to_thread(held, call.url))
             return EndpointReply(json="done")
 
-        url = home.endpoint("/slow", slow)
-        reply = await home.start(document(url, attemptTimeout=attempt_ms), Prefer="respond-async")
-        await home.step_in(reply.json["id"], "succeeded", within_s=60)
+        url = runtime.endpoint("/slow", slow)
+        reply = await runtime.start(document(url, attemptTimeout=attempt_ms), Prefer="respond-async")
+        await runtime.step_in(reply.json["id"], "succeeded", within_s=60)
 
-        # Whoever got the step's second hint may hold one for a moment, until it finds the step claimed.
+        # Whoever got the step's second wake-up may hold one for a moment, until it finds the step claimed.
         assert bool(seen[0]) == (invoker == "long")
         assert {number.partition("#")[0] for number in seen[1]} == {invoker}
         async with asyncio.timeout(20):
@@ -165,36 +165,36 @@ def test_a_destination_that_may_last_has_a_place_while_it_does(
     on(stack, story)
 
 
-def test_hints_that_come_twice_too_early_and_in_disorder_change_nothing(stack: AwsStack) -> None:
-    async def story(home: Home) -> None:
-        url = home.endpoint("/once-a-time", failing_first(2, 503, "done"))
+def test_wakeups_that_come_twice_too_early_and_in_disorder_change_nothing(stack: AwsStack) -> None:
+    async def story(runtime: Runtime) -> None:
+        url = runtime.endpoint("/once-a-time", failing_first(2, 503, "done"))
         start = document(url, timeout=0, retry=backing_off(3000))
-        started = await home.start(start, Prefer="respond-async")
+        started = await runtime.start(start, Prefer="respond-async")
         for at_ms in (9_999_999_999_999, 0, 5, 4, 3, 2, 1, 0):
-            send(stack, encode_hint(started.json["id"], at_ms))
+            send(stack, encode_wakeup(started.json["id"], at_ms))
 
-        step = await home.step_in(started.json["id"], "succeeded", within_s=30)
+        step = await runtime.step_in(started.json["id"], "succeeded", within_s=30)
 
         assert (step["attempts"], step["response"]) == (3, "done")
-        began = [call.began_s for call in home.calls(url)]
+        began = [call.began_s for call in runtime.calls(url)]
         assert len(began) == 3
         assert began[1] - began[0] >= 2.95
         for _ in range(3):
-            send(stack, encode_hint(started.json["id"], 0))
+            send(stack, encode_wakeup(started.json["id"], 0))
         await asyncio.sleep(2)
-        assert len(home.calls(url)) == 3
+        assert len(runtime.calls(url)) == 3
 
     on(stack, story)
 
 
 def test_a_poisoned_message_is_put_aside_and_nobody_waits_for_it(stack: AwsStack) -> None:
-    async def story(home: Home) -> None:
-        poison = f"no hint, {home.client}"
+    async def story(runtime: Runtime) -> None:
+        poison = f"no wake-up, {runtime.client}"
         for body in (poison, json.dumps({"v": 1, "stepId": 5}), json.dumps({"v": 99}), "{" * 5000):
             send(stack, body)
-        url = home.endpoint("/well", failing_first(1, 503, "done"))
+        url = runtime.endpoint("/well", failing_first(1, 503, "done"))
 
-        reply = await home.start(document(url, timeout=20_000, retry=backing_off(10)))
+        reply = await runtime.start(document(url, timeout=20_000, retry=backing_off(10)))
 
         assert reply.status == 200
         assert await dead_letter_of(stack, poison) == poison
@@ -202,30 +202,30 @@ def test_a_poisoned_message_is_put_aside_and_nobody_waits_for_it(stack: AwsStack
     on(stack, story)
 
 
-def test_a_hint_for_nothing_is_forgotten(stack: AwsStack) -> None:
-    async def story(home: Home) -> None:
-        send(stack, encode_hint("run_" + "f" * 32 + "-root", 0))
-        url = home.endpoint("/well", answer_ok)
-        assert (await home.start(document(url))).status == 200
+def test_a_wakeup_for_nothing_is_forgotten(stack: AwsStack) -> None:
+    async def story(runtime: Runtime) -> None:
+        send(stack, encode_wakeup("run_" + "f" * 32 + "-root", 0))
+        url = runtime.endpoint("/well", answer_ok)
+        assert (await runtime.start(document(url))).status == 200
 
     on(stack, story)
 
 
-def test_maintenance_sends_the_hint_that_was_lost(stack: AwsStack) -> None:
-    async def story(home: Home) -> None:
-        url = home.endpoint("/late", failing_first(1, 503, "done"))
-        await home.start(document(url, timeout=0, retry=backing_off(2000)), Prefer="respond-async")
+def test_maintenance_sends_the_wakeup_that_was_lost(stack: AwsStack) -> None:
+    async def story(runtime: Runtime) -> None:
+        url = runtime.endpoint("/late", failing_first(1, 503, "done"))
+        await runtime.start(document(url, timeout=0, retry=backing_off(2000)), Prefer="respond-async")
         await asyncio.sleep(2.5)
         assert "swept" in stack.invoke_maintenance()
-        assert (await home.start(document(url, timeout=20_000, retry=backing_off(2000)))).status == 200
+        assert (await runtime.start(document(url, timeout=20_000, retry=backing_off(2000)))).status == 200
 
     on(stack, story)
 
 
 def test_what_fails_for_good_does_so_once(stack: AwsStack) -> None:
-    async def story(home: Home) -> None:
-        url = home.endpoint("/gone", always(410))
-        reply = await home.start(document(url, timeout=20_000))
+    async def story(runtime: Runtime) -> None:
+        url = runtime.endpoint("/gone", always(410))
+        reply = await runtime.start(document(url, timeout=20_000))
         assert (reply.status, reply.json["attempts"]) == (424, 1)
         assert json.loads(await dead_letter_of(stack, reply.json["id"]))["stepId"] == reply.json["id"]
 

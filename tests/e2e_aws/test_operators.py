@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from atomic.cli.main import main
-from e2e_aws.aws_home import AwsStack
+from e2e_aws.aws_runtime import AwsStack
 from sdk.shop import shop
 
 Cli = Callable[..., Result]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from e2e_aws.aws_home import AwsStack
+from e2e_aws.aws_runtime import AwsStack
 from e2e_aws.excluded import EXCLUDED, ON_EMULATORS, WITHIN_S, chosen
 from scenarios.collect import Scenario, name_of, scenarios_for
 
@@ -14,8 +14,8 @@ OPEN, LOCKED = scenarios_for(locked=False), scenarios_for(locked=True)
 @pytest.mark.parametrize("scenario", chosen(OPEN))
 def test_open(stack: AwsStack, scenario: Scenario) -> None:
     async def main() -> None:
-        async with stack.home() as home, asyncio.timeout(WITHIN_S):
-            await scenario(home)
+        async with stack.runtime() as runtime, asyncio.timeout(WITHIN_S):
+            await scenario(runtime)
 
     asyncio.run(main())
 

@@ -11,7 +11,7 @@ import pytest
 
 from atomic import Client
 from docs.terminal import Terminal, terminal
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 from sdk.tables import tables
 from sdk.test_aws_lambda import Gateway
 from sdk.threads import wsgi_server

@@ -80,8 +80,12 @@ def api_key(data: bytes) -> None:
     given = iter((data + bytes(38))[:38])
     key = api_keys.issue(lambda size: bytes(next(given) for _ in range(size)))
     assert api_keys.key_id_of(key) is not None
-    place = sum(data) % len(key)
-    for damaged in (key[:place] + chr(33 + len(data) % 90) + key[place + 1 :], key[:place], key + text[:1]):
+    position = sum(data) % len(key)
+    for damaged in (
+        key[:position] + chr(33 + len(data) % 90) + key[position + 1 :],
+        key[:position],
+        key + text[:1],
+    ):
         assert damaged == key or api_keys.key_id_of(damaged) is None
 
 

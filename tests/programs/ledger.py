@@ -32,7 +32,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, str], Effect] = {}
-        self.news: list[Effect] = []
+        self.subscription: list[Effect] = []
 
     def once(self, call: Call, shown: Any, effect: Callable[[], T], asks: str) -> T:
         """Run the effect unless it was made under this key before."""
@@ -41,7 +41,7 @@ class Ledger:
         if found is None:
             found = Effect(step=step, key=call.idempotency_key, shown=shown, answer=effect(), asks=asks)
             self.made[found.step, found.key] = found
-            self.news.append(found)
+            self.subscription.append(found)
         answer: T = found.answer
         return answer
 

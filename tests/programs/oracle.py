@@ -34,7 +34,7 @@ class Played:
 
     def report(self) -> str:
         """What there is to know about a failure."""
-        dice = f"a handler waits {self.schedule.hang_s} s for its steps; {dict(self.schedule.happened)}"
+        dice = f"a handler waits {self.schedule.wait_s} s for its steps; {dict(self.schedule.happened)}"
         return "\n".join(
             [
                 *self.differences,

@@ -39,7 +39,7 @@ def run_plainly(program: Program) -> tuple[Outcome, float]:
     # Programs catch whatever is raised, this too.
     if world.refused:
         raise NotPlayed(world.refused)
-    world.done.count(world.ledger.news)
+    world.done.count(world.ledger.subscription)
     return Outcome(end, world.done), world.waited_s
 
 

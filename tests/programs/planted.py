@@ -12,7 +12,7 @@ from atomic.sdk._context import BaseContext
 from atomic.sdk._flow import exchange, post_start
 from atomic.sdk._http import Flow
 from atomic.sdk._identity import FIRST, enter_strand
-from atomic.sdk._planning import Planned
+from atomic.sdk._planning import StepCall
 from atomic.sdk._refusals import error_of
 from atomic.sdk.context import AsyncContext, Context
 from atomic.sdk.errors import Suspended
@@ -59,7 +59,7 @@ def _go_on(self: Context) -> None:
     """Whatever has been suspended."""
 
 
-async def _raise_into_the_branch(self: AsyncContext, planned: Planned[Any], cause: Any) -> None:
+async def _raise_into_the_branch(self: AsyncContext, planned: StepCall[Any], cause: Any) -> None:
     raise Suspended(cause)
 
 

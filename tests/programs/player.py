@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from atomic.application.ports import EndpointRequest
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import EndpointResponse
 from atomic.testing import LocalAtomic
-from atomic.testing.local import Reply
+from atomic.testing.local import ApiReply
 from programs import schedule, wire
 from programs.books import Books
 from programs.language import ENTRY, Program
@@ -20,10 +20,10 @@ from programs.script import ANSWERED_AFTER_S, answer_of
 from programs.workers import Worker
 
 _HOST: Final = "https://app.test"
-_RESET: Final = Answer(error="network: connection reset by peer")
-_BAD_GATEWAY: Final = Answer(status=502, body=b"bad gateway")
+_RESET: Final = EndpointResponse(error="network: connection reset by peer")
+_BAD_GATEWAY: Final = EndpointResponse(status=502, body=b"bad gateway")
 # What is heard of a call that ends in the middle.
-_ENDS: Final = {schedule.DIES: _RESET, schedule.FAILS: _BAD_GATEWAY, schedule.HANGS: None}
+_ENDS: Final = {schedule.DIES: _RESET, schedule.FAILS: _BAD_GATEWAY, schedule.WAITS: None}
 # A call dies at one of its first questions, if it does.
 _QUESTIONS_MAX: Final = 4
 # Beyond what the program waits for: retries with their back-off, and looks at what waits.
@@ -42,7 +42,7 @@ class _Call:
     worker: Worker
     step_id: str
     fate: str
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[EndpointResponse]
     # How many questions it asks before its fate comes over it.
     questions_left: int
     is_dead: bool = False
@@ -88,13 +88,13 @@ class Player:
 
     # Atomic calls an endpoint.
 
-    async def _called(self, request: EndpointRequest) -> Answer:
+    async def _called(self, request: EndpointRequest) -> EndpointResponse:
         step_id = request.headers["Atomic-Step-Id"]
         self.books.called(step_id)
         fate = self._dice.fate(self.books.rows[step_id])
         if fate == schedule.REFUSED:
             self.books.failed(step_id)
-            return Answer(error="network: connection refused")
+            return EndpointResponse(error="network: connection refused")
         call = self._begin(request, step_id, fate)
         if fate == schedule.TWICE:
             self._begin(request, step_id, fate)
@@ -102,7 +102,7 @@ class Player:
             async with asyncio.timeout(request.timeout_ms / 1000):
                 answer = await call.answer
         except TimeoutError:
-            answer = Answer(error="timeout: no whole answer", timed_out=True)
+            answer = EndpointResponse(error="timeout: no whole answer", timed_out=True)
         if fate in schedule.CRASHES:
             self.books.failed(step_id)
         self.books.note(f"{self.books.name(step_id)} {answer.status or answer.error}{_marks(fate)}")
@@ -133,7 +133,7 @@ class Player:
         if worker not in self._loaded:
             self._loaded.add(worker)
             names = tuple(function.name for function in self._program.functions)
-            self._tell(worker, wire.Load(self._program.source, names, self._seed, self._dice.hang_s))
+            self._tell(worker, wire.Load(self._program.source, names, self._seed, self._dice.wait_s))
 
     def _tell(self, worker: Worker, what: wire.What) -> None:
         """Have a worker do something, and see what came of it."""
@@ -147,14 +147,14 @@ class Player:
             self._ticks.pop(worker).cancel()
         if report.next_in_s is not None:
             self._ticks[worker] = self._loop.call_later(report.next_in_s, self._tell, worker, wire.Tick())
-        for news in report.news:
-            match news:
+        for subscription in report.subscription:
+            match subscription:
                 case Effect():
-                    self._made(news)
+                    self._made(subscription)
                 case wire.Served(number):
-                    self._served(self._calls[number], news)
+                    self._served(self._calls[number], subscription)
                 case wire.Ask(number):
-                    self._asked(self._calls[number], news)
+                    self._asked(self._calls[number], subscription)
 
     def _made(self, effect: Effect) -> None:
         self.books.did(effect)
@@ -163,19 +163,19 @@ class Player:
 
     def _served(self, call: _Call, served: wire.Served) -> None:
         lower = {name.lower(): value for name, value in served.headers.items()}
-        answer = Answer(status=served.status, headers=lower, body=served.body)
+        answer = EndpointResponse(status=served.status, headers=lower, body=served.body)
         if call.fate in {schedule.DIES, schedule.UNHEARD, schedule.GOES_ON}:
             answer = _RESET
         elif call.fate == schedule.FAILS:
             answer = _BAD_GATEWAY
-        elif call.fate == schedule.HANGS:
+        elif call.fate == schedule.WAITS:
             return
         if self._is_workflow(call.step_id):
             self._over(call, answer)
         else:
             self._loop.call_later(self._dice.duration_s(), self._over, call, answer)
 
-    def _over(self, call: _Call, answer: Answer) -> None:
+    def _over(self, call: _Call, answer: EndpointResponse) -> None:
         if not call.answer.done():
             call.answer.set_result(answer)
 
@@ -206,7 +206,7 @@ class Player:
     async def _ask(self, call: _Call, asked: wire.Ask) -> None:
         way = self._dice.way(self.books.rows[call.step_id])
         await asyncio.sleep(self._dice.latency_s() if way != schedule.LATE else 3.0)
-        reply: Reply | None = None
+        reply: ApiReply | None = None
         if way != schedule.LOST:
             reply = await self._request(asked)
         if way == schedule.DOUBLED:
@@ -224,7 +224,7 @@ class Player:
         else:
             self._tell(call.worker, wire.Hear(asked.number, reply.status, reply.headers, reply.body))
 
-    async def _request(self, asked: wire.Ask) -> Reply:
+    async def _request(self, asked: wire.Ask) -> ApiReply:
         reply = await self._atomic.request(
             asked.method, asked.target, body=asked.body, headers=asked.headers
         )
@@ -295,5 +295,5 @@ def _short(asked: wire.Ask) -> str:
     return f"{url or document.get('stepName')}({json.dumps(document.get('payload'))})"
 
 
-def _told(reply: Reply | None) -> str:
+def _told(reply: ApiReply | None) -> str:
     return "nothing" if reply is None else f"{reply.status}"

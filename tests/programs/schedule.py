@@ -9,12 +9,12 @@ from atomic.domain.steps import Step
 
 SERVED: Final = "is served"
 # What becomes of a call of an endpoint, and how often: a little, and much.
-REFUSED, DIES, FAILS, UNHEARD, HANGS, GOES_ON, TWICE = (
+REFUSED, DIES, FAILS, UNHEARD, WAITS, GOES_ON, TWICE = (
     "is refused",
     "dies in between",
     "is answered by a proxy: 502",
     "its answer is lost",
-    "hangs in between",
+    "waits in between",
     "goes on unheard",
     "comes twice",
 )
@@ -23,7 +23,7 @@ _FATES: Final = {
     DIES: (0.05, 0.3),
     FAILS: (0.02, 0.1),
     UNHEARD: (0.03, 0.2),
-    HANGS: (0.01, 0.05),
+    WAITS: (0.01, 0.05),
     GOES_ON: (0.02, 0.1),
     TWICE: (0.02, 0.1),
 }
@@ -36,7 +36,7 @@ _WAYS: Final = {LOST: (0.01, 0.06), DEAF: (0.01, 0.06), DOUBLED: (0.02, 0.1), LA
 # Retries are finite, so what a step has to pay for is too: how a program ends must not depend on it.
 _PAID_MAX: Final = 2
 _STRIKES_MAX: Final = 8
-_HANGS_S: Final = (0.0, 0.0, 0.0, 0.03, 1.0, 15.0)
+_WAITS_S: Final = (0.0, 0.0, 0.0, 0.03, 1.0, 15.0)
 _DURATIONS_S: Final = (0.0, 0.0, 0.0, 0.004, 0.06, 0.7, 6.0)
 
 
@@ -45,7 +45,7 @@ class Schedule:
 
     def __init__(self, seed: int, *, calm: bool = False) -> None:
         self._chance = random.Random(f"schedule {seed}")
-        self.hang_s = self._chance.choice(_HANGS_S)
+        self.wait_s = self._chance.choice(_WAITS_S)
         self.happened: Counter[str] = Counter()
         self._is_calm = self._chance.random() < 0.2 or calm
         self._fates = {fate: self._chance.choice((0.0, *rates)) for fate, rates in _FATES.items()}

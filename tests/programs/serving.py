@@ -9,10 +9,10 @@ from copy import copy
 from typing import Any, Final
 
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._answers import Response
+from atomic.sdk._answers import HandlerResponse
 from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Endpoint, Request
-from atomic.sdk._http import HttpAnswer, HttpRequest
+from atomic.sdk._http import HttpRequest, HttpResponse
 from atomic.sdk._raw_path import RawPath
 from programs import planted, wire
 from programs.ledger import Effect, Ledger, keep
@@ -40,15 +40,15 @@ class Link:
         self._server = server
         self._call = call
         # By the number of a question, what to do with its answer; None: the call has died.
-        self._open: dict[int, Callable[[HttpAnswer | None], object]] = {}
+        self._open: dict[int, Callable[[HttpResponse | None], object]] = {}
 
-    def send(self, request: HttpRequest) -> HttpAnswer:
+    def send(self, request: HttpRequest) -> HttpResponse:
         """From a thread."""
         turns = self._server.turns
         own = turns.running()
-        heard: list[HttpAnswer | None] = []
+        heard: list[HttpResponse | None] = []
 
-        def hear(answer: HttpAnswer | None) -> None:
+        def hear(answer: HttpResponse | None) -> None:
             heard.append(answer)
             turns.wake(own)
 
@@ -58,11 +58,11 @@ class Link:
             raise Died
         return heard[0]
 
-    async def send_async(self, request: HttpRequest) -> HttpAnswer:
+    async def send_async(self, request: HttpRequest) -> HttpResponse:
         """From a task."""
-        future: asyncio.Future[HttpAnswer] = self._server.loop.create_future()
+        future: asyncio.Future[HttpResponse] = self._server.loop.create_future()
 
-        def hear(answer: HttpAnswer | None) -> None:
+        def hear(answer: HttpResponse | None) -> None:
             if answer is None:
                 future.cancel()
             elif not future.done():
@@ -71,7 +71,7 @@ class Link:
         self._ask(request, hear)
         return await future
 
-    def hear(self, number: int, answer: HttpAnswer | None) -> None:
+    def hear(self, number: int, answer: HttpResponse | None) -> None:
         """An answer came, or the call has died, which ends what waits for one."""
         if number in self._open:
             self._open.pop(number)(answer)
@@ -84,7 +84,7 @@ class Link:
         if self.task is not None:
             self.task.cancel()
 
-    def _ask(self, request: HttpRequest, hear: Callable[[HttpAnswer | None], object]) -> None:
+    def _ask(self, request: HttpRequest, hear: Callable[[HttpResponse | None], object]) -> None:
         if self.is_dead:
             raise Died
         number = self._server.ask(self._call, request)
@@ -105,7 +105,7 @@ class _AsyncClient(AsyncClient):
         self._link = link
         super().__init__(_ATOMIC, client_id=CLIENT_ID)
 
-    async def _send(self, request: HttpRequest) -> HttpAnswer:
+    async def _send(self, request: HttpRequest) -> HttpResponse:
         return await self._link.send_async(request)
 
 
@@ -118,7 +118,7 @@ class Server:
         self._serial = itertools.count(1)
         self._links: dict[int, Link] = {}
         self._asked_by: dict[int, Link] = {}
-        self._news: list[wire.Ask | wire.Served] = []
+        self._subscription: list[wire.Ask | wire.Served] = []
         self._ledger = Ledger()
         self._steps = BaseEndpoints(steps=STEPS)
         self._endpoints: dict[str, Endpoint] = {}
@@ -138,25 +138,27 @@ class Server:
             case wire.Plant(names):
                 planted.plant_here(names)
 
-    def _answer_of(self, status: int, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+    def _answer_of(self, status: int, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         lower = {name.lower(): value for name, value in headers.items()}
         now_s, chance = self.loop.time(), random.random()
-        return HttpAnswer(status=status, headers=lower, body=body, at_s=now_s, chance=chance)
+        return HttpResponse(status=status, headers=lower, body=body, at_s=now_s, chance=chance)
 
     def ask(self, call: int, request: HttpRequest) -> int:
         """Note a question; its number."""
         number = next(self._serial)
         self._asked_by[number] = self._links[call]
         given = dict(request.headers)
-        self._news.append(wire.Ask(call, number, request.method, request.target, given, request.body))
+        self._subscription.append(
+            wire.Ask(call, number, request.method, request.target, given, request.body)
+        )
         return number
 
-    def news(self) -> list[Effect | wire.Ask | wire.Served]:
+    def subscription(self) -> list[Effect | wire.Ask | wire.Served]:
         """What happened since they were last asked for."""
-        news = [*self._ledger.news, *self._news]
-        self._ledger.news.clear()
-        self._news.clear()
-        return news
+        subscription = [*self._ledger.subscription, *self._subscription]
+        self._ledger.subscription.clear()
+        self._subscription.clear()
+        return subscription
 
     def _load(self, program: wire.Load) -> None:
         for link in self._links.values():
@@ -170,7 +172,7 @@ class Server:
         keep(self._ledger)
         names: dict[str, Any] = {"__name__": "program"}
         exec(compile(program.source, "<program>", "exec"), names)
-        served = BaseEndpoints(hang=program.hang_s)
+        served = BaseEndpoints(wait=program.wait_s)
         # Reading what functions take is slow, and the steps are always the same.
         served._names.update(self._steps._names)
         for name in program.workflows:
@@ -203,6 +205,6 @@ class Server:
         except Died:
             return
 
-    def _served(self, number: int, response: Response) -> None:
+    def _served(self, number: int, response: HandlerResponse) -> None:
         given = dict(response.headers)
-        self._news.append(wire.Served(number, response.status, given, response.body))
+        self._subscription.append(wire.Served(number, response.status, given, response.body))

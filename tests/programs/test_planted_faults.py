@@ -6,11 +6,11 @@ from typing import Final
 import pytest
 
 from atomic.application import attempts
-from atomic.application.apply import apply
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.domain import transitions
 from atomic.domain.events import ToldUnfinished, WaiterAdded
-from atomic.domain.outcomes import Answer, OutcomeKind, classify
+from atomic.domain.outcomes import EndpointResponse, OutcomeKind, classify
 from atomic.domain.steps import Step
 from programs.oracle import Unequal, check
 from programs.planted import SDK, SHARED, Patch
@@ -21,14 +21,14 @@ FOUND_WITHIN: Final = 500
 _end_attempt = attempts.end_attempt
 
 
-async def _end_beside_what_is_live(engine: Engine, step: Step, answer: Answer) -> None:
+async def _end_beside_what_is_live(engine: Engine, step: Step, answer: EndpointResponse) -> None:
     """An attempt that fails waits for all that is live below its step, whether it was told of it or not."""
     outcome = classify(answer, step.spec.retry, engine.clock.now_ms())
     if outcome.kind is OutcomeKind.RETRYABLE:
         for child in await engine.store.run(step.spec.run_id, after=None, limit=1000):
             if child.spec.parent == step.id and not child.is_settled:
-                await apply(engine, child, WaiterAdded(step.id))
-                await apply(engine, step, ToldUnfinished(child.id, engine.clock.now_ms()))
+                await commit(engine, child, WaiterAdded(step.id))
+                await commit(engine, step, ToldUnfinished(child.id, engine.clock.now_ms()))
     await _end_attempt(engine, step, answer)
 
 

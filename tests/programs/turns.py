@@ -121,9 +121,9 @@ class TurnLock:
         self.turns.wait()
         if timer is not None:
             timer.cancel()
-        gave_up = own in self._gave_up
+        failed = own in self._gave_up
         self._gave_up.discard(own)
-        return not gave_up
+        return not failed
 
     def release(self) -> None:
         if not self._is_held:

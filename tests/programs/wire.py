@@ -13,12 +13,12 @@ from programs.ledger import Effect
 
 
 class Load(NamedTuple):
-    """Take this program; forget the one before. `hang_s` is how long its workflows wait for their steps."""
+    """Take this program; forget the one before. `wait_s` is how long its workflows wait for their steps."""
 
     source: str
     workflows: tuple[str, ...]
     seed: int
-    hang_s: float
+    wait_s: float
 
 
 class Serve(NamedTuple):
@@ -92,5 +92,5 @@ class Served(NamedTuple):
 class Report(NamedTuple):
     """What happened in the order in which it did, and in how many seconds the worker wants a `Tick`."""
 
-    news: list[Ask | Served | Effect]
+    subscription: list[Ask | Served | Effect]
     next_in_s: float | None

@@ -95,7 +95,7 @@ class Worker:
         if self.turns.run():
             return
         if self._is_asked:
-            self._pipe.send(wire.Report(self.server.news(), timeout))
+            self._pipe.send(wire.Report(self.server.subscription(), timeout))
         command: wire.Command = self._pipe.recv()
         self._is_asked = True
         if isinstance(command.what, wire.Load):

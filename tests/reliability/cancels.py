@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import apsw
 
-from atomic.application.run_memory import FRESH_MS
+from atomic.application.run_cache import FRESH_MS
 from atomic.protocol import keys
 from atomic.protocol.timestamps import from_rfc3339
 from atomic.testing import EndpointCall, EndpointReply
-from scenarios.embedded_home import AtomicServer, home_on
-from scenarios.home import Home
+from scenarios.embedded_runtime import AtomicServer, runtime_on
+from scenarios.runtime import Runtime
 
 # Runs that are cancelled at the same time, and the steps of each.
 RUNS_AT_ONCE: Final = 10
@@ -60,7 +60,7 @@ class Calls:
         return EndpointReply(status=500)
 
 
-async def _hang(_: EndpointCall) -> EndpointReply:
+async def _wait(_: EndpointCall) -> EndpointReply:
     await asyncio.sleep(120)
     return EndpointReply()
 
@@ -70,17 +70,17 @@ async def cut_off(directory: Path, *, cancels: int, seed: int) -> tuple[int, lis
     chance, server, calls = random.Random(seed), AtomicServer(directory / "data"), Calls()
     server.start()
     cut, problems, serial = 0, list[str](), itertools.count()
-    async with home_on(server) as home:
-        urls = home.endpoint("/hang", _hang), home.endpoint("/fail", calls.fail)
+    async with runtime_on(server) as runtime:
+        urls = runtime.endpoint("/hang", _wait), runtime.endpoint("/fail", calls.fail)
         while cut < cancels:
             names = [f"k{next(serial)}" for _ in range(RUNS_AT_ONCE)]
-            run_ids = await asyncio.gather(*(_run_of_many(home, urls, name) for name in names))
-            cancelling = [asyncio.create_task(_cancel(home, run_id, calls)) for run_id in run_ids]
+            run_ids = await asyncio.gather(*(_run_of_many(runtime, urls, name) for name in names))
+            cancelling = [asyncio.create_task(_cancel(runtime, run_id, calls)) for run_id in run_ids]
             end = server.kill if chance.random() < 0.8 else server.stop
             cut += await asyncio.to_thread(_end_in_the_middle, server, end, chance.random() * 0.03)
             await asyncio.gather(*cancelling, return_exceptions=True)
             await asyncio.to_thread(server.start)
-            problems += await _what_goes_on(home, run_ids, calls)
+            problems += await _what_goes_on(runtime, run_ids, calls)
     server.stop()
     return cut, [*problems, *calls.late]
 
@@ -98,12 +98,12 @@ def _end_in_the_middle(server: AtomicServer, end: Callable[[], object], after_s:
     return cut
 
 
-async def _run_of_many(home: Home, urls: Sequence[str], key: str) -> str:
+async def _run_of_many(runtime: Runtime, urls: Sequence[str], key: str) -> str:
     """A run that waits in each way that there is."""
-    hang_url, fail_url = urls
+    wait_url, fail_url = urls
     common = {"workflowName": "w", "idempotencyKey": key}
-    root = {**common, "stepInvokeUrl": hang_url, "attemptTimeout": 120_000}
-    root_id = (await home.start(root, Prefer="respond-async")).json["id"]
+    root = {**common, "stepInvokeUrl": wait_url, "attemptTimeout": 120_000}
+    root_id = (await runtime.start(root, Prefer="respond-async")).json["id"]
     ways: Sequence[dict[str, Any]] = (
         {"stepInvokeUrl": fail_url, "retry": _AGAIN},
         {"stepInvokeUrl": fail_url, "retry": {**_AGAIN, "backOff": _HOUR_MS, "maxBackOff": _HOUR_MS}},
@@ -111,7 +111,7 @@ async def _run_of_many(home: Home, urls: Sequence[str], key: str) -> str:
         {"kind": "event"},
     )
     posts = (
-        home.start(
+        runtime.start(
             {**common, "parent": root_id, "stepName": str(number), **ways[number % len(ways)]},
             Prefer="respond-async",
         )
@@ -121,21 +121,21 @@ async def _run_of_many(home: Home, urls: Sequence[str], key: str) -> str:
     return keys.run_of(root_id)
 
 
-async def _cancel(home: Home, run_id: str, calls: Calls) -> None:
-    reply = await home.post(f"/runs/{run_id}/cancel")
+async def _cancel(runtime: Runtime, run_id: str, calls: Calls) -> None:
+    reply = await runtime.post(f"/runs/{run_id}/cancel")
     if reply.json["status"] == "cancelled":
         calls.answered(run_id)
 
 
-async def _what_goes_on(home: Home, run_ids: Sequence[str], calls: Calls) -> list[str]:
+async def _what_goes_on(runtime: Runtime, run_ids: Sequence[str], calls: Calls) -> list[str]:
     """Who says that it is cancelled is not cancelled again, and yet nothing of it goes on."""
     for run_id in run_ids:
-        if (await home.get(f"/runs/{run_id}")).json["root"]["status"] == "cancelled":
+        if (await runtime.get(f"/runs/{run_id}")).json["root"]["status"] == "cancelled":
             calls.answered(run_id)
         else:
-            await _cancel(home, run_id, calls)
+            await _cancel(runtime, run_id, calls)
     deadline_s = asyncio.get_running_loop().time() + _ENDED_WITHIN_S
-    while live := (await home.get("/stats")).json["live"]:
+    while live := (await runtime.get("/stats")).json["live"]:
         if asyncio.get_running_loop().time() > deadline_s:
             return [f"still live after {_ENDED_WITHIN_S} s: {live}"]
         await asyncio.sleep(0.1)
@@ -147,15 +147,15 @@ async def beside_posts(directory: Path, *, posts: int, seed: int) -> list[str]:
     chance, server, calls = random.Random(seed), AtomicServer(directory / "data"), Calls()
     server.start()
     problems: list[str] = []
-    async with home_on(server) as home:
-        urls = home.endpoint("/hang", _hang), home.endpoint("/fail", calls.fail)
+    async with runtime_on(server) as runtime:
+        urls = runtime.endpoint("/hang", _wait), runtime.endpoint("/fail", calls.fail)
 
         async def race(number: int) -> None:
             # Not all at the same moment.
             await asyncio.sleep(number % 50 * 0.1)
             common = {"workflowName": "w", "idempotencyKey": f"k{number}"}
             root = {**common, "stepInvokeUrl": urls[0], "attemptTimeout": 120_000}
-            started = (await home.start(root, Prefer="respond-async")).json
+            started = (await runtime.start(root, Prefer="respond-async")).json
             run_id, step = started["runId"], {**common, "stepInvokeUrl": urls[1], "retry": _AGAIN}
             # Its row is written some milliseconds after that.
             forgotten_s = (from_rfc3339(started["createdAt"]) + FRESH_MS) / 1000
@@ -165,10 +165,12 @@ async def beside_posts(directory: Path, *, posts: int, seed: int) -> list[str]:
                 await asyncio.sleep(moment_s - time.time())
                 await act
 
-            post = home.start({**step, "parent": started["id"], "timeout": 100}, Prefer="respond-async")
-            await asyncio.gather(at(-0.002, 0.012, post), at(-0.006, 0.006, _cancel(home, run_id, calls)))
+            post = runtime.start({**step, "parent": started["id"], "timeout": 100}, Prefer="respond-async")
+            await asyncio.gather(
+                at(-0.002, 0.012, post), at(-0.006, 0.006, _cancel(runtime, run_id, calls))
+            )
             await asyncio.sleep(1)
-            run = (await home.get(f"/runs/{run_id}")).json
+            run = (await runtime.get(f"/runs/{run_id}")).json
             problems.extend(f"{s['id']} is {s['status']}" for s in run["steps"] if s["finishedAt"] is None)
 
         await asyncio.gather(*map(race, range(posts)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reliability.three_books import Application, Books, rows_of
-from scenarios.embedded_home import AtomicServer, home_on
+from scenarios.embedded_runtime import AtomicServer, runtime_on
 
 _DRAIN_S = 120
 
@@ -50,8 +50,8 @@ async def _load_and_kill(
     server: AtomicServer, kills: int, runs: int, seed: int
 ) -> tuple[str, Books, list[float]]:
     chance = random.Random(seed)
-    async with home_on(server) as home:
-        application = Application(home, seed)
+    async with runtime_on(server) as runtime:
+        application = Application(runtime, seed)
         keys = [f"k{number}" for number in range(runs)]
         callers, restarts_s = [], []
         for number in range(kills):
@@ -66,7 +66,7 @@ async def _load_and_kill(
         await asyncio.wait_for(asyncio.gather(*callers), _DRAIN_S)
         for key in keys:
             await application.ask_again(key)
-        return home.client, application.books, restarts_s
+        return runtime.client, application.books, restarts_s
 
 
 def main(kills: int, runs: int, seed: int) -> int:

@@ -3,7 +3,7 @@ which every answer is right? The search of Wing and Gong, with Lowe's memory of 
 
 An operation without an answer may have taken effect at any moment after its call, or never.
 
-`Key` is the sequential specification. What a hanging start does is two operations: `post` creates or
+`Key` is the sequential specification. What a waiting start does is two operations: `post` creates or
 attaches, and the `read` after it sees the outcome. The answer of the endpoint is an operation too, one
 that nobody hears of: it settles the step, or comes too late.
 """
@@ -81,16 +81,18 @@ def _answer(key: Key, outcome: str) -> Key:
 
 def is_linearizable(history: Sequence[Operation]) -> bool:
     """Whether the history of one key, absent at first, has such an order."""
-    needed = sum(1 << place for place, operation in enumerate(history) if operation.result is not None)
+    needed = sum(
+        1 << position for position, operation in enumerate(history) if operation.result is not None
+    )
     seen: set[tuple[int, Key]] = set()
     left = [(0, Key())]
     while left:
         done, key = left.pop()
         if done & needed == needed:
             return True
-        for place in _next(history, done):
-            after = step(key, history[place])
-            found = None if after is None else (done | 1 << place, after)
+        for position in _next(history, done):
+            after = step(key, history[position])
+            found = None if after is None else (done | 1 << position, after)
             if found is not None and found not in seen:
                 seen.add(found)
                 left.append(found)
@@ -99,11 +101,11 @@ def is_linearizable(history: Sequence[Operation]) -> bool:
 
 def _next(history: Sequence[Operation], done: int) -> list[int]:
     """The operations that can come next: none that is left ended before they began."""
-    left = [place for place in range(len(history)) if not done >> place & 1]
-    first_end = min((history[place].end for place in left), default=NEVER)
+    left = [position for position in range(len(history)) if not done >> position & 1]
+    first_end = min((history[position].end for position in left), default=NEVER)
     return [
-        place
-        for place in left
-        if history[place].begin <= first_end
-        and (history[place].after is None or done >> (history[place].after or 0) & 1)
+        position
+        for position in left
+        if history[position].begin <= first_end
+        and (history[position].after is None or done >> (history[position].after or 0) & 1)
     ]

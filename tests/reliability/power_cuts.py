@@ -190,11 +190,11 @@ def campaign(cuts: int, seed: int, directory: Path, danger: Danger) -> Campaign:
     """The counts of so many cuts, from the seed on."""
     counted = Campaign()
     while counted.cuts < cuts:
-        place = directory / f"{danger.synchronous}-{seed}"
-        place.mkdir()
-        for result in lives(seed, place, danger):
+        position = directory / f"{danger.synchronous}-{seed}"
+        position.mkdir()
+        for result in lives(seed, position, danger):
             counted.add(seed, result)
-        shutil.rmtree(place)
+        shutil.rmtree(position)
         seed += 1
     return counted
 

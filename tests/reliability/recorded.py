@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.protocol import keys
-from atomic.testing import EndpointCall, EndpointReply, Reply
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from reliability.linearizability import (
     ABSENT,
     ATTACHED,
@@ -18,7 +18,7 @@ from reliability.linearizability import (
     REPLAYED,
     Operation,
 )
-from scenarios.home import Home
+from scenarios.runtime import Runtime
 
 _TOGETHER: Final = 24
 _LONG_S: Final = 10.0
@@ -28,12 +28,12 @@ _RETRY: Final = {"count": 5, "backOff": 5, "strategy": "fixed", "jitter": "none"
 class Recorder:
     """One key, its clients and its endpoint; they write one history."""
 
-    def __init__(self, home: Home, key: str, seed: int) -> None:
+    def __init__(self, runtime: Runtime, key: str, seed: int) -> None:
         self.history: list[Operation] = []
-        self._home, self._key = home, key
+        self._runtime, self._key = runtime, key
         self._chance = random.Random(seed)
-        self._url = home.endpoint(f"/{key}", self._endpoint)
-        self._run_id = keys.run_id(home.client, "w", key)
+        self._url = runtime.endpoint(f"/{key}", self._endpoint)
+        self._run_id = keys.run_id(runtime.client, "w", key)
         self._loop = asyncio.get_running_loop()
         self._answers = 0
 
@@ -57,7 +57,7 @@ class Recorder:
         }  # fmt: skip
         headers = self._chance.choice([{}, {}, {"Prefer": "respond-async"}])
         begin = self._loop.time()
-        reply = await self._heard(self._home.start(document, **headers))
+        reply = await self._heard(self._runtime.start(document, **headers))
         posted = Operation(kind="post", argument=payload, begin=begin)
         if reply is None:
             self.history.append(posted)
@@ -65,26 +65,26 @@ class Recorder:
         end = self._loop.time()
         self.history.append(replace(posted, result=_of_post(reply), end=end))
         if reply.status != 422:
-            place = len(self.history) - 1
-            seen = Operation(kind="read", result=_of_start(reply), begin=begin, end=end, after=place)
+            position = len(self.history) - 1
+            seen = Operation(kind="read", result=_of_start(reply), begin=begin, end=end, after=position)
             self.history.append(seen)
 
     async def _look(self, wait_ms: int | None = None) -> None:
         wait_ms = self._chance.choice([0, 0, 5, 50]) if wait_ms is None else wait_ms
         begin = self._loop.time()
-        reply = await self._home.get(f"/steps/{keys.root_of(self._run_id)}?wait={wait_ms}")
+        reply = await self._runtime.get(f"/steps/{keys.root_of(self._run_id)}?wait={wait_ms}")
         read = Operation(kind="read", result=_of_look(reply), begin=begin, end=self._loop.time())
         self.history.append(read)
 
     async def _cancel(self) -> None:
         begin = self._loop.time()
-        reply = await self._heard(self._home.post(f"/runs/{self._run_id}/cancel"))
+        reply = await self._heard(self._runtime.post(f"/runs/{self._run_id}/cancel"))
         cancelled = Operation(kind="cancel", begin=begin)
         if reply is not None:
             cancelled = replace(cancelled, result=_of_cancel(reply), end=self._loop.time())
         self.history.append(cancelled)
 
-    async def _heard(self, request: Awaitable[Reply]) -> Reply | None:
+    async def _heard(self, request: Awaitable[ApiReply]) -> ApiReply | None:
         """The reply, unless this client goes away before it comes."""
         patience_s = self._chance.random() * 0.008 if self._chance.random() < 0.1 else _LONG_S
         try:
@@ -104,13 +104,13 @@ class Recorder:
         return EndpointReply(status=status, json=body)
 
 
-def _of_post(reply: Reply) -> str:
+def _of_post(reply: ApiReply) -> str:
     if reply.status == 422:
         return MISMATCH
     return REPLAYED if "idempotency-replayed" in reply.headers else ATTACHED
 
 
-def _of_start(reply: Reply) -> str:
+def _of_start(reply: ApiReply) -> str:
     match reply.status:
         case 200:
             return f"{reply.json['response']}:200"
@@ -123,7 +123,7 @@ def _of_start(reply: Reply) -> str:
     raise AssertionError(f"{reply.status}: {reply.body!r}")
 
 
-def _of_look(reply: Reply) -> str:
+def _of_look(reply: ApiReply) -> str:
     if reply.status == 404:
         return ABSENT
     assert reply.status == 200, reply.body
@@ -134,19 +134,19 @@ def _of_look(reply: Reply) -> str:
     return f"{step['response']}:{step['responseStatus']}" if settled else LIVE
 
 
-def _of_cancel(reply: Reply) -> str:
+def _of_cancel(reply: ApiReply) -> str:
     if reply.status == 404:
         return ABSENT
     assert reply.status == 200, reply.body
     return CANCELLED if reply.json["status"] == "cancelled" else ENDED
 
 
-async def record_many(home: Home, number: int, seed: int) -> list[list[Operation]]:
+async def record_many(runtime: Runtime, number: int, seed: int) -> list[list[Operation]]:
     """Histories of so many keys, some of them recorded at the same time."""
     places = asyncio.Semaphore(_TOGETHER)
 
     async def one(at: int) -> list[Operation]:
         async with places:
-            return await Recorder(home, f"k{seed}-{at}", seed + at).record()
+            return await Recorder(runtime, f"k{seed}-{at}", seed + at).record()
 
     return await asyncio.gather(*(one(at) for at in range(number)))

@@ -70,8 +70,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(step=steps())
     def create(self, step: Step) -> None:
-        there = self.model.get(step.id)
-        assert self.wait(self.store.create(step)) == there
+        existing = self.model.get(step.id)
+        assert self.wait(self.store.create(step)) == existing
         self.model.setdefault(step.id, step)
 
     @rule(rivals=st.lists(steps(), min_size=2, max_size=4))
@@ -80,34 +80,34 @@ class StoreMachine(RuleBasedStateMachine):
             return await asyncio.gather(*map(self.store.create, rivals))
 
         for step, answer in zip(rivals, self.wait(together()), strict=True):
-            there = self.model.setdefault(step.id, step)
-            assert answer == (None if there is step else there)
+            existing = self.model.setdefault(step.id, step)
+            assert answer == (None if existing is step else existing)
 
     @rule(data=st.data(), status=statuses, at_ms=moments, behind=st.sampled_from([0, 0, 0, 1, -1]))
     def replace(self, data: st.DataObject, status: Status, at_ms: int, behind: int) -> None:
-        there = self._one(data)
-        if there is None:
+        existing = self._one(data)
+        if existing is None:
             return
-        expected = there.version - behind
-        after = _moved(there, status, at_ms)
+        expected = existing.version - behind
+        after = _moved(existing, status, at_ms)
         answer = self.wait(self.store.replace(after, expected))
-        assert answer == (there if behind else None)
+        assert answer == (existing if behind else None)
         if not behind:
-            self.model[there.id] = after
+            self.model[existing.id] = after
 
     @rule(data=st.data(), at_ms=moments)
     def begin_anew(self, data: st.DataObject, at_ms: int) -> None:
         """A step takes the place of an expired one of the same identity."""
-        there = self._one(data)
-        if there is None or there.expires_at_ms is None:
+        existing = self._one(data)
+        if existing is None or existing.expires_at_ms is None:
             return
-        spec = replace(there.spec, payload=b'"new"')
+        spec = replace(existing.spec, payload=b'"new"')
         new = replace(
-            a_root(spec, at_ms=there.created_at_ms + RETENTION_MS + at_ms),
-            place=there.place,
-            version=there.version + 1,
+            a_root(spec, at_ms=existing.created_at_ms + RETENTION_MS + at_ms),
+            position=existing.position,
+            version=existing.version + 1,
         )
-        assert self.wait(self.store.replace(new, there.version)) is None
+        assert self.wait(self.store.replace(new, existing.version)) is None
         self.model[new.id] = new
 
     @rule(step=steps())

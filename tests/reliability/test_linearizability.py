@@ -11,7 +11,7 @@ import pytest
 from reliability.histories import BAD, GOOD
 from reliability.linearizability import Operation, is_linearizable
 from reliability.recorded import record_many
-from scenarios.embedded_home import AtomicServer, home_on
+from scenarios.embedded_runtime import AtomicServer, runtime_on
 
 HISTORIES = int(os.environ.get("HISTORIES", "300"))
 
@@ -37,8 +37,8 @@ def test_what_a_real_server_does_is_linearizable(tmp_path: Path) -> None:
     server.start()
 
     async def main() -> list[list[Operation]]:
-        async with home_on(server) as home:
-            return await asyncio.wait_for(record_many(home, HISTORIES, seed), HISTORIES)
+        async with runtime_on(server) as runtime:
+            return await asyncio.wait_for(record_many(runtime, HISTORIES, seed), HISTORIES)
 
     histories = asyncio.run(main())
     assert server.stop() == 0

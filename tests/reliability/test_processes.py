@@ -17,8 +17,8 @@ import pytest
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from reliability.small_disk import SmallDisk
 from reliability.three_books import Application, rows_of
-from scenarios.embedded_home import AtomicServer, create_client, home_on, kill_in_call
-from scenarios.home import Home, answer_ok
+from scenarios.embedded_runtime import AtomicServer, create_client, kill_in_call, runtime_on
+from scenarios.runtime import Runtime, answer_ok
 
 BLOCK = "x" * 100_000
 
@@ -52,8 +52,8 @@ def test_a_server_that_was_stopped_for_three_seconds_answers_as_if_nothing_was(t
     server.start()
 
     async def main() -> Application:
-        async with home_on(server) as home:
-            application = Application(home, seed)
+        async with runtime_on(server) as runtime:
+            application = Application(runtime, seed)
             callers = [asyncio.create_task(application.call(f"k{n}", n * 0.02)) for n in range(40)]
             await asyncio.sleep(0.4)
             server.process.send_signal(signal.SIGSTOP)
@@ -80,12 +80,12 @@ def test_a_full_disk_refuses_and_works_again_when_there_is_room(tmp_path: Path) 
 
 
 async def fill_and_make_room(server: AtomicServer, disk: SmallDisk) -> None:
-    async with home_on(server) as home:
-        url = home.endpoint("/ok", answer_ok)
-        acknowledged = await post_until_full(home, url)
+    async with runtime_on(server) as runtime:
+        url = runtime.endpoint("/ok", answer_ok)
+        acknowledged = await post_until_full(runtime, url)
         assert len(acknowledged) > 5
         assert server.process.poll() is None
-        assert (await home.request("GET", "/health")).status == 200
+        assert (await runtime.request("GET", "/health")).status == 200
         server.kill()
         ended, said = await asyncio.to_thread(first_words, server.data_dir)
         wanted = ("disk is full", "No space left") if ended else ("listening",)
@@ -94,22 +94,22 @@ async def fill_and_make_room(server: AtomicServer, disk: SmallDisk) -> None:
         await asyncio.to_thread(server.start)
         # The refused write itself may be posted again, and so may anything else.
         for key in (f"k{len(acknowledged)}", "new"):
-            assert (await home.start(document(url, key, payload=BLOCK))).status == 200
+            assert (await runtime.start(document(url, key, payload=BLOCK))).status == 200
         # An outcome that found no room is written after the lease, or at once by the next server.
         server.kill()
         await asyncio.to_thread(server.start)
         for key in acknowledged:
-            reply = await home.start(document(url, key, payload=BLOCK))
+            reply = await runtime.start(document(url, key, payload=BLOCK))
             assert (reply.status, reply.json["response"]) == (200, {"ok": True})
-        assert {call.call.json["idempotencyKey"] for call in home.calls(url)} >= set(acknowledged)
+        assert {call.call.json["idempotencyKey"] for call in runtime.calls(url)} >= set(acknowledged)
 
 
-async def post_until_full(home: Home, url: str) -> list[str]:
+async def post_until_full(runtime: Runtime, url: str) -> list[str]:
     """The keys that were acknowledged before the first refusal."""
     acknowledged: list[str] = []
     while len(acknowledged) < 200:
         key = f"k{len(acknowledged)}"
-        reply = await home.start(document(url, key, payload=BLOCK), Prefer="respond-async")
+        reply = await runtime.start(document(url, key, payload=BLOCK), Prefer="respond-async")
         if reply.status == 503:
             assert reply.headers["content-type"] == "application/problem+json"
             assert reply.headers["retry-after"] == "1"
@@ -145,15 +145,15 @@ def test_a_disk_that_fails_ends_the_server_with_70_and_loses_nothing(tmp_path: P
     server.start()
 
     async def main() -> list[str]:
-        async with home_on(server) as home:
-            url = home.endpoint("/ok", answer_ok)
+        async with runtime_on(server) as runtime:
+            url = runtime.endpoint("/ok", answer_ok)
             room = 3_000_000
             resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (room, room))
-            kept = await post_until_full(home, url)
+            kept = await post_until_full(runtime, url)
             # systemd restarts what ends so, and not what ends by a signal that it did not send.
             assert await asyncio.to_thread(server.process.wait, 20) == 70
             await asyncio.to_thread(server.start)
-            replies = [await home.start(document(url, key, payload=BLOCK)) for key in kept]
+            replies = [await runtime.start(document(url, key, payload=BLOCK)) for key in kept]
             assert {reply.status for reply in replies} == {200}
             return kept
 
@@ -206,14 +206,14 @@ def left(tmp_path: Path) -> Path:
     server.start()
 
     async def main() -> None:
-        async with home_on(server) as home:
+        async with runtime_on(server) as runtime:
             called = asyncio.Event()
 
-            async def hang(_: Any) -> Any:
+            async def wait(_: Any) -> Any:
                 called.set()
                 await asyncio.sleep(60)
 
-            await kill_in_call(server, home, document(home.endpoint("/hang", hang), "k"), called)
+            await kill_in_call(server, runtime, document(runtime.endpoint("/hang", wait), "k"), called)
 
     asyncio.run(main())
     return server.data_dir

@@ -98,15 +98,15 @@ def test_sqlite_does_what_the_model_does(fast_directory: Path) -> None:
 
 class LastCreateWins(MemoryStepStore):
     async def create(self, step: Step) -> Step | None:
-        there = self._rows.get(step.id)
+        existing = self._rows.get(step.id)
         self._rows[step.id] = step
-        return there
+        return existing
 
 
 class NoFence(MemoryStepStore):
     async def replace(self, step: Step, expected_version: int) -> Step | None:
-        there = await self.get(step.id)
-        return await super().replace(step, there.version if there else expected_version)
+        existing = await self.get(step.id)
+        return await super().replace(step, existing.version if existing else expected_version)
 
 
 class NoLookupError(MemoryStepStore):

@@ -18,7 +18,7 @@ from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.application.ports import RunQuery
 from atomic.domain.steps import Status, Step
 from atomic.testing import EndpointCall, EndpointReply
-from scenarios.home import Home
+from scenarios.runtime import Runtime
 
 STEPS_MAX: Final = 3
 _RETRY: Final = {"count": 200, "backOff": 30, "strategy": "fixed"}
@@ -75,22 +75,22 @@ class Books:
 class Application:
     """A workflow of one to three steps, each slow and now and then failing, and callers of it."""
 
-    def __init__(self, home: Home, seed: int) -> None:
+    def __init__(self, runtime: Runtime, seed: int) -> None:
         self.books = Books()
-        self.client = home.client
-        self._home = home
+        self.client = runtime.client
+        self._runtime = runtime
         self._chance = random.Random(seed)
-        self._flow = home.endpoint("/flow", self._run_flow)
-        self._steps = [home.endpoint(f"/step{number}", self._run_step) for number in range(STEPS_MAX)]
+        self._flow = runtime.endpoint("/flow", self._run_flow)
+        self._steps = [runtime.endpoint(f"/step{number}", self._run_step) for number in range(STEPS_MAX)]
 
     async def call(self, key: str, after_s: float = 0.0) -> None:
-        """Post until the run has an outcome: without hanging, hanging briefly, or as long as it takes."""
+        """Post until the run has an outcome: without waiting, waiting briefly, or as long as it takes."""
         await asyncio.sleep(after_s)
         document = _document(self._flow, key, self._chance.randint(1, STEPS_MAX))
         while key not in self.books.told:
             prefer = self._chance.choice(["respond-async", "wait=1", "wait=20"])
             try:
-                reply = await self._home.start(document, Prefer=prefer)
+                reply = await self._runtime.start(document, Prefer=prefer)
             except (aiohttp.ClientError, OSError):
                 await asyncio.sleep(0.05)
                 continue
@@ -104,7 +104,7 @@ class Application:
 
     async def ask_again(self, key: str) -> None:
         """Post once more: a replay of what was told."""
-        reply = await self._home.start(_document(self._flow, key, len(self.books.told[key]["steps"])))
+        reply = await self._runtime.start(_document(self._flow, key, len(self.books.told[key]["steps"])))
         assert reply.headers.get("idempotency-replayed") == "true", (key, reply.status, reply.body)
         self.books.tell(key, reply.json["response"])
 
@@ -112,7 +112,7 @@ class Application:
         key = self._note_call("/flow", call)
         results = []
         for url in self._steps[: call.payload]:
-            reply = await self._home.start(_document(url, key, call.payload))
+            reply = await self._runtime.start(_document(url, key, call.payload))
             if reply.status != 200:
                 return EndpointReply(status=500)
             results.append(reply.json["response"])

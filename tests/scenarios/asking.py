@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from atomic.entrypoints.http_api.openapi import openapi
-from atomic.testing import Reply
-from scenarios.home import Home
+from atomic.testing import ApiReply
+from scenarios.runtime import Runtime
 from scenarios.starts import document
 
 VERBS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -38,7 +38,7 @@ def operations(client: str, run_id: str, step_id: str, key_id: str = "x") -> Ite
         yield from ((method, target) for method in sorted(served - {"HEAD"}))
 
 
-async def send(home: Home, method: str, target: str, url: str, key_of: str | None = None) -> Reply:
+async def send(runtime: Runtime, method: str, target: str, url: str, key_of: str | None = None) -> ApiReply:
     """The request with a body that would be good if the caller were."""
     body = b""
     if method == "PATCH":
@@ -51,17 +51,17 @@ async def send(home: Home, method: str, target: str, url: str, key_of: str | Non
         body = json.dumps(document(url, key="sent-1")).encode()
     elif target.endswith("/redrive") and target.count("/") == 2:
         body = b'{"filter":{"workflowName":"w"}}'
-    return await home.request(method, target, body=body, key_of=key_of)
+    return await runtime.request(method, target, body=body, key_of=key_of)
 
 
-async def start_as(home: Home, client: str, document: dict[str, Any], prefer: str = "") -> Reply:
+async def start_as(runtime: Runtime, client: str, document: dict[str, Any], prefer: str = "") -> ApiReply:
     """Start as another client."""
     body = json.dumps(document).encode()
     headers = {"Prefer": prefer} if prefer else {}
-    return await home.request("POST", f"/{client}", body=body, headers=headers, key_of=client)
+    return await runtime.request("POST", f"/{client}", body=body, headers=headers, key_of=client)
 
 
-def visible(reply: Reply) -> dict[str, str]:
+def visible(reply: ApiReply) -> dict[str, str]:
     """The headers that the API itself makes."""
     return {name: value for name, value in reply.headers.items() if name not in {"date", "connection"}}
 

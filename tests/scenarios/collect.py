@@ -1,4 +1,4 @@
-"""Finds the scenarios, so that a new one runs on every home without being named anywhere."""
+"""Finds the scenarios, so that a new one runs on every runtime without being named anywhere."""
 
 import importlib
 import inspect
@@ -6,13 +6,13 @@ import pkgutil
 from collections.abc import Awaitable, Callable
 
 import scenarios.cases
-from scenarios.home import Home
+from scenarios.runtime import Runtime
 
-Scenario = Callable[[Home], Awaitable[None]]
+Scenario = Callable[[Runtime], Awaitable[None]]
 
 
 def scenarios_for(*, locked: bool) -> list[Scenario]:
-    """Every `scenario_*` function; those of `cases/locked*.py` want a home with API keys."""
+    """Every `scenario_*` function; those of `cases/locked*.py` want a runtime with API keys."""
     found: list[Scenario] = []
     for module in pkgutil.iter_modules(scenarios.cases.__path__):
         if module.name.startswith("locked") is not locked:

@@ -12,7 +12,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from atomic.entrypoints.http_api.openapi import openapi
-from atomic.testing import Reply
+from atomic.testing import ApiReply
 
 _DOCUMENT = "urn:atomic:openapi"
 _JSON = frozenset({"application/json", "application/problem+json"})
@@ -30,7 +30,7 @@ class _Path:
     operations: Mapping[str, Answers]
 
 
-def check(method: str, target: str, reply: Reply) -> None:
+def check(method: str, target: str, reply: ApiReply) -> None:
     """Fail unless the description foretold this reply."""
     path = target.partition("?")[0]
     if _UNDESCRIBED.fullmatch(path):
@@ -54,7 +54,7 @@ def check(method: str, target: str, reply: Reply) -> None:
         _check_body(said, validators[media_type], reply)
 
 
-def _check_body(said: str, validator: Draft202012Validator, reply: Reply) -> None:
+def _check_body(said: str, validator: Draft202012Validator, reply: ApiReply) -> None:
     document = reply.json
     if not validator.is_valid(document):
         wrong = best_match(validator.iter_errors(document))

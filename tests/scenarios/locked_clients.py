@@ -1,4 +1,4 @@
-"""The clients of a locked home, the same on every home: how each is made is the home's own affair.
+"""The clients of a locked runtime, the same on every runtime: how each is made is the runtime's own affair.
 
 alpha and beta may start, read and act, slow may start few, small may store little, private is shown
 `REDACT` as hashes. Each client `only-…` has a second key with one scope, which `keys` holds as
@@ -9,7 +9,7 @@ operator has a key, too, and uses it on `operated`.
 from collections.abc import Sequence
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.protocol.client_records import SCOPES, Limits
+from atomic.protocol.client_records import SCOPES, Quota
 
 STARTS_PER_S = 3.0
 ORDINARY = ("alpha", "beta")
@@ -31,10 +31,10 @@ def scoped(client: str) -> str:
 
 
 def create_locked(admin: ClientAdmin, base_urls: Sequence[str]) -> dict[str, str]:
-    """Make them where a home keeps its clients; their keys."""
+    """Make them where a runtime keeps its clients; their keys."""
     keys = {}
     for name in (*ORDINARY, SLOW, SMALL, PRIVATE, *SCOPED, *MANAGED, OPERATED):
-        limits = Limits(
+        limits = Quota(
             starts_per_s=STARTS_PER_S if name == SLOW else None,
             live_steps=LIVE_STEPS if name in MANAGED else None,
             stored_bytes=STORED_BYTES if name == SMALL else None,

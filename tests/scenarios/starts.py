@@ -4,10 +4,10 @@ import asyncio
 from datetime import datetime
 from typing import Any
 
-from atomic.testing import EndpointCall, EndpointReply, Reply
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
 
 PROBLEM = "application/problem+json"
-# No connection comes about here. Homes whose clients may call few URLs only let them call this one.
+# No connection comes about here. Runtimes whose clients may call few URLs only let them call this one.
 NOBODY = "https://127.0.0.1:1/"
 
 
@@ -51,7 +51,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def assert_problem(reply: Reply, status: int, name: str) -> None:
-    """The reply is a problem of this kind; the scenario's home checks its form."""
+def assert_problem(reply: ApiReply, status: int, name: str) -> None:
+    """The reply is a problem of this kind; the scenario's runtime checks its form."""
     assert (reply.status, reply.headers["content-type"]) == (status, PROBLEM), reply.body
     assert reply.json["type"] == f"urn:atomic:problem:{name}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from scenarios.collect import Scenario, name_of, scenarios_for
-from scenarios.embedded_home import AtomicServer, LockedServer, home_on
+from scenarios.embedded_runtime import AtomicServer, LockedServer, runtime_on
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockedServer]:
 @pytest.mark.parametrize("scenario", scenarios_for(locked=False), ids=name_of)
 def test_open(server: AtomicServer, scenario: Scenario) -> None:
     async def main() -> None:
-        async with home_on(server) as home:
-            await scenario(home)
+        async with runtime_on(server) as runtime:
+            await scenario(runtime)
 
     asyncio.run(main())
 
@@ -29,7 +29,7 @@ def test_open(server: AtomicServer, scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", scenarios_for(locked=True), ids=name_of)
 def test_locked(locked: LockedServer, scenario: Scenario) -> None:
     async def main() -> None:
-        async with locked.home() as home:
-            await scenario(home)
+        async with locked.runtime() as runtime:
+            await scenario(runtime)
 
     asyncio.run(main())

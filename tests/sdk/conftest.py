@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 from sdk import databases
 from sdk.connections import Sort
 from sdk.databases import Database

@@ -21,7 +21,7 @@ import psycopg
 import pymysql
 import pytest
 
-from scenarios.embedded_home import free_port
+from scenarios.embedded_runtime import free_port
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from atomic.sdk import AsyncClient, AsyncContext
 from atomic.sdk._handler import Endpoint, Request
-from atomic.sdk._http import HttpAnswer, HttpRequest
+from atomic.sdk._http import HttpRequest, HttpResponse
 from atomic.sdk._raw_path import RawPath
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.endpoints import EndpointHandler
@@ -25,14 +25,14 @@ class InProcessClient(AsyncClient):
     # How many seconds later than others the answers of a step come, by its name.
     late: dict[str, float]
 
-    async def _send(self, request: HttpRequest) -> HttpAnswer:
+    async def _send(self, request: HttpRequest) -> HttpResponse:
         document = json.loads(request.body) if request.target == "/me" else {}
         self.posts += [document] if document else []
         reply = await self.atomic.request(
             request.method, request.target, body=request.body, headers=request.headers
         )
         await asyncio.sleep(self.late.get(document.get("stepInvokeUrl", "").rpartition("/")[2], 0))
-        return HttpAnswer(
+        return HttpResponse(
             status=reply.status,
             headers={name.lower(): value for name, value in reply.headers.items()},
             body=reply.body,
@@ -76,10 +76,10 @@ class InProcess:
         self._atomic.endpoint(f"/{name}", endpoint)
 
     def workflow(
-        self, handler: Callable[[AsyncContext], Awaitable[Any]], *, name: str = "main", hang: float = 1.0
+        self, handler: Callable[[AsyncContext], Awaitable[Any]], *, name: str = "main", wait: float = 1.0
     ) -> None:
         """Serve a workflow."""
-        endpoint = Endpoint(handler, is_workflow=True, options={"client": self.client, "hang": hang})
+        endpoint = Endpoint(handler, is_workflow=True, options={"client": self.client, "wait": wait})
 
         async def serve(call: EndpointCall) -> EndpointReply:
             began_s = asyncio.get_running_loop().time()

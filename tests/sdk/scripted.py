@@ -8,34 +8,34 @@ from typing import Any, TypeVar
 
 from atomic.protocol import problems
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._answers import Response
+from atomic.sdk._answers import HandlerResponse
 from atomic.sdk._handler import Endpoint, Request
-from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, drive, drive_async
+from atomic.sdk._http import Flow, HttpRequest, HttpResponse, drive, drive_async
 from atomic.sdk._raw_path import RawPath
 
 Result = TypeVar("Result")
 # What a step is answered, by its name (the last part of the URL, or its own), for each post in turn.
-Answers = Mapping[str, HttpAnswer | Callable[[dict[str, Any]], HttpAnswer]]
+Answers = Mapping[str, HttpResponse | Callable[[dict[str, Any]], HttpResponse]]
 
 
-def answer(status: int, **members: Any) -> HttpAnswer:
+def answer(status: int, **members: Any) -> HttpResponse:
     """An answer of the API."""
-    return HttpAnswer(status=status, body=json.dumps(members).encode(), at_s=time.monotonic(), chance=0.5)
+    return HttpResponse(status=status, body=json.dumps(members).encode(), at_s=time.monotonic(), chance=0.5)
 
 
-def done(response: Any = None) -> HttpAnswer:
+def done(response: Any = None) -> HttpResponse:
     """The step has ended."""
     return answer(200, response=response, finishedAt="2026-01-01T00:00:00.000Z", id="run_1-x")
 
 
-def refused(kind: problems.ProblemType, detail: str, **members: Any) -> HttpAnswer:
+def refused(kind: problems.ProblemType, detail: str, **members: Any) -> HttpResponse:
     """A problem of the API."""
     return answer(kind.status, type=kind.uri, detail=detail, **members)
 
 
 GOES_ON = refused(problems.NOT_FINISHED, "It goes on.", id="run_1-x")
 REFUSED = refused(problems.TOO_MANY_REQUESTS, "Too many starts.")
-NOBODY = HttpAnswer(status=0, error="http://atomic.test: Connection refused", at_s=0.0, chance=0.5)
+NOBODY = HttpResponse(status=0, error="http://atomic.test: Connection refused", at_s=0.0, chance=0.5)
 MISMATCH = refused(problems.PAYLOAD_MISMATCH, "Other payload.")
 FAILED = refused(problems.STEP_FAILED, "No luck.", id="run_1-x", finishedAt="2026-01-01T00:00:00.000Z")
 
@@ -47,7 +47,7 @@ class Script:
         self._answers = answers
         self.posts: list[str] = []
 
-    def send(self, request: HttpRequest) -> HttpAnswer:
+    def send(self, request: HttpRequest) -> HttpResponse:
         """What comes of a request."""
         document = json.loads(request.body)
         name = document.get("stepInvokeUrl", "").rpartition("/")[2] or document["stepName"]
@@ -73,14 +73,16 @@ class ScriptedAsyncClient(AsyncClient):
     async def run_flow(self, flow: Flow[Result]) -> Result:
         from asyncio import sleep
 
-        async def send(request: HttpRequest) -> HttpAnswer:
+        async def send(request: HttpRequest) -> HttpResponse:
             await sleep(0)
             return self.script.send(request)
 
         return await drive_async(flow, send, lambda _: sleep(0))
 
 
-def called(handler: Callable[..., Any], answers: Answers, **options: Any) -> tuple[Response, list[str]]:
+def called(
+    handler: Callable[..., Any], answers: Answers, **options: Any
+) -> tuple[HandlerResponse, list[str]]:
     """Call a workflow once: what it answers, and the names of what it posted."""
     endpoint, request, script = _served(handler, answers, **options)
     return endpoint.answer(request), script.posts
@@ -88,21 +90,21 @@ def called(handler: Callable[..., Any], answers: Answers, **options: Any) -> tup
 
 async def called_async(
     handler: Callable[..., Any], answers: Answers, **options: Any
-) -> tuple[Response, list[str]]:
+) -> tuple[HandlerResponse, list[str]]:
     """The same on a loop that goes on."""
     endpoint, request, script = _served(handler, answers, **options)
     return await endpoint.answer_async(request), script.posts
 
 
 def _served(
-    handler: Callable[..., Any], answers: Answers, *, hang: float = 0.05, attempt: int = 1
+    handler: Callable[..., Any], answers: Answers, *, wait: float = 0.05, attempt: int = 1
 ) -> tuple[Endpoint, Request, Script]:
     script = Script(answers)
     client: Any = (ScriptedAsyncClient if inspect.iscoroutinefunction(handler) else ScriptedClient)(
         patience=0
     )
     client.script = script
-    endpoint = Endpoint(handler, is_workflow=True, options={"client": client, "hang": hang})
+    endpoint = Endpoint(handler, is_workflow=True, options={"client": client, "wait": wait})
     call = {"runId": "run_1", "stepId": "run_1-root", "workflowName": "w", "idempotencyKey": "k"}
     body = json.dumps({**call, "attempt": attempt, "payload": None}).encode()
     request = Request(origin="https://app.test", at=RawPath("", "/main"), headers={}, body=body)

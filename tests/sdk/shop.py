@@ -26,7 +26,7 @@ def shop(refuses: Callable[[int], bool]) -> Iterator[str]:
             raise NonRetryable("too much")
         return payload
 
-    @served.workflow(hang=0.1)
+    @served.workflow(wait=0.1)
     def approval(ctx: Context) -> object:
         return ctx.event("approval")
 

@@ -146,5 +146,5 @@ def test_a_payload_is_refused_before_it_is_sent() -> None:
     ],
 )
 def test_why_a_step_failed(members: dict[str, Any], reason: str, response: Any) -> None:
-    error = StepFailedError("It gave up.", members=members)
+    error = StepFailedError("It failed.", members=members)
     assert (error.reason, error.response) == (reason, response or members["response"])

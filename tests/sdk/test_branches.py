@@ -191,7 +191,7 @@ class TestOthersGoOn:
                 await ctx.sleep(DAY)
                 await background
 
-        _, app = played(main, hang=15)
+        _, app = played(main, wait=15)
         assert app.effects == [(pytest.approx(0.3), "note asked")]
         assert [status for status, _ in app.answers] == [202, 202, 200]
         assert all(seconds < 1 for _, seconds in app.answers)
@@ -206,7 +206,7 @@ class TestOthersGoOn:
         async def main(ctx: AsyncContext) -> Any:
             await asyncio.gather(ctx.step("slow"), works(1.5), works(10))
 
-        _, app = played(main, hang=1)
+        _, app = played(main, wait=1)
         assert app.answers[0] == (202, pytest.approx(3, abs=0.5))
         assert ended == ["1.5", "1.5", "10"]
 
@@ -215,7 +215,7 @@ class TestOthersGoOn:
             await ctx.step("fast")
             await asyncio.sleep(18)
 
-        _, app = played(main, hang=1)
+        _, app = played(main, wait=1)
         assert app.answers == [(200, pytest.approx(18 + FAST))]
 
     def test_a_semaphore_keeps_the_others_waiting(self) -> None:
@@ -228,7 +228,7 @@ class TestOthersGoOn:
 
             return await asyncio.gather(*[one(number) for number in range(5)])
 
-        response, app = played(main, hang=1)
+        response, app = played(main, wait=1)
         assert response == [0, 1, 2, 3, 4]
         assert [round(second / SLOW) for second, _ in app.effects] == [0, 0, 1, 1, 2]
         assert all(seconds < 1.5 for _, seconds in app.answers)
@@ -251,7 +251,7 @@ class TestOthersGoOn:
             worker.cancel()
             return found
 
-        response, app = played(main, hang=2)
+        response, app = played(main, wait=2)
         assert response == [0, 1, 2]
         assert all(seconds < 2.5 for _, seconds in app.answers)
 
@@ -264,7 +264,7 @@ class TestOthersGoOn:
             async with asyncio.TaskGroup() as group:
                 group.create_task(ctx.sleep(DAY))
 
-        _, app = played(main, hang=15)
+        _, app = played(main, wait=15)
         assert all(seconds < 0.1 for _, seconds in app.answers)
 
 
@@ -342,7 +342,7 @@ class TestRealFailures:
 
         async def play(app: InProcess) -> Any:
             serve(app)
-            app.workflow(main, hang=5)
+            app.workflow(main, wait=5)
             with pytest.raises(StepFailedError):
                 await app.start(retry=5)
             return app.answers

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from atomic.cli.main import main
-from scenarios.embedded_home import AtomicServer, create_client
+from scenarios.embedded_runtime import AtomicServer, create_client
 from sdk.shop import shop
 
 Cli = Callable[..., Result]
@@ -74,11 +74,11 @@ def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:
     shown = cli("runs", "show", run_id_of(cli), "--watch", code=4).stdout
     assert "/pay  failed: the endpoint answered 500 and forbade a retry: too much" in shown
     assert (
-        "gave up at attempt 1: the endpoint answered 500 and forbade a retry: too much"
+        "failed at attempt 1: the endpoint answered 500 and forbade a retry: too much"
         in cli("dead-letters").stdout
     )
     pay, root = json.loads(cli("dead-letters", "--json").stdout)
-    assert (pay["responseStatus"], pay["over"]) == (500, None)
+    assert (pay["responseStatus"], pay["notRedrivableReason"]) == (500, None)
     assert root["id"].endswith("-root")
     assert cli("redrive", "--workflow", "order").stdout.strip() in {"1 redriven", "2 redriven"}
     assert f"{pay['id']} is " in cli("redrive", pay["id"]).stdout

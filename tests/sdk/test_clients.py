@@ -141,14 +141,14 @@ def test_who_does_not_wait_gets_the_run_as_it_stands(colour: str) -> None:
 def test_what_a_failed_step_left_behind(colour: str) -> None:
     problem = {
         "type": "urn:atomic:problem:step-failed",
-        "detail": "gave up",
+        "detail": "failed",
         "id": STEP,
         "lastStatus": 500,
         "lastError": "e",
         "attempts": 4,
         "response": 1,
     }
-    with fake_api((424, {}, problem)) as api, pytest.raises(StepFailedError, match="gave up") as failed:
+    with fake_api((424, {}, problem)) as api, pytest.raises(StepFailedError, match="failed") as failed:
         start(colour, api)
     error = failed.value
     assert (error.step_id, error.last_status, error.last_error) == (STEP, 500, "e")
@@ -235,11 +235,11 @@ def test_lists_follow_their_pages_up_to_the_limit(colour: str) -> None:
     with fake_api((200, {}, page), (200, {}, page)) as api:
         assert len(call(colour, api, "runs", status="failed", workflow_name="w", limit=3)) == 3
         assert api.seen[0][1] == "/me/runs?status=failed&workflowName=w&limit=3"
-    letter = {**DONE, "responseStatus": 500, "over": "caught"}
+    letter = {**DONE, "responseStatus": 500, "notRedrivableReason": "handled"}
     page = {"deadLetters": [letter, letter], "next": "/me/dead-letters?cursor=c"}
     with fake_api((200, {}, page), (200, {}, page)) as api:
         found = call(colour, api, "dead_letters", key_prefix="k", limit=3)
-        assert [one.over for one in found] == ["caught"] * 3
+        assert [one.not_redrivable_reason for one in found] == ["handled"] * 3
         assert api.seen[0][1] == "/me/dead-letters?keyPrefix=k&limit=3"
 
 

@@ -55,8 +55,8 @@ def test_an_option_that_does_not_exist_is_refused_at_the_start() -> None:
         ({"secrets": encode_secret(NEW)}, TypeError, "secrets: give a list"),
         ({"secrets": ["s3cret"]}, ValueError, "a signing secret is whsec_"),
         ({"base_url": "app.example"}, ValueError, "base_url 'app.example' is no URL of a server: write"),
-        ({"hang": "soon"}, ValueError, "hang: use seconds or a timedelta from 0 on, not 'soon'"),
-        ({"hang": -1}, ValueError, "hang: use seconds"),
+        ({"wait": "soon"}, ValueError, "wait: use seconds or a timedelta from 0 on, not 'soon'"),
+        ({"wait": -1}, ValueError, "wait: use seconds"),
     ],
 )
 def test_settings_that_no_call_could_use_are_refused_at_the_start(

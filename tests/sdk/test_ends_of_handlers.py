@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 from atomic.sdk import AsyncContext, Context, NonRetryable, StepFailedError, TooManyRequestsError
-from atomic.sdk._answers import Response
+from atomic.sdk._answers import HandlerResponse
 from sdk.scripted import FAILED, GOES_ON, MISMATCH, NOBODY, REFUSED, called, called_async, done
 
 WAITING, REFUSES, NO_RETRY = "atomic-waiting-for", "atomic-refused", "atomic-no-retry"
 
 
-def told(response: Response) -> tuple[int, str]:
+def told(response: HandlerResponse) -> tuple[int, str]:
     """The status of an answer, and what it says of a further call."""
     names = [name for name in (WAITING, REFUSES, NO_RETRY) if name in response.headers]
     return response.status, " ".join(names)
 
 
-def detail(response: Response) -> str:
+def detail(response: HandlerResponse) -> str:
     return str(json.loads(response.body)["detail"])
 
 
@@ -263,7 +263,7 @@ class TestThreads:
                     ctx.step("one", key=str(number))
                 waits.result()
 
-        response, posts = called(main, {"sleep": GOES_ON, "one": done()}, hang=1)
+        response, posts = called(main, {"sleep": GOES_ON, "one": done()}, wait=1)
         assert told(response) == (202, WAITING)
         assert posts.count("one") == 3
 

@@ -1,4 +1,4 @@
-"""How long handlers ask to wait when `hang` says nothing, by what they post on each kind of server."""
+"""How long handlers ask to wait when `wait` says nothing, by what they post on each kind of server."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -72,7 +72,7 @@ SERVERS: dict[str, tuple[Serve, float]] = {
 }
 
 
-def asked_s(serve: Serve, *, colour: str, hang: Seconds | None = None) -> float:
+def asked_s(serve: Serve, *, colour: str, wait: Seconds | None = None) -> float:
     """The wait that a handler's only post asks for."""
     with fake_api(NOT_FINISHED) as api:
         client: Any = (AsyncClient if colour == "async" else Client)(api.url)
@@ -84,7 +84,7 @@ def asked_s(serve: Serve, *, colour: str, hang: Seconds | None = None) -> float:
             return await ctx.step("s")
 
         function = on_a_loop if colour == "async" else plain
-        options = {"client": client, **({} if hang is None else {"hang": hang})}
+        options = {"client": client, **({} if wait is None else {"wait": wait})}
         with serve(function, options) as url:
             answer = requests.post(
                 f"{url}/w", json={**CALL, "payload": None}, headers={"Atomic-Attempt": "1"}, timeout=10
@@ -110,10 +110,10 @@ def test_the_wait_fits_the_server(name: str, colour: str) -> None:
     assert_asks(asked_s(serve, colour=colour), wait_s)
 
 
-@pytest.mark.parametrize("hang", [0, 4])
+@pytest.mark.parametrize("wait", [0, 4])
 @pytest.mark.parametrize("name", SERVERS)
-def test_what_the_user_says_counts(name: str, hang: int) -> None:
-    assert_asks(asked_s(SERVERS[name][0], colour="def", hang=hang), hang)
+def test_what_the_user_says_counts(name: str, wait: int) -> None:
+    assert_asks(asked_s(SERVERS[name][0], colour="def", wait=wait), wait)
 
 
 def calls(threads: Threads, number: int, *, is_workflow: bool, stack: ExitStack) -> list[float]:

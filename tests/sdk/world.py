@@ -69,7 +69,7 @@ class World:
         return self._url + path
 
     def start(self, path: str, payload: Any = None, *, key: str = "key-1", **options: Any) -> StepOutcome:
-        """Start the workflow at the path and hang for it."""
+        """Start the workflow at the path and wait for it."""
         options = {"retry": 0, "timeout": 20, **options}
         return self.client.start("case", self.url(path), payload, key=key, **options)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 from servers.kinds import KINDS, serving
 from servers.orders import order
 from servers.redeploy import redeploy

@@ -9,9 +9,9 @@ from atomic.application.engine import Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
-from atomic.application.run_memory import FRESH_MS
+from atomic.application.run_cache import FRESH_MS
 from atomic.application.start import PayloadMismatch, start
-from atomic.domain.outcomes import Answer, Response
+from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.steps import Status, Step
 from atomic.protocol import headers, keys
 from atomic.protocol.problems import CANCELLED, Problem
@@ -20,7 +20,7 @@ from simulation.scenario import EVENT_RESULT, Node, RunPlan
 if TYPE_CHECKING:
     from simulation.world import World
 
-_CALLER_HANGS_MS: Final = 20_000
+_CALLER_WAITS_MS: Final = 20_000
 _PAUSE_MAX_S: Final = 10.0
 # What every operation of a start takes together when the store is as slow as it gets.
 _SLOW_S: Final = 50.0
@@ -45,7 +45,7 @@ class Application:
 
     # Endpoints
 
-    def call(self, request: EndpointRequest) -> Awaitable[Answer]:
+    def call(self, request: EndpointRequest) -> Awaitable[EndpointResponse]:
         """One attempt; it goes on here even if nobody waits for its answer any more."""
         step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
         self._books.calls[step_id, attempt] += 1
@@ -69,11 +69,13 @@ class Application:
         if not self._world.scenario.on_aws or late_s > _KNOWN_WITHIN_S * (2 if self._world.skewed else 1):
             self._books.wrong.append(f"a step of {run_id} was called {late_s:.3f} s after its cancel")
 
-    async def _leaf(self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int) -> Answer:
+    async def _leaf(
+        self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int
+    ) -> EndpointResponse:
         strike, now_s = self._world.faults.strike, self._loop.time()
         if node.broken and plan.run_id not in self._mended:
             return self._refused(step_id, for_good=True)
-        if strike("endpoint hangs", now_s) or node.takes_s * 1000 >= timeout_ms:
+        if strike("endpoint waits", now_s) or node.takes_s * 1000 >= timeout_ms:
             await asyncio.sleep(timeout_ms / 1000)
             return self._timed_out(step_id)
         if node.takes_s:
@@ -87,57 +89,63 @@ class Application:
             return self._refused(step_id, for_good=True)
         return self._succeeded(step_id, attempt)
 
-    async def _within(self, handling: "asyncio.Task[Answer]", step_id: str, timeout_ms: int) -> Answer:
+    async def _within(
+        self, handling: "asyncio.Task[EndpointResponse]", step_id: str, timeout_ms: int
+    ) -> EndpointResponse:
         await asyncio.wait((handling,), timeout=timeout_ms / 1000)
         if handling.done():
             return handling.result()
-        # In a calm world it is its steps that it hangs for, and that is no failure of its own.
+        # In a calm world it is its steps that it waits for, and that is no failure of its own.
         return self._timed_out(step_id, own=self._world.faults.rough)
 
-    async def _handler(self, plan: RunPlan, node: Node, step_id: str, attempt: int) -> Answer:
+    async def _handler(self, plan: RunPlan, node: Node, step_id: str, attempt: int) -> EndpointResponse:
         manner = plan.manners[(attempt - 1) % len(plan.manners)]
-        hang_ms = {"throws": plan.hang_ms, "hangs": 30_000, "suspends": 0}[manner]
+        wait_ms = {"throws": plan.wait_ms, "hangs": 30_000, "suspends": 0}[manner]
         parent = step_id if node is not plan.root else None
         for stage in node.stages:
             if stage[0].cancels:
                 await self._cancel(plan)
                 return self._failed(step_id, 500)
-            self._books.hangs(step_id, attempt, hang_ms)
-            posts = (self._post(plan, child, parent, hang_ms) for child in stage)
+            self._books.waits(step_id, attempt, wait_ms)
+            posts = (self._post(plan, child, parent, wait_ms) for child in stage)
             ends = await asyncio.gather(*posts, return_exceptions=True)
             steps = [end for end in ends if not isinstance(end, BaseException)]
-            if not hang_ms and node.retry.count and self._strike("handler fails"):
+            if not wait_ms and node.retry.count and self._strike("handler fails"):
                 self._books.failed_alone.add((step_id, attempt))
                 return self._failed(step_id, 500)
             if len(steps) < len(ends):
                 # As an SDK answers, and as a plain handler does.
-                return Answer(status=503, headers=_REFUSED) if not hang_ms else self._failed(step_id, 500)
+                return (
+                    EndpointResponse(status=503, headers=_REFUSED)
+                    if not wait_ms
+                    else self._failed(step_id, 500)
+                )
             if not node.catches and any(step.status in _LOST for step in steps):
                 return self._refused(step_id, for_good=True)
             live = [step.id for step in steps if not step.is_settled]
             if live and manner == "suspends":
-                return Answer(status=202, headers={headers.WAITING_FOR: ", ".join(live)})
+                return EndpointResponse(status=202, headers={headers.WAITING_FOR: ", ".join(live)})
             if live:
-                return Answer(status=500)
+                return EndpointResponse(status=500)
         return self._succeeded(step_id, attempt)
 
-    def _succeeded(self, step_id: str, attempt: int) -> Answer:
+    def _succeeded(self, step_id: str, attempt: int) -> EndpointResponse:
         self._sequence += 1
         text = b'{"attempt":%d,"n":%d}' % (attempt, self._sequence)
         self._books.given[step_id][text] = attempt
-        return Answer(status=200, headers={"content-type": "application/json"}, body=text)
+        return EndpointResponse(status=200, headers={"content-type": "application/json"}, body=text)
 
-    def _failed(self, step_id: str, status: int, extra: dict[str, str] | None = None) -> Answer:
+    def _failed(self, step_id: str, status: int, extra: dict[str, str] | None = None) -> EndpointResponse:
         self._books.own_failures[step_id] += 1
-        return Answer(status=status, headers=extra or {})
+        return EndpointResponse(status=status, headers=extra or {})
 
-    def _refused(self, step_id: str, *, for_good: bool) -> Answer:
+    def _refused(self, step_id: str, *, for_good: bool) -> EndpointResponse:
         self._books.refused[step_id] += 1
         return self._failed(step_id, 422, _REFUSES_FOR_GOOD if for_good else None)
 
-    def _timed_out(self, step_id: str, *, own: bool = True) -> Answer:
+    def _timed_out(self, step_id: str, *, own: bool = True) -> EndpointResponse:
         self._books.own_failures[step_id] += own
-        return Answer(error="timeout: no whole answer", timed_out=True)
+        return EndpointResponse(error="timeout: no whole answer", timed_out=True)
 
     # Callers and operators
 
@@ -157,16 +165,16 @@ class Application:
         plan: RunPlan,
         node: Node,
         parent: str | None,
-        hang_ms: int,
+        wait_ms: int,
         *,
         patience_s: float | None = None,
     ) -> Step:
         process, began_s = self._world.any_process(), self._loop.time()
         spec = plan.spec(node, parent)
-        started = await process.serve(start(process.engine, spec, hang_ms=hang_ms), patience_s=patience_s)
-        step, late_s = started.step, self._loop.time() - began_s - hang_ms / 1000
+        started = await process.serve(start(process.engine, spec, wait_ms=wait_ms), patience_s=patience_s)
+        step, late_s = started.step, self._loop.time() - began_s - wait_ms / 1000
         if late_s > _SLOW_S:
-            self._books.wrong.append(f"who posted {node.name} hung {late_s:.1f} s longer than asked for")
+            self._books.wrong.append(f"who posted {node.name} waited {late_s:.1f} s longer than asked for")
         self._books.acknowledge(step, self._world.truth.rows)
         if step.id != plan.step_id(node):
             self._books.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
@@ -188,7 +196,7 @@ class Application:
             try:
                 if self._strike("other payload"):
                     await self._post_other_payload(plan)
-                step = await self._post(plan, plan.root, None, _CALLER_HANGS_MS, patience_s=patience_s)
+                step = await self._post(plan, plan.root, None, _CALLER_WAITS_MS, patience_s=patience_s)
                 if step.is_settled:
                     return step
             except _UNLUCKY:
@@ -208,7 +216,7 @@ class Application:
         if keys.root_of(plan.run_id) not in self._world.truth.rows:
             return
         try:
-            await process.serve(start(process.engine, plan.spec(plan.root, None, "other"), hang_ms=1))
+            await process.serve(start(process.engine, plan.spec(plan.root, None, "other"), wait_ms=1))
         except PayloadMismatch:
             return
         except Problem:
@@ -283,7 +291,7 @@ async def _post_event(engine: Engine, step_id: str) -> bool:
         # A run that ended without its event will never want it.
         return root is not None and root.is_settled
     try:
-        await post_result(engine, step, Response(EVENT_RESULT, "json"))
+        await post_result(engine, step, StoredBody(EVENT_RESULT, "json"))
     except Problem:
         return step.is_settled
     return True

@@ -39,8 +39,8 @@ class Books:
     # step; and whose answer was heard: when, and by whom.
     made: set[tuple[str, int]] = field(default_factory=set)
     failed_alone: set[tuple[str, int]] = field(default_factory=set)
-    # Which attempts of a step hung for others, and when they asked for those.
-    hung_s: defaultdict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
+    # Which attempts of a step waited for others, and when they asked for those.
+    waited_s: defaultdict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
     heard: dict[tuple[str, int], tuple[float, "Process"]] = field(default_factory=dict)
     # When a write of the step, or what goes out before it, was refused, unsure or slow.
     troubled_s: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -49,10 +49,10 @@ class Books:
     retry_after_ms: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
-    def hangs(self, step_id: str, attempt: int, hang_ms: int) -> None:
-        """A handler asks for steps; it is told that one is unfinished if it hangs for them."""
-        if hang_ms:
-            self.hung_s[step_id].append((attempt, asyncio.get_running_loop().time()))
+    def waits(self, step_id: str, attempt: int, wait_ms: int) -> None:
+        """A handler asks for steps; it is told that one is unfinished if it waits for them."""
+        if wait_ms:
+            self.waited_s[step_id].append((attempt, asyncio.get_running_loop().time()))
 
     def acknowledge(self, step: Step, rows: dict[str, Step]) -> None:
         """A caller was given this row."""
@@ -86,10 +86,10 @@ class Truth(MemoryStepStore):
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         before = self._rows.get(step.id)
-        there = await super().replace(step, expected_version)
-        if there is None:
+        existing = await super().replace(step, expected_version)
+        if existing is None:
             self._note(step, before)
-        return there
+        return existing
 
     def overwrite(self, step: Step) -> None:
         """Write without asking: for planted bugs."""

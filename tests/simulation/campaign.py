@@ -117,11 +117,11 @@ def _sdk(first: int, last: int) -> Tally:
     return _tally(one, range(first, last))
 
 
-def _pairs(name: str, home: str, part: int) -> Tally:
+def _pairs(name: str, runtime: str, part: int) -> Tally:
     def one(tally: Tally, crashes: Any) -> None:
-        tally.faults += crash(name, home, crashes).faults.happened
+        tally.faults += crash(name, runtime, crashes).faults.happened
 
-    return _tally(one, list(pairs(name, home))[part::_PIECES_OF_PAIRS])
+    return _tally(one, list(pairs(name, runtime))[part::_PIECES_OF_PAIRS])
 
 
 def _tally(one: Callable[[Tally, Any], None], items: Sequence[Any]) -> Tally:

@@ -27,7 +27,7 @@ def _leaf(name: str) -> Node:
 
 _TREES: Final[dict[str, Node]] = {
     "single": Node(name="root"),
-    "mission": Node(name="root", stages=((_leaf("user"),), (_leaf("email"), _leaf("analytics")))),
+    "user-creation": Node(name="root", stages=((_leaf("user"),), (_leaf("email"), _leaf("analytics")))),
     "nested": Node(name="root", stages=((Node(name="mid", stages=((_leaf("deep"),),)),),)),
     "timer": Node(name="root", stages=((Node(name="nap", kind="timer", delay_ms=700), _leaf("a")),)),
     "event": Node(name="root", stages=((Node(name="mail", kind="event"),),)),
@@ -44,35 +44,35 @@ _TREES: Final[dict[str, Node]] = {
     ),
     "redrive": Node(name="root", stages=((Node(name="bad", broken=True), _leaf("a")),)),
 }
-WORKLOADS: Final = tuple((name, home) for name in _TREES for home in ("aws", "embedded"))
+WORKLOADS: Final = tuple((name, runtime) for name in _TREES for runtime in ("aws", "embedded"))
 
 
-def singles(name: str, home: str) -> Iterator[Crashes]:
+def singles(name: str, runtime: str) -> Iterator[Crashes]:
     """Every crash point of the workload that is reached when nothing crashes."""
-    for number in range(1, points_of(name, home) + 1):
+    for number in range(1, points_of(name, runtime) + 1):
         for moment in MOMENTS:
             yield ((number, moment),)
 
 
-def pairs(name: str, home: str) -> Iterator[Crashes]:
+def pairs(name: str, runtime: str) -> Iterator[Crashes]:
     """Every two crash points, the second up to a whole workload's length after the first."""
-    points = points_of(name, home)
+    points = points_of(name, runtime)
     for first, later in product(range(1, points + 1), repeat=2):
         for moment, other in product(MOMENTS, repeat=2):
             yield (first, moment), (first + later, other)
 
 
-def points_of(name: str, home: str) -> int:
+def points_of(name: str, runtime: str) -> int:
     """How many operations the workload takes."""
-    return crash(name, home, ()).points
+    return crash(name, runtime, ()).points
 
 
-def crash(name: str, home: str, crashes: Crashes) -> World:
+def crash(name: str, runtime: str, crashes: Crashes) -> World:
     """Play the workload with these crashes. Raises LawBroken."""
-    world = _LOOP.play(_play(_scenario(name, home), dict(crashes)))
+    world = _LOOP.play(_play(_scenario(name, runtime), dict(crashes)))
     lines = broken(world)
     if lines:
-        raise LawBroken("\n".join([f"{name} {home} {crashes}", *lines, *story(world)]))
+        raise LawBroken("\n".join([f"{name} {runtime} {crashes}", *lines, *story(world)]))
     return world
 
 
@@ -82,16 +82,16 @@ async def _play(scenario: Scenario, crashes: dict[int, Moment]) -> World:
     return world
 
 
-def _scenario(name: str, home: str) -> Scenario:
+def _scenario(name: str, runtime: str) -> Scenario:
     plan = RunPlan(
         workflow="w",
         key="k",
         root=_TREES[name],
         manners=("throws", "suspends"),
-        hang_ms=30,
+        wait_ms=30,
         cancel_after_s={"cancel": 0.05, "cancel what waits": 0.8}.get(name),
         redriven_by=1 if name == "redrive" else 0,
         posts_event_after_s=25.0 if name == "cancel what waits" else 0.1,
     )
-    on_aws = home == "aws"
+    on_aws = runtime == "aws"
     return Scenario(seed=0, on_aws=on_aws, processes=2 if on_aws else 1, runs=(plan,))

@@ -12,13 +12,13 @@ RATES: Final[dict[str, tuple[float, float]]] = {
     "store slow": (0.02, 0.1),
     "send refused": (0.02, 0.1),
     "send unsure": (0.02, 0.1),
-    "hint lost": (0.02, 0.15),
-    "hint twice": (0.05, 0.3),
-    "hint late": (0.05, 0.2),
-    "hint early": (0.05, 0.2),
+    "wake-up lost": (0.02, 0.15),
+    "wake-up twice": (0.05, 0.3),
+    "wake-up late": (0.05, 0.2),
+    "wake-up early": (0.05, 0.2),
     "crash": (0.004, 0.02),
     "endpoint fails": (0.1, 0.4),
-    "endpoint hangs": (0.03, 0.15),
+    "endpoint waits": (0.03, 0.15),
     "answer lost": (0.03, 0.15),
     "frozen": (0.03, 0.15),
     "retry after": (0.05, 0.3),
@@ -31,7 +31,15 @@ RATES: Final[dict[str, tuple[float, float]]] = {
 }
 # These leave a wake-up or an attempt to its watchdog, so its tight laws do not hold for a seed with them.
 ROUGH: Final = frozenset(
-    {"store refuses", "reply lost", "store slow", "send refused", "send unsure", "hint lost", "hint late"}
+    {
+        "store refuses",
+        "reply lost",
+        "store slow",
+        "send refused",
+        "send unsure",
+        "wake-up lost",
+        "wake-up late",
+    }
     | {"crash", "frozen", "cut off", "skew", "answer lost"}
 )
 _ENDS_S: Final = (5.0, 15.0, 40.0, 90.0)

@@ -2,8 +2,8 @@
 
 A workflow and its few steps run through the real use cases, in virtual time, on a store that keeps every
 operation waiting before and after it takes effect. A seed decides everything: how long the store takes,
-how long the steps do, how often they fail, how long the handler hangs for them, and what it does when they
-are not finished: throw, hang until it is cut off, or suspend itself.
+how long the steps do, how often they fail, how long the handler waits for them, and what it does when they
+are not finished: throw, wait until it is cut off, or suspend itself.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.domain.steps import Status, Step, StepOutline
-from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, Reply, run
+from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
 
 Manner = Literal["throws", "times out", "suspends"]
 
@@ -41,7 +41,7 @@ class Plan:
 
     manners: tuple[Manner, ...]
     parallel: bool
-    hang_ms: int
+    wait_ms: int
     attempt_timeout_ms: int
     back_off_ms: int
     children: tuple[Child, ...]
@@ -79,7 +79,7 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         manners=manners,
         parallel=chance.random() < 0.5,
-        hang_ms=chance.choice((1, 20, 60, 200)),
+        wait_ms=chance.choice((1, 20, 60, 200)),
         # Far longer than the store needs for four answers from memory, so that no attempt runs out of
         # time for want of time alone.
         attempt_timeout_ms=chance.choice((350, 500)),
@@ -98,31 +98,31 @@ class SlowStore(MemoryStepStore):
 
     async def create(self, step: Step) -> Step | None:
         await self._pause()
-        there = await super().create(step)
-        return await self._answer(there, step)
+        existing = await super().create(step)
+        return await self._answer(existing, step)
 
     async def get(self, step_id: str) -> Step | None:
         await self._pause()
-        there = await super().get(step_id)
+        existing = await super().get(step_id)
         await self._pause()
-        return there
+        return existing
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         await self._pause()
-        there = await super().replace(step, expected_version)
-        return await self._answer(there, step)
+        existing = await super().replace(step, expected_version)
+        return await self._answer(existing, step)
 
     async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
         await self._pause()
-        there = await super().children(parent_id, after=after, limit=limit)
+        existing = await super().children(parent_id, after=after, limit=limit)
         await self._pause()
-        return there
+        return existing
 
-    async def _answer(self, there: Step | None, step: Step) -> Step | None:
-        if there is None:
+    async def _answer(self, existing: Step | None, step: Step) -> Step | None:
+        if existing is None:
             self.history.append(Write(asyncio.get_running_loop().time(), step))
         await self._pause()
-        return there
+        return existing
 
     async def _pause(self) -> None:
         drawn = self._chance.random()
@@ -136,7 +136,7 @@ class Workflow:
     def __init__(self, atomic: LocalAtomic, plan: Plan) -> None:
         self._atomic = atomic
         self._plan = plan
-        self._requests: set[asyncio.Task[Reply]] = set()
+        self._requests: set[asyncio.Task[ApiReply]] = set()
         self.url = atomic.endpoint("/root", self._root)
         self._urls = {child.name: self._serve(child) for child in plan.children}
 
@@ -152,14 +152,14 @@ class Workflow:
 
     async def _root(self, call: EndpointCall) -> EndpointReply:
         manner = self._plan.manners[(call.attempt - 1) % len(self._plan.manners)]
-        hang_ms = {"throws": self._plan.hang_ms, "times out": 30_000, "suspends": 0}[manner]
+        wait_ms = {"throws": self._plan.wait_ms, "times out": 30_000, "suspends": 0}[manner]
         live: list[str] = []
         if self._plan.parallel:
-            replies = await asyncio.gather(*(self._step(url, hang_ms) for url in self._urls.values()))
+            replies = await asyncio.gather(*(self._step(url, wait_ms) for url in self._urls.values()))
             live = [reply.json["id"] for reply in replies if reply.status != 200]
         else:
             for url in self._urls.values():
-                reply = await self._step(url, hang_ms)
+                reply = await self._step(url, wait_ms)
                 if reply.status != 200:
                     live = [reply.json["id"]]
                     break
@@ -167,14 +167,14 @@ class Workflow:
             return EndpointReply(status=202, headers={"Atomic-Waiting-For": ", ".join(live)})
         return EndpointReply(json="done")
 
-    async def _step(self, url: str, hang_ms: int) -> Reply:
-        body = json.dumps(self.document(url, hang_ms)).encode()
-        headers = {} if hang_ms else {"Prefer": "respond-async"}
+    async def _step(self, url: str, wait_ms: int) -> ApiReply:
+        body = json.dumps(self.document(url, wait_ms)).encode()
+        headers = {} if wait_ms else {"Prefer": "respond-async"}
         request = asyncio.create_task(self._atomic.request("POST", "/me", body=body, headers=headers))
         self._requests.add(request)
         request.add_done_callback(self._requests.discard)
         reply = await asyncio.shield(request)
-        if reply.status != 200 and hang_ms > 0:
+        if reply.status != 200 and wait_ms > 0:
             raise RuntimeError(f"{url} answered {reply.status}")
         return reply
 

@@ -55,22 +55,22 @@ def _ends(world: World) -> Iterator[str]:
 
 
 def _letters(world: World) -> Iterator[str]:
-    """Operators are told of every time that a step gave up."""
+    """Operators are told of every time that a step failed."""
     times = {(w.step.id, w.step.generation) for w in world.truth.history if w.step.status is Status.FAILED}
     for step_id, number in Counter(step_id for step_id, _ in times).items():
         if world.books.letters[step_id] < number:
-            yield f"{step_id} gave up {number} times, with {world.books.letters[step_id]} dead letters"
+            yield f"{step_id} failed {number} times, with {world.books.letters[step_id]} dead letters"
 
 
 def _may_be_forgotten(world: World, step: Step) -> bool:
     """A step on AWS whose run is over, so that nobody asks for it any more.
 
-    Nobody was told that it exists; or SQS lost its only hint, which it promises not to; or it is an event
-    without a deadline, which DynamoDB deletes (time to live).
+    Nobody was told that it exists; or SQS lost its only wake-up, which it promises not to; or it is an
+    event without a deadline, which DynamoDB deletes (time to live).
     """
     if step.spec.kind == "event" and step.due_at_ms is None:
         return True
-    return step.id not in world.books.acknowledged or world.faults.happened["hint lost"] > 0
+    return step.id not in world.books.acknowledged or world.faults.happened["wake-up lost"] > 0
 
 
 def _same_answers(world: World) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _attempts(world: World) -> Iterator[str]:
 def _is_beside_another(world: World, write: Write, attempt: Attempt) -> bool:
     """Whether a handler of another attempt was told of a step, which Atomic cannot tell from this one's."""
     since_s = (attempt.started_at_ms - EPOCH_MS) / 1000 - _CLOCKS_APART_S
-    hung = world.books.hung_s[write.step.id]
+    hung = world.books.waited_s[write.step.id]
     return any(number != attempt.number and since_s <= at_s <= write.at_s for number, at_s in hung)
 
 
@@ -144,7 +144,7 @@ def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
     lease_s = ((before.due_at_ms or 0) - EPOCH_MS) / 1000
     if world.faults.happened["skew"]:
         return
-    # The embedded home takes over what a dead process held.
+    # The embedded runtime takes over what a dead process held.
     if write.at_s < lease_s - 0.01 and (world.scenario.on_aws or write.step.status is not Status.PENDING):
         yield f"{before.id}: attempt {before.attempt} was lost before its lease was over"
     at_s, process = world.books.heard.get((before.id, before.attempt), (lease_s, None))
@@ -170,7 +170,7 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
     elif step.status is Status.FAILED and not world.books.refused[step.id]:
         failures = world.books.own_failures[step.id]
         if failures <= step.spec.retry.count:
-            yield f"{step.id} gave up after {failures} failures of its own: {step.error}"
+            yield f"{step.id} failed after {failures} failures of its own: {step.error}"
 
 
 def _delays(world: World) -> Iterator[str]:
@@ -207,7 +207,7 @@ def _prompt(world: World) -> Iterator[str]:
 
 
 def _taken_in_time(world: World) -> Iterator[str]:
-    """The embedded home sweeps every row each second: whatever is due is taken when the faults are over."""
+    """The embedded runtime sweeps every row each second: what is due is taken when the faults are over."""
     open_writes: dict[str, Write] = {}
     for write in [*world.truth.history, None]:
         over = [open_writes.pop(write.step.id, None)] if write else list(open_writes.values())

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.destinations import Turns, destination_of
 from atomic.application.live_steps import LiveStep
 from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
-from atomic.domain.outcomes import Answer, NotMade
+from atomic.domain.outcomes import EndpointResponse, NotMade
 from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
 
 if TYPE_CHECKING:
@@ -69,17 +69,17 @@ class ProcessStore:
 
     async def _written(self, write: Callable[[], Awaitable[Step | None]]) -> Step | None:
         moment = await self._go()
-        there = await write()
+        existing = await write()
         if self._process.strike("written twice"):
             # The answer was lost and the SDK sent the write again: it meets its own row.
-            there = await write()
+            existing = await write()
         if moment == "applied":
             self._process.die()
         if self._process.strike("reply lost"):
             await asyncio.sleep(self._process.some_s(_GIVES_UP_S))
             raise StoreUnavailable("the answer was lost")
         await self._back(moment)
-        return there
+        return existing
 
     async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         moment = await self._go()
@@ -112,7 +112,7 @@ class ProcessStore:
             self._process.die()
 
 
-class SqsHints:
+class SqsWakeups:
     """At least once: delayed, doubled, reordered, and seen again long after the receiver failed."""
 
     def __init__(self, process: "Process") -> None:
@@ -155,7 +155,7 @@ class SqsHints:
         return _acknowledged(delay_s)
 
 
-class EmbeddedHints(MemoryHintQueue):
+class EmbeddedWakeups(MemoryWakeupQueue):
     """Timers of one process; some are lost, come early or twice."""
 
     def __init__(self, process: "Process", clock: Clock, horizon_ms: int) -> None:
@@ -171,11 +171,11 @@ class EmbeddedHints(MemoryHintQueue):
             process.die()
         if moment == "after":
             process.die_soon(0.0)
-        if process.strike("hint lost"):
+        if process.strike("wake-up lost"):
             return _acknowledged(0.0)
-        if process.strike("hint early"):
+        if process.strike("wake-up early"):
             at_ms -= round(process.some_s(60_000))
-        if process.strike("hint twice"):
+        if process.strike("wake-up twice"):
             asyncio.get_running_loop().call_later(process.some_s(20), send, at_ms)
         return send(at_ms)
 
@@ -186,20 +186,20 @@ class ProcessInvoker:
     def __init__(self, process: "Process") -> None:
         self._process = process
 
-    async def post(self, request: EndpointRequest) -> Answer:
+    async def post(self, request: EndpointRequest) -> EndpointResponse:
         process = self._process
         moment = process.next_moment()
         if moment == "before":
             process.die()
         application, books = process.world.application, process.world.books
         if process.strike("no room"):
-            return Answer(not_made=NotMade("no room", round(process.some_s(2_000))))
+            return EndpointResponse(not_made=NotMade("no room", round(process.some_s(2_000))))
         made = (request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"]))
         books.made.add(made)
         if "endpoint" in process.cut_off:
             application.note_failure(request)
             await asyncio.sleep(process.some_s(_GIVES_UP_S))
-            return Answer(error="network: unreachable")
+            return EndpointResponse(error="network: unreachable")
         freezes = process.strike("frozen")
         answering = application.call(request)
         if moment == "applied":
@@ -210,7 +210,7 @@ class ProcessInvoker:
             await asyncio.sleep(late_s + process.some_s(5))
         elif process.strike("answer lost"):
             application.note_failure(request)
-            answer = Answer(error="network: reset by peer")
+            answer = EndpointResponse(error="network: reset by peer")
         if moment == "after":
             process.die()
         books.heard[made] = (asyncio.get_running_loop().time(), process)
@@ -256,13 +256,13 @@ def usual_latency_s(drawn: float) -> float:
 
 def _refusal() -> Awaitable[None]:
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.set_exception(StoreUnavailable("nobody acknowledged the hint"))
+    future.set_exception(StoreUnavailable("nobody acknowledged the wake-up"))
     return future
 
 
 def _acknowledged(delay_s: float) -> Awaitable[None]:
     if not delay_s:
-        return MemoryHintQueue._ACKNOWLEDGED
+        return MemoryWakeupQueue._ACKNOWLEDGED
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_later(delay_s, _resolve, future)
     return future

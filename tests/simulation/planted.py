@@ -7,18 +7,18 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, Final
 
-import atomic.application.apply as applying
 import atomic.application.attempts as attempts
-import atomic.application.drive as driving
+import atomic.application.commit as applying
 import atomic.application.leftovers as leftovers
-import atomic.application.looking as looking
+import atomic.application.process_wakeup as driving
+import atomic.application.rechecking as looking
 import atomic.application.start as starting
 import atomic.application.waiting as waiting
 import atomic.domain.changes as changes
 import atomic.domain.endings as endings
 import atomic.domain.transitions as transitions
 import atomic.entrypoints.embedded.driver as embedded
-from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
@@ -29,14 +29,14 @@ from atomic.domain.steps import Status, Step, StepSpec
 from atomic.protocol import keys
 from simulation import application
 from simulation import process as processes
-from simulation.network import EmbeddedHints, ProcessStore, SqsHints
+from simulation.network import EmbeddedWakeups, ProcessStore, SqsWakeups
 
 Patch = tuple[ModuleType | type[Any], str, Any]
 
 _ended, _claimed, _transition = transitions.ended, transitions._claimed, transitions.transition
-_drive, _woken, _look = driving.drive, transitions.woken, looking.look
-_follow, _apply, _record = applying._follow, applying.apply, attempts._record
-_sends = {kind: kind.send for kind in (SqsHints, EmbeddedHints)}
+_drive, _woken, _look = driving.process_wakeup, transitions.woken, looking.look
+_follow, _apply, _record = applying._follow, applying.commit, attempts._record
+_sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
 
 
 def _ended_as(other: Step, step: Step, event: Ended, now_ms: int) -> Step:
@@ -86,16 +86,16 @@ async def _replace_blindly(self: ProcessStore, step: Step, expected_version: int
 
 
 async def _read_then_create(self: ProcessStore, step: Step) -> Step | None:
-    there = await self.get(step.id)
-    if there is not None:
-        return there
+    existing = await self.get(step.id)
+    if existing is not None:
+        return existing
     return await _replace_blindly(self, step, 0)
 
 
 def _send_no_watchdog(self: Any, step_id: str, at_ms: int, **known: Any) -> Awaitable[None]:
     # No policy of a scenario waits that long, and no timer.
     if 15_000 < at_ms - self._process.clock.now_ms() <= 20_000:
-        return MemoryHintQueue._ACKNOWLEDGED
+        return MemoryWakeupQueue._ACKNOWLEDGED
     return _sends[type(self)](self, step_id, at_ms, **known)
 
 
@@ -104,12 +104,12 @@ async def _sweep_nothing(engine: Engine, *, ahead_ms: int, limit: int) -> int:
 
 
 async def _insert_later(
-    engine: Engine, spec: StepSpec, place: str, *, is_inline: bool, awaited: bool
+    engine: Engine, spec: StepSpec, position: str, *, is_inline: bool, awaited: bool
 ) -> tuple[Step, bool]:
-    step = transitions.begin(spec, place, engine.clock.now_ms(), engine.entropy.token(), awaited=awaited)
-    there = await engine.store.get(step.id)
-    if there is not None:
-        return there, False
+    step = transitions.begin(spec, position, engine.clock.now_ms(), engine.entropy.token(), awaited=awaited)
+    existing = await engine.store.get(step.id)
+    if existing is not None:
+        return existing, False
     engine.spawn(_create(engine, step), step_id=step.id)
     return step, True
 
@@ -157,8 +157,8 @@ def _delay_above_the_cap(policy: RetryPolicy, retry: int, *, jitter: float, **al
     return round(_next_delay_ms(policy, retry, jitter=0.999, **also) * (1 + jitter)) + 1
 
 
-def _is_written_only_if_nothing_is_there(there: Step | None, after: Step) -> bool:
-    return there is None
+def _is_written_only_if_nothing_is_there(existing: Step | None, after: Step) -> bool:
+    return existing is None
 
 
 async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> tuple[Step, bool]:
@@ -170,7 +170,7 @@ async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> 
 
 
 async def _mark_before_the_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    handler = await engine.store.get(step.boss or step.id)
+    handler = await engine.store.get(step.parent or step.id)
     if handler is not None:
         await _apply(engine, handler, ToldUnfinished(step.id, asked_at_ms))
     return await _leave_no_mark(engine, step, asked_at_ms)
@@ -191,11 +191,11 @@ async def _find_no_child(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
         yield step
 
 
-def _is_spare_while_it_runs(step: Step, hinted_at_ms: int | None) -> bool:
+def _is_spare_while_it_runs(step: Step, wakeup_at_ms: int | None) -> bool:
     return (
         step.status is Status.RUNNING
-        and hinted_at_ms is not None
-        and hinted_at_ms <= step.attempts[-1].started_at_ms
+        and wakeup_at_ms is not None
+        and wakeup_at_ms <= step.attempts[-1].started_at_ms
     )
 
 
@@ -212,7 +212,7 @@ async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step
 
 
 async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    after, _ = await _apply(engine, step, WaiterAdded(step.boss or step.id))
+    after, _ = await _apply(engine, step, WaiterAdded(step.parent or step.id))
     return after
 
 
@@ -226,12 +226,12 @@ def _claim_whatever_it_is(step: Step, nonce: str, now_ms: int) -> Step:
     return _claimed(step, nonce, now_ms)
 
 
-async def _drive_whatever_it_is(engine: Engine, step_id: str, hinted_at_ms: int | None = None) -> None:
+async def _drive_whatever_it_is(engine: Engine, step_id: str, wakeup_at_ms: int | None = None) -> None:
     step = await engine.store.get(step_id)
     if step is None or not step.is_settled:
-        await _drive(engine, step_id, hinted_at_ms)
+        await _drive(engine, step_id, wakeup_at_ms)
         return
-    step, claimed = await applying.apply(engine, step, Claimed(engine.entropy.token()))
+    step, claimed = await applying.commit(engine, step, Claimed(engine.entropy.token()))
     if claimed and step.status is Status.RUNNING:
         await attempts.run_attempt(engine, step)
 
@@ -252,7 +252,7 @@ def _redrive_regardless(step: Step, event: Event, now_ms: int) -> Step:
 
 
 async def _redrive_asked(engine: Engine, step: Step) -> Step:
-    after, _ = await applying.apply(engine, step, Redriven(step.generation))
+    after, _ = await applying.commit(engine, step, Redriven(step.generation))
     return after
 
 
@@ -289,11 +289,11 @@ async def _end_nothing(engine: Engine, step: Step) -> Step:
     return step
 
 
-async def _hang_by_the_wall(engine: Engine, news: Subscription, step: Step, until_s: float) -> Step:
+async def _wait_by_the_wall(engine: Engine, subscription: Subscription, step: Step, until_s: float) -> Step:
     wall, left_s = engine.clock.wall_ms, until_s - asyncio.get_running_loop().time()
     until_ms = wall() + left_s * 1000
-    while not step.is_settled and news.is_open and (left_ms := until_ms - wall()) > 0:
-        step = await news.next(round(left_ms) + 1) or await engine.store.get(step.id) or step
+    while not step.is_settled and subscription.is_open and (left_ms := until_ms - wall()) > 0:
+        step = await subscription.next(round(left_ms) + 1) or await engine.store.get(step.id) or step
     return step
 
 
@@ -303,8 +303,8 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a row is written without its condition": [(ProcessStore, "replace", _replace_blindly)],
     "a start reads and then writes": [(ProcessStore, "create", _read_then_create)],
     "no watchdog and no sweep": [
-        (SqsHints, "send", _send_no_watchdog),
-        (EmbeddedHints, "send", _send_no_watchdog),
+        (SqsWakeups, "send", _send_no_watchdog),
+        (EmbeddedWakeups, "send", _send_no_watchdog),
         (processes, "sweep", _sweep_nothing),
         (embedded, "sweep", _sweep_nothing),
     ],
@@ -312,7 +312,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     # Both users of the digest, for run ids are remembered and the control must not meet a planted one.
     "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _identity_of_joined)],
     "fan-in by a counter": [(transitions, "woken", _count_down)],
-    "an early hint is dropped": [(driving, "_is_spare", _always)],
+    "an early wake-up is dropped": [(driving, "_is_spare", _always)],
     "a lease shorter than the call": [(transitions, "lease_end_ms", _lease_of_a_quarter)],
     "jitter without a cap": [(endings, "next_delay_ms", _delay_above_the_cap)],
     "an own write is not recognised": [(applying, "_is_written", _is_written_only_if_nothing_is_there)],
@@ -322,37 +322,37 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (attempts, "look", _look_at_nothing),
         (driving, "look", _look_at_nothing),
     ],
-    "a 504 leaves no waiter": [(starting, "leave_waiter", _leave_no_waiter)],
+    "a 504 leaves no waiter": [(starting, "register_waiter", _leave_no_waiter)],
     "settling wakes nobody": [
         (applying, "wake_waiters", _wake_nobody),
         (driving, "wake_waiters", _wake_nobody),
     ],
     "a redelivery runs what has ended": [
         (transitions, "_claimed", _claim_whatever_it_is),
-        (processes, "drive", _drive_whatever_it_is),
-        (embedded, "drive", _drive_whatever_it_is),
+        (processes, "process_wakeup", _drive_whatever_it_is),
+        (embedded, "process_wakeup", _drive_whatever_it_is),
     ],
     "redrive without its generation": [(applying, "transition", _redrive_regardless)],
-    "a 504 leaves no mark": [(starting, "leave_waiter", _leave_no_mark)],
+    "a 504 leaves no mark": [(starting, "register_waiter", _leave_no_mark)],
     "a failure waits for what is live": [(transitions, "ended", _end_as_if_told)],
-    "a 504 leaves its mark before its waiter": [(starting, "leave_waiter", _mark_before_the_waiter)],
+    "a 504 leaves its mark before its waiter": [(starting, "register_waiter", _mark_before_the_waiter)],
     "a time-out finds no step": [(looking, "_own", _find_no_child)],
     "an attempt that was not made costs a retry": [(attempts, "_defer", _count_what_was_not_made)],
     "a refusal of Atomic's costs a retry": [(transitions, "ended", _end_refusals_as_failures)],
     "an end is recorded after a look": [(attempts, "_record", _read_before_recording)],
-    "hints circle": [(driving, "_is_spare", _is_spare_while_it_runs)],
+    "wake-ups circle": [(driving, "_is_spare", _is_spare_while_it_runs)],
     "a suspended attempt costs a retry": [(transitions, "ended", _end_at_a_retry)],
     "a lost attempt costs a retry": [(transitions, "_claimed", _claim_at_a_retry)],
     "one retry too many": [(transitions, "ended", _end_with_a_retry_too_many)],
     "cancel overwrites an end": [(applying, "transition", _cancel_regardless)],
     "an attempt is made although its claim is unsure": [
-        (applying, "apply", _run_before_the_claim_is_sure),
-        (driving, "apply", _run_before_the_claim_is_sure),
+        (applying, "commit", _run_before_the_claim_is_sure),
+        (driving, "commit", _run_before_the_claim_is_sure),
     ],
-    "a hint overtakes its row": [(applying, "is_soon", _never)],
-    "nobody sends a lost hint again": [
-        (looking, "hint_if_overdue", _do_nothing),
-        (starting, "hint_if_overdue", _do_nothing),
+    "a wake-up overtakes its row": [(applying, "is_soon", _never)],
+    "nobody sends a lost wake-up again": [
+        (looking, "wake_if_overdue", _do_nothing),
+        (starting, "wake_if_overdue", _do_nothing),
     ],
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
     "nobody looks for a cancel before a call": [
@@ -360,9 +360,9 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (attempts, "is_called_off", _see_no_cancel),
         (leftovers, "end_if_left_over", _end_nothing),
     ],
-    "callers hang by the wall clock": [
-        (starting, "until_settled", _hang_by_the_wall),
-        (waiting, "until_settled", _hang_by_the_wall),
+    "callers wait by the wall clock": [
+        (starting, "until_settled", _wait_by_the_wall),
+        (waiting, "until_settled", _wait_by_the_wall),
     ],
     "a dead letter follows its row": [
         (applying, "_tell", _tell_nothing),

@@ -11,9 +11,9 @@ from atomic.adapters.aws.sqs import AGAIN_AFTER_S, DELAY_MAX_S, SCHEDULED_FROM_M
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SteadyClock
 from atomic.application.destinations import CountedRuns
-from atomic.application.drive import _is_spare, drive
 from atomic.application.engine import Engine, Settings
-from atomic.application.ports import Clock, HintQueue, Notifier, StoreUnavailable
+from atomic.application.ports import Clock, Notifier, StoreUnavailable, WakeupQueue
+from atomic.application.process_wakeup import _is_spare, process_wakeup
 from atomic.application.sweep import recover, sweep
 from atomic.entrypoints.aws.notifier import PollingNotifier
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
@@ -22,11 +22,11 @@ from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.network import (
     Crowds,
-    EmbeddedHints,
+    EmbeddedWakeups,
     Moment,
     ProcessInvoker,
     ProcessStore,
-    SqsHints,
+    SqsWakeups,
     usual_latency_s,
 )
 
@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 SWEEP_EVERY_S: Final = 300.0
 VISIBILITY_S: Final = 5_400.0
-# Handlers hang for 1 to 800 ms here: some first attempts are made inline, some are left to an invoker.
-_AWS: Final = Settings(inline_attempt_max_ms=20_000, inline_hang_min_ms=100)
+# Handlers wait for 1 to 800 ms here: some first attempts are made inline, some are left to an invoker.
+_AWS: Final = Settings(inline_attempt_max_ms=20_000, inline_wait_min_ms=100)
 _EMBEDDED: Final = Settings()
 
 
@@ -85,12 +85,12 @@ class Process:
         self.engine = self._wire(number)
 
     def _wire(self, number: int) -> Engine:
-        queue: HintQueue
+        queue: WakeupQueue
         notifier: Notifier
         if self.on_aws:
-            queue, notifier = SqsHints(self), PollingNotifier(lambda run_id: run_id in self._busy)
+            queue, notifier = SqsWakeups(self), PollingNotifier(lambda run_id: run_id in self._busy)
         else:
-            queue, notifier = EmbeddedHints(self, self.clock, HORIZON_MS), MemoryNotifier()
+            queue, notifier = EmbeddedWakeups(self, self.clock, HORIZON_MS), MemoryNotifier()
         return Engine(
             store=ProcessStore(self),  # type: ignore[arg-type]  # it passes all calls on
             queue=queue,
@@ -185,7 +185,7 @@ class Process:
                 await recover(self.engine)
                 break
             await asyncio.sleep(1)
-        assert isinstance(self.engine.queue, EmbeddedHints)
+        assert isinstance(self.engine.queue, EmbeddedWakeups)
         self.ready = True
         driver = Driver(self.engine, self.engine.queue, self.engine.store)  # type: ignore[arg-type]
         driver.start()
@@ -210,7 +210,7 @@ class Message:
 
 
 class Sqs:
-    """The queue of an AWS home: it outlives every process."""
+    """The queue of an AWS runtime: it outlives every process."""
 
     def __init__(self, world: "World") -> None:
         self.wrong: list[str] = []
@@ -227,14 +227,14 @@ class Sqs:
         if any(m.at_ms == at_ms and now_s - m.put_s < 0.002 for m in self._under_way[step_id]):
             # Two do the same in the same millisecond, and one of them is about to lose.
             self._doubled[step_id] += 1
-        if strike("hint lost", now_s) and self._world.may_lose(step_id):
+        if strike("wake-up lost", now_s) and self._world.may_lose(step_id):
             return
-        if strike("hint twice", now_s):
+        if strike("wake-up twice", now_s):
             self._doubled[step_id] += 1
             self._later(wait_s + 20 * self._some(), Message(step_id, at_ms, now_s))
-        if strike("hint late", now_s):
+        if strike("wake-up late", now_s):
             wait_s += 60 * self._some()
-        elif strike("hint early", now_s):
+        elif strike("wake-up early", now_s):
             wait_s *= self._some()
         self._later(wait_s, Message(step_id, at_ms, now_s))
 
@@ -257,7 +257,7 @@ class Sqs:
         done = False
         try:
             is_first = message.receives == 1
-            await drive(process.engine, message.step_id, message.at_ms if is_first else None)
+            await process_wakeup(process.engine, message.step_id, message.at_ms if is_first else None)
             done = True
         finally:
             if not done:

@@ -24,8 +24,9 @@ from simulation.world import World
 COMMANDS_MAX: Final = 19
 _MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
 _CANCEL: Final = Node(name="cancel", kind="timer", cancels=True)
-# The model knows of no endpoint that fails for good by chance; and SQS, unlike this fault, keeps its hints.
-_WITHOUT: Final = frozenset({"forbids retry", "hint lost", "other payload"})
+# The model knows of no endpoint that fails for good by chance; and SQS, unlike this fault, keeps its
+# wake-ups.
+_WITHOUT: Final = frozenset({"forbids retry", "wake-up lost", "other payload"})
 _LOOP: Final = simulation_loop()
 End = Literal["succeeded", "failed", "cancelled"]
 
@@ -61,7 +62,7 @@ def play_program(seed: int) -> Model:
 
 
 def program_of(seed: int) -> Scenario:
-    """One run on a home of its own."""
+    """One run on a runtime of its own."""
     chance = random.Random(f"program {seed}")
     root = _handler(chance, "root", _Budget(chance.randint(1, COMMANDS_MAX)), depth=0, alone=True)
     on_aws = chance.random() < 0.5
@@ -70,7 +71,7 @@ def program_of(seed: int) -> Scenario:
         key="k",
         root=root,
         manners=tuple(chance.choice(_MANNERS) for _ in range(3)),
-        hang_ms=chance.choice((1, 30, 200)),
+        wait_ms=chance.choice((1, 30, 200)),
         callers=chance.choice((1, 2)),
     )
     return Scenario(seed=seed, on_aws=on_aws, processes=2 if on_aws else 1, runs=(plan,))

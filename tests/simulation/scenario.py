@@ -1,4 +1,4 @@
-"""What a seed stands for: the home, the runs, and everything that is planned to go wrong."""
+"""What a seed stands for: the runtime, the runs, and everything that is planned to go wrong."""
 
 import random
 from collections.abc import Iterator
@@ -19,8 +19,19 @@ _RETENTION_MS: Final = 30 * 24 * 3600 * 1000
 PATIENT: Final = RetryPolicy(count=1000, back_off_ms=300, strategy="fixed")
 _STRICT: Final = RetryPolicy(count=0)
 _RUN_KINDS: Final = (
-    ("single", "mission", "mission", "fan-out", "nested", "timer", "event", "cancel", "redrive", "redrive"),
-    ("mission", "nested", "cancel", "redrive"),
+    (
+        "single",
+        "user-creation",
+        "user-creation",
+        "fan-out",
+        "nested",
+        "timer",
+        "event",
+        "cancel",
+        "redrive",
+        "redrive",
+    ),
+    ("user-creation", "nested", "cancel", "redrive"),
 )
 
 
@@ -64,7 +75,7 @@ class RunPlan:
     key: str
     root: Node
     manners: tuple[Manner, ...]
-    hang_ms: int
+    wait_ms: int
     starts_s: float = 0.0
     callers: int = 1
     cancel_after_s: float | None = None
@@ -173,7 +184,7 @@ def _run(chance: random.Random, number: int, kind: str, calm: bool) -> RunPlan:
         key=key,
         root=root,
         manners=tuple(chance.choice(_MANNERS) for _ in range(chance.choice((1, 2, 3)))),
-        hang_ms=chance.choice((1, 30, 200, 800)),
+        wait_ms=chance.choice((1, 30, 200, 800)),
         starts_s=chance.random() * 2,
         callers=chance.choice((1, 1, 2, 3)),
         cancel_after_s=chance.random() * 6 if kind == "cancel" else None,

@@ -16,7 +16,7 @@ import atomic.application.attempts
 import atomic.application.start
 from atomic.application.engine import Engine
 from atomic.application.ports import StepStore
-from atomic.application.run_memory import FRESH_MS, KnownRun, RunMemory
+from atomic.application.run_cache import FRESH_MS, CachedRun, RunCache
 from atomic.domain.steps import Status
 from atomic.protocol import keys
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
@@ -133,9 +133,9 @@ def of_another_process(seed: int) -> Race:
 
 
 def _documents(atomic: LocalAtomic) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A root that hangs, and a step of it that fails."""
+    """A root that waits, and a step of it that fails."""
 
-    async def hang(_: EndpointCall) -> EndpointReply:
+    async def wait(_: EndpointCall) -> EndpointReply:
         await asyncio.sleep(60)
         return EndpointReply()
 
@@ -143,7 +143,7 @@ def _documents(atomic: LocalAtomic) -> tuple[dict[str, Any], dict[str, Any]]:
         return EndpointReply(status=500)
 
     common = {"workflowName": "w", "idempotencyKey": "k"}
-    root = {**common, "stepInvokeUrl": atomic.endpoint("/root", hang), "attemptTimeout": 90_000}
+    root = {**common, "stepInvokeUrl": atomic.endpoint("/root", wait), "attemptTimeout": 90_000}
     retry = {"count": 1000, "backOff": 300, "strategy": "fixed", "jitter": "none"}
     step = {**common, "stepInvokeUrl": atomic.endpoint("/step", fail), "retry": retry}
     return root, {**step, "parent": keys.root_of(RUN_ID), "timeout": 100}
@@ -174,7 +174,7 @@ async def _see_no_cancel(engine: Engine, run_id: str) -> bool:
     return False
 
 
-async def _believe_for_ever(self: RunMemory, store: StepStore, run_id: str, now_ms: int) -> KnownRun | None:
+async def _believe_for_ever(self: RunCache, store: StepStore, run_id: str, now_ms: int) -> CachedRun | None:
     return self._runs.get(run_id) or await self.look(store, run_id, now_ms)
 
 
@@ -182,7 +182,7 @@ async def _believe_for_ever(self: RunMemory, store: StepStore, run_id: str, now_
 _BLIND: Final = [(module, "is_called_off", _see_no_cancel) for module in (
     atomic.application.start, atomic.application.attempts
 )]  # fmt: skip
-_TRUSTING: Final = [(RunMemory, "find", _believe_for_ever)]
+_TRUSTING: Final = [(RunCache, "find", _believe_for_ever)]
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,16 @@ from simulation.crash_points import WORKLOADS, crash, points_of, singles
 from simulation.interleave import LawBroken
 
 
-@pytest.mark.parametrize(("name", "home"), WORKLOADS)
-def test_a_crash_at_every_await(name: str, home: str) -> None:
-    for crashes in singles(name, home):
-        crash(name, home, crashes)
+@pytest.mark.parametrize(("name", "runtime"), WORKLOADS)
+def test_a_crash_at_every_await(name: str, runtime: str) -> None:
+    for crashes in singles(name, runtime):
+        crash(name, runtime, crashes)
 
 
-@pytest.mark.parametrize(("name", "home"), WORKLOADS)
-def test_the_points_are_reached(name: str, home: str) -> None:
-    assert points_of(name, home) >= (4 if name == "single" else 10)
-    assert crash(name, home, ((2, "before"),)).faults.happened["crash"] == 1
+@pytest.mark.parametrize(("name", "runtime"), WORKLOADS)
+def test_the_points_are_reached(name: str, runtime: str) -> None:
+    assert points_of(name, runtime) >= (4 if name == "single" else 10)
+    assert crash(name, runtime, ((2, "before"),)).faults.happened["crash"] == 1
 
 
 async def _end_nothing(engine: Engine, step: Step) -> Step:

@@ -6,37 +6,37 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.apply import apply
 from atomic.application.attempts import end_attempt
-from atomic.application.drive import drive
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
-from atomic.application.looking import look
 from atomic.application.ports import StoreUnavailable
+from atomic.application.process_wakeup import process_wakeup
+from atomic.application.rechecking import look
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.events import Cancelled, Woken
-from atomic.domain.outcomes import Answer, OutcomeKind, Response
+from atomic.domain.outcomes import EndpointResponse, OutcomeKind, StoredBody
 from atomic.domain.steps import Attempt, Status, Step
 from atomic.domain.transitions import begin
 from atomic.protocol import headers, keys
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
-from contract.queue_contract import hint
+from contract.queue_contract import wakeup
 from simulation.network import _refusal
 from simulation.scenario import Node, RunPlan
 
 CHILD = Node(name="child")
 PLAN = RunPlan(
-    workflow="w", key="k", root=Node(name="root", stages=((CHILD,),)), manners=("throws",), hang_ms=1
+    workflow="w", key="k", root=Node(name="root", stages=((CHILD,),)), manners=("throws",), wait_ms=1
 )
 SPEC, CHILD_SPEC = PLAN.spec(PLAN.root, None), PLAN.spec(CHILD, None).below_root()
 ROOT_ID = keys.root_of(PLAN.run_id)
 
 
-class Hints:
+class Wakeups:
     """A queue that only notes what is sent."""
 
     def __init__(self) -> None:
@@ -46,13 +46,13 @@ class Hints:
 
     def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
         self.sent.append((step_id, at_ms))
-        return MemoryHintQueue._ACKNOWLEDGED
+        return MemoryWakeupQueue._ACKNOWLEDGED
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
         if self.refuses_letters:
             return _refusal()
         self.letters.append(step_id)
-        return MemoryHintQueue._ACKNOWLEDGED
+        return MemoryWakeupQueue._ACKNOWLEDGED
 
 
 class Case:
@@ -61,10 +61,10 @@ class Case:
     def __init__(self, *rows: Step) -> None:
         self.store = MemoryStepStore()
         self.store._rows = {row.id: row for row in rows}
-        self.hints = Hints()
+        self.wakeups = Wakeups()
 
     def engine(self) -> Engine:
-        return replace(LocalAtomic(store=self.store).engine, queue=self.hints)
+        return replace(LocalAtomic(store=self.store).engine, queue=self.wakeups)
 
     def play(self, work: Coroutine[Any, Any, Any]) -> None:
         run(work)
@@ -98,20 +98,20 @@ def waiting_child(**changes: Any) -> Step:
     return running(**{**waiting, **changes})
 
 
-def test_whoever_attaches_during_the_first_attempt_sends_its_hint() -> None:
+def test_whoever_attaches_during_the_first_attempt_sends_its_wakeup() -> None:
     row = running(due_at_ms=EPOCH_MS + 5_000)
     case = Case(waiting_root(), row)
 
     async def attach() -> None:
-        await start(case.engine(), CHILD_SPEC, hang_ms=0)
+        await start(case.engine(), CHILD_SPEC, wait_ms=0)
 
     case.play(attach())
 
-    # The tries to create it have sent hints as well, but for moments of rows that never were.
-    assert case.hints.sent[-1] == (row.id, row.due_at_ms + 1)
+    # The tries to create it have sent wake-ups as well, but for moments of rows that never were.
+    assert case.wakeups.sent[-1] == (row.id, row.due_at_ms + 1)
 
 
-def test_who_waits_for_an_overdue_step_sends_its_hint() -> None:
+def test_who_waits_for_an_overdue_step_sends_its_wakeup() -> None:
     case = Case(waiting_root(), running(due_at_ms=EPOCH_MS - 1))
 
     async def look_again() -> None:
@@ -119,21 +119,21 @@ def test_who_waits_for_an_overdue_step_sends_its_hint() -> None:
 
     case.play(look_again())
 
-    assert case.hints.sent == [(running().id, EPOCH_MS - 1)]
+    assert case.wakeups.sent == [(running().id, EPOCH_MS - 1)]
 
 
-async def _take(case: Case, hinted_at_ms: int | None) -> None:
-    await drive(case.engine(), running().id, hinted_at_ms)
+async def _take(case: Case, wakeup_at_ms: int | None) -> None:
+    await process_wakeup(case.engine(), running().id, wakeup_at_ms)
 
 
-def _sent(case: Case, hinted_at_ms: int | None) -> list[tuple[str, int]]:
-    """What is sent when a hint for the moment comes now."""
-    case.hints.sent.clear()
-    case.play(_take(case, hinted_at_ms))
-    return case.hints.sent
+def _sent(case: Case, wakeup_at_ms: int | None) -> list[tuple[str, int]]:
+    """What is sent when a wake-up for the moment comes now."""
+    case.wakeups.sent.clear()
+    case.play(_take(case, wakeup_at_ms))
+    return case.wakeups.sent
 
 
-def test_an_early_hint_is_spare_unless_it_is_for_the_moment_at_which_the_step_is_due() -> None:
+def test_an_early_wakeup_is_spare_unless_it_is_for_the_moment_at_which_the_step_is_due() -> None:
     retried = running(status=Status.RETRYING, nonce=None, attempt=2, due_at_ms=EPOCH_MS + 60_000)
     for row in (retried, replace(retried, status=Status.PENDING), waiting_child(attempt=2)):
         case, due_at_ms = Case(row), row.due_at_ms
@@ -145,14 +145,14 @@ def test_an_early_hint_is_spare_unless_it_is_for_the_moment_at_which_the_step_is
             assert _sent(case, its_own_ms) == [(row.id, due_at_ms)]
 
 
-def test_after_the_first_attempt_the_hint_of_its_lease_is_not_spare() -> None:
-    """Whoever made it had no hint in hand, and may have died before its end had one."""
+def test_after_the_first_attempt_the_wakeup_of_its_lease_is_not_spare() -> None:
+    """Whoever made it had no wake-up in hand, and may have died before its end had one."""
     row = waiting_child(attempt=1)
     assert _sent(Case(row), running().due_at_ms) == [(row.id, row.due_at_ms)]
     assert _sent(Case(row), EPOCH_MS + 1) == []
 
 
-def test_a_hint_of_a_settled_step_wakes_only_who_waits_for_it() -> None:
+def test_a_wakeup_of_a_settled_step_wakes_only_who_waits_for_it() -> None:
     settled = running(status=Status.SUCCEEDED, due_at_ms=None, waiters=(ROOT_ID,))
     before, after = (replace(settled, finished_at_ms=EPOCH_MS + moment) for moment in (-1, 0))
     for row, waiting_for, status in (
@@ -166,16 +166,16 @@ def test_a_hint_of_a_settled_step_wakes_only_who_waits_for_it() -> None:
         assert case.row(ROOT_ID).status is status
 
 
-def test_a_hint_of_a_settled_step_repeats_the_hint_of_whom_it_has_woken() -> None:
+def test_a_wakeup_of_a_settled_step_repeats_the_wakeup_of_whom_it_has_woken() -> None:
     settled = running(status=Status.SUCCEEDED, due_at_ms=None, waiters=(ROOT_ID,))
     overdue = waiting_root(status=Status.PENDING, waiting_for=(), due_at_ms=EPOCH_MS - 1)
     case = Case(overdue, settled)
     case.play(_take(case, None))
-    assert case.hints.sent == [(ROOT_ID, EPOCH_MS - 1)]
+    assert case.wakeups.sent == [(ROOT_ID, EPOCH_MS - 1)]
 
 
 async def _ask(case: Case) -> None:
-    await start(case.engine(), CHILD_SPEC, hang_ms=10)
+    await start(case.engine(), CHILD_SPEC, wait_ms=10)
 
 
 def test_a_telling_is_noted_once() -> None:
@@ -201,13 +201,13 @@ def test_nobody_is_told_of_a_step_that_settles_before_its_waiter_is_noted() -> N
     assert case.row(ROOT_ID).told is None
 
 
-def test_who_died_before_it_looked_is_looked_at_by_whoever_takes_the_hint_of_its_lease() -> None:
+def test_who_died_before_it_looked_is_looked_at_by_whoever_takes_the_wakeup_of_its_lease() -> None:
     cut_off = Attempt(number=1, generation=1, started_at_ms=EPOCH_MS, timed_out=True)
     root = waiting_root(attempts=(cut_off,), waiting_for=(), due_at_ms=EPOCH_MS)
     case = Case(root, running(awaited=True))
 
     async def take() -> None:
-        await drive(case.engine(), ROOT_ID)
+        await process_wakeup(case.engine(), ROOT_ID)
 
     case.play(take())
     after = case.row(ROOT_ID)
@@ -230,7 +230,7 @@ def test_a_look_finds_what_settled_without_a_wake_up() -> None:
         case = Case(root, named, running(**settled, waiters=waiters))
 
         async def take(case: Case = case) -> None:
-            await drive(case.engine(), ROOT_ID)
+            await process_wakeup(case.engine(), ROOT_ID)
 
         case.play(take())
         assert case.row(ROOT_ID).status is status
@@ -261,7 +261,7 @@ def test_a_store_that_does_not_take_an_end_is_asked_again_while_the_lease_lasts(
     case.store.replace = sometimes  # type: ignore[method-assign]
 
     async def succeed() -> None:
-        await end_attempt(case.engine(), running(), Answer(status=200, body=b"1"))
+        await end_attempt(case.engine(), running(), EndpointResponse(status=200, body=b"1"))
 
     case.play(succeed())
     assert case.row(running().id).status is Status.SUCCEEDED
@@ -288,7 +288,7 @@ def test_an_end_that_was_decided_before_an_attempt_and_seen_after_it_is_missed()
     case = Case(strict, child)
 
     async def suspend() -> None:
-        answer = Answer(status=202, headers={headers.WAITING_FOR: child.id})
+        answer = EndpointResponse(status=202, headers={headers.WAITING_FOR: child.id})
         await end_attempt(case.engine(), strict, answer)
 
     case.play(suspend())
@@ -302,19 +302,19 @@ LAST = replace(running(), spec=replace(CHILD_SPEC, retry=replace(CHILD_SPEC.retr
 async def _give_up(case: Case) -> None:
     """The attempt of `LAST` ends without success."""
     with suppress(StoreUnavailable):
-        await end_attempt(case.engine(), LAST, Answer(status=500))
+        await end_attempt(case.engine(), LAST, EndpointResponse(status=500))
 
 
-def test_a_step_gives_up_only_when_its_dead_letter_is_out() -> None:
+def test_a_step_fails_only_when_its_dead_letter_is_out() -> None:
     case = Case(waiting_root(), LAST)
-    case.hints.refuses_letters = True
+    case.wakeups.refuses_letters = True
     case.play(_give_up(case))
     assert case.row(LAST.id).status is Status.RUNNING
-    assert {step_id for step_id, _ in case.hints.sent} == {LAST.id}
-    case.hints.refuses_letters = False
+    assert {step_id for step_id, _ in case.wakeups.sent} == {LAST.id}
+    case.wakeups.refuses_letters = False
     case.play(_give_up(case))
     assert case.row(LAST.id).status is Status.FAILED
-    assert case.hints.letters == [LAST.id]
+    assert case.wakeups.letters == [LAST.id]
 
 
 def test_a_step_that_was_cancelled_meanwhile_leaves_no_dead_letter() -> None:
@@ -322,10 +322,10 @@ def test_a_step_that_was_cancelled_meanwhile_leaves_no_dead_letter() -> None:
     case = Case(waiting_root(), cancelled)
     case.play(_give_up(case))
     assert case.row(cancelled.id).status is Status.CANCELLED
-    assert case.hints.letters == []
+    assert case.wakeups.letters == []
 
 
-def test_who_cannot_wake_a_waiter_leaves_a_hint_for_the_step_that_settled() -> None:
+def test_who_cannot_wake_a_waiter_leaves_a_wakeup_for_the_step_that_settled() -> None:
     case = Case(waiting_root(), running(waiters=(ROOT_ID,)))
     read = case.store.get
 
@@ -338,34 +338,34 @@ def test_who_cannot_wake_a_waiter_leaves_a_hint_for_the_step_that_settled() -> N
 
     async def succeed() -> None:
         with suppress(StoreUnavailable):
-            await apply(case.engine(), running(waiters=(ROOT_ID,)), Cancelled())
+            await commit(case.engine(), running(waiters=(ROOT_ID,)), Cancelled())
 
     case.play(succeed())
     assert case.row(running().id).is_settled
-    assert case.hints.sent == [(running().id, EPOCH_MS + 1_000)]
+    assert case.wakeups.sent == [(running().id, EPOCH_MS + 1_000)]
 
 
-def test_who_is_woken_at_the_moment_of_its_own_look_gets_a_hint() -> None:
-    """The hint for that moment may be in the hands of somebody who finds another state."""
+def test_who_is_woken_at_the_moment_of_its_own_look_gets_a_wakeup() -> None:
+    """The wake-up for that moment may be in the hands of somebody who finds another state."""
     root = waiting_root(due_at_ms=EPOCH_MS)
     case = Case(root)
 
     async def wake() -> None:
-        await apply(case.engine(), root, Woken())
+        await commit(case.engine(), root, Woken())
 
     case.play(wake())
     assert (case.row(ROOT_ID).status, case.row(ROOT_ID).due_at_ms) == (Status.PENDING, EPOCH_MS)
-    assert case.hints.sent == [(ROOT_ID, EPOCH_MS)]
+    assert case.wakeups.sent == [(ROOT_ID, EPOCH_MS)]
 
 
 MAIL = Node(name="mail", kind="event")
 MAIL_SPEC = PLAN.spec(MAIL, None).below_root()
 
 
-def test_an_event_that_somebody_waits_for_has_a_hint_before_it_is_completed() -> None:
+def test_an_event_that_somebody_waits_for_has_a_wakeup_before_it_is_completed() -> None:
     """Nobody looks at an event, and who waits for it is looked at once a day."""
     event = begin(MAIL_SPEC, MAIL_SPEC.identity, EPOCH_MS, None)
-    result = Response(b"1", "json")
+    result = StoredBody(b"1", "json")
     for waiters, sent in (((), []), ((ROOT_ID,), [(event.id, EPOCH_MS + 10_000)])):
         case = Case(waiting_root(waiting_for=(event.id,)), replace(event, waiters=waiters))
         case.store.replace = _unavailable  # type: ignore[method-assign]
@@ -375,16 +375,16 @@ def test_an_event_that_somebody_waits_for_has_a_hint_before_it_is_completed() ->
                 await post_result(case.engine(), case.row(event.id), result)
 
         case.play(post())
-        assert case.hints.sent[: len(sent)] == sent
+        assert case.wakeups.sent[: len(sent)] == sent
 
 
 def test_a_result_that_is_posted_again_wakes_again() -> None:
-    settled = {"status": Status.SUCCEEDED, "due_at_ms": None, "response": Response(b"1", "json")}
+    settled = {"status": Status.SUCCEEDED, "due_at_ms": None, "response": StoredBody(b"1", "json")}
     event = replace(begin(MAIL_SPEC, MAIL_SPEC.identity, EPOCH_MS, None), waiters=(ROOT_ID,), **settled)
     case = Case(waiting_root(waiting_for=(event.id,)), event)
 
     async def post() -> None:
-        await post_result(case.engine(), event, Response(b"1", "json"))
+        await post_result(case.engine(), event, StoredBody(b"1", "json"))
 
     case.play(post())
     assert case.row(ROOT_ID).status is Status.PENDING
@@ -410,8 +410,8 @@ class StrayingClock:
 def test_a_clock_that_is_set_right_wakes_the_driver() -> None:
     async def receive() -> float:
         clock = StrayingClock()
-        queue = MemoryHintQueue(clock, horizon_ms=120_000)
-        await hint(queue, "step", 0)
+        queue = MemoryWakeupQueue(clock, horizon_ms=120_000)
+        await wakeup(queue, "step", 0)
         queue._horizon_ms = 2_000
         asyncio.get_running_loop().call_later(1, setattr, clock, "offset_ms", 0)
         await queue.receive()

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import pytest
 
-import atomic.application.apply
 import atomic.application.attempts
-import atomic.application.looking
+import atomic.application.commit
+import atomic.application.rechecking
 import atomic.application.start
-from atomic.application.apply import apply
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.domain import transitions
 from atomic.domain.endings import woken
@@ -43,7 +43,7 @@ async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step
 
 
 async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    after, _ = await apply(engine, step, WaiterAdded(step.boss or ""))
+    after, _ = await commit(engine, step, WaiterAdded(step.parent or ""))
     return after
 
 
@@ -55,7 +55,7 @@ async def _look_without_looking_across(engine: Engine, waiting: Step, *, again: 
     for step_id in waiting.waiting_for:
         needed = await engine.store.get(step_id)
         assert needed is not None
-        await apply(engine, needed, WaiterAdded(waiting.id))
+        await commit(engine, needed, WaiterAdded(waiting.id))
     return waiting
 
 
@@ -76,17 +76,17 @@ def _never_soon(engine: Engine, due_at_ms: int) -> bool:
     return False
 
 
-_APPLY, _ATTEMPTS = atomic.application.apply, atomic.application.attempts
-_START, _LOOKING = atomic.application.start, atomic.application.looking
+_APPLY, _ATTEMPTS = atomic.application.commit, atomic.application.attempts
+_START, _LOOKING = atomic.application.start, atomic.application.rechecking
 PLANTED: Final[dict[str, list[tuple[object, str, Callable[..., Any]]]]] = {
-    "a 504 leaves no waiter": [(_START, "leave_waiter", _leave_no_waiter)],
-    "a 504 leaves no mark": [(_START, "leave_waiter", _leave_no_mark)],
+    "a 504 leaves no waiter": [(_START, "register_waiter", _leave_no_waiter)],
+    "a 504 leaves no mark": [(_START, "register_waiter", _leave_no_mark)],
     "suspending asks nobody for a wake-up": [(_ATTEMPTS, "look", _look_at_nothing)],
     "suspending does not look across": [(_ATTEMPTS, "look", _look_without_looking_across)],
     "running out of time finds no step": [(_LOOKING, "_own", _find_no_child)],
     "settling wakes nobody": [(_APPLY, "wake_waiters", _wake_nobody)],
     "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],
-    "a hint goes out before its row": [(_APPLY, "is_soon", _never_soon)],
+    "a wake-up goes out before its row": [(_APPLY, "is_soon", _never_soon)],
 }
 
 

@@ -53,7 +53,7 @@ class World:
             await self._until_quiet(works, self.faults.ends_s + VISIBILITY_S + ALL_DONE_S)
         if self._is_quiet(works):
             self.quiet_s = self._loop.time()
-            # Hints and answers that are still under way may not change a thing.
+            # Wake-ups and answers that are still under way may not change a thing.
             await asyncio.sleep(LINGER_S)
         self.unfinished = sum(not work.done() for work in works)
         for work in works:
@@ -96,7 +96,7 @@ class World:
         return ""
 
     def may_lose(self, step_id: str) -> bool:
-        """Lost hints of steps that somebody waits for are sent again; those of the others SQS keeps."""
+        """Lost wake-ups of steps that somebody waits for are sent again; those of the others SQS keeps."""
         root = self.truth.rows.get(keys.root_of(keys.run_of(step_id)))
         return root is not None and not root.is_settled
 
@@ -149,7 +149,7 @@ class World:
         return all(work.done() for work in works) and not self.live()
 
     def is_orphan(self, step_id: str) -> bool:
-        """Whether the step's run is over, on a home that lists no steps but roots."""
+        """Whether the step's run is over, on a runtime that lists no steps but roots."""
         root = self.truth.rows.get(keys.root_of(keys.run_of(step_id)))
         return self.scenario.on_aws and root is not None and root.is_settled
 
@@ -160,5 +160,5 @@ def faults_of(scenario: Scenario) -> Faults:
 
 
 def without_faults(scenario: Scenario) -> Scenario:
-    """The same runs on the same home, and nothing planned to go wrong."""
+    """The same runs on the same runtime, and nothing planned to go wrong."""
     return replace(scenario, skew_ms=0, set_back_s=None, cuts=())

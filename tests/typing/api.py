@@ -96,7 +96,7 @@ def create_user(user: User, call: Call) -> User:
     raise RetryAfter(5)
 
 
-@fastapi.workflow(client=AsyncClient(), hang=timedelta(seconds=10))
+@fastapi.workflow(client=AsyncClient(), wait=timedelta(seconds=10))
 async def order(ctx: AsyncContext) -> None:
     try:
         await ctx.step("pay")
@@ -137,7 +137,7 @@ urlpatterns = [path("pay", django_step), path("order", django_workflow), *shop.u
 lambda_handler = aws_lambda.Endpoints("/users", steps=[once])
 assert_type(lambda_handler({}, None), dict[str, Any])
 orders = flask.Endpoints(app, "/orders")
-served = fastapi.Endpoints(FastAPI(), "/users", base_url="https://app.example", hang=5)
+served = fastapi.Endpoints(FastAPI(), "/users", base_url="https://app.example", wait=5)
 
 
 @served.step
@@ -150,7 +150,7 @@ def mail(user: User) -> str:
     return user.name
 
 
-@served.workflow(client=AsyncClient(), hang=timedelta(seconds=10))
+@served.workflow(client=AsyncClient(), wait=timedelta(seconds=10))
 async def sign_up(ctx: fastapi.AsyncContext, user: User) -> str:
     assert_type(await ctx.step(charge, user, key="k", retry=10), int)
     assert_type(await ctx.step(mail, user), str)
@@ -161,7 +161,7 @@ async def sign_up(ctx: fastapi.AsyncContext, user: User) -> str:
 
 
 @orders.workflow
-def place(ctx: flask.Context, user: User) -> list[str]:
+def position(ctx: flask.Context, user: User) -> list[str]:
     assert_type(ctx.step(charge, user), int)
     assert_type(ctx.step(sign_up, user), str)
     return ctx.parallel(ctx.call(mail, user), ctx.call("mail", user, result=str))

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from atomic.domain import events
-from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin, transition
@@ -24,9 +24,11 @@ NOW = 1_700_000_000_000
 RETENTION = 1_000_000
 RUN = keys.run_id("acme", "createUser", "k1")
 OTHER = keys.step_id(RUN, "0" * 32)
-SUCCEEDED = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=Response(b'{"a":1}', "json"))
+SUCCEEDED = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=StoredBody(b'{"a":1}', "json"))
 RETRYABLE = Outcome(kind=OutcomeKind.RETRYABLE, status=503, error="the endpoint answered 503")
-PERMANENT = Outcome(kind=OutcomeKind.PERMANENT, status=410, error="gone", response=Response(b"no", "text"))
+PERMANENT = Outcome(
+    kind=OutcomeKind.PERMANENT, status=410, error="gone", response=StoredBody(b"no", "text")
+)
 TIMED_OUT = Outcome(kind=OutcomeKind.RETRYABLE, error="timeout: no whole answer", timed_out=True)
 REFUSED = Outcome(kind=OutcomeKind.DEFERRED, status=503, error="the endpoint answered 503")
 SUSPENDED = Outcome(kind=OutcomeKind.SUSPENDED, status=202, waiting_for=(OTHER,))

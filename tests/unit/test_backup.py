@@ -14,8 +14,8 @@ from atomic.adapters.sqlite import backup, database
 from atomic.adapters.sqlite.database import open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.cli.main import main
-from atomic.entrypoints.embedded import operators
-from atomic.entrypoints.embedded.dev import dev_signing_secret
+from atomic.entrypoints.embedded import client_admin
+from atomic.entrypoints.embedded.dev_clients import dev_signing_secret
 
 WRITES = 800
 
@@ -30,7 +30,7 @@ def backed_up(target: Path, data_dir: Path, *, code: int = 0) -> Result:
 def data_dir(tmp_path: Path) -> Path:
     """A directory with a client and 500 numbers in a table of ours, which stand in the log alone."""
     data_dir = tmp_path / "data"
-    with operators.admin(data_dir) as admin:
+    with client_admin.admin(data_dir) as admin:
         admin.create("acme", base_urls=["https://app.example/"])
     dev_signing_secret(data_dir)
     connection = open_database(data_dir / "atomic.db", STEPS)
@@ -65,7 +65,7 @@ def test_everything_is_taken_and_nothing_else(tmp_path: Path, data_dir: Path) ->
         name: content for name, content in before.items() if "-shm" not in name
     }
     assert numbers(target) == list(range(500))
-    with operators.admin(target) as admin:
+    with client_admin.admin(target) as admin:
         assert admin.known("acme").keys
     assert [path.name for path in (tmp_path / "some").iterdir()] == ["where"]
 

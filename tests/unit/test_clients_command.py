@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from atomic.adapters.sqlite.clients import SqliteClientRegistry, SqliteClientStore
+from atomic.adapters.sqlite.client_store import SqliteClientRegistry, SqliteClientStore
 from atomic.cli.clients import clients
-from atomic.entrypoints.http_api.messages import problem_response
+from atomic.entrypoints.http_api.http import problem_response
 from atomic.protocol import ed25519
 from atomic.protocol.problems import not_found
 from atomic.protocol.signatures import decode_secret

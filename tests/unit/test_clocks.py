@@ -1,4 +1,4 @@
-"""The clock of the embedded home never goes back, and what is measured for others is measured otherwise."""
+"""The clock of the embedded runtime never goes back; for others the wall clock counts."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from atomic.application.engine import Engine
 from atomic.application.ports import Client, EndpointRequest
 from atomic.application.queries import wait_for_step
 from atomic.application.start import start
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Status
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -117,11 +117,11 @@ def engine_of(clock: Straying, store: MemoryStepStore | None = None) -> Engine:
 
 
 @pytest.mark.parametrize("off_ms", [-60_000, -HOUR, HOUR])
-def test_callers_hang_as_long_as_they_asked_for_whatever_becomes_of_the_clock(off_ms: int) -> None:
+def test_callers_wait_as_long_as_they_asked_for_whatever_becomes_of_the_clock(off_ms: int) -> None:
     class Silent:
-        async def post(self, request: EndpointRequest) -> Answer:
+        async def post(self, request: EndpointRequest) -> EndpointResponse:
             await asyncio.sleep(request.timeout_ms / 1000)
-            return Answer(error="timeout", timed_out=True)
+            return EndpointResponse(error="timeout", timed_out=True)
 
     async def body() -> None:
         clock, loop = Straying(), asyncio.get_running_loop()
@@ -130,7 +130,7 @@ def test_callers_hang_as_long_as_they_asked_for_whatever_becomes_of_the_clock(of
         loop.call_later(1, setattr, clock, "off_ms", off_ms)
         for _ in ("starts", "attaches"):
             began_s = loop.time()
-            started = await start(engine, spec, hang_ms=5_000)
+            started = await start(engine, spec, wait_ms=5_000)
             assert loop.time() == pytest.approx(began_s + 5, abs=0.002)
             assert started.step.status is Status.RUNNING
             clock.off_ms = 0
@@ -162,7 +162,7 @@ def test_a_moment_that_an_endpoint_names_is_one_of_the_wall_clock() -> None:
         await store.create(step)
         # EPOCH_MS is midnight of the first of January 2026; the wall clock is seven hours behind.
         moment = {"retry-after": "Wed, 31 Dec 2025 17:01:00 GMT"}
-        await end_attempt(engine_of(clock, store), step, Answer(status=503, headers=moment))
+        await end_attempt(engine_of(clock, store), step, EndpointResponse(status=503, headers=moment))
         due_at_ms = store._rows[step.id].due_at_ms
         assert due_at_ms is not None
         assert due_at_ms - clock.now_ms() == 60_000

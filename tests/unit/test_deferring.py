@@ -7,8 +7,8 @@ from typing import Any
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import Client, EndpointRequest, StoreUnavailable
-from atomic.domain.outcomes import Answer, NotMade
-from atomic.testing import LocalAtomic, Reply, run
+from atomic.domain.outcomes import EndpointResponse, NotMade
+from atomic.testing import ApiReply, LocalAtomic, run
 from atomic.testing.local import OpenRegistry
 
 URL = "https://app.test/x"
@@ -24,13 +24,13 @@ class Lacking:
         self.asked_s: list[float] = []
         self.numbers: list[str] = []
 
-    async def post(self, request: EndpointRequest) -> Answer:
+    async def post(self, request: EndpointRequest) -> EndpointResponse:
         now_s = asyncio.get_running_loop().time()
         self.asked_s.append(now_s)
         if now_s < self.until_s or len(self.asked_s) <= self.times:
-            return Answer(not_made=NotMade(REASON, self.again_in_ms))
+            return EndpointResponse(not_made=NotMade(REASON, self.again_in_ms))
         self.numbers.append(request.headers["Atomic-Attempt"])
-        return Answer(status=200, body=b'"done"')
+        return EndpointResponse(status=200, body=b'"done"')
 
 
 class Writes(MemoryStepStore):
@@ -63,11 +63,11 @@ def document(key: str = "k", **members: Any) -> dict[str, Any]:
     }
 
 
-async def step_of(atomic: LocalAtomic, reply: Reply) -> Any:
+async def step_of(atomic: LocalAtomic, reply: ApiReply) -> Any:
     return (await atomic.get(f"/me/steps/{reply.json['id']}")).json
 
 
-def test_it_comes_again_until_it_is_made_and_the_caller_hangs_on() -> None:
+def test_it_comes_again_until_it_is_made_and_the_caller_waits_on() -> None:
     invoker = Lacking(times=7)
 
     async def body(atomic: LocalAtomic) -> None:
@@ -116,7 +116,7 @@ def test_however_many_wait_few_of_them_look_in_a_second() -> None:
     invoker, store = Lacking(until_s=60.0), Writes()
 
     async def body(atomic: LocalAtomic) -> None:
-        async def start(number: int) -> Reply:
+        async def start(number: int) -> ApiReply:
             return await atomic.post("/me", document(f"k-{number}", timeout=100_000))
 
         replies = await asyncio.gather(*(start(number) for number in range(1_000)))

@@ -152,7 +152,7 @@ def events(folder: Path) -> list[Any]:
     return [json.loads(line) for line in (folder / "analytics.jsonl").read_text().splitlines()]
 
 
-def test_the_workflow_is_started_with_exactly_the_json_of_the_mission(url: str, atomic: FakeAtomic):
+def test_the_workflow_is_started_with_exactly_the_json_of_the_user_creation(url: str, atomic: FakeAtomic):
     reply = post(f"{url}/users", {"userName": "ada"}, {"Idempotency-Key": "order-1"})
     assert reply.status == 200
     path, _, body = atomic.posted[0]

@@ -6,8 +6,8 @@ from typing import Any
 from atomic.application.destinations import CountedRuns
 from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import StepSpec
-from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, Reply, run
-from scenarios.home import answer_ok
+from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
+from scenarios.runtime import answer_ok
 
 MOST = 3
 POLICY = {"count": 1, "backOff": 1000, "jitter": "none"}
@@ -31,7 +31,7 @@ def on(body: Any) -> None:
     run(main())
 
 
-async def step_of(atomic: LocalAtomic, reply: Reply) -> Any:
+async def step_of(atomic: LocalAtomic, reply: ApiReply) -> Any:
     return (await atomic.get(f"/me/steps/{reply.json['id']}")).json
 
 
@@ -124,8 +124,8 @@ def test_a_deadline_ends_who_waits_for_a_place() -> None:
     on(body)
 
 
-def test_a_home_may_take_its_time_to_say_that_there_is_no_place() -> None:
-    """The turn is reckoned from the moment of the refusal: one that is over would leave no hint."""
+def test_a_runtime_may_take_its_time_to_say_that_there_is_no_place() -> None:
+    """The turn is reckoned from the moment of the refusal: one that is over would leave no wake-up."""
 
     class Slow(CountedRuns):
         asked = 0

@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.engine import Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.sweep import look_through, recover
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import begin
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
-from atomic.entrypoints.tasks import Tasks
+from atomic.entrypoints.inflight import Tasks
 from atomic.protocol import keys
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
@@ -28,9 +28,9 @@ TIMERS = 40
 class SlowEndpoint:
     """It takes its time and then fails, for the one client that calls it."""
 
-    async def post(self, request: EndpointRequest) -> Answer:
+    async def post(self, request: EndpointRequest) -> EndpointResponse:
         await asyncio.sleep(1.5)
-        return Answer(status=500)
+        return EndpointResponse(status=500)
 
 
 @asynccontextmanager
@@ -39,7 +39,7 @@ async def driven(*rows: Step, invoker: Any = None) -> AsyncIterator[Engine]:
     store, tasks = MemoryStepStore(), Tasks()
     store._rows = {row.id: row for row in rows}
     engine = LocalAtomic(store=store).engine
-    queue = MemoryHintQueue(engine.clock, horizon_ms=HORIZON_MS)
+    queue = MemoryWakeupQueue(engine.clock, horizon_ms=HORIZON_MS)
     engine = replace(engine, queue=queue, invoker=invoker or SlowEndpoint(), spawn=tasks.spawn)
     await recover(engine)
     driver = Driver(engine, queue, store)
@@ -119,7 +119,7 @@ def test_a_retry_that_a_clock_an_hour_ahead_has_dated_comes_at_its_own_time() ->
     ahead_ms = EPOCH_MS + hour_ms
     nap = a_child("nap", at_ms=ahead_ms)
     spec = replace(nap.spec, kind="timer", url="", delay_ms=3_000)
-    nap = begin(spec, nap.place, ahead_ms, None)
+    nap = begin(spec, nap.position, ahead_ms, None)
     assert nap.due_at_ms == ahead_ms + 3_000
 
     async def body() -> None:

@@ -44,7 +44,7 @@ async def fails(call: EndpointCall) -> EndpointReply:
     return EndpointReply(status=503)
 
 
-async def hangs(call: EndpointCall) -> EndpointReply:
+async def waits(call: EndpointCall) -> EndpointReply:
     await asyncio.sleep(10**6)
     raise AssertionError
 
@@ -53,7 +53,7 @@ def document(url: str, key: str, **members: Any) -> dict[str, Any]:
     return {"workflowName": "w", "stepInvokeUrl": url, "idempotencyKey": key, "timeout": 1, **members}
 
 
-@pytest.mark.parametrize("ends", [fails, hangs], ids=["fail", "time out"])
+@pytest.mark.parametrize("ends", [fails, waits], ids=["fail", "time out"])
 def test_steps_of_one_run_that_fail_read_no_more_than_runs_of_their_own(ends: Any) -> None:
     reads = {}
     for in_one_run in (True, False):
@@ -62,7 +62,7 @@ def test_steps_of_one_run_that_fail_read_no_more_than_runs_of_their_own(ends: An
         async def main(store: Reads = store, in_one_run: bool = in_one_run) -> None:
             async with LocalAtomic(store=store) as atomic:
                 url = atomic.endpoint("/step", ends)
-                root = await atomic.post("/me", document(atomic.endpoint("/root", hangs), "root"))
+                root = await atomic.post("/me", document(atomic.endpoint("/root", waits), "root"))
                 parent = {"parent": root.json["id"]} if in_one_run else {}
                 for number in range(STEPS):
                     more: dict[str, Any] = {"retry": RETRY, "attemptTimeout": 1_000, **parent}
@@ -86,14 +86,14 @@ def test_who_runs_out_of_time_reads_its_own_steps_and_no_others() -> None:
 
     async def main() -> None:
         async with LocalAtomic(store=store) as atomic:
-            leaf = atomic.endpoint("/leaf", hangs)
+            leaf = atomic.endpoint("/leaf", waits)
 
             async def middle(call: EndpointCall) -> EndpointReply:
                 parent = call.json["stepId"]
                 await atomic.post("/me", document(leaf, "leaf", parent=parent, timeout=20_000))
-                return await hangs(call)
+                return await waits(call)
 
-            root = await atomic.post("/me", document(atomic.endpoint("/root", hangs), "root"))
+            root = await atomic.post("/me", document(atomic.endpoint("/root", waits), "root"))
             parent = root.json["id"]
             for number in range(STEPS):
                 await atomic.post(

@@ -147,9 +147,9 @@ def test_a_key_is_known_by_its_name_and_no_damage_of_it_is_a_key(
     key = api_keys.issue(lambda size: bytes(next(given_bytes) for _ in range(size)))
     assert api_keys.key_id_of(key) == random[32:].hex()
     assert api_keys.opens(key, api_keys.digest(key, b"pepper"), b"pepper")
-    place = data.draw(st.integers(0, len(key) - 1))
-    other = data.draw(st.characters().filter(lambda letter: letter != key[place]))
-    for damaged in (key[:place] + other + key[place + 1 :], key[:place], key + other, other + key):
+    position = data.draw(st.integers(0, len(key) - 1))
+    other = data.draw(st.characters().filter(lambda letter: letter != key[position]))
+    for damaged in (key[:position] + other + key[position + 1 :], key[:position], key + other, other + key):
         assert api_keys.key_id_of(damaged) is None
         assert not api_keys.opens(
             damaged.encode(errors="replace").decode(), api_keys.digest(key, b"p"), b"p"

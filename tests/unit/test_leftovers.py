@@ -10,15 +10,15 @@ import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.cancel import cancel_run
-from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Client, EndpointRequest, StoreUnavailable
+from atomic.application.process_wakeup import process_wakeup
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
-from atomic.application.run_memory import FRESH_MS, RunMemory
+from atomic.application.run_cache import FRESH_MS, RunCache
 from atomic.application.start import start
 from atomic.domain.events import Cancelled, Redriven
-from atomic.domain.outcomes import Answer, Response
+from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import SETTLED, Status, Step, StepOutline
 from atomic.domain.transitions import begin, transition
@@ -30,7 +30,7 @@ from contract.builders import a_child, a_root, a_spec
 
 RUN_ID = a_spec().run_id
 ROOT_ID = keys.root_of(RUN_ID)
-RESULT = Response(b'"yes"', "json")
+RESULT = StoredBody(b'"yes"', "json")
 
 
 class CountingStore(MemoryStepStore):
@@ -61,9 +61,9 @@ class Calls:
     def __init__(self) -> None:
         self.count = 0
 
-    async def post(self, request: EndpointRequest) -> Answer:
+    async def post(self, request: EndpointRequest) -> EndpointResponse:
         self.count += 1
-        return Answer(status=500)
+        return EndpointResponse(status=500)
 
 
 def root(status: Status) -> Step:
@@ -75,7 +75,7 @@ def due_step(name: str, **spec: Any) -> Step:
     """A step of the run that is due."""
     row = a_child(name)
     asked = replace(row.spec, **spec)
-    return replace(begin(asked, row.place, EPOCH_MS, None), due_at_ms=EPOCH_MS)
+    return replace(begin(asked, row.position, EPOCH_MS, None), due_at_ms=EPOCH_MS)
 
 
 def event(**spec: Any) -> Step:
@@ -95,7 +95,7 @@ def test_a_driven_step_of_a_cancelled_run_ends_and_is_not_called() -> None:
     async def take() -> None:
         engine = engine_on(store, calls)
         for step in list(store._rows.values())[1:]:
-            await drive(engine, step.id)
+            await process_wakeup(engine, step.id)
 
     run(take())
 
@@ -112,7 +112,7 @@ def test_calls_of_a_run_that_ended_otherwise_go_on(status: Status) -> None:
     store, calls = CountingStore(root(status), due_step("one")), Calls()
 
     async def take() -> None:
-        await drive(engine_on(store, calls), due_step("one").id)
+        await process_wakeup(engine_on(store, calls), due_step("one").id)
 
     run(take())
 
@@ -125,7 +125,7 @@ def test_a_timer_that_is_due_ends_without_a_look_at_its_root() -> None:
     store = CountingStore(root(Status.SUCCEEDED), timer)
 
     async def take() -> None:
-        await drive(engine_on(store), timer.id)
+        await process_wakeup(engine_on(store), timer.id)
 
     run(take())
 
@@ -145,7 +145,7 @@ def test_an_event_of_a_run_that_ended_takes_no_result_and_leaves_no_dead_letter(
         async def act(store: CountingStore = store, acts: str = acts) -> None:
             engine = engine_on(store)
             if acts == "due":
-                await drive(engine, event().id)
+                await process_wakeup(engine, event().id)
                 return
             with pytest.raises(Problem) as refused:
                 await post_result(engine, event(), RESULT)
@@ -167,7 +167,7 @@ def test_an_event_whose_run_is_gone_is_gone_with_it_and_one_that_comes_before_it
             engine = engine_on(store)
             if acts == "due":
                 await asyncio.sleep(1)
-                await drive(engine, row.id)
+                await process_wakeup(engine, row.id)
                 return
             with suppress(Problem):
                 await post_result(engine, row, RESULT)
@@ -189,10 +189,10 @@ def test_an_event_of_a_failed_run_rests_and_keeps_its_result_for_the_redrive() -
 
     async def act() -> None:
         engine = engine_on(store)
-        await drive(engine, event().id)
+        await process_wakeup(engine, event().id)
         resting = store._rows[event().id]
         assert (resting.status, resting.due_at_ms) == (Status.PENDING, None)
-        await drive(engine, event().id)
+        await process_wakeup(engine, event().id)
         assert store._rows[event().id] == resting
         await post_result(engine, resting, RESULT)
 
@@ -207,7 +207,7 @@ def test_a_redrive_lets_the_deadline_of_a_resting_event_count_again() -> None:
     async def act() -> None:
         engine = engine_on(store)
         await asyncio.sleep(10)
-        await drive(engine, event().id)
+        await process_wakeup(engine, event().id)
         await redrive_step(engine, root(Status.FAILED))
         again = store._rows[event().id]
         now_ms = engine.clock.now_ms()
@@ -231,7 +231,7 @@ def test_an_event_does_not_rest_under_a_root_that_was_redriven_meanwhile() -> No
     store = RedrivenMeanwhile(root(Status.FAILED), event(deadline_ms=5_000))
 
     async def act() -> None:
-        await drive(engine_on(store), event().id)
+        await process_wakeup(engine_on(store), event().id)
 
     run(act())
 
@@ -243,7 +243,7 @@ def test_a_redrive_that_died_before_it_woke_an_event_is_made_good_by_who_attache
     store = CountingStore(a_root(at_ms=EPOCH_MS), resting)
 
     async def act() -> None:
-        await start(engine_on(store), resting.spec, hang_ms=0)
+        await start(engine_on(store), resting.spec, wait_ms=0)
 
     run(act())
 
@@ -298,7 +298,7 @@ def test_a_cancel_counts_though_the_store_took_it_and_did_not_say_so() -> None:
         engine.runs.saw(a_root(at_ms=EPOCH_MS), engine.clock.now_ms())
         with pytest.raises(StoreUnavailable):
             await cancel_run(engine, RUN_ID)
-        await drive(engine, due_step("one").id)
+        await process_wakeup(engine, due_step("one").id)
 
     run(cancel())
 
@@ -313,11 +313,11 @@ def test_a_redriven_step_of_a_run_that_is_cancelled_meanwhile_is_not_called() ->
 
     class CancelledMeanwhile(CountingStore):
         async def replace(self, step: Step, expected_version: int) -> Step | None:
-            there = await super().replace(step, expected_version)
+            existing = await super().replace(step, expected_version)
             if step.generation == 2:
                 self._rows[ROOT_ID] = transition(self._rows[ROOT_ID], Cancelled(), EPOCH_MS)
-                await drive(engine, step.id)
-            return there
+                await process_wakeup(engine, step.id)
+            return existing
 
     store = CancelledMeanwhile(a_root(at_ms=EPOCH_MS), dead)
     engine = engine_on(store, calls)
@@ -353,7 +353,7 @@ def test_a_run_that_is_cancelled_after_a_claim_calls_nobody() -> None:
         clients.engine = engine
 
         async def take(engine: Engine = engine, step_id: str = row.id) -> None:
-            await drive(engine, step_id)
+            await process_wakeup(engine, step_id)
 
         run(take())
 
@@ -370,17 +370,17 @@ def test_an_attempt_that_reached_nobody_before_the_cancel_leaves_no_dead_letter(
 
         engine: Engine
 
-        async def post(self, request: EndpointRequest) -> Answer:
+        async def post(self, request: EndpointRequest) -> EndpointResponse:
             assert request.is_wanted()
             self.engine.runs.saw(transition(store._rows[ROOT_ID], Cancelled(), EPOCH_MS), EPOCH_MS)
             assert not request.is_wanted()
-            return Answer(error="cancelled before the endpoint was called")
+            return EndpointResponse(error="cancelled before the endpoint was called")
 
     dials = Dials()
     dials.engine = engine_on(store, dials)
 
     async def take() -> None:
-        await drive(dials.engine, asked.id)
+        await process_wakeup(dials.engine, asked.id)
 
     run(take())
 
@@ -390,12 +390,12 @@ def test_an_attempt_that_reached_nobody_before_the_cancel_leaves_no_dead_letter(
 # --- what is remembered of runs ---
 
 
-def look(memory: RunMemory, store: MemoryStepStore, now_ms: int) -> Awaitable[Any]:
+def look(memory: RunCache, store: MemoryStepStore, now_ms: int) -> Awaitable[Any]:
     return memory.find(store, RUN_ID, now_ms)
 
 
 def test_a_run_is_looked_at_once_in_five_seconds_by_a_clock_that_may_be_set_back() -> None:
-    store, memory = CountingStore(a_root()), RunMemory()
+    store, memory = CountingStore(a_root()), RunCache()
 
     async def body() -> None:
         moments = [0, 0, 1, FRESH_MS - 1, FRESH_MS, FRESH_MS + 1, 3, FRESH_MS + 2]
@@ -410,7 +410,7 @@ def test_a_run_is_looked_at_once_in_five_seconds_by_a_clock_that_may_be_set_back
 
 
 def test_who_asked_before_a_cancel_and_is_answered_after_it_does_not_undo_it() -> None:
-    live, memory = a_root(), RunMemory()
+    live, memory = a_root(), RunCache()
     cancelled = transition(live, Cancelled(), EPOCH_MS)
     memory.saw(cancelled, EPOCH_MS)
 
@@ -424,7 +424,7 @@ def test_who_asked_before_a_cancel_and_is_answered_after_it_does_not_undo_it() -
 
 
 def test_a_cancel_is_remembered_however_many_runs_come_after_it() -> None:
-    memory = RunMemory()
+    memory = RunCache()
     memory.saw(transition(a_root(), Cancelled(), EPOCH_MS), EPOCH_MS)
     for number in range(10_001):
         memory.saw(a_root(a_spec(key=str(number))), EPOCH_MS)

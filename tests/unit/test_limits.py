@@ -8,9 +8,9 @@ import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import Client, Counts, StoreUnavailable
-from atomic.application.stored import StoredBytes
-from atomic.testing import LocalAtomic, Reply, run
-from scenarios.home import answer_ok
+from atomic.application.storage_meter import StorageMeter
+from atomic.testing import ApiReply, LocalAtomic, run
+from scenarios.runtime import answer_ok
 
 
 class Registry:
@@ -28,14 +28,14 @@ class Registry:
 
 def on(
     limits: dict[str, Any],
-    body: Callable[[LocalAtomic, Callable[..., Awaitable[Reply]]], Awaitable[None]],
+    body: Callable[[LocalAtomic, Callable[..., Awaitable[ApiReply]]], Awaitable[None]],
     store: MemoryStepStore | None = None,
 ) -> None:
     async def main() -> None:
         async with LocalAtomic(clients=Registry(**limits), store=store) as atomic:
             url = atomic.endpoint("/mail", answer_ok)
 
-            async def start(key: str, **more: Any) -> Reply:
+            async def start(key: str, **more: Any) -> ApiReply:
                 document = {"workflowName": "w", "stepInvokeUrl": url, "idempotencyKey": key, **more}
                 return await atomic.post("/me", document)
 
@@ -45,7 +45,7 @@ def on(
 
 
 def test_replays_cost_nothing() -> None:
-    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         first = await start("a")
         assert first.headers["ratelimit-policy"] == '"starts";q=2;w=1'
         assert first.headers["ratelimit"] == '"starts";r=1;t=1'
@@ -66,7 +66,7 @@ def test_replays_cost_nothing() -> None:
 
 
 def test_a_very_low_rate_is_one_start_a_day_at_most() -> None:
-    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         assert (await start("a")).status == 200
         refused = await start("b")
         assert (refused.status, refused.headers["retry-after"]) == (429, "86400")
@@ -75,8 +75,8 @@ def test_a_very_low_rate_is_one_start_a_day_at_most() -> None:
 
 
 def test_live_steps_are_bounded_and_free_again_when_they_end() -> None:
-    async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
-        async def wait_for(key: str) -> Reply:
+    async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
+        async def wait_for(key: str) -> ApiReply:
             return await atomic.post(
                 "/me",
                 {
@@ -110,7 +110,7 @@ def test_many_at_once_do_not_share_a_place() -> None:
             await asyncio.sleep(0.02)
             return counts
 
-    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         for attempt in range(3):
             keys = [f"{attempt}-{number}" for number in range(50)]
             replies = await asyncio.gather(*(start(key, delay=3_600_000, timeout=1) for key in keys))
@@ -122,7 +122,7 @@ def test_many_at_once_do_not_share_a_place() -> None:
 
 
 def test_quick_steps_do_not_add_up() -> None:
-    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         for number in range(40):
             assert (await start(f"k-{number}")).status == 200
             await asyncio.sleep(0.3)
@@ -131,7 +131,7 @@ def test_quick_steps_do_not_add_up() -> None:
 
 
 def test_stored_bytes_are_bounded_and_forgotten_by_the_day() -> None:
-    async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+    async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         payload = "x" * 98
         assert [(await start(key, payload=payload)).status for key in "abcd"] == [200, 200, 200, 507]
         # A step that was there already is not counted again.
@@ -147,7 +147,7 @@ def test_stored_bytes_are_bounded_and_forgotten_by_the_day() -> None:
 
 
 def test_what_is_refused_is_not_counted() -> None:
-    async def body(_: LocalAtomic, start: Callable[..., Awaitable[Reply]]) -> None:
+    async def body(_: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         payload = "x" * 98
         assert (await start("a", payload=payload)).status == 200
         nowhere = f"run_{'0' * 32}-root"
@@ -163,13 +163,13 @@ def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
     class Store(MemoryStepStore):
         fails = False
 
-        async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+        async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
             if self.fails:
                 raise StoreUnavailable
-            return await super().add_stored(client_id, size, day=day, since_day=since_day)
+            return await super().add_stored_bytes(client_id, size, day=day, since_day=since_day)
 
     async def main() -> None:
-        store, stored, day_ms = Store(), StoredBytes(), 24 * 3600 * 1000
+        store, stored, day_ms = Store(), StorageMeter(), 24 * 3600 * 1000
 
         async def total(now_ms: int) -> int:
             return await stored.total(store, "me", now_ms=now_ms, retention_ms=30 * day_ms)
@@ -186,6 +186,6 @@ def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
         await stored.flush(store, "me", now_ms=5_000, retention_ms=day_ms)
         store.fails = False
         assert await total(5_000) == 15
-        assert await store.add_stored("me", 0, day=0, since_day=0) == 15
+        assert await store.add_stored_bytes("me", 0, day=0, since_day=0) == 15
 
     asyncio.run(main())

@@ -8,7 +8,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from atomic.adapters.secret_files import key_pepper
-from atomic.adapters.sqlite.clients import SqliteClientRegistry
+from atomic.adapters.sqlite.client_store import SqliteClientRegistry
 from atomic.adapters.system import SystemClock
 from atomic.cli.clients import clients
 from atomic.cli.operator import operator

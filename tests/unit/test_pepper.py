@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from atomic.adapters.secret_files import KEY_PEPPER
-from atomic.adapters.sqlite.clients import SqliteClientRegistry
+from atomic.adapters.sqlite.client_store import SqliteClientRegistry
 from atomic.adapters.system import SystemClock
-from atomic.application.clients import locked_out
-from atomic.entrypoints.embedded import operators
-from atomic.entrypoints.embedded.operators import pepper_of_keys
+from atomic.application.client_cache import locked_out
+from atomic.entrypoints.embedded import client_admin
+from atomic.entrypoints.embedded.client_admin import pepper_of_keys
 from atomic.protocol.client_records import ClientRecord, StoredKey
 
 BASE = ["https://app.example/"]
@@ -19,7 +19,7 @@ BASE = ["https://app.example/"]
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A data directory with two clients and a key of the operator."""
-    with operators.admin(tmp_path) as admin:
+    with client_admin.admin(tmp_path) as admin:
         for client_id in ("acme", "globex"):
             admin.create(client_id, base_urls=BASE)
         admin.create_operator_key()
@@ -58,7 +58,7 @@ def test_another_pepper_is_refused_until_no_key_needs_the_old_one(directory: Pat
     (directory / KEY_PEPPER).write_bytes(b"x" * 32)
     with pytest.raises(ValueError, match="is another one"):
         pepper_of_keys(directory)
-    with operators.admin(directory) as admin:
+    with client_admin.admin(directory) as admin:
         acme, _ = admin.rotate_key("acme", overlap_ms=0)
         with pytest.raises(ValueError, match=r"API keys of globex, the operator were"):
             pepper_of_keys(directory)
@@ -72,7 +72,7 @@ def test_another_pepper_is_refused_until_no_key_needs_the_old_one(directory: Pat
 
 
 def test_many_are_not_all_named(tmp_path: Path) -> None:
-    with operators.admin(tmp_path) as admin:
+    with client_admin.admin(tmp_path) as admin:
         for number in range(8):
             admin.create(f"c{number}", base_urls=BASE)
     (tmp_path / KEY_PEPPER).unlink()

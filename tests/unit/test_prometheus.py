@@ -19,8 +19,8 @@ def shown(telemetry: PrometheusTelemetry) -> dict[str, float]:
 def test_a_step_is_counted_from_its_start_to_its_end() -> None:
     telemetry = PrometheusTelemetry()
     telemetry.found_live(5)
-    gave_up = ended(running(), PERMANENT, NOW + 26)
-    for step in (ended(running(), SUCCEEDED, NOW + 25), gave_up, ended(running(), RETRYABLE, NOW + 1)):
+    failed = ended(running(), PERMANENT, NOW + 26)
+    for step in (ended(running(), SUCCEEDED, NOW + 25), failed, ended(running(), RETRYABLE, NOW + 1)):
         telemetry.started(step)
         telemetry.attempt_ended(step, step.attempts[-1])
         if step.is_settled:
@@ -36,9 +36,9 @@ def test_a_step_is_counted_from_its_start_to_its_end() -> None:
     assert found["atomic_attempts_total no_answer"] == 0
     assert (found["atomic_run_seconds_count"], found["atomic_step_seconds_count"]) == (2, 0)
     assert found["atomic_steps_put_off_total"] == 0
-    telemetry.put_off(gave_up)
+    telemetry.put_off(failed)
     assert shown(telemetry)["atomic_steps_put_off_total"] == 1
-    telemetry.reopened(gave_up)
+    telemetry.reopened(failed)
     assert shown(telemetry)["atomic_live_steps"] == 7
 
 

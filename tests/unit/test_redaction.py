@@ -7,9 +7,9 @@ import pytest
 
 from atomic.application.ports import Client
 from atomic.application.redaction import redacted, redaction_key
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.protocol.canonical import canonical_json, parse_json
-from atomic.protocol.clients import check_redaction
+from atomic.protocol.client_rules import check_redaction
 from contract.builders import a_root, a_spec
 
 HIDDEN = "#"
@@ -65,7 +65,7 @@ def test_a_hash_is_that_of_the_value_under_the_clients_key_alone() -> None:
 
 @pytest.mark.parametrize("form", ["text", "base64"])
 def test_an_answer_without_members_is_hidden_as_a_whole(form: Any) -> None:
-    step = replace(a_root(), response=Response(b"secret", form, "text/plain"))
+    step = replace(a_root(), response=StoredBody(b"secret", form, "text/plain"))
     seen = redacted(step, client("a")).response
     assert seen is not None
     assert seen.text.startswith(b"hmac-sha256:")

@@ -10,7 +10,7 @@ STARTS = 200
 
 
 async def lost(seed: int, down_s: float, **members: object) -> int:
-    """How many of 200 starts gave up, when the application comes after so many seconds."""
+    """How many of 200 starts failed, when the application comes after so many seconds."""
     async with LocalAtomic(seed=seed) as atomic:
 
         async def work(call: EndpointCall) -> EndpointReply:

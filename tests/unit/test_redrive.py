@@ -6,7 +6,7 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
 from atomic.application.redrive import redrive_many, redrive_step
-from atomic.domain.dead_letters import over
+from atomic.domain.dead_letters import not_redrivable_reason
 from atomic.domain.events import Cancelled
 from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import transition
@@ -44,13 +44,13 @@ def test_a_step_above_itself_is_no_riddle() -> None:
     other = replace(other, spec=replace(other.spec, parent=one.id))
     root = a_root(spec, status=Status.CANCELLED)
 
-    async def above() -> list[Step]:
-        return await Lineage(filled(one, other, root)).above(one)
+    async def ancestors() -> list[Step]:
+        return await Lineage(filled(one, other, root)).ancestors(one)
 
-    found = run(above())
+    found = run(ancestors())
 
     assert [step.id for step in found] == [other.id, root.id]
-    assert over(one, found) == "cancelled"
+    assert not_redrivable_reason(one, found) == "cancelled"
 
 
 def test_a_run_that_is_cancelled_while_a_step_of_it_is_redriven_stays_cancelled() -> None:

@@ -7,7 +7,7 @@ import pytest
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import Client
 from atomic.application.queries import get_run
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.testing import LocalAtomic, run
 from contract.builders import a_child, a_root
@@ -29,7 +29,7 @@ def test_a_page_ends_where_it_becomes_too_large_and_has_one_step_at_least() -> N
     ]
     assert pages(children, 1000) == [9, 9, 9, 3]
     # Control characters in a text: six bytes each, as JSON has them.
-    text = Response(b"\x01" * 262_144, "text", "text/plain")
+    text = StoredBody(b"\x01" * 262_144, "text", "text/plain")
     large = [replace(a_child(f"{number}"), response=text) for number in range(3)]
     assert pages(large, 1000) == [1, 1, 1]
 

@@ -55,19 +55,19 @@ def test_what_is_asked_for_counts(names_parent: bool) -> None:
 
 
 def test_nobody_waits_longer_than_the_server_allows() -> None:
-    low = Settings(hang_max_ms=10_000)
+    low = Settings(wait_max_ms=10_000)
     assert run(both_waits_s(names_parent=True, settings=low)) == (10, 10)
     assert run(both_waits_s(names_parent=True, settings=low, timeout=18_000)) == (10, 10)
 
 
 @pytest.mark.parametrize(
-    ("attempt_timeout_ms", "hang_ms", "is_inline"),
+    ("attempt_timeout_ms", "wait_ms", "is_inline"),
     [(20_000, None, True), (20_000, 1_000, True), (20_000, 999, False), (20_000, 0, False),
      (20_001, None, False), (20_001, 25_000, False)],
 )  # fmt: skip
-def test_where_an_attempt_holds_the_answer_it_is_made_for_who_hangs_long_enough(
-    attempt_timeout_ms: int, hang_ms: int | None, is_inline: bool
+def test_where_an_attempt_holds_the_answer_it_is_made_for_who_waits_long_enough(
+    attempt_timeout_ms: int, wait_ms: int | None, is_inline: bool
 ) -> None:
     holds = Settings(inline_attempt_max_ms=20_000)
-    assert holds.is_inline(attempt_timeout_ms, hang_ms) is is_inline
-    assert Settings().is_inline(attempt_timeout_ms, hang_ms)
+    assert holds.is_inline(attempt_timeout_ms, wait_ms) is is_inline
+    assert Settings().is_inline(attempt_timeout_ms, wait_ms)

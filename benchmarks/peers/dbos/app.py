@@ -1,4 +1,4 @@
-"""The mission's workflow on DBOS over its default, SQLite, behind the smallest HTTP server.
+"""The user creation's workflow on DBOS over its default, SQLite, behind the smallest HTTP server.
 
 Usage: python app.py PORT DIRECTORY
 

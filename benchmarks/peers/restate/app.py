@@ -1,5 +1,5 @@
-"""The mission's workflow on Restate's Python SDK, both ways: `inside` runs its steps in its own handler,
-`apart` calls each step as a service of its own (our shape).
+"""The user creation's workflow on Restate's Python SDK, both ways: `inside` runs its steps in its own
+handler, `apart` calls each step as a service of its own (our shape).
 
 Usage: python app.py PORT
 

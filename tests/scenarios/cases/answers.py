@@ -3,14 +3,14 @@
 import asyncio
 
 from atomic.testing import EndpointCall, EndpointReply
-from scenarios.home import Home, always, answer_ok, failing_first
+from scenarios.runtime import Runtime, always, answer_ok, failing_first
 from scenarios.starts import NOBODY, Gate, assert_problem, document, moment, retries
 
 
-async def scenario_a_success_says_who_what_and_when(home: Home) -> None:
-    url = home.endpoint("/mail", always(201, {"sent": True}))
+async def scenario_a_success_says_who_what_and_when(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", always(201, {"sent": True}))
 
-    reply = await home.start(document(url, stepName="mail"))
+    reply = await runtime.start(document(url, stepName="mail"))
 
     step = reply.json
     assert reply.status == 200
@@ -26,24 +26,24 @@ async def scenario_a_success_says_who_what_and_when(home: Home) -> None:
     assert moment(reply.headers["idempotency-expires"]) > moment(step["finishedAt"])
 
 
-async def scenario_a_replay_is_the_same_to_the_byte(home: Home) -> None:
-    url = home.endpoint("/mail", failing_first(2, 503, {"sent": True}))
-    first = await home.start(document(url))
+async def scenario_a_replay_is_the_same_to_the_byte(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", failing_first(2, 503, {"sent": True}))
+    first = await runtime.start(document(url))
 
-    again = [await home.start(document(url)) for _ in range(3)]
+    again = [await runtime.start(document(url)) for _ in range(3)]
 
     assert [reply.status for reply in (first, *again)] == [200] * 4
     assert {reply.body for reply in again} == {first.body}
     assert {reply.headers["idempotency-replayed"] for reply in again} == {"true"}
     expires = [reply.headers["idempotency-expires"] for reply in (first, *again)]
     assert len(set(expires)) == 1
-    assert len(home.calls(url)) == 3
+    assert len(runtime.calls(url)) == 3
 
 
-async def scenario_a_step_that_gave_up_is_a_424(home: Home) -> None:
-    url = home.endpoint("/mail", always(503, {"why": ["down", 1.5]}))
+async def scenario_a_step_that_failed_is_a_424(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", always(503, {"why": ["down", 1.5]}))
 
-    reply = await home.start(document(url, retry=retries(2)))
+    reply = await runtime.start(document(url, retry=retries(2)))
 
     assert_problem(reply, 424, "step-failed")
     assert reply.headers["atomic-error-source"] == "step"
@@ -51,31 +51,31 @@ async def scenario_a_step_that_gave_up_is_a_424(home: Home) -> None:
     assert (reply.json["lastStatus"], reply.json["attempts"]) == (503, 3)
     assert reply.json["response"] == {"why": ["down", 1.5]}
     assert "503" in reply.json["lastError"]
-    assert len(home.calls(url)) == 3
-    step = (await home.get(f"/steps/{reply.json['id']}")).json
+    assert len(runtime.calls(url)) == 3
+    step = (await runtime.get(f"/steps/{reply.json['id']}")).json
     assert (step["status"], step["runId"]) == ("failed", reply.json["runId"])
 
-    again = await home.start(document(url, retry=retries(2)))
+    again = await runtime.start(document(url, retry=retries(2)))
 
     assert (again.status, again.body) == (424, reply.body)
     assert again.headers["idempotency-replayed"] == "true"
     assert again.headers["idempotency-expires"] == reply.headers["idempotency-expires"]
-    assert len(home.calls(url)) == 3
+    assert len(runtime.calls(url)) == 3
 
 
-async def scenario_a_424_holds_an_odd_body_as_text(home: Home) -> None:
+async def scenario_a_424_holds_an_odd_body_as_text(runtime: Runtime) -> None:
     async def gone(call: EndpointCall) -> EndpointReply:
         return EndpointReply(status=410, body=b"<h1>gone</h1>", headers={"Content-Type": "text/html"})
 
-    reply = await home.start(document(home.endpoint("/mail", gone)))
+    reply = await runtime.start(document(runtime.endpoint("/mail", gone)))
 
     assert_problem(reply, 424, "step-failed")
     assert (reply.json["lastStatus"], reply.json["attempts"]) == (410, 1)
     assert (reply.json["response"], reply.json["responseContentType"]) == ("<h1>gone</h1>", "text/html")
 
 
-async def scenario_a_424_without_any_answer_names_the_reason(home: Home) -> None:
-    reply = await home.start(document(NOBODY, retry=retries(1)))
+async def scenario_a_424_without_any_answer_names_the_reason(runtime: Runtime) -> None:
+    reply = await runtime.start(document(NOBODY, retry=retries(1)))
 
     assert_problem(reply, 424, "step-failed")
     assert (reply.json["lastStatus"], reply.json["attempts"]) == (None, 2)
@@ -83,65 +83,65 @@ async def scenario_a_424_without_any_answer_names_the_reason(home: Home) -> None
     assert "response" not in reply.json
 
 
-async def scenario_a_recorded_outcome_stands_whatever_the_endpoint_says_later(home: Home) -> None:
+async def scenario_a_recorded_outcome_stands_whatever_the_endpoint_says_later(runtime: Runtime) -> None:
     answers = [EndpointReply(json="first"), EndpointReply(status=500, json="second")]
 
     async def moody(call: EndpointCall) -> EndpointReply:
         return answers.pop(0)
 
-    url = home.endpoint("/mail", moody)
-    first = await home.start(document(url))
+    url = runtime.endpoint("/mail", moody)
+    first = await runtime.start(document(url))
 
-    redriven = await home.post(f"/steps/{first.json['id']}/redrive")
+    redriven = await runtime.post(f"/steps/{first.json['id']}/redrive")
 
     assert (redriven.status, redriven.body) == (200, first.body)
-    assert (await home.start(document(url))).body == first.body
-    assert len(home.calls(url)) == 1
+    assert (await runtime.start(document(url))).body == first.body
+    assert len(runtime.calls(url)) == 1
 
 
-async def scenario_a_timeout_is_a_504_and_the_work_goes_on(home: Home) -> None:
+async def scenario_a_timeout_is_a_504_and_the_work_goes_on(runtime: Runtime) -> None:
     gate = Gate({"sent": True})
-    url = home.endpoint("/mail", gate)
+    url = runtime.endpoint("/mail", gate)
 
-    reply = await home.start(document(url, timeout=30))
+    reply = await runtime.start(document(url, timeout=30))
 
     assert_problem(reply, 504, "not-finished")
-    assert reply.headers["location"] == f"/{home.client}/steps/{reply.json['id']}"
+    assert reply.headers["location"] == f"/{runtime.client}/steps/{reply.json['id']}"
     assert int(reply.headers["retry-after"]) >= 1
     assert "idempotency-expires" not in reply.headers
     assert reply.json["stepStatus"] == "running"
-    there = await home.request("GET", reply.headers["location"])
+    there = await runtime.request("GET", reply.headers["location"])
     assert (there.status, there.json["id"]) == (200, reply.json["id"])
 
-    attached = asyncio.create_task(home.start(document(url, timeout=8000)))
+    attached = asyncio.create_task(runtime.start(document(url, timeout=8000)))
     gate.open()
 
     assert (await attached).status == 200
     assert (await attached).json["response"] == {"sent": True}
-    assert len(home.calls(url)) == 1
+    assert len(runtime.calls(url)) == 1
 
 
-async def scenario_a_504_while_a_retry_is_due_says_when(home: Home) -> None:
-    url = home.endpoint("/mail", failing_first(1, 503))
+async def scenario_a_504_while_a_retry_is_due_says_when(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", failing_first(1, 503))
     later = {"count": 1, "backOff": 20_000, "strategy": "fixed", "jitter": "none"}
 
-    reply = await home.start(document(url, timeout=home.ms(200), retry=later))
+    reply = await runtime.start(document(url, timeout=runtime.ms(200), retry=later))
 
     assert_problem(reply, 504, "not-finished")
     assert reply.json["stepStatus"] == "retrying"
     assert 15 <= int(reply.headers["retry-after"]) <= 20
-    await home.post(f"/runs/{reply.json['runId']}/cancel")
+    await runtime.post(f"/runs/{reply.json['runId']}/cancel")
 
 
-async def scenario_the_smaller_of_timeout_and_wait_counts(home: Home) -> None:
+async def scenario_the_smaller_of_timeout_and_wait_counts(runtime: Runtime) -> None:
     gate = Gate()
-    url = home.endpoint("/mail", gate)
+    url = runtime.endpoint("/mail", gate)
     clock = asyncio.get_running_loop()
     began_s = clock.time()
 
-    by_header = await home.start(document(url, timeout=20_000), Prefer="wait=0")
-    by_member = await home.start(document(url, timeout=20), Prefer="wait=20")
-    by_header_alone = await home.start(document(url), Prefer="handling=lenient, WAIT=0")
+    by_header = await runtime.start(document(url, timeout=20_000), Prefer="wait=0")
+    by_member = await runtime.start(document(url, timeout=20), Prefer="wait=20")
+    by_header_alone = await runtime.start(document(url), Prefer="handling=lenient, WAIT=0")
 
     assert clock.time() < began_s + 10
     for reply in (by_header, by_member, by_header_alone):
@@ -151,32 +151,32 @@ async def scenario_the_smaller_of_timeout_and_wait_counts(home: Home) -> None:
     gate.open()
 
 
-async def scenario_respond_async_is_a_202_with_the_step(home: Home) -> None:
+async def scenario_respond_async_is_a_202_with_the_step(runtime: Runtime) -> None:
     gate = Gate({"sent": True})
-    url = home.endpoint("/mail", gate)
+    url = runtime.endpoint("/mail", gate)
 
-    reply = await home.start(document(url, timeout=8000), Prefer="respond-async")
+    reply = await runtime.start(document(url, timeout=8000), Prefer="respond-async")
 
     assert reply.status == 202
     assert reply.headers["content-type"] == "application/json"
     assert reply.headers["preference-applied"] == "respond-async"
-    assert reply.headers["location"] == f"/{home.client}/steps/{reply.json['id']}"
+    assert reply.headers["location"] == f"/{runtime.client}/steps/{reply.json['id']}"
     assert int(reply.headers["retry-after"]) >= 1
     assert (reply.json["status"], reply.json["response"]) == ("running", None)
     gate.open()
-    await home.step_in(reply.json["id"], "succeeded")
-    again = await home.start(document(url), Prefer="respond-async")
+    await runtime.step_in(reply.json["id"], "succeeded")
+    again = await runtime.start(document(url), Prefer="respond-async")
     assert (again.status, again.json["response"]) == (200, {"sent": True})
     assert again.headers["idempotency-replayed"] == "true"
     assert "location" not in again.headers
 
 
-async def scenario_respond_async_with_wait_hangs_first(home: Home) -> None:
+async def scenario_respond_async_with_wait_waits_first(runtime: Runtime) -> None:
     gate = Gate()
-    quick, slow = home.endpoint("/quick", answer_ok), home.endpoint("/slow", gate)
+    quick, slow = runtime.endpoint("/quick", answer_ok), runtime.endpoint("/slow", gate)
 
-    done = await home.start(document(quick), Prefer="respond-async, wait=8")
-    going_on = await home.start(document(slow, timeout=20), Prefer="respond-async, wait=8")
+    done = await runtime.start(document(quick), Prefer="respond-async, wait=8")
+    going_on = await runtime.start(document(slow, timeout=20), Prefer="respond-async, wait=8")
 
     assert (done.status, done.json["status"]) == (200, "succeeded")
     assert going_on.status == 202
@@ -185,33 +185,33 @@ async def scenario_respond_async_with_wait_hangs_first(home: Home) -> None:
     gate.open()
 
 
-async def scenario_cancelled_is_a_409_for_all_who_ask(home: Home) -> None:
+async def scenario_cancelled_is_a_409_for_all_who_ask(runtime: Runtime) -> None:
     gate = Gate()
-    url = home.endpoint("/mail", gate)
-    hanging = asyncio.create_task(home.start(document(url)))
+    url = runtime.endpoint("/mail", gate)
+    waiting = asyncio.create_task(runtime.start(document(url)))
     await gate.entered.wait()
-    run_id = (await home.start(document(url), Prefer="respond-async")).json["runId"]
+    run_id = (await runtime.start(document(url), Prefer="respond-async")).json["runId"]
 
-    await home.post(f"/runs/{run_id}/cancel")
+    await runtime.post(f"/runs/{run_id}/cancel")
 
-    again = await home.start(document(url))
-    for reply in (await hanging, again):
+    again = await runtime.start(document(url))
+    for reply in (await waiting, again):
         assert_problem(reply, 409, "cancelled")
         assert (reply.json["runId"], "location" in reply.headers) == (run_id, False)
-    new_step = await home.start(document(home.endpoint("/other", answer_ok)))
+    new_step = await runtime.start(document(runtime.endpoint("/other", answer_ok)))
     assert_problem(new_step, 409, "cancelled")
     gate.open()
 
 
-async def scenario_a_delay_passes_before_the_first_attempt(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_delay_passes_before_the_first_attempt(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     began_s = asyncio.get_running_loop().time()
 
-    reply = await home.start(document(url, delay=200), Prefer="respond-async")
+    reply = await runtime.start(document(url, delay=200), Prefer="respond-async")
 
     assert (reply.status, reply.json["status"], reply.json["attempts"]) == (202, "pending", 0)
-    assert home.calls(url) == []
-    assert (await home.start(document(url, delay=200))).status == 200
-    [call] = home.calls(url)
+    assert runtime.calls(url) == []
+    assert (await runtime.start(document(url, delay=200))).status == 200
+    [call] = runtime.calls(url)
     # The clock of the server counts whole milliseconds.
     assert call.began_s >= began_s + 0.198

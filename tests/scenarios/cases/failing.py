@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from atomic.testing import EndpointCall, EndpointReply, Reply
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.suspension import event_document, sleeping, timer_document
-from scenarios.home import Handler, Home, always
+from scenarios.runtime import Handler, Runtime, always
 from scenarios.starts import document as start_document
 
 RETRY = {"count": 3, "backOff": 20, "strategy": "fixed", "jitter": "none"}
@@ -13,41 +13,45 @@ ASYNC = {"Prefer": "respond-async"}
 DAY = 86_400_000
 
 
-async def scenario_a_handler_that_fails_beside_an_open_event_is_called_again(home: Home) -> None:
-    reply = await home.finish(document(home.endpoint("/root", beside(home, event_document("approval")))))
+async def scenario_a_handler_that_fails_beside_an_open_event_is_called_again(runtime: Runtime) -> None:
+    reply = await runtime.finish(
+        document(runtime.endpoint("/root", beside(runtime, event_document("approval"))))
+    )
 
     assert (reply.status, reply.json["response"]) == (200, "went on")
-    assert await of_root(home, reply) == (2, 1, ["retryable", "succeeded"])
+    assert await of_root(runtime, reply) == (2, 1, ["retryable", "succeeded"])
 
 
-async def scenario_a_handler_that_fails_beside_a_long_timer_is_called_again(home: Home) -> None:
+async def scenario_a_handler_that_fails_beside_a_long_timer_is_called_again(runtime: Runtime) -> None:
     timer = timer_document("later", delay=30 * DAY)
 
-    reply = await home.finish(document(home.endpoint("/root", beside(home, timer))))
+    reply = await runtime.finish(document(runtime.endpoint("/root", beside(runtime, timer))))
 
     assert (reply.status, reply.json["response"]) == (200, "went on")
-    assert await of_root(home, reply) == (2, 1, ["retryable", "succeeded"])
+    assert await of_root(runtime, reply) == (2, 1, ["retryable", "succeeded"])
 
 
 async def scenario_a_handler_that_fails_beside_a_step_that_is_retried_for_long_is_called_again(
-    home: Home,
+    runtime: Runtime,
 ) -> None:
-    dead = document(home.endpoint("/dead", always(503)), retry={"count": 200, "backOff": DAY})
+    dead = document(runtime.endpoint("/dead", always(503)), retry={"count": 200, "backOff": DAY})
 
-    reply = await home.finish(document(home.endpoint("/root", beside(home, dead))))
+    reply = await runtime.finish(document(runtime.endpoint("/root", beside(runtime, dead))))
 
     assert (reply.status, reply.json["response"]) == (200, "went on")
-    assert await of_root(home, reply) == (2, 1, ["retryable", "succeeded"])
+    assert await of_root(runtime, reply) == (2, 1, ["retryable", "succeeded"])
 
 
-async def scenario_what_fails_beside_a_live_step_shows_its_error_and_keeps_retry_after(home: Home) -> None:
+async def scenario_what_fails_beside_a_live_step_shows_its_error_and_keeps_retry_after(
+    runtime: Runtime,
+) -> None:
     failure = EndpointReply(
         status=503, json={"error": "the database is away"}, headers={"Retry-After": "60"}
     )
-    url = home.endpoint("/root", beside(home, event_document("approval"), failure))
+    url = runtime.endpoint("/root", beside(runtime, event_document("approval"), failure))
 
-    started = await home.start(document(url), **ASYNC)
-    retrying = await home.step_in(started.json["id"], "retrying")
+    started = await runtime.start(document(url), **ASYNC)
+    retrying = await runtime.step_in(started.json["id"], "retrying")
 
     assert retrying["error"] == "the endpoint answered 503: the database is away"
     assert (retrying["retriesUsed"], retrying["waitingFor"]) == (1, [])
@@ -55,105 +59,109 @@ async def scenario_what_fails_beside_a_live_step_shows_its_error_and_keeps_retry
     assert retrying["dueAt"] > attempt["endedAt"]
 
 
-async def scenario_a_handler_that_always_fails_beside_a_live_step_gives_up(home: Home) -> None:
+async def scenario_a_handler_that_always_fails_beside_a_live_step_fails(runtime: Runtime) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
-        await home.start(event_document("approval", parent=call.json["stepId"]), **ASYNC)
+        await runtime.start(event_document("approval", parent=call.json["stepId"]), **ASYNC)
         return EndpointReply(status=500)
 
-    reply = await home.finish(document(home.endpoint("/root", handler)))
+    reply = await runtime.finish(document(runtime.endpoint("/root", handler)))
 
     assert (reply.status, reply.json["attempts"]) == (424, 4)
 
 
-async def scenario_who_was_told_of_a_step_and_fails_waits_for_it(home: Home) -> None:
+async def scenario_who_was_told_of_a_step_and_fails_waits_for_it(runtime: Runtime) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
         parent = call.json["stepId"]
-        await home.start(event_document("never", parent=parent), **ASYNC)
-        told = await home.start(event_document("approval", parent=parent, timeout=20))
+        await runtime.start(event_document("never", parent=parent), **ASYNC)
+        told = await runtime.start(event_document("approval", parent=parent, timeout=20))
         return EndpointReply(status=200 if told.status == 200 else 500)
 
-    started = await home.start(document(home.endpoint("/root", handler), retry={"count": 0}), **ASYNC)
-    waiting = await home.step_in(started.json["id"], "waiting")
+    started = await runtime.start(document(runtime.endpoint("/root", handler), retry={"count": 0}), **ASYNC)
+    waiting = await runtime.step_in(started.json["id"], "waiting")
 
     # It waits for what it was told of, and not for what it never waited for.
     [approval] = waiting["waitingFor"]
-    assert (await home.get(f"/steps/{approval}")).json["stepName"] == "approval"
+    assert (await runtime.get(f"/steps/{approval}")).json["stepName"] == "approval"
     assert waiting["retriesUsed"] == 0
-    await home.post(f"/steps/{approval}/result", "yes")
-    assert (await home.step_in(started.json["id"], "succeeded"))["attempts"] == 2
+    await runtime.post(f"/steps/{approval}/result", "yes")
+    assert (await runtime.step_in(started.json["id"], "succeeded"))["attempts"] == 2
 
 
-async def scenario_a_later_attempt_is_not_excused_by_what_an_earlier_one_was_told(home: Home) -> None:
+async def scenario_a_later_attempt_is_not_excused_by_what_an_earlier_one_was_told(runtime: Runtime) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
         if call.attempt == 1:
             parent = call.json["stepId"]
-            step = home.endpoint("/step", sleeping(home.ms(100)))
-            await home.start(event_document("approval", parent=parent, timeout=1))
-            await home.start(document(step, parent=parent, timeout=1))
+            step = runtime.endpoint("/step", sleeping(runtime.ms(100)))
+            await runtime.start(event_document("approval", parent=parent, timeout=1))
+            await runtime.start(document(step, parent=parent, timeout=1))
         return EndpointReply(status=200 if call.attempt == 3 else 500)
 
-    reply = await home.finish(document(home.endpoint("/root", handler)))
+    reply = await runtime.finish(document(runtime.endpoint("/root", handler)))
 
-    assert (reply.status, (await of_root(home, reply))[1]) == (200, 1)
+    assert (reply.status, (await of_root(runtime, reply))[1]) == (200, 1)
 
 
-async def scenario_who_runs_out_of_time_waits_for_the_steps_that_it_waited_for(home: Home) -> None:
+async def scenario_who_runs_out_of_time_waits_for_the_steps_that_it_waited_for(runtime: Runtime) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
         parent = call.json["stepId"]
-        await home.start(event_document("never", parent=parent), **ASYNC)
+        await runtime.start(event_document("never", parent=parent), **ASYNC)
         # Opened without waiting, and waited for later.
-        await home.start(event_document("approval", parent=parent), **ASYNC)
-        reply = await home.start(event_document("approval", parent=parent))
+        await runtime.start(event_document("approval", parent=parent), **ASYNC)
+        reply = await runtime.start(event_document("approval", parent=parent))
         return EndpointReply(status=reply.status)
 
-    root = document(home.endpoint("/root", handler), retry={"count": 0}, attemptTimeout=home.ms(100))
-    started = await home.start(root, **ASYNC)
+    root = document(runtime.endpoint("/root", handler), retry={"count": 0}, attemptTimeout=runtime.ms(100))
+    started = await runtime.start(root, **ASYNC)
 
     async def look() -> list[str] | None:
-        step = (await home.get(f"/steps/{started.json['id']}")).json
+        step = (await runtime.get(f"/steps/{started.json['id']}")).json
         return step["waitingFor"] or None
 
-    [approval] = await home.until(look, within_s=30)
-    await home.post(f"/steps/{approval}/result", "yes")
-    ended = await home.step_in(started.json["id"], "succeeded")
+    [approval] = await runtime.until(look, within_s=30)
+    await runtime.post(f"/steps/{approval}/result", "yes")
+    ended = await runtime.step_in(started.json["id"], "succeeded")
     assert (ended["attempts"], ended["retriesUsed"]) == (2, 0)
 
 
-async def scenario_who_runs_out_of_time_beside_steps_that_nobody_waited_for_has_failed(home: Home) -> None:
+async def scenario_who_runs_out_of_time_beside_steps_that_nobody_waited_for_has_failed(
+    runtime: Runtime,
+) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
-        await home.start(event_document("approval", parent=call.json["stepId"]), **ASYNC)
+        await runtime.start(event_document("approval", parent=call.json["stepId"]), **ASYNC)
         if call.attempt == 1:
-            await asyncio.sleep(home.ms(400) / 1000)
+            await asyncio.sleep(runtime.ms(400) / 1000)
         return EndpointReply(json="went on")
 
-    root = document(home.endpoint("/root", handler), attemptTimeout=home.ms(100))
-    reply = await home.finish(root)
+    root = document(runtime.endpoint("/root", handler), attemptTimeout=runtime.ms(100))
+    reply = await runtime.finish(root)
 
     assert (reply.status, reply.json["response"]) == (200, "went on")
-    assert await of_root(home, reply) == (2, 1, ["retryable", "succeeded"])
+    assert await of_root(runtime, reply) == (2, 1, ["retryable", "succeeded"])
 
 
-async def scenario_whose_posts_atomic_refused_pays_nothing(home: Home) -> None:
+async def scenario_whose_posts_atomic_refused_pays_nothing(runtime: Runtime) -> None:
     replies = iter([REFUSED, REFUSED, EndpointReply(json="done")])
 
     async def handler(call: EndpointCall) -> EndpointReply:
         return next(replies)
 
-    reply = await home.finish(document(home.endpoint("/root", handler), retry={"count": 0}))
+    reply = await runtime.finish(document(runtime.endpoint("/root", handler), retry={"count": 0}))
 
     assert (reply.status, reply.json["response"]) == (200, "done")
-    assert await of_root(home, reply) == (3, 0, ["deferred", "deferred", "succeeded"])
+    assert await of_root(runtime, reply) == (3, 0, ["deferred", "deferred", "succeeded"])
 
 
-async def scenario_a_refusal_counts_unless_its_status_and_its_header_say_otherwise(home: Home) -> None:
+async def scenario_a_refusal_counts_unless_its_status_and_its_header_say_otherwise(
+    runtime: Runtime,
+) -> None:
     answers = {
         "plain": EndpointReply(status=503),
         "other": EndpointReply(status=500, headers={"Atomic-Refused": "true"}),
         "false": EndpointReply(status=503, headers={"Atomic-Refused": "false"}),
     }
     for name, answer in answers.items():
-        url = home.endpoint(f"/{name}", saying(answer))
-        reply = await home.finish(document(url, idempotencyKey=name, retry={"count": 0}))
+        url = runtime.endpoint(f"/{name}", saying(answer))
+        reply = await runtime.finish(document(url, idempotencyKey=name, retry={"count": 0}))
         assert (reply.status, reply.json["attempts"]) == (424, 1), name
 
 
@@ -165,11 +173,11 @@ def document(url: str, **members: Any) -> dict[str, Any]:
     return start_document(url, "k", **{"timeout": 20_000, "retry": RETRY, **members})
 
 
-def beside(home: Home, step: dict[str, Any], failure: EndpointReply | None = None) -> Handler:
+def beside(runtime: Runtime, step: dict[str, Any], failure: EndpointReply | None = None) -> Handler:
     """A handler that posts a step, waits for nothing, and fails at its first attempt."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
-        reply = await home.start({**step, "parent": call.json["stepId"]}, **ASYNC)
+        reply = await runtime.start({**step, "parent": call.json["stepId"]}, **ASYNC)
         assert reply.status == 202
         if call.attempt == 1:
             return failure or EndpointReply(status=500)
@@ -187,7 +195,7 @@ def saying(answer: EndpointReply) -> Handler:
     return handler
 
 
-async def of_root(home: Home, reply: Reply) -> tuple[int, int, list[str]]:
+async def of_root(runtime: Runtime, reply: ApiReply) -> tuple[int, int, list[str]]:
     """The attempts of a run's root, the retries it used, and what came of each attempt."""
-    root = (await home.get(f"/runs/{reply.json['runId']}")).json["root"]
+    root = (await runtime.get(f"/runs/{reply.json['runId']}")).json["root"]
     return root["attempts"], root["retriesUsed"], [attempt["outcome"] for attempt in root["attemptLog"]]

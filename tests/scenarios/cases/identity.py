@@ -5,7 +5,7 @@ import itertools
 from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
-from scenarios.home import Handler, Home, always, answer_ok
+from scenarios.runtime import Handler, Runtime, always, answer_ok
 from scenarios.starts import Gate, assert_problem, document
 
 PAYLOAD: dict[str, Any] = {"to": "ada", "cc": ["bob", "eve"], "n": 1, "note": None}
@@ -25,76 +25,76 @@ OTHER_PAYLOADS: tuple[Any, ...] = (
 PARTS = ("a", "a#b", "b", "#", "a%23b", "a:b", "a/b", "a|b", "A")
 
 
-async def scenario_posts_in_flight_attach_and_get_one_answer(home: Home) -> None:
+async def scenario_posts_in_flight_attach_and_get_one_answer(runtime: Runtime) -> None:
     gate = Gate({"sent": True})
-    url = home.endpoint("/mail", gate)
-    first = asyncio.create_task(home.start(document(url)))
+    url = runtime.endpoint("/mail", gate)
+    first = asyncio.create_task(runtime.start(document(url)))
     await gate.entered.wait()
-    others = [asyncio.create_task(home.start(document(url))) for _ in range(16)]
-    assert (await home.start(document(url, timeout=20))).status == 504
+    others = [asyncio.create_task(runtime.start(document(url))) for _ in range(16)]
+    assert (await runtime.start(document(url, timeout=20))).status == 504
 
     gate.open()
     replies = await asyncio.gather(first, *others)
 
     assert {reply.status for reply in replies} == {200}
     assert len({reply.body for reply in replies}) == 1
-    assert len(home.calls(url)) == 1
+    assert len(runtime.calls(url)) == 1
 
 
-async def scenario_another_payload_in_flight_is_a_422(home: Home) -> None:
+async def scenario_another_payload_in_flight_is_a_422(runtime: Runtime) -> None:
     gate = Gate({"sent": True})
-    url = home.endpoint("/mail", gate)
-    first = asyncio.create_task(home.start(document(url, payload=PAYLOAD)))
+    url = runtime.endpoint("/mail", gate)
+    first = asyncio.create_task(runtime.start(document(url, payload=PAYLOAD)))
     await gate.entered.wait()
 
-    await refuses_other_payloads(home, url)
+    await refuses_other_payloads(runtime, url)
 
     gate.open()
     assert (await first).json["response"] == {"sent": True}
-    assert len(home.calls(url)) == 1
+    assert len(runtime.calls(url)) == 1
 
 
-async def scenario_another_payload_after_success_is_a_422(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
-    first = await home.start(document(url, payload=PAYLOAD))
+async def scenario_another_payload_after_success_is_a_422(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
+    first = await runtime.start(document(url, payload=PAYLOAD))
 
-    await refuses_other_payloads(home, url)
+    await refuses_other_payloads(runtime, url)
 
-    assert (await home.start(document(url, payload=PAYLOAD))).body == first.body
-    assert len(home.calls(url)) == 1
+    assert (await runtime.start(document(url, payload=PAYLOAD))).body == first.body
+    assert len(runtime.calls(url)) == 1
 
 
-async def scenario_another_payload_after_failure_is_a_422(home: Home) -> None:
-    url = home.endpoint("/mail", always(410))
-    first = await home.start(document(url, payload=PAYLOAD))
+async def scenario_another_payload_after_failure_is_a_422(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", always(410))
+    first = await runtime.start(document(url, payload=PAYLOAD))
 
-    await refuses_other_payloads(home, url)
+    await refuses_other_payloads(runtime, url)
 
-    again = await home.start(document(url, payload=PAYLOAD))
+    again = await runtime.start(document(url, payload=PAYLOAD))
     assert (first.status, again.body) == (424, first.body)
-    assert len(home.calls(url)) == 1
+    assert len(runtime.calls(url)) == 1
 
 
-async def scenario_the_key_may_come_as_a_header(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_the_key_may_come_as_a_header(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     without = {name: value for name, value in document(url).items() if name != "idempotencyKey"}
 
-    first = await home.start(without, Idempotency_Key="k-1")
+    first = await runtime.start(without, Idempotency_Key="k-1")
     same = [
-        await home.start(without, Idempotency_Key='"k-1"'),
-        await home.start(document(url), Idempotency_Key="k-1"),
-        await home.start(document(url), Idempotency_Key='"k-1"'),
-        await home.start(document(url)),
+        await runtime.start(without, Idempotency_Key='"k-1"'),
+        await runtime.start(document(url), Idempotency_Key="k-1"),
+        await runtime.start(document(url), Idempotency_Key='"k-1"'),
+        await runtime.start(document(url)),
     ]
 
     assert (first.status, first.json["idempotencyKey"]) == (200, "k-1")
     assert {reply.body for reply in same} == {first.body}
-    [seen] = home.calls(url)
+    [seen] = runtime.calls(url)
     assert (seen.call.json["idempotencyKey"], seen.call.headers["idempotency-key"]) == ("k-1", "k-1")
 
 
-async def scenario_each_part_of_the_identity_counts(home: Home) -> None:
-    url, other = home.endpoint("/mail", answer_ok), home.endpoint("/other", answer_ok)
+async def scenario_each_part_of_the_identity_counts(runtime: Runtime) -> None:
+    url, other = runtime.endpoint("/mail", answer_ok), runtime.endpoint("/other", answer_ok)
     documents = [
         document(url),
         document(url, key="k-2"),
@@ -104,24 +104,24 @@ async def scenario_each_part_of_the_identity_counts(home: Home) -> None:
         document(url, stepName="k-1"),
     ]
 
-    replies = [await home.start(each | {"payload": place}) for place, each in enumerate(documents)]
+    replies = [await runtime.start(each | {"payload": position}) for position, each in enumerate(documents)]
 
     assert {reply.status for reply in replies} == {200}
     assert len({reply.json["id"] for reply in replies}) == len(documents)
     runs = [reply.json["runId"] for reply in replies]
     assert runs[0] == runs[2] == runs[4] == runs[5]
     assert len(set(runs)) == 3
-    assert (len(home.calls(url)), len(home.calls(other))) == (5, 1)
+    assert (len(runtime.calls(url)), len(runtime.calls(other))) == (5, 1)
 
 
-async def scenario_joined_names_do_not_collide(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_joined_names_do_not_collide(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     ways = [*itertools.product(PARTS, ("",), PARTS), *itertools.product(("a",), PARTS, ("b", "#", "b#a"))]
 
     ids, runs = set(), {}
     for workflow, step_name, key in ways:
         named = {"stepName": step_name} if step_name else {}
-        reply = await home.start(document(url, key=key, workflowName=workflow, **named))
+        reply = await runtime.start(document(url, key=key, workflowName=workflow, **named))
         assert reply.status == 200
         ids.add(reply.json["id"])
         runs[workflow, key] = reply.json["runId"]
@@ -130,69 +130,69 @@ async def scenario_joined_names_do_not_collide(home: Home) -> None:
     assert len(set(runs.values())) == len(runs)
 
 
-async def scenario_handlers_that_name_themselves_share_no_step(home: Home) -> None:
+async def scenario_handlers_that_name_themselves_share_no_step(runtime: Runtime) -> None:
     """Two child workflows and their parent call one URL under one key: three charges, each with a key."""
-    charge = home.endpoint("/charge", lambda call: answer(call.json["payload"]))
+    charge = runtime.endpoint("/charge", lambda call: answer(call.json["payload"]))
 
     def charging(name: str, *below: str) -> Handler:
         async def handler(call: EndpointCall) -> EndpointReply:
-            return EndpointReply(json=[await post(home, call, url, name) for url in (charge, *below)])
+            return EndpointReply(json=[await post(runtime, call, url, name) for url in (charge, *below)])
 
         return handler
 
-    children = [home.endpoint(f"/child/{name}", charging(name)) for name in ("a", "b")]
-    root = home.endpoint("/root", charging("root", *children))
+    children = [runtime.endpoint(f"/child/{name}", charging(name)) for name in ("a", "b")]
+    root = runtime.endpoint("/root", charging("root", *children))
 
-    reply = await home.finish(document(root))
+    reply = await runtime.finish(document(root))
 
     assert reply.json["response"] == ["root", ["a"], ["b"]]
-    sent = [seen.call.json["idempotencyKey"] for seen in home.calls(charge)]
-    assert [seen.call.headers["idempotency-key"] for seen in home.calls(charge)] == sent
+    sent = [seen.call.json["idempotencyKey"] for seen in runtime.calls(charge)]
+    assert [seen.call.headers["idempotency-key"] for seen in runtime.calls(charge)] == sent
     assert (sent[0], len(set(sent))) == ("k-1", 3)
     assert all(key.startswith("k-1-") for key in sent[1:])
-    run = (await home.get(f"/runs/{reply.json['runId']}")).json
+    run = (await runtime.get(f"/runs/{reply.json['runId']}")).json
     charges = [step for step in run["steps"] if step["stepInvokeUrl"] == charge]
     assert {step["idempotencyKey"] for step in charges} == {"k-1"}
     assert {step["endpointKey"] for step in charges} == set(sent)
     assert len({step["parent"] for step in charges}) == 3
 
 
-async def scenario_a_workflow_may_call_itself(home: Home) -> None:
+async def scenario_a_workflow_may_call_itself(runtime: Runtime) -> None:
     async def countdown(call: EndpointCall) -> EndpointReply:
         left = call.json["payload"]
-        below = await post(home, call, root, left - 1) if left else []
+        below = await post(runtime, call, root, left - 1) if left else []
         return EndpointReply(json=[left, *below])
 
-    root = home.endpoint("/countdown", countdown)
+    root = runtime.endpoint("/countdown", countdown)
 
-    reply = await home.finish(document(root, payload=3))
+    reply = await runtime.finish(document(root, payload=3))
 
     assert reply.json["response"] == [3, 2, 1, 0]
-    keys = [seen.call.json["idempotencyKey"] for seen in home.calls(root)]
+    keys = [seen.call.json["idempotencyKey"] for seen in runtime.calls(root)]
     assert (len(keys), len(set(keys)), min(keys)) == (4, 4, "k-1")
 
 
-async def scenario_a_step_of_the_root_is_the_same_with_and_without_its_parent(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
-    root = await home.start(document(home.endpoint("/root", answer_ok)))
+async def scenario_a_step_of_the_root_is_the_same_with_and_without_its_parent(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
+    root = await runtime.start(document(runtime.endpoint("/root", answer_ok)))
 
-    named = await home.start(document(url, parent=root.json["id"]))
-    unnamed = await home.start(document(url))
+    named = await runtime.start(document(url, parent=root.json["id"]))
+    unnamed = await runtime.start(document(url))
 
     assert named.body == unnamed.body
     assert named.json["parent"] == root.json["id"]
-    assert len(home.calls(url)) == 1
+    assert len(runtime.calls(url)) == 1
 
 
-async def scenario_names_that_endpoints_are_not_sent_make_keys_of_their_own(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
-    root = await home.start(document(home.endpoint("/root", answer_ok)))
+async def scenario_names_that_endpoints_are_not_sent_make_keys_of_their_own(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
+    root = await runtime.start(document(runtime.endpoint("/root", answer_ok)))
     ways: list[dict[str, Any]] = [{}, {"stepName": "a"}, {"stepName": "b"}, {"workflowName": "W"}]
 
     for way in ways:
-        assert (await home.start(document(url, parent=root.json["id"], **way))).status == 200
+        assert (await runtime.start(document(url, parent=root.json["id"], **way))).status == 200
 
-    sent = [seen.call.json["idempotencyKey"] for seen in home.calls(url)]
+    sent = [seen.call.json["idempotencyKey"] for seen in runtime.calls(url)]
     assert (sent[0], len(set(sent))) == ("k-1", len(ways))
 
 
@@ -201,27 +201,27 @@ async def answer(value: Any) -> EndpointReply:
     return EndpointReply(json=value)
 
 
-async def post(home: Home, call: EndpointCall, url: str, payload: Any) -> Any:
+async def post(runtime: Runtime, call: EndpointCall, url: str, payload: Any) -> Any:
     """A step of the handler that was called so, under the key that it was given."""
     key, parent = call.json["idempotencyKey"], call.json["stepId"]
-    reply = await home.finish(document(url, key=key, parent=parent, payload=payload))
+    reply = await runtime.finish(document(url, key=key, parent=parent, payload=payload))
     return reply.json["response"]
 
 
-async def refuses_other_payloads(home: Home, url: str) -> None:
+async def refuses_other_payloads(runtime: Runtime, url: str) -> None:
     """The identity is known with `PAYLOAD`: it again is no 422, everything else is."""
-    same = await home.start(document(url, payload=PAYLOAD), Prefer="respond-async")
+    same = await runtime.start(document(url, payload=PAYLOAD), Prefer="respond-async")
     for payload in OTHER_PAYLOADS:
-        reply = await home.start(document(url, payload=payload))
+        reply = await runtime.start(document(url, payload=payload))
         assert_problem(reply, 422, "payload-mismatch")
         assert reply.json["id"] == same.json["id"]
         assert reply.json["fingerprint"] != reply.json["firstFingerprint"]
-    after = await home.start(document(url, payload=PAYLOAD), Prefer="respond-async")
+    after = await runtime.start(document(url, payload=PAYLOAD), Prefer="respond-async")
     assert (same.status, same.body) == (after.status, after.body)
 
 
-async def scenario_a_mismatch_names_the_step_and_the_first_difference(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_mismatch_names_the_step_and_the_first_difference(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     first = {"to": "ada", "items": [{"price": 5, "name": "cup"}], "note": "x" * 100}
     others: list[tuple[Any, str, str]] = [
         ({**first, "items": [{"price": 6, "name": "cup"}]}, "payload.items[0].price", "was 5 and is 6 now"),
@@ -230,16 +230,16 @@ async def scenario_a_mismatch_names_the_step_and_the_first_difference(home: Home
         ({**first, "note": "y" * 100}, "payload.note", f'was "{"x" * 38}… and is "{"y" * 38}… now'),
         ([], "payload", "and is [] now"),
     ]
-    await home.start(document(url, payload=first))
+    await runtime.start(document(url, payload=first))
     for payload, path, words in others:
-        reply = await home.start(document(url, payload=payload))
+        reply = await runtime.start(document(url, payload=payload))
         assert_problem(reply, 422, "payload-mismatch")
         assert reply.json["detail"].startswith(f"{url} was posted before with another payload: {path} was ")
         assert words in reply.json["detail"]
         assert (reply.json["difference"], reply.json["stepInvokeUrl"]) == (path, url)
 
-    await home.start(document(url, payload=1, stepName="by-name", key="k-2"))
-    named = await home.start(document(url, payload=True, stepName="by-name", key="k-2"))
+    await runtime.start(document(url, payload=1, stepName="by-name", key="k-2"))
+    named = await runtime.start(document(url, payload=True, stepName="by-name", key="k-2"))
 
     assert named.json["detail"].startswith(
         "by-name was posted before with another payload: payload was 1 and"

@@ -1,6 +1,6 @@
-"""A home with API keys: what a key opens, what it does not, and how little the refusals tell.
+"""A runtime with API keys: what a key opens, what it does not, and how little the refusals tell.
 
-The scenario is alpha; beta and slow are clients too. They live as long as the home, so keys are unique.
+The scenario is alpha; beta and slow are clients too. They live as long as the runtime, so keys are unique.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from atomic.testing import EndpointCall, EndpointReply
 from scenarios.asking import operations, send, start_as
-from scenarios.home import Home, always, answer_ok
+from scenarios.runtime import Runtime, always, answer_ok
 from scenarios.starts import assert_problem, document
 
 BAD_AUTHORIZATION = (
@@ -19,36 +19,36 @@ BAD_AUTHORIZATION = (
 )  # fmt: skip
 
 
-async def scenario_a_key_opens_its_client(home: Home) -> None:
-    url = home.endpoint("/app/open", answer_ok)
+async def scenario_a_key_opens_its_client(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/open", answer_ok)
 
-    reply = await home.start(document(url, key="open-1"))
+    reply = await runtime.start(document(url, key="open-1"))
 
     assert (reply.status, reply.json["response"]) == (200, {"ok": True})
-    listed = (await home.get("/runs?keyPrefix=open-1")).json["runs"]
+    listed = (await runtime.get("/runs?keyPrefix=open-1")).json["runs"]
     assert [run["id"] for run in listed] == [reply.json["id"]]
-    assert (await home.get("/stats")).status == 200
-    key = home.keys[home.client]
-    spaced = await home.request(
-        "GET", f"/{home.client}/stats", headers={"Authorization": f"bearer   {key}"}
+    assert (await runtime.get("/stats")).status == 200
+    key = runtime.keys[runtime.client]
+    spaced = await runtime.request(
+        "GET", f"/{runtime.client}/stats", headers={"Authorization": f"bearer   {key}"}
     )
     assert spaced.status == 200
 
 
-async def scenario_without_a_valid_key_everything_is_one_401(home: Home) -> None:
-    url = home.endpoint("/app/closed", answer_ok)
-    there = (await home.start(document(url, key="closed-1"))).json
-    calls = len(home.seen)
+async def scenario_without_a_valid_key_everything_is_one_401(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/closed", answer_ok)
+    there = (await runtime.start(document(url, key="closed-1"))).json
+    calls = len(runtime.seen)
     replies = []
 
     for client in ("alpha", "beta", "nobody", "-"):
         replies += [
-            await send(home, method, target, url, key_of="nobody")
+            await send(runtime, method, target, url, key_of="nobody")
             for method, target in operations(client, there["runId"], there["id"])
         ]
-    key, target = home.keys["alpha"], f"/alpha/steps/{there['id']}"
+    key, target = runtime.keys["alpha"], f"/alpha/steps/{there['id']}"
     replies += [
-        await home.request("GET", target, headers={"Authorization": value})
+        await runtime.request("GET", target, headers={"Authorization": value})
         for value in (*BAD_AUTHORIZATION, f"Basic {key}", key, f"Bearer {key}x", f"Bearer {key[:-1]}")
     ]
 
@@ -56,64 +56,64 @@ async def scenario_without_a_valid_key_everything_is_one_401(home: Home) -> None
         assert_problem(reply, 401, "unauthorized")
         assert reply.headers["www-authenticate"] == "Bearer"
     assert len({reply.body for reply in replies}) == 1
-    assert len(home.seen) == calls
+    assert len(runtime.seen) == calls
 
 
-async def scenario_the_same_key_of_two_clients_is_two_runs(home: Home) -> None:
-    url = home.endpoint("/app/both", answer_ok)
+async def scenario_the_same_key_of_two_clients_is_two_runs(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/both", answer_ok)
 
-    mine = await home.start(document(url, key="both-1", payload={"of": "alpha"}))
-    theirs = await start_as(home, "beta", document(url, key="both-1", payload={"of": "beta"}))
+    mine = await runtime.start(document(url, key="both-1", payload={"of": "alpha"}))
+    theirs = await start_as(runtime, "beta", document(url, key="both-1", payload={"of": "beta"}))
 
     assert (mine.status, theirs.status) == (200, 200)
     assert mine.json["runId"] != theirs.json["runId"]
-    assert [seen.call.payload for seen in home.calls(url)] == [{"of": "alpha"}, {"of": "beta"}]
+    assert [seen.call.payload for seen in runtime.calls(url)] == [{"of": "alpha"}, {"of": "beta"}]
     for client, run in (("alpha", mine), ("beta", theirs)):
-        listed = await home.request("GET", f"/{client}/runs?keyPrefix=both-1", key_of=client)
+        listed = await runtime.request("GET", f"/{client}/runs?keyPrefix=both-1", key_of=client)
         assert [each["id"] for each in listed.json["runs"]] == [run.json["id"]]
 
 
-async def scenario_bulk_redrive_stays_with_its_client(home: Home) -> None:
-    url = home.endpoint("/app/dead", always(410))
-    theirs = await start_as(home, "beta", document(url, key="dead-1"))
-    calls = len(home.calls(url))
+async def scenario_bulk_redrive_stays_with_its_client(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/dead", always(410))
+    theirs = await start_as(runtime, "beta", document(url, key="dead-1"))
+    calls = len(runtime.calls(url))
 
-    redriven = await home.post("/redrive", {"filter": {"keyPrefix": "dead-1"}})
+    redriven = await runtime.post("/redrive", {"filter": {"keyPrefix": "dead-1"}})
 
     assert (redriven.json["redriven"], redriven.json["steps"]) == (0, [])
-    there = await home.request("GET", f"/beta/steps/{theirs.json['id']}", key_of="beta")
+    there = await runtime.request("GET", f"/beta/steps/{theirs.json['id']}", key_of="beta")
     assert (there.json["status"], there.json["generation"]) == ("failed", 1)
-    assert len(home.calls(url)) == calls
+    assert len(runtime.calls(url)) == calls
 
 
-async def scenario_a_url_outside_the_base_is_a_403(home: Home) -> None:
-    url = home.endpoint("/app/inside", answer_ok)
+async def scenario_a_url_outside_the_base_is_a_403(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/inside", answer_ok)
 
-    for place, outside in enumerate(urls_outside(url)):
-        reply = await home.start(document(outside, key=f"outside-{place}", retry={"count": 0}))
+    for position, outside in enumerate(urls_outside(url)):
+        reply = await runtime.start(document(outside, key=f"outside-{position}", retry={"count": 0}))
         assert_problem(reply, 403, "url-not-allowed")
         assert "stepInvokeUrl" in reply.json["detail"]
 
-    assert home.seen == []
-    assert (await home.get("/runs?keyPrefix=outside-")).json["runs"] == []
+    assert runtime.seen == []
+    assert (await runtime.get("/runs?keyPrefix=outside-")).json["runs"] == []
 
 
-async def scenario_every_url_under_the_base_is_allowed(home: Home) -> None:
-    for place, path in enumerate(
+async def scenario_every_url_under_the_base_is_allowed(runtime: Runtime) -> None:
+    for position, path in enumerate(
         ("/app", "/app/", "/app/x", "/app/x/y..z", "/app/...", "/app/x;v=1", "/app//x")
     ):
-        url = home.endpoint(path, answer_ok)
-        reply = await home.start(document(url, key=f"inside-{place}"))
-        assert (reply.status, len(home.calls(url))) == (200, 1), path
+        url = runtime.endpoint(path, answer_ok)
+        reply = await runtime.start(document(url, key=f"inside-{position}"))
+        assert (reply.status, len(runtime.calls(url))) == (200, 1), path
 
 
-async def scenario_who_starts_too_fast_waits_and_others_do_not(home: Home) -> None:
-    url = home.endpoint("/app/fast", answer_ok)
+async def scenario_who_starts_too_fast_waits_and_others_do_not(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/fast", answer_ok)
     keys = [f"fast-{number}" for number in range(20)]
 
     theirs, mine = await asyncio.gather(
-        asyncio.gather(*(start_as(home, "slow", document(url, key=key)) for key in keys)),
-        asyncio.gather(*(home.start(document(url, key=key)) for key in keys)),
+        asyncio.gather(*(start_as(runtime, "slow", document(url, key=key)) for key in keys)),
+        asyncio.gather(*(runtime.start(document(url, key=key)) for key in keys)),
     )
 
     assert {reply.status for reply in mine} == {200}
@@ -124,56 +124,56 @@ async def scenario_who_starts_too_fast_waits_and_others_do_not(home: Home) -> No
     for _, reply in refused:
         assert_problem(reply, 429, "too-many-requests")
         assert "3" in reply.json["detail"]
-    listed = await home.request("GET", "/slow/runs?keyPrefix=fast-", key_of="slow")
+    listed = await runtime.request("GET", "/slow/runs?keyPrefix=fast-", key_of="slow")
     assert {run["idempotencyKey"] for run in listed.json["runs"]} == granted
-    assert len(home.calls(url)) == len(keys) + len(granted)
+    assert len(runtime.calls(url)) == len(keys) + len(granted)
 
     key, reply = refused[0]
     await asyncio.sleep(int(reply.headers["retry-after"]))
-    again = await start_as(home, "slow", document(url, key=key))
+    again = await start_as(runtime, "slow", document(url, key=key))
     assert (again.status, "idempotency-replayed" in again.headers) == (200, False)
 
 
-async def scenario_who_stores_too_much_is_told_and_others_are_not(home: Home) -> None:
+async def scenario_who_stores_too_much_is_told_and_others_are_not(runtime: Runtime) -> None:
     async def echo(call: EndpointCall) -> EndpointReply:
         return EndpointReply(json=call.payload)
 
-    url, text = home.endpoint("/app/large", echo), "x" * 300
+    url, text = runtime.endpoint("/app/large", echo), "x" * 300
 
-    first = await start_as(home, "small", document(url, key="large-1", payload=text))
+    first = await start_as(runtime, "small", document(url, key="large-1", payload=text))
     # What is stored is counted with the answers: 604 bytes now, and twice 302 with the next.
-    refused = [await start_as(home, "small", document(url, key="large-2", payload=text + text[:100]))]
-    second = await start_as(home, "small", document(url, key="large-3", payload=text))
-    refused.append(await start_as(home, "small", document(url, key="large-4", payload="y")))
+    refused = [await start_as(runtime, "small", document(url, key="large-2", payload=text + text[:100]))]
+    second = await start_as(runtime, "small", document(url, key="large-3", payload=text))
+    refused.append(await start_as(runtime, "small", document(url, key="large-4", payload="y")))
 
     assert [first.status, second.status] == [200, 200]
     for reply in refused:
         assert_problem(reply, 507, "storage-full")
         assert "1000 bytes" in reply.json["detail"]
         assert 0 < int(reply.headers["retry-after"]) <= 24 * 3600
-    again = await start_as(home, "small", document(url, key="large-1", payload=text))
+    again = await start_as(runtime, "small", document(url, key="large-1", payload=text))
     assert (again.status, again.json["response"]) == (200, text)
-    mine = await home.start(document(url, key="large-2", payload=text))
+    mine = await runtime.start(document(url, key="large-2", payload=text))
     assert mine.status == 200
-    assert len(home.calls(url)) == 3
+    assert len(runtime.calls(url)) == 3
 
 
-async def scenario_attempts_carry_the_standard_webhooks_headers(home: Home) -> None:
-    url = home.endpoint("/app/signed", answer_ok)
-    moody = home.endpoint("/app/signed-twice", always(503))
-    reply = await home.start(document(url, key="signed-1"))
-    failed = await home.start(
+async def scenario_attempts_carry_the_standard_webhooks_headers(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/signed", answer_ok)
+    moody = runtime.endpoint("/app/signed-twice", always(503))
+    reply = await runtime.start(document(url, key="signed-1"))
+    failed = await runtime.start(
         document(moody, key="signed-2", retry={"count": 1, "backOff": 10, "jitter": "none"})
     )
 
     assert (reply.status, failed.status) == (200, 424)
-    first, second = home.calls(moody)
+    first, second = runtime.calls(moody)
     assert first.call.headers["webhook-id"] == second.call.headers["webhook-id"] == failed.json["id"]
-    for seen in home.seen:
+    for seen in runtime.seen:
         headers = seen.call.headers
         assert headers["webhook-id"] == headers["atomic-step-id"] == seen.call.json["stepId"]
         assert re.fullmatch(r"\d{10}", headers["webhook-timestamp"])
-        # A home whose clients have no secrets signs nothing.
+        # A runtime whose clients have no secrets signs nothing.
         signature = headers.get("webhook-signature", "v1," + "A" * 43 + "=")
         assert re.fullmatch(r"v1,[A-Za-z0-9+/]{43}=( v1,[A-Za-z0-9+/]{43}=)*", signature)
         assert "authorization" not in headers

@@ -3,19 +3,19 @@
 from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.protocol.client_records import has_scope
 from scenarios.asking import VERBS, client_paths, guarded, key_id, operations, send, start_as, visible
-from scenarios.home import Home, answer_ok
 from scenarios.locked_clients import OPERATED, OPERATOR, SCOPED, scoped
+from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import Gate, document
 
 UNKNOWN_RUN = "run_" + "f" * 32
 MANAGER = scoped("managed-keys")
 
 
-async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(home: Home) -> None:
+async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(runtime: Runtime) -> None:
     gate = Gate()
-    url = home.endpoint("/app/foreign", gate)
-    foreign = (await start_as(home, "beta", document(url, key="foreign-1"), "respond-async")).json
-    theirs = (foreign["runId"], foreign["id"], key_id(home.keys["beta"]))
+    url = runtime.endpoint("/app/foreign", gate)
+    foreign = (await start_as(runtime, "beta", document(url, key="foreign-1"), "respond-async")).json
+    theirs = (foreign["runId"], foreign["id"], key_id(runtime.keys["beta"]))
     unknown = (UNKNOWN_RUN, f"{UNKNOWN_RUN}-root", "0" * 12)
     asked = [
         *(each for client in ("beta", "nobody", "ALPHA") for each in operations(client, *theirs)),
@@ -28,60 +28,60 @@ async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(home: 
         ),
     ]
 
-    replies = [await send(home, method, target, url) for method, target in asked]
+    replies = [await send(runtime, method, target, url) for method, target in asked]
     # The key that manages its own client manages no other one, and no key of another one.
     replies += [
-        await send(home, method, target, url, key_of=MANAGER)
+        await send(runtime, method, target, url, key_of=MANAGER)
         for method, target in (*operations("beta", *theirs), *operations("managed-keys", *theirs))
         if method == "DELETE" or target.startswith("/beta")
     ]
     replies += [
-        await home.start(document(url, key="foreign-2", parent=parent))
+        await runtime.start(document(url, key="foreign-2", parent=parent))
         for parent in (theirs[1], unknown[1])
     ]
-    replies.append(await home.get("/nothing"))
+    replies.append(await runtime.get("/nothing"))
 
     assert {reply.status for reply in replies} == {404}
     assert len({(reply.body, tuple(sorted(visible(reply).items()))) for reply in replies}) == 1
-    still = await home.request("GET", f"/beta/steps/{foreign['id']}", key_of="beta")
+    still = await runtime.request("GET", f"/beta/steps/{foreign['id']}", key_of="beta")
     assert still.json["status"] in {"pending", "running", "retrying"}
     assert still.json["generation"] == 1
     gate.open()
 
 
 async def scenario_every_verb_of_every_path_tells_the_same_of_another_client_and_of_none(
-    home: Home,
+    runtime: Runtime,
 ) -> None:
-    url = home.endpoint("/app/verbs", answer_ok)
-    foreign = (await start_as(home, "beta", document(url, key="verbs-1"))).json
-    ids = {"runId": foreign["runId"], "stepId": foreign["id"], "keyId": key_id(home.keys["beta"])}
+    url = runtime.endpoint("/app/verbs", answer_ok)
+    foreign = (await start_as(runtime, "beta", document(url, key="verbs-1"))).json
+    ids = {"runId": foreign["runId"], "stepId": foreign["id"], "keyId": key_id(runtime.keys["beta"])}
 
     for path, served in client_paths():
         for verb in VERBS:
-            theirs = await send(home, verb, path.format(clientId="beta", **ids), url)
-            nobodys = await send(home, verb, path.format(clientId="nobody", **ids), url)
+            theirs = await send(runtime, verb, path.format(clientId="beta", **ids), url)
+            nobodys = await send(runtime, verb, path.format(clientId="nobody", **ids), url)
 
             assert theirs.status == (404 if verb in served else 405), (verb, path)
             assert (theirs.status, theirs.body) == (nobodys.status, nobodys.body), (verb, path)
             assert visible(theirs) == visible(nobodys), (verb, path)
-    there = await home.request("GET", f"/beta/runs/{foreign['runId']}", key_of="beta")
+    there = await runtime.request("GET", f"/beta/runs/{foreign['runId']}", key_of="beta")
     assert (there.status, there.json["run"]["status"]) == (200, "succeeded")
 
 
-async def scenario_a_key_without_the_scope_is_told_the_404_of_what_is_not_there(home: Home) -> None:
-    url = home.endpoint("/app/scoped", answer_ok)
-    unknown = await home.get(f"/runs/{UNKNOWN_RUN}")
+async def scenario_a_key_without_the_scope_is_told_the_404_of_what_is_not_there(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/scoped", answer_ok)
+    unknown = await runtime.get(f"/runs/{UNKNOWN_RUN}")
     needed = {(route.method, route.template): route.scope for route in ROUTES if route.scope}
     assert guarded() == set(needed)
     granted = set()
     opens = [(client, scoped(client), {scope}) for client, scope in SCOPED.items()]
     for client, key, scopes in (*opens, (OPERATED, OPERATOR, {"admin", "operator"})):
-        there = (await start_as(home, client, document(url, key="scoped-1"))).json
-        ids = {"runId": there["runId"], "stepId": there["id"], "keyId": key_id(home.keys[client])}
+        there = (await start_as(runtime, client, document(url, key="scoped-1"))).json
+        ids = {"runId": there["runId"], "stepId": there["id"], "keyId": key_id(runtime.keys[client])}
         # What takes the key away comes last.
         for method, template in sorted(needed, key=lambda route: route[0] == "DELETE"):
             target = template.format(clientId=client, **ids)
-            reply = await send(home, method, target, url, key_of=key)
+            reply = await send(runtime, method, target, url, key_of=key)
             if has_scope(scopes, needed[method, template]):
                 granted.add((method, template))
                 assert reply.status in {200, 201, 409}, (template, reply.body)

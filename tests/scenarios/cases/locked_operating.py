@@ -5,56 +5,56 @@ import json
 from typing import Any
 
 from atomic.protocol import signatures
-from atomic.testing import Reply
+from atomic.testing import ApiReply
 from scenarios.asking import key_id
 from scenarios.cases.locked_managing import WITHIN_S, until_status
-from scenarios.home import Home, always, answer_ok
 from scenarios.locked_clients import OPERATOR, ORDINARY
+from scenarios.runtime import Runtime, always, answer_ok
 from scenarios.starts import assert_problem, document
 
 NEW = {"baseUrls": ["https://app.example/"]}
 
 
-async def operate(home: Home, method: str, path: str, body: Any = None) -> Reply:
+async def operate(runtime: Runtime, method: str, path: str, body: Any = None) -> ApiReply:
     """Ask with the operator's key."""
     data = b"" if body is None else json.dumps(body).encode()
-    return await home.request(method, path, body=data, key_of=OPERATOR)
+    return await runtime.request(method, path, body=data, key_of=OPERATOR)
 
 
-async def start_with(home: Home, api_key: str, client: str, sent: dict[str, Any]) -> Reply:
-    """Start a step with a key that the home does not know of."""
+async def start_with(runtime: Runtime, api_key: str, client: str, sent: dict[str, Any]) -> ApiReply:
+    """Start a step with a key that the runtime does not know of."""
     headers = {"Authorization": f"Bearer {api_key}"}
-    return await home.request(
+    return await runtime.request(
         "POST", f"/{client}", body=json.dumps(sent).encode(), headers=headers, key_of="nobody"
     )
 
 
-async def scenario_a_client_that_is_made_over_the_api_runs_steps_at_once(home: Home) -> None:
-    url = home.endpoint("/app/made", answer_ok)
+async def scenario_a_client_that_is_made_over_the_api_runs_steps_at_once(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/made", answer_ok)
     base = url.removesuffix("made")
     body = {"clientId": "made", "baseUrls": [base], "allowHttp": True, "allowIp": True, "liveSteps": 50}
 
-    made = await operate(home, "POST", "/clients", body)
+    made = await operate(runtime, "POST", "/clients", body)
 
     assert (made.status, made.headers["location"]) == (201, "/made"), made.body
     assert made.headers["cache-control"] == "no-store"
     assert (made.json["baseUrls"], made.json["liveSteps"]) == ([base], 50)
     assert made.json["startsPerSecond"] is None
     api_key, secret = made.json["apiKey"], signatures.decode_secret(made.json["signingSecret"])
-    ran = await start_with(home, api_key, "made", document(url, key="made-1"))
+    ran = await start_with(runtime, api_key, "made", document(url, key="made-1"))
     assert (ran.status, ran.json["response"]) == (200, {"ok": True})
-    call = home.calls(url)[-1].call
+    call = runtime.calls(url)[-1].call
     signed_at_s = int(call.headers["webhook-timestamp"])
     expected = signatures.sign([secret], call.headers["webhook-id"], signed_at_s, call.body)
     assert call.headers["webhook-signature"] == expected
-    elsewhere = await start_with(home, api_key, "made", document("https://else.example/x", key="made-2"))
+    elsewhere = await start_with(runtime, api_key, "made", document("https://else.example/x", key="made-2"))
     assert_problem(elsewhere, 403, "url-not-allowed")
 
-    again = await operate(home, "POST", "/clients", body)
+    again = await operate(runtime, "POST", "/clients", body)
 
     assert_problem(again, 409, "client-conflict")
     assert "'made' exists already" in again.json["detail"]
-    seen = await operate(home, "GET", "/made")
+    seen = await operate(runtime, "GET", "/made")
     hidden = (api_key.rpartition("_")[2], made.json["signingSecret"])
     assert not any(text.encode() in seen.body for text in hidden)
     assert seen.json == {
@@ -62,44 +62,44 @@ async def scenario_a_client_that_is_made_over_the_api_runs_steps_at_once(home: H
     }
 
 
-async def scenario_clients_are_listed_page_by_page(home: Home) -> None:
+async def scenario_clients_are_listed_page_by_page(runtime: Runtime) -> None:
     for name in ("listed-b", "listed-a"):
-        assert (await operate(home, "POST", "/clients", {**NEW, "clientId": name})).status == 201
+        assert (await operate(runtime, "POST", "/clients", {**NEW, "clientId": name})).status == 201
 
     async def listed() -> list[str] | None:
         found, target = [], "/clients?limit=3"
         while target:
-            page = (await operate(home, "GET", target)).json
+            page = (await operate(runtime, "GET", target)).json
             assert len(page["clients"]) <= 3
             found += [client["clientId"] for client in page["clients"]]
             target = page["next"]
         return found if {"listed-a", "listed-b"} <= set(found) else None
 
     # The list may be seconds behind.
-    found = await home.until(listed, within_s=WITHIN_S)
+    found = await runtime.until(listed, within_s=WITHIN_S)
     assert found == sorted(set(found))
     assert {*ORDINARY} <= set(found)
-    everything = await operate(home, "GET", "/clients?limit=100")
+    everything = await operate(runtime, "GET", "/clients?limit=100")
     assert ([client["clientId"] for client in everything.json["clients"]], everything.json["next"]) == (
         found,
         None,
     )
     for query, field in (("limit=0", "limit"), ("cursor=%2F", "cursor"), ("status=x", "status")):
-        refused = await operate(home, "GET", f"/clients?{query}")
+        refused = await operate(runtime, "GET", f"/clients?{query}")
         assert_problem(refused, 400, "invalid-request")
         assert field in refused.json["detail"]
 
 
-async def scenario_what_a_client_may_use_is_changed_and_soon_holds(home: Home) -> None:
-    url = home.endpoint("/app/changed", answer_ok)
+async def scenario_what_a_client_may_use_is_changed_and_soon_holds(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/changed", answer_ok)
     created = {**NEW, "clientId": "changed", "redact": ["email"], "storedBytes": 10**6}
-    api_key = (await operate(home, "POST", "/clients", created)).json["apiKey"]
+    api_key = (await operate(runtime, "POST", "/clients", created)).json["apiKey"]
     assert_problem(
-        await start_with(home, api_key, "changed", document(url, key="c-0")), 403, "url-not-allowed"
+        await start_with(runtime, api_key, "changed", document(url, key="c-0")), 403, "url-not-allowed"
     )
 
     changed = await operate(
-        home,
+        runtime,
         "PATCH",
         "/changed",
         {"baseUrls": [url], "allowHttp": True, "allowIp": True, "storedBytes": None},
@@ -107,78 +107,78 @@ async def scenario_what_a_client_may_use_is_changed_and_soon_holds(home: Home) -
 
     assert (changed.status, changed.json["baseUrls"]) == (200, [url]), changed.body
     assert (changed.json["redact"], changed.json["storedBytes"]) == (["email"], None)
-    assert (await operate(home, "GET", "/changed")).json == changed.json
+    assert (await operate(runtime, "GET", "/changed")).json == changed.json
     serial = iter(range(10_000))
 
-    async def started() -> Reply:
-        return await start_with(home, api_key, "changed", document(url, key=f"c-{next(serial)}"))
+    async def started() -> ApiReply:
+        return await start_with(runtime, api_key, "changed", document(url, key=f"c-{next(serial)}"))
 
     async def may_call() -> bool:
         return (await started()).status == 200
 
-    await home.until(may_call, within_s=WITHIN_S)
-    limited = await operate(home, "PATCH", "/changed", {"startsPerSecond": 0.01})
+    await runtime.until(may_call, within_s=WITHIN_S)
+    limited = await operate(runtime, "PATCH", "/changed", {"startsPerSecond": 0.01})
     assert limited.json["startsPerSecond"] == 0.01
 
     async def is_limited() -> bool:
         reply = await started()
         return reply.status == 429 and int(reply.headers["retry-after"]) > 1
 
-    await home.until(is_limited, within_s=WITHIN_S)
+    await runtime.until(is_limited, within_s=WITHIN_S)
 
 
-async def scenario_a_base_url_that_is_taken_away_is_called_no_more(home: Home) -> None:
-    url = home.endpoint("/app/closing", always(503))
+async def scenario_a_base_url_that_is_taken_away_is_called_no_more(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/closing", always(503))
     created = {"clientId": "closing", "baseUrls": [url], "allowHttp": True, "allowIp": True}
-    api_key = (await operate(home, "POST", "/clients", created)).json["apiKey"]
+    api_key = (await operate(runtime, "POST", "/clients", created)).json["apiKey"]
     headers = {"Authorization": f"Bearer {api_key}", "Prefer": "respond-async"}
-    retry = {"count": 1000, "backOff": home.ms(100), "strategy": "fixed", "jitter": "none"}
+    retry = {"count": 1000, "backOff": runtime.ms(100), "strategy": "fixed", "jitter": "none"}
     body = json.dumps(document(url, key="closing-1", retry=retry)).encode()
-    step = await home.request("POST", "/closing", body=body, headers=headers, key_of="nobody")
+    step = await runtime.request("POST", "/closing", body=body, headers=headers, key_of="nobody")
     assert step.status == 202, step.body
 
-    assert (await operate(home, "PATCH", "/closing", NEW)).status == 200
+    assert (await operate(runtime, "PATCH", "/closing", NEW)).status == 200
 
     async def is_refused() -> bool:
         target = f"/closing/steps/{step.json['id']}"
-        seen = await home.request("GET", target, headers=headers, key_of="nobody")
+        seen = await runtime.request("GET", target, headers=headers, key_of="nobody")
         return "may not call this URL any more" in (seen.json["error"] or "")
 
-    await home.until(is_refused, within_s=WITHIN_S)
+    await runtime.until(is_refused, within_s=WITHIN_S)
 
     async def is_quiet() -> bool:
-        called = len(home.calls(url))
-        await asyncio.sleep(home.ms(400) / 1000)
-        return len(home.calls(url)) == called
+        called = len(runtime.calls(url))
+        await asyncio.sleep(runtime.ms(400) / 1000)
+        return len(runtime.calls(url)) == called
 
     # Other processes may learn of it later.
-    await home.until(is_quiet, within_s=WITHIN_S)
+    await runtime.until(is_quiet, within_s=WITHIN_S)
     target = f"/closing/runs/{step.json['runId']}/cancel"
-    cancelled = await home.request("POST", target, headers=headers, key_of="nobody")
+    cancelled = await runtime.request("POST", target, headers=headers, key_of="nobody")
     assert cancelled.status == 200
 
 
-async def scenario_the_operator_manages_the_keys_of_any_client(home: Home) -> None:
-    first = (await operate(home, "POST", "/clients", {**NEW, "clientId": "keyed"})).json["apiKey"]
+async def scenario_the_operator_manages_the_keys_of_any_client(runtime: Runtime) -> None:
+    first = (await operate(runtime, "POST", "/clients", {**NEW, "clientId": "keyed"})).json["apiKey"]
 
-    added = await operate(home, "POST", "/keyed/keys", {"scopes": ["admin"], "expiresIn": 3_600_000})
+    added = await operate(runtime, "POST", "/keyed/keys", {"scopes": ["admin"], "expiresIn": 3_600_000})
 
     assert (added.status, added.headers["cache-control"]) == (201, "no-store")
     assert (added.json["scopes"], added.json["takesOver"]) == (["admin"], None)
     assert added.json["expiresAt"] > added.json["createdAt"]
-    rotated = await operate(home, "POST", f"/keyed/keys/{key_id(first)}/rotate", {"overlap": 3_600_000})
+    rotated = await operate(runtime, "POST", f"/keyed/keys/{key_id(first)}/rotate", {"overlap": 3_600_000})
     assert rotated.json["takesOver"] == key_id(first)
-    await until_status(home, "keyed", rotated.json["apiKey"], 200)
-    left = await operate(home, "DELETE", f"/keyed/keys/{key_id(first)}")
+    await until_status(runtime, "keyed", rotated.json["apiKey"], 200)
+    left = await operate(runtime, "DELETE", f"/keyed/keys/{key_id(first)}")
     assert [key["id"] for key in left.json["keys"]] == [added.json["id"], rotated.json["id"]]
-    await until_status(home, "keyed", first, 401)
-    assert (await operate(home, "POST", "/keyed/secrets", {"overlap": 1000})).status == 201
-    listed = await operate(home, "GET", "/keyed/secrets")
+    await until_status(runtime, "keyed", first, 401)
+    assert (await operate(runtime, "POST", "/keyed/secrets", {"overlap": 1000})).status == 201
+    listed = await operate(runtime, "GET", "/keyed/secrets")
     assert [secret["expiresAt"] is None for secret in listed.json["secrets"]] == [False, True]
 
 
-async def scenario_no_client_of_that_name_is_the_404_of_everything_else(home: Home) -> None:
-    nothing = await home.get("/nothing")
+async def scenario_no_client_of_that_name_is_the_404_of_everything_else(runtime: Runtime) -> None:
+    nothing = await runtime.get("/nothing")
     # Not even the operator's own record.
     for name in ("nobody", "_operator", "health2"):
         for method, path, body in (
@@ -188,13 +188,13 @@ async def scenario_no_client_of_that_name_is_the_404_of_everything_else(home: Ho
             ("POST", "/keys", {"scopes": ["read"]}),
             ("POST", f"/keys/{'0' * 12}/rotate", None),
             ("POST", "/secrets", None),
-            ("DELETE", f"/keys/{key_id(home.keys[OPERATOR])}", None),
+            ("DELETE", f"/keys/{key_id(runtime.keys[OPERATOR])}", None),
         ):
-            reply = await operate(home, method, f"/{name}{path}", body)
+            reply = await operate(runtime, method, f"/{name}{path}", body)
             assert (reply.status, reply.body) == (404, nothing.body), (name, method, path)
 
 
-async def scenario_a_client_that_cannot_be_used_is_refused_by_its_field(home: Home) -> None:
+async def scenario_a_client_that_cannot_be_used_is_refused_by_its_field(runtime: Runtime) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({}, "clientId"),
         ({"clientId": "clients"}, "clientId"),
@@ -222,10 +222,10 @@ async def scenario_a_client_that_cannot_be_used_is_refused_by_its_field(home: Ho
     ]
     for members, field in refused:
         body = members if not members else {"clientId": "refused", **NEW, **members}
-        reply = await operate(home, "POST", "/clients", body)
+        reply = await operate(runtime, "POST", "/clients", body)
         assert_problem(reply, 400, "invalid-request")
         assert field in [error["field"] for error in reply.json["errors"]], (members, reply.json)
-    assert (await operate(home, "GET", "/refused")).status == 404
+    assert (await operate(runtime, "GET", "/refused")).status == 404
     patches: list[tuple[dict[str, Any], str]] = [
         ({}, "body"),
         ({"allowHttp": True}, "body"),
@@ -235,25 +235,25 @@ async def scenario_a_client_that_cannot_be_used_is_refused_by_its_field(home: Ho
         ({"baseUrls": ["http://app.example/"]}, "baseUrls"),
         ({"liveSteps": -1}, "liveSteps"),
     ]
-    before = await operate(home, "GET", "/operated")
+    before = await operate(runtime, "GET", "/operated")
     for members, field in patches:
-        reply = await operate(home, "PATCH", "/operated", members)
+        reply = await operate(runtime, "PATCH", "/operated", members)
         assert_problem(reply, 400, "invalid-request")
         assert [error["field"] for error in reply.json["errors"]] == [field], (members, reply.json)
-    assert (await operate(home, "GET", "/operated")).body == before.body
+    assert (await operate(runtime, "GET", "/operated")).body == before.body
 
 
-async def scenario_changes_at_once_take_place_one_after_the_other(home: Home) -> None:
-    made = await operate(home, "POST", "/clients", {"clientId": "crowded", **NEW})
+async def scenario_changes_at_once_take_place_one_after_the_other(runtime: Runtime) -> None:
+    made = await operate(runtime, "POST", "/clients", {"clientId": "crowded", **NEW})
     assert made.status == 201
 
     replies = await asyncio.gather(
-        *(operate(home, "PATCH", "/crowded", {"liveSteps": number}) for number in range(1, 31)),
-        *(operate(home, "GET", "/crowded/keys") for _ in range(30)),
+        *(operate(runtime, "PATCH", "/crowded", {"liveSteps": number}) for number in range(1, 31)),
+        *(operate(runtime, "GET", "/crowded/keys") for _ in range(30)),
     )
 
     # Who comes between the reading and the writing of another one is told to try again.
     assert {reply.status for reply in replies} <= {200, 409}
     changed = [reply.json["liveSteps"] for reply in replies[:30] if reply.status == 200]
-    assert (await operate(home, "GET", "/crowded")).json["liveSteps"] in changed
+    assert (await operate(runtime, "GET", "/crowded")).json["liveSteps"] in changed
     assert {len(reply.json["keys"]) for reply in replies[30:]} == {1}

@@ -6,8 +6,8 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
 from scenarios.asking import start_as
-from scenarios.home import Home, always, answer_ok
 from scenarios.locked_clients import scoped
+from scenarios.runtime import Runtime, always, answer_ok
 from scenarios.starts import assert_problem, document
 
 CLIENT = "private"
@@ -21,26 +21,26 @@ PAYLOAD = {
 HASH = re.compile(r"hmac-sha256:[0-9a-f]{64}")
 
 
-async def read(home: Home, path: str) -> tuple[Any, str]:
+async def read(runtime: Runtime, path: str) -> tuple[Any, str]:
     """What a reader is shown: parsed, and as text."""
-    reply = await home.request("GET", f"/{CLIENT}{path}", key_of=CLIENT)
+    reply = await runtime.request("GET", f"/{CLIENT}{path}", key_of=CLIENT)
     assert reply.status == 200
     return reply.json, reply.body.decode()
 
 
-async def scenario_readers_are_shown_hashes_of_what_the_endpoint_gets(home: Home) -> None:
+async def scenario_readers_are_shown_hashes_of_what_the_endpoint_gets(runtime: Runtime) -> None:
     async def echo(call: EndpointCall) -> EndpointReply:
         return EndpointReply(json={"got": call.payload})
 
-    url = home.endpoint("/app/private", echo)
+    url = runtime.endpoint("/app/private", echo)
 
-    started = await start_as(home, CLIENT, document(url, key="private-1", payload=PAYLOAD))
+    started = await start_as(runtime, CLIENT, document(url, key="private-1", payload=PAYLOAD))
 
     assert (started.status, started.json["response"]) == (200, {"got": PAYLOAD})
-    assert home.calls(url)[0].call.payload == PAYLOAD
-    step, step_text = await read(home, f"/steps/{started.json['id']}")
-    run, run_text = await read(home, f"/runs/{started.json['runId']}")
-    listed = (await read(home, "/runs?keyPrefix=private-1"))[1]
+    assert runtime.calls(url)[0].call.payload == PAYLOAD
+    step, step_text = await read(runtime, f"/steps/{started.json['id']}")
+    run, run_text = await read(runtime, f"/runs/{started.json['runId']}")
+    listed = (await read(runtime, "/runs?keyPrefix=private-1"))[1]
     for secret in SECRETS:
         assert secret not in step_text + run_text + listed
     shown = step["payload"]
@@ -51,39 +51,41 @@ async def scenario_readers_are_shown_hashes_of_what_the_endpoint_gets(home: Home
     assert step["response"] == {"got": shown}
     assert run["root"]["payload"] == shown
     # Posting it again is answered with the real one, and one value has one hash.
-    again = await start_as(home, CLIENT, document(url, key="private-1", payload=PAYLOAD))
+    again = await start_as(runtime, CLIENT, document(url, key="private-1", payload=PAYLOAD))
     assert again.json["response"] == {"got": PAYLOAD}
-    other = await start_as(home, CLIENT, document(url, key="private-2", payload={"email": SECRETS[0]}))
-    assert (await read(home, f"/steps/{other.json['id']}"))[0]["payload"] == {"email": hashes[0]}
+    other = await start_as(runtime, CLIENT, document(url, key="private-2", payload={"email": SECRETS[0]}))
+    assert (await read(runtime, f"/steps/{other.json['id']}"))[0]["payload"] == {"email": hashes[0]}
 
 
-async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hidden(home: Home) -> None:
-    refusing = home.endpoint(
+async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hidden(
+    runtime: Runtime,
+) -> None:
+    refusing = runtime.endpoint(
         "/app/refusing", always(410, {"email": SECRETS[0], "why": "gone", "detail": "left"})
     )
 
     async def speaking(call: EndpointCall) -> EndpointReply:
         return EndpointReply(body=f"mailed {SECRETS[0]}".encode(), headers={"content-type": "text/plain"})
 
-    failed = await start_as(home, CLIENT, document(refusing, key="private-3", payload=PAYLOAD))
+    failed = await start_as(runtime, CLIENT, document(refusing, key="private-3", payload=PAYLOAD))
     spoken = await start_as(
-        home, CLIENT, document(home.endpoint("/app/speaking", speaking), key="private-4")
+        runtime, CLIENT, document(runtime.endpoint("/app/speaking", speaking), key="private-4")
     )
 
     assert (failed.status, failed.json["response"]["email"]) == (424, SECRETS[0])
     assert spoken.json["response"] == f"mailed {SECRETS[0]}"
-    dead = await read(home, f"/steps/{failed.json['id']}")
-    said = await read(home, f"/steps/{spoken.json['id']}")
-    letters = await read(home, "/dead-letters")
-    redriven = await home.request("POST", f"/{CLIENT}/steps/{spoken.json['id']}/redrive", key_of=CLIENT)
+    dead = await read(runtime, f"/steps/{failed.json['id']}")
+    said = await read(runtime, f"/steps/{spoken.json['id']}")
+    letters = await read(runtime, "/dead-letters")
+    redriven = await runtime.request("POST", f"/{CLIENT}/steps/{spoken.json['id']}/redrive", key_of=CLIENT)
     assert SECRETS[0] not in dead[1] + said[1] + letters[1] + redriven.body.decode()
     assert dead[0]["response"]["why"] == "gone"
     assert HASH.fullmatch(dead[0]["response"]["email"])
     assert HASH.fullmatch(said[0]["response"])
     assert dead[0]["error"] == dead[0]["attemptLog"][0]["error"] == "the endpoint answered 410"
     opened = {"workflowName": "w", "kind": "event", "stepName": "e", "idempotencyKey": "private-5"}
-    event = await start_as(home, CLIENT, {**opened, "timeout": 1})
-    answered = await home.request(
+    event = await start_as(runtime, CLIENT, {**opened, "timeout": 1})
+    answered = await runtime.request(
         "POST",
         f"/{CLIENT}/steps/{event.json['id']}/result",
         body=json.dumps({"email": SECRETS[0]}).encode(),
@@ -93,11 +95,11 @@ async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hi
     assert HASH.fullmatch(answered.json["response"]["email"])
 
 
-async def scenario_a_mismatch_tells_no_more_of_the_first_payload_than_a_read(home: Home) -> None:
-    url = home.endpoint("/app/mismatch", answer_ok)
-    await start_as(home, CLIENT, document(url, key="private-6", payload={"email": SECRETS[0], "n": 1}))
-    hidden = await start_as(home, CLIENT, document(url, key="private-6", payload={"email": "x", "n": 1}))
-    shown = await start_as(home, CLIENT, document(url, key="private-6", payload={"email": SECRETS[0]}))
+async def scenario_a_mismatch_tells_no_more_of_the_first_payload_than_a_read(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/mismatch", answer_ok)
+    await start_as(runtime, CLIENT, document(url, key="private-6", payload={"email": SECRETS[0], "n": 1}))
+    hidden = await start_as(runtime, CLIENT, document(url, key="private-6", payload={"email": "x", "n": 1}))
+    shown = await start_as(runtime, CLIENT, document(url, key="private-6", payload={"email": SECRETS[0]}))
 
     assert_problem(hidden, 422, "payload-mismatch")
     assert SECRETS[0] not in hidden.body.decode()
@@ -105,9 +107,9 @@ async def scenario_a_mismatch_tells_no_more_of_the_first_payload_than_a_read(hom
     assert "payload.n was 1 and is absent now" in shown.json["detail"]
 
     only = "only-start"
-    await start_as(home, only, document(url, key="private-7", payload={"pin": 1234}))
+    await start_as(runtime, only, document(url, key="private-7", payload={"pin": 1234}))
     body = json.dumps(document(url, key="private-7", payload={"pin": 1})).encode()
-    told = await home.request("POST", f"/{only}", body=body, key_of=scoped(only))
+    told = await runtime.request("POST", f"/{only}", body=body, key_of=scoped(only))
 
     assert_problem(told, 422, "payload-mismatch")
     assert told.json["detail"].startswith(f"{url} was posted before with another payload. That step is")

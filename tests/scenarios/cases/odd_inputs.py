@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from atomic.testing import EndpointCall, EndpointReply, Reply
-from scenarios.home import Home, answer_ok
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
+from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import assert_problem, document
 
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -101,8 +101,8 @@ BINARY_BODIES: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
-async def scenario_keys_are_byte_exact(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_keys_are_byte_exact(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     keys = [
         *VISIBLE,
         VISIBLE,
@@ -118,29 +118,29 @@ async def scenario_keys_are_byte_exact(home: Home) -> None:
         "null",
     ]
 
-    replies = [await home.start(document(url, key=key)) for key in keys]
+    replies = [await runtime.start(document(url, key=key)) for key in keys]
 
     assert {reply.status for reply in replies} == {200}
     assert [reply.json["idempotencyKey"] for reply in replies] == keys
     assert len({reply.json["runId"] for reply in replies}) == len(keys)
-    calls = home.calls(url)
+    calls = runtime.calls(url)
     assert [seen.call.json["idempotencyKey"] for seen in calls] == keys
     assert [seen.call.headers["idempotency-key"] for seen in calls] == keys
 
 
-async def scenario_a_key_that_headers_cannot_carry_is_refused(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_key_that_headers_cannot_carry_is_refused(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
 
     for key in BAD_KEYS:
-        reply = await home.start(document(url, key=key))
+        reply = await runtime.start(document(url, key=key))
         assert_problem(reply, 400, "invalid-request")
         assert [error["field"] for error in reply.json["errors"]] == ["idempotencyKey"]
 
-    assert home.calls(url) == []
+    assert runtime.calls(url) == []
 
 
-async def scenario_names_of_any_language_are_kept(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_names_of_any_language_are_kept(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     names = [
         "é",
         "e\u0301",
@@ -156,101 +156,101 @@ async def scenario_names_of_any_language_are_kept(home: Home) -> None:
         "a/b",
     ]
 
-    replies = [await home.start(document(url, workflowName=name, stepName=name)) for name in names]
+    replies = [await runtime.start(document(url, workflowName=name, stepName=name)) for name in names]
 
     assert {reply.status for reply in replies} == {200}
     assert [reply.json["workflowName"] for reply in replies] == names
     assert [reply.json["stepName"] for reply in replies] == names
     assert len({reply.json["runId"] for reply in replies}) == len(names)
-    assert [seen.call.json["workflowName"] for seen in home.calls(url)] == names
+    assert [seen.call.json["workflowName"] for seen in runtime.calls(url)] == names
 
 
-async def scenario_a_payload_arrives_as_it_was_meant(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_payload_arrives_as_it_was_meant(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
 
-    for place, text in enumerate(FAITHFUL):
-        reply = await start_with(home, url, f"k-{place}", text)
+    for position, text in enumerate(FAITHFUL):
+        reply = await start_with(runtime, url, f"k-{position}", text)
         assert reply.status == 200, (text, reply.body)
-        step = (await home.get(f"/steps/{reply.json['id']}")).json
-        arrived = home.calls(url)[place].call.payload
+        step = (await runtime.get(f"/steps/{reply.json['id']}")).json
+        arrived = runtime.calls(url)[position].call.payload
         assert spelled(arrived) == spelled(step["payload"]) == spelled(json.loads(text))
 
 
-async def scenario_a_payload_without_one_meaning_is_refused(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_payload_without_one_meaning_is_refused(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
 
     for text in REFUSED:
-        reply = await start_with(home, url, "k-1", text)
+        reply = await start_with(runtime, url, "k-1", text)
         assert reply.status == 400, text[:80]
         assert [error["field"] for error in reply.json["errors"]] == ["body"]
 
-    assert home.calls(url) == []
-    assert (await start_with(home, url, "k-1", "1")).status == 200
+    assert runtime.calls(url) == []
+    assert (await start_with(runtime, url, "k-1", "1")).status == 200
 
 
-async def scenario_spellings_of_one_payload_are_one_step(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_spellings_of_one_payload_are_one_step(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
 
-    for place, (one, other) in enumerate(SAME_MEANING):
-        first = await start_with(home, url, f"k-{place}", one)
-        again = await start_with(home, url, f"k-{place}", other)
+    for position, (one, other) in enumerate(SAME_MEANING):
+        first = await start_with(runtime, url, f"k-{position}", one)
+        again = await start_with(runtime, url, f"k-{position}", other)
         assert (first.status, again.status, again.body) == (200, 200, first.body), (one, other)
-        assert spelled(home.calls(url)[place].call.payload) == spelled(json.loads(one))
-    absent = await home.start(document(url, key="k-null"))
-    null = await start_with(home, url, "k-null", "null")
+        assert spelled(runtime.calls(url)[position].call.payload) == spelled(json.loads(one))
+    absent = await runtime.start(document(url, key="k-null"))
+    null = await start_with(runtime, url, "k-null", "null")
 
     assert null.body == absent.body
-    assert home.calls(url)[-1].call.payload is None
-    assert len(home.calls(url)) == len(SAME_MEANING) + 1
+    assert runtime.calls(url)[-1].call.payload is None
+    assert len(runtime.calls(url)) == len(SAME_MEANING) + 1
 
 
-async def scenario_payloads_that_only_look_alike_are_a_422(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_payloads_that_only_look_alike_are_a_422(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
 
-    for place, (one, other) in enumerate(OTHER_MEANING):
-        assert (await start_with(home, url, f"k-{place}", one)).status == 200
-        assert_problem(await start_with(home, url, f"k-{place}", other), 422, "payload-mismatch")
+    for position, (one, other) in enumerate(OTHER_MEANING):
+        assert (await start_with(runtime, url, f"k-{position}", one)).status == 200
+        assert_problem(await start_with(runtime, url, f"k-{position}", other), 422, "payload-mismatch")
 
-    assert len(home.calls(url)) == len(OTHER_MEANING)
+    assert len(runtime.calls(url)) == len(OTHER_MEANING)
 
 
-async def scenario_a_2xx_with_any_body_is_a_success(home: Home) -> None:
-    for place, (body, content_type, form, expected) in enumerate(odd_bodies()):
-        url = home.endpoint(f"/odd-{place}", answering(200, body, content_type))
+async def scenario_a_2xx_with_any_body_is_a_success(runtime: Runtime) -> None:
+    for position, (body, content_type, form, expected) in enumerate(odd_bodies()):
+        url = runtime.endpoint(f"/odd-{position}", answering(200, body, content_type))
 
-        reply = await home.start(document(url))
+        reply = await runtime.start(document(url))
 
         said = (body[:80], content_type, reply.body[:300])
         assert (reply.status, reply.json["attempts"], reply.json["responseStatus"]) == (200, 1, 200), said
         assert spelled(reply.json["response"]) == spelled(expected), said
         assert reply.json.get("responseEncoding") == ("base64" if form == "base64" else None), said
         assert reply.json.get("responseContentType") == (None if form == "json" else content_type), said
-        assert (await home.start(document(url))).body == reply.body
-        step = (await home.get(f"/steps/{reply.json['id']}")).json
+        assert (await runtime.start(document(url))).body == reply.body
+        step = (await runtime.get(f"/steps/{reply.json['id']}")).json
         assert {name: step[name] for name in reply.json} == reply.json
-        assert len(home.calls(url)) == 1
+        assert len(runtime.calls(url)) == 1
 
 
-async def scenario_json_that_cannot_be_stored_as_json_fails_loudly(home: Home) -> None:
-    for place, body in enumerate(UNSTORABLE_BODIES):
-        url = home.endpoint(f"/odd-{place}", answering(200, body, JSON))
+async def scenario_json_that_cannot_be_stored_as_json_fails_loudly(runtime: Runtime) -> None:
+    for position, body in enumerate(UNSTORABLE_BODIES):
+        url = runtime.endpoint(f"/odd-{position}", answering(200, body, JSON))
 
-        reply = await home.start(document(url))
+        reply = await runtime.start(document(url))
 
         assert_problem(reply, 424, "step-failed")
         assert reply.json["lastError"].startswith("response_not_storable: "), body[:40]
         assert (reply.json["lastStatus"], reply.json["attempts"]) == (200, 1)
         # Nothing of it is lost.
         assert reply.json["response"] == body.decode()
-        assert len(home.calls(url)) == 1
+        assert len(runtime.calls(url)) == 1
 
 
-async def scenario_every_2xx_is_a_success(home: Home) -> None:
+async def scenario_every_2xx_is_a_success(runtime: Runtime) -> None:
     for status in (200, 201, 202, 203, 206, 207, 226, 299):
-        reply = await home.start(document(home.endpoint(f"/{status}", answering(status, b"1", JSON))))
+        reply = await runtime.start(document(runtime.endpoint(f"/{status}", answering(status, b"1", JSON))))
         assert (reply.status, reply.json["responseStatus"], reply.json["response"]) == (200, status, 1)
-    empty = await home.start(document(home.endpoint("/204", answering(204, b"", None))))
-    bare = await home.start(document(home.endpoint("/bare", answering(200, b"ok", None))))
+    empty = await runtime.start(document(runtime.endpoint("/204", answering(204, b"", None))))
+    bare = await runtime.start(document(runtime.endpoint("/bare", answering(200, b"ok", None))))
 
     assert (empty.status, empty.json["responseStatus"], empty.json["response"]) == (200, 204, None)
     assert (bare.status, bare.json["response"]) == (200, "ok")
@@ -258,18 +258,18 @@ async def scenario_every_2xx_is_a_success(home: Home) -> None:
     assert bare.json["responseContentType"] in {None, BYTES}
 
 
-async def scenario_a_response_may_be_256_kib_and_no_more(home: Home) -> None:
+async def scenario_a_response_may_be_256_kib_and_no_more(runtime: Runtime) -> None:
     largest = b'"' + b"x" * (256 * 1024 - 2) + b'"'
-    fits = home.endpoint("/fits", answering(200, largest, JSON))
-    over = home.endpoint("/over", answering(200, largest + b" ", JSON))
+    fits = runtime.endpoint("/fits", answering(200, largest, JSON))
+    over = runtime.endpoint("/over", answering(200, largest + b" ", JSON))
 
-    assert (await home.start(document(fits))).json["response"] == json.loads(largest)
-    refused = await home.start(document(over))
+    assert (await runtime.start(document(fits))).json["response"] == json.loads(largest)
+    refused = await runtime.start(document(over))
 
     assert_problem(refused, 424, "step-failed")
     assert refused.json["lastError"].startswith("response_too_large")
     assert (refused.json["lastStatus"], refused.json["attempts"]) == (200, 1)
-    assert len(home.calls(over)) == 1
+    assert len(runtime.calls(over)) == 1
 
 
 def odd_bodies() -> Iterator[tuple[bytes, str, str, Any]]:
@@ -289,11 +289,11 @@ def answering(status: int, body: bytes, content_type: str | None) -> Any:
     return handler
 
 
-async def start_with(home: Home, url: str, key: str, payload: str | bytes) -> Reply:
+async def start_with(runtime: Runtime, url: str, key: str, payload: str | bytes) -> ApiReply:
     """Start with a payload that is spelled just so."""
     text = payload.encode() if isinstance(payload, str) else payload
     body = json.dumps(document(url, key)).encode()[:-1] + b',"payload":' + text + b"}"
-    return await home.request("POST", f"/{home.client}", body=body)
+    return await runtime.request("POST", f"/{runtime.client}", body=body)
 
 
 def spelled(value: Any) -> str:

@@ -3,12 +3,12 @@
 import posixpath
 import re
 
-from scenarios.home import Home
+from scenarios.runtime import Runtime
 
 
-async def scenario_every_page_and_file_holds_the_strict_policy(home: Home) -> None:
+async def scenario_every_page_and_file_holds_the_strict_policy(runtime: Runtime) -> None:
     for path in ("/dashboard", "/docs"):
-        page = await home.request("GET", path)
+        page = await runtime.request("GET", path)
         text = page.body.decode()
         assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert "<script>" not in text
@@ -16,19 +16,19 @@ async def scenario_every_page_and_file_holds_the_strict_policy(home: Home) -> No
         files = re.findall(r'(?:href|src)="(/static/[^"]+)"', text)
         assert files
         for file in files:
-            assert (await home.request("GET", file)).status == 200, file
-            assert_strict((await home.request("GET", file)).headers)
+            assert (await runtime.request("GET", file)).status == 200, file
+            assert_strict((await runtime.request("GET", file)).headers)
         assert_strict(page.headers)
 
 
-async def scenario_every_module_of_the_dashboard_is_served(home: Home) -> None:
+async def scenario_every_module_of_the_dashboard_is_served(runtime: Runtime) -> None:
     """Each imports others by their relative path, so all can be found from the first."""
     seen: set[str] = set()
     left = ["/static/main.js"]
     while left:
         path = left.pop()
         seen.add(path)
-        module = await home.request("GET", path)
+        module = await runtime.request("GET", path)
         assert (module.status, module.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
         assert_strict(module.headers)
         text = module.body.decode()
@@ -39,11 +39,11 @@ async def scenario_every_module_of_the_dashboard_is_served(home: Home) -> None:
     assert len(seen) > 10
 
 
-async def scenario_no_file_outside_is_served(home: Home) -> None:
+async def scenario_no_file_outside_is_served(runtime: Runtime) -> None:
     outside = ["__init__.py", "nothing.js", ".hidden", "..%2f__init__.py", "%2e%2e", "views", "views/"]
     outside += ["views/nothing.js", "views/..%2fmain.js"]
     for file in outside:
-        assert (await home.request("GET", f"/static/{file}")).status == 404, file
+        assert (await runtime.request("GET", f"/static/{file}")).status == 404, file
 
 
 def assert_strict(headers: object) -> None:

@@ -4,14 +4,14 @@ import asyncio
 from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
-from scenarios.home import Home, always, answer_ok, failing_first
+from scenarios.runtime import Runtime, always, answer_ok, failing_first
 from scenarios.starts import Gate, document, moment, retries
 
 
-async def scenario_a_run_shows_root_steps_and_attempts(home: Home) -> None:
-    run = await run_of_steps(home, 3)
+async def scenario_a_run_shows_root_steps_and_attempts(runtime: Runtime) -> None:
+    run = await run_of_steps(runtime, 3)
 
-    shown = (await home.get(f"/runs/{run['runId']}")).json
+    shown = (await runtime.get(f"/runs/{run['runId']}")).json
 
     assert shown["next"] is None
     assert shown["run"] == {name: run[name] for name in shown["run"]}
@@ -20,7 +20,7 @@ async def scenario_a_run_shows_root_steps_and_attempts(home: Home) -> None:
     assert sorted(step["stepName"] for step in shown["steps"]) == ["s0", "s1", "s2"]
     for step in shown["steps"]:
         assert step["parent"] == run["id"]
-        assert step == (await home.get(f"/steps/{step['id']}")).json
+        assert step == (await runtime.get(f"/steps/{step['id']}")).json
         assert [attempt["number"] for attempt in step["attemptLog"]] == [1, 2]
         failed, succeeded = step["attemptLog"]
         assert (failed["outcome"], failed["status"]) == ("retryable", 503)
@@ -32,21 +32,21 @@ async def scenario_a_run_shows_root_steps_and_attempts(home: Home) -> None:
         assert moment(succeeded["startedAt"]) >= moment(failed["endedAt"])
 
 
-async def scenario_pages_show_every_step_of_a_run_once(home: Home) -> None:
-    run = await run_of_steps(home, 5)
-    target = f"/{home.client}/runs/{run['runId']}"
-    [whole] = await pages_of(home, target, "steps")
+async def scenario_pages_show_every_step_of_a_run_once(runtime: Runtime) -> None:
+    run = await run_of_steps(runtime, 5)
+    target = f"/{runtime.client}/runs/{run['runId']}"
+    [whole] = await pages_of(runtime, target, "steps")
     everything = sorted(step["id"] for step in whole)
     assert len(everything) == 5
 
     for limit in (1, 2, 4, 6, 1000):
-        pages = await pages_of(home, f"{target}?limit={limit}", "steps")
+        pages = await pages_of(runtime, f"{target}?limit={limit}", "steps")
         assert sorted(step["id"] for page in pages for step in page) == everything
         assert max(map(len, pages)) <= limit
 
 
-async def scenario_a_step_shows_what_was_asked_for(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_step_shows_what_was_asked_for(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     retry = {
         "count": 7,
         "backOff": 5,
@@ -58,46 +58,46 @@ async def scenario_a_step_shows_what_was_asked_for(home: Home) -> None:
     rules = {"on": "404, 5XX", "never": "501"}
     trace = "0af7651916cd43dd8448eb211c80319c"
 
-    reply = await home.start(
+    reply = await runtime.start(
         document(url, payload={"a": 1}, retry=retry | rules, deadline=60_000, attemptTimeout=5000),
         traceparent=f"00-{trace}-b7ad6b7169203331-01",
     )
 
-    step = (await home.get(f"/steps/{reply.json['id']}")).json
+    step = (await runtime.get(f"/steps/{reply.json['id']}")).json
     assert step["retry"] == retry | {"on": "404,5xx", "never": "501"}
     assert (step["payload"], step["attemptTimeout"], step["retriesUsed"]) == ({"a": 1}, 5000, 0)
     assert (moment(step["deadlineAt"]) - moment(step["createdAt"])).total_seconds() == 60
     assert (step["waitingFor"], step["traceId"]) == ([], trace)
-    [seen] = home.calls(url)
+    [seen] = runtime.calls(url)
     assert seen.call.headers["traceparent"].startswith(f"00-{trace}-")
 
 
-async def scenario_a_page_of_a_run_ends_before_it_is_too_large_to_send(home: Home) -> None:
-    large = home.endpoint("/large", always(200, json="x" * 230_000))
+async def scenario_a_page_of_a_run_ends_before_it_is_too_large_to_send(runtime: Runtime) -> None:
+    large = runtime.endpoint("/large", always(200, json="x" * 230_000))
 
     async def workflow(call: EndpointCall) -> EndpointReply:
         for number in range(10):
-            await home.start(document(large, key="run", workflowName="parent", stepName=f"s{number}"))
+            await runtime.start(document(large, key="run", workflowName="parent", stepName=f"s{number}"))
         return EndpointReply(json="done")
 
-    root = await home.finish(
-        document(home.endpoint("/workflow", workflow), key="run", workflowName="parent")
+    root = await runtime.finish(
+        document(runtime.endpoint("/workflow", workflow), key="run", workflowName="parent")
     )
 
-    first = await home.get(f"/runs/{root.json['runId']}")
+    first = await runtime.get(f"/runs/{root.json['runId']}")
     assert len(first.body) < 2_000_000
-    pages = await pages_of(home, f"/{home.client}/runs/{root.json['runId']}", "steps")
+    pages = await pages_of(runtime, f"/{runtime.client}/runs/{root.json['runId']}", "steps")
     assert [len(page) for page in pages] == [8, 2]
     assert len({step["id"] for page in pages for step in page}) == 10
 
 
-async def scenario_waiting_for_a_step_ends_when_it_settles(home: Home) -> None:
+async def scenario_waiting_for_a_step_ends_when_it_settles(runtime: Runtime) -> None:
     gate = Gate({"sent": True})
-    url = home.endpoint("/mail", gate)
-    step_id = (await home.start(document(url), Prefer="respond-async")).json["id"]
+    url = runtime.endpoint("/mail", gate)
+    step_id = (await runtime.start(document(url), Prefer="respond-async")).json["id"]
     clock = asyncio.get_running_loop()
     began_s = clock.time()
-    waiting = [asyncio.create_task(home.get(f"/steps/{step_id}?wait=15000")) for _ in range(4)]
+    waiting = [asyncio.create_task(runtime.get(f"/steps/{step_id}?wait=15000")) for _ in range(4)]
     await gate.entered.wait()
 
     gate.open()
@@ -106,51 +106,53 @@ async def scenario_waiting_for_a_step_ends_when_it_settles(home: Home) -> None:
     assert clock.time() < began_s + 10
     assert {(reply.status, reply.json["status"]) for reply in replies} == {(200, "succeeded")}
     assert len({reply.body for reply in replies}) == 1
-    assert (await home.get(f"/steps/{step_id}?wait=15000")).body == replies[0].body
+    assert (await runtime.get(f"/steps/{step_id}?wait=15000")).body == replies[0].body
 
 
-async def scenario_waiting_for_a_step_ends_when_the_time_is_over(home: Home) -> None:
+async def scenario_waiting_for_a_step_ends_when_the_time_is_over(runtime: Runtime) -> None:
     gate = Gate()
-    url = home.endpoint("/mail", gate)
-    step_id = (await home.start(document(url), Prefer="respond-async")).json["id"]
+    url = runtime.endpoint("/mail", gate)
+    step_id = (await runtime.start(document(url), Prefer="respond-async")).json["id"]
     await gate.entered.wait()
     clock = asyncio.get_running_loop()
 
     for wait_ms in (0, 60):
         began_s = clock.time()
-        reply = await home.get(f"/steps/{step_id}?wait={wait_ms}")
+        reply = await runtime.get(f"/steps/{step_id}?wait={wait_ms}")
         assert (reply.status, reply.json["status"]) == (200, "running")
         assert began_s + wait_ms / 1000 - 0.002 <= clock.time() < began_s + 10
 
     gate.open()
 
 
-async def scenario_stats_count_runs_and_live_steps(home: Home) -> None:
-    nothing = (await home.get("/stats")).json
+async def scenario_stats_count_runs_and_live_steps(runtime: Runtime) -> None:
+    nothing = (await runtime.get("/stats")).json
     assert (nothing["runs"], nothing["live"], nothing["deadLetters"]) == ({}, {}, 0)
     assert (nothing["window"], nothing["oldestDueAt"]) == (86_400_000, None)
-    await start_runs(home, 2)
-    await run_of_steps(home, 2)
-    await home.start(document(home.endpoint("/lost", always(410)), key="lost"))
+    await start_runs(runtime, 2)
+    await run_of_steps(runtime, 2)
+    await runtime.start(document(runtime.endpoint("/lost", always(410)), key="lost"))
     gate = Gate()
-    running = await home.start(document(home.endpoint("/slow", gate), key="slow"), Prefer="respond-async")
+    running = await runtime.start(
+        document(runtime.endpoint("/slow", gate), key="slow"), Prefer="respond-async"
+    )
     await gate.entered.wait()
 
-    stats = (await home.get("/stats")).json
+    stats = (await runtime.get("/stats")).json
 
     assert stats["runs"] == {"succeeded": 3, "failed": 1, "running": 1}
     assert (stats["live"], stats["deadLetters"]) == ({"running": 1}, 1)
-    assert stats["oldestDueAt"] == (await home.get(f"/steps/{running.json['id']}")).json["dueAt"]
+    assert stats["oldestDueAt"] == (await runtime.get(f"/steps/{running.json['id']}")).json["dueAt"]
     gate.open()
-    await home.step_in(running.json["id"], "succeeded")
+    await runtime.step_in(running.json["id"], "succeeded")
     await asyncio.sleep(0.02)
-    recent = (await home.get("/stats?window=5")).json
+    recent = (await runtime.get("/stats?window=5")).json
     assert (recent["runs"], recent["live"], recent["window"]) == ({}, {}, 5)
 
 
-async def scenario_pages_for_people_and_probes(home: Home) -> None:
+async def scenario_pages_for_people_and_probes(runtime: Runtime) -> None:
     health, description, docs, style = [
-        await home.request("GET", target)
+        await runtime.request("GET", target)
         for target in ("/health", "/openapi.json", "/docs", "/static/docs.css")
     ]
 
@@ -169,23 +171,23 @@ async def scenario_pages_for_people_and_probes(home: Home) -> None:
         assert page.headers["referrer-policy"] == "no-referrer"
 
 
-async def start_runs(home: Home, count: int) -> list[dict[str, Any]]:
+async def start_runs(runtime: Runtime, count: int) -> list[dict[str, Any]]:
     """Finished runs of the workflow `w`, each a few milliseconds younger than the last."""
-    url = home.endpoint("/listed", answer_ok)
+    url = runtime.endpoint("/listed", answer_ok)
     started = []
     for number in range(count):
-        started.append((await home.start(document(url, key=f"listed-{number}"))).json)
+        started.append((await runtime.start(document(url, key=f"listed-{number}"))).json)
         await asyncio.sleep(0.004)
     return started
 
 
-async def run_of_steps(home: Home, count: int) -> dict[str, Any]:
+async def run_of_steps(runtime: Runtime, count: int) -> dict[str, Any]:
     """A finished run with steps that failed once each; its root."""
-    step = [home.endpoint(f"/steps/{number}", failing_first(1, 503)) for number in range(count)]
+    step = [runtime.endpoint(f"/steps/{number}", failing_first(1, 503)) for number in range(count)]
 
     async def workflow(call: EndpointCall) -> EndpointReply:
         replies = [
-            await home.start(
+            await runtime.start(
                 document(url, key="run", workflowName="parent", stepName=f"s{number}", retry=retries(1))
             )
             for number, url in enumerate(step)
@@ -193,19 +195,19 @@ async def run_of_steps(home: Home, count: int) -> dict[str, Any]:
         assert {reply.status for reply in replies} <= {200}
         return EndpointReply(json=count)
 
-    url = home.endpoint("/workflow", workflow)
-    reply = await home.start(document(url, key="run", workflowName="parent"))
+    url = runtime.endpoint("/workflow", workflow)
+    reply = await runtime.start(document(url, key="run", workflowName="parent"))
     assert reply.status == 200, reply.body
     root: dict[str, Any] = reply.json
     return root
 
 
-async def pages_of(home: Home, link: str, member: str) -> list[list[dict[str, Any]]]:
+async def pages_of(runtime: Runtime, link: str, member: str) -> list[list[dict[str, Any]]]:
     """Every page from here on, by following `next`, which the Link header says too."""
     pages = []
     next_link: str | None = link
     while next_link is not None:
-        reply = await home.request("GET", next_link)
+        reply = await runtime.request("GET", next_link)
         assert reply.status == 200, reply.body
         pages.append(reply.json[member])
         next_link = reply.json["next"]

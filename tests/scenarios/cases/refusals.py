@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from atomic.testing import Reply
-from scenarios.home import Home, answer_ok
+from atomic.testing import ApiReply
+from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import assert_problem, document
 
 KIB = 1024
@@ -113,59 +113,59 @@ BAD_HEADERS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-async def scenario_a_bad_document_is_told_field_and_cure(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_bad_document_is_told_field_and_cure(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
 
     for members, field, cure in BAD_MEMBERS:
         changed = {**document(url), **members}
-        reply = await home.start({name: value for name, value in changed.items() if value is not ABSENT})
+        reply = await runtime.start({name: value for name, value in changed.items() if value is not ABSENT})
         assert_names(reply, field, cure)
 
-    await nothing_happened(home, url)
+    await nothing_happened(runtime, url)
 
 
-async def scenario_a_bad_url_is_told_what_one_looks_like(home: Home) -> None:
+async def scenario_a_bad_url_is_told_what_one_looks_like(runtime: Runtime) -> None:
     for url in (*BAD_URLS, None, 5, ["https://app.example/mail"]):
-        reply = await home.start({**document(""), "stepInvokeUrl": url})
+        reply = await runtime.start({**document(""), "stepInvokeUrl": url})
         assert_names(reply, "stepInvokeUrl", "")
 
-    assert (await home.get("/runs")).json["runs"] == []
+    assert (await runtime.get("/runs")).json["runs"] == []
 
 
-async def scenario_a_body_that_is_no_json_object_is_refused(home: Home) -> None:
+async def scenario_a_body_that_is_no_json_object_is_refused(runtime: Runtime) -> None:
     for body, cure in BAD_BODIES:
-        reply = await home.request("POST", f"/{home.client}", body=body)
+        reply = await runtime.request("POST", f"/{runtime.client}", body=body)
         assert_names(reply, "body", cure)
 
-    assert (await home.get("/runs")).json["runs"] == []
+    assert (await runtime.get("/runs")).json["runs"] == []
 
 
-async def scenario_a_bad_header_is_named(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_bad_header_is_named(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
 
     for name, value, cure in BAD_HEADERS:
-        reply = await home.start(document(url), **{name: value})
+        reply = await runtime.start(document(url), **{name: value})
         assert_names(reply, name, cure)
 
-    await nothing_happened(home, url)
+    await nothing_happened(runtime, url)
 
 
-async def scenario_every_wrong_field_is_named_at_once(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_every_wrong_field_is_named_at_once(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     wrong = {"timeout": -1, "retry": {"count": "3", "backoff": 1}, "colour": "red", "parent": "x"}
 
-    reply = await home.start(document(url) | wrong)
+    reply = await runtime.start(document(url) | wrong)
 
     assert_problem(reply, 400, "invalid-request")
     fields = {error["field"] for error in reply.json["errors"]}
     assert fields == {"timeout", "retry.count", "retry.backoff", "colour", "parent"}
     assert all(field in reply.json["detail"] for field in fields)
-    await nothing_happened(home, url)
+    await nothing_happened(runtime, url)
 
 
-async def scenario_what_does_not_exist_is_one_404(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
-    there = (await home.start(document(url))).json
+async def scenario_what_does_not_exist_is_one_404(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
+    there = (await runtime.start(document(url))).json
     unknown = (
         f"/runs/{UNKNOWN_RUN}", f"/runs/{there['id']}", "/runs/x", "/runs/%00", "/runs/", "/runs/a/b",
         f"/steps/{UNKNOWN_RUN}-root", f"/steps/{there['runId']}-{'0' * 32}", f"/steps/{there['runId']}",
@@ -177,13 +177,13 @@ async def scenario_what_does_not_exist_is_one_404(home: Home) -> None:
     )  # fmt: skip
 
     replies = [
-        *[await home.get(target) for target in unknown],
-        *[await home.post(target) for target in acts],
-        await home.start(document(url, key="k-2", parent=f"{UNKNOWN_RUN}-root")),
-        await home.request("GET", "/"),
-        await home.request("GET", "/static/nothing.js"),
-        await home.request("GET", "/static/..%2f__init__.py"),
-        await home.request("POST", "/-no-client-", body=json.dumps(document(url)).encode()),
+        *[await runtime.get(target) for target in unknown],
+        *[await runtime.post(target) for target in acts],
+        await runtime.start(document(url, key="k-2", parent=f"{UNKNOWN_RUN}-root")),
+        await runtime.request("GET", "/"),
+        await runtime.request("GET", "/static/nothing.js"),
+        await runtime.request("GET", "/static/..%2f__init__.py"),
+        await runtime.request("POST", "/-no-client-", body=json.dumps(document(url)).encode()),
     ]
 
     assert {reply.status for reply in replies} == {404}
@@ -191,16 +191,16 @@ async def scenario_what_does_not_exist_is_one_404(home: Home) -> None:
     assert_problem(replies[0], 404, "not-found")
 
 
-async def scenario_a_wrong_method_is_told_the_right_one(home: Home) -> None:
+async def scenario_a_wrong_method_is_told_the_right_one(runtime: Runtime) -> None:
     allowed = {
-        f"/{home.client}/runs": "GET",
-        f"/{home.client}/runs/{UNKNOWN_RUN}": "GET",
-        f"/{home.client}/runs/{UNKNOWN_RUN}/cancel": "POST",
-        f"/{home.client}/steps/{UNKNOWN_RUN}-root": "GET",
-        f"/{home.client}/steps/{UNKNOWN_RUN}-root/redrive": "POST",
-        f"/{home.client}/steps/{UNKNOWN_RUN}-root/result": "POST",
-        f"/{home.client}/redrive": "POST",
-        f"/{home.client}/stats": "GET",
+        f"/{runtime.client}/runs": "GET",
+        f"/{runtime.client}/runs/{UNKNOWN_RUN}": "GET",
+        f"/{runtime.client}/runs/{UNKNOWN_RUN}/cancel": "POST",
+        f"/{runtime.client}/steps/{UNKNOWN_RUN}-root": "GET",
+        f"/{runtime.client}/steps/{UNKNOWN_RUN}-root/redrive": "POST",
+        f"/{runtime.client}/steps/{UNKNOWN_RUN}-root/result": "POST",
+        f"/{runtime.client}/redrive": "POST",
+        f"/{runtime.client}/stats": "GET",
         "/health": "GET",
         "/openapi.json": "GET",
         "/docs": "GET",
@@ -208,65 +208,65 @@ async def scenario_a_wrong_method_is_told_the_right_one(home: Home) -> None:
     }
     for target, right in allowed.items():
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - {right}:
-            reply = await home.request(method, target)
+            reply = await runtime.request(method, target)
             assert_problem(reply, 405, "method-not-allowed")
             assert reply.headers["allow"] == {"GET": "GET, HEAD", "POST": "POST"}[right], target
     for method in ("PUT", "DELETE", "OPTIONS"):
-        reply = await home.request(method, f"/{home.client}")
+        reply = await runtime.request(method, f"/{runtime.client}")
         assert_problem(reply, 405, "method-not-allowed")
         assert reply.headers["allow"] == "POST, GET, HEAD, PATCH"
 
 
-async def scenario_head_is_get_without_a_body(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
-    there = (await home.start(document(url))).json
-    for target in ("/health", "/docs", f"/{home.client}/runs", f"/{home.client}/steps/{there['id']}"):
-        got, asked = await home.request("GET", target), await home.request("HEAD", target)
+async def scenario_head_is_get_without_a_body(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
+    there = (await runtime.start(document(url))).json
+    for target in ("/health", "/docs", f"/{runtime.client}/runs", f"/{runtime.client}/steps/{there['id']}"):
+        got, asked = await runtime.request("GET", target), await runtime.request("HEAD", target)
         assert (asked.status, asked.body) == (200, b"")
         assert asked.headers["content-type"] == got.headers["content-type"]
-    assert (await home.request("HEAD", f"/{home.client}/steps/{UNKNOWN_RUN}-root")).status == 404
-    assert (await home.request("HEAD", f"/{home.client}/cancel")).status == 404
-    assert (await home.request("HEAD", f"/{home.client}/redrive")).status == 405
+    assert (await runtime.request("HEAD", f"/{runtime.client}/steps/{UNKNOWN_RUN}-root")).status == 404
+    assert (await runtime.request("HEAD", f"/{runtime.client}/cancel")).status == 404
+    assert (await runtime.request("HEAD", f"/{runtime.client}/redrive")).status == 405
 
 
-async def scenario_a_payload_may_be_256_kib_and_no_more(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_payload_may_be_256_kib_and_no_more(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     largest = "x" * (256 * KIB - 2)
 
-    reply = await home.start(document(url, payload=largest))
-    over = await home.start(document(url, key="k-2", payload=largest + "x"))
+    reply = await runtime.start(document(url, payload=largest))
+    over = await runtime.start(document(url, key="k-2", payload=largest + "x"))
     # 3 bytes of UTF-8 that JSON may also write as 6.
-    wide = await home.start(document(url, key="k-3", payload="€" * ((256 * KIB - 2) // 3)))
-    too_wide = await home.start(document(url, key="k-4", payload="€" * ((256 * KIB - 2) // 3 + 1)))
+    wide = await runtime.start(document(url, key="k-3", payload="€" * ((256 * KIB - 2) // 3)))
+    too_wide = await runtime.start(document(url, key="k-4", payload="€" * ((256 * KIB - 2) // 3 + 1)))
 
     assert (reply.status, wide.status) == (200, 200)
     for refused in (over, too_wide):
         assert_problem(refused, 413, "too-large")
         assert "payload" in refused.json["detail"]
-    assert [len(seen.call.payload) for seen in home.calls(url)] == [len(largest), 87_380]
+    assert [len(seen.call.payload) for seen in runtime.calls(url)] == [len(largest), 87_380]
 
 
-async def scenario_a_body_may_be_1_mib_and_no_more(home: Home) -> None:
-    url = home.endpoint("/mail", answer_ok)
+async def scenario_a_body_may_be_1_mib_and_no_more(runtime: Runtime) -> None:
+    url = runtime.endpoint("/mail", answer_ok)
     largest = json.dumps(document(url)).encode().ljust(KIB * KIB)
 
     sizes = {}
     for body in (largest, largest + b" ", largest + b" " * 5 * KIB * KIB):
-        sizes[len(body)] = await home.request("POST", f"/{home.client}", body=body)
+        sizes[len(body)] = await runtime.request("POST", f"/{runtime.client}", body=body)
 
     fits, over, far_over = sizes.values()
     assert fits.status == 200
     for refused in (over, far_over):
         assert_problem(refused, 413, "too-large")
         assert "1048576" in refused.json["detail"]
-    assert len(home.calls(url)) == 1
+    assert len(runtime.calls(url)) == 1
     acts = ("redrive", f"steps/{UNKNOWN_RUN}-root/redrive", f"steps/{UNKNOWN_RUN}-root/result")
     for target in (*acts, f"runs/{UNKNOWN_RUN}/cancel"):
-        refused = await home.request("POST", f"/{home.client}/{target}", body=largest + b" ")
+        refused = await runtime.request("POST", f"/{runtime.client}/{target}", body=largest + b" ")
         assert_problem(refused, 413, "too-large")
 
 
-def assert_names(reply: Reply, field: str, cure: str) -> None:
+def assert_names(reply: ApiReply, field: str, cure: str) -> None:
     """The reply is a 400 about the field, and says what to change."""
     assert_problem(reply, 400, "invalid-request")
     said = {error["field"]: error["message"] for error in reply.json["errors"]}
@@ -275,7 +275,7 @@ def assert_names(reply: Reply, field: str, cure: str) -> None:
     assert cure in reply.json["detail"]
 
 
-async def nothing_happened(home: Home, url: str) -> None:
+async def nothing_happened(runtime: Runtime, url: str) -> None:
     """No endpoint was called and no run exists."""
-    assert home.calls(url) == []
-    assert (await home.get("/runs")).json["runs"] == []
+    assert runtime.calls(url) == []
+    assert (await runtime.get("/runs")).json["runs"] == []

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply, VirtualTimeLoop
-from scenarios.home import Home
+from scenarios.runtime import Runtime
 
 RETRY = {"count": 10, "backOff": 1000}
 BASE = "/workflows/userCreation"
@@ -30,7 +30,7 @@ class Application:
 
     def __init__(
         self,
-        home: Home,
+        runtime: Runtime,
         *,
         refusals: int = 0,
         down_s: float = 0,
@@ -38,18 +38,18 @@ class Application:
     ) -> None:
         self.drawn: list[str] = []
         self.posts_of_the_user = 0
-        self._home = home
+        self._runtime = runtime
         self._refusals = refusals
         self._up_at_s = asyncio.get_running_loop().time() + down_s
         self._retry = {"createUser": RETRY, "sendEmail": RETRY, "sendAnalytics": analytics_retry}
-        self.index = home.endpoint(f"{BASE}/index", self._create_user_workflow)
+        self.index = runtime.endpoint(f"{BASE}/index", self._create_user_workflow)
         handlers = {
             "createUser": self._create_user_step,
             "sendEmail": self._create_user_email_step,
             "sendAnalytics": self._create_user_analytics_step,
         }
         self.steps = {
-            name: home.endpoint(f"{BASE}/steps/{name}", handler) for name, handler in handlers.items()
+            name: runtime.endpoint(f"{BASE}/steps/{name}", handler) for name, handler in handlers.items()
         }
 
     async def create_user(self, key: str) -> dict[str, Any]:
@@ -98,21 +98,21 @@ class Application:
         self, workflow_name: str, url: str, key: str, payload: Any, **options: Any
     ) -> dict[str, Any]:
         document = {"workflowName": workflow_name, "stepInvokeUrl": url, "idempotencyKey": key}
-        reply = await self._home.start({**document, "payload": payload, **options})
+        reply = await self._runtime.start({**document, "payload": payload, **options})
         if reply.status != 200:
             raise NotOkError(f"{url} answered {reply.status}")
         answer: dict[str, Any] = reply.json
         return answer
 
 
-async def root_of(home: Home, answer: dict[str, Any]) -> dict[str, Any]:
+async def root_of(runtime: Runtime, answer: dict[str, Any]) -> dict[str, Any]:
     """The root step of a user's creation."""
-    root: dict[str, Any] = (await home.get(f"/steps/{answer['userId']}")).json
+    root: dict[str, Any] = (await runtime.get(f"/steps/{answer['userId']}")).json
     return root
 
 
-async def scenario_user_creation_is_played_as_it_was_drawn(home: Home) -> None:
-    app = Application(home, refusals=3)
+async def scenario_user_creation_is_played_as_it_was_drawn(runtime: Runtime) -> None:
+    app = Application(runtime, refusals=3)
 
     answer = await app.create_user("k-1")
 
@@ -130,14 +130,14 @@ async def scenario_user_creation_is_played_as_it_was_drawn(home: Home) -> None:
         "sendAnalytics answers 200",
         "index answers 200",
     ]
-    root = await root_of(home, answer)
+    root = await root_of(runtime, answer)
     assert (root["status"], root["attempts"], root["retriesUsed"]) == ("succeeded", 1, 0)
     assert (root["payload"], root["response"]) == (ADA, None)
     # Three delays of a second, two and four at most: less than the eight seconds that the user waits.
     assert app.posts_of_the_user == 1 or not is_virtual()
 
 
-async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(home: Home) -> None:
+async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(runtime: Runtime) -> None:
     """For an hour, where time is virtual; elsewhere for longer than a handler's post waits.
 
     Ten retries of a second last nine minutes, so the analytics step is given more of them. The workflow has
@@ -145,14 +145,14 @@ async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(home: Home
     """
     down_s = 3600 if is_virtual() else 18
     policy = {"count": 1000, "backOff": 1000, "maxBackOff": 60_000 if is_virtual() else 1000}
-    app = Application(home, down_s=down_s, analytics_retry=policy)
+    app = Application(runtime, down_s=down_s, analytics_retry=policy)
     clock = asyncio.get_running_loop()
     began_s = clock.time()
 
     answer = await app.create_user("k-1")
 
     assert clock.time() - began_s >= down_s
-    root = await root_of(home, answer)
+    root = await root_of(runtime, answer)
     assert (root["status"], root["retriesUsed"]) == ("succeeded", 0)
     # The handler was told 504 and threw; it is called again when analytics is done, and only then.
     assert [attempt["status"] for attempt in root["attemptLog"]] == [500, 200]

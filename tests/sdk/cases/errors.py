@@ -15,7 +15,7 @@ def refuse(payload: Any) -> None:
     raise NonRetryable("the card is stolen")
 
 
-def case_a_step_that_gave_up_ends_the_workflow(world: World) -> None:
+def case_a_step_that_failed_ends_the_workflow(world: World) -> None:
     calls: list[int] = []
 
     def order(ctx: Context) -> Any:
@@ -32,7 +32,7 @@ def case_a_step_that_gave_up_ends_the_workflow(world: World) -> None:
     assert failed.value.reason.startswith("the card is stolen (step ")
 
 
-def case_a_step_that_gave_up_can_be_compensated(world: World) -> None:
+def case_a_step_that_failed_can_be_compensated(world: World) -> None:
     async def order(ctx: AsyncContext) -> Any:
         room = await ctx.step("reserve")
         try:
@@ -121,7 +121,7 @@ def case_of_nested_workflows_the_innermost_cause_is_told_first(world: World) -> 
     with pytest.raises(StepFailedError) as failed:
         world.start("/level-3")
     why = (
-        f"the card is stolen (step {world.url('/refuse')} gave up at attempt 1: "
+        f"the card is stolen (step {world.url('/refuse')} failed at attempt 1: "
         "the endpoint answered 500 and forbade a retry)"
     )
     assert failed.value.reason == why
@@ -207,7 +207,7 @@ def case_errors_of_any_kind_are_told(world: World) -> None:
     raised: dict[str, tuple[BaseException, int, str, str | None]] = {
         "wordless": (Wordless(), 500, "Wordless: (it cannot be put into words)", None),
         "half": (NonRetryable("n\ud800"), 500, "n?", None),
-        "silent": (NonRetryable(), 500, "The endpoint gave up.", None),
+        "silent": (NonRetryable(), 500, "The endpoint failed.", None),
         "later": (RetryAfter(timedelta(minutes=10), "later"), 503, "later", "600"),
         "soon": (RetryAfter(0.2), 503, "not yet", "1"),
         "passed": (RetryAfter(-5), 503, "not yet", "0"),

@@ -18,7 +18,7 @@ async def rate(order: Order) -> int:
     return len(order.item)
 
 
-def place(ctx: Context, order: Order) -> Receipt:
+def position(ctx: Context, order: Order) -> Receipt:
     """What `charge` answers comes back as what it says it returns."""
     receipt = ctx.step(charge, order)
     assert isinstance(receipt, Receipt)
@@ -28,7 +28,7 @@ def place(ctx: Context, order: Order) -> Receipt:
 
 
 def mounted_case_a_function_names_its_step(world: World) -> None:
-    world.workflow("/orders/place", place)
+    world.workflow("/orders/place", position)
     world.step("/orders/charge-card", charge)
     outcome = world.start("/orders/place", ORDER)
     assert outcome.response == {"paid": 42, "item": "book"}
@@ -39,11 +39,11 @@ def mounted_case_a_function_names_its_step(world: World) -> None:
 
 def mounted_case_a_function_names_a_workflow_inside_another(world: World) -> None:
     async def both(ctx: AsyncContext, order: Order) -> Any:
-        receipt = await ctx.step(place, order)
+        receipt = await ctx.step(position, order)
         return [receipt.paid, await ctx.step(rate, order)]
 
     world.workflow("/both", both, colour="async")
-    world.workflow("/place", place)
+    world.workflow("/place", position)
     world.step("/charge", charge)
     world.step("/rate", rate)
     assert world.start("/both", ORDER).response == [42, 4]

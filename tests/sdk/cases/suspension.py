@@ -29,7 +29,7 @@ def case_a_handler_suspends_until_its_step_is_done(world: World) -> None:
         finally:
             ended.append("ended")
 
-    world.workflow("/order", order, hang=0.1)
+    world.workflow("/order", order, wait=0.1)
     world.step("/slow", not_before(5))
     outcome = world.start("/order")
     assert (outcome.response, outcome.attempts, len(ended)) == ("done", 2, 2)
@@ -54,7 +54,7 @@ def case_what_follows_a_suspension_has_no_effect(world: World) -> None:
         effects.append(payload)
         return payload
 
-    world.workflow("/order", order, hang=0.1)
+    world.workflow("/order", order, wait=0.1)
     world.step("/pay", not_before(5))
     world.step("/note", note)
     outcome = world.start("/order")
@@ -70,7 +70,7 @@ def case_a_suspension_is_no_exception_of_a_task(world: World) -> None:
             await ctx.step("note")
 
     noted: list[int] = []
-    world.workflow("/order", order, colour="async", hang=0.1)
+    world.workflow("/order", order, colour="async", wait=0.1)
     world.step("/slow", not_before(3))
     world.step("/note", lambda: noted.append(1))
     assert (world.start("/order").response, noted) == ([0, 1, 2], [1])
@@ -90,7 +90,7 @@ def case_async_handlers_suspend_on_all_that_they_wait_for(world: World) -> None:
             raise RuntimeError("not yet")
         return payload * 10
 
-    world.workflow("/order", order, colour="async", hang=0.1)
+    world.workflow("/order", order, colour="async", wait=0.1)
     world.step("/first", first)
     world.step("/second", not_before(2))
     outcome = world.start("/order")
@@ -104,7 +104,7 @@ def case_a_task_group_suspends_as_well(world: World) -> None:
             tasks = [group.create_task(ctx.step("slow", number, retry=SLOW)) for number in range(3)]
         return [task.result() for task in tasks]
 
-    world.workflow("/order", order, colour="async", hang=0.1)
+    world.workflow("/order", order, colour="async", wait=0.1)
     world.step("/slow", not_before(3))
     assert world.start("/order").response == [0, 1, 2]
 
@@ -113,7 +113,7 @@ def case_plain_code_suspends_side_by_side(world: World) -> None:
     def order(ctx: Context) -> Any:
         return ctx.parallel(*[ctx.call("slow", number, retry=SLOW) for number in range(3)])
 
-    world.workflow("/order", order, hang=0.1)
+    world.workflow("/order", order, wait=0.1)
     world.step("/slow", not_before(3))
     outcome = world.start("/order")
     assert outcome.response == [0, 1, 2]
@@ -129,7 +129,7 @@ def case_a_workflow_sleeps_and_waits_for_people(world: World) -> None:
     def ask(payload: str) -> None:
         world.client.complete(payload, True)
 
-    world.workflow("/approval", approval, hang=2)
+    world.workflow("/approval", approval, wait=2)
     world.step("/ask", ask)
     assert world.start("/approval").response is True
 
@@ -175,8 +175,8 @@ def case_nested_workflows_share_no_step_no_sleep_and_no_event(world: World) -> N
     def parent(ctx: Context) -> list[Any]:
         return [*both(ctx, "parent"), *ctx.step("child", "child")]
 
-    world.workflow("/parent", parent, hang=2)
-    world.workflow("/child", child, hang=2)
+    world.workflow("/parent", parent, wait=2)
+    world.workflow("/child", child, wait=2)
     world.step("/charge", charge)
     world.step("/approve", approve)
     outcome = world.start("/parent")

@@ -14,10 +14,10 @@ import pytest
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SystemClock
 from atomic.application.destinations import TURN_EVERY_MS
-from atomic.application.drive import drive
 from atomic.application.engine import Engine
-from atomic.application.start import Started, start
-from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.application.process_wakeup import process_wakeup
+from atomic.application.start import StartResult, start
+from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
@@ -43,7 +43,7 @@ UUID = "0b9cf1b2-5a7d-4d1e-9d4f-0a1b2c3d4e5f"
 
 
 @dataclass
-class Home:
+class Runtime:
     """An engine on AWS whose endpoints are functions."""
 
     account: Aws
@@ -69,22 +69,22 @@ class Home:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def call(self, spec: StepSpec) -> Started:
-        """Start the step and hang for its outcome."""
-        return await start(self.engine, spec, hang_ms=20_000)
+    async def call(self, spec: StepSpec) -> StartResult:
+        """Start the step and wait for its outcome."""
+        return await start(self.engine, spec, wait_ms=20_000)
 
 
 def test_a_step_is_two_writes_one_message_and_no_read() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
-            home = Home(account)
-            home.invoker.handlers[a_spec().url] = answer({"id": 7})
+            runtime = Runtime(account)
+            runtime.invoker.handlers[a_spec().url] = answer({"id": 7})
             recorder.calls.clear()
-            started = await home.call(a_spec(attempt_timeout_ms=20_000))
+            started = await runtime.call(a_spec(attempt_timeout_ms=20_000))
             assert started.step.status is Status.SUCCEEDED
             assert sorted(recorder.operations) == ["PutItem", "SendMessage", "UpdateItem"]
             recorder.calls.clear()
-            again = await home.call(a_spec())
+            again = await runtime.call(a_spec())
             assert again.replayed
             # The failed condition gives the row, so that an answer from memory needs no read either.
             assert sorted(recorder.operations) == ["PutItem", "SendMessage"]
@@ -110,7 +110,7 @@ def test_a_run_of_three_steps_in_environments_of_their_own(
 ) -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
-            home, *others = [Home(account) for _ in range(4)]
+            runtime, *others = [Runtime(account) for _ in range(4)]
 
             async def workflow(call: EndpointCall) -> EndpointReply:
                 for number, elsewhere in enumerate(others):
@@ -121,9 +121,9 @@ def test_a_run_of_three_steps_in_environments_of_their_own(
                 return EndpointReply(json={"id": 7})
 
             root = a_spec(key=UUID)
-            home.invoker.handlers[root.url] = workflow
+            runtime.invoker.handlers[root.url] = workflow
             recorder.calls.clear()
-            assert (await home.call(root)).step.status is Status.SUCCEEDED
+            assert (await runtime.call(root)).step.status is Status.SUCCEEDED
             assert Counter(recorder.operations) == STEPS + Counter(besides)
 
     asyncio.run(body())
@@ -132,7 +132,7 @@ def test_a_run_of_three_steps_in_environments_of_their_own(
 def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
-            home, elsewhere = Home(account), Home(account)
+            runtime, elsewhere = Runtime(account), Runtime(account)
             told: list[Counter[str]] = []
 
             async def never(call: EndpointCall) -> EndpointReply:
@@ -144,25 +144,25 @@ def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
                     step = replace(a_step(number), parent=call.json["stepId"])
                     elsewhere.invoker.handlers[step.url] = never
                     recorder.calls.clear()
-                    started = await start(elsewhere.engine, step, hang_ms=1_000)
+                    started = await start(elsewhere.engine, step, wait_ms=1_000)
                     assert started.step.status is Status.RUNNING
                     told.append(Counter(recorder.operations))
                 return EndpointReply(status=500)
 
             root = a_spec(key=UUID)
-            home.invoker.handlers[root.url] = workflow
-            root_id = (await start(home.engine, root, hang_ms=0)).step.id
-            await asyncio.gather(*home.tasks)
-            root_step = await home.engine.store.get(root_id)
+            runtime.invoker.handlers[root.url] = workflow
+            root_id = (await start(runtime.engine, root, wait_ms=0)).step.id
+            await asyncio.gather(*runtime.tasks)
+            root_step = await runtime.engine.store.get(root_id)
             assert root_step is not None
             assert root_step.status is Status.WAITING
-            # Whoever hangs reads the row at the end, and the step notes whom it has to wake.
+            # Whoever waits reads the row at the end, and the step notes whom it has to wake.
             hung = Counter({"PutItem": 1, "SendMessage": 1, "GetItem": 1, "UpdateItem": 1})
             # The environment looks once whose run it is.
             assert told[0] == hung + Counter({"GetItem": 1}) + Counter({"GetItem": 1, "UpdateItem": 1})
             # The handler's row says already that its attempt was told.
             assert told[1] == hung + Counter({"GetItem": 1})
-            for task in [*home.tasks, *elsewhere.tasks]:
+            for task in [*runtime.tasks, *elsewhere.tasks]:
                 task.cancel()
 
     asyncio.run(body())
@@ -179,24 +179,24 @@ def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
 def test_a_retry_is_two_writes_two_messages_and_a_read(of: str, looks: int) -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
-            home, elsewhere = Home(account), Home(account)
+            runtime, elsewhere = Runtime(account), Runtime(account)
 
             async def workflow(call: EndpointCall) -> EndpointReply:
                 return EndpointReply(status=500 if of == "root" else 200)
 
             root = a_spec(key=UUID, retry=RETRY)
-            home.invoker.handlers[root.url] = workflow
-            failed = await start(home.engine, root, hang_ms=0)
-            await asyncio.gather(*home.tasks)
+            runtime.invoker.handlers[root.url] = workflow
+            failed = await start(runtime.engine, root, wait_ms=0)
+            await asyncio.gather(*runtime.tasks)
             if of == "step":
                 step = replace(a_step(0), parent=failed.step.id, retry=RETRY)
-                home.invoker.handlers[step.url] = status(500)
-                failed = await start(home.engine, step, hang_ms=0)
-                await asyncio.gather(*home.tasks)
+                runtime.invoker.handlers[step.url] = status(500)
+                failed = await start(runtime.engine, step, wait_ms=0)
+                await asyncio.gather(*runtime.tasks)
             await asyncio.sleep(0.01)
             elsewhere.invoker.handlers[failed.step.spec.url] = status(200)
             recorder.calls.clear()
-            await drive(elsewhere.engine, failed.step.id)
+            await process_wakeup(elsewhere.engine, failed.step.id)
             assert Counter(recorder.operations) == Counter(
                 {"GetItem": 1 + looks, "UpdateItem": 2, "SendMessage": 1}
             )
@@ -206,9 +206,9 @@ def test_a_retry_is_two_writes_two_messages_and_a_read(of: str, looks: int) -> N
 
 def test_what_docs_say_of_the_price_is_what_a_run_shows() -> None:
     places = (keys.ROOT, "a" * 32, "b" * 32, "c" * 32)
-    ordinary = estimated_usd([settled_step(place, b'{"id":7}') for place in places])
+    ordinary = estimated_usd([settled_step(position, b'{"id":7}') for position in places])
     text = b'"' + incompressible(1022) + b'"'
-    incompressible_text = estimated_usd([settled_step(place, text) for place in places])
+    incompressible_text = estimated_usd([settled_step(position, text) for position in places])
 
     # The root of the page lasts as long as its steps after each other, these last 50 ms each.
     lasts_longer = 0.106 * FUNCTION_GB * LAMBDA_GB_S_USD
@@ -228,10 +228,10 @@ def test_what_docs_say_of_waiting_for_a_place_follows_from_the_prices() -> None:
     assert f"| 2 writes | ${1e6 * 2 * WRITE_UNIT_USD:.2f} |" in page
 
 
-def settled_step(place: str, text: bytes) -> Step:
+def settled_step(position: str, text: bytes) -> Step:
     """A step that succeeded after 50 ms with as much as it was asked."""
-    step = begin(a_spec(key=UUID, payload=text), place, 1_767_225_600_123, "9" * 32)
-    response = Response(text, "json", "application/json")
+    step = begin(a_spec(key=UUID, payload=text), position, 1_767_225_600_123, "9" * 32)
+    response = StoredBody(text, "json", "application/json")
     outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=response)
     return ended(step, outcome, step.created_at_ms + 50)
 
@@ -263,8 +263,8 @@ def answer(document: Any) -> Any:
 
 def test_a_kilobyte_each_way_is_five_units_at_most() -> None:
     payload, response = (b'"' + incompressible(1022) + b'"',) * 2
-    for place in ("step", keys.ROOT):
-        create, settle = write_units(place, payload, response)
+    for position in ("step", keys.ROOT):
+        create, settle = write_units(position, payload, response)
         assert create <= 2
         assert settle <= 3
 
@@ -274,16 +274,16 @@ def test_an_ordinary_step_is_two_units() -> None:
         b'{"email":"ada.lovelace@example.org","plan":"team","userId":"0b9cf1b2-5a7d-4d1e","userName":"ada"}'
     )
     response = b'{"createdAt":"2026-01-01T00:00:00Z","id":"0b9cf1b2-5a7d-4d1e-9d4f-0a1b2c3d4e5f","ok":true}'
-    for place in ("step", keys.ROOT):
-        assert write_units(place, payload, response) == (1, 1)
+    for position in ("step", keys.ROOT):
+        assert write_units(position, payload, response) == (1, 1)
 
 
-def write_units(place: str, payload: bytes, response: bytes) -> tuple[int, int]:
+def write_units(position: str, payload: bytes, response: bytes) -> tuple[int, int]:
     """Units of the first and of the last write of a step that succeeds at once."""
     spec = a_spec(key=UUID, payload=payload)
-    step = begin(spec, spec.identity if place == "step" else place, 1_767_225_600_123, "9" * 32)
+    step = begin(spec, spec.identity if position == "step" else position, 1_767_225_600_123, "9" * 32)
     outcome = Outcome(
-        kind=OutcomeKind.SUCCEEDED, status=200, response=Response(response, "json", "application/json")
+        kind=OutcomeKind.SUCCEEDED, status=200, response=StoredBody(response, "json", "application/json")
     )
     after = ended(step, outcome, step.created_at_ms + 88)
     with aws() as account:
@@ -297,7 +297,7 @@ def write_units(place: str, payload: bytes, response: bytes) -> tuple[int, int]:
 
 
 def stored_bytes(account: Aws, step: Step) -> int:
-    key = {"pk": {"S": step.spec.run_id}, "sk": {"S": step.place}}
+    key = {"pk": {"S": step.spec.run_id}, "sk": {"S": step.position}}
     item = account.dynamodb.get_item(TableName=TABLE_NAME, Key=key)["Item"]
     return sum(len(name) + _value_bytes(value) for name, value in item.items())
 

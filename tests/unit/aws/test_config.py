@@ -11,7 +11,7 @@ from atomic.adapters.aws.config import THREADS
 from atomic.application.ports import StoreUnavailable
 from contract.aws import MAKERS, aws, client
 from contract.builders import a_root
-from contract.queue_contract import STEP, ManualClock, hint
+from contract.queue_contract import STEP, ManualClock, wakeup
 
 
 @pytest.mark.parametrize("service", MAKERS)
@@ -48,8 +48,8 @@ def test_whatever_aws_or_the_network_says_the_store_is_not_available(error: Exce
                     store.create(a_root()),
                     store.replace(a_root(), 1),
                     store.get(a_root().id),
-                    hint(queue, STEP, 0),
-                    hint(queue, STEP, 10**13),
+                    wakeup(queue, STEP, 0),
+                    wakeup(queue, STEP, 10**13),
                 ):
                     with pytest.raises(StoreUnavailable, match=type(error).__name__):
                         await call

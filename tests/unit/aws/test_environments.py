@@ -1,7 +1,7 @@
 """Many environments of an invoker side by side, in virtual time: whom a destination holds up, and whom not.
 
-Each takes one hint after the other, and nothing else until what it set in motion is over. Places are in the
-table as moto plays it; rows and hints are in memory.
+Each takes one wake-up after the other, and nothing else until what it set in motion is over. Places are in
+the table as moto plays it; rows and wake-ups are in memory.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ import pytest
 
 from atomic.adapters.aws import destinations as tuning
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
-from atomic.adapters.aws.places import PlaceItems
+from atomic.adapters.aws.leases import LeaseItems
 from atomic.adapters.memory.notifier import MemoryNotifier
-from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.destinations import TURN_EVERY_MS, CountedRuns, destination_of
-from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Destinations
+from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import start
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, StepSpec
-from atomic.entrypoints.tasks import Tasks
+from atomic.entrypoints.inflight import Tasks
 from atomic.protocol import keys
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
@@ -50,14 +50,14 @@ class Fleet:
     most_held: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.store, self.news, self.tasks = MemoryStepStore(), MemoryNotifier(), Tasks()
+        self.store, self.subscription, self.tasks = MemoryStepStore(), MemoryNotifier(), Tasks()
         self.clock = LoopClock()
-        self.queue = MemoryHintQueue(self.clock)
+        self.queue = MemoryWakeupQueue(self.clock)
         self.api = self._engine(CountedRuns(), 0)
-        self.places = [self.account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
+        self.leases = [self.account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
         self.workers = [
-            asyncio.create_task(self._work(self._engine(places, 1 + n)))
-            for n, places in enumerate(self.places)
+            asyncio.create_task(self._work(self._engine(leases, 1 + n)))
+            for n, leases in enumerate(self.leases)
         ]
 
     def _engine(self, destinations: Destinations, seed: int) -> Engine:
@@ -65,7 +65,7 @@ class Fleet:
             store=self.store,
             queue=self.queue,
             invoker=self.invoker,
-            notifier=self.news,
+            notifier=self.subscription,
             clients=OpenRegistry(),
             telemetry=SilentTelemetry(),
             clock=self.clock,
@@ -77,7 +77,7 @@ class Fleet:
 
     async def _work(self, engine: Engine) -> None:
         while True:
-            await drive(engine, await self.queue.receive())
+            await process_wakeup(engine, await self.queue.receive())
 
     def serve(self, url: str, answer: Callable[[EndpointCall], Coroutine[Any, Any, EndpointReply]]) -> None:
         """Serve an endpoint, and count the environments that it holds up."""
@@ -93,8 +93,8 @@ class Fleet:
         self.invoker.handlers[url] = counted
 
     async def post(self, *specs: StepSpec) -> list[str]:
-        """Start steps that nobody hangs for; their ids."""
-        return [(await start(self.api, spec, hang_ms=0)).step.id for spec in specs]
+        """Start steps that nobody waits for; their ids."""
+        return [(await start(self.api, spec, wait_ms=0)).step.id for spec in specs]
 
     async def times(self, ids: list[str]) -> list[float]:
         """How long each of the steps took, in seconds; all have to have succeeded."""
@@ -219,7 +219,7 @@ def test_workflows_that_wait_for_steps_at_their_own_destination_get_through() ->
             spec = a_spec(key=key, attempt_timeout_ms=20_000)
             identity = keys.identity("acme", spec.workflow_name, "", at + "mail", "", key)
             spec = replace(spec, url=at + "mail", identity=identity, retry=RetryPolicy(count=5))
-            ended = await start(fleet.api, spec, hang_ms=25_000)
+            ended = await start(fleet.api, spec, wait_ms=25_000)
             return EndpointReply(status=200 if ended.step.status is Status.SUCCEEDED else 500)
 
         fleet.serve(at + "mail", mail)
@@ -263,8 +263,8 @@ def test_a_destination_that_answers_in_time_costs_no_write() -> None:
 
 def test_when_the_table_does_not_say_the_work_goes_on() -> None:
     async def story(fleet: Fleet) -> None:
-        for places in fleet.places:
-            calls_of(places).cut = True
+        for leases in fleet.leases:
+            calls_of(leases).cut = True
         fleet.serve(GOOD, at_once)
         fleet.serve(SILENT, never)
         ids = await fleet.post(*steps(20, GOOD), *steps(5, GOOD, first=20, attempt_timeout_ms=60_000))
@@ -280,7 +280,7 @@ def test_together_they_look_as_often_as_one_process_would() -> None:
 
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, 50) for n in range(50)]
-        seconds = Counter(places.turn_ms(comer(n), 0) // 1000 for places in fleet for n in range(100))
+        seconds = Counter(leases.turn_ms(comer(n), 0) // 1000 for leases in fleet for n in range(100))
         assert min(seconds) == 1
         assert max(seconds.values()) == 1000 // TURN_EVERY_MS
 
@@ -291,8 +291,8 @@ def test_together_they_look_as_often_as_one_process_would() -> None:
 # --- leases ---
 
 
-def calls_of(places: SharedDestinations) -> LateCalls:
-    calls = places._calls
+def calls_of(leases: SharedDestinations) -> LateCalls:
+    calls = leases._calls
     assert isinstance(calls, LateCalls)
     return calls
 
@@ -301,8 +301,8 @@ def holders(account: Aws) -> set[str]:
     """Who holds a place where comers go."""
     destination = destination_of(comer(0))
     assert destination is not None
-    places = PlaceItems(account.dynamodb, TABLE_NAME, invoker="short").look(destination)
-    held = [each.holder for each in places if each.until_ms >= LoopClock().now_ms()]
+    leases = LeaseItems(account.dynamodb, TABLE_NAME, invoker="short").read(destination)
+    held = [each.holder for each in leases if each.until_ms >= LoopClock().now_ms()]
     assert len(held) == len(set(held))
     return set(held)
 
@@ -312,14 +312,14 @@ def test_the_places_of_the_killed_are_free_after_their_lease(attempt_ms: int) ->
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
         inside = [comer(n, attempt_timeout_ms=attempt_ms) for n in range(BOUNDS.most)]
-        for places, spec in zip(fleet, inside, strict=False):
-            assert await places.enter(spec)
+        for leases, spec in zip(fleet, inside, strict=False):
+            assert await leases.enter(spec)
         await asyncio.sleep(60)
         late = comer(BOUNDS.most)
         assert not await fleet[-1].enter(late)
-        for places in fleet[:-1]:
+        for leases in fleet[:-1]:
             # Killed: it renews nothing and gives nothing back.
-            calls_of(places).cut = True
+            calls_of(leases).cut = True
         await asyncio.sleep(tuning.LEASE_MS / 1000 + 2)
         assert await fleet[-1].enter(late)
 

@@ -19,8 +19,8 @@ from moto.sqs import models as moto_sqs
 
 from answering import Answer, Answering
 from atomic.adapters.aws.destinations import Bounds
-from atomic.adapters.aws.hints import encode_hint
-from atomic.adapters.aws.places import Place, PlaceItems
+from atomic.adapters.aws.leases import Lease, LeaseItems
+from atomic.adapters.aws.wakeups import encode_wakeup
 from atomic.adapters.system import SystemClock
 from atomic.domain.steps import Status
 from atomic.entrypoints.aws import api
@@ -100,7 +100,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         yield Stack(account, endpoint, key, *built, queue_time)
         endpoint.server.close()
         for function in built:
-            function.home.close()
+            function.runtime.close()
 
 
 def environment(account: Aws) -> dict[str, str]:
@@ -116,7 +116,7 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_SCHEDULE_GROUP": GROUP,
         "ATOMIC_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "ATOMIC_RETENTION_DAYS": "30",
-        "ATOMIC_HANG_MS": "300",
+        "ATOMIC_WAIT_MS": "300",
         "ATOMIC_STAGE": "test",
         "ATOMIC_ALLOW_PRIVATE": "true",
         "ATOMIC_KEY_PEPPER": PEPPER.decode(),
@@ -139,7 +139,7 @@ def document(stack: Stack, key: str = "k-1", **more: Any) -> dict[str, Any]:
 
 def test_a_step_that_works_at_once_is_two_writes_one_send_and_no_read(stack: Stack) -> None:
     stack.post(document(stack, "warm"))
-    with Recorder(*stack.api.home.clients) as recorder:
+    with Recorder(*stack.api.runtime.clients) as recorder:
         answer = stack.post(document(stack))
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"])["response"] == {"ok": True}
@@ -148,7 +148,7 @@ def test_a_step_that_works_at_once_is_two_writes_one_send_and_no_read(stack: Sta
 
 def test_the_same_post_again_is_one_write_that_fails(stack: Stack) -> None:
     first = stack.post(document(stack))
-    with Recorder(*stack.api.home.clients) as recorder:
+    with Recorder(*stack.api.runtime.clients) as recorder:
         again = stack.post(document(stack))
     assert again["body"] == first["body"]
     assert again["headers"]["idempotency-replayed"] == "true"
@@ -159,14 +159,14 @@ def test_the_same_post_again_is_one_write_that_fails(stack: Stack) -> None:
 
 def test_a_retry_comes_through_the_queue(stack: Stack) -> None:
     stack.endpoint.answers = [(404, b"not yet"), (200, b'"done"')]
-    hanging = stack.post(document(stack))
-    assert hanging["statusCode"] == 504
+    waiting = stack.post(document(stack))
+    assert waiting["statusCode"] == 504
     assert stack.deliver() == {"batchItemFailures": []}
     assert json.loads(stack.post(document(stack))["body"])["response"] == "done"
     assert [call["attempt"] for call in stack.endpoint.calls] == [1, 2]
 
 
-def test_who_does_not_hang_leaves_the_first_attempt_to_the_invoker(stack: Stack) -> None:
+def test_who_does_not_wait_leaves_the_first_attempt_to_the_invoker(stack: Stack) -> None:
     answer = stack.post(document(stack), prefer="respond-async")
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (202, "pending")
     assert stack.endpoint.calls == []
@@ -175,8 +175,8 @@ def test_who_does_not_hang_leaves_the_first_attempt_to_the_invoker(stack: Stack)
     assert len(stack.endpoint.calls) == 1
 
 
-def test_who_hangs_for_a_moment_is_not_held_for_the_attempt(stack: Stack) -> None:
-    """The only thread of an application may be what hangs, and what the attempt needs."""
+def test_who_waits_for_a_moment_is_not_held_for_the_attempt(stack: Stack) -> None:
+    """The only thread of an application may be what waits, and what the attempt needs."""
     answer = stack.post(document(stack, timeout=50))
     assert (answer["statusCode"], json.loads(answer["body"])["stepStatus"]) == (504, "pending")
     assert stack.endpoint.calls == []
@@ -189,22 +189,22 @@ def test_what_an_invoker_s_attempt_costs(stack: Stack) -> None:
     """A look whether the destination is slow; a place, taken and given back, where an attempt may last."""
     stack.post(document(stack), prefer="respond-async")
     first, *_ = stack.aws.received(stack.aws.queue_url)
-    with Recorder(*stack.invoker.home.clients) as recorder:
+    with Recorder(*stack.invoker.runtime.clients) as recorder:
         stack.invoker(batch(first), None)
     ordinary = Counter(recorder.operations)
     assert ordinary == Counter({"GetItem": 2, "Query": 1, "UpdateItem": 2, "SendMessage": 1})
 
     stack.post(document(stack, "long", attemptTimeout=31_000), prefer="respond-async")
     first, *_ = stack.aws.received(stack.aws.long_queue_url)
-    with Recorder(*stack.invoker.home.clients) as recorder:
+    with Recorder(*stack.invoker.runtime.clients) as recorder:
         stack.invoker(batch(first), None)
     # The client and, within two seconds, the look are remembered.
     long = Counter(recorder.operations)
     assert long == Counter({"GetItem": 1, "UpdateItem": 4, "SendMessage": 1})
-    places = [each["Key"]["sk"]["S"] for _, each in recorder.calls if "place#" in str(each.get("Key"))]
-    assert len(places) == 2
-    assert places[0] == places[1]
-    assert places[0].startswith("short#")
+    leases = [each["Key"]["sk"]["S"] for _, each in recorder.calls if "place#" in str(each.get("Key"))]
+    assert len(leases) == 2
+    assert leases[0] == leases[1]
+    assert leases[0].startswith("short#")
     assert len(stack.endpoint.calls) == 2
 
 
@@ -212,21 +212,21 @@ def test_a_step_without_a_place_comes_again_and_calls_nobody(
     stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now_ms, origin = SystemClock().now_ms(), stack.endpoint.url.removesuffix("/step")
-    items = PlaceItems(stack.aws.dynamodb, TABLE_NAME, invoker="short")
+    items = LeaseItems(stack.aws.dynamodb, TABLE_NAME, invoker="short")
     for number in range(Bounds.of(50).most):
-        held = Place(number, f"holder {number}", now_ms + 60_000, now_ms + 60_000, frozenset({"another"}))
+        held = Lease(number, f"holder {number}", now_ms + 60_000, now_ms + 60_000, frozenset({"another"}))
         assert items.take(("acme", origin), held, now_ms=now_ms)
     stack.post(document(stack), prefer="respond-async")
     first, *_ = stack.aws.received(stack.aws.queue_url)
     capsys.readouterr()
-    with Recorder(*stack.invoker.home.clients) as recorder:
+    with Recorder(*stack.invoker.runtime.clients) as recorder:
         stack.invoker(batch(first), None)
     assert Counter(recorder.operations) == Counter(
         {"GetItem": 1, "Query": 1, "UpdateItem": 1, "SendMessage": 1}
     )
     assert stack.endpoint.calls == []
     assert json.loads(capsys.readouterr().out)["StepsPutOff"] == [1.0]
-    # Whoever hangs is served: his attempt holds up nobody but him.
+    # Whoever waits is served: his attempt holds up nobody but him.
     assert stack.post(document(stack, "inline"))["statusCode"] == 200
 
 
@@ -250,30 +250,30 @@ def test_a_stale_dead_letter_redrives_nothing_above_its_step(stack: Stack) -> No
     stack.endpoint.answers = [(200, b"1")]
     stack.invoker(batch(letter), None)
     stack.deliver()
-    home = stack.invoker.home
-    root = home.run(home.engine.store.get(root_id))
+    runtime = stack.invoker.runtime
+    root = runtime.run(runtime.engine.store.get(root_id))
     assert root is not None
     assert (root.generation, root.status) == (2, Status.SUCCEEDED)
     failed = replace(root, status=Status.FAILED, version=root.version + 1)
-    assert home.run(home.engine.store.replace(failed, root.version)) is None
+    assert runtime.run(runtime.engine.store.replace(failed, root.version)) is None
 
     stack.invoker(batch(letter), None)
-    assert home.run(home.engine.store.get(root_id)) == failed
+    assert runtime.run(runtime.engine.store.get(root_id)) == failed
     # One that comes again may have been left halfway.
     stack.invoker({"Records": [record("m0", letter, receives=2)]}, None)
-    root = home.run(home.engine.store.get(root_id))
+    root = runtime.run(runtime.engine.store.get(root_id))
     assert root is not None
     assert (root.generation, root.status) == (3, Status.PENDING)
 
 
 def test_a_poisoned_message_is_put_aside_and_its_neighbours_are_driven(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
-    [hint, *_] = stack.aws.received(stack.aws.queue_url)
-    unknown = encode_hint("run_" + "0" * 32 + "-root", 0)
-    ended = stack.invoker(batch("{not json", hint, unknown), None)
+    [wakeup, *_] = stack.aws.received(stack.aws.queue_url)
+    unknown = encode_wakeup("run_" + "0" * 32 + "-root", 0)
+    ended = stack.invoker(batch("{not json", wakeup, unknown), None)
     assert ended == {"batchItemFailures": []}
     # moto has no locks, so the doubled message comes in a batch of its own.
-    assert stack.invoker(batch(hint, hint), None) == {"batchItemFailures": []}
+    assert stack.invoker(batch(wakeup, wakeup), None) == {"batchItemFailures": []}
     assert stack.aws.received(stack.aws.dead_letter_url) == ["{not json"]
     assert len(stack.endpoint.calls) == 1
 
@@ -281,8 +281,8 @@ def test_a_poisoned_message_is_put_aside_and_its_neighbours_are_driven(stack: St
 def test_only_the_record_that_failed_comes_again(stack: Stack) -> None:
     stack.post(document(stack, "a"), prefer="respond-async")
     stack.post(document(stack, "b"), prefer="respond-async")
-    hints = sorted(set(stack.aws.received(stack.aws.queue_url)))
-    broken = json.loads(hints[0])["stepId"].rpartition("-")[0]
+    wakeups = sorted(set(stack.aws.received(stack.aws.queue_url)))
+    broken = json.loads(wakeups[0])["stepId"].rpartition("-")[0]
     key = {"pk": {"S": broken}, "sk": {"S": "root"}}
     stack.aws.dynamodb.update_item(
         TableName=TABLE_NAME,
@@ -290,7 +290,7 @@ def test_only_the_record_that_failed_comes_again(stack: Stack) -> None:
         UpdateExpression="SET g = :broken",
         ExpressionAttributeValues={":broken": {"B": b"broken"}},
     )
-    assert stack.invoker(batch(*hints), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert stack.invoker(batch(*wakeups), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert len(stack.endpoint.calls) == 1
 
 
@@ -298,11 +298,11 @@ def test_a_record_that_failed_comes_again_soon_and_later_each_time(stack: Stack)
     stack.post(document(stack), prefer="respond-async")
     stack.aws.received(stack.aws.queue_url)
     stack.aws.sqs.send_message(
-        QueueUrl=stack.aws.queue_url, MessageBody=encode_hint(f"run_{'0' * 32}-root", 0)
+        QueueUrl=stack.aws.queue_url, MessageBody=encode_wakeup(f"run_{'0' * 32}-root", 0)
     )
-    dynamodb = stack.invoker.home.clients[0]
+    dynamodb = stack.invoker.runtime.clients[0]
     dynamodb.meta.events.register("before-call.*.*", refuse, unique_id="refuse")
-    with Recorder(stack.invoker.home.clients[1]) as recorder:
+    with Recorder(stack.invoker.runtime.clients[1]) as recorder:
         for receives in (1, 2, 9):
             message = stack.aws.sqs.receive_message(QueueUrl=stack.aws.queue_url)["Messages"][0]
             came = record("m", message["Body"], receives=receives, receipt=message["ReceiptHandle"])
@@ -313,7 +313,7 @@ def test_a_record_that_failed_comes_again_soon_and_later_each_time(stack: Stack)
     assert [asked["VisibilityTimeout"] for _, asked in recorder.calls] == [30, 60, 900]
 
 
-def test_maintenance_finds_the_root_whose_hint_was_lost(stack: Stack) -> None:
+def test_maintenance_finds_the_root_whose_wakeup_was_lost(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
     assert stack.aws.received(stack.aws.queue_url)
     assert stack.maintenance(event("maintenance"), None) == {"swept": 1}
@@ -322,11 +322,11 @@ def test_maintenance_finds_the_root_whose_hint_was_lost(stack: Stack) -> None:
 
 
 def test_the_answer_is_there_before_the_gateway_cuts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack.api.home.clients[0].meta.events.register("before-call.*.*", be_slow, unique_id="slow")
+    stack.api.runtime.clients[0].meta.events.register("before-call.*.*", be_slow, unique_id="slow")
     with monkeypatch.context() as patch:
         patch.setattr(api, "_ANSWER_WITHIN_S", 0.2)
         answer = stack.post(document(stack))
-    stack.api.home.clients[0].meta.events.unregister("before-call.*.*", unique_id="slow")
+    stack.api.runtime.clients[0].meta.events.unregister("before-call.*.*", unique_id="slow")
     assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "1")
     assert stack.post(document(stack))["statusCode"] == 200
 
@@ -334,7 +334,7 @@ def test_the_answer_is_there_before_the_gateway_cuts(stack: Stack, monkeypatch: 
 def test_a_tick_reads_the_index_of_live_runs_and_no_run(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
     for more in range(3):
-        with Recorder(*stack.maintenance.home.clients) as recorder:
+        with Recorder(*stack.maintenance.runtime.clients) as recorder:
             stack.maintenance({"work": "sweep"}, None)
         assert Counter(recorder.operations) == {
             # The clients, and of each four live states in four shards.
@@ -383,7 +383,7 @@ def lines(stack: Stack) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     handler.setStream(before or sys.stderr)
 
 
-def test_the_saved_query_finds_a_step_that_retried_and_gave_up(
+def test_the_saved_query_finds_a_step_that_retried_and_failed(
     stack: Stack, lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
     stack.endpoint.answers = [(500, b"no")]
@@ -393,7 +393,7 @@ def test_the_saved_query_finds_a_step_that_retried_and_gave_up(
     found = [line for line in lines() if line.get("runId") == run_id]
     assert [(line["message"], line["attempt"], line["outcome"]) for line in found] == [
         ("attempt ended without success", 1, "retryable"),
-        ("step gave up", 2, "retryable"),
+        ("step failed", 2, "retryable"),
         ("attempt ended without success", 2, "retryable"),
     ]
     [shown] = re.findall(r"^ *fields (.*stepId.*)$", (REPO / "template.yaml").read_text(), re.MULTILINE)
@@ -407,15 +407,15 @@ def test_a_record_that_comes_again_names_its_step_and_is_counted(
     stack: Stack, lines: Callable[[], list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack.post(document(stack), prefer="respond-async")
-    [hint, *_] = stack.aws.received(stack.aws.queue_url)
+    [wakeup, *_] = stack.aws.received(stack.aws.queue_url)
     stack.aws.dynamodb.delete_table(TableName=TABLE_NAME)
-    assert stack.invoker(batch(hint), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
-    [line] = [line for line in lines() if line["message"] == "a hint comes again"]
-    assert line["stepId"] == json.loads(hint)["stepId"]
+    assert stack.invoker(batch(wakeup), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    [line] = [line for line in lines() if line["message"] == "a wake-up comes again"]
+    assert line["stepId"] == json.loads(wakeup)["stepId"]
     assert line["stepId"].startswith(line["runId"])
     assert line["messageId"] == "m0"
-    [metrics] = [line for line in capsys.readouterr().out.splitlines() if "HintsAgain" in line]
-    assert json.loads(metrics)["HintsAgain"] == [1.0]
+    [metrics] = [line for line in capsys.readouterr().out.splitlines() if "WakeupsAgain" in line]
+    assert json.loads(metrics)["WakeupsAgain"] == [1.0]
 
 
 def test_the_log_names_the_call_that_aws_refused(

@@ -13,7 +13,7 @@ from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.rows import GRACE_S
 from atomic.application.ports import RunQuery, StoreUnavailable
 from atomic.domain.events import Redriven, ResultPosted, WaiterAdded
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import transition
 from atomic.protocol import keys
@@ -90,10 +90,10 @@ async def test_a_redriven_step_leaves_the_index_and_does_not_expire(
 ) -> None:
     child = a_child("mail", status=Status.FAILED)
     await put(store, child)
-    assert ttls(account)[child.place] == (child.expires_at_ms or 0) // 1000 + GRACE_S
+    assert ttls(account)[child.position] == (child.expires_at_ms or 0) // 1000 + GRACE_S
     assert await store.failed(RunQuery(client_id="acme")) == [child.id]
     await store.replace(transition(child, Redriven(generation=1), NOW), child.version)
-    assert ttls(account)[child.place] is None
+    assert ttls(account)[child.position] is None
     assert await store.failed(RunQuery(client_id="acme")) == []
 
 
@@ -102,7 +102,7 @@ async def test_a_redriven_step_leaves_the_index_and_does_not_expire(
 
 def large(step: Step, length: int = 400_000) -> Step:
     """The step, succeeded, with a response that does not fit beside its payload."""
-    return replace(settled(step, NOW), response=Response(incompressible(length), "text"))
+    return replace(settled(step, NOW), response=StoredBody(incompressible(length), "text"))
 
 
 def a_large_root() -> Step:
@@ -146,10 +146,10 @@ async def test_an_expired_row_without_its_parts_can_still_be_replaced(
         if item["sk"]["S"].startswith("~"):
             key = {name: item[name] for name in ("pk", "sk")}
             account.dynamodb.delete_item(TableName=TABLE_NAME, Key=key)
-    there = await store.get(root.id)
-    assert there == replace(large(root), response=None)
-    new = replace(a_root(a_spec(), at_ms=NOW + DAY_MS), version=there.version + 1)
-    assert await store.replace(new, there.version) is None
+    existing = await store.get(root.id)
+    assert existing == replace(large(root), response=None)
+    new = replace(a_root(a_spec(), at_ms=NOW + DAY_MS), version=existing.version + 1)
+    assert await store.replace(new, existing.version) is None
     assert await store.get(root.id) == new
 
 
@@ -168,12 +168,12 @@ async def test_steps_of_a_run_that_lives_long_are_kept(account: Aws, store: Dyna
     day_1 = NOW + DAY_MS + 1
     assert await store.purge(day_1, 100) == 0
     after = ttls(account)
-    assert after[child.place] == after[dead.place] == day_1 // 1000 + 32 * 86_400
+    assert after[child.position] == after[dead.position] == day_1 // 1000 + 32 * 86_400
     assert list(after.values()).count(None) == 2  # what lives does not expire
     assert await store.purge(day_1 + DAY_MS, 1) == 0
     assert ttls(account) == after  # far enough
     assert await store.purge(day_1 + 31 * DAY_MS, 1) == 0
-    assert ttls(account)[child.place] == (day_1 + 31 * DAY_MS) // 1000 + 32 * 86_400
+    assert ttls(account)[child.position] == (day_1 + 31 * DAY_MS) // 1000 + 32 * 86_400
 
 
 @on_table
@@ -197,12 +197,12 @@ async def test_the_end_of_a_long_run_keeps_its_steps_as_long_as_itself(
     long, short = keyed("long", at_ms=NOW), keyed("short", at_ms=NOW)
     steps = [a_child("mail", root.spec, at_ms=NOW, status=Status.SUCCEEDED) for root in (long, short)]
     await put(store, long, short, *steps)
-    own = ttls(account)[steps[0].place]
+    own = ttls(account)[steps[0].position]
     await store.replace(settled(long, NOW + 40 * DAY_MS), 1)
     await store.replace(settled(short, NOW + DAY_MS), 1)
     found = ttls(account)
-    assert found[steps[0].place] == (NOW + 40 * DAY_MS + long.spec.retention_ms) // 1000 + GRACE_S
-    assert found[steps[1].place] == own
+    assert found[steps[0].position] == (NOW + 40 * DAY_MS + long.spec.retention_ms) // 1000 + GRACE_S
+    assert found[steps[1].position] == own
     assert await store.get(steps[0].id) == steps[0]
 
 
@@ -212,10 +212,10 @@ async def test_a_step_that_is_redriven_meanwhile_is_not_made_to_expire(
 ) -> None:
     root, dead = a_root(at_ms=NOW), a_child("dead", at_ms=NOW, status=Status.FAILED)
     await put(store, root, dead)
-    there = next(item for item in items(account) if item["sk"]["S"] == dead.place)
+    existing = next(item for item in items(account) if item["sk"]["S"] == dead.position)
     await store.replace(transition(dead, Redriven(generation=1), NOW), dead.version)
-    store._items._keep(there, 2**31)
-    assert ttls(account)[dead.place] is None
+    store._items._keep(existing, 2**31)
+    assert ttls(account)[dead.position] is None
 
 
 @on_table
@@ -226,21 +226,21 @@ async def test_an_open_event_expires_with_a_run_that_has_ended_and_not_before(
     event = replace(event, spec=replace(event.spec, kind="event"), due_at_ms=None)
     own_s = (NOW + event.spec.retention_ms) // 1000 + GRACE_S
     await put(store, root, event)
-    assert ttls(account) == {"root": None, event.place: own_s}
+    assert ttls(account) == {"root": None, event.position: own_s}
     # While its run lives, maintenance puts its end off, and other writes leave it there.
     day_1 = NOW + DAY_MS + 1
     await store.purge(day_1, 100)
     kept_s = day_1 // 1000 + 32 * 86_400
-    assert ttls(account)[event.place] == kept_s
+    assert ttls(account)[event.position] == kept_s
     waited_for = transition(event, WaiterAdded(root.id), NOW)
     await store.replace(waited_for, 1)
-    assert ttls(account)[event.place] == kept_s
+    assert ttls(account)[event.position] == kept_s
     # The end of the run, and its own.
     await store.replace(settled(root, day_1 + DAY_MS), 1)
-    assert ttls(account)[event.place] == kept_s
-    done = transition(waited_for, ResultPosted(Response(b"1", "json")), day_1)
+    assert ttls(account)[event.position] == kept_s
+    done = transition(waited_for, ResultPosted(StoredBody(b"1", "json")), day_1)
     await store.replace(done, 2)
-    assert ttls(account)[event.place] == (done.expires_at_ms or 0) // 1000 + GRACE_S
+    assert ttls(account)[event.position] == (done.expires_at_ms or 0) // 1000 + GRACE_S
     assert await store.get(event.id) == done
 
 

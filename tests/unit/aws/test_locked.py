@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from atomic.adapters.aws import clients
+from atomic.adapters.aws import client_store
 from atomic.entrypoints.aws.api import ApiFunction
-from atomic.testing import Reply
+from atomic.testing import ApiReply
 from contract.aws import aws
 from scenarios.collect import Scenario, name_of, scenarios_for
-from scenarios.embedded_home import EndpointServer, free_port
-from scenarios.home import Home
+from scenarios.embedded_runtime import EndpointServer, free_port
 from scenarios.locked_clients import create_locked
+from scenarios.runtime import Runtime
 from unit.aws.test_handlers import environment, gateway_event
 
 EXCLUDED = dict.fromkeys(
@@ -39,13 +39,13 @@ def locked() -> Iterator[Locked]:
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         # The contract holds the real times; waiting half a minute would show no more.
-        patch.setattr(clients, "KNOWN_S", 1.0)
+        patch.setattr(client_store, "KNOWN_S", 1.0)
         with aws() as account:
             port = free_port()
             keys = create_locked(account.admin(), [f"http://127.0.0.1:{port}/app"])
-            api = ApiFunction(environment(account) | {"ATOMIC_HANG_MS": "20000"})
+            api = ApiFunction(environment(account) | {"ATOMIC_WAIT_MS": "20000"})
             yield Locked(api, keys, port)
-            api.home.close()
+            api.runtime.close()
 
 
 @pytest.mark.parametrize("scenario", scenarios_for(locked=True), ids=name_of)
@@ -57,17 +57,17 @@ def test_locked(locked: Locked, scenario: Scenario) -> None:
 
     async def send(
         method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> Reply:
+    ) -> ApiReply:
         path, _, query = target.partition("?")
         event = gateway_event(method, path, body.decode())
         event |= {"rawQueryString": query, "headers": dict(headers or {})}
         async with turn:
             answer = await asyncio.to_thread(locked.api, event, None)
         lower = {name.lower(): value for name, value in answer["headers"].items()}
-        return Reply(status=answer["statusCode"], headers=lower, body=answer["body"].encode())
+        return ApiReply(status=answer["statusCode"], headers=lower, body=answer["body"].encode())
 
     async def main() -> None:
         async with EndpointServer(locked.port).running() as endpoints:
-            await scenario(Home(client="alpha", send=send, serve=endpoints.serve, keys=locked.keys))
+            await scenario(Runtime(client="alpha", send=send, serve=endpoints.serve, keys=locked.keys))
 
     asyncio.run(main())

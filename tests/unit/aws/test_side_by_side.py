@@ -11,7 +11,7 @@ import pytest
 
 from answering import Answer, Answering
 from atomic.adapters.aws.destinations import Bounds
-from atomic.adapters.aws.hints import encode_hint
+from atomic.adapters.aws.wakeups import encode_wakeup
 from atomic.domain.steps import Status, Step
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
@@ -51,19 +51,19 @@ class Stack:
     pool: ThreadPoolExecutor
 
     def post(self, url: str, key: str, **more: Any) -> str:
-        """Start a step whose attempt may last, and that nobody hangs for; its id."""
+        """Start a step whose attempt may last, and that nobody waits for; its id."""
         document = {"workflowName": "w", "stepInvokeUrl": f"{url}/x", "idempotencyKey": key, **more}
         event = gateway_event("POST", "/acme", json.dumps(document | {"attemptTimeout": 60_000}))
         event["headers"] |= {"authorization": f"Bearer {self.key}", "prefer": "respond-async"}
         return str(json.loads(self.api(event, None)["body"])["id"])
 
     def drive(self, invoker: InvokerFunction, step_id: str) -> Future[Any]:
-        """Give an environment the hint of a step."""
-        return self.pool.submit(invoker, batch(encode_hint(step_id, 0)), None)
+        """Give an environment the wake-up of a step."""
+        return self.pool.submit(invoker, batch(encode_wakeup(step_id, 0)), None)
 
     def step(self, step_id: str) -> Step:
         """The row."""
-        step = self.api.home.run(self.api.home.engine.store.get(step_id))
+        step = self.api.runtime.run(self.api.runtime.engine.store.get(step_id))
         assert step is not None
         return step
 
@@ -83,7 +83,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         silent.let_go.set()
         pool.shutdown()
         for function in (api, *invokers):
-            function.home.close()
+            function.runtime.close()
         for server in (silent.server, good):
             server.close()
 

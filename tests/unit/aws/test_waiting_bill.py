@@ -13,19 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from atomic.adapters.aws.hints import parse_hint
-from atomic.adapters.aws.scheduler import HintScheduler
-from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
+from atomic.adapters.aws.scheduler import WakeupScheduler
+from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
+from atomic.adapters.aws.wakeups import parse_wakeup
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
+from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import post_result
 from atomic.application.start import start
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.entrypoints.aws.prices import DRAIN_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
-from atomic.entrypoints.tasks import Tasks
+from atomic.entrypoints.inflight import Tasks
 from atomic.protocol import keys
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
@@ -76,7 +76,7 @@ class Account:
         self._later(max(0.0, wait_s), Target["Input"])
 
     def _later(self, wait_s: float, body: str) -> None:
-        step_id = parse_hint(body).step_id
+        step_id = parse_wakeup(body).step_id
         self.under_way[step_id] += 1
         asyncio.get_running_loop().call_later(wait_s, self._deliver, step_id, body)
 
@@ -102,14 +102,14 @@ class Rows(MemoryStepStore):
         return await super().replace(step, expected_version)
 
 
-class Home:
+class Runtime:
     """An engine as on AWS, and the account it runs in."""
 
     def __init__(self) -> None:
         clock, self.tasks, self.invoker = LoopClock(), Tasks(), FunctionInvoker()
         self.account: Any = Account(self._take)
-        scheduler = HintScheduler(self.account, group_name="g", role_arn="r", dead_letter_arn="d")
-        queue = SqsHintQueue(
+        scheduler = WakeupScheduler(self.account, group_name="g", role_arn="r", dead_letter_arn="d")
+        queue = SqsWakeupQueue(
             self.account,
             self.account,
             queue=StepQueue("short", "arn:short"),
@@ -133,19 +133,19 @@ class Home:
         )
 
     def _take(self, body: str) -> None:
-        hint = parse_hint(body)
-        self.tasks.spawn(drive(self.engine, hint.step_id, hint.at_ms), step_id=hint.step_id)
+        wakeup = parse_wakeup(body)
+        self.tasks.spawn(process_wakeup(self.engine, wakeup.step_id, wakeup.at_ms), step_id=wakeup.step_id)
 
     async def post(self, spec: StepSpec, **members: Any) -> Step:
         """Post a step and wait for nothing."""
         identity = keys.identity(
             "acme", spec.workflow_name, spec.parent or "", spec.url, spec.step_name, "k"
         )
-        return (await start(self.engine, replace(spec, identity=identity, **members), hang_ms=0)).step
+        return (await start(self.engine, replace(spec, identity=identity, **members), wait_ms=0)).step
 
 
 ROOT = a_spec(key="k", attempt_timeout_ms=20_000)
-Handler = Callable[[Home, EndpointCall], Awaitable[EndpointReply]]
+Handler = Callable[[Runtime, EndpointCall], Awaitable[EndpointReply]]
 
 
 def child(call: EndpointCall, name: str, kind: Any, **members: Any) -> StepSpec:
@@ -153,16 +153,16 @@ def child(call: EndpointCall, name: str, kind: Any, **members: Any) -> StepSpec:
     return replace(ROOT, **more)
 
 
-async def waits_for_a_person(home: Home, call: EndpointCall) -> EndpointReply:
-    return await _suspend_or(await home.post(child(call, "approval", "event")))
+async def waits_for_a_person(runtime: Runtime, call: EndpointCall) -> EndpointReply:
+    return await _suspend_or(await runtime.post(child(call, "approval", "event")))
 
 
-async def sleeps_twenty_days_and_waits(home: Home, call: EndpointCall) -> EndpointReply:
+async def sleeps_twenty_days_and_waits(runtime: Runtime, call: EndpointCall) -> EndpointReply:
     for number in range(20):
-        nap = await home.post(child(call, f"nap {number}", "timer", delay_ms=DAY_MS))
+        nap = await runtime.post(child(call, f"nap {number}", "timer", delay_ms=DAY_MS))
         if not nap.is_settled:
             return await _suspend_or(nap)
-    return await waits_for_a_person(home, call)
+    return await waits_for_a_person(runtime, call)
 
 
 async def _suspend_or(step: Step) -> EndpointReply:
@@ -178,22 +178,22 @@ def counted(handler: Handler, *, days: int) -> tuple[Counter[str], int]:
     """
 
     async def main() -> tuple[Counter[str], int]:
-        home = Home()
+        runtime = Runtime()
 
         async def handle(call: EndpointCall) -> EndpointReply:
-            return await handler(home, call)
+            return await handler(runtime, call)
 
-        home.invoker.handlers[ROOT.url] = handle
-        root = await home.post(replace(ROOT, identity="", parent=None))
+        runtime.invoker.handlers[ROOT.url] = handle
+        root = await runtime.post(replace(ROOT, identity="", parent=None))
         await asyncio.sleep(days * 24 * 3600)
-        row = home.store._rows[root.id]
+        row = runtime.store._rows[root.id]
         assert row.status is Status.WAITING
-        under_way = home.account.most_under_way[root.id]
+        under_way = runtime.account.most_under_way[root.id]
         [event_id] = row.waiting_for
-        await post_result(home.engine, home.store._rows[event_id], Response(b"1", "json"))
+        await post_result(runtime.engine, runtime.store._rows[event_id], StoredBody(b"1", "json"))
         await asyncio.sleep(60)
-        assert home.store._rows[root.id].status is Status.SUCCEEDED
-        return home.account.counts, under_way
+        assert runtime.store._rows[root.id].status is Status.SUCCEEDED
+        return runtime.account.counts, under_way
 
     return run(main())
 
@@ -218,7 +218,7 @@ def test_twenty_sleeps_of_a_day_and_then_a_person() -> None:
     # A sleep has a schedule of its own, and one for the look at its handler, which comes in vain.
     assert counts["schedules"] <= 20 + 20 + 30
     assert counts["messages"] <= 20 * 9 + 30 * 2 + 10
-    # The hints of earlier waits are spare: they come once, within a day, and are gone.
+    # The wake-ups of earlier waits are spare: they come once, within a day, and are gone.
     assert under_way <= 6
     assert price_usd(counts) * 1e6 <= 1_000
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from atomic.domain.events import DeadlineGiven, Deferred, PutOff, Rescheduled, Woken
+from atomic.domain.events import DeadlineGiven, Deferred, NotAdmitted, Rescheduled, Woken
 from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.moments import redated_due_ms, resumed_at_ms
 from atomic.domain.steps import Status, Step
@@ -44,7 +44,7 @@ def test_what_was_written_by_a_clock_ahead_waits_no_longer_than_it_was_meant_to(
     woken = transition(waiting(), Woken(), NOW + 150)
     asked_for = ended(running(), replace(RETRYABLE, retry_after_ms=HOUR), NOW)
     deferred = transition(claimed(retrying()), Deferred("n2", "no room", NOW + 1_500), NOW + 1_200)
-    put_off = transition(begin(spec(), "0" * 32, NOW, None), PutOff(NOW + 400), NOW)
+    put_off = transition(begin(spec(), "0" * 32, NOW, None), NotAdmitted(NOW + 400), NOW)
     waits = ((retrying(), 1_000), (asked_for, HOUR), (woken, 50), (timer(), 7_000), (event(9_000), 9_000))
     waits += ((deferred, 300), (put_off, 400))
     for step, waits_ms in waits:

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.domain.outcomes import Answer, Outcome, OutcomeKind, Response, classify, read_response
+from atomic.domain.outcomes import (
+    EndpointResponse,
+    Outcome,
+    OutcomeKind,
+    StoredBody,
+    classify,
+    read_response,
+)
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
-from atomic.protocol.failures import without_words
+from atomic.protocol.failures import without_excerpt
 from unit.strategies import NOW, OTHER, RUN, examples
 
 SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED = (
@@ -24,7 +31,7 @@ SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED = (
 
 def read(status: int | None, headers: dict[str, str] | None = None, **more: Any) -> Outcome:
     policy = more.pop("policy", RetryPolicy())
-    return classify(Answer(status=status, headers=headers or {}, **more), policy, NOW)
+    return classify(EndpointResponse(status=status, headers=headers or {}, **more), policy, NOW)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +49,7 @@ def read(status: int | None, headers: dict[str, str] | None = None, **more: Any)
 def test_statuses(status: int, kind: OutcomeKind) -> None:
     outcome = read(status, body=b'"x"')
     assert (outcome.kind, outcome.status) == (kind, status)
-    assert outcome.response == Response(b'"x"', "json")
+    assert outcome.response == StoredBody(b'"x"', "json")
     found = f"the endpoint answered {status}" + (
         ", and no redirect is followed" if 300 <= status < 400 else ""
     )
@@ -60,7 +67,7 @@ def test_statuses(status: int, kind: OutcomeKind) -> None:
 def test_a_redirect_says_where_it_leads(location: str, words: str) -> None:
     outcome = read(307, {"location": location}, body=b'{"detail": "moved"}')
     assert outcome.error == f"the endpoint answered 307, and no redirect is followed{words}"
-    assert without_words(outcome.error) == "the endpoint answered 307, and no redirect is followed"
+    assert without_excerpt(outcome.error) == "the endpoint answered 307, and no redirect is followed"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +264,7 @@ def test_a_200_stays_a_success_whatever_its_body(
     assert outcome.kind is SUCCEEDED
     kept = base64.b64encode(body) if text is None else text
     stored_type = content_type and content_type.replace("\udc80", "?")
-    assert outcome.response == Response(kept, form, stored_type)
+    assert outcome.response == StoredBody(kept, form, stored_type)
 
 
 @pytest.mark.parametrize("content_type", [JSON, "Application/JSON; charset=utf-8", "application/hal+json"])
@@ -282,17 +289,17 @@ def test_json_that_cannot_be_stored_as_json_fails_for_good(
     assert (outcome.kind, outcome.status) == (PERMANENT, 200)
     assert (outcome.error or "").startswith("response_not_storable: ")
     assert (outcome.error or "").endswith(cure)
-    assert outcome.response == Response(body, "text", content_type)
+    assert outcome.response == StoredBody(body, "text", content_type)
     assert read(500, {"content-type": content_type}, body=body).kind is RETRYABLE
 
 
 def test_an_empty_204_is_null() -> None:
-    assert read(204).response == Response(b"null", "json", None)
+    assert read(204).response == StoredBody(b"null", "json", None)
 
 
 def test_half_a_character_in_what_is_kept_is_replaced() -> None:
     """Raw bytes of a header come in as lone surrogates, and no store takes those."""
-    assert read_response(b"x", "text/plain; a=\udc80") == Response(b"x", "text", "text/plain; a=?")
+    assert read_response(b"x", "text/plain; a=\udc80") == StoredBody(b"x", "text", "text/plain; a=?")
     assert read_response(b"x", "text/plain; charset=\udc80").form == "base64"
     assert read(None, error="bad header \udcff").error == "bad header ?"
 
@@ -307,12 +314,12 @@ def test_a_text_that_grows_beyond_the_limit_is_kept_as_its_bytes() -> None:
 
 
 def test_an_outage_with_a_large_page_is_still_retried() -> None:
-    answer = Answer(status=503, too_large=True)
+    answer = EndpointResponse(status=503, too_large=True)
     assert classify(answer, RetryPolicy(), NOW).kind is OutcomeKind.RETRYABLE
 
 
 def test_raw_bytes_in_an_error_can_be_stored() -> None:
-    outcome = classify(Answer(error="network: \udc80"), RetryPolicy(), NOW)
+    outcome = classify(EndpointResponse(error="network: \udc80"), RetryPolicy(), NOW)
     assert outcome.error == "network: ?"
 
 
@@ -382,11 +389,11 @@ def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: A
     [
         (
             failed("the endpoint answered 402: no funds"),
-            "no funds (step http://app/pay gave up at attempt 2: the endpoint answered 402)",
+            "no funds (step http://app/pay failed at attempt 2: the endpoint answered 402)",
         ),
         (
             failed("the endpoint answered 404"),
-            "the endpoint answered 404 (step http://app/pay gave up at attempt 2)",
+            "the endpoint answered 404 (step http://app/pay failed at attempt 2)",
         ),
         (
             failed(
@@ -402,11 +409,11 @@ def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: A
                 "the endpoint answered 500: nested",
                 response=failed("the endpoint answered 500: nested", response=failed("timeout: 9 ms")),
             ),
-            "timeout: 9 ms (step http://app/pay gave up at attempt 2)",
+            "timeout: 9 ms (step http://app/pay failed at attempt 2)",
         ),
     ],
 )
 def test_a_handler_that_passes_a_failure_on_says_why_first(problem: dict[str, Any], words: str) -> None:
     outcome = read(500, {"content-type": "application/problem+json"}, body=json.dumps(problem).encode())
     assert outcome.error == f"the endpoint answered 500: {words}"
-    assert without_words(outcome.error) == "the endpoint answered 500"
+    assert without_excerpt(outcome.error) == "the endpoint answered 500"

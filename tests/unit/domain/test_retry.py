@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, RetryPolicy, next_delay_ms
-from atomic.protocol.limits import DURATION_MAX_MS, RETRY_COUNT_MAX
+from atomic.protocol.constants import DURATION_MAX_MS, RETRY_COUNT_MAX
 from unit.strategies import examples
 
 

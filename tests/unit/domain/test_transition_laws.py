@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.domain import events
-from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import ATTEMPTS_KEPT, LIVE, SETTLED, Status, Step, StepSpec
-from atomic.domain.transitions import LOST_IN_ROW_MAX, begin, transition
+from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from unit.strategies import NOW, RETENTION, examples, spec
 
 ids = st.sampled_from(["a", "b", "c"])
@@ -21,7 +21,7 @@ outcomes = st.builds(
     waiting_for=st.sampled_from([(), ("a",), ("a", "b")]),
     status=st.sampled_from([None, 200, 404, 503]),
     error=st.sampled_from([None, "down"]),
-    response=st.just(Response(b"1", "json")),
+    response=st.just(StoredBody(b"1", "json")),
     retry_after_ms=st.sampled_from([None, 0, 5000, 10**9]),
     timed_out=st.booleans(),
 )
@@ -44,9 +44,9 @@ others = st.one_of(
         st.just("no room"),
         st.sampled_from([NOW, NOW + 10**6]),
     ),
-    st.builds(events.PutOff, st.integers(0, 10**6)),
-    st.just(events.Orphaned()),
-    st.builds(events.ResultPosted, st.just(Response(b"2", "json"))),
+    st.builds(events.NotAdmitted, st.integers(0, 10**6)),
+    st.just(events.OwnerLost()),
+    st.builds(events.ResultPosted, st.just(StoredBody(b"2", "json"))),
     st.just(events.Cancelled()),
     # The moment that was seen is put in; only an event may have no time.
     st.builds(events.Rescheduled, st.just(0), st.none() | st.integers(NOW, NOW + 10**6)),
@@ -115,7 +115,7 @@ def test_a_row_is_always_sound(asked: StepSpec, story: Any) -> None:
         numbers = [attempt.number for attempt in step.attempts]
         assert numbers == list(range(step.attempt - len(numbers) + 1, step.attempt + 1))
         assert len(set(step.waiters)) == len(step.waiters)
-        assert (step.spec, step.place, step.created_at_ms) == (asked, "root", NOW)
+        assert (step.spec, step.position, step.created_at_ms) == (asked, "root", NOW)
         assert asked.kind == "http" or (step.attempt == 0 and step.status is not Status.RUNNING)
 
 
@@ -123,7 +123,7 @@ def check_live(step: Step) -> None:
     assert step.finished_at_ms is None
     assert step.expires_at_ms is None
     assert step.response is None
-    assert step.lost_in_row <= LOST_IN_ROW_MAX
+    assert step.consecutive_lost <= CONSECUTIVE_LOST_MAX
     if step.spec.kind == "event":
         assert step.due_at_ms in {step.deadline_at_ms, None}
     else:
@@ -193,7 +193,7 @@ def test_a_stale_nonce_never_changes_anything(asked: StepSpec, story: Any) -> No
 @given(
     specs,
     stories,
-    st.sampled_from([events.Cancelled(), events.Redriven(1), events.Woken(), events.Orphaned()]),
+    st.sampled_from([events.Cancelled(), events.Redriven(1), events.Woken(), events.OwnerLost()]),
 )
 def test_twice_is_once(asked: StepSpec, story: Any, event: events.Event) -> None:
     for _, _, step, now_ms in history(asked, story):
@@ -203,7 +203,7 @@ def test_twice_is_once(asked: StepSpec, story: Any, event: events.Event) -> None
 
 @examples(120)
 @given(specs, stories)
-def test_a_hint_before_its_time_changes_nothing(asked: StepSpec, story: Any) -> None:
+def test_a_wakeup_before_its_time_changes_nothing(asked: StepSpec, story: Any) -> None:
     for _, _, step, _ in history(asked, story):
         early_ms = NOW if step.due_at_ms is None else step.due_at_ms - 1
         assert transition(step, events.Claimed("early"), early_ms) is step
@@ -211,7 +211,7 @@ def test_a_hint_before_its_time_changes_nothing(asked: StepSpec, story: Any) -> 
 
 @examples(120)
 @given(specs.filter(lambda asked: asked.kind != "event"), stories)
-def test_who_follows_the_hints_comes_to_an_end(asked: StepSpec, story: Any) -> None:
+def test_who_follows_the_wakeups_comes_to_an_end(asked: StepSpec, story: Any) -> None:
     """However it got where it is: with nothing but claims and plain failures a step settles."""
     step = history(asked, story)[-1][2]
     failure = Outcome(kind=OutcomeKind.RETRYABLE, error="down")

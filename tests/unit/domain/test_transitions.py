@@ -16,8 +16,8 @@ from atomic.domain.events import (
     Deferred,
     Ended,
     Looked,
-    Orphaned,
-    PutOff,
+    NotAdmitted,
+    OwnerLost,
     Redriven,
     Rescheduled,
     ResultPosted,
@@ -26,10 +26,10 @@ from atomic.domain.events import (
     Woken,
 )
 from atomic.domain.moments import attempt_timeout_ms
-from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Status, Step
-from atomic.domain.transitions import LOST_IN_ROW_MAX, begin, transition
+from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol import keys
 from unit.strategies import (
     NOW,
@@ -89,7 +89,7 @@ STATES: dict[str, Callable[[], Step]] = {
 }
 EVENTS: dict[str, events.Event] = {
     "Claimed": Claimed("n2"),
-    "PutOff": PutOff(LATER + HOUR),
+    "NotAdmitted": NotAdmitted(LATER + HOUR),
     "Deferred": Deferred("n1", "no room", LATER + HOUR),
     "Told": ToldUnfinished(OTHER, NOW),
     "Succeeded": Ended(nonce="n1", outcome=SUCCEEDED, jitter=0.5),
@@ -105,8 +105,8 @@ EVENTS: dict[str, events.Event] = {
     "Woken": Woken(),
     "Looked": Looked(1, (OTHER,), 0.5),
     "Nothing": Looked(1, (), 0.5),
-    "Orphaned": Orphaned(),
-    "Result": ResultPosted(Response(b"1", "json")),
+    "OwnerLost": OwnerLost(),
+    "Result": ResultPosted(StoredBody(b"1", "json")),
     "Deadline": DeadlineGiven(HOUR),
     "Cancelled": Cancelled(),
     "Rescheduled": Rescheduled(NOW + 200, LATER),
@@ -116,7 +116,7 @@ EVENTS: dict[str, events.Event] = {
 TABLE = """
             delayed    due        running    lost       retrying   waiting    succeeded  failed    cancelled
 Claimed     =          running    =          running    =          =          =          =         =
-PutOff      =          ~          =          ~          =          =          =          =         =
+NotAdmitted      =          ~          =          ~          =          =          =          =         =
 Deferred    =          =          pending    pending    =          =          =          =         =
 Told        =          =          ~          ~          =          =          =          =         =
 Succeeded   =          =          succeeded  succeeded  =          =          =          =         =
@@ -132,7 +132,7 @@ Waiter      ~          ~          ~          ~          ~          ~          = 
 Woken       =          =          ~          ~          =          pending    =          =         =
 Looked      =          =          =          =          =          =          =          =         =
 Nothing     =          =          =          =          =          retrying   =          =         =
-Orphaned    =          =          pending    pending    =          ~          =          =         =
+OwnerLost    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
 Deadline    =          =          =          =          =          =          =          =         =
 Cancelled   cancelled  cancelled  cancelled  cancelled  cancelled  cancelled  =          =         =
@@ -168,7 +168,7 @@ class TestBegin:
     def test_a_step_that_starts_at_once_is_created_claimed(self) -> None:
         step = running()
         assert (step.status, step.nonce, step.attempt, step.version) == (Status.RUNNING, "n1", 1, 1)
-        assert (step.generation, step.created_at_ms, step.place) == (1, NOW, "root")
+        assert (step.generation, step.created_at_ms, step.position) == (1, NOW, "root")
         assert step.due_at_ms == NOW + 20_000 + LEASE_MARGIN_MS
         (attempt,) = step.attempts
         assert (attempt.number, attempt.generation, attempt.started_at_ms) == (1, 1, NOW)
@@ -185,9 +185,9 @@ class TestBegin:
         root = running()
         child = begin(spec(parent=root.id), "0" * 32, NOW, "n1")
         grandchild = begin(spec(parent=OTHER), "1" * 32, NOW, "n1")
-        assert (root.id, root.is_root, root.boss) == (keys.root_of(root.spec.run_id), True, None)
-        assert (child.id, child.is_root, child.boss) == (OTHER, False, root.id)
-        assert grandchild.boss == OTHER
+        assert (root.id, root.is_root, root.parent) == (keys.root_of(root.spec.run_id), True, None)
+        assert (child.id, child.is_root, child.parent) == (OTHER, False, root.id)
+        assert grandchild.parent == OTHER
 
 
 class TestSettling:
@@ -330,35 +330,40 @@ class TestLeases:
 
     def test_a_lost_attempt_costs_no_retry(self) -> None:
         step = loses(running(retry=RetryPolicy(count=0)), 3)
-        assert (step.status, step.attempt, step.retries_used, step.lost_in_row) == (Status.RUNNING, 4, 0, 3)
+        assert (step.status, step.attempt, step.retries_used, step.consecutive_lost) == (
+            Status.RUNNING,
+            4,
+            0,
+            3,
+        )
 
     def test_attempts_that_are_always_lost_end(self) -> None:
-        step = loses(running(), LOST_IN_ROW_MAX)
-        assert (step.status, step.lost_in_row) == (Status.RUNNING, LOST_IN_ROW_MAX)
+        step = loses(running(), CONSECUTIVE_LOST_MAX)
+        assert (step.status, step.consecutive_lost) == (Status.RUNNING, CONSECUTIVE_LOST_MAX)
         step = claimed(step)
         assert step.status is Status.FAILED
         assert step.error == "11 attempts in a row ended without anybody to record the answer"
-        assert step.attempt == LOST_IN_ROW_MAX + 1
+        assert step.attempt == CONSECUTIVE_LOST_MAX + 1
 
     def test_an_answer_in_between_starts_the_count_again(self) -> None:
-        step = loses(running(), LOST_IN_ROW_MAX)
+        step = loses(running(), CONSECUTIVE_LOST_MAX)
         step = ended(step, RETRYABLE, step.attempts[-1].started_at_ms)
-        assert step.lost_in_row == 0
-        step = loses(claimed(step), LOST_IN_ROW_MAX)
+        assert step.consecutive_lost == 0
+        step = loses(claimed(step), CONSECUTIVE_LOST_MAX)
         assert step.status is Status.RUNNING
 
     @pytest.mark.parametrize("name", ["running", "waiting"])
     def test_an_orphan_is_due_at_once(self, name: str) -> None:
-        step = transition(STATES[name](), Orphaned(), LATER)
+        step = transition(STATES[name](), OwnerLost(), LATER)
         assert step.due_at_ms == LATER
-        assert transition(step, Orphaned(), LATER) is step
+        assert transition(step, OwnerLost(), LATER) is step
 
     def test_an_attempt_that_answers_after_its_lease_but_before_the_next_claim_counts(self) -> None:
         assert ended(lost(), SUCCEEDED, LATER).status is Status.SUCCEEDED
 
     def test_an_orphan_has_lost_its_attempt_and_does_not_count_it(self) -> None:
-        step = transition(running(), Orphaned(), LATER)
-        assert (step.status, step.nonce, step.lost_in_row) == (Status.PENDING, None, 0)
+        step = transition(running(), OwnerLost(), LATER)
+        assert (step.status, step.nonce, step.consecutive_lost) == (Status.PENDING, None, 0)
         assert step.attempts[-1].outcome is OutcomeKind.NO_ANSWER
         assert transition(step, Ended(nonce="n1", outcome=SUCCEEDED, jitter=0), LATER) is step
 
@@ -435,7 +440,7 @@ class TestWaiting:
         again = claimed(transition(ended(step, RETRYABLE, LATER), Woken(), LATER))
         assert (again.attempt, again.told) == (2, None)
         assert ended(again, RETRYABLE, LATER).status is Status.RETRYING
-        for gone in (claimed(step), transition(step, Orphaned(), LATER)):
+        for gone in (claimed(step), transition(step, OwnerLost(), LATER)):
             assert gone.told is None
 
     def test_what_an_earlier_attempt_asked_for_is_not_told_to_this_one(self) -> None:
@@ -445,7 +450,7 @@ class TestWaiting:
         # Processes have clocks of their own.
         assert transition(step, ToldUnfinished(OTHER, began_ms - 1_000), LATER).told == OTHER
 
-    def test_a_hint_does_not_start_what_waits(self) -> None:
+    def test_a_wakeup_does_not_start_what_waits(self) -> None:
         step = waiting()
         assert transition(step, Claimed("n2"), NOW + HOUR) is step
 
@@ -521,7 +526,7 @@ class TestWaiting:
         assert (step.status, step.woken) == (Status.SUCCEEDED, False)
 
     def test_a_wake_up_does_not_outlive_its_attempt(self) -> None:
-        step = claimed(transition(transition(running(), Woken(), NOW + 1), Orphaned(), NOW + 2))
+        step = claimed(transition(transition(running(), Woken(), NOW + 1), OwnerLost(), NOW + 2))
         assert (step.status, step.woken) == (Status.RUNNING, False)
 
     def test_to_suspend_for_nothing_costs_a_retry(self) -> None:
@@ -538,7 +543,7 @@ class TestWaiting:
 
 
 class TestTimeOuts:
-    def test_until_somebody_has_looked_it_waits_with_the_hint_of_its_lease(self) -> None:
+    def test_until_somebody_has_looked_it_waits_with_the_wakeup_of_its_lease(self) -> None:
         step = timed_out(retry=ONCE)
         assert (step.status, step.waiting_for, step.retries_used) == (Status.WAITING, (), 0)
         assert (step.due_at_ms, step.nonce) == (running().due_at_ms, None)
@@ -557,7 +562,7 @@ class TestTimeOuts:
         assert transition(timed_out(retry=ONCE), Looked(1, (), 0.5), LATER).status is Status.FAILED
 
     def test_each_look_calls_it_again_each_time_later(self) -> None:
-        """It may have hung for another reason, and would never be called again."""
+        """It may have waited for another reason, and would never be called again."""
         step, gaps = timed_out(retry=ONCE), []
         for number in range(1, 7):
             now_ms = step.attempts[-1].ended_at_ms or 0
@@ -588,7 +593,7 @@ class TestDeferring:
     def test_lost_attempts_in_a_row_stay_lost(self) -> None:
         lost_twice = loses(running(), 2)
         step = transition(lost_twice, Deferred(lost_twice.nonce or "", "no room", LATER), LATER)
-        assert (step.attempt, step.lost_in_row) == (2, 2)
+        assert (step.attempt, step.consecutive_lost) == (2, 2)
 
     def test_no_further_than_to_the_deadline(self) -> None:
         step = transition(running(deadline_ms=MINUTE), Deferred("n1", "no room", NOW + HOUR), LATER)
@@ -633,7 +638,7 @@ class TestRescheduled:
         again = transition(resting, Rescheduled(None, LATER + 1000), LATER)
         assert (again.due_at_ms, again.deadline_at_ms) == (LATER + 1000, LATER + 1000)
         assert transition(again, Claimed("n"), LATER + 1000).status is Status.FAILED
-        given = transition(resting, ResultPosted(Response(b"1", "json")), LATER)
+        given = transition(resting, ResultPosted(StoredBody(b"1", "json")), LATER)
         assert given.status is Status.SUCCEEDED
 
 
@@ -655,9 +660,11 @@ class TestRedrive:
         assert transition(step, Redriven(1), LATER + 1) is step
 
     def test_an_answer_of_the_old_generation_is_stale(self) -> None:
-        step = claimed(transition(claimed(loses(running(), LOST_IN_ROW_MAX)), Redriven(1), LATER), "fresh")
+        step = claimed(
+            transition(claimed(loses(running(), CONSECUTIVE_LOST_MAX)), Redriven(1), LATER), "fresh"
+        )
         assert transition(step, Ended(nonce="lost9", outcome=SUCCEEDED, jitter=0), LATER) is step
-        assert step.lost_in_row == 0
+        assert step.consecutive_lost == 0
 
     @pytest.mark.parametrize("name", [name for name in STATES if name != "failed"])
     def test_only_what_failed(self, name: str) -> None:
@@ -667,7 +674,7 @@ class TestRedrive:
 
 TIMER: dict[str, Any] = {"kind": "timer", "url": "", "step_name": "nap"}
 EVENT: dict[str, Any] = {"kind": "event", "url": "", "step_name": "approval"}
-RESULT = Response(b'{"ok":true}', "json", "application/json")
+RESULT = StoredBody(b'{"ok":true}', "json", "application/json")
 
 
 class TestTimers:
@@ -678,7 +685,7 @@ class TestTimers:
         rung = transition(step, Claimed("n"), NOW + 5000)
         assert (rung.status, rung.response, rung.attempts) == (
             Status.SUCCEEDED,
-            Response(b"null", "json"),
+            StoredBody(b"null", "json"),
             (),
         )
         assert (rung.attempt, rung.nonce, rung.finished_at_ms) == (0, None, NOW + 5000)
@@ -708,7 +715,7 @@ class TestEventSteps:
 
     def test_the_first_result_stands(self) -> None:
         done = transition(running(**EVENT), ResultPosted(RESULT), LATER)
-        assert transition(done, ResultPosted(Response(b"2", "json")), LATER) is done
+        assert transition(done, ResultPosted(StoredBody(b"2", "json")), LATER) is done
 
     def test_it_fails_at_its_deadline(self) -> None:
         step = running(**EVENT, deadline_ms=5000)
@@ -747,23 +754,23 @@ class TestEventSteps:
         assert transition(step, ResultPosted(RESULT), LATER) is step
 
 
-class TestPutOff:
+class TestNotAdmitted:
     def test_nothing_but_the_time_changes(self) -> None:
         for name in ("due", "lost", "retrying"):
             before = STATES[name]()
             later_ms = max(LATER, before.due_at_ms or 0)
-            after = transition(before, PutOff(later_ms + HOUR), later_ms)
-            moved = {"due_at_ms": later_ms + HOUR, "put_off_at_ms": later_ms}
+            after = transition(before, NotAdmitted(later_ms + HOUR), later_ms)
+            moved = {"due_at_ms": later_ms + HOUR, "deferred_at_ms": later_ms}
             assert after == replace(before, version=before.version + 1, **moved)
 
     def test_putting_off_to_the_past_changes_nothing(self) -> None:
         step = STATES["due"]()
-        assert transition(step, PutOff(LATER), LATER) is step
+        assert transition(step, NotAdmitted(LATER), LATER) is step
 
     def test_no_further_than_to_the_deadline_and_there_it_ends(self) -> None:
         step = begin(spec(deadline_ms=MINUTE), keys.ROOT, NOW, None)
         for _ in range(3):
-            step = transition(step, PutOff(NOW + HOUR), step.due_at_ms or 0)
+            step = transition(step, NotAdmitted(NOW + HOUR), step.due_at_ms or 0)
         assert (step.status, step.attempts) == (Status.FAILED, ())
         assert step.finished_at_ms == NOW + MINUTE
         assert step.error == f"the deadline of {MINUTE} ms is over"

@@ -6,9 +6,9 @@ import pytest
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.entrypoints.embedded.asgi import AsgiApp
-from atomic.entrypoints.embedded.browsers import BrowserCheck
+from atomic.entrypoints.embedded.origin_check import BrowserCheck
 from atomic.entrypoints.http_api.api import Api
-from atomic.protocol.limits import BODY_MAX_BYTES
+from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.testing import LocalAtomic, run
 
 Message = dict[str, Any]

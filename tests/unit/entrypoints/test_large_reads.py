@@ -83,9 +83,9 @@ def test_a_page_of_many_small_rows_is_several_pieces(sizes: list[int]) -> None:
             await asyncio.gather(
                 *(
                     atomic.post(
-                        "/me", document(url, payload=small, stepName=f"s{place}", parent=root["id"])
+                        "/me", document(url, payload=small, stepName=f"s{position}", parent=root["id"])
                     )
-                    for place in range(20)
+                    for position in range(20)
                 )
             )
             sizes.clear()

@@ -20,7 +20,7 @@ from atomic.entrypoints.embedded.logs import NoFlood
 from atomic.entrypoints.log_policy import FIELDS, AllowedLines, OnlyAllowed
 from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
-from scenarios.memory_home import MemoryClients
+from scenarios.memory_runtime import MemoryClients
 
 REPO = Path(__file__).parents[3]
 CANARY = "canary7f3a"
@@ -28,7 +28,7 @@ CANARY = "canary7f3a"
 
 @pytest.fixture(params=["embedded", "aws"])
 def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What is logged at every level, by the formatter of a home."""
+    """What is logged at every level, by the formatter of a runtime."""
     written = io.StringIO()
     handler = AllowedLines(written)
     formatters: dict[str, logging.Formatter] = {
@@ -84,7 +84,7 @@ def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
 
     run(main())
     text = lines.getvalue()
-    assert "step gave up" in text
+    assert "step failed" in text
     assert "unexpected error" in text
     assert "the store is not available" in text
     assert '"errorKind":"BusyError"' in text.replace(" ", "")

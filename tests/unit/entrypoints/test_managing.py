@@ -9,12 +9,12 @@ import pytest
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable
-from atomic.entrypoints.http_api.messages import problem_response
+from atomic.entrypoints.http_api.http import problem_response
 from atomic.protocol.api_keys import key_id_of
 from atomic.protocol.problems import not_found
 from atomic.testing import LocalAtomic, run
-from scenarios.home import answer_ok
-from scenarios.memory_home import MemoryClients
+from scenarios.memory_runtime import MemoryClients
+from scenarios.runtime import answer_ok
 from scenarios.starts import Gate, document
 
 OWN = [
@@ -110,7 +110,7 @@ def test_a_store_that_does_not_answer_is_a_503(method: str, target: str) -> None
 
 
 @pytest.mark.parametrize("revoked_after_s", [5, 20])
-def test_a_key_that_is_revoked_while_its_request_hangs_gets_no_answer(revoked_after_s: int) -> None:
+def test_a_key_that_is_revoked_while_its_request_waits_gets_no_answer(revoked_after_s: int) -> None:
     clients = MemoryClients()
     api_key, _ = clients.admin.create("acme", base_urls=["https://app.test/"])
     key_id = key_id_of(api_key)
@@ -124,11 +124,11 @@ def test_a_key_that_is_revoked_while_its_request_hangs_gets_no_answer(revoked_af
             later = {**headers, "Prefer": "respond-async"}
             step = await atomic.request("POST", "/acme", body=body, headers=later)
             target = f"/acme/steps/{step.json['id']}?wait=100000"
-            hanging = asyncio.create_task(atomic.request("GET", target, headers=headers))
+            waiting = asyncio.create_task(atomic.request("GET", target, headers=headers))
             await asyncio.sleep(revoked_after_s)
             clients.admin.revoke_key("acme", key_id)
             await asyncio.sleep(60 - revoked_after_s)
             gate.open()
-            assert (await hanging).status == 401
+            assert (await waiting).status == 401
 
     run(main())

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.http_api.messages import ApiRequest
+from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.entrypoints.http_api.routes import handle
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from atomic.adapters.http.addresses import is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.application.ports import EndpointRequest
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import EndpointResponse
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -108,14 +108,16 @@ async def invoking(**options: Any) -> AsyncIterator[HttpInvoker]:
 
 async def post(
     invoker: HttpInvoker, url: str, *, timeout_ms: int = 5000, body: bytes = b"{}", client_id: str = "c"
-) -> Answer:
+) -> EndpointResponse:
     headers = {"Content-Type": "application/json"}
     return await invoker.post(
         EndpointRequest(client_id=client_id, url=url, headers=headers, body=body, timeout_ms=timeout_ms)
     )
 
 
-async def answer_to(behaviour: Behaviour, *, timeout_ms: int = 5000, body: bytes = b"{}") -> Answer:
+async def answer_to(
+    behaviour: Behaviour, *, timeout_ms: int = 5000, body: bytes = b"{}"
+) -> EndpointResponse:
     """What the invoker makes of a server, in one call."""
     async with serving(behaviour) as server, invoking() as invoker:
         return await post(invoker, server.url, timeout_ms=timeout_ms, body=body)

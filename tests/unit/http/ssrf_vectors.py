@@ -28,7 +28,7 @@ WELL_KNOWN_V6 = (
 def _samples(network: str) -> list[str]:
     found = ip_network(network)
     places = {0, 1, found.num_addresses // 2, found.num_addresses // 3, found.num_addresses - 1}
-    return [str(found[place]) for place in sorted(places) if place < found.num_addresses]
+    return [str(found[position]) for position in sorted(places) if position < found.num_addresses]
 
 
 ADDRESSES_V4 = tuple(dict.fromkeys((*chain.from_iterable(map(_samples, RANGES_V4)), *WELL_KNOWN_V4)))

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from atomic.domain.outcomes import Answer, classify
+from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
-from atomic.protocol.limits import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from unit.http.raw_server import Peer, answer_to, invoking, keeps_writing, post, serving, writes
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -32,7 +32,7 @@ WHOLE = {
     "304 with a large length": (b"HTTP/1.1 304 Not\r\nContent-Length: 999999999\r\n\r\n", 304, b""),
     "100 first": (b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\nhi", 200, b"hi"),
     "103 with a header first": (
-        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 103 Early Wake-ups\r\nContent-Length: 7\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\nhi",
         200,
         b"hi",
     ),
@@ -210,14 +210,14 @@ def test_the_time_is_total(run: Run, case: str) -> None:
             await peer.write(again)
             await asyncio.sleep(0.05)
 
-    async def timed() -> tuple[Answer, float]:
+    async def timed() -> tuple[EndpointResponse, float]:
         async with serving(dripping) as server, invoking() as invoker:
             began_s = asyncio.get_running_loop().time()
             answer = await post(invoker, server.url, timeout_ms=300)
             return answer, asyncio.get_running_loop().time() - began_s
 
     answer, took_s = run(timed())
-    assert answer == Answer(error="timeout: no whole answer within 300 ms", timed_out=True)
+    assert answer == EndpointResponse(error="timeout: no whole answer within 300 ms", timed_out=True)
     assert 0.29 <= took_s < 1.0
 
 

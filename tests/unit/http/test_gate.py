@@ -12,7 +12,7 @@ from atomic.adapters.http import gate
 from atomic.adapters.http.dial import Dialer
 from atomic.adapters.http.gate import DIALS_MAX, FAILURES_MAX, DialGate, NotDialled
 from atomic.adapters.http.pool import Origin
-from atomic.domain.outcomes import Answer, NotMade
+from atomic.domain.outcomes import EndpointResponse, NotMade
 from unit.http.raw_server import OK, Peer, invoking, keeps_writing, post, serving
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -52,7 +52,7 @@ def test_who_is_dead_is_left_alone_and_found_again(
                 assert tried == first[0]
                 reason = f"not called yet: cannot connect: Connection refused ({most + 1} times in a row)"
                 for answer in rest:
-                    assert answer == Answer(not_made=NotMade(reason, answer.not_made.again_in_ms))
+                    assert answer == EndpointResponse(not_made=NotMade(reason, answer.not_made.again_in_ms))
                     assert 0 < answer.not_made.again_in_ms <= 500
                 # The others of this process are not concerned.
                 assert (await post(invoker, other.url)).status == 200

@@ -32,10 +32,10 @@ PARENT = "run_" + "ab" * 16 + "-root"
 BASE = ("acme", "createUser", PARENT, "https://app.example/a", "mail", "k1")
 
 
-@pytest.mark.parametrize("place", range(6))
-def test_every_part_counts(place: int) -> None:
+@pytest.mark.parametrize("position", range(6))
+def test_every_part_counts(position: int) -> None:
     changed = [*BASE]
-    changed[place] += "x"
+    changed[position] += "x"
     assert keys.identity(*changed) != keys.identity(*BASE)
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from atomic.domain.retry import RetryPolicy
 from atomic.entrypoints.http_api.starting import _policy
 from atomic.protocol import keys
-from atomic.protocol.limits import DURATION_MAX_MS
-from atomic.protocol.messages import RedriveRequest, RetryOptions, StartRequest, read_message
+from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.problems import Problem
+from atomic.protocol.requests import RedriveRequest, RetryOptions, StartRequest, read_message
 from atomic.sdk import Retry
 from unit.strategies import examples, json_values, meaning
 
@@ -83,7 +83,7 @@ def test_one_source_says_what_holds_by_default() -> None:
         assert _policy(retry) == RetryPolicy()
 
 
-def test_the_mission_s_sample() -> None:
+def test_the_user_creation_s_sample() -> None:
     message = read(
         {**BASE, "payload": {"userName": "ada"}, "timeout": 8000, "retry": {"count": 10, "backOff": 1000}}
     )
@@ -400,7 +400,7 @@ def test_a_bulk_redrive_has_a_condition(conditions: dict[str, Any]) -> None:
             {"filter": {"status": "failed"}},
             {
                 "filter.status": "unknown field; known are workflowName, keyPrefix, createdAfter, "
-                "createdBefore, gaveUpBefore"
+                "createdBefore, failedBefore"
             },
         ),
         ({"all": True, "filter": {"keyPrefix": "k"}}, {"all": "unknown field; known are filter"}),

@@ -6,14 +6,14 @@ from typing import Final
 
 import orjson
 
-from atomic.application.apply import apply
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
-from atomic.application.looking import look
 from atomic.application.ports import Client, Clock, EndpointRequest, StoreUnavailable
+from atomic.application.rechecking import look
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.moments import attempt_timeout_ms
-from atomic.domain.outcomes import Answer, NotMade, OutcomeKind, classify
+from atomic.domain.outcomes import EndpointResponse, NotMade, OutcomeKind, classify
 from atomic.domain.steps import Status, Step
 from atomic.protocol import headers, signatures
 
@@ -21,7 +21,7 @@ _RECORD_AGAIN_FIRST_S: Final = 0.25
 
 
 async def run_attempt(engine: Engine, step: Step) -> None:
-    """Make the attempt that `step` is claimed for. The claim and its hint are durable by now.
+    """Make the attempt that `step` is claimed for. The claim and its wake-up are durable by now.
 
     Its place at the destination, which the caller has taken, is given back. A step of a run that was
     cancelled meanwhile is cancelled, and nobody is called.
@@ -35,12 +35,14 @@ async def run_attempt(engine: Engine, step: Step) -> None:
             await end_if_left_over(engine, step)
             return
         if client is None or not client.may_call(step.spec.url):
-            answer = Answer(error="the client may not call this URL any more; have it added, and redrive")
+            answer = EndpointResponse(
+                error="the client may not call this URL any more; have it added, and redrive"
+            )
         else:
             request = endpoint_request(engine.clock, step, client, span_id=span_id)
             answer = await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
     except StoreUnavailable:
-        answer = Answer(not_made=NotMade("not called yet: its client or its run cannot be read"))
+        answer = EndpointResponse(not_made=NotMade("not called yet: its client or its run cannot be read"))
     finally:
         await engine.destinations.leave(step.spec)
     if answer.status is None and is_off(run_id):
@@ -56,11 +58,11 @@ async def run_attempt(engine: Engine, step: Step) -> None:
     )
 
 
-async def end_attempt(engine: Engine, step: Step, answer: Answer) -> None:
+async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> None:
     """Record what came of the attempt; a late answer is noted and changes nothing else.
 
     The end is written down before anything else is read. What it waits for is looked at afterwards, by
-    whoever takes its hint if this process dies in between.
+    whoever takes its wake-up if this process dies in between.
     """
     if answer.not_made is not None:
         await _defer(engine, step, answer.not_made)
@@ -75,7 +77,7 @@ async def end_attempt(engine: Engine, step: Step, answer: Answer) -> None:
     if not recorded:
         if not _is_known(after, step.attempt):
             note = f"{outcome.kind} {outcome.status or outcome.error}"
-            await apply(engine, after, AnsweredLate(step.attempt, note))
+            await commit(engine, after, AnsweredLate(step.attempt, note))
         return
     try:
         if after.status is Status.WAITING and (outcome.timed_out or outcome.waiting_for):
@@ -97,7 +99,7 @@ async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> tuple[
     pause_s = _RECORD_AGAIN_FIRST_S
     while True:
         try:
-            return await apply(engine, step, event)
+            return await commit(engine, step, event)
         except StoreUnavailable:
             if engine.clock.now_ms() + 1000 * pause_s >= (step.due_at_ms or 0):
                 raise

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-# As many as a commit of the embedded home takes. Their payloads are 64 MB at the very most.
+# As many as a commit of the embedded runtime takes. Their payloads are 64 MB at the very most.
 AT_ONCE: Final = 250
 
 

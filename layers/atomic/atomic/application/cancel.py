@@ -1,7 +1,7 @@
 """Cancel: every live step of a run ends, callers are told, late answers change nothing."""
 
-from atomic.application.apply import apply
 from atomic.application.batches import for_each
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import ended_with
 from atomic.application.ports import StoreUnavailable
@@ -21,7 +21,7 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
     root = await engine.store.get(keys.root_of(run_id))
     if root is not None:
         try:
-            root, _ = await apply(engine, root, event)
+            root, _ = await commit(engine, root, event)
         except StoreUnavailable:
             # It may say so by now: whoever acts for the run has to look.
             engine.runs.forget(run_id)
@@ -32,7 +32,7 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
     async def cancel(step_id: str) -> None:
         step = await engine.store.get(step_id)
         if step is not None:
-            await apply(engine, step, event)
+            await commit(engine, step, event)
 
     # A handler may post a step while we look; what it posts after its root is cancelled is refused.
     while live := await _live_ids(engine, run_id):

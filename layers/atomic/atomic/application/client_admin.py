@@ -1,4 +1,4 @@
-"""What operators do to clients, the same on every home that keeps them: create, rotate, revoke, limit."""
+"""What operators do to clients, the same on every runtime: create, rotate, revoke, limit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,15 +8,15 @@ from atomic.protocol import api_keys, client_records
 from atomic.protocol.client_records import (
     OPERATOR_ID,
     OPERATOR_SCOPE,
+    ClientConflictError,
     ClientRecord,
-    Conflict,
     LimitChanges,
-    Limits,
+    Quota,
     StoredKey,
     StoredSecret,
     UnknownClient,
 )
-from atomic.protocol.clients import check_base_urls, check_client, check_limits, check_redaction
+from atomic.protocol.client_rules import check_base_urls, check_client, check_limits, check_redaction
 from atomic.protocol.signatures import encode_secret
 
 # Long enough for every receiver and every caller to learn of the new one.
@@ -24,7 +24,7 @@ OVERLAP_DEFAULT_MS: Final = 24 * 3600 * 1000
 
 
 class ClientStore(Protocol):
-    """Where a home keeps its clients. Methods may raise what their store raises."""
+    """Where a runtime keeps its clients. Methods may raise what their store raises."""
 
     def load(self, client_id: str) -> ClientRecord | None:
         """A client as it stands now, past every cache."""
@@ -72,7 +72,7 @@ class ClientAdmin:
         client_id: str,
         *,
         base_urls: Sequence[str],
-        limits: Limits | None = None,
+        limits: Quota | None = None,
         scopes: Sequence[str] = client_records.SCOPES_DEFAULT,
         expires_at_ms: int | None = None,
         ed25519: bool = False,
@@ -82,7 +82,7 @@ class ClientAdmin:
 
         Raises ValueError for a client that exists and for what cannot be used.
         """
-        limits = limits or Limits()
+        limits = limits or Quota()
         kept_urls = check_client(client_id, base_urls)
         check_limits(limits)
         api_key, stored = self._new_key(client_records.check_scopes(scopes), expires_at_ms)
@@ -98,7 +98,7 @@ class ClientAdmin:
             redact=check_redaction(redact),
         )
         if not self.store.save(record):
-            raise Conflict(f"the client {client_id!r} exists already; choose another id")
+            raise ClientConflictError(f"the client {client_id!r} exists already; choose another id")
         return api_key, secret
 
     def create_operator_key(self, *, expires_at_ms: int | None = None) -> tuple[str, StoredKey]:
@@ -206,4 +206,6 @@ class ClientAdmin:
 
     def _save(self, record: ClientRecord) -> None:
         if not self.store.save(record):
-            raise Conflict(f"the client {record.id!r} was changed by somebody else just now; try again")
+            raise ClientConflictError(
+                f"the client {record.id!r} was changed by somebody else just now; try again"
+            )

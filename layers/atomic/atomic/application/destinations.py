@@ -45,7 +45,7 @@ class Turns:
 
 
 class CountedRuns:
-    """Implements `ports.Destinations` for a home of one process: it counts its own attempts."""
+    """Implements `ports.Destinations` for a runtime of one process: it counts its own attempts."""
 
     def __init__(self, most: int = RUNS_MAX) -> None:
         self._most = most

@@ -12,13 +12,13 @@ from atomic.application.ports import (
     Destinations,
     EndpointInvoker,
     Entropy,
-    HintQueue,
     Notifier,
     StepStore,
     Telemetry,
+    WakeupQueue,
 )
-from atomic.application.run_memory import RunMemory
-from atomic.application.stored import StoredBytes
+from atomic.application.run_cache import RunCache
+from atomic.application.storage_meter import StorageMeter
 from atomic.domain.steps import Step
 from atomic.protocol import defaults
 
@@ -33,40 +33,40 @@ class Spawn(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Numbers that a home may choose.
+    """Numbers that a runtime may choose.
 
-    `inline_attempt_max_ms` is for homes whose process may be frozen when it has answered, which therefore
-    hold the answer until the attempt has ended. A first attempt that may last longer is left to whoever
-    takes its hint. So is one whose caller hangs for less than `inline_hang_min_ms`: it would be held for
-    the whole attempt, which may need what it runs on.
+    `inline_attempt_max_ms` is for runtimes whose process may be frozen when it has answered, which
+    therefore hold the answer until the attempt has ended. A first attempt that may last longer is left to
+    whoever takes its wake-up. So is one whose caller waits for less than `inline_wait_min_ms`: it would be
+    held for the whole attempt, which may need what it runs on.
     """
 
-    hang_max_ms: int = 300_000
+    wait_max_ms: int = 300_000
     attempt_timeout_default_ms: int = defaults.ATTEMPT_TIMEOUT_MS
     attempt_timeout_max_ms: int = 900_000
     retention_ms: int = 30 * 24 * 3600 * 1000
     inline_attempt_max_ms: int | None = None
-    inline_hang_min_ms: int = 1_000
+    inline_wait_min_ms: int = 1_000
 
-    def is_inline(self, attempt_timeout_ms: int, hang_ms: int | None) -> bool:
-        """Whether the process that creates a step makes its first attempt; hang None is the default."""
+    def is_inline(self, attempt_timeout_ms: int, wait_ms: int | None) -> bool:
+        """Whether the process that creates a step makes its first attempt; wait None is the default."""
         if self.inline_attempt_max_ms is None:
             return True
-        hangs = hang_ms is None or hang_ms >= self.inline_hang_min_ms
-        return hangs and attempt_timeout_ms <= self.inline_attempt_max_ms
+        waits = wait_ms is None or wait_ms >= self.inline_wait_min_ms
+        return waits and attempt_timeout_ms <= self.inline_attempt_max_ms
 
-    def hang_ms(self, asked_ms: int | None, *, is_root: bool) -> int:
-        """How long a post hangs: as asked, else by what it is; never longer than the home allows."""
+    def wait_ms(self, asked_ms: int | None, *, is_root: bool) -> int:
+        """How long a post waits: as asked, else by what it is; never longer than the runtime allows."""
         default_ms = defaults.ROOT_WAIT_MS if is_root else defaults.STEP_WAIT_MS
-        return min(default_ms if asked_ms is None else asked_ms, self.hang_max_ms)
+        return min(default_ms if asked_ms is None else asked_ms, self.wait_max_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """One engine, wired for one home."""
+    """One engine, wired for one runtime."""
 
     store: StepStore
-    queue: HintQueue
+    queue: WakeupQueue
     invoker: EndpointInvoker
     notifier: Notifier
     clients: ClientRegistry
@@ -75,12 +75,12 @@ class Engine:
     entropy: Entropy
     spawn: Spawn
     settings: Settings = field(default_factory=Settings)
-    runs: RunMemory = field(default_factory=RunMemory)
+    runs: RunCache = field(default_factory=RunCache)
     destinations: Destinations = field(default_factory=CountedRuns)
-    stored: StoredBytes = field(default_factory=StoredBytes)
+    stored: StorageMeter = field(default_factory=StorageMeter)
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
 
-    def hint(self, step: Step, at_ms: int) -> Awaitable[None]:
-        """Begin sending a hint for the step; done when it is acknowledged."""
+    def send_wakeup(self, step: Step, at_ms: int) -> Awaitable[None]:
+        """Begin sending a wake-up for the step; done when it is acknowledged."""
         spec = step.spec
         return self.queue.send(step.id, at_ms, client_id=spec.client_id, attempt_ms=spec.attempt_timeout_ms)

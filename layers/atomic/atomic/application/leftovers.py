@@ -4,9 +4,9 @@ A run ends without a look at its other steps, which may be many, or be posted at
 somebody who does not know yet. A cancel looks at them, and may be cut off.
 """
 
-from atomic.application.apply import apply
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
-from atomic.application.run_memory import KnownRun
+from atomic.application.run_cache import CachedRun
 from atomic.domain.events import Cancelled, Rescheduled
 from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.moments import resumed_at_ms
@@ -16,8 +16,8 @@ from atomic.protocol import keys
 
 async def is_called_off(engine: Engine, run_id: str) -> bool:
     """Whether the run was cancelled. What this process has cancelled it knows at once, else within 5 s."""
-    known = await engine.runs.find(engine.store, run_id, engine.clock.now_ms())
-    return known is not None and known.is_cancelled
+    cached = await engine.runs.find(engine.store, run_id, engine.clock.now_ms())
+    return cached is not None and cached.is_cancelled
 
 
 async def is_over(engine: Engine, due: Step) -> bool:
@@ -36,13 +36,13 @@ async def end_if_left_over(engine: Engine, step: Step) -> Step:
     now_ms = engine.clock.now_ms()
     run = await engine.runs.find(engine.store, step.spec.run_id, now_ms)
     if run is not None and is_left_over(run.status, calls=step.spec.kind == "http"):
-        step, _ = await apply(engine, step, ended_with(run))
+        step, _ = await commit(engine, step, ended_with(run))
     elif run is None and is_forgotten(step, now_ms):
-        step, _ = await apply(engine, step, Cancelled("its run is gone", now_ms))
+        step, _ = await commit(engine, step, Cancelled("its run is gone", now_ms))
     return step
 
 
-def ended_with(run: KnownRun) -> Cancelled:
+def ended_with(run: CachedRun) -> Cancelled:
     """The end of a step with its run. It is remembered no longer: the next run of the key is another."""
     return Cancelled("cancelled" if run.is_cancelled else "its run has ended", run.expires_at_ms)
 
@@ -51,7 +51,7 @@ async def resume(engine: Engine, step: Step) -> Step:
     """The run of the step goes on: look at its deadline again, if it is an event that rests."""
     if step.is_settled or step.spec.kind != "event" or step.due_at_ms is not None:
         return step
-    step, _ = await apply(engine, step, Rescheduled(None, resumed_at_ms(step, engine.clock.now_ms())))
+    step, _ = await commit(engine, step, Rescheduled(None, resumed_at_ms(step, engine.clock.now_ms())))
     return step
 
 
@@ -64,7 +64,7 @@ async def _rests(engine: Engine, event_step: Step) -> bool:
     root = await engine.store.get(root_id)
     if root is None or root.status is not Status.FAILED:
         return False
-    step, _ = await apply(engine, event_step, Rescheduled(seen_ms, None))
+    step, _ = await commit(engine, event_step, Rescheduled(seen_ms, None))
     # Written first and looked at afterwards, as a redrive does it: whoever comes second sees the first.
     root = await engine.store.get(root_id)
     if root is not None and not root.is_settled:

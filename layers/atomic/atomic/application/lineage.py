@@ -12,22 +12,22 @@ class Lineage:
         self._store = store
         self._known: dict[str, Step | None] = {}
 
-    async def above(self, step: Step) -> list[Step]:
+    async def ancestors(self, step: Step) -> list[Step]:
         """The steps above this one, the nearest first, the root last; empty for a root."""
-        above: list[Step] = []
+        ancestors: list[Step] = []
         if step.is_root:
-            return above
+            return ancestors
         root_id, seen = keys.root_of(step.spec.run_id), {step.id}
         # A parent is named by whoever posts the step: it may not exist, or stand below it.
-        while step.boss is not None and step.boss not in seen and step.boss != root_id:
-            seen.add(step.boss)
-            boss = await self._get(step.boss)
-            if boss is None:
+        while step.parent is not None and step.parent not in seen and step.parent != root_id:
+            seen.add(step.parent)
+            parent = await self._get(step.parent)
+            if parent is None:
                 break
-            above.append(boss)
-            step = boss
+            ancestors.append(parent)
+            step = parent
         root = await self._get(root_id)
-        return above if root is None else [*above, root]
+        return ancestors if root is None else [*ancestors, root]
 
     async def _get(self, step_id: str) -> Step | None:
         if step_id not in self._known:

@@ -1,4 +1,4 @@
-"""The port of a home of one process whose store has an index of all live steps, not of roots alone."""
+"""The port of a runtime of one process whose store has an index of all live steps, not of roots alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from atomic.domain.steps import Status
 class LiveStep:
     """The little of a live step that tells whether somebody has to look at it before it is due.
 
-    `calls`: whether it calls an endpoint. `last_known_ms`: see `domain.moments`. `root`: how the root of
+    `calls`: whether it calls an endpoint. `last_recorded_ms`: see `domain.moments`. `root`: how the root of
     its run stands, None when there is none.
     """
 
     id: str
     calls: bool
-    last_known_ms: int
+    last_recorded_ms: int
     root: Status | None
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
 from atomic.protocol.client_records import SCOPES
 from atomic.protocol.urls import is_under
@@ -124,7 +124,7 @@ class StepStore(Protocol):
         """
         ...
 
-    async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+    async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
         """Add to the bytes that a client stored on a day; those of the days from `since_day` on.
 
         Days are counted from the epoch. A write that is repeated may count twice, and nothing else
@@ -143,11 +143,11 @@ class Counts:
     oldest_due_at_ms: int | None
 
 
-class HintQueue(Protocol):
-    """Hints that a step is due. A hint may come early, late, twice or, rarely, never; rows decide."""
+class WakeupQueue(Protocol):
+    """Wake-ups that a step is due. A wake-up may come early, late, twice or, rarely, never; rows decide."""
 
     def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
-        """Begin sending at once; the awaitable is done when the hint is acknowledged.
+        """Begin sending at once; the awaitable is done when the wake-up is acknowledged.
 
         `attempt_ms` is how long an attempt of the step may take, None where it is not known: queues keep
         clients apart, and what is soon over from what may take long.
@@ -155,7 +155,7 @@ class HintQueue(Protocol):
         ...
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
-        """Begin telling operators that a step gives up, where the home has a queue for that.
+        """Begin telling operators that a step fails, where the runtime has a queue for that.
 
         Its row says so only when this is acknowledged; rarely the row then says something else.
         """
@@ -165,7 +165,7 @@ class HintQueue(Protocol):
 class EndpointInvoker(Protocol):
     """Calls endpoints."""
 
-    async def post(self, request: "EndpointRequest") -> Answer:
+    async def post(self, request: "EndpointRequest") -> EndpointResponse:
         """Make one attempt. Never raises for what the far side did; ends within `timeout_ms`."""
         ...
 
@@ -235,7 +235,7 @@ class Entropy(Protocol):
 
 
 class Subscription(Protocol):
-    """One caller's ear for one step. `is_open` is False when nobody may hang here any longer."""
+    """One caller's ear for one step. `is_open` is False when nobody may wait here any longer."""
 
     @property
     def is_open(self) -> bool: ...
@@ -246,7 +246,7 @@ class Subscription(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells hanging callers of this process that their step has settled. Losing news costs time only."""
+    """Tells waiting callers of this process that their step has settled. Losing news costs time only."""
 
     def subscribe(self, step_id: str) -> AbstractContextManager[Subscription]:
         """Listen from now on."""
@@ -259,7 +259,7 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A tenant of the home, and what the key that opened it may do.
+    """A tenant of the runtime, and what the key that opened it may do.
 
     An empty `base_urls` allows every URL (only `--dev` gives such clients). `redact` names members of JSON
     that its readers are shown as a hash under `redaction_key`.
@@ -282,7 +282,7 @@ class Client:
 
 
 class ClientRegistry(Protocol):
-    """The clients of a home."""
+    """The clients of a runtime."""
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client that the key opens, whatever `client_id` the path names; None for no valid key."""

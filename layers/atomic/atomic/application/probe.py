@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from atomic.application.attempts import endpoint_request
 from atomic.application.engine import Engine
 from atomic.application.ports import Client
-from atomic.domain.outcomes import Answer, classify
+from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.steps import StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -39,7 +39,7 @@ async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None
     return Probed(answer.status, await _error(engine, spec, answer), duration_ms)
 
 
-async def _error(engine: Engine, spec: StepSpec, answer: Answer) -> str | None:
+async def _error(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> str | None:
     if answer.not_made is not None:
         return answer.not_made.reason
     outcome = await engine.large_bodies.read(

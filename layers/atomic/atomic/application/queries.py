@@ -9,8 +9,8 @@ from typing import Final
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Client, Counts, RunQuery
-from atomic.application.waiting import hang, now_s
-from atomic.domain.dead_letters import Over, over
+from atomic.application.waiting import now_s, wait
+from atomic.domain.dead_letters import NotRedrivable, not_redrivable_reason
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
 from atomic.protocol.problems import not_found
@@ -48,7 +48,7 @@ async def wait_for_step(engine: Engine, client: Client, step_id: str, wait_ms: i
     step = await get_step(engine, client, step_id)
     if step.is_settled or wait_ms <= 0:
         return step
-    return await hang(engine, step, now_s() + wait_ms / 1000)
+    return await wait(engine, step, now_s() + wait_ms / 1000)
 
 
 async def get_root(engine: Engine, client: Client, run_id: str) -> Step:
@@ -113,10 +113,10 @@ async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A step that gave up, and why redriving it would be in vain, if so."""
+    """A step that failed, and why redriving it would be in vain, if so."""
 
     step: Step
-    over: Over | None
+    not_redrivable_reason: NotRedrivable | None
 
 
 async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[DeadLetter], tuple[int, str] | None]:
@@ -128,8 +128,10 @@ async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[DeadLetter
     # The index may lag behind the rows: what was redriven a moment ago is none any more.
     failed = [step for step in steps if step.is_dead_letter]
     lineage = Lineage(engine.store)
-    letters = [DeadLetter(step, over(step, await lineage.above(step))) for step in failed]
-    return letters, (steps[-1].created_at_ms, steps[-1].id) if more else None
+    dead_letters = [
+        DeadLetter(step, not_redrivable_reason(step, await lineage.ancestors(step))) for step in failed
+    ]
+    return dead_letters, (steps[-1].created_at_ms, steps[-1].id) if more else None
 
 
 async def count(engine: Engine, client: Client, window_ms: int) -> Counts:

@@ -8,7 +8,7 @@ many processes, and one conditional write is a start.
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from atomic.protocol.limits import DURATION_MAX_MS
+from atomic.protocol.constants import DURATION_MAX_MS
 
 _BURST_MAX: Final = 1_000_000
 # Whoever is refused need not wait longer than this before he asks again.
@@ -16,7 +16,7 @@ _WAIT_MAX_MS: Final = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class RateDecision:
     """Whether a start may be: `wait_ms` is 0 if so. `left` is how many may follow it at once."""
 
     wait_ms: int
@@ -26,24 +26,24 @@ class Start:
 class StartRates(Protocol):
     """Counts starts. Nothing here raises: what cannot be counted is let in."""
 
-    async def take(self, client_id: str, per_s: float, now_ms: int) -> Start:
+    async def take(self, client_id: str, per_s: float, now_ms: int) -> RateDecision:
         """Take one start, if there is one."""
         ...
 
-    async def give_back(self, client_id: str, per_s: float) -> None:
+    async def release(self, client_id: str, per_s: float) -> None:
         """Give back one that was taken: nothing was started."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class RateLimit:
     """So many starts at once, and then one in each interval. Moments are microseconds since the epoch."""
 
     burst: int
     interval_us: int
 
     @classmethod
-    def of(cls, per_s: float) -> "Rate":
+    def of(cls, per_s: float) -> "RateLimit":
         """What may be started in one second, and one start at least."""
         interval_us = int(min(1_000_000 / per_s, DURATION_MAX_MS * 1000))
         return cls(burst=max(1, int(min(per_s, _BURST_MAX))), interval_us=max(1, interval_us))
@@ -53,32 +53,32 @@ class Rate:
         """How far ahead the moment may be for one more start."""
         return (self.burst - 1) * self.interval_us
 
-    def started(self, full_at_us: int, now_us: int) -> Start:
+    def started(self, full_at_us: int, now_us: int) -> RateDecision:
         """A start that made the bucket full again at that moment."""
         ahead_us = max(0, full_at_us - now_us)
-        return Start(wait_ms=0, left=max(0, (self.tolerance_us - ahead_us) // self.interval_us + 1))
+        return RateDecision(wait_ms=0, left=max(0, (self.tolerance_us - ahead_us) // self.interval_us + 1))
 
-    def refused(self, full_at_us: int, now_us: int) -> Start:
+    def refused(self, full_at_us: int, now_us: int) -> RateDecision:
         """No start while the bucket will be full again at that moment only."""
         wait_ms = -(-(full_at_us - now_us - self.tolerance_us) // 1000)
-        return Start(wait_ms=max(1, min(wait_ms, _WAIT_MAX_MS)), left=0)
+        return RateDecision(wait_ms=max(1, min(wait_ms, _WAIT_MAX_MS)), left=0)
 
 
 class CountedStarts:
-    """Implements `StartRates` for a home of one process."""
+    """Implements `StartRates` for a runtime of one process."""
 
     def __init__(self) -> None:
         self._full_at_us: dict[str, int] = {}
 
-    async def take(self, client_id: str, per_s: float, now_ms: int) -> Start:
+    async def take(self, client_id: str, per_s: float, now_ms: int) -> RateDecision:
         """Take one start, if there is one."""
-        rate, now_us = Rate.of(per_s), now_ms * 1000
+        rate, now_us = RateLimit.of(per_s), now_ms * 1000
         full_at_us = max(self._full_at_us.get(client_id, 0), now_us)
         if full_at_us > now_us + rate.tolerance_us:
             return rate.refused(full_at_us, now_us)
         self._full_at_us[client_id] = full_at_us + rate.interval_us
         return rate.started(full_at_us + rate.interval_us, now_us)
 
-    async def give_back(self, client_id: str, per_s: float) -> None:
+    async def release(self, client_id: str, per_s: float) -> None:
         """Give back one that was taken."""
-        self._full_at_us[client_id] -= Rate.of(per_s).interval_us
+        self._full_at_us[client_id] -= RateLimit.of(per_s).interval_us

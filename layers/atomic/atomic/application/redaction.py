@@ -1,6 +1,6 @@
 """What a client does not want to read back: members of payloads and answers, shown as a keyed hash.
 
-The endpoint is sent the real value, and whoever starts a step and hangs for it is told the real answer.
+The endpoint is sent the real value, and whoever starts a step and waits for it is told the real answer.
 """
 
 import hmac
@@ -13,10 +13,10 @@ import orjson
 
 from atomic.application.large_bodies import SMALL_BYTES, LargeBodies
 from atomic.application.ports import Client
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.protocol.canonical import canonical_json, parse_json
-from atomic.protocol.failures import without_words
+from atomic.protocol.failures import without_excerpt
 
 _PREFIX: Final = "hmac-sha256:"
 
@@ -28,12 +28,12 @@ def redaction_key(pepper: bytes, client_id: str) -> bytes:
     return hmac.digest(pepper, b"redaction:" + client_id.encode(), "sha256")
 
 
-def hushed(step: Step, client: Client) -> Step:
+def without_error_excerpt(step: Step, client: Client) -> Step:
     """The step without the words of its endpoint: they have no members that could be told apart."""
     if not client.redact:
         return step
-    attempts = tuple(replace(attempt, error=without_words(attempt.error)) for attempt in step.attempts)
-    return replace(step, error=without_words(step.error), attempts=attempts)
+    attempts = tuple(replace(attempt, error=without_excerpt(attempt.error)) for attempt in step.attempts)
+    return replace(step, error=without_excerpt(step.error), attempts=attempts)
 
 
 def redacted(step: Step, client: Client) -> Step:
@@ -43,7 +43,9 @@ def redacted(step: Step, client: Client) -> Step:
     paths = _paths(client)
     payload = redacted_payload(step.spec.payload, client)
     response = step.response and _redacted_response(step.response, paths, client.redaction_key)
-    return replace(hushed(step, client), spec=replace(step.spec, payload=payload), response=response)
+    return replace(
+        without_error_excerpt(step, client), spec=replace(step.spec, payload=payload), response=response
+    )
 
 
 async def all_redacted(bodies: LargeBodies, steps: Sequence[Step], client: Client) -> list[Step]:
@@ -86,7 +88,7 @@ def _paths(client: Client) -> list[Path]:
     return [tuple(name.split(".")) for name in client.redact]
 
 
-def _redacted_response(response: Response, paths: Sequence[Path], key: bytes) -> Response:
+def _redacted_response(response: StoredBody, paths: Sequence[Path], key: bytes) -> StoredBody:
     if response.form == "json":
         return replace(response, text=_redacted_json(response.text, paths, key))
     # What has no members cannot be told apart, so all of it is hidden.
@@ -101,7 +103,7 @@ def _redacted_json(text: bytes, paths: Sequence[Path], key: bytes) -> bytes:
     return canonical_json(_without(parse_json(text), by_end, (), key))
 
 
-def _without(value: Any, paths: Mapping[str, Sequence[Path]], place: Path, key: bytes) -> Any:
+def _without(value: Any, paths: Mapping[str, Sequence[Path]], path_here: Path, key: bytes) -> Any:
     """The value without what the paths name; `place` is the names of the members it stands in.
 
     A path may begin at any depth, and an item of a list stands where its list does.
@@ -109,21 +111,22 @@ def _without(value: Any, paths: Mapping[str, Sequence[Path]], place: Path, key: 
     if isinstance(value, dict):
         return {
             name: _hash_of(member, key)
-            if name in paths and _is_named((*place, name), paths)
-            else _without(member, paths, (*place, name), key)
+            if name in paths and _is_named((*path_here, name), paths)
+            else _without(member, paths, (*path_here, name), key)
             if isinstance(member, (dict, list))
             else member
             for name, member in value.items()
         }
     if isinstance(value, list):
         return [
-            _without(item, paths, place, key) if isinstance(item, (dict, list)) else item for item in value
+            _without(item, paths, path_here, key) if isinstance(item, (dict, list)) else item
+            for item in value
         ]
     return value
 
 
-def _is_named(place: Path, paths: Mapping[str, Sequence[Path]]) -> bool:
-    return any(place[-len(path) :] == path for path in paths[place[-1]])
+def _is_named(path_here: Path, paths: Mapping[str, Sequence[Path]]) -> bool:
+    return any(path_here[-len(path) :] == path for path in paths[path_here[-1]])
 
 
 def _hash_of(value: Any, key: bytes) -> str:

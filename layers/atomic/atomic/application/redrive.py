@@ -1,25 +1,25 @@
-"""Redrive: a fresh budget of attempts for what gave up."""
+"""Redrive: a fresh budget of attempts for what failed."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from atomic.application.apply import apply
 from atomic.application.batches import for_each
 from atomic.application.cancel import cancel_run
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import resume
 from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
-from atomic.domain.dead_letters import Over, over
+from atomic.domain.dead_letters import NotRedrivable, not_redrivable_reason
 from atomic.domain.events import Redriven
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
 from atomic.protocol.problems import NOT_REDRIVABLE, Problem
 
-_WHY: Final[dict[Over, str]] = {
+_WHY: Final[dict[NotRedrivable, str]] = {
     "cancelled": "Its run was cancelled, and nothing of a cancelled run is called any more.",
-    "caught": "The handler above it went on without it and has succeeded, so nobody waits for it any more.",
+    "handled": "The handler above it went on without it and succeeded, so nobody waits for it any more.",
 }
 
 
@@ -31,25 +31,27 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
     Raises Problem 409 for a dead letter that nobody waits for any more.
     """
     lineage = Lineage(engine.store)
-    above = await lineage.above(step)
+    ancestors = await lineage.ancestors(step)
     if step.status is not Status.FAILED:
         if step.generation > 1:
             # Whoever redrove it may have died before the steps above it were taken along.
-            await _redrive_all(engine, lineage, [boss.id for boss in above])
+            await _redrive_all(engine, lineage, [parent.id for parent in ancestors])
         return step
-    if why := over(step, above):
+    if why := not_redrivable_reason(step, ancestors):
         newer = await engine.store.get(step.id)
         if newer is not None and newer.version != step.version:
             # Somebody else redrove it and its run has succeeded by now: we judged an old row.
             return await redrive_step(engine, newer)
         raise Problem(
-            NOT_REDRIVABLE, f"{_WHY[why]} Start anew under another idempotencyKey.", {"over": why}
+            NOT_REDRIVABLE,
+            f"{_WHY[why]} Start anew under another idempotencyKey.",
+            {"notRedrivableReason": why},
         )
-    return await _redrive(engine, lineage, step, above)
+    return await _redrive(engine, lineage, step, ancestors)
 
 
 async def redrive_many(
-    engine: Engine, query: RunQuery, *, gave_up_before_ms: int | None = None
+    engine: Engine, query: RunQuery, *, failed_before_ms: int | None = None
 ) -> tuple[list[str], bool]:
     """Redrive the dead letters that fit: their ids, and whether there may be more than the limit.
 
@@ -57,13 +59,13 @@ async def redrive_many(
     """
     redriven: list[str] = []
     async for step in _dead_letters(engine, query):
-        if gave_up_before_ms is not None and (step.finished_at_ms or 0) >= gave_up_before_ms:
+        if failed_before_ms is not None and (step.finished_at_ms or 0) >= failed_before_ms:
             continue
         lineage = Lineage(engine.store)
-        above = await lineage.above(step)
-        if over(step, above):
+        ancestors = await lineage.ancestors(step)
+        if not_redrivable_reason(step, ancestors):
             continue
-        await _redrive(engine, lineage, step, above)
+        await _redrive(engine, lineage, step, ancestors)
         redriven.append(step.id)
         if len(redriven) == query.limit:
             return redriven, True
@@ -85,18 +87,18 @@ async def _dead_letters(engine: Engine, query: RunQuery) -> AsyncIterator[Step]:
             return
 
 
-async def _redrive(engine: Engine, lineage: Lineage, step: Step, above: Sequence[Step]) -> Step:
+async def _redrive(engine: Engine, lineage: Lineage, step: Step, ancestors: Sequence[Step]) -> Step:
     if step.is_root:
         outline = await engine.store.outline(step.spec.run_id)
         failed = [other.id for other in outline if other.status is Status.FAILED and other.id != step.id]
         await _redrive_all(engine, lineage, failed)
-    after, _ = await apply(engine, step, Redriven(step.generation))
-    await _redrive_all(engine, lineage, [boss.id for boss in above])
+    after, _ = await commit(engine, step, Redriven(step.generation))
+    await _redrive_all(engine, lineage, [parent.id for parent in ancestors])
     root = await engine.store.get(keys.root_of(step.spec.run_id))
     if root is not None and root.status is Status.CANCELLED:
         # It was cancelled between our look and our write, by somebody who did not see the step alive.
         await cancel_run(engine, step.spec.run_id)
-    elif (above[-1] if above else step).status is Status.FAILED:
+    elif (ancestors[-1] if ancestors else step).status is Status.FAILED:
         await _resume_events(engine, step.spec.run_id)
     return after
 
@@ -117,6 +119,10 @@ async def _redrive_all(engine: Engine, lineage: Lineage, ids: Sequence[str]) -> 
     for step_id in ids:
         # Read anew: it may have failed because of the step that was redriven a moment ago.
         step = await engine.store.get(step_id)
-        if step is None or step.status is not Status.FAILED or over(step, await lineage.above(step)):
+        if (
+            step is None
+            or step.status is not Status.FAILED
+            or not_redrivable_reason(step, await lineage.ancestors(step))
+        ):
             continue
-        await apply(engine, step, Redriven(step.generation))
+        await commit(engine, step, Redriven(step.generation))

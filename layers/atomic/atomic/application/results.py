@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from atomic.application.apply import apply, wake_waiters
+from atomic.application.commit import commit, wake_waiters
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
 from atomic.domain.events import ResultPosted
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Status, Step
 from atomic.protocol.problems import NOT_AN_OPEN_EVENT, Problem
 
@@ -14,7 +14,7 @@ from atomic.protocol.problems import NOT_AN_OPEN_EVENT, Problem
 _LOOK_AFTER_MS: Final = 10_000
 
 
-async def post_result(engine: Engine, step: Step, response: Response) -> Step:
+async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
     """Complete an event step. The same result again is no error; another one is a 409.
 
     So is one for a run that has succeeded or was cancelled. A failed one keeps it for its redrive.
@@ -27,8 +27,8 @@ async def post_result(engine: Engine, step: Step, response: Response) -> Step:
         step = await end_if_left_over(engine, step)
     if step.waiters and not step.is_settled:
         # Nobody looks at an event, and who dies before its waiters are woken would leave them asleep.
-        await engine.hint(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
-    after, changed = await apply(engine, step, ResultPosted(response))
+        await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
+    after, changed = await commit(engine, step, ResultPosted(response))
     if changed:
         return after
     if after.status is Status.SUCCEEDED and after.response == response:

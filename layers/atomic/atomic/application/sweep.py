@@ -1,16 +1,16 @@
-"""Housekeeping: lost hints, steps whose owner died or whose run has ended, rows whose time is over."""
+"""Housekeeping: lost wake-ups, steps whose owner died or whose run has ended, rows whose time is over."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 
-from atomic.application.apply import apply
 from atomic.application.batches import for_each
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
 from atomic.application.live_steps import LiveStep, LiveSteps
 from atomic.application.ports import StoreUnavailable
-from atomic.domain.events import Orphaned, Rescheduled
+from atomic.domain.events import OwnerLost, Rescheduled
 from atomic.domain.leftovers import is_left_over
 from atomic.domain.moments import redated_due_ms
 from atomic.domain.steps import LIVE, Status
@@ -19,7 +19,7 @@ _BATCH: Final = 500
 
 
 async def sweep(engine: Engine, *, ahead_ms: int, limit: int) -> int:
-    """Send a hint for each live step that is due within `ahead_ms`; how many were found."""
+    """Send a wake-up for each live step that is due within `ahead_ms`; how many were found."""
     due = await engine.store.due(engine.clock.now_ms() + ahead_ms, limit)
     for step in due:
         await engine.queue.send(step.id, step.due_at_ms, client_id=step.client_id, attempt_ms=None)
@@ -34,7 +34,7 @@ async def recover(engine: Engine) -> int:
         nonlocal taken
         step = await engine.store.get(step_id)
         if step is not None:
-            _, changed = await apply(engine, step, Orphaned())
+            _, changed = await commit(engine, step, OwnerLost())
             taken += changed
 
     for status in (Status.RUNNING, Status.WAITING):
@@ -62,7 +62,7 @@ async def look_through(engine: Engine, live_steps: LiveSteps) -> AsyncIterator[N
 
 
 def _deserves_a_look(step: LiveStep, now_ms: int) -> bool:
-    if step.last_known_ms > now_ms:
+    if step.last_recorded_ms > now_ms:
         return True
     return not step.calls if step.root is None else is_left_over(step.root, calls=step.calls)
 
@@ -76,7 +76,7 @@ async def _set_right(engine: Engine, step_id: str) -> None:
         step = await end_if_left_over(engine, step)
         due_at_ms = redated_due_ms(step, engine.clock.now_ms())
         if due_at_ms is not None:
-            await apply(engine, step, Rescheduled(step.due_at_ms, due_at_ms))
+            await commit(engine, step, Rescheduled(step.due_at_ms, due_at_ms))
 
 
 async def purge(engine: Engine) -> int:

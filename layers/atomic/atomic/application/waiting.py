@@ -1,9 +1,9 @@
-"""Callers that hang for an outcome, and what it takes to tell them that there is none yet."""
+"""Callers that wait for an outcome, and what it takes to tell them that there is none yet."""
 
 import asyncio
 import math
 
-from atomic.application.apply import apply
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.ports import Subscription
 from atomic.domain.events import ToldUnfinished, WaiterAdded
@@ -15,22 +15,22 @@ def now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def until_settled(engine: Engine, news: Subscription, step: Step, until_s: float) -> Step:
-    """Hang until the step settles or the moment comes (by `now_s`); the step as it was last seen."""
-    while not step.is_settled and news.is_open:
+async def until_settled(engine: Engine, subscription: Subscription, step: Step, until_s: float) -> Step:
+    """Wait until the step settles or the moment comes (by `now_s`); the step as it was last seen."""
+    while not step.is_settled and subscription.is_open:
         left_ms = math.ceil((until_s - now_s()) * 1000)
         if left_ms <= 0:
             break
-        step = await news.next(left_ms) or await engine.store.get(step.id) or step
+        step = await subscription.next(left_ms) or await engine.store.get(step.id) or step
     return step
 
 
-async def hang(engine: Engine, step: Step, until_s: float) -> Step:
-    """Hang for a step that somebody else drives."""
-    with engine.notifier.subscribe(step.id) as news:
+async def wait(engine: Engine, step: Step, until_s: float) -> Step:
+    """Wait for a step that somebody else drives."""
+    with engine.notifier.subscribe(step.id) as subscription:
         # The row was read before we listened; it may have settled in between.
         newer = await engine.store.get(step.id)
-        return await until_settled(engine, news, newer or step, until_s)
+        return await until_settled(engine, subscription, newer or step, until_s)
 
 
 async def ask_to_wake(engine: Engine, step: Step) -> Step:
@@ -38,23 +38,23 @@ async def ask_to_wake(engine: Engine, step: Step) -> Step:
 
     So the handler is found to wait for it, should its attempt run out of time. Returns the step.
     """
-    if step.awaited or step.boss is None:
+    if step.awaited or step.parent is None:
         return step
-    after, _ = await apply(engine, step, WaiterAdded(step.boss))
+    after, _ = await commit(engine, step, WaiterAdded(step.parent))
     return after
 
 
-async def leave_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     """Somebody is told that the step is not finished: see to it that its handler is called again.
 
     The step is to wake its handler, and the handler's row notes that its attempt was told, so that its end
     is no failure. Returns the step, which may have settled by now; then nobody is told.
     """
-    if step.is_settled or step.boss is None:
+    if step.is_settled or step.parent is None:
         return step
-    after, _ = await apply(engine, step, WaiterAdded(step.boss))
+    after, _ = await commit(engine, step, WaiterAdded(step.parent))
     if not after.is_settled:
-        handler = await engine.store.get(step.boss)
+        handler = await engine.store.get(step.parent)
         if handler is not None:
-            await apply(engine, handler, ToldUnfinished(step.id, asked_at_ms))
+            await commit(engine, handler, ToldUnfinished(step.id, asked_at_ms))
     return after

@@ -46,7 +46,7 @@ def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many at most.")
 @calls_api
 def dead_letters(api: Api, *, workflow_name: str | None, limit: int) -> None:
-    """List the steps that gave up, the newest first."""
+    """List the steps that failed, the newest first."""
     given: Any = {} if workflow_name is None else {"workflow_name": workflow_name}
     found = api.client.dead_letters(limit=limit, **given)
     api.show(found, "\n".join(_line(letter) for letter in found) or "no dead letters")
@@ -54,5 +54,6 @@ def dead_letters(api: Api, *, workflow_name: str | None, limit: int) -> None:
 
 def _line(letter: DeadLetter) -> str:
     name = letter.step_invoke_url or letter.step_name
-    over = f" ({letter.over})" if letter.over else ""
-    return f"{letter.id}  {name}  gave up at attempt {letter.attempts}{over}: {letter.error}"
+    why = letter.not_redrivable_reason
+    over = f" (not redrivable: {why})" if why else ""
+    return f"{letter.id}  {name}  failed at attempt {letter.attempts}{over}: {letter.error}"

@@ -1,6 +1,6 @@
 """What the commands that call the API share: where it is, how errors end, how documents are printed.
 
-Exit codes for scripts: 0 done · 1 refused · 2 wrong usage · 3 not finished in time · 4 the step gave up ·
+Exit codes for scripts: 0 done · 1 refused · 2 wrong usage · 3 not finished in time · 4 the step failed ·
 5 cancelled · 6 no answer.
 """
 
@@ -52,7 +52,7 @@ class _ApiFunction(Protocol):
     def __call__(self, api: Api, /, *args: Any, **options: Any) -> None: ...
 
 
-def end_badly(message: str, exit_code: int) -> NoReturn:
+def fail(message: str, exit_code: int) -> NoReturn:
     """End the command."""
     click.echo(f"Error: {message}", err=True)
     raise click.exceptions.Exit(exit_code)
@@ -90,9 +90,9 @@ def reported() -> Iterator[None]:
     try:
         yield
     except AtomicError as error:
-        end_badly(str(error), exit_code_of(error))
+        fail(str(error), exit_code_of(error))
     except ValueError as wrong:
-        end_badly(str(wrong), 1)
+        fail(str(wrong), 1)
 
 
 def exit_code_of(error: AtomicError) -> int:

@@ -41,7 +41,7 @@ overlap = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def kept_somewhere(command: Callable[..., None]) -> Callable[..., None]:
+def store_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a command that `open_admin` and `say` read."""
     return data_dir(_table(_json(command)))
 
@@ -61,10 +61,10 @@ def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
     extra = "server" if options["table"] is None else "aws"
     try:
         if extra == "aws":
-            from atomic.entrypoints.aws import operators
+            from atomic.entrypoints.aws import client_admin
 
-            return operators.admin(options["table"], os.environ)
-        from atomic.entrypoints.embedded import operators as embedded
+            return client_admin.admin(options["table"], os.environ)
+        from atomic.entrypoints.embedded import client_admin as embedded
 
         return embedded.admin(options["data_dir"])
     except ModuleNotFoundError as missing:

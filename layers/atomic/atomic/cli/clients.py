@@ -9,13 +9,13 @@ from atomic.cli.client_store import (
     HOUR_MS,
     expires,
     expiry_ms,
-    kept_somewhere,
     key_document,
     key_line,
     open_admin,
     overlap,
     say,
     say_new_key,
+    store_options,
 )
 from atomic.cli.output import to_json
 from atomic.protocol.client_records import (
@@ -23,10 +23,10 @@ from atomic.protocol.client_records import (
     SCOPES_DEFAULT,
     ClientRecord,
     LimitChanges,
-    Limits,
+    Quota,
     is_live,
 )
-from atomic.protocol.clients import refuse_unusual
+from atomic.protocol.client_rules import refuse_unusual
 
 _starts = click.option(
     "--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without."
@@ -65,7 +65,7 @@ def clients() -> None:
 @_starts
 @_live
 @_stored
-@kept_somewhere
+@store_options
 def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...], **options: Any) -> None:
     """Make a client; its API key and signing secret are shown once."""
     with open_admin(options) as admin:
@@ -73,7 +73,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
         api_key, secret = admin.create(
             client_id,
             base_urls=base_urls,
-            limits=Limits(**_limits(options)),
+            limits=Quota(**_limits(options)),
             scopes=scopes,
             expires_at_ms=expiry_ms(admin, options),
             ed25519=options["ed25519"],
@@ -84,7 +84,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
 
 
 @clients.command("list")
-@kept_somewhere
+@store_options
 def show(**options: Any) -> None:
     """List clients with their base URLs, keys and limits; never a key or a secret itself."""
     with open_admin(options) as admin:
@@ -101,7 +101,7 @@ def show(**options: Any) -> None:
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), required=True, help="What it may do."
 )
 @expires
-@kept_somewhere
+@store_options
 def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
     """Make one more API key beside those there are."""
     with open_admin(options) as admin:
@@ -117,7 +117,7 @@ def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
 )
 @expires
 @overlap
-@kept_somewhere
+@store_options
 def rotate(
     client_id: str, *, key_id: str | None, scopes: tuple[str, ...], overlap_hours: float, **options: Any
 ) -> None:
@@ -136,7 +136,7 @@ def rotate(
 @clients.command("rotate-secret")
 @click.argument("client_id")
 @overlap
-@kept_somewhere
+@store_options
 def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> None:
     """Make a second signing secret; both sign until the old one ends after the overlap."""
     with open_admin(options) as admin:
@@ -147,7 +147,7 @@ def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> No
 @clients.command("revoke")
 @click.argument("client_id")
 @click.argument("key_id")
-@kept_somewhere
+@store_options
 def revoke(client_id: str, key_id: str, **options: Any) -> None:
     """Take an API key away; KEY_ID is the middle part of the key. Servers know within a minute."""
     with open_admin(options) as admin:
@@ -160,7 +160,7 @@ def revoke(client_id: str, key_id: str, **options: Any) -> None:
 @_starts
 @_live
 @_stored
-@kept_somewhere
+@store_options
 def limits(client_id: str, **options: Any) -> None:
     """Set what a client may use; what is left out has no limit."""
     with open_admin(options) as admin:
@@ -176,7 +176,7 @@ def limits(client_id: str, **options: Any) -> None:
 @clients.command("redact")
 @click.argument("client_id")
 @_redact
-@kept_somewhere
+@store_options
 def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
     """Set which members readers see as a hash, as in `--redact email --redact card.number`."""
     with open_admin(options) as admin:
@@ -189,7 +189,7 @@ def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
 @_base_url
 @_allow_http
 @_allow_ip
-@kept_somewhere
+@store_options
 def base_urls(client_id: str, *, base_urls: tuple[str, ...], **options: Any) -> None:
     """Set which URLs a client may call; attempts at others fail from then on."""
     with open_admin(options) as admin:
@@ -230,7 +230,7 @@ def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
     yield f"  limits    {_limits_line(record.limits)}"
 
 
-def _limits_line(limits: Limits) -> str:
+def _limits_line(limits: Quota) -> str:
     rate = "any" if limits.starts_per_s is None else f"{limits.starts_per_s:g}"
     live = "any" if limits.live_steps is None else str(limits.live_steps)
     stored = "any" if limits.stored_bytes is None else str(limits.stored_bytes)

@@ -3,7 +3,7 @@
 import click
 
 from atomic.cli import serving  # noqa: F401 - what the demo runs; without it, say what to install
-from atomic.demo.play import play
+from atomic.demo.run import play
 
 
 @click.command()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from atomic.cli.api import Api, calls_api, end_badly
+from atomic.cli.api import Api, calls_api, fail
 from atomic.protocol.signatures import decode_secret
 from atomic.sdk import AtomicError, _flow
 from atomic.sdk._documents import start_document
@@ -34,7 +34,7 @@ def doctor(api: Api, *, endpoint: str | None) -> None:
     lines = [f"{'ok  ' if found.ok else 'FAIL'}  {found.check}: {found.advice}" for found in findings]
     api.show([asdict(found) for found in findings], "\n".join(lines))
     if not all(found.ok for found in findings):
-        end_badly("something is not as it should be; see above", 1)
+        fail("something is not as it should be; see above", 1)
 
 
 def _findings(api: Api, endpoint: str | None) -> Iterator[Finding]:

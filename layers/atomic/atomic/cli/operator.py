@@ -8,13 +8,13 @@ from atomic.cli.client_store import (
     HOUR_MS,
     expires,
     expiry_ms,
-    kept_somewhere,
     key_document,
     key_line,
     open_admin,
     overlap,
     say,
     say_new_key,
+    store_options,
 )
 from atomic.cli.output import to_json
 from atomic.protocol.client_records import OPERATOR_ID
@@ -27,7 +27,7 @@ def operator() -> None:
 
 @operator.command("create-key")
 @expires
-@kept_somewhere
+@store_options
 def create_key(**options: Any) -> None:
     """Make one more key beside those there are. It opens every client's settings, and no run."""
     with open_admin(options) as admin:
@@ -36,7 +36,7 @@ def create_key(**options: Any) -> None:
 
 
 @operator.command("list-keys")
-@kept_somewhere
+@store_options
 def list_keys(**options: Any) -> None:
     """List the keys; never a key itself."""
     with open_admin(options) as admin:
@@ -51,7 +51,7 @@ def list_keys(**options: Any) -> None:
 @click.option("--key", "key_id", help="The key to replace: its middle part. Needed when there are several.")
 @expires
 @overlap
-@kept_somewhere
+@store_options
 def rotate_key(*, key_id: str | None, overlap_hours: float, **options: Any) -> None:
     """Make a key that takes the place of another, which ends after the overlap."""
     with open_admin(options) as admin:
@@ -66,7 +66,7 @@ def rotate_key(*, key_id: str | None, overlap_hours: float, **options: Any) -> N
 
 @operator.command("revoke-key")
 @click.argument("key_id")
-@kept_somewhere
+@store_options
 def revoke_key(key_id: str, **options: Any) -> None:
     """Take a key away; KEY_ID is the middle part of the key. Servers know within a minute."""
     with open_admin(options) as admin:

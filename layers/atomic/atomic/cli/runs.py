@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import click
 
-from atomic.cli.api import Api, calls_api, end_badly
+from atomic.cli.api import Api, calls_api, fail
 from atomic.cli.timeline import run_line, timeline
 from atomic.protocol.documents import StatusName
 
@@ -54,11 +54,11 @@ def show(api: Api, run_id: str | None, *, watch: bool) -> None:
         shown = text
         time.sleep(_LOOK_S)
     if code := _ENDS[run.run.status]:
-        end_badly(f"the run is {run.run.status}", code)
+        fail(f"the run is {run.run.status}", code)
 
 
 def _newest(api: Api) -> str:
     newest = api.client.runs(limit=1)
     if not newest:
-        end_badly("there are no runs yet", 1)
+        fail("there are no runs yet", 1)
     return newest[0].run_id

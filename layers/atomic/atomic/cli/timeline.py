@@ -27,8 +27,8 @@ def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
     known = {step.id for step in run.steps} | {run.root.id}
     below: dict[str, list[StepDocument]] = {}
     for step in run.steps:
-        boss = step.parent if step.parent in known else None
-        below.setdefault(boss or run.root.id, []).append(step)
+        parent = step.parent if step.parent in known else None
+        below.setdefault(parent or run.root.id, []).append(step)
     # Not recursive: a run may be deeper than Python's stack.
     left = [(0, run.root)]
     while left:

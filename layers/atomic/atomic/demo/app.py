@@ -72,7 +72,7 @@ class UserCreation:
         }
 
     def users(self, request: Request) -> Answer:
-        """The client app: start the workflow, hang for its answer, pass it on."""
+        """The client app: start the workflow, wait for its answer, pass it on."""
         key = request.headers.get("idempotency-key") or str(uuid.uuid4())
         payload = {"userName": _user_name(request.json_object())}
         answer = self._post_to_atomic("index", key, payload, _trace(request))

@@ -115,7 +115,7 @@ class JsonServer(ThreadingHTTPServer):
         self._on_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that hangs up in the middle is nothing to print a traceback for."""
+        """A caller that closes the connection in the middle is nothing to print a traceback for."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 

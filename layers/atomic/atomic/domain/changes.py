@@ -23,7 +23,7 @@ def settled(step: Step, status: Status, now_ms: int, *, error: str | None = None
         waiting_for=(),
         woken=False,
         told=None,
-        put_off_at_ms=None,
+        deferred_at_ms=None,
         finished_at_ms=now_ms,
         expires_at_ms=now_ms + step.spec.retention_ms,
         **also,

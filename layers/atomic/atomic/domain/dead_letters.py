@@ -5,23 +5,23 @@ from typing import Literal
 
 from atomic.domain.steps import Status, Step
 
-Over = Literal["caught", "cancelled"]
+NotRedrivable = Literal["handled", "cancelled"]
 
 
-def over(letter: Step, above: Sequence[Step]) -> Over | None:
+def not_redrivable_reason(dead_letter: Step, ancestors: Sequence[Step]) -> NotRedrivable | None:
     """Why calling this dead letter again would be in vain, given the steps above it, the nearest first.
 
-    `caught`: the handler that was told of its failure went on without it and succeeded. A step that
-    gave up only after the handler had succeeded was never told of, and stays redrivable.
+    `handled`: the handler that was told of its failure went on without it and succeeded. A step that
+    failed only after the handler had succeeded was never told of, and stays redrivable.
     `cancelled`: so is its run.
     """
-    if any(step.status is Status.CANCELLED for step in above):
+    if any(step.status is Status.CANCELLED for step in ancestors):
         return "cancelled"
-    below = letter
-    for step in above:
+    below = dead_letter
+    for step in ancestors:
         if step.status is not Status.FAILED:
-            has_caught = step.status is Status.SUCCEEDED and _ended_at_ms(step) >= _ended_at_ms(below)
-            return "caught" if has_caught else None
+            is_handled = step.status is Status.SUCCEEDED and _ended_at_ms(step) >= _ended_at_ms(below)
+            return "handled" if is_handled else None
         below = step
     return None
 

@@ -29,7 +29,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
     outcome = event.outcome
-    over: dict[str, Any] = {"attempts": closed(step.attempts, outcome, now_ms), "lost_in_row": 0}
+    over: dict[str, Any] = {"attempts": closed(step.attempts, outcome, now_ms), "consecutive_lost": 0}
     answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
     freed: dict[str, Any] = {**over, "nonce": None, "woken": False, "told": None}
     match outcome.kind:
@@ -52,7 +52,8 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
 
 def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms: int) -> Step:
     if event.outcome.timed_out:
-        # Which steps of its own it was waiting for, a look tells; until then the hint of its lease stands.
+        # Which steps of its own it was waiting for, a look tells; until then the wake-up of its lease
+        # stands.
         return changed(step, status=Status.WAITING)
     if not waiting_for:
         return _nothing_to_wait_for(step, event.jitter, now_ms)
@@ -112,7 +113,7 @@ def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
         step,
         event.until_ms,
         error=event.reason,
-        put_off_at_ms=now_ms,
+        deferred_at_ms=now_ms,
         attempt=step.attempt - 1,
         attempts=step.attempts[:-1],
         nonce=None,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from atomic.domain.outcomes import Outcome, Response
+from atomic.domain.outcomes import Outcome, StoredBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class PutOff:
+class NotAdmitted:
     """The step is due and cannot be run yet: too much goes on at its destination."""
 
     until_ms: int
@@ -80,7 +80,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Orphaned:
+class OwnerLost:
     """Whoever held the step is known to be gone: its lease need not be waited for."""
 
 
@@ -88,7 +88,7 @@ class Orphaned:
 class ResultPosted:
     """Somebody posted the result of an event step."""
 
-    response: Response
+    response: StoredBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Redriven:
 
 Event = (
     Claimed
-    | PutOff
+    | NotAdmitted
     | Deferred
     | ToldUnfinished
     | Ended
@@ -131,7 +131,7 @@ Event = (
     | WaiterAdded
     | Woken
     | Looked
-    | Orphaned
+    | OwnerLost
     | ResultPosted
     | DeadlineGiven
     | Cancelled

@@ -34,9 +34,9 @@ def resumed_at_ms(event_step: Step, now_ms: int) -> int | None:
     return deadline_at_ms(event_step.deadline_ms, now_ms) if is_over else event_step.deadline_at_ms
 
 
-def last_known_ms(step: Step) -> int:
+def last_recorded_ms(step: Step) -> int:
     """The latest moment in the past that the row tells of."""
-    known_ms = max(step.created_at_ms, step.put_off_at_ms or 0)
+    known_ms = max(step.created_at_ms, step.deferred_at_ms or 0)
     if not step.attempts:
         return known_ms
     last = step.attempts[-1]
@@ -57,8 +57,8 @@ def redated_due_ms(step: Step, now_ms: int) -> int | None:
 
 def _waits_ms(step: Step) -> int | None:
     """How long the step was meant to wait."""
-    if step.put_off_at_ms is not None and step.due_at_ms is not None:
-        return step.due_at_ms - step.put_off_at_ms
+    if step.deferred_at_ms is not None and step.due_at_ms is not None:
+        return step.due_at_ms - step.deferred_at_ms
     if step.attempt == 0:
         return step.deadline_ms if step.spec.kind == "event" else step.spec.delay_ms
     ended_at_ms = step.attempts[-1].ended_at_ms

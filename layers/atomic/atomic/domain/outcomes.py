@@ -12,11 +12,11 @@ from typing import Any, Final, Literal
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import failures, headers, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
-from atomic.protocol.limits import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the words of fifty attempts.
-WORDS_MAX_CHARS: Final = 200
+EXCERPT_MAX_CHARS: Final = 200
 _WORDS: Final = ("detail", "error", "message", "title")
 # Python decodes more than texts: "punycode" takes seconds for a body of 256 KiB, and a name that is
 # looked up for the first time is searched for on the disk.
@@ -38,7 +38,7 @@ class OutcomeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class StoredBody:
     """An endpoint's body as it is stored: always text, `form` says how it is to be read."""
 
     text: bytes
@@ -55,7 +55,7 @@ class NotMade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class EndpointResponse:
     """What the wire brought back. `status` is None when no whole answer came; `error` then says why.
 
     `timed_out`: the endpoint was called and had not answered when the time was over. `not_made`: it was
@@ -78,13 +78,13 @@ class Outcome:
     kind: OutcomeKind
     status: int | None = None
     error: str | None = None
-    response: Response | None = None
+    response: StoredBody | None = None
     retry_after_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
     timed_out: bool = False
 
 
-def classify(answer: Answer, policy: RetryPolicy, now_ms: int) -> Outcome:
+def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outcome:
     """Read an answer: 2xx succeeds, most others are retried (404 included), a few are permanent."""
     if answer.status is None:
         error = _storable(answer.error or "no answer")
@@ -102,25 +102,25 @@ def classify(answer: Answer, policy: RetryPolicy, now_ms: int) -> Outcome:
     return _refused(answer, answer.status, policy, now_ms)
 
 
-def read_response(body: bytes, content_type: str | None) -> Response:
+def read_response(body: bytes, content_type: str | None) -> StoredBody:
     """JSON when it parses, else text, else base64; never an error for being odd."""
     return _read(body, content_type)[0]
 
 
-def _read(body: bytes, content_type: str | None) -> tuple[Response, Any]:
+def _read(body: bytes, content_type: str | None) -> tuple[StoredBody, Any]:
     """The same, and its value where it is JSON."""
     content_type = _storable(content_type[:_CONTENT_TYPE_MAX]) if content_type else None
     plain = body.removeprefix(codecs.BOM_UTF8)
     if not plain:
-        return Response(b"null", "json", content_type), None
+        return StoredBody(b"null", "json", content_type), None
     try:
         value = parse_json(plain)
     except JsonRefused:
         return _as_text(body, content_type), None
-    return Response(plain, "json", content_type), value
+    return StoredBody(plain, "json", content_type), value
 
 
-def _words_of(response: Response, value: Any) -> str:
+def _excerpt_of(response: StoredBody, value: Any) -> str:
     """The beginning of what an endpoint says about its failure, on one line; empty when it says nothing.
 
     That is a plain text, or a member of a JSON object that is usual for it (RFC 9457 has `detail`).
@@ -128,17 +128,17 @@ def _words_of(response: Response, value: Any) -> str:
     said: object = None
     if isinstance(value, dict):
         if failures.is_step_failed(value):
-            # A handler passed on that one of its steps gave up: why is what its readers want to know.
+            # A handler passed on that one of its steps failed: why is what its readers want to know.
             value = {"detail": failures.cause(failures.innermost(value))}
         said = next((value[name] for name in _WORDS if isinstance(value.get(name), str)), None)
     elif response.form == "text" and (response.content_type or "").lower().startswith("text/plain"):
-        said = response.text[: 8 * WORDS_MAX_CHARS].decode(errors="ignore")
+        said = response.text[: 8 * EXCERPT_MAX_CHARS].decode(errors="ignore")
     if not isinstance(said, str):
         return ""
     return _on_one_line(said)
 
 
-def _accepted(answer: Answer, status: int) -> Outcome:
+def _accepted(answer: EndpointResponse, status: int) -> Outcome:
     if status == 202 and headers.WAITING_FOR in answer.headers:
         named = [part.strip() for part in answer.headers[headers.WAITING_FOR].split(",")]
         ids = tuple(dict.fromkeys(part for part in named if keys.is_step_id(part)))
@@ -152,7 +152,7 @@ def _accepted(answer: Answer, status: int) -> Outcome:
     return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, response=response)
 
 
-def _refused(answer: Answer, status: int, policy: RetryPolicy, now_ms: int) -> Outcome:
+def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms: int) -> Outcome:
     forbidden = (
         answer.headers.get(headers.NO_RETRY, "").strip().lower() == "true"
         or answer.headers.get(headers.NO_RETRY_ALIAS, "").strip().lower() == "abort-message"
@@ -161,7 +161,7 @@ def _refused(answer: Answer, status: int, policy: RetryPolicy, now_ms: int) -> O
     retry_after = answer.headers.get(headers.RETRY_AFTER)
     response, value = _read(answer.body, answer.headers.get(headers.CONTENT_TYPE))
     location = _on_one_line(_storable(answer.headers.get(headers.LOCATION, "")))
-    words = _words_of(response, value)
+    words = _excerpt_of(response, value)
     kind = OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT
     refused = answer.headers.get(headers.REFUSED, "").strip().lower() == "true"
     if status == 503 and refused and not forbidden:
@@ -196,8 +196,8 @@ def _unstorable(body: bytes, content_type: str | None) -> str | None:
 
 
 def _on_one_line(said: str) -> str:
-    words = " ".join("".join(c if c.isprintable() else " " for c in said[: 8 * WORDS_MAX_CHARS]).split())
-    return words if len(words) <= WORDS_MAX_CHARS else f"{words[: WORDS_MAX_CHARS - 1]}…"
+    words = " ".join("".join(c if c.isprintable() else " " for c in said[: 8 * EXCERPT_MAX_CHARS]).split())
+    return words if len(words) <= EXCERPT_MAX_CHARS else f"{words[: EXCERPT_MAX_CHARS - 1]}…"
 
 
 def _storable(text: str) -> str:
@@ -205,7 +205,7 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _as_text(body: bytes, content_type: str | None) -> Response:
+def _as_text(body: bytes, content_type: str | None) -> StoredBody:
     _, _, charset = (content_type or "").lower().partition("charset=")
     charset = charset.partition(";")[0].strip().strip('"') or "utf-8"
     try:
@@ -213,7 +213,7 @@ def _as_text(body: bytes, content_type: str | None) -> Response:
             text = body.decode(charset).encode()
             # Some charsets grow on their way to UTF-8; base64 grows less.
             if len(text) <= RESPONSE_MAX_BYTES:
-                return Response(text, "text", content_type)
+                return StoredBody(text, "text", content_type)
     except (LookupError, ValueError):
         pass
-    return Response(base64.b64encode(body), "base64", content_type)
+    return StoredBody(base64.b64encode(body), "base64", content_type)

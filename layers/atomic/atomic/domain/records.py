@@ -15,7 +15,7 @@ from itertools import compress
 from operator import attrgetter, ne
 from typing import Any, Final
 
-from atomic.domain.outcomes import OutcomeKind, Response
+from atomic.domain.outcomes import OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Status, Step, StepSpec
 
@@ -58,9 +58,9 @@ def _names_without(cls: type[Any], *others: str) -> list[str]:
     return [field.name for field in fields(cls) if field.name not in others]
 
 
-_FIXED: Final = _Members(Step, "place", "created_at_ms", "awaited")
+_FIXED: Final = _Members(Step, "position", "created_at_ms", "awaited")
 _CHANGING: Final = _Members(
-    Step, *_names_without(Step, "spec", "place", "created_at_ms", "awaited", "attempts", "response")
+    Step, *_names_without(Step, "spec", "position", "created_at_ms", "awaited", "attempts", "response")
 )
 _SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry"))
 _RETRY: Final = _Members(RetryPolicy)
@@ -103,10 +103,10 @@ def load_step(
     for name in _TUPLES & members.keys():
         members[name] = tuple(members[name])
     if form is not None and response is not None:
-        members["response"] = Response(response, form["form"], form.get("content_type"))
+        members["response"] = StoredBody(response, form["form"], form.get("content_type"))
     asked = dict(spec)
     return Step(
-        place=asked.pop("place"),
+        position=asked.pop("position"),
         created_at_ms=asked.pop("created_at_ms"),
         awaited=asked.pop("awaited", False),
         spec=_spec(asked, payload),

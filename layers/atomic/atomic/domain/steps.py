@@ -4,13 +4,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Literal
 
-from atomic.domain.outcomes import OutcomeKind, Response
+from atomic.domain.outcomes import OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
 
 Kind = Literal["http", "timer", "event"]
 
-# A row has a size limit on every home, and 1000 retries must fit: the newest attempts are kept.
+# A row has a size limit on every runtime, and 1000 retries must fit: the newest attempts are kept.
 ATTEMPTS_KEPT: Final = 50
 # A late write needs time to arrive before somebody else may claim the step.
 LEASE_MARGIN_MS: Final = 15_000
@@ -95,15 +95,15 @@ class Step:
     """A step as its row stands. `version` counts writes; `nonce` fences the running attempt.
 
     `due_at_ms` is when somebody has to look at a live step again: its start, its retry, the end of its
-    lease, its next recheck. None means that only an outside event can move it. `put_off_at_ms`: when Atomic
-    itself has put off the attempt that is due.
+    lease, its next recheck. None means that only an outside event can move it. `deferred_at_ms`: when
+    Atomic itself has put off the attempt that is due.
     `awaited`: whoever posted it first asked to wait for it. `waiters` are the steps to wake when this one
     settles; `woken` says that one of those a running step may be waiting for has settled since its attempt
     began. `told` is the first step that the running attempt was told is unfinished.
     """
 
     spec: StepSpec
-    place: str
+    position: str
     created_at_ms: int
     awaited: bool = False
     version: int = 1
@@ -116,15 +116,15 @@ class Step:
     nonce: str | None = None
     attempt: int = 0
     retries_used: int = 0
-    lost_in_row: int = 0
-    put_off_at_ms: int | None = None
+    consecutive_lost: int = 0
+    deferred_at_ms: int | None = None
     rechecks: int = 0
     woken: bool = False
     told: str | None = None
     waiting_for: tuple[str, ...] = ()
     waiters: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    response: Response | None = None
+    response: StoredBody | None = None
     response_status: int | None = None
     error: str | None = None
     finished_at_ms: int | None = None
@@ -133,12 +133,12 @@ class Step:
     @property
     def id(self) -> str:
         """The step's id; it begins with its run's id."""
-        return keys.step_id(self.spec.run_id, self.place)
+        return keys.step_id(self.spec.run_id, self.position)
 
     @property
     def is_root(self) -> bool:
         """Whether this is the workflow itself."""
-        return self.place == keys.ROOT
+        return self.position == keys.ROOT
 
     @property
     def is_settled(self) -> bool:
@@ -156,7 +156,7 @@ class Step:
         return self.spec.deadline_ms if self.given_deadline_ms is None else self.given_deadline_ms
 
     @property
-    def boss(self) -> str | None:
+    def parent(self) -> str | None:
         """The step that may be waiting for this one: its parent; None for a root."""
         return self.spec.parent
 

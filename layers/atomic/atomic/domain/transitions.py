@@ -1,6 +1,6 @@
 """`transition`: what an event makes of a step. An event that does not fit the state changes nothing.
 
-Effects follow from the row and need no list of their own: a live step wants a hint at its `due_at_ms`,
+Effects follow from the row and need no list of their own: a live step wants a wake-up at its `due_at_ms`,
 a settled one wakes its `waiters`.
 """
 
@@ -11,22 +11,22 @@ from atomic.domain import events, moments
 from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
 from atomic.domain.endings import deferred, ended, looked, told, woken
 from atomic.domain.moments import lease_end_ms
-from atomic.domain.outcomes import Outcome, OutcomeKind, Response
+from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Status, Step, StepSpec
 
-# An endpoint that kills whoever calls it must not be called for ever; see `Step.lost_in_row`.
-LOST_IN_ROW_MAX: Final = 10
+# An endpoint that kills whoever calls it must not be called for ever; see `Step.consecutive_lost`.
+CONSECUTIVE_LOST_MAX: Final = 10
 LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="nobody was left to record the answer")
 _BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="cancelled")
 # What a timer answers.
-NOTHING: Final = Response(b"null", "json")
+NOTHING: Final = StoredBody(b"null", "json")
 
 
-def begin(spec: StepSpec, place: str, now_ms: int, nonce: str | None, *, awaited: bool = False) -> Step:
+def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awaited: bool = False) -> Step:
     """A new step: already claimed when it can run at once, else pending until it is due.
 
-    Without a nonce nobody is there to run it, and it is due for whoever takes the hint. `awaited`: whoever
-    posts it asks to wait for it.
+    Without a nonce nobody is there to run it, and it is due for whoever takes the wake-up. `awaited`:
+    whoever posts it asks to wait for it.
     """
     deadline_at_ms = moments.deadline_at_ms(spec.deadline_ms, now_ms)
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
@@ -36,7 +36,7 @@ def begin(spec: StepSpec, place: str, now_ms: int, nonce: str | None, *, awaited
         due_at_ms = moments.first_due_ms(spec, deadline_at_ms, now_ms)
     return Step(
         spec=spec,
-        place=place,
+        position=position,
         created_at_ms=now_ms,
         awaited=awaited,
         status=Status.RUNNING if runs_now else Status.PENDING,
@@ -53,7 +53,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
     match event:
         case events.Claimed(nonce):
             return _claimed(step, nonce, now_ms)
-        case events.PutOff(until_ms):
+        case events.NotAdmitted(until_ms):
             return _put_off(step, until_ms, now_ms)
         case events.Deferred():
             return deferred(step, event, now_ms)
@@ -70,8 +70,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return woken(step, now_ms)
         case events.Looked():
             return looked(step, event, now_ms)
-        case events.Orphaned():
-            return _orphaned(step, now_ms)
+        case events.OwnerLost():
+            return _owner_lost(step, now_ms)
         case events.ResultPosted(response):
             is_open = step.spec.kind == "event" and not step.is_settled
             return settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
@@ -92,16 +92,16 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
 def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     if not _is_to_be_run(step, now_ms):
         return step
-    attempts, lost_in_row = step.attempts, step.lost_in_row
+    attempts, consecutive_lost = step.attempts, step.consecutive_lost
     if step.status is Status.RUNNING:
         # Its lease ran out. That is Atomic's loss, so the step's retries do not pay for it.
-        attempts, lost_in_row = closed(attempts, LOST, now_ms), lost_in_row + 1
+        attempts, consecutive_lost = closed(attempts, LOST, now_ms), consecutive_lost + 1
     if deadline_is_over(step, now_ms):
         return out_of_time(step, attempts, now_ms)
     if step.spec.kind == "timer":
         return settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
-    if lost_in_row > LOST_IN_ROW_MAX:
-        error = f"{lost_in_row} attempts in a row ended without anybody to record the answer"
+    if consecutive_lost > CONSECUTIVE_LOST_MAX:
+        error = f"{consecutive_lost} attempts in a row ended without anybody to record the answer"
         return settled(step, Status.FAILED, now_ms, error=error, attempts=attempts)
     number = step.attempt + 1
     begun = Attempt(number=number, generation=step.generation, started_at_ms=now_ms)
@@ -111,11 +111,11 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         nonce=nonce,
         attempt=number,
         attempts=(*attempts, begun)[-ATTEMPTS_KEPT:],
-        lost_in_row=lost_in_row,
+        consecutive_lost=consecutive_lost,
         due_at_ms=lease_end_ms(step.spec, step.deadline_at_ms, now_ms),
         woken=False,
         told=None,
-        put_off_at_ms=None,
+        deferred_at_ms=None,
     )
 
 
@@ -126,7 +126,7 @@ def _put_off(step: Step, until_ms: int, now_ms: int) -> Step:
     if deadline_is_over(step, now_ms):
         attempts = closed(step.attempts, LOST, now_ms) if step.status is Status.RUNNING else step.attempts
         return out_of_time(step, attempts, now_ms)
-    return changed(step, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms), put_off_at_ms=now_ms)
+    return changed(step, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms), deferred_at_ms=now_ms)
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
@@ -134,12 +134,12 @@ def _is_to_be_run(step: Step, now_ms: int) -> bool:
     return step.status is not Status.WAITING and step.due_at_ms is not None and step.due_at_ms <= now_ms
 
 
-def _orphaned(step: Step, now_ms: int) -> Step:
+def _owner_lost(step: Step, now_ms: int) -> Step:
     if step.status is Status.WAITING:
         return changed(step, due_at_ms=now_ms, rechecks=0) if step.due_at_ms != now_ms else step
     if step.status is not Status.RUNNING:
         return step
-    # The server ended, so this tells nothing about the endpoint and is not counted in `lost_in_row`.
+    # The server ended, so this tells nothing about the endpoint and is not counted in `consecutive_lost`.
     attempts = closed(step.attempts, LOST, now_ms)
     return changed(step, status=Status.PENDING, nonce=None, told=None, due_at_ms=now_ms, attempts=attempts)
 
@@ -170,13 +170,13 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
         )
         for attempt in step.attempts
     )
-    put_off_at_ms = None if step.put_off_at_ms is None else min(step.put_off_at_ms, now_ms)
+    deferred_at_ms = None if step.deferred_at_ms is None else min(step.deferred_at_ms, now_ms)
     return changed(
         step,
         due_at_ms=due_at_ms,
         deadline_at_ms=deadline_at_ms,
         attempts=attempts,
-        put_off_at_ms=put_off_at_ms,
+        deferred_at_ms=deferred_at_ms,
     )
 
 
@@ -190,7 +190,7 @@ def _redriven(step: Step, now_ms: int) -> Step:
         due_at_ms=now_ms if is_http else moments.first_due_ms(step.spec, deadline_at_ms, now_ms),
         deadline_at_ms=deadline_at_ms,
         retries_used=0,
-        lost_in_row=0,
+        consecutive_lost=0,
         waiters=(),
         response=None,
         response_status=None,

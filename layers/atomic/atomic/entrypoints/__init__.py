@@ -1,1 +1,1 @@
-"""The homes: what translates between the world's events and the use cases."""
+"""The runtimes: what translates between the world's events and the use cases."""

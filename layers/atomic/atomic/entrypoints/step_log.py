@@ -1,4 +1,4 @@
-"""What a home logs of its steps: a line for everything that did not go well, the same in every home."""
+"""What every runtime logs of its steps: a line for everything that did not go well."""
 
 import logging
 from typing import Final
@@ -10,7 +10,7 @@ _log: Final = logging.getLogger("atomic.steps")
 
 
 class LoggedTelemetry:
-    """Implements `ports.Telemetry`: the home's metrics, and log lines beside them."""
+    """Implements `ports.Telemetry`: the runtime's metrics, and log lines beside them."""
 
     def __init__(self, metrics: Telemetry) -> None:
         self._metrics = metrics
@@ -31,7 +31,7 @@ class LoggedTelemetry:
         self._metrics.settled(step)
         if step.is_dead_letter:
             last = step.attempts[-1] if step.attempts else None
-            _log.warning("step gave up", extra=_fields(step, last))
+            _log.warning("step failed", extra=_fields(step, last))
 
 
 def _fields(step: Step, attempt: Attempt | None) -> dict[str, object]:

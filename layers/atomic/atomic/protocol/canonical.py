@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from atomic.protocol import json_text
-from atomic.protocol.limits import JSON_MAX_DEPTH
+from atomic.protocol.constants import JSON_MAX_DEPTH
 from atomic.protocol.strict_json import HUGE_INTEGER, TOO_DEEP, TWICE, JsonRefused, read_json
 
 __all__ = ["JsonRefused", "JsonTooLong", "canonical_json", "fingerprint", "parse_json"]

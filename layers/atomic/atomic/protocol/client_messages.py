@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from atomic.protocol import clients, keys
-from atomic.protocol.client_records import SCOPES_DEFAULT, Limits
-from atomic.protocol.limits import URL_MAX_CHARS
-from atomic.protocol.messages import Duration, PositiveDuration, WireModel
+from atomic.protocol import client_rules, keys
+from atomic.protocol.client_records import SCOPES_DEFAULT, Quota
+from atomic.protocol.constants import URL_MAX_CHARS
+from atomic.protocol.requests import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # The largest whole number that every reader of JSON reads the same (RFC 8259, section 6).
@@ -33,7 +33,7 @@ def _client_id(text: str) -> str:
 
 def _base_url(text: str) -> str:
     try:
-        [kept] = clients.check_base_urls([text])
+        [kept] = client_rules.check_base_urls([text])
     except ValueError as refused:
         raise PydanticCustomError("base_url", "{cure}", {"cure": str(refused)}) from None
     return kept
@@ -41,7 +41,7 @@ def _base_url(text: str) -> str:
 
 def _redaction(name: str) -> str:
     try:
-        clients.check_redaction([name])
+        client_rules.check_redaction([name])
     except ValueError as refused:
         raise PydanticCustomError("redaction", "{cure}", {"cure": str(refused)}) from None
     return name
@@ -53,13 +53,16 @@ ClientId = Annotated[str, Field(pattern=keys.CLIENT_ID_PATTERN), AfterValidator(
 BaseUrl = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_base_url)]
 BaseUrls = Annotated[
     list[BaseUrl],
-    Field(min_length=1, max_length=clients.BASE_URLS_MAX, description="URLs that it may call begin so."),
+    Field(
+        min_length=1, max_length=client_rules.BASE_URLS_MAX, description="URLs that it may call begin so."
+    ),
 ]
 MemberName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_redaction)]
 Redact = Annotated[
     list[MemberName],
     Field(
-        max_length=clients.NAMES_MAX, description="Members of payloads and answers that readers see hashed."
+        max_length=client_rules.NAMES_MAX,
+        description="Members of payloads and answers that readers see hashed.",
     ),
 ]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -85,7 +88,7 @@ class _ClientSettings(WireModel):
     @model_validator(mode="after")
     def _is_usual(self) -> "_ClientSettings":
         try:
-            clients.refuse_unusual(self.base_urls, allow_http=self.allow_http, allow_ip=self.allow_ip)
+            client_rules.refuse_unusual(self.base_urls, allow_http=self.allow_http, allow_ip=self.allow_ip)
         except ValueError as refused:
             raise PydanticCustomError("base_urls", "baseUrls: {cure}", {"cure": str(refused)}) from None
         return self
@@ -99,9 +102,9 @@ class CreateClientRequest(_ClientSettings):
     scopes: Scopes = Field(default=list(SCOPES_DEFAULT), description="What its key may do.")
     expires_in: ExpiresIn = None
 
-    def limits(self) -> Limits:
+    def limits(self) -> Quota:
         """What the client may use."""
-        return Limits(
+        return Quota(
             starts_per_s=self.starts_per_second, live_steps=self.live_steps, stored_bytes=self.stored_bytes
         )
 

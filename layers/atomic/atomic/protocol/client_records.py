@@ -1,4 +1,4 @@
-"""A client as its home keeps it: one record of keys (hashed), signing secrets, base URLs and limits."""
+"""A client as its runtime keeps it: one record of keys (hashed), signing secrets, base URLs and limits."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _LIVE_MAX: Final = 2
 KEYS_MAX: Final = 20
 
 
-class Conflict(ValueError):
+class ClientConflictError(ValueError):
     """What there is of the client stands against the change; the message says what to do first."""
 
 
@@ -59,7 +59,7 @@ Kept = TypeVar("Kept", StoredKey, StoredSecret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Quota:
     """What a client may use; None is no limit."""
 
     starts_per_s: float | None = None
@@ -84,7 +84,7 @@ class ClientRecord:
     keys: tuple[StoredKey, ...]
     secrets: tuple[StoredSecret, ...]
     created_at_ms: int
-    limits: Limits = field(default_factory=Limits)
+    limits: Quota = field(default_factory=Quota)
     ed25519: bool = False
     redact: tuple[str, ...] = ()
     version: int = 0
@@ -101,7 +101,7 @@ class ClientRecord:
         members: dict[str, Any] = json.loads(text)
         keys = tuple(StoredKey(**{**key, "scopes": tuple(key["scopes"])}) for key in members.pop("keys"))
         secrets = tuple(StoredSecret(**secret) for secret in members.pop("secrets"))
-        limits = Limits(**members.pop("limits"))
+        limits = Quota(**members.pop("limits"))
         base_urls = tuple(members.pop("base_urls"))
         redact = tuple(members.pop("redact", ()))
         return cls(
@@ -131,9 +131,11 @@ def with_key(record: ClientRecord, key: StoredKey, *, overlap_ms: int = 0) -> Cl
     live = [other for other in record.keys if is_live(other, now_ms)]
     pair = [other.id for other in live if _is_pair(key.takes_over, other, live)]
     if len(pair) >= _LIVE_MAX:
-        raise Conflict(f"two keys are live already, {' and '.join(pair)}; revoke the one that nobody uses")
+        raise ClientConflictError(
+            f"two keys are live already, {' and '.join(pair)}; revoke the one that nobody uses"
+        )
     if len(live) >= KEYS_MAX:
-        raise Conflict(f"there are {KEYS_MAX} live keys; revoke one of them first")
+        raise ClientConflictError(f"there are {KEYS_MAX} live keys; revoke one of them first")
     kept = [_ending(other, now_ms + overlap_ms) if other.id == key.takes_over else other for other in live]
     return replace(record, keys=(*kept, key))
 
@@ -153,7 +155,7 @@ def key_to_replace(record: ClientRecord, key_id: str | None, now_ms: int) -> Sto
     newest = [key for key in live if key.id not in succeeded]
     if len(newest) > 1:
         ids = ", ".join(f"{key.id} ({' '.join(key.scopes)})" for key in newest)
-        raise Conflict(f"{_name(record)} has several keys, {ids}; name the one to replace")
+        raise ClientConflictError(f"{_name(record)} has several keys, {ids}; name the one to replace")
     return newest[0] if newest else None
 
 
@@ -173,7 +175,9 @@ def with_secret(record: ClientRecord, secret: StoredSecret, *, overlap_ms: int) 
     now_ms = secret.created_at_ms
     live = [other for other in record.secrets if is_live(other, now_ms)]
     if len(live) >= _LIVE_MAX:
-        raise Conflict("two signing secrets are live already; wait until the older one has ended")
+        raise ClientConflictError(
+            "two signing secrets are live already; wait until the older one has ended"
+        )
     ending = [_ending(other, now_ms + overlap_ms) for other in live]
     return replace(record, secrets=(*ending, secret))
 

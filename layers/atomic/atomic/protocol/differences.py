@@ -25,8 +25,8 @@ def first_difference(first: Any, now: Any, path: str = "payload") -> Difference 
     if _is_same(first, now):
         return None
     while inner := next((pair for pair in _pairs(first, now) if not _is_same(pair[1], pair[2])), None):
-        place, first, now = inner
-        path += f".{place}" if isinstance(place, str) else f"[{place}]"
+        index, first, now = inner
+        path += f".{index}" if isinstance(index, str) else f"[{index}]"
     return Difference(path, _short(first), _short(now))
 
 
@@ -36,8 +36,8 @@ def _pairs(first: Any, now: Any) -> Iterable[tuple[str | int, Any, Any]]:
         names = sorted({*first, *now})
         return ((name, first.get(name, _ABSENT), now.get(name, _ABSENT)) for name in names)
     if isinstance(first, list) and isinstance(now, list):
-        places = range(max(len(first), len(now)))
-        return ((place, _item(first, place), _item(now, place)) for place in places)
+        indexes = range(max(len(first), len(now)))
+        return ((index, _item(first, index), _item(now, index)) for index in indexes)
     return ()
 
 
@@ -52,8 +52,8 @@ def _text(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def _item(items: list[Any], place: int) -> Any:
-    return items[place] if place < len(items) else _ABSENT
+def _item(items: list[Any], index: int) -> Any:
+    return items[index] if index < len(items) else _ABSENT
 
 
 def _short(value: Any) -> str:

@@ -55,10 +55,10 @@ class ListedRun(RunSummary):
 
 
 class DeadLetter(RunSummary):
-    """A step that gave up, root or not; `id` is its own, `finishedAt` when it gave up."""
+    """A step that failed, root or not; `id` is its own, `finishedAt` when it failed."""
 
     response_status: int | None
-    over: Literal["caught", "cancelled"] | None = Field(
+    not_redrivable_reason: Literal["handled", "cancelled"] | None = Field(
         description="Why it cannot be redriven: the handler above it went on without it and succeeded, "
         "or its run was cancelled; null for one that can."
     )

@@ -27,7 +27,7 @@ def answered(status: int, *, forbidden: bool = False, location: str = "", words:
     return f"{error}: {words}" if words else error
 
 
-def without_words(error: str | None) -> str | None:
+def without_excerpt(error: str | None) -> str | None:
     """An error without what the endpoint said."""
     return error and _ANSWERED.sub(r"\1", error)
 
@@ -54,11 +54,11 @@ def cause(problem: Mapping[str, Any]) -> str:
     step = problem.get("stepName") or problem.get("stepInvokeUrl") or problem.get("id")
     attempts = problem.get("attempts")
     # An event that nobody completed was called by nobody.
-    gave_up = f"step {step} gave up at attempt {attempts}" if attempts else f"step {step}"
-    found = without_words(error)
-    return f"{error} ({gave_up})" if found == error else f"{reason_of(error)} ({gave_up}: {found})"
+    failed = f"step {step} failed at attempt {attempts}" if attempts else f"step {step}"
+    found = without_excerpt(error)
+    return f"{error} ({failed})" if found == error else f"{reason_of(error)} ({failed}: {found})"
 
 
 def is_step_failed(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is the problem of a step that gave up, or expired, as a start is told it."""
+    """Whether a JSON object is the problem of a step that failed, or expired, as a start is told it."""
     return document.get("type") in {STEP_FAILED.uri, EVENT_EXPIRED.uri}

@@ -8,7 +8,7 @@ from typing import Final
 
 from atomic.protocol import problems
 
-# Names are lower case: that is how both homes hand them in, and HTTP does not care.
+# Names are lower case: that is how both runtimes hand them in, and HTTP does not care.
 ATTEMPT: Final = "atomic-attempt"
 AUTHORIZATION: Final = "authorization"
 CONTENT_TYPE: Final = "content-type"

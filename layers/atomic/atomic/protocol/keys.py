@@ -5,8 +5,8 @@ length-prefixed before hashing, so no choice of names makes two identities meet 
 "a" + "b#c").
 
 A run id comes from (clientId, workflowName, idempotencyKey). A step id is its run's id, a hyphen, and the
-step's place in the run, so an id alone tells partition and row, on every home. The place begins with digits
-made of the parent alone, so the steps that one handler posts are one range of ids.
+step's place in the run, so an id alone tells partition and row, on every runtime. The place begins with
+digits made of the parent alone, so the steps that one handler posts are one range of ids.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from atomic.protocol.limits import KEY_MAX_CHARS
+from atomic.protocol.constants import KEY_MAX_CHARS
 
 ROOT: Final = "root"
 _HASH: Final = "[0-9a-f]{32}"
@@ -66,9 +66,9 @@ def scoped_key(idempotency_key: str, identity: str) -> str:
     return f"{idempotency_key[:_SENT_KEY_CHARS]}-{identity[-16:]}"
 
 
-def step_id(run: str, place: str) -> str:
+def step_id(run: str, position: str) -> str:
     """The id of the step at `place` (an identity, or ROOT) of a run."""
-    return f"{run}-{place}"
+    return f"{run}-{position}"
 
 
 def run_of(step: str) -> str:
@@ -76,7 +76,7 @@ def run_of(step: str) -> str:
     return step.rpartition("-")[0]
 
 
-def place_of(step: str) -> str:
+def position_of(step: str) -> str:
     """The place inside a step id."""
     return step.rpartition("-")[2]
 

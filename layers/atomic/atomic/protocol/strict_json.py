@@ -9,8 +9,8 @@ import math
 from collections import Counter
 from typing import Any, Final, NoReturn
 
+from atomic.protocol.constants import JSON_MAX_DEPTH
 from atomic.protocol.json_text import is_deeper
-from atomic.protocol.limits import JSON_MAX_DEPTH
 
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1

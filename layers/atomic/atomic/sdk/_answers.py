@@ -27,7 +27,7 @@ _NAMED_MAX: Final = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class HandlerResponse:
     """What a shell sends back."""
 
     status: int
@@ -39,20 +39,20 @@ class Unreadable(Exception):
     """The request is not one of Atomic's."""
 
 
-def success(result: Any) -> Response:
+def success(result: Any) -> HandlerResponse:
     """200 with the result, which is plain JSON values."""
     body = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
-    return Response(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
+    return HandlerResponse(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
 
 
-def failure(error: BaseException, where: str = "a handler") -> Response:
+def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
     """The answer for what a handler raised, which the log names. Ctrl-C and cancelling are raised again."""
     if isinstance(error, Suspended):
         return _suspension(error)
     cause = _cause(error)
     match cause:
         case NonRetryable():
-            return _problem(500, _text(cause) or "The endpoint gave up.", _NO_RETRY)
+            return _problem(500, _text(cause) or "The endpoint failed.", _NO_RETRY)
         case RetryAfter():
             return _problem(503, _text(cause), {headers.RETRY_AFTER: str(math.ceil(cause.seconds))})
         case SignatureRefused():
@@ -68,23 +68,23 @@ def failure(error: BaseException, where: str = "a handler") -> Response:
             raise error
 
 
-def not_found(path: str) -> Response:
+def not_found(path: str) -> HandlerResponse:
     """What web frameworks answer by themselves: nothing is served there."""
     return _problem(404, f"Nothing is served at {path}.")
 
 
-def _of_atomic(error: AtomicError) -> Response:
+def _of_atomic(error: AtomicError) -> HandlerResponse:
     if isinstance(error, StepFailedError):
         why = failures.innermost(error.problem)
         return _problem(500, failures.cause(why), _NO_RETRY, {**why, "type": STEP_FAILED.uri})
     return _problem(500, str(error), _NO_RETRY) if error.is_permanent else _problem(503, str(error))
 
 
-def _suspension(signal: Suspended) -> Response:
+def _suspension(signal: Suspended) -> HandlerResponse:
     """The steps that the handler waits for, or what keeps it from going on without any fault of its own."""
     if signal.cause is None:
         named = ", ".join(signal.waiting_for[:_NAMED_MAX])
-        return Response(status=202, headers={headers.WAITING_FOR: named})
+        return HandlerResponse(status=202, headers={headers.WAITING_FOR: named})
     if isinstance(signal.cause, PASSING):
         later = signal.cause.retry_after if isinstance(signal.cause, RefusedError) else ""
         extra = {headers.REFUSED: "true", **({headers.RETRY_AFTER: later} if later else {})}
@@ -97,13 +97,13 @@ def _problem(
     detail: str,
     extra: Mapping[str, str] | None = None,
     members: Mapping[str, Any] | None = None,
-) -> Response:
+) -> HandlerResponse:
     title = "The endpoint asks for a later call" if status == 503 else "The endpoint failed"
     # A lone surrogate would make it no JSON.
     detail = detail.encode(errors="replace").decode()
     document = {**(members or {}), "title": title, "status": status, "detail": detail}
     given = {headers.CONTENT_TYPE: MEDIA_TYPE, **(extra or {})}
-    return Response(status=status, headers=given, body=json.dumps(document).encode())
+    return HandlerResponse(status=status, headers=given, body=json.dumps(document).encode())
 
 
 def _text(error: BaseException) -> str:

@@ -7,21 +7,21 @@ from pathlib import PurePath
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from atomic.sdk._planning import Planned
+from atomic.sdk._planning import StepCall
 
 Result = TypeVar("Result")
-Begin = Callable[[Planned[Any]], Coroutine[Any, Any, Result]]
+Begin = Callable[[StepCall[Any]], Coroutine[Any, Any, Result]]
 
 
 class MadeCall(NamedTuple):
     """A call of the context, and the line of the handler that made it."""
 
-    planned: Planned[Any]
+    planned: StepCall[Any]
     code: CodeType
     line: int
 
     @classmethod
-    def here(cls, planned: Planned[Any], depth: int) -> "MadeCall":
+    def here(cls, planned: StepCall[Any], depth: int) -> "MadeCall":
         """One that the handler is making, so many functions above the caller of this."""
         frame = sys._getframe(depth + 1)  # noqa: SLF001
         return cls(planned, frame.f_code, frame.f_lineno)
@@ -46,7 +46,7 @@ class PendingCall(Coroutine[Any, Any, Result]):
 
     __slots__ = ("_begin", "_coroutine", "_planned", "_unawaited")
 
-    def __init__(self, planned: Planned[Any], begin: Begin[Result], unawaited: Unawaited) -> None:
+    def __init__(self, planned: StepCall[Any], begin: Begin[Result], unawaited: Unawaited) -> None:
         self._planned = planned
         self._begin = begin
         self._coroutine: Coroutine[Any, Any, Result] | None = None

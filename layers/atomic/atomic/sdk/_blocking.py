@@ -5,8 +5,8 @@ from typing import Final
 import requests
 from requests.adapters import HTTPAdapter
 
-from atomic.sdk._http import HttpAnswer, HttpRequest
-from atomic.sdk._settings import Connection, ca_file, proxy_of
+from atomic.sdk._http import HttpRequest, HttpResponse
+from atomic.sdk._settings import ApiTarget, ca_file, proxy_of
 from atomic.sdk._world import came, lost
 
 _CONNECT_S: Final = 5.0
@@ -16,7 +16,7 @@ _CONNECTIONS_KEPT: Final = 64
 class Connections:
     """Connections to one Atomic, kept between requests."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiTarget) -> None:
         self._url = connection.url
         self._session = requests.Session()
         # By itself it takes a key from ~/.netrc, and proxies for this machine, too.
@@ -33,7 +33,7 @@ class Connections:
         """Close them."""
         self._session.close()
 
-    def send(self, request: HttpRequest) -> HttpAnswer:
+    def send(self, request: HttpRequest) -> HttpResponse:
         """Make one request. Raises ValueError when the URL is none; what fails on the way is an answer."""
         url = self._url + request.target
         timeout = (_CONNECT_S, request.timeout_s)

@@ -35,7 +35,7 @@ class _Answer:
 
     ended_at: str
     post: int
-    was_there: bool = field(compare=False)
+    was_replayed: bool = field(compare=False)
     turn: Future = field(compare=False)
 
 
@@ -142,9 +142,9 @@ class Branches:
         """Whether answers have to wait for their turn: in a replay, when there is more than one task."""
         return self._is_replay and len(self._tasks) > 1
 
-    async def turn(self, post: int, ended_at: str, *, was_there: bool) -> None:
+    async def turn(self, post: int, ended_at: str, *, was_replayed: bool) -> None:
         """Wait until it is an answer's turn; `was_there` says that the step had ended before the post."""
-        answer = _Answer(ended_at, post, was_there, self._loop.create_future())
+        answer = _Answer(ended_at, post, was_replayed, self._loop.create_future())
         heapq.heappush(self._answers, answer)
         self._wake()
         await answer.turn
@@ -217,7 +217,7 @@ class Branches:
 
     def _hand_over(self) -> float:
         first = self._answers[0]
-        if first.was_there and self._posts:
+        if first.was_replayed and self._posts:
             # A step that ended earlier may be about to be told.
             told_s = max(self._posts.values()) + _TOLD_S
             if (left_s := told_s - self._loop.time()) > 0:

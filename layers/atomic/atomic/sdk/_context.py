@@ -14,7 +14,7 @@ from atomic.sdk._events import OpenedEvent, OpenedEvents
 from atomic.sdk._flow import Outcome, open_once, step_once
 from atomic.sdk._http import Flow
 from atomic.sdk._identity import Position, Scope, step_key
-from atomic.sdk._planning import NO_NAMES, Function, Names, Planned, Served, step_id
+from atomic.sdk._planning import NO_NAMES, Function, Names, Served, StepCall, step_id
 from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
@@ -32,7 +32,7 @@ from atomic.sdk.errors import (
 from atomic.sdk.retry import Seconds, milliseconds
 
 _log: Final = logging.getLogger("atomic.sdk")
-# A server answers what is finished however short the hang is.
+# A server answers what is finished however short the wait is.
 _LOOK_S: Final = 0.001
 # What a handler is told of a step. Other errors tell of the server, of this moment, or of a handler that is
 # not the same each time; a replay would not meet them, so the handler must make nothing of them.
@@ -59,7 +59,7 @@ class Call:
 
 
 class CallOptions(StepOptions, total=False):
-    """What a step called from a handler may be given: `timeout` is how long the handler hangs for it.
+    """What a step called from a handler may be given: `timeout` is how long the handler waits for it.
 
     The second call of a URL is another step, and so on in order; `key` says which is which instead. The
     second call of a URL with the same key is another step again.
@@ -70,13 +70,13 @@ class CallOptions(StepOptions, total=False):
 
 
 class BaseContext:
-    """A handler's view of its run. `hang_s` is how long one call of the handler waits for its steps.
+    """A handler's view of its run. `wait_s` is how long one call of the handler waits for its steps.
 
     `names` are those of the functions that are served beside it.
     """
 
     def __init__(
-        self, call: Call, client: Client | AsyncClient, hang_s: float, names: Names = NO_NAMES
+        self, call: Call, client: Client | AsyncClient, wait_s: float, names: Names = NO_NAMES
     ) -> None:
         self._call = call
         self._names = names
@@ -86,7 +86,7 @@ class BaseContext:
         self.idempotency_key = call.idempotency_key
         self.attempt = call.attempt
         self._api = client
-        self._hang_s = hang_s
+        self._wait_s = wait_s
         self._wait_by(time.monotonic)
         self._root = Scope()
         # The handler may have threads.
@@ -98,7 +98,7 @@ class BaseContext:
     def _wait_by(self, now_s: Callable[[], float]) -> None:
         """The time for waiting begins now, by this clock."""
         self._now_s = now_s
-        self._until_s = now_s() + self._hang_s
+        self._until_s = now_s() + self._wait_s
 
     @property
     def unfinished(self) -> list[str]:
@@ -107,7 +107,7 @@ class BaseContext:
 
     def _plan(
         self, step: str | Function, payload: Any, options: CallOptions, result: Any = None
-    ) -> Planned[Any]:
+    ) -> StepCall[Any]:
         check_options(options, CallOptions)
         if isinstance(step, str):
             name, returns = step, UNDECLARED
@@ -124,7 +124,7 @@ class BaseContext:
         returns = returns if result is None else value_type(result)
         return self._planned(name, document, result=returns, timeout_s=timeout_s)
 
-    def _plan_sleep(self, duration: Seconds) -> Planned[None]:
+    def _plan_sleep(self, duration: Seconds) -> StepCall[None]:
         delay_ms = milliseconds("sleep", duration, may_be_past=True)
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
@@ -133,18 +133,18 @@ class BaseContext:
             "idempotencyKey": step_key(self.idempotency_key, self._position("timer sleep")),
             "delay": delay_ms,
         }
-        # A timer that outlasts this attempt is not worth hanging for.
+        # A timer that outlasts this attempt is not worth waiting for.
         is_long = delay_ms / 1000 > self._until_s - self._now_s()
         return self._planned("sleep", document, timeout_s=0.0 if is_long else None)
 
-    def _plan_opening(self, name: str, deadline: Seconds | None) -> Planned[Any]:
+    def _plan_opening(self, name: str, deadline: Seconds | None) -> StepCall[Any]:
         deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
         with self._lock:
             position = self._position(f"event {name}")
             self._events.add(OpenedEvent(name, position, deadline_ms))
         return self._planned_event(name, position, deadline_ms)
 
-    def _plan_event(self, name: str, deadline: Seconds | None, result: Any = None) -> Planned[Any]:
+    def _plan_event(self, name: str, deadline: Seconds | None, result: Any = None) -> StepCall[Any]:
         deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
         with self._lock:
             opened = self._events.take(name, self._scope().path)
@@ -159,7 +159,7 @@ class BaseContext:
 
     def _planned_event(
         self, name: str, position: Position, deadline_ms: int | None, result: Any = None
-    ) -> Planned[Any]:
+    ) -> StepCall[Any]:
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
             "kind": "event",
@@ -177,10 +177,10 @@ class BaseContext:
         *,
         result: ValueType = UNDECLARED,
         timeout_s: float | None = None,
-    ) -> Planned[Any]:
+    ) -> StepCall[Any]:
         posted = {**document, "parent": self.step_id}
         planned_id = step_id(self._api.client_id, self.run_id, posted)
-        return Planned(id=planned_id, name=name, document=posted, result=result, timeout_s=timeout_s)
+        return StepCall(id=planned_id, name=name, document=posted, result=result, timeout_s=timeout_s)
 
     def _served(self, function: Function) -> Served:
         try:
@@ -196,23 +196,23 @@ class BaseContext:
         with self._lock:
             return self._scope().position(step, key)
 
-    def _flow(self, planned: Planned[Any]) -> Flow[Outcome]:
+    def _flow(self, planned: StepCall[Any]) -> Flow[Outcome]:
         left_s = max(_LOOK_S, self._until_s - self._now_s())
-        hang_s = left_s if planned.timeout_s is None else min(planned.timeout_s, left_s)
+        wait_s = left_s if planned.timeout_s is None else min(planned.timeout_s, left_s)
         return step_once(
             self._api.client_id,
             planned.document,
-            hang_s=max(_LOOK_S, hang_s),
+            wait_s=max(_LOOK_S, wait_s),
             patience_s=min(self._api.patience_s, left_s),
             trace=self._call.traceparent,
         )
 
-    def _opening(self, planned: Planned[Any]) -> Flow[str]:
+    def _opening(self, planned: StepCall[Any]) -> Flow[str]:
         patience_s = min(self._api.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
         return open_once(self._api.client_id, planned.document, patience_s, self._call.traceparent)
 
     @contextmanager
-    def _called(self, planned: Planned[Any]) -> Iterator[None]:
+    def _called(self, planned: StepCall[Any]) -> Iterator[None]:
         """Around a post. Raises Suspended when the step goes on, and when what came is no outcome of it."""
         self._open[planned.id] = None
         try:

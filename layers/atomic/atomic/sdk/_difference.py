@@ -31,12 +31,12 @@ class Difference:
         return isinstance(self.sent, int) and isinstance(self.got, float) and float(self.sent) == self.got
 
     def __str__(self) -> str:
-        place = f"at {self.path}: " if self.path else ""
+        where = f"at {self.path}: " if self.path else ""
         if self.sent is _MISSING:
-            return f"{place}{_shown(self.got)} would be added"
+            return f"{where}{_shown(self.got)} would be added"
         if self.got is _MISSING:
-            return f"{place}{_shown(self.sent)} would be lost"
-        return f"{place}{_shown(self.sent)} would arrive as {_shown(self.got)}"
+            return f"{where}{_shown(self.sent)} would be lost"
+        return f"{where}{_shown(self.sent)} would arrive as {_shown(self.got)}"
 
 
 def difference(sent: Any, got: Any) -> Difference | None:
@@ -84,11 +84,11 @@ def _parts(sent: Any, got: Any) -> Iterator[Part] | None:
 def _members(sent: Mapping[Any, Any], got: Mapping[Any, Any]) -> Iterator[Part]:
     keys = {key: key for key in got}
     for key, member in sent.items():
-        place = f"[{_shown(key)}]"
+        where = f"[{_shown(key)}]"
         # 1, 1.0 and True are one key to Python.
         if difference(key, keys.get(key, _MISSING)) is not None:
-            yield place, member, _MISSING
-        yield place, member, got[key]
+            yield where, member, _MISSING
+        yield where, member, got[key]
     yield ".__len__()", len(sent), len(got)
     if isinstance(sent, OrderedDict):
         yield "", list(sent), list(got)
@@ -102,8 +102,8 @@ def _elements(sent: Set[Any], got: Set[Any]) -> Iterator[Part]:
 
 
 def _items(sent: Any, got: Any) -> Iterator[Part]:
-    for place, item in enumerate(sent):
-        yield f"[{place}]", item, got[place] if place < len(got) else _MISSING
+    for where, item in enumerate(sent):
+        yield f"[{where}]", item, got[where] if where < len(got) else _MISSING
     yield ".__len__()", len(sent), len(got)
     yield ".maxlen", getattr(sent, "maxlen", None), getattr(got, "maxlen", None)
 

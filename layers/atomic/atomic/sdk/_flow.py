@@ -20,22 +20,22 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
-from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, Model
+from atomic.sdk._http import Flow, HttpRequest, HttpResponse, Model
 from atomic.sdk._refusals import error_of, members, read
 from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
 
 Page = TypeVar("Page", RunList, DeadLetterList)
 Item = TypeVar("Item")
 
-# API Gateway cuts at 29 s; a longer wait is made of several hangs.
-HANG_MAX_S: Final = ROOT_WAIT_MS / 1000
+# API Gateway cuts at 29 s; a longer wait is made of several waits.
+WAIT_MAX_S: Final = ROOT_WAIT_MS / 1000
 _SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
 _LIVE: Final = frozenset({"pending", "running", "retrying", "waiting"})
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Deadline:
     """`now_s` is when the call began; `timeout_s` the caller's own limit (None: as long as it takes);
     `patience_s` how long connection loss, 429 and 503 in a row are borne."""
 
@@ -49,7 +49,7 @@ class Limits:
         return math.inf if self.timeout_s is None else self.now_s + self.timeout_s
 
 
-def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpAnswer]:
+def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
     """One request, sent again while nobody answers or the server is busy: all are idempotent."""
     failures, first_s = 0, 0.0
     while True:
@@ -64,29 +64,29 @@ def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpAnswer]:
         request = replace(request, pause_s=pause_s)
 
 
-def post_start(client_id: str, document: Mapping[str, Any], hang_s: float, trace: str = "") -> HttpRequest:
-    """The one post that everything is made of; without a hang it is answered as soon as it is durable."""
-    body = {**document, "timeout": max(1, round(hang_s * 1000))}
-    extra = {headers.PREFER: "respond-async"} if hang_s <= 0 else {}
+def post_start(client_id: str, document: Mapping[str, Any], wait_s: float, trace: str = "") -> HttpRequest:
+    """The one post that everything is made of; without a wait it is answered as soon as it is durable."""
+    body = {**document, "timeout": max(1, round(wait_s * 1000))}
+    extra = {headers.PREFER: "respond-async"} if wait_s <= 0 else {}
     if trace:
         extra[headers.TRACEPARENT] = trace
-    return _post(f"/{quote(client_id)}", body, extra, hang_s)
+    return _post(f"/{quote(client_id)}", body, extra, wait_s)
 
 
 def start(
-    client_id: str, document: Mapping[str, Any], limits: Limits, *, trace: str = ""
+    client_id: str, document: Mapping[str, Any], limits: Deadline, *, trace: str = ""
 ) -> Flow[StepOutcome]:
-    """Start or attach, and hang for the outcome up to the caller's limit."""
+    """Start or attach, and wait for the outcome up to the caller's limit."""
     now_s, pause_s = limits.now_s, 0.0
     while True:
         left_s = max(0.0, limits.until_s - now_s)
-        request = post_start(client_id, document, min(left_s, HANG_MAX_S), trace)
+        request = post_start(client_id, document, min(left_s, WAIT_MAX_S), trace)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         if answer.status == 200 or (answer.status == 202 and limits.timeout_s == 0):
             return read(StepOutcome, answer)
         if answer.status not in {202, 504} or answer.at_s >= limits.until_s:
             raise error_of(replace(answer, status=504) if answer.status == 202 else answer)
-        pause_s, now_s = _between_hangs_s(now_s, answer), answer.at_s
+        pause_s, now_s = _between_waits_s(now_s, answer), answer.at_s
 
 
 class Outcome(NamedTuple):
@@ -96,7 +96,7 @@ class Outcome(NamedTuple):
     """
 
     ended_at: str
-    was_there: bool
+    was_replayed: bool
     response: Any = None
     error: StepFailedError | None = None
 
@@ -108,19 +108,19 @@ class Outcome(NamedTuple):
 
 
 def step_once(
-    client_id: str, document: Mapping[str, Any], *, hang_s: float, patience_s: float, trace: str
+    client_id: str, document: Mapping[str, Any], *, wait_s: float, patience_s: float, trace: str
 ) -> Flow[Outcome]:
-    """A step of a handler, hung for once. Raises NotFinishedError when it needs longer."""
-    request = post_start(client_id, document, max(hang_s, 0.001), trace)
+    """A step of a handler, waited for once. Raises NotFinishedError when it needs longer."""
+    request = post_start(client_id, document, max(wait_s, 0.001), trace)
     answer = yield from exchange(request, patience_s)
-    was_there = headers.IDEMPOTENCY_REPLAYED in answer.headers
+    was_replayed = headers.IDEMPOTENCY_REPLAYED in answer.headers
     if answer.status == 200:
         response, ended_at = members(answer, "response", "finishedAt")
-        return Outcome(response=response, ended_at=ended_at, was_there=was_there)
+        return Outcome(response=response, ended_at=ended_at, was_replayed=was_replayed)
     error = error_of(answer)
     if not isinstance(error, StepFailedError):
         raise error
-    return Outcome(error=error, ended_at=error.finished_at or "", was_there=was_there)
+    return Outcome(error=error, ended_at=error.finished_at or "", was_replayed=was_replayed)
 
 
 def open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
@@ -131,25 +131,25 @@ def open_once(client_id: str, document: Mapping[str, Any], patience_s: float, tr
     return str(members(answer, "id")[0])
 
 
-def wait(client_id: str, step_id: str, limits: Limits) -> Flow[StepDocument]:
+def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
     """Long-poll a step until it settles. Raises as `start` does."""
     now_s, pause_s = limits.now_s, 0.0
     while True:
-        hang_s = min(max(0.0, limits.until_s - now_s), HANG_MAX_S)
-        query = urlencode({"wait": round(hang_s * 1000)})
-        request = _get(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", hang_s)
+        wait_s = min(max(0.0, limits.until_s - now_s), WAIT_MAX_S)
+        query = urlencode({"wait": round(wait_s * 1000)})
+        request = _get(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", wait_s)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         step = _read(StepDocument, answer)
         if step.status not in _LIVE:
             return _settled(step)
         if answer.at_s >= limits.until_s:
             raise NotFinishedError("Not finished in time.", step_id=step.id)
-        pause_s, now_s = _between_hangs_s(now_s, answer), answer.at_s
+        pause_s, now_s = _between_waits_s(now_s, answer), answer.at_s
 
 
 def probe(client_id: str, document: Mapping[str, Any], patience_s: float) -> Flow[ProbeResult]:
     """One call of an endpoint without a step."""
-    request = _post(f"/{quote(client_id)}/probe", document, hang_s=HANG_MAX_S)
+    request = _post(f"/{quote(client_id)}/probe", document, wait_s=WAIT_MAX_S)
     return _read(ProbeResult, (yield from exchange(request, patience_s)))
 
 
@@ -180,7 +180,7 @@ def list_runs(
 def list_dead_letters(
     client_id: str, query: Mapping[str, str], limit: int, patience_s: float
 ) -> Flow[list[DeadLetter]]:
-    """The newest steps that gave up and fit, at most `limit`."""
+    """The newest steps that failed and fit, at most `limit`."""
     path = _first_page(client_id, "dead-letters", query, limit)
     return (yield from _listed(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
 
@@ -235,18 +235,18 @@ def complete(client_id: str, step_id: str, result: Any, patience_s: float) -> Fl
 
 
 def _post(
-    target: str, document: Any = None, extra: Mapping[str, str] | None = None, hang_s: float = 0.0
+    target: str, document: Any = None, extra: Mapping[str, str] | None = None, wait_s: float = 0.0
 ) -> HttpRequest:
     body = b"" if document is None else json.dumps(document, allow_nan=False).encode()
     given = {headers.CONTENT_TYPE: "application/json", **(extra or {})}
-    return HttpRequest(method="POST", target=target, body=body, headers=given, hang_s=hang_s)
+    return HttpRequest(method="POST", target=target, body=body, headers=given, wait_s=wait_s)
 
 
-def _get(target: str, hang_s: float = 0.0) -> HttpRequest:
-    return HttpRequest(method="GET", target=target, hang_s=hang_s)
+def _get(target: str, wait_s: float = 0.0) -> HttpRequest:
+    return HttpRequest(method="GET", target=target, wait_s=wait_s)
 
 
-def _read(model: type[Model], answer: HttpAnswer) -> Model:
+def _read(model: type[Model], answer: HttpResponse) -> Model:
     if answer.status != 200:
         raise error_of(answer)
     return read(model, answer)
@@ -255,7 +255,7 @@ def _read(model: type[Model], answer: HttpAnswer) -> Model:
 def _settled(step: StepDocument) -> StepDocument:
     if step.status == "failed":
         raise StepFailedError(
-            f"The step gave up at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
+            f"The step failed at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
             members={
                 "id": step.id,
                 "lastStatus": step.response_status,
@@ -271,7 +271,7 @@ def _settled(step: StepDocument) -> StepDocument:
     return step
 
 
-def _pause_s(answer: HttpAnswer, failures: int) -> float:
+def _pause_s(answer: HttpResponse, failures: int) -> float:
     text = answer.headers.get(headers.RETRY_AFTER, "")
     if text.isdigit():
         return float(text)
@@ -280,6 +280,6 @@ def _pause_s(answer: HttpAnswer, failures: int) -> float:
     return longest * (1 + answer.chance) / 2
 
 
-def _between_hangs_s(began_s: float, answer: HttpAnswer) -> float:
-    """A hang paces itself; only a server that does not hang is not asked again at once."""
+def _between_waits_s(began_s: float, answer: HttpResponse) -> float:
+    """A wait paces itself; only a server that does not wait is not asked again at once."""
     return 0.0 if answer.at_s - began_s >= 0.5 else 0.5

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from atomic.protocol import headers
 from atomic.sdk import _raw_path, _settings
-from atomic.sdk._answers import Response, Unreadable, failure, success
+from atomic.sdk._answers import HandlerResponse, Unreadable, failure, success
 from atomic.sdk._context import BaseContext, Call
 from atomic.sdk._documents import unknown_options
 from atomic.sdk._functions import name_of, signature_of
@@ -58,14 +58,14 @@ class EndpointOptions(TypedDict, total=False):
     `client`: the Client (of `def`) or AsyncClient (of `async def`) that posts its steps.
     `secrets`: signing secrets, one of which must have signed (ATOMIC_SIGNING_SECRET); none: no check.
     `base_url`: where Atomic reaches this application, when the request does not tell (ATOMIC_BASE_URL).
-    `hang`: how long one call of a workflow waits for its steps before it suspends itself; left out, what
+    `wait`: how long one call of a workflow waits for its steps before it suspends itself; left out, what
     fits the server: see docs/workers.md.
     """
 
     client: Client | AsyncClient
     secrets: Sequence[str]
     base_url: str
-    hang: Seconds
+    wait: Seconds
 
 
 def _check_options(function: Function, options: EndpointOptions) -> None:
@@ -78,9 +78,9 @@ def _check_options(function: Function, options: EndpointOptions) -> None:
     SignatureCheck(secrets)
     if base_url := options.get("base_url"):
         _settings.checked("base_url", base_url)
-    if "hang" in options:
+    if "wait" in options:
         try:
-            milliseconds("hang", options["hang"])
+            milliseconds("wait", options["wait"])
         except InvalidRequestError as error:
             raise ValueError(error.detail) from None
 
@@ -116,20 +116,20 @@ class Endpoint:
         """What contexts need to call the function by this name."""
         return Served(name, self._signature.takes, self._signature.returns)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> HandlerResponse:
         """For frameworks that give a thread to each request."""
         begun = self._begin(request)
-        return begun if isinstance(begun, Response) else asyncio.run(begun)
+        return begun if isinstance(begun, HandlerResponse) else asyncio.run(begun)
 
-    async def answer_async(self, request: Request) -> Response:
+    async def answer_async(self, request: Request) -> HandlerResponse:
         """For frameworks on an event loop."""
         if self._signature.may_block:
             begun = await _in_thread(lambda: self._begin(request))
         else:
             begun = self._begin(request)
-        return begun if isinstance(begun, Response) else await begun
+        return begun if isinstance(begun, HandlerResponse) else await begun
 
-    def _begin(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+    def _begin(self, request: Request) -> HandlerResponse | Coroutine[Any, Any, HandlerResponse]:
         """Call the function. What it leaves to be awaited is awaited by the answer's coroutine."""
         try:
             call, payload = self._read(request)
@@ -142,7 +142,9 @@ class Endpoint:
         except BaseException as error:
             return self._failure(request, error)
 
-    async def _end(self, request: Request, context: Call | BaseContext, result: Awaitable[Any]) -> Response:
+    async def _end(
+        self, request: Request, context: Call | BaseContext, result: Awaitable[Any]
+    ) -> HandlerResponse:
         try:
             if isinstance(context, AsyncContext):
                 return self._success(await context.await_handler(result))
@@ -150,11 +152,11 @@ class Endpoint:
         except BaseException as error:
             return self._failure(request, error)
 
-    def _success(self, result: Any) -> Response:
+    def _success(self, result: Any) -> HandlerResponse:
         written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
         return success(written)
 
-    def _failure(self, request: Request, error: BaseException) -> Response:
+    def _failure(self, request: Request, error: BaseException) -> HandlerResponse:
         attempt, step = (request.headers.get(name, "?") for name in (headers.ATTEMPT, headers.STEP_ID))
         return failure(error, f"{name_of(self.function)} (attempt {attempt} of step {step})")
 
@@ -185,10 +187,10 @@ class Endpoint:
     def _context(self, call: Call, wait_s: float) -> Call | BaseContext:
         if not self.is_workflow:
             return call
-        hang_s = seconds(self._options.get("hang", wait_s))
+        wait_s = seconds(self._options.get("wait", wait_s))
         if isinstance(self._client, AsyncClient):
-            return AsyncContext(call, self._client, hang_s, self._names)
-        return Context(call, self._client, hang_s, self._names)
+            return AsyncContext(call, self._client, wait_s, self._names)
+        return Context(call, self._client, wait_s, self._names)
 
     @cached_property
     def _client(self) -> Client | AsyncClient:

@@ -12,31 +12,31 @@ from pydantic import BaseModel
 
 Result = TypeVar("Result")
 
-# Beyond the time that the server was asked to hang: connecting, and the answer's way back.
+# Beyond the time that the server was asked to wait: connecting, and the answer's way back.
 GRACE_S: Final = 10.0
-# On AWS a first attempt that is made inline holds the answer for up to 20 s, however short the hang.
+# On AWS a first attempt that is made inline holds the answer for up to 20 s, however short the wait.
 _AT_LEAST_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """To be made after `pause_s`. `target` is path and query; `hang_s` is how long the server may hang."""
+    """To be made after `pause_s`. `target` is path and query; `wait_s` is how long the server may wait."""
 
     method: str
     target: str
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     pause_s: float = 0.0
-    hang_s: float = 0.0
+    wait_s: float = 0.0
 
     @property
     def timeout_s(self) -> float:
         """When to give up on the answer."""
-        return max(self.hang_s + GRACE_S, _AT_LEAST_S) if self.hang_s else GRACE_S
+        return max(self.wait_s + GRACE_S, _AT_LEAST_S) if self.wait_s else GRACE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
+class HttpResponse:
     """What came of a request. Status 0: nothing did, `error` says why and `cure` what to do about it, where
     that is known. Header names are lower case, `url` is that of the server.
 
@@ -53,12 +53,12 @@ class HttpAnswer:
     chance: float
 
 
-Flow = Generator[HttpRequest, HttpAnswer, Result]
+Flow = Generator[HttpRequest, HttpResponse, Result]
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def drive(
-    flow: Flow[Result], send: Callable[[HttpRequest], HttpAnswer], sleep: Callable[[float], None]
+    flow: Flow[Result], send: Callable[[HttpRequest], HttpResponse], sleep: Callable[[float], None]
 ) -> Result:
     """Run a flow with a blocking transport."""
     try:
@@ -74,7 +74,7 @@ def drive(
 
 async def drive_async(
     flow: Flow[Result],
-    send: Callable[[HttpRequest], Awaitable[HttpAnswer]],
+    send: Callable[[HttpRequest], Awaitable[HttpResponse]],
     sleep: Callable[[float], Awaitable[Any]],
 ) -> Result:
     """Run a flow with an asynchronous transport."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from atomic.sdk import errors
-from atomic.sdk._http import HttpAnswer
+from atomic.sdk._http import HttpResponse
 
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _SAID_MAX_CHARS: Final = 100
@@ -42,7 +42,7 @@ def lost_because(url: str, error: BaseException) -> tuple[str, str]:
     return str(last) or type(last).__name__, ""
 
 
-def foreign(answer: HttpAnswer) -> errors.RefusedError:
+def foreign(answer: HttpResponse) -> errors.RefusedError:
     """The error for an answer that Atomic has not given: a proxy's, a login page's, another server's.
 
     None of them ends a workflow for good: it is not the request that is wrong.
@@ -83,7 +83,7 @@ def _is_no_http(error: BaseException) -> bool:
     )
 
 
-def _said(answer: HttpAnswer) -> str:
+def _said(answer: HttpResponse) -> str:
     """The title of a page, or the beginning of a text."""
     text = answer.body[:4096].decode(errors="replace")
     title = _TITLE.search(text)

@@ -33,8 +33,8 @@ NO_NAMES: Final[Names] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned(Generic[Result]):
-    """A step with its identity. The handler hangs `timeout_s` for it at most (None: what is left).
+class StepCall(Generic[Result]):
+    """A step with its identity. The handler waits `timeout_s` for it at most (None: what is left).
 
     `name` is how messages call it.
     """

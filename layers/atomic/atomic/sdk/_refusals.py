@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from atomic.protocol import headers, problems
 from atomic.sdk import errors
-from atomic.sdk._http import HttpAnswer, Model
+from atomic.sdk._http import HttpResponse, Model
 from atomic.sdk._mixups import foreign
 
 _BY_STATUS: Final[dict[int, type[errors.RefusedError]]] = {
@@ -25,7 +25,7 @@ _CONFLICTS: Final[dict[str, type[errors.RefusedError]]] = {
 }
 
 
-def error_of(answer: HttpAnswer) -> errors.AtomicError:
+def error_of(answer: HttpResponse) -> errors.AtomicError:
     """The error for an answer that is no success."""
     if answer.status == 0:
         return errors.NoAnswerError(f"No answer from {answer.error}.", cure=answer.cure)
@@ -48,7 +48,7 @@ def error_of(answer: HttpAnswer) -> errors.AtomicError:
     return kind(detail, status=answer.status, problem=problem, retry_after=retry_after)
 
 
-def read(model: type[Model], answer: HttpAnswer) -> Model:
+def read(model: type[Model], answer: HttpResponse) -> Model:
     """The document of a successful answer. Raises RefusedError when somebody else has given it."""
     try:
         return model.model_validate_json(answer.body)
@@ -56,7 +56,7 @@ def read(model: type[Model], answer: HttpAnswer) -> Model:
         raise foreign(answer) from None
 
 
-def members(answer: HttpAnswer, *names: str) -> list[Any]:
+def members(answer: HttpResponse, *names: str) -> list[Any]:
     """The same of some members. The rest is not looked at: this is where a handler's time goes."""
     try:
         document = json.loads(answer.body)
@@ -65,7 +65,7 @@ def members(answer: HttpAnswer, *names: str) -> list[Any]:
         raise foreign(answer) from None
 
 
-def problem_of(answer: HttpAnswer) -> dict[str, Any]:
+def problem_of(answer: HttpResponse) -> dict[str, Any]:
     """Atomic's problem document of an answer; empty when somebody else answered."""
     try:
         document = json.loads(answer.body)

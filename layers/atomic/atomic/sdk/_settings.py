@@ -14,7 +14,7 @@ BASE_URL: Final = "ATOMIC_BASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ApiTarget:
     """An API and a client of it; `api_key` is empty where the server asks for none."""
 
     url: str
@@ -22,12 +22,12 @@ class Connection:
     api_key: str
 
 
-def connection(url: str | None, client_id: str | None, api_key: str | None) -> Connection:
+def connection(url: str | None, client_id: str | None, api_key: str | None) -> ApiTarget:
     """What is not given comes from ATOMIC_URL, ATOMIC_CLIENT_ID and ATOMIC_API_KEY.
 
     Raises ValueError for what is no URL of a server.
     """
-    return Connection(
+    return ApiTarget(
         url=checked(URL, url or os.environ.get(URL) or "http://127.0.0.1:8787").rstrip("/"),
         client_id=client_id or os.environ.get(CLIENT_ID) or "dev",
         api_key=api_key or os.environ.get(API_KEY) or "",

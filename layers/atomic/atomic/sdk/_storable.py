@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Any, Final
 
-from atomic.protocol.limits import JSON_MAX_DEPTH
+from atomic.protocol.constants import JSON_MAX_DEPTH
 
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
@@ -130,12 +130,12 @@ def _array(value: Any, written: list[Any], depth: int) -> list[Any]:
     if (is_set or isinstance(value, list | tuple | deque)) and len(value) == len(written):
         # Nothing was added meanwhile, so a set is in the order in which it was written.
         items = value
-    place = 0
+    index = 0
     try:
-        for place, (item, member) in enumerate(zip(items, written, strict=False)):
-            written[place] = storable(item, member, depth)
+        for index, (item, member) in enumerate(zip(items, written, strict=False)):
+            written[index] = storable(item, member, depth)
     except Unstorable as refused:
-        refused.path = f"[{place}]{refused.path}"
+        refused.path = f"[{index}]{refused.path}"
         raise
     if is_set:
         written.sort(key=_spelling)

@@ -165,16 +165,16 @@ def _stored(parts: Any, what: str, write: Callable[[], Any]) -> tuple[Any, bool]
 def _refuse(value: Any) -> NoReturn:
     """Pydantic does not know what to write for this."""
     kind = type(value).__qualname__
-    hint = "use a model, a dataclass or plain values"
+    wakeup = "use a model, a dataclass or plain values"
     if inspect.isawaitable(value):
-        hint = "is an `await` missing?"
+        wakeup = "is an `await` missing?"
         if inspect.iscoroutine(value):
             value.close()
     elif type(value).__module__.startswith("atomic.sdk"):
-        hint = "that belongs to the SDK and is no value"
+        wakeup = "that belongs to the SDK and is no value"
     elif inspect.isroutine(value):
-        hint = "is a call missing, `()`?"
-    raise SerializationError(f"has no JSON form: it holds a value of type {kind}; {hint}.")
+        wakeup = "is a call missing, `()`?"
+    raise SerializationError(f"has no JSON form: it holds a value of type {kind}; {wakeup}.")
 
 
 def _is_open(annotation: Any) -> bool:

@@ -1,4 +1,4 @@
-"""How long a handler waits for its steps when `hang` says nothing, by what it keeps from others meanwhile.
+"""How long a handler waits for its steps when `wait` says nothing, by what it keeps from others meanwhile.
 
 Its steps call the same application. A handler that waits in a thread of few, or in an environment of
 Lambda, may keep from its steps what they need to begin. So it waits for a short time there, or not at all:

@@ -29,7 +29,7 @@ from atomic.sdk._documents import (
     filter_document,
     start_document,
 )
-from atomic.sdk._http import Flow, HttpAnswer, HttpRequest, drive_async
+from atomic.sdk._http import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._settings import ca_file, proxy_of
 from atomic.sdk._values import jsonable
 from atomic.sdk._world import came, limits_from_now, lost
@@ -150,7 +150,7 @@ class AsyncClient(BaseClient):
 
         return await drive_async(flow, self._send, sleep)
 
-    async def _send(self, request: HttpRequest) -> HttpAnswer:
+    async def _send(self, request: HttpRequest) -> HttpResponse:
         import aiohttp
 
         url = self.connection.url + request.target

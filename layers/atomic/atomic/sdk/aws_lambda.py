@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from atomic.sdk import _handler
-from atomic.sdk._answers import Response, not_found
+from atomic.sdk._answers import HandlerResponse, not_found
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Decorator, Endpoint
@@ -59,7 +59,7 @@ def _path_of(event: Mapping[str, Any]) -> str:
     return str(path)
 
 
-def _answered(event: Mapping[str, Any], answer: Response) -> dict[str, Any]:
+def _answered(event: Mapping[str, Any], answer: HandlerResponse) -> dict[str, Any]:
     headers = dict(answer.headers)
     answered = {
         "statusCode": answer.status,

@@ -55,9 +55,9 @@ class Client(BaseClient):
         timeout: Seconds | None = 60.0,
         **options: Unpack[StepOptions],
     ) -> StepOutcome:
-        """Start a workflow, or attach to the one of this name, URL and key, and hang for its outcome.
+        """Start a workflow, or attach to the one of this name, URL and key, and wait for its outcome.
 
-        `timeout` is the limit of this call, however many hangs it takes; None waits as long as it lasts,
+        `timeout` is the limit of this call, however many waits it takes; None waits as long as it lasts,
         0 returns the run as it stands once it is durable. Raises NotFinishedError when the limit is over
         (the run goes on), StepFailedError, CancelledError, or a RefusedError.
         """
@@ -69,7 +69,7 @@ class Client(BaseClient):
         )
 
     def wait(self, step_id: str, *, timeout: Seconds | None = 60.0) -> StepDocument:
-        """Hang for a step's outcome; a run's is that of its root step. Raises as `start` does."""
+        """Wait for a step's outcome; a run's is that of its root step. Raises as `start` does."""
         return self.run_flow(_flow.wait(self.client_id, step_id, limits_from_now(timeout, self.patience_s)))
 
     def get(self, run_id: str) -> RunDocument:
@@ -88,7 +88,7 @@ class Client(BaseClient):
         return self.run_flow(_flow.list_runs(self.client_id, query, limit, self.patience_s))
 
     def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
-        """The newest steps that gave up and fit, at most `limit`."""
+        """The newest steps that failed and fit, at most `limit`."""
         query = filter_document(wanted)
         return self.run_flow(_flow.list_dead_letters(self.client_id, query, limit, self.patience_s))
 

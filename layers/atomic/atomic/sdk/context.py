@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, Unpack, overloa
 from atomic.sdk._awaiting import MadeCall, PendingCall, Unawaited
 from atomic.sdk._context import BaseContext, Call, CallOptions
 from atomic.sdk._identity import Scope, current_scope, enter_strand
-from atomic.sdk._planning import NO_NAMES, Function, Names, Planned
+from atomic.sdk._planning import NO_NAMES, Function, Names, StepCall
 from atomic.sdk._refusals import PASSING
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
@@ -37,12 +37,12 @@ class Context(BaseContext):
     ".../charge"), or by a function that the same `Endpoints` serve. It is one step however often the
     workflow is called, and answers at once when it is done.
     While a step is not finished the handler ends, and is called again when it is. A BaseException unwinds
-    it, and nothing counts that it does on the way. Raises StepFailedError when the step gave up; uncaught,
+    it, and nothing counts that it does on the way. Raises StepFailedError when the step failed; uncaught,
     that ends the workflow as well.
     """
 
-    def __init__(self, call: Call, client: Client, hang_s: float, names: Names = NO_NAMES) -> None:
-        super().__init__(call, client, hang_s, names)
+    def __init__(self, call: Call, client: Client, wait_s: float, names: Names = NO_NAMES) -> None:
+        super().__init__(call, client, wait_s, names)
         self._client = client
         self._thread = threading.get_ident()
         self._suspended = threading.Event()
@@ -72,33 +72,33 @@ class Context(BaseContext):
     @overload
     def call(
         self, step: Step, payload: Any = None, *, result: type[T], **options: Unpack[CallOptions]
-    ) -> Planned[T]: ...
+    ) -> StepCall[T]: ...
     @overload
-    def call(self, step: str, payload: Any = None, **options: Unpack[CallOptions]) -> Planned[Any]: ...
+    def call(self, step: str, payload: Any = None, **options: Unpack[CallOptions]) -> StepCall[Any]: ...
     @overload
     def call(
         self, step: AsyncFunction[T], payload: Any = None, **options: Unpack[CallOptions]
-    ) -> Planned[T]: ...
+    ) -> StepCall[T]: ...
     @overload
     def call(
         self, step: PlainFunction[T], payload: Any = None, **options: Unpack[CallOptions]
-    ) -> Planned[T]: ...
+    ) -> StepCall[T]: ...
     def call(
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
-    ) -> Planned[Any]:
+    ) -> StepCall[Any]:
         """A step as `step` would call it, for `parallel` to call."""
         planned = self._plan(step, payload, options, result)
         self._uncalled[id(planned)] = MadeCall.here(planned, 1)
         return planned
 
-    def parallel(self, *calls: Planned[T]) -> list[T]:
+    def parallel(self, *calls: StepCall[T]) -> list[T]:
         """Call steps side by side; their responses in the order of the calls.
 
         All of them end before anything is raised: then the error of the first call that has one.
         """
         self._check()
         for planned in calls:
-            if not isinstance(planned, Planned):
+            if not isinstance(planned, StepCall):
                 self._refuse(
                     f"parallel takes what `ctx.call` gives, not a {type(planned).__qualname__}: write "
                     "`ctx.parallel(*calls)` for a list of them, and `ctx.call` instead of `ctx.step`."
@@ -115,7 +115,7 @@ class Context(BaseContext):
         return [future.result() for future in futures]
 
     def sleep(self, duration: Seconds) -> None:
-        """Go on after a time, days or months if need be: nothing hangs meanwhile."""
+        """Go on after a time, days or months if need be: nothing waits meanwhile."""
         self._perform(self._plan_sleep(duration))
 
     @overload
@@ -155,12 +155,12 @@ class Context(BaseContext):
             if self._suspended.is_set() and not is_stopped:
                 raise Suspended(self._cause, self.unfinished) from None
 
-    def _perform(self, planned: Planned[T]) -> T:
+    def _perform(self, planned: StepCall[T]) -> T:
         self._check()
         with self._suspending():
             return self._ask(planned)
 
-    def _ask(self, planned: Planned[T]) -> T:
+    def _ask(self, planned: StepCall[T]) -> T:
         with self._called(planned):
             response = self._client.run_flow(self._flow(planned)).unwrap()
         return planned.read(response)
@@ -215,8 +215,8 @@ class AsyncContext(BaseContext):
     ends, and is called again later.
     """
 
-    def __init__(self, call: Call, client: AsyncClient, hang_s: float, names: Names = NO_NAMES) -> None:
-        super().__init__(call, client, hang_s, names)
+    def __init__(self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES) -> None:
+        super().__init__(call, client, wait_s, names)
         self._client = client
         self._branches: Branches
         self._unawaited = Unawaited()
@@ -296,7 +296,7 @@ class AsyncContext(BaseContext):
         self._require_awaited([*self._unawaited.dropped, *self._unawaited.calls.values()])
         return result
 
-    async def _perform(self, planned: Planned[T]) -> T:
+    async def _perform(self, planned: StepCall[T]) -> T:
         if self._has_ended or self._branches.is_suspended:
             await self._refuse_late()
         with self._branches.call() as call:
@@ -308,10 +308,10 @@ class AsyncContext(BaseContext):
                 await self._stay(planned, signal.cause)
             call.answered()
             if self._branches.has_order:
-                await self._branches.turn(call.post, outcome.ended_at, was_there=outcome.was_there)
+                await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
         return planned.read(outcome.unwrap())
 
-    async def _open_event(self, planned: Planned[Any]) -> str:
+    async def _open_event(self, planned: StepCall[Any]) -> str:
         if self._has_ended or self._branches.is_suspended:
             await self._refuse_late()
         with self._branches.call() as call:
@@ -325,7 +325,7 @@ class AsyncContext(BaseContext):
     async def _refuse_late(self) -> NoReturn:
         await self._branches.refuse(_LOOP_PAUSE_S if self._came_late() else 0)
 
-    async def _stay(self, planned: Planned[Any], cause: Exception | None) -> NoReturn:
+    async def _stay(self, planned: StepCall[Any], cause: Exception | None) -> NoReturn:
         """Go on no more. What other branches do cannot change a cause that does not pass."""
         if cause is not None and not isinstance(cause, PASSING):
             self._give_up(cause)

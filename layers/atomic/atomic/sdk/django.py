@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
 from atomic.sdk import _handler
-from atomic.sdk._answers import Response
+from atomic.sdk._answers import HandlerResponse
 from atomic.sdk._context import Call
 from atomic.sdk._endpoints import BaseEndpoints
 from atomic.sdk._handler import Decorator, Endpoint, named_view
@@ -65,7 +65,7 @@ def _asked(request: HttpRequest, wait_s: float) -> _handler.Request:
     )
 
 
-def _answered(answer: Response) -> HttpResponse:
+def _answered(answer: HandlerResponse) -> HttpResponse:
     return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 
 

@@ -3,7 +3,7 @@
 AtomicError
 ├── NoAnswerError            nobody answered, within the client's patience
 ├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
-├── StepFailedError          the step gave up                                          (424)
+├── StepFailedError          the step failed                                          (424)
 │   └── EventTimeoutError    nobody completed the event before its deadline            (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
 ├── SerializationError       a value would not come back from JSON as it is

@@ -11,7 +11,7 @@ run(main())     # a retry in six hours takes no time at all
 """
 
 from atomic.testing.endpoints import EndpointCall, EndpointReply
-from atomic.testing.local import LocalAtomic, Reply
+from atomic.testing.local import ApiReply, LocalAtomic
 from atomic.testing.virtual_time import VirtualTimeLoop, run
 
-__all__ = ["EndpointCall", "EndpointReply", "LocalAtomic", "Reply", "VirtualTimeLoop", "run"]
+__all__ = ["ApiReply", "EndpointCall", "EndpointReply", "LocalAtomic", "VirtualTimeLoop", "run"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atomic.application.ports import EndpointRequest
-from atomic.domain.outcomes import Answer
-from atomic.protocol.limits import RESPONSE_MAX_BYTES
+from atomic.domain.outcomes import EndpointResponse
+from atomic.protocol.constants import RESPONSE_MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +62,11 @@ class FunctionInvoker:
     def __init__(self) -> None:
         self.handlers: dict[str, EndpointHandler] = {}
 
-    async def post(self, request: EndpointRequest) -> Answer:
+    async def post(self, request: EndpointRequest) -> EndpointResponse:
         """Make one attempt."""
         handler = self.handlers.get(request.url)
         if handler is None:
-            return Answer(error="network: connection refused")
+            return EndpointResponse(error="network: connection refused")
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = EndpointCall(url=request.url, headers=headers, body=request.body)
         try:
@@ -74,12 +74,12 @@ class FunctionInvoker:
                 reply = await handler(call)
         except TimeoutError:
             error = f"timeout: no whole answer within {request.timeout_ms} ms"
-            return Answer(error=error, timed_out=True)
+            return EndpointResponse(error=error, timed_out=True)
         except Exception as failure:
             reply = EndpointReply(status=500, json={"error": str(failure)})
         answer_headers, body = reply.content()
         too_large = len(body) > RESPONSE_MAX_BYTES
-        return Answer(
+        return EndpointResponse(
             status=reply.status,
             headers=answer_headers,
             body=b"" if too_large else body,

@@ -9,17 +9,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from atomic.adapters.memory.notifier import MemoryNotifier
-from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.destinations import CountedRuns
-from atomic.application.drive import drive
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Client, ClientRegistry, Destinations, StepStore
+from atomic.application.process_wakeup import process_wakeup
 from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.api import Api, ManageClients
-from atomic.entrypoints.http_api.messages import ApiRequest
+from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.entrypoints.http_api.routes import handle
-from atomic.entrypoints.tasks import Tasks
+from atomic.entrypoints.inflight import Tasks
 from atomic.testing.endpoints import EndpointHandler, FunctionInvoker
 from atomic.testing.virtual_time import LoopClock
 
@@ -27,7 +27,7 @@ _HOST = "https://app.test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class ApiReply:
     """What the API answered; header names are lower case."""
 
     status: int
@@ -106,7 +106,7 @@ class LocalAtomic:
         clock = LoopClock()
         self._tasks = Tasks()
         self._invoker = FunctionInvoker()
-        self._queue = MemoryHintQueue(clock)
+        self._queue = MemoryWakeupQueue(clock)
         self.engine = Engine(
             store=store or MemoryStepStore(),
             queue=self._queue,
@@ -146,24 +146,24 @@ class LocalAtomic:
         *,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
-    ) -> Reply:
+    ) -> ApiReply:
         """Call the API; `target` is a path with an optional query."""
         path, _, query = target.partition("?")
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         request = ApiRequest(method=method, path=path, query=query, headers=lower, body=body)
         response = await handle(self._api, request)
         answered = b"" if method == "HEAD" else response.body
-        return Reply(status=response.status, headers=response.headers, body=answered)
+        return ApiReply(status=response.status, headers=response.headers, body=answered)
 
-    async def post(self, target: str, document: Any = None) -> Reply:
+    async def post(self, target: str, document: Any = None) -> ApiReply:
         """POST a JSON document."""
         return await self.request("POST", target, body=json.dumps(document).encode())
 
-    async def get(self, target: str) -> Reply:
+    async def get(self, target: str) -> ApiReply:
         """GET a document."""
         return await self.request("GET", target)
 
     async def _drive(self) -> None:
         while True:
             step_id = await self._queue.receive()
-            self._tasks.spawn(drive(self.engine, step_id), step_id=step_id)
+            self._tasks.spawn(process_wakeup(self.engine, step_id), step_id=step_id)

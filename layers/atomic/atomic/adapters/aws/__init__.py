@@ -1,1 +1,1 @@
-"""Atomic in an AWS account: rows and clients in DynamoDB, hints in SQS and EventBridge Scheduler."""
+"""Atomic in an AWS account: rows and clients in DynamoDB, wake-ups in SQS and EventBridge Scheduler."""

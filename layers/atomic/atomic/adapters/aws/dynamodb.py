@@ -1,4 +1,4 @@
-"""Rows in one DynamoDB table: the store of an AWS home."""
+"""Rows in one DynamoDB table: the store of an AWS runtime."""
 
 import asyncio
 import heapq
@@ -9,9 +9,9 @@ from atomic.adapters.aws import rows, table
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.listing import Index, Range
-from atomic.adapters.aws.stored import StoredItems
+from atomic.adapters.aws.storage_items import StorageItems
 from atomic.application.ports import Counts, DueStep, RunQuery
-from atomic.application.turns import due_in_turns
+from atomic.application.round_robin import due_in_turns
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class DynamoStepStore:
 
     A step that succeeds at once is two writes and no read. Only root steps and dead letters are in an
     index, for an index costs each write another one. So `due`, `with_status` and the live steps of `count`
-    know roots alone: the hints of other steps are kept by SQS itself, and whoever attaches to an overdue
-    step sends its hint again (`application.start`).
+    know roots alone: the wake-ups of other steps are kept by SQS itself, and whoever attaches to an overdue
+    step sends its wake-up again (`application.start`).
 
     `client_ids` names all clients; `due`, `with_status` and `purge` look through the runs of each.
     """
@@ -40,7 +40,7 @@ class DynamoStepStore:
     ) -> None:
         self._calls = calls
         self._items = StepItems(client, table_name)
-        self._stored = StoredItems(client, table_name)
+        self._stored = StorageItems(client, table_name)
         self._client_ids = client_ids
         self._roots = Index(calls, client, table_name=table_name, name=table.LIST_INDEX, partition="lp")
         self._failed = Index(calls, client, table_name=table_name, name=table.FAILED_INDEX, partition="fp")
@@ -129,7 +129,7 @@ class DynamoStepStore:
             oldest_due_at_ms=min(due, default=None),
         )
 
-    async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+    async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
         """Add to the ledger: one write, and one read of as many small items as there are days."""
         return await self._calls.start(self._stored.add, client_id, size, day, since_day)
 
@@ -153,8 +153,8 @@ class DynamoStepStore:
 
     async def _fitting(self, ids: Sequence[str], query: RunQuery) -> dict[str, Step]:
         """The rows of the ids, in their order, that are still what the index said."""
-        there = await self._calls.start(self._items.many, ids)
-        steps = [there[step_id] for step_id in ids if step_id in there]
+        existing = await self._calls.start(self._items.many, ids)
+        steps = [existing[step_id] for step_id in ids if step_id in existing]
         return {step.id: step for step in steps if query.status in {None, step.status}}
 
     async def _partitions(

@@ -25,19 +25,19 @@ _AFTER_STEPS: Final = "s"
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class ConditionFailed:
     """A condition failed; the item that is there, if any."""
 
     item: Item | None
 
 
-def conditional(call: Callable[..., Any], **arguments: Any) -> Conflict | None:
+def conditional(call: Callable[..., Any], **arguments: Any) -> ConditionFailed | None:
     """Make a conditional write: None when it was written."""
     answer = answered(call, **arguments)
-    return answer if isinstance(answer, Conflict) else None
+    return answer if isinstance(answer, ConditionFailed) else None
 
 
-def answered(call: Callable[..., Any], **arguments: Any) -> Any | Conflict:
+def answered(call: Callable[..., Any], **arguments: Any) -> Any | ConditionFailed:
     """Make a conditional write: what it answers when it was written."""
     try:
         return call(**arguments)
@@ -45,7 +45,7 @@ def answered(call: Callable[..., Any], **arguments: Any) -> Any | Conflict:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
         response: dict[str, Any] = dict(error.response)
-        return Conflict(response.get("Item"))
+        return ConditionFailed(response.get("Item"))
 
 
 class StepItems:
@@ -76,9 +76,9 @@ class StepItems:
             return None
         if conflict.item is None:
             raise LookupError(step.id)
-        there = self._decode(conflict.item)
-        if there.version != expected_version:
-            return there
+        existing = self._decode(conflict.item)
+        if existing.version != expected_version:
+            return existing
         # Another moment of creation: an identity that begins anew takes the place of an expired row.
         values = {":expected": {"N": str(expected_version)}}
         conflict = self._put(encoded, ConditionExpression="v = :expected", ExpressionAttributeValues=values)
@@ -101,8 +101,8 @@ class StepItems:
     def children(self, parent_id: str, after: str, limit: int) -> list[StepOutline]:
         """A page of the step's children, strongly consistent."""
         children: list[StepOutline] = []
-        first, end = (keys.place_of(step_id) for step_id in keys.children_range(parent_id))
-        first = max(first, keys.place_of(after) + "!" if after else "")
+        first, end = (keys.position_of(step_id) for step_id in keys.children_range(parent_id))
+        first = max(first, keys.position_of(after) + "!" if after else "")
         found = self._query(
             keys.run_of(parent_id), first, end, ProjectionExpression="pk, sk, s, g", Limit=limit
         )
@@ -150,7 +150,7 @@ class StepItems:
             ExpressionAttributeValues={":until": {"N": str(until_s)}, ":seen": item["ttl"]},
         )
 
-    def _put(self, encoded: rows.Encoded, **condition: Any) -> Conflict | None:
+    def _put(self, encoded: rows.Encoded, **condition: Any) -> ConditionFailed | None:
         self._put_parts(encoded)
         return conditional(
             self._client.put_item,
@@ -165,7 +165,7 @@ class StepItems:
         for part in encoded.parts:
             self._client.put_item(TableName=self._table, Item=part)
 
-    def _update(self, step: Step, encoded: rows.Encoded, expected_version: int) -> Conflict | None:
+    def _update(self, step: Step, encoded: rows.Encoded, expected_version: int) -> ConditionFailed | None:
         sets = {name: value for name, value in encoded.changing.items() if value is not None}
         removes = [f"#{name}" for name in encoded.changing if name not in sets]
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
@@ -187,7 +187,7 @@ class StepItems:
         )
 
     def _query_run(self, run_id: str, after: str | None, **options: Any) -> Iterator[Item]:
-        first = "0" if after is None else keys.place_of(after) + "!"
+        first = "0" if after is None else keys.position_of(after) + "!"
         yield from self._query(run_id, first, _AFTER_STEPS, **options)
 
     def _query(self, run_id: str, first: str, end: str, **options: Any) -> Iterator[Item]:
@@ -216,7 +216,7 @@ class StepItems:
             time.sleep(self._batch_gap_s * 2**attempt)
         raise StoreUnavailable(f"DynamoDB left {len(wanted)} keys of a batch unread")
 
-    def _winner(self, conflict: Conflict, step: Step) -> Step:
+    def _winner(self, conflict: ConditionFailed, step: Step) -> Step:
         if conflict.item is None:
             raise StoreUnavailable(f"the row of {step.id} was deleted while it was being written")
         return self._decode(conflict.item)

@@ -17,8 +17,8 @@ _SMALLEST: Final = 128
 _DICTIONARY: Final = (
     b'"number":2,"generation":2,"started_at_ms":17,"ended_at_ms":17,"outcome":"no_answer","status":404,"erro'
     b'r":"the endpoint answered 404","late":"retryable ","outcome":"retryable","status":500,"error":"networ'
-    b'k: cannot connect: Connection refused","retries_used":1,"lost_in_row":1,"rechecks":1,"woken":true,'
-    b'"waiting_for":["run_","waiters":["run_-root"],"step_name":"","parent":"run_","delay_ms":,'
+    b'k: cannot connect: Connection refused","retries_used":1,"consecutive_lost":1,"rechecks":1,'
+    b'"woken":true,"waiting_for":["run_","waiters":["run_-root"],"step_name":"","parent":"run_","delay_ms":,'
     b'"deadline_ms":,"deadline_at_ms":,"kind":"event","timer","linear","fixed","none","on":"404,408,429,5xx"'
     b',"never":"text/plain; charset=utf-8","form":"text","base64","status":"pending","retrying","waiting",'
     b'"cancelled","failed","error":"timeout: no whole answer within 20000 ms"{"client_id":"","identity":"",'

@@ -4,9 +4,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.adapters.aws.items import Conflict, answered
+from atomic.adapters.aws.items import ConditionFailed, answered
 from atomic.application.ports import StoreUnavailable
-from atomic.application.rates import Rate, Start
+from atomic.application.rates import RateDecision, RateLimit
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,22 +26,22 @@ class SharedStarts:
         # What was seen last. It spares those who are refused a write each.
         self._full_at_us: dict[str, int] = {}
 
-    async def take(self, client_id: str, per_s: float, now_ms: int) -> Start:
+    async def take(self, client_id: str, per_s: float, now_ms: int) -> RateDecision:
         """Take one start, if there is one."""
-        rate, now_us = Rate.of(per_s), now_ms * 1000
+        rate, now_us = RateLimit.of(per_s), now_ms * 1000
         seen_us = self._full_at_us.get(client_id, 0)
         if seen_us > now_us + rate.tolerance_us:
             return rate.refused(seen_us, now_us)
         try:
             start, seen_us = await self._calls.start(self._take, client_id, rate, seen_us, now_us)
         except StoreUnavailable:
-            return Start(wait_ms=0, left=0)
+            return RateDecision(wait_ms=0, left=0)
         self._full_at_us[client_id] = seen_us
         return start
 
-    async def give_back(self, client_id: str, per_s: float) -> None:
+    async def release(self, client_id: str, per_s: float) -> None:
         """Give back one that was taken."""
-        interval_us = Rate.of(per_s).interval_us
+        interval_us = RateLimit.of(per_s).interval_us
         self._full_at_us[client_id] = self._full_at_us.get(client_id, 0) - interval_us
         with suppress(StoreUnavailable):
             await self._calls.start(
@@ -52,7 +52,7 @@ class SharedStarts:
                 ExpressionAttributeValues={":back": _number(-interval_us)},
             )
 
-    def _take(self, client_id: str, rate: Rate, seen_us: int, now_us: int) -> tuple[Start, int]:
+    def _take(self, client_id: str, rate: RateLimit, seen_us: int, now_us: int) -> tuple[RateDecision, int]:
         """The start, and the moment at which the bucket is full again."""
         latest_us = now_us + rate.tolerance_us
         for _ in range(_TRIES):
@@ -67,14 +67,14 @@ class SharedStarts:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **_change(rate, seen_us, now_us),
             )
-            if not isinstance(answer, Conflict):
+            if not isinstance(answer, ConditionFailed):
                 full_at_us = int(answer["Attributes"]["f"]["N"])
                 return rate.started(full_at_us, now_us), full_at_us
             seen_us = int(answer.item["f"]["N"]) if answer.item else 0
-        return Start(wait_ms=0, left=0), seen_us
+        return RateDecision(wait_ms=0, left=0), seen_us
 
 
-def _change(rate: Rate, seen_us: int, now_us: int) -> dict[str, Any]:
+def _change(rate: RateLimit, seen_us: int, now_us: int) -> dict[str, Any]:
     """A start from a bucket that was seen so: full by now, or not yet."""
     latest_us = now_us + rate.tolerance_us
     forgotten_s = (latest_us + rate.interval_us) // 1_000_000 + _KEPT_S

@@ -18,7 +18,7 @@ _ITEM_MAX_BYTES: Final = 400 * 1024 - 10_000
 _PART_MAX_BYTES: Final = 390 * 1024
 # Clocks and late answers: nothing is deleted that an engine may still look at.
 GRACE_S: Final = 2 * 24 * 3600
-_IN_THE_ITEM: Final = frozenset({"run_id", "place", "created_at_ms", "version"})
+_IN_THE_ITEM: Final = frozenset({"run_id", "position", "created_at_ms", "version"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def encode(step: Step) -> Encoded:
 def decode(item: Item, response: bytes | None) -> Step:
     """The step of an item and the text of its response."""
     spec, progress = unpack_record(item["s"]["B"]), unpack_record(item["g"]["B"])
-    spec |= {"run_id": item["pk"]["S"], "place": item["sk"]["S"], "created_at_ms": int(item["c"]["N"])}
+    spec |= {"run_id": item["pk"]["S"], "position": item["sk"]["S"], "created_at_ms": int(item["c"]["N"])}
     progress["version"] = int(item["v"]["N"])
     return load_step(spec, unpack_text(item["p"]), progress, response)
 
@@ -112,14 +112,14 @@ def _response(step: Step, progress_bytes: int) -> tuple[dict[str, Any], list[Ite
     # The parts outlive the item that refers to them.
     expiry = {} if ttl is None else {"ttl": _number(ttl + GRACE_S)}
     parts = [
-        _part_key(key["pk"], step.place, digest, number) | {"r": {"B": chunk}} | expiry
+        _part_key(key["pk"], step.position, digest, number) | {"r": {"B": chunk}} | expiry
         for number, chunk in enumerate(chunks)
     ]
     return {"r": None, "rp": {"S": f"{digest}#{len(parts)}"}}, parts
 
 
-def _part_key(pk: dict[str, Any], place: str, digest: str, number: int) -> Item:
-    return {"pk": pk, "sk": {"S": f"~{place}#{digest}#{number}"}}
+def _part_key(pk: dict[str, Any], position: str, digest: str, number: int) -> Item:
+    return {"pk": pk, "sk": {"S": f"~{position}#{digest}#{number}"}}
 
 
 def _index_attributes(step: Step) -> dict[str, dict[str, Any] | None]:

@@ -1,4 +1,4 @@
-"""Hints for far moments as one-time schedules of EventBridge Scheduler."""
+"""Wake-ups for far moments as one-time schedules of EventBridge Scheduler."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _EARLY_MS: Final = 60_000
 
 
-class HintScheduler:
-    """Makes schedules that put a hint into a step queue and are gone afterwards.
+class WakeupScheduler:
+    """Makes schedules that put a wake-up into a step queue and are gone afterwards.
 
     `role_arn` is the role that Scheduler takes on to send to the queues; a message that it cannot deliver
     within a day goes to the queue `dead_letter_arn`.

@@ -1,12 +1,12 @@
-"""Hints as messages of an SQS standard queue."""
+"""Wake-ups as messages of an SQS standard queue."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.adapters.aws.hints import encode_dead_letter, encode_hint
-from atomic.adapters.aws.scheduler import HintScheduler
+from atomic.adapters.aws.scheduler import WakeupScheduler
+from atomic.adapters.aws.wakeups import encode_dead_letter, encode_wakeup
 from atomic.application.ports import Clock
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ class StepQueue:
     arn: str
 
 
-class SqsHintQueue:
-    """Implements `ports.HintQueue`.
+class SqsWakeupQueue:
+    """Implements `ports.WakeupQueue`.
 
-    A hint within 15 minutes is a delayed message. One within half an hour comes after 15 and is sent
+    A wake-up within 15 minutes is a delayed message. One within half an hour comes after 15 and is sent
     again by whoever receives it early (`application.drive`). One further away is a one-time schedule.
 
     There are two queues. Attempts that may take long have one of their own, as has every step of which
@@ -43,8 +43,8 @@ class SqsHintQueue:
     Messages carry their client as their group, so that one client's backlog does not delay the others'
     steps (fair queues of standard queues).
 
-    The dead-letter queue gets what no attempt is made for any more: steps that gave up, and messages that
-    are no hints.
+    The dead-letter queue gets what no attempt is made for any more: steps that failed, and messages that
+    are no wake-ups.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SqsHintQueue:
         queue: StepQueue,
         long_queue: StepQueue,
         dead_letter_url: str,
-        scheduler: HintScheduler,
+        scheduler: WakeupScheduler,
         clock: Clock,
     ) -> None:
         self._calls = calls
@@ -71,7 +71,7 @@ class SqsHintQueue:
         wait_ms = at_ms - self._clock.now_ms()
         is_soon_over = attempt_ms is not None and attempt_ms <= SHORT_ATTEMPT_MAX_MS
         queue = self._queue if is_soon_over else self._long_queue
-        body = encode_hint(step_id, at_ms)
+        body = encode_wakeup(step_id, at_ms)
         if wait_ms >= SCHEDULED_FROM_MS:
             return self._calls.start(self._scheduler.schedule, step_id, at_ms, body, queue.arn)
         return self._calls.start(self._send, queue.url, body, delay_s(wait_ms), client_id)
@@ -83,7 +83,7 @@ class SqsHintQueue:
         return self._calls.start(self._hide, queue.url, receipt, again_s)
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
-        """Begin telling operators that a step gave up; moving the message back redrives the step."""
+        """Begin telling operators that a step failed; moving the message back redrives the step."""
         return self.quarantine(encode_dead_letter(step_id), reason)
 
     def quarantine(self, body: str, reason: str) -> Awaitable[None]:

@@ -63,8 +63,8 @@ TTL: Final = {"AttributeName": "ttl", "Enabled": True}
 
 def key_of(step_id: str) -> dict[str, Any]:
     """The key of a step's item."""
-    run_id, _, place = step_id.rpartition("-")
-    return {"pk": {"S": run_id}, "sk": {"S": place}}
+    run_id, _, position = step_id.rpartition("-")
+    return {"pk": {"S": run_id}, "sk": {"S": position}}
 
 
 def list_partitions(client_id: str, status: str) -> list[str]:

@@ -54,9 +54,9 @@ class EmfTelemetry:
         del step
         self._count("StepsPutOff")
 
-    def hint_failed(self) -> None:
-        """A hint could not be taken and comes again."""
-        self._count("HintsAgain")
+    def wakeup_failed(self) -> None:
+        """A wake-up could not be taken and comes again."""
+        self._count("WakeupsAgain")
 
     def flush(self) -> None:
         """Write what has been collected since the last time, if there is anything."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-# A home on one machine or in one network may be told to reach these.
+# A runtime on one machine or in one network may be told to reach these.
 _PRIVATE: Final = (
     IPv4Network("10.0.0.0/8"),
     IPv4Network("100.64.0.0/10"),  # shared by carriers, and by overlay networks
@@ -18,7 +18,7 @@ _PRIVATE: Final = (
     IPv6Network("::1/128"),
     IPv6Network("fc00::/7"),  # unique local
 )
-# Nobody's endpoint is here, whatever the home.
+# Nobody's endpoint is here, whatever the runtime.
 _NEVER: Final = (
     IPv4Network("0.0.0.0/8"),  # "this host": Linux takes it for loopback
     IPv4Network("100.100.100.200/32"),  # metadata of Alibaba Cloud

@@ -7,32 +7,32 @@ from typing import Final, cast
 
 from httptools import HttpParserError, HttpResponseParser
 
-from atomic.domain.outcomes import Answer
+from atomic.domain.outcomes import EndpointResponse
+from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from atomic.protocol.keys import STEP_ID_CHARS
-from atomic.protocol.limits import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 
 # Servers and proxies take 8 to 16 KiB of head from a client. Nobody needs more for the way back, but for
 # the ids of the steps that a handler waits for.
 _HEAD_MAX_BYTES: Final = 16 * 1024 + WAITING_FOR_MAX * (STEP_ID_CHARS + len(", "))
 _HEADERS_MAX: Final = 100
-# `100 Continue`, `102 Processing` and `103 Early Hints` may come before the answer.
+# `100 Continue`, `102 Processing` and `103 Early Wake-ups` may come before the answer.
 _INTERIM_MAX: Final = 10
 # A body in chunks of one byte is six times its size; what is longer is made to keep us busy.
 _WIRE_MAX_BYTES: Final = 8 * RESPONSE_MAX_BYTES
 _ERROR_MAX_CHARS: Final = 300
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
-UNWANTED: Final = Answer(error="cancelled before the endpoint was called")
-BROKEN_OFF: Final = Answer(error="network: the connection was closed before a whole answer came")
+UNWANTED: Final = EndpointResponse(error="cancelled before the endpoint was called")
+BROKEN_OFF: Final = EndpointResponse(error="network: the connection was closed before a whole answer came")
 
 
 class _Stop(Exception):
     """Stops the parser from inside a callback; what comes of the request is decided by then."""
 
 
-def timed_out(timeout_ms: int) -> Answer:
+def timed_out(timeout_ms: int) -> EndpointResponse:
     """What an attempt comes to that had no whole answer within its time."""
-    return Answer(error=f"timeout: no whole answer within {timeout_ms} ms", timed_out=True)
+    return EndpointResponse(error=f"timeout: no whole answer within {timeout_ms} ms", timed_out=True)
 
 
 class Connection(asyncio.Protocol):
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._is_open = False
-        self._waiter: asyncio.Future[Answer | None] | None = None
+        self._waiter: asyncio.Future[EndpointResponse | None] | None = None
         self._parser = _parser(self)
         self._begin()
 
@@ -61,13 +61,13 @@ class Connection(asyncio.Protocol):
             and self._transport.get_write_buffer_size() == 0
         )
 
-    def send(self, request: bytes) -> asyncio.Future[Answer | None]:
+    def send(self, request: bytes) -> asyncio.Future[EndpointResponse | None]:
         """Send a whole request; one at a time.
 
         The future never has an exception. Its result is None when the connection ended before the first
         byte of an answer, so that nobody knows whether the request arrived.
         """
-        waiter: asyncio.Future[Answer | None] = self._loop.create_future()
+        waiter: asyncio.Future[EndpointResponse | None] = self._loop.create_future()
         if not self._is_open:
             waiter.set_result(None)
             return waiter
@@ -192,21 +192,21 @@ class Connection(asyncio.Protocol):
         self._headers = {}
 
     def _complete(self) -> None:
-        self._end(Answer(status=self._status, headers=self._headers, body=b"".join(self._body)))
+        self._end(EndpointResponse(status=self._status, headers=self._headers, body=b"".join(self._body)))
 
     def _end_as_too_large(self) -> None:
         # The rest of it must not be read, so the connection is of no further use.
         self._body.clear()
-        self._end(Answer(status=self._status, headers=self._headers, too_large=True))
+        self._end(EndpointResponse(status=self._status, headers=self._headers, too_large=True))
         self.abort()
         raise _Stop
 
     def _refuse(self, text: str) -> None:
         """End the connection, and the request unless it is over; the first reason counts."""
-        self._end(Answer(error=f"network: {text}"[:_ERROR_MAX_CHARS]))
+        self._end(EndpointResponse(error=f"network: {text}"[:_ERROR_MAX_CHARS]))
         self.abort()
 
-    def _end(self, answer: Answer | None) -> None:
+    def _end(self, answer: EndpointResponse | None) -> None:
         waiter, self._waiter = self._waiter, None
         # It is done when the caller was cancelled.
         if waiter is not None and not waiter.done():

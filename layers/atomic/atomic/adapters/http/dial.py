@@ -72,7 +72,7 @@ class Dialer:
         return connection
 
     def _context(self) -> ssl.SSLContext:
-        # Reading the authorities takes tens of milliseconds, and many a home calls only http.
+        # Reading the authorities takes tens of milliseconds, and many a runtime calls only http.
         if self._tls is None:
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])

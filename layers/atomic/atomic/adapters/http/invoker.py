@@ -15,7 +15,7 @@ from atomic.adapters.http.gate import FAILURES_MAX, DialGate, NotDialled, Unreac
 from atomic.adapters.http.pool import Pool
 from atomic.adapters.http.request import Target, encode, target_of
 from atomic.application.ports import EndpointRequest
-from atomic.domain.outcomes import Answer, NotMade
+from atomic.domain.outcomes import EndpointResponse, NotMade
 
 
 class HttpInvoker:
@@ -40,13 +40,13 @@ class HttpInvoker:
         """Close every connection; attempts that are still under way end with an error."""
         await self._pool.close()
 
-    async def post(self, request: EndpointRequest) -> Answer:
+    async def post(self, request: EndpointRequest) -> EndpointResponse:
         """Make one attempt; ends within the request's total time whatever the far side does."""
         try:
             target = target_of(request.url)
             data = encode(target, request)
         except ValueError as refused:
-            return Answer(error=f"network: {refused}")
+            return EndpointResponse(error=f"network: {refused}")
         deadline_s = asyncio.get_running_loop().time() + request.timeout_ms / 1000
         exchange = partial(self._exchange, data, deadline_s=deadline_s, timeout_ms=request.timeout_ms)
         connection = self._pool.take(target.origin)
@@ -55,17 +55,17 @@ class HttpInvoker:
             # Nothing was idle, or the server closed the idle connection while the request was on its way.
             # It may have been heard all the same: the endpoint has the idempotency key for that.
             opened = await self._connect(target, request, deadline_s)
-            if isinstance(opened, Answer):
+            if isinstance(opened, EndpointResponse):
                 return opened
             if not request.is_wanted():
-                self._pool.give_back(opened)
+                self._pool.release(opened)
                 return UNWANTED
             answer = await exchange(opened)
         return BROKEN_OFF if answer is None else answer
 
     async def _connect(
         self, target: Target, request: EndpointRequest, deadline_s: float
-    ) -> Connection | Answer:
+    ) -> Connection | EndpointResponse:
         """A new connection, or what the attempt comes to without one."""
         is_dialled = False
         make = partial(Connection, self._pool.forget)
@@ -75,20 +75,20 @@ class HttpInvoker:
                 connection = await self._dialer.connect(target.origin, make)
         except TimeoutError:
             if not is_dialled:
-                return Answer(
+                return EndpointResponse(
                     not_made=NotMade("not called yet: too many connections are being opened there")
                 )
-            return Answer(error=f"timeout: no connection within {request.timeout_ms} ms")
+            return EndpointResponse(error=f"timeout: no connection within {request.timeout_ms} ms")
         except Unreachable as failure:
-            return Answer(error=f"network: {failure}")
+            return EndpointResponse(error=f"network: {failure}")
         except NotDialled as refusal:
-            return Answer(not_made=refusal.not_made)
+            return EndpointResponse(not_made=refusal.not_made)
         self._pool.adopt(connection, target.origin)
         return connection
 
     async def _exchange(
         self, data: bytes, connection: Connection, *, deadline_s: float, timeout_ms: int
-    ) -> Answer | None:
+    ) -> EndpointResponse | None:
         """One request; None when the connection ended before the first byte of an answer."""
         timer = asyncio.get_running_loop().call_at(deadline_s, connection.expire, timeout_ms)
         try:
@@ -96,4 +96,4 @@ class HttpInvoker:
         finally:
             timer.cancel()
             # Closed by this when the answer is not whole: the caller was cancelled.
-            self._pool.give_back(connection)
+            self._pool.release(connection)

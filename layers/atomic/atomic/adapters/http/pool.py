@@ -22,7 +22,7 @@ class Origin(NamedTuple):
 
 
 class Pool:
-    """Hands out the idle connection that was used last, and gives up those that nobody wants for 4 s.
+    """Hands out the idle connection that was used last, and closes those that nobody wants for 4 s.
 
     There is no limit: a workflow holds its connection while it waits for its steps, and a bounded pool
     would starve them.
@@ -50,7 +50,7 @@ class Pool:
             connection.abort()
         return None
 
-    def give_back(self, connection: Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """End its use: it becomes idle if it can serve again, and is closed if not."""
         origin = self._open.get(connection)
         if origin is None or self._is_closed or not connection.is_reusable:

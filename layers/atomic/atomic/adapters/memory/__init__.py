@@ -1,1 +1,1 @@
-"""Ports without a disk or a network behind them: for simulations, tests and the embedded home."""
+"""Ports without a disk or a network behind them: for simulations, tests and the embedded runtime."""

@@ -8,40 +8,40 @@ from atomic.domain.steps import Step
 
 
 class MemoryNotifier:
-    """Wakes the callers of this event loop that hang for a step."""
+    """Wakes the callers of this event loop that wait for a step."""
 
     def __init__(self) -> None:
         # In the order in which they came, so that virtual time plays the same each time.
-        self._listeners: dict[str, dict[_Ear, None]] = {}
+        self._listeners: dict[str, dict[_Subscription, None]] = {}
         self._is_open = True
 
     @contextmanager
-    def subscribe(self, step_id: str) -> Iterator["_Ear"]:
+    def subscribe(self, step_id: str) -> Iterator["_Subscription"]:
         """Listen for one step."""
-        ear = _Ear(is_open=self._is_open)
+        subscription = _Subscription(is_open=self._is_open)
         listeners = self._listeners.setdefault(step_id, {})
-        listeners[ear] = None
+        listeners[subscription] = None
         try:
-            yield ear
+            yield subscription
         finally:
-            del listeners[ear]
+            del listeners[subscription]
             if not listeners and self._listeners.get(step_id) is listeners:
                 del self._listeners[step_id]
 
     def publish(self, step: Step) -> None:
         """Hand the settled step to everybody who listens for it."""
-        for ear in self._listeners.get(step.id, ()):
-            ear.hear(step)
+        for subscription in self._listeners.get(step.id, ()):
+            subscription.hear(step)
 
     def close(self) -> None:
-        """Let nobody hang any longer, now or later: the server is about to stop."""
+        """Let nobody wait any longer, now or later: the server is about to stop."""
         self._is_open = False
         for listeners in self._listeners.values():
-            for ear in listeners:
-                ear.close()
+            for subscription in listeners:
+                subscription.close()
 
 
-class _Ear:
+class _Subscription:
     def __init__(self, *, is_open: bool) -> None:
         self.is_open = is_open
         self._settled: Step | None = None

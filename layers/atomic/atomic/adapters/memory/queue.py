@@ -1,4 +1,4 @@
-"""Hints as timers of one process."""
+"""Wake-ups as timers of one process."""
 
 import asyncio
 import heapq
@@ -16,10 +16,10 @@ class _Acknowledged:
         yield
 
 
-class MemoryHintQueue:
-    """Holds hints until they are due; they are gone when the process ends.
+class MemoryWakeupQueue:
+    """Holds wake-ups until they are due; they are gone when the process ends.
 
-    With `horizon_ms`, hints further away are dropped at once: a store that is swept at least that often
+    With `horizon_ms`, wake-ups further away are dropped at once: a store that is swept at least that often
     finds their steps again, and memory does not grow with the number of sleeping steps.
 
     What is due is received in turns by client, so that the backlog of one does not hold up the others.
@@ -46,7 +46,7 @@ class MemoryHintQueue:
         client_id: str,
         attempt_ms: int | None,  # noqa: ARG002 - attempts of every length have their own tasks here
     ) -> Awaitable[None]:
-        """Remember the hint; one that is there for an earlier moment stands for both."""
+        """Remember the wake-up; one that is there for an earlier moment stands for both."""
         too_far = self._horizon_ms is not None and at_ms > self._clock.now_ms() + self._horizon_ms
         known = self._at.get(step_id)
         if not too_far and (known is None or at_ms < known):
@@ -71,7 +71,8 @@ class MemoryHintQueue:
                     self._due.setdefault(client_id, deque()).append(step_id)
             while self._due:
                 step_id = self._next_in_turn()
-                # A hint for an earlier moment may have come while this one stood in line; once is enough.
+                # A wake-up for an earlier moment may have come while this one stood in line; once is
+                # enough.
                 if self._at.pop(step_id, None) is not None:
                     return step_id
             await self._sleep(self._pause_s(self._heap[0][0] - now_ms) if self._heap else None)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from atomic.application.live_steps import LiveStep
 from atomic.application.ports import Counts, DueStep, RunQuery
-from atomic.application.turns import due_in_turns
-from atomic.domain.moments import last_known_ms
+from atomic.application.round_robin import due_in_turns
+from atomic.domain.moments import last_recorded_ms
 from atomic.domain.steps import LIVE, Status, Step, StepOutline, outline_of
 from atomic.protocol import keys
 
@@ -23,8 +23,8 @@ class MemoryStepStore:
 
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken."""
-        there = self._rows.setdefault(step.id, step)
-        return None if there is step else there
+        existing = self._rows.setdefault(step.id, step)
+        return None if existing is step else existing
 
     async def get(self, step_id: str) -> Step | None:
         """The row of this id."""
@@ -32,11 +32,11 @@ class MemoryStepStore:
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         """Write the row if it has the expected version; LookupError when there is none."""
-        there = self._rows.get(step.id)
-        if there is None:
+        existing = self._rows.get(step.id)
+        if existing is None:
             raise LookupError(step.id)
-        if there.version != expected_version:
-            return there
+        if existing.version != expected_version:
+            return existing
         self._rows[step.id] = step
         return None
 
@@ -51,7 +51,7 @@ class MemoryStepStore:
 
     async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
         """A page of the step's children in the order of their ids."""
-        steps = [step for step in self._rows.values() if step.boss == parent_id and step.id > after]
+        steps = [step for step in self._rows.values() if step.parent == parent_id and step.id > after]
         return [outline_of(step) for step in sorted(steps, key=lambda step: step.id)[:limit]]
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
@@ -85,7 +85,9 @@ class MemoryStepStore:
         steps = [self._rows[step_id] for step_id in ids]
         roots = [self._rows.get(keys.root_of(step.spec.run_id)) for step in steps]
         return [
-            LiveStep(step.id, step.spec.kind == "http", last_known_ms(step), root.status if root else None)
+            LiveStep(
+                step.id, step.spec.kind == "http", last_recorded_ms(step), root.status if root else None
+            )
             for step, root in zip(steps, roots, strict=True)
         ]
 
@@ -101,7 +103,7 @@ class MemoryStepStore:
             oldest_due_at_ms=min((s.due_at_ms for s in live if s.due_at_ms is not None), default=None),
         )
 
-    async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+    async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
         """Add to the ledger; its sum."""
         self._stored[client_id, day] = self._stored.get((client_id, day), 0) + size
         return sum(

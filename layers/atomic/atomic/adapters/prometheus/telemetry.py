@@ -110,7 +110,7 @@ class PrometheusTelemetry(Collector):
         yield CounterMetricFamily("atomic_starts", "Steps created.", self._starts)
         yield attempts
         yield CounterMetricFamily("atomic_retries", "Retries scheduled.", self._retries)
-        yield CounterMetricFamily("atomic_dead_letters", "Steps that gave up.", self._dead)
+        yield CounterMetricFamily("atomic_dead_letters", "Steps that failed.", self._dead)
         yield CounterMetricFamily(
             "atomic_steps_put_off",
             "Times that a due step found no place at its destination.",

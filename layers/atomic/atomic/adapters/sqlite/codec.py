@@ -39,7 +39,7 @@ WHERE id = ?
 """
 
 
-def fixed_values(step: Step) -> tuple[Any, ...]:
+def immutable_columns(step: Step) -> tuple[Any, ...]:
     """The columns that are written once, in the order of the statements."""
     spec = step.spec
     spec_text = _json(spec_record(step))
@@ -57,7 +57,7 @@ def fixed_values(step: Step) -> tuple[Any, ...]:
     )
 
 
-def changing_values(step: Step) -> tuple[Any, ...]:
+def mutable_columns(step: Step) -> tuple[Any, ...]:
     """The columns that every write sets, in the order of the statements."""
     progress = _json(progress_record(step))
     response = None if step.response is None else step.response.text

@@ -20,7 +20,7 @@ from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.live_steps import LiveStep
 from atomic.application.ports import Counts, DueStep, RunQuery
-from atomic.application.turns import in_turns
+from atomic.application.round_robin import in_turns
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 from atomic.protocol import keys
 
@@ -79,7 +79,7 @@ class SqliteStepStore:
 
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken."""
-        row = (*codec.fixed_values(step), *codec.changing_values(step), step.id)
+        row = (*codec.immutable_columns(step), *codec.mutable_columns(step), step.id)
         return await self._writer.submit(self._create, row)
 
     async def get(self, step_id: str) -> Step | None:
@@ -92,7 +92,7 @@ class SqliteStepStore:
 
         A step with another `created_at_ms` than the row's is a new one, and all of it is written.
         """
-        changing = codec.changing_values(step)
+        changing = codec.mutable_columns(step)
         return await self._writer.submit(self._replace, step, expected_version, changing)
 
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
@@ -149,8 +149,8 @@ class SqliteStepStore:
         """A page of the live steps in a state, in the order of their ids."""
         rows = await self._long_rows(self._timers, queries.LIVE_STEPS, (status.value, after, limit))
         return [
-            LiveStep(step_id, bool(calls), last_known_ms, root and Status(root))
-            for step_id, calls, last_known_ms, root in rows
+            LiveStep(step_id, bool(calls), last_recorded_ms, root and Status(root))
+            for step_id, calls, last_recorded_ms, root in rows
         ]
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
@@ -171,11 +171,11 @@ class SqliteStepStore:
             deleted += await self._writer.submit(self._delete, ids[start : start + _PURGE_SLICE], now_ms)
         return deleted
 
-    async def add_stored(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+    async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
         """Add to the ledger, and forget its earlier days; its sum."""
-        return await self._writer.submit(self._add_stored, client_id, size, day, since_day)
+        return await self._writer.submit(self._add_stored_bytes, client_id, size, day, since_day)
 
-    def _add_stored(self, client_id: str, size: int, day: int, since_day: int) -> int:
+    def _add_stored_bytes(self, client_id: str, size: int, day: int, since_day: int) -> int:
         self._execute(queries.ADD_STORED, (client_id, day, size))
         self._execute(queries.FORGET_STORED, (client_id, since_day))
         total: int = self._execute(queries.SUM_STORED, (client_id,)).get
@@ -183,18 +183,18 @@ class SqliteStepStore:
 
     def _create(self, row: tuple[Any, ...]) -> Step | None:
         self._execute(codec.INSERT, row)
-        return None if self._connection.changes() else self._there(row[-1])
+        return None if self._connection.changes() else self._existing(row[-1])
 
     def _replace(self, step: Step, expected: int, changing: tuple[Any, ...]) -> Step | None:
         self._execute(codec.UPDATE_PROGRESS, (*changing, step.id, expected, step.created_at_ms))
         if self._connection.changes():
             return None
-        there = self._there(step.id)
-        if there is None:
+        existing = self._existing(step.id)
+        if existing is None:
             raise LookupError(step.id)
-        if there.version != expected:
-            return there
-        self._execute(codec.UPDATE_ALL, (*codec.fixed_values(step), *changing, step.id))
+        if existing.version != expected:
+            return existing
+        self._execute(codec.UPDATE_ALL, (*codec.immutable_columns(step), *changing, step.id))
         return None
 
     def _delete(self, ids: Sequence[str], now_ms: int) -> int:
@@ -204,7 +204,7 @@ class SqliteStepStore:
             deleted += self._connection.changes()
         return deleted
 
-    def _there(self, step_id: str) -> Step | None:
+    def _existing(self, step_id: str) -> Step | None:
         rows = self._execute(queries.GET, (step_id,)).fetchall()
         return codec.decode(rows[0]) if rows else None
 

@@ -1,1 +1,1 @@
-"""The AWS home: Lambda handlers and their wiring."""
+"""The AWS runtime: Lambda handlers and their wiring."""

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
 
-from atomic.application.limits import ClientLimits
+from atomic.application.admission import Admission
 from atomic.entrypoints.aws.prices import estimated_usd
-from atomic.entrypoints.aws.wiring import AwsHome
+from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.routes import handle, unavailable
 
 # The gateway cuts at 30 s whatever we do (HTTP API quotas), and the answer needs time to travel.
@@ -22,17 +22,17 @@ class ApiFunction:
     """The handler; everything that can be made before the first event is made with it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.home = AwsHome(environ)
+        self.runtime = AwsRuntime(environ)
         self._api = Api(
-            engine=self.home.engine,
+            engine=self.runtime.engine,
             estimated_usd=estimated_usd,
-            limits=ClientLimits(self.home.start_rates()),
-            manage=self.home.manage,
+            limits=Admission(self.runtime.start_rates()),
+            manage=self.runtime.manage,
         )
 
     def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
         """Answer one request."""
-        response = self.home.run(self._answer(event))
+        response = self.runtime.run(self._answer(event))
         is_head = event["requestContext"]["http"]["method"] == "HEAD"
         return gateway_response(replace(response, body=b"") if is_head else response)
 
@@ -41,14 +41,14 @@ class ApiFunction:
             async with asyncio.timeout(self._left_s()):
                 response = await handle(self._api, api_request(event))
         except TimeoutError:
-            # AWS was slow on top of a long hang; a function that is killed at the cut tells nobody.
+            # AWS was slow on top of a long wait; a function that is killed at the cut tells nobody.
             response = unavailable()
         # A first attempt may outlast its caller, and what is unfinished when we return is frozen.
-        await self.home.tasks.quiet(self._left_s())
+        await self.runtime.tasks.quiet(self._left_s())
         return response
 
     def _left_s(self) -> float:
-        return _ANSWER_WITHIN_S - self.home.elapsed_s()
+        return _ANSWER_WITHIN_S - self.runtime.elapsed_s()
 
 
 def api_request(event: Mapping[str, Any]) -> ApiRequest:

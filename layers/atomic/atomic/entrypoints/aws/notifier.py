@@ -14,7 +14,7 @@ _GAP_MAX_MS: Final = 1_000
 
 
 class PollingNotifier:
-    """Tells a hanging caller when it is worth asking the table, at growing gaps.
+    """Tells a waiting caller when it is worth asking the table, at growing gaps.
 
     While the attempt is made in this very environment, its end will be heard here, and a read would be
     paid for in vain.
@@ -25,22 +25,22 @@ class PollingNotifier:
         self._is_busy = is_busy
 
     @contextmanager
-    def subscribe(self, step_id: str) -> Iterator["_PollingEar"]:
+    def subscribe(self, step_id: str) -> Iterator["_PollingSubscription"]:
         """Listen for one step."""
         run_id = keys.run_of(step_id)
-        with self._local.subscribe(step_id) as ear:
-            yield _PollingEar(ear, lambda: self._is_busy(run_id))
+        with self._local.subscribe(step_id) as subscription:
+            yield _PollingSubscription(subscription, lambda: self._is_busy(run_id))
 
     def publish(self, step: Step) -> None:
         """Tell the caller of this environment."""
         self._local.publish(step)
 
 
-class _PollingEar:
+class _PollingSubscription:
     is_open = True
 
-    def __init__(self, ear: Subscription, is_busy: Callable[[], bool]) -> None:
-        self._ear = ear
+    def __init__(self, subscription: Subscription, is_busy: Callable[[], bool]) -> None:
+        self._subscription = subscription
         self._is_busy = is_busy
         self._gap_ms = _GAP_FIRST_MS
 
@@ -48,7 +48,7 @@ class _PollingEar:
         left_ms = timeout_ms
         while True:
             gap_ms = min(self._gap_ms, left_ms)
-            settled = await self._ear.next(gap_ms)
+            settled = await self._subscription.next(gap_ms)
             left_ms -= gap_ms
             if settled is not None or left_ms <= 0:
                 return settled

@@ -22,7 +22,7 @@ FUNCTION_GB: Final = 0.5
 # Beside the endpoint's own time: the writes, the send, the way in and out (estimated, not run on AWS).
 OVERHEAD_S: Final = 0.028
 LOG_BYTES_PER_INVOCATION: Final = 1_000
-# Each attempt leaves a hint for the end of its lease. It is sent, received and deleted, and the invoker
+# Each attempt leaves a wake-up for the end of its lease. It is sent, received and deleted, and the invoker
 # looks at the row in vain. Batches of ten, which come with load, cost a third of that.
 DRAIN_REQUESTS: Final = 3
 DRAIN_S: Final = 0.010

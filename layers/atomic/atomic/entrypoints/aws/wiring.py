@@ -10,13 +10,13 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from atomic.adapters.aws import config
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.adapters.aws.clients import DynamoClientRegistry, DynamoClientStore
+from atomic.adapters.aws.client_store import DynamoClientRegistry, DynamoClientStore
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
 from atomic.adapters.aws.dynamodb import DynamoStepStore
-from atomic.adapters.aws.places import PlaceItems
+from atomic.adapters.aws.leases import LeaseItems
 from atomic.adapters.aws.rates import SharedStarts
-from atomic.adapters.aws.scheduler import HintScheduler
-from atomic.adapters.aws.sqs import SqsHintQueue, StepQueue
+from atomic.adapters.aws.scheduler import WakeupScheduler
+from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
@@ -26,9 +26,9 @@ from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Destinations
 from atomic.entrypoints.aws.notifier import PollingNotifier
+from atomic.entrypoints.inflight import Tasks
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.entrypoints.step_log import LoggedTelemetry
-from atomic.entrypoints.tasks import Tasks
 
 _log: Final = logging.getLogger("atomic.functions")
 
@@ -47,7 +47,7 @@ class InvocationFailed(Exception):
     """An invocation failed; the log says how. Lambda writes down texts of exceptions, which may quote."""
 
 
-class AwsHome:
+class AwsRuntime:
     """One Lambda environment: its engine and the event loop that all of its invocations share."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -82,15 +82,15 @@ class AwsHome:
         """How fast clients start steps, in whichever environment."""
         return SharedStarts(self._calls, self.clients[0], self._table_name)
 
-    def _open_queue(self, environ: Mapping[str, str]) -> SqsHintQueue:
+    def _open_queue(self, environ: Mapping[str, str]) -> SqsWakeupQueue:
         _, sqs, scheduler = self.clients
-        return SqsHintQueue(
+        return SqsWakeupQueue(
             self._calls,
             sqs,
             queue=StepQueue(environ["ATOMIC_QUEUE_URL"], environ["ATOMIC_QUEUE_ARN"]),
             long_queue=StepQueue(environ["ATOMIC_LONG_QUEUE_URL"], environ["ATOMIC_LONG_QUEUE_ARN"]),
             dead_letter_url=environ["ATOMIC_DEAD_LETTER_QUEUE_URL"],
-            scheduler=HintScheduler(
+            scheduler=WakeupScheduler(
                 scheduler,
                 group_name=environ["ATOMIC_SCHEDULE_GROUP"],
                 role_arn=environ["ATOMIC_SCHEDULE_ROLE_ARN"],
@@ -127,11 +127,11 @@ class AwsHome:
     def _open_destinations(self, environ: Mapping[str, str]) -> Destinations:
         invoker = environ.get("ATOMIC_INVOKER")
         if invoker is None:
-            # An attempt of the API function holds up its own caller, who hangs anyway.
+            # An attempt of the API function holds up its own caller, who waits anyway.
             return CountedRuns()
         return SharedDestinations(
             self._calls,
-            PlaceItems(self.clients[0], environ["ATOMIC_TABLE"], invoker=invoker),
+            LeaseItems(self.clients[0], environ["ATOMIC_TABLE"], invoker=invoker),
             bounds=Bounds.of(int(environ["ATOMIC_INVOKERS_MAX"])),
             holder=SystemEntropy().token(),
             clock=SystemClock(),
@@ -166,7 +166,7 @@ class AwsHome:
 
 def _settings(environ: Mapping[str, str]) -> Settings:
     return Settings(
-        hang_max_ms=int(environ["ATOMIC_HANG_MS"]),
+        wait_max_ms=int(environ["ATOMIC_WAIT_MS"]),
         attempt_timeout_max_ms=ATTEMPT_MAX_MS,
         retention_ms=int(environ["ATOMIC_RETENTION_DAYS"]) * _DAY_MS,
         inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,

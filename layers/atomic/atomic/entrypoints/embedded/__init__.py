@@ -1,1 +1,1 @@
-"""The embedded home: one process, SQLite, an ASGI server and timers."""
+"""The embedded runtime: one process, SQLite, an ASGI server and timers."""

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
-from atomic.entrypoints.embedded.browsers import BrowserCheck
+from atomic.entrypoints.embedded.origin_check import BrowserCheck
 from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, problem_response
 from atomic.entrypoints.http_api.routes import handle, too_large
-from atomic.protocol.limits import BODY_MAX_BYTES
+from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.problems import Problem, invalid
 
 # A connection that is closed on unread bytes is reset, and then the caller never sees the 413.
@@ -20,7 +20,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class AsgiApp:
-    """`Api` behind ASGI, and `/metrics`, which only this home has."""
+    """`Api` behind ASGI, and `/metrics`, which only this runtime has."""
 
     def __init__(self, api: Api, metrics: PrometheusTelemetry, browsers: BrowserCheck) -> None:
         self._api = api

@@ -8,7 +8,7 @@ from typing import Final
 
 from atomic.adapters.secret_files import SECRET_FILES
 from atomic.adapters.sqlite.backup import copy_database
-from atomic.adapters.sqlite.clients import CLIENTS
+from atomic.adapters.sqlite.client_store import CLIENTS
 from atomic.adapters.sqlite.schema import STEPS
 
 # In this order: a client whose steps are in the copy is in it, too, and so is the pepper of its keys.

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from atomic.entrypoints.embedded.one_write import OneWrite
+from atomic.entrypoints.embedded.write_coalescing import OneWrite
 
 HEAD_MAX_BYTES: Final = 32 * 1024
 HEADERS_MAX: Final = 100
@@ -114,7 +114,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Uvicorn: the parser gave up; it says so of what a callback of ours refused as well."""
+        """Uvicorn: the parser failed; it says so of what a callback of ours refused as well."""
         if self._header_bytes > HEAD_MAX_BYTES or self._header_count > HEADERS_MAX or self._owes_answers():
             self._refuse(_REFUSAL)
         else:
@@ -123,10 +123,10 @@ class BoundedHttp(HttpToolsProtocol):
     def _take_host_of_target(self) -> None:
         """Of `GET http://name/path` the name counts, whatever `Host` says (RFC 9112, 3.2.2)."""
         _, is_absolute, rest = self.url.partition(b"://")
-        places = [place for place, (name, _) in enumerate(self.headers) if name == b"host"]
-        if is_absolute and len(places) == 1:
+        indexes = [index for index, (name, _) in enumerate(self.headers) if name == b"host"]
+        if is_absolute and len(indexes) == 1:
             authority = re.split(rb"[/?#]", rest, maxsplit=1)[0]
-            self.headers[places[0]] = (b"host", authority.rpartition(b"@")[2])
+            self.headers[indexes[0]] = (b"host", authority.rpartition(b"@")[2])
 
     def _count(self, size: int) -> None:
         self._header_bytes += size

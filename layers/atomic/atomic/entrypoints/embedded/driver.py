@@ -1,20 +1,20 @@
-"""Timers: hints are taken from the queue and driven, the store is swept, looked through and purged."""
+"""Timers: wake-ups are taken from the queue and driven, the store is swept, looked through and purged."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from atomic.adapters.memory.queue import MemoryHintQueue
-from atomic.application.drive import drive
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.engine import Engine
 from atomic.application.live_steps import LiveSteps
 from atomic.application.ports import StoreUnavailable
+from atomic.application.process_wakeup import process_wakeup
 from atomic.application.sweep import look_through, purge, sweep
 
 _log = logging.getLogger("atomic.driver")
 
 SWEEP_EVERY_MS = 1_000
-# The queue keeps hints this far ahead, and each sweep brings in those that have come within reach.
+# The queue keeps wake-ups this far ahead, and each sweep brings in those that have come within reach.
 HORIZON_MS = 2 * SWEEP_EVERY_MS
 _SWEEP_LIMIT = 1_000
 _BACKLOG_PAUSE_S = 0.05
@@ -35,7 +35,7 @@ class Driver:
     for its own steps can never starve them.
     """
 
-    def __init__(self, engine: Engine, queue: MemoryHintQueue, live_steps: LiveSteps) -> None:
+    def __init__(self, engine: Engine, queue: MemoryWakeupQueue, live_steps: LiveSteps) -> None:
         self._engine = engine
         self._queue = queue
         self._live_steps = live_steps
@@ -67,12 +67,12 @@ class Driver:
 
     async def _drive(self, step_id: str) -> None:
         slot = _Slot(self._slots)
-        timer = asyncio.get_running_loop().call_later(_SLOT_HELD_S, slot.give_back)
+        timer = asyncio.get_running_loop().call_later(_SLOT_HELD_S, slot.release)
         try:
-            await drive(self._engine, step_id)
+            await process_wakeup(self._engine, step_id)
         finally:
             timer.cancel()
-            slot.give_back()
+            slot.release()
 
     async def _sweep(self) -> float:
         found = await sweep(self._engine, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
@@ -105,7 +105,7 @@ class _Slot:
     def __init__(self, slots: asyncio.Semaphore) -> None:
         self._slots: asyncio.Semaphore | None = slots
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         if self._slots is not None:
             self._slots.release()
             self._slots = None

@@ -28,26 +28,26 @@ class NoFlood(logging.Filter):
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._monotonic_s = monotonic_s
-        self._places: dict[tuple[str, int], _Place] = {}
+        self._origins: dict[tuple[str, int], _Origin] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record passes."""
         if any(hasattr(record, name) for name in _HISTORY):
             return True
         now_s = self._monotonic_s()
-        place = self._places.setdefault((record.pathname, record.lineno), _Place(now_s))
-        if now_s >= place.began_s + _WINDOW_S:
-            place.began_s, place.passed = now_s, 0
-        if place.passed == _LINES_MAX:
-            place.left_out += 1
+        origin = self._origins.setdefault((record.pathname, record.lineno), _Origin(now_s))
+        if now_s >= origin.began_s + _WINDOW_S:
+            origin.began_s, origin.passed = now_s, 0
+        if origin.passed == _LINES_MAX:
+            origin.left_out += 1
             return False
-        place.passed += 1
-        if place.left_out:
-            record.leftOut, place.left_out = place.left_out, 0
+        origin.passed += 1
+        if origin.left_out:
+            record.leftOut, origin.left_out = origin.left_out, 0
         return True
 
 
-class _Place:
+class _Origin:
     """A line of code that logs."""
 
     def __init__(self, began_s: float) -> None:

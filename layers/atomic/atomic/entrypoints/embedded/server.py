@@ -17,9 +17,9 @@ import uvloop
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.notifier import MemoryNotifier
-from atomic.adapters.memory.queue import MemoryHintQueue
+from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.adapters.sqlite.clients import SqliteClientRegistry
+from atomic.adapters.sqlite.client_store import SqliteClientRegistry
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
@@ -28,14 +28,14 @@ from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
 from atomic.application.sweep import recover
 from atomic.entrypoints.embedded.asgi import AsgiApp
-from atomic.entrypoints.embedded.browsers import BrowserCheck
-from atomic.entrypoints.embedded.dev import DevRegistry, dev_signing_secret
+from atomic.entrypoints.embedded.client_admin import ManagedDirectory, pepper_of_keys
+from atomic.entrypoints.embedded.dev_clients import DevRegistry, dev_signing_secret
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
 from atomic.entrypoints.embedded.http_server import BACKLOG, HttpServer
-from atomic.entrypoints.embedded.operators import ManagedDirectory, pepper_of_keys
+from atomic.entrypoints.embedded.origin_check import BrowserCheck
 from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.inflight import Tasks
 from atomic.entrypoints.step_log import LoggedTelemetry
-from atomic.entrypoints.tasks import Tasks
 from atomic.protocol.signatures import decode_secret
 
 _log = logging.getLogger("atomic.server")
@@ -85,13 +85,13 @@ def serve(options: ServeOptions) -> int:
 async def _serve(options: ServeOptions) -> int:
     listeners = _listen(options.host, options.port)
     broken = asyncio.Event()
-    async with _home(options, broken) as home:
-        recovered = await _recover(home.engine)
+    async with _runtime(options, broken) as runtime:
+        recovered = await _recover(runtime.engine)
         # From here on callers are connected, and let in when the server runs: those who read that it
         # listens, and the handlers that are called now and post their steps.
         listeners[0].listen(BACKLOG)
-        home.driver.start()
-        server = HttpServer(home.app, home.drain)
+        runtime.driver.start()
+        server = HttpServer(runtime.app, runtime.drain)
         host, port = listeners[0].getsockname()[:2]
         url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
         _log.info(
@@ -109,10 +109,10 @@ async def _serve(options: ServeOptions) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS, 20, 20)
-        stopper = asyncio.create_task(_stop_when(broken, home, server))
+        stopper = asyncio.create_task(_stop_when(broken, runtime, server))
         await server.serve(sockets=listeners)
         stopper.cancel()
-        await home.driver.stop()
+        await runtime.driver.stop()
     return _EXIT_STORE_BROKEN if broken.is_set() else 0
 
 
@@ -123,7 +123,7 @@ async def _recover(engine: Engine) -> int:
         raise ServeRefusedError(f"cannot take over the steps of the last server: {error}") from None
 
 
-class _Home:
+class _Runtime:
     """The parts of a running server."""
 
     def __init__(
@@ -138,7 +138,7 @@ class _Home:
         self.tasks = Tasks()
         self.notifier = MemoryNotifier()
         self.metrics = PrometheusTelemetry()
-        queue = MemoryHintQueue(clock, horizon_ms=HORIZON_MS)
+        queue = MemoryWakeupQueue(clock, horizon_ms=HORIZON_MS)
         self.engine = Engine(
             store=store,
             queue=queue,
@@ -160,7 +160,7 @@ class _Home:
         return not self._draining or self.tasks.is_busy(run_id)
 
     async def drain(self) -> None:
-        """Begin nothing new and let attempts end; callers who still hang by then are sent away."""
+        """Begin nothing new and let attempts end; callers who still wait by then are sent away."""
         _log.info("draining")
         self._draining = True
         await self.driver.stop()
@@ -172,7 +172,7 @@ class _Home:
 
 
 @asynccontextmanager
-async def _home(options: ServeOptions, broken: asyncio.Event) -> AsyncIterator[_Home]:
+async def _runtime(options: ServeOptions, broken: asyncio.Event) -> AsyncIterator[_Runtime]:
     """The parts, wired; `broken` is set when the store can no longer be trusted."""
     reaches_private = options.dev or options.allow_private
     invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
@@ -187,11 +187,11 @@ async def _home(options: ServeOptions, broken: asyncio.Event) -> AsyncIterator[_
         )
         opened.push_async_callback(store.close)
         opened.push_async_callback(invoker.close)
-        home = _Home(store, registry, invoker, _browser_check(options), manage)
-        home.metrics.found_live(await store.count_live())
+        runtime = _Runtime(store, registry, invoker, _browser_check(options), manage)
+        runtime.metrics.found_live(await store.count_live())
         watcher = asyncio.create_task(_watch_files(options.data_dir, store))
         opened.callback(watcher.cancel)
-        yield home
+        yield runtime
 
 
 def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
@@ -217,11 +217,11 @@ def _break(broken: asyncio.Event, message: str) -> None:
     broken.set()
 
 
-async def _stop_when(broken: asyncio.Event, home: _Home, server: HttpServer) -> None:
+async def _stop_when(broken: asyncio.Event, runtime: _Runtime, server: HttpServer) -> None:
     await broken.wait()
-    # After a failed fsync nobody knows what is on the disk: only a fresh start tells. Who hangs need not
+    # After a failed fsync nobody knows what is on the disk: only a fresh start tells. Who waits need not
     # wait for that.
-    home.notifier.close()
+    runtime.notifier.close()
     server.stop()
 
 
@@ -259,6 +259,6 @@ def _is_loopback(host: str) -> bool:
 
 
 def _raise_file_limit() -> None:
-    """A hanging caller costs a file descriptor, and the soft limit is often 1024."""
+    """A waiting caller costs a file descriptor, and the soft limit is often 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,1 +1,1 @@
-"""The HTTP API, written once: plain functions from `ApiRequest` to `ApiResponse` that every home calls."""
+"""The HTTP API, written once: functions from `ApiRequest` to `ApiResponse` that every runtime calls."""

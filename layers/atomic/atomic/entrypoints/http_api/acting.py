@@ -3,19 +3,19 @@
 from atomic.application import queries
 from atomic.application.cancel import cancel_run
 from atomic.application.ports import Client, RunQuery
-from atomic.application.redaction import all_redacted, hushed
+from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many, redrive_step
 from atomic.application.results import post_result
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, in_turn, read
-from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.views import outcome_view, run_view
 from atomic.protocol import problems
 from atomic.protocol.canonical import JsonRefused, JsonTooLong, canonical_json, parse_json
+from atomic.protocol.constants import BULK_MAX, RESPONSE_MAX_BYTES
 from atomic.protocol.json_text import shortest
-from atomic.protocol.limits import BULK_MAX, RESPONSE_MAX_BYTES
-from atomic.protocol.messages import RedriveRequest
+from atomic.protocol.requests import RedriveRequest
 from atomic.protocol.timestamps import from_rfc3339
 
 
@@ -25,7 +25,7 @@ async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str
     await queries.get_root(api.engine, client, run_id)
     await cancel_run(api.engine, run_id)
     root = await queries.get_root(api.engine, client, run_id)
-    return json_response(200, run_view(hushed(root, client)))
+    return json_response(200, run_view(without_error_excerpt(root, client)))
 
 
 async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
@@ -46,8 +46,8 @@ async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResp
         created_before_ms=_moment("filter.createdBefore", wanted.created_before),
         limit=BULK_MAX,
     )
-    before_ms = _moment("filter.gaveUpBefore", wanted.gave_up_before)
-    redriven, more = await redrive_many(api.engine, query, gave_up_before_ms=before_ms)
+    before_ms = _moment("filter.failedBefore", wanted.failed_before)
+    redriven, more = await redrive_many(api.engine, query, failed_before_ms=before_ms)
     return json_response(200, {"redriven": len(redriven), "steps": redriven, "more": more})
 
 
@@ -55,7 +55,7 @@ async def post_step_result(api: Api, request: ApiRequest, client: Client, step_i
     """Complete an event step with any JSON value."""
     step = await queries.get_step(api.engine, client, step_id)
     text = await in_turn(api, client, request, lambda: _result(request.body or b"null"))
-    response = Response(text, "json", "application/json")
+    response = StoredBody(text, "json", "application/json")
     after = await post_result(api.engine, step, response)
     return await _shown(api, after, client)
 

@@ -4,16 +4,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
+from atomic.application.admission import Admission
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
-from atomic.application.limits import ClientLimits
 from atomic.application.ports import Client
 from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.messages import ApiRequest
+from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.protocol import headers, keys
 from atomic.protocol.client_records import OPERATOR_SCOPE, has_scope
-from atomic.protocol.messages import Model, read_message
 from atomic.protocol.problems import NOT_FOUND, UNAUTHORIZED, Problem, not_found
+from atomic.protocol.requests import Model, read_message
 
 Done = TypeVar("Done")
 # Whoever makes clients manages them, too, and does nothing in their place.
@@ -21,7 +21,7 @@ _OPERATED: Final = frozenset({"admin", OPERATOR_SCOPE})
 
 
 class ManageClients(Protocol):
-    """Where a home keeps its clients. Stores of clients block, so each home does the work its own way."""
+    """Where a runtime keeps its clients. Their stores block, so each runtime runs the work its own way."""
 
     def __call__(self, work: Callable[[ClientAdmin], Done], /) -> Awaitable[Done]:
         """Do the work beside the event loop.
@@ -36,13 +36,13 @@ class Api:
     """The engine behind the API.
 
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` prices steps, where
-    a home is paid by use. `manage` is None where no clients are kept.
+    a runtime is paid by use. `manage` is None where no clients are kept.
     """
 
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
-    limits: ClientLimits = field(default_factory=ClientLimits)
+    limits: Admission = field(default_factory=Admission)
     manage: ManageClients | None = None
 
 

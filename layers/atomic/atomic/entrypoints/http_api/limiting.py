@@ -3,7 +3,7 @@
 The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
 """
 
-from atomic.application.limits import Place, Refused
+from atomic.application.admission import Refused, Reservation
 from atomic.application.ports import Client
 from atomic.domain.steps import StepSpec
 from atomic.entrypoints.http_api.api import Api
@@ -11,7 +11,7 @@ from atomic.protocol import headers
 from atomic.protocol.problems import STORAGE_FULL, TOO_MANY_REQUESTS, Problem
 
 
-async def take_place(api: Api, client: Client, spec: StepSpec) -> Place:
+async def reserve(api: Api, client: Client, spec: StepSpec) -> Reservation:
     """Raise Problem 429 or 507 for a new step that the client may not start now."""
     taken = await api.limits.take(api.engine, client, spec)
     if isinstance(taken, Refused):

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import Client
 from atomic.entrypoints.http_api.api import Api, keeps_no_clients, read
-from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.protocol import problems
 from atomic.protocol.client_messages import RotateKeyRequest, RotateSecretRequest
 from atomic.protocol.client_records import (
+    ClientConflictError,
     ClientRecord,
-    Conflict,
     StoredKey,
     StoredSecret,
     UnknownClient,
@@ -93,7 +93,7 @@ async def manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str = 
         return await api.manage(work)
     except (UnknownClient, UnknownKey):
         raise problems.not_found() from None
-    except Conflict as conflict:
+    except ClientConflictError as conflict:
         raise problems.Problem(problems.CLIENT_CONFLICT, f"{conflict}.") from None
     except ValueError as refused:
         raise problems.invalid(field, str(refused)) from None

@@ -6,8 +6,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from atomic.domain.steps import Status
-from atomic.protocol import client_messages, documents, messages, problems
-from atomic.protocol.limits import DURATION_MAX_MS, PAGE_MAX
+from atomic.protocol import client_messages, documents, problems, requests
+from atomic.protocol.constants import DURATION_MAX_MS, PAGE_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ _PAGE = (
 _WAIT = _parameter(
     "wait",
     "query",
-    "Hang this long (milliseconds) for the step to settle.",
+    "Wait this long (milliseconds) for the step to settle.",
     type="integer",
     minimum=0,
     maximum=DURATION_MAX_MS,
@@ -64,7 +64,7 @@ OPERATIONS: Final = (
             _parameter("Prefer", "header", "`wait=SECONDS`, `respond-async` (RFC 7240).", type="string"),
             _parameter("traceparent", "header", "W3C Trace Context to go on with.", type="string"),
         ),
-        request=messages.StartRequest,
+        request=requests.StartRequest,
         answers=(
             (200, documents.StepOutcome, "Succeeded."),
             (202, documents.StepOutcome, "Not finished, and `Prefer: respond-async` was given."),
@@ -80,7 +80,7 @@ OPERATIONS: Final = (
         description="The call that the first attempt of this start would make, signed as it would be. "
         "Nothing is kept of it or repeated, it lasts 20 s at most, and for the client's rate it "
         "is a start.",
-        request=messages.StartRequest,
+        request=requests.StartRequest,
         answers=((200, documents.ProbeResult, "What came of the call."),),
         refusals=(
             problems.INVALID_REQUEST, *_OF_CLIENT, problems.URL_NOT_ALLOWED, problems.TOO_LARGE,
@@ -102,7 +102,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="GET", path="/{clientId}/dead-letters", id="listDeadLetters",
-        summary="List the steps that gave up, by creation, newest first",
+        summary="List the steps that failed, by creation, newest first",
         query=(
             _parameter("workflowName", "query", "Only of this workflow.", type="string"),
             _parameter("keyPrefix", "query", "Only keys that begin so.", type="string"),
@@ -144,7 +144,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="POST", path="/{clientId}/redrive", id="redriveMany",
-        summary="Redrive the dead letters that fit a filter", request=messages.RedriveRequest,
+        summary="Redrive the dead letters that fit a filter", request=requests.RedriveRequest,
         answers=((200, documents.RedriveResult, "What was redriven."),),
         refusals=_ACT,
     ),

@@ -7,7 +7,7 @@ from typing import Any
 from atomic import __version__
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.protocol import ed25519, keys
 from atomic.protocol.problems import not_found
 

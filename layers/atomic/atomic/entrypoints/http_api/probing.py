@@ -3,8 +3,8 @@
 from atomic.application.ports import Client
 from atomic.application.probe import probe
 from atomic.entrypoints.http_api.api import Api, in_turn
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.limiting import charge_start
-from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.starting import read_start
 from atomic.protocol import headers, problems
 from atomic.protocol.problems import Problem

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
-from atomic.entrypoints.http_api.messages import ApiRequest
+from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.protocol.problems import invalid
 from atomic.protocol.timestamps import from_rfc3339
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from atomic.application import queries
 from atomic.application.ports import Client, RunQuery
-from atomic.application.redaction import all_redacted, hushed
+from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.query import Query, link_header, read_number
 from atomic.entrypoints.http_api.views import (
     dead_letters_view,
@@ -19,7 +19,7 @@ from atomic.entrypoints.http_api.views import (
     step_view,
 )
 from atomic.protocol import keys
-from atomic.protocol.limits import DURATION_MAX_MS, PAGE_MAX
+from atomic.protocol.constants import DURATION_MAX_MS, PAGE_MAX
 
 _LIMIT_DEFAULT = 50
 _STEPS_DEFAULT = 1000
@@ -36,16 +36,16 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     progress = await queries.progress(api.engine, roots) if with_progress else None
     last = roots[-1] if len(roots) == wanted.limit else None
     link = query.link(cursor=_write_cursor(last.created_at_ms, last.id)) if last else None
-    shown = [hushed(root, client) for root in roots]
+    shown = [without_error_excerpt(root, client) for root in roots]
     return json_response(200, run_list_view(shown, progress, link), link_header(link))
 
 
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """A page of the client's steps that gave up, newest first."""
+    """A page of the client's steps that failed, newest first."""
     query = Query(request)
     letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client, None))
     link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
-    shown = [replace(letter, step=hushed(letter.step, client)) for letter in letters]
+    shown = [replace(letter, step=without_error_excerpt(letter.step, client)) for letter in letters]
     return json_response(200, dead_letters_view(shown, link), link_header(link))
 
 
@@ -68,7 +68,7 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     query = Query(request)
     wait_ms = query.number("wait", 0, least=0, most=DURATION_MAX_MS)
     query.refuse_rest()
-    wait_ms = min(wait_ms, api.engine.settings.hang_max_ms)
+    wait_ms = min(wait_ms, api.engine.settings.wait_max_ms)
     step = await queries.wait_for_step(api.engine, client, step_id, wait_ms)
     [shown] = await all_redacted(api.engine.large_bodies, [step], client)
     return json_response(200, step_view(shown))

@@ -10,10 +10,10 @@ from typing import Final
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api import acting, managing, operating, pages, probing, reading, starting
 from atomic.entrypoints.http_api.api import Api, authorize, of_another_client
-from atomic.entrypoints.http_api.messages import ApiRequest, ApiResponse, problem_response
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, problem_response
 from atomic.protocol import headers, problems
 from atomic.protocol.client_records import OPERATOR_SCOPE
-from atomic.protocol.limits import BODY_MAX_BYTES
+from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.problems import NotFound, Problem
 
 _log = logging.getLogger("atomic.api")
@@ -124,7 +124,7 @@ def too_large() -> Problem:
 
 
 async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
-    # An answer to HEAD is that to GET; homes leave out the body.
+    # An answer to HEAD is that to GET; runtimes leave out the body.
     method = "GET" if request.method == "HEAD" else request.method
     others: list[Route] = []
     for route, pattern in _TABLE.get(request.path.count("/"), ()):
@@ -158,6 +158,6 @@ async def _answer(api: Api, request: ApiRequest, route: Route, ids: Sequence[str
             raise of_another_client(missing.owner, client_id) from None
         raise
     if clock.time() - began_s > _AUTHORIZED_FOR_S:
-        # The key may have been revoked while the request hung for a step.
+        # The key may have been revoked while the request waited for a step.
         await authorize(api, request, client_id, route.scope)
     return response

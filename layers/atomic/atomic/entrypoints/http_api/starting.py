@@ -3,32 +3,32 @@
 from typing import Any
 
 from atomic.application.ports import Client
-from atomic.application.start import PayloadMismatch, Started, start
+from atomic.application.start import PayloadMismatch, StartResult, start
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, in_turn
-from atomic.entrypoints.http_api.limiting import rate_headers, take_place
-from atomic.entrypoints.http_api.messages import (
+from atomic.entrypoints.http_api.http import (
     ApiRequest,
     ApiResponse,
     json_response,
     problem_response,
 )
+from atomic.entrypoints.http_api.limiting import rate_headers, reserve
 from atomic.entrypoints.http_api.mismatch import payload_mismatch
 from atomic.entrypoints.http_api.views import failure_members, outcome_view
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.canonical import JsonTooLong, canonical_json, fingerprint
+from atomic.protocol.constants import PAYLOAD_MAX_BYTES
 from atomic.protocol.headers import Preferences
-from atomic.protocol.limits import PAYLOAD_MAX_BYTES
-from atomic.protocol.messages import RetryOptions, StartRequest, read_message
 from atomic.protocol.problems import Problem
+from atomic.protocol.requests import RetryOptions, StartRequest, read_message
 from atomic.protocol.timestamps import to_rfc3339
 
 _RETRY_AFTER_MAX_S = 60
 
 
 async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """Create or attach, hang, answer."""
+    """Create or attach, wait, answer."""
     preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
     message, spec = await in_turn(api, client, request, lambda: read_start(api, request, client))
     if not api.admits(spec.run_id):
@@ -37,12 +37,12 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
             "The server is shutting down and takes no new runs; nothing was started. Try again.",
             headers={headers.RETRY_AFTER: "1"},
         )
-    place = await take_place(api, client, spec)
+    reservation = await reserve(api, client, spec)
     try:
-        started = await start(api.engine, spec, hang_ms=_hang_ms(message, preferences))
+        started = await start(api.engine, spec, wait_ms=_wait_ms(message, preferences))
     except (Problem, PayloadMismatch) as refused:
         # Nothing was started, so nothing is stored.
-        await place.give_back()
+        await reservation.release()
         if isinstance(refused, PayloadMismatch):
             first = refused.first
             size = len(first.spec.payload) + len(spec.payload)
@@ -51,7 +51,7 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
             ) from None
         raise
     if not started.created:
-        await place.give_back()
+        await reservation.release()
     return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 
@@ -156,18 +156,20 @@ def _policy(retry: RetryOptions) -> RetryPolicy:
     )
 
 
-def _hang_ms(message: StartRequest, preferences: Preferences) -> int | None:
-    """How long the caller asks to hang; None when it does not say."""
+def _wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
+    """How long the caller asks to wait; None when it does not say."""
     if preferences.respond_async and preferences.wait_ms is None:
         return 0
     asked = [ms for ms in (message.timeout, preferences.wait_ms) if ms is not None]
     if not asked:
         return None
-    # Who is told 504 must be called again when the step settles, and only who hangs for it is noted.
+    # Who is told 504 must be called again when the step settles, and only who waits for it is noted.
     return min(asked) if preferences.respond_async else max(1, min(asked))
 
 
-def _answer(started: Started, preferences: Preferences, now_ms: int, extra: dict[str, str]) -> ApiResponse:
+def _answer(
+    started: StartResult, preferences: Preferences, now_ms: int, extra: dict[str, str]
+) -> ApiResponse:
     step = started.step
     if step.expires_at_ms is not None:
         extra[headers.IDEMPOTENCY_EXPIRES] = to_rfc3339(step.expires_at_ms)
@@ -184,7 +186,7 @@ def _answer(started: Started, preferences: Preferences, now_ms: int, extra: dict
             return _problem(problems.EVENT_EXPIRED, detail, failure_members(step), extra)
         case Status.FAILED:
             extra[headers.ERROR_SOURCE] = "step"
-            return _problem(problems.STEP_FAILED, _gave_up(step), failure_members(step), extra)
+            return _problem(problems.STEP_FAILED, _failure_detail(step), failure_members(step), extra)
         case Status.CANCELLED:
             members = {"id": step.id, "runId": step.spec.run_id}
             return _problem(problems.CANCELLED, "The step was cancelled.", members, extra)
@@ -206,8 +208,8 @@ def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[s
     )
 
 
-def _gave_up(step: Step) -> str:
-    return f"The step gave up at attempt {step.attempt}: {(step.error or '').rstrip('.')}."
+def _failure_detail(step: Step) -> str:
+    return f"The step failed at attempt {step.attempt}: {(step.error or '').rstrip('.')}."
 
 
 def _problem(

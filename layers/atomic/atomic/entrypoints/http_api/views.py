@@ -7,7 +7,7 @@ import orjson
 
 from atomic.application.ports import Counts
 from atomic.application.queries import DeadLetter, Progress, RunPage
-from atomic.domain.outcomes import Response
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Attempt, Status, Step
 from atomic.protocol.timestamps import to_rfc3339
 
@@ -73,9 +73,13 @@ def run_list_view(
 
 
 def dead_letters_view(letters: Sequence[DeadLetter], next_link: str | None) -> dict[str, Any]:
-    """A page of steps that gave up."""
+    """A page of steps that failed."""
     dead = [
-        {**_summary(letter.step), "responseStatus": letter.step.response_status, "over": letter.over}
+        {
+            **_summary(letter.step),
+            "responseStatus": letter.step.response_status,
+            "notRedrivableReason": letter.not_redrivable_reason,
+        }
         for letter in letters
     ]
     return {"deadLetters": dead, "next": next_link}
@@ -116,7 +120,7 @@ def _summary(step: Step) -> dict[str, Any]:
     return {
         "id": step.id,
         "runId": spec.run_id,
-        "parent": step.boss,
+        "parent": step.parent,
         "kind": spec.kind,
         "workflowName": spec.workflow_name,
         "stepName": spec.step_name or None,
@@ -147,7 +151,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _response(response: Response | None) -> dict[str, Any]:
+def _response(response: StoredBody | None) -> dict[str, Any]:
     if response is None:
         return {"response": None}
     if response.form == "json":

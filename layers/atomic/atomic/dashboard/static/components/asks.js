@@ -39,7 +39,7 @@ export function askRedriveMany(filter, which, actions) {
     title: "Redrive these dead letters?",
     text: [
       `${which}: each gets a fresh budget of attempts.`,
-      "What gives up again becomes a dead letter again.",
+      "What fails again becomes a dead letter again.",
     ],
     verb: "Redrive all of them",
     act: async (api) => {

@@ -64,7 +64,7 @@ export function panel({ step, run, state, actions }) {
 const OUTCOMES = {
   succeeded: "succeeded",
   retryable: "failed",
-  permanent: "failed, gave up",
+  permanent: "failed, no retry",
   suspended: "handed back, to wait",
   deferred: "its posts refused, not counted",
   no_answer: "lost, not counted",

@@ -8,7 +8,7 @@ import { badge } from "./icons.js";
 const WORDS = {
   succeeded: "succeeded",
   retryable: "failed, to be retried",
-  permanent: "failed, and gave up",
+  permanent: "failed for good",
   suspended: "handed back to wait for other steps",
   deferred: "deferred: Atomic refused its posts, not counted",
   no_answer: "lost by Atomic, not counted",
@@ -137,7 +137,7 @@ function legend() {
   const entries = [
     ["succeeded", "succeeded"],
     ["retryable", "failed, retried"],
-    ["permanent", "failed, gave up"],
+    ["permanent", "failed, no retry"],
     ["running", "running"],
     ["suspended", "handed back"],
     ["backoff", "back-off"],

@@ -76,7 +76,7 @@ export function dollars(usd) {
 
 /** A retry policy as a sentence. */
 export function retryInWords(retry, used) {
-  if (retry.count === 0) return "No retries: one attempt, then it gives up.";
+  if (retry.count === 0) return "No retries: one attempt, then it fails.";
   const times = retry.count === 1 ? "once" : `up to ${count(retry.count)} times`;
   const parts = [`Retried ${times}${delayInWords(retry)}.`];
   if (retry.jitter === "full")

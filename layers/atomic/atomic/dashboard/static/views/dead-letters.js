@@ -1,4 +1,4 @@
-// The steps that gave up: why, and another chance for one of them or for all that fit the filters.
+// The steps that failed: why, and another chance for one of them or for all that fit the filters.
 
 import { askRedrive, askRedriveMany } from "../components/asks.js";
 import { clearButton, periodFilter, periodOf, textFilter, PERIODS } from "../components/filters.js";
@@ -13,7 +13,7 @@ const PAGE = 50;
 const EVERY_MS = 3000;
 // Why nobody waits for a dead letter any more, so that it cannot be redriven.
 const OVER = {
-  caught: "The handler above it went on without it and succeeded.",
+  handled: "The handler above it went on without it and succeeded.",
   cancelled: "Its run was cancelled.",
 };
 
@@ -62,7 +62,7 @@ export function view(state, actions) {
 
 function gaveUp(number, query) {
   const isPart = FILTERS.some((name) => query[name]);
-  return `${plural(number, "step")} gave up${isPart ? ", filters aside" : ""}`;
+  return `${plural(number, "step")} failed${isPart ? ", filters aside" : ""}`;
 }
 
 function body({ route, data, error, now }, actions) {
@@ -110,8 +110,8 @@ function row(letter, route, now, actions) {
     h(
       "td",
       { class: "c-act" },
-      letter.over
-        ? h("span", { class: "soft", title: OVER[letter.over] }, letter.over)
+      letter.notRedrivableReason
+        ? h("span", { class: "soft", title: OVER[letter.notRedrivableReason] }, letter.notRedrivableReason)
         : button(
             "Redrive",
             { small: true, "aria-label": `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}` },
@@ -160,8 +160,8 @@ function nothing(route, actions) {
 function redriveAll({ route, data, now }, actions) {
   const { workflow, key, period } = route.query;
   const { createdAfter, createdBefore } = periodOf(route.query, now);
-  // What gives up while somebody thinks about it is not meant, and the API wants a condition.
-  const filter = { gaveUpBefore: new Date(now).toISOString() };
+  // What fails while somebody thinks about it is not meant, and the API wants a condition.
+  const filter = { failedBefore: new Date(now).toISOString() };
   if (workflow) filter.workflowName = workflow;
   if (key) filter.keyPrefix = key;
   if (createdAfter) filter.createdAfter = createdAfter;
@@ -173,7 +173,7 @@ function redriveAll({ route, data, now }, actions) {
     period && `begun ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
   ].filter(Boolean);
   const isWhole = !data.next && !route.query.cursor;
-  const number = isWhole ? ` (${count(data.letters.filter((letter) => !letter.over).length)})` : "";
+  const number = isWhole ? ` (${count(data.letters.filter((letter) => !letter.notRedrivableReason).length)})` : "";
   const which = words.length ? `with ${words.join(", ")}` : "of this client";
   askRedriveMany(filter, `All dead letters ${which}${number}`, actions);
 }

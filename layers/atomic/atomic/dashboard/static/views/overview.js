@@ -127,7 +127,7 @@ function tiles({ runs, stats, oldest }, { client, query: { period } }, now) {
     tile(
       "Dead letters",
       count(stats.deadLetters),
-      stats.deadLetters ? "steps gave up" : "nothing gave up",
+      stats.deadLetters ? "steps failed" : "nothing failed",
       { client, page: "dead-letters" },
     ),
     tile(

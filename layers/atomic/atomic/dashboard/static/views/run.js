@@ -42,7 +42,7 @@ export function view(state, actions) {
   ];
 }
 
-/** The step that gave up first, in a run that failed. */
+/** The step that failed first, in a run that failed. */
 function culprit(root, steps, { client, id }) {
   const failed = root.status === "failed" ? steps.filter((step) => step.status === "failed") : [];
   if (!failed.length) return null;
@@ -51,7 +51,7 @@ function culprit(root, steps, { client, id }) {
     "p",
     { class: "culprit" },
     h("a", { href: linkTo({ client, page: "run", id, query: { step: first.id } }) }, nameOf(first)),
-    ` gave up first: ${first.error}`,
+    ` failed first: ${first.error}`,
   );
 }
 

@@ -1,4 +1,4 @@
-"""What messages say: hints name a step that is due, dead letters one that gave up."""
+"""What messages say: wake-ups name a step that is due, dead letters one that failed."""
 
 import json
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ _BODY_MAX_CHARS: Final = 1_000
 
 
 class PoisonMessage(ValueError):
-    """The message is no hint of this version; it belongs into the dead-letter queue, as it is."""
+    """The message is no wake-up of this version; it belongs into the dead-letter queue, as it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class Wakeup:
     """`at_ms` is the moment it was sent for, None where the message does not say.
 
     `dead_letter`: the step had given up, and somebody moved its message back to be redriven.
@@ -27,8 +27,8 @@ class Hint:
     dead_letter: bool = False
 
 
-def encode_hint(step_id: str, at_ms: int) -> str:
-    """The body of a hint. When the step is due, its row says; `at` tells hints of older states apart."""
+def encode_wakeup(step_id: str, at_ms: int) -> str:
+    """The body of a wake-up. The row says when the step is due; `at` marks wake-ups of older states."""
     return _encode({"v": _VERSION, "stepId": step_id, "at": at_ms})
 
 
@@ -37,21 +37,23 @@ def encode_dead_letter(step_id: str) -> str:
     return _encode({"v": _VERSION, "stepId": step_id, "deadLetter": True})
 
 
-def parse_hint(body: str) -> Hint:
+def parse_wakeup(body: str) -> Wakeup:
     """What a message's body says. Raises PoisonMessage, and nothing else, for any other text."""
     if len(body) > _BODY_MAX_CHARS:
-        raise PoisonMessage(f"a body of {len(body)} characters is no hint")
+        raise PoisonMessage(f"a body of {len(body)} characters is no wake-up")
     try:
         said: Any = json.loads(body)
     except (ValueError, RecursionError):
         raise PoisonMessage("the body is not JSON") from None
     if not isinstance(said, dict) or type(said.get("v")) is not int or said["v"] != _VERSION:
-        raise PoisonMessage(f"the body is no hint of version {_VERSION}")
+        raise PoisonMessage(f"the body is no wake-up of version {_VERSION}")
     step_id = said.get("stepId")
     if not isinstance(step_id, str) or not keys.is_step_id(step_id):
-        raise PoisonMessage("the hint names no step")
+        raise PoisonMessage("the wake-up names no step")
     at_ms = said.get("at")
-    return Hint(step_id, at_ms if type(at_ms) is int else None, dead_letter=said.get("deadLetter") is True)
+    return Wakeup(
+        step_id, at_ms if type(at_ms) is int else None, dead_letter=said.get("deadLetter") is True
+    )
 
 
 def _encode(said: dict[str, Any]) -> str:

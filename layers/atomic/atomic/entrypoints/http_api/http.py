@@ -1,4 +1,4 @@
-"""A request and a response as every home can make them."""
+"""A request and a response as every runtime can make them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -18,7 +18,7 @@ _KEPT_S: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Lease:
     """A place: who holds it until when, for which runs, and until when its destination counts as slow."""
 
     number: int
@@ -28,7 +28,7 @@ class Place:
     runs: frozenset[str] = frozenset()
 
 
-class PlaceItems:
+class LeaseItems:
     """The places for one kind of invoker. Methods block, and raise botocore's errors."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str, *, invoker: str) -> None:
@@ -36,7 +36,7 @@ class PlaceItems:
         self._table = table_name
         self._invoker = invoker
 
-    def look(self, destination: Destination) -> list[Place]:
+    def read(self, destination: Destination) -> list[Lease]:
         """The places that were taken lately, eventually consistent. One read, mostly of nothing."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
@@ -46,18 +46,18 @@ class PlaceItems:
                 ":invoker": {"S": f"{self._invoker}#"},
             },
         )
-        return [_place(item) for page in pages for item in page["Items"]]
+        return [_lease(item) for page in pages for item in page["Items"]]
 
-    def take(self, destination: Destination, place: Place, *, now_ms: int) -> bool:
+    def take(self, destination: Destination, lease: Lease, *, now_ms: int) -> bool:
         """Take the place, or keep it for longer; False when another one holds it. One write."""
-        sets = {"h": {"S": place.holder}, "u": _number(place.until_ms), "i": {"SS": sorted(place.runs)}}
-        if place.slow_until_ms:
-            sets["z"] = _number(place.slow_until_ms)
+        sets = {"h": {"S": lease.holder}, "u": _number(lease.until_ms), "i": {"SS": sorted(lease.runs)}}
+        if lease.slow_until_ms:
+            sets["z"] = _number(lease.slow_until_ms)
         sets["ttl"] = _number(now_ms // 1000 + _KEPT_S)
         conflict = conditional(
             self._client.update_item,
             TableName=self._table,
-            Key=self._key(destination, place.number),
+            Key=self._key(destination, lease.number),
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in sets),
             ConditionExpression="attribute_not_exists(pk) OR #u < :now OR #h = :h",
             ExpressionAttributeNames={f"#{name}": name for name in sets},
@@ -66,15 +66,15 @@ class PlaceItems:
         )
         return conflict is None
 
-    def free(self, destination: Destination, place: Place) -> None:
+    def free(self, destination: Destination, lease: Lease) -> None:
         """Give the place back, unless another one holds it by now. One write."""
         conditional(
             self._client.update_item,
             TableName=self._table,
-            Key=self._key(destination, place.number),
+            Key=self._key(destination, lease.number),
             UpdateExpression="SET u = :nobody",
             ConditionExpression="h = :h",
-            ExpressionAttributeValues={":nobody": _number(0), ":h": {"S": place.holder}},
+            ExpressionAttributeValues={":nobody": _number(0), ":h": {"S": lease.holder}},
         )
 
     def _key(self, destination: Destination, number: int) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def _partition(destination: Destination) -> str:
     return f"place#{client_id}#{origin}"
 
 
-def _place(item: Any) -> Place:
-    return Place(
+def _lease(item: Any) -> Lease:
+    return Lease(
         number=int(item["sk"]["S"].rpartition("#")[2]),
         holder=item["h"]["S"],
         until_ms=int(item["u"]["N"]),

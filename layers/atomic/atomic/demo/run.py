@@ -21,7 +21,7 @@ from atomic.demo.timeline import BAR_WIDTH, Call, Paint, attempts_of, calls_of, 
 from atomic.demo.web import LOOPBACK, Answer, HttpError, post_json
 
 CLIENT_ID: Final = "demo"
-# The mission's 1000 ms would do as well; the demo need not take that long.
+# The user creation's 1000 ms would do as well; the demo need not take that long.
 BACK_OFF_MS: Final = 400
 WIDTH_WITHOUT_BARS: Final = 78
 

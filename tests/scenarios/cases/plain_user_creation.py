@@ -1,10 +1,10 @@
-"""The mission's workflow, call for call: a plain handler without any SDK."""
+"""The user creation's workflow, call for call: a plain handler without any SDK."""
 
 import asyncio
 from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
-from scenarios.home import Home, answer_ok, failing_first
+from scenarios.runtime import Runtime, answer_ok, failing_first
 
 RETRY = {"count": 10, "backOff": 20, "jitter": "none", "strategy": "fixed"}
 
@@ -12,16 +12,16 @@ RETRY = {"count": 10, "backOff": 20, "jitter": "none", "strategy": "fixed"}
 class UserCreation:
     """createUser, then sendEmail and sendAnalytics in parallel; analytics answers 404 three times."""
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
         base = "/workflows/userCreation"
-        self.index = home.endpoint(f"{base}/index", self._workflow)
-        self.create_user = home.endpoint(f"{base}/createUser", answer_ok)
-        self.email = home.endpoint(f"{base}/sendEmail", answer_ok)
-        self.analytics = home.endpoint(f"{base}/sendAnalytics", failing_first(3, 404, {"ok": True}))
+        self.index = runtime.endpoint(f"{base}/index", self._workflow)
+        self.create_user = runtime.endpoint(f"{base}/createUser", answer_ok)
+        self.email = runtime.endpoint(f"{base}/sendEmail", answer_ok)
+        self.analytics = runtime.endpoint(f"{base}/sendAnalytics", failing_first(3, 404, {"ok": True}))
 
     def document(self, url: str, key: str, payload: Any) -> dict[str, Any]:
-        """The mission's JSON."""
+        """The user creation's JSON."""
         return {
             "workflowName": "createUser",
             "stepInvokeUrl": url,
@@ -34,7 +34,7 @@ class UserCreation:
     async def step(self, url: str, call: EndpointCall) -> Any:
         """What the sample's `step` does: post, and throw unless it worked."""
         key = call.json["idempotencyKey"]
-        reply = await self.home.start(self.document(url, key, call.payload))
+        reply = await self.runtime.start(self.document(url, key, call.payload))
         if reply.status != 200:
             raise RuntimeError(f"{url} answered {reply.status}")
         return reply.json["response"]
@@ -45,47 +45,47 @@ class UserCreation:
         return EndpointReply(json={"created": call.payload["userName"]})
 
 
-async def scenario_the_sequence_diagram(home: Home) -> None:
-    flow = UserCreation(home)
+async def scenario_the_sequence_diagram(runtime: Runtime) -> None:
+    flow = UserCreation(runtime)
     document = flow.document(flow.index, "k-1", {"userName": "ada"})
 
-    reply = await home.finish(document)
+    reply = await runtime.finish(document)
 
     assert reply.status == 200, reply.body
     assert reply.json["response"] == {"created": "ada"}
     assert reply.json["status"] == "succeeded"
     assert reply.json["attempts"] == 1
     assert "idempotency-replayed" not in reply.headers
-    assert [seen.status for seen in home.calls(flow.analytics)] == [404, 404, 404, 200]
-    assert [seen.call.attempt for seen in home.calls(flow.analytics)] == [1, 2, 3, 4]
+    assert [seen.status for seen in runtime.calls(flow.analytics)] == [404, 404, 404, 200]
+    assert [seen.call.attempt for seen in runtime.calls(flow.analytics)] == [1, 2, 3, 4]
     for url in (flow.index, flow.create_user, flow.email):
-        assert [seen.status for seen in home.calls(url)] == [200]
-    [root], [created], [email] = map(home.calls, (flow.index, flow.create_user, flow.email))
+        assert [seen.status for seen in runtime.calls(url)] == [200]
+    [root], [created], [email] = map(runtime.calls, (flow.index, flow.create_user, flow.email))
     assert root.began_s <= created.began_s <= created.ended_s <= email.began_s
-    assert email.began_s < home.calls(flow.analytics)[-1].ended_s <= root.ended_s
-    assert {seen.call.json["idempotencyKey"] for seen in home.seen} == {"k-1"}
+    assert email.began_s < runtime.calls(flow.analytics)[-1].ended_s <= root.ended_s
+    assert {seen.call.json["idempotencyKey"] for seen in runtime.seen} == {"k-1"}
 
 
-async def scenario_the_same_post_again_calls_nothing(home: Home) -> None:
-    flow = UserCreation(home)
+async def scenario_the_same_post_again_calls_nothing(runtime: Runtime) -> None:
+    flow = UserCreation(runtime)
     document = flow.document(flow.index, "k-1", {"userName": "ada"})
-    first = await home.finish(document)
-    calls = len(home.seen)
+    first = await runtime.finish(document)
+    calls = len(runtime.seen)
 
-    again = await home.finish(document)
+    again = await runtime.finish(document)
 
     assert again.status == 200
     assert again.body == first.body
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-expires" in again.headers
-    assert len(home.seen) == calls
+    assert len(runtime.seen) == calls
 
 
-async def scenario_the_run_shows_every_step_and_attempt(home: Home) -> None:
-    flow = UserCreation(home)
-    reply = await home.finish(flow.document(flow.index, "k-1", {"userName": "ada"}))
+async def scenario_the_run_shows_every_step_and_attempt(runtime: Runtime) -> None:
+    flow = UserCreation(runtime)
+    reply = await runtime.finish(flow.document(flow.index, "k-1", {"userName": "ada"}))
 
-    run = (await home.get(f"/runs/{reply.json['runId']}")).json
+    run = (await runtime.get(f"/runs/{reply.json['runId']}")).json
 
     assert run["run"]["status"] == "succeeded"
     assert run["root"]["stepInvokeUrl"] == flow.index
@@ -103,28 +103,28 @@ async def scenario_the_run_shows_every_step_and_attempt(home: Home) -> None:
     assert analytics["retriesUsed"] == 3
 
 
-async def scenario_64_simultaneous_first_posts_call_once(home: Home) -> None:
-    flow = UserCreation(home)
+async def scenario_64_simultaneous_first_posts_call_once(runtime: Runtime) -> None:
+    flow = UserCreation(runtime)
     document = flow.document(flow.index, "k-1", {"userName": "ada"})
 
-    replies = await asyncio.gather(*(home.start(document) for _ in range(64)))
+    replies = await asyncio.gather(*(runtime.start(document) for _ in range(64)))
 
     assert {reply.status for reply in replies} == {200}
     assert len({reply.body for reply in replies}) == 1
-    assert len(home.calls(flow.index)) == 1
-    assert len(home.calls(flow.create_user)) == 1
+    assert len(runtime.calls(flow.index)) == 1
+    assert len(runtime.calls(flow.create_user)) == 1
 
 
-async def scenario_another_payload_is_refused(home: Home) -> None:
-    flow = UserCreation(home)
-    first = await home.finish(flow.document(flow.index, "k-1", {"userName": "ada"}))
-    calls = len(home.seen)
+async def scenario_another_payload_is_refused(runtime: Runtime) -> None:
+    flow = UserCreation(runtime)
+    first = await runtime.finish(flow.document(flow.index, "k-1", {"userName": "ada"}))
+    calls = len(runtime.seen)
 
-    other = await home.start(flow.document(flow.index, "k-1", {"userName": "bob"}))
+    other = await runtime.start(flow.document(flow.index, "k-1", {"userName": "bob"}))
 
     assert other.status == 422
     assert other.headers["content-type"] == "application/problem+json"
     assert other.json["type"] == "urn:atomic:problem:payload-mismatch"
     assert other.json["id"] == first.json["id"]
-    assert len(home.seen) == calls
-    assert (await home.start(flow.document(flow.index, "k-1", {"userName": "ada"}))).body == first.body
+    assert len(runtime.seen) == calls
+    assert (await runtime.start(flow.document(flow.index, "k-1", {"userName": "ada"}))).body == first.body

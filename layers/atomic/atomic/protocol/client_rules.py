@@ -1,10 +1,10 @@
-"""What a client may be, the same on every home that keeps clients."""
+"""What a client may be, the same on every runtime that keeps clients."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from atomic.protocol import keys
-from atomic.protocol.client_records import Limits
+from atomic.protocol.client_records import Quota
 from atomic.protocol.urls import parse_url, with_ascii_host
 
 _NAME_MAX_CHARS: Final = 255
@@ -52,7 +52,7 @@ def refuse_unusual(base_urls: Sequence[str], *, allow_http: bool, allow_ip: bool
         raise ValueError("\n".join(unusual))
 
 
-def check_limits(limits: Limits) -> None:
+def check_limits(limits: Quota) -> None:
     """Raise ValueError for limits that cannot be held."""
     if limits.starts_per_s is not None and not 0 < limits.starts_per_s < float("inf"):
         raise ValueError("starts per second must be more than 0; leave it out for no limit")

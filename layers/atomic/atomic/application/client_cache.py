@@ -1,4 +1,4 @@
-"""Clients and their keys as the engine meets them, made from the records that a home keeps."""
+"""Clients and their keys as the engine meets them, made from the records that a runtime keeps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownKey:
+class CachedKey:
     """A key and what it opens."""
 
     key: StoredKey
@@ -44,9 +44,9 @@ class KnownKey:
         return _is_under(self.key, pepper)
 
 
-def known_keys(record: ClientRecord, client: Client) -> dict[str, KnownKey]:
+def cached_keys(record: ClientRecord, client: Client) -> dict[str, CachedKey]:
     """The client's keys by their ids, each with the scopes it has."""
-    return {key.id: KnownKey(key, replace(client, scopes=frozenset(key.scopes))) for key in record.keys}
+    return {key.id: CachedKey(key, replace(client, scopes=frozenset(key.scopes))) for key in record.keys}
 
 
 def locked_out(records: Iterable[ClientRecord], pepper: bytes | None, now_ms: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The two homes as they are run, locked: a server process, and the three functions on moto's AWS.
+"""The two runtimes as they are run, locked: a server process, and the three functions on moto's AWS.
 
 Either is called over HTTP, and all that it writes can be read: logs, metrics, what nobody meant to write.
 """
@@ -16,10 +16,10 @@ from atomic.application.client_admin import ClientAdmin
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
-from atomic.entrypoints.embedded import operators
+from atomic.entrypoints.embedded import client_admin
 from contract.aws import Aws, aws
 from gateway import served
-from scenarios.embedded_home import AtomicServer
+from scenarios.embedded_runtime import AtomicServer
 from unit.aws.test_handlers import QueueTime, batch, environment
 
 _LATER_MS = 900_000
@@ -27,7 +27,7 @@ _LATER_MS = 900_000
 
 @dataclass(frozen=True, kw_only=True)
 class Functions:
-    """The AWS home from its inside."""
+    """The AWS runtime from its inside."""
 
     account: Aws
     api: ApiFunction
@@ -41,10 +41,10 @@ class Functions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LockedHome:
-    """A home under test.
+class LockedRuntime:
+    """A runtime under test.
 
-    `drive` takes what is due, now or within a quarter of an hour; the embedded home drives itself.
+    `drive` takes what is due, now or within a quarter of an hour; the embedded runtime drives itself.
     `output` is all that it wrote so far.
     """
 
@@ -56,20 +56,20 @@ class LockedHome:
 
 
 @contextmanager
-def embedded(directory: Path, log_level: str = "info") -> Iterator[LockedHome]:
+def embedded(directory: Path, log_level: str = "info") -> Iterator[LockedRuntime]:
     """A locked `atomic serve`, a process of its own."""
     data_dir = directory / "data"
-    with operators.admin(data_dir) as admin:
+    with client_admin.admin(data_dir) as admin:
         server = AtomicServer(data_dir, dev=False, log_level=log_level)
         server.start()
         try:
-            yield LockedHome(url=server.url, admin=admin, drive=lambda: None, output=server.log)
+            yield LockedRuntime(url=server.url, admin=admin, drive=lambda: None, output=server.log)
         finally:
             assert server.stop() == 0
 
 
 @contextmanager
-def on_aws(_: Path, log_level: str = "info") -> Iterator[LockedHome]:
+def on_aws(_: Path, log_level: str = "info") -> Iterator[LockedRuntime]:
     """The functions; the table, the queues and the schedules are moto's."""
     written, queue_time = io.StringIO(), QueueTime()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(written), redirect_stderr(written):
@@ -86,12 +86,15 @@ def on_aws(_: Path, log_level: str = "info") -> Iterator[LockedHome]:
                 due = [body for queue in queues for body in account.received(queue)]
                 functions.invoker(batch(*due), None)
 
-            yield LockedHome(
+            yield LockedRuntime(
                 url=url, admin=account.admin(), drive=drive, output=written.getvalue, functions=functions
             )
 
 
-HOMES: dict[str, Callable[..., AbstractContextManager[LockedHome]]] = {"embedded": embedded, "aws": on_aws}
+RUNTIMES: dict[str, Callable[..., AbstractContextManager[LockedRuntime]]] = {
+    "embedded": embedded,
+    "aws": on_aws,
+}
 
 
 @contextmanager
@@ -105,5 +108,5 @@ def _functions(account: Aws, log_level: str) -> Iterator[Functions]:
     )
     with ExitStack() as stack:
         for function in functions.all:
-            stack.callback(function.home.close)
+            stack.callback(function.runtime.close)
         yield functions

@@ -1,4 +1,4 @@
-"""The AWS home: the real template, on an emulator with IAM enforced or deployed; real HTTP both ways.
+"""The AWS runtime: the real template, on an emulator with IAM enforced or deployed; real HTTP both ways.
 
 `make test-aws` brings the stack up on an emulator and says in the environment where it is. docs/deploy.md
 says how to name a deployed one, which calls endpoints of this machine by a public URL.
@@ -17,12 +17,12 @@ import aiohttp
 import botocore.session
 
 from atomic.adapters.aws import config
-from atomic.entrypoints.aws import operators
-from atomic.protocol.client_records import Limits
-from atomic.testing import Reply
-from scenarios.embedded_home import EndpointServer, free_port
-from scenarios.home import Home
+from atomic.entrypoints.aws import client_admin
+from atomic.protocol.client_records import Quota
+from atomic.testing import ApiReply
+from scenarios.embedded_runtime import EndpointServer, free_port
 from scenarios.locked_clients import create_locked
+from scenarios.runtime import Runtime
 from scenarios.starts import NOBODY
 
 VARIABLE = "ATOMIC_STACK"
@@ -65,8 +65,8 @@ class AwsStack:
         self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
     ) -> str:
         """Make a client as an operator does; its API key."""
-        with operators.admin(self.outputs["TableName"], os.environ) as admin:
-            limits = Limits(starts_per_s=starts_per_s)
+        with client_admin.admin(self.outputs["TableName"], os.environ) as admin:
+            limits = Quota(starts_per_s=starts_per_s)
             api_key, _ = admin.create(client_id, base_urls=base_urls, limits=limits)
         return api_key
 
@@ -92,14 +92,14 @@ class AwsStack:
             await answer.read()
 
     @asynccontextmanager
-    async def home(
+    async def runtime(
         self,
         *,
         client: str | None = None,
         keys: Mapping[str, str] | None = None,
         endpoint_port: int | None = None,
         starts_per_s: float | None = None,
-    ) -> AsyncIterator[Home]:
+    ) -> AsyncIterator[Runtime]:
         """A scenario's view; without a client it is a new one, which may call this scenario's endpoints."""
         served = self.endpoints(endpoint_port)
         if client is None:
@@ -115,16 +115,16 @@ class AwsStack:
 
             async def send(
                 method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
-            ) -> Reply:
+            ) -> ApiReply:
                 # aiohttp warns of large bodies given as bytes.
                 data = io.BytesIO(body) if len(body) > 1024 * 1024 else body
                 async with session.request(method, self.api + target, data=data, headers=headers) as answer:
                     lower = {name.lower(): value for name, value in answer.headers.items()}
                     # The gateway's own, another one with each answer.
                     lower.pop("apigw-requestid", None)
-                    return Reply(status=answer.status, headers=lower, body=await answer.read())
+                    return ApiReply(status=answer.status, headers=lower, body=await answer.read())
 
-            yield Home(client=client, send=send, serve=endpoints.serve, keys=keys, pace=20)
+            yield Runtime(client=client, send=send, serve=endpoints.serve, keys=keys, pace=20)
 
 
 class LockedClients:
@@ -135,13 +135,13 @@ class LockedClients:
         self.endpoint_port = served.port
         self._stack = stack
         base = (f"{served.url}/app",)
-        with operators.admin(stack.outputs["TableName"], os.environ) as admin:
+        with client_admin.admin(stack.outputs["TableName"], os.environ) as admin:
             self.keys = create_locked(admin, base)
 
     @asynccontextmanager
-    async def home(self) -> AsyncIterator[Home]:
+    async def runtime(self) -> AsyncIterator[Runtime]:
         """A scenario's view, as alpha."""
-        async with self._stack.home(
+        async with self._stack.runtime(
             client="alpha", keys=self.keys, endpoint_port=self.endpoint_port
-        ) as home:
-            yield home
+        ) as runtime:
+            yield runtime

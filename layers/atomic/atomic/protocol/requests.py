@@ -10,9 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from atomic.protocol import defaults, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
-from atomic.protocol.defaults import Jitter, Strategy
-from atomic.protocol.json_text import shortest
-from atomic.protocol.limits import (
+from atomic.protocol.constants import (
     DURATION_MAX_MS,
     JSON_MAX_DEPTH,
     KEY_MAX_CHARS,
@@ -22,6 +20,8 @@ from atomic.protocol.limits import (
     RETRY_COUNT_MAX,
     URL_MAX_CHARS,
 )
+from atomic.protocol.defaults import Jitter, Strategy
+from atomic.protocol.json_text import shortest
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.urls import parse_url
 
@@ -169,7 +169,7 @@ class RedriveFilter(WireModel):
     key_prefix: Key | None = None
     created_after: Annotated[str, Field(max_length=40)] | None = None
     created_before: Annotated[str, Field(max_length=40)] | None = None
-    gave_up_before: Annotated[str, Field(max_length=40)] | None = None
+    failed_before: Annotated[str, Field(max_length=40)] | None = None
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> "RedriveFilter":
@@ -199,8 +199,8 @@ def read_message(model: type[Model], body: bytes) -> Model:
         raise invalid("body", str(refused)) from None
     if not isinstance(document, dict):
         raise invalid("body", "send a JSON object")
-    for place in (document, *map(document.get, _places_of_messages(model))):
-        if isinstance(place, dict) and len(place) > _MEMBERS_MAX:
+    for members in (document, *map(document.get, _paths_of_messages(model))):
+        if isinstance(members, dict) and len(members) > _MEMBERS_MAX:
             raise invalid(
                 "body", f"an object of more than {_MEMBERS_MAX} members; see /docs for those it has"
             )
@@ -211,7 +211,7 @@ def read_message(model: type[Model], body: bytes) -> Model:
 
 
 @cache
-def _places_of_messages(model: type[WireModel]) -> tuple[str, ...]:
+def _paths_of_messages(model: type[WireModel]) -> tuple[str, ...]:
     """The members of a message that are messages themselves."""
     return tuple(
         field.alias or name

@@ -1,4 +1,4 @@
-"""What comes out of a queue is a hint or is refused; no message makes the reader fail otherwise."""
+"""What comes out of a queue is a wake-up or is refused; no message makes the reader fail otherwise."""
 
 import json
 from typing import Any
@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.adapters.aws.hints import Hint, PoisonMessage, encode_dead_letter, encode_hint, parse_hint
+from atomic.adapters.aws.wakeups import (
+    PoisonMessage,
+    Wakeup,
+    encode_dead_letter,
+    encode_wakeup,
+    parse_wakeup,
+)
 from atomic.protocol import keys
 from unit.strategies import examples, json_values
 
@@ -16,13 +22,13 @@ GOOD: dict[str, Any] = {"v": 1, "stepId": STEP, "at": 17}
 
 
 def test_what_is_encoded_is_parsed() -> None:
-    assert parse_hint(encode_hint(STEP, 17)) == Hint(STEP, 17)
-    assert parse_hint(encode_dead_letter(STEP)) == Hint(STEP, dead_letter=True)
-    assert json.loads(encode_hint(STEP, 17)) == GOOD
+    assert parse_wakeup(encode_wakeup(STEP, 17)) == Wakeup(STEP, 17)
+    assert parse_wakeup(encode_dead_letter(STEP)) == Wakeup(STEP, dead_letter=True)
+    assert json.loads(encode_wakeup(STEP, 17)) == GOOD
 
 
 def test_members_that_a_later_version_added_are_skipped() -> None:
-    assert parse_hint(json.dumps(GOOD | {"new": [1]})) == Hint(STEP, 17)
+    assert parse_wakeup(json.dumps(GOOD | {"new": [1]})) == Wakeup(STEP, 17)
 
 
 @pytest.mark.parametrize(
@@ -44,13 +50,13 @@ def test_members_that_a_later_version_added_are_skipped() -> None:
 )
 def test_poison(change: dict[str, Any]) -> None:
     with pytest.raises(PoisonMessage):
-        parse_hint(json.dumps(GOOD | change))
+        parse_wakeup(json.dumps(GOOD | change))
 
 
 @pytest.mark.parametrize("body", ["", "null", "[]", "1", "[" * 900, "9" * 999, '"\ud800"', "{}", "\x00"])
-def test_no_hint_at_all(body: str) -> None:
+def test_no_wakeup_at_all(body: str) -> None:
     with pytest.raises(PoisonMessage):
-        parse_hint(body)
+        parse_wakeup(body)
 
 
 bodies = (
@@ -65,9 +71,9 @@ bodies = (
 
 @examples(500)
 @given(bodies)
-def test_any_text_is_a_hint_or_poison(body: str) -> None:
+def test_any_text_is_a_wakeup_or_poison(body: str) -> None:
     try:
-        hint = parse_hint(body)
+        wakeup = parse_wakeup(body)
     except PoisonMessage:
         return
-    assert keys.is_step_id(hint.step_id)
+    assert keys.is_step_id(wakeup.step_id)

@@ -1,4 +1,4 @@
-"""The clients of an AWS home: items beside the steps, remembered for half a minute."""
+"""The clients of an AWS runtime: items beside the steps, remembered for half a minute."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.application.clients import KnownKey, client_of, known_keys
+from atomic.application.client_cache import CachedKey, cached_keys, client_of
 from atomic.application.ports import Client
 from atomic.protocol import api_keys, keys
 from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
@@ -112,16 +112,16 @@ class DynamoClientRegistry:
         if api_key is None or key_id is None:
             return None
         owner = await self._look_up(_key_key(key_id), lambda item: str(item["client"]["S"]))
-        known = None if owner is None else await self._known(owner)
-        if known is not None and owner is not None and key_id not in known.known_keys:
+        cached = None if owner is None else await self._known(owner)
+        if cached is not None and owner is not None and key_id not in cached.cached_keys:
             # It was made a moment ago, or taken away.
-            known = await self._known(owner, is_doubted=True)
-        known_key = known.known_keys.get(key_id) if known else None
-        if known_key is None:
+            cached = await self._known(owner, is_doubted=True)
+        cached_key = cached.cached_keys.get(key_id) if cached else None
+        if cached_key is None:
             return None
-        if known_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
-            return known_key.client
-        if not known_key.is_under(self._pepper):
+        if cached_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
+            return cached_key.client
+        if not cached_key.is_under(self._pepper):
             _log.warning(
                 "a key was made under another KeyPepper than this function has", extra={"keyId": key_id}
             )
@@ -129,8 +129,8 @@ class DynamoClientRegistry:
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""
-        known = await self._known(client_id) if keys.is_client_id(client_id) else None
-        return None if known is None else known.client
+        cached = await self._known(client_id) if keys.is_client_id(client_id) else None
+        return None if cached is None else cached.client
 
     async def list_client_ids(self) -> Sequence[str]:
         """The ids of all clients, in their order; a new one is seen within seconds."""
@@ -142,17 +142,17 @@ class DynamoClientRegistry:
     def _read(self, item: Any) -> "_Known":
         record = _record(item)
         client = client_of(record, self._now_ms(), self._pepper)
-        return _Known(client, known_keys(record, client))
+        return _Known(client, cached_keys(record, client))
 
     async def _look_up(
         self, key: dict[str, Any], read: Callable[[Any], Found], *, is_doubted: bool = False
     ) -> Found | None:
         """What the table has, or had a short while ago."""
         name, now_s = key["pk"]["S"], self._now_s()
-        asked_s, known = self._remembered.get(name, (None, None))
-        believed_s = UNKNOWN_S if known is None or is_doubted else KNOWN_S
+        asked_s, cached = self._remembered.get(name, (None, None))
+        believed_s = UNKNOWN_S if cached is None or is_doubted else KNOWN_S
         if asked_s is not None and now_s - asked_s < believed_s:
-            return cast("Found | None", known)
+            return cast("Found | None", cached)
         answer = await self._calls.start(self._client.get_item, TableName=self._table, Key=key)
         found = read(answer["Item"]) if "Item" in answer else None
         self._remembered[name] = (now_s, found)
@@ -167,7 +167,7 @@ class _Known:
     """A client and its keys."""
 
     client: Client
-    known_keys: dict[str, KnownKey]
+    cached_keys: dict[str, CachedKey]
 
 
 def _record(item: Any) -> ClientRecord:

@@ -16,5 +16,5 @@ RETRY_COUNT_MAX: Final = 1000
 DURATION_MAX_MS: Final = 366 * 24 * 3600 * 1000
 PAGE_MAX: Final = 100
 BULK_MAX: Final = 1000
-# Steps that a suspended handler may name: a row has a size limit on every home.
+# Steps that a suspended handler may name: a row has a size limit on every runtime.
 WAITING_FOR_MAX: Final = 1000

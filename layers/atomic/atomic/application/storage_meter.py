@@ -1,6 +1,6 @@
 """How many bytes a client has stored: payloads and answers, of clients that have a limit on them.
 
-A sum over all steps would be a long read on every home. So what is stored is added up by the day in the
+A sum over all steps would be a long read on every runtime. So what is stored is added up by the day in the
 store's ledger, and a day counts until the steps that settled on it are forgotten. Each process keeps what
 it stored itself in memory for some seconds; one that is killed loses count of that.
 """
@@ -27,7 +27,7 @@ class _Sum:
     asked_at_ms: int | None = None
 
 
-class StoredBytes:
+class StorageMeter:
     """The clients that this process counts for. Of any other client nothing is kept."""
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class StoredBytes:
 
     def add(self, client_id: str, size: int, now_ms: int) -> None:
         """So many bytes more (or less) are stored."""
-        known = self._sums.get(client_id)
-        if known is not None:
-            known.added += size
-            known.added_at_ms = now_ms
+        usage = self._sums.get(client_id)
+        if usage is not None:
+            usage.added += size
+            usage.added_at_ms = now_ms
 
     def settled(self, step: Step) -> None:
         """The step has its answer."""
@@ -51,22 +51,22 @@ class StoredBytes:
 
     async def total(self, store: StepStore, client_id: str, *, now_ms: int, retention_ms: int) -> int:
         """How many bytes are stored; at most 5 s old. Raises StoreUnavailable."""
-        known = self._sums.setdefault(client_id, _Sum())
-        if known.asked_at_ms is None or now_ms - known.asked_at_ms >= _KNOWN_MS:
-            known.asked_at_ms = now_ms
-            added, known.added = known.added, 0
+        usage = self._sums.setdefault(client_id, _Sum())
+        if usage.asked_at_ms is None or now_ms - usage.asked_at_ms >= _KNOWN_MS:
+            usage.asked_at_ms = now_ms
+            added, usage.added = usage.added, 0
             # Who asks while the ledger is written sees it as it will be.
-            known.total += added
-            day = (known.added_at_ms if added else now_ms) // _DAY_MS
+            usage.total += added
+            day = (usage.added_at_ms if added else now_ms) // _DAY_MS
             since_day = (now_ms - retention_ms) // _DAY_MS
             try:
-                known.total = await store.add_stored(client_id, added, day=day, since_day=since_day)
+                usage.total = await store.add_stored_bytes(client_id, added, day=day, since_day=since_day)
             except StoreUnavailable:
-                known.total -= added
-                known.added += added
-                known.asked_at_ms = None
+                usage.total -= added
+                usage.added += added
+                usage.asked_at_ms = None
                 raise
-        return known.total + known.added
+        return usage.total + usage.added
 
     async def flush(self, store: StepStore, client_id: str, *, now_ms: int, retention_ms: int) -> None:
         """Write down what was added, if it is time. What the store does not take is kept."""

@@ -7,14 +7,14 @@ second sees the first, so no wake-up is lost. Looking again does no harm.
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from atomic.application.apply import apply, hint_if_overdue
+from atomic.application.commit import commit, wake_if_overdue
 from atomic.application.engine import Engine
 from atomic.domain.events import Looked, WaiterAdded, Woken
 from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import SETTLED, Step, StepOutline
 
 _PAGE: Final = 200
-# A row has a size limit on every home, and any of these wakes the step.
+# A row has a size limit on every runtime, and any of these wakes the step.
 _OWN_MAX: Final = 100
 # An event without a deadline is due when somebody completes it.
 _NEVER_MS: Final = 2**53
@@ -23,7 +23,7 @@ _NEVER_MS: Final = 2**53
 async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     """Ask each step that `waiting` needs to wake it, and wake it at once when one has settled.
 
-    `again`: it has waited for a while. Nobody but the one who waits looks at a step whose hint was lost
+    `again`: it has waited for a while. Nobody but the one who waits looks at a step whose wake-up was lost
     with its receiver. Returns the row after the look.
     """
     live: list[Step] = []
@@ -33,15 +33,15 @@ async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     else:
         async for needed in _needed(engine, waiting, again=again):
             if not needed.is_settled:
-                needed, _ = await apply(engine, needed, WaiterAdded(waiting.id))
+                needed, _ = await commit(engine, needed, WaiterAdded(waiting.id))
             if needed.is_settled:
-                after, _ = await apply(engine, waiting, Woken())
+                after, _ = await commit(engine, waiting, Woken())
                 return after
             live.append(needed)
-            await hint_if_overdue(engine, needed)
+            await wake_if_overdue(engine, needed)
         ids = tuple(needed.id for needed in live)
         event = Looked(waiting.attempt, ids, engine.entropy.fraction(), _idle_until_ms(live))
-    after, _ = await apply(engine, waiting, event)
+    after, _ = await commit(engine, waiting, event)
     return after
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 _DAY_S: Final = 24 * 3600
 
 
-class StoredItems:
+class StorageItems:
     """The ledger of stored bytes. Methods block, and raise botocore's errors."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:

@@ -1,7 +1,7 @@
-"""What a scenario sees of the home it runs on: the API, endpoints of its own, and time.
+"""What a scenario sees of the runtime it runs on: the API, endpoints of its own, and time.
 
-A scenario is `async def scenario_x(home: Home)` in `cases/`. It is written once; `test_memory.py` runs it
-in virtual time, `test_embedded.py` on a real server over HTTP, and later a deployed stack will.
+A scenario is `async def scenario_x(runtime: Runtime)` in `cases/`. It is written once; `test_memory.py`
+runs it in virtual time, `test_embedded.py` on a real server over HTTP, and later a deployed stack will.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from atomic.testing import EndpointCall, EndpointReply, Reply
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios import conformance
 
 Handler = Callable[[EndpointCall], Awaitable[EndpointReply]]
-Send = Callable[..., Awaitable[Reply]]
+Send = Callable[..., Awaitable[ApiReply]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +34,10 @@ class Serve(Protocol):
     def __call__(self, path: str, handler: Handler) -> str: ...
 
 
-class Home:
+class Runtime:
     """One scenario's view. `keys` holds API keys by client id, empty where no key is needed.
 
-    `pace` is how many times longer a home may need for what takes no time in memory: where a scenario
+    `pace` is how many times longer a runtime may need for what takes no time in memory: where a scenario
     has one thing happen while another is under way, it takes its times from `ms`.
     """
 
@@ -58,7 +58,7 @@ class Home:
         self._serve = serve
 
     def ms(self, at_best: int) -> int:
-        """A short time, as much longer as this home is slower."""
+        """A short time, as much longer as this runtime is slower."""
         return at_best * self._pace
 
     def endpoint(self, path: str, handler: Handler) -> str:
@@ -77,11 +77,11 @@ class Home:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         key_of: str | None = None,
-    ) -> Reply:
+    ) -> ApiReply:
         """Call the API with the API key of a client (by default of this scenario's own)."""
         key = self.keys.get(key_of or self.client)
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
-        reply: Reply = await self._send(
+        reply: ApiReply = await self._send(
             method, target, body=body, headers={**authorization, **(headers or {})}
         )
         # A HEAD has no body to look at; whether its status is right is the scenario's business.
@@ -89,7 +89,7 @@ class Home:
             conformance.check(method, target, reply)
         return reply
 
-    async def start(self, document: Mapping[str, Any], **headers: str) -> Reply:
+    async def start(self, document: Mapping[str, Any], **headers: str) -> ApiReply:
         """`POST /{clientId}`; header names are given with underscores."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.request(
@@ -99,19 +99,19 @@ class Home:
             headers={"Content-Type": "application/json", **given},
         )
 
-    async def finish(self, document: Mapping[str, Any], **headers: str) -> Reply:
+    async def finish(self, document: Mapping[str, Any], **headers: str) -> ApiReply:
         """Start and post again while it is not finished, as a patient caller does; the last reply."""
         while True:
             reply = await self.start(document, **headers)
-            # 503: an AWS home has no environment free.
+            # 503: an AWS runtime has no environment free.
             if reply.status not in {503, 504}:
                 return reply
 
-    async def get(self, target: str) -> Reply:
+    async def get(self, target: str) -> ApiReply:
         """GET a path below this scenario's client."""
         return await self.request("GET", f"/{self.client}{target}")
 
-    async def post(self, target: str, document: Any = None) -> Reply:
+    async def post(self, target: str, document: Any = None) -> ApiReply:
         """POST to a path below this scenario's client; no document means no body."""
         body = b"" if document is None else json.dumps(document).encode()
         return await self.request("POST", f"/{self.client}{target}", body=body)

@@ -20,7 +20,7 @@ FRESH_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class KnownRun:
+class CachedRun:
     """A run, by its root as it stood at the moment `seen_at_ms` or later."""
 
     client_id: str
@@ -38,11 +38,11 @@ class KnownRun:
         return self.status is Status.CANCELLED
 
 
-class RunMemory:
+class RunCache:
     """The runs that this process saw last."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[str, KnownRun] = OrderedDict()
+        self._runs: OrderedDict[str, CachedRun] = OrderedDict()
         # However many runs come after them, these are known until no attempt of theirs is under way.
         self._cancelled: OrderedDict[str, None] = OrderedDict()
 
@@ -50,22 +50,22 @@ class RunMemory:
         """Whether this process knows that the run was cancelled."""
         return run_id in self._cancelled
 
-    def get(self, run_id: str, now_ms: int) -> KnownRun | None:
+    def get(self, run_id: str, now_ms: int) -> CachedRun | None:
         """The run, unless it was not seen lately."""
-        known = self._runs.get(run_id)
+        cached = self._runs.get(run_id)
         # A clock that was set back tells nothing of the time that has passed.
-        return known if known and 0 <= now_ms - known.seen_at_ms < FRESH_MS else None
+        return cached if cached and 0 <= now_ms - cached.seen_at_ms < FRESH_MS else None
 
-    async def find(self, store: StepStore, run_id: str, now_ms: int) -> KnownRun | None:
+    async def find(self, store: StepStore, run_id: str, now_ms: int) -> CachedRun | None:
         """The run, by a look at its root if it was not seen lately; None when there is no such run."""
         return self.get(run_id, now_ms) or await self.look(store, run_id, now_ms)
 
-    async def look(self, store: StepStore, run_id: str, now_ms: int) -> KnownRun | None:
+    async def look(self, store: StepStore, run_id: str, now_ms: int) -> CachedRun | None:
         """The run, by a look at its root; None when there is no such run."""
         root = await store.get(keys.root_of(run_id))
         return None if root is None else self.saw(root, now_ms)
 
-    def saw(self, root: Step, at_ms: int) -> KnownRun:
+    def saw(self, root: Step, at_ms: int) -> CachedRun:
         """Remember how the root stands, which was asked for at `at_ms`; the run as it is known now.
 
         Who has asked earlier may be answered later: it does not undo what was seen in between.
@@ -74,7 +74,7 @@ class RunMemory:
         before = self._runs.get(run_id)
         if before is not None and before.version > root.version and at_ms < before.seen_at_ms + FRESH_MS:
             return before
-        known = KnownRun(
+        cached = CachedRun(
             client_id=root.spec.client_id,
             workflow_name=root.spec.workflow_name,
             root_identity=root.spec.identity,
@@ -84,12 +84,12 @@ class RunMemory:
             version=root.version,
             seen_at_ms=at_ms,
         )
-        _put(self._runs, run_id, known)
-        if known.is_cancelled:
+        _put(self._runs, run_id, cached)
+        if cached.is_cancelled:
             _put(self._cancelled, run_id, None)
         else:
             self._cancelled.pop(run_id, None)
-        return known
+        return cached
 
     def forget(self, run_id: str) -> None:
         """Look at the root of the run before anything is done for it again."""

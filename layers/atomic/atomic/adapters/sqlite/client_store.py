@@ -1,4 +1,4 @@
-"""The clients of an embedded home, in a file of their own: the CLI adds some while a server runs."""
+"""The clients of an embedded runtime, in a file of their own: the CLI adds some while a server runs."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Final
 import apsw
 
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
-from atomic.application.clients import KnownKey, client_of, known_keys
+from atomic.application.client_cache import CachedKey, cached_keys, client_of
 from atomic.application.ports import Client, StoreUnavailable
 from atomic.protocol import api_keys
 from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
@@ -110,13 +110,13 @@ class SqliteClientRegistry:
         key_id = api_keys.key_id_of(api_key) if api_key else None
         if api_key is None or key_id is None:
             return None
-        known_key = self._current().known_keys.get(key_id)
-        if known_key is None:
+        cached_key = self._current().cached_keys.get(key_id)
+        if cached_key is None:
             # It may have been made a moment ago; whether anything was written costs next to nothing.
-            known_key = self._current(is_doubted=True).known_keys.get(key_id)
-        if known_key is None or not known_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
+            cached_key = self._current(is_doubted=True).cached_keys.get(key_id)
+        if cached_key is None or not cached_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
             return None
-        return known_key.client
+        return cached_key.client
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""
@@ -150,14 +150,14 @@ class _Known:
     """Clients by their ids, and what opens them by the ids of keys."""
 
     clients: dict[str, Client] = field(default_factory=dict)
-    known_keys: dict[str, KnownKey] = field(default_factory=dict)
+    cached_keys: dict[str, CachedKey] = field(default_factory=dict)
 
 
 def _load(connection: apsw.Connection, now_ms: int, pepper: bytes) -> _Known:
     rows: list[Any] = connection.execute("SELECT id, version, record FROM client_records").fetchall()
-    known = _Known()
+    cached = _Known()
     for row in rows:
         record = ClientRecord.from_json(*row)
-        known.clients[record.id] = client_of(record, now_ms, pepper)
-        known.known_keys.update(known_keys(record, known.clients[record.id]))
-    return known
+        cached.clients[record.id] = client_of(record, now_ms, pepper)
+        cached.cached_keys.update(cached_keys(record, cached.clients[record.id]))
+    return cached

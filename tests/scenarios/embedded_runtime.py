@@ -1,4 +1,4 @@
-"""The embedded home: a real `atomic serve` process, real HTTP both ways."""
+"""The embedded runtime: a real `atomic serve` process, real HTTP both ways."""
 
 import asyncio
 import io
@@ -18,10 +18,10 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from atomic.entrypoints.embedded import operators
-from atomic.testing import EndpointCall, Reply
-from scenarios.home import Handler, Home
+from atomic.entrypoints.embedded import client_admin
+from atomic.testing import ApiReply, EndpointCall
 from scenarios.locked_clients import create_locked
+from scenarios.runtime import Handler, Runtime
 
 _serial = itertools.count(1)
 
@@ -77,10 +77,10 @@ class AtomicServer:
 
 
 async def kill_in_call(
-    server: AtomicServer, home: Home, document: Mapping[str, object], called: asyncio.Event
+    server: AtomicServer, runtime: Runtime, document: Mapping[str, object], called: asyncio.Event
 ) -> str:
     """Start a step and kill the server as soon as its endpoint says that it is called; the step's id."""
-    posted = await home.start(document, Prefer="respond-async")
+    posted = await runtime.start(document, Prefer="respond-async")
     assert posted.status == 202
     await asyncio.wait_for(called.wait(), 10)
     server.kill()
@@ -149,13 +149,13 @@ class EndpointServer:
 
 
 @asynccontextmanager
-async def home_on(
+async def runtime_on(
     server: AtomicServer,
     *,
     client: str | None = None,
     keys: Mapping[str, str] | None = None,
     endpoint_port: int | None = None,
-) -> AsyncIterator[Home]:
+) -> AsyncIterator[Runtime]:
     """A scenario's view of a running server; without a client it is one that nobody used before."""
     connector = aiohttp.TCPConnector(limit=0)
     async with (
@@ -165,14 +165,14 @@ async def home_on(
 
         async def send(
             method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
-        ) -> Reply:
+        ) -> ApiReply:
             # aiohttp warns of large bodies given as bytes.
             data = io.BytesIO(body) if len(body) > 1024 * 1024 else body
             async with session.request(method, target, data=data, headers=headers) as answer:
                 lower = {name.lower(): value for name, value in answer.headers.items()}
-                return Reply(status=answer.status, headers=lower, body=await answer.read())
+                return ApiReply(status=answer.status, headers=lower, body=await answer.read())
 
-        yield Home(
+        yield Runtime(
             client=client or f"t{os.getpid()}-{next(_serial)}",
             send=send,
             serve=endpoints.serve,
@@ -186,17 +186,17 @@ class LockedServer:
 
     def __init__(self, data_dir: Path) -> None:
         self.endpoint_port = free_port()
-        with operators.admin(data_dir) as admin:
+        with client_admin.admin(data_dir) as admin:
             self.keys = create_locked(admin, [f"http://127.0.0.1:{self.endpoint_port}/app"])
         self.server = AtomicServer(data_dir, dev=False)
 
     @asynccontextmanager
-    async def home(self) -> AsyncIterator[Home]:
+    async def runtime(self) -> AsyncIterator[Runtime]:
         """A scenario's view, as alpha."""
-        async with home_on(
+        async with runtime_on(
             self.server, client="alpha", keys=self.keys, endpoint_port=self.endpoint_port
-        ) as home:
-            yield home
+        ) as runtime:
+            yield runtime
 
 
 def post_json(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError
 
 from atomic.adapters.aws import config
-from atomic.adapters.aws.clients import DynamoClientStore
+from atomic.adapters.aws.client_store import DynamoClientStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 

@@ -10,11 +10,11 @@ from typing import Final, TypeVar
 import apsw
 
 from atomic.adapters.secret_files import KEY_PEPPER, key_pepper
-from atomic.adapters.sqlite.clients import SqliteClientStore
+from atomic.adapters.sqlite.client_store import SqliteClientStore
 from atomic.adapters.sqlite.database import DatabaseRefused
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.clients import locked_out
+from atomic.application.client_cache import locked_out
 from atomic.application.ports import StoreUnavailable
 from atomic.protocol.client_records import OPERATOR_ID
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from atomic.application.engine import Engine
 from atomic.application.ports import Client
-from atomic.application.rates import CountedStarts, Rate, StartRates
+from atomic.application.rates import CountedStarts, RateLimit, StartRates
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 
@@ -32,17 +32,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a start took of its client's limits; `give_back` it, once, when nothing was started."""
+class Reservation:
+    """What a start took of its client's limits; `release` it, once, when nothing was started."""
 
-    give_back: Callable[[], Awaitable[None]]
+    release: Callable[[], Awaitable[None]]
 
 
 async def _nothing() -> None:
     """There is nothing to give back."""
 
 
-_NOTHING: Final = Place(_nothing)
+_NOTHING: Final = Reservation(_nothing)
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Live:
     begun: int = 0
 
 
-class ClientLimits:
+class Admission:
     """Who starts a step takes a place, and gives it back when nothing was started."""
 
     def __init__(self, rates: StartRates | None = None) -> None:
@@ -63,7 +63,7 @@ class ClientLimits:
         self._live: dict[str, _Live] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def take(self, engine: Engine, client: Client, spec: StepSpec) -> Place | Refused:
+    async def take(self, engine: Engine, client: Client, spec: StepSpec) -> Reservation | Refused:
         """Take a place for a step that may be new; a step that is there needs none."""
         if client.starts_per_s is None and client.live_steps is None and client.stored_bytes is None:
             return _NOTHING
@@ -75,27 +75,27 @@ class ClientLimits:
                 or await self._too_fast(client, engine.clock.now_ms())
             )
             if refused is None:
-                return self._place(engine, client, spec)
+                return self._reservation(engine, client, spec)
         # Only who is refused pays for a look whether the step is there.
-        return _NOTHING if await _is_there(engine, spec) else refused
+        return _NOTHING if await _exists(engine, spec) else refused
 
-    def _place(self, engine: Engine, client: Client, spec: StepSpec) -> Place:
+    def _reservation(self, engine: Engine, client: Client, spec: StepSpec) -> Reservation:
         live = self._live.get(client.id) if client.live_steps is not None else None
         if live is not None:
             live.begun += 1
         if client.stored_bytes is not None:
             engine.stored.add(client.id, len(spec.payload), engine.clock.now_ms())
 
-        async def give_back() -> None:
+        async def release() -> None:
             if live is not None:
                 live.begun = max(0, live.begun - 1)
             if client.stored_bytes is not None:
                 engine.stored.add(client.id, -len(spec.payload), engine.clock.now_ms())
             if client.starts_per_s is not None:
                 self._left[client.id] += 1
-                await self._rates.give_back(client.id, client.starts_per_s)
+                await self._rates.release(client.id, client.starts_per_s)
 
-        return Place(give_back)
+        return Reservation(release)
 
     async def charge(self, engine: Engine, client: Client) -> Refused | None:
         """Take one of the client's starts for what is no step."""
@@ -103,7 +103,7 @@ class ClientLimits:
 
     def left(self, client: Client) -> int:
         """How many steps may be started at once, as far as is known; of a client that has a rate."""
-        return self._left.get(client.id, Rate.of(client.starts_per_s or 1).burst)
+        return self._left.get(client.id, RateLimit.of(client.starts_per_s or 1).burst)
 
     async def _too_fast(self, client: Client, now_ms: int) -> Refused | None:
         if client.starts_per_s is None:
@@ -134,7 +134,7 @@ class ClientLimits:
         return Refused("live", _FULL_WAIT_MS) if live.counted + live.begun >= most else None
 
 
-async def _is_there(engine: Engine, spec: StepSpec) -> bool:
+async def _exists(engine: Engine, spec: StepSpec) -> bool:
     if spec.parent is None:
         root = await engine.store.get(keys.root_of(spec.run_id))
         if root is not None and root.spec.identity == spec.identity:

@@ -1,4 +1,4 @@
-"""The home in memory: the whole engine in virtual time."""
+"""The runtime in memory: the whole engine in virtual time."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.clients import client_of, known_keys
+from atomic.application.client_cache import cached_keys, client_of
 from atomic.application.ports import Client
 from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
 from atomic.testing import LocalAtomic
-from scenarios.home import Home
 from scenarios.locked_clients import create_locked
+from scenarios.runtime import Runtime
 
 Done = TypeVar("Done")
 
@@ -33,8 +33,8 @@ class MemoryClients:
 
     def save(self, record: ClientRecord) -> bool:
         """Write the client."""
-        there = self._records.get(record.id)
-        if (0 if there is None else there.version) != record.version:
+        existing = self._records.get(record.id)
+        if (0 if existing is None else existing.version) != record.version:
             return False
         self._records[record.id] = replace(record, version=record.version + 1)
         return True
@@ -47,7 +47,7 @@ class MemoryClients:
         """The client of the key."""
         now_ms = self.admin.now_ms()
         for record in self._records.values():
-            for known in known_keys(record, client_of(record, now_ms, self.admin.pepper)).values():
+            for known in cached_keys(record, client_of(record, now_ms, self.admin.pepper)).values():
                 if known.opens(api_key or "", pepper=self.admin.pepper, now_ms=now_ms):
                     return known.client
         return None
@@ -63,16 +63,16 @@ class MemoryClients:
 
 
 @asynccontextmanager
-async def open_home() -> AsyncIterator[Home]:
-    """A home that asks nobody for a key."""
+async def open_runtime() -> AsyncIterator[Runtime]:
+    """A runtime that asks nobody for a key."""
     async with LocalAtomic() as atomic:
-        yield Home(client="me", send=atomic.request, serve=atomic.endpoint)
+        yield Runtime(client="me", send=atomic.request, serve=atomic.endpoint)
 
 
 @asynccontextmanager
-async def locked_home() -> AsyncIterator[Home]:
-    """A home with the clients of `locked_clients`; the scenario is alpha."""
+async def locked_runtime() -> AsyncIterator[Runtime]:
+    """A runtime with the clients of `locked_clients`; the scenario is alpha."""
     clients = MemoryClients()
     keys = create_locked(clients.admin, ["https://app.test/app"])
     async with LocalAtomic(clients=clients, manage=clients.manage) as atomic:
-        yield Home(client="alpha", send=atomic.request, serve=atomic.endpoint, keys=keys)
+        yield Runtime(client="alpha", send=atomic.request, serve=atomic.endpoint, keys=keys)

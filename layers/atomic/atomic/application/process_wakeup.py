@@ -1,0 +1,78 @@
+"""Process a wake-up. It may be early, late or doubled: the row says what is to be done."""
+
+from atomic.application.attempts import run_attempt
+from atomic.application.commit import commit, wake_waiters
+from atomic.application.engine import Engine
+from atomic.application.leftovers import is_over
+from atomic.application.rechecking import look
+from atomic.domain.events import Claimed, NotAdmitted
+from atomic.domain.moments import lease_end_ms
+from atomic.domain.outcomes import OutcomeKind
+from atomic.domain.steps import Status, Step
+
+
+async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None = None) -> None:
+    """Do what the step is due for, its attempt included.
+
+    `wakeup_at_ms` is the moment that the wake-up was sent for, where the queue keeps it.
+    """
+    asked_ms = engine.clock.now_ms()
+    step = await engine.store.get(step_id)
+    if step is None:
+        return
+    if step.is_root:
+        engine.runs.saw(step, asked_ms)
+    if step.is_settled:
+        # Whoever settled it may have died before it woke the others.
+        await wake_waiters(engine, step, again=True)
+    elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
+        await _process_live(engine, step, step.due_at_ms, wakeup_at_ms)
+
+
+async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms: int | None) -> None:
+    now_ms = engine.clock.now_ms()
+    if now_ms < due_at_ms:
+        if not _is_spare(step, wakeup_at_ms):
+            await engine.send_wakeup(step, due_at_ms)
+        return
+    engine.telemetry.lagged(now_ms - due_at_ms)
+    if step.status is Status.WAITING:
+        # When this fails, the step is still due and is looked at again.
+        await look(engine, step, again=True)
+        return
+    if not await engine.destinations.enter(step.spec):
+        # Time may have passed, and a turn that is over by now would leave the step without a wake-up.
+        turn_ms = engine.destinations.turn_ms(step.spec, engine.clock.now_ms())
+        engine.telemetry.put_off(step)
+        await commit(engine, step, NotAdmitted(turn_ms))
+        return
+    nonce, is_ours = engine.entropy.token(), False
+    try:
+        step, claimed = await commit(engine, step, Claimed(nonce))
+        is_ours = claimed and step.nonce == nonce
+    finally:
+        if not is_ours:
+            await engine.destinations.leave(step.spec)
+    if claimed and step.consecutive_lost > 0:
+        lost = [attempt for attempt in step.attempts if attempt.outcome is OutcomeKind.NO_ANSWER]
+        engine.telemetry.attempt_ended(step, lost[-1])
+    if is_ours:
+        await run_attempt(engine, step)
+
+
+def _is_spare(step: Step, wakeup_at_ms: int | None) -> bool:
+    """Whether the step lives on without this early wake-up.
+
+    Whoever changes the moment at which a step is due sends the wake-up for the new one. So a wake-up for
+    another moment is left over from an older state, or from a write that never was. Without this, each
+    retry and each wait would leave one more wake-up that is sent again and again for as long as the step
+    lives.
+
+    The first attempt may have been made without a wake-up in hand (`application.start`), by somebody who
+    died before its end had one: the wake-up of its lease counts, too. So at most two are the step's own. A
+    wake-up that comes again (None) is never spare, because who had it before may have died at any moment.
+    """
+    if wakeup_at_ms is None or wakeup_at_ms == step.due_at_ms:
+        return False
+    first_lease_ms = lease_end_ms(step.spec, step.deadline_at_ms, step.created_at_ms)
+    return step.attempt > 1 or wakeup_at_ms != first_lease_ms

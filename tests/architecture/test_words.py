@@ -1,0 +1,129 @@
+"""Earlier names stay out of the code, and figures of speech out of the pages. See docs/glossary.md."""
+
+import io
+import re
+import subprocess
+import tokenize
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+REPO: Final = Path(__file__).parents[2]
+# Names, or parts of names, and the word that stands for each today.
+RETIRED: Final = {
+    "hint": "wakeup",
+    "hints": "wakeups",
+    "hang": "wait",
+    "hangs": "waits",
+    "hanging": "waiting",
+    "home": "runtime",
+    "homes": "runtimes",
+    "boss": "parent",
+    "hushed": "without_error_excerpt",
+    "ear": "subscription",
+    "news": "subscription",
+    "mission": "user_creation",
+    "orphaned": "owner_lost",
+}
+# Whole names.
+RETIRED_NAMES: Final = {
+    "KnownRun": "CachedRun",
+    "PutOff": "NotAdmitted",
+    "RunMemory": "RunCache",
+    "StoredBytes": "StorageMeter",
+    "gaveUpBefore": "failedBefore",
+    "gave_up": "failed",
+    "leave_waiter": "register_waiter",
+    "put_off_at_ms": "deferred_at_ms",
+    "run_memory": "run_cache",
+    "without_words": "without_excerpt",
+}
+# Names of others.
+THEIRS: Final = frozenset({"get_type_hints", "param_hint", "HOME", "homepage", "DJANGO_HOME"})
+PHRASES: Final = (
+    r"\bhints?\b",
+    r"\bhangs?\b",
+    r"\bhanging\b",
+    r"\bin vain\b",
+    r"\bgave up\b",
+    r"\bgives up\b",
+    r"\bthe house\b",
+    r"\bmission\b",
+    r"\bbegin so\b",
+    r"\bnews\b",
+    r"\bAtomic's homes?\b",
+    r"\b(embedded|other|another|every|each|this|that|AWS) homes?\b",
+)
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The files of the project that fit, without what is generated or not ours."""
+    listed = subprocess.run(
+        ["git", "ls-files", *patterns], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    return [
+        REPO / name
+        for name in listed.stdout.splitlines()
+        if "vendor" not in name and (REPO / name).exists()
+    ]
+
+
+def names_of(path: Path) -> set[str]:
+    """The names in a Python file."""
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+    return {token.string for token in tokens if token.type == tokenize.NAME}
+
+
+def retired_in(name: str) -> str | None:
+    """What to call it instead, for a retired name."""
+    if name in THEIRS:
+        return None
+    if name in RETIRED_NAMES:
+        return RETIRED_NAMES[name]
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return next((RETIRED[part.lower()] for part in parts if part.lower() in RETIRED), None)
+
+
+@pytest.mark.parametrize("folder", ["layers", "functions", "tests", "benchmarks", "examples", "scripts"])
+def test_no_retired_name_comes_back(folder: str) -> None:
+    found = {
+        f"{path.relative_to(REPO)}: {name}": instead
+        for path in tracked(f"{folder}/**.py")
+        if path != Path(__file__)
+        for name in names_of(path)
+        if (instead := retired_in(name)) and not _is_path_home(path, name)
+    }
+    assert found == {}
+
+
+def _is_path_home(path: Path, name: str) -> bool:
+    """`Path.home()` of the standard library."""
+    return name == "home" and not re.search(r"(?<!Path\.)\bhome\b(?!\()", _code_of(path))
+
+
+def _code_of(path: Path) -> str:
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+    skipped = {tokenize.COMMENT, tokenize.STRING, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT}
+    return "".join(token.string if token.type not in skipped else " " for token in tokens)
+
+
+def test_no_retired_phrase_comes_back() -> None:
+    pages = tracked("*.md", "docs/*.md")
+    found = [
+        f"{page.relative_to(REPO)}:{number}: {match[0]}"
+        for page in pages
+        if page.name != "CHANGELOG.md"
+        for number, line in enumerate(page.read_text().splitlines(), 1)
+        for phrase in PHRASES
+        if (match := re.search(phrase, re.sub(r"`[^`]*`", "", line)))
+    ]
+    assert found == []
+
+
+def test_the_test_finds_what_it_looks_for() -> None:
+    assert retired_in("send_hint") == "wakeup"
+    assert retired_in("HintQueue") == "wakeup"
+    assert retired_in("hang_ms") == "wait"
+    assert retired_in("change") is None
+    assert retired_in("get_type_hints") is None
