@@ -111,7 +111,7 @@ def a_full_step() -> Step:
         due_at_ms=7_000,
         deadline_at_ms=100_000,
         nonce="f" * 32,
-        attempt=2,
+        attempt_count=2,
         retries_used=1,
         consecutive_lost=4,
         deferred_at_ms=6_000,
@@ -120,7 +120,7 @@ def a_full_step() -> Step:
         told=keys.root_of(spec.run_id),
         waiting_for=(keys.root_of(spec.run_id), "another"),
         waiters=("one", "two"),
-        attempts=(
+        attempt_log=(
             Attempt(number=1, generation=1, started_at_ms=1_000),
             Attempt(
                 number=2,

@@ -151,7 +151,7 @@ class StoreContract(QueryContract):
 
     @on_store
     async def test_the_outline_of_a_run(self, store: StepStore) -> None:
-        root, child = a_root(), replace(a_child("mail", status=Status.FAILED), attempt=12)
+        root, child = a_root(), replace(a_child("mail", status=Status.FAILED), attempt_count=12)
         await put(store, root, child, keyed("another run"))
         outline = await store.outline(root.spec.run_id)
         assert set(outline) == {
@@ -182,7 +182,7 @@ class StoreContract(QueryContract):
     @on_store
     async def test_what_is_told_of_a_child(self, store: StepStore) -> None:
         root, plain = a_root(), a_child("plain")
-        awaited = replace(a_child("awaited", status=Status.SUCCEEDED), awaited=True, attempt=4)
+        awaited = replace(a_child("awaited", status=Status.SUCCEEDED), awaited=True, attempt_count=4)
         later = replace(a_child("later"), waiters=(root.id,))
         await put(store, root, plain, awaited, later)
         assert set(await store.children(root.id, after="", limit=10)) == {

@@ -208,7 +208,7 @@ class QueryContract(StoreSuite):
         }
         for known_ms, attempts in rows.items():
             row = keyed(f"k{known_ms}", status=Status.RETRYING, at_ms=1_000)
-            await put(store, replace(row, attempts=attempts))
+            await put(store, replace(row, attempt_log=attempts))
         found = await store.live(Status.RETRYING, after="", limit=100)
         assert sorted(step.last_recorded_ms for step in found) == sorted(rows)
 

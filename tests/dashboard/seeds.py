@@ -96,8 +96,8 @@ def _ended(step: Step, *, took_ms: int, tries: int, failed: bool) -> Step:
     return replace(
         step,
         status=Status.FAILED if failed else Status.SUCCEEDED,
-        attempt=tries,
-        attempts=tuple(attempts),
+        attempt_count=tries,
+        attempt_log=tuple(attempts),
         due_at_ms=None,
         finished_at_ms=end_ms,
         expires_at_ms=end_ms + 30 * 24 * 3600 * 1000,

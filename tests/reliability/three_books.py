@@ -68,8 +68,8 @@ class Books:
         calls = self.calls[path, key]
         if len(calls) != len(set(calls)):
             yield f"an attempt was made twice: {calls}"
-        if max(calls, default=0) > row.attempt:
-            yield f"attempts {calls} were made, the row knows of {row.attempt}"
+        if max(calls, default=0) > row.attempt_count:
+            yield f"attempts {calls} were made, the row knows of {row.attempt_count}"
 
 
 class Application:

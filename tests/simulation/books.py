@@ -117,8 +117,8 @@ def lost_attempts(history: list[Write], step_id: str) -> int:
         and write.before.status is Status.RUNNING
         and write.step.status is not Status.CANCELLED
         and any(
-            attempt.number == write.before.attempt and attempt.outcome is OutcomeKind.NO_ANSWER
-            for attempt in write.step.attempts
+            attempt.number == write.before.attempt_count and attempt.outcome is OutcomeKind.NO_ANSWER
+            for attempt in write.step.attempt_log
         )
     )
 

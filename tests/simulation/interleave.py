@@ -216,7 +216,7 @@ def _broken(outcome: str, plan: Plan, store: SlowStore) -> Iterator[str]:
         yield from _late(write, next_s, settled_at_s)
     if root[-1].step.retries_used:
         yield "the workflow paid with a retry of its own"
-    calls, most = root[-1].step.attempt, most_calls(plan)
+    calls, most = root[-1].step.attempt_count, most_calls(plan)
     if calls > most:
         yield f"the workflow was called {calls} times, {most} are enough"
 
@@ -251,7 +251,7 @@ def _timeline(store: SlowStore) -> Iterator[str]:
         step = write.step
         waiting = [step_id[-4:] for step_id in step.waiting_for]
         marks = f"{' woken' if step.woken else ''}{f' for {waiting}' if waiting else ''}"
-        yield f"{write.at_s:9.3f} {_name(step)} v{step.version} {step.status} #{step.attempt}{marks}"
+        yield f"{write.at_s:9.3f} {_name(step)} v{step.version} {step.status} #{step.attempt_count}{marks}"
 
 
 def _name(step: Step) -> str:

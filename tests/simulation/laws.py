@@ -113,10 +113,14 @@ def _attempts(world: World) -> Iterator[str]:
     """What came of each attempt is what became of it."""
     for write in world.truth.history:
         before, step = write.before, write.step
-        if before is None or before.status is not Status.RUNNING or step.attempt < before.attempt:
+        if (
+            before is None
+            or before.status is not Status.RUNNING
+            or step.attempt_count < before.attempt_count
+        ):
             continue
-        ended = next((a for a in step.attempts if a.number == before.attempt and a.outcome), None)
-        if ended is None or before.attempts[-1].outcome is not None or step.status is Status.CANCELLED:
+        ended = next((a for a in step.attempt_log if a.number == before.attempt_count and a.outcome), None)
+        if ended is None or before.attempt_log[-1].outcome is not None or step.status is Status.CANCELLED:
             continue
         if ended.outcome is OutcomeKind.NO_ANSWER:
             yield from _lost(world, write, before)
@@ -146,14 +150,14 @@ def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
         return
     # The embedded runtime takes over what a dead process held.
     if write.at_s < lease_s - 0.01 and (world.scenario.on_aws or write.step.status is not Status.PENDING):
-        yield f"{before.id}: attempt {before.attempt} was lost before its lease was over"
-    at_s, process = world.books.heard.get((before.id, before.attempt), (lease_s, None))
+        yield f"{before.id}: attempt {before.attempt_count} was lost before its lease was over"
+    at_s, process = world.books.heard.get((before.id, before.attempt_count), (lease_s, None))
     if process is None or lease_s - at_s < LEASE_MARGIN_MS / 1000 - RECORDED_S:
         return
     was_there = process.died_s is None or process.died_s > at_s + RECORDED_S
     troubles = [t for t in world.books.troubled_s[before.id] if at_s <= t <= lease_s]
     if was_there and not troubles:
-        yield f"{before.id}: the answer to attempt {before.attempt} was heard and thrown away"
+        yield f"{before.id}: the answer to attempt {before.attempt_count} was heard and thrown away"
 
 
 def _outcome(world: World, step: Step) -> Iterator[str]:
@@ -165,8 +169,8 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
         given = world.books.given[step.id].get(text)
         if given is None:
             yield f"{step.id}: recorded {text!r}, which the endpoint never said"
-        elif given != step.attempts[-1].number:
-            yield f"{step.id}: attempt {step.attempts[-1].number} recorded the answer of {given}"
+        elif given != step.attempt_log[-1].number:
+            yield f"{step.id}: attempt {step.attempt_log[-1].number} recorded the answer of {given}"
     elif step.status is Status.FAILED and not world.books.refused[step.id]:
         failures = world.books.own_failures[step.id]
         if failures <= step.spec.retry.count:
@@ -183,7 +187,7 @@ def _delays(world: World) -> Iterator[str]:
             # Atomic's own doing, and no retry.
             continue
         longest = max(_planned_ms(step), _asked_for_ms(world, step))
-        ended_ms = step.attempts[-1].ended_at_ms or 0
+        ended_ms = step.attempt_log[-1].ended_at_ms or 0
         if (step.due_at_ms or 0) - ended_ms > longest:
             yield f"{step.id}: retry {step.retries_used} waits {(step.due_at_ms or 0) - ended_ms} ms"
 
@@ -232,7 +236,7 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
     due_s = max((due_at_ms - EPOCH_MS) / 1000, earliest_s)
     if step.status is Status.RETRYING:
         waits_ms = max(_planned_ms(step), _asked_for_ms(world, step))
-    elif step.attempt == 0 and step.spec.kind == "timer":
+    elif step.attempt_count == 0 and step.spec.kind == "timer":
         waits_ms = step.spec.delay_ms
     else:
         return due_s

@@ -195,7 +195,7 @@ def _is_spare_while_it_runs(step: Step, wakeup_at_ms: int | None) -> bool:
     return (
         step.status is Status.RUNNING
         and wakeup_at_ms is not None
-        and wakeup_at_ms <= step.attempts[-1].started_at_ms
+        and wakeup_at_ms <= step.attempt_log[-1].started_at_ms
     )
 
 

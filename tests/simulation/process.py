@@ -273,7 +273,7 @@ class Sqs:
         once.
         """
         step = self._world.truth.rows.get(step_id)
-        if step is None or step.due_at_ms is None or step.attempt == 0:
+        if step is None or step.due_at_ms is None or step.attempt_count == 0:
             return
         now_ms = EPOCH_MS + round(1000 * self._loop.time())
         if step.due_at_ms <= now_ms or self._world.faults.happened["skew"]:

@@ -59,8 +59,8 @@ def story(world: World) -> Iterator[str]:
         waiting = [step_id[-4:] for step_id in step.waiting_for]
         marks = f"{' woken' if step.woken else ''}{f' for {waiting}' if waiting else ''}"
         name = step.spec.url.removeprefix("https://app.test/") or step.spec.step_name
-        last = step.attempts[-1].outcome if step.attempts else None
+        last = step.attempt_log[-1].outcome if step.attempt_log else None
         yield (
             f"{write.at_s:9.3f} {name}({step.id[-4:]}) v{step.version} g{step.generation} {step.status} "
-            f"#{step.attempt} {last} due {((step.due_at_ms or 0) / 1000) % 100_000:.3f}{marks}"
+            f"#{step.attempt_count} {last} due {((step.due_at_ms or 0) / 1000) % 100_000:.3f}{marks}"
         )

@@ -83,7 +83,7 @@ def waiting_root(**changes: Any) -> Step:
         "status": Status.WAITING,
         "waiting_for": (running().id,),
         "nonce": None,
-        "attempts": (ended,),
+        "attempt_log": (ended,),
     }
     return replace(begin(SPEC, keys.ROOT, EPOCH_MS, "nonce"), **{**waiting, **changes})
 
@@ -134,8 +134,8 @@ def _sent(case: Case, wakeup_at_ms: int | None) -> list[tuple[str, int]]:
 
 
 def test_an_early_wakeup_is_spare_unless_it_is_for_the_moment_at_which_the_step_is_due() -> None:
-    retried = running(status=Status.RETRYING, nonce=None, attempt=2, due_at_ms=EPOCH_MS + 60_000)
-    for row in (retried, replace(retried, status=Status.PENDING), waiting_child(attempt=2)):
+    retried = running(status=Status.RETRYING, nonce=None, attempt_count=2, due_at_ms=EPOCH_MS + 60_000)
+    for row in (retried, replace(retried, status=Status.PENDING), waiting_child(attempt_count=2)):
         case, due_at_ms = Case(row), row.due_at_ms
         assert due_at_ms is not None
         for other_ms in (EPOCH_MS, due_at_ms - 1, due_at_ms + 1, running().due_at_ms):
@@ -147,7 +147,7 @@ def test_an_early_wakeup_is_spare_unless_it_is_for_the_moment_at_which_the_step_
 
 def test_after_the_first_attempt_the_wakeup_of_its_lease_is_not_spare() -> None:
     """Whoever made it had no wake-up in hand, and may have died before its end had one."""
-    row = waiting_child(attempt=1)
+    row = waiting_child(attempt_count=1)
     assert _sent(Case(row), running().due_at_ms) == [(row.id, row.due_at_ms)]
     assert _sent(Case(row), EPOCH_MS + 1) == []
 
@@ -203,7 +203,7 @@ def test_nobody_is_told_of_a_step_that_settles_before_its_waiter_is_noted() -> N
 
 def test_who_died_before_it_looked_is_looked_at_by_whoever_takes_the_wakeup_of_its_lease() -> None:
     cut_off = Attempt(number=1, generation=1, started_at_ms=EPOCH_MS, timed_out=True)
-    root = waiting_root(attempts=(cut_off,), waiting_for=(), due_at_ms=EPOCH_MS)
+    root = waiting_root(attempt_log=(cut_off,), waiting_for=(), due_at_ms=EPOCH_MS)
     case = Case(root, running(awaited=True))
 
     async def take() -> None:
@@ -226,7 +226,7 @@ def test_a_look_finds_what_settled_without_a_wake_up() -> None:
     named = begin(other, other.identity, EPOCH_MS, "nonce", awaited=True)
     settled = {"status": Status.SUCCEEDED, "due_at_ms": None, "awaited": True, "finished_at_ms": EPOCH_MS}
     for waiters, status in (((ROOT_ID,), Status.PENDING), ((), Status.WAITING)):
-        root = waiting_root(attempts=(told,), waiting_for=(named.id,), due_at_ms=EPOCH_MS)
+        root = waiting_root(attempt_log=(told,), waiting_for=(named.id,), due_at_ms=EPOCH_MS)
         case = Case(root, named, running(**settled, waiters=waiters))
 
         async def take(case: Case = case) -> None:
@@ -282,7 +282,7 @@ def test_a_redrive_that_broke_off_is_finished_by_the_next() -> None:
 def test_an_end_that_was_decided_before_an_attempt_and_seen_after_it_is_missed() -> None:
     tries = (Attempt(number=1, generation=1, started_at_ms=EPOCH_MS - 50),)
     tries += (Attempt(number=2, generation=1, started_at_ms=EPOCH_MS),)
-    root = replace(begin(SPEC, keys.ROOT, EPOCH_MS, "n"), attempt=2, attempts=tries)
+    root = replace(begin(SPEC, keys.ROOT, EPOCH_MS, "n"), attempt_count=2, attempt_log=tries)
     strict = replace(root, spec=replace(SPEC, retry=replace(SPEC.retry, count=0)))
     child = running(status=Status.SUCCEEDED, due_at_ms=None, finished_at_ms=EPOCH_MS - 10)
     case = Case(strict, child)

@@ -73,7 +73,7 @@ def test_steps_of_one_run_that_fail_read_no_more_than_runs_of_their_own(ends: An
 
         run(main())
         steps = [row for row in store._rows.values() if row.spec.url.endswith("/step")]
-        assert {(row.status, row.attempt) for row in steps} == {(Status.FAILED, 1 + RETRIES)}
+        assert {(row.status, row.attempt_count) for row in steps} == {(Status.FAILED, 1 + RETRIES)}
         reads[in_one_run] = store.read
     assert reads[True]["outline"] == reads[True]["children"] == 0
     # A claim and a dead letter each look at the row, a settled step at the one that waits for it, and what

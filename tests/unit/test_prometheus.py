@@ -22,7 +22,7 @@ def test_a_step_is_counted_from_its_start_to_its_end() -> None:
     failed = ended(running(), PERMANENT, NOW + 26)
     for step in (ended(running(), SUCCEEDED, NOW + 25), failed, ended(running(), RETRYABLE, NOW + 1)):
         telemetry.started(step)
-        telemetry.attempt_ended(step, step.attempts[-1])
+        telemetry.attempt_ended(step, step.attempt_log[-1])
         if step.is_settled:
             telemetry.settled(step)
     found = shown(telemetry)

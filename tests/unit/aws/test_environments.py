@@ -176,7 +176,7 @@ def test_long_attempts_have_their_share_from_the_first() -> None:
         silent = [step for step in [await fleet.store.get(each) for each in ids] if step]
         late = [step for step in silent if step.status is Status.PENDING]
         assert len(late) == 100 - BOUNDS.most
-        assert {(step.attempt, step.retries_used) for step in late} == {(0, 0)}
+        assert {(step.attempt_count, step.retries_used) for step in late} == {(0, 0)}
 
     on_fleet(story)
 

@@ -61,7 +61,7 @@ def test_records_that_are_stored_can_be_read_for_ever() -> None:
         "status": "succeeded",
         "generation": 1,
         "attempt": 1,
-        "attempts": [
+        "attempt_log": [
             {
                 "number": 1,
                 "generation": 1,

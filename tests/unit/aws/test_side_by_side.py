@@ -103,7 +103,7 @@ def test_a_silent_endpoint_leaves_environments_to_others(stack: Stack) -> None:
     assert len(held) == BOUNDS.most
     for _, step_id in idle:
         step = stack.step(step_id)
-        assert (step.status, step.attempt, step.retries_used) == (Status.PENDING, 0, 0)
+        assert (step.status, step.attempt_count, step.retries_used) == (Status.PENDING, 0, 0)
 
     # Another destination is served by the first who is free.
     (free, _), (other, _) = idle
@@ -120,7 +120,7 @@ def test_a_silent_endpoint_leaves_environments_to_others(stack: Stack) -> None:
     going_in = stack.drive(free, steps[0])
     stack.silent.await_calls(BOUNDS.inside - BOUNDS.most)
     assert stack.drive(other, steps[1]).result(WITHIN_S) == {"batchItemFailures": []}
-    assert stack.step(steps[1]).attempt == 0
+    assert stack.step(steps[1]).attempt_count == 0
 
     stack.silent.let_go.set()
     for each in (*held, going_in):

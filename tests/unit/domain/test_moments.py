@@ -54,7 +54,7 @@ def test_what_was_written_by_a_clock_ahead_waits_no_longer_than_it_was_meant_to(
             assert due_at_ms == now_ms + waits_ms
             step = transition(step, Rescheduled(step.due_at_ms, due_at_ms), now_ms)
             assert all(redated_due_ms(step, now_ms + later_ms) is None for later_ms in (0, 1, HOUR))
-            assert all((attempt.ended_at_ms or 0) <= now_ms for attempt in step.attempts)
+            assert all((attempt.ended_at_ms or 0) <= now_ms for attempt in step.attempt_log)
 
 
 def test_a_row_that_is_right_stays_as_it_is() -> None:

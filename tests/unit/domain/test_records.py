@@ -23,8 +23,8 @@ def test_members_of_a_newer_version_are_skipped() -> None:
     step = a_full_step()
     spec, progress = spec_record(step), progress_record(step)
     spec |= {"new": 1, "retry": spec["retry"] | {"new": {}}}
-    attempts = [attempt | {"new": []} for attempt in progress["attempts"]]
-    progress |= {"new": None, "attempts": attempts, "response": progress["response"] | {"new": 1}}
+    attempts = [attempt | {"new": []} for attempt in progress["attempt_log"]]
+    progress |= {"new": None, "attempt_log": attempts, "response": progress["response"] | {"new": 1}}
     assert load_step(spec, step.spec.payload, progress, step.response.text) == step
 
 

@@ -108,15 +108,15 @@ def test_a_row_is_always_sound(asked: StepSpec, story: Any) -> None:
         check_live(step) if step.status in LIVE else check_settled(step)
         assert (step.status is Status.RUNNING) == (step.nonce is not None)
         assert step.status is Status.WAITING or step.waiting_for == ()
-        assert step.waiting_for or step.status is not Status.WAITING or step.attempts[-1].timed_out
+        assert step.waiting_for or step.status is not Status.WAITING or step.attempt_log[-1].timed_out
         assert step.told is None or step.status is Status.RUNNING
         assert 0 <= step.retries_used <= asked.retry.count
-        assert len(step.attempts) <= ATTEMPTS_KEPT
-        numbers = [attempt.number for attempt in step.attempts]
-        assert numbers == list(range(step.attempt - len(numbers) + 1, step.attempt + 1))
+        assert len(step.attempt_log) <= ATTEMPTS_KEPT
+        numbers = [attempt.number for attempt in step.attempt_log]
+        assert numbers == list(range(step.attempt_count - len(numbers) + 1, step.attempt_count + 1))
         assert len(set(step.waiters)) == len(step.waiters)
         assert (step.spec, step.position, step.created_at_ms) == (asked, "root", NOW)
-        assert asked.kind == "http" or (step.attempt == 0 and step.status is not Status.RUNNING)
+        assert asked.kind == "http" or (step.attempt_count == 0 and step.status is not Status.RUNNING)
 
 
 def check_live(step: Step) -> None:
@@ -129,8 +129,8 @@ def check_live(step: Step) -> None:
     else:
         assert step.due_at_ms is not None
     if step.status is Status.RUNNING:
-        assert step.attempts[-1].outcome is None
-        assert step.attempts[-1].generation == step.generation
+        assert step.attempt_log[-1].outcome is None
+        assert step.attempt_log[-1].generation == step.generation
 
 
 def check_settled(step: Step) -> None:
@@ -153,9 +153,9 @@ def test_what_is_settled_changes_by_redrive_of_a_failure_alone(asked: StepSpec, 
             assert after.generation == before.generation + 1
         else:
             assert isinstance(event, events.AnsweredLate)
-            assert after == replace(before, version=after.version, attempts=after.attempts)
-            bare = [replace(attempt, late=None) for attempt in after.attempts]
-            assert bare == [replace(attempt, late=None) for attempt in before.attempts]
+            assert after == replace(before, version=after.version, attempt_log=after.attempt_log)
+            bare = [replace(attempt, late=None) for attempt in after.attempt_log]
+            assert bare == [replace(attempt, late=None) for attempt in before.attempt_log]
 
 
 @examples(150)
@@ -169,7 +169,7 @@ def test_a_version_counts_changes(asked: StepSpec, story: Any) -> None:
         )
         # The number of an attempt that was never made is not used.
         undone = isinstance(event, events.Deferred) and after is not before
-        assert before.attempt - undone <= after.attempt <= before.attempt + 1 - 2 * undone
+        assert before.attempt_count - undone <= after.attempt_count <= before.attempt_count + 1 - 2 * undone
 
 
 @examples(120)

@@ -167,16 +167,16 @@ def test_what_an_event_makes_of_a_state(name: str, event: str, expected: str) ->
 class TestBegin:
     def test_a_step_that_starts_at_once_is_created_claimed(self) -> None:
         step = running()
-        assert (step.status, step.nonce, step.attempt, step.version) == (Status.RUNNING, "n1", 1, 1)
+        assert (step.status, step.nonce, step.attempt_count, step.version) == (Status.RUNNING, "n1", 1, 1)
         assert (step.generation, step.created_at_ms, step.position) == (1, NOW, "root")
         assert step.due_at_ms == NOW + 20_000 + LEASE_MARGIN_MS
-        (attempt,) = step.attempts
+        (attempt,) = step.attempt_log
         assert (attempt.number, attempt.generation, attempt.started_at_ms) == (1, 1, NOW)
         assert (attempt.ended_at_ms, attempt.outcome) == (None, None)
 
     def test_a_delayed_step_is_pending_until_its_time(self) -> None:
         step = STATES["delayed"]()
-        assert (step.status, step.nonce, step.attempt, step.version) == (Status.PENDING, None, 0, 1)
+        assert (step.status, step.nonce, step.attempt_count, step.version) == (Status.PENDING, None, 0, 1)
         assert step.due_at_ms == NOW + HOUR
         assert transition(step, Claimed("n2"), NOW + HOUR - 1) is step
         assert transition(step, Claimed("n2"), NOW + HOUR).status is Status.RUNNING
@@ -196,15 +196,15 @@ class TestSettling:
         assert (step.response, step.response_status, step.error) == (SUCCEEDED.response, 200, None)
         assert (step.finished_at_ms, step.expires_at_ms) == (NOW + 100, NOW + 100 + RETENTION)
         assert (step.due_at_ms, step.nonce) == (None, None)
-        assert (step.attempts[0].ended_at_ms, step.attempts[0].outcome) == (
+        assert (step.attempt_log[0].ended_at_ms, step.attempt_log[0].outcome) == (
             NOW + 100,
             OutcomeKind.SUCCEEDED,
         )
 
     def test_success_after_failures_has_no_error(self) -> None:
         step = ended(claimed(STATES["retrying"]()), SUCCEEDED, NOW + HOUR)
-        assert (step.error, step.response_status, step.attempt) == (None, 200, 2)
-        assert [attempt.error for attempt in step.attempts] == [RETRYABLE.error, None]
+        assert (step.error, step.response_status, step.attempt_count) == (None, 200, 2)
+        assert [attempt.error for attempt in step.attempt_log] == [RETRYABLE.error, None]
 
     def test_a_permanent_answer_fails_at_once_and_keeps_the_body(self) -> None:
         step = failed()
@@ -251,8 +251,8 @@ class TestRetries:
     def test_count_counts_retries_after_the_first_attempt(self) -> None:
         step, seen = running(retry=RetryPolicy(count=3, back_off_ms=10, jitter="none")), []
         while not step.is_settled:
-            step = ended(step, RETRYABLE, step.attempts[-1].started_at_ms + 5)
-            seen.append((step.status.value, step.retries_used, step.attempt))
+            step = ended(step, RETRYABLE, step.attempt_log[-1].started_at_ms + 5)
+            seen.append((step.status.value, step.retries_used, step.attempt_count))
             step = claimed(step) if not step.is_settled else step
         assert seen == [("retrying", 1, 1), ("retrying", 2, 2), ("retrying", 3, 3), ("failed", 3, 4)]
         assert step.error == RETRYABLE.error
@@ -267,7 +267,7 @@ class TestRetries:
         assert (step.status, step.due_at_ms, step.nonce) == (Status.RETRYING, LATER + 250, None)
         assert (step.error, step.response_status) == (RETRYABLE.error, 503)
         assert transition(step, Claimed("n2"), LATER + 249) is step
-        assert transition(step, Claimed("n2"), LATER + 250).attempt == 2
+        assert transition(step, Claimed("n2"), LATER + 250).attempt_count == 2
 
     def test_retry_after_moves_the_retry(self) -> None:
         step = ended(running(), replace(RETRYABLE, retry_after_ms=MINUTE), LATER)
@@ -277,8 +277,8 @@ class TestRetries:
         step = running(retry=RetryPolicy(count=1000, back_off_ms=0))
         for _ in range(120):
             step = claimed(ended(step, RETRYABLE, NOW))
-        assert len(step.attempts) == ATTEMPTS_KEPT == 50
-        assert [attempt.number for attempt in step.attempts] == list(range(72, 122))
+        assert len(step.attempt_log) == ATTEMPTS_KEPT == 50
+        assert [attempt.number for attempt in step.attempt_log] == list(range(72, 122))
         assert transition(step, AnsweredLate(71, "x"), NOW) is step
 
     def test_a_retry_that_would_miss_the_deadline_is_not_waited_for(self) -> None:
@@ -311,9 +311,9 @@ class TestFencing:
     def test_a_late_answer_is_noted_once_and_changes_nothing_else(self, name: str) -> None:
         before = STATES[name]()
         after = transition(before, AnsweredLate(1, "succeeded 200"), LATER)
-        (attempt,) = after.attempts
-        assert attempt == replace(before.attempts[0], late="succeeded 200")
-        assert after == replace(before, version=before.version + 1, attempts=(attempt,))
+        (attempt,) = after.attempt_log
+        assert attempt == replace(before.attempt_log[0], late="succeeded 200")
+        assert after == replace(before, version=before.version + 1, attempt_log=(attempt,))
         assert transition(after, AnsweredLate(1, "again"), LATER) is after
 
 
@@ -324,13 +324,13 @@ class TestLeases:
         assert step.due_at_ms == due_at_ms
         assert transition(step, Claimed("n2"), due_at_ms - 1) is step
         taken = transition(step, Claimed("n2"), due_at_ms)
-        assert (taken.status, taken.nonce, taken.attempt) == (Status.RUNNING, "n2", 2)
-        assert taken.attempts[0].outcome is OutcomeKind.NO_ANSWER
-        assert taken.attempts[0].ended_at_ms == due_at_ms
+        assert (taken.status, taken.nonce, taken.attempt_count) == (Status.RUNNING, "n2", 2)
+        assert taken.attempt_log[0].outcome is OutcomeKind.NO_ANSWER
+        assert taken.attempt_log[0].ended_at_ms == due_at_ms
 
     def test_a_lost_attempt_costs_no_retry(self) -> None:
         step = loses(running(retry=RetryPolicy(count=0)), 3)
-        assert (step.status, step.attempt, step.retries_used, step.consecutive_lost) == (
+        assert (step.status, step.attempt_count, step.retries_used, step.consecutive_lost) == (
             Status.RUNNING,
             4,
             0,
@@ -343,11 +343,11 @@ class TestLeases:
         step = claimed(step)
         assert step.status is Status.FAILED
         assert step.error == "11 attempts in a row ended without anybody to record the answer"
-        assert step.attempt == CONSECUTIVE_LOST_MAX + 1
+        assert step.attempt_count == CONSECUTIVE_LOST_MAX + 1
 
     def test_an_answer_in_between_starts_the_count_again(self) -> None:
         step = loses(running(), CONSECUTIVE_LOST_MAX)
-        step = ended(step, RETRYABLE, step.attempts[-1].started_at_ms)
+        step = ended(step, RETRYABLE, step.attempt_log[-1].started_at_ms)
         assert step.consecutive_lost == 0
         step = loses(claimed(step), CONSECUTIVE_LOST_MAX)
         assert step.status is Status.RUNNING
@@ -364,7 +364,7 @@ class TestLeases:
     def test_an_orphan_has_lost_its_attempt_and_does_not_count_it(self) -> None:
         step = transition(running(), OwnerLost(), LATER)
         assert (step.status, step.nonce, step.consecutive_lost) == (Status.PENDING, None, 0)
-        assert step.attempts[-1].outcome is OutcomeKind.NO_ANSWER
+        assert step.attempt_log[-1].outcome is OutcomeKind.NO_ANSWER
         assert transition(step, Ended(nonce="n1", outcome=SUCCEEDED, jitter=0), LATER) is step
 
 
@@ -386,14 +386,14 @@ class TestDeadline:
     def test_no_attempt_begins_after_it(self, off_ms: int) -> None:
         pending = transition(waiting(deadline_ms=MINUTE), Woken(), NOW + 200)
         step = transition(pending, Claimed("n2"), NOW + MINUTE + off_ms)
-        assert (step.status, step.attempt) == (Status.FAILED, 1)
+        assert (step.status, step.attempt_count) == (Status.FAILED, 1)
         assert step.error == "the deadline of 60000 ms is over"
         assert transition(pending, Claimed("n2"), NOW + MINUTE - 1).status is Status.RUNNING
 
     def test_a_lost_attempt_ends_by_it(self) -> None:
         step = claimed(running(deadline_ms=1000))
         assert step.status is Status.FAILED
-        assert step.attempts[0].outcome is OutcomeKind.NO_ANSWER
+        assert step.attempt_log[0].outcome is OutcomeKind.NO_ANSWER
 
     def test_waiting_ends_at_it(self) -> None:
         step = waiting(deadline_ms=MINUTE)
@@ -422,7 +422,7 @@ class TestWaiting:
         assert (woken.status, woken.due_at_ms, woken.waiting_for) == (Status.PENDING, LATER, ())
         assert transition(woken, Woken(), LATER) is woken
         again = transition(woken, Claimed("n2"), LATER)
-        assert (again.status, again.attempt, again.retries_used) == (Status.RUNNING, 2, 0)
+        assert (again.status, again.attempt_count, again.retries_used) == (Status.RUNNING, 2, 0)
 
     def test_a_failure_of_its_own_is_counted_whoever_wakes_it(self) -> None:
         """Nobody told this attempt of anything, so what settles is none of its business."""
@@ -438,14 +438,14 @@ class TestWaiting:
         assert step.told == OTHER
         assert transition(step, ToldUnfinished("another", NOW), LATER) is step
         again = claimed(transition(ended(step, RETRYABLE, LATER), Woken(), LATER))
-        assert (again.attempt, again.told) == (2, None)
+        assert (again.attempt_count, again.told) == (2, None)
         assert ended(again, RETRYABLE, LATER).status is Status.RETRYING
         for gone in (claimed(step), transition(step, OwnerLost(), LATER)):
             assert gone.told is None
 
     def test_what_an_earlier_attempt_asked_for_is_not_told_to_this_one(self) -> None:
         step = claimed(lost())
-        began_ms = step.attempts[-1].started_at_ms
+        began_ms = step.attempt_log[-1].started_at_ms
         assert transition(step, ToldUnfinished(OTHER, began_ms - 1_001), LATER) is step
         # Processes have clocks of their own.
         assert transition(step, ToldUnfinished(OTHER, began_ms - 1_000), LATER).told == OTHER
@@ -537,7 +537,10 @@ class TestWaiting:
         for step in (found, named):
             assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, NAMED_NOTHING)
             assert (step.due_at_ms, step.response_status) == (LATER + 250, 202)
-            assert (step.attempts[-1].outcome, step.attempts[-1].error) == ("retryable", NAMED_NOTHING)
+            assert (step.attempt_log[-1].outcome, step.attempt_log[-1].error) == (
+                "retryable",
+                NAMED_NOTHING,
+            )
             last = transition(ended(claimed(step), SUSPENDED, LATER), Looked(2, (), 0.5), LATER)
             assert (last.status, last.error, last.waiting_for) == (Status.FAILED, NAMED_NOTHING, ())
 
@@ -547,7 +550,7 @@ class TestTimeOuts:
         step = timed_out(retry=ONCE)
         assert (step.status, step.waiting_for, step.retries_used) == (Status.WAITING, (), 0)
         assert (step.due_at_ms, step.nonce) == (running().due_at_ms, None)
-        assert step.attempts[-1].timed_out
+        assert step.attempt_log[-1].timed_out
 
     def test_with_steps_of_its_own_it_waits_for_them(self) -> None:
         step = transition(timed_out(retry=ONCE), Looked(1, (OTHER,), 0.5), NOW + 20_000)
@@ -565,7 +568,7 @@ class TestTimeOuts:
         """It may have waited for another reason, and would never be called again."""
         step, gaps = timed_out(retry=ONCE), []
         for number in range(1, 7):
-            now_ms = step.attempts[-1].ended_at_ms or 0
+            now_ms = step.attempt_log[-1].ended_at_ms or 0
             step = transition(step, Looked(number, (OTHER,), 0.5), now_ms)
             gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
             step = transition(step, Looked(number, (OTHER,), 0.5), step.due_at_ms or 0)
@@ -580,20 +583,25 @@ class TestDeferring:
     def test_an_attempt_that_was_not_made_never_was(self) -> None:
         before = transition(STATES["retrying"](), Claimed("n2"), LATER + HOUR)
         step = transition(before, Deferred("n2", "no room", LATER + 2 * HOUR), LATER + HOUR)
-        assert (step.status, step.attempt, step.retries_used) == (Status.RETRYING, 1, 1)
+        assert (step.status, step.attempt_count, step.retries_used) == (Status.RETRYING, 1, 1)
         assert (step.due_at_ms, step.error, step.nonce) == (LATER + 2 * HOUR, "no room", None)
-        assert step.attempts == STATES["retrying"]().attempts
+        assert step.attempt_log == STATES["retrying"]().attempt_log
         again = claimed(step, "n3")
-        assert (again.attempt, again.attempts[-1].number) == (2, 2)
+        assert (again.attempt_count, again.attempt_log[-1].number) == (2, 2)
 
     def test_the_first_one_too(self) -> None:
         step = transition(told(), Deferred("n1", "no room", LATER), NOW + 1)
-        assert (step.status, step.attempt, step.attempts, step.told) == (Status.PENDING, 0, (), None)
+        assert (step.status, step.attempt_count, step.attempt_log, step.told) == (
+            Status.PENDING,
+            0,
+            (),
+            None,
+        )
 
     def test_lost_attempts_in_a_row_stay_lost(self) -> None:
         lost_twice = loses(running(), 2)
         step = transition(lost_twice, Deferred(lost_twice.nonce or "", "no room", LATER), LATER)
-        assert (step.attempt, step.consecutive_lost) == (2, 2)
+        assert (step.attempt_count, step.consecutive_lost) == (2, 2)
 
     def test_no_further_than_to_the_deadline(self) -> None:
         step = transition(running(deadline_ms=MINUTE), Deferred("n1", "no room", NOW + HOUR), LATER)
@@ -609,7 +617,7 @@ class TestDeferring:
             assert (step.status, step.retries_used, step.error) == (Status.PENDING, 0, REFUSED.error)
             step = claimed(step)
         assert delays == [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
-        assert [attempt.outcome for attempt in step.attempts[:-1]] == ["deferred"] * 8
+        assert [attempt.outcome for attempt in step.attempt_log[:-1]] == ["deferred"] * 8
         assert ended(step, REFUSED, LATER, jitter=1.0).due_at_ms == LATER + MINUTE
 
     def test_an_answer_in_between_begins_with_short_delays_again(self) -> None:
@@ -648,11 +656,11 @@ class TestRedrive:
         assert dead.status is Status.FAILED
         step = transition(replace(dead, waiters=(OTHER,)), Redriven(1), LATER)
         assert (step.status, step.due_at_ms, step.generation) == (Status.PENDING, LATER, 2)
-        assert (step.retries_used, step.attempt, len(step.attempts)) == (0, 2, 2)
+        assert (step.retries_used, step.attempt_count, len(step.attempt_log)) == (0, 2, 2)
         assert (step.error, step.response, step.response_status) == (None, None, None)
         assert (step.finished_at_ms, step.expires_at_ms, step.waiters) == (None, None, ())
         again = transition(step, Claimed("n3"), LATER)
-        assert (again.attempt, again.attempts[-1].generation) == (3, 2)
+        assert (again.attempt_count, again.attempt_log[-1].generation) == (3, 2)
         assert ended(again, RETRYABLE, LATER).status is Status.RETRYING
 
     def test_twice_is_once(self) -> None:
@@ -683,12 +691,12 @@ class TestTimers:
         assert (step.status, step.due_at_ms) == (Status.PENDING, NOW + 5000)
         assert transition(step, Claimed("n"), NOW + 4999) is step
         rung = transition(step, Claimed("n"), NOW + 5000)
-        assert (rung.status, rung.response, rung.attempts) == (
+        assert (rung.status, rung.response, rung.attempt_log) == (
             Status.SUCCEEDED,
             StoredBody(b"null", "json"),
             (),
         )
-        assert (rung.attempt, rung.nonce, rung.finished_at_ms) == (0, None, NOW + 5000)
+        assert (rung.attempt_count, rung.nonce, rung.finished_at_ms) == (0, None, NOW + 5000)
 
     def test_no_time_at_all_is_due_at_once(self) -> None:
         step = running(**TIMER)
@@ -707,7 +715,7 @@ class TestTimers:
 class TestEventSteps:
     def test_it_waits_for_a_result_and_is_never_due(self) -> None:
         step = running(**EVENT)
-        assert (step.status, step.due_at_ms, step.attempt) == (Status.PENDING, None, 0)
+        assert (step.status, step.due_at_ms, step.attempt_count) == (Status.PENDING, None, 0)
         assert transition(step, Claimed("n"), NOW + HOUR) is step
         done = transition(step, ResultPosted(RESULT), LATER)
         assert (done.status, done.response, done.response_status) == (Status.SUCCEEDED, RESULT, None)
@@ -771,6 +779,6 @@ class TestNotAdmitted:
         step = begin(spec(deadline_ms=MINUTE), keys.ROOT, NOW, None)
         for _ in range(3):
             step = transition(step, NotAdmitted(NOW + HOUR), step.due_at_ms or 0)
-        assert (step.status, step.attempts) == (Status.FAILED, ())
+        assert (step.status, step.attempt_log) == (Status.FAILED, ())
         assert step.finished_at_ms == NOW + MINUTE
         assert step.error == f"the deadline of {MINUTE} ms is over"

@@ -75,15 +75,15 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     event = Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
     after, recorded = await _record(engine, step, event)
     if not recorded:
-        if not _is_known(after, step.attempt):
+        if not _is_known(after, step.attempt_count):
             note = f"{outcome.kind} {outcome.status or outcome.error}"
-            await commit(engine, after, AnsweredLate(step.attempt, note))
+            await commit(engine, after, AnsweredLate(step.attempt_count, note))
         return
     try:
         if after.status is Status.WAITING and (outcome.timed_out or outcome.waiting_for):
             after = await look(engine, after)
     finally:
-        engine.telemetry.attempt_ended(after, after.attempts[-1])
+        engine.telemetry.attempt_ended(after, after.attempt_log[-1])
 
 
 async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
@@ -109,7 +109,7 @@ async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> tuple[
 
 def _is_known(step: Step, number: int) -> bool:
     """Whether the end of the attempt is recorded: the store had not told whether it took it."""
-    made = next((attempt for attempt in step.attempts if attempt.number == number), None)
+    made = next((attempt for attempt in step.attempt_log if attempt.number == number), None)
     return made is not None and made.outcome not in {None, OutcomeKind.NO_ANSWER}
 
 
@@ -121,7 +121,7 @@ def endpoint_request(clock: Clock, step: Step, client: Client | None, *, span_id
         "workflowName": spec.workflow_name,
         "runId": spec.run_id,
         "stepId": step.id,
-        "attempt": step.attempt,
+        "attempt": step.attempt_count,
     }
     # The payload is JSON already; it is not worth a second encoding.
     body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], spec.payload)
@@ -133,7 +133,7 @@ def endpoint_request(clock: Clock, step: Step, client: Client | None, *, span_id
         "Idempotency-Key": spec.endpoint_key,
         "Atomic-Run-Id": spec.run_id,
         "Atomic-Step-Id": step.id,
-        "Atomic-Attempt": str(step.attempt),
+        "Atomic-Attempt": str(step.attempt_count),
         "traceparent": headers.traceparent(spec.trace_id, span_id),
         "webhook-id": step.id,
         "webhook-timestamp": str(timestamp_s),

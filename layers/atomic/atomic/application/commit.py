@@ -104,7 +104,7 @@ def _still_waits(waiter: Step, settled: Step) -> bool:
     if waiter.status is not Status.WAITING:
         return False
     # One that was told of several steps names the first alone.
-    began_ms = waiter.attempts[-1].started_at_ms
+    began_ms = waiter.attempt_log[-1].started_at_ms
     return settled.id in waiter.waiting_for or (settled.finished_at_ms or 0) >= began_ms
 
 

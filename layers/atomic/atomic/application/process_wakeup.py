@@ -54,7 +54,7 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
         if not is_ours:
             await engine.destinations.leave(step.spec)
     if claimed and step.consecutive_lost > 0:
-        lost = [attempt for attempt in step.attempts if attempt.outcome is OutcomeKind.NO_ANSWER]
+        lost = [attempt for attempt in step.attempt_log if attempt.outcome is OutcomeKind.NO_ANSWER]
         engine.telemetry.attempt_ended(step, lost[-1])
     if is_ours:
         await run_attempt(engine, step)
@@ -75,4 +75,4 @@ def _is_spare(step: Step, wakeup_at_ms: int | None) -> bool:
     if wakeup_at_ms is None or wakeup_at_ms == step.due_at_ms:
         return False
     first_lease_ms = lease_end_ms(step.spec, step.deadline_at_ms, step.created_at_ms)
-    return step.attempt > 1 or wakeup_at_ms != first_lease_ms
+    return step.attempt_count > 1 or wakeup_at_ms != first_lease_ms

@@ -83,7 +83,7 @@ def _weight(step: Step) -> int:
     weight = _STEP_BYTES + len(step.spec.payload)
     if step.response is not None:
         weight += len(step.response.text) * (_ESCAPED if step.response.form == "text" else 1)
-    return weight + sum(_ATTEMPT_BYTES + len(attempt.error or "") for attempt in step.attempts)
+    return weight + sum(_ATTEMPT_BYTES + len(attempt.error or "") for attempt in step.attempt_log)
 
 
 async def list_runs(engine: Engine, query: RunQuery) -> Sequence[Step]:
@@ -105,7 +105,7 @@ async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
     return [
         Progress(
             steps=dict(Counter(step.status for step in outline if step.id != root.id)),
-            attempts=sum(step.attempts for step in outline),
+            attempts=sum(step.attempt_count for step in outline),
         )
         for root, outline in zip(roots, outlines, strict=True)
     ]

@@ -27,9 +27,9 @@ async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     with its receiver. Returns the row after the look.
     """
     live: list[Step] = []
-    if again and waiting.attempts[-1].timed_out and waiting.waiting_for:
+    if again and waiting.attempt_log[-1].timed_out and waiting.waiting_for:
         # It is called again, whatever these are doing.
-        event = Looked(waiting.attempt, waiting.waiting_for, engine.entropy.fraction())
+        event = Looked(waiting.attempt_count, waiting.waiting_for, engine.entropy.fraction())
     else:
         async for needed in _needed(engine, waiting, again=again):
             if not needed.is_settled:
@@ -40,7 +40,7 @@ async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
             live.append(needed)
             await wake_if_overdue(engine, needed)
         ids = tuple(needed.id for needed in live)
-        event = Looked(waiting.attempt, ids, engine.entropy.fraction(), _idle_until_ms(live))
+        event = Looked(waiting.attempt_count, ids, engine.entropy.fraction(), _idle_until_ms(live))
     after, _ = await commit(engine, waiting, event)
     return after
 
@@ -54,12 +54,12 @@ def _idle_until_ms(needed: Sequence[Step]) -> int | None:
 
 async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
     """The live steps that it needs, and those that have settled without it having been called since."""
-    last = waiting.attempts[-1]
+    last = waiting.attempt_log[-1]
     since_ms = 0
     if not again and last.outcome is OutcomeKind.SUSPENDED:
         # An end carries the time at which it was decided, and is seen a write later: what ended during
         # the attempt before may still have looked live to this one. Further back, the handler is wrong.
-        since_ms = waiting.attempts[-2:][0].started_at_ms
+        since_ms = waiting.attempt_log[-2:][0].started_at_ms
     for step_id in waiting.waiting_for:
         named = await engine.store.get(step_id)
         if named is None or named.spec.client_id != waiting.spec.client_id or named.id == waiting.id:
@@ -77,7 +77,7 @@ async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterato
 
 async def _own(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
     """Its own steps that a poster asked to wait for: live ones, and those that settled in its attempt."""
-    began_ms, live, after = waiting.attempts[-1].started_at_ms, 0, ""
+    began_ms, live, after = waiting.attempt_log[-1].started_at_ms, 0, ""
     while live < _OWN_MAX:
         page = await engine.store.children(waiting.id, after=after, limit=_PAGE)
         for outline in page:

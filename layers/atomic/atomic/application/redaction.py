@@ -32,8 +32,8 @@ def without_error_excerpt(step: Step, client: Client) -> Step:
     """The step without the words of its endpoint: they have no members that could be told apart."""
     if not client.redact:
         return step
-    attempts = tuple(replace(attempt, error=without_excerpt(attempt.error)) for attempt in step.attempts)
-    return replace(step, error=without_excerpt(step.error), attempts=attempts)
+    attempts = tuple(replace(attempt, error=without_excerpt(attempt.error)) for attempt in step.attempt_log)
+    return replace(step, error=without_excerpt(step.error), attempt_log=attempts)
 
 
 def redacted(step: Step, client: Client) -> Step:

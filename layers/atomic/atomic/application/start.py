@@ -85,9 +85,9 @@ async def _ensure_wakeup(engine: Engine, step: Step) -> None:
     Whoever created it may have died, or been refused, before its first wake-up was acknowledged. Whoever
     changed it since had one.
     """
-    if step.status is Status.PENDING and step.attempt == 0 and step.due_at_ms is not None:
+    if step.status is Status.PENDING and step.attempt_count == 0 and step.due_at_ms is not None:
         await engine.send_wakeup(step, step.due_at_ms)
-    elif step.status is Status.RUNNING and step.attempt == 1 and step.due_at_ms is not None:
+    elif step.status is Status.RUNNING and step.attempt_count == 1 and step.due_at_ms is not None:
         # Its creator's, if there is one, is for the very moment; this one is spare when the row moves on.
         await engine.send_wakeup(step, step.due_at_ms + 1)
     else:

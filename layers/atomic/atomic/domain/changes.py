@@ -38,7 +38,7 @@ def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
     if attempts and attempts[-1].error:
         error += f"; last: {attempts[-1].error}"
     status = attempts[-1].status if attempts else None
-    return settled(step, Status.FAILED, now_ms, error=error, attempts=attempts, response_status=status)
+    return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts, response_status=status)
 
 
 def deadline_is_over(step: Step, now_ms: int) -> bool:

@@ -29,7 +29,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
     outcome = event.outcome
-    over: dict[str, Any] = {"attempts": closed(step.attempts, outcome, now_ms), "consecutive_lost": 0}
+    over: dict[str, Any] = {"attempt_log": closed(step.attempt_log, outcome, now_ms), "consecutive_lost": 0}
     answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
     freed: dict[str, Any] = {**over, "nonce": None, "woken": False, "told": None}
     match outcome.kind:
@@ -63,16 +63,16 @@ def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms
 
 def looked(step: Step, event: events.Looked, now_ms: int) -> Step:
     """The step after a look at what it waits for, none of which has settled."""
-    if step.status is not Status.WAITING or step.attempt != event.attempt:
+    if step.status is not Status.WAITING or step.attempt_count != event.attempt:
         return step
     if deadline_is_over(step, now_ms):
-        return out_of_time(step, step.attempts, now_ms)
+        return out_of_time(step, step.attempt_log, now_ms)
     if not event.live:
         return _nothing_to_wait_for(step, event.jitter, now_ms)
     is_due = step.due_at_ms is not None and step.due_at_ms <= now_ms
     rechecks = step.rechecks + is_due
     due_at_ms = _recheck_at_ms(step, rechecks, now_ms)
-    if step.attempts[-1].timed_out:
+    if step.attempt_log[-1].timed_out:
         if is_due and step.waiting_for:
             # Nobody was told of these steps, so the time-out may have had another reason.
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, rechecks=rechecks, waiting_for=())
@@ -100,7 +100,7 @@ def told(step: Step, event: events.ToldUnfinished) -> Step:
     """The step after its running attempt was told of an unfinished one; the first telling stands."""
     if step.status is not Status.RUNNING or step.told is not None:
         return step
-    if event.asked_at_ms + _CLOCKS_APART_MS < step.attempts[-1].started_at_ms:
+    if event.asked_at_ms + _CLOCKS_APART_MS < step.attempt_log[-1].started_at_ms:
         return step
     return changed(step, told=event.step_id)
 
@@ -114,8 +114,8 @@ def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
         event.until_ms,
         error=event.reason,
         deferred_at_ms=now_ms,
-        attempt=step.attempt - 1,
-        attempts=step.attempts[:-1],
+        attempt_count=step.attempt_count - 1,
+        attempt_log=step.attempt_log[:-1],
         nonce=None,
         woken=False,
         told=None,
@@ -126,7 +126,7 @@ def _deferred(step: Step, event: events.Ended, now_ms: int) -> Step:
     """What the endpoint's handler posted was refused: it is called again later, each time later."""
     outcome = event.outcome
     in_row = 0
-    while in_row < len(step.attempts) and step.attempts[-1 - in_row].outcome is OutcomeKind.DEFERRED:
+    while in_row < len(step.attempt_log) and step.attempt_log[-1 - in_row].outcome is OutcomeKind.DEFERRED:
         in_row += 1
     longest_ms = min(_DEFERRED_FIRST_MS << min(in_row - 1, 10), _DEFERRED_MAX_MS)
     asked_ms = min(outcome.retry_after_ms or 0, RETRY_AFTER_MAX_MS)
@@ -141,11 +141,11 @@ def _later(step: Step, until_ms: int, **changes: Any) -> Step:
 
 def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
     """Otherwise an endpoint that names no live step would be called in a circle."""
-    last = step.attempts[-1]
+    last = step.attempt_log[-1]
     error = NAMED_NOTHING if last.outcome is OutcomeKind.SUSPENDED else last.error
     last = replace(last, outcome=OutcomeKind.RETRYABLE, error=error)
     outcome = Outcome(kind=OutcomeKind.RETRYABLE, status=last.status, error=error)
-    step = replace(step, attempts=(*step.attempts[:-1], last), waiting_for=())
+    step = replace(step, attempt_log=(*step.attempt_log[:-1], last), waiting_for=())
     return _counted(step, outcome, jitter, now_ms)
 
 

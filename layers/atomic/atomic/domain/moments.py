@@ -37,9 +37,9 @@ def resumed_at_ms(event_step: Step, now_ms: int) -> int | None:
 def last_recorded_ms(step: Step) -> int:
     """The latest moment in the past that the row tells of."""
     known_ms = max(step.created_at_ms, step.deferred_at_ms or 0)
-    if not step.attempts:
+    if not step.attempt_log:
         return known_ms
-    last = step.attempts[-1]
+    last = step.attempt_log[-1]
     return max(known_ms, last.started_at_ms, last.ended_at_ms or 0)
 
 
@@ -59,9 +59,9 @@ def _waits_ms(step: Step) -> int | None:
     """How long the step was meant to wait."""
     if step.deferred_at_ms is not None and step.due_at_ms is not None:
         return step.due_at_ms - step.deferred_at_ms
-    if step.attempt == 0:
+    if step.attempt_count == 0:
         return step.deadline_ms if step.spec.kind == "event" else step.spec.delay_ms
-    ended_at_ms = step.attempts[-1].ended_at_ms
+    ended_at_ms = step.attempt_log[-1].ended_at_ms
     if step.status not in {Status.PENDING, Status.RETRYING} or not step.due_at_ms or ended_at_ms is None:
         return None
     return step.due_at_ms - ended_at_ms

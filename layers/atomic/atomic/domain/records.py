@@ -60,7 +60,7 @@ def _names_without(cls: type[Any], *others: str) -> list[str]:
 
 _FIXED: Final = _Members(Step, "position", "created_at_ms", "awaited")
 _CHANGING: Final = _Members(
-    Step, *_names_without(Step, "spec", "position", "created_at_ms", "awaited", "attempts", "response")
+    Step, *_names_without(Step, "spec", "position", "created_at_ms", "awaited", "attempt_log", "response")
 )
 _SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry"))
 _RETRY: Final = _Members(RetryPolicy)
@@ -81,8 +81,8 @@ def spec_record(step: Step) -> Record:
 def progress_record(step: Step) -> Record:
     """How far the step is; of the response its form and content type only."""
     record = _CHANGING.record(step)
-    if step.attempts:
-        record["attempts"] = [_ATTEMPT.record(attempt) for attempt in step.attempts]
+    if step.attempt_log:
+        record["attempt_log"] = [_ATTEMPT.record(attempt) for attempt in step.attempt_log]
     if step.response is not None:
         record["response"] = {"form": step.response.form, "content_type": step.response.content_type}
     return record
@@ -96,7 +96,7 @@ def load_step(
     Raises KeyError, TypeError or ValueError for records that are none.
     """
     members = dict(progress)
-    attempts = members.pop("attempts", ())
+    attempts = members.pop("attempt_log", ())
     form = members.pop("response", None)
     members = _CHANGING.known(members)
     members["status"] = _STATUS[members["status"]]
@@ -110,7 +110,7 @@ def load_step(
         created_at_ms=asked.pop("created_at_ms"),
         awaited=asked.pop("awaited", False),
         spec=_spec(asked, payload),
-        attempts=tuple(_attempt(record) for record in attempts),
+        attempt_log=tuple(_attempt(record) for record in attempts),
         **members,
     )
 

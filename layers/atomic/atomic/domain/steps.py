@@ -114,7 +114,7 @@ class Step:
     # Of an event: what somebody who waits for it has given it, when it was opened without one.
     given_deadline_ms: int | None = None
     nonce: str | None = None
-    attempt: int = 0
+    attempt_count: int = 0
     retries_used: int = 0
     consecutive_lost: int = 0
     deferred_at_ms: int | None = None
@@ -123,7 +123,7 @@ class Step:
     told: str | None = None
     waiting_for: tuple[str, ...] = ()
     waiters: tuple[str, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
+    attempt_log: tuple[Attempt, ...] = ()
     response: StoredBody | None = None
     response_status: int | None = None
     error: str | None = None
@@ -172,11 +172,13 @@ class StepOutline:
     parent: str | None
     status: Status
     finished_at_ms: int | None
-    attempts: int
+    attempt_count: int
     awaited: bool = False
 
 
 def outline_of(step: Step) -> StepOutline:
     """The outline of a step."""
     awaited = step.awaited or bool(step.waiters)
-    return StepOutline(step.id, step.spec.parent, step.status, step.finished_at_ms, step.attempt, awaited)
+    return StepOutline(
+        step.id, step.spec.parent, step.status, step.finished_at_ms, step.attempt_count, awaited
+    )

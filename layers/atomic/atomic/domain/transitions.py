@@ -43,8 +43,8 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
         due_at_ms=due_at_ms,
         deadline_at_ms=deadline_at_ms,
         nonce=nonce if runs_now else None,
-        attempt=1 if runs_now else 0,
-        attempts=(Attempt(number=1, generation=1, started_at_ms=now_ms),) if runs_now else (),
+        attempt_count=1 if runs_now else 0,
+        attempt_log=(Attempt(number=1, generation=1, started_at_ms=now_ms),) if runs_now else (),
     )
 
 
@@ -92,7 +92,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
 def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     if not _is_to_be_run(step, now_ms):
         return step
-    attempts, consecutive_lost = step.attempts, step.consecutive_lost
+    attempts, consecutive_lost = step.attempt_log, step.consecutive_lost
     if step.status is Status.RUNNING:
         # Its lease ran out. That is Atomic's loss, so the step's retries do not pay for it.
         attempts, consecutive_lost = closed(attempts, LOST, now_ms), consecutive_lost + 1
@@ -102,15 +102,15 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         return settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
     if consecutive_lost > CONSECUTIVE_LOST_MAX:
         error = f"{consecutive_lost} attempts in a row ended without anybody to record the answer"
-        return settled(step, Status.FAILED, now_ms, error=error, attempts=attempts)
-    number = step.attempt + 1
+        return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts)
+    number = step.attempt_count + 1
     begun = Attempt(number=number, generation=step.generation, started_at_ms=now_ms)
     return changed(
         step,
         status=Status.RUNNING,
         nonce=nonce,
-        attempt=number,
-        attempts=(*attempts, begun)[-ATTEMPTS_KEPT:],
+        attempt_count=number,
+        attempt_log=(*attempts, begun)[-ATTEMPTS_KEPT:],
         consecutive_lost=consecutive_lost,
         due_at_ms=lease_end_ms(step.spec, step.deadline_at_ms, now_ms),
         woken=False,
@@ -124,7 +124,9 @@ def _put_off(step: Step, until_ms: int, now_ms: int) -> Step:
     if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
         return step
     if deadline_is_over(step, now_ms):
-        attempts = closed(step.attempts, LOST, now_ms) if step.status is Status.RUNNING else step.attempts
+        attempts = (
+            closed(step.attempt_log, LOST, now_ms) if step.status is Status.RUNNING else step.attempt_log
+        )
         return out_of_time(step, attempts, now_ms)
     return changed(step, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms), deferred_at_ms=now_ms)
 
@@ -140,8 +142,10 @@ def _owner_lost(step: Step, now_ms: int) -> Step:
     if step.status is not Status.RUNNING:
         return step
     # The server ended, so this tells nothing about the endpoint and is not counted in `consecutive_lost`.
-    attempts = closed(step.attempts, LOST, now_ms)
-    return changed(step, status=Status.PENDING, nonce=None, told=None, due_at_ms=now_ms, attempts=attempts)
+    attempts = closed(step.attempt_log, LOST, now_ms)
+    return changed(
+        step, status=Status.PENDING, nonce=None, told=None, due_at_ms=now_ms, attempt_log=attempts
+    )
 
 
 def _given_deadline(step: Step, deadline_ms: int, at_ms: int) -> Step:
@@ -151,10 +155,10 @@ def _given_deadline(step: Step, deadline_ms: int, at_ms: int) -> Step:
 
 
 def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
-    attempts = step.attempts
+    attempts = step.attempt_log
     if step.status is Status.RUNNING:
         attempts = closed(attempts, _BROKEN_OFF, now_ms)
-    after = settled(step, Status.CANCELLED, now_ms, error=event.error, attempts=attempts)
+    after = settled(step, Status.CANCELLED, now_ms, error=event.error, attempt_log=attempts)
     return after if event.expires_at_ms is None else replace(after, expires_at_ms=event.expires_at_ms)
 
 
@@ -168,14 +172,14 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
             started_at_ms=min(attempt.started_at_ms, now_ms),
             ended_at_ms=None if attempt.ended_at_ms is None else min(attempt.ended_at_ms, now_ms),
         )
-        for attempt in step.attempts
+        for attempt in step.attempt_log
     )
     deferred_at_ms = None if step.deferred_at_ms is None else min(step.deferred_at_ms, now_ms)
     return changed(
         step,
         due_at_ms=due_at_ms,
         deadline_at_ms=deadline_at_ms,
-        attempts=attempts,
+        attempt_log=attempts,
         deferred_at_ms=deferred_at_ms,
     )
 
@@ -203,6 +207,6 @@ def _redriven(step: Step, now_ms: int) -> Step:
 def _noted(step: Step, number: int, note: str) -> Step:
     noted = tuple(
         replace(attempt, late=note) if attempt.number == number and not attempt.late else attempt
-        for attempt in step.attempts
+        for attempt in step.attempt_log
     )
-    return step if noted == step.attempts else changed(step, attempts=noted)
+    return step if noted == step.attempt_log else changed(step, attempt_log=noted)

@@ -30,7 +30,7 @@ class LoggedTelemetry:
         """A step has its outcome."""
         self._metrics.settled(step)
         if step.is_dead_letter:
-            last = step.attempts[-1] if step.attempts else None
+            last = step.attempt_log[-1] if step.attempt_log else None
             _log.warning("step failed", extra=_fields(step, last))
 
 

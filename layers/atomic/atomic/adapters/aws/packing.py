@@ -25,9 +25,9 @@ _DICTIONARY: Final = (
     b'"kind":"http","workflow_name":"","url":"https://","idempotency_key":"","parent":"run_","fingerprint":"",'
     b'"attempt_timeout_ms":20000,"retention_ms":2592000000,"trace_id":"","retry":{"count":3,'
     b'"back_off_ms":1000,"strategy":"exponential","factor":2.0,"max_back_off_ms":3600000,"jitter":"full"}}'
-    b'{"status":"running","generation":1,"due_at_ms":17,"nonce":"","attempt":1,"attempts":[{"number":1,'
-    b'"generation":1,"started_at_ms":17}]}{"status":"succeeded","generation":1,"due_at_ms":null,"attempt":1,'
-    b'"response_status":200,"finished_at_ms":17,"expires_at_ms":17,"attempts":[{"number":1,"generation":1,'
+    b'{"status":"running","generation":1,"due_at_ms":17,"nonce":"","attempt_count":1,"attempt_log":[{"number":1,'
+    b'"generation":1,"started_at_ms":17}]}{"status":"succeeded","generation":1,"due_at_ms":null,"attempt_count":1,'
+    b'"response_status":200,"finished_at_ms":17,"expires_at_ms":17,"attempt_log":[{"number":1,"generation":1,'
     b'"started_at_ms":17,"ended_at_ms":17,"outcome":"succeeded","status":200}],"response":{"form":"json",'
     b'"content_type":"application/json"}}'
 )

@@ -21,7 +21,7 @@ GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
 # A run's steps are the ids between "<run id>-" and "<run id>.", the next character.
 RUN: Final = f"SELECT {COLUMNS} FROM steps WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
 _OUTLINE: Final = """
-SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt', 0),
+SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt_count', 0),
     coalesce(CAST(spec AS TEXT) ->> '$.awaited', 0)
     OR CAST(progress AS TEXT) -> '$.waiters' IS NOT NULL
 FROM steps WHERE id > ? AND id < ?
@@ -58,8 +58,8 @@ LIVE_STEPS: Final = f"""
 SELECT page.id, steps.calls, max(
     steps.created_at_ms,
     coalesce({_PROGRESS.format("deferred_at_ms")}, 0),
-    coalesce({_PROGRESS.format("attempts[#-1].started_at_ms")}, 0),
-    coalesce({_PROGRESS.format("attempts[#-1].ended_at_ms")}, 0)
+    coalesce({_PROGRESS.format("attempt_log[#-1].started_at_ms")}, 0),
+    coalesce({_PROGRESS.format("attempt_log[#-1].ended_at_ms")}, 0)
 ), root.status
 FROM (
     SELECT id, rowid AS row FROM steps INDEXED BY live

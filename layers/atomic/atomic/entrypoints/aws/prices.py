@@ -45,10 +45,10 @@ def estimated_usd(steps: Sequence[Step]) -> float:
 
 
 def _step_usd(step: Step) -> float:
-    attempts = max(1, step.attempt)
+    attempts = max(1, step.attempt_count)
     seconds = sum(
         (attempt.ended_at_ms - attempt.started_at_ms) / 1000
-        for attempt in step.attempts
+        for attempt in step.attempt_log
         if attempt.ended_at_ms is not None
     )
     lambda_usd = LAMBDA_REQUEST_USD * attempts

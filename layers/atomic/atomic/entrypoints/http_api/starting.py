@@ -209,7 +209,7 @@ def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[s
 
 
 def _failure_detail(step: Step) -> str:
-    return f"The step failed at attempt {step.attempt}: {(step.error or '').rstrip('.')}."
+    return f"The step failed at attempt {step.attempt_count}: {(step.error or '').rstrip('.')}."
 
 
 def _problem(

@@ -41,7 +41,7 @@ def step_view(step: Step) -> dict[str, Any]:
         },
         "waitingFor": list(step.waiting_for),
         "traceId": spec.trace_id,
-        "attemptLog": [_attempt(attempt) for attempt in step.attempts],
+        "attemptLog": [_attempt(attempt) for attempt in step.attempt_log],
     }
 
 
@@ -103,7 +103,7 @@ def failure_members(step: Step) -> dict[str, Any]:
         "runId": step.spec.run_id,
         "lastStatus": step.response_status,
         "lastError": step.error,
-        "attempts": step.attempt,
+        "attempts": step.attempt_count,
         "stepInvokeUrl": step.spec.url or None,
         "stepName": step.spec.step_name or None,
         "finishedAt": _moment(step.finished_at_ms),
@@ -128,7 +128,7 @@ def _summary(step: Step) -> dict[str, Any]:
         "idempotencyKey": spec.idempotency_key,
         "status": step.status.value,
         "generation": step.generation,
-        "attempts": step.attempt,
+        "attempts": step.attempt_count,
         "error": step.error,
         "createdAt": to_rfc3339(step.created_at_ms),
         "dueAt": _moment(step.due_at_ms),
