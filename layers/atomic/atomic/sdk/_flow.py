@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeVar
@@ -20,9 +21,10 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
-from atomic.sdk._http import Flow, HttpRequest, HttpResponse, Model
-from atomic.sdk._refusals import error_of, members, read
+from atomic.sdk._responses import error_of, members, read
+from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model
 from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
+from atomic.sdk.retry import Seconds, seconds
 
 Page = TypeVar("Page", RunList, DeadLetterList)
 Item = TypeVar("Item")
@@ -37,11 +39,16 @@ _LIVE: Final = frozenset({"pending", "running", "retrying", "waiting"})
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """`now_s` is when the call began; `timeout_s` the caller's own limit (None: as long as it takes);
-    `patience_s` how long connection loss, 429 and 503 in a row are borne."""
+    `patience_s` for how long lost connections, 429 and 503 in a row are retried."""
 
     now_s: float
     timeout_s: float | None
     patience_s: float
+
+    @classmethod
+    def from_now(cls, timeout: Seconds | None, patience_s: float) -> "Deadline":
+        """Of a call that begins now."""
+        return cls(time.monotonic(), None if timeout is None else seconds(timeout), patience_s)
 
     @property
     def until_s(self) -> float:
@@ -50,7 +57,7 @@ class Deadline:
 
 
 def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
-    """One request, sent again while nobody answers or the server is busy: all are idempotent."""
+    """One request. It is sent again while no answer comes or the server is busy: all are idempotent."""
     failures, first_s = 0, 0.0
     while True:
         answer = yield request
@@ -92,7 +99,7 @@ def start(
 class Outcome(NamedTuple):
     """How a step ended: its response, or the error to raise. `ended_at` sorts, and is empty when not told.
 
-    `was_there`: it had ended before it was asked for.
+    `was_replayed`: it had ended before it was asked for.
     """
 
     ended_at: str
@@ -275,9 +282,9 @@ def _pause_s(answer: HttpResponse, failures: int) -> float:
     text = answer.headers.get(headers.RETRY_AFTER, "")
     if text.isdigit():
         return float(text)
-    # Half is fixed and half is chance: many that lost the same server do not come back in one moment.
+    # Half is fixed and half is random, so that clients which lost the same server do not return at once.
     longest = min(_PAUSE_MIN_S * 2.0**failures, _PAUSE_MAX_S)
-    return longest * (1 + answer.chance) / 2
+    return longest * (1 + answer.jitter) / 2
 
 
 def _between_waits_s(began_s: float, answer: HttpResponse) -> float:

@@ -1,6 +1,6 @@
 """What a user's function takes and returns, read when it is served: what cannot be called is refused then.
 
-One of its parameters gets the payload; those annotated as `Call`, `Context`, `AsyncContext` say who calls.
+One of its parameters gets the payload; those annotated as `Call`, `Context` or `AsyncContext` get that.
 """
 
 import functools
@@ -20,9 +20,10 @@ from pydantic.errors import (
 from pydantic.fields import FieldInfo
 
 from atomic.sdk._context import BaseContext, Call
-from atomic.sdk._planning import Function
+from atomic.sdk._step_call import Function
 from atomic.sdk._values import ValueType, value_type
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 _CONTEXTS: Final = (Call, BaseContext)
 # By these names they go in annotations that exist for type checkers only, and by those without annotations.
@@ -34,7 +35,7 @@ _UNIONS: Final = (typing.Union, types.UnionType)
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a parameter is given: the payload, who calls (`kind` is the class), or its own default."""
+    """What a parameter is given: the payload, a context or call (of the class `kind`), or its own default."""
 
     name: str
     is_positional: bool
@@ -146,7 +147,7 @@ class _Reader:
         """The annotation, evaluated; of one that cannot be, its text when it names a context."""
         if annotation is Parameter.empty:
             return Any
-        # One at a time: each that cannot be evaluated is told by its name.
+        # One at a time, so that the error names the one that cannot be evaluated.
         alone = types.SimpleNamespace(__annotations__={name: annotation})
         names = getattr(self._plain, "__globals__", {})
         try:
@@ -183,9 +184,9 @@ class _Reader:
         if kind in {Call, BaseContext, wanted}:
             return
         what = "a workflow" if self._is_workflow else "a step"
-        colour = "async def" if self._is_async else "def"
+        kind_of_function = "async def" if self._is_async else "def"
         raise self._refusal(
-            f"{name!r} is a {kind.__name__}, but {what} in `{colour}` gets a {wanted.__name__}"
+            f"{name!r} is a {kind.__name__}, but {what} in `{kind_of_function}` gets a {wanted.__name__}"
         )
 
     def _check_injected(self, parameter: Parameter, annotation: Any) -> None:

@@ -1,7 +1,7 @@
 """Values on their way into JSON and back: what a declared type does not give back is refused.
 
-A value crosses processes, replays and versions. So it is read back at once where it is written, as whoever
-gets it will read it, and compared with what was sent.
+A value crosses processes, replays and versions. So it is read back where it is written, as its reader will
+read it, and compared with what was sent.
 """
 
 import inspect
@@ -29,7 +29,7 @@ class ValueType:
         self.annotation = annotation
 
     def kept(self, value: Any, what: str) -> Any:
-        """The JSON form of a value that whoever reads it as this type gets back equal, in the same type.
+        """The JSON form of a value that is equal, and of the same type, when it is read back as this type.
 
         Raises SerializationError for any other value.
         """
@@ -165,16 +165,16 @@ def _stored(parts: Any, what: str, write: Callable[[], Any]) -> tuple[Any, bool]
 def _refuse(value: Any) -> NoReturn:
     """Pydantic does not know what to write for this."""
     kind = type(value).__qualname__
-    wakeup = "use a model, a dataclass or plain values"
+    cure = "use a model, a dataclass or plain values"
     if inspect.isawaitable(value):
-        wakeup = "is an `await` missing?"
+        cure = "is an `await` missing?"
         if inspect.iscoroutine(value):
             value.close()
     elif type(value).__module__.startswith("atomic.sdk"):
-        wakeup = "that belongs to the SDK and is no value"
+        cure = "that belongs to the SDK and is no value"
     elif inspect.isroutine(value):
-        wakeup = "is a call missing, `()`?"
-    raise SerializationError(f"has no JSON form: it holds a value of type {kind}; {wakeup}.")
+        cure = "is a call missing, `()`?"
+    raise SerializationError(f"has no JSON form: it holds a value of type {kind}; {cure}.")
 
 
 def _is_open(annotation: Any) -> bool:

@@ -1,6 +1,6 @@
 """Endpoints on AWS Lambda behind an HTTP API, a REST API, a function URL or a load balancer.
 
-`Endpoints("/orders")` is the Lambda handler of many functions, which it tells apart by the path.
+`Endpoints("/orders")` is the Lambda handler of many functions, which it chooses by the path.
 `@workflow` or `@step` above a function makes it the handler itself.
 """
 
@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from atomic.sdk import _handler
-from atomic.sdk._answers import HandlerResponse, not_found
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Decorator, Endpoint
-from atomic.sdk._raw_path import RawPath, encoded
+from atomic.sdk._endpoints import BaseEndpoints, Decorator
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import RawPath, encoded
+from atomic.sdk._request import Request as EndpointRequest
+from atomic.sdk._responses import HandlerResponse, not_found
 from atomic.sdk._waits import ENVIRONMENT_S
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
@@ -31,14 +32,14 @@ def _view(endpoint: Endpoint) -> View:
     return handler
 
 
-def _asked(event: Mapping[str, Any]) -> _handler.Request:
+def _asked(event: Mapping[str, Any]) -> EndpointRequest:
     path = _path_of(event)
     text = event.get("body") or ""
     body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
     many = {name: values[-1] for name, values in (event.get("multiValueHeaders") or {}).items()}
     headers = {name.lower(): value for name, value in (event.get("headers") or many).items()}
     host = event["requestContext"].get("domainName") or headers.get("host")
-    return _handler.Request(
+    return EndpointRequest(
         # Gateways are called by TLS; a load balancer says how it was.
         origin=f"{headers.get('x-forwarded-proto', 'https')}://{host}",
         at=RawPath("", encoded(path)),
@@ -49,7 +50,7 @@ def _asked(event: Mapping[str, Any]) -> _handler.Request:
 
 
 def _path_of(event: Mapping[str, Any]) -> str:
-    """With the stage, which a REST API leaves out of the path that it tells first."""
+    """The path with the stage, which a REST API leaves out of `path`."""
     path = event.get("rawPath") or (event.get("requestContext") or {}).get("path") or event.get("path")
     if path is None:
         raise ValueError(
@@ -78,13 +79,34 @@ step: Decorator[View] = Decorator(_view, is_workflow=False)
 
 
 class Endpoints(BaseEndpoints):
-    """Functions as endpoints of one Lambda function: POST {prefix}/{name of the function}.
+    """Serves functions by one Lambda function, whose handler is this object.
 
-    The object is the handler. A stage, or whatever else the gateway puts before the prefix, is passed over.
+    - `prefix`: what stands before the names of the functions; a stage, or what else the gateway puts before
+      it, is passed over (default: nothing).
+    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+      steps of a workflow (default: one that takes its settings from the environment).
+    - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
+      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+    - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
+      signed, else what the request shows).
+    - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+      suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
+
+    A decorator may give one function other options. The constructor raises what `step` raises.
     """
 
     def __call__(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """Answer an event of the gateway. Raises ValueError for an event that is no HTTP request."""
+        """Answer an event of the gateway. Lambda calls it.
+
+        - `event`: the event of an HTTP API, a REST API with proxy integration, a function URL or a load
+          balancer.
+        - `context`: Lambda's own, which is not used.
+
+        Returns the response as the gateway wants it.
+
+        Raises ValueError for an event that is no HTTP request.
+        """
         del context
         path = _path_of(event)
         for own, endpoint in self._endpoints.items():

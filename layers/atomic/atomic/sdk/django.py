@@ -12,14 +12,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
-from atomic.sdk import _handler
-from atomic.sdk._answers import HandlerResponse
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, named_view
-from atomic.sdk._raw_path import of_environ, of_scope
+from atomic.sdk._endpoints import BaseEndpoints, Decorator, named_view
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import Request as EndpointRequest
+from atomic.sdk._request import of_environ, of_scope
+from atomic.sdk._responses import HandlerResponse
 from atomic.sdk._waits import OWN_S, THREADS
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
@@ -27,7 +28,7 @@ View = Callable[..., HttpResponse] | Callable[..., Coroutine[Any, Any, HttpRespo
 
 
 def _view(endpoint: Endpoint) -> View:
-    # What the variables of a route stand for, `call.url` tells.
+    # The values of a route's variables are in `call.url`.
     def view(request: HttpRequest, *_groups: Any, **_variables: Any) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -40,7 +41,7 @@ def _view(endpoint: Endpoint) -> View:
         with _waiting(request, endpoint) as wait_s:
             return _answered(await endpoint.answer_async(_asked(request, wait_s)))
 
-    # A signature, not a cookie, tells who calls.
+    # Calls are authenticated by their signature, not by a cookie.
     return csrf_exempt(async_view) if endpoint.is_async else csrf_exempt(view)
 
 
@@ -52,11 +53,11 @@ def _waiting(request: HttpRequest, endpoint: Endpoint) -> AbstractContextManager
     return THREADS.serving(request.META, is_workflow=endpoint.is_workflow)
 
 
-def _asked(request: HttpRequest, wait_s: float) -> _handler.Request:
+def _asked(request: HttpRequest, wait_s: float) -> EndpointRequest:
     headers = {name.lower(): value for name, value in request.headers.items()}
     # Django puts real characters where WSGI has bytes.
     at = of_scope(request.scope) if isinstance(request, ASGIRequest) else of_environ(request.META, "utf-8")
-    return _handler.Request(
+    return EndpointRequest(
         origin=f"{request.scheme}://{request.get_host()}",
         at=at,
         headers=headers,
@@ -74,11 +75,27 @@ step: Decorator[View] = Decorator(_view, is_workflow=False)
 
 
 class Endpoints(BaseEndpoints):
-    """Functions as endpoints: `urlpatterns` holds a POST {prefix}/{name of the function} for each."""
+    """Serves functions on Django: `urlpatterns` has a POST {prefix}/{name of the function} for each.
+
+    - `prefix`: what stands before the names of the functions (default: nothing).
+    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+      steps of a workflow (default: one that takes its settings from the environment).
+    - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
+      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+    - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
+      signed, else what the request shows).
+    - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+      suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
+
+    A decorator may give one function other options. The constructor raises what `step` raises.
+    """
 
     @property
     def urlpatterns(self) -> list[URLPattern]:
-        """The patterns of all functions that are served by now."""
+        """The patterns of all functions that are served by now. Put them into a `urlpatterns` of the
+        project.
+        """
         return [
             path(own, named_view(_view, endpoint), name=own) for own, endpoint in self._endpoints.items()
         ]

@@ -5,13 +5,14 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
-from atomic.sdk import _handler
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import MountedEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, named_view
-from atomic.sdk._raw_path import of_environ
+from atomic.sdk._endpoints import Decorator, MountedEndpoints, named_view
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import Request as EndpointRequest
+from atomic.sdk._request import of_environ
 from atomic.sdk._waits import THREADS
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
@@ -19,11 +20,11 @@ View = Callable[..., Response]
 
 
 def _view(endpoint: Endpoint) -> View:
-    # What the variables of a route stand for, `call.url` tells.
+    # The values of a route's variables are in `call.url`.
     def view(**_variables: Any) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         with THREADS.serving(request.environ, is_workflow=endpoint.is_workflow) as wait_s:
-            asked = _handler.Request(
+            asked = EndpointRequest(
                 origin=f"{request.scheme}://{request.host}",
                 at=of_environ(request.environ),
                 headers=headers,
@@ -41,7 +42,22 @@ step: Decorator[View] = Decorator(_view, is_workflow=False)
 
 
 class Endpoints(MountedEndpoints[Flask | Blueprint]):
-    """Functions as endpoints of an application (or a Blueprint): POST {prefix}/{name of the function}."""
+    """Serves functions on Flask: POST {prefix}/{name of the function}.
+
+    - `app`: the Flask application or the Blueprint.
+    - `prefix`: what stands before the names of the functions (default: nothing).
+    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+      steps of a workflow (default: one that takes its settings from the environment).
+    - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
+      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+    - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
+      signed, else what the request shows).
+    - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+      suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
+
+    A decorator may give one function other options. The constructor raises what `step` raises.
+    """
 
     def _add(self, path: str, endpoint: Endpoint) -> None:
         self._app.add_url_rule(f"/{path}", path, named_view(_view, endpoint), methods=["POST"])

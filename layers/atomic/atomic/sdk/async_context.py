@@ -1,0 +1,226 @@
+"""What a workflow's `async def` handler is given: which run it is, and how to call steps."""
+
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
+
+from atomic.sdk._context import (
+    LOOP_PAUSE_S,
+    AsyncFunction,
+    BaseContext,
+    Call,
+    CallOptions,
+    PlainFunction,
+    Step,
+)
+from atomic.sdk._identity import Scope, current_scope, enter_branch
+from atomic.sdk._responses import TRANSIENT
+from atomic.sdk._step_call import NO_NAMES, Names, PendingCall, StepCall, Unawaited
+from atomic.sdk.async_client import AsyncClient
+from atomic.sdk.errors import NonRetryable, Suspended
+from atomic.sdk.retry import Seconds
+
+if TYPE_CHECKING:
+    from atomic.sdk._branches import Branches
+
+T = TypeVar("T")
+
+
+class AsyncContext(BaseContext):
+    """What an `async def` workflow is given: which run it is, and how to call steps.
+
+    `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
+
+    Steps side by side are calls in `asyncio.gather` or a TaskGroup. A step that is done answers at once,
+    however often the workflow is called. Which call of a step one is, is settled when the method is called,
+    not when its result is awaited; a call that is never awaited fails the workflow.
+
+    A task that awaits a step that is not finished does not go on. The other tasks do; when none of them
+    can, the handler is suspended: it ends, and is called again when a step is done.
+
+    Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
+    many seconds one call of the handler waits for them, and `names` are the functions that are served
+    beside it.
+    """
+
+    def __init__(self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES) -> None:
+        super().__init__(call, client, wait_s, names)
+        self._client = client
+        self._branches: Branches
+        self._unawaited = Unawaited()
+        self._has_ended = False
+
+    @overload
+    def step(
+        self, step: Step, payload: Any = None, *, result: type[T], **options: Unpack[CallOptions]
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def step(
+        self, step: str, payload: Any = None, **options: Unpack[CallOptions]
+    ) -> Coroutine[Any, Any, Any]: ...
+    @overload
+    def step(
+        self, step: AsyncFunction[T], payload: Any = None, **options: Unpack[CallOptions]
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def step(
+        self, step: PlainFunction[T], payload: Any = None, **options: Unpack[CallOptions]
+    ) -> Coroutine[Any, Any, T]: ...
+    def step(
+        self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
+    ) -> Coroutine[Any, Any, Any]:
+        """Call a step; await the result for its response. A step that is done is not called again.
+
+        - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
+          ".../charge"), or a function that the same `Endpoints` serve.
+        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: what the function says it returns; for a
+          URL, plain JSON values).
+        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
+          with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before the first attempt (default 0).
+        - `deadline`: seconds, or a timedelta, that the step may take in total (default: no limit).
+        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
+          (default: `wait` of the endpoint).
+        - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
+          change between replays (default None: they are numbered in order).
+
+        Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
+        `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
+        for a wrong option, `TooLargeError`, `UrlNotAllowedError`, and LookupError for a function that is
+        not served.
+        """
+        step_call = self._plan(step, payload, options, result)
+        return PendingCall(step_call, self._perform, self._unawaited)
+
+    def sleep(self, duration: Seconds) -> Coroutine[Any, Any, None]:
+        """Await this to go on after a time, which may be days or months. Nothing runs meanwhile.
+
+        - `duration`: seconds or a timedelta, of 366 days at most; less than nothing is nothing.
+
+        Raises `InvalidRequestError` for what is no duration, and `CancelledError` when the run was
+        cancelled.
+        """
+        step_call = self._plan_sleep(duration)
+        return PendingCall(step_call, self._perform, self._unawaited)
+
+    @overload
+    def event(
+        self, name: str, *, result: type[T], deadline: Seconds | None = None
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, Any]: ...
+    def event(
+        self, name: str, *, result: Any = None, deadline: Seconds | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Await this until somebody gives an event its result by `Client.complete`.
+
+        - `name`: the name of the event.
+        - `result`: the type that its result is read as (default: plain JSON values).
+        - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
+          from `open_event` when that was given the deadline.
+
+        The oldest event that `open_event` has opened under this name, and nobody has waited for yet, is
+        taken. If there is none, each call opens another event.
+
+        Returns the result.
+
+        Raises `EventTimeoutError` when the deadline is over, `CancelledError`, `SerializationError` when
+        the result does not fit the type, and `InvalidRequestError` for a deadline that is none. A deadline
+        other than the one of `open_event` fails the workflow.
+        """
+        step_call = self._plan_event(name, deadline, result)
+        return PendingCall(step_call, self._perform, self._unawaited)
+
+    def open_event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, str]:
+        """Open an event before the workflow waits for it, so that its id can be passed on; await the id.
+
+        - `name`: the name of the event.
+        - `deadline`: seconds, or a timedelta, from now on until it expires (default: never). When it is
+          over, `event` raises `EventTimeoutError`; this does not.
+
+        Returns the id, for `Client.complete`. Each call opens another event.
+
+        Raises `InvalidRequestError` for a deadline that is none, and `CancelledError`.
+        """
+        step_call = self._plan_opening(name, deadline)
+        return PendingCall(step_call, self._open_event, self._unawaited)
+
+    async def await_handler(self, handler: Awaitable[T]) -> T:
+        """Await the `handler` until it has ended or is suspended. For framework adapters.
+
+        Raises what the handler raises, and Suspended when it is suspended.
+        """
+        # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
+        from asyncio import get_running_loop
+
+        from atomic.sdk._branches import Branches
+
+        self._wait_by(get_running_loop().time)
+        self._branches = Branches(self._until_s, is_replay=self.attempt > 1)
+        try:
+            main = await self._branches.run(self._main(handler))
+            if self._branches.is_suspended:
+                self._require_awaited(self._unawaited.dropped)
+                raise Suspended(self._branches.cause, self.unfinished)
+            if main.cancelled():
+                raise RuntimeError("The handler cancelled itself.")
+            result: T = main.result()
+            return result
+        finally:
+            self._has_ended = True
+            await self._branches.unwind()
+
+    async def _main(self, handler: Awaitable[T]) -> T:
+        enter_branch(self, self._root)
+        result = await handler
+        self._require_awaited([*self._unawaited.dropped, *self._unawaited.calls.values()])
+        return result
+
+    async def _perform(self, step_call: StepCall[T]) -> T:
+        if self._has_ended or self._branches.is_suspended:
+            await self._refuse_late()
+        with self._branches.call() as call:
+            try:
+                with self._called(step_call):
+                    outcome = await self._client.run_flow(self._flow(step_call))
+            except Suspended as signal:
+                call.answered()
+                await self._stay(step_call, signal.cause)
+            call.answered()
+            if self._branches.has_order:
+                await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
+        return step_call.read(outcome.unwrap())
+
+    async def _open_event(self, step_call: StepCall[Any]) -> str:
+        if self._has_ended or self._branches.is_suspended:
+            await self._refuse_late()
+        with self._branches.call() as call:
+            try:
+                with self._called(step_call):
+                    return await self._client.run_flow(self._opening(step_call))
+            except Suspended as signal:
+                call.answered()
+                await self._stay(step_call, signal.cause)
+
+    async def _refuse_late(self) -> NoReturn:
+        await self._branches.refuse(LOOP_PAUSE_S if self._came_late() else 0)
+
+    async def _stay(self, step_call: StepCall[Any], cause: Exception | None) -> NoReturn:
+        """Go on no more. What other branches do cannot change a cause that does not pass."""
+        if cause is not None and not isinstance(cause, TRANSIENT):
+            self._end_with(cause)
+        try:
+            await self._branches.park(cause)
+        finally:
+            self._open.pop(step_call.id, None)
+
+    def _end_with(self, cause: Exception) -> None:
+        self._branches.suspend(cause)
+
+    def _scope(self) -> Scope:
+        return current_scope(self, self._root)
+
+    def _require_awaited(self, calls: Sequence[object]) -> None:
+        if calls:
+            raise NonRetryable(f"Not awaited: {'; '.join(map(str, calls))}. Write `await` before the call.")
