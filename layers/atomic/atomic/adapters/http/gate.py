@@ -46,8 +46,8 @@ class _Origin:
 class DialGate:
     """Lets a client open `DIALS_MAX` connections to an origin at a time.
 
-    After `failures_max` failures in a row it admits one dial after a pause, which doubles from 0.5 s to 10 s,
-    and defers the others. The first connection that opens resets it.
+    After `failures_max` failures in a row it admits one dial after a pause, which doubles from 0.5 s to
+    10 s, and defers the others. The first connection that opens resets it.
     Each client has its own count: attempts with a time-out of 1 ms fail at any origin, and must not affect
     other clients.
     """

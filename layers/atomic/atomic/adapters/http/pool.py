@@ -97,6 +97,6 @@ class Pool:
 
 
 def _is_fresh(since_s: float, now_s: float) -> bool:
-    # Wall clock: the clock of the loop may stop while a Lambda environment is frozen. After a negative time,
+    # Wall clock: the loop's clock may stop while a Lambda environment is frozen. A negative time means that
     # the wall clock was set back.
     return 0 <= now_s - since_s < IDLE_S

@@ -14,9 +14,8 @@ from atomic.adapters.sqlite import log
 # Earlier ones can lose committed pages when one connection resets the log while another one checkpoints.
 _OLDEST_SQLITE: Final = 3_051_003
 _BUSY_TIMEOUT_MS: Final = 5_000
-# Up to this size pages and indexes are checked before the first statement (4 s a GiB). That would delay the
-# start too much for larger files: their pages are checked while the server runs (`damage_of_pages`, 1 to 3 s
-# a GiB).
+# Up to this size pages and indexes are checked before the first statement (4 s a GiB). Larger
+# files would delay the start: they are checked while the server runs (`damage_of_pages`, 1 to 3 s a GiB).
 _COMPARED_MAX_BYTES: Final = 64 * 1024 * 1024
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",

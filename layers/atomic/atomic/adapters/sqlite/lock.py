@@ -17,7 +17,7 @@ class DataDirUnusable(OSError):
 class DataDirLock:
     """A context manager that holds `<directory>/lock`; it creates a missing directory (mode 0700).
 
-    The kernel releases the lock when the process ends, however it ends. Raises DataDirInUse or DataDirUnusable on
+    The kernel releases the lock at any end of the process. Raises DataDirInUse or DataDirUnusable on
     entering.
     """
 

@@ -21,8 +21,8 @@ _NOT_A_COMMIT: Final = bytes(4)
 def is_damaged(log: Path, page_size: int, valid_frames: Callable[[], int]) -> bool:
     """Whether the log has lost commits that had been synced.
 
-    `valid_frames` returns how many frames SQLite reads. It is called after the log was read, so that a commit
-    of another process in between does no harm. Damage to the last transaction alone is not seen.
+    `valid_frames` returns how many frames SQLite reads. It is called after the log was read, so that a
+    commit of another process in between does no harm. Damage to the last transaction alone is not seen.
     """
     header, commits = _commits(log, page_size)
     if not commits:

@@ -2,8 +2,8 @@
 
 All operations that wait at a moment run in one transaction and share one fsync. The statements run on the
 event loop's thread, since they take microseconds and rarely need the disk. The COMMIT, which waits for the
-disk (and copies the log when it has grown), runs in the writer's own thread. Running the statements there as
-well was measured: it competes with a busy loop for the interpreter and costs a quarter more CPU.
+disk (and copies the log when it has grown), runs in the writer's own thread. Running the statements there,
+too, was measured: it competes with a busy loop for the interpreter and costs a quarter more CPU.
 
 No result is returned before the commit that makes it durable.
 """
