@@ -150,7 +150,7 @@ ATOMIC = [sys.executable, "-m", "atomic.cli"]
 @pytest.mark.parametrize(
     ("payload", "says"),
     [
-        ('{"a":1,"a":2}', "the member 'a' stands twice in one object"),
+        ('{"a":1,"a":2}', "the member 'a' appears twice in one object"),
         ("[" * 5000 + "]" * 5000, "nested deeper than 64 levels"),
         ("18446744073709551616", "beyond 64 bit"),
         ("1e999", "beyond the range of a double"),

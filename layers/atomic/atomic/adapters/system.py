@@ -59,7 +59,7 @@ class SteadyClock:
             self._offset_ms, self._told_ms = offset_ms, 0.0
         elif self._offset_ms - offset_ms > self._told_ms + _NOTABLE_MS:
             self._told_ms = self._offset_ms - offset_ms
-            _log.warning("the wall clock was set back; until a restart the times of steps go on as before")
+            _log.warning("the wall clock was set back; until a restart the times of steps ignore that")
         return round(elapsed_ms + self._offset_ms)
 
     def wall_ms(self) -> int:

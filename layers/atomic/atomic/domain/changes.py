@@ -34,7 +34,7 @@ def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
     """The step, failed because its deadline is over."""
     error = f"the deadline of {step.spec.deadline_ms} ms is over"
     if step.spec.kind == "event":
-        error = f"nobody completed the event within {step.deadline_ms} ms"
+        error = f"the event was not completed within {step.deadline_ms} ms"
     if attempts and attempts[-1].error:
         error += f"; last: {attempts[-1].error}"
     status = attempts[-1].status if attempts else None

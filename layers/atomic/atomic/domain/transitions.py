@@ -17,7 +17,7 @@ from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Status, Step, StepSpec
 # An endpoint whose calls crash the calling process must not be called endlessly; see
 # `Step.consecutive_lost`.
 CONSECUTIVE_LOST_MAX: Final = 10
-LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="nobody was left to record the answer")
+LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="no process was left to record the answer")
 _BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="cancelled")
 # What a timer answers.
 NOTHING: Final = StoredBody(b"null", "json")
@@ -101,7 +101,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     if step.spec.kind == "timer":
         return settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
     if consecutive_lost > CONSECUTIVE_LOST_MAX:
-        error = f"{consecutive_lost} attempts in a row ended without anybody to record the answer"
+        error = f"{consecutive_lost} attempts in a row ended without a recorded answer"
         return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts)
     number = step.attempt_count + 1
     begun = Attempt(number=number, generation=step.generation, started_at_ms=now_ms)

@@ -132,7 +132,7 @@ def with_key(record: ClientRecord, key: StoredKey, *, overlap_ms: int = 0) -> Cl
     pair = [other.id for other in live if _is_pair(key.takes_over, other, live)]
     if len(pair) >= _LIVE_MAX:
         raise ClientConflictError(
-            f"two keys are live already, {' and '.join(pair)}; revoke the one that nobody uses"
+            f"two keys are live already, {' and '.join(pair)}; revoke the one that is not used"
         )
     if len(live) >= KEYS_MAX:
         raise ClientConflictError(f"there are {KEYS_MAX} live keys; revoke one of them first")

@@ -20,7 +20,7 @@ class JsonRefused(ValueError):
     """The text is not JSON that Atomic can store; the message says what to change."""
 
 
-TWICE: Final = "stands twice in one object; keep one of them"
+TWICE: Final = "appears twice in one object; keep one of them"
 HUGE_INTEGER: Final = "an integer is beyond 64 bit; send it as a string"
 TOO_DEEP: Final = f"nested deeper than {JSON_MAX_DEPTH} levels; flatten it"
 

@@ -95,7 +95,7 @@ def with_ascii_host(text: str) -> str:
 
 
 def is_under(url: str, base_urls: Iterable[str]) -> bool:
-    """Whether scheme, host and port are those of a base and the path goes on from its path.
+    """Whether scheme, host and port are those of a base, and its path is a prefix of the path.
 
     Paths are compared at segment boundaries: `/app` allows `/app` and `/app/x`, not `/application`.
     """

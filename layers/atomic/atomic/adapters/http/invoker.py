@@ -37,7 +37,7 @@ class HttpInvoker:
         self._dialer = Dialer(allows=allows, tls=tls)
 
     async def close(self) -> None:
-        """Close every connection; attempts that are still under way end with an error."""
+        """Close every connection; attempts that are still running end with an error."""
         await self._pool.close()
 
     async def post(self, request: EndpointRequest) -> EndpointResponse:

@@ -20,7 +20,7 @@ def copy_database(path: Path, target: Path, schema: Schema) -> None:
     try:
         _copy(source, target)
     except apsw.Error as error:
-        raise OSError(f"cannot copy {path} to {target}: {error}; is there room?") from error
+        raise OSError(f"cannot copy {path} to {target}: {error}; is there enough space?") from error
     finally:
         source.close()
     # Pages are copied with any damage, so check them. Immutable: no log is made beside the copy.

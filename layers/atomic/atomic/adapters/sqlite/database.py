@@ -136,7 +136,9 @@ def _refusing(connection: apsw.Connection, path: Path) -> Iterator[None]:
         if isinstance(error, apsw.CorruptError | apsw.NotADBError):
             raise DatabaseRefused(_damaged(path, str(error))) from error
         if isinstance(error, apsw.Error):
-            raise DatabaseRefused(f"cannot use {path}: {error}; see that nobody else uses it") from error
+            raise DatabaseRefused(
+                f"cannot use {path}: {error}; make sure that no other program uses it"
+            ) from error
         raise
 
 
@@ -160,7 +162,7 @@ def _check(connection: apsw.Connection, path: Path) -> None:
             raise DatabaseRefused(_damaged(path, _listed(problems)))
     wal = Path(f"{path}-wal")
     if log.is_damaged(wal, int(connection.pragma("page_size")), lambda: _valid_frames(connection)):
-        raise DatabaseRefused(_damaged(wal, "commits behind a broken place could not be read"))
+        raise DatabaseRefused(_damaged(wal, "commits after a damaged position could not be read"))
 
 
 def _valid_frames(connection: apsw.Connection) -> int:
@@ -173,13 +175,13 @@ def _listed(problems: Sequence[tuple[object, ...]]) -> str:
 
 
 def _unopened(path: Path, error: Exception) -> DatabaseRefused:
-    return DatabaseRefused(f"cannot open {path}: {error}; check the directory and its rights")
+    return DatabaseRefused(f"cannot open {path}: {error}; check the directory and its permissions")
 
 
 def _damaged(path: Path, problem: str) -> str:
     return (
         f"{path} is damaged: {problem}. Restore the file from a copy, together with its -wal file if the "
-        f"copy has one, or move it away to begin anew; at the start nothing was changed"
+        f"copy has one, or move it away to start with an empty one; nothing was changed"
     )
 
 

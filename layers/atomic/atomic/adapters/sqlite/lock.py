@@ -47,7 +47,7 @@ class DataDirLock:
         except OSError as error:
             raise DataDirUnusable(
                 f"cannot write to the data directory {self._directory} ({error.strerror}); give the server "
-                "the right to, or choose another --data-dir"
+                "write permission, or choose another --data-dir"
             ) from None
 
     def __exit__(self, *_: object) -> None:
