@@ -339,8 +339,8 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a time-out finds no step": [(looking, "_own", _find_no_child)],
     "an attempt that was not made costs a retry": [(attempts, "_defer", _count_what_was_not_made)],
     "a refusal of Atomic's costs a retry": [(transitions, "ended", _end_refusals_as_failures)],
-    "an end is recorded after a look": [(attempts, "_record", _read_before_recording)],
-    "wake-ups circle": [(driving, "_is_spare", _is_spare_while_it_runs)],
+    "an end is recorded after a read": [(attempts, "_record", _read_before_recording)],
+    "outdated wake-ups are sent again for ever": [(driving, "_is_spare", _is_spare_while_it_runs)],
     "a suspended attempt costs a retry": [(transitions, "ended", _end_at_a_retry)],
     "a lost attempt costs a retry": [(transitions, "_claimed", _claim_at_a_retry)],
     "one retry too many": [(transitions, "ended", _end_with_a_retry_too_many)],
@@ -350,12 +350,12 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (driving, "commit", _run_before_the_claim_is_sure),
     ],
     "a wake-up overtakes its row": [(applying, "is_soon", _never)],
-    "nobody sends a lost wake-up again": [
+    "a lost wake-up is not sent again": [
         (looking, "wake_if_overdue", _do_nothing),
         (starting, "wake_if_overdue", _do_nothing),
     ],
-    "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
-    "nobody looks for a cancel before a call": [
+    "redrive leaves out the steps above": [(application, "redrive_step", _redrive_asked)],
+    "no check for a cancel before a call": [
         (starting, "is_called_off", _see_no_cancel),
         (attempts, "is_called_off", _see_no_cancel),
         (leftovers, "end_if_left_over", _end_nothing),

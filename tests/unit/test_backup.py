@@ -168,7 +168,7 @@ def test_a_backup_that_finds_no_room_leaves_nothing(
         raise apsw.FullError("database or disk is full")
 
     monkeypatch.setattr(backup, "_copy", full)
-    assert "is there room?" in backed_up(tmp_path / "copy", data_dir, code=1).stderr
+    assert "is there enough space?" in backed_up(tmp_path / "copy", data_dir, code=1).stderr
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 

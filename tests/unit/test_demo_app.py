@@ -118,7 +118,7 @@ def start_app(atomic: FakeAtomic, tmp_path: Path) -> Iterator[StartApp]:
     def start(**changes: Any) -> str:
         atomic_url = f"http://127.0.0.1:{atomic.server_port}"
         given = {"port": 0, "data_dir": tmp_path, "atomic_url": atomic_url, "client_id": "acme"}
-        running = serving(app.build_server(app.Config(**given | changes)))
+        running = serving(app.Server(app.Config(**given | changes)))
         stack.append(running)
         return running.__enter__()
 

@@ -397,12 +397,12 @@ def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: A
         ),
         (
             failed(
-                "nobody completed the event",
+                "the event was not completed",
                 stepName="approval",
                 attempts=0,
                 type="urn:atomic:problem:event-expired",
             ),
-            "nobody completed the event (step approval)",
+            "the event was not completed (step approval)",
         ),
         (
             failed(

@@ -342,7 +342,7 @@ class TestLeases:
         assert (step.status, step.consecutive_lost) == (Status.RUNNING, CONSECUTIVE_LOST_MAX)
         step = claimed(step)
         assert step.status is Status.FAILED
-        assert step.error == "11 attempts in a row ended without anybody to record the answer"
+        assert step.error == "11 attempts in a row ended without a recorded answer"
         assert step.attempt_count == CONSECUTIVE_LOST_MAX + 1
 
     def test_an_answer_in_between_starts_the_count_again(self) -> None:
@@ -730,7 +730,7 @@ class TestEventSteps:
         assert step.due_at_ms == NOW + 5000
         assert transition(step, Claimed("n"), NOW + 4999) is step
         over = transition(step, Claimed("n"), NOW + 5000)
-        assert (over.status, over.error) == (Status.FAILED, "nobody completed the event within 5000 ms")
+        assert (over.status, over.error) == (Status.FAILED, "the event was not completed within 5000 ms")
         assert transition(over, ResultPosted(RESULT), LATER) is over
 
     def test_who_waits_for_it_may_give_it_a_deadline_once(self) -> None:
@@ -739,7 +739,7 @@ class TestEventSteps:
         assert transition(step, DeadlineGiven(1), LATER) is step
         assert transition(step, Claimed("n"), LATER + 4999) is step
         over = transition(step, Claimed("n"), LATER + 5000)
-        assert (over.status, over.error) == (Status.FAILED, "nobody completed the event within 5000 ms")
+        assert (over.status, over.error) == (Status.FAILED, "the event was not completed within 5000 ms")
         assert (step.spec.deadline_ms, step.deadline_ms) == (None, 5000)
 
     def test_a_deadline_of_its_own_stays(self) -> None:

@@ -32,7 +32,7 @@ WHOLE = {
     "304 with a large length": (b"HTTP/1.1 304 Not\r\nContent-Length: 999999999\r\n\r\n", 304, b""),
     "100 first": (b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\nhi", 200, b"hi"),
     "103 with a header first": (
-        b"HTTP/1.1 103 Early Wake-ups\r\nContent-Length: 7\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\nhi",
         200,
         b"hi",
     ),

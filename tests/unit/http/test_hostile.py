@@ -119,7 +119,7 @@ HOSTILE: dict[str, tuple[Behaviour, str | int]] = {
     "endless header name": (goes_on(MIB, head=HEAD), REFUSED),
     "endless header lines": (goes_on(b"A: b\r\n" * 1000, head=HEAD), REFUSED),
     "endless reason": (goes_on(MIB, head=b"HTTP/1.1 200 "), REFUSED),
-    "endless interim answers": (goes_on(b"HTTP/1.1 103 Early Wake-ups\r\n\r\n" * 100), REFUSED),
+    "endless interim answers": (goes_on(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100), REFUSED),
     "endless interim headers": (goes_on(b"HTTP/1.1 103 E\r\n" + b"A: b\r\n" * 50 + b"\r\n"), REFUSED),
     "endless blank lines": (goes_on(b"\r\n" * 50_000), REFUSED),
     "announces a terabyte": (says(HEAD + b"Content-Length: 1099511627776\r\n\r\n", then="stay"), LARGE),

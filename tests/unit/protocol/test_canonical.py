@@ -38,7 +38,7 @@ def canonical(text: str | bytes) -> bytes:
         (b"9" * 5000, "beyond 64 bit"),
         (b"-" + b"9" * 5000, "beyond 64 bit"),
         (b'{"a":1,"a":1}', "'a' stands twice"),
-        (b'{"a":1,"b":2,"b":3}', "'b' stands twice in one object; keep one of them"),
+        (b'{"a":1,"b":2,"b":3}', "'b' appears twice in one object; keep one of them"),
         (b'[{"x":{"y":[{"a":1,"a":2}]}}]', "'a' stands twice"),
         (b'{"a":1,"\\u0061":2}', "'a' stands twice"),
         (b'{"":1,"":2}', "'' stands twice"),
@@ -337,7 +337,7 @@ def padded(text: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (b'{"a":1,"a":1}', "a member stands twice in one object; keep one of them"),
+        (b'{"a":1,"a":1}', "a member appears twice in one object; keep one of them"),
         (b'{"a":1,"\\u0061":"1"}', "a member stands twice"),
         (b'{"\\\\":"\\"", "\\\\":1}', "a member stands twice"),
         (b"[18446744073709551616 ]", "beyond 64 bit; send it as a string"),

@@ -127,7 +127,7 @@ def test_what_is_accepted(name: str, value: Any) -> None:
 
 INTEGER = "Input should be a valid integer"
 LONG = "at most 255 characters"
-RULES = 'write status codes or classes, as in "404,429,5xx"'
+RULES = 'write status codes or classes, such as "404,429,5xx"'
 VISIBLE = "visible ASCII characters, without spaces"
 NAME = "use no control characters and no space at the ends"
 HTTPS = "use an absolute URL, as in https://app.example/steps/mail"
@@ -175,7 +175,7 @@ PLAIN_URL = "leave out the user name and the fragment"
         ("deadline", DURATION_MAX_MS + 1, "less than or equal to"),
         ("attemptTimeout", 0, "greater than or equal to 1"),
         ("attemptTimeout", DURATION_MAX_MS + 1, "less than or equal to"),
-        ("parent", "", "as its Atomic-Step-Id header says"),
+        ("parent", "", "from its Atomic-Step-Id header"),
         ("parent", PARENT[:-5], "use the id of a step"),
         ("parent", PARENT + "\n", "use the id of a step"),
         ("retry", None, "valid dictionary"),

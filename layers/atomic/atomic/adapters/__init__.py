@@ -1,1 +1,1 @@
-"""The ports, fulfilled: each folder is one way to do it and knows none of the others."""
+"""Implementations of the ports. Each folder is one, and imports none of the others."""

@@ -1,4 +1,4 @@
-"""Secrets that a data directory makes for itself."""
+"""Secrets that are generated in a data directory."""
 
 import os
 import secrets
@@ -10,15 +10,15 @@ from typing import Final
 
 KEY_PEPPER: Final = "key-pepper"
 DEV_SIGNING_SECRET: Final = "dev-signing-secret"  # noqa: S105 - the name of a file
-# What a data directory cannot do without once it is there.
+# Once these exist, a data directory cannot be used without them.
 SECRET_FILES: Final = (KEY_PEPPER, DEV_SIGNING_SECRET)
 _PEPPER_BYTES: Final = 32
 
 
 def kept_secret(path: Path, make: Callable[[], bytes]) -> bytes:
-    """What the file holds. Without a file it is made, whole or not at all, for its owner's eyes only.
+    """The content of the file. If it is missing, it is created atomically, readable by its owner only.
 
-    Of several who make it at the same time all get what the first one made. Raises OSError.
+    Processes that create it at the same time all get the content of the first one. Raises OSError.
     """
     with suppress(FileNotFoundError):
         return path.read_bytes()
@@ -37,7 +37,7 @@ def kept_secret(path: Path, make: Callable[[], bytes]) -> bytes:
 
 
 def key_pepper(data_dir: Path) -> bytes:
-    """The pepper of the API keys of a data directory; made at first use, and lost with its file.
+    """The pepper of the API keys of a data directory; generated at first use, and lost with its file.
 
     Raises ValueError for a file that holds something else.
     """
@@ -45,7 +45,7 @@ def key_pepper(data_dir: Path) -> bytes:
     pepper = kept_secret(path, lambda: secrets.token_bytes(_PEPPER_BYTES))
     if len(pepper) != _PEPPER_BYTES:
         raise ValueError(
-            f"{path} is damaged, and without it no key opens anything: restore it from a backup; or remove "
+            f"{path} is damaged, and no API key is valid without it: restore it from a backup; or remove "
             "it and give every client a new key by `atomic clients rotate`"
         )
     return pepper

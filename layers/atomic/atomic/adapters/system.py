@@ -10,9 +10,9 @@ from typing import Final
 _log = logging.getLogger("atomic.clock")
 
 _jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
-# Linux counts the time that a machine was asleep by a clock of its own; elsewhere the usual one may do so.
+# On Linux this clock includes suspended time; elsewhere the monotonic one may.
 _ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-# Corrections below this are everyday work of time servers.
+# Time servers make smaller corrections all the time.
 _NOTABLE_MS: Final = 1_000
 
 
@@ -25,7 +25,7 @@ def _elapsed_ms() -> float:
 
 
 class SystemClock:
-    """The wall clock, in UTC, whatever it is set to: for rows that several machines share."""
+    """The wall clock in UTC, as it is set: for rows that several machines share."""
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
@@ -37,10 +37,10 @@ class SystemClock:
 
 
 class SteadyClock:
-    """The wall clock, but within one process it never goes back: for rows that one process owns.
+    """The wall clock, but never going back within a process: for rows that one process owns.
 
-    When the wall clock is set forward it follows. When that is set back it goes on by the time that has
-    really passed, and stays ahead until the process ends or the wall clock has overtaken it.
+    It follows when the wall clock is set forward. When the wall clock is set back, it advances by the real
+    elapsed time, and stays ahead until the process ends or the wall clock has caught up.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SteadyClock:
             self._offset_ms, self._told_ms = offset_ms, 0.0
         elif self._offset_ms - offset_ms > self._told_ms + _NOTABLE_MS:
             self._told_ms = self._offset_ms - offset_ms
-            _log.warning("the wall clock was set back; until a restart the times of steps go on as before")
+            _log.warning("the wall clock was set back; until a restart the times of steps ignore that")
         return round(elapsed_ms + self._offset_ms)
 
     def wall_ms(self) -> int:

@@ -22,12 +22,15 @@ def cancel(api: Api, run_id: str) -> None:
 @click.command()
 @click.argument("step_id", metavar="STEP_OR_RUN", required=False)
 @click.option("--workflow", "workflow_name", help="All dead letters of this workflow.")
-@click.option("--key-prefix", help="All whose key begins so.")
-@click.option("--created-after", help="All created at or after, as in 2026-11-23T07:38:00Z.")
-@click.option("--created-before", help="All created before.")
+@click.option("--key-prefix", help="All whose idempotency key has this prefix.")
+@click.option("--created-after", help="All created at or after this time, such as 2026-11-23T07:38:00Z.")
+@click.option("--created-before", help="All created before this time.")
 @calls_api
 def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
-    """Give one dead letter (a run's id stands for its root), or all that fit, a fresh budget."""
+    """Redrive one dead letter, or all that match the filters: each gets a fresh budget of attempts.
+
+    The id of a run means its root step.
+    """
     given: Any = {name: value for name, value in wanted.items() if value is not None}
     if (step_id is None) is not bool(given):
         raise click.UsageError("give the id of a step, or a filter such as --workflow")
@@ -42,8 +45,10 @@ def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
 
 
 @click.command("dead-letters")
-@click.option("--workflow", "workflow_name", help="Only of this workflow.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many at most.")
+@click.option("--workflow", "workflow_name", help="Only those of this workflow.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many to list at most."
+)
 @calls_api
 def dead_letters(api: Api, *, workflow_name: str | None, limit: int) -> None:
     """List the steps that failed, the newest first."""

@@ -1,4 +1,4 @@
-"""What the commands that call the API share: where it is, how errors end, how documents are printed.
+"""Shared by the commands that call the API: its options, the exit codes of errors, printing.
 
 Exit codes for scripts: 0 done · 1 refused · 2 wrong usage · 3 not finished in time · 4 the step failed ·
 5 cancelled · 6 no answer.
@@ -34,13 +34,13 @@ _EXIT_CODES: Final[tuple[tuple[type[AtomicError], int], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The client to call with, and whether documents are wanted instead of text."""
+    """The client to call with, and whether to print JSON instead of text."""
 
     client: Client
     as_json: bool
 
     def show(self, document: Any, text: str) -> None:
-        """Print the one or the other."""
+        """Print the document as JSON, or the text."""
         click.echo(to_json(document) if self.as_json else text)
 
 
@@ -59,14 +59,19 @@ def fail(message: str, exit_code: int) -> NoReturn:
 
 
 def calls_api(function: _ApiFunction) -> Any:
-    """Give a command the options of the API; its first argument is an Api."""
+    """Add the options of the API to a command, whose first argument is then an Api."""
 
-    @click.option("--url", envvar="ATOMIC_URL", show_envvar=True, help="Where Atomic is.")
+    @click.option("--url", envvar="ATOMIC_URL", show_envvar=True, help="The URL of Atomic.")
     @click.option(
-        "--client", "client_id", envvar="ATOMIC_CLIENT_ID", show_envvar=True, help="Which client."
+        "--client", "client_id", envvar="ATOMIC_CLIENT_ID", show_envvar=True, help="The id of the client."
     )
-    @click.option("--api-key", envvar="ATOMIC_API_KEY", show_envvar=True, help="Its key.")
-    @click.option("--patience", default=5.0, show_default=True, help="Seconds to bear silence and 503.")
+    @click.option("--api-key", envvar="ATOMIC_API_KEY", show_envvar=True, help="An API key of the client.")
+    @click.option(
+        "--patience",
+        default=5.0,
+        show_default=True,
+        help="How long to retry when the server does not answer or answers 503, in seconds.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @wraps(function)
     def command(
@@ -86,7 +91,7 @@ def calls_api(function: _ApiFunction) -> Any:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """End the command by what the SDK raises: its message, and its exit code."""
+    """End the command with the message and the exit code of what the SDK raises."""
     try:
         yield
     except AtomicError as error:
@@ -96,5 +101,5 @@ def reported() -> Iterator[None]:
 
 
 def exit_code_of(error: AtomicError) -> int:
-    """What a script sees."""
+    """The exit code for an error."""
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)

@@ -12,10 +12,10 @@ from atomic.entrypoints.embedded.backup import BackupRefusedError, back_up
 @click.argument("directory", type=click.Path(path_type=Path))
 @data_dir_option
 def backup(directory: Path, data_dir: Path) -> None:
-    """Copy a data directory into DIRECTORY, which is new or empty; its server may run meanwhile.
+    """Copy a data directory into DIRECTORY, which must be new or empty. The server may be running.
 
-    Databases, pepper and secrets: all that is needed to start a server on the copy, which is as secret as
-    the directory itself.
+    The copy has the databases, the pepper and the secrets: all that a server needs to start on it. Keep it
+    as secret as the data directory.
     """
     try:
         copied = back_up(data_dir, directory)

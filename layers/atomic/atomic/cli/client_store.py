@@ -1,4 +1,4 @@
-"""Where `atomic clients` and `atomic operator` find the clients, and how they say what came of it."""
+"""Shared by `atomic clients` and `atomic operator`: opening the client store, and printing results."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from atomic.protocol.timestamps import to_rfc3339
 
 HOUR_MS: Final = 3600 * 1000
 _DAY_MS: Final = 24 * HOUR_MS
-# A hundred years: of a moment much further away nothing can be written any more.
+# A hundred years: RFC 3339 cannot write moments much further away.
 _DAYS_MAX: Final = 36_525
 _LABELS: Final = {
     "clientId": "client",
@@ -27,28 +27,28 @@ _LABELS: Final = {
 }
 
 _table = click.option(
-    "--table", help="The table of a stack on AWS instead; the credentials are those of the AWS CLI."
+    "--table", help="Use the DynamoDB table of a stack on AWS instead, with the credentials of the AWS CLI."
 )
 expires = click.option(
     "--expires-in-days",
     type=click.FloatRange(min=0, max=_DAYS_MAX, min_open=True),
-    help="The key ends by itself.",
+    help="Days until the key expires (default: never).",
 )
 overlap = click.option(
     "--overlap-hours", type=click.FloatRange(min=0, max=24 * _DAYS_MAX), default=24.0, show_default=True,
-    help="How long the old one stays good.",
+    help="How long the old one stays valid, in hours.",
 )  # fmt: skip
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of a command that `open_admin` and `say` read."""
+    """Add the options that `open_admin` and `say` read to a command."""
     return data_dir(_table(_json(command)))
 
 
 @contextmanager
 def open_admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
-    """The clients of the data directory, or of the table; what they refuse ends the command."""
+    """The client store of the data directory or of the table. An error of it ends the command."""
     try:
         with _open(options) as admin:
             yield admin
@@ -57,7 +57,7 @@ def open_admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
 
 
 def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
-    # Each is an extra, and whoever has the one seldom needs the other.
+    # Each needs another extra, and few installations have both.
     extra = "server" if options["table"] is None else "aws"
     try:
         if extra == "aws":
@@ -74,7 +74,7 @@ def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
 
 
 def say(options: dict[str, Any], **document: Any) -> None:
-    """Print what came of it."""
+    """Print the result."""
     if options["as_json"]:
         click.echo(to_json(document))
         return
@@ -83,19 +83,19 @@ def say(options: dict[str, Any], **document: Any) -> None:
 
 
 def say_new_key(options: dict[str, Any], api_key: str) -> None:
-    """Show a key, this once."""
+    """Print a new key, which cannot be shown again."""
     say(options, apiKey=api_key)
-    click.echo("Keep it now: it is stored as a hash only and cannot be shown again.", err=True)
+    click.echo("Save it now: only its hash is stored, so it cannot be shown again.", err=True)
 
 
 def expiry_ms(admin: ClientAdmin, options: dict[str, Any]) -> int | None:
-    """When a new key shall end, by the option `expires`."""
+    """When a new key expires, by the option `expires`; None for never."""
     days = options["expires_in_days"]
     return None if days is None else admin.now_ms() + int(days * _DAY_MS)
 
 
 def key_document(key: StoredKey) -> dict[str, Any]:
-    """A key without what opens."""
+    """The metadata of a key, without the secret."""
     return {
         "id": key.id,
         "scopes": key.scopes,
@@ -104,7 +104,7 @@ def key_document(key: StoredKey) -> dict[str, Any]:
 
 
 def key_line(key: StoredKey, now_ms: int) -> str:
-    """The same for people."""
+    """The same as one line of text."""
     state = "" if is_live(key, now_ms) else ", ended"
     until = "" if key.expires_at_ms is None else f", until {to_rfc3339(key.expires_at_ms)}"
     return f"{key.id}: {' '.join(key.scopes)}{until}{state}"

@@ -29,20 +29,30 @@ from atomic.protocol.client_records import (
 from atomic.protocol.client_rules import refuse_unusual
 
 _starts = click.option(
-    "--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without."
+    "--starts-per-second",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Maximum step starts per second (default: unlimited).",
 )
 _redact = click.option(
-    "--redact", multiple=True, help="A member of payloads and answers that readers see as a hash."
+    "--redact", multiple=True, help="A member of payloads and responses to show as a hash to readers."
 )
 _stored = click.option(
-    "--stored-bytes", type=click.IntRange(min=1), help="Payloads and answers. No limit without."
+    "--stored-bytes",
+    type=click.IntRange(min=1),
+    help="Maximum bytes of payloads and responses (default: unlimited).",
 )
-_live = click.option("--live-steps", type=click.IntRange(min=1), help="No limit without.")
+_live = click.option(
+    "--live-steps", type=click.IntRange(min=1), help="Maximum live steps (default: unlimited)."
+)
 _base_url = click.option(
-    "--base-url", "base_urls", multiple=True, required=True, help="URLs it may call begin so."
+    "--base-url",
+    "base_urls",
+    multiple=True,
+    required=True,
+    help="A prefix of the URLs that the client may call.",
 )
-_allow_http = click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
-_allow_ip = click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
+_allow_http = click.option("--allow-http", is_flag=True, help="Accept base URLs without TLS.")
+_allow_ip = click.option("--allow-ip", is_flag=True, help="Accept base URLs whose host is an IP address.")
 
 
 @click.group()
@@ -57,7 +67,7 @@ def clients() -> None:
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=SCOPES_DEFAULT,
     show_default=True, help="What its key may do.",
 )  # fmt: skip
-@click.option("--ed25519", is_flag=True, help="Sign by Ed25519, too; its public keys are published.")
+@click.option("--ed25519", is_flag=True, help="Sign with Ed25519, too; the public keys are published.")
 @_redact
 @_allow_http
 @_allow_ip
@@ -80,13 +90,13 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
             redact=options["redact"],
         )
     say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
-    click.echo("Keep both now: the key is stored as a hash only and cannot be shown again.", err=True)
+    click.echo("Save both now: only a hash of the key is stored, and neither can be shown again.", err=True)
 
 
 @clients.command("list")
 @store_options
 def show(**options: Any) -> None:
-    """List clients with their base URLs, keys and limits; never a key or a secret itself."""
+    """List clients with their base URLs, limits and the ids of their keys. Secrets are not shown."""
     with open_admin(options) as admin:
         found = [record for id_ in admin.store.ids() if (record := admin.store.load(id_)) is not None]
         if options["as_json"]:
@@ -98,12 +108,17 @@ def show(**options: Any) -> None:
 @clients.command("add-key")
 @click.argument("client_id")
 @click.option(
-    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), required=True, help="What it may do."
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    required=True,
+    help="What the key may do.",
 )
 @expires
 @store_options
 def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
-    """Make one more API key beside those there are."""
+    """Make another API key. The existing ones stay valid."""
     with open_admin(options) as admin:
         api_key, _ = admin.add_key(client_id, scopes=scopes, expires_at_ms=expiry_ms(admin, options))
     say_new_key(options, api_key)
@@ -111,9 +126,15 @@ def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
 
 @clients.command("rotate")
 @click.argument("client_id")
-@click.option("--key", "key_id", help="The key to replace: its middle part. Needed when there are several.")
 @click.option(
-    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Those of the old key without."
+    "--key", "key_id", help="The id (middle part) of the key to replace. Required if there are several."
+)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="What the new key may do (default: the same as the old one).",
 )
 @expires
 @overlap
@@ -121,7 +142,7 @@ def add_key(client_id: str, *, scopes: tuple[str, ...], **options: Any) -> None:
 def rotate(
     client_id: str, *, key_id: str | None, scopes: tuple[str, ...], overlap_hours: float, **options: Any
 ) -> None:
-    """Make an API key that takes the place of another, which ends after the overlap."""
+    """Make an API key that replaces another, which expires after the overlap."""
     with open_admin(options) as admin:
         api_key, _ = admin.rotate_key(
             client_id,
@@ -138,7 +159,7 @@ def rotate(
 @overlap
 @store_options
 def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> None:
-    """Make a second signing secret; both sign until the old one ends after the overlap."""
+    """Make a new signing secret. Both sign until the old one expires after the overlap."""
     with open_admin(options) as admin:
         secret = admin.rotate_secret(client_id, overlap_ms=int(overlap_hours * HOUR_MS))
     say(options, signingSecret=secret.text)
@@ -149,7 +170,7 @@ def rotate_secret(client_id: str, *, overlap_hours: float, **options: Any) -> No
 @click.argument("key_id")
 @store_options
 def revoke(client_id: str, key_id: str, **options: Any) -> None:
-    """Take an API key away; KEY_ID is the middle part of the key. Servers know within a minute."""
+    """Revoke an API key. KEY_ID is the middle part of the key. Takes effect within a minute."""
     with open_admin(options) as admin:
         admin.revoke_key(client_id, key_id)
     say(options, revoked=key_id)
@@ -162,7 +183,7 @@ def revoke(client_id: str, key_id: str, **options: Any) -> None:
 @_stored
 @store_options
 def limits(client_id: str, **options: Any) -> None:
-    """Set what a client may use; what is left out has no limit."""
+    """Set the limits of a client. A limit that is left out is removed."""
     with open_admin(options) as admin:
         admin.change(client_id, limits=_limits(options))
     say(
@@ -178,7 +199,7 @@ def limits(client_id: str, **options: Any) -> None:
 @_redact
 @store_options
 def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
-    """Set which members readers see as a hash, as in `--redact email --redact card.number`."""
+    """Set which members readers see as a hash, such as `--redact email --redact card.number`."""
     with open_admin(options) as admin:
         admin.change(client_id, redact=redact)
     say(options, redacted=redact)
@@ -191,7 +212,7 @@ def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
 @_allow_ip
 @store_options
 def base_urls(client_id: str, *, base_urls: tuple[str, ...], **options: Any) -> None:
-    """Set which URLs a client may call; attempts at others fail from then on."""
+    """Set which URLs a client may call. Later attempts at other URLs fail."""
     with open_admin(options) as admin:
         refuse_unusual(base_urls, allow_http=options["allow_http"], allow_ip=options["allow_ip"])
         changed = admin.change(client_id, base_urls=base_urls)
@@ -207,7 +228,7 @@ def _limits(options: dict[str, Any]) -> LimitChanges:
 
 
 def _document(record: ClientRecord) -> dict[str, Any]:
-    """A client without what is secret."""
+    """A client, without its secrets."""
     return {
         "clientId": record.id,
         "baseUrls": record.base_urls,

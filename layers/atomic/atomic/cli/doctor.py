@@ -1,4 +1,4 @@
-"""`atomic doctor`: is everything where it should be, and what to do when it is not."""
+"""`atomic doctor`: checks the configuration, and says how to correct it."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from atomic.sdk._documents import start_document
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check and what came of it; `advice` says what to do."""
+    """One check and its result; `advice` says what to do."""
 
     check: str
     ok: bool
@@ -25,7 +25,7 @@ class Finding:
 @click.command()
 @click.option(
     "--endpoint",
-    help="Also have Atomic call this endpoint: a real POST without a payload, of which it keeps nothing.",
+    help="Also let Atomic call this endpoint: a real POST without a payload, which is not recorded.",
 )
 @calls_api
 def doctor(api: Api, *, endpoint: str | None) -> None:
@@ -34,7 +34,7 @@ def doctor(api: Api, *, endpoint: str | None) -> None:
     lines = [f"{'ok  ' if found.ok else 'FAIL'}  {found.check}: {found.advice}" for found in findings]
     api.show([asdict(found) for found in findings], "\n".join(lines))
     if not all(found.ok for found in findings):
-        fail("something is not as it should be; see above", 1)
+        fail("at least one check failed; see above", 1)
 
 
 def _findings(api: Api, endpoint: str | None) -> Iterator[Finding]:
@@ -58,14 +58,16 @@ def _api_answers(api: Api) -> Finding:
 def _signing_secret() -> Finding:
     secrets = os.environ.get("ATOMIC_SIGNING_SECRET", "").split()
     if not secrets:
-        advice = "not set; endpoints here take calls from anybody (right for `atomic serve --dev` only)"
+        advice = (
+            "not set; endpoints here accept calls from anybody (only suitable for `atomic serve --dev`)"
+        )
         return Finding("ATOMIC_SIGNING_SECRET", True, advice)
     try:
         for secret in secrets:
             decode_secret(secret)
     except ValueError as error:
         return Finding("ATOMIC_SIGNING_SECRET", False, f"{error}; copy it from `atomic clients create`")
-    return Finding("ATOMIC_SIGNING_SECRET", True, f"{len(secrets)} well-formed")
+    return Finding("ATOMIC_SIGNING_SECRET", True, f"set; secrets: {len(secrets)}")
 
 
 def _reaches(api: Api, endpoint: str) -> Finding:

@@ -9,7 +9,7 @@ import click
 
 from atomic import __version__
 
-# Imported when asked for: `atomic runs list` needs no server, and may run where none is installed.
+# Imported on demand: `atomic runs list` works where the server is not installed.
 _COMMANDS: Final = {
     "backup": ("atomic.cli.backup", "backup"),
     "cancel": ("atomic.cli.acting", "cancel"),
@@ -30,7 +30,7 @@ class _Commands(click.Group):
         try:
             return super().main(*args, **more)
         except (OSError, UnicodeEncodeError) as error:
-            # What is kept for standard output would be written at the exit, and fail again.
+            # Python flushes the rest of standard output at exit, which would fail again.
             with suppress(OSError):
                 sys.stdout.close()
             click.echo(f"Error: cannot write the output: {_reason(error)}", err=True)

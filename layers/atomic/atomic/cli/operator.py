@@ -1,4 +1,4 @@
-"""`atomic operator`: the keys by which clients are made and managed over the API."""
+"""`atomic operator`: the keys that make and manage clients over the API."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ from atomic.protocol.client_records import OPERATOR_ID
 
 @click.group()
 def operator() -> None:
-    """The keys by which clients are made and managed over the API. There are none until you make one."""
+    """The operator's keys, which make and manage clients over the API. At first there are none."""
 
 
 @operator.command("create-key")
 @expires
 @store_options
 def create_key(**options: Any) -> None:
-    """Make one more key beside those there are. It opens every client's settings, and no run."""
+    """Make another key. It can manage all clients, and cannot read or change runs."""
     with open_admin(options) as admin:
         api_key, _ = admin.create_operator_key(expires_at_ms=expiry_ms(admin, options))
     say_new_key(options, api_key)
@@ -38,7 +38,7 @@ def create_key(**options: Any) -> None:
 @operator.command("list-keys")
 @store_options
 def list_keys(**options: Any) -> None:
-    """List the keys; never a key itself."""
+    """List the ids of the keys. The keys themselves are not shown."""
     with open_admin(options) as admin:
         keys = admin.known(OPERATOR_ID).keys
         if options["as_json"]:
@@ -48,12 +48,14 @@ def list_keys(**options: Any) -> None:
 
 
 @operator.command("rotate-key")
-@click.option("--key", "key_id", help="The key to replace: its middle part. Needed when there are several.")
+@click.option(
+    "--key", "key_id", help="The id (middle part) of the key to replace. Required if there are several."
+)
 @expires
 @overlap
 @store_options
 def rotate_key(*, key_id: str | None, overlap_hours: float, **options: Any) -> None:
-    """Make a key that takes the place of another, which ends after the overlap."""
+    """Make a key that replaces another, which expires after the overlap."""
     with open_admin(options) as admin:
         api_key, _ = admin.rotate_key(
             OPERATOR_ID,
@@ -68,7 +70,7 @@ def rotate_key(*, key_id: str | None, overlap_hours: float, **options: Any) -> N
 @click.argument("key_id")
 @store_options
 def revoke_key(key_id: str, **options: Any) -> None:
-    """Take a key away; KEY_ID is the middle part of the key. Servers know within a minute."""
+    """Revoke a key. KEY_ID is the middle part of the key. Takes effect within a minute."""
     with open_admin(options) as admin:
         admin.revoke_key(OPERATOR_ID, key_id)
     say(options, revoked=key_id)

@@ -20,9 +20,9 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs that stand so.")
+@click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status.")
 @click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
-@click.option("--key-prefix", help="Only runs whose key begins so.")
+@click.option("--key-prefix", help="Only runs whose idempotency key has this prefix.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @calls_api
 def list_(api: Api, *, status: StatusName | None, limit: int, **wanted: Any) -> None:
@@ -34,10 +34,10 @@ def list_(api: Api, *, status: StatusName | None, limit: int, **wanted: Any) -> 
 
 @runs.command("show")
 @click.argument("run_id", required=False)
-@click.option("--watch", is_flag=True, help="Go on until the run has ended; the exit code tells how.")
+@click.option("--watch", is_flag=True, help="Refresh until the run ends; its outcome gives the exit code.")
 @calls_api
 def show(api: Api, run_id: str | None, *, watch: bool) -> None:
-    """Show a run (the newest unless one is named) with its steps and their attempts."""
+    """Show a run (default: the newest) with its steps and their attempts."""
     run_id = run_id or _newest(api)
     shown = ""
     while True:

@@ -14,9 +14,13 @@ from atomic.entrypoints.embedded.server import serve as run_server
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8787, show_default=True, help="Port to listen on; 0 takes a free one.")
 @data_dir
-@click.option("--dev", is_flag=True, help="Loopback only; any client without a key; any URL.")
-@click.option("--allow-private", is_flag=True, help="Steps may call this machine and private networks.")
-@click.option("--allow-host", multiple=True, help="A name under which browsers and clients reach it.")
+@click.option(
+    "--dev", is_flag=True, help="For development: loopback only, no API keys, and steps may call any URL."
+)
+@click.option("--allow-private", is_flag=True, help="Let steps call this machine and private networks.")
+@click.option(
+    "--allow-host", multiple=True, help="A host name by which browsers and clients reach the server."
+)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True
 )

@@ -21,8 +21,10 @@ _LOOK_S = 2.0
 @click.argument("endpoint_url")
 @click.option("--key", required=True, help="The idempotency key.")
 @click.option("--payload", default="null", show_default=True, help="JSON, @file, or - for standard input.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait; 0 does not wait.")
-@click.option("--retry", type=click.IntRange(0, 1000), help="How often a failed attempt is repeated.")
+@click.option(
+    "--timeout", default=60.0, show_default=True, help="How long to wait, in seconds; 0 does not wait."
+)
+@click.option("--retry", type=click.IntRange(0, 1000), help="How many times to retry a failed attempt.")
 @calls_api
 def start(
     api: Api,
@@ -63,11 +65,11 @@ def _wait(api: Api, step_id: str, timeout_s: float) -> StepDocument:
                 click.echo(f"\r{shown}\x1b[K", nl=False, err=True)
     finally:
         if shown:
-            click.echo("\r\x1b[K", nl=False, err=True)  # the answer stands alone
+            click.echo("\r\x1b[K", nl=False, err=True)  # the output is the answer alone
 
 
 def _read_payload(text: str) -> Any:
-    """As strictly as the server does, for Python's reader drops what would be refused."""
+    """Read as strictly as the server: `json.loads` would silently drop what the server refuses."""
     try:
         if text == "-":
             return read_json(sys.stdin.buffer.read().removeprefix(BOM_UTF8))

@@ -12,7 +12,7 @@ def run_line(run: RunSummary) -> str:
 
 
 def timeline(run: RunDocument) -> str:
-    """The steps of a run in the order they began, those of a step below it."""
+    """The steps of a run in the order they began, each above its own steps."""
     began_ms = from_rfc3339(run.root.created_at)
     lines = [f"{run.run.run_id}  {run.run.workflow_name}  key {run.run.idempotency_key}"]
     for depth, step in _tree(run):

@@ -10,20 +10,28 @@ import json
 import os
 import sqlite3
 import time
+import urllib.error
+import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from email.headerregistry import Address
-from email.message import EmailMessage
-from http.server import ThreadingHTTPServer
+from email.message import EmailMessage, Message
+from http.client import HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
+from atomic.demo.signed import is_signed
 from atomic.demo.storage import Storage
-from atomic.demo.web import Answer, Endpoint, HttpError, JsonServer, Request, is_signed, post_json
 
+LOOPBACK: Final = "127.0.0.1"
+BODY_MAX_BYTES: Final = 1024 * 1024
+# Every call stays on this machine, so a proxy named by the environment is not used.
+OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 WORKFLOW_NAME: Final = "createUser"
 PATH: Final = "/workflows/userCreation"
 TIMEOUT_MS: Final = 8000
@@ -43,6 +51,39 @@ class Config:
     signing_secret: str | None = None
 
 
+class HttpError(Exception):
+    """Answers the request with this status and text."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Request(NamedTuple):
+    """A request to an endpoint. The signature is over `raw`."""
+
+    headers: Message
+    raw: bytes
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises HttpError 400 when it is none."""
+        try:
+            body = json.loads(self.raw)
+        except (ValueError, RecursionError):
+            raise HttpError(400, "the body is not JSON") from None
+        if not isinstance(body, dict):
+            raise HttpError(400, "the body is not a JSON object")
+        return body
+
+
+class Answer(NamedTuple):
+    """What an endpoint answers, or what a server answered us."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] | Message = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Call:
     """What Atomic posts to a workflow or a step."""
@@ -60,7 +101,7 @@ class UserCreation:
         self._storage = storage
         self._own_url = own_url
 
-    def routes(self) -> dict[str, Endpoint]:
+    def routes(self) -> dict[str, Callable[[Request], Answer]]:
         """Which endpoint answers what."""
         return {
             "GET /health": lambda _: Answer(200, {"status": "ok"}),
@@ -151,7 +192,7 @@ class UserCreation:
 
     def _read_call(self, request: Request) -> Call:
         secret = self._config.signing_secret
-        if secret and not is_signed(secret, request, now_s=time.time()):
+        if secret and not is_signed(secret, request.headers, request.raw):
             raise HttpError(401, "the signature is missing, wrong or too old")
         body = request.json_object()
         key, payload = body.get("idempotencyKey"), body.get("payload")
@@ -184,12 +225,71 @@ def _welcome(user: Mapping[str, Any], message_id: str) -> bytes:
     return message.as_bytes(unixfrom=True) + b"\n"
 
 
-def build_server(config: Config) -> ThreadingHTTPServer:
-    """The application, bound to its port; `serve_forever()` runs it, `server_close()` ends it."""
-    storage = Storage(config.data_dir)
-    server = JsonServer(config.port, on_close=storage.close)
-    server.routes = UserCreation(config, storage, server.url).routes()
-    return server
+def post_json(url: str, body: Any, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
+    """Post JSON; every status is an answer. Raises HttpError 502 when no JSON comes back."""
+    headers = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    try:
+        try:
+            response = OPENER.open(request, timeout=timeout_s)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            return Answer(response.status, json.load(response), response.headers)
+    except (OSError, HTTPException, ValueError) as error:
+        raise HttpError(502, f"no answer from {url}: {error}") from None
+
+
+class Server(ThreadingHTTPServer):
+    """The application on its port; `serve_forever()` runs it, `server_close()` ends it."""
+
+    request_queue_size = 128  # the default of 5 refuses callers that come at once
+
+    def __init__(self, config: Config) -> None:
+        super().__init__((LOOPBACK, config.port), Handler)
+        self.storage = Storage(config.data_dir)
+        own_url = f"http://{LOOPBACK}:{self.server_port}"
+        self.routes = UserCreation(config, self.storage, own_url).routes()
+
+    def server_close(self) -> None:
+        """Stop listening, and close the database."""
+        super().server_close()
+        self.storage.close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """JSON in, JSON out, one thread a request."""
+
+    server: Server
+    timeout = 60
+
+    def do_POST(self) -> None:
+        try:
+            answer = self._answer()
+        except HttpError as error:
+            answer = Answer(error.status, {"error": str(error)})
+        except Exception as error:
+            answer = Answer(500, {"error": f"{type(error).__name__}: {error}"})
+        body = json.dumps(answer.body).encode()
+        self.send_response(answer.status)
+        for name, value in {**answer.headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def _answer(self) -> Answer:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal():
+            raise HttpError(411, "send a Content-Length")
+        if len(length) > 9 or int(length) > BODY_MAX_BYTES:
+            raise HttpError(413, f"the body is over {BODY_MAX_BYTES} bytes")
+        endpoint = self.server.routes.get(f"{self.command} {self.path}")
+        if endpoint is None:
+            raise HttpError(404, f"no endpoint {self.command} {self.path}")
+        return endpoint(Request(self.headers, self.rfile.read(int(length))))
 
 
 def read_config(arguments: list[str] | None = None) -> Config:
@@ -208,8 +308,8 @@ def read_config(arguments: list[str] | None = None) -> Config:
 
 def main() -> None:
     """Serve until Ctrl-C. A kill at any moment is fine: see `storage.py`."""
-    server = build_server(read_config())
-    print(f"user creation listens on http://127.0.0.1:{server.server_port}", flush=True)
+    server = Server(read_config())
+    print(f"user creation listens on http://{LOOPBACK}:{server.server_port}", flush=True)
     with server, suppress(KeyboardInterrupt):
         server.serve_forever()
 

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Final
 
+from atomic.demo.app import LOOPBACK, Answer, HttpError, post_json
 from atomic.demo.servers import ENDINGS, Child, DemoFailed, expect, free_port, get_json, running, tails
 from atomic.demo.timeline import BAR_WIDTH, Call, Paint, attempts_of, calls_of, lines_of, paint, plain
-from atomic.demo.web import LOOPBACK, Answer, HttpError, post_json
 
 CLIENT_ID: Final = "demo"
 # The user creation's 1000 ms would do as well; the demo need not take that long.
@@ -143,7 +143,7 @@ def _show_replay(
 ) -> None:
     run = _read_run(stage, answer.body["runId"])
     calls = len(calls_of(run, began_ms=0)) - len(calls_of(run_before, began_ms=0))
-    replayed = answer.headers.get("idempotency-replayed")
+    replayed = answer.headers.get("Idempotency-Replayed")
     expect(replayed == "true", f"the repeated post carries Idempotency-Replayed: {replayed}")
     expect(calls == 0, f"the repeated post made {calls} calls")
     expect(answer.body["response"] == first.body["response"], "the repeated post has another response")

@@ -6,22 +6,19 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from atomic.demo.web import LOOPBACK
+from atomic.demo.app import LOOPBACK, OPENER
 
 READY_WITHIN_S: Final = 20.0
 END_WITHIN_S: Final = 5.0
 LOG_TAIL_LINES: Final = 20
 # Windows has no SIGHUP.
 ENDINGS: Final = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-# The calls stay on this machine, whatever proxy the environment names.
-_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class DemoFailed(Exception):
@@ -94,7 +91,7 @@ def free_port() -> int:
 
 def get_json(url: str) -> Any:
     """What a GET answers; raises OSError unless it answers 2xx."""
-    with _OPENER.open(url, timeout=5) as response:
+    with OPENER.open(url, timeout=5) as response:
         return json.load(response)
 
 

@@ -1,4 +1,4 @@
-"""What changes of a step are made of. An event writes once, so each path ends in one `changed`."""
+"""The building blocks of changes to a step. An event is one write, so each path calls `changed` once."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from atomic.domain.steps import Attempt, Status, Step
 
 
 def changed(step: Step, **changes: Any) -> Step:
-    """The step one version on."""
+    """The step with these changes, and its version one higher."""
     return replace(step, version=step.version + 1, **changes)
 
 
@@ -31,10 +31,10 @@ def settled(step: Step, status: Status, now_ms: int, *, error: str | None = None
 
 
 def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
-    """The step failed by its deadline."""
+    """The step, failed because its deadline is over."""
     error = f"the deadline of {step.spec.deadline_ms} ms is over"
     if step.spec.kind == "event":
-        error = f"nobody completed the event within {step.deadline_ms} ms"
+        error = f"the event was not completed within {step.deadline_ms} ms"
     if attempts and attempts[-1].error:
         error += f"; last: {attempts[-1].error}"
     status = attempts[-1].status if attempts else None
@@ -42,12 +42,12 @@ def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
 
 
 def deadline_is_over(step: Step, now_ms: int) -> bool:
-    """Whether the step may not be worked on any more."""
+    """Whether the deadline of the step is over."""
     return step.deadline_at_ms is not None and now_ms >= step.deadline_at_ms
 
 
 def closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tuple[Attempt, ...]:
-    """The attempts, the last one ended so."""
+    """The attempts, the last one closed with this outcome."""
     last = replace(
         attempts[-1],
         ended_at_ms=now_ms,

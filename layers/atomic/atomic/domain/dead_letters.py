@@ -1,4 +1,4 @@
-"""Dead letters that nobody waits for any more."""
+"""Dead letters that are of no use to any workflow any more."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,11 +9,11 @@ NotRedrivable = Literal["handled", "cancelled"]
 
 
 def not_redrivable_reason(dead_letter: Step, ancestors: Sequence[Step]) -> NotRedrivable | None:
-    """Why calling this dead letter again would be in vain, given the steps above it, the nearest first.
+    """Why a redrive of this dead letter would have no effect, given the steps above it, the nearest first.
 
-    `handled`: the handler that was told of its failure went on without it and succeeded. A step that
-    failed only after the handler had succeeded was never told of, and stays redrivable.
-    `cancelled`: so is its run.
+    `handled`: its handler saw the failure, continued without the step and succeeded. If the step failed
+    after the handler had succeeded, the handler never saw it, and the step stays redrivable.
+    `cancelled`: its run was cancelled.
     """
     if any(step.status is Status.CANCELLED for step in ancestors):
         return "cancelled"

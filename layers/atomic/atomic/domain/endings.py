@@ -1,7 +1,7 @@
-"""What the end of an attempt makes of a step: it is done, called again, or waits for other steps.
+"""How the end of an attempt changes its step: it settles, is called again, or waits for other steps.
 
-A failure is the endpoint's own, and counted, unless the attempt named the steps that it waits for, was told
-that one is unfinished, or ended by its time-out while steps of its own may be what it was waiting for.
+A failure counts against the endpoint, unless the attempt named the steps that it waits for, was told that a
+step is unfinished, or timed out while it may have been waiting for steps of its own.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ _RECHECK_MAX_MS: Final = 24 * 3_600_000
 _RECHECKS_DOUBLED: Final = 11
 _DEFERRED_FIRST_MS: Final = 1_000
 _DEFERRED_MAX_MS: Final = 60_000
-# What an earlier attempt asked for is no answer to this one. Clocks of processes differ by less.
+# A question of an earlier attempt says nothing about this one. Clocks of processes differ by less.
 _CLOCKS_APART_MS: Final = 1_000
 
 
@@ -52,7 +52,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
 
 def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms: int) -> Step:
     if event.outcome.timed_out:
-        # Which steps of its own it was waiting for, a look tells; until then the wake-up of its lease
+        # A recheck finds which of its own steps it was waiting for; until then the wake-up of its lease
         # stands.
         return changed(step, status=Status.WAITING)
     if not waiting_for:
@@ -62,7 +62,7 @@ def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms
 
 
 def looked(step: Step, event: events.Looked, now_ms: int) -> Step:
-    """The step after a look at what it waits for, none of which has settled."""
+    """The step after a recheck that found nothing settled of what it waits for."""
     if step.status is not Status.WAITING or step.attempt_count != event.attempt:
         return step
     if deadline_is_over(step, now_ms):
@@ -74,11 +74,11 @@ def looked(step: Step, event: events.Looked, now_ms: int) -> Step:
     due_at_ms = _recheck_at_ms(step, rechecks, now_ms)
     if step.attempt_log[-1].timed_out:
         if is_due and step.waiting_for:
-            # Nobody was told of these steps, so the time-out may have had another reason.
+            # The handler did not see these steps unfinished, so the time-out may have another reason.
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, rechecks=rechecks, waiting_for=())
         is_due = is_due or not step.waiting_for
     elif event.idle_until_ms is not None:
-        # Time or a person wakes these, and a look is of use when the first of them is overdue.
+        # Timers settle by time and events by a person, so a recheck waits until the first is overdue.
         idle_ms = min(event.idle_until_ms + _RECHECK_FIRST_MS, now_ms + _RECHECK_MAX_MS)
         due_at_ms = max(due_at_ms, _within_deadline(step, idle_ms))
         is_due = is_due or due_at_ms - (step.due_at_ms or 0) >= _RECHECK_FIRST_MS
@@ -97,7 +97,7 @@ def woken(step: Step, now_ms: int) -> Step:
 
 
 def told(step: Step, event: events.ToldUnfinished) -> Step:
-    """The step after its running attempt was told of an unfinished one; the first telling stands."""
+    """The step after its running attempt was told of an unfinished step. Only the first one is kept."""
     if step.status is not Status.RUNNING or step.told is not None:
         return step
     if event.asked_at_ms + _CLOCKS_APART_MS < step.attempt_log[-1].started_at_ms:
@@ -123,7 +123,7 @@ def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
 
 
 def _deferred(step: Step, event: events.Ended, now_ms: int) -> Step:
-    """What the endpoint's handler posted was refused: it is called again later, each time later."""
+    """Atomic refused what the handler posted: the step is retried, with a growing delay."""
     outcome = event.outcome
     in_row = 0
     while in_row < len(step.attempt_log) and step.attempt_log[-1 - in_row].outcome is OutcomeKind.DEFERRED:
@@ -140,7 +140,7 @@ def _later(step: Step, until_ms: int, **changes: Any) -> Step:
 
 
 def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
-    """Otherwise an endpoint that names no live step would be called in a circle."""
+    """A suspension without a live step is a failure; otherwise the endpoint would be called endlessly."""
     last = step.attempt_log[-1]
     error = NAMED_NOTHING if last.outcome is OutcomeKind.SUSPENDED else last.error
     last = replace(last, outcome=OutcomeKind.RETRYABLE, error=error)
@@ -150,7 +150,7 @@ def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
 
 
 def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
-    """A failure of the endpoint: the step pays a retry, or has none left."""
+    """A failure of the endpoint: the step uses one retry, or fails if none is left."""
     answered = {"response": outcome.response, "response_status": outcome.status}
     if step.retries_used >= step.spec.retry.count:
         return settled(step, Status.FAILED, now_ms, error=outcome.error, **answered)

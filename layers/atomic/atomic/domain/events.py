@@ -7,21 +7,21 @@ from atomic.domain.outcomes import Outcome, StoredBody
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Somebody wants to run the step's next attempt under this nonce."""
+    """A process claims the step's next attempt under this nonce."""
 
     nonce: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotAdmitted:
-    """The step is due and cannot be run yet: too much goes on at its destination."""
+    """The step is due and cannot run yet: too many attempts are running at its destination."""
 
     until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The attempt that holds `nonce` was not made, by Atomic's own doing: it never was, and comes later."""
+    """Atomic itself did not make the attempt that holds `nonce`: it does not count, and is made later."""
 
     nonce: str
     reason: str
@@ -30,7 +30,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class ToldUnfinished:
-    """The running attempt was told that a step is unfinished, which it had asked for at `asked_at_ms`."""
+    """The running attempt asked for a step at `asked_at_ms` and was told that it is unfinished."""
 
     step_id: str
     asked_at_ms: int
@@ -47,7 +47,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredLate:
-    """An answer came for an attempt that no longer holds the step."""
+    """An answer arrived for an attempt that no longer holds the step."""
 
     attempt: int
     note: str
@@ -67,10 +67,10 @@ class Woken:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """Nothing that this step waits for since its attempt `attempt` has settled; `live` is what there is.
+    """Nothing that this step waits for since its attempt `attempt` has settled; `live` are these steps.
 
-    Without any there is nothing to wait for, and the attempt was a failure. `idle_until_ms`: when the first
-    of them is due, where they are timers and events alone. `jitter` is as in `Ended`.
+    If there are none, the attempt counts as a failure. `idle_until_ms`: when the first of them is due, if
+    all of them are timers or events. `jitter` is as in `Ended`.
     """
 
     attempt: int
@@ -81,26 +81,26 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class OwnerLost:
-    """Whoever held the step is known to be gone: its lease need not be waited for."""
+    """The process that held the step is known to have ended, so its lease is void."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPosted:
-    """Somebody posted the result of an event step."""
+    """The result of an event step was posted."""
 
     response: StoredBody
 
 
 @dataclass(frozen=True, slots=True)
 class DeadlineGiven:
-    """Who waits for an event gives it the deadline that it was opened without. It counts from now."""
+    """A waiter sets the deadline of an event that was opened without one. It counts from now."""
 
     deadline_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Nobody wants the step any more. It is remembered for its retention, or until `expires_at_ms`."""
+    """The step is cancelled. It is kept for its retention, or until `expires_at_ms`."""
 
     error: str = "cancelled"
     expires_at_ms: int | None = None
@@ -108,7 +108,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Rescheduled:
-    """The step, while it is due at `seen_ms`, is to be looked at at another moment (None: not at all)."""
+    """The step, if still due at `seen_ms`, becomes due at another moment (None: never)."""
 
     seen_ms: int | None
     due_at_ms: int | None
@@ -116,7 +116,7 @@ class Rescheduled:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """Somebody gave a dead letter, as they saw it in this generation, a fresh budget of attempts."""
+    """A dead letter that was read in this generation gets a fresh budget of attempts."""
 
     generation: int
 

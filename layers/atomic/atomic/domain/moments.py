@@ -1,4 +1,4 @@
-"""When somebody has to look at a step, as its spec, its row and the time say."""
+"""When a step is due, computed from its spec, its row and the time."""
 
 from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepSpec
 
@@ -9,7 +9,7 @@ def deadline_at_ms(deadline_ms: int | None, now_ms: int) -> int | None:
 
 
 def first_due_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int | None:
-    """When a step that is not claimed yet has to be looked at; an event waits for nothing but its end."""
+    """When a step that is not claimed yet is due; an event is due only at its deadline."""
     if spec.kind == "event":
         return deadline_ms
     due_at_ms = now_ms + spec.delay_ms
@@ -24,18 +24,18 @@ def attempt_timeout_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> 
 
 
 def lease_end_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
-    """When an attempt that starts now, and whose end nobody recorded, counts as lost."""
+    """When an attempt that starts now counts as lost unless its end was recorded."""
     return now_ms + attempt_timeout_ms(spec, deadline_ms, now_ms) + LEASE_MARGIN_MS
 
 
 def resumed_at_ms(event_step: Step, now_ms: int) -> int | None:
-    """The deadline of an event whose run goes on again; a fresh one when it came while the run did not."""
+    """The deadline of an event whose run is redriven: a fresh one if it passed in the meantime."""
     is_over = event_step.deadline_at_ms is not None and event_step.deadline_at_ms <= now_ms
     return deadline_at_ms(event_step.deadline_ms, now_ms) if is_over else event_step.deadline_at_ms
 
 
 def last_recorded_ms(step: Step) -> int:
-    """The latest moment in the past that the row tells of."""
+    """The latest moment in the past that the row contains."""
     known_ms = max(step.created_at_ms, step.deferred_at_ms or 0)
     if not step.attempt_log:
         return known_ms
@@ -44,10 +44,10 @@ def last_recorded_ms(step: Step) -> int:
 
 
 def redated_due_ms(step: Step, now_ms: int) -> int | None:
-    """An earlier moment at which the step is due, when its row says one that is later than it may be.
+    """When the step is really due, if the row says a moment later than it can be.
 
-    Such a row was written by a clock that was ahead of this one. None when the row is right, or when
-    nothing tells how long the step was meant to wait.
+    A clock that was ahead of this one wrote such a row. None if the row is right, or if it is unknown how
+    long the step was meant to wait.
     """
     waits_ms = _waits_ms(step)
     if step.due_at_ms is None or waits_ms is None or step.due_at_ms <= now_ms + waits_ms:

@@ -1,4 +1,4 @@
-"""What came of an attempt: the endpoint's answer read by the rules of the wire contract."""
+"""The outcome of an attempt: the endpoint's answer, read by the rules of the protocol."""
 
 import base64
 import codecs
@@ -15,11 +15,11 @@ from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 
 _CONTENT_TYPE_MAX: Final = 255
-# A row keeps the words of fifty attempts.
+# A row keeps the excerpts of fifty attempts.
 EXCERPT_MAX_CHARS: Final = 200
 _WORDS: Final = ("detail", "error", "message", "title")
-# Python decodes more than texts: "punycode" takes seconds for a body of 256 KiB, and a name that is
-# looked up for the first time is searched for on the disk.
+# Only charsets of texts: Python's "punycode" takes seconds for a body of 256 KiB, and Python searches the
+# disk for a codec when its name is used for the first time.
 _CHARSETS: Final = re.compile(
     r"utf-?8|utf-16(?:le|be)?|(?:us-)?ascii|iso-8859-\d{1,2}|latin-?1|windows-125\d|koi8-[ru]|big5"
     r"|gb(?:2312|k|18030)|euc-(?:jp|kr)|shift_jis|iso-2022-jp"
@@ -27,7 +27,7 @@ _CHARSETS: Final = re.compile(
 
 
 class OutcomeKind(StrEnum):
-    """What can come of an attempt. DEFERRED: Atomic refused what the endpoint's handler posted."""
+    """The kinds of outcome of an attempt. DEFERRED: Atomic refused what the endpoint's handler posted."""
 
     SUCCEEDED = "succeeded"
     RETRYABLE = "retryable"
@@ -39,7 +39,7 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredBody:
-    """An endpoint's body as it is stored: always text, `form` says how it is to be read."""
+    """An endpoint's body as it is stored: always text; `form` says how to read it."""
 
     text: bytes
     form: Literal["json", "text", "base64"]
@@ -48,7 +48,7 @@ class StoredBody:
 
 @dataclass(frozen=True, slots=True)
 class NotMade:
-    """Atomic did not call the endpoint: `reason` says why, and before `again_in_ms` it would not either."""
+    """Atomic did not call the endpoint: `reason` says why. It can be tried again after `again_in_ms`."""
 
     reason: str
     again_in_ms: int = 0
@@ -56,10 +56,10 @@ class NotMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointResponse:
-    """What the wire brought back. `status` is None when no whole answer came; `error` then says why.
+    """The result of a call. `status` is None if no complete answer arrived; `error` then says why.
 
-    `timed_out`: the endpoint was called and had not answered when the time was over. `not_made`: it was
-    not called, and the reason lies with Atomic; nothing else is set then.
+    `timed_out`: the endpoint was called and did not answer in time. `not_made`: Atomic itself could not
+    make the call; nothing else is set then.
     """
 
     status: int | None = None
@@ -103,7 +103,7 @@ def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outc
 
 
 def read_response(body: bytes, content_type: str | None) -> StoredBody:
-    """JSON when it parses, else text, else base64; never an error for being odd."""
+    """The body as JSON if it can be parsed, else as text, else as base64. Raises nothing."""
     return _read(body, content_type)[0]
 
 
@@ -121,14 +121,14 @@ def _read(body: bytes, content_type: str | None) -> tuple[StoredBody, Any]:
 
 
 def _excerpt_of(response: StoredBody, value: Any) -> str:
-    """The beginning of what an endpoint says about its failure, on one line; empty when it says nothing.
+    """The excerpt: the beginning of what an endpoint says about its failure, on one line; may be empty.
 
-    That is a plain text, or a member of a JSON object that is usual for it (RFC 9457 has `detail`).
+    It is the plain text, or the member of a JSON object that usually holds it (`detail` in RFC 9457).
     """
     said: object = None
     if isinstance(value, dict):
         if failures.is_step_failed(value):
-            # A handler passed on that one of its steps failed: why is what its readers want to know.
+            # The handler passed on the failure of one of its steps; the reason of that step is more useful.
             value = {"detail": failures.cause(failures.innermost(value))}
         said = next((value[name] for name in _WORDS if isinstance(value.get(name), str)), None)
     elif response.form == "text" and (response.content_type or "").lower().startswith("text/plain"):
@@ -176,15 +176,15 @@ def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms:
 
 
 def _unstorable(body: bytes, content_type: str | None) -> str | None:
-    """Why an answer that says it is JSON, and is to most readers, cannot be stored as JSON.
+    """Why an answer that claims to be JSON, and that lenient parsers accept, cannot be stored as JSON.
 
-    As text it would reach its reader as another type, and nobody would be told.
+    Stored as text it would silently change its type for its readers.
     """
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         return None
     try:
-        # Numbers are not looked at: Python refuses integers of more than 4300 digits.
+        # Numbers are not converted: Python refuses integers of more than 4300 digits.
         text = body.decode("utf-8-sig")
         json.loads(text, parse_int=len, parse_float=len)
         parse_json(text)
@@ -201,7 +201,7 @@ def _on_one_line(said: str) -> str:
 
 
 def _storable(text: str) -> str:
-    """Raw bytes of a header become lone surrogates on their way in, and no store takes those."""
+    """Decoded headers have a lone surrogate for each raw byte, and no store accepts those."""
     return text.encode(errors="replace").decode()
 
 
@@ -211,7 +211,7 @@ def _as_text(body: bytes, content_type: str | None) -> StoredBody:
     try:
         if _CHARSETS.fullmatch(charset):
             text = body.decode(charset).encode()
-            # Some charsets grow on their way to UTF-8; base64 grows less.
+            # Some charsets become longer in UTF-8 than in base64.
             if len(text) <= RESPONSE_MAX_BYTES:
                 return StoredBody(text, "text", content_type)
     except (LookupError, ValueError):

@@ -1,12 +1,11 @@
 """A step as flat records, the same for every store that writes rows.
 
-The `spec` record is written once, the `progress` record with every change. Payload and response body stay
-beside them as bytes. Records are dicts of JSON values; bytes are never inside.
+The `spec` record is written once, the `progress` record with every change. Records are dicts of JSON
+values. Payload and response body are bytes, and are stored beside the records.
 
 A member is left out when its value is an empty default (None, 0, "", False, no items). Other defaults are
-written out, because a later version may choose another one and what was promised may not change with it.
-A reader skips members that it does not know, for a newer version wrote them, and takes the default for
-those that are missing.
+written out: a later version may have another default, which must not change existing steps. A reader skips
+unknown members, which a newer version wrote, and uses the default for missing ones.
 """
 
 from collections.abc import Mapping
@@ -71,7 +70,7 @@ _OUTCOME: Final = {kind.value: kind for kind in OutcomeKind}
 
 
 def spec_record(step: Step) -> Record:
-    """What was asked for, and where and when the step began; without the payload."""
+    """The spec record: what was requested, and where and when the step began, without the payload."""
     record = _SPEC.record(step.spec)
     record["retry"] = _RETRY.record(step.spec.retry)
     record.update(_FIXED.record(step))
@@ -79,7 +78,7 @@ def spec_record(step: Step) -> Record:
 
 
 def progress_record(step: Step) -> Record:
-    """How far the step is; of the response its form and content type only."""
+    """The progress record; it has the form and content type of the response, not its body."""
     record = _CHANGING.record(step)
     if step.attempt_log:
         record["attempt_log"] = [_ATTEMPT.record(attempt) for attempt in step.attempt_log]
@@ -93,7 +92,7 @@ def load_step(
 ) -> Step:
     """The step of two records, its payload and the text of its response.
 
-    Raises KeyError, TypeError or ValueError for records that are none.
+    Raises KeyError, TypeError or ValueError for malformed records.
     """
     members = dict(progress)
     attempts = members.pop("attempt_log", ())

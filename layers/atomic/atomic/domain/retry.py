@@ -14,7 +14,7 @@ class RetryPolicy:
     """`count` retries after the first attempt; delays start at `back_off_ms` and end at `max_back_off_ms`.
 
     `on` and `never` are status rules ("404,5xx"): with `on`, only those statuses are retried; `never`
-    wins over everything. Network errors and time-outs have no status and are always retried.
+    takes precedence over `on`. Network errors and time-outs have no status and are always retried.
     """
 
     count: int = defaults.RETRY_COUNT
@@ -27,7 +27,7 @@ class RetryPolicy:
     never: str | None = None
 
     def retries_status(self, status: int) -> bool:
-        """Whether an answer with this status may be followed by another attempt."""
+        """Whether an attempt that was answered with this status may be retried."""
         if self.never is not None and _matches(self.never, status):
             return False
         if self.on is not None:

@@ -12,12 +12,12 @@ Kind = Literal["http", "timer", "event"]
 
 # A row has a size limit on every runtime, and 1000 retries must fit: the newest attempts are kept.
 ATTEMPTS_KEPT: Final = 50
-# A late write needs time to arrive before somebody else may claim the step.
+# The grace period for a late write before another process may claim the step.
 LEASE_MARGIN_MS: Final = 15_000
 
 
 class Status(StrEnum):
-    """Where a step stands."""
+    """The status of a step."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -34,9 +34,9 @@ LIVE: Final = frozenset(Status) - SETTLED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
-    """What was asked for; it never changes. `payload` is canonical JSON, times are milliseconds.
+    """What was requested; it never changes. `payload` is canonical JSON, times are milliseconds.
 
-    `sent_key` is the `Idempotency-Key` for the endpoint, empty where it is `idempotency_key`.
+    `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
     """
 
     client_id: str
@@ -60,11 +60,11 @@ class StepSpec:
 
     @property
     def endpoint_key(self) -> str:
-        """The key that the endpoint is sent."""
+        """The key that is sent to the endpoint."""
         return self.sent_key or self.idempotency_key
 
     def below_root(self) -> "StepSpec":
-        """The same post as a step of the run's root: what one without a parent is that is not the root."""
+        """The same post as a child of the run's root: for posts without a parent that are not the root."""
         parent, called = keys.root_of(self.run_id), self.url or self.kind
         identity = keys.identity(
             self.client_id, self.workflow_name, parent, called, self.step_name, self.idempotency_key
@@ -92,14 +92,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step as its row stands. `version` counts writes; `nonce` fences the running attempt.
+    """A step as stored in its row. `version` counts writes; `nonce` fences the running attempt.
 
-    `due_at_ms` is when somebody has to look at a live step again: its start, its retry, the end of its
-    lease, its next recheck. None means that only an outside event can move it. `deferred_at_ms`: when
-    Atomic itself has put off the attempt that is due.
-    `awaited`: whoever posted it first asked to wait for it. `waiters` are the steps to wake when this one
-    settles; `woken` says that one of those a running step may be waiting for has settled since its attempt
-    began. `told` is the first step that the running attempt was told is unfinished.
+    `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
+    its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
+    deferred the attempt that is due.
+    `awaited`: its first poster asked to wait for it. `waiters` are the steps to wake when this one settles.
+    `woken`: since the running attempt began, a step has settled that it may be waiting for. `told` is the
+    first step of which the running attempt was told that it is unfinished.
     """
 
     spec: StepSpec
@@ -111,7 +111,7 @@ class Step:
     generation: int = 1
     due_at_ms: int | None
     deadline_at_ms: int | None = None
-    # Of an event: what somebody who waits for it has given it, when it was opened without one.
+    # Set by a waiter, for an event that was opened without a deadline.
     given_deadline_ms: int | None = None
     nonce: str | None = None
     attempt_count: int = 0
@@ -147,7 +147,7 @@ class Step:
 
     @property
     def is_dead_letter(self) -> bool:
-        """Whether the step waits for an operator: it failed, and is no event that nobody completed."""
+        """Whether the step is a dead letter: it failed and is not an expired event."""
         return self.status is Status.FAILED and self.spec.kind == "http"
 
     @property
@@ -163,9 +163,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class StepOutline:
-    """The little of a step that tells whether somebody still has to wait for it, and how far its run is.
+    """The part of a step that shows whether it blocks another step, and the progress of its run.
 
-    `awaited`: a poster asked to wait for it, be it the first one or, as its waiters tell, a later one.
+    `awaited`: a poster asked to wait for it: the first one, or a later one, which is among its waiters.
     """
 
     id: str

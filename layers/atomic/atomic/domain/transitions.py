@@ -1,6 +1,6 @@
-"""`transition`: what an event makes of a step. An event that does not fit the state changes nothing.
+"""`transition`: how an event changes a step. An event that does not fit the state changes nothing.
 
-Effects follow from the row and need no list of their own: a live step wants a wake-up at its `due_at_ms`,
+Effects follow from the row and need no list of their own: a live step needs a wake-up at its `due_at_ms`,
 a settled one wakes its `waiters`.
 """
 
@@ -14,19 +14,19 @@ from atomic.domain.moments import lease_end_ms
 from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Status, Step, StepSpec
 
-# An endpoint that kills whoever calls it must not be called for ever; see `Step.consecutive_lost`.
+# An endpoint whose calls crash the calling process must not be called endlessly; see
+# `Step.consecutive_lost`.
 CONSECUTIVE_LOST_MAX: Final = 10
-LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="nobody was left to record the answer")
+LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="no process was left to record the answer")
 _BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="cancelled")
 # What a timer answers.
 NOTHING: Final = StoredBody(b"null", "json")
 
 
 def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awaited: bool = False) -> Step:
-    """A new step: already claimed when it can run at once, else pending until it is due.
+    """A new step: already claimed if it can run at once, else pending until it is due.
 
-    Without a nonce nobody is there to run it, and it is due for whoever takes the wake-up. `awaited`:
-    whoever posts it asks to wait for it.
+    Without a nonce it is pending, and its wake-up starts it. `awaited`: the poster asks to wait for it.
     """
     deadline_at_ms = moments.deadline_at_ms(spec.deadline_ms, now_ms)
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
@@ -94,14 +94,14 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         return step
     attempts, consecutive_lost = step.attempt_log, step.consecutive_lost
     if step.status is Status.RUNNING:
-        # Its lease ran out. That is Atomic's loss, so the step's retries do not pay for it.
+        # Its lease expired, which is not the endpoint's failure, so it does not use a retry.
         attempts, consecutive_lost = closed(attempts, LOST, now_ms), consecutive_lost + 1
     if deadline_is_over(step, now_ms):
         return out_of_time(step, attempts, now_ms)
     if step.spec.kind == "timer":
         return settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
     if consecutive_lost > CONSECUTIVE_LOST_MAX:
-        error = f"{consecutive_lost} attempts in a row ended without anybody to record the answer"
+        error = f"{consecutive_lost} attempts in a row ended without a recorded answer"
         return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts)
     number = step.attempt_count + 1
     begun = Attempt(number=number, generation=step.generation, started_at_ms=now_ms)
@@ -120,7 +120,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
 
 
 def _put_off(step: Step, until_ms: int, now_ms: int) -> Step:
-    """Its time and its retries are not touched; a late answer still counts while nobody claims it."""
+    """Its due time and its retries stay; a late answer still counts until the step is claimed again."""
     if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
         return step
     if deadline_is_over(step, now_ms):
@@ -132,7 +132,7 @@ def _put_off(step: Step, until_ms: int, now_ms: int) -> Step:
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
-    # What has settled is due no more.
+    # A settled step is never due.
     return step.status is not Status.WAITING and step.due_at_ms is not None and step.due_at_ms <= now_ms
 
 
@@ -141,7 +141,7 @@ def _owner_lost(step: Step, now_ms: int) -> Step:
         return changed(step, due_at_ms=now_ms, rechecks=0) if step.due_at_ms != now_ms else step
     if step.status is not Status.RUNNING:
         return step
-    # The server ended, so this tells nothing about the endpoint and is not counted in `consecutive_lost`.
+    # The server ended. The endpoint is not to blame, so `consecutive_lost` does not count it.
     attempts = closed(step.attempt_log, LOST, now_ms)
     return changed(
         step, status=Status.PENDING, nonce=None, told=None, due_at_ms=now_ms, attempt_log=attempts
@@ -163,9 +163,9 @@ def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
 
 
 def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
-    # An event is looked at for its deadline alone.
+    # An event is due only for its deadline.
     deadline_at_ms = due_at_ms if step.spec.kind == "event" and due_at_ms else step.deadline_at_ms
-    # What has happened has happened by now, whatever a clock that was ahead has written.
+    # A clock that was ahead may have written a later moment; what has happened is not in the future.
     attempts = tuple(
         replace(
             attempt,

@@ -1,6 +1,6 @@
 """API keys: `atm_`, 12 hex digits that name the key, `_`, 43 digits to base 62 (256 bit), a checksum of 6.
 
-Prefix and checksum are for scanners that look for keys where none should be: no match is chance.
+With prefix and checksum, scanners for leaked keys have no false matches.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ def key_id_of(api_key: str) -> str | None:
 
 
 def digest(api_key: str, pepper: bytes) -> bytes:
-    """What is stored of a key: 32 bytes. Who can write to the store but lacks the pepper makes no key."""
-    # The key is 256 random bits, so there is nothing to guess that a slow hash would protect.
+    """The 32 bytes that are stored of a key. Nobody can forge them without the pepper."""
+    # The key is 256 random bits, which cannot be guessed, so a slow hash would add nothing.
     return hmac.digest(pepper, api_key.encode(), hashlib.sha256)
 
 
 def name_of_pepper(pepper: bytes) -> str:
-    """16 hex digits that tell one pepper from another and say nothing about it."""
+    """16 hex digits that identify a pepper without revealing it."""
     return hmac.digest(pepper, b"the name of this pepper", hashlib.sha256)[:8].hex()
 
 

@@ -1,10 +1,10 @@
-"""Strict JSON in, one spelling out: what is stored, forwarded and fingerprinted.
+"""Strict JSON in, one spelling out: the form that is stored, forwarded and fingerprinted.
 
-Two spellings of one payload must not run a step twice, so whatever has no single meaning is refused.
+Two spellings of one payload must not run a step twice, so ambiguous JSON is refused.
 
-orjson is far faster than any reader that tells of duplicate members and huge integers, and forgets both. So
-its reading counts only where the text shows that nothing was lost; otherwise the careful reader says why
-not. Its writing is Python's but for some numbers, which are put right in the text.
+orjson is much faster than a strict parser, but silently drops duplicate members and rounds huge integers.
+So its result is used only if the text shows that nothing was lost; otherwise the strict parser names the
+fault. Its output differs from Python's in some numbers only, which are rewritten in the text.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ __all__ = ["JsonRefused", "JsonTooLong", "canonical_json", "fingerprint", "parse
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 
-# Up to this size the careful reader takes 4 ms at most.
+# Up to this size the strict parser takes 4 ms at most.
 _NAMED_MAX_BYTES: Final = 32 * 1024
-# Numbers that orjson spells in another way than Python, or in more than one by its version.
+# Numbers that orjson spells differently from Python, or differently in some of its versions.
 _ODD_NUMBER: Final = re.compile(rb"(-?[0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]+|(?<![0-9])-?0\.0000[0-9]*)")
 
 
@@ -36,8 +36,8 @@ def parse_json(text: bytes | str, *, max_depth: int = JSON_MAX_DEPTH) -> Any:
     """Read strict JSON (RFC 8259), UTF-8 when given bytes.
 
     Raises JsonRefused for malformed text, duplicate members, NaN or Infinity, numbers beyond 64 bit,
-    more than `max_depth` levels of nesting, and lone surrogates. Of a small text the message names the
-    member and the place.
+    more than `max_depth` levels of nesting, and lone surrogates. For a small text the message names the
+    member and its path.
     """
     if isinstance(text, str):
         return read_json(text, max_depth=max_depth)

@@ -1,4 +1,4 @@
-"""What comes in over the wire about clients, their keys and secrets. Durations are integer milliseconds."""
+"""Requests about clients, their keys and their signing secrets. Durations are integer milliseconds."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -54,7 +54,9 @@ BaseUrl = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterVal
 BaseUrls = Annotated[
     list[BaseUrl],
     Field(
-        min_length=1, max_length=client_rules.BASE_URLS_MAX, description="URLs that it may call begin so."
+        min_length=1,
+        max_length=client_rules.BASE_URLS_MAX,
+        description="Prefixes of the URLs that the client may call.",
     ),
 ]
 MemberName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_redaction)]
@@ -62,28 +64,30 @@ Redact = Annotated[
     list[MemberName],
     Field(
         max_length=client_rules.NAMES_MAX,
-        description="Members of payloads and answers that readers see hashed.",
+        description="Members of payloads and responses that readers see as a hash.",
     ),
 ]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=_NUMBER_MAX)]
-ExpiresIn = Annotated[PositiveDuration | None, Field(description="The new key ends by itself.")]
-Overlap = Annotated[Duration, Field(description="How long the one before stays good; a day by default.")]
+ExpiresIn = Annotated[
+    PositiveDuration | None, Field(description="Until the new key expires; null for never.")
+]
+Overlap = Annotated[Duration, Field(description="How long the old one stays valid; a day by default.")]
 
 
 class _ClientSettings(WireModel):
-    """What may be said of a client when it is made and later. A limit of null is no limit."""
+    """Settings of a client that can be given at its creation and later. A limit of null means unlimited."""
 
     # Seldom used, so not built at the start; so are all of this module.
     model_config = ConfigDict(defer_build=True)
     base_urls: BaseUrls = Field(default_factory=list)
-    allow_http: bool = Field(default=False, description="Take base URLs without TLS.")
-    allow_ip: bool = Field(default=False, description="Take base URLs with an IP address for a host.")
+    allow_http: bool = Field(default=False, description="Accept base URLs without TLS.")
+    allow_ip: bool = Field(default=False, description="Accept base URLs whose host is an IP address.")
     starts_per_second: Rate | None = None
     live_steps: Count | None = None
-    stored_bytes: Count | None = Field(default=None, description="Payloads and answers.")
+    stored_bytes: Count | None = Field(default=None, description="Bytes of payloads and responses.")
     redact: Redact = Field(default=[])
-    ed25519: bool = Field(default=False, description="Sign by Ed25519, too.")
+    ed25519: bool = Field(default=False, description="Sign with Ed25519, too.")
 
     @model_validator(mode="after")
     def _is_usual(self) -> "_ClientSettings":
@@ -99,7 +103,7 @@ class CreateClientRequest(_ClientSettings):
 
     client_id: ClientId
     base_urls: BaseUrls
-    scopes: Scopes = Field(default=list(SCOPES_DEFAULT), description="What its key may do.")
+    scopes: Scopes = Field(default=list(SCOPES_DEFAULT), description="What the first key may do.")
     expires_in: ExpiresIn = None
 
     def limits(self) -> Quota:
@@ -110,7 +114,7 @@ class CreateClientRequest(_ClientSettings):
 
 
 class ChangeClientRequest(_ClientSettings):
-    """`PATCH /{clientId}`: what is left out stays as it is (RFC 7396)."""
+    """`PATCH /{clientId}`: a member that is left out is not changed (RFC 7396)."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "ChangeClientRequest":
@@ -119,7 +123,7 @@ class ChangeClientRequest(_ClientSettings):
         return self
 
     def changes(self) -> dict[str, Any]:
-        """What is given, as `ClientAdmin.change` takes it."""
+        """The given members, as arguments of `ClientAdmin.change`."""
         changed: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("base_urls", "redact", "ed25519")
@@ -135,7 +139,7 @@ class AddKeyRequest(WireModel):
     """`POST /{clientId}/keys`."""
 
     model_config = ConfigDict(defer_build=True)
-    scopes: Scopes = Field(description="What it may do.")
+    scopes: Scopes = Field(description="What the key may do.")
     expires_in: ExpiresIn = None
 
 
@@ -144,7 +148,7 @@ class RotateKeyRequest(WireModel):
 
     model_config = ConfigDict(defer_build=True)
     scopes: Scopes | None = Field(
-        default=None, description="Fewer than the old key has; without, the same."
+        default=None, description="A subset of the old key's scopes; the default is all of them."
     )
     expires_in: ExpiresIn = None
     overlap: Overlap = _DAY_MS

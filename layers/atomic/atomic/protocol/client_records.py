@@ -1,17 +1,17 @@
-"""A client as its runtime keeps it: one record of keys (hashed), signing secrets, base URLs and limits."""
+"""The record of a client: its API keys (hashed), signing secrets, base URLs and quota."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypedDict, TypeVar
 
-# What a key may do: post steps; read; cancel, redrive and complete events; complete events and nothing
-# else; manage the client's own keys.
+# What a key may do: post steps; read; cancel, redrive and complete events; only complete events; manage
+# the client's own keys.
 SCOPES: Final = ("start", "read", "act", "signal", "admin")
 SCOPES_DEFAULT: Final = ("start", "read", "act")
-# What keys of the operator may do: make clients, say what they may use, and manage their keys.
+# What the operator's keys may do: make clients, set their quota, and manage their keys.
 OPERATOR_SCOPE: Final = "operator"
-# These keys have a record as those of a client have. No client can have such an id.
+# The operator's keys have a record like those of a client. No client can have this id.
 OPERATOR_ID: Final = "_operator"
 _LIVE_MAX: Final = 2
 # A store may have to name every key of a client in one transaction.
@@ -19,22 +19,22 @@ KEYS_MAX: Final = 20
 
 
 class ClientConflictError(ValueError):
-    """What there is of the client stands against the change; the message says what to do first."""
+    """The change conflicts with the client's current state; the message says what to do first."""
 
 
 class UnknownClient(ValueError):
-    """There is no such client."""
+    """The client does not exist."""
 
 
 class UnknownKey(ValueError):
-    """The client has no such key."""
+    """The client does not have this key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """An API key; `digest` is in hex. It opens its client until `expires_at_ms`, None is for good.
+    """An API key; `digest` is in hex. Valid until `expires_at_ms` (Unix ms); None means it never expires.
 
-    `takes_over` is the id of the key whose place it takes, `pepper` names the pepper of the digest.
+    `takes_over` is the id of the key that it replaces, `pepper` names the pepper of the digest.
     """
 
     id: str
@@ -48,7 +48,7 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSecret:
-    """A signing secret in its printable form; it signs until `expires_at_ms`, None is for good."""
+    """A signing secret in its printable form. It signs until `expires_at_ms`; None means for ever."""
 
     text: str
     created_at_ms: int
@@ -60,7 +60,7 @@ Kept = TypeVar("Kept", StoredKey, StoredSecret)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What a client may use; None is no limit."""
+    """What a client may use; None means unlimited."""
 
     starts_per_s: float | None = None
     live_steps: int | None = None
@@ -90,14 +90,14 @@ class ClientRecord:
     version: int = 0
 
     def to_json(self) -> str:
-        """Everything but id and version, which stores keep beside it."""
+        """The record as JSON, without id and version, which stores keep in columns of their own."""
         members = asdict(self)
         del members["id"], members["version"]
         return json.dumps(members)
 
     @classmethod
     def from_json(cls, client_id: str, version: int, text: str) -> "ClientRecord":
-        """What `to_json` made, with what stands beside it."""
+        """The record from what `to_json` wrote, with id and version."""
         members: dict[str, Any] = json.loads(text)
         keys = tuple(StoredKey(**{**key, "scopes": tuple(key["scopes"])}) for key in members.pop("keys"))
         secrets = tuple(StoredSecret(**secret) for secret in members.pop("secrets"))
@@ -117,22 +117,22 @@ class ClientRecord:
 
 
 def is_live(kept: StoredKey | StoredSecret, now_ms: int) -> bool:
-    """Whether it is still good."""
+    """Whether it has not expired."""
     return kept.expires_at_ms is None or kept.expires_at_ms > now_ms
 
 
 def with_key(record: ClientRecord, key: StoredKey, *, overlap_ms: int = 0) -> ClientRecord:
-    """With one more key; the one that it takes over from ends after the overlap, others stay.
+    """The record with one more key. The key that it replaces expires after the overlap; others stay.
 
-    Keys that have ended go. Raises Conflict while that one has a live successor, or is one itself, and when
-    there are too many keys.
+    Expired keys are removed. Raises Conflict if the replaced key has a live successor or is one itself, or
+    if there are too many keys.
     """
     now_ms = key.created_at_ms
     live = [other for other in record.keys if is_live(other, now_ms)]
     pair = [other.id for other in live if _is_pair(key.takes_over, other, live)]
     if len(pair) >= _LIVE_MAX:
         raise ClientConflictError(
-            f"two keys are live already, {' and '.join(pair)}; revoke the one that nobody uses"
+            f"two keys are live already, {' and '.join(pair)}; revoke the one that is not used"
         )
     if len(live) >= KEYS_MAX:
         raise ClientConflictError(f"there are {KEYS_MAX} live keys; revoke one of them first")
@@ -141,9 +141,9 @@ def with_key(record: ClientRecord, key: StoredKey, *, overlap_ms: int = 0) -> Cl
 
 
 def key_to_replace(record: ClientRecord, key_id: str | None, now_ms: int) -> StoredKey | None:
-    """The live key of that id; without an id the only one that has no live successor, None for no key.
+    """The live key with this id; without an id the only one that has no live successor, if there is one.
 
-    Raises UnknownKey for an id that is no live key's, and Conflict where several could be meant.
+    Raises UnknownKey if no live key has the id, and Conflict if several keys could be meant.
     """
     live = [key for key in record.keys if is_live(key, now_ms)]
     if key_id is not None:
@@ -160,7 +160,7 @@ def key_to_replace(record: ClientRecord, key_id: str | None, now_ms: int) -> Sto
 
 
 def without_key(record: ClientRecord, key_id: str) -> ClientRecord:
-    """Without a key. Raises UnknownKey when it has no such key."""
+    """The record without a key. Raises UnknownKey if the client does not have it."""
     left = tuple(key for key in record.keys if key.id != key_id)
     if len(left) == len(record.keys):
         raise UnknownKey(_unknown_key(record, key_id))
@@ -168,9 +168,9 @@ def without_key(record: ClientRecord, key_id: str) -> ClientRecord:
 
 
 def with_secret(record: ClientRecord, secret: StoredSecret, *, overlap_ms: int) -> ClientRecord:
-    """With one more signing secret; the others sign on for the overlap. Raises Conflict while two do.
+    """The record with one more signing secret. Raises Conflict if two are live already.
 
-    Secrets that have ended go.
+    The others sign for the overlap. Expired secrets are removed.
     """
     now_ms = secret.created_at_ms
     live = [other for other in record.secrets if is_live(other, now_ms)]
@@ -191,13 +191,13 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 def has_scope(scopes: Iterable[str], wanted: str) -> bool:
-    """Whether a key with these scopes may do what asks for `wanted`: `act` holds `signal`."""
+    """Whether a key with these scopes may do what requires `wanted`: `act` includes `signal`."""
     given = set(scopes)
     return wanted in given or (wanted == "signal" and "act" in given)
 
 
 def _is_pair(key_id: str | None, other: StoredKey, live: list[StoredKey]) -> bool:
-    """Whether the other key is this one, its live successor, or the live one whose place it takes."""
+    """Whether the other key is this one, its live successor, or the live key that it replaces."""
     if key_id is None:
         return False
     before = [key.takes_over for key in live if key.id == key_id]
@@ -214,6 +214,6 @@ def _name(record: ClientRecord) -> str:
 
 
 def _ending(kept: Kept, at_ms: int) -> Kept:
-    """The same, ending at the moment or before."""
+    """The same, expiring at the moment or before."""
     end_ms = at_ms if kept.expires_at_ms is None else min(kept.expires_at_ms, at_ms)
     return replace(kept, expires_at_ms=end_ms)

@@ -1,4 +1,4 @@
-"""What a client may be, the same on every runtime that keeps clients."""
+"""Rules for the settings of a client, the same on every runtime."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ BASE_URLS_MAX: Final = 50
 
 
 def check_client(client_id: str, base_urls: Sequence[str]) -> tuple[str, ...]:
-    """The base URLs as they are kept, with hosts in A-labels.
+    """The base URLs in the form that is stored, with hosts in A-labels.
 
     Raises ValueError for an id or URL that cannot be used; the message says what to change.
     """
@@ -26,7 +26,7 @@ def check_client(client_id: str, base_urls: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_base_urls(base_urls: Sequence[str]) -> tuple[str, ...]:
-    """The base URLs as they are kept, with hosts in A-labels. Raises ValueError with the cure."""
+    """The base URLs in the form that is stored, with hosts in A-labels. Raises ValueError with the cure."""
     if not base_urls:
         raise ValueError("give at least one base URL, as in https://app.example/")
     if len(base_urls) > BASE_URLS_MAX:
@@ -35,9 +35,9 @@ def check_base_urls(base_urls: Sequence[str]) -> tuple[str, ...]:
 
 
 def refuse_unusual(base_urls: Sequence[str], *, allow_http: bool, allow_ip: bool) -> None:
-    """Raise ValueError, a line for each, for base URLs without TLS or with an address for a host.
+    """Raise ValueError, with a line for each, for base URLs without TLS or whose host is an IP address.
 
-    The URLs are good ones otherwise.
+    The URLs must be valid otherwise.
     """
     unusual = []
     for url in base_urls:
@@ -53,7 +53,7 @@ def refuse_unusual(base_urls: Sequence[str], *, allow_http: bool, allow_ip: bool
 
 
 def check_limits(limits: Quota) -> None:
-    """Raise ValueError for limits that cannot be held."""
+    """Raise ValueError for limits that cannot be enforced."""
     if limits.starts_per_s is not None and not 0 < limits.starts_per_s < float("inf"):
         raise ValueError("starts per second must be more than 0; leave it out for no limit")
     if limits.stored_bytes is not None and limits.stored_bytes < 1:
@@ -63,7 +63,7 @@ def check_limits(limits: Quota) -> None:
 
 
 def check_redaction(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of members as they are kept. Raises ValueError for what names none."""
+    """The names of members in the form that is stored. Raises ValueError for invalid names."""
     for name in names:
         if not all(name.split(".")) or len(name) > _NAME_MAX_CHARS:
             raise ValueError(f"{name[:40]!r} names no member; write it as in email or card.number")

@@ -1,7 +1,7 @@
-"""What holds when a start says nothing: wire, engine, SDK and documents take it from here.
+"""The defaults of a start. Wire, engine, SDK and documents take them from here.
 
-The retries outlive ten minutes of outage with more than 99.9 % (docs/errors.md). A handler
-waits for its steps for less time than its attempt may last: it is told how they stand before it is cut off.
+The retries outlast ten minutes of outage with a probability above 99.9 % (docs/errors.md). A handler waits
+for its steps for less time than its attempt may last, so that it gets their status before it times out.
 """
 
 from typing import Final, Literal

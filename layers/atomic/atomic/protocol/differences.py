@@ -1,4 +1,4 @@
-"""Where two JSON values differ, in words that fit into a message."""
+"""Where two JSON values differ, as text that fits into a message."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _ABSENT: Final = object()
 
 
 class Difference(NamedTuple):
-    """The first place (`payload.items[0].price`), and the beginnings of what stood and stands there."""
+    """The first path that differs (`payload.items[0].price`), with the beginnings of both values."""
 
     path: str
     first: str
@@ -31,7 +31,7 @@ def first_difference(first: Any, now: Any, path: str = "payload") -> Difference 
 
 
 def _pairs(first: Any, now: Any) -> Iterable[tuple[str | int, Any, Any]]:
-    """What stands and stood in each place; nothing where these are not two objects or two lists."""
+    """The new and the old value at each path; nothing unless both are objects or both are lists."""
     if isinstance(first, dict) and isinstance(now, dict):
         names = sorted({*first, *now})
         return ((name, first.get(name, _ABSENT), now.get(name, _ABSENT)) for name in names)
@@ -43,7 +43,7 @@ def _pairs(first: Any, now: Any) -> Iterable[tuple[str | int, Any, Any]]:
 
 def _is_same(first: Any, now: Any) -> bool:
     if isinstance(first, (dict, list)) and isinstance(now, (dict, list)):
-        # Most have the same text as they stand, which is a tenth of the work.
+        # Most values have the same text, and comparing texts is a tenth of the work.
         return _text(first) == _text(now) or canonical_json(first) == canonical_json(now)
     return bool(first == now) and isinstance(first, bool) is isinstance(now, bool)
 

@@ -1,4 +1,4 @@
-"""What goes out over the wire, as pydantic models: the schemas of the API's answers.
+"""The documents that the API sends, as pydantic models: the schemas of its responses.
 
 Servers build the documents by hand, since a step's answer is on the hot path; tests hold every answer to
 these models. Times are RFC 3339 in UTC, durations integer milliseconds.
@@ -22,7 +22,7 @@ class Document(BaseModel):
 
 
 class RunSummary(Document):
-    """A run as it stands in lists: its root step without payload and response."""
+    """A run in a list: its root step without payload and response."""
 
     id: str = Field(description="The root step's id.")
     run_id: str
@@ -37,15 +37,15 @@ class RunSummary(Document):
     attempts: int = Field(description="How often the endpoint was called.")
     error: str | None
     created_at: str
-    due_at: str | None = Field(description="When a live step is looked at again.")
+    due_at: str | None = Field(description="When a live step is next due.")
     finished_at: str | None
 
 
 class Progress(Document):
-    """How far a run is."""
+    """The progress of a run."""
 
-    steps: dict[StatusName, int] = Field(description="Its steps by state, the root left aside.")
-    attempts: int = Field(description="Calls of its endpoints so far, the root's included.")
+    steps: dict[StatusName, int] = Field(description="Number of its steps by status, without the root.")
+    attempts: int = Field(description="Calls of its endpoints so far, including the root's.")
 
 
 class ListedRun(RunSummary):
@@ -55,7 +55,7 @@ class ListedRun(RunSummary):
 
 
 class DeadLetter(RunSummary):
-    """A step that failed, root or not; `id` is its own, `finishedAt` when it failed."""
+    """A step that failed, which may be a root. `id` is the step's id, `finishedAt` when it failed."""
 
     response_status: int | None
     not_redrivable_reason: Literal["handled", "cancelled"] | None = Field(
@@ -65,9 +65,9 @@ class DeadLetter(RunSummary):
 
 
 class StepOutcome(RunSummary):
-    """What the caller of a start is told."""
+    """The answer to a start."""
 
-    response: Any = Field(description="The endpoint's body: JSON when it parses, else text.")
+    response: Any = Field(description="The endpoint's body: JSON if it can be parsed, otherwise text.")
     response_status: int | None
     response_content_type: str | None = None
     response_encoding: Literal["base64"] | None = None
@@ -84,11 +84,13 @@ class AttemptRecord(Document):
     outcome: Literal["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"] | None
     status: int | None
     error: str | None
-    late: str | None = Field(description="An answer that came after the attempt had lost the step.")
+    late: str | None = Field(
+        description="Describes an answer that arrived after the attempt had lost its lease."
+    )
 
 
 class RetryDocument(Document):
-    """The retry policy that is in force."""
+    """The retry policy in force."""
 
     count: int
     back_off: int
@@ -104,11 +106,13 @@ class StepDocument(StepOutcome):
     """Everything about a step."""
 
     endpoint_key: str | None = Field(
-        description="The `Idempotency-Key` that the endpoint is sent; null for a timer or an event."
+        description="The `Idempotency-Key` that is sent to the endpoint; null for a timer or an event."
     )
     payload: Any
-    delay: int = Field(default=0, description="As it was asked for; of a timer, how long it sleeps.")
-    deadline: int | None = Field(default=None, description="As it was asked for.")
+    delay: int = Field(
+        default=0, description="As requested, in milliseconds; for a timer, how long it sleeps."
+    )
+    deadline: int | None = Field(default=None, description="As requested, in milliseconds.")
     deadline_at: str | None
     attempt_timeout: int
     retries_used: int
@@ -125,7 +129,7 @@ class RunDocument(Document):
     root: StepDocument
     steps: list[StepDocument]
     estimated_cost_usd: float | None = Field(
-        description="What AWS charges for the root and these steps, by list price; null elsewhere."
+        description="Estimated AWS cost of the root and these steps by list price; null on other runtimes."
     )
     next: str | None = Field(description="Path of the next page of steps.")
 
@@ -145,7 +149,7 @@ class DeadLetterList(Document):
 
 
 class Stats(Document):
-    """How much is going on; `runs` counts those created within the window."""
+    """Counts of current work; `runs` counts those created within the window."""
 
     window: int
     runs: dict[StatusName, int]
@@ -155,15 +159,15 @@ class Stats(Document):
 
 
 class ProbeResult(Document):
-    """What came of one call of an endpoint."""
+    """The result of one call of an endpoint."""
 
-    response_status: int | None = Field(description="Null when no whole answer came.")
-    error: str | None = Field(description="What a step would say of it; null for a success.")
+    response_status: int | None = Field(description="Null if no complete answer arrived.")
+    error: str | None = Field(description="The error that a step would record; null for a success.")
     duration: int
 
 
 class RedriveResult(Document):
-    """What a bulk redrive did; ask again while `more` is true."""
+    """The result of a bulk redrive; repeat it while `more` is true."""
 
     redriven: int
     steps: list[str]
@@ -171,13 +175,13 @@ class RedriveResult(Document):
 
 
 class KeyDocument(Document):
-    """An API key, without what opens."""
+    """API key metadata; the secret itself is never returned."""
 
     id: str = Field(description="The middle part of the key.")
     scopes: list[Literal["start", "read", "act", "signal", "admin"]]
     created_at: str
-    expires_at: str | None = Field(description="When it ends, or ended, by itself.")
-    takes_over: str | None = Field(description="The key whose place it takes.")
+    expires_at: str | None = Field(description="When it expires or expired; null if it never does.")
+    takes_over: str | None = Field(description="The id of the key that it replaces.")
 
 
 class KeyList(Document):
@@ -187,16 +191,16 @@ class KeyList(Document):
 
 
 class NewKey(KeyDocument):
-    """A key that was made just now."""
+    """A new API key."""
 
-    api_key: str = Field(description="Shown this once.")
+    api_key: str = Field(description="Shown only once.")
 
 
 class SecretDocument(Document):
-    """A signing secret, without the secret."""
+    """Signing secret metadata; the secret itself is never returned."""
 
     created_at: str
-    expires_at: str | None = Field(description="Until when it signs.")
+    expires_at: str | None = Field(description="When it stops signing; null if it never does.")
 
 
 class SecretList(Document):
@@ -206,42 +210,42 @@ class SecretList(Document):
 
 
 class NewSecret(SecretDocument):
-    """A signing secret that was made just now."""
+    """A new signing secret."""
 
-    signing_secret: str = Field(description="Shown this once.")
+    signing_secret: str = Field(description="Shown only once.")
 
 
 class ClientDocument(Document):
-    """What a client may call and use; null is no limit."""
+    """What a client may call and use; a limit that is null is unlimited."""
 
     client_id: str
     created_at: str
-    base_urls: list[str] = Field(description="URLs that it may call begin so.")
+    base_urls: list[str] = Field(description="Prefixes of the URLs that the client may call.")
     starts_per_second: float | None
     live_steps: int | None
-    stored_bytes: int | None = Field(description="Payloads and answers.")
-    redact: list[str] = Field(description="Members of payloads and answers that readers see hashed.")
-    ed25519: bool = Field(description="Calls are signed by Ed25519, too.")
+    stored_bytes: int | None = Field(description="Bytes of payloads and responses.")
+    redact: list[str] = Field(description="Members of payloads and responses that readers see as a hash.")
+    ed25519: bool = Field(description="Whether calls are also signed with Ed25519.")
 
 
 class ClientList(Document):
-    """A page of clients, by their ids."""
+    """A page of clients, ordered by id."""
 
     clients: list[ClientDocument]
     next: str | None = Field(description="Path of the next page.")
 
 
 class NewClient(ClientDocument):
-    """A client that was made just now."""
+    """A new client."""
 
-    api_key: str = Field(description="Shown this once.")
-    signing_secret: str = Field(description="Shown this once.")
+    api_key: str = Field(description="Shown only once.")
+    signing_secret: str = Field(description="Shown only once.")
 
 
 class ProblemDocument(Document):
     """RFC 9457 problem details; some types add members."""
 
-    type: str = Field(description="Stable, as in `urn:atomic:problem:not-found`.")
+    type: str = Field(description="Stable, such as `urn:atomic:problem:not-found`.")
     title: str
     status: int
     detail: str = Field(description="Names the field and the cure.")
@@ -259,13 +263,13 @@ class SigningKey(Document):
 
 
 class SigningKeys(Document):
-    """The public keys by which a client's calls are signed; several while one takes over."""
+    """The public keys that verify a client's calls; there are several during a rotation."""
 
     keys: list[SigningKey]
 
 
 class Health(Document):
-    """Whether the server can take work."""
+    """Whether the server can accept work."""
 
     status: Literal["ok", "unavailable"]
     version: str

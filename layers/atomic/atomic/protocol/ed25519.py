@@ -1,7 +1,7 @@
-"""Ed25519 for receivers that shall know no secret: key pairs that come from the signing secrets.
+"""Ed25519 signatures, for receivers that must not know a secret.
 
-A client's secrets rotate, and its key pairs with them, so there is nothing more to keep. Needs the extra
-`ed25519` (`cryptography`), which is loaded by who uses it.
+Key pairs are derived from signing secrets and rotate with them, so nothing more is stored. Needs the extra
+`ed25519` (`cryptography`), which is imported on first use.
 """
 
 import base64
@@ -18,12 +18,12 @@ _PURPOSE: Final = b"atomic ed25519 v1"
 
 
 def sign(secret: bytes, message: bytes) -> bytes:
-    """64 bytes, by the private key of a signing secret."""
+    """The signature by the private key of a signing secret, 64 bytes."""
     return _private_key(secret).sign(message)
 
 
 def public_key(secret: bytes) -> bytes:
-    """32 bytes that anybody may know."""
+    """The public key of a signing secret, 32 bytes."""
     return _private_key(secret).public_key().public_bytes_raw()
 
 

@@ -1,6 +1,6 @@
-"""What an attempt's error says: what Atomic found, and after a colon what the endpoint said about it.
+"""The error of an attempt: what Atomic found, and after a colon what the endpoint said about it.
 
-The first part is Atomic's own and may be logged. The rest belongs to the client and may be hidden.
+The first part is Atomic's own text and may be logged. The rest belongs to the client and may be hidden.
 """
 
 import re
@@ -12,12 +12,12 @@ from atomic.protocol.problems import EVENT_EXPIRED, STEP_FAILED
 _ANSWERED: Final = re.compile(
     r"(the endpoint answered \d+(?: and forbade a retry|, and no redirect is followed)?): (.*)"
 )
-# Workflows may be nested as deep; what is below that is told by the step it happened in.
+# How deep failures of nested workflows are followed; a deeper one is described by its parent.
 _NESTED_MAX: Final = 50
 
 
 def answered(status: int, *, forbidden: bool = False, location: str = "", words: str = "") -> str:
-    """The error for an answer that is no success; `location` is where a redirect leads."""
+    """The error for an unsuccessful answer; `location` is the target of a redirect."""
     error = f"the endpoint answered {status}"
     if forbidden:
         error += " and forbade a retry"
@@ -33,13 +33,13 @@ def without_excerpt(error: str | None) -> str | None:
 
 
 def reason_of(error: str) -> str:
-    """What the endpoint said; where it said nothing, the error itself."""
+    """What the endpoint said; if it said nothing, the error itself."""
     match = _ANSWERED.search(error)
     return match[2] if match else error
 
 
 def innermost(problem: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of the problem of a step that failed because of another one, and so on, the last problem."""
+    """The root cause: the innermost problem of a step that failed because another one failed."""
     for _ in range(_NESTED_MAX):
         below = problem.get("response")
         if not isinstance(below, dict) or not is_step_failed(below):
@@ -49,16 +49,16 @@ def innermost(problem: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def cause(problem: Mapping[str, Any]) -> str:
-    """The problem of a step that failed in a sentence: why, and in brackets which step and how often."""
+    """The problem of a failed step as a sentence: why, and in brackets which step and how often."""
     error = str(problem.get("lastError") or "no answer")
     step = problem.get("stepName") or problem.get("stepInvokeUrl") or problem.get("id")
     attempts = problem.get("attempts")
-    # An event that nobody completed was called by nobody.
+    # An expired event has no calls.
     failed = f"step {step} failed at attempt {attempts}" if attempts else f"step {step}"
     found = without_excerpt(error)
     return f"{error} ({failed})" if found == error else f"{reason_of(error)} ({failed}: {found})"
 
 
 def is_step_failed(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is the problem of a step that failed, or expired, as a start is told it."""
+    """Whether a JSON object is the problem `step-failed` or `event-expired` of a start."""
     return document.get("type") in {STEP_FAILED.uri, EVENT_EXPIRED.uri}

@@ -8,7 +8,7 @@ from typing import Final
 
 from atomic.protocol import problems
 
-# Names are lower case: that is how both runtimes hand them in, and HTTP does not care.
+# Names are lower case, as both runtimes pass them; HTTP ignores case.
 ATTEMPT: Final = "atomic-attempt"
 AUTHORIZATION: Final = "authorization"
 CONTENT_TYPE: Final = "content-type"
@@ -35,13 +35,13 @@ _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What `Prefer` (RFC 7240) asks for; `wait_ms` is None when it says nothing of waiting."""
+    """What `Prefer` (RFC 7240) asks for; `wait_ms` is None if it has no `wait`."""
 
     wait_ms: int | None = None
     respond_async: bool = False
 
     def applied(self) -> str:
-        """The value of `Preference-Applied`, empty when there was none."""
+        """The value of `Preference-Applied`; empty if no preference was applied."""
         parts = ["respond-async"] if self.respond_async else []
         if self.wait_ms is not None:
             parts.append(f"wait={self.wait_ms // 1000}")

@@ -1,7 +1,7 @@
-"""What the text of a JSON value says without reading it: by a few passes of `bytes` methods.
+"""Properties of a JSON text, computed by a few passes of `bytes` methods without parsing it.
 
-A loop in Python over a hundred thousand values takes tens of milliseconds, and on an event loop everybody
-waits for it. These take a millisecond or two for a megabyte. Texts are well-formed unless a function says
+A loop in Python over a hundred thousand values takes tens of milliseconds and blocks the event loop. These
+functions take a millisecond or two for a megabyte. Texts are well-formed unless a function says
 otherwise.
 """
 
@@ -24,10 +24,10 @@ _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 
 def shortest(text: bytes) -> int:
-    """A number of bytes that the value has at least when it is written without any space.
+    """A lower bound for the bytes of the value written without any space.
 
-    A number counts as one byte, and so does what looks like one in a string. Of a text that is no JSON it
-    means nothing.
+    A number counts as one byte, and so does what looks like one in a string. Meaningless for a text that is
+    not JSON.
     """
     dense = text.translate(_NUMBERS_AS_0, _SPACE)
     numbers = dense.translate(_ALL_BUT_0_AS_SPACE)
@@ -38,7 +38,7 @@ def shortest(text: bytes) -> int:
 
 
 def has_as_many_strings(text: bytes, other: bytes) -> bool:
-    """Whether both hold equally many strings. Read and written again, a member that stood twice is gone."""
+    """Whether both have the same number of strings. Parsing drops all but one of duplicate members."""
     return _quotes(text) == _quotes(other)
 
 
@@ -53,7 +53,7 @@ def holds_huge_integer(text: bytes) -> bool:
 
 def is_deeper(text: bytes, levels: int) -> bool:
     """Whether arrays and objects are nested deeper than that. A text that never closes them is, too."""
-    # No text is deeper than the number of its openings, and counting those costs nothing.
+    # No text is deeper than its number of opening brackets, and counting those is cheap.
     if text.count(b"[") + text.count(b"{") <= levels:
         return False
     steps = _outside_strings(text).translate(_BRACKETS_AS_STEPS, _NO_BRACKETS)
@@ -61,18 +61,18 @@ def is_deeper(text: bytes, levels: int) -> bool:
 
 
 def shortest_canonical(text: bytes) -> int:
-    """A number of bytes that a text of orjson has at least with its numbers spelled as Python does."""
+    """A lower bound for the bytes of a text of orjson if its numbers were written as Python does."""
     plain = sum(text.count(b".0" + end) for end in (b",", b"]", b"}"))
     integers = text.count(b"e+1") + text.count(b"e1")  # 1.0000000000000002e+16, in full
     return len(text) - 2 * plain - text.count(b"-0.0") - 2 * text.count(b"0.0000") - 5 * integers - 2
 
 
 def with_numbers(text: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
-    """The text of orjson with what stands outside of strings, in one piece, rewritten.
+    """The text of orjson, with everything outside of strings rewritten in one call.
 
-    `rewrite` keeps the quotes, each of which stands for one end of a string.
+    `rewrite` must keep the quotes, each of which marks one end of a string.
     """
-    # Control characters stand in no JSON text, so these come back as they were.
+    # A JSON text has no control characters, so these can be turned back.
     hidden = text.replace(b"\\\\", b"\x00\x00").replace(b'\\"', b"\x00\x01") if b"\\" in text else text
     parts = hidden.split(b'"')
     parts[::2] = rewrite(b'"'.join(parts[::2])).split(b'"')
@@ -100,5 +100,5 @@ def _quotes(text: bytes) -> int:
 
 
 def _without_escaped_quotes(text: bytes) -> bytes:
-    # Of a run of backslashes each two are one, from its beginning; what follows an odd one is escaped.
+    # Backslashes escape each other in pairs from the left; an odd one escapes what follows.
     return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text

@@ -1,12 +1,12 @@
-"""Who a step is: identities and the ids made of them.
+"""Identities of steps, and the ids made of them.
 
 Identity = (clientId, workflowName, parent, stepInvokeUrl, stepName, idempotencyKey). Parts are
-length-prefixed before hashing, so no choice of names makes two identities meet ("a#b" + "c" against
+length-prefixed before hashing, so no choice of names makes two identities equal ("a#b" + "c" and
 "a" + "b#c").
 
 A run id comes from (clientId, workflowName, idempotencyKey). A step id is its run's id, a hyphen, and the
-step's place in the run, so an id alone tells partition and row, on every runtime. The place begins with
-digits made of the parent alone, so the steps that one handler posts are one range of ids.
+step's position in the run, so an id alone determines partition and row on every runtime. The position
+begins with digits that depend on the parent alone, so the steps of one handler are one range of ids.
 """
 
 import hashlib
@@ -21,16 +21,16 @@ _HASH: Final = "[0-9a-f]{32}"
 _RUN_ID: Final = re.compile(rf"run_{_HASH}")
 STEP_ID_CHARS: Final = len("run_") + 32 + len("-") + 32
 _STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
-# Two parents with the same digits share a range, so who reads one still compares the parents.
+# Two parents with the same digits share a range, so readers of a range compare the parents.
 _PREFIX_CHARS: Final = 8
 _SENT_KEY_CHARS: Final = 200
 _KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX_CHARS}}}")
-# These path segments are routes of the server, so no client may have such a name.
+# These path segments are routes of the server, so no client may have one as its id.
 RESERVED_CLIENT_IDS: Final = frozenset({"clients", "dashboard", "docs", "health", "metrics", "static"})
 CLIENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 
-# The steps of a run are posted within moments of each other.
+# Cached, since the steps of a run are usually posted at about the same time.
 @lru_cache(maxsize=1024)
 def run_id(client_id: str, workflow_name: str, idempotency_key: str) -> str:
     """`run_` and 32 hex digits (128 bit)."""
@@ -40,7 +40,7 @@ def run_id(client_id: str, workflow_name: str, idempotency_key: str) -> str:
 def identity(
     client_id: str, workflow_name: str, parent: str, url: str, step_name: str, idempotency_key: str
 ) -> str:
-    """32 hex digits that stand for the whole identity: 8 of the parent alone, 24 (96 bit) of all parts.
+    """32 hex digits for the whole identity: 8 of the parent alone, 24 (96 bit) of all parts.
 
     `parent` is a step id, empty for a run's root.
     """
@@ -48,15 +48,15 @@ def identity(
     return children_prefix(parent) + own[_PREFIX_CHARS:]
 
 
-# The steps of one handler are posted within moments of each other.
+# Cached, since the steps of a handler are usually posted at about the same time.
 @lru_cache(maxsize=1024)
 def children_prefix(parent: str) -> str:
-    """The 8 hex digits with which the places of the parent's own steps begin."""
+    """The 8 hex digits with which the positions of the parent's own steps begin."""
     return _digest(parent)[:_PREFIX_CHARS]
 
 
 def children_range(parent: str) -> tuple[str, str]:
-    """Before the first id that a child of the step may have, and behind the last one."""
+    """Bounds of the ids of the step's children: below the first and above the last one."""
     before = step_id(run_of(parent), children_prefix(parent))
     return before, f"{before}~"
 
@@ -67,7 +67,7 @@ def scoped_key(idempotency_key: str, identity: str) -> str:
 
 
 def step_id(run: str, position: str) -> str:
-    """The id of the step at `place` (an identity, or ROOT) of a run."""
+    """The id of the step at a position (an identity, or ROOT) of a run."""
     return f"{run}-{position}"
 
 
@@ -77,7 +77,7 @@ def run_of(step: str) -> str:
 
 
 def position_of(step: str) -> str:
-    """The place inside a step id."""
+    """The position inside a step id."""
     return step.rpartition("-")[2]
 
 
@@ -102,7 +102,7 @@ def is_idempotency_key(text: str) -> bool:
 
 
 def is_client_id(text: str) -> bool:
-    """Whether a client may be called so: 1 to 64 letters, digits, `_`, `-`, and not a route's name."""
+    """Whether the text may be a client's id: 1 to 64 letters, digits, `_`, `-`, and not a route's name."""
     return re.fullmatch(CLIENT_ID_PATTERN, text) is not None and text not in RESERVED_CLIENT_IDS
 
 

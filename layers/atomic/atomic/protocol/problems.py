@@ -1,7 +1,7 @@
-"""Every way the API says no: RFC 9457 problem details with stable types.
+"""The errors of the API: RFC 9457 problem details with stable types.
 
-A problem's type is `urn:atomic:problem:<name>`; its detail names the field and the cure. Bodies hold what
-the caller sent or owns and nothing of the server's inside.
+A problem's type is `urn:atomic:problem:<name>`; its detail names the field and the cure. A body contains
+only what the caller sent or owns, and nothing internal to the server.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 MEDIA_TYPE: Final = "application/problem+json"
-# What each type begins with.
+# The prefix of each type.
 URI: Final = "urn:atomic:problem:"
 
 
@@ -30,22 +30,22 @@ class ProblemType:
 INVALID_REQUEST: Final = ProblemType("invalid-request", 400, "The request is not valid")
 UNAUTHORIZED: Final = ProblemType("unauthorized", 401, "No valid API key")
 URL_NOT_ALLOWED: Final = ProblemType("url-not-allowed", 403, "The URL is not allowed")
-FOREIGN_ORIGIN: Final = ProblemType("foreign-origin", 403, "Not from another site's page")
+FOREIGN_ORIGIN: Final = ProblemType("foreign-origin", 403, "Requests from pages of other sites are refused")
 NOT_FOUND: Final = ProblemType("not-found", 404, "Not found")
 METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", 405, "The method is not allowed here")
 CANCELLED: Final = ProblemType("cancelled", 409, "The step was cancelled")
 NOT_AN_OPEN_EVENT: Final = ProblemType("not-an-open-event", 409, "The step takes no result")
-NOT_REDRIVABLE: Final = ProblemType("not-redrivable", 409, "Nobody waits for the step any more")
-CLIENT_CONFLICT: Final = ProblemType("client-conflict", 409, "Not as the client stands now")
+NOT_REDRIVABLE: Final = ProblemType("not-redrivable", 409, "The step can no longer be redriven")
+CLIENT_CONFLICT: Final = ProblemType("client-conflict", 409, "Conflicts with the client's current state")
 TOO_LARGE: Final = ProblemType("too-large", 413, "Too large")
-MISDIRECTED: Final = ProblemType("misdirected", 421, "Not a name of this server")
-PAYLOAD_MISMATCH: Final = ProblemType("payload-mismatch", 422, "Same identity, other payload")
+MISDIRECTED: Final = ProblemType("misdirected", 421, "The server does not accept this host name")
+PAYLOAD_MISMATCH: Final = ProblemType("payload-mismatch", 422, "Same identity, different payload")
 STEP_FAILED: Final = ProblemType("step-failed", 424, "The step failed")
-EVENT_EXPIRED: Final = ProblemType("event-expired", 424, "Nobody completed the event in time")
+EVENT_EXPIRED: Final = ProblemType("event-expired", 424, "The event was not completed in time")
 TOO_MANY_REQUESTS: Final = ProblemType("too-many-requests", 429, "Too many requests")
 INTERNAL: Final = ProblemType("internal", 500, "Internal error")
-UNAVAILABLE: Final = ProblemType("unavailable", 503, "Not available right now")
-STORAGE_FULL: Final = ProblemType("storage-full", 507, "The client stores as much as it may")
+UNAVAILABLE: Final = ProblemType("unavailable", 503, "Temporarily unavailable")
+STORAGE_FULL: Final = ProblemType("storage-full", 507, "Storage quota exceeded")
 NOT_FINISHED: Final = ProblemType("not-finished", 504, "Not finished in time")
 
 ALL: Final = tuple(value for value in globals().copy().values() if isinstance(value, ProblemType))
@@ -71,22 +71,22 @@ class Problem(Exception):
             "status": self.type.status,
             "detail": self.detail,
         }
-        # Standard members come first and are not to be overwritten.
+        # Standard members come first, and `members` cannot overwrite them.
         return standard | dict(self.members) | standard
 
 
 @dataclass(eq=False)
 class NotFound(Problem):
-    """`owner` is whose it is, where that is known; its answer does not hold it."""
+    """`owner` is the client that owns it, where that is known. The answer does not show it."""
 
     owner: str | None = None
 
 
 def not_found(owner: str | None = None) -> NotFound:
-    """The one answer for what does not exist and for what belongs to somebody else, the owner."""
+    """One answer for both cases: it does not exist, or it belongs to another client, `owner`."""
     return NotFound(
         NOT_FOUND,
-        "There is nothing here. Check the path: the client's id, which must be your own, and what follows.",
+        "Nothing is at this path. Check the client's id, which must be your own, and the rest of the path.",
         owner=owner,
     )
 

@@ -1,4 +1,4 @@
-"""What comes in over the wire, as pydantic models. Durations are integer milliseconds."""
+"""The requests of the API as pydantic models. Durations are integer milliseconds."""
 
 import re
 from functools import cache
@@ -26,9 +26,9 @@ from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.urls import parse_url
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# A body may hold a hundred unknown members; the answer need not name them all.
+# A body may hold a hundred unknown members; the answer names only some of them.
 _ERRORS_MAX: Final = 20
-# Far more than any message knows; each one beyond those costs an error of its own, 2 µs.
+# More than any request has. Each unknown member costs an error of its own, 2 µs.
 _MEMBERS_MAX: Final = 100
 _STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 
@@ -56,13 +56,13 @@ def _url(text: str) -> str:
 def _status_rules(text: str) -> str:
     rules = [rule.strip().lower() for rule in text.split(",")]
     if not all(_STATUS_RULE.fullmatch(rule) for rule in rules):
-        raise PydanticCustomError("rules", 'write status codes or classes, as in "404,429,5xx"')
+        raise PydanticCustomError("rules", 'write status codes or classes, such as "404,429,5xx"')
     return ",".join(rules)
 
 
 def _step_id(text: str) -> str:
     if not keys.is_step_id(text):
-        raise PydanticCustomError("step_id", "use the id of a step, as its Atomic-Step-Id header says")
+        raise PydanticCustomError("step_id", "use the id of a step, from its Atomic-Step-Id header")
     return text
 
 
@@ -102,13 +102,13 @@ class RetryOptions(WireModel):
     )
     jitter: Jitter = defaults.JITTER
     on: StatusRules | None = Field(
-        default=None, description='Only these statuses are retried, as in "404,408,429,5xx".'
+        default=None, description='Only these statuses are retried, such as "404,408,429,5xx".'
     )
     never: StatusRules | None = Field(default=None, description="These statuses are never retried.")
 
     @property
     def max_back_off_ms(self) -> int:
-        """The ceiling in force: a first delay that is asked for is not cut by one that nobody asked for."""
+        """The ceiling in force: the default ceiling does not shorten an explicit first delay."""
         if self.max_back_off is None:
             return max(defaults.MAX_BACK_OFF_MS, self.back_off)
         return self.max_back_off
@@ -189,11 +189,11 @@ def read_message(model: type[Model], body: bytes) -> Model:
 
     Raises Problem 400 that names every wrong field, and 413 for one whose payload cannot be short enough.
     """
-    # As far as that can be told without reading it.
+    # As far as its length is known without reading it.
     if len(body) > MESSAGE_MAX_BYTES and shortest(body) > MESSAGE_MAX_BYTES:
         raise too_long("payload", PAYLOAD_MAX_BYTES)
     try:
-        # The payload may be as deep as JSON may; it stands one level down.
+        # The payload may have the full depth, and is itself one level down.
         document = parse_json(body, max_depth=JSON_MAX_DEPTH + 1)
     except JsonRefused as refused:
         raise invalid("body", str(refused)) from None

@@ -1,7 +1,7 @@
 """Standard Webhooks 1.0 signatures (https://www.standardwebhooks.com): HMAC-SHA256 of `id.timestamp.body`.
 
-They bind neither method nor URL, so `atomic-signature` does. Every live secret signs, so a receiver that
-knows any one of them accepts: that is how secrets rotate without one refused call.
+They cover neither method nor URL, so `atomic-signature` does. Every live secret signs, and a receiver needs
+any one of them, so secrets rotate without a refused call.
 """
 
 import base64
@@ -24,7 +24,7 @@ ATOMIC_URL: Final = "atomic-url"
 ATOMIC_SIGNATURE: Final = "atomic-signature"
 _V1: Final = "v1"
 _V1A: Final = "v1a"
-# One spelling of a moment: with `+1` for `1` the very same call would look like another one.
+# Only one spelling of a moment: with `+1` for `1` the same call would look like another one.
 _TIMESTAMP: Final = re.compile(r"[1-9][0-9]{0,14}")
 
 
@@ -121,7 +121,7 @@ def _read_timestamp_s(text: str) -> int:
 
 
 def _target(url: str, webhook_signature: str) -> bytes:
-    # What stands there covers id, time and body, so they need not be hashed again.
+    # That signature covers id, time and body, so they need not be hashed again.
     return f"POST {url} {webhook_signature}".encode()
 
 

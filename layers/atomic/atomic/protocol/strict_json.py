@@ -1,6 +1,6 @@
-"""The careful reader of JSON: it names what is wrong, and needs nothing but the standard library.
+"""A strict JSON parser that names what is wrong and needs only the standard library.
 
-Python's reader accepts more than JSON and forgets what it dropped (duplicate members, NaN, 1e999).
+`json` of Python accepts more than JSON and silently drops or changes it (duplicate members, NaN, 1e999).
 """
 
 import codecs
@@ -20,13 +20,13 @@ class JsonRefused(ValueError):
     """The text is not JSON that Atomic can store; the message says what to change."""
 
 
-TWICE: Final = "stands twice in one object; keep one of them"
+TWICE: Final = "appears twice in one object; keep one of them"
 HUGE_INTEGER: Final = "an integer is beyond 64 bit; send it as a string"
 TOO_DEEP: Final = f"nested deeper than {JSON_MAX_DEPTH} levels; flatten it"
 
 
 def read_json(text: bytes | str, *, max_depth: int = JSON_MAX_DEPTH) -> Any:
-    """As `canonical.parse_json`, in ten times the time."""
+    """The same as `canonical.parse_json`, ten times slower."""
     was_bytes = isinstance(text, bytes)
     if text[:3] == codecs.BOM_UTF8 or text[:1] == "\ufeff":
         raise JsonRefused("it begins with a byte order mark; leave that out")
@@ -42,7 +42,7 @@ def read_json(text: bytes | str, *, max_depth: int = JSON_MAX_DEPTH) -> Any:
         raise JsonRefused(TOO_DEEP) from None
     if is_deeper(text.encode(errors="replace"), max_depth):
         raise JsonRefused(TOO_DEEP)
-    # A lone surrogate comes through an escape, or in a text that never was bytes.
+    # A lone surrogate comes from an escape, or from a `str` that was not decoded from bytes.
     if "\\u" in text or not (text.isascii() or was_bytes):
         _check_encodable(value)
     return value

@@ -1,6 +1,6 @@
-"""The one reading of URLs: what a caller may name, what a base URL may be, and what is dialled.
+"""The one parser of URLs: those of callers, base URLs, and the address that is dialled.
 
-It takes what RFC 3986 and the WHATWG agree on and refuses the rest, so that no two readers can differ.
+It accepts what RFC 3986 and the WHATWG agree on and refuses the rest, so that no two parsers can differ.
 """
 
 import re
@@ -20,7 +20,7 @@ _LABELS: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _HOST_MAX_CHARS: Final = 253
 # A host whose last label is a number is an address to every resolver: `127.1`, `0x7f000001`, `2130706433`.
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
-# Two bytes for "." or "/", as nobody may write them (RFC 3629, 3).
+# Overlong two-byte forms of "." and "/", which RFC 3629, 3 forbids.
 _OVERLONG: Final = re.compile(r"%c0%a([ef])", re.IGNORECASE)
 _DECODED_MAX: Final = 5
 _IGNORED: Final = re.compile(r"[;\x00].*", re.DOTALL)
@@ -45,7 +45,7 @@ class Url(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Host and port as a `Host` header has them: a default port is left out."""
+        """Host and port for a `Host` header: a default port is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -59,7 +59,7 @@ class Url(NamedTuple):
 def parse_url(text: str) -> Url:
     """Take a URL apart; raises ValueError with the cure."""
     if not _VISIBLE_ASCII.fullmatch(text):
-        # A space or a line end in front hides the scheme from a reader, not from a lenient parser.
+        # A leading space or line end hides the scheme from this check, but not from a lenient parser.
         raise ValueError(ASCII if text else ABSOLUTE)
     authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
     if text.partition("://")[0].lower() not in _DEFAULT_PORTS or authority.partition(":")[0] == "":
@@ -84,7 +84,7 @@ def with_ascii_host(text: str) -> str:
     host = re.split(r"[/?#:]", rest, maxsplit=1)[0]
     if host.isascii():
         return text
-    # Its tables take tens of milliseconds, and only people type such names.
+    # Importing its tables takes tens of milliseconds, and few URLs need them.
     import idna
 
     try:
@@ -95,7 +95,7 @@ def with_ascii_host(text: str) -> str:
 
 
 def is_under(url: str, base_urls: Iterable[str]) -> bool:
-    """Whether scheme, host and port are those of a base and the path goes on from its path.
+    """Whether scheme, host and port are those of a base, and its path is a prefix of the path.
 
     Paths are compared at segment boundaries: `/app` allows `/app` and `/app/x`, not `/application`.
     """
@@ -104,10 +104,10 @@ def is_under(url: str, base_urls: Iterable[str]) -> bool:
 
 
 def _climbs(path: str) -> bool:
-    """Whether somebody may read `.` or `..` for a segment of an encoded path.
+    """Whether a server could read a segment of an encoded path as `.` or `..`.
 
-    Far sides differ in what they decode, and how often; some take an overlong form for its character, and
-    some drop the parameters of a segment or what follows a NUL. Nobody needs more than a few layers.
+    Servers differ in what they decode, and how often; some accept overlong forms, and some drop the
+    parameters of a segment or what follows a NUL. No valid use needs more than a few layers.
     """
     for _ in range(_DECODED_MAX):
         decoded = unquote(_OVERLONG.sub(r"%2\1", path))
@@ -128,7 +128,7 @@ def _starts_with(parts: Url, base: Url) -> bool:
 
 
 def _host(host: str) -> tuple[str, bool]:
-    """The host in its one spelling, and whether it is an address."""
+    """The host in its canonical spelling, and whether it is an IP address."""
     try:
         if host.startswith("["):
             if "%" in host:

@@ -1,4 +1,4 @@
-"""boto blocks, the engine does not: calls go to threads, and their errors become the port's."""
+"""Runs the blocking calls of boto in threads, and turns their errors into those of the port."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 class AwsCalls:
-    """The threads of the AWS adapters. No call waits for another one, so a bounded pool starves none."""
+    """The threads of the AWS adapters. No call waits for another one, so a bounded pool is safe."""
 
     def __init__(self, threads: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, "atomic-aws")
 
     def start(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> "asyncio.Future[T]":
-        """Begin the call at once. The future raises StoreUnavailable for whatever AWS or the network said.
+        """Begin the call at once. The future raises StoreUnavailable for every error of AWS or the network.
 
         After a time-out or a throttled retry it is unknown whether a write was applied.
         """
@@ -30,7 +30,7 @@ class AwsCalls:
             raise StoreUnavailable("the AWS adapters are closed") from None
 
     def close(self) -> None:
-        """Finish the calls that have begun, take no more."""
+        """Finish the calls that have begun, refuse new ones."""
         self._pool.shutdown()
 
 

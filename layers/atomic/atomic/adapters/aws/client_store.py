@@ -1,4 +1,4 @@
-"""The clients of an AWS runtime: items beside the steps, remembered for half a minute."""
+"""The clients of an AWS runtime: items in the table of steps, cached for half a minute."""
 
 import logging
 import time
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 _log = logging.getLogger("atomic.clients")
 
-# Half of what is promised: an eventually consistent read may be a little old itself.
+# Half of what is promised, since an eventually consistent read may be a little old, too.
 KNOWN_S: Final = 30.0
-# What is not there may be made any moment.
+# A client that is missing may be created at any moment.
 UNKNOWN_S: Final = 5.0
 _REMEMBERED_MAX: Final = 10_000
 
 
 class DynamoClientStore:
-    """Implements `application.client_admin.ClientStore`. Raises botocore's errors for what AWS refuses."""
+    """Implements `application.client_admin.ClientStore`. Raises the errors of botocore."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
         self._client = client
@@ -44,9 +44,9 @@ class DynamoClientStore:
         return _record(found["Item"]) if "Item" in found else None
 
     def save(self, record: ClientRecord) -> bool:
-        """Write the client, and for each key whose it is.
+        """Write the client, and an item for each key that names the client.
 
-        The entry of a key that is gone stays: it names a client that knows the key no more.
+        The item of a removed key stays: its client does not accept the key any more.
         """
         item = _client_item(record)
         put: dict[str, Any] = {"TableName": self._table, "Item": item}
@@ -62,7 +62,7 @@ class DynamoClientStore:
         try:
             self._client.transact_write_items(TransactItems=puts)
         except ClientError as error:
-            # One reason for each item; a conflict with another transaction would be another one.
+            # One reason for each item. A conflict with another transaction has another code.
             response: dict[str, Any] = dict(error.response)
             reasons = response.get("CancellationReasons")
             if not reasons or reasons[0].get("Code") != "ConditionalCheckFailed":
@@ -84,8 +84,8 @@ class DynamoClientStore:
 class DynamoClientRegistry:
     """Implements `ports.ClientRegistry`.
 
-    What is found is believed for 30 s, so a key that is taken away opens its client that long; what is
-    not found for 5 s, and so a new key opens it after 5 s at most. `now_s` is a clock that never goes back.
+    Clients are cached for 30 s, so a revoked key stays valid that long. That one is missing is cached for
+    5 s, so a new key is valid after 5 s at most. `now_s` is a clock that never goes back.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ class DynamoClientRegistry:
         self._remembered: OrderedDict[str, tuple[float | None, Any]] = OrderedDict()
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:  # noqa: ARG002 - the port has it
-        """The client that the key opens."""
+        """The client of the API key."""
         key_id = api_keys.key_id_of(api_key) if api_key else None
         if api_key is None or key_id is None:
             return None
         owner = await self._look_up(_key_key(key_id), lambda item: str(item["client"]["S"]))
         cached = None if owner is None else await self._known(owner)
         if cached is not None and owner is not None and key_id not in cached.cached_keys:
-            # It was made a moment ago, or taken away.
+            # The key may be new, or revoked.
             cached = await self._known(owner, is_doubted=True)
         cached_key = cached.cached_keys.get(key_id) if cached else None
         if cached_key is None:
@@ -147,7 +147,7 @@ class DynamoClientRegistry:
     async def _look_up(
         self, key: dict[str, Any], read: Callable[[Any], Found], *, is_doubted: bool = False
     ) -> Found | None:
-        """What the table has, or had a short while ago."""
+        """The item of the table, which may be cached for a short while."""
         name, now_s = key["pk"]["S"], self._now_s()
         asked_s, cached = self._remembered.get(name, (None, None))
         believed_s = UNKNOWN_S if cached is None or is_doubted else KNOWN_S

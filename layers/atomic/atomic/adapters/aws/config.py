@@ -1,4 +1,4 @@
-"""How Atomic talks to AWS: one place for the time-outs and retries of every client.
+"""The time-outs and retries of all clients of AWS.
 
 botocore's own defaults (legacy retries, 60 s time-outs) outlast the 30 s that API Gateway gives a caller.
 """
@@ -32,7 +32,7 @@ CONFIG: Final = Config(
 
 
 def dynamodb_client(**options: Any) -> "DynamoDBClient":
-    """A client for DynamoDB. `options` are those of botocore's `create_client`, as `region_name`."""
+    """A client for DynamoDB. `options` are those of botocore's `create_client`, such as `region_name`."""
     return cast("DynamoDBClient", _session().create_client("dynamodb", config=CONFIG, **options))
 
 
@@ -49,7 +49,7 @@ def scheduler_client(**options: Any) -> "EventBridgeSchedulerClient":
 
 
 def key_pepper(environ: Mapping[str, str]) -> bytes:
-    """The stack's parameter `KeyPepper`. Raises ValueError for one that would protect nothing."""
+    """The stack's parameter `KeyPepper`. Raises ValueError for one that is too weak."""
     pepper = environ.get("ATOMIC_KEY_PEPPER", "")
     if len(pepper) < _PEPPER_MIN_CHARS:
         raise ValueError(
@@ -62,7 +62,7 @@ class _Files(JSONFileLoader):
     """Reads models by orjson: the table of endpoints alone is 1.2 MB of JSON, read in each cold start."""
 
     def load_file(self, file_path: str) -> Any:
-        """What stands in a file whose path is given without its suffix; None if there is no such file."""
+        """The content of a file whose path is given without its suffix; None if it does not exist."""
         for suffix, opened in ((".json.gz", gzip.open), (".json", open)):
             with suppress(FileNotFoundError), opened(file_path + suffix, "rb") as file:
                 return orjson.loads(file.read())
@@ -70,7 +70,7 @@ class _Files(JSONFileLoader):
 
 
 class _Models(Loader):
-    """botocore's own models, found without looking into the folders of all 400 services."""
+    """botocore's own models, found without searching the folders of all 400 services."""
 
     FILE_LOADER_CLASS = _Files
 
@@ -81,7 +81,7 @@ class _Models(Loader):
 
 @cache
 def _session() -> botocore.session.Session:
-    # One for all clients: it reads the service models, and that is most of what a client costs to make.
+    # One for all clients: reading the service models is most of the cost of making a client.
     session = botocore.session.Session()
     session.register_component("data_loader", _Models())
     return session

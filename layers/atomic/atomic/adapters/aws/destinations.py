@@ -1,9 +1,9 @@
-"""How many environments of an invoker one destination may hold up.
+"""Limits how many environments of an invoker one destination may occupy.
 
-An environment is taken until the slowest attempt of its batch ends, so environments are what a destination
-that never answers uses up. They are counted in the table, and only where it matters: a destination whose
-attempts end within 5 s costs no write, one that took longer is *slow* for 15 minutes, and there, as for
-attempts that may last more than 30 s, an environment needs a place before it begins.
+An environment is occupied until the slowest attempt of its batch ends, so a destination that never answers
+uses up environments. They are counted in the table, but only where it matters: a destination whose
+attempts end within 5 s costs no write. One that took longer is *slow* for 15 minutes. For a slow one, and
+for attempts that may last more than 30 s, an environment needs a lease before it begins.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from atomic.domain.steps import StepSpec
 SLOW_AFTER_S: Final = 5.0
 SLOW_FOR_MS: Final = 900_000
 RENEW_EVERY_S: Final = 10.0
-# Two renewals may fail.
+# A lease outlasts two failed renewals.
 LEASE_MS: Final = 35_000
 _LOOK_EVERY_S: Final = 2.0
 _LOOKS_MAX: Final = 1_000
@@ -33,10 +33,10 @@ _TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many of all environments of an invoker one destination may hold up.
+    """How many of all environments of an invoker one destination may occupy.
 
-    `most` for whoever comes; `inside` for steps of runs that are inside already, so that a workflow need
-    not wait for the place that it holds itself, and one with a thousand steps leaves something to others.
+    `most` for any step; `inside` for steps of runs that have attempts there already, so that a workflow
+    does not wait for a lease that it holds itself, and one with a thousand steps leaves some to others.
     """
 
     all: int
@@ -45,7 +45,7 @@ class Bounds:
 
     @classmethod
     def of(cls, environments: int) -> "Bounds":
-        """Eight tenths, and nine for runs that are inside; one stays for others in any case."""
+        """Eight tenths, and nine for runs that are inside. At least one is left to others."""
         return cls(
             all=environments,
             most=max(1, min(environments * 8 // 10, environments - 2)),
@@ -55,7 +55,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class _Occupancy:
-    """This environment at one destination: its attempts by run, and those who still ask to be let in."""
+    """This environment at one destination: its attempts by run, and those that still need admission."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     attempts: Counter[str] = field(default_factory=Counter)
@@ -65,9 +65,9 @@ class _Occupancy:
 
 
 class SharedDestinations:
-    """Implements `ports.Destinations` for one environment of an invoker; `holder` is a name of its own.
+    """Implements `ports.Destinations` for one environment of an invoker; `holder` is its unique name.
 
-    When the table cannot be asked, whoever asks is let in.
+    If the table cannot be read, every attempt is admitted.
     """
 
     def __init__(
@@ -78,15 +78,15 @@ class SharedDestinations:
         self._bounds = bounds
         self._holder = holder
         self._clock = clock
-        # Not all begin at the same number.
+        # Environments begin at different numbers, to avoid conflicts.
         self._first = crc32(holder.encode())
-        # Together they look as often as one process would.
+        # Together, all environments read as often as one process would.
         self._turns = Turns(TURN_EVERY_MS * bounds.all)
         self._stays: dict[Destination, _Occupancy] = {}
         self._seen: OrderedDict[Destination, tuple[float, Sequence[Lease] | None]] = OrderedDict()
 
     async def enter(self, spec: StepSpec) -> bool:
-        """Take a place for an attempt, if it needs one; False when there is none."""
+        """Take a lease for an attempt, if it needs one; False if none is free."""
         destination = destination_of(spec)
         if destination is None:
             return True
@@ -105,12 +105,12 @@ class SharedDestinations:
             self._forget(destination, occupancy)
 
     async def leave(self, spec: StepSpec) -> None:
-        """Give the place back when no attempt to the destination is under way here any more."""
+        """Release the lease when the last attempt to the destination has ended here."""
         destination = destination_of(spec)
         if destination is None:
             return
         occupancy = self._stays[destination]
-        # Nobody is to be broken off while he writes.
+        # Hold the lock, so that a concurrent renewal cannot be cancelled in the middle of a write.
         async with occupancy.turn:
             occupancy.attempts[spec.run_id] -= 1
             if not occupancy.attempts[spec.run_id]:
@@ -126,13 +126,13 @@ class SharedDestinations:
         self._forget(destination, occupancy)
 
     def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
-        """The moment at which a step that got no place may try again."""
+        """When a step that got no permit may try again."""
         return self._turns.turn_ms(destination_of(spec), now_ms)
 
     async def _has_lease(self, destination: Destination, occupancy: _Occupancy, spec: StepSpec) -> bool:
         may_last = spec.attempt_timeout_ms > SHORT_ATTEMPT_MAX_MS
         if occupancy.lease is not None or (occupancy.attempts and not may_last):
-            # This environment is held up there anyway.
+            # This environment is occupied there anyway.
             return True
         try:
             seen = await self._read_leases(destination)
@@ -141,7 +141,7 @@ class SharedDestinations:
                 return True
             free = self._free(seen, now_ms, spec.run_id)
             if free and free[0] >= self._bounds.most:
-                # What was seen of its run may be the step's own last attempt, which has left since.
+                # The lease may have been seen during the step's own last attempt, which has ended.
                 free = self._free(await self._read_leases(destination, afresh=True), now_ms, spec.run_id)
             return await self._take(
                 destination, occupancy, self._wanted(occupancy, now_ms, spec.run_id), free
@@ -150,7 +150,7 @@ class SharedDestinations:
             return True
 
     async def _keep(self, destination: Destination, occupancy: _Occupancy) -> None:
-        """Show that the destination is slow here, and keep the place for as long as it is."""
+        """Record that the destination is slow, and renew the lease as long as it is."""
         await asyncio.sleep(SLOW_AFTER_S)
         while True:
             async with occupancy.turn:
@@ -167,7 +167,7 @@ class SharedDestinations:
                 return
             # This environment was frozen for longer than its lease.
             occupancy.lease = None
-        # It came when the destination was not slow, so it takes any place: it is held up there.
+        # It began when the destination was not slow, and is occupied now, so it takes any lease.
         seen = await self._read_leases(destination)
         await self._take(destination, occupancy, wanted, self._free_of(self._bounds.all, seen, now_ms))
 
@@ -185,12 +185,12 @@ class SharedDestinations:
         return False
 
     def _free(self, seen: Sequence[Lease], now_ms: int, run_id: str) -> Sequence[int]:
-        """The places that an attempt of this run may take."""
+        """The leases that an attempt of this run may take."""
         is_inside = any(run_id in lease.runs for lease in seen if lease.until_ms >= now_ms)
         return self._free_of(self._bounds.inside if is_inside else self._bounds.most, seen, now_ms)
 
     def _free_of(self, number: int, seen: Sequence[Lease], now_ms: int) -> Sequence[int]:
-        """Those of the first so many places that nobody else holds; of those for all, if there are any."""
+        """The free leases among the first `number`; only those for any step, if one of them is free."""
         held = {each.number for each in seen if each.until_ms >= now_ms and each.holder != self._holder}
         free = [lease for lease in range(number) if lease not in held]
         return [lease for lease in free if lease < self._bounds.most] or free
@@ -200,7 +200,7 @@ class SharedDestinations:
         return Lease(number=0, holder=self._holder, until_ms=now_ms + LEASE_MS, runs=runs)
 
     async def _read_leases(self, destination: Destination, *, afresh: bool = False) -> Sequence[Lease]:
-        """The places as they were at most 2 s ago, or are now. Raises StoreUnavailable."""
+        """The leases, at most 2 s old. Raises StoreUnavailable."""
         asked_s, seen = self._seen.get(destination, (-_LOOK_EVERY_S, None))
         if afresh or _now_s() - asked_s >= _LOOK_EVERY_S:
             seen = None
@@ -212,7 +212,7 @@ class SharedDestinations:
                 if len(self._seen) > _LOOKS_MAX:
                     self._seen.popitem(last=False)
         if seen is None:
-            raise StoreUnavailable("the places were not told")
+            raise StoreUnavailable("the leases could not be read")
         return seen
 
     def _forget(self, destination: Destination, occupancy: _Occupancy) -> None:

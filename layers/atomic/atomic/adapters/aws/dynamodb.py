@@ -1,4 +1,4 @@
-"""Rows in one DynamoDB table: the store of an AWS runtime."""
+"""The step store of an AWS runtime, in one DynamoDB table."""
 
 import asyncio
 import heapq
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ClientIds = Callable[[], Awaitable[Sequence[str]]]
 
-# A run that lives longer than this may outlive its steps' retention; see `purge`.
+# A run that is live for longer than this may outlive the retention of its steps; see `purge`.
 _LONG_MS: Final = 24 * 3600 * 1000
 _KEPT_ON_S: Final = 32 * 24 * 3600
 
@@ -28,11 +28,11 @@ class DynamoStepStore:
     """Implements `ports.StepStore` on a table as `adapters.aws.table` describes it.
 
     A step that succeeds at once is two writes and no read. Only root steps and dead letters are in an
-    index, for an index costs each write another one. So `due`, `with_status` and the live steps of `count`
-    know roots alone: the wake-ups of other steps are kept by SQS itself, and whoever attaches to an overdue
-    step sends its wake-up again (`application.start`).
+    index, since an index doubles the writes. So `due`, `with_status` and the live steps of `count` cover
+    roots only: SQS keeps the wake-ups of other steps, and a post that attaches to an overdue step sends its
+    wake-up again (`application.start`).
 
-    `client_ids` names all clients; `due`, `with_status` and `purge` look through the runs of each.
+    `client_ids` names all clients; `due`, `with_status` and `purge` query the runs of each.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class DynamoStepStore:
         return await self._calls.start(self._items.get, step_id)
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
-        """Write the row if it has the expected version; LookupError when there is none: one write.
+        """Write the row if it has the expected version; raises LookupError if there is none: one write.
 
         A step with another `created_at_ms` than the row's is a new one, and all of it is written.
         """
@@ -76,7 +76,7 @@ class DynamoStepStore:
         return await self._calls.start(self._items.children, parent_id, after, limit)
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
-        """Root steps that fit, newest first. One that changes its state meanwhile may be left out."""
+        """Root steps that fit, newest first. A run that changes its status meanwhile may be left out."""
         statuses = list(Status) if query.status is None else [query.status]
         partitions = [p for status in statuses for p in table.list_partitions(query.client_id, status)]
         found: dict[str, Step] = {}
@@ -130,16 +130,16 @@ class DynamoStepStore:
         )
 
     async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
-        """Add to the ledger: one write, and one read of as many small items as there are days."""
+        """Add to the stored bytes of the client: one write, and one read of a small item for each day."""
         return await self._calls.start(self._stored.add, client_id, size, day, since_day)
 
     async def purge(self, now_ms: int, limit: int) -> int:
-        """Keep what DynamoDB must not delete; 0, for deleting is its own work (time to live).
+        """Postpone the expiry of rows that DynamoDB must keep. Returns 0: DynamoDB deletes rows itself.
 
-        A step is remembered at least as long as its run: the rows of a run that lives for more than a day
-        have their end put off. To be called once a day: a row whose time is over stays for two more days.
-        It reads all of every such run, the oldest first: when it breaks off, those were kept that have most
-        to lose. `limit` runs are looked at side by side.
+        A step is kept at least as long as its run, so the expiry of all rows of a run that is live for more
+        than a day is postponed. Call it once a day: an expired row stays for two more days. It reads every
+        such run completely, the oldest first, which are the most urgent ones. It works on `limit` runs at a
+        time.
         """
         long_ago = Range(end=table.age(now_ms - _LONG_MS), newest_first=False)
         runs: list[str] = []
@@ -152,7 +152,7 @@ class DynamoStepStore:
         return 0
 
     async def _fitting(self, ids: Sequence[str], query: RunQuery) -> dict[str, Step]:
-        """The rows of the ids, in their order, that are still what the index said."""
+        """The rows of the ids, in their order, that still match the entries of the index."""
         existing = await self._calls.start(self._items.many, ids)
         steps = [existing[step_id] for step_id in ids if step_id in existing]
         return {step.id: step for step in steps if query.status in {None, step.status}}
@@ -177,5 +177,5 @@ class DynamoStepStore:
 
 
 def _is_long(step: Step) -> bool:
-    """Whether the run ends with this write, after having lived long."""
+    """Whether the run ends with this write, after more than a day."""
     return step.finished_at_ms is not None and step.finished_at_ms - step.created_at_ms > _LONG_MS

@@ -1,4 +1,4 @@
-"""The calls that read and write steps. They block; the store runs them in threads."""
+"""The blocking calls that read and write steps. The store runs them in threads."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 # What BatchGetItem takes (API reference).
 _BATCH_MAX: Final = 100
 _BATCH_TRIES: Final = 6
-# Behind every place of a step, before the parts of responses.
+# Above the sort keys of all steps, below those of the parts of responses.
 _AFTER_STEPS: Final = "s"
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionFailed:
-    """A condition failed; the item that is there, if any."""
+    """The condition failed; the existing item, if any."""
 
     item: Item | None
 
 
 def conditional(call: Callable[..., Any], **arguments: Any) -> ConditionFailed | None:
-    """Make a conditional write: None when it was written."""
+    """Make a conditional write; None if it was written."""
     answer = answered(call, **arguments)
     return answer if isinstance(answer, ConditionFailed) else None
 
 
 def answered(call: Callable[..., Any], **arguments: Any) -> Any | ConditionFailed:
-    """Make a conditional write: what it answers when it was written."""
+    """Make a conditional write; its answer if it was written."""
     try:
         return call(**arguments)
     except ClientError as error:
@@ -63,12 +63,12 @@ class StepItems:
         return None if conflict is None else self._winner(conflict, step)
 
     def get(self, step_id: str) -> Step | None:
-        """One strongly consistent GetItem, and one for each part of a response that lies beside the row."""
+        """One strongly consistent GetItem, and one for each part of a response that is stored apart."""
         found = self._client.get_item(TableName=self._table, Key=table.key_of(step_id), ConsistentRead=True)
         return self._decode(found["Item"]) if "Item" in found else None
 
     def replace(self, step: Step, expected_version: int) -> Step | None:
-        """One conditional UpdateItem of what changes. Raises LookupError when there is no row."""
+        """One conditional UpdateItem of what changes. Raises LookupError if there is no row."""
         encoded = rows.encode(step)
         self._put_parts(encoded)
         conflict = self._update(step, encoded, expected_version)
@@ -79,7 +79,7 @@ class StepItems:
         existing = self._decode(conflict.item)
         if existing.version != expected_version:
             return existing
-        # Another moment of creation: an identity that begins anew takes the place of an expired row.
+        # `created_at_ms` differs: the identity starts again and replaces an expired row.
         values = {":expected": {"N": str(expected_version)}}
         conflict = self._put(encoded, ConditionExpression="v = :expected", ExpressionAttributeValues=values)
         return None if conflict is None else self._winner(conflict, step)
@@ -124,7 +124,7 @@ class StepItems:
         return steps
 
     def keep(self, run_id: str, *, expiring_before_s: int, until_s: int) -> None:
-        """Let nothing of the run be deleted before `until_s` that would be before `expiring_before_s`."""
+        """Postpone the expiry of the run's items that expire before `expiring_before_s` to `until_s`."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :run",
@@ -139,7 +139,7 @@ class StepItems:
                 self._keep(item, until_s)
 
     def _keep(self, item: Item, until_s: int) -> None:
-        # A row that was redriven in between is live and must not expire at all.
+        # A row that was redriven in between is live and must not expire.
         conditional(
             self._client.update_item,
             TableName=self._table,
@@ -161,7 +161,7 @@ class StepItems:
         )
 
     def _put_parts(self, encoded: rows.Encoded) -> None:
-        # Before the row that refers to them, so that whoever reads the row finds them.
+        # Before the row that refers to them, so that readers of the row find them.
         for part in encoded.parts:
             self._client.put_item(TableName=self._table, Item=part)
 
@@ -191,7 +191,7 @@ class StepItems:
         yield from self._query(run_id, first, _AFTER_STEPS, **options)
 
     def _query(self, run_id: str, first: str, end: str, **options: Any) -> Iterator[Item]:
-        """The steps of a run from one place to another, strongly consistent."""
+        """The steps of a run between two positions, strongly consistent."""
         if first > end:
             return
         pages = self._client.get_paginator("query").paginate(
@@ -212,7 +212,7 @@ class StepItems:
             wanted = found.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not wanted:
                 return
-            # botocore does not retry what a batch left over.
+            # botocore does not retry the unprocessed keys of a batch.
             time.sleep(self._batch_gap_s * 2**attempt)
         raise StoreUnavailable(f"DynamoDB left {len(wanted)} keys of a batch unread")
 
@@ -233,5 +233,5 @@ class StepItems:
             for key in keys
         ]
         found = [part["r"]["B"] for part in parts if part is not None]
-        # They are gone only after the row has expired, and then nobody needs the answer any more.
+        # They are deleted only after the row has expired, and then its response is not needed.
         return inflate(b"".join(found)) if keys and len(found) == len(keys) else None

@@ -1,8 +1,8 @@
-"""The places at a destination: numbered items, each held by one Lambda environment for a while.
+"""The leases of a destination: numbered items, each held by one Lambda environment for a while.
 
-A place is taken by one conditional write, so however many ask at once, no number has two holders. What a
-holder does not renew is free again: an environment may be killed or frozen at any moment. Items stay
-when their place is free, for they remember that the destination was slow; there are no more than numbers.
+A lease is taken by one conditional write, so no number ever has two holders. A lease that is not renewed
+expires, since an environment may be killed or frozen at any moment. The item of a free lease stays: it
+records that the destination was slow. There are no more items than numbers.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _KEPT_S: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A place: who holds it until when, for which runs, and until when its destination counts as slow."""
+    """A lease: its holder and end, the runs it is for, and until when the destination counts as slow."""
 
     number: int
     holder: str
@@ -29,7 +29,7 @@ class Lease:
 
 
 class LeaseItems:
-    """The places for one kind of invoker. Methods block, and raise botocore's errors."""
+    """The leases for one kind of invoker. Methods block, and raise the errors of botocore."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str, *, invoker: str) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class LeaseItems:
         self._invoker = invoker
 
     def read(self, destination: Destination) -> list[Lease]:
-        """The places that were taken lately, eventually consistent. One read, mostly of nothing."""
+        """The leases that were taken lately, eventually consistent. One read, mostly empty."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :pk AND begins_with(sk, :invoker)",
@@ -49,7 +49,7 @@ class LeaseItems:
         return [_lease(item) for page in pages for item in page["Items"]]
 
     def take(self, destination: Destination, lease: Lease, *, now_ms: int) -> bool:
-        """Take the place, or keep it for longer; False when another one holds it. One write."""
+        """Take or renew the lease; False if another environment holds it. One write."""
         sets = {"h": {"S": lease.holder}, "u": _number(lease.until_ms), "i": {"SS": sorted(lease.runs)}}
         if lease.slow_until_ms:
             sets["z"] = _number(lease.slow_until_ms)
@@ -67,7 +67,7 @@ class LeaseItems:
         return conflict is None
 
     def free(self, destination: Destination, lease: Lease) -> None:
-        """Give the place back, unless another one holds it by now. One write."""
+        """Release the lease, unless another environment holds it by now. One write."""
         conditional(
             self._client.update_item,
             TableName=self._table,

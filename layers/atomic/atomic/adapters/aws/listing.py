@@ -1,6 +1,7 @@
-"""Reading the two indexes: many partitions, each in order, merged as they come.
+"""Reads the two indexes: many partitions, each in order, merged.
 
-Indexes lag behind the table by some milliseconds, so what they say is checked on the rows where it matters.
+Indexes lag behind the table by some milliseconds, so their entries are checked against the rows where it
+matters.
 """
 
 import asyncio
@@ -17,25 +18,25 @@ from atomic.application.ports import DueStep, RunQuery
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Behind every sort key of an index.
+# Above every sort key of an index.
 _END: Final = "~"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """Which entries of a partition: sort keys from `first` to before `end`, and what they must say."""
+    """Which entries of a partition: sort keys from `first` to below `end`, and a filter."""
 
     first: str = "0"
     end: str = _END
     workflow_name: str | None = None
     key_prefix: str | None = None
     newest_first: bool = True
-    # How many entries to look at with one call; None for as many as one call can (1 MB).
+    # How many entries one call evaluates; None for as many as it can (1 MB).
     page: int | None = None
 
     @classmethod
     def of(cls, query: RunQuery) -> "Range":
-        """What a query of runs or dead letters looks for, its state left aside."""
+        """The filter of a query of runs or dead letters, without its status."""
         ends = [_END]
         if query.created_before_ms is not None:
             ends.append(table.age(query.created_before_ms))
@@ -73,11 +74,11 @@ class Index:
             await stream.fill()
 
     async def count(self, partitions: Sequence[str], wanted: Range) -> int:
-        """How many wanted entries the partitions hold; nothing but numbers travels."""
+        """How many matching entries the partitions have; only numbers are transferred."""
         return sum(await asyncio.gather(*(self._count(partition, wanted) for partition in partitions)))
 
     async def due(self, partitions: Sequence[str]) -> list[DueStep | None]:
-        """When each step of the partitions is due; None for one that only an outside event can move."""
+        """When each step of the partitions is due; None for one that only an outside event can change."""
         found = await asyncio.gather(*(self._due(partition) for partition in partitions))
         return [step for steps in found for step in steps]
 
@@ -133,11 +134,11 @@ class _Stream:
         self._partition = partition
         self._wanted = wanted
         self._next: Item | None = None
-        # BETWEEN takes no range that ends before it begins.
+        # BETWEEN refuses a range that ends before it begins.
         self._is_done = wanted.first >= wanted.end
 
     async def fill(self) -> None:
-        """See to it that there is an entry unless the partition has no more."""
+        """Load the next entries, unless some are loaded or the partition has no more."""
         while not self.entries and not self._is_done:
             found = await self._index.page(self._partition, self._wanted, self._next)
             # BETWEEN includes its end.

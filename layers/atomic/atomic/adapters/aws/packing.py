@@ -1,6 +1,6 @@
-"""Texts and records as small as can be: DynamoDB bills every write by the size of the item.
+"""Compresses texts and records, since DynamoDB bills every write by the size of the item.
 
-Everything is raw deflate (RFC 1951) when that is smaller, in no time beside the call itself (20 us).
+Everything is raw deflate (RFC 1951) if that is smaller. It takes 20 us, little compared with the call.
 """
 
 import json
@@ -11,9 +11,9 @@ from atomic.domain.records import Record
 
 _RAW: Final = -15
 _SMALLEST: Final = 128
-# What records look like; deflate finds it instead of writing it again, and a record shrinks to a third of
-# what it would be. Stored rows can only be read with these very bytes: never change them. A better
-# dictionary needs new names for the attributes that hold the records.
+# Typical content of records, as a dictionary for deflate: with it a record has a third of its size. Stored
+# rows can only be read with exactly these bytes: never change them. A better dictionary needs new names for
+# the attributes that hold the records.
 _DICTIONARY: Final = (
     b'"number":2,"generation":2,"started_at_ms":17,"ended_at_ms":17,"outcome":"no_answer","status":404,"erro'
     b'r":"the endpoint answered 404","late":"retryable ","outcome":"retryable","status":500,"error":"networ'
@@ -41,7 +41,7 @@ def pack_record(record: Record) -> bytes:
 
 
 def unpack_record(packed: bytes) -> Record:
-    """The record. Raises zlib.error or ValueError for bytes that are none."""
+    """The record. Raises zlib.error or ValueError for other bytes."""
     unpacker = zlib.decompressobj(_RAW, zdict=_DICTIONARY)
     record: Record = json.loads(unpacker.decompress(packed) + unpacker.flush())
     return record

@@ -1,4 +1,4 @@
-"""How fast clients start steps, counted over all environments: one small item for each client's rate."""
+"""The rate at which clients start steps, over all environments: one small item for each client."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -11,19 +11,19 @@ from atomic.application.rates import RateDecision, RateLimit
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# The bucket may run full, or be begun by another one, while we ask.
+# Meanwhile the bucket may become full, or another environment may create it.
 _TRIES: Final = 4
 _KEPT_S: Final = 24 * 3600
 
 
 class SharedStarts:
-    """Implements `application.rates.StartRates`. A start is one write, and so is what is given back."""
+    """Implements `application.rates.StartRates`. Each call is one write."""
 
     def __init__(self, calls: AwsCalls, client: "DynamoDBClient", table_name: str) -> None:
         self._calls = calls
         self._client = client
         self._table = table_name
-        # What was seen last. It spares those who are refused a write each.
+        # The last known state. It saves a write for each refused start.
         self._full_at_us: dict[str, int] = {}
 
     async def take(self, client_id: str, per_s: float, now_ms: int) -> RateDecision:
@@ -40,7 +40,7 @@ class SharedStarts:
         return start
 
     async def release(self, client_id: str, per_s: float) -> None:
-        """Give back one that was taken."""
+        """Return one start that was taken."""
         interval_us = RateLimit.of(per_s).interval_us
         self._full_at_us[client_id] = self._full_at_us.get(client_id, 0) - interval_us
         with suppress(StoreUnavailable):
@@ -75,7 +75,7 @@ class SharedStarts:
 
 
 def _change(rate: RateLimit, seen_us: int, now_us: int) -> dict[str, Any]:
-    """A start from a bucket that was seen so: full by now, or not yet."""
+    """Take a start from a bucket whose last known state is given: full by now, or not yet."""
     latest_us = now_us + rate.tolerance_us
     forgotten_s = (latest_us + rate.interval_us) // 1_000_000 + _KEPT_S
     values = {":now": _number(now_us), ":ttl": _number(forgotten_s)}

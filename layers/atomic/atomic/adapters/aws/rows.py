@@ -12,20 +12,20 @@ from atomic.protocol import keys
 
 Item = dict[str, Any]
 
-# An item has 400 KiB at most (Developer Guide, "Service quotas"); what is no payload, progress or response
-# needs less than 10 KB.
+# An item has 400 KiB at most (Developer Guide, "Service quotas"); everything but payload, progress and
+# response needs less than 10 KB.
 _ITEM_MAX_BYTES: Final = 400 * 1024 - 10_000
 _PART_MAX_BYTES: Final = 390 * 1024
-# Clocks and late answers: nothing is deleted that an engine may still look at.
+# For differing clocks and late answers: no row is deleted that may still be read.
 GRACE_S: Final = 2 * 24 * 3600
 _IN_THE_ITEM: Final = frozenset({"run_id", "position", "created_at_ms", "version"})
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A step's item: what is written once, what every write sets (None: removes), and items beside it.
+    """A step's item: what is written once, what every write sets (None: removes), and separate items.
 
-    Parts are named by what is in them, so a writer that loses its race cannot damage those of the winner.
+    Parts are named by a hash of their content, so a writer that loses a race cannot damage the winner's.
     """
 
     fixed: Item
@@ -34,7 +34,7 @@ class Encoded:
 
     @property
     def item(self) -> Item:
-        """The whole of it."""
+        """All attributes."""
         return self.fixed | {name: value for name, value in self.changing.items() if value is not None}
 
 
@@ -55,8 +55,8 @@ def encode(step: Step) -> Encoded:
         "p": pack_text(step.spec.payload),
     }
     if step.spec.kind == "event" and not (step.is_root or step.is_settled):
-        # When its run ends nobody looks at it any more. So it expires from the beginning, and maintenance
-        # puts that off as long as its run is live (`DynamoStepStore.purge`).
+        # Nothing processes it when its run ends. So it has an expiry from the beginning, which maintenance
+        # postpones as long as its run is live (`DynamoStepStore.purge`).
         del changing["ttl"]
         fixed["ttl"] = _number((step.created_at_ms + step.spec.retention_ms) // 1000 + GRACE_S)
     return Encoded(fixed, changing, parts)
@@ -71,7 +71,7 @@ def decode(item: Item, response: bytes | None) -> Step:
 
 
 def decode_outline(item: Item) -> StepOutline:
-    """The little that an outline needs, of an item without payload and response."""
+    """The outline of a step, from an item without payload and response."""
     spec, progress = unpack_record(item["s"]["B"]), unpack_record(item["g"]["B"])
     step_id = keys.step_id(item["pk"]["S"], item["sk"]["S"])
     return StepOutline(
@@ -85,7 +85,7 @@ def decode_outline(item: Item) -> StepOutline:
 
 
 def part_keys(item: Item) -> list[Item]:
-    """The keys of the parts of the response, if it lies beside the item."""
+    """The keys of the parts of the response, if it is stored apart."""
     if "rp" not in item:
         return []
     digest, _, count = item["rp"]["S"].partition("#")
@@ -143,5 +143,5 @@ def _number(value: int | None) -> dict[str, Any] | None:
 
 
 def _without(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without what the item says already."""
+    """The record without the fields that the item has as attributes."""
     return {name: value for name, value in record.items() if name not in _IN_THE_ITEM}

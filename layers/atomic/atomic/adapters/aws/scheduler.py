@@ -1,4 +1,4 @@
-"""Wake-ups for far moments as one-time schedules of EventBridge Scheduler."""
+"""Wake-ups in the far future as one-time schedules of EventBridge Scheduler."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
 
 # A schedule is invoked within the minute that follows its time (User Guide, "Schedule types"); the message
-# comes a minute early instead, and whoever receives it sends it again with the exact delay.
+# comes a minute early instead, and its receiver sends it again with the exact delay.
 _EARLY_MS: Final = 60_000
 
 
 class WakeupScheduler:
-    """Makes schedules that put a wake-up into a step queue and are gone afterwards.
+    """Makes schedules that send a wake-up to a step queue and are then deleted.
 
-    `role_arn` is the role that Scheduler takes on to send to the queues; a message that it cannot deliver
+    `role_arn` is the role by which Scheduler sends to the queues; a message that it cannot deliver
     within a day goes to the queue `dead_letter_arn`.
     """
 
@@ -35,7 +35,7 @@ class WakeupScheduler:
         self._dead_letter_arn = dead_letter_arn
 
     def schedule(self, step_id: str, at_ms: int, body: str, queue_arn: str) -> None:
-        """Make the schedule: one call, which blocks. One that is there already stands for both."""
+        """Make the schedule, unless it exists: one blocking call."""
         try:
             self._client.create_schedule(
                 Name=schedule_name(step_id, at_ms),
@@ -62,5 +62,5 @@ def schedule_name(step_id: str, at_ms: int) -> str:
 
 
 def _utc(at_ms: int) -> str:
-    # Rounded down: early is mended, late is late.
+    # Rounded down: a wake-up may be early, and must not be late.
     return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")

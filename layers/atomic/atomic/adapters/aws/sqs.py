@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # The longest delay of a message (SQS API reference, SendMessage).
 DELAY_MAX_S: Final = 900
-# From here on a schedule is cheaper than one hop each 15 minutes, and spares the loop guard of Lambda.
+# From here on a schedule is cheaper than a message each 15 minutes, and Lambda does not see a loop.
 SCHEDULED_FROM_MS: Final = 1_800_000
 # With an attempt of this length the invoker of the short queue ends well within its 60 s.
 SHORT_ATTEMPT_MAX_MS: Final = 30_000
@@ -24,7 +24,7 @@ _REASON_MAX_CHARS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class StepQueue:
-    """A queue: SQS goes by its URL, Scheduler by its ARN."""
+    """A queue: SQS needs its URL, Scheduler its ARN."""
 
     url: str
     arn: str
@@ -33,18 +33,17 @@ class StepQueue:
 class SqsWakeupQueue:
     """Implements `ports.WakeupQueue`.
 
-    A wake-up within 15 minutes is a delayed message. One within half an hour comes after 15 and is sent
-    again by whoever receives it early (`application.drive`). One further away is a one-time schedule.
+    A wake-up within 15 minutes is a delayed message. One within half an hour comes after 15 minutes, and
+    its receiver sends it again (`application.process_wakeup`). A later one is a one-time schedule.
 
-    There are two queues. Attempts that may take long have one of their own, as has every step of which
-    that is not known: a Lambda environment is taken until its slowest attempt ends, and a queue hides
-    what it gave out for six times as long as its function may take.
+    There are two queues. One is for attempts that may take long, and for steps of which that is unknown: a
+    Lambda environment is occupied until its slowest attempt ends, and a queue hides a received message for
+    six times the time-out of its function.
 
     Messages carry their client as their group, so that one client's backlog does not delay the others'
     steps (fair queues of standard queues).
 
-    The dead-letter queue gets what no attempt is made for any more: steps that failed, and messages that
-    are no wake-ups.
+    The dead-letter queue gets a message for each step that failed, and messages that are no wake-ups.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class SqsWakeupQueue:
         self._clock = clock
 
     def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
-        """Begin sending at once; the awaitable raises StoreUnavailable when nobody acknowledged."""
+        """Begin sending at once; the awaitable raises StoreUnavailable if SQS did not acknowledge."""
         wait_ms = at_ms - self._clock.now_ms()
         is_soon_over = attempt_ms is not None and attempt_ms <= SHORT_ATTEMPT_MAX_MS
         queue = self._queue if is_soon_over else self._long_queue
@@ -77,17 +76,17 @@ class SqsWakeupQueue:
         return self._calls.start(self._send, queue.url, body, delay_s(wait_ms), client_id)
 
     def delay(self, source_arn: str, receipt: str, receives: int) -> Awaitable[None]:
-        """Begin letting a message that could not be worked off come again soon, later each time."""
+        """Begin to have a message that could not be processed delivered again, later each time."""
         queue = self._long_queue if source_arn == self._long_queue.arn else self._queue
         again_s = min(AGAIN_AFTER_S * 2 ** (receives - 1), DELAY_MAX_S)
         return self._calls.start(self._hide, queue.url, receipt, again_s)
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
-        """Begin telling operators that a step failed; moving the message back redrives the step."""
+        """Begin to send a dead letter; moving the message back redrives the step."""
         return self.quarantine(encode_dead_letter(step_id), reason)
 
     def quarantine(self, body: str, reason: str) -> Awaitable[None]:
-        """Begin putting a message, as it came, where operators look; the reason is an attribute of it."""
+        """Begin to forward a message unchanged to the dead-letter queue, the reason as an attribute."""
         return self._calls.start(self._bury, body, _printable(reason))
 
     def _bury(self, body: str, reason: str) -> None:
@@ -105,10 +104,10 @@ class SqsWakeupQueue:
 
 
 def delay_s(wait_ms: int) -> int:
-    """The delay of a message in whole seconds: never too short, at most what SQS takes."""
+    """The delay of a message in whole seconds: never too short, at most what SQS allows."""
     return max(0, min(-(-wait_ms // 1000), DELAY_MAX_S))
 
 
 def _printable(reason: str) -> str:
-    """SQS takes no control characters and no empty attribute."""
+    """SQS refuses control characters and empty attributes."""
     return "".join(char if char.isprintable() else "?" for char in reason[:_REASON_MAX_CHARS]) or "?"

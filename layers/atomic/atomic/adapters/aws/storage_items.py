@@ -1,4 +1,4 @@
-"""What clients store, by the day: one small item a client and day, which DynamoDB deletes in time."""
+"""Stored bytes by client and day: one small item each, which DynamoDB deletes when it expires."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,14 +9,14 @@ _DAY_S: Final = 24 * 3600
 
 
 class StorageItems:
-    """The ledger of stored bytes. Methods block, and raise botocore's errors."""
+    """The stored bytes of clients. Methods block, and raise the errors of botocore."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
         self._client = client
         self._table = table_name
 
     def add(self, client_id: str, size: int, day: int, since_day: int) -> int:
-        """Add to a day, if there is anything; the sum of the days from `since_day` on."""
+        """Add to a day, unless it is 0; the sum of the days from `since_day` on."""
         partition = {"S": f"stored#{client_id}"}
         if size:
             self._client.update_item(

@@ -1,26 +1,26 @@
 """The table: its keys, its two sparse indexes, and the short names of its attributes.
 
-A write is billed by the size of the whole item, names included, so the names are one or two letters.
+A write is billed by the size of the whole item with its names, so they have one or two letters.
 
 | attribute | in | what |
 |---|---|---|
-| pk, sk | every item | run id and place of a step; `client#<id>` and `client`; `key#<key id>` and `key` |
+| pk, sk | every item | run id and position; `client#<id>` and `client`; `key#<key id>` and `key` |
 | v, c | steps | version, created_at_ms; clients have v too |
 | s, g | steps | the records `spec` and `progress`, deflated with a dictionary of their own |
 | p, r | steps | payload and text of the response: a string, or bytes when deflated |
-| rp | steps | instead of `r` when the item would be too large: where the parts of the response are |
+| rp | steps | instead of `r` if the item would be too large: where the parts of the response are |
 | lp | roots | partition of the listing index: `<client>#<status>#<shard>` |
 | fp | dead letters | partition of the index of dead letters: `<client>#<shard>` |
 | at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
 | w, k, d | roots, dead letters | workflow name, idempotency key, due_at_ms: what lists filter and show |
 | b | days of stored bytes | how many; pk `stored#<client>`, sk the day since the epoch in 8 digits |
-| h, u, i, z | places | holder, until when, runs inside, until when the destination is slow (see `places`) |
+| h, u, i, z | leases | holder, until when, runs inside, until when the destination is slow (see `leases`) |
 | f | rates | when a bucket of starts is full again, in microseconds; pk `rate#<client>`, sk `rate` |
-| ttl | settled steps, open events, days, places, rates | when DynamoDB deletes the item, in epoch seconds |
+| ttl | settled steps, open events, days, leases, rates | when DynamoDB deletes the item, in epoch seconds |
 
-A part of a response is an item of the run's partition with the sort key `~<place>#<digest>#<number>`,
-behind every step. Clients have `lp` = `clients`, `at` = their id, and a `record`;
-a key has `client`, whose it is. A place has pk `place#<client>#<origin>` and sk `<invoker>#<number>`.
+A part of a response is an item of the run's partition with the sort key `~<position>#<digest>#<number>`,
+after all steps. Clients have `lp` = `clients`, `at` = their id, and a `record`;
+a key has `client`, its owner. A lease has pk `place#<client>#<origin>` and sk `<invoker>#<number>`.
 """
 
 from typing import Any, Final
@@ -30,7 +30,7 @@ from atomic.domain.steps import Step
 LIST_INDEX: Final = "list"
 FAILED_INDEX: Final = "failed"
 CLIENTS_PARTITION: Final = "clients"
-# The writes of an index partition end at 1000 a second, and an index that is throttled throttles its table.
+# An index partition takes 1000 writes a second, and an index that is throttled throttles its table.
 SHARDS: Final = 4
 _TIME_MAX_MS: Final = 9_999_999_999_999
 
@@ -46,7 +46,7 @@ def _index(name: str, partition: str) -> dict[str, Any]:
     }
 
 
-# What CreateTable takes besides the name; `template.yaml` says the same.
+# The arguments of CreateTable besides the name; `template.yaml` has the same.
 TABLE: Final[dict[str, Any]] = {
     "BillingMode": "PAY_PER_REQUEST",
     "AttributeDefinitions": [
@@ -73,7 +73,7 @@ def list_partitions(client_id: str, status: str) -> list[str]:
 
 
 def client_of(partition: str) -> str:
-    """Whose runs a partition of the listing index holds. A client's id has no `#`."""
+    """The client of a partition of the listing index. A client's id has no `#`."""
     return partition.partition("#")[0]
 
 
@@ -88,7 +88,7 @@ def shard_of(step: Step) -> int:
 
 
 def age(created_at_ms: int, step_id: str = "") -> str:
-    """The sort key of both indexes; without an id it lies before every step of that moment."""
+    """The sort key of both indexes; without an id it is below all steps of that moment."""
     time = f"{max(0, min(created_at_ms, _TIME_MAX_MS)):013d}"
     return f"{time}#{step_id}" if step_id else time
 

@@ -50,16 +50,16 @@ class EmfTelemetry:
         self._add("ScheduleLagMs", MetricUnit.Milliseconds, lag_ms)
 
     def put_off(self, step: Step) -> None:
-        """A due step has to come again."""
+        """A due step was deferred."""
         del step
         self._count("StepsPutOff")
 
     def wakeup_failed(self) -> None:
-        """A wake-up could not be taken and comes again."""
+        """A wake-up could not be processed and will be delivered again."""
         self._count("WakeupsAgain")
 
     def flush(self) -> None:
-        """Write what has been collected since the last time, if there is anything."""
+        """Write what was collected since the last time, if anything."""
         if not self._is_empty:
             self._metrics.flush_metrics()
             self._is_empty = True

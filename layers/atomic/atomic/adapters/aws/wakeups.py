@@ -1,4 +1,4 @@
-"""What messages say: wake-ups name a step that is due, dead letters one that failed."""
+"""The messages: a wake-up names a step that is due, a dead letter one that failed."""
 
 import json
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from typing import Any, Final
 from atomic.protocol import keys
 
 _VERSION: Final = 1
-# The longest body that we write has about 120.
+# The longest body that Atomic writes has about 120.
 _BODY_MAX_CHARS: Final = 1_000
 
 
 class PoisonMessage(ValueError):
-    """The message is no wake-up of this version; it belongs into the dead-letter queue, as it is."""
+    """Not a message that this version understands; forward it unchanged to the dead-letter queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wakeup:
-    """`at_ms` is the moment it was sent for, None where the message does not say.
+    """`at_ms` is the moment it was sent for, None if the message does not have it.
 
-    `dead_letter`: the step had given up, and somebody moved its message back to be redriven.
+    `dead_letter`: the step failed, and its message was moved back to redrive it.
     """
 
     step_id: str
@@ -28,7 +28,7 @@ class Wakeup:
 
 
 def encode_wakeup(step_id: str, at_ms: int) -> str:
-    """The body of a wake-up. The row says when the step is due; `at` marks wake-ups of older states."""
+    """The body of a wake-up. The row says when the step is due; `at` shows which wake-ups are outdated."""
     return _encode({"v": _VERSION, "stepId": step_id, "at": at_ms})
 
 
@@ -38,7 +38,7 @@ def encode_dead_letter(step_id: str) -> str:
 
 
 def parse_wakeup(body: str) -> Wakeup:
-    """What a message's body says. Raises PoisonMessage, and nothing else, for any other text."""
+    """Read the body of a message. Raises PoisonMessage, and nothing else, for any other text."""
     if len(body) > _BODY_MAX_CHARS:
         raise PoisonMessage(f"a body of {len(body)} characters is no wake-up")
     try:

@@ -1,4 +1,4 @@
-"""Which IP addresses an attempt may reach: a table of our own, so that no interpreter's idea decides.
+"""Which IP addresses an attempt may reach. The table does not depend on the version of Python.
 
 Sources: the IANA registries of special-purpose addresses (IPv4, IPv6; RFC 6890 and its updates), as of
 2026-10, and the metadata services of the clouds. `ipaddress.is_global` has changed between patch releases.
@@ -8,7 +8,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-# A runtime on one machine or in one network may be told to reach these.
+# Reachable with `--allow-private`.
 _PRIVATE: Final = (
     IPv4Network("10.0.0.0/8"),
     IPv4Network("100.64.0.0/10"),  # shared by carriers, and by overlay networks
@@ -18,7 +18,7 @@ _PRIVATE: Final = (
     IPv6Network("::1/128"),
     IPv6Network("fc00::/7"),  # unique local
 )
-# Nobody's endpoint is here, whatever the runtime.
+# Never reachable.
 _NEVER: Final = (
     IPv4Network("0.0.0.0/8"),  # "this host": Linux takes it for loopback
     IPv4Network("100.100.100.200/32"),  # metadata of Alibaba Cloud
@@ -39,14 +39,14 @@ _NEVER: Final = (
     IPv6Network("2001:db8::/32"),  # documentation
     IPv6Network("2002::/16"),  # 6to4
     IPv6Network("2620:4f:8000::/48"),  # AS112
-    IPv6Network("3ffe::/16"),  # the 6bone, given back
+    IPv6Network("3ffe::/16"),  # the former 6bone
     IPv6Network("3fff::/20"),  # documentation
     IPv6Network("fd00:ec2::/32"),  # metadata of AWS
     IPv6Network("fd20:ce::/32"),  # metadata of Google Cloud
 )
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 # Forms in which a gateway or the kernel itself reaches an IPv4 address: that address decides. The others
-# (compatible, translated, 6to4, Teredo, ISATAP) are given up and lead nowhere but to a smuggler's goal.
+# (compatible, translated, 6to4, Teredo, ISATAP) are obsolete; only an attacker would use them.
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
@@ -54,14 +54,14 @@ _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
 
 @lru_cache(maxsize=4096)
 def is_public(address: str) -> bool:
-    """Whether an address, as text, is an ordinary one of the internet."""
+    """Whether an address, as text, is a public one."""
     found = _unwrapped(address)
     return found is not None and _is_ordinary(found) and not _is_private(found)
 
 
 @lru_cache(maxsize=4096)
 def is_public_or_private(address: str) -> bool:
-    """The same, or one of this machine or of a private network. Metadata services are never reached."""
+    """Whether it is public, of this machine, or of a private network, and no metadata service."""
     found = _unwrapped(address)
     return found is not None and (_is_private(found) or _is_ordinary(found)) and not _is_never(found)
 
@@ -73,7 +73,7 @@ def _unwrapped(address: str) -> IPv4Address | IPv6Address | None:
         return None
     if not isinstance(found, IPv6Address):
         return found
-    # A zone names an interface, and only link-local addresses have one.
+    # Only link-local addresses have a zone (an interface).
     if found.scope_id is not None:
         return None
     if found in _MAPPED or found in _NAT64:

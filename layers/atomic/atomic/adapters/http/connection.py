@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: a request out, its answer in, one at a time and everything bounded."""
+"""One HTTP/1.1 connection: sends one request at a time and reads its answer, within bounds."""
 
 import asyncio
 import ssl
@@ -11,13 +11,13 @@ from atomic.domain.outcomes import EndpointResponse
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from atomic.protocol.keys import STEP_ID_CHARS
 
-# Servers and proxies take 8 to 16 KiB of head from a client. Nobody needs more for the way back, but for
-# the ids of the steps that a handler waits for.
+# Servers and proxies accept 8 to 16 KiB of headers from a client. An answer needs no more, apart from the
+# ids of the steps that a handler waits for.
 _HEAD_MAX_BYTES: Final = 16 * 1024 + WAITING_FOR_MAX * (STEP_ID_CHARS + len(", "))
 _HEADERS_MAX: Final = 100
-# `100 Continue`, `102 Processing` and `103 Early Wake-ups` may come before the answer.
+# `100 Continue`, `102 Processing` and `103 Early Hints` may come before the answer.
 _INTERIM_MAX: Final = 10
-# A body in chunks of one byte is six times its size; what is longer is made to keep us busy.
+# A body in chunks of one byte is six times its size on the wire; longer ones are an attack.
 _WIRE_MAX_BYTES: Final = 8 * RESPONSE_MAX_BYTES
 _ERROR_MAX_CHARS: Final = 300
 _WITHOUT_BODY: Final = frozenset({204, 304})
@@ -27,18 +27,18 @@ BROKEN_OFF: Final = EndpointResponse(error="network: the connection was closed b
 
 
 class _Stop(Exception):
-    """Stops the parser from inside a callback; what comes of the request is decided by then."""
+    """Stops the parser from inside a callback, after the result of the request has been set."""
 
 
 def timed_out(timeout_ms: int) -> EndpointResponse:
-    """What an attempt comes to that had no whole answer within its time."""
+    """The result of an attempt without a complete answer in time."""
     return EndpointResponse(error=f"timeout: no whole answer within {timeout_ms} ms", timed_out=True)
 
 
 class Connection(asyncio.Protocol):
     """A connection that an event loop has opened; both loops set TCP_NODELAY themselves.
 
-    `on_lost` hears of its end, once. `lost` is done by then.
+    `on_lost` is called once when it ends. `lost` is done by then.
     """
 
     def __init__(self, on_lost: Callable[["Connection"], None]) -> None:
@@ -52,20 +52,20 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another request may be sent: the last one is over and both sides stay."""
+        """Whether another request may be sent: the last one is over, and both sides keep it open."""
         return (
             self._stays
             and self._is_open
             and self._waiter is None
-            # An answer may come before all of the request is out; the rest would precede the next one.
+            # An answer may come before all of the request is sent; the rest would precede the next request.
             and self._transport.get_write_buffer_size() == 0
         )
 
     def send(self, request: bytes) -> asyncio.Future[EndpointResponse | None]:
         """Send a whole request; one at a time.
 
-        The future never has an exception. Its result is None when the connection ended before the first
-        byte of an answer, so that nobody knows whether the request arrived.
+        The future never has an exception. Its result is None if the connection ended before the first
+        byte of an answer: it is unknown whether the request arrived.
         """
         waiter: asyncio.Future[EndpointResponse | None] = self._loop.create_future()
         if not self._is_open:
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def abort(self) -> None:
-        """Close at once. There is nothing to flush, and nobody waits for a slow farewell of TLS."""
+        """Close at once, without a TLS shutdown: there is nothing to flush."""
         self._is_open = False
         if not self.lost.done():
             self._transport.abort()
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Asyncio: bytes came."""
         if self._waiter is None:
-            # Nobody asked: this would be taken for the next answer.
+            # Bytes without a request would be read as the next answer.
             self.abort()
             return
         self._received += len(data)
@@ -105,14 +105,14 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except HttpParserError as failure:
             self._refuse(f"not HTTP: {failure}")
-        # One header or one chunk's extension may go on for ever without a callback.
+        # One header or chunk extension can be endless without a callback.
         if not self._status and self._received > _HEAD_MAX_BYTES:
             self._refuse(f"the head of the answer is over {_HEAD_MAX_BYTES} bytes")
         elif self._received > _WIRE_MAX_BYTES:
             self._refuse("the answer is mostly framing")
 
     def eof_received(self) -> None:
-        """Asyncio: the far side is done, which ends a body that said nothing of its length."""
+        """Asyncio: the other side is done, which ends a body without a length."""
         self._is_open = False
         is_framed = not self._headers.keys().isdisjoint({"content-length", "transfer-encoding"})
         if self._status and not is_framed and _is_said(self._transport):
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
         key = name.decode("latin-1").lower()
         text = value.strip(b" \t").decode("latin-1")
         before = self._headers.get(key)
-        # Lines of one name are a list (RFC 9110, 5.3); proxies that say a thing twice do not mean one.
+        # Lines of one name are a list (RFC 9110, 5.3); proxies may repeat a header.
         self._headers[key] = text if before in {None, text} else f"{before}, {text}"
 
     def on_headers_complete(self) -> None:
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
 
     def _skip_interim(self, status: int) -> None:
         self._interim += 1
-        # Nobody asked for another protocol (101).
+        # No other protocol was requested (101).
         if status < 100 or status == 101:
             self._refuse(f"not HTTP: status {status:03}")
             raise _Stop
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
         self._end(EndpointResponse(status=self._status, headers=self._headers, body=b"".join(self._body)))
 
     def _end_as_too_large(self) -> None:
-        # The rest of it must not be read, so the connection is of no further use.
+        # The rest must not be read, so the connection cannot be used again.
         self._body.clear()
         self._end(EndpointResponse(status=self._status, headers=self._headers, too_large=True))
         self.abort()
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
 
 
 def _is_said(transport: asyncio.Transport) -> bool:
-    """Whether an end is one; over TLS, only when the far side says so: anybody can cut the wire."""
+    """Whether the end of the connection ends the body. Over TLS, only a TLS shutdown can be trusted."""
     tls = transport.get_extra_info("ssl_object")
     try:
         return tls is None or not tls.read(1)

@@ -1,4 +1,4 @@
-"""Opening connections: names, addresses, TLS. Every address that is dialled passes here."""
+"""Opening connections: names, addresses, TLS. All connections are opened here."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from atomic.adapters.http.lacks import own_lack
 from atomic.adapters.http.names import Names
 from atomic.adapters.http.pool import Origin
 
-# A name may have a thousand addresses, and a dead one may swallow packets: the next gets its turn.
+# A name may have a thousand addresses, and an unreachable one may not answer: then the next one is tried.
 _ADDRESSES_MAX: Final = 8
 _ADDRESS_S: Final = 2.0
 _ERROR_MAX_CHARS: Final = 300
@@ -22,8 +22,8 @@ _ERROR_MAX_CHARS: Final = 300
 class Dialer:
     """Opens connections.
 
-    `allows` is asked about the very IP address, as text, that is dialled next; a name with one refused
-    address is not dialled at all. `tls` is for tests; by default the system's authorities count.
+    `allows` is called with exactly the IP address, as text, that is dialled next; a name with one refused
+    address is not dialled at all. `tls` is for tests; the default trusts the system's authorities.
     """
 
     def __init__(self, *, allows: Callable[[str], bool], tls: ssl.SSLContext | None = None) -> None:
@@ -34,7 +34,7 @@ class Dialer:
     async def connect(self, origin: Origin, make: Callable[[], Connection]) -> Connection:
         """Open a connection; the caller bounds the time.
 
-        Raises Unreachable, and NotDialled when this machine has no means for one more.
+        Raises Unreachable, and NotDialled if this machine lacks resources for one more.
         """
         addresses = await self._addresses(origin.host)
         if not all(map(self._allows, addresses)):
@@ -72,7 +72,7 @@ class Dialer:
         return connection
 
     def _context(self) -> ssl.SSLContext:
-        # Reading the authorities takes tens of milliseconds, and many a runtime calls only http.
+        # Loading the authorities takes tens of milliseconds, and is not needed for http.
         if self._tls is None:
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])
@@ -92,7 +92,7 @@ def _describe(failure: Exception) -> str:
         return f"TLS: certificate verify failed: {failure.verify_message}"
     if isinstance(failure, ssl.SSLError):
         return f"TLS: {(failure.reason or 'no details').replace('_', ' ').lower()}"
-    # The loops write texts of their own into `strerror`, with the address in it.
+    # Event loops put their own texts with the address into `strerror`.
     if isinstance(failure, OSError) and failure.errno:
         return f"cannot connect: {os.strerror(failure.errno)}"
     return f"cannot connect: {' '.join(str(failure).split()) or 'no details'}"

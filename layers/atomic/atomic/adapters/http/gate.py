@@ -1,7 +1,7 @@
-"""One dead endpoint must neither take all of the sockets nor be knocked at by thousands of attempts.
+"""Circuit breaker: limits concurrent dials per client and origin, and backs off after repeated failures.
 
-Only the opening of connections is bounded: a workflow holds its connection while it waits for its steps,
-and a bound on those would starve them.
+Open connections are not limited: a workflow holds its connection while it waits for its steps, which a
+limit would starve.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ _ORIGINS_MAX: Final = 10_000
 
 
 class Unreachable(Exception):
-    """No connection came about; the message says why, in a few plain words."""
+    """No connection could be opened; the message says why."""
 
 
 class NotDialled(Exception):
-    """No connection was tried, for a reason of Atomic's own: the origin is not to blame."""
+    """Atomic itself did not try to connect, so the origin is not to blame."""
 
     def __init__(self, reason: str, again_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -39,17 +39,17 @@ class _Origin:
     last_failure: str = ""
     pause_s: float = _PAUSE_FIRST_S
     closed_until_s: float = 0.0
-    # Since when somebody tries whether it lives again.
+    # Since when an attempt has been probing whether the origin answers again.
     tried_since_s: float | None = None
 
 
 class DialGate:
     """Lets a client open `DIALS_MAX` connections to an origin at a time.
 
-    After `failures_max` failures in a row it lets one through after a pause, which doubles from 0.5 s to
-    10 s; the others are told at once when to come again. The first connection that opens ends it.
-    Each client has its own count: an attempt that has 1 ms fails at any origin, and the retries of others
-    must not pay for it.
+    After `failures_max` failures in a row it admits one dial after a pause, which doubles from 0.5 s to
+    10 s, and defers the others. The first connection that opens resets it.
+    Each client has its own count: attempts with a time-out of 1 ms fail at any origin, and must not affect
+    other clients.
     """
 
     def __init__(self, failures_max: int = FAILURES_MAX) -> None:
@@ -68,7 +68,7 @@ class DialGate:
             except NotDialled:
                 raise
             except BaseException as failure:
-                # A cancellation is the end of the attempt's time.
+                # A cancellation means that the attempt timed out.
                 state.failures += 1
                 state.last_failure = str(failure) or "no connection within the time"
                 raise
@@ -88,10 +88,10 @@ class DialGate:
         if now_s < state.closed_until_s:
             again_s = state.closed_until_s - now_s
             if state.tried_since_s is not None:
-                # It is soon known whether the origin lives; as long again as that has taken is soon enough.
+                # A probe is running; wait as long again as it has taken so far.
                 again_s = min(again_s, now_s - state.tried_since_s)
             raise NotDialled(f"{state.last_failure} ({state.failures} times in a row)", again_s)
-        # This one tries; the others are refused until it is known, or for the pause.
+        # This dial is the probe; others are refused until its result is known, or for the pause.
         state.tried_since_s = now_s
         state.closed_until_s = now_s + state.pause_s
         state.pause_s = min(2 * state.pause_s, _PAUSE_MAX_S)

@@ -1,4 +1,4 @@
-"""The endpoint invoker: HTTP/1.1 on the event loop's own transports, all of it bounded.
+"""The endpoint invoker: HTTP/1.1 on the transports of the event loop, with bounds on everything.
 
 No redirects, no proxies, no cookies, no decompression, nothing from the environment.
 """
@@ -19,7 +19,7 @@ from atomic.domain.outcomes import EndpointResponse, NotMade
 
 
 class HttpInvoker:
-    """Makes attempts. It belongs to the event loop of its first attempt; close it when no attempt is left.
+    """Makes attempts. It belongs to the event loop of its first attempt; close it after the last one.
 
     `allows` decides about each IP address before it is dialled; by default only public ones are.
     `tls` replaces the default context. `failures_max`: see `DialGate`.
@@ -37,11 +37,11 @@ class HttpInvoker:
         self._dialer = Dialer(allows=allows, tls=tls)
 
     async def close(self) -> None:
-        """Close every connection; attempts that are still under way end with an error."""
+        """Close every connection; attempts that are still running end with an error."""
         await self._pool.close()
 
     async def post(self, request: EndpointRequest) -> EndpointResponse:
-        """Make one attempt; ends within the request's total time whatever the far side does."""
+        """Make one attempt. Always ends within the request's total time."""
         try:
             target = target_of(request.url)
             data = encode(target, request)
@@ -53,7 +53,7 @@ class HttpInvoker:
         answer = None if connection is None else await exchange(connection)
         if answer is None:
             # Nothing was idle, or the server closed the idle connection while the request was on its way.
-            # It may have been heard all the same: the endpoint has the idempotency key for that.
+            # The endpoint may have got it all the same: that is what the idempotency key is for.
             opened = await self._connect(target, request, deadline_s)
             if isinstance(opened, EndpointResponse):
                 return opened
@@ -66,7 +66,7 @@ class HttpInvoker:
     async def _connect(
         self, target: Target, request: EndpointRequest, deadline_s: float
     ) -> Connection | EndpointResponse:
-        """A new connection, or what the attempt comes to without one."""
+        """A new connection, or the result of the attempt without one."""
         is_dialled = False
         make = partial(Connection, self._pool.forget)
         try:
@@ -95,5 +95,5 @@ class HttpInvoker:
             return await connection.send(data)
         finally:
             timer.cancel()
-            # Closed by this when the answer is not whole: the caller was cancelled.
+            # If the caller was cancelled, the answer is incomplete, and this closes the connection.
             self._pool.release(connection)

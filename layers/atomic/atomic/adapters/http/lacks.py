@@ -1,4 +1,4 @@
-"""What this machine may lack for one more call. That is no failure of the endpoint's."""
+"""Resources that this machine may lack for a call. That is no failure of the endpoint."""
 
 import errno
 import os

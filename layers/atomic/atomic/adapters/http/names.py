@@ -1,7 +1,7 @@
-"""Looking names up: each once at a time, in threads of its own.
+"""Looking names up: one look-up a name at a time, each in a thread of its own.
 
-uvloop has four threads for it and asyncio a few more, and one look-up lasts as long as the resolver is
-patient, whoever has given up meanwhile. So a name whose server is silent would keep all others waiting.
+uvloop has four threads for it and asyncio a few more, and a look-up cannot be cancelled before the resolver
+times out. So a name whose server does not answer would block all others.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, Final
 from atomic.adapters.http.gate import NotDialled
 from atomic.adapters.http.lacks import own_lack
 
-# A thread each; only names that nobody answers for add up.
+# One thread each; only look-ups without an answer accumulate.
 _AT_ONCE: Final = 256
 _ROOM_S: Final = 1.0
 Found = Sequence[str] | NotDialled
@@ -28,9 +28,9 @@ class Names:
         self._under_way: dict[str, asyncio.Future[Found]] = {}
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """In the order of the system's preference, the families in turns; none for a name without any.
+        """In the order of the system's preference, alternating the families; empty for a name without any.
 
-        Raises NotDialled when there is no room for one more look-up.
+        Raises NotDialled if too many look-ups are running.
         """
         while host not in self._under_way and len(self._under_way) >= _AT_ONCE:
             waiting = self._under_way.values()
@@ -39,7 +39,7 @@ class Names:
                 raise NotDialled(f"{_AT_ONCE} names are being looked up")
         if host not in self._under_way:
             self._begin(host)
-        # Others may wait for it, too.
+        # Other callers may wait for it, too.
         found = await asyncio.shield(self._under_way[host])
         if isinstance(found, NotDialled):
             raise found
@@ -62,7 +62,7 @@ class Names:
                 loop.call_soon_threadsafe(settle, found)
 
         with own_lack():
-            # A look-up must not hold up the end of the process either.
+            # A look-up must not delay the end of the process either.
             Thread(target=ask, name="atomic-names", daemon=True).start()
         self._under_way[host] = loop.create_future()
 
@@ -72,7 +72,7 @@ def _look_up(host: str) -> Sequence[str]:
     with suppress(OSError, UnicodeError), own_lack():
         found = getaddrinfo(host, None, type=SOCK_STREAM)
     if not found:
-        # Without a file descriptor the resolver says that there is no such name.
+        # Without a free file descriptor the resolver reports that the name does not exist.
         with own_lack():
             socket().close()
     families = dict.fromkeys(family for family, *_ in found)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from atomic.adapters.http.connection import Connection
 
 # Servers close idle connections after 5 s (uvicorn, Node) and a call sent into the closing one fails, so
-# ours are given up before that.
+# ours are closed before that.
 IDLE_S: Final = 4.0
 _SWEEP_MIN_S: Final = 0.05
 
@@ -22,7 +22,7 @@ class Origin(NamedTuple):
 
 
 class Pool:
-    """Hands out the idle connection that was used last, and closes those that nobody wants for 4 s.
+    """Hands out the idle connection that was used last, and closes those that are unused for 4 s.
 
     There is no limit: a workflow holds its connection while it waits for its steps, and a bounded pool
     would starve them.
@@ -36,7 +36,7 @@ class Pool:
         self._is_closed = False
 
     def adopt(self, connection: Connection, origin: Origin) -> None:
-        """Take charge of a connection just opened; it is in use."""
+        """Add a connection that was just opened; it is in use."""
         if not connection.lost.done():
             self._open[connection] = origin
 
@@ -61,7 +61,7 @@ class Pool:
             self._sweep_in(IDLE_S)
 
     def forget(self, connection: Connection) -> None:
-        """It is gone, idle or not."""
+        """Remove a connection that has ended, idle or not."""
         origin = self._open.pop(connection, None)
         if origin is not None and origin in self._idle:
             self._idle[origin].pop(connection, None)
@@ -97,6 +97,6 @@ class Pool:
 
 
 def _is_fresh(since_s: float, now_s: float) -> bool:
-    # The clock on the wall: the loop's may stand still while a Lambda environment is frozen. One that was
-    # set back proves nothing.
+    # Wall clock: the loop's clock may stop while a Lambda environment is frozen. A negative time means that
+    # the wall clock was set back.
     return 0 <= now_s - since_s < IDLE_S

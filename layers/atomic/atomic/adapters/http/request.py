@@ -1,4 +1,4 @@
-"""The request as bytes: URL and headers are checked here, so that nothing can be smuggled into the head."""
+"""The request as bytes. URL and headers are checked here, so that nothing can be injected into the head."""
 
 import re
 from functools import lru_cache
@@ -10,7 +10,7 @@ from atomic.protocol.urls import parse_url
 
 # RFC 9110, 5.6.2.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# What says where a message ends and what becomes of the connection is not for others to say.
+# Headers that frame the message or control the connection are set by this client only.
 _OWN_HEADERS: Final = frozenset(
     {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
 )

@@ -1,4 +1,4 @@
-"""News of settled steps inside one process."""
+"""Notifications of settled steps inside one process."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ class MemoryNotifier:
     """Wakes the callers of this event loop that wait for a step."""
 
     def __init__(self) -> None:
-        # In the order in which they came, so that virtual time plays the same each time.
+        # In order of arrival, so that runs in virtual time are repeatable.
         self._listeners: dict[str, dict[_Subscription, None]] = {}
         self._is_open = True
 
@@ -29,12 +29,12 @@ class MemoryNotifier:
                 del self._listeners[step_id]
 
     def publish(self, step: Step) -> None:
-        """Hand the settled step to everybody who listens for it."""
+        """Hand the settled step to all its subscriptions."""
         for subscription in self._listeners.get(step.id, ()):
             subscription.hear(step)
 
     def close(self) -> None:
-        """Let nobody wait any longer, now or later: the server is about to stop."""
+        """End all waits, present and future, since the server is about to stop."""
         self._is_open = False
         for listeners in self._listeners.values():
             for subscription in listeners:
@@ -48,7 +48,7 @@ class _Subscription:
         self._waiting: asyncio.Future[None] | None = None
 
     async def next(self, timeout_ms: int) -> Step | None:
-        """The settled step; None when the time is over."""
+        """The settled step; None after the time-out."""
         if self._settled is None and self.is_open:
             loop = asyncio.get_running_loop()
             self._waiting = loop.create_future()

@@ -9,7 +9,7 @@ from atomic.application.ports import Clock
 
 
 class _Acknowledged:
-    """An awaitable that is done: nothing has to travel."""
+    """An awaitable that is done, since nothing is sent."""
 
     def __await__(self) -> Generator[None, None, None]:
         return
@@ -22,7 +22,7 @@ class MemoryWakeupQueue:
     With `horizon_ms`, wake-ups further away are dropped at once: a store that is swept at least that often
     finds their steps again, and memory does not grow with the number of sleeping steps.
 
-    What is due is received in turns by client, so that the backlog of one does not hold up the others.
+    Due steps are received in turns by client, so that the backlog of one does not delay the others.
     """
 
     _ACKNOWLEDGED = _Acknowledged()
@@ -46,7 +46,7 @@ class MemoryWakeupQueue:
         client_id: str,
         attempt_ms: int | None,  # noqa: ARG002 - attempts of every length have their own tasks here
     ) -> Awaitable[None]:
-        """Remember the wake-up; one that is there for an earlier moment stands for both."""
+        """Keep the wake-up, unless there is an earlier one for the step."""
         too_far = self._horizon_ms is not None and at_ms > self._clock.now_ms() + self._horizon_ms
         known = self._at.get(step_id)
         if not too_far and (known is None or at_ms < known):
@@ -56,7 +56,7 @@ class MemoryWakeupQueue:
         return self._ACKNOWLEDGED
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
-        """Nothing to tell: the row says it, and queries of the store find it."""
+        """Do nothing: the row says that the step failed, and queries of the store find it."""
         del step_id, reason
         return self._ACKNOWLEDGED
 
@@ -71,7 +71,7 @@ class MemoryWakeupQueue:
                     self._due.setdefault(client_id, deque()).append(step_id)
             while self._due:
                 step_id = self._next_in_turn()
-                # A wake-up for an earlier moment may have come while this one stood in line; once is
+                # A wake-up for an earlier moment may have arrived while this one was queued; once is
                 # enough.
                 if self._at.pop(step_id, None) is not None:
                     return step_id
@@ -85,7 +85,7 @@ class MemoryWakeupQueue:
         return step_id
 
     def _pause_s(self, wait_ms: int) -> float:
-        """The clock may have been set back, and be set right while we sleep."""
+        """The clock may have been set back, and be corrected during the sleep."""
         return (wait_ms if self._horizon_ms is None else min(wait_ms, self._horizon_ms)) / 1000
 
     async def _sleep(self, delay_s: float | None) -> None:

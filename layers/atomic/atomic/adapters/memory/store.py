@@ -14,7 +14,7 @@ from atomic.protocol import keys
 class MemoryStepStore:
     """Implements `ports.StepStore` and `LiveSteps`. Rows live as long as the object.
 
-    Queries look at every row.
+    Queries scan every row.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class MemoryStepStore:
         return self._rows.get(step_id)
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
-        """Write the row if it has the expected version; LookupError when there is none."""
+        """Write the row if it has the expected version; raises LookupError if there is none."""
         existing = self._rows.get(step.id)
         if existing is None:
             raise LookupError(step.id)
@@ -104,7 +104,7 @@ class MemoryStepStore:
         )
 
     async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
-        """Add to the ledger; its sum."""
+        """Add to the stored bytes of the client; the sum."""
         self._stored[client_id, day] = self._stored.get((client_id, day), 0) + size
         return sum(
             kept for (owner, on), kept in self._stored.items() if owner == client_id and on >= since_day

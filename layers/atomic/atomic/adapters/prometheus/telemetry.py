@@ -1,7 +1,7 @@
 """Counters and histograms of one process, in the Prometheus text format. No client is a label.
 
-They are plain numbers of the one event loop: a step touches seven of them, and the library's own take a
-lock for each. The library writes them down when somebody asks.
+They are plain numbers on the event loop: a step changes seven of them, and the metrics of the library take
+a lock for each. The library only formats them for a scrape.
 """
 
 from bisect import bisect_left
@@ -27,7 +27,7 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 
 
 class _Durations:
-    """How often it took up to each of `_SECONDS`, or longer."""
+    """Counts of durations up to each of `_SECONDS`, and of longer ones."""
 
     def __init__(self, name: str, documentation: str) -> None:
         self._name, self._documentation = name, documentation
@@ -88,20 +88,20 @@ class PrometheusTelemetry(Collector):
         self._lag_s.observe(lag_ms / 1000)
 
     def put_off(self, step: Step) -> None:
-        """A due step has to come again."""
+        """A due step was deferred."""
         del step
         self._put_off += 1
 
     def found_live(self, steps: int) -> None:
-        """So many live steps were there at start."""
+        """This many steps were live at the start."""
         self._live = steps
 
     def exposition(self) -> bytes:
-        """The text that a scrape gets."""
+        """The response to a scrape."""
         return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
-        """Prometheus: the numbers of this moment."""
+        """Prometheus: the current numbers."""
         attempts = CounterMetricFamily(
             "atomic_attempts", "Attempts that ended, by outcome.", labels=["outcome"]
         )
@@ -113,7 +113,7 @@ class PrometheusTelemetry(Collector):
         yield CounterMetricFamily("atomic_dead_letters", "Steps that failed.", self._dead)
         yield CounterMetricFamily(
             "atomic_steps_put_off",
-            "Times that a due step found no place at its destination.",
+            "Times that a due step got no permit for its destination.",
             self._put_off,
         )
         yield GaugeMetricFamily("atomic_live_steps", "Steps that have no outcome yet.", self._live)

@@ -1,1 +1,1 @@
-"""One node, one file: rows and clients in SQLite."""
+"""Rows and clients in SQLite files, for one node."""

@@ -1,4 +1,4 @@
-"""A copy of a database that others write to meanwhile: all of one moment, checked, on the disk."""
+"""A consistent, checked and synced copy of a database that is in use."""
 
 import os
 from pathlib import Path
@@ -10,9 +10,9 @@ from atomic.adapters.sqlite.database import DatabaseRefused, Schema, damage_of_p
 
 
 def copy_database(path: Path, target: Path, schema: Schema) -> None:
-    """Copy a database into a file that is not there yet (mode 0600), with everything committed so far.
+    """Copy a database, with everything committed so far, into a new file (mode 0600).
 
-    Writers go on, but the log in front of the database cannot be emptied while the copy is made. Raises
+    Writers continue, but the write-ahead log cannot be emptied while the copy is made. Raises
     DatabaseRefused for a file that cannot be used, OSError for a target that cannot be written.
     """
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -20,10 +20,10 @@ def copy_database(path: Path, target: Path, schema: Schema) -> None:
     try:
         _copy(source, target)
     except apsw.Error as error:
-        raise OSError(f"cannot copy {path} to {target}: {error}; is there room?") from error
+        raise OSError(f"cannot copy {path} to {target}: {error}; is there enough space?") from error
     finally:
         source.close()
-    # Pages are copied as they are, and so is damage to them. Immutable: no log is put beside the copy.
+    # Pages are copied with any damage, so check them. Immutable: no log is made beside the copy.
     copy = apsw.Connection(
         f"file:{quote(str(target))}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     )
@@ -38,7 +38,7 @@ def _copy(source: apsw.Connection, target: Path) -> None:
     destination = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         with destination.backup("main", source, "main") as backup:
-            # All at once: a copy in pieces begins anew whenever another process has written.
+            # All at once: a copy in pieces restarts whenever another process has written.
             backup.step(-1)
     finally:
         destination.close()

@@ -1,4 +1,4 @@
-"""The clients of an embedded runtime, in a file of their own: the CLI adds some while a server runs."""
+"""The clients of an embedded runtime, in a separate file: the CLI writes it while a server runs."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from atomic.protocol import api_keys
 from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
 
 _CHECK_EVERY_S: Final = 2.0
-# Secrets end at their time without a write that would tell.
+# Secrets expire without a write, so cached clients are read again.
 _RELOAD_EVERY_S: Final = 60.0
 _FIRST: Final = """
 CREATE TABLE clients (
@@ -32,7 +32,7 @@ CREATE TABLE api_keys (
     created_at_ms INTEGER NOT NULL
 ) STRICT;
 """
-# Keys of the first version had no scopes, checksum or pepper: they open nothing any more.
+# Keys of the first version had no scopes, checksum or pepper: they are no longer valid.
 _RECORDS: Final = """
 CREATE TABLE tenants (id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
 INSERT INTO tenants SELECT id, 1, json_object(
@@ -52,7 +52,7 @@ CLIENTS: Final = Schema("clients", (_FIRST, _RECORDS, _NAMED))
 
 
 class SqliteClientStore:
-    """Implements `application.client_admin.ClientStore`. Opens the file, or makes it; close it."""
+    """Implements `application.client_admin.ClientStore`. Opens or creates the file; close it."""
 
     def __init__(self, path: Path) -> None:
         self._connection = open_database(path, CLIENTS)
@@ -92,8 +92,8 @@ class SqliteClientStore:
 
 
 class SqliteClientRegistry:
-    """Implements `ports.ClientRegistry`. Changes of the file are seen after two seconds at most, new keys
-    at once.
+    """Implements `ports.ClientRegistry`. It sees changes of the file after two seconds at most, new keys at
+    once.
     """
 
     def __init__(self, path: Path, *, pepper: bytes, now_ms: Callable[[], int]) -> None:
@@ -106,13 +106,13 @@ class SqliteClientRegistry:
         self._data_version = -1
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:  # noqa: ARG002 - the port has it
-        """The client that the key opens."""
+        """The client of the API key."""
         key_id = api_keys.key_id_of(api_key) if api_key else None
         if api_key is None or key_id is None:
             return None
         cached_key = self._current().cached_keys.get(key_id)
         if cached_key is None:
-            # It may have been made a moment ago; whether anything was written costs next to nothing.
+            # The key may be new. Checking whether anything was written is cheap.
             cached_key = self._current(is_doubted=True).cached_keys.get(key_id)
         if cached_key is None or not cached_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
             return None
@@ -147,7 +147,7 @@ class SqliteClientRegistry:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Clients by their ids, and what opens them by the ids of keys."""
+    """Clients by their ids, and keys by theirs."""
 
     clients: dict[str, Client] = field(default_factory=dict)
     cached_keys: dict[str, CachedKey] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Rows of the table of steps.
 
-Two checksums a row guard what was acknowledged against a disk that gives back other bytes: one of what is
-written once, one of what every write sets. Rows of before they were invented have none.
+Each row has two checksums, which detect bytes that changed on the disk: one of what is written once, one of
+what every write sets. Rows of earlier versions have none.
 """
 
 import zlib
@@ -13,7 +13,7 @@ from atomic.application.ports import StoreUnavailable
 from atomic.domain.records import Record, load_step, progress_record, spec_record
 from atomic.domain.steps import Step
 
-# What `decode` needs, in its order.
+# What `decode` needs, in this order.
 COLUMNS = "steps.id, spec, payload, progress, response, fixed_sum, progress_sum"
 INSERT = """
 INSERT INTO steps (
@@ -22,7 +22,7 @@ INSERT INTO steps (
     progress_sum, id
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
-# An identity that begins anew has another moment of creation, and then all of the row is written.
+# If an identity starts again after its row expired, `created_at_ms` differs and the whole row is written.
 UPDATE_PROGRESS = """
 UPDATE steps
 SET status = ?, version = ?, due_at_ms = ?, finished_at_ms = ?, expires_at_ms = ?, progress = ?,
@@ -74,7 +74,7 @@ def mutable_columns(step: Step) -> tuple[Any, ...]:
 
 
 def decode(row: tuple[Any, ...]) -> Step:
-    """The step of a row of COLUMNS. Raises StoreUnavailable for one that is not as it was written."""
+    """The step of a row of COLUMNS. Raises StoreUnavailable for a damaged row."""
     step_id, spec, payload, progress, response, fixed_sum, progress_sum = row
     if not (_fits(fixed_sum, step_id.encode(), spec, payload) and _fits(progress_sum, progress, response)):
         raise StoreUnavailable(
@@ -86,21 +86,21 @@ def decode(row: tuple[Any, ...]) -> Step:
 
 
 def _json(record: Record) -> bytes:
-    # A copy, for rows wait in line for their commit, and what orjson makes holds on to 4 KiB.
+    # A copy: the bytes of orjson keep 4 KiB allocated while the row waits for its commit.
     return bytes(memoryview(orjson.dumps(record)))
 
 
 def _fits(expected: int | None, *parts: bytes | None) -> bool:
     try:
         return expected is None or expected == _checksum(*parts)
-    except TypeError:  # not even of the type that was written
+    except TypeError:  # another type than was written
         return False
 
 
 def _checksum(*parts: bytes | None) -> int:
     checksum = 0
     for part in parts:
-        # The lengths count too: bytes may not move from one value to the next.
+        # With the lengths, so that bytes cannot move from one value to the next.
         length = 0xFFFFFFFF if part is None else len(part)
         checksum = zlib.crc32(part or b"", checksum ^ length)
     return checksum

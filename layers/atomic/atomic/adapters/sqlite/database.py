@@ -1,4 +1,4 @@
-"""Opening a database file: what must hold before its first statement, and how it is refused."""
+"""Opening a database file, with the checks that precede its first statement."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from atomic.adapters.sqlite import log
 # Earlier ones can lose committed pages when one connection resets the log while another one checkpoints.
 _OLDEST_SQLITE: Final = 3_051_003
 _BUSY_TIMEOUT_MS: Final = 5_000
-# Up to this size pages and indexes are checked before the first statement (4 s a GiB). Larger files would
-# keep a server from starting, so their pages are checked beside it (`damage_of_pages`, 1 to 3 s a GiB).
+# Up to this size pages and indexes are checked before the first statement (4 s a GiB). Larger
+# files would delay the start: they are checked while the server runs (`damage_of_pages`, 1 to 3 s a GiB).
 _COMPARED_MAX_BYTES: Final = 64 * 1024 * 1024
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -23,7 +23,7 @@ _PRAGMAS: Final = (
     "PRAGMA fullfsync = 1",
     "PRAGMA checkpoint_fullfsync = 1",
     "PRAGMA mmap_size = 0",
-    # 16 MiB of log before it is copied into the database: pages that change often are copied once.
+    # The log is copied into the database at 16 MiB, so that pages that change often are copied once.
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -12288",
@@ -31,12 +31,12 @@ _PRAGMAS: Final = (
 
 
 class DatabaseRefused(OSError):
-    """The file cannot be used as it is; nothing was changed. The message names the file and the cure."""
+    """The file cannot be used and was not changed. The message names the file and the cure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a file holds: `migrations[n]` is the SQL that makes version n + 1 of version n."""
+    """The schema of a file: `migrations[n]` is the SQL that upgrades version n to n + 1."""
 
     name: str
     migrations: tuple[str, ...]
@@ -45,7 +45,7 @@ class Schema:
 def open_database(path: Path, schema: Schema) -> apsw.Connection:
     """Open or create the file (mode 0600), check it, and bring it to the newest version.
 
-    Raises DatabaseRefused for a file that is damaged, newer than this program, or somebody else's.
+    Raises DatabaseRefused for a file that is damaged, newer than this program, or of another program.
     """
     _create(path)
     connection = _connect(path)
@@ -58,7 +58,7 @@ def open_database(path: Path, schema: Schema) -> apsw.Connection:
 
 
 def open_unchanged(path: Path, schema: Schema) -> apsw.Connection:
-    """Open a file that is there and check it, and change nothing in it. Raises DatabaseRefused."""
+    """Open an existing file read-only and check it. Raises DatabaseRefused."""
     connection = _connect(path)
     with _refusing(connection, path):
         _checked_version(connection, path, schema)
@@ -66,12 +66,12 @@ def open_unchanged(path: Path, schema: Schema) -> apsw.Connection:
 
 
 def is_checked_at_start(path: Path) -> bool:
-    """Whether `open_database` has read all of the file; if not, `damage_of_pages` is to do it."""
+    """Whether `open_database` checks the whole file; if not, call `damage_of_pages`."""
     return path.stat().st_size <= _COMPARED_MAX_BYTES
 
 
 def damage_of_pages(reader: apsw.Connection, path: Path) -> str | None:
-    """What is wrong with the pages of the file, as a message; None when nothing is."""
+    """What is wrong with the pages of the file, as a message; None if nothing is."""
     try:
         problems = reader.execute("PRAGMA quick_check(3)").fetchall()
     except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
@@ -80,7 +80,7 @@ def damage_of_pages(reader: apsw.Connection, path: Path) -> str | None:
 
 
 def open_reader(path: Path) -> apsw.Connection:
-    """Another connection to a file that `open_database` has opened; it can only read."""
+    """A read-only connection to a file that `open_database` has opened."""
     reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     reader.set_busy_timeout(_BUSY_TIMEOUT_MS)
     reader.execute("PRAGMA cache_size = -4096").fetchall()
@@ -88,8 +88,8 @@ def open_reader(path: Path) -> apsw.Connection:
 
 
 def close_database(connection: apsw.Connection) -> None:
-    """Copy the log into the database and close; the readers must be closed before."""
-    # When it cannot be copied, the next start reads the log: it is part of the database.
+    """Copy the log into the database and close it; close the readers before."""
+    # If the log cannot be copied, the next start reads it: it is part of the database.
     with suppress(apsw.Error):
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     connection.close(force=True)
@@ -111,7 +111,7 @@ def _connect(path: Path) -> apsw.Connection:
     except apsw.Error as error:
         raise _unopened(path, error) from error
     connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
-    # Closing a refused file must not write to it, and an orderly end checkpoints by itself.
+    # Closing a refused file must not write to it; `close_database` makes the checkpoint.
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
 
@@ -136,7 +136,9 @@ def _refusing(connection: apsw.Connection, path: Path) -> Iterator[None]:
         if isinstance(error, apsw.CorruptError | apsw.NotADBError):
             raise DatabaseRefused(_damaged(path, str(error))) from error
         if isinstance(error, apsw.Error):
-            raise DatabaseRefused(f"cannot use {path}: {error}; see that nobody else uses it") from error
+            raise DatabaseRefused(
+                f"cannot use {path}: {error}; make sure that no other program uses it"
+            ) from error
         raise
 
 
@@ -160,7 +162,7 @@ def _check(connection: apsw.Connection, path: Path) -> None:
             raise DatabaseRefused(_damaged(path, _listed(problems)))
     wal = Path(f"{path}-wal")
     if log.is_damaged(wal, int(connection.pragma("page_size")), lambda: _valid_frames(connection)):
-        raise DatabaseRefused(_damaged(wal, "commits behind a broken place could not be read"))
+        raise DatabaseRefused(_damaged(wal, "commits after a damaged position could not be read"))
 
 
 def _valid_frames(connection: apsw.Connection) -> int:
@@ -173,13 +175,13 @@ def _listed(problems: Sequence[tuple[object, ...]]) -> str:
 
 
 def _unopened(path: Path, error: Exception) -> DatabaseRefused:
-    return DatabaseRefused(f"cannot open {path}: {error}; check the directory and its rights")
+    return DatabaseRefused(f"cannot open {path}: {error}; check the directory and its permissions")
 
 
 def _damaged(path: Path, problem: str) -> str:
     return (
         f"{path} is damaged: {problem}. Restore the file from a copy, together with its -wal file if the "
-        f"copy has one, or move it away to begin anew; at the start nothing was changed"
+        f"copy has one, or move it away to start with an empty one; nothing was changed"
     )
 
 

@@ -1,7 +1,7 @@
-"""Whether the files that a server has open still stand in its data directory.
+"""Whether the files that a server has open are still in its data directory.
 
-A file that was removed or replaced goes on to take writes for as long as it is open, and is gone with the
-process: what is acknowledged then, nobody finds again. Without its lock a second server may start, too.
+A file that was removed or replaced accepts writes as long as it is open, and disappears with the process:
+steps that are acknowledged then are lost. Without its lock file a second server may start, too.
 """
 
 import os
@@ -12,14 +12,14 @@ _Identity = tuple[int, int] | None
 
 
 class FilesInPlace:
-    """Notes which files stand at the paths now; what does not exist is left out."""
+    """Remembers which files are at the paths now; paths without a file are left out."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         found = {path: _identity(path) for path in paths}
         self._opened = {path: identity for path, identity in found.items() if identity is not None}
 
     def displaced(self) -> Path | None:
-        """A path at which another file stands by now, or none. Takes microseconds."""
+        """A path whose file was replaced or removed; None if there is none. Takes microseconds."""
         return next((path for path, opened in self._opened.items() if _identity(path) != opened), None)
 
 

@@ -1,4 +1,4 @@
-"""One server a data directory."""
+"""The lock that allows one server for each data directory."""
 
 import fcntl
 import os
@@ -11,13 +11,13 @@ class DataDirInUse(OSError):
 
 
 class DataDirUnusable(OSError):
-    """The data directory cannot be made or written; give the server the right to, or choose another one."""
+    """The data directory cannot be created or written; change its permissions, or choose another one."""
 
 
 class DataDirLock:
-    """A context manager that holds `<directory>/lock`; the directory is made (mode 0700) when missing.
+    """A context manager that holds `<directory>/lock`; it creates a missing directory (mode 0700).
 
-    The kernel drops the lock with the process, however it ends. Raises DataDirInUse or DataDirUnusable on
+    The kernel releases the lock at any end of the process. Raises DataDirInUse or DataDirUnusable on
     entering.
     """
 
@@ -47,7 +47,7 @@ class DataDirLock:
         except OSError as error:
             raise DataDirUnusable(
                 f"cannot write to the data directory {self._directory} ({error.strerror}); give the server "
-                "the right to, or choose another --data-dir"
+                "write permission, or choose another --data-dir"
             ) from None
 
     def __exit__(self, *_: object) -> None:

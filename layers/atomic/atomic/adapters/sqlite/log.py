@@ -1,9 +1,9 @@
-"""The write-ahead log: a tail torn by a power cut and damage to what was synced look alike to SQLite.
+"""Tells damage of the write-ahead log from an incomplete tail after a power cut; SQLite treats both alike.
 
-SQLite reads the log up to the first frame whose checksum does not fit and drops the rest without a word.
-That is right for a torn tail. With `synchronous=FULL` each commit is synced before the next transaction
-writes its first frame, so a power cut can tear one transaction, the last. When two commits or more stand
-behind the end, bytes that had been synced have changed: acknowledged rows would be missing.
+SQLite reads the log up to the first frame with a wrong checksum and silently drops the rest. That is right
+for an incomplete tail. With `synchronous=FULL` each commit is synced before the next transaction
+writes its first frame, so a power cut can damage the last transaction only. If two commits or more follow
+that frame, synced bytes have changed, and acknowledged rows would be missing.
 
 The format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Final
 
 _HEADER_BYTES: Final = 32
-_FRAME_BYTES: Final = 24  # in front of each page
+_FRAME_BYTES: Final = 24  # before each page
 _NOT_A_COMMIT: Final = bytes(4)
 
 
 def is_damaged(log: Path, page_size: int, valid_frames: Callable[[], int]) -> bool:
     """Whether the log has lost commits that had been synced.
 
-    `valid_frames` tells how many frames SQLite reads; it is asked after the log was looked at, so that a
+    `valid_frames` returns how many frames SQLite reads. It is called after the log was read, so that a
     commit of another process in between does no harm. Damage to the last transaction alone is not seen.
     """
     header, commits = _commits(log, page_size)
@@ -29,7 +29,7 @@ def is_damaged(log: Path, page_size: int, valid_frames: Callable[[], int]) -> bo
         return False
     valid = valid_frames()
     if header != _header(log):
-        return False  # somebody else has just begun it anew, and can read it
+        return False  # another process has just restarted the log, and can read it
     return not _is_whole(header) or sum(number >= valid for number in commits) > 1
 
 
@@ -44,7 +44,7 @@ def _commits(log: Path, page_size: int) -> tuple[bytes, list[int]]:
         return b"", []
     header, found = _header(log), []
     if len(header) < _HEADER_BYTES:
-        return b"", []  # somebody else has just emptied it, and can read it
+        return b"", []  # another process has just emptied the log, and can read it
     # An unreadable header names no salts to compare with.
     salts = header[16:24] if _is_whole(header) else None
     frame_bytes = _FRAME_BYTES + page_size

@@ -1,4 +1,4 @@
-"""The check of a file that is too large to be checked before the server starts."""
+"""Checks a file that is too large to be checked before the server starts."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,9 +14,9 @@ _AGAIN_S: Final = 0.02
 
 
 class PageCheck:
-    """Reads every page once, in a thread of its own, beside the service.
+    """Reads every page once, in a thread of its own, while the server runs.
 
-    `on_damage` is called on the loop, with a message, when the file is not what was written.
+    `on_damage` is called on the loop, with a message, if the file is damaged.
     """
 
     def __init__(self, path: Path, on_damage: Callable[[str], None]) -> None:
@@ -24,9 +24,9 @@ class PageCheck:
         self._task = asyncio.create_task(self._run(path, on_damage))
 
     async def close(self) -> None:
-        """Break it off, if it still goes on."""
+        """Stop it, if it is still running."""
         while not self._task.done():
-            # It reaches a statement that runs, and not one that is about to.
+            # An interruption ends a running statement, but not one that is about to start.
             self._reader.interrupt()
             await asyncio.wait([self._task], timeout=_AGAIN_S)
         self._reader.close()

@@ -1,4 +1,4 @@
-"""The reading statements. Each is answered from an index that it names, so a missing one is an error.
+"""The SELECT statements. Each names the index that answers it, so a missing index is an error.
 
 `run_list` and `failed_list` give SQL and its named bindings.
 """
@@ -14,7 +14,7 @@ from atomic.domain.steps import Status
 
 Statement = tuple[str, dict[str, Any]]
 
-# So many keys are sorted rather than walked through from the newest run on.
+# Up to this many keys are looked up and sorted, instead of scanning from the newest run.
 KEYS_SORTED_MAX: Final = 50_000
 
 GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
@@ -30,7 +30,7 @@ OUTLINE: Final = f"{_OUTLINE} LIMIT ?"
 # Two parents may share the range.
 CHILDREN: Final = f"{_OUTLINE} AND parent = ? ORDER BY id LIMIT ?"
 _CLIENT_AFTER: Final = "SELECT min(client_id) FROM steps INDEXED BY due WHERE due_at_ms IS NOT NULL"
-# From client to client by one look into the index each, however much each of them has there.
+# One index look-up finds the next client, however many rows each client has.
 DUE_CLIENTS: Final = f"""
 WITH RECURSIVE client (id) AS (
     {_CLIENT_AFTER}
@@ -50,7 +50,7 @@ WHERE due_at_ms IS NOT NULL AND client_id = :client_id AND due_at_ms < :before_m
 LIVE_WITH_STATUS: Final = f"""
 SELECT id FROM steps INDEXED BY live WHERE {IS_LIVE} AND status = ? AND id > ? ORDER BY id LIMIT ?
 """
-# A damaged record tells nothing here; whoever reads its row says so.
+# A damaged record counts as empty here; reading its row reports the damage.
 _PROGRESS: Final = """
 CASE WHEN json_valid(CAST(steps.progress AS TEXT)) THEN CAST(steps.progress AS TEXT) ->> '$.{}' END
 """
@@ -111,7 +111,7 @@ SUM_STORED: Final = "SELECT coalesce(sum(bytes), 0) FROM stored WHERE client_id 
 
 
 def bindings(query: RunQuery) -> dict[str, Any]:
-    """The named values of every statement about the query."""
+    """The bindings that the statements of a query share."""
     prefix = query.key_prefix or ""
     upper = [query.after] if query.after is not None else []
     if query.created_before_ms is not None:
@@ -122,7 +122,7 @@ def bindings(query: RunQuery) -> dict[str, Any]:
         "status": query.status and query.status.value,
         "workflow": query.workflow_name,
         "key": prefix,
-        # The last of all characters: behind every key with this prefix.
+        # The last of all characters: above every key with this prefix.
         "key_end": prefix + "\U0010ffff",
         "from_ms": query.created_from_ms,
         "before_ms": before_ms,
@@ -132,10 +132,10 @@ def bindings(query: RunQuery) -> dict[str, Any]:
 
 
 def run_list(query: RunQuery, *, sort_keys: bool) -> str:
-    """The rows of a page of runs: all in one index, or one index range a state, merged as they come.
+    """The rows of a page of runs, from one index range, or from one for each status, merged.
 
-    With `sort_keys` the runs with the wanted keys are looked up and sorted, which suits few of them;
-    else the runs are walked through, newest first, until the page is full.
+    With `sort_keys` the runs with the wanted keys are looked up and sorted, which is right for few runs;
+    otherwise runs are scanned, newest first, until the page is full.
     """
     if sort_keys:
         conditions = _conditions(query, "client_id", "key", "status", "workflow")

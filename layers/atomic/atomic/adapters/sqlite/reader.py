@@ -1,4 +1,4 @@
-"""Reads that may be long, in a thread of their own."""
+"""Runs reads that may take long in a thread."""
 
 import asyncio
 import threading
@@ -14,12 +14,12 @@ from atomic.application.ports import StoreUnavailable
 
 T = TypeVar("T")
 
-# A read may be several statements, and an interruption ends those that have begun.
+# A read may be several statements, and an interruption ends only those that have begun.
 _INTERRUPT_EVERY_S: Final = 0.02
 
 
 class Reader:
-    """A connection that can only read, and its thread: one read after the other.
+    """A read-only connection and its thread, which runs one read after the other.
 
     `name` is the thread's. Close it before the database.
     """
@@ -31,7 +31,7 @@ class Reader:
         self._is_closed = False
 
     async def do(self, read: Callable[[apsw.Connection], T]) -> T:
-        """What `read` makes of the connection. Raises what it raises, and StoreUnavailable when closed."""
+        """The result of `read(connection)`. Raises what it raises, and StoreUnavailable after `close`."""
         try:
             reading = self._thread.submit(self._read, read)
         except RuntimeError:
@@ -45,7 +45,7 @@ class Reader:
             raise StoreUnavailable("the store is closed") from None
 
     def close(self) -> None:
-        """Break off the read that has begun, drop those that wait, and close."""
+        """Interrupt the running read, drop those that wait, and close."""
         self._is_closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
         while not self._reading.acquire(timeout=_INTERRUPT_EVERY_S):

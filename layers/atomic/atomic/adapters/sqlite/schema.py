@@ -1,19 +1,19 @@
 """The table of steps and its indexes.
 
 Every query of the store is answered from an index, so that a million stored runs cost as much as a
-thousand. An index costs each write a page, so steps that are no roots have as few as can be: the id, and
-what is live, failed or expires.
+thousand. Each index costs each write a page, so steps that are no roots have few of them: the id, and
+partial ones of live, failed and expiring rows.
 """
 
 from typing import Final
 
 from atomic.adapters.sqlite.database import Schema
 
-# A query uses a partial index only when it repeats the index's condition word for word.
+# A query uses a partial index only if it repeats the condition of the index literally.
 IS_LIVE: Final = "finished_at_ms IS NULL"
 IS_DEAD_LETTER: Final = "status = 'failed' AND calls = 1"
 
-# The columns that queries look at stand first: what follows may be long and then lies on other pages.
+# The columns that queries use come first: later ones may be long and are then on other pages.
 _STEPS: Final = """
 CREATE TABLE steps (
     id TEXT NOT NULL PRIMARY KEY,
@@ -49,13 +49,13 @@ ALTER TABLE steps ADD COLUMN fixed_sum INTEGER;
 ALTER TABLE steps ADD COLUMN progress_sum INTEGER;
 """
 
-# With each write SQLite made a temporary table of the four states, three times a step: a fifth of its time.
+# For each write SQLite made a temporary table of the four states, three times a step: a fifth of its time.
 _LIVE: Final = f"""
 DROP INDEX live;
 CREATE INDEX live ON steps (status, id, client_id, finished_at_ms) WHERE {IS_LIVE};
 """
 
-# What clients store, by the day; only of those that have a limit on it.
+# Stored bytes by client and day; only of clients that have a limit.
 _STORED: Final = """
 CREATE TABLE stored (
     client_id TEXT NOT NULL,
@@ -65,15 +65,15 @@ CREATE TABLE stored (
 ) STRICT, WITHOUT ROWID;
 """
 
-# An event that nobody completed is an answer to its workflow, and nothing for operators: `calls` is 1 for
-# a step that calls an endpoint.
+# An expired event is an answer to its workflow and no dead letter: `calls` is 1 for a step that calls an
+# endpoint.
 _DEAD_LETTERS: Final = f"""
 ALTER TABLE steps ADD COLUMN calls INTEGER NOT NULL DEFAULT 1;
 DROP INDEX failed;
 CREATE INDEX failed ON steps (client_id, created_at_ms, id) WHERE {IS_DEAD_LETTER};
 """
 
-# What is due is taken in turns by client, so that the backlog of one does not hide the steps of another.
+# Due steps are taken in turns by client, so that the backlog of one does not delay the others.
 _DUE_BY_CLIENT: Final = """
 DROP INDEX due;
 CREATE INDEX due ON steps (client_id, due_at_ms) WHERE due_at_ms IS NOT NULL;

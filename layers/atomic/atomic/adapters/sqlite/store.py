@@ -1,4 +1,4 @@
-"""Rows in one SQLite file: durable on one node."""
+"""The step store in one SQLite file."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -26,19 +26,19 @@ from atomic.protocol import keys
 
 T = TypeVar("T")
 _Rows = list[tuple[Any, ...]]
-# Deleting an old row costs the loop up to 150 us; other writers get their turn in between.
+# Deleting an old row takes up to 150 us of the loop; other writes run in between.
 _PURGE_SLICE: Final = 20
-# An outline of more rows, 10 us each, is long.
+# An outline of more rows, at 10 us each, takes long and goes to a thread.
 _OUTLINE_MAX: Final = 200
-# A text whose bytes have changed may be no text any more.
+# A text whose bytes have changed may not be valid UTF-8.
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
 class SqliteStepStore:
-    """Implements `ports.StepStore` and `LiveSteps`. To be used on the event loop that opened it.
+    """Implements `ports.StepStore` and `LiveSteps`. Use it on the event loop that opened it.
 
-    Writes go to the one writer. Single rows are read on the loop's thread, for that takes microseconds;
-    whatever may be long is read in threads of its own.
+    Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
+    reads that may take long run in threads.
     """
 
     def __init__(self, path: Path, connection: apsw.Connection, on_fatal: Callable[[str], None]) -> None:
@@ -46,17 +46,17 @@ class SqliteStepStore:
         self._execute = connection.cursor().execute
         self._rows = open_reader(path)
         self._lists = Reader(path, "atomic-sqlite-lists")
-        # However much clients have read for them, what is due comes at its time.
+        # A thread of its own, so that reads of clients do not delay due steps.
         self._timers = Reader(path, "atomic-sqlite-timers")
         self._writer = Writer(connection, on_fatal=on_fatal)
         self._check: PageCheck | None = None
 
     @classmethod
     async def open(cls, path: Path, *, on_fatal: Callable[[str], None]) -> Self:
-        """Open or create the file. Once it can no longer be trusted, `on_fatal` is called, on the loop.
+        """Open or create the file. When it can no longer be trusted, `on_fatal` is called on the loop.
 
-        Raises DatabaseRefused for a file that is damaged, newer than this program, or somebody else's.
-        The caller sees to it that no other process has it open (`DataDirLock`).
+        Raises DatabaseRefused for a file that is damaged, newer than this program, or of another program.
+        The caller must ensure that no other process has it open (`DataDirLock`).
         """
         store = cls(path, await asyncio.to_thread(open_database, path, STEPS), on_fatal)
         if not is_checked_at_start(path):
@@ -64,7 +64,7 @@ class SqliteStepStore:
         return store
 
     def give_up(self, message: str) -> None:
-        """Refuse every write from now on: what was found says that the file can no longer be trusted."""
+        """Refuse every write from now on, since the file can no longer be trusted; the message says why."""
         self._writer.give_up(message)
 
     async def close(self) -> None:
@@ -88,7 +88,7 @@ class SqliteStepStore:
         return codec.decode(rows[0]) if rows else None
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
-        """Write the row if it has the expected version; LookupError when there is none.
+        """Write the row if it has the expected version; raises LookupError if there is none.
 
         A step with another `created_at_ms` than the row's is a new one, and all of it is written.
         """
@@ -158,7 +158,7 @@ class SqliteStepStore:
         return await self._long(self._lists, lambda lists: _counts(lists, client_id, created_from_ms))
 
     async def count_live(self) -> int:
-        """How many live steps there are, whoever's."""
+        """The number of live steps of all clients."""
         [(live,)] = await self._long_rows(self._timers, queries.COUNT_ALL_LIVE, ())
         return int(live)
 
@@ -172,7 +172,7 @@ class SqliteStepStore:
         return deleted
 
     async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
-        """Add to the ledger, and forget its earlier days; its sum."""
+        """Add to the stored bytes of the client and drop earlier days; the sum."""
         return await self._writer.submit(self._add_stored_bytes, client_id, size, day, since_day)
 
     def _add_stored_bytes(self, client_id: str, size: int, day: int, since_day: int) -> int:

@@ -1,11 +1,11 @@
 """The one writer: group commit.
 
-Whatever waits at a moment is executed in one transaction and shares one fsync. The statements run on the
-event loop's thread, for they take microseconds and hardly ever the disk; the COMMIT, which waits for the
-disk (and copies the log when it has grown), runs in the writer's own thread. The statements in that thread
-as well was measured: it fights with a busy loop for the interpreter and costs a quarter more CPU.
+All operations that wait at a moment run in one transaction and share one fsync. The statements run on the
+event loop's thread, since they take microseconds and rarely need the disk. The COMMIT, which waits for the
+disk (and copies the log when it has grown), runs in the writer's own thread. Running the statements there,
+too, was measured: it competes with a busy loop for the interpreter and costs a quarter more CPU.
 
-Nobody learns of a result before the commit that makes it durable.
+No result is returned before the commit that makes it durable.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ import apsw
 from atomic.application.ports import StoreUnavailable
 
 T = TypeVar("T")
-# A transaction keeps the loop for some 20 us an operation.
+# A transaction blocks the loop for some 20 us an operation.
 _BATCH_MAX: Final = 256
 _BUSY_TIMEOUT_MS: Final = 5_000
-# After these nobody knows what is on the disk; only a fresh start tells.
+# After these errors it is unknown what is on the disk; only a restart can read it.
 _FATAL: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 
 _Work = tuple[Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]"]
@@ -31,9 +31,9 @@ _Then = Callable[[Exception | None], None]
 
 
 class Writer:
-    """Owns the writing connection from now on. To be made and used on the running event loop.
+    """Takes over the writing connection. Create and use it on the running event loop.
 
-    `on_fatal` is called once, on the loop, when the file can no longer be trusted; everything fails then.
+    `on_fatal` is called once, on the loop, when the file can no longer be trusted; all writes fail then.
     """
 
     def __init__(self, connection: apsw.Connection, *, on_fatal: Callable[[str], None]) -> None:
@@ -48,7 +48,7 @@ class Writer:
         self._fatal = False
         self._idle: asyncio.Future[None] | None = None
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], _Then] | None] = queue.SimpleQueue()
-        # The loop does not wait for the busy file of somebody else; the thread does.
+        # The loop must not wait while another process has the file locked; the thread may.
         connection.set_busy_timeout(0)
         self._thread = threading.Thread(target=self._work, name="atomic-sqlite-writer", daemon=True)
         self._thread.start()
@@ -56,8 +56,8 @@ class Writer:
     def submit(self, work: Callable[..., T], *arguments: Any) -> "asyncio.Future[T]":
         """Call `work(*arguments)` within the next transaction: its result, once that is durable.
 
-        `work` executes statements on the writing connection. It raises before its first write or not at
-        all; its own exceptions reach the caller alone, those of SQLite fail the whole transaction with
+        `work` executes statements on the writing connection. It may raise only before its first write. Its
+        own exceptions go to its caller alone; those of SQLite fail the whole transaction with
         StoreUnavailable.
         """
         if self._refusal is not None:
@@ -66,12 +66,12 @@ class Writer:
         self._waiting.append((work, arguments, future))
         if not self._busy:
             self._busy = True
-            # Whoever else is ready in this round of the loop shares the commit.
+            # Other tasks that are ready in this round of the loop share the commit.
             self._loop.call_soon(self._begin)
         return future
 
     def failed(self, error: Exception) -> StoreUnavailable:
-        """What to raise for an error of SQLite; one that tells of a broken file ends the service."""
+        """What to raise for an error of SQLite. One that means a broken file ends the service."""
         failure = StoreUnavailable.of(error)
         if isinstance(error, _FATAL) or not isinstance(error, apsw.Error):
             self.give_up(str(failure))
@@ -85,7 +85,7 @@ class Writer:
             self._loop.call_soon(self._on_fatal, message)
 
     async def close(self) -> None:
-        """Finish what waits, take no more, end the thread."""
+        """Finish the waiting writes, refuse new ones, end the thread."""
         if self._refusal is None:
             self._refusal = "the store is closed"
         if self._busy:
@@ -148,7 +148,7 @@ class Writer:
                 future.set_result(result)
             else:
                 future.set_exception(error)
-        # After those who were just woken, so that what they write next shares the next commit.
+        # After the tasks that were just woken, so that their next writes share the next commit.
         self._loop.call_soon(self._begin)
 
     def _begin_patiently(self) -> None:

@@ -1,0 +1,46 @@
+"""How far one has to read to follow one POST, and one retry. A bound may be lowered, and not be raised.
+
+The goals are 30 files for a POST on the embedded runtime, and fewer than 182 switches for a retry.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from path_of_a_post import PACKAGE, Trace
+
+SCRIPT: Final = Path(__file__).parents[2] / "scripts" / "path_of_a_post.py"
+# Files and switches of file, by runtime and path.
+BOUNDS: Final = {
+    "memory": {"post": (35, 123), "retry": (39, 207)},
+    "embedded": {"post": (52, 190), "retry": (57, 330)},
+}
+# What every path leads through, on each runtime.
+LANDMARKS: Final = ("entrypoints/http_api/routes.py", "domain/transitions.py", "application/commit.py")
+
+
+@pytest.mark.parametrize("runtime", BOUNDS)
+def test_the_paths_are_not_longer_than_they_were(runtime: str) -> None:
+    # A process of its own: the server wants the main thread, and coverage has its own hooks.
+    run = subprocess.run(
+        [sys.executable, SCRIPT, runtime], capture_output=True, text=True, timeout=60, check=True
+    )
+    heads = re.findall(r"^(\w+) on \w+: .* (\d+) files, (\d+) switches$", run.stdout, re.MULTILINE)
+    found = {name: (int(files), int(switches)) for name, files, switches in heads}
+    assert found.keys() == BOUNDS[runtime].keys()
+    for name, counted in found.items():
+        assert all(map(int.__le__, counted, BOUNDS[runtime][name])), f"{name}: {counted}\n{run.stdout}"
+    for landmark in LANDMARKS:
+        assert run.stdout.count(landmark) == len(found), run.stdout
+
+
+def test_a_trace_counts_each_thread_for_itself() -> None:
+    one, two = (compile("", f"{PACKAGE}{name}.py", "exec") for name in ("one", "two"))
+    trace = Trace(((1, one), (2, two), (1, one), (2, two), (1, two), (2, two)))
+    assert trace.files == ("one.py", "two.py")
+    assert trace.switches == 1
+    assert str(trace) == "6 calls, 2 functions, 2 files, 1 switches"
