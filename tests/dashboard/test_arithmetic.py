@@ -105,11 +105,14 @@ def test_a_line_does_not_lead_over_a_gap(page: Page, server: AtomicServer) -> No
     page.goto(f"{server.url}/dashboard")
     drawn = page.evaluate(
         """async () => {
-          const { chart } = await import("/static/components/chart.js");
+          const { Chart } = await import("/static/components/chart.js");
+          const { html, render } = await import("/static/vendor/preact-htm.js");
           const buckets = [1, 2, null, 4].map((value, at) => ({ from: at, to: at + 1, runs: 1, value }));
-          const series = [{ name: "s", kind: "line", value: (bucket) => bucket.value }];
-          const drawn = JSON.stringify(chart({ title: "t", headline: "", buckets, series, show: String }));
-          return drawn.match(/"line series-0","d":"([^"]+)"/)[1];
+          const series = [{ name: "s", kind: "line", tone: "calm", value: (bucket) => bucket.value }];
+          const place = document.createElement("div");
+          const given = { title: "t", headline: "", buckets, series, show: String };
+          render(html`<${Chart} ...${given} />`, place);
+          return place.querySelector(".line.series-calm").getAttribute("d");
         }"""
     )
     assert [part.count("L") for part in drawn.split("M")[1:]] == [1, 0]

@@ -1,7 +1,6 @@
 // Everything about one step.
 
 import { endpointCommand, headersSent, startCommand } from "../core/curl.js";
-import { h } from "../core/dom.js";
 import {
   dollars,
   duration,
@@ -15,51 +14,12 @@ import {
 } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
+import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { askRedrive } from "./asks.js";
-import { badge, icon } from "./icons.js";
-import { json } from "./json.js";
-import { button, copyButton, fact } from "./pieces.js";
+import { Badge, Icon } from "./icons.js";
+import { Json } from "./json.js";
+import { Button, CopyButton, Fact } from "./pieces.js";
 import { nameOf, tookOf } from "./waterfall.js";
-
-export function panel({ step, run, state, actions }) {
-  const isCalled = step.kind === "http";
-  // Of a step that failed, what its endpoint said is what one looks for.
-  const isFailed = step.status === "failed";
-  const answer = section(isCalled ? "Response" : "Result", response(step, state, actions));
-  return h(
-    "aside",
-    { class: "panel", key: `panel ${step.id}`, "aria-label": `Step ${nameOf(step)}`, created: reveal },
-    h(
-      "header",
-      { class: "panel-head" },
-      h("h2", null, nameOf(step)),
-      badge(step.status),
-      h(
-        "button",
-        {
-          type: "button",
-          class: "plain close",
-          "aria-label": "Close the step",
-          on: { click: () => actions.query({ step: "" }) },
-        },
-        icon("close"),
-      ),
-    ),
-    step.error && step.status !== "succeeded" && h("p", { class: "error-text" }, step.error),
-    acts(step, run, state, actions),
-    facts(step, run, state),
-    isCalled && attempts(step, state.now),
-    isFailed && answer,
-    isCalled && section("Retry policy", h("p", null, retryInWords(step.retry, step.retriesUsed))),
-    section(
-      "Payload",
-      json("Payload", step.payload, state.route.client),
-      copyButton("Copy payload", () => step.payload.indented, actions),
-    ),
-    !isFailed && answer,
-    isCalled && headers(step),
-  );
-}
 
 const OUTCOMES = {
   succeeded: "succeeded",
@@ -71,145 +31,185 @@ const OUTCOMES = {
   running: "running",
 };
 
-function section(title, ...children) {
-  return h("section", null, h("h3", null, title), children);
+/** Everything about `step`; it is to be keyed by the step's id. */
+export function Panel({ step, run, state, actions }) {
+  const element = useRef();
+  useLayoutEffect(() => reveal(element.current), []);
+  const { route, now } = state;
+  const isCalled = step.kind === "http";
+  // Of a step that failed, what its endpoint said is what one looks for.
+  const isFailed = step.status === "failed";
+  const answer = html`
+    <${Section} title=${isCalled ? "Response" : "Result"}>
+      <${Answer} step=${step} client=${route.client} actions=${actions} />
+    <//>
+  `;
+  return html`
+    <aside ref=${element} class="panel" aria-label="Step ${nameOf(step)}">
+      <${Head} step=${step} actions=${actions} />
+      ${step.error && step.status !== "succeeded" && html`<p class="error-text">${step.error}</p>`}
+      <${Acts} ...${{ step, run, state, actions }} />
+      <${Facts} ...${{ step, run, route, now }} />
+      ${isCalled && html`<${Attempts} step=${step} now=${now} />`}
+      ${isFailed && answer}
+      ${
+        isCalled &&
+        html`<${Section} title="Retry policy"><p>${retryInWords(step.retry, step.retriesUsed)}</p><//>`
+      }
+      <${Section} title="Payload">
+        <${Json} name="Payload" value=${step.payload} client=${route.client} />
+        <${CopyButton} text=${() => step.payload.indented} actions=${actions}>Copy payload<//>
+      <//>
+      ${!isFailed && answer}
+      ${isCalled && html`<${Headers} step=${step} />`}
+    </aside>
+  `;
 }
 
-function acts(step, run, { route, needsKey }, actions) {
-  const origin = location.origin;
+/** On a narrow page the panel stands below the steps. */
+function reveal(element) {
+  if (element.getBoundingClientRect().top > innerHeight * 0.6) element.scrollIntoView({ block: "start" });
+}
+
+function Head({ step, actions }) {
+  const close = () => actions.query({ step: "" });
+  return html`
+    <header class="panel-head">
+      <h2>${nameOf(step)}</h2>
+      <${Badge} status=${step.status} />
+      <button type="button" class="plain close" aria-label="Close the step" onClick=${close}>
+        <${Icon} name="close" />
+      </button>
+    </header>
+  `;
+}
+
+function Section({ title, children }) {
+  return html`<section><h3>${title}</h3>${children}</section>`;
+}
+
+function Acts({ step, run, state: { route, needsKey }, actions }) {
   // Once its run has succeeded or was cancelled, nobody waits for the step any more.
   const isWanted = run.root.status === "failed" || isLive(run.root);
-  return h(
-    "div",
-    { class: "panel-actions" },
-    step.status === "failed" &&
-      isWanted &&
-      button("Redrive", { primary: true, small: true }, () => askRedrive(step, actions)),
-    copyButton("Copy as curl", () => startCommand(step, route.client, { origin, needsKey }), actions),
-    step.kind === "http" &&
-      copyButton("Copy endpoint call", () => endpointCommand(step, Math.max(1, step.attempts)), actions),
-  );
+  const canRedrive = step.status === "failed" && isWanted;
+  const start = () => startCommand(step, route.client, { origin: location.origin, needsKey });
+  const call = () => endpointCommand(step, Math.max(1, step.attempts));
+  return html`
+    <div class="panel-actions">
+      ${canRedrive && html`<${Button} primary small onClick=${() => askRedrive(step, actions)}>Redrive<//>`}
+      <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
+      ${step.kind === "http" && html`<${CopyButton} text=${call} actions=${actions}>Copy endpoint call<//>`}
+    </div>
+  `;
 }
 
-function facts(step, run, { route, now }) {
-  const isRoot = step.parent === null;
+function Facts({ step, run, route, now }) {
   const next = nextOf(step);
-  return h(
-    "dl",
-    { class: "facts narrow" },
-    fact(
-      "Calls",
-      h(
-        "code",
-        null,
-        step.stepInvokeUrl ?? `nothing: this is ${step.kind === "event" ? "an event" : "a timer"}`,
-      ),
-    ),
-    fact("Started", fullTime(ms(step.createdAt))),
-    fact("Took", tookOf(step, now)),
-    next && fact(next.name, whenInWords(next.at, now)),
-    step.deadlineAt && fact("Deadline", fullTime(ms(step.deadlineAt))),
-    step.kind === "http" && fact("Attempt time-out", duration(step.attemptTimeout)),
-    step.generation > 1 && fact("Redriven", plural(step.generation - 1, "time")),
-    step.waitingFor.length > 0 &&
-      fact(
-        "Waiting for",
-        step.waitingFor.map((id) => stepLink(id, run, route)),
-      ),
-    fact("Trace", h("code", null, step.traceId)),
-    fact("Step", h("code", null, step.id)),
-    isRoot && run.costUsd !== null && fact("Run has cost", dollars(run.costUsd)),
-  );
+  const nothing = `nothing: this is ${step.kind === "event" ? "an event" : "a timer"}`;
+  const links = step.waitingFor.map((id) => html`<${StepLink} ...${{ id, run, route }} />`);
+  return html`
+    <dl class="facts narrow">
+      <${Fact} name="Calls"><code>${step.stepInvokeUrl ?? nothing}</code><//>
+      <${Fact} name="Started">${fullTime(ms(step.createdAt))}<//>
+      <${Fact} name="Took">${tookOf(step, now)}<//>
+      ${next && html`<${Fact} name=${next.name}>${whenInWords(next.at, now)}<//>`}
+      ${step.deadlineAt && html`<${Fact} name="Deadline">${fullTime(ms(step.deadlineAt))}<//>`}
+      ${step.kind === "http" && html`<${Fact} name="Attempt time-out">${duration(step.attemptTimeout)}<//>`}
+      ${step.generation > 1 && html`<${Fact} name="Redriven">${plural(step.generation - 1, "time")}<//>`}
+      ${links.length > 0 && html`<${Fact} name="Waiting for">${links}<//>`}
+      <${Fact} name="Trace"><code>${step.traceId}</code><//>
+      <${Fact} name="Step"><code>${step.id}</code><//>
+      ${
+        step.parent === null &&
+        run.costUsd !== null &&
+        html`<${Fact} name="Run has cost">${dollars(run.costUsd)}<//>`
+      }
+    </dl>
+  `;
 }
 
 function whenInWords(at, now) {
   return at > now ? `in ${ticking(at - now + 999)}, at ${shortTime(at, at - now)}` : "is due";
 }
 
-function stepLink(id, run, { client }) {
+function StepLink({ id, run, route: { client } }) {
   const step = [run.root, ...run.steps].find((each) => each.id === id);
   const runId = id.slice(0, id.indexOf("-"));
   const query = id.endsWith("-root") && !step ? {} : { step: id };
-  return h(
-    "a",
-    { class: "chip", href: linkTo({ client, page: "run", id: runId, query }) },
-    step ? nameOf(step) : `run ${runId}`,
-  );
+  const href = linkTo({ client, page: "run", id: runId, query });
+  return html`<a class="chip" href=${href}>${step ? nameOf(step) : `run ${runId}`}</a>`;
 }
 
-function attempts(step, now) {
+function Attempts({ step, now }) {
   const kept = step.attemptLog.length;
-  if (!kept) return section("Attempts", none(step));
-  return section(
-    "Attempts",
-    step.attempts > kept && h("p", { class: "soft" }, `The newest ${kept} of ${step.attempts} are kept.`),
-    h(
-      "ol",
-      { class: "attempts" },
-      [...step.attemptLog].reverse().map((attempt) => attemptRow(step, attempt, now)),
-    ),
-  );
+  if (!kept) return html`<${Section} title="Attempts"><${None} step=${step} /><//>`;
+  return html`
+    <${Section} title="Attempts">
+      ${step.attempts > kept && html`<p class="soft">The newest ${kept} of ${step.attempts} are kept.</p>`}
+      <ol class="attempts">
+        ${[...step.attemptLog]
+          .reverse()
+          .map((attempt) => html`<${Attempt} key=${attempt.number} ...${{ step, attempt, now }} />`)}
+      </ol>
+    <//>
+  `;
 }
 
-const none = (step) => h("p", { class: "soft" }, isLive(step) ? "None yet." : "None.");
+function None({ step }) {
+  return html`<p class="soft">${isLive(step) ? "None yet." : "None."}</p>`;
+}
 
-function attemptRow(step, attempt, now) {
-  const running = attempt.endedAt === null && isLive(step);
+function Attempt({ step, attempt, now }) {
+  const started = ms(attempt.startedAt);
+  const isRunning = attempt.endedAt === null && isLive(step);
   const kind = outcomeOf(step, attempt);
-  return h(
-    "li",
-    { key: attempt.number },
-    h("span", { class: `dot is-${kind}`, "aria-hidden": "true" }),
-    h("span", { class: "attempt-number" }, `#${attempt.number}`),
-    h("span", { class: "attempt-outcome" }, [OUTCOMES[kind], attempt.status].filter(Boolean).join(" · ")),
-    h(
-      "span",
-      { class: "attempt-took" },
-      running ? ticking(now - ms(attempt.startedAt)) : duration(attempt.duration),
-    ),
-    h(
-      "time",
-      { class: "soft", datetime: attempt.startedAt, title: fullTime(ms(attempt.startedAt)) },
-      timeOfDay(ms(attempt.startedAt)),
-    ),
-    attempt.error && h("span", { class: "attempt-error" }, attempt.error),
-    attempt.late &&
-      h("span", { class: "attempt-error soft" }, `Answered late, which changed nothing: ${attempt.late}`),
-  );
+  return html`
+    <li>
+      <span class="dot is-${kind}" aria-hidden="true" />
+      <span class="attempt-number">#${attempt.number}</span>
+      <span class="attempt-outcome">
+        ${[OUTCOMES[kind], attempt.status].filter(Boolean).join(" · ")}
+      </span>
+      <span class="attempt-took">${isRunning ? ticking(now - started) : duration(attempt.duration)}</span>
+      <time class="soft" datetime=${attempt.startedAt} title=${fullTime(started)}>
+        ${timeOfDay(started)}
+      </time>
+      ${attempt.error && html`<span class="attempt-error">${attempt.error}</span>`}
+      ${
+        attempt.late &&
+        html`<span class="attempt-error soft">Answered late, which changed nothing: ${attempt.late}</span>`
+      }
+    </li>
+  `;
 }
 
-function response(step, { route }, actions) {
+function Answer({ step, client, actions }) {
   const isKnown = step.status === "succeeded" || step.responseStatus !== null;
-  if (step.response.isNull && (!isKnown || step.kind === "timer")) return none(step);
+  if (step.response.isNull && (!isKnown || step.kind === "timer")) return html`<${None} step=${step} />`;
   const kind = step.responseEncoding
     ? `${step.responseContentType ?? ""}, as base64`
     : step.responseContentType;
-  return [
-    h(
-      "p",
-      { class: "soft" },
-      [step.responseStatus && `Status ${step.responseStatus}`, kind].filter(Boolean).join(" · "),
-    ),
-    json("Response", step.response, route.client),
-    copyButton("Copy response", () => step.response.shown, actions),
-  ];
+  return html`
+    <p class="soft">
+      ${[step.responseStatus && `Status ${step.responseStatus}`, kind].filter(Boolean).join(" · ")}
+    </p>
+    <${Json} name="Response" value=${step.response} client=${client} />
+    <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy response<//>
+  `;
 }
 
-function headers(step) {
+function Headers({ step }) {
   const rows = headersSent(step, Math.max(1, step.attempts));
-  return h(
-    "details",
-    null,
-    h("summary", null, "Headers sent"),
-    h(
-      "dl",
-      { class: "facts narrow" },
-      rows.map(([name, value, known]) => fact(name, h("code", { class: known ? "" : "soft" }, value))),
-    ),
-  );
-}
-
-/** On a narrow page the panel stands below the steps. */
-function reveal(node) {
-  if (node.getBoundingClientRect().top > innerHeight * 0.6) node.scrollIntoView({ block: "start" });
+  return html`
+    <details>
+      <summary>Headers sent</summary>
+      <dl class="facts narrow">
+        ${rows.map(
+          ([name, value, known]) => html`
+            <${Fact} name=${name}><code class=${known ? "" : "soft"}>${value}</code><//>
+          `,
+        )}
+      </dl>
+    </details>
+  `;
 }

@@ -1,85 +1,83 @@
 // Small things that every view uses.
 
-import { h } from "../core/dom.js";
 import { ago, fullTime, ms } from "../core/format.js";
-import { icon } from "./icons.js";
+import { html } from "../vendor/preact-htm.js";
+import { Icon } from "./icons.js";
 
 const ABSENT =
   "It may have been forgotten (30 days after its end by default), or belong to another client.";
 
 /** A moment as people say it, exact in its title. */
-export function when(text, now) {
+export function When({ text, now }) {
   if (!text) return "–";
   const at = ms(text);
-  return h("time", { datetime: text, title: fullTime(at) }, ago(at, now));
+  return html`<time datetime=${text} title=${fullTime(at)}>${ago(at, now)}</time>`;
 }
 
-/** A table by the names of its columns and its rows; `caption` names it for those who do not see it. */
-export function table(names, rows, { caption, ...props } = {}) {
-  const head = names.map((name) => h("th", { scope: "col" }, name));
-  return h(
-    "table",
-    props,
-    caption && h("caption", { class: "unseen" }, caption),
-    h("thead", null, h("tr", null, head)),
-    h("tbody", null, rows),
-  );
+/** A table by the names of its columns; `caption` names it for those who do not see it. */
+export function Table({ names, caption, children, ...props }) {
+  return html`
+    <table ...${props}>
+      ${caption && html`<caption class="unseen">${caption}</caption>`}
+      <thead>
+        <tr>${names.map((name) => html`<th scope="col">${name}</th>`)}</tr>
+      </thead>
+      <tbody>${children}</tbody>
+    </table>
+  `;
 }
 
-export function button(label, { primary, danger, small, ...props } = {}, on = undefined) {
+export function Button({ primary, danger, small, children, ...props }) {
   const names = ["button", primary && "primary", danger && "danger", small && "small"].filter(Boolean);
-  return h("button", { type: "button", class: names.join(" "), ...props, on: on && { click: on } }, label);
+  return html`<button type="button" class=${names.join(" ")} ...${props}>${children}</button>`;
 }
 
 /** Copies `text()` and says so. */
-export function copyButton(label, text, actions) {
-  return h(
-    "button",
-    { type: "button", class: "button small", on: { click: () => actions.copy(text()) } },
-    icon("copy"),
-    label,
-  );
+export function CopyButton({ text, actions, children }) {
+  return html`
+    <${Button} small onClick=${() => actions.copy(text())}><${Icon} name="copy" />${children}<//>
+  `;
 }
 
 /** A name and its value in a list of facts. */
-export function fact(name, ...value) {
-  return [h("dt", null, name), h("dd", null, value)];
+export function Fact({ name, children }) {
+  return html`<dt>${name}</dt><dd>${children}</dd>`;
 }
 
 /** The place of what is not there: says why, and what to do next. */
-export function blank(name, title, ...more) {
-  return h("div", { class: "blank" }, icon(name), h("h2", null, title), more);
+export function Blank({ icon, title, children }) {
+  return html`<div class="blank"><${Icon} name=${icon} /><h2>${title}</h2>${children}</div>`;
 }
 
-export function loading(rows = 6) {
-  return h(
-    "div",
-    { class: "loading", role: "status" },
-    h("span", { class: "unseen" }, "Loading"),
-    Array.from({ length: rows }, () => h("div", { class: "bone" })),
-  );
+export function Loading({ rows = 6 }) {
+  return html`
+    <div class="loading" role="status">
+      <span class="unseen">Loading</span>
+      ${Array.from({ length: rows }, () => html`<div class="bone" />`)}
+    </div>
+  `;
 }
 
 export const LIST_REFUSED = "This key opens another client, or it may not read: that is the scope `read`.";
 
 /** What went wrong, in the server's words, and what to do; `absent` says what a 404 can mean here. */
-export function problem(error, actions, absent = ABSENT) {
+export function Problem({ error, actions, absent = ABSENT }) {
   const next = error.status === 404 ? absent : "This page tries again by itself.";
-  return blank(
-    "warning",
-    error.message,
-    h("p", null, error.detail),
-    error.detail === next || error.status === 0 ? null : h("p", { class: "soft" }, next),
-    button("Try again now", {}, actions.refresh),
-  );
+  return html`
+    <${Blank} icon="warning" title=${error.message}>
+      <p>${error.detail}</p>
+      ${error.detail !== next && error.status !== 0 && html`<p class="soft">${next}</p>`}
+      <${Button} onClick=${actions.refresh}>Try again now<//>
+    <//>
+  `;
 }
 
 /** A command to be copied. */
-export function command(text, actions) {
-  return h(
-    "div",
-    { class: "command" },
-    h("pre", { tabindex: "0", "aria-label": "Command" }, text),
-    copyButton("Copy", () => text, actions),
-  );
+export function Command({ text, actions }) {
+  return html`
+    <div class="command">
+      <pre tabindex="0" aria-label="Command">${text}</pre>
+      <${CopyButton} text=${() => text} actions=${actions}>Copy<//>
+    </div>
+  `;
 }
