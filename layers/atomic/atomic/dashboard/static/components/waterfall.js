@@ -30,6 +30,17 @@ export function Waterfall({ run, chosen, now, choose }) {
   const range = rangeOf(run.root, run.steps, now);
   const span = range.to - range.from;
   const ticks = ticksOf(span, 6);
+  const hasLive = [run.root, ...run.steps].some(isLive);
+  // The rows of a run that has ended need no look at all until it is read again.
+  const rows = useMemo(
+    () =>
+      treeOf(run.root, run.steps).map(
+        ({ step, depth }) => html`
+          <${Row} key=${step.id} ...${{ step, depth, range, now, isChosen: chosen === step.id }} />
+        `,
+      ),
+    [run, chosen, hasLive && now],
+  );
   // One handler for all rows, for a row is not drawn anew when another one is chosen.
   const click = ({ target }) => {
     const row = target.closest("[data-step]");
@@ -40,15 +51,11 @@ export function Waterfall({ run, chosen, now, choose }) {
       <${Axis} ticks=${ticks} span=${span} />
       <ol
         class="rows"
-        style=${{ "--tick": share(ticks[1] ?? span, span) }}
+        style=${{ "--tick": share(ticks[1] ?? span, span), "--ms": share(1, span) }}
         onClick=${click}
         onKeyDown=${moveFocus}
       >
-        ${treeOf(run.root, run.steps).map(
-          ({ step, depth }) => html`
-            <${Row} key=${step.id} ...${{ step, depth, range, now, isChosen: chosen === step.id }} />
-          `,
-        )}
+        ${rows}
       </ol>
       <${Legend} />
     </section>
@@ -74,7 +81,7 @@ function Axis({ ticks, span }) {
   `;
 }
 
-/** A settled step is drawn anew only when the axis or the choice changes. */
+/** A settled step is drawn anew only when it is chosen: where its bars stand is left to the axis' scale. */
 function Row({ step, depth, range, now, isChosen }) {
   return useMemo(
     () => drawnRow({ step, depth, range, now, isChosen }),
@@ -83,8 +90,6 @@ function Row({ step, depth, range, now, isChosen }) {
       step.status,
       step.dueAt,
       depth,
-      range.from,
-      range.to,
       isChosen,
       isLive(step) && now,
     ],
@@ -121,12 +126,14 @@ function drawnRow({ step, depth, range, now, isChosen }) {
 }
 
 function Bar({ part, range }) {
-  const span = range.to - range.from;
-  const left = Math.max(0, (part.from - range.from) / span);
-  const width = Math.min(1, (part.to - range.from) / span) - left;
-  const style = { left: share(left, 1), width: share(Math.max(0, width), 1) };
+  const from = Math.max(part.from, range.from);
+  const to = Math.max(from, Math.min(part.to, range.to));
+  const style = { left: along(from - range.from), width: along(to - from) };
   return html`<span class="bar is-${part.kind}" title=${titleOf(part)} style=${style} />`;
 }
+
+/** So many milliseconds along the axis. */
+const along = (time) => `calc(${time} * var(--ms))`;
 
 function titleOf({ from, to, kind, attempt, label }) {
   const took = duration(to - from);
@@ -139,10 +146,11 @@ function titleOf({ from, to, kind, attempt, label }) {
 function NextMark({ step, range, now }) {
   const next = nextOf(step);
   if (!next || (next.at <= now && step.status === "pending")) return null;
-  const at = Math.min(1, (next.at - range.from) / (range.to - range.from));
+  const from = Math.min(next.at, range.to) - range.from;
+  const isLate = from > 0.75 * (range.to - range.from);
   const text = next.at > now ? `${next.verb} in ${ticking(next.at - now + 999)}` : "retry is due";
   return html`
-    <span class="next ${at > 0.75 ? "to-left" : ""}" style=${{ left: share(at, 1) }}>
+    <span class="next ${isLate ? "to-left" : ""}" style=${{ left: along(from) }}>
       <span>${text}</span>
     </span>
   `;
