@@ -55,6 +55,21 @@ def test_a_focused_field_shows_the_filter_in_force(page: Page, api: Api, where: 
 
 
 @pytest.mark.usefixtures("letters")
+def test_what_is_typed_just_before_going_back_does_not_come_again(page: Page, api: Api) -> None:
+    open_at(page, api, "runs?workflow=order")
+    page.evaluate("hash => { location.hash = hash; }", f"#/{api.client}/runs?workflow=refund")
+    expect(page.get_by_label("Workflow")).to_have_value("refund")
+    page.get_by_label("Workflow").fill("refunds")
+    page.go_back()
+    expect(page.get_by_label("Workflow")).to_have_value("order")
+    page.go_forward()
+    expect(page.get_by_label("Workflow")).to_have_value("refund")
+    page.wait_for_timeout(LONGER_THAN_A_REST_MS)
+    assert page.url.endswith("workflow=refund")
+    expect(page.get_by_label("Workflow")).to_have_value("refund")
+
+
+@pytest.mark.usefixtures("letters")
 @pytest.mark.parametrize(
     ("where", "label", "link", "there"),
     [

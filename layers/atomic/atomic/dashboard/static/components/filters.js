@@ -47,7 +47,7 @@ export function PeriodFilter({ label, query, change }) {
     type: "datetime-local",
     step: "1",
     value: query[name] ?? "",
-    onChange: (event) => change({ [name]: event.target.value }),
+    onInput: (event) => change({ [name]: event.target.value }),
   });
   return html`
     <${Select}
@@ -134,8 +134,9 @@ export function StatusFilter({ chosen = "", change }) {
 /** The props of a field that is typed into while `value` is in force; the rest of it is `hand`ed on. */
 function useTyped(value, hand) {
   const [typed, setTyped] = useState({ text: value, over: value });
-  // What was typed over one value means nothing beside another, which came with a link or by going back.
-  const text = typed.over === value ? typed.text : value;
+  // What was typed over one value is forgotten beside another, which came with a link or by going back.
+  if (typed.over !== value) setTyped({ text: value, over: value });
+  const { text } = typed;
   const meant = text.trim();
   // In the same turn as the key: were it later, the timer could hand on a text that is no longer there.
   useLayoutEffect(() => {
