@@ -1,17 +1,17 @@
 // Wires store, address, API and views together.
 
-import { moveInList } from "./components/list-keys.js";
+import { moveInList } from "./components/list-keyboard.js";
 import { createApi } from "./core/api.js";
 import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
+import { html, render } from "./vendor/preact-htm.js";
 import * as deadLetters from "./views/dead-letters.js";
 import * as overview from "./views/overview.js";
 import * as run from "./views/run.js";
 import * as runs from "./views/runs.js";
 import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
-import { html, render } from "./vendor/preact-htm.js";
 
 const VIEWS = { overview, runs, run, "dead-letters": deadLetters };
 const TITLES = {

@@ -2,7 +2,7 @@
 
 import { shortTime } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
-import { Table } from "./pieces.js";
+import { Table } from "./widgets.js";
 
 const HIGH = 100;
 

@@ -2,7 +2,7 @@
 
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
-import { Button } from "./pieces.js";
+import { Button } from "./widgets.js";
 
 /** An open question: `{title, text, verb, danger, busy, error, confirm}`. */
 export function Dialog({ question, actions }) {

@@ -1,6 +1,6 @@
 // The steps that gave up: why, and another chance for one of them or for all that fit the filters.
 
-import { askRedrive, askRedriveMany } from "../components/asks.js";
+import { askRedrive, askRedriveMany } from "../components/confirmations.js";
 import {
   Filters,
   isFiltered,
@@ -10,8 +10,8 @@ import {
   TextFilter,
   useClear,
 } from "../components/filters.js";
-import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../components/pieces.js";
 import { nameOf } from "../components/waterfall.js";
+import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../components/widgets.js";
 import { count, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";

@@ -2,11 +2,11 @@
 
 import { Chart } from "../components/chart.js";
 import { PERIODS, periodOf, Select } from "../components/filters.js";
-import { Blank, Command, LIST_REFUSED, Loading, Problem, Table } from "../components/pieces.js";
+import { Blank, Command, LIST_REFUSED, Loading, Problem, Table } from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
 import { count, duration, ms, percent, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { bucketsOf, oldestRetry, summaryOf, workflowsOf } from "../core/sample.js";
+import { bucketsOf, oldestRetry, summaryOf, workflowsOf } from "../core/run-statistics.js";
 import { isLive } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 

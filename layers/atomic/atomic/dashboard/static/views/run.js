@@ -1,10 +1,10 @@
 // One run: its steps on a time axis, and beside them everything about the chosen one.
 
-import { askCancel, askRedrive } from "../components/asks.js";
+import { askCancel, askRedrive } from "../components/confirmations.js";
 import { Badge } from "../components/icons.js";
-import { Panel } from "../components/panel.js";
-import { Button, CopyButton, Fact, Loading, Problem, When } from "../components/pieces.js";
+import { StepPanel } from "../components/step-panel.js";
 import { nameOf, tookOf, Waterfall } from "../components/waterfall.js";
+import { Button, CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
 import { startCommand } from "../core/curl.js";
 import { count, dollars, ms } from "../core/format.js";
 import { linkTo } from "../core/router.js";
@@ -38,7 +38,7 @@ function Run({ state, actions }) {
     <${Head} state=${state} actions=${actions} />
     <div class="run-body ${chosen ? "with-panel" : ""}">
       <${Waterfall} run=${run} chosen=${chosen?.id} now=${now} choose=${choose} />
-      ${chosen && html`<${Panel} key=${chosen.id} step=${chosen} ...${{ run, state, actions }} />`}
+      ${chosen && html`<${StepPanel} key=${chosen.id} step=${chosen} ...${{ run, state, actions }} />`}
     </div>
   `;
 }

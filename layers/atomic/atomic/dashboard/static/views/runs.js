@@ -20,7 +20,7 @@ import {
   Problem,
   Table,
   When,
-} from "../components/pieces.js";
+} from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
 import { count, duration, ms, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";

@@ -1,8 +1,8 @@
 // Who is looking: the client, and its key where the server is locked.
 
-import { Button } from "../components/pieces.js";
 import { Field } from "../components/filters.js";
 import { Icon } from "../components/icons.js";
+import { Button } from "../components/widgets.js";
 import { isClientId } from "../core/router.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 

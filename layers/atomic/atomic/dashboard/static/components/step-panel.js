@@ -15,11 +15,11 @@ import {
 import { linkTo } from "../core/router.js";
 import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
-import { askRedrive } from "./asks.js";
+import { askRedrive } from "./confirmations.js";
 import { Badge, Icon } from "./icons.js";
 import { Json } from "./json.js";
-import { Button, CopyButton, Fact } from "./pieces.js";
 import { nameOf, tookOf } from "./waterfall.js";
+import { Button, CopyButton, Fact } from "./widgets.js";
 
 const OUTCOMES = {
   succeeded: "succeeded",
@@ -32,7 +32,7 @@ const OUTCOMES = {
 };
 
 /** Everything about `step`; it is to be keyed by the step's id. */
-export function Panel({ step, run, state, actions }) {
+export function StepPanel({ step, run, state, actions }) {
   const element = useRef();
   useLayoutEffect(() => reveal(element.current), []);
   const { route, now } = state;
