@@ -74,9 +74,12 @@ SIZE ?= 1000000
 bench-hostile: install  ## Post bodies that are slow to read, and ask how others fare: SIZE=1000000
 	$(BIN)/python benchmarks/hostile.py --size $(SIZE)
 
-.PHONY: dashboard-hour screenshots
+.PHONY: dashboard-hour screenshots vendor
 dashboard-hour: install  ## Leave the dashboard's pages open for an hour of updates and weigh them
 	UPDATES=3600 $(BIN)/pytest -q -s tests/dashboard/test_scale.py
+
+vendor:  ## Make the dashboard's vendored module anew: Preact and htm in pinned versions (needs npm)
+	scripts/vendor-preact
 
 screenshots: install  ## Take the pictures of docs/dashboard.md anew (needs Chromium)
 	cd tests && ../$(BIN)/python -m dashboard.screenshots ../docs/images

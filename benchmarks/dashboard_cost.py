@@ -1,12 +1,15 @@
-"""What the dashboard's scripts cost: CPU of Chromium's main thread, with many runs in the store.
+"""What the dashboard costs: bytes, and time and script of Chromium, with many runs in the store.
 
-    PYTHONPATH=tests python benchmarks/dashboard_cost.py [--runs 10000] [--rounds 5]
+    PYTHONPATH=tests python benchmarks/dashboard_cost.py [--runs 10000] [--rounds 5] [--open 10]
 
-For each view, the median over fresh pages: milliseconds of script until the view is drawn, and of script
-in the ten seconds after that, while it stays open. Needs Chromium (apt-get install chromium).
+Bytes of the page's files, as they are and by gzip -9. For each view, the median over fresh pages: the
+milliseconds from the request until its first row is there, those of script until then, and of script in
+the seconds after that, while it stays open. Needs Chromium (apt-get install chromium).
 """
 
 import argparse
+import gzip
+import json
 import shutil
 import statistics
 import tempfile
@@ -19,42 +22,56 @@ from dashboard.seeds import seed_runs, seed_wide_run
 from scenarios.embedded_runtime import AtomicServer
 
 DAY_MS = 24 * 3600 * 1000
-OPEN_S = 10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--open", type=float, default=10, help="seconds for which each page stays open")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         data_dir, now_ms = Path(folder) / "data", time.time_ns() // 1_000_000
         seed_runs(data_dir, "full", asked.runs, now_ms=now_ms, span_ms=DAY_MS, seed=1)
         wide = seed_wide_run(data_dir, "full", 1000, now_ms=now_ms - 60_000)
+        middle = seed_wide_run(data_dir, "middle", 200, now_ms=now_ms - 60_000)
         server = AtomicServer(data_dir)
         server.start()
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
-            for view, there in (
-                ("runs", "tbody tr"),
-                ("overview", ".chart"),
-                ("dead-letters", "tbody tr"),
-                (f"runs/{wide}", ".row"),
+            print("{} files, {} bytes, {} by gzip".format(*files_of(browser, server.url)))
+            for client, view, there in (
+                ("full", "runs", "tbody tr"),
+                ("full", "overview", ".chart"),
+                ("full", "dead-letters", "tbody tr"),
+                ("middle", f"runs/{middle}", ".row"),
+                ("full", f"runs/{wide}", ".row"),
             ):
-                address = f"{server.url}/dashboard#/full/{view}"
-                costs = [cost_ms(browser, address, there) for _ in range(asked.rounds)]
-                loading, staying = (statistics.median(column) for column in zip(*costs, strict=True))
+                address = f"{server.url}/dashboard#/{client}/{view}"
+                costs = [cost_ms(browser, address, there, asked.open) for _ in range(asked.rounds)]
+                took, loading, staying = map(statistics.median, zip(*costs, strict=True))
                 print(
-                    f"{view[:20]:<20} {loading:6.0f} ms until drawn, {staying:6.0f} ms in {OPEN_S} s more"
+                    f"{client[:6]:<7}{view[:12]:<13}{took:6.0f} ms until drawn, "
+                    f"{loading:6.0f} ms of script, {staying:6.0f} ms in {asked.open:g} s more"
                 )
         finally:
             browser.close()
             server.stop()
 
 
-def cost_ms(browser: Browser, address: str, there: str) -> tuple[float, float]:
-    """Script until the view is drawn, and while it stays open."""
+def files_of(browser: Browser, url: str) -> tuple[int, int, int]:
+    """How many files the page is made of, their bytes, and their bytes by gzip."""
+    bodies: list[bytes] = []
+    page = browser.new_page()
+    page.on("requestfinished", lambda asked: bodies.append(asked.response().body()))  # type: ignore[union-attr]
+    page.goto(f"{url}/dashboard#/", wait_until="networkidle")
+    page.close()
+    return len(bodies), sum(map(len, bodies)), sum(len(gzip.compress(body, 9)) for body in bodies)
+
+
+def cost_ms(browser: Browser, address: str, there: str, open_s: float) -> tuple[float, float, float]:
+    """Time until the view is drawn, script until then, and script while it stays open."""
     page = browser.new_page(viewport={"width": 1360, "height": 900})
     devtools = page.context.new_cdp_session(page)
     devtools.send("Performance.enable")
@@ -63,13 +80,22 @@ def cost_ms(browser: Browser, address: str, there: str) -> tuple[float, float]:
         metrics = devtools.send("Performance.getMetrics")["metrics"]
         return next(each["value"] for each in metrics if each["name"] == "ScriptDuration") * 1000
 
+    # When the first row stands in the page, by the page's own clock.
+    page.add_init_script(
+        """new MutationObserver((_, observer) => {
+            if (!document.querySelector(THERE)) return;
+            observer.disconnect();
+            window.drawn = performance.now();
+        }).observe(document, { childList: true, subtree: true });""".replace("THERE", json.dumps(there))
+    )
     page.goto(address)
     page.locator(there).first.wait_for()
+    took: float = page.evaluate("window.drawn")
     loading = script_ms()
-    time.sleep(OPEN_S)
+    time.sleep(open_s)
     staying = script_ms() - loading
     page.close()
-    return loading, staying
+    return took, loading, staying
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Redrive and cancel: asked for, confirmed, and seen to be done."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from dashboard.stage import Api, Endpoints
 from dashboard.test_watching import open_at
@@ -99,3 +99,29 @@ def test_what_the_server_refuses_stays_in_the_dialog(page: Page, api: Api, endpo
     page.get_by_role("button", name="Redrive").last.click()
     page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
     expect(page.get_by_role("alert")).to_contain_text("Out of breath")
+
+
+def test_the_outcome_of_one_question_does_not_close_another(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    run = api.start(endpoints.serve("/lost", (410, 0)), "lost")
+    other = api.start(endpoints.serve("/held", None, (200, 0)), "held", wait=False)
+    open_at(page, api, f"runs/{other['runId']}")
+    expect(page.get_by_role("button", name="Cancel run")).to_be_visible()
+    open_at(page, api, f"runs/{run['runId']}")
+    held: list[Route] = []
+    page.route("**/redrive", lambda route: held.append(route))
+    page.get_by_role("button", name="Redrive").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Working…")
+    page.go_back()
+    page.get_by_role("button", name="Cancel run").click()
+    dialog = page.get_by_role("dialog", name="Cancel this run?")
+    expect(dialog).to_be_visible()
+
+    held[0].fulfill(status=503, json={"title": "Out of breath"})
+
+    expect(page.get_by_role("status").filter(has_text="Out of breath")).to_be_visible()
+    expect(dialog).to_be_visible()
+    expect(dialog).not_to_contain_text("Out of breath")
+    expect(dialog.get_by_role("button", name="Cancel run")).to_be_enabled()

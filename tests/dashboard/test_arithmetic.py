@@ -98,18 +98,21 @@ def test_a_cancelled_run_says_nothing_about_durations(ask: Ask) -> None:
         {**run, "status": "succeeded", "finishedAt": at(100)},
         {**run, "status": "cancelled", "finishedAt": at(90_000)},
     ]
-    assert ask("sample", "summaryOf", runs)["p99"] == 100
+    assert ask("run-statistics", "summaryOf", runs)["p99"] == 100
 
 
 def test_a_line_does_not_lead_over_a_gap(page: Page, server: AtomicServer) -> None:
     page.goto(f"{server.url}/dashboard")
     drawn = page.evaluate(
         """async () => {
-          const { chart } = await import("/static/components/chart.js");
+          const { Chart } = await import("/static/components/chart.js");
+          const { html, render } = await import("/static/vendor/preact-htm.js");
           const buckets = [1, 2, null, 4].map((value, at) => ({ from: at, to: at + 1, runs: 1, value }));
-          const series = [{ name: "s", kind: "line", value: (bucket) => bucket.value }];
-          const drawn = JSON.stringify(chart({ title: "t", headline: "", buckets, series, show: String }));
-          return drawn.match(/"line series-0","d":"([^"]+)"/)[1];
+          const series = [{ name: "s", kind: "line", tone: "calm", value: (bucket) => bucket.value }];
+          const place = document.createElement("div");
+          const given = { title: "t", headline: "", buckets, series, show: String };
+          render(html`<${Chart} ...${given} />`, place);
+          return place.querySelector(".line.series-calm").getAttribute("d");
         }"""
     )
     assert [part.count("L") for part in drawn.split("M")[1:]] == [1, 0]
@@ -161,14 +164,14 @@ def test_segments_meet_and_never_overlap(ask: Ask) -> None:
 
 def test_quantiles_are_the_nearest_rank(ask: Ask) -> None:
     numbers = list(range(1, 101))
-    assert [ask("sample", "quantile", numbers, share) for share in (0.5, 0.95, 0.99, 1)] == [
+    assert [ask("run-statistics", "quantile", numbers, share) for share in (0.5, 0.95, 0.99, 1)] == [
         50,
         95,
         99,
         100,
     ]
-    assert ask("sample", "quantile", [7], 0.5) == 7
-    assert ask("sample", "quantile", [], 0.5) is None
+    assert ask("run-statistics", "quantile", [7], 0.5) == 7
+    assert ask("run-statistics", "quantile", [], 0.5) is None
 
 
 def test_every_run_is_in_one_bucket(ask: Ask) -> None:
@@ -184,7 +187,7 @@ def test_every_run_is_in_one_bucket(ask: Ask) -> None:
             }
             for number in range(200)
         ]  # fmt: skip
-        buckets = ask("sample", "bucketsOf", runs, START_MS)
+        buckets = ask("run-statistics", "bucketsOf", runs, START_MS)
         assert 1 <= len(buckets) <= 38
         assert sum(bucket["runs"] for bucket in buckets) == 200
         assert sum(bucket["retries"] for bucket in buckets) == 400

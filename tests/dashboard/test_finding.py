@@ -110,6 +110,24 @@ def test_the_keyboard_is_enough(page: Page, api: Api, endpoints: Endpoints) -> N
     expect(page.locator(".run-head")).to_be_visible()
 
 
+def test_going_back_from_a_step_leads_to_the_run_however_many_were_looked_at(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    run = api.start(endpoints.serve("/held", None, (200, 0)), "k", wait=False)
+    for name in ("one", "two"):
+        api.start(endpoints.serve(f"/{name}", (200, 0)), "k", parent=run["id"])
+    open_at(page, api, f"runs/{run['runId']}")
+    for name in ("one", "two", "one"):
+        page.locator(".row").filter(has_text=name).click()
+        expect(page.get_by_role("complementary", name=f"Step {name}")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("complementary")).to_be_hidden()
+    assert page.url.endswith(run["runId"])
+    page.locator(".row").filter(has_text="one").click()
+    page.locator(".row").filter(has_text="one").click()
+    expect(page.get_by_role("complementary")).to_be_hidden()
+
+
 def test_the_way_back_keeps_filters_and_place(page: Page, api: Api, endpoints: Endpoints) -> None:
     for number in range(30):
         api.start(endpoints.serve("/ok", (200, 1)), f"k-{number:02}")

@@ -45,6 +45,14 @@ def test_the_policy_refuses_what_no_view_does(browser: Browser, api: Api) -> Non
         try { document.body.innerHTML = '<b>hit</b>'; return 'taken'; } catch (error) { return error.name; }
     }"""
     assert page.evaluate(refused) == "TypeError"
+    # Nor what the library would do for a view.
+    by_library = """async () => {
+        const { html, render } = await import("/static/vendor/preact-htm.js");
+        const asked = html`<p dangerouslySetInnerHTML=${{ __html: "<b>hit</b>" }} />`;
+        const place = document.createElement("div");
+        try { render(asked, place); return "taken"; } catch (error) { return error.name; }
+    }"""
+    assert page.evaluate(by_library) == "TypeError"
     page.close()
 
 

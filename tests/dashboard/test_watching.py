@@ -62,6 +62,28 @@ def test_a_live_run_is_watched_to_its_end_on_its_own_page(
     expect(page.locator(".row .bar.is-succeeded")).to_have_count(1)
 
 
+def test_an_ended_step_gives_way_on_the_axis_while_its_run_goes_on(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    run = api.start(endpoints.serve("/slow", None, (200, 1)), "slow", wait=False)
+    api.start(endpoints.serve("/step", (200, 1)), "slow", parent=run["id"])
+    open_at(page, api, f"runs/{run['runId']}")
+    bars = page.locator(".row .bar")
+    expect(bars).to_have_count(2)
+    where = """() => [...document.querySelectorAll(".row .bar")].map((bar) => {
+        const { left, right } = bar.getBoundingClientRect();
+        const lane = bar.parentNode.getBoundingClientRect();
+        return [(left - lane.left) / lane.width, (right - lane.left) / lane.width];
+    })"""
+    (_, root_before), (step_before, _) = page.evaluate(where)
+    page.wait_for_timeout(1500)
+    (root_from, root_to), (step_after, _) = page.evaluate(where)
+    # What goes on reaches to the end of the axis but for the room of what comes next.
+    assert root_from == 0
+    assert abs(root_to - root_before) < 0.02
+    assert 0 < step_after < step_before
+
+
 def test_the_next_retry_counts_down(page: Page, api: Api, endpoints: Endpoints) -> None:
     url = endpoints.serve("/down", (503, {"error": "down"}))
     retry = {"count": 3, "backOff": 60_000, "jitter": "none"}

@@ -17,7 +17,9 @@ def status_of(path: str) -> int:
     return asyncio.run(handle(api, request)).status
 
 
-@pytest.mark.parametrize("path", ["main.js", "icon.svg", "views/runs.js", "styles/tokens.css"])
+@pytest.mark.parametrize(
+    "path", ["main.js", "icon.svg", "views/runs.js", "styles/tokens.css", "vendor/htm-license.txt"]
+)
 def test_files_of_the_dashboard_are_served(path: str) -> None:
     assert status_of(f"/static/{path}") == 200
 

@@ -1,8 +1,8 @@
 """Which asyncio tasks are made while a handler runs, and what they wait for.
 
 asyncio has no API for either. A task factory sees new tasks. What a task waits for is read from its own
-attributes and from the frames of asyncio's combinators. Where that is not known (a lock, a queue, another release of
-Python) it counts as something outside the handler, which may happen at any time.
+attributes and from the frames of asyncio's combinators. Where that is not known (a lock, a queue, another
+release of Python) it counts as something outside the handler, which may happen at any time.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""How long a handler waits for its steps when it has no option `wait`, by what it takes from other calls meanwhile.
+"""How long a handler waits for its steps when it has no option `wait`, by what it takes from other calls
+meanwhile.
 
 Its steps call the same application. A handler that waits in a thread of few, or in an environment of
 Lambda, may keep from its steps what they need to begin. So it waits for a short time there, or not at all:
@@ -25,9 +26,9 @@ _KEPT_FREE_MAX: Final = 8
 class Threads:
     """The threads by which a WSGI server calls the endpoints of this process.
 
-    Their number is unknown, but it is at least the number that were busy at a time. Half of them are kept free for
-    steps, eight at most, which is what one interpreter can use. A handler beyond that does not wait: with
-    four threads and 64 callers all others would wait for steps that wait for a thread.
+    Their number is unknown, but it is at least the number that were busy at a time. Half of them are kept
+    free for steps, eight at most, which is what one interpreter can use. A handler beyond that does not
+    wait: with four threads and 64 callers all others would wait for steps that wait for a thread.
     """
 
     def __init__(self) -> None:
@@ -38,8 +39,9 @@ class Threads:
     def serving(self, environ: Mapping[str, Any], *, is_workflow: bool) -> Iterator[float]:
         """A call is served while the context lasts; how long its handler may wait, in seconds.
 
-        In a server with one thread no handler waits: no step of this process can begin before the handler has ended.
-        Other processes (`wsgi.multiprocess`) change nothing, for each of them may hold a handler, too.
+        In a server with one thread no handler waits: no step of this process can begin before the handler
+        has ended. Other processes (`wsgi.multiprocess`) change nothing, for each of them may hold a
+        handler, too.
         """
         with self._lock:
             self._busy += 1

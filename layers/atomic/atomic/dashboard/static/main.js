@@ -1,16 +1,16 @@
 // Wires store, address, API and views together.
 
-import { moveInList } from "./components/list-keys.js";
+import { moveInList } from "./components/list-keyboard.js";
 import { createApi } from "./core/api.js";
-import { render } from "./core/dom.js";
 import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
+import { html, render } from "./vendor/preact-htm.js";
 import * as deadLetters from "./views/dead-letters.js";
 import * as overview from "./views/overview.js";
 import * as run from "./views/run.js";
 import * as runs from "./views/runs.js";
-import { shell } from "./views/shell.js";
+import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
 
 const VIEWS = { overview, runs, run, "dead-letters": deadLetters };
@@ -51,7 +51,9 @@ const actions = {
   go: (route) => void (location.hash = linkTo(route)),
   /** Change the filters; `keep` leaves the former ones in the history. */
   query(changes, { keep = false } = {}) {
-    const { route } = store.get();
+    // A link that was just clicked has changed the address, but not yet what is shown.
+    const route = parseRoute(location.hash);
+    if (!isSamePage(route, store.get().route)) return;
     const hash = linkTo({ ...route, query: { ...route.query, ...changes } });
     if (keep) location.hash = hash;
     else {
@@ -92,17 +94,21 @@ function api() {
 }
 
 async function confirm(question) {
-  store.set({ question: { ...store.get().question, busy: true, error: "" } });
+  const answer = (changes) => store.set({ question: { ...store.get().question, ...changes } });
+  // Whoever went on meanwhile may have opened another question.
+  const isOpen = () => store.get().question?.act === question.act;
+  answer({ busy: true, error: "" });
   try {
     note(await question.act(api()));
-    store.set({ question: null });
     actions.refresh();
+    if (!isOpen()) return;
+    store.set({ question: null });
     // The button that asked may be gone with what it did.
     requestAnimationFrame(() => document.getElementById("main").focus({ preventScroll: true }));
   } catch (error) {
-    const open = store.get().question;
-    if (open)
-      store.set({ question: { ...open, busy: false, error: `${error.message}. ${error.detail ?? ""}` } });
+    const said = `${error.message}. ${error.detail ?? ""}`;
+    if (isOpen()) answer({ busy: false, error: said });
+    else note(said, true);
   }
 }
 
@@ -112,13 +118,18 @@ function note(text, bad = false) {
   setTimeout(() => actions.dismiss(id), NOTE_MS);
 }
 
-/** Show what the address says; what is loaded is kept when only the choice within it has changed. */
+const isSamePage = (a, b) => ["client", "page", "id"].every((part) => a[part] === b[part]);
+
+/**
+ * Show what the address says; what is loaded is kept when only the choice within it has changed. It is
+ * drawn at once, so that no timer and no click meets a view whose address is gone.
+ */
 function follow() {
   const known = localStorage.getItem("atomic.client");
   if (!location.hash && known) history.replaceState(null, "", linkTo({ client: known, page: "runs" }));
   const before = store.get().route;
   const route = parseRoute(location.hash);
-  const samePage = ["client", "page", "id"].every((part) => route[part] === before[part]);
+  const samePage = isSamePage(route, before);
   document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
   if (!samePage) {
     leave(before);
@@ -126,9 +137,10 @@ function follow() {
   }
   const view = VIEWS[route.page];
   const loaded = view ? `${route.client} ${route.page} ${view.loadedBy(route)}` : "";
-  if (loaded && loaded === shown) return store.set({ route });
+  if (loaded && loaded === shown) store.set({ route });
+  else watch(view, route, samePage);
   shown = loaded;
-  watch(view, route, samePage);
+  store.flush();
 }
 
 /** Keep where a list stood, so that coming back to it shows the same. */
@@ -170,9 +182,17 @@ function failed(error) {
 }
 
 function draw(state) {
-  document.documentElement.dataset.theme = state.theme;
-  const view = state.locked ? signIn : (VIEWS[state.route.page] ?? signIn);
-  render(document.getElementById("app"), shell(state, actions, view.view(state, actions)));
+  const { route, locked, theme } = state;
+  document.documentElement.dataset.theme = theme;
+  const { View } = locked ? signIn : (VIEWS[route.page] ?? signIn);
+  // Nothing of one page, or of one client, is taken over by another.
+  const place = `${route.client} ${route.page} ${route.id}`;
+  const page = html`
+    <${Shell} state=${state} actions=${actions}>
+      <${View} key=${place} state=${state} actions=${actions} />
+    <//>
+  `;
+  render(page, document.getElementById("app"));
 }
 
 document.addEventListener("keydown", (event) => {

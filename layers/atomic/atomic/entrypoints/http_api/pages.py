@@ -21,7 +21,13 @@ _PAGE_HEADERS = {
     "cache-control": "no-cache",
 }
 # Not guessed: what the standard library says depends on the machine.
-_CONTENT_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
+_CONTENT_TYPES = {
+    "css": "text/css",
+    "html": "text/html",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "txt": "text/plain",
+}
 # What files and folders are called here; nothing of it leads out of the folder.
 _NAME = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9]+)?")
 _PROBE = "run_" + "0" * 32 + "-root"

@@ -1,83 +1,69 @@
 // Charts over time: one SVG for the shapes, HTML for the words, and the same numbers as a table.
 
-import { h } from "../core/dom.js";
 import { shortTime } from "../core/format.js";
-import { table } from "./pieces.js";
+import { html } from "../vendor/preact-htm.js";
+import { Table } from "./widgets.js";
 
 const HIGH = 100;
 
 /**
- * `series`: `{name, kind, value(bucket)}` with kind `bar` (stacked) or `line`; null leaves a gap.
- * `show(number)` writes a value in words; `now` is the headline.
+ * `series`: `{name, kind, tone, value(bucket)}` with kind `bar` (stacked) or `line`; null leaves a gap.
+ * `show(number)` writes a value in words; `headline` stands beside the title.
  */
-export function chart({ title, headline, buckets, series, show }) {
+export function Chart({ title, headline, buckets, series, show }) {
   const bars = series.filter((each) => each.kind === "bar");
-  const sums = buckets.map((bucket) => bars.reduce((sum, each) => sum + each.value(bucket), 0));
-  const values = series.filter((each) => each.kind === "line").flatMap((each) => buckets.map(each.value));
-  const top = niceTop(Math.max(0, ...sums, ...values.filter((value) => value !== null)));
-  const span = buckets.at(-1).to - buckets[0].from;
-  return h(
-    "figure",
-    { class: "chart" },
-    h(
-      "figcaption",
-      null,
-      h("span", { class: "chart-title" }, title),
-      h("span", { class: "chart-now" }, headline),
-    ),
-    h(
-      "div",
-      { class: "plot" },
-      h("span", { class: "plot-top", "aria-hidden": "true" }, show(top)),
-      h(
-        "svg",
-        {
-          viewBox: `0 0 ${buckets.length} ${HIGH}`,
-          preserveAspectRatio: "none",
-          role: "img",
-          "aria-label": `${title}: ${headline}`,
-        },
-        buckets.map((bucket, at) => column(bucket, at, bars, top)),
-        series.map((each, at) => each.kind === "line" && line(buckets, each, at, top)),
-        buckets.map((bucket, at) => hover(bucket, at, series, show, span)),
-      ),
-    ),
-    h(
-      "div",
-      { class: "plot-times", "aria-hidden": "true" },
-      h("span", null, shortTime(buckets[0].from, span)),
-      h("span", null, shortTime((buckets[0].from + buckets.at(-1).to) / 2, span)),
-      h("span", null, "now"),
-    ),
-    series.length > 1 &&
-      h(
-        "ul",
-        { class: "legend" },
-        series.map((each, at) =>
-          h(
-            "li",
-            null,
-            h("span", { class: `swatch series-${each.tone ?? at}`, "aria-hidden": "true" }),
-            each.name,
-          ),
-        ),
-      ),
-    numbers(title, buckets, series, show, span),
-  );
+  const lines = series.filter((each) => each.kind === "line");
+  const top = topOf(buckets, bars, lines);
+  const [from, to] = [buckets[0].from, buckets.at(-1).to];
+  const span = to - from;
+  return html`
+    <figure class="chart">
+      <figcaption>
+        <span class="chart-title">${title}</span><span class="chart-now">${headline}</span>
+      </figcaption>
+      <div class="plot">
+        <span class="plot-top" aria-hidden="true">${show(top)}</span>
+        <svg
+          viewBox="0 0 ${buckets.length} ${HIGH}"
+          preserveAspectRatio="none"
+          role="img"
+          aria-label="${title}: ${headline}"
+        >
+          ${buckets.map((bucket, at) => html`<${Column} ...${{ bucket, at, bars, top }} />`)}
+          ${lines.map((each) => html`<${Line} ...${{ buckets, each, top }} />`)}
+          ${buckets.map((bucket, at) => html`<${Hover} ...${{ bucket, at, series, show, span }} />`)}
+        </svg>
+      </div>
+      <div class="plot-times" aria-hidden="true">
+        <span>${shortTime(from, span)}</span>
+        <span>${shortTime((from + to) / 2, span)}</span>
+        <span>now</span>
+      </div>
+      ${series.length > 1 && html`<${Legend} series=${series} />`}
+      <${Numbers} ...${{ title, buckets, series, show, span }} />
+    </figure>
+  `;
 }
 
-function column(bucket, at, bars, top) {
+function topOf(buckets, bars, lines) {
+  const sums = buckets.map((bucket) => bars.reduce((sum, each) => sum + each.value(bucket), 0));
+  const values = lines.flatMap((each) => buckets.map(each.value)).filter((value) => value !== null);
+  return niceTop(Math.max(0, ...sums, ...values));
+}
+
+function Column({ bucket, at, bars, top }) {
   let base = HIGH;
   return bars.map((each) => {
     const height = (each.value(bucket) / top) * (HIGH - 4);
     base -= height;
     return (
-      height > 0 && h("rect", { class: `series-${each.tone}`, x: at + 0.12, y: base, width: 0.76, height })
+      height > 0 &&
+      html`<rect class="series-${each.tone}" x=${at + 0.12} y=${base} width="0.76" height=${height} />`
     );
   });
 }
 
-function line(buckets, each, at, top) {
+function Line({ buckets, each, top }) {
   let line = "";
   let dots = "";
   let before = null;
@@ -92,48 +78,54 @@ function line(buckets, each, at, top) {
     }
     before = value;
   });
-  const tone = `series-${each.tone ?? at}`;
-  return [
-    h("path", { class: `line ${tone}`, d: line || "M0 0" }),
-    h("path", { class: `dots ${tone}`, d: dots || "M0 0" }),
-  ];
+  return html`
+    <path class="line series-${each.tone}" d=${line || "M0 0"} />
+    <path class="dots series-${each.tone}" d=${dots || "M0 0"} />
+  `;
 }
 
-function hover(bucket, at, series, show, span) {
-  const text = series.map(
-    (each) => `${each.name}: ${each.value(bucket) === null ? "–" : show(each.value(bucket))}`,
-  );
-  return h(
-    "rect",
-    { class: "hover", x: at, y: 0, width: 1, height: HIGH },
-    h("title", null, [shortTime(bucket.from, span), ...text].join("\n")),
-  );
+const shown = (each, bucket, show) => (each.value(bucket) === null ? "–" : show(each.value(bucket)));
+
+function Hover({ bucket, at, series, show, span }) {
+  const lines = series.map((each) => `${each.name}: ${shown(each, bucket, show)}`);
+  return html`
+    <rect class="hover" x=${at} y="0" width="1" height=${HIGH}>
+      <title>${[shortTime(bucket.from, span), ...lines].join("\n")}</title>
+    </rect>
+  `;
 }
 
-function numbers(title, buckets, series, show, span) {
+function Legend({ series }) {
+  return html`
+    <ul class="legend">
+      ${series.map(
+        ({ name, tone }) => html`
+          <li><span class="swatch series-${tone}" aria-hidden="true" />${name}</li>
+        `,
+      )}
+    </ul>
+  `;
+}
+
+function Numbers({ title, buckets, series, show, span }) {
   const rows = buckets.filter((bucket) => bucket.runs);
-  return h(
-    "details",
-    { class: "numbers" },
-    h("summary", null, "Numbers"),
-    h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, numbers` },
-      table(
-        ["From", ...series.map((each) => each.name)],
-        rows.map((bucket) =>
-          h(
-            "tr",
-            { key: bucket.from },
-            h("th", { scope: "row" }, shortTime(bucket.from, span)),
-            series.map((each) =>
-              h("td", null, each.value(bucket) === null ? "–" : show(each.value(bucket))),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
+  return html`
+    <details class="numbers">
+      <summary>Numbers</summary>
+      <div class="scroll" tabindex="0" role="region" aria-label="${title}, numbers">
+        <${Table} names=${["From", ...series.map((each) => each.name)]}>
+          ${rows.map(
+            (bucket) => html`
+              <tr key=${bucket.from}>
+                <th scope="row">${shortTime(bucket.from, span)}</th>
+                ${series.map((each) => html`<td>${shown(each, bucket, show)}</td>`)}
+              </tr>
+            `,
+          )}
+        <//>
+      </div>
+    </details>
+  `;
 }
 
 /** The next round number: 1, 2 or 5 and zeros. */

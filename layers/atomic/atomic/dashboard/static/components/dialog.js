@@ -1,65 +1,51 @@
 // Asking before acting, and saying what came of it.
 
-import { h } from "../core/dom.js";
-import { icon } from "./icons.js";
-import { button } from "./pieces.js";
+import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
+import { Icon } from "./icons.js";
+import { Button } from "./widgets.js";
 
-/** The open question, if any: `{title, text, verb, danger, act}`. */
-export function dialog(question, actions) {
-  if (!question) return null;
-  return h(
-    "dialog",
-    {
-      key: "dialog",
-      "aria-labelledby": "dialog-title",
-      created: (node) => node.showModal(),
-      on: {
-        close: actions.closeDialog,
-        click: (event) => event.target === event.currentTarget && actions.closeDialog(),
-      },
-    },
-    h(
-      "div",
-      { class: "dialog-body" },
-      h("h2", { id: "dialog-title" }, question.title),
-      question.text.map((line) => h("p", null, line)),
-      question.error && h("p", { class: "error-text", role: "alert" }, question.error),
-      h(
-        "div",
-        { class: "dialog-actions" },
-        button("Leave it", { disabled: question.busy }, actions.closeDialog),
-        button(
-          question.busy ? "Working…" : question.verb,
-          { primary: true, danger: question.danger, disabled: question.busy },
-          question.confirm,
-        ),
-      ),
-    ),
-  );
+/** An open question: `{title, text, verb, danger, busy, error, confirm}`. */
+export function Dialog({ question, actions }) {
+  const element = useRef();
+  useLayoutEffect(() => element.current.showModal(), []);
+  const { title, text, verb, danger, busy, error, confirm } = question;
+  return html`
+    <dialog
+      ref=${element}
+      aria-labelledby="dialog-title"
+      onClose=${actions.closeDialog}
+      onClick=${(event) => event.target === event.currentTarget && actions.closeDialog()}
+    >
+      <div class="dialog-body">
+        <h2 id="dialog-title">${title}</h2>
+        ${text.map((line) => html`<p>${line}</p>`)}
+        ${error && html`<p class="error-text" role="alert">${error}</p>`}
+        <div class="dialog-actions">
+          <${Button} disabled=${busy} onClick=${actions.closeDialog}>Leave it<//>
+          <${Button} primary danger=${danger} disabled=${busy} onClick=${confirm}>
+            ${busy ? "Working…" : verb}
+          <//>
+        </div>
+      </div>
+    </dialog>
+  `;
 }
 
 /** What has just been done. */
-export function notes(list, actions) {
-  return h(
-    "div",
-    { class: "notes", role: "status", "aria-live": "polite" },
-    list.map((note) =>
-      h(
-        "div",
-        { key: note.id, class: `note ${note.bad ? "bad" : ""}` },
-        icon(note.bad ? "warning" : "check"),
-        h("span", null, note.text),
-        h(
-          "button",
-          {
-            type: "button",
-            class: "plain",
-            "aria-label": "Dismiss",
-            on: { click: () => actions.dismiss(note.id) },
-          },
-          icon("close"),
-        ),
-      ),
-    ),
-  );
+export function Notes({ list, actions }) {
+  return html`
+    <div class="notes" role="status" aria-live="polite">
+      ${list.map(({ id, text, bad }) => {
+        return html`
+          <div key=${id} class="note ${bad ? "bad" : ""}">
+            <${Icon} name=${bad ? "warning" : "check"} />
+            <span>${text}</span>
+            <button type="button" class="plain" aria-label="Dismiss" onClick=${() => actions.dismiss(id)}>
+              <${Icon} name="close" />
+            </button>
+          </div>
+        `;
+      })}
+    </div>
+  `;
 }

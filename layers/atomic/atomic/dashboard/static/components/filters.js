@@ -1,10 +1,10 @@
 // Filters over lists. They live in the address; what is typed goes there after a moment of rest.
 
-import { h } from "../core/dom.js";
-import { icon } from "./icons.js";
-import { button } from "./pieces.js";
+import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
+import { Icon } from "./icons.js";
 
 const REST_MS = 250;
+const STATES = ["", "running", "retrying", "waiting", "pending", "succeeded", "failed", "cancelled"];
 export const PERIODS = [
   ["", "any time"],
   ["15m", "last 15 minutes", 15 * 60e3],
@@ -22,115 +22,132 @@ export function periodOf({ period, from, to }, now) {
   return { createdAfter: isoOf(from), createdBefore: isoOf(to) };
 }
 
+/** Whether any of the filters is in force. */
+export const isFiltered = (query, names) => names.some((name) => query[name]);
+
+/** Clears the filters, and what is typed in fields under `key` but not in force yet: `{key, clear}`. */
+export function useClear(names, change) {
+  const [key, setKey] = useState(0);
+  const clear = () => {
+    setKey(key + 1);
+    change(Object.fromEntries(names.map((name) => [name, ""])));
+  };
+  return { key, clear };
+}
+
+/** The form around the filters of a view. */
+export function Filters({ children }) {
+  const stay = (event) => event.preventDefault();
+  return html`<form class="filters" role="search" onSubmit=${stay}>${children}</form>`;
+}
+
 /** The period's controls. */
-export function periodFilter(query, change, label = "Started") {
-  const set = (name) => (event) => change({ [name]: event.target.value });
-  return [
-    select(
-      label,
-      query.period ?? "",
-      PERIODS.map(([value, label]) => [value, label]),
-      (value) => change({ period: value, from: "", to: "" }),
-    ),
-    query.period === "custom" && [
-      field(
-        "From",
-        { type: "datetime-local", step: "1", value: query.from ?? "" },
-        { change: set("from") },
-      ),
-      field("To", { type: "datetime-local", step: "1", value: query.to ?? "" }, { change: set("to") }),
-    ],
-  ];
+export function PeriodFilter({ label, query, change }) {
+  const moment = (name) => ({
+    type: "datetime-local",
+    step: "1",
+    value: query[name] ?? "",
+    onInput: (event) => change({ [name]: event.target.value }),
+  });
+  return html`
+    <${Select}
+      label=${label}
+      value=${query.period ?? ""}
+      options=${PERIODS}
+      change=${(period) => change({ period, from: "", to: "" })}
+    />
+    ${
+      query.period === "custom" &&
+      html`
+        <${Field} label="From" ...${moment("from")} />
+        <${Field} label="To" ...${moment("to")} />
+      `
+    }
+  `;
 }
 
-export function select(label, value, options, change) {
-  return h(
-    "label",
-    { class: "field" },
-    h("span", null, label),
-    h(
-      "select",
-      { on: { change: (event) => change(event.target.value) }, value },
-      options.map(([each, text]) => h("option", { value: each, selected: each === value }, text)),
-    ),
-  );
+/** A choice of one; `options` are pairs of value and text. */
+export function Select({ label, value, options, change }) {
+  return html`
+    <label class="field">
+      <span>${label}</span>
+      <select value=${value} onChange=${(event) => change(event.target.value)}>
+        ${options.map(([each, text]) => html`<option value=${each}>${text}</option>`)}
+      </select>
+    </label>
+  `;
 }
 
-export function field(label, props, on) {
-  return h(
-    "label",
-    { class: "field" },
-    h("span", null, label),
-    h("input", { autocomplete: "off", spellcheck: "false", ...props, on }),
-  );
+export function Field({ label, ...props }) {
+  return html`
+    <label class="field">
+      <span>${label}</span>
+      <input autocomplete="off" spellcheck=${false} ...${props} />
+    </label>
+  `;
 }
 
-/** A field whose text is handed on once typing rests. */
-export function textFilter(label, name, value, change, props = {}) {
-  return field(
-    label,
-    { type: "text", value: value ?? "", ...props },
-    { input: (event) => later(name, event.target.value.trim(), change) },
-  );
+/** A field whose text is handed to `change` once typing rests. */
+export function TextFilter({ value = "", change, ...props }) {
+  return html`<${Field} type="text" ...${props} ...${useTyped(value, change)} />`;
 }
 
 /** The search field: a key's beginning, or an id, which is gone to at once. */
-export function searchFilter(value, change) {
-  return h(
-    "label",
-    { class: "field search" },
-    h("span", { class: "unseen" }, "Search by key or id"),
-    icon("search"),
-    h("input", {
-      type: "search",
-      id: "search",
-      value: value ?? "",
-      placeholder: "Key or id",
-      autocomplete: "off",
-      spellcheck: "false",
-      "aria-keyshortcuts": "/",
-      on: { input: (event) => later("search", event.target.value.trim(), change) },
-    }),
-  );
+export function SearchFilter({ value = "", change }) {
+  return html`
+    <label class="field search">
+      <span class="unseen">Search by key or id</span>
+      <${Icon} name="search" />
+      <input
+        type="search"
+        id="search"
+        placeholder="Key or id"
+        autocomplete="off"
+        spellcheck=${false}
+        aria-keyshortcuts="/"
+        ...${useTyped(value, change)}
+      />
+    </label>
+  `;
 }
 
 /** The states as buttons of which one is pressed. */
-export function statusFilter(chosen, change) {
-  const states = ["", "running", "retrying", "waiting", "pending", "succeeded", "failed", "cancelled"];
-  return h(
-    "div",
-    { class: "states", role: "group", "aria-label": "Status" },
-    states.map((state) =>
-      h(
-        "button",
-        {
-          type: "button",
-          class: "state",
-          "aria-pressed": String(chosen === state),
-          on: { click: () => change({ status: state }) },
-        },
-        state ? [icon(state), state] : "all",
-      ),
-    ),
-  );
+export function StatusFilter({ chosen = "", change }) {
+  return html`
+    <div class="states" role="group" aria-label="Status">
+      ${STATES.map(
+        (state) => html`
+          <button
+            type="button"
+            class="state"
+            aria-pressed=${chosen === state}
+            onClick=${() => change({ status: state })}
+          >
+            ${state ? [html`<${Icon} name=${state} />`, state] : "all"}
+          </button>
+        `,
+      )}
+    </div>
+  `;
 }
 
-export function clearButton(query, names, change) {
-  const given = names.filter((name) => query[name]);
-  return given.length
-    ? button("Clear filters", { small: true }, () =>
-        change(Object.fromEntries(names.map((name) => [name, ""]))),
-      )
-    : null;
-}
-
-const timers = new Map();
-function later(name, value, change) {
-  clearTimeout(timers.get(name));
-  timers.set(
-    name,
-    setTimeout(() => change({ [name]: value }), REST_MS),
-  );
+/** The props of a field that is typed into while `value` is in force; the rest of it is `hand`ed on. */
+function useTyped(value, hand) {
+  const [typed, setTyped] = useState({ text: value, over: value });
+  // What was typed over one value is forgotten beside another, which came with a link or by going back.
+  if (typed.over !== value) setTyped({ text: value, over: value });
+  const { text } = typed;
+  const meant = text.trim();
+  // In the same turn as the key: were it later, the timer could hand on a text that is no longer there.
+  useLayoutEffect(() => {
+    if (meant === value) return undefined;
+    const rest = setTimeout(() => {
+      setTyped({ text, over: meant });
+      hand(meant);
+    }, REST_MS);
+    return () => clearTimeout(rest);
+  }, [text, value]);
+  return { value: text, onInput: (event) => setTyped({ text: event.target.value, over: value }) };
 }
 
 function isoOf(local) {

@@ -1,6 +1,6 @@
 // Icons as shapes: a status is told by its shape and its word, never by colour alone.
 
-import { h } from "../core/dom.js";
+import { html } from "../vendor/preact-htm.js";
 
 const SHAPES = {
   succeeded: ["M3.5 8.5l3 3 6-7"],
@@ -20,16 +20,18 @@ const SHAPES = {
   empty: ["M2.5 9.5l2-6h7l2 6v4h-11zM2.5 9.5h3.3l.7 1.6h3l.7-1.6h3.3"],
 };
 
-export function icon(name) {
-  return h(
-    "svg",
-    { class: `icon icon-${name}`, viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" },
-    (SHAPES[name] ?? SHAPES.pending).map((d) => h("path", { d })),
-  );
+/** One of the shapes above, by its name. */
+export function Icon({ name }) {
+  const lines = SHAPES[name] ?? SHAPES.pending;
+  return html`
+    <svg class="icon icon-${name}" viewBox="0 0 16 16" aria-hidden="true" focusable="false">
+      ${lines.map((d) => html`<path d=${d} />`)}
+    </svg>
+  `;
 }
 
 /** A status as a badge. */
-export function badge(status) {
+export function Badge({ status }) {
   const known = status in SHAPES ? status : "pending";
-  return h("span", { class: `badge is-${known}` }, icon(known), status);
+  return html`<span class="badge is-${known}"><${Icon} name=${known} />${status}</span>`;
 }

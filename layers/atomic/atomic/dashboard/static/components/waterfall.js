@@ -1,9 +1,9 @@
 // The run on a time axis: a row for each step, a bar for each attempt, hatching for what it waited for.
 
-import { h, memo } from "../core/dom.js";
 import { duration, ms, plural, roundDuration, ticking } from "../core/format.js";
 import { isLive, nextOf, rangeOf, segmentsOf, ticksOf, treeOf } from "../core/timeline.js";
-import { badge } from "./icons.js";
+import { html, useMemo } from "../vendor/preact-htm.js";
+import { Badge } from "./icons.js";
 
 const WORDS = {
   succeeded: "succeeded",
@@ -14,142 +14,156 @@ const WORDS = {
   no_answer: "lost by Atomic, not counted",
   running: "running",
 };
+const LEGEND = [
+  ["succeeded", "succeeded"],
+  ["retryable", "failed, retried"],
+  ["permanent", "failed, no retry"],
+  ["running", "running"],
+  ["suspended", "handed back"],
+  ["backoff", "back-off"],
+  ["waiting", "waiting"],
+];
 const DEPTH_SHOWN = 8;
 
-/** `run` as the API file gives it; `chosen` is the id of the chosen step. */
-export function waterfall({ run, chosen, now, choose }) {
+/** `run` as the API file gives it; `chosen` is the id of the chosen step; a click calls `choose(id)`. */
+export function Waterfall({ run, chosen, now, choose }) {
   const range = rangeOf(run.root, run.steps, now);
   const span = range.to - range.from;
   const ticks = ticksOf(span, 6);
-  return h(
-    "section",
-    { class: "waterfall", "aria-label": "Steps on a time axis" },
-    h(
-      "div",
-      { class: "axis", "aria-hidden": "true" },
-      h("span", { class: "axis-step" }, "Step"),
-      h(
-        "div",
-        { class: "axis-ticks" },
-        ticks
-          .filter((tick) => tick / span < 0.93)
-          .map((tick) =>
-            h("span", { style: { left: `${(tick / span) * 100}%` } }, tick ? roundDuration(tick) : "0"),
-          ),
+  const hasLive = [run.root, ...run.steps].some(isLive);
+  // The rows of a run that has ended need no look at all until it is read again.
+  const rows = useMemo(
+    () =>
+      treeOf(run.root, run.steps).map(
+        ({ step, depth }) => html`
+          <${Row} key=${step.id} ...${{ step, depth, range, now, isChosen: chosen === step.id }} />
+        `,
       ),
-      h("span", { class: "axis-took" }, "Took"),
-    ),
-    h(
-      "ol",
-      {
-        class: "rows",
-        style: { "--tick": `${((ticks[1] ?? span) / span) * 100}%` },
-        on: { keydown: moveFocus },
-      },
-      treeOf(run.root, run.steps).map(({ step, depth }) =>
-        memo(
-          step.id,
-          // A settled step is drawn anew only when the axis or the choice changes.
-          [
-            JSON.stringify(step.attemptLog),
-            step.status,
-            step.dueAt,
-            range.from,
-            range.to,
-            chosen === step.id,
-            isLive(step) && now,
-          ],
-          () => row({ step, depth, range, now, isChosen: chosen === step.id, choose }),
-        ),
-      ),
-    ),
-    legend(),
+    [run, chosen, hasLive && now],
+  );
+  // One handler for all rows, for a row is not drawn anew when another one is chosen.
+  const click = ({ target }) => {
+    const row = target.closest("[data-step]");
+    if (row) choose(row.dataset.step);
+  };
+  return html`
+    <section class="waterfall" aria-label="Steps on a time axis">
+      <${Axis} ticks=${ticks} span=${span} />
+      <ol
+        class="rows"
+        style=${{ "--tick": share(ticks[1] ?? span, span), "--ms": share(1, span) }}
+        onClick=${click}
+        onKeyDown=${moveFocus}
+      >
+        ${rows}
+      </ol>
+      <${Legend} />
+    </section>
+  `;
+}
+
+const share = (part, whole) => `${(part / whole) * 100}%`;
+
+function Axis({ ticks, span }) {
+  const shown = ticks.filter((tick) => tick / span < 0.93);
+  return html`
+    <div class="axis" aria-hidden="true">
+      <span class="axis-step">Step</span>
+      <div class="axis-ticks">
+        ${shown.map(
+          (tick) => html`
+            <span style=${{ left: share(tick, span) }}>${tick ? roundDuration(tick) : "0"}</span>
+          `,
+        )}
+      </div>
+      <span class="axis-took">Took</span>
+    </div>
+  `;
+}
+
+/** A settled step is drawn anew only when it is chosen: where its bars stand is left to the axis' scale. */
+function Row({ step, depth, range, now, isChosen }) {
+  return useMemo(
+    () => drawnRow({ step, depth, range, now, isChosen }),
+    [
+      JSON.stringify(step.attemptLog),
+      step.status,
+      step.dueAt,
+      depth,
+      isChosen,
+      isLive(step) && now,
+    ],
   );
 }
 
-function row({ step, depth, range, now, isChosen, choose }) {
-  const segments = segmentsOf(step, now);
-  return h(
-    "li",
-    null,
-    h(
-      "button",
-      {
-        type: "button",
-        class: `row ${isChosen ? "chosen" : ""}`,
-        "aria-pressed": String(isChosen),
-        "aria-label": inWords(step, now),
-        "data-step": step.id,
-        on: { click: () => choose(step.id) },
-      },
-      h(
-        "span",
-        {
-          class: "row-name",
-          style: { "padding-inline-start": `calc(${Math.min(depth, DEPTH_SHOWN)} * var(--space-4))` },
-        },
-        badge(step.status),
-        h("span", { class: "row-title", title: step.stepInvokeUrl ?? step.kind }, nameOf(step)),
-        step.attempts > 1 &&
-          h("span", { class: "row-tries", title: plural(step.attempts, "attempt") }, `×${step.attempts}`),
-      ),
-      h(
-        "span",
-        { class: "lane" },
-        segments.map((part) => bar(part, range)),
-        nextMark(step, range, now),
-      ),
-      h("span", { class: "row-took" }, tookOf(step, now)),
-    ),
-  );
+function drawnRow({ step, depth, range, now, isChosen }) {
+  const indent = `calc(${Math.min(depth, DEPTH_SHOWN)} * var(--space-4))`;
+  return html`
+    <li>
+      <button
+        type="button"
+        class="row ${isChosen ? "chosen" : ""}"
+        aria-pressed=${isChosen}
+        aria-label=${inWords(step, now)}
+        data-step=${step.id}
+      >
+        <span class="row-name" style=${{ paddingInlineStart: indent }}>
+          <${Badge} status=${step.status} />
+          <span class="row-title" title=${step.stepInvokeUrl ?? step.kind}>${nameOf(step)}</span>
+          ${
+            step.attempts > 1 &&
+            html`<span class="row-tries" title=${plural(step.attempts, "attempt")}>×${step.attempts}</span>`
+          }
+        </span>
+        <span class="lane">
+          ${segmentsOf(step, now).map((part) => html`<${Bar} part=${part} range=${range} />`)}
+          <${NextMark} ...${{ step, range, now }} />
+        </span>
+        <span class="row-took">${tookOf(step, now)}</span>
+      </button>
+    </li>
+  `;
 }
 
-function bar(part, range) {
-  const span = range.to - range.from;
-  const left = Math.max(0, (part.from - range.from) / span);
-  const width = Math.min(1, (part.to - range.from) / span) - left;
-  const took = duration(part.to - part.from);
-  const title = part.attempt
-    ? [`Attempt ${part.attempt.number}: ${WORDS[part.kind]}`, part.attempt.status, took, part.attempt.error]
-        .filter(Boolean)
-        .join(" · ")
-    : `${part.label} · ${took}`;
-  return h("span", {
-    class: `bar is-${part.kind}`,
-    title,
-    style: { left: `${left * 100}%`, width: `${Math.max(0, width) * 100}%` },
-  });
+function Bar({ part, range }) {
+  const from = Math.max(part.from, range.from);
+  const to = Math.max(from, Math.min(part.to, range.to));
+  const style = { left: along(from - range.from), width: along(to - from) };
+  return html`<span class="bar is-${part.kind}" title=${titleOf(part)} style=${style} />`;
 }
 
-function nextMark(step, range, now) {
+/** So many milliseconds along the axis. */
+const along = (time) => `calc(${time} * var(--ms))`;
+
+function titleOf({ from, to, kind, attempt, label }) {
+  const took = duration(to - from);
+  if (!attempt) return `${label} · ${took}`;
+  return [`Attempt ${attempt.number}: ${WORDS[kind]}`, attempt.status, took, attempt.error]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+function NextMark({ step, range, now }) {
   const next = nextOf(step);
   if (!next || (next.at <= now && step.status === "pending")) return null;
-  const at = Math.min(1, (next.at - range.from) / (range.to - range.from));
+  const from = Math.min(next.at, range.to) - range.from;
+  const isLate = from > 0.75 * (range.to - range.from);
   const text = next.at > now ? `${next.verb} in ${ticking(next.at - now + 999)}` : "retry is due";
-  return h(
-    "span",
-    { class: `next ${at > 0.75 ? "to-left" : ""}`, style: { left: `${at * 100}%` } },
-    h("span", null, text),
-  );
+  return html`
+    <span class="next ${isLate ? "to-left" : ""}" style=${{ left: along(from) }}>
+      <span>${text}</span>
+    </span>
+  `;
 }
 
-function legend() {
-  const entries = [
-    ["succeeded", "succeeded"],
-    ["retryable", "failed, retried"],
-    ["permanent", "failed, no retry"],
-    ["running", "running"],
-    ["suspended", "handed back"],
-    ["backoff", "back-off"],
-    ["waiting", "waiting"],
-  ];
-  return h(
-    "ul",
-    { class: "legend", "aria-label": "What the bars mean" },
-    entries.map(([kind, text]) =>
-      h("li", null, h("span", { class: `bar is-${kind}`, "aria-hidden": "true" }), text),
-    ),
-  );
+function Legend() {
+  return html`
+    <ul class="legend" aria-label="What the bars mean">
+      ${LEGEND.map(
+        ([kind, text]) => html`<li><span class="bar is-${kind}" aria-hidden="true" />${text}</li>`,
+      )}
+    </ul>
+  `;
 }
 
 /** What a step is called: its name, or the last part of its URL. */

@@ -1,12 +1,13 @@
-// The one store: whatever the page shows follows from this state and nothing else.
+// The one store: whatever the page shows follows from this state, but for what is being typed.
 
-/** `get()`, `set(changes)`, `subscribe(listener)`; listeners are called once a frame at most. */
+/** `get()`, `set(changes)`, `flush()`, `subscribe(listener)`; listeners are called once a frame. */
 export function createStore(initial) {
   let state = initial;
   let asked = false;
   const listeners = new Set();
 
   function tell() {
+    if (!asked) return;
     asked = false;
     for (const listener of listeners) listener(state);
   }
@@ -20,6 +21,8 @@ export function createStore(initial) {
       // A hidden page gets no frames; it is drawn when somebody looks again.
       requestAnimationFrame(tell);
     },
+    /** Call the listeners now instead of with the next frame. */
+    flush: tell,
     subscribe: (listener) => listeners.add(listener),
   };
 }

@@ -1,12 +1,20 @@
 // The steps that failed: why, and another chance for one of them or for all that fit the filters.
 
-import { askRedrive, askRedriveMany } from "../components/asks.js";
-import { clearButton, periodFilter, periodOf, textFilter, PERIODS } from "../components/filters.js";
-import { blank, button, LIST_REFUSED, loading, problem, table, when } from "../components/pieces.js";
+import { askRedrive, askRedriveMany } from "../components/confirmations.js";
+import {
+  Filters,
+  isFiltered,
+  PeriodFilter,
+  periodOf,
+  PERIODS,
+  TextFilter,
+  useClear,
+} from "../components/filters.js";
 import { nameOf } from "../components/waterfall.js";
-import { h } from "../core/dom.js";
+import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../components/widgets.js";
 import { count, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
+import { html } from "../vendor/preact-htm.js";
 
 const FILTERS = ["workflow", "key", "period", "from", "to"];
 const PAGE = 50;
@@ -35,133 +43,133 @@ export async function load({ api, route, signal, now }) {
   return { letters: list.deadLetters, next, stats };
 }
 
-export function view(state, actions) {
+export function View({ state, actions }) {
   const { route, data } = state;
   const change = (changes) => actions.query({ ...changes, cursor: "" });
-  return [
-    h(
-      "div",
-      { class: "page-head" },
-      h("h1", null, "Dead letters"),
-      data && h("p", { class: "soft" }, gaveUp(data.stats.deadLetters, route.query)),
-      data?.letters.length
-        ? button("Redrive all that fit…", { primary: true }, () => redriveAll(state, actions))
-        : null,
-    ),
-    h(
-      "form",
-      { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
-      textFilter("Workflow", "workflow", route.query.workflow, change, { placeholder: "its whole name" }),
-      textFilter("Key begins with", "key", route.query.key, change, { placeholder: "any" }),
-      periodFilter(route.query, change, "Began"),
-      clearButton(route.query, FILTERS, change),
-    ),
-    body(state, actions),
-  ];
+  const { key, clear } = useClear(FILTERS, change);
+  const redrive = () => redriveAll(state, actions);
+  return html`
+    <div class="page-head">
+      <h1>Dead letters</h1>
+      ${data && html`<p class="soft">${gaveUp(data.stats.deadLetters, route.query)}</p>`}
+      ${data?.letters.length > 0 && html`<${Button} primary onClick=${redrive}>Redrive all that fit…<//>`}
+    </div>
+    <${Filters} key=${key}>
+      <${TextFilter}
+        label="Workflow"
+        value=${route.query.workflow}
+        change=${(workflow) => change({ workflow })}
+        placeholder="its whole name"
+      />
+      <${TextFilter}
+        label="Key begins with"
+        value=${route.query.key}
+        change=${(text) => change({ key: text })}
+        placeholder="any"
+      />
+      <${PeriodFilter} label="Began" query=${route.query} change=${change} />
+      ${isFiltered(route.query, FILTERS) && html`<${Button} small onClick=${clear}>Clear filters<//>`}
+    <//>
+    <${Body} state=${state} actions=${actions} clear=${clear} />
+  `;
 }
 
 function gaveUp(number, query) {
-  const isPart = FILTERS.some((name) => query[name]);
-  return `${plural(number, "step")} failed${isPart ? ", filters aside" : ""}`;
+  return `${plural(number, "step")} failed${isFiltered(query, FILTERS) ? ", filters aside" : ""}`;
 }
 
-function body({ route, data, error, now }, actions) {
-  if (error && !data) return problem(error, actions, LIST_REFUSED);
-  if (!data) return loading(6);
-  if (!data.letters.length) return nothing(route, actions);
-  return [
-    causes(data.letters),
-    table(
-      ["Step", "Cause", "Key", "Gave up", "Attempts", h("span", { class: "unseen" }, "Act")],
-      data.letters.map((letter) => row(letter, route, now, actions)),
-      { class: "list letters", caption: "Dead letters, the step that began last first" },
-    ),
-    h(
-      "nav",
-      { class: "pager", "aria-label": "Pages" },
-      route.query.cursor && button("Newest", {}, () => actions.query({ cursor: "" })),
-      h("span", { class: "soft" }, `${data.letters.length} on this page`),
-      data.next && button("Older", {}, () => actions.query({ cursor: data.next }, { keep: true })),
-    ),
-  ];
+function Body({ state: { route, data, error, now }, actions, clear }) {
+  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data) return html`<${Loading} />`;
+  const { letters, next } = data;
+  if (!letters.length) return html`<${Nothing} query=${route.query} clear=${clear} />`;
+  const newest = () => actions.query({ cursor: "" });
+  const older = () => actions.query({ cursor: next }, { keep: true });
+  return html`
+    <${Causes} letters=${letters} />
+    <${Table}
+      class="list letters"
+      names=${["Step", "Cause", "Key", "Gave up", "Attempts", html`<span class="unseen">Act</span>`]}
+      caption="Dead letters, the step that began last first"
+    >
+      ${letters.map((letter) => html`<${Row} key=${letter.id} ...${{ letter, route, now, actions }} />`)}
+    <//>
+    <nav class="pager" aria-label="Pages">
+      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
+      <span class="soft">${letters.length} on this page</span>
+      ${next && html`<${Button} onClick=${older}>Older<//>`}
+    </nav>
+  `;
 }
 
-function row(letter, route, now, actions) {
+function Row({ letter, route, now, actions }) {
   const href = linkTo({ client: route.client, page: "run", id: letter.runId, query: { step: letter.id } });
   const isRoot = letter.parent === null;
-  return h(
-    "tr",
-    { key: letter.id },
-    h(
-      "td",
-      { class: "c-workflow" },
-      h("a", { class: "row-link", href }, isRoot ? letter.workflowName : nameOf(letter)),
-      h("span", { class: "row-under" }, isRoot ? "the workflow itself" : letter.workflowName),
-    ),
-    h(
-      "td",
-      { class: "c-cause" },
-      h("span", { class: "cause" }, causeOf(letter)),
-      letter.error && h("span", { class: "row-error", title: letter.error }, letter.error),
-    ),
-    h("td", { class: "c-key" }, h("code", { title: letter.idempotencyKey }, letter.idempotencyKey)),
-    h("td", { class: "c-when" }, when(letter.finishedAt, now)),
-    h("td", { class: "c-number" }, count(letter.attempts)),
-    h(
-      "td",
-      { class: "c-act" },
-      letter.notRedrivableReason
-        ? h("span", { class: "soft", title: OVER[letter.notRedrivableReason] }, letter.notRedrivableReason)
-        : button(
-            "Redrive",
-            { small: true, "aria-label": `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}` },
-            () => askRedrive(letter, actions),
-          ),
-    ),
-  );
+  return html`
+    <tr>
+      <td class="c-workflow">
+        <a class="row-link" href=${href}>${isRoot ? letter.workflowName : nameOf(letter)}</a>
+        <span class="row-under">${isRoot ? "the workflow itself" : letter.workflowName}</span>
+      </td>
+      <td class="c-cause">
+        <span class="cause">${causeOf(letter)}</span>
+        ${letter.error && html`<span class="row-error" title=${letter.error}>${letter.error}</span>`}
+      </td>
+      <td class="c-key"><code title=${letter.idempotencyKey}>${letter.idempotencyKey}</code></td>
+      <td class="c-when"><${When} text=${letter.finishedAt} now=${now} /></td>
+      <td class="c-number">${count(letter.attempts)}</td>
+      <td class="c-act"><${Act} letter=${letter} actions=${actions} /></td>
+    </tr>
+  `;
+}
+
+function Act({ letter, actions }) {
+  if (letter.notRedrivableReason) return html`<span class="soft" title=${OVER[letter.notRedrivableReason]}>${letter.notRedrivableReason}</span>`;
+  const name = `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}`;
+  return html`
+    <${Button} small aria-label=${name} onClick=${() => askRedrive(letter, actions)}>Redrive<//>
+  `;
 }
 
 const causeOf = (letter) => (letter.responseStatus ? `Status ${letter.responseStatus}` : "No answer");
 
-function causes(letters) {
+function Causes({ letters }) {
   const numbers = new Map();
   for (const letter of letters) numbers.set(causeOf(letter), (numbers.get(causeOf(letter)) ?? 0) + 1);
   const sorted = [...numbers].sort(([, a], [, b]) => b - a);
-  return h(
-    "ul",
-    { class: "causes", "aria-label": "Causes on this page" },
-    sorted.map(([cause, number]) =>
-      h("li", { key: cause }, cause, h("span", { class: "number" }, count(number))),
-    ),
-  );
+  return html`
+    <ul class="causes" aria-label="Causes on this page">
+      ${sorted.map(
+        ([cause, number]) => html`
+          <li key=${cause}>${cause}<span class="number">${count(number)}</span></li>
+        `,
+      )}
+    </ul>
+  `;
 }
 
-function nothing(route, actions) {
-  if (FILTERS.some((name) => route.query[name])) {
-    return blank(
-      "search",
-      "No dead letter fits these filters",
-      button("Clear filters", {}, () =>
-        actions.query(Object.fromEntries(FILTERS.map((name) => [name, ""]))),
-      ),
-    );
+function Nothing({ query, clear }) {
+  if (isFiltered(query, FILTERS)) {
+    return html`
+      <${Blank} icon="search" title="No dead letter fits these filters">
+        <${Button} onClick=${clear}>Clear filters<//>
+      <//>
+    `;
   }
-  return blank(
-    "succeeded",
-    "No dead letters",
-    h(
-      "p",
-      null,
-      "A step stands here once its retries are used up, or its endpoint said that it never will work.",
-    ),
-  );
+  return html`
+    <${Blank} icon="succeeded" title="No dead letters">
+      <p>
+        A step stands here once its retries are used up, or its endpoint said that it never will work.
+      </p>
+    <//>
+  `;
 }
 
 function redriveAll({ route, data, now }, actions) {
   const { workflow, key, period } = route.query;
   const { createdAfter, createdBefore } = periodOf(route.query, now);
   // What fails while somebody thinks about it is not meant, and the API wants a condition.
-  const filter = { failedBefore: new Date(now).toISOString() };
+  const filter = { gaveUpBefore: new Date(now).toISOString() };
   if (workflow) filter.workflowName = workflow;
   if (key) filter.keyPrefix = key;
   if (createdAfter) filter.createdAfter = createdAfter;

@@ -1,20 +1,55 @@
 // How everything is going, computed here from the newest runs; how many those are stands on the page.
 
-import { chart } from "../components/chart.js";
-import { PERIODS, periodOf, select } from "../components/filters.js";
-import { blank, command, LIST_REFUSED, loading, problem, table } from "../components/pieces.js";
+import { Chart } from "../components/chart.js";
+import { PERIODS, periodOf, Select } from "../components/filters.js";
+import { Blank, Command, LIST_REFUSED, Loading, Problem, Table } from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
-import { h } from "../core/dom.js";
 import { count, duration, ms, percent, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { bucketsOf, oldestRetry, summaryOf, workflowsOf } from "../core/sample.js";
+import { bucketsOf, oldestRetry, summaryOf, workflowsOf } from "../core/run-statistics.js";
 import { isLive } from "../core/timeline.js";
+import { html } from "../vendor/preact-htm.js";
 
 const SAMPLE = 500;
 const PAGE = 100;
 const EVERY_MS = 5000;
 // Older runs of the sample are read again now and then; in between only the newest page is.
 const WHOLE_EVERY = 12;
+const RANKED = 5;
+const CHARTS = [
+  {
+    id: "started",
+    title: "Runs started",
+    show: count,
+    series: [
+      { name: "succeeded", kind: "bar", tone: "good", value: (bucket) => bucket.succeeded },
+      { name: "failed", kind: "bar", tone: "bad", value: (bucket) => bucket.failed },
+      { name: "live or cancelled", kind: "bar", tone: "calm", value: (bucket) => bucket.others },
+    ],
+  },
+  {
+    id: "rate",
+    title: "Failure rate",
+    show: percent,
+    series: [{ name: "failed", kind: "line", tone: "bad", value: (bucket) => bucket.rate }],
+  },
+  {
+    id: "duration",
+    title: "Duration",
+    show: duration,
+    series: [
+      { name: "p50", kind: "line", tone: "calm", value: (bucket) => bucket.p50 },
+      { name: "p95", kind: "line", tone: "middle", value: (bucket) => bucket.p95 },
+      { name: "p99", kind: "line", tone: "strong", value: (bucket) => bucket.p99 },
+    ],
+  },
+  {
+    id: "retries",
+    title: "Retries",
+    show: count,
+    series: [{ name: "retries", kind: "bar", tone: "warn", value: (bucket) => bucket.retries }],
+  },
+];
 const LIVE_STATES = ["running", "retrying", "waiting", "pending"];
 
 export const everyMs = () => EVERY_MS;
@@ -54,206 +89,165 @@ function merged(fresh, known, liveRuns, since) {
   return runs.sort((a, b) => ms(b.createdAt) - ms(a.createdAt)).slice(0, SAMPLE);
 }
 
-export function view(state, actions) {
-  const { route, data, error } = state;
-  const periods = PERIODS.filter(([name]) => name !== "custom").map(([value, label]) => [
-    value,
-    value ? label : "all",
+export function View({ state, actions }) {
+  const { route, data } = state;
+  const { period = "" } = route.query;
+  const periods = PERIODS.filter(([name]) => name !== "custom").map(([name, label]) => [
+    name,
+    name ? label : "all",
   ]);
-  return [
-    h(
-      "div",
-      { class: "page-head" },
-      h("h1", null, "Overview"),
-      data && h("p", { class: "soft" }, said(data.runs.length, route.query.period)),
-      h(
-        "div",
-        { class: "page-acts" },
-        select("Time", route.query.period ?? "", periods, (period) => actions.query({ period })),
-      ),
-    ),
-    error && !data ? problem(error, actions, LIST_REFUSED) : data ? body(state, actions) : loading(6),
-  ];
+  return html`
+    <div class="page-head">
+      <h1>Overview</h1>
+      ${data && html`<p class="soft">${said(data.runs.length, period)}</p>`}
+      <div class="page-acts">
+        <${Select}
+          label="Time"
+          value=${period}
+          options=${periods}
+          change=${(chosen) => actions.query({ period: chosen })}
+        />
+      </div>
+    </div>
+    <${Body} state=${state} actions=${actions} />
+  `;
 }
 
 function said(number, period) {
-  if (number >= SAMPLE) return `Of the newest ${count(SAMPLE)} runs${period ? " of this time" : ""}`;
-  return number === 1
-    ? "Of the one run there is"
-    : `Of all ${count(number)} runs${period ? " of this time" : ""}`;
+  const time = period ? " of this time" : "";
+  if (number >= SAMPLE) return `Of the newest ${count(SAMPLE)} runs${time}`;
+  return number === 1 ? "Of the one run there is" : `Of all ${count(number)} runs${time}`;
 }
 
-function body({ route, data, now, needsKey }, actions) {
-  const { runs } = data;
-  if (!runs.length) {
-    const first = [
-      h("p", null, "Charts begin with the first run:"),
-      command(firstRunCommand(route.client, { origin: location.origin, needsKey }), actions),
-    ];
-    return [
-      tiles(data, route, now),
-      blank(
-        "empty",
-        route.query.period ? "No runs in this time" : "No runs yet",
-        route.query.period ? null : first,
-      ),
-    ];
-  }
-  const workflows = workflowsOf(runs);
-  return [
-    tiles(data, route, now),
-    charts(runs, now),
-    h("div", { class: "rankings" }, slowest(workflows, route), failing(workflows, route)),
-  ];
+function Body({ state: { route, data, error, now, needsKey }, actions }) {
+  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data) return html`<${Loading} />`;
+  return html`
+    <${Tiles} data=${data} route=${route} now=${now} />
+    ${
+      data.runs.length
+        ? html`<${Charts} runs=${data.runs} now=${now} /><${Rankings} runs=${data.runs} route=${route} />`
+        : html`<${Nothing} route=${route} needsKey=${needsKey} actions=${actions} />`
+    }
+  `;
 }
 
-function tiles({ runs, stats, oldest }, { client, query: { period } }, now) {
+function Nothing({ route, needsKey, actions }) {
+  if (route.query.period) return html`<${Blank} icon="empty" title="No runs in this time" />`;
+  const command = firstRunCommand(route.client, { origin: location.origin, needsKey });
+  return html`
+    <${Blank} icon="empty" title="No runs yet">
+      <p>Charts begin with the first run:</p>
+      <${Command} text=${command} actions=${actions} />
+    <//>
+  `;
+}
+
+function Tiles({ data: { runs, stats, oldest }, route: { client, query }, now }) {
   const all = summaryOf(runs);
   const live = Object.values(stats.live).reduce((sum, number) => sum + number, 0);
   const words = Object.entries(stats.live)
     .map(([status, number]) => `${count(number)} ${status}`)
     .join(", ");
   const overdue = stats.oldestDueAt ? now - ms(stats.oldestDueAt) : 0;
-  return h(
-    "ul",
-    { class: "tiles" },
-    tile("Live now", count(live), words || "nothing is going on", { client, page: "runs" }),
-    tile(
-      "Failure rate",
-      all.rate === null ? "–" : percent(all.rate),
-      `${count(all.failed)} of ${plural(all.succeeded + all.failed, "ended run")}`,
-      { client, page: "runs", query: { status: "failed", period } },
-    ),
-    tile(
-      "Dead letters",
-      count(stats.deadLetters),
-      stats.deadLetters ? "steps failed" : "nothing failed",
-      { client, page: "dead-letters" },
-    ),
-    tile(
-      "Oldest retry",
-      oldest ? ticking(now - ms(oldest.createdAt)) : "none",
-      overdue > 5000 ? `something is overdue by ${ticking(overdue)}` : "since its run began",
-      oldest ? { client, page: "run", id: oldest.runId } : { client, page: "runs" },
-    ),
-  );
+  return html`
+    <ul class="tiles">
+      <${Tile} name="Live now" value=${count(live)} to=${{ client, page: "runs" }}>
+        ${words || "nothing is going on"}
+      <//>
+      <${Tile}
+        name="Failure rate"
+        value=${all.rate === null ? "–" : percent(all.rate)}
+        to=${{ client, page: "runs", query: { status: "failed", period: query.period } }}
+      >
+        ${count(all.failed)} of ${plural(all.succeeded + all.failed, "ended run")}
+      <//>
+      <${Tile} name="Dead letters" value=${count(stats.deadLetters)} to=${{ client, page: "dead-letters" }}>
+        ${stats.deadLetters ? "steps failed" : "nothing failed"}
+      <//>
+      <${Tile}
+        name="Oldest retry"
+        value=${oldest ? ticking(now - ms(oldest.createdAt)) : "none"}
+        to=${oldest ? { client, page: "run", id: oldest.runId } : { client, page: "runs" }}
+      >
+        ${overdue > 5000 ? `something is overdue by ${ticking(overdue)}` : "since its run began"}
+      <//>
+    </ul>
+  `;
 }
 
-function tile(name, value, under, to) {
-  return h(
-    "li",
-    { key: name },
-    h(
-      "a",
-      { class: "tile", href: linkTo(to) },
-      h("span", { class: "tile-name" }, name),
-      h("span", { class: "tile-value" }, value),
-      h("span", { class: "soft" }, under),
-    ),
-  );
+function Tile({ name, value, to, children }) {
+  return html`
+    <li>
+      <a class="tile" href=${linkTo(to)}>
+        <span class="tile-name">${name}</span>
+        <span class="tile-value">${value}</span>
+        <span class="soft">${children}</span>
+      </a>
+    </li>
+  `;
 }
 
-function charts(runs, now) {
-  const buckets = bucketsOf(runs, now);
+function Charts({ runs, now }) {
   const all = summaryOf(runs);
   const live = runs.filter(isLive).length;
-  return h(
-    "div",
-    { class: "charts" },
-    chart({
-      title: "Runs started",
-      headline: `${count(runs.length)}${live ? `, ${count(live)} live` : ""}`,
-      buckets,
-      show: count,
-      series: [
-        { name: "succeeded", kind: "bar", tone: "good", value: (bucket) => bucket.succeeded },
-        { name: "failed", kind: "bar", tone: "bad", value: (bucket) => bucket.failed },
-        { name: "live or cancelled", kind: "bar", tone: "calm", value: (bucket) => bucket.others },
-      ],
-    }),
-    chart({
-      title: "Failure rate",
-      headline: all.rate === null ? "–" : percent(all.rate),
-      buckets,
-      show: percent,
-      series: [{ name: "failed", kind: "line", tone: "bad", value: (bucket) => bucket.rate }],
-    }),
-    chart({
-      title: "Duration",
-      headline: all.p50 === null ? "–" : `median ${duration(all.p50)}`,
-      buckets,
-      show: duration,
-      series: [
-        ["p50", "calm"],
-        ["p95", "middle"],
-        ["p99", "strong"],
-      ].map(([name, tone]) => ({ name, kind: "line", tone, value: (bucket) => bucket[name] })),
-    }),
-    chart({
-      title: "Retries",
-      headline: count(all.retries),
-      buckets,
-      show: count,
-      series: [{ name: "retries", kind: "bar", tone: "warn", value: (bucket) => bucket.retries }],
-    }),
-  );
+  const headlines = {
+    started: `${count(runs.length)}${live ? `, ${count(live)} live` : ""}`,
+    rate: all.rate === null ? "–" : percent(all.rate),
+    duration: all.p50 === null ? "–" : `median ${duration(all.p50)}`,
+    retries: count(all.retries),
+  };
+  const buckets = bucketsOf(runs, now);
+  return html`
+    <div class="charts">
+      ${CHARTS.map(({ id, title, show, series }) => {
+        const headline = headlines[id];
+        return html`<${Chart} ...${{ title, headline, buckets, show, series }} />`;
+      })}
+    </div>
+  `;
 }
 
-function slowest(workflows, route) {
-  const rows = workflows
-    .filter((each) => each.p95 !== null)
-    .sort((a, b) => b.p95 - a.p95)
-    .slice(0, 5);
-  return ranking(
-    "Slowest workflows",
-    ["Workflow", "Median", "p95", "Runs"],
-    rows,
-    (each) => [duration(each.p50), duration(each.p95), count(each.runs)],
-    route,
-    {},
-  );
-}
-
-function failing(workflows, route) {
-  const rows = workflows
+function Rankings({ runs, route: { client } }) {
+  const workflows = workflowsOf(runs);
+  const slowest = workflows.filter((each) => each.p95 !== null).sort((a, b) => b.p95 - a.p95);
+  const failing = workflows
     .filter((each) => each.failed)
-    .sort((a, b) => b.rate - a.rate || b.failed - a.failed)
-    .slice(0, 5);
-  return ranking(
-    "Most failing workflows",
-    ["Workflow", "Rate", "Failed", "Runs"],
-    rows,
-    (each) => [percent(each.rate), count(each.failed), count(each.runs)],
-    route,
-    { status: "failed" },
-  );
+    .sort((a, b) => b.rate - a.rate || b.failed - a.failed);
+  const listOf = (name, query) => linkTo({ client, page: "runs", query: { workflow: name, ...query } });
+  return html`
+    <div class="rankings">
+      <${Ranking}
+        title="Slowest workflows"
+        names=${["Workflow", "Median", "p95", "Runs"]}
+        rows=${slowest}
+        cells=${(each) => [duration(each.p50), duration(each.p95), count(each.runs)]}
+        href=${(name) => listOf(name, {})}
+      />
+      <${Ranking}
+        title="Most failing workflows"
+        names=${["Workflow", "Rate", "Failed", "Runs"]}
+        rows=${failing}
+        cells=${(each) => [percent(each.rate), count(each.failed), count(each.runs)]}
+        href=${(name) => listOf(name, { status: "failed" })}
+      />
+    </div>
+  `;
 }
 
-function ranking(title, names, rows, cells, { client }, query) {
-  return h(
-    "section",
-    { class: "ranking" },
-    h("h2", null, title),
-    rows.length
-      ? table(
-          names,
-          rows.map((each) =>
-            h(
-              "tr",
-              { key: each.name },
-              h(
-                "td",
-                null,
-                h(
-                  "a",
-                  { href: linkTo({ client, page: "runs", query: { workflow: each.name, ...query } }) },
-                  each.name,
-                ),
-              ),
-              cells(each).map((cell) => h("td", { class: "c-number" }, cell)),
-            ),
-          ),
-        )
-      : h("p", { class: "soft" }, "None."),
+function Ranking({ title, names, rows, cells, href }) {
+  const first = rows.slice(0, RANKED).map(
+    (each) => html`
+      <tr key=${each.name}>
+        <td><a href=${href(each.name)}>${each.name}</a></td>
+        ${cells(each).map((cell) => html`<td class="c-number">${cell}</td>`)}
+      </tr>
+    `,
   );
+  return html`
+    <section class="ranking">
+      <h2>${title}</h2>
+      ${first.length ? html`<${Table} names=${names}>${first}<//>` : html`<p class="soft">None.</p>`}
+    </section>
+  `;
 }

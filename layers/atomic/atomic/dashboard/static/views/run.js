@@ -1,15 +1,15 @@
 // One run: its steps on a time axis, and beside them everything about the chosen one.
 
-import { askCancel, askRedrive } from "../components/asks.js";
-import { badge } from "../components/icons.js";
-import { button, copyButton, fact, loading, problem, when } from "../components/pieces.js";
-import { panel } from "../components/panel.js";
-import { nameOf, tookOf, waterfall } from "../components/waterfall.js";
+import { askCancel, askRedrive } from "../components/confirmations.js";
+import { Badge } from "../components/icons.js";
+import { StepPanel } from "../components/step-panel.js";
+import { nameOf, tookOf, Waterfall } from "../components/waterfall.js";
+import { Button, CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
 import { startCommand } from "../core/curl.js";
-import { h } from "../core/dom.js";
 import { count, dollars, ms } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { isLive } from "../core/timeline.js";
+import { html } from "../vendor/preact-htm.js";
 
 const LISTS = { overview: "Overview", runs: "Runs", "dead-letters": "Dead letters" };
 const LIVE_MS = 700;
@@ -21,88 +21,90 @@ export const loadedBy = ({ id }) => id;
 /** Fetch what the view shows. */
 export const load = ({ api, route, signal }) => api.run(route.id, signal);
 
-export function view(state, actions) {
-  const { route, data, error, now } = state;
-  const back = backTo(state);
-  if (!data)
-    return [back, h("h1", { class: "unseen" }, "Run"), error ? problem(error, actions) : loading(8)];
-  const chosen = [data.root, ...data.steps].find((step) => step.id === route.query.step) ?? null;
+export function View({ state, actions }) {
+  return html`
+    <${Back} ...${state} />
+    ${state.data ? html`<${Run} ...${{ state, actions }} />` : html`<${Absent} ...${{ state, actions }} />`}
+  `;
+}
+
+function Run({ state, actions }) {
+  const { route, data: run, now } = state;
+  const chosen = [run.root, ...run.steps].find((step) => step.id === route.query.step);
   // The first choice is a place of its own: going back from it leads to the run, not out of it.
   const choose = (id) =>
     actions.query({ step: id === route.query.step ? "" : id }, { keep: !route.query.step });
-  return [
-    back,
-    head(state, actions),
-    h(
-      "div",
-      { class: `run-body ${chosen ? "with-panel" : ""}` },
-      waterfall({ run: data, chosen: chosen?.id, now, choose }),
-      chosen && panel({ step: chosen, run: data, state, actions }),
-    ),
-  ];
+  return html`
+    <${Head} state=${state} actions=${actions} />
+    <div class="run-body ${chosen ? "with-panel" : ""}">
+      <${Waterfall} run=${run} chosen=${chosen?.id} now=${now} choose=${choose} />
+      ${chosen && html`<${StepPanel} key=${chosen.id} step=${chosen} ...${{ run, state, actions }} />`}
+    </div>
+  `;
+}
+
+function Absent({ state: { error }, actions }) {
+  return html`
+    <h1 class="unseen">Run</h1>
+    ${error ? html`<${Problem} error=${error} actions=${actions} />` : html`<${Loading} rows=${8} />`}
+  `;
+}
+
+function Back({ route: { client }, lastList }) {
+  const list = lastList?.client === client ? lastList : { client, page: "runs" };
+  return html`<a class="back" href=${linkTo(list)}>← ${LISTS[list.page]}</a>`;
 }
 
 /** The step that failed first, in a run that failed. */
-function culprit(root, steps, { client, id }) {
+function Culprit({ run: { root, steps }, route: { client, id } }) {
   const failed = root.status === "failed" ? steps.filter((step) => step.status === "failed") : [];
   if (!failed.length) return null;
   const first = failed.reduce((a, b) => (ms(b.finishedAt) < ms(a.finishedAt) ? b : a));
-  return h(
-    "p",
-    { class: "culprit" },
-    h("a", { href: linkTo({ client, page: "run", id, query: { step: first.id } }) }, nameOf(first)),
-    ` failed first: ${first.error}`,
-  );
+  const href = linkTo({ client, page: "run", id, query: { step: first.id } });
+  return html`<p class="culprit"><a href=${href}>${nameOf(first)}</a> failed first: ${first.error}</p>`;
 }
 
-function backTo({ route: { client }, lastList }) {
-  const list = lastList?.client === client ? lastList : { client, page: "runs" };
-  return h("a", { class: "back", href: linkTo(list) }, `← ${LISTS[list.page]}`);
+function Head({ state: { route, data: run, now, needsKey }, actions }) {
+  const { root, steps } = run;
+  const start = () => startCommand(root, route.client, { origin: location.origin, needsKey });
+  const cancel = () => askCancel(root, actions);
+  const redrive = () => askRedrive(root, actions);
+  return html`
+    <header class="run-head">
+      <div class="run-title"><h1>${root.workflowName}</h1><${Badge} status=${root.status} /></div>
+      <div class="run-actions">
+        <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
+        <${CopyButton} text=${() => location.href} actions=${actions}>Copy link<//>
+        ${root.status === "failed" && html`<${Button} primary small onClick=${redrive}>Redrive<//>`}
+        ${[root, ...steps].some(isLive) && html`<${Button} danger small onClick=${cancel}>Cancel run<//>`}
+      </div>
+      <${Facts} run=${run} now=${now} />
+      ${root.error && root.status === "failed" && html`<p class="error-text">${root.error}</p>`}
+      <${Culprit} run=${run} route=${route} />
+    </header>
+  `;
 }
 
-function head({ route, data, now, needsKey }, actions) {
-  const { root, steps, costUsd } = data;
-  const all = [root, ...steps];
+function Facts({ run: { root, steps, costUsd }, now }) {
   const done = steps.filter((step) => step.status === "succeeded").length;
-  return h(
-    "header",
-    { class: "run-head" },
-    h("div", { class: "run-title" }, h("h1", null, root.workflowName), badge(root.status)),
-    h(
-      "div",
-      { class: "run-actions" },
-      copyButton(
-        "Copy as curl",
-        () => startCommand(root, route.client, { origin: location.origin, needsKey }),
-        actions,
-      ),
-      copyButton("Copy link", () => location.href, actions),
-      root.status === "failed" &&
-        button("Redrive", { primary: true, small: true }, () => askRedrive(root, actions)),
-      all.some(isLive) &&
-        button("Cancel run", { danger: true, small: true }, () => askCancel(root, actions)),
-    ),
-    h(
-      "dl",
-      { class: "facts" },
-      fact("Key", h("code", null, root.idempotencyKey)),
-      fact("Run", h("code", null, root.runId)),
-      fact("Started", when(root.createdAt, now)),
-      fact("Duration", tookOf(root, now)),
-      fact("Steps", steps.length ? `${count(done)} of ${count(steps.length)} done` : "none"),
-      fact("Attempts", count(all.reduce((sum, step) => sum + step.attempts, 0))),
-      fact(
-        "Cost",
-        costUsd === null
-          ? h(
-              "span",
-              { title: "This server is your own; on AWS an estimate by list price stands here." },
-              "own server",
-            )
-          : h("span", { title: "Estimated by AWS list prices" }, dollars(costUsd)),
-      ),
-    ),
-    root.error && root.status === "failed" && h("p", { class: "error-text" }, root.error),
-    culprit(root, steps, route),
-  );
+  const attempts = [root, ...steps].reduce((sum, step) => sum + step.attempts, 0);
+  return html`
+    <dl class="facts">
+      <${Fact} name="Key"><code>${root.idempotencyKey}</code><//>
+      <${Fact} name="Run"><code>${root.runId}</code><//>
+      <${Fact} name="Started"><${When} text=${root.createdAt} now=${now} /><//>
+      <${Fact} name="Duration">${tookOf(root, now)}<//>
+      <${Fact} name="Steps">
+        ${steps.length ? `${count(done)} of ${count(steps.length)} done` : "none"}
+      <//>
+      <${Fact} name="Attempts">${count(attempts)}<//>
+      <${Fact} name="Cost"><${Cost} usd=${costUsd} /><//>
+    </dl>
+  `;
+}
+
+function Cost({ usd }) {
+  if (usd !== null) return html`<span title="Estimated by AWS list prices">${dollars(usd)}</span>`;
+  const why = "This server is your own; on AWS an estimate by list price stands here.";
+  return html`<span title=${why}>own server</span>`;
 }

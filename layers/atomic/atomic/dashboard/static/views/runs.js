@@ -1,28 +1,30 @@
 // The list of runs: newest first, live, filtered by what stands in the address.
 
+import { Badge } from "../components/icons.js";
 import {
-  LIST_REFUSED,
-  blank,
-  button,
-  command,
-  loading,
-  problem,
-  table,
-  when,
-} from "../components/pieces.js";
-import {
-  clearButton,
-  periodFilter,
+  Filters,
+  isFiltered,
+  PeriodFilter,
   periodOf,
-  searchFilter,
-  statusFilter,
-  textFilter,
+  SearchFilter,
+  StatusFilter,
+  TextFilter,
+  useClear,
 } from "../components/filters.js";
-import { badge } from "../components/icons.js";
+import {
+  Blank,
+  Button,
+  Command,
+  LIST_REFUSED,
+  Loading,
+  Problem,
+  Table,
+  When,
+} from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
-import { h } from "../core/dom.js";
 import { count, duration, ms, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
+import { html } from "../vendor/preact-htm.js";
 
 const FILTERS = ["status", "search", "workflow", "period", "from", "to"];
 const PAGE = 50;
@@ -49,145 +51,138 @@ export async function load({ api, route, signal, now }) {
   return { runs: list.runs, next, stats };
 }
 
-export function view(state, actions) {
-  const { route, data, error, now } = state;
+export function View({ state, actions }) {
+  const { route, data } = state;
   const change = (changes) => filter(route, changes, actions);
-  return [
-    h("div", { class: "page-head" }, h("h1", null, "Runs"), data && live(data.stats)),
-    h(
-      "form",
-      { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
-      searchFilter(route.query.search, change),
-      textFilter("Workflow", "workflow", route.query.workflow, change, {
-        list: "workflows",
-        placeholder: "its whole name",
-      }),
-      h(
-        "datalist",
-        { id: "workflows" },
-        workflowsOf(data).map((name) => h("option", { value: name })),
-      ),
-      periodFilter(route.query, change),
-      clearButton(route.query, FILTERS, change),
-      statusFilter(route.query.status ?? "", change),
-    ),
-    body(state, actions, now, data, error),
-  ];
+  const { key, clear } = useClear(FILTERS, change);
+  const { search, workflow, status } = route.query;
+  return html`
+    <div class="page-head">
+      <h1>Runs</h1>
+      ${data && html`<${Live} stats=${data.stats} />`}
+    </div>
+    <${Filters} key=${key}>
+      <${SearchFilter} value=${search} change=${(text) => change({ search: text })} />
+      <${TextFilter}
+        label="Workflow"
+        value=${workflow}
+        change=${(text) => change({ workflow: text })}
+        list="workflows"
+        placeholder="its whole name"
+      />
+      <datalist id="workflows">
+        ${workflowsOf(data).map((name) => html`<option value=${name} />`)}
+      </datalist>
+      <${PeriodFilter} label="Started" query=${route.query} change=${change} />
+      ${isFiltered(route.query, FILTERS) && html`<${Button} small onClick=${clear}>Clear filters<//>`}
+      <${StatusFilter} chosen=${status} change=${change} />
+    <//>
+    <${Body} state=${state} actions=${actions} clear=${clear} />
+  `;
 }
 
-function body({ route, needsKey }, actions, now, data, error) {
-  if (error && !data) return problem(error, actions, LIST_REFUSED);
-  if (!data) return loading(10);
-  if (!data.runs.length) return nothing(route, actions, needsKey);
-  return [
-    table(
-      ["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Attempts"],
-      data.runs.map((run) => row(run, route, now)),
-      {
-        class: "list runs",
-        caption: "Runs, newest first. Arrow keys move between them, Enter opens one.",
-      },
-    ),
-    pager(route, data, actions),
-  ];
+function Body({ state: { route, data, error, now, needsKey }, actions, clear }) {
+  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data) return html`<${Loading} rows=${10} />`;
+  if (!data.runs.length) return html`<${Nothing} ...${{ route, actions, needsKey, clear }} />`;
+  return html`
+    <${Table}
+      class="list runs"
+      names=${["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Attempts"]}
+      caption="Runs, newest first. Arrow keys move between them, Enter opens one."
+    >
+      ${data.runs.map((run) => html`<${Row} key=${run.runId} ...${{ run, route, now }} />`)}
+    <//>
+    <${Pager} ...${{ route, data, actions }} />
+  `;
 }
 
-function row(run, route, now) {
+function Row({ run, route, now }) {
   const { steps, attempts } = run.progress;
   const total = Object.values(steps).reduce((sum, number) => sum + number, 0);
-  const done = steps.succeeded ?? 0;
   const took = run.finishedAt
     ? duration(ms(run.finishedAt) - ms(run.createdAt))
     : ticking(now - ms(run.createdAt));
-  return h(
-    "tr",
-    { key: run.runId },
-    h("td", { class: "c-status" }, badge(run.status)),
-    h(
-      "td",
-      { class: "c-workflow" },
-      h(
-        "a",
-        { class: "row-link", href: linkTo({ client: route.client, page: "run", id: run.runId }) },
-        run.workflowName,
-      ),
-      run.error &&
-        run.status !== "succeeded" &&
-        h("span", { class: "row-error", title: run.error }, run.error),
-    ),
-    h("td", { class: "c-key" }, h("code", { title: run.idempotencyKey }, run.idempotencyKey)),
-    h("td", { class: "c-when" }, when(run.createdAt, now)),
-    h("td", { class: "c-number" }, took),
-    h(
-      "td",
-      { class: "c-steps" },
-      total ? meter(done, total, steps.failed ?? 0) : h("span", { class: "soft" }, "no steps"),
-    ),
-    h("td", { class: `c-number c-attempts ${attempts > total + 1 ? "more" : ""}` }, count(attempts)),
-  );
+  const href = linkTo({ client: route.client, page: "run", id: run.runId });
+  const isWrong = run.error && run.status !== "succeeded";
+  return html`
+    <tr>
+      <td class="c-status"><${Badge} status=${run.status} /></td>
+      <td class="c-workflow">
+        <a class="row-link" href=${href}>${run.workflowName}</a>
+        ${isWrong && html`<span class="row-error" title=${run.error}>${run.error}</span>`}
+      </td>
+      <td class="c-key"><code title=${run.idempotencyKey}>${run.idempotencyKey}</code></td>
+      <td class="c-when"><${When} text=${run.createdAt} now=${now} /></td>
+      <td class="c-number">${took}</td>
+      <td class="c-steps">
+        ${
+          total
+            ? html`<${Meter} done=${steps.succeeded ?? 0} total=${total} failed=${steps.failed ?? 0} />`
+            : html`<span class="soft">no steps</span>`
+        }
+      </td>
+      <td class="c-number c-attempts ${attempts > total + 1 ? "more" : ""}">${count(attempts)}</td>
+    </tr>
+  `;
 }
 
-function meter(done, total, failed) {
+function Meter({ done, total, failed }) {
   const share = (number) => ({ width: `${(number / total) * 100}%` });
-  return h(
-    "span",
-    { class: "meter" },
-    h("span", { class: "meter-text" }, `${count(done)}/${count(total)}`),
-    h(
-      "span",
-      { class: "meter-bar", "aria-hidden": "true" },
-      h("span", { class: "meter-done", style: share(done) }),
-      h("span", { class: "meter-failed", style: share(failed) }),
-    ),
-  );
+  return html`
+    <span class="meter">
+      <span class="meter-text">${count(done)}/${count(total)}</span>
+      <span class="meter-bar" aria-hidden="true">
+        <span class="meter-done" style=${share(done)} /><span class="meter-failed" style=${share(failed)} />
+      </span>
+    </span>
+  `;
 }
 
 const liveOf = (stats) => Object.values(stats.live).reduce((sum, each) => sum + each, 0);
 
-function live(stats) {
+function Live({ stats }) {
   const number = liveOf(stats);
-  return h("p", { class: "soft" }, number ? `${plural(number, "step")} live now` : "Nothing is live now");
+  return html`<p class="soft">${number ? `${plural(number, "step")} live now` : "Nothing is live now"}</p>`;
 }
 
-function pager(route, data, actions) {
-  return h(
-    "nav",
-    { class: "pager", "aria-label": "Pages" },
-    route.query.cursor && button("Newest", {}, () => actions.query({ cursor: "" })),
-    h("span", { class: "soft" }, `${plural(data.runs.length, "run")} on this page`),
-    data.next && button("Older", {}, () => actions.query({ cursor: data.next }, { keep: true })),
-  );
+function Pager({ route, data, actions }) {
+  const newest = () => actions.query({ cursor: "" });
+  const older = () => actions.query({ cursor: data.next }, { keep: true });
+  return html`
+    <nav class="pager" aria-label="Pages">
+      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
+      <span class="soft">${plural(data.runs.length, "run")} on this page</span>
+      ${data.next && html`<${Button} onClick=${older}>Older<//>`}
+    </nav>
+  `;
 }
 
-function nothing(route, actions, needsKey) {
+function Nothing({ route, actions, needsKey, clear }) {
   if (route.query.cursor) {
-    return blank(
-      "empty",
-      "No older runs",
-      button("Back to the newest", {}, () => actions.query({ cursor: "" })),
-    );
+    return html`
+      <${Blank} icon="empty" title="No older runs">
+        <${Button} onClick=${() => actions.query({ cursor: "" })}>Back to the newest<//>
+      <//>
+    `;
   }
-  if (FILTERS.some((name) => route.query[name])) {
-    return blank(
-      "search",
-      "No run fits these filters",
-      button("Clear filters", {}, () =>
-        actions.query(Object.fromEntries(FILTERS.map((name) => [name, ""]))),
-      ),
-    );
+  if (isFiltered(route.query, FILTERS)) {
+    return html`
+      <${Blank} icon="search" title="No run fits these filters">
+        <${Button} onClick=${clear}>Clear filters<//>
+      <//>
+    `;
   }
-  return blank(
-    "empty",
-    "No runs yet",
-    h("p", null, `Start the first run of client “${route.client}”: post the URL of one of your endpoints.`),
-    command(firstRunCommand(route.client, { origin: location.origin, needsKey }), actions),
-    h(
-      "p",
-      { class: "soft" },
-      "It appears here by itself. ",
-      h("a", { href: "/docs" }, "The whole API is described here."),
-    ),
-  );
+  const command = firstRunCommand(route.client, { origin: location.origin, needsKey });
+  return html`
+    <${Blank} icon="empty" title="No runs yet">
+      <p>Start the first run of client “${route.client}”: post the URL of one of your endpoints.</p>
+      <${Command} text=${command} actions=${actions} />
+      <p class="soft">
+        It appears here by itself. <a href="/docs">The whole API is described here.</a>
+      </p>
+    <//>
+  `;
 }
 
 function filter(route, changes, actions) {

@@ -1,10 +1,10 @@
 // What stands around every view.
 
-import { dialog, notes } from "../components/dialog.js";
-import { icon } from "../components/icons.js";
-import { h } from "../core/dom.js";
+import { Dialog, Notes } from "../components/dialog.js";
+import { Icon } from "../components/icons.js";
 import { count } from "../core/format.js";
 import { linkTo } from "../core/router.js";
+import { html } from "../vendor/preact-htm.js";
 
 const PAGES = [
   ["overview", "Overview"],
@@ -12,78 +12,76 @@ const PAGES = [
   ["dead-letters", "Dead letters"],
 ];
 
-export function shell(state, actions, body) {
-  return [
-    h("a", { class: "skip", href: "#main", on: { click: toMain } }, "Skip to the content"),
-    header(state, actions),
-    h("main", { id: "main", tabindex: "-1" }, stale(state), body),
-    notes(state.notes, actions),
-    dialog(state.question, actions),
-  ];
+export function Shell({ state, actions, children }) {
+  return html`
+    <a class="skip" href="#main" onClick=${toMain}>Skip to the content</a>
+    <${Header} state=${state} actions=${actions} />
+    <main id="main" tabindex="-1"><${Stale} ...${state} />${children}</main>
+    <${Notes} list=${state.notes} actions=${actions} />
+    ${state.question && html`<${Dialog} question=${state.question} actions=${actions} />`}
+  `;
 }
 
-function header({ route, deadLetters, theme, error }, actions) {
-  const current = route.page === "run" ? "runs" : route.page;
-  return h(
-    "header",
-    { class: "top" },
-    h(
-      "a",
-      { class: "brand", href: route.client ? linkTo({ client: route.client, page: "overview" }) : "#/" },
-      h("img", { src: "/static/icon.svg", alt: "", width: "22", height: "22" }),
-      "Atomic",
-    ),
-    route.client &&
-      h(
-        "nav",
-        { "aria-label": "Views" },
-        PAGES.map(([page, name]) =>
-          h(
-            "a",
-            { href: linkTo({ client: route.client, page }), "aria-current": current === page && "page" },
-            name,
-            page === "dead-letters" &&
+function Header({ state: { route, deadLetters, theme, error }, actions }) {
+  const { client } = route;
+  return html`
+    <header class="top">
+      <a class="brand" href=${client ? linkTo({ client, page: "overview" }) : "#/"}>
+        <img src="/static/icon.svg" alt="" width="22" height="22" />Atomic
+      </a>
+      ${client && html`<${Pages} route=${route} deadLetters=${deadLetters} />`}
+      <div class="top-end">
+        ${client && html`<${Pulse} error=${error} />`}
+        ${client && html`<a class="client" href="#/" title="Another client">${client}</a>`}
+        <button
+          type="button"
+          class="plain"
+          aria-label="Colours: ${theme}. Change"
+          title="Colours: ${theme}"
+          onClick=${actions.nextTheme}
+        >
+          <${Icon} name="theme" />
+        </button>
+      </div>
+    </header>
+  `;
+}
+
+function Pages({ route: { client, page }, deadLetters }) {
+  const current = page === "run" ? "runs" : page;
+  return html`
+    <nav aria-label="Views">
+      ${PAGES.map(
+        ([each, name]) => html`
+          <a href=${linkTo({ client, page: each })} aria-current=${current === each ? "page" : undefined}>
+            ${name}
+            ${
+              each === "dead-letters" &&
               deadLetters > 0 &&
-              h("span", { class: "number bad" }, count(deadLetters)),
-          ),
-        ),
-      ),
-    h(
-      "div",
-      { class: "top-end" },
-      route.client &&
-        h(
-          "span",
-          { class: `pulse ${error ? "off" : ""}`, role: "status" },
-          error ? (isAway(error) ? "Not connected" : "Refused") : "Live",
-        ),
-      route.client && h("a", { class: "client", href: "#/", title: "Another client" }, route.client),
-      h(
-        "button",
-        {
-          type: "button",
-          class: "plain",
-          "aria-label": `Colours: ${theme}. Change`,
-          title: `Colours: ${theme}`,
-          on: { click: actions.nextTheme },
-        },
-        icon("theme"),
-      ),
-    ),
-  );
+              html`<span class="number bad">${count(deadLetters)}</span>`
+            }
+          </a>
+        `,
+      )}
+    </nav>
+  `;
+}
+
+function Pulse({ error }) {
+  const text = !error ? "Live" : isAway(error) ? "Not connected" : "Refused";
+  return html`<span class="pulse ${error ? "off" : ""}" role="status">${text}</span>`;
 }
 
 /** Whether the server did not answer, or not as one that works. */
 const isAway = ({ status }) => status === 0 || status >= 500;
 
-function stale({ error, data }) {
+function Stale({ error, data }) {
   if (!error || !data) return null;
-  return h(
-    "p",
-    { class: "stale", role: "alert" },
-    icon("warning"),
-    `${error.message}. What you see is from before. ${error.detail}`,
-  );
+  return html`
+    <p class="stale" role="alert">
+      <${Icon} name="warning" />${`${error.message}. What you see is from before. ${error.detail}`}
+    </p>
+  `;
 }
 
 function toMain(event) {

@@ -1,0 +1,215 @@
+// Everything about one step.
+
+import { endpointCommand, headersSent, startCommand } from "../core/curl.js";
+import {
+  dollars,
+  duration,
+  fullTime,
+  ms,
+  plural,
+  retryInWords,
+  shortTime,
+  ticking,
+  timeOfDay,
+} from "../core/format.js";
+import { linkTo } from "../core/router.js";
+import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
+import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
+import { askRedrive } from "./confirmations.js";
+import { Badge, Icon } from "./icons.js";
+import { Json } from "./json.js";
+import { nameOf, tookOf } from "./waterfall.js";
+import { Button, CopyButton, Fact } from "./widgets.js";
+
+const OUTCOMES = {
+  succeeded: "succeeded",
+  retryable: "failed",
+  permanent: "failed, no retry",
+  suspended: "handed back, to wait",
+  deferred: "its posts refused, not counted",
+  no_answer: "lost, not counted",
+  running: "running",
+};
+
+/** Everything about `step`; it is to be keyed by the step's id. */
+export function StepPanel({ step, run, state, actions }) {
+  const element = useRef();
+  useLayoutEffect(() => reveal(element.current), []);
+  const { route, now } = state;
+  const isCalled = step.kind === "http";
+  // Of a step that failed, what its endpoint said is what one looks for.
+  const isFailed = step.status === "failed";
+  const answer = html`
+    <${Section} title=${isCalled ? "Response" : "Result"}>
+      <${Answer} step=${step} client=${route.client} actions=${actions} />
+    <//>
+  `;
+  return html`
+    <aside ref=${element} class="panel" aria-label="Step ${nameOf(step)}">
+      <${Head} step=${step} actions=${actions} />
+      ${step.error && step.status !== "succeeded" && html`<p class="error-text">${step.error}</p>`}
+      <${Acts} ...${{ step, run, state, actions }} />
+      <${Facts} ...${{ step, run, route, now }} />
+      ${isCalled && html`<${Attempts} step=${step} now=${now} />`}
+      ${isFailed && answer}
+      ${
+        isCalled &&
+        html`<${Section} title="Retry policy"><p>${retryInWords(step.retry, step.retriesUsed)}</p><//>`
+      }
+      <${Section} title="Payload">
+        <${Json} name="Payload" value=${step.payload} client=${route.client} />
+        <${CopyButton} text=${() => step.payload.indented} actions=${actions}>Copy payload<//>
+      <//>
+      ${!isFailed && answer}
+      ${isCalled && html`<${Headers} step=${step} />`}
+    </aside>
+  `;
+}
+
+/** On a narrow page the panel stands below the steps. */
+function reveal(element) {
+  if (element.getBoundingClientRect().top > innerHeight * 0.6) element.scrollIntoView({ block: "start" });
+}
+
+function Head({ step, actions }) {
+  const close = () => actions.query({ step: "" });
+  return html`
+    <header class="panel-head">
+      <h2>${nameOf(step)}</h2>
+      <${Badge} status=${step.status} />
+      <button type="button" class="plain close" aria-label="Close the step" onClick=${close}>
+        <${Icon} name="close" />
+      </button>
+    </header>
+  `;
+}
+
+function Section({ title, children }) {
+  return html`<section><h3>${title}</h3>${children}</section>`;
+}
+
+function Acts({ step, run, state: { route, needsKey }, actions }) {
+  // Once its run has succeeded or was cancelled, nobody waits for the step any more.
+  const isWanted = run.root.status === "failed" || isLive(run.root);
+  const canRedrive = step.status === "failed" && isWanted;
+  const start = () => startCommand(step, route.client, { origin: location.origin, needsKey });
+  const call = () => endpointCommand(step, Math.max(1, step.attempts));
+  return html`
+    <div class="panel-actions">
+      ${canRedrive && html`<${Button} primary small onClick=${() => askRedrive(step, actions)}>Redrive<//>`}
+      <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
+      ${step.kind === "http" && html`<${CopyButton} text=${call} actions=${actions}>Copy endpoint call<//>`}
+    </div>
+  `;
+}
+
+function Facts({ step, run, route, now }) {
+  const next = nextOf(step);
+  const nothing = `nothing: this is ${step.kind === "event" ? "an event" : "a timer"}`;
+  const links = step.waitingFor.map((id) => html`<${StepLink} ...${{ id, run, route }} />`);
+  return html`
+    <dl class="facts narrow">
+      <${Fact} name="Calls"><code>${step.stepInvokeUrl ?? nothing}</code><//>
+      <${Fact} name="Started">${fullTime(ms(step.createdAt))}<//>
+      <${Fact} name="Took">${tookOf(step, now)}<//>
+      ${next && html`<${Fact} name=${next.name}>${whenInWords(next.at, now)}<//>`}
+      ${step.deadlineAt && html`<${Fact} name="Deadline">${fullTime(ms(step.deadlineAt))}<//>`}
+      ${step.kind === "http" && html`<${Fact} name="Attempt time-out">${duration(step.attemptTimeout)}<//>`}
+      ${step.generation > 1 && html`<${Fact} name="Redriven">${plural(step.generation - 1, "time")}<//>`}
+      ${links.length > 0 && html`<${Fact} name="Waiting for">${links}<//>`}
+      <${Fact} name="Trace"><code>${step.traceId}</code><//>
+      <${Fact} name="Step"><code>${step.id}</code><//>
+      ${
+        step.parent === null &&
+        run.costUsd !== null &&
+        html`<${Fact} name="Run has cost">${dollars(run.costUsd)}<//>`
+      }
+    </dl>
+  `;
+}
+
+function whenInWords(at, now) {
+  return at > now ? `in ${ticking(at - now + 999)}, at ${shortTime(at, at - now)}` : "is due";
+}
+
+function StepLink({ id, run, route: { client } }) {
+  const step = [run.root, ...run.steps].find((each) => each.id === id);
+  const runId = id.slice(0, id.indexOf("-"));
+  const query = id.endsWith("-root") && !step ? {} : { step: id };
+  const href = linkTo({ client, page: "run", id: runId, query });
+  return html`<a class="chip" href=${href}>${step ? nameOf(step) : `run ${runId}`}</a>`;
+}
+
+function Attempts({ step, now }) {
+  const kept = step.attemptLog.length;
+  if (!kept) return html`<${Section} title="Attempts"><${None} step=${step} /><//>`;
+  return html`
+    <${Section} title="Attempts">
+      ${step.attempts > kept && html`<p class="soft">The newest ${kept} of ${step.attempts} are kept.</p>`}
+      <ol class="attempts">
+        ${[...step.attemptLog]
+          .reverse()
+          .map((attempt) => html`<${Attempt} key=${attempt.number} ...${{ step, attempt, now }} />`)}
+      </ol>
+    <//>
+  `;
+}
+
+function None({ step }) {
+  return html`<p class="soft">${isLive(step) ? "None yet." : "None."}</p>`;
+}
+
+function Attempt({ step, attempt, now }) {
+  const started = ms(attempt.startedAt);
+  const isRunning = attempt.endedAt === null && isLive(step);
+  const kind = outcomeOf(step, attempt);
+  return html`
+    <li>
+      <span class="dot is-${kind}" aria-hidden="true" />
+      <span class="attempt-number">#${attempt.number}</span>
+      <span class="attempt-outcome">
+        ${[OUTCOMES[kind], attempt.status].filter(Boolean).join(" · ")}
+      </span>
+      <span class="attempt-took">${isRunning ? ticking(now - started) : duration(attempt.duration)}</span>
+      <time class="soft" datetime=${attempt.startedAt} title=${fullTime(started)}>
+        ${timeOfDay(started)}
+      </time>
+      ${attempt.error && html`<span class="attempt-error">${attempt.error}</span>`}
+      ${
+        attempt.late &&
+        html`<span class="attempt-error soft">Answered late, which changed nothing: ${attempt.late}</span>`
+      }
+    </li>
+  `;
+}
+
+function Answer({ step, client, actions }) {
+  const isKnown = step.status === "succeeded" || step.responseStatus !== null;
+  if (step.response.isNull && (!isKnown || step.kind === "timer")) return html`<${None} step=${step} />`;
+  const kind = step.responseEncoding
+    ? `${step.responseContentType ?? ""}, as base64`
+    : step.responseContentType;
+  return html`
+    <p class="soft">
+      ${[step.responseStatus && `Status ${step.responseStatus}`, kind].filter(Boolean).join(" · ")}
+    </p>
+    <${Json} name="Response" value=${step.response} client=${client} />
+    <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy response<//>
+  `;
+}
+
+function Headers({ step }) {
+  const rows = headersSent(step, Math.max(1, step.attempts));
+  return html`
+    <details>
+      <summary>Headers sent</summary>
+      <dl class="facts narrow">
+        ${rows.map(
+          ([name, value, known]) => html`
+            <${Fact} name=${name}><code class=${known ? "" : "soft"}>${value}</code><//>
+          `,
+        )}
+      </dl>
+    </details>
+  `;
+}

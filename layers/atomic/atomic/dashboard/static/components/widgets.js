@@ -1,0 +1,83 @@
+// Small things that every view uses.
+
+import { ago, fullTime, ms } from "../core/format.js";
+import { html } from "../vendor/preact-htm.js";
+import { Icon } from "./icons.js";
+
+const ABSENT =
+  "It may have been forgotten (30 days after its end by default), or belong to another client.";
+
+/** A moment as people say it, exact in its title. */
+export function When({ text, now }) {
+  if (!text) return "–";
+  const at = ms(text);
+  return html`<time datetime=${text} title=${fullTime(at)}>${ago(at, now)}</time>`;
+}
+
+/** A table by the names of its columns; `caption` names it for those who do not see it. */
+export function Table({ names, caption, children, ...props }) {
+  return html`
+    <table ...${props}>
+      ${caption && html`<caption class="unseen">${caption}</caption>`}
+      <thead>
+        <tr>${names.map((name) => html`<th scope="col">${name}</th>`)}</tr>
+      </thead>
+      <tbody>${children}</tbody>
+    </table>
+  `;
+}
+
+export function Button({ primary, danger, small, children, ...props }) {
+  const names = ["button", primary && "primary", danger && "danger", small && "small"].filter(Boolean);
+  return html`<button type="button" class=${names.join(" ")} ...${props}>${children}</button>`;
+}
+
+/** Copies `text()` and says so. */
+export function CopyButton({ text, actions, children }) {
+  return html`
+    <${Button} small onClick=${() => actions.copy(text())}><${Icon} name="copy" />${children}<//>
+  `;
+}
+
+/** A name and its value in a list of facts. */
+export function Fact({ name, children }) {
+  return html`<dt>${name}</dt><dd>${children}</dd>`;
+}
+
+/** The place of what is not there: says why, and what to do next. */
+export function Blank({ icon, title, children }) {
+  return html`<div class="blank"><${Icon} name=${icon} /><h2>${title}</h2>${children}</div>`;
+}
+
+export function Loading({ rows = 6 }) {
+  return html`
+    <div class="loading" role="status">
+      <span class="unseen">Loading</span>
+      ${Array.from({ length: rows }, () => html`<div class="bone" />`)}
+    </div>
+  `;
+}
+
+export const LIST_REFUSED = "This key opens another client, or it may not read: that is the scope `read`.";
+
+/** What went wrong, in the server's words, and what to do; `absent` says what a 404 can mean here. */
+export function Problem({ error, actions, absent = ABSENT }) {
+  const next = error.status === 404 ? absent : "This page tries again by itself.";
+  return html`
+    <${Blank} icon="warning" title=${error.message}>
+      <p>${error.detail}</p>
+      ${error.detail !== next && error.status !== 0 && html`<p class="soft">${next}</p>`}
+      <${Button} onClick=${actions.refresh}>Try again now<//>
+    <//>
+  `;
+}
+
+/** A command to be copied. */
+export function Command({ text, actions }) {
+  return html`
+    <div class="command">
+      <pre tabindex="0" aria-label="Command">${text}</pre>
+      <${CopyButton} text=${() => text} actions=${actions}>Copy<//>
+    </div>
+  `;
+}

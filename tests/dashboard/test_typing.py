@@ -1,0 +1,173 @@
+"""What is typed belongs to its field: it is never lost there, and never shows or works anywhere else."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+
+# Typed text comes into force a quarter of a second after the last key.
+LONGER_THAN_A_REST_MS = 700
+
+
+@pytest.fixture
+def letters(api: Api, endpoints: Endpoints) -> None:
+    """A dead letter of each of two workflows."""
+    for workflow in ("order", "refund"):
+        api.start(endpoints.serve(f"/{workflow}", (410, 0)), f"{workflow}-1", workflow=workflow)
+
+
+def page_of(page: Page, name: str) -> None:
+    page.get_by_role("navigation", name="Views").get_by_role("link", name=name).click()
+
+
+@pytest.mark.usefixtures("letters")
+def test_a_field_of_one_page_does_not_stand_on_another(page: Page, api: Api) -> None:
+    open_at(page, api, "dead-letters")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page_of(page, "Runs")
+    page.get_by_role("searchbox").fill("order-1")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.get_by_role("searchbox")).to_be_focused()
+
+    page.go_back()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    expect(page.get_by_label("Workflow")).to_have_value("")
+    expect(page.get_by_label("Key begins with")).to_have_value("")
+
+
+@pytest.mark.usefixtures("letters")
+@pytest.mark.parametrize("where", ["dead-letters", "runs"])
+def test_a_focused_field_shows_the_filter_in_force(page: Page, api: Api, where: str) -> None:
+    open_at(page, api, where)
+    page.get_by_label("Workflow").fill("order")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.evaluate("hash => { location.hash = hash; }", f"#/{api.client}/{where}?workflow=refund")
+    expect(page.locator("tbody tr")).to_contain_text("refund")
+    expect(page.get_by_label("Workflow")).to_have_value("refund")
+    page.go_back()
+    expect(page.locator("tbody tr")).to_contain_text("order")
+    expect(page.get_by_label("Workflow")).to_have_value("order")
+
+
+@pytest.mark.usefixtures("letters")
+def test_what_is_typed_just_before_going_back_does_not_come_again(page: Page, api: Api) -> None:
+    open_at(page, api, "runs?workflow=order")
+    page.evaluate("hash => { location.hash = hash; }", f"#/{api.client}/runs?workflow=refund")
+    expect(page.get_by_label("Workflow")).to_have_value("refund")
+    page.get_by_label("Workflow").fill("refunds")
+    page.go_back()
+    expect(page.get_by_label("Workflow")).to_have_value("order")
+    page.go_forward()
+    expect(page.get_by_label("Workflow")).to_have_value("refund")
+    page.wait_for_timeout(LONGER_THAN_A_REST_MS)
+    assert page.url.endswith("workflow=refund")
+    expect(page.get_by_label("Workflow")).to_have_value("refund")
+
+
+@pytest.mark.usefixtures("letters")
+@pytest.mark.parametrize(
+    ("where", "label", "link", "there"),
+    [
+        ("dead-letters", "Workflow", "Runs", "runs"),
+        ("runs", "Workflow", "Dead letters", "dead-letters"),
+        ("runs", "Search by key or id", "Overview", "overview"),
+    ],
+)
+def test_a_page_that_is_left_while_somebody_types_filters_nothing(
+    page: Page, api: Api, where: str, label: str, link: str, there: str
+) -> None:
+    open_at(page, api, where)
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_label(label).fill("order")
+    page_of(page, link)
+    page.wait_for_timeout(LONGER_THAN_A_REST_MS)
+    assert page.url.endswith(f"#/{api.client}/{there}")
+
+
+@pytest.mark.usefixtures("letters")
+def test_a_text_for_one_client_does_not_filter_the_runs_of_another(page: Page, api: Api) -> None:
+    open_at(page, api, "runs")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_label("Workflow").fill("order")
+    page.evaluate("location.hash = '#/nobody/runs'")
+    page.wait_for_timeout(LONGER_THAN_A_REST_MS)
+    assert page.url.endswith("#/nobody/runs")
+    expect(page.get_by_label("Workflow")).to_have_value("")
+
+
+@pytest.mark.usefixtures("letters")
+def test_a_timer_that_ends_between_the_click_and_the_next_page_filters_nothing(
+    page: Page, api: Api
+) -> None:
+    open_at(page, api, "runs")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_label("Workflow").fill("order")
+    # The script is busy until the text is due, so its timer is the first thing to run after the click.
+    page.evaluate(
+        """hash => { location.hash = hash; const until = Date.now() + 400; while (Date.now() < until); }""",
+        f"#/{api.client}/overview",
+    )
+    page.wait_for_timeout(LONGER_THAN_A_REST_MS)
+    assert page.url.endswith(f"#/{api.client}/overview")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+@pytest.mark.usefixtures("letters")
+def test_clearing_forgets_what_is_typed_and_not_yet_in_force(page: Page, api: Api) -> None:
+    for view in ("runs?status=failed", "runs?status=cancelled", "dead-letters?key=refund"):
+        open_at(page, api, view)
+        expect(page.locator("tbody tr, .blank").first).to_be_visible()
+        page.get_by_label("Workflow").fill("order")
+        page.get_by_role("button", name="Clear filters").last.click()
+        page.wait_for_timeout(LONGER_THAN_A_REST_MS)
+        assert page.url.endswith(f"#/{api.client}/{view.partition('?')[0]}")
+        expect(page.get_by_label("Workflow")).to_have_value("")
+        expect(page.locator("tbody tr")).to_have_count(2)
+
+
+@pytest.mark.parametrize("delay_ms", [40, 250])
+def test_no_letter_is_lost_while_the_page_is_drawn_anew(
+    page: Page, api: Api, endpoints: Endpoints, delay_ms: int
+) -> None:
+    # A live run, so that the page asks and is drawn as often as it ever is.
+    retry = {"count": 3, "backOff": 600_000, "jitter": "none"}
+    api.start(endpoints.serve("/down", (503, 0)), "k", workflow="order of ada 12", wait=False, retry=retry)
+    open_at(page, api, "runs")
+    field = page.get_by_label("Workflow")
+    field.press_sequentially("order of ada ", delay=delay_ms)
+    expect(page).to_have_url(re.compile(r"workflow=order\+of\+ada$"))
+    page.wait_for_timeout(1500)
+    # A space at the end is no part of the filter, but of what is still being typed.
+    expect(field).to_have_value("order of ada ")
+    field.press_sequentially("12", delay=delay_ms)
+    expect(field).to_have_value("order of ada 12")
+    expect(page).to_have_url(re.compile(r"workflow=order\+of\+ada\+12$"))
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_a_key_that_is_typed_for_one_client_does_not_stand_for_another(page: Page, api: Api) -> None:
+    page.route("**/runs?**", lambda route: route.fulfill(status=401, json={"title": "No key"}))
+    page.goto(f"{api.server}/dashboard#/acme/runs")
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.get_by_label("API key").fill("a key of acme")
+    # Longer than the page needs to be drawn anew.
+    page.wait_for_timeout(1500)
+    expect(page.get_by_label("API key")).to_have_value("a key of acme")
+    page.evaluate("location.hash = '#/globex/runs'")
+    expect(page.get_by_role("heading", name="“globex” needs its API key")).to_be_visible()
+    expect(page.get_by_label("API key")).to_have_value("")
+    expect(page.get_by_label("Client")).to_have_value("globex")
+
+
+def test_the_name_of_a_client_is_typed_in_peace(page: Page, api: Api) -> None:
+    page.goto(f"{api.server}/dashboard#/")
+    page.get_by_label("Client").press_sequentially("acme", delay=400)
+    page.get_by_label("API key").fill("secret")
+    page.wait_for_timeout(1200)
+    expect(page.get_by_label("Client")).to_have_value("acme")
+    expect(page.get_by_label("API key")).to_have_value("secret")
