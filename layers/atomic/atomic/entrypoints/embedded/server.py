@@ -7,7 +7,6 @@ import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -24,15 +23,17 @@ from atomic.adapters.sqlite.in_place import FilesInPlace
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.system import SteadyClock, SystemClock, SystemEntropy
+from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
 from atomic.application.sweep import recover
 from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.client_admin import ManagedDirectory, pepper_of_keys
 from atomic.entrypoints.embedded.dev_clients import DevRegistry, dev_signing_secret
-from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
+from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver, Pace
 from atomic.entrypoints.embedded.http_server import BACKLOG, HttpServer
 from atomic.entrypoints.embedded.origin_check import BrowserCheck
+from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.inflight import Tasks
 from atomic.entrypoints.step_log import LoggedTelemetry
@@ -42,7 +43,6 @@ _log = logging.getLogger("atomic.server")
 
 # Attempts get this long to end by themselves; then callers are sent away, and their handlers may end too.
 _GRACE_S: Final = 5.0
-_DRAIN_S: Final = 25.0
 _GC_OBJECTS: Final = 50_000
 # libuv takes one connection from a listening socket in each round of the loop, and a round under load lasts
 # tens of milliseconds: whoever came hundredth would stand in line for seconds.
@@ -58,34 +58,22 @@ class ServeRefusedError(Exception):
     """The server cannot start like this; the message says what to change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeOptions:
-    """What `atomic serve` was asked for."""
-
-    host: str = "127.0.0.1"
-    port: int = 8787
-    data_dir: Path = Path(".atomic")
-    dev: bool = False
-    allow_private: bool = False
-    allowed_hosts: tuple[str, ...] = ()
-
-
-def serve(options: ServeOptions) -> int:
+def serve(settings: ServerSettings) -> int:
     """Run the server until it is told to stop; the exit code."""
-    if options.dev and not _is_loopback(options.host):
+    if settings.dev and not _is_loopback(settings.host):
         raise ServeRefusedError(
             "--dev asks nobody for a key, so it listens on loopback only; leave out "
-            f"--host {options.host}, or leave out --dev and make keys with `atomic clients create`"
+            f"--host {settings.host}, or leave out --dev and make keys with `atomic clients create`"
         )
     _raise_file_limit()
-    with DataDirLock(options.data_dir), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(options))
+    with DataDirLock(settings.data_dir), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings))
 
 
-async def _serve(options: ServeOptions) -> int:
-    listeners = _listen(options.host, options.port)
+async def _serve(settings: ServerSettings) -> int:
+    listeners = _listen(settings.host, settings.port)
     broken = asyncio.Event()
-    async with _runtime(options, broken) as runtime:
+    async with _runtime(settings, broken) as runtime:
         recovered = await _recover(runtime.engine)
         # From here on callers are connected, and let in when the server runs: those who read that it
         # listens, and the handlers that are called now and post their steps.
@@ -98,9 +86,9 @@ async def _serve(options: ServeOptions) -> int:
             "listening",
             extra={
                 "url": url,
-                "dashboard": f"{url}/dashboard#/dev" if options.dev else f"{url}/dashboard",
-                "dev": options.dev,
-                "dataDir": str(options.data_dir),
+                "dashboard": f"{url}/dashboard#/dev" if settings.dev else f"{url}/dashboard",
+                "dev": settings.dev,
+                "dataDir": str(settings.data_dir),
                 "recovered": recovered,
             },
         )
@@ -128,6 +116,7 @@ class _Runtime:
 
     def __init__(
         self,
+        settings: ServerSettings,
         store: SqliteStepStore,
         registry: ClientRegistry,
         invoker: HttpInvoker,
@@ -149,8 +138,12 @@ class _Runtime:
             clock=clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
+            settings=settings.engine(),
+            destinations=CountedRuns(settings.destination_runs),
         )
-        self.driver = Driver(self.engine, queue, store)
+        pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
+        self.driver = Driver(self.engine, queue, store, pace)
+        self._drain_s = settings.drain_s
         self._draining = False
         api = Api(engine=self.engine, admits=self._admits, manage=manage)
         self.app = AsgiApp(api, self.metrics, browsers)
@@ -164,51 +157,54 @@ class _Runtime:
         _log.info("draining")
         self._draining = True
         await self.driver.stop()
-        quiet = await self.tasks.quiet(_GRACE_S)
+        grace_s = min(_GRACE_S, self._drain_s)
+        quiet = await self.tasks.quiet(grace_s)
         self.notifier.close()
         if not quiet:
-            quiet = await self.tasks.quiet(_DRAIN_S - _GRACE_S)
+            quiet = await self.tasks.quiet(self._drain_s - grace_s)
         _log.info("stopping", extra={"attemptsLeft": not quiet})
 
 
 @asynccontextmanager
-async def _runtime(options: ServeOptions, broken: asyncio.Event) -> AsyncIterator[_Runtime]:
+async def _runtime(settings: ServerSettings, broken: asyncio.Event) -> AsyncIterator[_Runtime]:
     """The parts, wired; `broken` is set when the store can no longer be trusted."""
-    reaches_private = options.dev or options.allow_private
+    reaches_private = settings.dev or settings.allow_private
     invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
     async with AsyncExitStack() as opened:
-        registry = _registry(options)
+        registry = _registry(settings)
         opened.callback(registry.close)
-        manage = None if options.dev else ManagedDirectory(options.data_dir)
+        manage = None if settings.dev else ManagedDirectory(settings.data_dir)
         if manage is not None:
             opened.callback(manage.close)
         store = await SqliteStepStore.open(
-            options.data_dir / "atomic.db", on_fatal=lambda message: _break(broken, message)
+            settings.data_dir / "atomic.db", on_fatal=lambda message: _break(broken, message)
         )
         opened.push_async_callback(store.close)
         opened.push_async_callback(invoker.close)
-        runtime = _Runtime(store, registry, invoker, _browser_check(options), manage)
+        runtime = _Runtime(settings, store, registry, invoker, _browser_check(settings), manage)
         runtime.metrics.found_live(await store.count_live())
-        watcher = asyncio.create_task(_watch_files(options.data_dir, store))
+        watcher = asyncio.create_task(_watch_files(settings.data_dir, store))
         opened.callback(watcher.cancel)
         yield runtime
 
 
-def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
+def _registry(settings: ServerSettings) -> SqliteClientRegistry | DevRegistry:
     try:
-        if options.dev:
-            return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))
-        pepper = pepper_of_keys(options.data_dir)
+        if settings.dev:
+            return DevRegistry(decode_secret(dev_signing_secret(settings.data_dir)))
+        pepper = pepper_of_keys(settings.data_dir)
     except ValueError as damaged:
         raise ServeRefusedError(str(damaged)) from None
-    return SqliteClientRegistry(options.data_dir / "clients.db", pepper=pepper, now_ms=SystemClock().now_ms)
+    return SqliteClientRegistry(
+        settings.data_dir / "clients.db", pepper=pepper, now_ms=SystemClock().now_ms
+    )
 
 
-def _browser_check(options: ServeOptions) -> BrowserCheck:
+def _browser_check(settings: ServerSettings) -> BrowserCheck:
     # Who listens on a network may stand behind any name, and there it is keys that keep strangers out.
-    if not options.allowed_hosts and not _is_loopback(options.host):
+    if not settings.allow_host and not _is_loopback(settings.host):
         return BrowserCheck()
-    return BrowserCheck((*options.allowed_hosts, options.host))
+    return BrowserCheck((*settings.allow_host, settings.host))
 
 
 def _break(broken: asyncio.Event, message: str) -> None:
