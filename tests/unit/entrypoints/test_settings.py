@@ -10,9 +10,9 @@ from atomic.application.engine import Settings
 from atomic.cli import serving
 from atomic.cli.main import main
 from atomic.entrypoints.aws.settings import LambdaSettings, PepperSettings
-from atomic.entrypoints.embedded.driver import Pace
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.settings import BadSettingError
+from atomic.runtime.driver import Pace
 from settings_table import PAGE, with_table
 
 
@@ -20,8 +20,13 @@ from settings_table import PAGE, with_table
 def served(monkeypatch: pytest.MonkeyPatch) -> list[ServerSettings]:
     """With what settings the command would have begun to serve."""
     begun: list[ServerSettings] = []
+
+    def run_server(settings: ServerSettings) -> int:
+        begun.append(settings)
+        return 0
+
     monkeypatch.setattr(serving, "configure_logs", lambda _level: None)
-    monkeypatch.setattr(serving, "run_server", lambda settings: begun.append(settings) or 0)
+    monkeypatch.setattr(serving, "run_server", run_server)
     return begun
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from atomic.application.client_admin import ClientAdmin
+from atomic.application.ports import StoreUnavailable
 from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
 from atomic.protocol.client_records import StoredKey, is_live
@@ -52,7 +53,7 @@ def open_admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
     try:
         with _open(options) as admin:
             yield admin
-    except (ValueError, OSError) as refused:
+    except (ValueError, OSError, StoreUnavailable) as refused:
         raise click.ClickException(str(refused)) from None
 
 

@@ -7,9 +7,9 @@ import click
 
 from atomic.cli.options import data_dir
 from atomic.entrypoints.embedded.logs import configure_logs
-from atomic.entrypoints.embedded.server import ServeRefusedError
 from atomic.entrypoints.embedded.server import serve as run_server
 from atomic.entrypoints.embedded.settings import ServerSettings
+from atomic.entrypoints.embedded.wiring import ServeRefusedError
 from atomic.entrypoints.settings import BadSettingError, Setting
 
 

@@ -24,12 +24,12 @@ from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
-from atomic.application.ports import Destinations
-from atomic.entrypoints.aws.notifier import PollingNotifier
+from atomic.application.ports import Destinations, SharedCounts
 from atomic.entrypoints.aws.settings import LambdaSettings
-from atomic.entrypoints.inflight import Tasks
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.entrypoints.step_log import LoggedTelemetry
+from atomic.runtime.inflight import Tasks
+from atomic.runtime.processes import one_of_several
 
 _log: Final = logging.getLogger("atomic.functions")
 
@@ -60,6 +60,13 @@ class AwsRuntime:
         self.tasks = Tasks()
         self.metrics = EmfTelemetry(namespace=settings.namespace, service=settings.service)
         self._pepper = settings.key_pepper.encode()
+        self.processes = one_of_several(
+            self.tasks,
+            SharedCounts(
+                starts=SharedStarts(self._calls, self.clients[0], settings.table),
+                destinations=self._open_destinations(),
+            ),
+        )
         self.queue = self._open_queue()
         self.engine = self._open_engine()
         self._admin = ClientAdmin(
@@ -72,10 +79,6 @@ class AwsRuntime:
     async def manage(self, work: Callable[[ClientAdmin], Result], /) -> Result:
         """Implements `http_api.api.ManageClients`."""
         return await self._calls.start(work, self._admin)
-
-    def start_rates(self) -> SharedStarts:
-        """How fast clients start steps, in whichever environment."""
-        return SharedStarts(self._calls, self.clients[0], self._settings.table)
 
     def _open_queue(self) -> SqsWakeupQueue:
         _, sqs, scheduler = self.clients
@@ -110,14 +113,14 @@ class AwsRuntime:
             ),
             queue=self.queue,
             invoker=self._invoker,
-            notifier=PollingNotifier(self.tasks.is_busy),
+            notifier=self.processes.notifier,
             clients=registry,
             telemetry=LoggedTelemetry(self.metrics),
-            clock=SystemClock(),
+            clock=self.processes.clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
             settings=self._settings.engine(),
-            destinations=self._open_destinations(),
+            destinations=self.processes.destinations,
         )
 
     def _open_destinations(self) -> Destinations:

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from atomic.application.destinations import RUNS_MAX
 from atomic.application.engine import Settings
-from atomic.entrypoints.embedded.driver import Pace
 from atomic.entrypoints.settings import SettingsModel
+from atomic.runtime.driver import Pace
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _HOUR_MS: Final = 3600 * 1000

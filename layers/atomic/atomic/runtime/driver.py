@@ -8,8 +8,7 @@ from typing import Final
 
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.engine import Engine
-from atomic.application.live_steps import LiveSteps
-from atomic.application.ports import StoreUnavailable
+from atomic.application.ports import LiveSteps, StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.sweep import look_through, purge, sweep
 
