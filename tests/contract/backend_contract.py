@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from atomic.adapters.system import SystemClock
+from atomic.application.backend import Backend
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.ports import Backend
 from contract.builders import a_root
 
 PEPPER = b"pepper"

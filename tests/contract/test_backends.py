@@ -8,7 +8,7 @@ import pytest
 
 from atomic.adapters.sqlite import backend as module
 from atomic.adapters.sqlite.backend import SqliteBackend
-from atomic.application.ports import Backend
+from atomic.application.backend import Backend
 from contract.backend_contract import PEPPER, BackendContract
 
 

@@ -11,6 +11,7 @@ from atomic.adapters.system import SystemClock
 from atomic.application.client_cache import locked_out
 from atomic.entrypoints.embedded import client_admin
 from atomic.entrypoints.embedded.backends import open_clients
+from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.protocol.client_records import ClientRecord, StoredKey
 
 BASE = ["https://app.example/"]
@@ -27,7 +28,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def pepper_of(directory: Path) -> bytes:
-    return client_admin.pepper_of_keys(directory, lambda: open_clients(directory))
+    return client_admin.pepper_of_keys(directory, lambda: open_clients(ServerSettings(data_dir=directory)))
 
 
 def opens(directory: Path, api_key: str) -> bool:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.backend import SharedCounts
 from atomic.application.client_admin import ClientStore
 from atomic.application.destinations import CountedRuns
-from atomic.application.ports import ClientRegistry, SharedCounts
+from atomic.application.ports import ClientRegistry
 from atomic.application.rates import CountedStarts
 from atomic.domain.steps import Status, Step
 from atomic.entrypoints.embedded.settings import ServerSettings

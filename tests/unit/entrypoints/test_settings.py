@@ -1,7 +1,7 @@
 """Settings: flags and variables, what they may be, what the engine gets, and the table in the pages."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +11,7 @@ from atomic.cli import serving
 from atomic.cli.main import main
 from atomic.entrypoints.aws.settings import LambdaSettings, PepperSettings
 from atomic.entrypoints.embedded.settings import ServerSettings
-from atomic.entrypoints.settings import BadSettingError
+from atomic.entrypoints.settings import BadSettingError, Setting
 from atomic.runtime.driver import Pace
 from settings_table import PAGE, with_table
 
@@ -44,44 +44,38 @@ def test_without_any_the_engine_gets_what_it_has_by_itself(served: list[ServerSe
     assert (served[0].host, served[0].port, served[0].data_dir) == ("127.0.0.1", 8787, Path(".atomic"))
 
 
-GIVEN: dict[str, tuple[str, Any]] = {
-    "host": ("127.0.0.2", "127.0.0.2"),
-    "port": ("0", 0),
-    "data_dir": ("elsewhere", Path("elsewhere")),
-    "dev": ("true", True),
-    "allow_private": ("true", True),
-    "allow_host": ("a.example b.example", ("a.example", "b.example")),
-    "log_level": ("debug", "debug"),
-    "retention_days": ("7", 7),
-    "wait_max_ms": ("60000", 60_000),
-    "attempt_timeout_ms": ("5000", 5_000),
-    "attempt_timeout_max_ms": ("3600000", 3_600_000),
-    "slots": ("3", 3),
-    "slot_held_ms": ("20", 20),
-    "destination_runs": ("17", 17),
-    "drain_s": ("2", 2),
-}
+def another(setting: Setting) -> tuple[str, Any]:
+    """A value that is not the default, as it is given and as it is then."""
+    if setting.is_list:
+        return "a.example b.example", ("a.example", "b.example")
+    if setting.kind is bool:
+        return "true", True
+    if setting.kind is int:
+        return str(setting.field.default + 1), setting.field.default + 1
+    if get_origin(setting.kind) is Literal:
+        choice = next(value for value in get_args(setting.kind) if value != setting.field.default)
+        return choice, choice
+    return "another", setting.kind("another")
 
 
 def test_each_setting_is_a_flag_and_a_variable(served: list[ServerSettings]) -> None:
-    known = {setting.name: setting for setting in ServerSettings.settings()}
-    assert known.keys() == GIVEN.keys()
+    given = {setting: another(setting) for setting in ServerSettings.settings()}
     flags: list[str] = []
-    for name, (text, _) in GIVEN.items():
-        values = text.split() if known[name].is_list else [text]
-        is_switch = known[name].kind is bool
-        flags += [
-            part
-            for value in values
-            for part in ([known[name].flag] if is_switch else [known[name].flag, value])
-        ]
+    for setting, (text, _) in given.items():
+        for value in text.split():
+            flags += [setting.flag] if setting.kind is bool else [setting.flag, value]
     assert serve(*flags) == (0, "")
-    assert serve(**{known[name].variable: text for name, (text, _) in GIVEN.items()}) == (0, "")
-    wanted = ServerSettings(**{name: value for name, (_, value) in GIVEN.items()})
+    assert serve(**{setting.variable: text for setting, (text, _) in given.items()}) == (0, "")
+    wanted = ServerSettings(**{setting.name: value for setting, (_, value) in given.items()})
     assert served == [wanted, wanted]
-    engine = wanted.engine()
-    assert (engine.retention_ms, engine.wait_max_ms) == (7 * 24 * 3600 * 1000, 60_000)
-    assert (engine.attempt_timeout_default_ms, engine.attempt_timeout_max_ms) == (5_000, 3_600_000)
+
+
+def test_the_engine_gets_what_was_set(served: list[ServerSettings]) -> None:
+    assert serve("--retention-days", "7", "--wait-max-ms", "60000") == (0, "")
+    assert serve("--attempt-timeout-ms", "5000", "--attempt-timeout-max-ms", "3600000") == (0, "")
+    one, two = (settings.engine() for settings in served)
+    assert (one.retention_ms, one.wait_max_ms) == (7 * 24 * 3600 * 1000, 60_000)
+    assert (two.attempt_timeout_default_ms, two.attempt_timeout_max_ms) == (5_000, 3_600_000)
 
 
 def test_a_flag_wins_over_its_variable(served: list[ServerSettings]) -> None:

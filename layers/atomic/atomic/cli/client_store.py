@@ -67,7 +67,7 @@ def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
             return client_admin.admin(options["table"], os.environ)
         from atomic.entrypoints.embedded import client_admin as embedded
 
-        return embedded.admin(options["data_dir"])
+        return embedded.admin(options["data_dir"], os.environ)
     except ModuleNotFoundError as missing:
         raise click.ClickException(
             f"{missing.name} is not installed: pip install 'atomic-workflows[{extra}]'"

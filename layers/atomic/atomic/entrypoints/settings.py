@@ -28,7 +28,7 @@ class BadSettingError(ValueError):
     """A setting has a value that it may not have; the message names it and says what to use."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Setting:
     """One setting, as people see it."""
 

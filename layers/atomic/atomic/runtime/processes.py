@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SteadyClock, SystemClock
+from atomic.application.backend import SharedCounts
 from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
-from atomic.application.ports import Clock, Destinations, Notifier, SharedCounts, StartRates
+from atomic.application.ports import Clock, Destinations, Notifier, StartRates
 from atomic.application.rates import CountedStarts
 from atomic.application.sweep import recover
 from atomic.runtime.inflight import Tasks

@@ -18,7 +18,7 @@ _FILES: Final = ("lock", "atomic.db", "atomic.db-wal", "clients.db", "clients.db
 
 
 class SqliteBackend:
-    """Implements `ports.Backend`. Made by `open`."""
+    """Implements `application.backend.Backend`. Made by `open`."""
 
     shared = None
 

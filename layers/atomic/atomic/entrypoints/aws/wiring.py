@@ -21,10 +21,11 @@ from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.backend import SharedCounts
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
-from atomic.application.ports import Destinations, SharedCounts
+from atomic.application.ports import Destinations
 from atomic.entrypoints.aws.settings import LambdaSettings
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.entrypoints.step_log import LoggedTelemetry

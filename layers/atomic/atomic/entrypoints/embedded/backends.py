@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from pathlib import Path
 
 from atomic.adapters.sqlite.backend import SqliteBackend, client_store
+from atomic.application.backend import Backend
 from atomic.application.client_admin import ClientStore
-from atomic.application.ports import Backend
 from atomic.entrypoints.embedded.settings import ServerSettings
 
 
@@ -20,6 +19,6 @@ def open_backend(
     return SqliteBackend.open(settings.data_dir, on_fatal=on_fatal)
 
 
-def open_clients(directory: Path) -> AbstractContextManager[ClientStore]:
-    """The clients of a store, for operators, whether a server runs or not."""
-    return client_store(directory)
+def open_clients(settings: ServerSettings) -> AbstractContextManager[ClientStore]:
+    """The clients of a server's store, for operators, whether the server runs or not."""
+    return client_store(settings.data_dir)

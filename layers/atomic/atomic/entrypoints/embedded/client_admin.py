@@ -1,7 +1,7 @@
 """What is done to the clients of an embedded server, by operators and by its own API."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -13,18 +13,21 @@ from atomic.application.client_admin import ClientAdmin, ClientStore
 from atomic.application.client_cache import locked_out
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.embedded.backends import open_clients
+from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.protocol.client_records import OPERATOR_ID
 
 Done = TypeVar("Done")
 OpenClients = Callable[[], AbstractContextManager[ClientStore]]
 _NAMED_MAX: Final = 5
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 @contextmanager
-def admin(directory: Path) -> Iterator[ClientAdmin]:
-    """The clients of a data directory, which is made when it is not there."""
+def admin(directory: Path, environ: Mapping[str, str] = _NOTHING) -> Iterator[ClientAdmin]:
+    """The clients of the server that has this environment and data directory, which is made if missing."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open_clients(directory) as store:
+    settings = ServerSettings.of_environment({**environ, "ATOMIC_DATA_DIR": str(directory)})
+    with open_clients(settings) as store:
         yield _admin(store, directory)
 
 

@@ -13,8 +13,9 @@ from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.admission import Admission
+from atomic.application.backend import Backend
 from atomic.application.engine import Engine
-from atomic.application.ports import Backend, ClientRegistry, StoreUnavailable
+from atomic.application.ports import ClientRegistry, StoreUnavailable
 from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.client_admin import ManagedClients, pepper_of_keys
 from atomic.entrypoints.embedded.dev_clients import DevRegistry, dev_signing_secret
