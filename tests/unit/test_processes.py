@@ -1,6 +1,7 @@
 """Servers on one store: the only one takes over what the last one left, one of several leaves it alone."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -15,10 +16,24 @@ from atomic.application.destinations import CountedRuns
 from atomic.application.ports import ClientRegistry
 from atomic.application.rates import CountedStarts
 from atomic.domain.steps import Status, Step
+from atomic.domain.transitions import begin
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.embedded.wiring import wired
-from contract.builders import settled
+from atomic.protocol import keys
+from atomic.testing.endpoints import EndpointCall, EndpointReply
+from contract.builders import a_spec, settled
+from scenarios.embedded_runtime import EndpointServer, free_port
 from unit.strategies import running
+
+
+class FarStore(MemoryStepStore):
+    """Others get their turn between a look at a row and the write that follows."""
+
+    async def get(self, step_id: str) -> Step | None:
+        """The row as it stood a moment ago."""
+        found = await super().get(step_id)
+        await asyncio.sleep(0.001)
+        return found
 
 
 @dataclass
@@ -26,7 +41,7 @@ class MemoryBackend:
     """A store that is no SQLite, without clients."""
 
     shared: SharedCounts | None
-    steps: MemoryStepStore = field(default_factory=MemoryStepStore)
+    steps: MemoryStepStore = field(default_factory=FarStore)
 
     def registry(
         self, *, pepper: bytes, now_ms: Callable[[], int]
@@ -76,6 +91,38 @@ def test_who_waits_at_one_of_several_hears_what_another_one_settled(tmp_path: Pa
                 assert await one.engine.store.get(step.id) == done
 
     asyncio.run(main())
+
+
+def test_what_two_of_several_find_due_is_called_once(tmp_path: Path) -> None:
+    calls: Counter[str] = Counter()
+
+    async def endpoint(call: EndpointCall) -> EndpointReply:
+        calls[call.headers["idempotency-key"]] += 1
+        return EndpointReply(json="ok")
+
+    async def main() -> list[Step | None]:
+        backend = MemoryBackend(shared_counts())
+        settings = ServerSettings(dev=True, data_dir=tmp_path)
+        async with EndpointServer(free_port()).running() as endpoints:
+            url = endpoints.serve("/", endpoint)
+            due = [begin(replace(a_spec(key=f"k{n}"), url=url), keys.ROOT, 1_000, None) for n in range(30)]
+            for step in due:
+                await backend.steps.create(step)
+            async with wired(settings, backend) as one, wired(settings, backend) as other:
+                for server in (one, other):
+                    server.driver.start()
+                for _ in range(600):
+                    if not await backend.steps.count_live():
+                        break
+                    await asyncio.sleep(0.05)
+                for server in (one, other):
+                    await server.driver.stop()
+                    assert await server.tasks.quiet(10)
+            return [await backend.steps.get(step.id) for step in due]
+
+    after = asyncio.run(main())
+    assert [step and (step.status, step.attempt_count) for step in after] == [(Status.SUCCEEDED, 1)] * 30
+    assert calls == {f"k{n}": 1 for n in range(30)}
 
 
 def test_several_count_together_what_one_counts_by_itself(tmp_path: Path) -> None:
