@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8787
 WORKERS ?= 2
 
-.PHONY: help install lock demo serve test check hooks format decisions openapi clean \
+.PHONY: help install lock demo serve test check hooks format decisions settings openapi clean \
   lock-aws build validate aws-local test-aws cold-start sam-local
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -120,6 +120,9 @@ site: install  ## Build the documentation into dist/site; a warning or a broken 
 
 decisions: install  ## Write the index of docs/decisions anew
 	$(BIN)/python scripts/decisions_index.py
+
+settings: install  ## Write the table of settings in docs/operations.md anew
+	$(BIN)/python scripts/settings_table.py
 
 openapi: install  ## Write docs/openapi.json anew
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json

@@ -32,6 +32,7 @@ from atomic.adapters.aws import config
 from atomic.adapters.aws.client_store import DynamoClientStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
+from atomic.entrypoints.aws.settings import PepperSettings
 
 REPO: Final = Path(__file__).parents[1]
 EMULATOR: Final = REPO / ".venv-aws" / "bin"
@@ -211,7 +212,7 @@ def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str
     dynamodb = config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(environ))
     admin = ClientAdmin(
         store=DynamoClientStore(dynamodb, outputs["TableName"]),
-        pepper=config.key_pepper(environ),
+        pepper=PepperSettings.of_environment(environ).key_pepper.encode(),
         now_ms=SystemClock().now_ms,
         token_bytes=SystemEntropy().token_bytes,
     )

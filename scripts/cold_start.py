@@ -90,7 +90,11 @@ def _environ(build: Path, folder: Path) -> dict[str, str]:
     """What the template gives the functions; a value that only a deployed stack knows is made up."""
     declared = _template(build)["Globals"]["Function"]["Environment"]["Variables"]
     made_up = {name: value if isinstance(value, str) else "x" for name, value in declared.items()}
-    made_up |= {"ATOMIC_RETENTION_DAYS": "30", "ATOMIC_WAIT_MS": "25000", "POWERTOOLS_LOG_LEVEL": "INFO"}
+    made_up |= {
+        "ATOMIC_RETENTION_DAYS": "30",
+        "ATOMIC_WAIT_MAX_MS": "25000",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
     made_up["ATOMIC_KEY_PEPPER"] = "x" * 32
     made_up |= {
         "ATOMIC_QUEUE_URL": "http://127.0.0.1:9/q",

@@ -13,16 +13,11 @@ import yaml
 
 from atomic.adapters.aws import rows, sqs, table
 from atomic.adapters.aws.destinations import Bounds
-from atomic.entrypoints.aws import wiring
+from atomic.entrypoints.aws import settings as aws_settings
+from atomic.entrypoints.aws.settings import LambdaSettings
 
 REPO = Path(__file__).parents[2]
-CONTRACT = {
-    "ATOMIC_TABLE", "ATOMIC_QUEUE_URL", "ATOMIC_QUEUE_ARN", "ATOMIC_LONG_QUEUE_URL",
-    "ATOMIC_LONG_QUEUE_ARN", "ATOMIC_DEAD_LETTER_QUEUE_URL", "ATOMIC_DEAD_LETTER_QUEUE_ARN",
-    "ATOMIC_SCHEDULE_GROUP", "ATOMIC_SCHEDULE_ROLE_ARN",
-    "ATOMIC_RETENTION_DAYS", "ATOMIC_WAIT_MS", "ATOMIC_STAGE", "ATOMIC_ALLOW_PRIVATE", "ATOMIC_KEY_PEPPER",
-    "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "AWS_ENDPOINT_URL",
-}  # fmt: skip
+VARIABLES = {setting.variable: setting for setting in LambdaSettings.settings()}
 # Environments of an invoker are counted against as many as there may be.
 OF_INVOKERS = {"ATOMIC_INVOKER", "ATOMIC_INVOKERS_MAX"}
 # Where AWS offers nothing narrower.
@@ -166,7 +161,7 @@ def test_attempts_end_within_the_time_of_their_invoker() -> None:
     writes_ms = 25_000
     long_ms = FUNCTIONS["LongInvokerFunction"]["Timeout"] * 1000
     assert sqs.SHORT_ATTEMPT_MAX_MS + writes_ms <= FUNCTIONS["InvokerFunction"]["Timeout"] * 1000
-    assert wiring.ATTEMPT_MAX_MS + writes_ms <= long_ms <= 900_000
+    assert aws_settings.ATTEMPT_MAX_MS + writes_ms <= long_ms <= 900_000
 
 
 @pytest.mark.parametrize("invoker", INVOKERS)
@@ -208,7 +203,10 @@ def test_the_gateway_outlasts_the_api_function() -> None:
     [integration] = of_type("AWS::ApiGatewayV2::Integration").values()
     timeout_ms = FUNCTIONS["ApiFunction"]["Timeout"] * 1000
     assert (
-        TEMPLATE["Parameters"]["HangMs"]["MaxValue"] < timeout_ms < integration["TimeoutInMillis"] <= 30_000
+        TEMPLATE["Parameters"]["WaitMaxMs"]["MaxValue"]
+        < timeout_ms
+        < integration["TimeoutInMillis"]
+        <= 30_000
     )
 
 
@@ -296,21 +294,35 @@ def test_the_table_can_be_had_back() -> None:
 
 def test_every_variable_is_declared_and_none_that_nobody_reads() -> None:
     declared = GLOBALS["Environment"]["Variables"]
-    assert set(declared) == CONTRACT
+    # That one is boto's own.
+    assert set(declared) == VARIABLES.keys() - OF_INVOKERS | {"AWS_ENDPOINT_URL"}
     own = {
         name: each["Environment"]["Variables"] for name, each in FUNCTIONS.items() if "Environment" in each
     }
     assert set(own) == set(INVOKERS)
     assert all(set(variables) == OF_INVOKERS for variables in own.values())
     package = REPO / "layers/atomic/atomic"
-    read = {
-        name
-        for folder in ("adapters/aws", "entrypoints/aws")
-        for path in (package / folder).glob("*.py")
-        for name in re.findall(r"environ(?:\.get\()?\[?\(?\"([A-Z_]+)\"", path.read_text())
-    }
-    # That one is boto's own.
-    assert read == (CONTRACT | OF_INVOKERS) - {"AWS_ENDPOINT_URL"}
+    sources = [p for folder in ("adapters/aws", "entrypoints/aws") for p in (package / folder).glob("*.py")]
+    assert [path.name for path in sources if re.search(r"environ(\[|\.get\()", path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "parameter"),
+    [
+        ("ATOMIC_RETENTION_DAYS", "RetentionDays"),
+        ("ATOMIC_WAIT_MAX_MS", "WaitMaxMs"),
+        ("ATOMIC_INVOKERS_MAX", "MaximumConcurrency"),
+    ],
+)
+def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: str) -> None:
+    allowed_values = TEMPLATE["Parameters"][parameter]
+    for value in (allowed_values["MinValue"], allowed_values["Default"], allowed_values["MaxValue"]):
+        given = dict.fromkeys(VARIABLES, "x" * 32) | {
+            "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000", "ATOMIC_INVOKERS_MAX": "1",
+            "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", variable: str(value),
+        }  # fmt: skip
+        settings = LambdaSettings.of_environment(given)
+        assert getattr(settings, VARIABLES[variable].name) == value
 
 
 def test_private_addresses_are_called_by_nobody_who_did_not_ask() -> None:
@@ -388,8 +400,8 @@ def test_two_stacks_of_an_account_share_no_metric() -> None:
 
 
 def test_the_alarm_of_latency_follows_the_time_that_callers_may_wait() -> None:
-    assert RESOURCES["LatencyAlarm"]["Properties"]["Threshold"] == {"Ref": "HangMs"}
-    assert TEMPLATE["Parameters"]["HangMs"]["MinValue"] > 0
+    assert RESOURCES["LatencyAlarm"]["Properties"]["Threshold"] == {"Ref": "WaitMaxMs"}
+    assert TEMPLATE["Parameters"]["WaitMaxMs"]["MinValue"] > 0
 
 
 def test_the_cost_of_writes_holds_the_indexes() -> None:

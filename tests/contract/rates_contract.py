@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from atomic.application.rates import StartRates
+from atomic.application.ports import StartRates
 
 NOW_MS = 1_790_000_000_000
 At = Callable[[int], StartRates]

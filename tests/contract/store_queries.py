@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from atomic.application.live_steps import LiveStep
 from atomic.application.ports import DueStep, RunQuery, StepStore
-from atomic.domain.steps import LIVE, Attempt, Status, Step
+from atomic.domain.steps import LIVE, Status, Step
 from contract.builders import a_child, a_root, settled
 from contract.store_suite import StoreSuite, keyed, needs, on_store, put
 
@@ -174,43 +173,6 @@ class QueryContract(StoreSuite):
         assert {step.id for step in await store.due(501, 100)} == children
         for status, both in steps.items():
             assert await store.with_status(status, after="", limit=5) == sorted(step.id for step in both)
-
-    @needs("live steps that are no roots")
-    @on_store
-    async def test_live_steps_tell_how_the_roots_of_their_runs_stand(self, store: Any) -> None:
-        expected = []
-        for kind in ("http", "timer", "event"):
-            for status in (*Status, None):
-                root = keyed(f"{kind}-{status}", status=status or Status.PENDING)
-                child = a_child("mail", root.spec)
-                child = replace(child, spec=replace(child.spec, kind=kind))
-                await put(store, child, *([root] if status else []))
-                expected.append(LiveStep(child.id, kind == "http", child.created_at_ms, status))
-                if status is Status.PENDING:
-                    expected.append(LiveStep(root.id, True, root.created_at_ms, status))
-        expected.sort(key=lambda step: step.id)
-        assert [*await store.live(Status.PENDING, after="", limit=100)] == expected
-        assert [*await store.live(Status.PENDING, after="", limit=3)] == expected[:3]
-        assert [*await store.live(Status.PENDING, after=expected[2].id, limit=3)] == expected[3:6]
-        # Two roots, and nothing that has ended.
-        assert len(await store.live(Status.RETRYING, after="", limit=100)) == 3
-
-    @needs("live steps that are no roots")
-    @on_store
-    async def test_live_steps_tell_the_latest_moment_that_their_rows_know(self, store: Any) -> None:
-        tries = [Attempt(number=n, generation=1, started_at_ms=5_000 * n) for n in (1, 2)]
-        begun, ended = tries[1], replace(tries[1], ended_at_ms=10_700)
-        rows = {
-            1_000: (),
-            10_000: (tries[0], begun),
-            10_700: (tries[0], ended),
-            5_000: (tries[0],),
-        }
-        for known_ms, attempts in rows.items():
-            row = keyed(f"k{known_ms}", status=Status.RETRYING, at_ms=1_000)
-            await put(store, replace(row, attempt_log=attempts))
-        found = await store.live(Status.RETRYING, after="", limit=100)
-        assert sorted(step.last_recorded_ms for step in found) == sorted(rows)
 
     @on_store
     async def test_counts_of_a_client_without_steps(self, store: StepStore) -> None:

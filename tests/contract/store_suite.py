@@ -23,7 +23,7 @@ class StoreSuite:
         raise NotImplementedError
 
 
-def on_store(test: Callable[[Any, StepStore], Awaitable[None]]) -> Callable[[Any, Path], None]:
+def on_store(test: Callable[[Any, Any], Awaitable[None]]) -> Callable[[Any, Path], None]:
     """Run the test on a fresh store."""
 
     def run(self: "StoreSuite", tmp_path: Path) -> None:

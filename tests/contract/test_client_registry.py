@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_bytes
 
+import pytest
+
 from atomic.adapters.secret_files import key_pepper
 from atomic.adapters.sqlite.client_store import CLIENTS, SqliteClientRegistry, SqliteClientStore
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.client_admin import ClientAdmin
+from atomic.application.ports import StoreUnavailable
 from atomic.protocol.client_records import ClientRecord, Quota, StoredSecret
 from atomic.protocol.signatures import encode_secret
 from contract.registry_contract import URL, RegistryContract, RegistryRuntime
@@ -48,6 +51,18 @@ def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert (len(pepper), key_pepper(tmp_path)) == (32, pepper)
     for name in ("clients.db", "key-pepper"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_cannot_be_used_is_a_store_that_is_not_available(tmp_path: Path) -> None:
+    store = SqliteClientStore(tmp_path / "clients.db")
+    other = open_database(tmp_path / "clients.db", CLIENTS)
+    other.execute("DROP TABLE client_records")
+    close_database(other)
+    record = ClientRecord(id="acme", base_urls=(URL,), keys=(), secrets=(), created_at_ms=7)
+    for use in (store.ids, lambda: store.load("acme"), lambda: store.save(record)):
+        with pytest.raises(StoreUnavailable, match="SQLError"):
+            use()
+    store.close()
 
 
 def test_clients_of_the_first_version_keep_all_but_their_keys(tmp_path: Path) -> None:

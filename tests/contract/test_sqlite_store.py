@@ -12,14 +12,15 @@ import pytest
 from atomic.adapters.sqlite import queries
 from atomic.adapters.sqlite import store as store_module
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.application.ports import RunQuery, StepStore
+from atomic.application.ports import RunQuery, ServerStore
 from contract.builders import a_full_step, a_root, settled
+from contract.live_steps_contract import LiveStepsContract
 from contract.store_contract import StoreContract
 
 
-class TestSqliteStepStore(StoreContract):
+class TestSqliteStepStore(StoreContract, LiveStepsContract):
     @asynccontextmanager
-    async def store(self, directory: Path) -> AsyncIterator[StepStore]:
+    async def store(self, directory: Path) -> AsyncIterator[ServerStore]:
         store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=pytest.fail)
         yield store
         await store.close()

@@ -8,7 +8,8 @@ from typing import Any
 from botocore.exceptions import ConnectTimeoutError
 
 from atomic.adapters.aws.rates import SharedStarts
-from atomic.application.rates import CountedStarts, RateDecision
+from atomic.application.ports import RateDecision
+from atomic.application.rates import CountedStarts
 from contract.aws import TABLE_NAME, aws
 from contract.rates_contract import NOW_MS, At, RatesContract
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.destinations import Turns, destination_of
-from atomic.application.live_steps import LiveStep
-from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
+from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
 from atomic.domain.outcomes import EndpointResponse, NotMade
 from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
 

@@ -17,7 +17,7 @@ import atomic.application.waiting as waiting
 import atomic.domain.changes as changes
 import atomic.domain.endings as endings
 import atomic.domain.transitions as transitions
-import atomic.entrypoints.embedded.driver as embedded
+import atomic.runtime.driver as embedded
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable, Subscription

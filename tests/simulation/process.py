@@ -15,9 +15,9 @@ from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Clock, Notifier, StoreUnavailable, WakeupQueue
 from atomic.application.process_wakeup import _is_spare, process_wakeup
 from atomic.application.sweep import recover, sweep
-from atomic.entrypoints.aws.notifier import PollingNotifier
-from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
 from atomic.protocol import keys
+from atomic.runtime.driver import HORIZON_MS, Driver
+from atomic.runtime.polling import PollingNotifier
 from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.network import (

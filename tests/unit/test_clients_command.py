@@ -185,4 +185,4 @@ def test_a_table_is_not_opened_without_its_pepper(
         monkeypatch.setenv("ATOMIC_KEY_PEPPER", pepper)
     refused = CliRunner().invoke(clients, ["list", "--table", "atomic"])
     assert refused.exit_code == 1
-    assert "ATOMIC_KEY_PEPPER is to be the KeyPepper of the stack" in refused.output
+    assert "use a text of 32 characters or more (the KeyPepper of the stack)" in refused.output

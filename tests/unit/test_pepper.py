@@ -10,7 +10,8 @@ from atomic.adapters.sqlite.client_store import SqliteClientRegistry
 from atomic.adapters.system import SystemClock
 from atomic.application.client_cache import locked_out
 from atomic.entrypoints.embedded import client_admin
-from atomic.entrypoints.embedded.client_admin import pepper_of_keys
+from atomic.entrypoints.embedded.backends import open_clients
+from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.protocol.client_records import ClientRecord, StoredKey
 
 BASE = ["https://app.example/"]
@@ -26,9 +27,13 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def pepper_of(directory: Path) -> bytes:
+    return client_admin.pepper_of_keys(directory, lambda: open_clients(ServerSettings(data_dir=directory)))
+
+
 def opens(directory: Path, api_key: str) -> bool:
     registry = SqliteClientRegistry(
-        directory / "clients.db", pepper=pepper_of_keys(directory), now_ms=SystemClock().now_ms
+        directory / "clients.db", pepper=pepper_of(directory), now_ms=SystemClock().now_ms
     )
     try:
         return asyncio.run(registry.authenticate(api_key, "acme")) is not None
@@ -37,8 +42,8 @@ def opens(directory: Path, api_key: str) -> bool:
 
 
 def test_the_pepper_is_made_when_nobody_needs_another(tmp_path: Path) -> None:
-    pepper = pepper_of_keys(tmp_path)
-    assert pepper_of_keys(tmp_path) == pepper == (tmp_path / KEY_PEPPER).read_bytes()
+    pepper = pepper_of(tmp_path)
+    assert pepper_of(tmp_path) == pepper == (tmp_path / KEY_PEPPER).read_bytes()
 
 
 def test_a_missing_pepper_is_named_and_no_other_is_made(directory: Path) -> None:
@@ -46,27 +51,27 @@ def test_a_missing_pepper_is_named_and_no_other_is_made(directory: Path) -> None
     kept = path.read_bytes()
     path.unlink()
     with pytest.raises(ValueError, match="is missing") as refused:
-        pepper_of_keys(directory)
+        pepper_of(directory)
     assert str(path) in str(refused.value)
     assert "acme, globex, the operator were made" in str(refused.value)
     assert not path.exists()
     path.write_bytes(kept)
-    assert pepper_of_keys(directory) == kept
+    assert pepper_of(directory) == kept
 
 
 def test_another_pepper_is_refused_until_no_key_needs_the_old_one(directory: Path) -> None:
     (directory / KEY_PEPPER).write_bytes(b"x" * 32)
     with pytest.raises(ValueError, match="is another one"):
-        pepper_of_keys(directory)
+        pepper_of(directory)
     with client_admin.admin(directory) as admin:
         acme, _ = admin.rotate_key("acme", overlap_ms=0)
         with pytest.raises(ValueError, match=r"API keys of globex, the operator were"):
-            pepper_of_keys(directory)
+            pepper_of(directory)
         admin.rotate_key("_operator", overlap_ms=0)
         # With an overlap the key before is still to open its client, and cannot.
         admin.rotate_key("globex", overlap_ms=60_000)
         with pytest.raises(ValueError, match=r"API keys of globex were"):
-            pepper_of_keys(directory)
+            pepper_of(directory)
         admin.revoke_key("globex", admin.known("globex").keys[0].id)
     assert opens(directory, acme)
 
@@ -77,7 +82,7 @@ def test_many_are_not_all_named(tmp_path: Path) -> None:
             admin.create(f"c{number}", base_urls=BASE)
     (tmp_path / KEY_PEPPER).unlink()
     with pytest.raises(ValueError, match=r"c0, c1, c2, c3, c4 and 3 more were"):
-        pepper_of_keys(tmp_path)
+        pepper_of(tmp_path)
 
 
 @pytest.mark.parametrize(("expires_at_ms", "out"), [(None, ["acme"]), (10, []), (11, ["acme"])])

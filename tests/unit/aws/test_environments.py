@@ -25,8 +25,8 @@ from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import start
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, StepSpec
-from atomic.entrypoints.inflight import Tasks
 from atomic.protocol import keys
+from atomic.runtime.inflight import Tasks
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
 from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry

@@ -116,7 +116,7 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_SCHEDULE_GROUP": GROUP,
         "ATOMIC_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "ATOMIC_RETENTION_DAYS": "30",
-        "ATOMIC_WAIT_MS": "300",
+        "ATOMIC_WAIT_MAX_MS": "300",
         "ATOMIC_STAGE": "test",
         "ATOMIC_ALLOW_PRIVATE": "true",
         "ATOMIC_KEY_PEPPER": PEPPER.decode(),

@@ -43,7 +43,7 @@ def locked() -> Iterator[Locked]:
         with aws() as account:
             port = free_port()
             keys = create_locked(account.admin(), [f"http://127.0.0.1:{port}/app"])
-            api = ApiFunction(environment(account) | {"ATOMIC_WAIT_MS": "20000"})
+            api = ApiFunction(environment(account) | {"ATOMIC_WAIT_MAX_MS": "20000"})
             yield Locked(api, keys, port)
             api.runtime.close()
 

@@ -25,8 +25,8 @@ from atomic.application.start import start
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.entrypoints.aws.prices import DRAIN_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
-from atomic.entrypoints.inflight import Tasks
 from atomic.protocol import keys
+from atomic.runtime.inflight import Tasks
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
 from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry

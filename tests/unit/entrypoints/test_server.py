@@ -9,6 +9,7 @@ from pathlib import Path
 import uvloop
 
 from atomic.entrypoints.embedded import server
+from atomic.entrypoints.embedded.settings import ServerSettings
 
 
 class Caller(asyncio.Protocol):
@@ -55,7 +56,7 @@ def test_who_reads_that_it_listens_can_connect(tmp_path: Path) -> None:
                 # With its lock gone the server ends.
                 (tmp_path / "lock").unlink()
 
-    options = server.ServeOptions(port=0, data_dir=tmp_path, dev=True)
+    options = ServerSettings(port=0, data_dir=tmp_path, dev=True)
     log, reader, thresholds = logging.getLogger("atomic.server"), Reader(), gc.get_threshold()
     level = log.level
     log.setLevel(logging.INFO)

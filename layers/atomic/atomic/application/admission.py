@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from atomic.application.engine import Engine
-from atomic.application.ports import Client
-from atomic.application.rates import CountedStarts, RateLimit, StartRates
+from atomic.application.ports import Client, StartRates
+from atomic.application.rates import CountedStarts, RateLimit
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 

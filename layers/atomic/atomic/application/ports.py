@@ -133,6 +133,39 @@ class StepStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LiveStep:
+    """The little of a live step that tells whether somebody has to look at it before it is due.
+
+    `calls`: whether it calls an endpoint. `last_recorded_ms`: see `domain.moments`. `root`: how the root of
+    its run stands, None when there is none.
+    """
+
+    id: str
+    calls: bool
+    last_recorded_ms: int
+    root: Status | None
+
+
+class LiveSteps(Protocol):
+    """The rows that are live, whoever's, roots or not. It takes an index of all live steps.
+
+    Methods may raise StoreUnavailable.
+    """
+
+    async def live(self, status: Status, *, after: str, limit: int) -> Sequence[LiveStep]:
+        """Live steps in a state, in the order of their ids, beginning after the given id."""
+        ...
+
+    async def count_live(self) -> int:
+        """How many live steps there are."""
+        ...
+
+
+class ServerStore(StepStore, LiveSteps, Protocol):
+    """What a server that is always there needs of its rows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """`live`: live steps by state, now. `runs`: runs created since the asked moment, by state."""
@@ -210,6 +243,26 @@ class Destinations(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RateDecision:
+    """Whether a start may be: `wait_ms` is 0 if so. `left` is how many may follow it at once."""
+
+    wait_ms: int
+    left: int
+
+
+class StartRates(Protocol):
+    """Counts starts. Nothing here raises: what cannot be counted is let in."""
+
+    async def take(self, client_id: str, per_s: float, now_ms: int) -> RateDecision:
+        """Take one start, if there is one."""
+        ...
+
+    async def release(self, client_id: str, per_s: float) -> None:
+        """Give back one that was taken: nothing was started."""
+        ...
+
+
 class Clock(Protocol):
     """The time. It decides when something happens, never whether."""
 
@@ -254,6 +307,10 @@ class Notifier(Protocol):
 
     def publish(self, step: Step) -> None:
         """The step has settled and the row is durable."""
+        ...
+
+    def close(self) -> None:
+        """Let nobody wait any longer, now or later: the process is about to end."""
         ...
 
 

@@ -6,33 +6,14 @@ many processes, and one conditional write is a start.
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
+from atomic.application.ports import RateDecision
 from atomic.protocol.constants import DURATION_MAX_MS
 
 _BURST_MAX: Final = 1_000_000
 # Whoever is refused need not wait longer than this before he asks again.
 _WAIT_MAX_MS: Final = 24 * 3600 * 1000
-
-
-@dataclass(frozen=True, slots=True)
-class RateDecision:
-    """Whether a start may be: `wait_ms` is 0 if so. `left` is how many may follow it at once."""
-
-    wait_ms: int
-    left: int
-
-
-class StartRates(Protocol):
-    """Counts starts. Nothing here raises: what cannot be counted is let in."""
-
-    async def take(self, client_id: str, per_s: float, now_ms: int) -> RateDecision:
-        """Take one start, if there is one."""
-        ...
-
-    async def release(self, client_id: str, per_s: float) -> None:
-        """Give back one that was taken: nothing was started."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from atomic.application.batches import for_each
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
-from atomic.application.live_steps import LiveStep, LiveSteps
-from atomic.application.ports import StoreUnavailable
+from atomic.application.ports import LiveStep, LiveSteps, StoreUnavailable
 from atomic.domain.events import OwnerLost, Rescheduled
 from atomic.domain.leftovers import is_left_over
 from atomic.domain.moments import redated_due_ms

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from atomic.application.client_admin import ClientAdmin
+from atomic.application.ports import StoreUnavailable
 from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
 from atomic.protocol.client_records import StoredKey, is_live
@@ -52,7 +53,7 @@ def open_admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
     try:
         with _open(options) as admin:
             yield admin
-    except (ValueError, OSError) as refused:
+    except (ValueError, OSError, StoreUnavailable) as refused:
         raise click.ClickException(str(refused)) from None
 
 
@@ -66,7 +67,7 @@ def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
             return client_admin.admin(options["table"], os.environ)
         from atomic.entrypoints.embedded import client_admin as embedded
 
-        return embedded.admin(options["data_dir"])
+        return embedded.admin(options["data_dir"], os.environ)
     except ModuleNotFoundError as missing:
         raise click.ClickException(
             f"{missing.name} is not installed: pip install 'atomic-workflows[{extra}]'"

@@ -1,34 +1,47 @@
 """`atomic serve`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from atomic.cli.options import data_dir
 from atomic.entrypoints.embedded.logs import configure_logs
-from atomic.entrypoints.embedded.server import ServeOptions, ServeRefusedError
 from atomic.entrypoints.embedded.server import serve as run_server
+from atomic.entrypoints.embedded.settings import ServerSettings
+from atomic.entrypoints.embedded.wiring import ServeRefusedError
+from atomic.entrypoints.settings import BadSettingError, Setting
+
+
+def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The setting as a flag. What its value may be, `ServerSettings` decides, wherever it comes from."""
+    if setting.name == "data_dir":
+        return data_dir
+    default = setting.field.default
+    shown: dict[str, Any] = {"help": setting.field.description, "show_envvar": True}
+    if setting.kind is bool:
+        shown |= {"is_flag": True}
+    elif setting.is_list:
+        shown |= {"multiple": True}
+    else:
+        shown |= {"default": str(default), "show_default": True, "metavar": setting.metavar}
+    return click.option(setting.flag, envvar=setting.variable, **shown)
+
+
+def _settings(command: Callable[..., None]) -> Callable[..., None]:
+    for setting in reversed(list(ServerSettings.settings())):
+        command = _option(setting)(command)
+    return command
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8787, show_default=True, help="Port to listen on; 0 takes a free one.")
-@data_dir
-@click.option(
-    "--dev", is_flag=True, help="For development: loopback only, no API keys, and steps may call any URL."
-)
-@click.option("--allow-private", is_flag=True, help="Let steps call this machine and private networks.")
-@click.option(
-    "--allow-host", multiple=True, help="A host name by which browsers and clients reach the server."
-)
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True
-)
-def serve(*, allow_host: tuple[str, ...], log_level: str, **options: Any) -> None:
-    """Run the server."""
-    configure_logs(log_level)
+@_settings
+def serve(**given: Any) -> None:
+    """Run the server. Each setting is a flag, or a variable of the environment."""
     try:
-        code = run_server(ServeOptions(allowed_hosts=allow_host, **options))
-    except (ServeRefusedError, OSError) as refused:
+        settings = ServerSettings.of_flags(**given)
+        configure_logs(settings.log_level)
+        code = run_server(settings)
+    except (BadSettingError, ServeRefusedError, OSError) as refused:
         raise click.ClickException(str(refused)) from None
     raise SystemExit(code)

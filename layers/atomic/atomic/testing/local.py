@@ -19,7 +19,7 @@ from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.entrypoints.http_api.routes import handle
-from atomic.entrypoints.inflight import Tasks
+from atomic.runtime.inflight import Tasks
 from atomic.testing.endpoints import EndpointHandler, FunctionInvoker
 from atomic.testing.virtual_time import LoopClock
 

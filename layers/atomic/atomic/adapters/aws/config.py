@@ -4,7 +4,6 @@ botocore's own defaults (legacy retries, 60 s time-outs) outlast the 30 s that A
 """
 
 import gzip
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
 
-_PEPPER_MIN_CHARS: Final = 32
 # Threads that make calls. Each holds one connection while it does.
 THREADS: Final = 32
 CONFIG: Final = Config(
@@ -46,16 +44,6 @@ def scheduler_client(**options: Any) -> "EventBridgeSchedulerClient":
     return cast(
         "EventBridgeSchedulerClient", _session().create_client("scheduler", config=CONFIG, **options)
     )
-
-
-def key_pepper(environ: Mapping[str, str]) -> bytes:
-    """The stack's parameter `KeyPepper`. Raises ValueError for one that is too weak."""
-    pepper = environ.get("ATOMIC_KEY_PEPPER", "")
-    if len(pepper) < _PEPPER_MIN_CHARS:
-        raise ValueError(
-            f"ATOMIC_KEY_PEPPER is to be the KeyPepper of the stack, {_PEPPER_MIN_CHARS} characters or more"
-        )
-    return pepper.encode()
 
 
 class _Files(JSONFileLoader):

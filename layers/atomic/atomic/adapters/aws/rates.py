@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.items import ConditionFailed, answered
-from atomic.application.ports import StoreUnavailable
-from atomic.application.rates import RateDecision, RateLimit
+from atomic.application.ports import RateDecision, StoreUnavailable
+from atomic.application.rates import RateLimit
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

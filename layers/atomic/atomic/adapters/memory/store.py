@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from atomic.application.live_steps import LiveStep
-from atomic.application.ports import Counts, DueStep, RunQuery
+from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
 from atomic.application.round_robin import due_in_turns
 from atomic.domain.moments import last_recorded_ms
 from atomic.domain.steps import LIVE, Status, Step, StepOutline, outline_of
@@ -12,7 +11,7 @@ from atomic.protocol import keys
 
 
 class MemoryStepStore:
-    """Implements `ports.StepStore` and `LiveSteps`. Rows live as long as the object.
+    """Implements `ports.ServerStore`. Rows live as long as the object.
 
     Queries scan every row.
     """
@@ -90,6 +89,10 @@ class MemoryStepStore:
             )
             for step, root in zip(steps, roots, strict=True)
         ]
+
+    async def count_live(self) -> int:
+        """How many live steps there are, whoever's."""
+        return sum(step.status in LIVE for step in self._rows.values())
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
         """How many of the client's steps are in which state; states without any are left out."""

@@ -52,28 +52,30 @@ CLIENTS: Final = Schema("clients", (_FIRST, _RECORDS, _NAMED))
 
 
 class SqliteClientStore:
-    """Implements `application.client_admin.ClientStore`. Opens or creates the file; close it."""
+    """Implements `application.client_admin.ClientStore`. Opens the file, or makes it; close it.
+
+    Methods raise StoreUnavailable.
+    """
 
     def __init__(self, path: Path) -> None:
         self._connection = open_database(path, CLIENTS)
 
     def load(self, client_id: str) -> ClientRecord | None:
         """A client."""
-        found = self._connection.execute(
-            "SELECT id, version, record FROM client_records WHERE id = ?", (client_id,)
-        ).fetchone()
-        return None if found is None else ClientRecord.from_json(*found)
+        sql = "SELECT id, version, record FROM client_records WHERE id = ?"
+        found = self._rows(sql, (client_id,))
+        return ClientRecord.from_json(*found[0]) if found else None
 
     def save(self, record: ClientRecord) -> bool:
         """Write the client."""
         row = (record.version + 1, record.to_json(), record.id)
         if record.version == 0:
-            self._connection.execute(
+            self._rows(
                 "INSERT INTO client_records (version, record, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 row,
             )
         else:
-            self._connection.execute(
+            self._rows(
                 "UPDATE client_records SET version = ?, record = ? WHERE id = ? AND version = ?",
                 (*row, record.version),
             )
@@ -81,14 +83,18 @@ class SqliteClientStore:
 
     def ids(self) -> Sequence[str]:
         """All clients."""
-        found = self._connection.execute(
-            "SELECT id FROM client_records WHERE id <> ? ORDER BY id", (OPERATOR_ID,)
-        )
-        return [row[0] for row in found]
+        found = self._rows("SELECT id FROM client_records WHERE id <> ? ORDER BY id", (OPERATOR_ID,))
+        return [client_id for (client_id,) in found]
 
     def close(self) -> None:
         """Close the file."""
         close_database(self._connection)
+
+    def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            raise StoreUnavailable.of(error) from error
 
 
 class SqliteClientRegistry:

@@ -18,8 +18,7 @@ from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
-from atomic.application.live_steps import LiveStep
-from atomic.application.ports import Counts, DueStep, RunQuery
+from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
 from atomic.application.round_robin import in_turns
 from atomic.domain.steps import LIVE, Status, Step, StepOutline
 from atomic.protocol import keys
@@ -35,7 +34,7 @@ _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
 class SqliteStepStore:
-    """Implements `ports.StepStore` and `LiveSteps`. Use it on the event loop that opened it.
+    """Implements `ports.ServerStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
     reads that may take long run in threads.

@@ -26,7 +26,7 @@ class ApiFunction:
         self._api = Api(
             engine=self.runtime.engine,
             estimated_usd=estimated_usd,
-            limits=Admission(self.runtime.start_rates()),
+            limits=Admission(self.runtime.processes.starts),
             manage=self.runtime.manage,
         )
 

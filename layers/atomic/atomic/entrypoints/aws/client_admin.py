@@ -9,6 +9,7 @@ from atomic.adapters.aws import config
 from atomic.adapters.aws.client_store import DynamoClientStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
+from atomic.entrypoints.aws.settings import PepperSettings
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def admin(table: str, environ: Mapping[str, str]) -> Iterator[ClientAdmin]:
     try:
         yield ClientAdmin(
             store=DynamoClientStore(config.dynamodb_client(), table),
-            pepper=config.key_pepper(environ),
+            pepper=PepperSettings.of_environment(environ).key_pepper.encode(),
             now_ms=SystemClock().now_ms,
             token_bytes=SystemEntropy().token_bytes,
         )

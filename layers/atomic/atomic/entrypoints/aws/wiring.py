@@ -21,24 +21,21 @@ from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.backend import SharedCounts
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
-from atomic.application.engine import Engine, Settings
+from atomic.application.engine import Engine
 from atomic.application.ports import Destinations
-from atomic.entrypoints.aws.notifier import PollingNotifier
-from atomic.entrypoints.inflight import Tasks
+from atomic.entrypoints.aws.settings import LambdaSettings
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.entrypoints.step_log import LoggedTelemetry
+from atomic.runtime.inflight import Tasks
+from atomic.runtime.processes import one_of_several
 
 _log: Final = logging.getLogger("atomic.functions")
 
 Result = TypeVar("Result")
 
-_DAY_MS: Final = 24 * 3600 * 1000
-# An attempt has to end, and its outcome to be written, before Lambda ends the function after 15 minutes.
-ATTEMPT_MAX_MS: Final = 870_000
-# With the gateway's 30 s: the attempt, its two writes, and the way back.
-_INLINE_ATTEMPT_MAX_MS: Final = 20_000
 # Each environment finds out for itself that an origin cannot be reached, and makes few of its attempts.
 _FAILURES_MAX: Final = 4
 
@@ -51,25 +48,31 @@ class AwsRuntime:
     """One Lambda environment: its engine and the event loop that all of its invocations share."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        _log_as_json(environ)
+        settings = LambdaSettings.of_environment(environ)
+        self._settings = settings
+        _log_as_json(settings)
         self._loop = asyncio.new_event_loop()
         self._began_s = 0.0
         self._calls = AwsCalls()
-        reaches_private = environ["ATOMIC_ALLOW_PRIVATE"] == "true"
         self._invoker = HttpInvoker(
-            allows=is_public_or_private if reaches_private else is_public, failures_max=_FAILURES_MAX
+            allows=is_public_or_private if settings.allow_private else is_public, failures_max=_FAILURES_MAX
         )
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()
-        self.metrics = EmfTelemetry(
-            namespace=environ["POWERTOOLS_METRICS_NAMESPACE"], service=environ["POWERTOOLS_SERVICE_NAME"]
+        self.metrics = EmfTelemetry(namespace=settings.namespace, service=settings.service)
+        self._pepper = settings.key_pepper.encode()
+        self.processes = one_of_several(
+            self.tasks,
+            SharedCounts(
+                starts=SharedStarts(self._calls, self.clients[0], settings.table),
+                destinations=self._open_destinations(),
+            ),
         )
-        self._table_name = environ["ATOMIC_TABLE"]
-        self.queue = self._open_queue(environ)
-        self.engine = self._open_engine(environ)
+        self.queue = self._open_queue()
+        self.engine = self._open_engine()
         self._admin = ClientAdmin(
-            store=DynamoClientStore(self.clients[0], environ["ATOMIC_TABLE"]),
-            pepper=config.key_pepper(environ),
+            store=DynamoClientStore(self.clients[0], settings.table),
+            pepper=self._pepper,
             now_ms=SystemClock().now_ms,
             token_bytes=SystemEntropy().token_bytes,
         )
@@ -78,34 +81,31 @@ class AwsRuntime:
         """Implements `http_api.api.ManageClients`."""
         return await self._calls.start(work, self._admin)
 
-    def start_rates(self) -> SharedStarts:
-        """How fast clients start steps, in whichever environment."""
-        return SharedStarts(self._calls, self.clients[0], self._table_name)
-
-    def _open_queue(self, environ: Mapping[str, str]) -> SqsWakeupQueue:
+    def _open_queue(self) -> SqsWakeupQueue:
         _, sqs, scheduler = self.clients
+        settings = self._settings
         return SqsWakeupQueue(
             self._calls,
             sqs,
-            queue=StepQueue(environ["ATOMIC_QUEUE_URL"], environ["ATOMIC_QUEUE_ARN"]),
-            long_queue=StepQueue(environ["ATOMIC_LONG_QUEUE_URL"], environ["ATOMIC_LONG_QUEUE_ARN"]),
-            dead_letter_url=environ["ATOMIC_DEAD_LETTER_QUEUE_URL"],
+            queue=StepQueue(settings.queue_url, settings.queue_arn),
+            long_queue=StepQueue(settings.long_queue_url, settings.long_queue_arn),
+            dead_letter_url=settings.dead_letter_queue_url,
             scheduler=WakeupScheduler(
                 scheduler,
-                group_name=environ["ATOMIC_SCHEDULE_GROUP"],
-                role_arn=environ["ATOMIC_SCHEDULE_ROLE_ARN"],
-                dead_letter_arn=environ["ATOMIC_DEAD_LETTER_QUEUE_ARN"],
+                group_name=settings.schedule_group,
+                role_arn=settings.schedule_role_arn,
+                dead_letter_arn=settings.dead_letter_queue_arn,
             ),
             clock=SystemClock(),
         )
 
-    def _open_engine(self, environ: Mapping[str, str]) -> Engine:
-        dynamodb, table_name = self.clients[0], self._table_name
+    def _open_engine(self) -> Engine:
+        dynamodb, table_name = self.clients[0], self._settings.table
         registry = DynamoClientRegistry(
             self._calls,
             dynamodb,
             table_name=table_name,
-            pepper=config.key_pepper(environ),
+            pepper=self._pepper,
             now_ms=SystemClock().now_ms,
         )
         return Engine(
@@ -114,25 +114,25 @@ class AwsRuntime:
             ),
             queue=self.queue,
             invoker=self._invoker,
-            notifier=PollingNotifier(self.tasks.is_busy),
+            notifier=self.processes.notifier,
             clients=registry,
             telemetry=LoggedTelemetry(self.metrics),
-            clock=SystemClock(),
+            clock=self.processes.clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
-            settings=_settings(environ),
-            destinations=self._open_destinations(environ),
+            settings=self._settings.engine(),
+            destinations=self.processes.destinations,
         )
 
-    def _open_destinations(self, environ: Mapping[str, str]) -> Destinations:
-        invoker = environ.get("ATOMIC_INVOKER")
-        if invoker is None:
+    def _open_destinations(self) -> Destinations:
+        settings = self._settings
+        if settings.invoker is None or settings.invokers_max is None:
             # An attempt of the API function holds up its own caller, who waits anyway.
             return CountedRuns()
         return SharedDestinations(
             self._calls,
-            LeaseItems(self.clients[0], environ["ATOMIC_TABLE"], invoker=invoker),
-            bounds=Bounds.of(int(environ["ATOMIC_INVOKERS_MAX"])),
+            LeaseItems(self.clients[0], settings.table, invoker=settings.invoker),
+            bounds=Bounds.of(settings.invokers_max),
             holder=SystemEntropy().token(),
             clock=SystemClock(),
         )
@@ -164,21 +164,9 @@ class AwsRuntime:
         return time.monotonic() - self._began_s
 
 
-def _settings(environ: Mapping[str, str]) -> Settings:
-    return Settings(
-        wait_max_ms=int(environ["ATOMIC_WAIT_MS"]),
-        attempt_timeout_max_ms=ATTEMPT_MAX_MS,
-        retention_ms=int(environ["ATOMIC_RETENTION_DAYS"]) * _DAY_MS,
-        inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,
-    )
-
-
-def _log_as_json(environ: Mapping[str, str]) -> None:
+def _log_as_json(settings: LambdaSettings) -> None:
     """Every record of the process as one JSON line; Lambda's own handler would write plain text."""
     handler = AllowedLines()
-    handler.setFormatter(
-        LambdaPowertoolsFormatter(service=environ["POWERTOOLS_SERVICE_NAME"], stage=environ["ATOMIC_STAGE"])
-    )
-    level = environ.get("POWERTOOLS_LOG_LEVEL", "INFO")
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setFormatter(LambdaPowertoolsFormatter(service=settings.service, stage=settings.stage))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)

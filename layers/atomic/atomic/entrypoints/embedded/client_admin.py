@@ -1,55 +1,54 @@
-"""What is done to the clients of a data directory, by operators and by the API of a running server."""
+"""What is done to the clients of an embedded server, by operators and by its own API."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-import apsw
-
 from atomic.adapters.secret_files import KEY_PEPPER, key_pepper
-from atomic.adapters.sqlite.client_store import SqliteClientStore
-from atomic.adapters.sqlite.database import DatabaseRefused
 from atomic.adapters.system import SystemClock, SystemEntropy
-from atomic.application.client_admin import ClientAdmin
+from atomic.application.client_admin import ClientAdmin, ClientStore
 from atomic.application.client_cache import locked_out
 from atomic.application.ports import StoreUnavailable
+from atomic.entrypoints.embedded.backends import open_clients
+from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.protocol.client_records import OPERATOR_ID
 
 Done = TypeVar("Done")
+OpenClients = Callable[[], AbstractContextManager[ClientStore]]
 _NAMED_MAX: Final = 5
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 @contextmanager
-def admin(directory: Path) -> Iterator[ClientAdmin]:
-    """The clients of a data directory, which is made when it is not there."""
+def admin(directory: Path, environ: Mapping[str, str] = _NOTHING) -> Iterator[ClientAdmin]:
+    """The clients of the server that has this environment and data directory, which is made if missing."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = SqliteClientStore(directory / "clients.db")
-    try:
-        yield ClientAdmin(
-            store=store,
-            pepper=key_pepper(directory),
-            now_ms=SystemClock().now_ms,
-            token_bytes=SystemEntropy().token_bytes,
-        )
-    finally:
-        store.close()
+    settings = ServerSettings.of_environment({**environ, "ATOMIC_DATA_DIR": str(directory)})
+    with open_clients(settings) as store:
+        yield _admin(store, directory)
 
 
-def pepper_of_keys(directory: Path) -> bytes:
-    """The pepper under which the keys of a data directory open, made when no key needs another one.
+def _admin(store: ClientStore, directory: Path) -> ClientAdmin:
+    return ClientAdmin(
+        store=store,
+        pepper=key_pepper(directory),
+        now_ms=SystemClock().now_ms,
+        token_bytes=SystemEntropy().token_bytes,
+    )
+
+
+def pepper_of_keys(directory: Path, opens: OpenClients) -> bytes:
+    """The pepper under which the keys of clients open, made when no key needs another one.
 
     Raises ValueError when live keys do: a server would refuse each of them, and nobody would know why.
     """
     path = directory / KEY_PEPPER
     pepper = key_pepper(directory) if path.exists() else None
-    store = SqliteClientStore(directory / "clients.db")
-    try:
+    with opens() as store:
         records = [store.load(client_id) for client_id in (*store.ids(), OPERATOR_ID)]
-    finally:
-        store.close()
     found = [record for record in records if record is not None]
     if out := locked_out(found, pepper, SystemClock().now_ms()):
         what = "missing" if pepper is None else "another one"
@@ -62,14 +61,16 @@ def pepper_of_keys(directory: Path) -> bytes:
     return key_pepper(directory) if pepper is None else pepper
 
 
-class ManagedDirectory:
+class ManagedClients:
     """Implements `http_api.api.ManageClients`: one piece of work after the other, in a thread. Close it.
 
-    The file is opened for the first one: opening it looks for damage, which others' writes may look like.
+    The store is opened for the first one: opening a file looks for damage, which others' writes may look
+    like.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, opens: OpenClients) -> None:
         self._directory = directory
+        self._opens = opens
         self._thread = ThreadPoolExecutor(1, "atomic-clients")
         self._opened = ExitStack()
         self._admin: ClientAdmin | None = None
@@ -79,17 +80,17 @@ class ManagedDirectory:
         return await asyncio.wrap_future(self._thread.submit(self._do, work))
 
     def close(self) -> None:
-        """Finish what has begun, and close the file."""
+        """Finish what has begun, and close the store."""
         self._thread.shutdown()
         self._opened.close()
 
     def _do(self, work: Callable[[ClientAdmin], Done]) -> Done:
-        try:
-            if self._admin is None:
-                self._admin = self._opened.enter_context(admin(self._directory))
-            return work(self._admin)
-        except (apsw.Error, DatabaseRefused) as error:
-            raise StoreUnavailable.of(error) from error
+        if self._admin is None:
+            try:
+                self._admin = _admin(self._opened.enter_context(self._opens()), self._directory)
+            except OSError as error:
+                raise StoreUnavailable.of(error) from error
+        return work(self._admin)
 
 
 def _listed(ids: list[str]) -> str:

@@ -1,106 +1,64 @@
-"""`atomic serve`: wiring, start, graceful end."""
+"""`atomic serve`: start, sockets, graceful end."""
 
 import asyncio
 import gc
 import logging
 import resource
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from ipaddress import ip_address
-from pathlib import Path
+from contextlib import AsyncExitStack
 from typing import Final
 
 import uvloop
 
-from atomic.adapters.http.addresses import is_public, is_public_or_private
-from atomic.adapters.http.invoker import HttpInvoker
-from atomic.adapters.memory.notifier import MemoryNotifier
-from atomic.adapters.memory.queue import MemoryWakeupQueue
-from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.adapters.sqlite.client_store import SqliteClientRegistry
-from atomic.adapters.sqlite.in_place import FilesInPlace
-from atomic.adapters.sqlite.lock import DataDirLock
-from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.adapters.system import SteadyClock, SystemClock, SystemEntropy
-from atomic.application.engine import Engine
-from atomic.application.ports import ClientRegistry, StoreUnavailable
-from atomic.application.sweep import recover
-from atomic.entrypoints.embedded.asgi import AsgiApp
-from atomic.entrypoints.embedded.client_admin import ManagedDirectory, pepper_of_keys
-from atomic.entrypoints.embedded.dev_clients import DevRegistry, dev_signing_secret
-from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
+from atomic.entrypoints.embedded.backends import open_backend
 from atomic.entrypoints.embedded.http_server import BACKLOG, HttpServer
-from atomic.entrypoints.embedded.origin_check import BrowserCheck
-from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.inflight import Tasks
-from atomic.entrypoints.step_log import LoggedTelemetry
-from atomic.protocol.signatures import decode_secret
+from atomic.entrypoints.embedded.settings import ServerSettings
+from atomic.entrypoints.embedded.wiring import Server, ServeRefusedError, is_loopback, wired
 
 _log = logging.getLogger("atomic.server")
 
-# Attempts get this long to end by themselves; then callers are sent away, and their handlers may end too.
-_GRACE_S: Final = 5.0
-_DRAIN_S: Final = 25.0
 _GC_OBJECTS: Final = 50_000
 # libuv takes one connection from a listening socket in each round of the loop, and a round under load lasts
 # tens of milliseconds: whoever came hundredth would stand in line for seconds.
 _ACCEPTED_AT_ONCE: Final = 8
-# How long a server may go on whose files were taken away.
-_LOOK_EVERY_S: Final = 1.0
-# What it has open; a client's file is there without `--dev` only.
-_FILES: Final = ("lock", "atomic.db", "atomic.db-wal", "clients.db", "clients.db-wal")
 _EXIT_STORE_BROKEN: Final = 70  # EX_SOFTWARE of sysexits.h
 
 
-class ServeRefusedError(Exception):
-    """The server cannot start like this; the message says what to change."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeOptions:
-    """What `atomic serve` was asked for."""
-
-    host: str = "127.0.0.1"
-    port: int = 8787
-    data_dir: Path = Path(".atomic")
-    dev: bool = False
-    allow_private: bool = False
-    allowed_hosts: tuple[str, ...] = ()
-
-
-def serve(options: ServeOptions) -> int:
+def serve(settings: ServerSettings) -> int:
     """Run the server until it is told to stop; the exit code."""
-    if options.dev and not _is_loopback(options.host):
+    if settings.dev and not is_loopback(settings.host):
         raise ServeRefusedError(
             "--dev asks nobody for a key, so it listens on loopback only; leave out "
-            f"--host {options.host}, or leave out --dev and make keys with `atomic clients create`"
+            f"--host {settings.host}, or leave out --dev and make keys with `atomic clients create`"
         )
     _raise_file_limit()
-    with DataDirLock(options.data_dir), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(options))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings))
 
 
-async def _serve(options: ServeOptions) -> int:
-    listeners = _listen(options.host, options.port)
+async def _serve(settings: ServerSettings) -> int:
     broken = asyncio.Event()
-    async with _runtime(options, broken) as runtime:
-        recovered = await _recover(runtime.engine)
+    async with AsyncExitStack() as opened:
+        backend = await opened.enter_async_context(
+            open_backend(settings, on_fatal=lambda message: _break(broken, message))
+        )
+        listeners = _listen(settings.host, settings.port)
+        server = await opened.enter_async_context(wired(settings, backend))
+        recovered = await server.recover()
         # From here on callers are connected, and let in when the server runs: those who read that it
         # listens, and the handlers that are called now and post their steps.
         listeners[0].listen(BACKLOG)
-        runtime.driver.start()
-        server = HttpServer(runtime.app, runtime.drain)
+        server.driver.start()
+        http = HttpServer(server.app, server.drain)
         host, port = listeners[0].getsockname()[:2]
         url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
         _log.info(
             "listening",
             extra={
                 "url": url,
-                "dashboard": f"{url}/dashboard#/dev" if options.dev else f"{url}/dashboard",
-                "dev": options.dev,
-                "dataDir": str(options.data_dir),
+                "dashboard": f"{url}/dashboard#/dev" if settings.dev else f"{url}/dashboard",
+                "dev": settings.dev,
+                "dataDir": str(settings.data_dir),
                 "recovered": recovered,
             },
         )
@@ -109,106 +67,11 @@ async def _serve(options: ServeOptions) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS, 20, 20)
-        stopper = asyncio.create_task(_stop_when(broken, runtime, server))
-        await server.serve(sockets=listeners)
+        stopper = asyncio.create_task(_stop_when(broken, server, http))
+        await http.serve(sockets=listeners)
         stopper.cancel()
-        await runtime.driver.stop()
+        await server.driver.stop()
     return _EXIT_STORE_BROKEN if broken.is_set() else 0
-
-
-async def _recover(engine: Engine) -> int:
-    try:
-        return await recover(engine)
-    except StoreUnavailable as error:
-        raise ServeRefusedError(f"cannot take over the steps of the last server: {error}") from None
-
-
-class _Runtime:
-    """The parts of a running server."""
-
-    def __init__(
-        self,
-        store: SqliteStepStore,
-        registry: ClientRegistry,
-        invoker: HttpInvoker,
-        browsers: BrowserCheck,
-        manage: ManagedDirectory | None,
-    ) -> None:
-        clock = SteadyClock()
-        self.tasks = Tasks()
-        self.notifier = MemoryNotifier()
-        self.metrics = PrometheusTelemetry()
-        queue = MemoryWakeupQueue(clock, horizon_ms=HORIZON_MS)
-        self.engine = Engine(
-            store=store,
-            queue=queue,
-            invoker=invoker,
-            notifier=self.notifier,
-            clients=registry,
-            telemetry=LoggedTelemetry(self.metrics),
-            clock=clock,
-            entropy=SystemEntropy(),
-            spawn=self.tasks.spawn,
-        )
-        self.driver = Driver(self.engine, queue, store)
-        self._draining = False
-        api = Api(engine=self.engine, admits=self._admits, manage=manage)
-        self.app = AsgiApp(api, self.metrics, browsers)
-
-    def _admits(self, run_id: str) -> bool:
-        """While draining, only the steps of handlers that still run are taken."""
-        return not self._draining or self.tasks.is_busy(run_id)
-
-    async def drain(self) -> None:
-        """Begin nothing new and let attempts end; callers who still wait by then are sent away."""
-        _log.info("draining")
-        self._draining = True
-        await self.driver.stop()
-        quiet = await self.tasks.quiet(_GRACE_S)
-        self.notifier.close()
-        if not quiet:
-            quiet = await self.tasks.quiet(_DRAIN_S - _GRACE_S)
-        _log.info("stopping", extra={"attemptsLeft": not quiet})
-
-
-@asynccontextmanager
-async def _runtime(options: ServeOptions, broken: asyncio.Event) -> AsyncIterator[_Runtime]:
-    """The parts, wired; `broken` is set when the store can no longer be trusted."""
-    reaches_private = options.dev or options.allow_private
-    invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
-    async with AsyncExitStack() as opened:
-        registry = _registry(options)
-        opened.callback(registry.close)
-        manage = None if options.dev else ManagedDirectory(options.data_dir)
-        if manage is not None:
-            opened.callback(manage.close)
-        store = await SqliteStepStore.open(
-            options.data_dir / "atomic.db", on_fatal=lambda message: _break(broken, message)
-        )
-        opened.push_async_callback(store.close)
-        opened.push_async_callback(invoker.close)
-        runtime = _Runtime(store, registry, invoker, _browser_check(options), manage)
-        runtime.metrics.found_live(await store.count_live())
-        watcher = asyncio.create_task(_watch_files(options.data_dir, store))
-        opened.callback(watcher.cancel)
-        yield runtime
-
-
-def _registry(options: ServeOptions) -> SqliteClientRegistry | DevRegistry:
-    try:
-        if options.dev:
-            return DevRegistry(decode_secret(dev_signing_secret(options.data_dir)))
-        pepper = pepper_of_keys(options.data_dir)
-    except ValueError as damaged:
-        raise ServeRefusedError(str(damaged)) from None
-    return SqliteClientRegistry(options.data_dir / "clients.db", pepper=pepper, now_ms=SystemClock().now_ms)
-
-
-def _browser_check(options: ServeOptions) -> BrowserCheck:
-    # Who listens on a network may stand behind any name, and there it is keys that keep strangers out.
-    if not options.allowed_hosts and not _is_loopback(options.host):
-        return BrowserCheck()
-    return BrowserCheck((*options.allowed_hosts, options.host))
 
 
 def _break(broken: asyncio.Event, message: str) -> None:
@@ -217,21 +80,12 @@ def _break(broken: asyncio.Event, message: str) -> None:
     broken.set()
 
 
-async def _stop_when(broken: asyncio.Event, runtime: _Runtime, server: HttpServer) -> None:
+async def _stop_when(broken: asyncio.Event, server: Server, http: HttpServer) -> None:
     await broken.wait()
     # After a failed fsync nobody knows what is on the disk: only a fresh start tells. Who waits need not
     # wait for that.
-    runtime.notifier.close()
-    server.stop()
-
-
-async def _watch_files(data_dir: Path, store: SqliteStepStore) -> None:
-    files = FilesInPlace(data_dir / name for name in _FILES)
-    while True:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        if path := files.displaced():
-            store.give_up(f"{path} was moved, removed or replaced while the server ran")
-            return
+    server.send_away()
+    http.stop()
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -249,13 +103,6 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             f"cannot listen on {host}:{port} ({error.strerror}); choose another --host or --port"
         ) from None
     return [listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _raise_file_limit() -> None:

@@ -1,4 +1,4 @@
-"""News of settled steps where any environment may settle them."""
+"""Tells callers of settled steps where any process may settle them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ _GAP_MAX_MS: Final = 1_000
 
 
 class PollingNotifier:
-    """Tells a waiting caller when it is worth asking the table, at growing gaps.
+    """Tells a waiting caller when it is worth asking the store, at growing gaps.
 
-    While the attempt is made in this very environment, its end will be heard here, and a read would be
-    paid for in vain.
+    While the attempt is made in this very process, its end will be heard here, and a read would be
+    paid for nothing.
     """
 
     def __init__(self, is_busy: Callable[[str], bool]) -> None:
@@ -32,25 +32,33 @@ class PollingNotifier:
             yield _PollingSubscription(subscription, lambda: self._is_busy(run_id))
 
     def publish(self, step: Step) -> None:
-        """Tell the caller of this environment."""
+        """Tell the caller of this process."""
         self._local.publish(step)
+
+    def close(self) -> None:
+        """Let nobody wait any longer, now or later."""
+        self._local.close()
 
 
 class _PollingSubscription:
-    is_open = True
-
     def __init__(self, subscription: Subscription, is_busy: Callable[[], bool]) -> None:
         self._subscription = subscription
         self._is_busy = is_busy
         self._gap_ms = _GAP_FIRST_MS
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the caller may wait."""
+        return self._subscription.is_open
+
     async def next(self, timeout_ms: int) -> Step | None:
+        """The settled step, or None when it is worth asking the store."""
         left_ms = timeout_ms
         while True:
             gap_ms = min(self._gap_ms, left_ms)
             settled = await self._subscription.next(gap_ms)
             left_ms -= gap_ms
-            if settled is not None or left_ms <= 0:
+            if settled is not None or left_ms <= 0 or not self.is_open:
                 return settled
             if not self._is_busy():
                 self._gap_ms = min(2 * self._gap_ms, _GAP_MAX_MS)

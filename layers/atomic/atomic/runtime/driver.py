@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
 
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.engine import Engine
-from atomic.application.live_steps import LiveSteps
-from atomic.application.ports import StoreUnavailable
+from atomic.application.ports import LiveSteps, StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.sweep import look_through, purge, sweep
 
@@ -22,26 +23,40 @@ _PURGE_EVERY_S = 60.0
 # Of a million live steps a thousand a second, which takes a hundredth of the time of a thread.
 _LOOK_EVERY_S = 10.0
 _PAGE_PAUSE_S = 0.5
-# 500 a second when endpoints are slow. Few at a time, for what is posted meanwhile stands behind them.
-_SLOTS = 50
-_SLOT_HELD_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast due steps begin: 500 a second when endpoints are slow.
+
+    Few at a time, for what is posted meanwhile stands behind them.
+    """
+
+    slots: int = 50
+    slot_held_s: float = 0.1
+
+
+_USUAL: Final = Pace()
 
 
 class Driver:
     """Drives what is due.
 
-    Of the driven steps at most `_SLOTS` are young; soon a step gives its slot back though its attempt goes
-    on. So a large backlog cannot flood endpoints and sockets, and yet a workflow that waits
-    for its own steps can never starve them.
+    Of the driven steps at most `pace.slots` are young; soon a step gives its slot back though its attempt
+    goes on. So a large backlog cannot flood endpoints and sockets, and yet a workflow that waits for its
+    own steps can never starve them.
     """
 
-    def __init__(self, engine: Engine, queue: MemoryWakeupQueue, live_steps: LiveSteps) -> None:
+    def __init__(
+        self, engine: Engine, queue: MemoryWakeupQueue, live_steps: LiveSteps, pace: Pace = _USUAL
+    ) -> None:
         self._engine = engine
         self._queue = queue
         self._live_steps = live_steps
         # The first time without a pause: a cancel may have been cut off, or the clock have been set back.
         self._page_pause_s = 0.0
-        self._slots = asyncio.Semaphore(_SLOTS)
+        self._slots = asyncio.Semaphore(pace.slots)
+        self._slot_held_s = pace.slot_held_s
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -67,7 +82,7 @@ class Driver:
 
     async def _drive(self, step_id: str) -> None:
         slot = _Slot(self._slots)
-        timer = asyncio.get_running_loop().call_later(_SLOT_HELD_S, slot.release)
+        timer = asyncio.get_running_loop().call_later(self._slot_held_s, slot.release)
         try:
             await process_wakeup(self._engine, step_id)
         finally:

@@ -1,0 +1,61 @@
+"""The settings of a Lambda environment, as the template passes them on.
+
+`AWS_ENDPOINT_URL` is botocore's own.
+"""
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from atomic.application.engine import Settings
+from atomic.entrypoints.settings import SettingsModel
+
+_DAY_MS: Final = 24 * 3600 * 1000
+# An attempt has to end, and its outcome to be written, before Lambda ends the function after 15 minutes.
+ATTEMPT_MAX_MS: Final = 870_000
+# With the gateway's 30 s: the attempt, its two writes, and the way back.
+_INLINE_ATTEMPT_MAX_MS: Final = 20_000
+
+
+class PepperSettings(SettingsModel):
+    """What whoever makes keys needs to know."""
+
+    key_pepper: str = Field(min_length=32, repr=False, description="the KeyPepper of the stack")
+
+
+class LambdaSettings(PepperSettings):
+    """What every function of a stack is told; those that take wake-ups get the two of an invoker, too."""
+
+    table: str = Field(description="the table")
+    queue_url: str = Field(description="the queue of short attempts")
+    queue_arn: str = Field(description="the same")
+    long_queue_url: str = Field(description="the queue of long attempts")
+    long_queue_arn: str = Field(description="the same")
+    dead_letter_queue_url: str = Field(description="the queue of dead letters")
+    dead_letter_queue_arn: str = Field(description="the same")
+    schedule_group: str = Field(description="where wake-ups further away are kept")
+    schedule_role_arn: str = Field(description="the role that sends them")
+    stage: str = Field(description="name of the installation in logs")
+    allow_private: bool = Field(description="steps may call private networks")
+    retention_days: int = Field(
+        ge=1, le=366, description="how long the outcome of a finished step is remembered"
+    )
+    wait_max_ms: int = Field(ge=0, le=25_000, description="how long a caller may wait for a result")
+    invoker: Literal["short", "long"] | None = Field(None, description="which invoker this is")
+    invokers_max: int | None = Field(None, ge=1, description="how many environments it may have")
+    service: str = Field(validation_alias="POWERTOOLS_SERVICE_NAME", description="the dimension of metrics")
+    namespace: str = Field(
+        validation_alias="POWERTOOLS_METRICS_NAMESPACE", description="the namespace of metrics"
+    )
+    log_level: str = Field(
+        "INFO", validation_alias="POWERTOOLS_LOG_LEVEL", description="which lines are logged"
+    )
+
+    def engine(self) -> Settings:
+        """What the engine needs of them."""
+        return Settings(
+            wait_max_ms=self.wait_max_ms,
+            attempt_timeout_max_ms=ATTEMPT_MAX_MS,
+            retention_ms=self.retention_days * _DAY_MS,
+            inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,
+        )

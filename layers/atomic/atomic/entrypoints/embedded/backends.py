@@ -1,0 +1,24 @@
+"""Which store the embedded server has. For another one these functions choose by the settings."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+from atomic.adapters.sqlite.backend import SqliteBackend, client_store
+from atomic.application.backend import Backend
+from atomic.application.client_admin import ClientStore
+from atomic.entrypoints.embedded.settings import ServerSettings
+
+
+def open_backend(
+    settings: ServerSettings, *, on_fatal: Callable[[str], None]
+) -> AbstractAsyncContextManager[Backend]:
+    """The store of a server. `on_fatal` is called once it can no longer be trusted.
+
+    Raises OSError, which says what to do, when it cannot be opened.
+    """
+    return SqliteBackend.open(settings.data_dir, on_fatal=on_fatal)
+
+
+def open_clients(settings: ServerSettings) -> AbstractContextManager[ClientStore]:
+    """The clients of a server's store, for operators, whether the server runs or not."""
+    return client_store(settings.data_dir)

@@ -1,0 +1,94 @@
+"""The settings of `atomic serve`."""
+
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from atomic.application.destinations import RUNS_MAX
+from atomic.application.engine import Settings
+from atomic.entrypoints.settings import SettingsModel
+from atomic.runtime.driver import Pace
+
+_DAY_MS: Final = 24 * 3600 * 1000
+_HOUR_MS: Final = 3600 * 1000
+_ENGINE: Final = Settings()
+_PACE: Final = Pace()
+
+
+class ServerSettings(SettingsModel):
+    """What `atomic serve` was asked for."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8787, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(Path(".atomic"), description="Where the embedded server keeps its data.")
+    dev: bool = Field(False, description="Loopback only; any client without a key; any URL.")
+    allow_private: bool = Field(False, description="Steps may call this machine and private networks.")
+    allow_host: tuple[str, ...] = Field(
+        (), description="A name under which browsers and clients reach it. May be given several times."
+    )
+    log_level: Literal["debug", "info", "warning"] = Field("info", description="Which lines are logged.")
+    retention_days: int = Field(
+        _ENGINE.retention_ms // _DAY_MS,
+        ge=1,
+        le=366,
+        description="How long the outcome of a finished step is remembered, of steps that start now.",
+    )
+    wait_max_ms: int = Field(
+        _ENGINE.wait_max_ms,
+        ge=0,
+        le=_HOUR_MS,
+        description="How long a caller may wait for a result. A proxy has to wait longer.",
+    )
+    attempt_timeout_ms: int = Field(
+        _ENGINE.attempt_timeout_default_ms,
+        ge=1,
+        le=24 * _HOUR_MS,
+        description="How long an attempt may last when its start does not say.",
+    )
+    attempt_timeout_max_ms: int = Field(
+        _ENGINE.attempt_timeout_max_ms,
+        ge=1,
+        le=24 * _HOUR_MS,
+        description="The longest time that a start may ask for an attempt.",
+    )
+    slots: int = Field(
+        _PACE.slots,
+        ge=1,
+        le=10_000,
+        description="How many due steps begin at once. First attempts of what is posted do not count.",
+    )
+    slot_held_ms: int = Field(
+        round(1000 * _PACE.slot_held_s),
+        ge=1,
+        le=60_000,
+        description="A step gives its slot to the next one after this time, though its attempt goes on. "
+        "So slots / held is how many due steps a second begin when endpoints are slow.",
+    )
+    destination_runs: int = Field(
+        RUNS_MAX,
+        ge=1,
+        le=1_000_000,
+        description="How many runs of a client may have attempts under way to one destination.",
+    )
+    drain_s: int = Field(
+        25, ge=0, le=3600, description="How long attempts may go on when the server is told to stop."
+    )
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> Self:
+        if self.attempt_timeout_ms > self.attempt_timeout_max_ms:
+            raise ValueError(
+                f"--attempt-timeout-ms ({self.attempt_timeout_ms}) is above --attempt-timeout-max-ms "
+                f"({self.attempt_timeout_max_ms}); lower the one or raise the other"
+            )
+        return self
+
+    def engine(self) -> Settings:
+        """What the engine needs of them."""
+        return Settings(
+            wait_max_ms=self.wait_max_ms,
+            attempt_timeout_default_ms=self.attempt_timeout_ms,
+            attempt_timeout_max_ms=self.attempt_timeout_max_ms,
+            retention_ms=self.retention_days * _DAY_MS,
+        )

@@ -1,0 +1,154 @@
+"""The parts of a server, put together over whatever backend it has."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from atomic.adapters.http.addresses import is_public, is_public_or_private
+from atomic.adapters.http.invoker import HttpInvoker
+from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
+from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.admission import Admission
+from atomic.application.backend import Backend
+from atomic.application.engine import Engine
+from atomic.application.ports import ClientRegistry, StoreUnavailable
+from atomic.entrypoints.embedded.asgi import AsgiApp
+from atomic.entrypoints.embedded.client_admin import ManagedClients, pepper_of_keys
+from atomic.entrypoints.embedded.dev_clients import DevRegistry, dev_signing_secret
+from atomic.entrypoints.embedded.origin_check import BrowserCheck
+from atomic.entrypoints.embedded.settings import ServerSettings
+from atomic.entrypoints.http_api.api import Api, ManageClients
+from atomic.entrypoints.step_log import LoggedTelemetry
+from atomic.protocol.signatures import decode_secret
+from atomic.runtime.driver import HORIZON_MS, Driver, Pace
+from atomic.runtime.inflight import Tasks
+from atomic.runtime.processes import one_of_several, only_process
+
+_log = logging.getLogger("atomic.server")
+
+# Attempts get this long to end by themselves; then callers are sent away, and their handlers may end too.
+_GRACE_S: Final = 5.0
+
+
+class ServeRefusedError(Exception):
+    """The server cannot start like this; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clients:
+    """Whom the server serves; `manage` is None where no clients are kept."""
+
+    registry: ClientRegistry
+    manage: ManageClients | None = None
+
+
+class Server:
+    """A server without its sockets: the engine, its driver and the ASGI application."""
+
+    def __init__(
+        self, settings: ServerSettings, backend: Backend, invoker: HttpInvoker, clients: _Clients
+    ) -> None:
+        self.tasks = Tasks()
+        self.metrics = PrometheusTelemetry()
+        self._processes = (
+            only_process(destination_runs=settings.destination_runs)
+            if backend.shared is None
+            else one_of_several(self.tasks, backend.shared)
+        )
+        queue = MemoryWakeupQueue(self._processes.clock, horizon_ms=HORIZON_MS)
+        self.engine = Engine(
+            store=backend.steps,
+            queue=queue,
+            invoker=invoker,
+            notifier=self._processes.notifier,
+            clients=clients.registry,
+            telemetry=LoggedTelemetry(self.metrics),
+            clock=self._processes.clock,
+            entropy=SystemEntropy(),
+            spawn=self.tasks.spawn,
+            settings=settings.engine(),
+            destinations=self._processes.destinations,
+        )
+        pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
+        self.driver = Driver(self.engine, queue, backend.steps, pace)
+        self._drain_s = settings.drain_s
+        self._draining = False
+        api = Api(
+            engine=self.engine,
+            admits=self._admits,
+            limits=Admission(self._processes.starts),
+            manage=clients.manage,
+        )
+        self.app = AsgiApp(api, self.metrics, _browser_check(settings))
+
+    async def recover(self) -> int:
+        """Take over what earlier processes left; how many steps. Raises ServeRefusedError."""
+        try:
+            return await self._processes.recover(self.engine)
+        except StoreUnavailable as error:
+            raise ServeRefusedError(f"cannot take over the steps of the last server: {error}") from None
+
+    async def drain(self) -> None:
+        """Begin nothing new and let attempts end; callers who still wait by then are sent away."""
+        _log.info("draining")
+        self._draining = True
+        await self.driver.stop()
+        grace_s = min(_GRACE_S, self._drain_s)
+        quiet = await self.tasks.quiet(grace_s)
+        self.send_away()
+        if not quiet:
+            quiet = await self.tasks.quiet(self._drain_s - grace_s)
+        _log.info("stopping", extra={"attemptsLeft": not quiet})
+
+    def send_away(self) -> None:
+        """Let no caller wait any longer."""
+        self.engine.notifier.close()
+
+    def _admits(self, run_id: str) -> bool:
+        """While draining, only the steps of handlers that still run are taken."""
+        return not self._draining or self.tasks.is_busy(run_id)
+
+
+@asynccontextmanager
+async def wired(settings: ServerSettings, backend: Backend) -> AsyncIterator[Server]:
+    """A server over an open backend. Raises ServeRefusedError."""
+    reaches_private = settings.dev or settings.allow_private
+    invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(invoker.close)
+        server = Server(settings, backend, invoker, _clients(settings, backend, opened))
+        server.metrics.found_live(await backend.steps.count_live())
+        yield server
+
+
+def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack) -> _Clients:
+    directory = settings.data_dir
+    try:
+        if settings.dev:
+            return _Clients(registry=DevRegistry(decode_secret(dev_signing_secret(directory))))
+        pepper = pepper_of_keys(directory, backend.client_store)
+    except ValueError as damaged:
+        raise ServeRefusedError(str(damaged)) from None
+    registry = opened.enter_context(backend.registry(pepper=pepper, now_ms=SystemClock().now_ms))
+    manage = ManagedClients(directory, backend.client_store)
+    opened.callback(manage.close)
+    return _Clients(registry=registry, manage=manage)
+
+
+def _browser_check(settings: ServerSettings) -> BrowserCheck:
+    # Who listens on a network may stand behind any name, and there it is keys that keep strangers out.
+    if not settings.allow_host and not is_loopback(settings.host):
+        return BrowserCheck()
+    return BrowserCheck((*settings.allow_host, settings.host))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,124 @@
+"""What a runtime may be told by its flags and its environment. Each setting is declared once, as a field.
+
+The flag, the variable, what is allowed, the refusal and the row of the table in the documentation all come
+from the field.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+PREFIX: Final = "ATOMIC_"
+_BOUNDS: Final = {"ge": " from {}", "le": " to {}", "min_length": " of {} characters or more"}
+_KINDS: Final = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Path: "a path",
+    str: "a text",
+}
+
+
+class BadSettingError(ValueError):
+    """A setting has a value that it may not have; the message names it and says what to use."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """One setting, as people see it."""
+
+    name: str
+    field: FieldInfo
+
+    @property
+    def flag(self) -> str:
+        """Its flag on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        alias = self.field.validation_alias
+        return alias if isinstance(alias, str) else PREFIX + self.name.upper()
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether no message may show its value."""
+        return not self.field.repr
+
+    @property
+    def kind(self) -> Any:
+        """The type of its value; of a list, that of a member; of what may be left out, that of the rest."""
+        kind: Any = self.field.annotation
+        if get_origin(kind) in {tuple, Union, UnionType}:
+            kind = get_args(kind)[0]
+        return kind
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it may be given several times."""
+        return get_origin(self.field.annotation) is tuple
+
+    @property
+    def metavar(self) -> str:
+        """What stands for its value in the help."""
+        return "|".join(map(str, get_args(self.kind))) or self.kind.__name__.upper()
+
+    @property
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        if get_origin(self.kind) is Literal:
+            *others, last = (str(choice) for choice in get_args(self.kind))
+            return f"{', '.join(others)} or {last}"
+        words = _KINDS[self.kind]
+        for bound in self.field.metadata:
+            for name, phrase in _BOUNDS.items():
+                if hasattr(bound, name):
+                    words += phrase.format(getattr(bound, name))
+        return words
+
+    def refusal(self, value: object, *, given_by: str) -> str:
+        """What to say of a value that it may not have."""
+        shown = "missing" if value is None else "too short" if self.is_secret else repr(value)
+        meaning = f" ({self.field.description})" if self.field.is_required() else ""
+        return f"{given_by} is {shown}; use {self.allowed}{meaning}"
+
+
+class SettingsModel(BaseModel):
+    """The settings of a runtime: frozen, and checked as a whole when they are made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, validate_default=True)
+
+    @classmethod
+    def settings(cls) -> Iterator[Setting]:
+        """Each of them, in the order of their fields."""
+        for name, field in cls.model_fields.items():
+            yield Setting(name, field)
+
+    @classmethod
+    def of_flags(cls, **values: Any) -> Self:
+        """Made of flags or, in their place, variables. Raises BadSettingError."""
+        return cls._made(values, lambda setting: f"{setting.flag} ({setting.variable})")
+
+    @classmethod
+    def of_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Made of an environment, other variables of which do not matter. Raises BadSettingError."""
+        found = {s.name: environ[s.variable] for s in cls.settings() if s.variable in environ}
+        return cls._made(found, lambda setting: setting.variable)
+
+    @classmethod
+    def _made(cls, values: dict[str, Any], given_by: Callable[[Setting], str]) -> Self:
+        try:
+            return cls(**values)
+        except ValidationError as refused:
+            error = refused.errors(include_url=False)[0]
+        if not error["loc"]:
+            raise BadSettingError(str(error["ctx"]["error"]))
+        known = {name: s for s in cls.settings() for name in (s.name, s.variable)}
+        setting = known[str(error["loc"][0])]
+        raise BadSettingError(setting.refusal(values.get(setting.name), given_by=given_by(setting)))

@@ -1,0 +1,71 @@
+"""The contract of telemetry: what Prometheus reads, what CloudWatch reads, with log lines, and none."""
+
+import json
+from typing import Any
+
+import pytest
+
+from atomic.adapters.aws.telemetry import EmfTelemetry
+from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
+from atomic.application.ports import Telemetry
+from atomic.entrypoints.step_log import LoggedTelemetry
+from atomic.testing.local import SilentTelemetry
+from contract.telemetry_contract import CountingContract, TelemetryContract
+from unit.test_prometheus import shown
+
+
+def exposed(metrics: PrometheusTelemetry) -> dict[str, float]:
+    found = shown(metrics)
+    names = {
+        "starts": "atomic_starts_total",
+        "succeeded": "atomic_attempts_total succeeded",
+        "retries": "atomic_retries_total",
+        "dead": "atomic_dead_letters_total",
+        "put off": "atomic_steps_put_off_total",
+    }
+    return {name: found[sample] for name, sample in names.items()}
+
+
+class TestPrometheusTelemetry(CountingContract):
+    def telemetry(self) -> Telemetry:
+        return PrometheusTelemetry()
+
+    def counted(self, telemetry: Any) -> dict[str, float]:
+        return exposed(telemetry)
+
+
+class TestEmfTelemetry(CountingContract):
+    @pytest.fixture(autouse=True)
+    def _printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def telemetry(self) -> Telemetry:
+        return EmfTelemetry(namespace="Atomic", service="contract")
+
+    def counted(self, telemetry: Any) -> dict[str, float]:
+        telemetry.flush()
+        document = json.loads(self._capsys.readouterr().out)
+        names = {
+            "starts": "Starts",
+            "succeeded": "AttemptsSucceeded",
+            "retries": "Retries",
+            "dead": "DeadLetters",
+            "put off": "StepsPutOff",
+        }
+        return {name: sum(document[metric]) for name, metric in names.items()}
+
+
+class TestLoggedTelemetry(CountingContract):
+    """What it passes on is counted behind it."""
+
+    def telemetry(self) -> Telemetry:
+        self._metrics = PrometheusTelemetry()
+        return LoggedTelemetry(self._metrics)
+
+    def counted(self, telemetry: Any) -> dict[str, float]:
+        return exposed(self._metrics)
+
+
+class TestSilentTelemetry(TelemetryContract):
+    def telemetry(self) -> Telemetry:
+        return SilentTelemetry()

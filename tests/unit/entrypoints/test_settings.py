@@ -1,0 +1,159 @@
+"""Settings: flags and variables, what they may be, what the engine gets, and the table in the pages."""
+
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from click.testing import CliRunner
+
+from atomic.application.engine import Settings
+from atomic.cli import serving
+from atomic.cli.main import main
+from atomic.entrypoints.aws.settings import LambdaSettings, PepperSettings
+from atomic.entrypoints.embedded.settings import ServerSettings
+from atomic.entrypoints.settings import BadSettingError, Setting
+from atomic.runtime.driver import Pace
+from settings_table import PAGE, with_table
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[ServerSettings]:
+    """With what settings the command would have begun to serve."""
+    begun: list[ServerSettings] = []
+
+    def run_server(settings: ServerSettings) -> int:
+        begun.append(settings)
+        return 0
+
+    monkeypatch.setattr(serving, "configure_logs", lambda _level: None)
+    monkeypatch.setattr(serving, "run_server", run_server)
+    return begun
+
+
+def serve(*flags: str, **variables: str) -> tuple[int, str]:
+    """Run the command; its exit code and what it said."""
+    result = CliRunner().invoke(main, ["serve", *flags], env=variables)
+    return result.exit_code, result.output
+
+
+def test_without_any_the_engine_gets_what_it_has_by_itself(served: list[ServerSettings]) -> None:
+    assert serve() == (0, "")
+    assert served == [ServerSettings()]
+    assert served[0].engine() == Settings()
+    assert Pace(slots=served[0].slots, slot_held_s=served[0].slot_held_ms / 1000) == Pace()
+    assert (served[0].host, served[0].port, served[0].data_dir) == ("127.0.0.1", 8787, Path(".atomic"))
+
+
+def another(setting: Setting) -> tuple[str, Any]:
+    """A value that is not the default, as it is given and as it is then."""
+    if setting.is_list:
+        return "a.example b.example", ("a.example", "b.example")
+    if setting.kind is bool:
+        return "true", True
+    if setting.kind is int:
+        return str(setting.field.default + 1), setting.field.default + 1
+    if get_origin(setting.kind) is Literal:
+        choice = next(value for value in get_args(setting.kind) if value != setting.field.default)
+        return choice, choice
+    return "another", setting.kind("another")
+
+
+def test_each_setting_is_a_flag_and_a_variable(served: list[ServerSettings]) -> None:
+    given = {setting: another(setting) for setting in ServerSettings.settings()}
+    flags: list[str] = []
+    for setting, (text, _) in given.items():
+        for value in text.split():
+            flags += [setting.flag] if setting.kind is bool else [setting.flag, value]
+    assert serve(*flags) == (0, "")
+    assert serve(**{setting.variable: text for setting, (text, _) in given.items()}) == (0, "")
+    wanted = ServerSettings(**{setting.name: value for setting, (_, value) in given.items()})
+    assert served == [wanted, wanted]
+
+
+def test_the_engine_gets_what_was_set(served: list[ServerSettings]) -> None:
+    assert serve("--retention-days", "7", "--wait-max-ms", "60000") == (0, "")
+    assert serve("--attempt-timeout-ms", "5000", "--attempt-timeout-max-ms", "3600000") == (0, "")
+    one, two = (settings.engine() for settings in served)
+    assert (one.retention_ms, one.wait_max_ms) == (7 * 24 * 3600 * 1000, 60_000)
+    assert (two.attempt_timeout_default_ms, two.attempt_timeout_max_ms) == (5_000, 3_600_000)
+
+
+def test_a_flag_wins_over_its_variable(served: list[ServerSettings]) -> None:
+    assert serve("--slots", "3", ATOMIC_SLOTS="4") == (0, "")
+    assert served[0].slots == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "cure"),
+    [
+        ("--retention-days", "0", "use a whole number from 1 to 366"),
+        ("--retention-days", "367", "use a whole number from 1 to 366"),
+        ("--wait-max-ms", "soon", "use a whole number from 0 to 3600000"),
+        ("--attempt-timeout-ms", "0", "use a whole number from 1 to 86400000"),
+        ("--attempt-timeout-ms", "1.5", "use a whole number from 1 to 86400000"),
+        ("--slots", "-1", "use a whole number from 1 to 10000"),
+        ("--slot-held-ms", "", "use a whole number from 1 to 60000"),
+        ("--destination-runs", "0", "use a whole number from 1 to 1000000"),
+        ("--port", "65536", "use a whole number from 0 to 65535"),
+        ("--log-level", "loud", "use debug, info or warning"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_name_and_the_cure(
+    served: list[ServerSettings], flag: str, value: str, cure: str
+) -> None:
+    variable = "ATOMIC" + flag.replace("-", "_").upper().removeprefix("_")
+    expected = f"Error: {flag} ({variable}) is {value!r}; {cure}\n"
+    assert serve(flag, value) == (1, expected)
+    # An empty variable is as good as none.
+    assert serve(**{variable: value}) == ((1, expected) if value else (0, ""))
+    assert len(served) == (not value)
+
+
+def test_the_usual_time_out_is_not_above_the_longest(served: list[ServerSettings]) -> None:
+    code, said = serve("--attempt-timeout-max-ms", "10000")
+    assert (code, served) == (1, [])
+    assert "--attempt-timeout-ms (20000) is above --attempt-timeout-max-ms (10000); lower" in said
+
+
+def test_settings_are_frozen() -> None:
+    settings = ServerSettings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.slots = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ATOMIC_RETENTION_DAYS": "0"}, "ATOMIC_RETENTION_DAYS is '0'; use a whole number from 1 to 366"),
+        ({"ATOMIC_WAIT_MAX_MS": None}, "ATOMIC_WAIT_MAX_MS is missing; use a whole number from 0 to 25000"),
+        ({"ATOMIC_INVOKER": "tall"}, "ATOMIC_INVOKER is 'tall'; use short or long"),
+        ({"ATOMIC_ALLOW_PRIVATE": "perhaps"}, "ATOMIC_ALLOW_PRIVATE is 'perhaps'; use true or false"),
+        ({"POWERTOOLS_SERVICE_NAME": None}, "POWERTOOLS_SERVICE_NAME is missing; use a text"),
+    ],
+)
+def test_a_bad_variable_of_a_stack_is_named(changes: dict[str, str | None], message: str) -> None:
+    given: dict[str, str | None] = {s.variable: "x" * 32 for s in LambdaSettings.settings()}
+    given |= {"ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1", "ATOMIC_INVOKER": "long"}
+    given |= {"ATOMIC_INVOKERS_MAX": "5", "ATOMIC_ALLOW_PRIVATE": "false", "UNRELATED": "x"} | changes
+    with pytest.raises(BadSettingError) as refused:
+        LambdaSettings.of_environment({name: text for name, text in given.items() if text is not None})
+    assert str(refused.value).partition(" (")[0] == message
+
+
+@pytest.mark.parametrize(("pepper", "said"), [("secret", "too short"), (None, "missing")])
+def test_a_pepper_that_protects_nothing_is_refused_and_not_shown(pepper: str | None, said: str) -> None:
+    with pytest.raises(BadSettingError) as refused:
+        PepperSettings.of_environment({} if pepper is None else {"ATOMIC_KEY_PEPPER": pepper})
+    assert (
+        str(refused.value)
+        == f"ATOMIC_KEY_PEPPER is {said}; use a text of 32 characters or more (the KeyPepper of the stack)"
+    )
+    good = PepperSettings.of_environment({"ATOMIC_KEY_PEPPER": "p" * 32})
+    assert "ppp" not in repr(good)
+
+
+def test_the_table_in_the_pages_is_that_of_the_settings() -> None:
+    page = PAGE.read_text()
+    assert with_table(page) == page, "run make settings"
+    with pytest.raises(ValueError, match="lacks"):
+        with_table("")
