@@ -223,7 +223,7 @@ class BaseContext:
 
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:
-        """Around a post. Raises Suspended when the step is live, and for an error that is not its outcome."""
+        """Around a post. Raises Suspended for a live step, and for an error that is no outcome."""
         self._open[step_call.id] = None
         try:
             yield
@@ -249,7 +249,7 @@ class BaseContext:
         raise NotImplementedError
 
     def _came_late(self) -> bool:
-        """Count a call after the handler's end. True when there are so many that its code must be a loop."""
+        """Count a call after the handler's end; True for so many that its code must be a loop."""
         self._late_calls += 1
         if self._late_calls == _LATE_CALLS_MAX:
             _log.error(

@@ -164,7 +164,7 @@ def success(result: Any) -> HandlerResponse:
 
 
 def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
-    """The response for an error of a handler. `where` names it in the log. Ctrl-C and cancelling are raised again."""
+    """The response for a handler's error; `where` names it in the log. Ctrl-C and cancels are raised."""
     if isinstance(error, Suspended):
         return _suspension(error)
     cause = _cause(error)
