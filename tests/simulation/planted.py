@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import atomic.application.attempts as attempts
 import atomic.application.commit as applying
@@ -14,11 +14,14 @@ import atomic.application.process_wakeup as driving
 import atomic.application.rechecking as looking
 import atomic.application.start as starting
 import atomic.application.waiting as waiting
+import atomic.application.wakeups as wakeups
 import atomic.domain.changes as changes
+import atomic.domain.effects as effects
 import atomic.domain.endings as endings
 import atomic.domain.transitions as transitions
 import atomic.entrypoints.embedded.driver as embedded
 from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.application.commit import Committed
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
@@ -35,7 +38,8 @@ Patch = tuple[ModuleType | type[Any], str, Any]
 
 _ended, _claimed, _transition = transitions.ended, transitions._claimed, transitions.transition
 _drive, _woken, _look = driving.process_wakeup, transitions.woken, looking.look
-_follow, _apply, _record = applying._follow, applying.commit, attempts._record
+_effects_of, _apply, _record = effects.effects_of, applying.commit, attempts._record
+_run_effects = applying.run_effects
 _sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
 
 
@@ -161,7 +165,7 @@ def _is_written_only_if_nothing_is_there(existing: Step | None, after: Step) -> 
     return existing is None
 
 
-async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> tuple[Step, bool]:
+async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> Committed:
     for step_id in event.outcome.waiting_for if isinstance(event, Ended) else ():
         needed = await engine.store.get(step_id)
         if needed is not None:
@@ -181,7 +185,7 @@ async def _count_what_was_not_made(engine: Engine, step: Step, not_made: NotMade
     await _record(engine, step, Ended(nonce=step.nonce or "", outcome=outcome, jitter=0.5))
 
 
-async def _read_before_recording(engine: Engine, step: Step, event: Ended) -> tuple[Step, bool]:
+async def _read_before_recording(engine: Engine, step: Step, event: Ended) -> Committed:
     await engine.store.outline(step.spec.run_id)
     return await _record(engine, step, event)
 
@@ -216,7 +220,7 @@ async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     return after
 
 
-async def _wake_nobody(engine: Engine, settled: Step, *, again: bool = False) -> None:
+async def _wake_nobody(engine: Engine, settled: Step) -> None:
     return
 
 
@@ -232,7 +236,7 @@ async def _drive_whatever_it_is(engine: Engine, step_id: str, wakeup_at_ms: int 
         await _drive(engine, step_id, wakeup_at_ms)
         return
     step, claimed = await applying.commit(engine, step, Claimed(engine.entropy.token()))
-    if claimed and step.status is Status.RUNNING:
+    if claimed is not None and step.status is Status.RUNNING:
         await attempts.run_attempt(engine, step)
 
 
@@ -262,23 +266,35 @@ def _cancel_regardless(step: Step, event: Event, now_ms: int) -> Step:
     return _transition(step, event, now_ms)
 
 
-async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
+async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event) -> Committed:
     try:
         return await _apply(engine, step, event)
     except StoreUnavailable:
         if isinstance(event, Claimed):
-            return transitions.transition(step, event, engine.clock.now_ms()), True
+            after = transitions.transition(step, event, engine.clock.now_ms())
+            return Committed(after, effects.NONE)
         raise
 
 
-async def _tell_nothing(engine: Engine, before: Step, after: Step) -> None:
-    return None
+class _Letter(NamedTuple):
+    """A dead letter as what follows the row."""
+
+    reason: str
 
 
-async def _follow_and_tell(engine: Engine, before: Step, after: Step) -> None:
-    if after.status is Status.FAILED and not before.is_settled:
-        await engine.queue.dead_letter(after.id, after.error or "")
-    await _follow(engine, before, after)
+def _letter_after_the_row(before: Step, after: Step, now_ms: int) -> effects.Effects:
+    found = _effects_of(before, after, now_ms)
+    if found.dead_letter is None:
+        return found
+    return replace(found, dead_letter=None, after=(_Letter(found.dead_letter), *found.after))  # type: ignore[arg-type]
+
+
+async def _send_letters_too(engine: Engine, step: Step, found: tuple[Any, ...]) -> None:
+    for effect in found:
+        if isinstance(effect, _Letter):
+            await engine.queue.dead_letter(step.id, effect.reason)
+        else:
+            await _run_effects(engine, step, (effect,))
 
 
 async def _see_no_cancel(engine: Engine, run_id: str) -> bool:
@@ -325,7 +341,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a 504 leaves no waiter": [(starting, "register_waiter", _leave_no_waiter)],
     "settling wakes nobody": [
         (applying, "wake_waiters", _wake_nobody),
-        (driving, "wake_waiters", _wake_nobody),
+        (driving, "wake_waiters_again", _wake_nobody),
     ],
     "a redelivery runs what has ended": [
         (transitions, "_claimed", _claim_whatever_it_is),
@@ -349,10 +365,10 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (applying, "commit", _run_before_the_claim_is_sure),
         (driving, "commit", _run_before_the_claim_is_sure),
     ],
-    "a wake-up overtakes its row": [(applying, "is_soon", _never)],
+    "a wake-up overtakes its row": [(effects, "is_soon", _never)],
     "nobody sends a lost wake-up again": [
         (looking, "wake_if_overdue", _do_nothing),
-        (starting, "wake_if_overdue", _do_nothing),
+        (wakeups, "wake_if_overdue", _do_nothing),
     ],
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
     "nobody looks for a cancel before a call": [
@@ -365,7 +381,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (waiting, "until_settled", _wait_by_the_wall),
     ],
     "a dead letter follows its row": [
-        (applying, "_tell", _tell_nothing),
-        (applying, "_follow", _follow_and_tell),
+        (applying, "effects_of", _letter_after_the_row),
+        (applying, "run_effects", _send_letters_too),
     ],
 }

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from atomic.application.commit import commit
+from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.ports import Client, Clock, EndpointRequest, StoreUnavailable
@@ -73,8 +73,8 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         step.spec.client_id, len(answer.body), lambda: classify(answer, step.spec.retry, wall_ms)
     )
     event = Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
-    after, recorded = await _record(engine, step, event)
-    if not recorded:
+    after, effects = await _record(engine, step, event)
+    if effects is None:
         if not _is_known(after, step.attempt_count):
             note = f"{outcome.kind} {outcome.status or outcome.error}"
             await commit(engine, after, AnsweredLate(step.attempt_count, note))
@@ -94,7 +94,7 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     await _record(engine, step, Deferred(step.nonce or "", not_made.reason, until_ms))
 
 
-async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> tuple[Step, bool]:
+async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> Committed:
     """Apply the event; while the attempt's lease lasts, a store that fails is asked again."""
     pause_s = _RECORD_AGAIN_FIRST_S
     while True:

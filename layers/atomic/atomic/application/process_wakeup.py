@@ -1,10 +1,11 @@
 """Process a wake-up. It may be early, late or doubled: the row says what is to be done."""
 
 from atomic.application.attempts import run_attempt
-from atomic.application.commit import commit, wake_waiters
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import is_over
 from atomic.application.rechecking import look
+from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.moments import lease_end_ms
 from atomic.domain.outcomes import OutcomeKind
@@ -24,7 +25,7 @@ async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None 
         engine.runs.saw(step, asked_ms)
     if step.is_settled:
         # Whoever settled it may have died before it woke the others.
-        await wake_waiters(engine, step, again=True)
+        await wake_waiters_again(engine, step)
     elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
         await _process_live(engine, step, step.due_at_ms, wakeup_at_ms)
 
@@ -48,12 +49,12 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
         return
     nonce, is_ours = engine.entropy.token(), False
     try:
-        step, claimed = await commit(engine, step, Claimed(nonce))
-        is_ours = claimed and step.nonce == nonce
+        step, effects = await commit(engine, step, Claimed(nonce))
+        is_ours = effects is not None and step.nonce == nonce
     finally:
         if not is_ours:
             await engine.destinations.leave(step.spec)
-    if claimed and step.consecutive_lost > 0:
+    if effects is not None and step.consecutive_lost > 0:
         lost = [attempt for attempt in step.attempt_log if attempt.outcome is OutcomeKind.NO_ANSWER]
         engine.telemetry.attempt_ended(step, lost[-1])
     if is_ours:

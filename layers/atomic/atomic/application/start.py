@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 
 from atomic.application.attempts import run_attempt
-from atomic.application.commit import commit, wake_if_overdue
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.run_cache import CachedRun
 from atomic.application.waiting import ask_to_wake, now_s, register_waiter, until_settled, wait
+from atomic.application.wakeups import ensure_wakeup
 from atomic.domain.events import DeadlineGiven
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
@@ -56,7 +57,7 @@ async def start(engine: Engine, spec: StepSpec, *, wait_ms: int | None) -> Start
     step = await resume(engine, step)
     if spec.kind == "event" and spec.deadline_ms is not None and step.deadline_at_ms is None:
         step, _ = await commit(engine, step, DeadlineGiven(spec.deadline_ms))
-    await _ensure_wakeup(engine, step)
+    await ensure_wakeup(engine, step)
     if wait_ms > 0:
         step = await ask_to_wake(engine, step)
         step = await wait(engine, step, until_s)
@@ -77,21 +78,6 @@ async def _create_with_permit(engine: Engine, spec: StepSpec, wait_ms: int | Non
     finally:
         if has_permit and not runs:
             await engine.destinations.leave(spec)
-
-
-async def _ensure_wakeup(engine: Engine, step: Step) -> None:
-    """Nobody may be told of a step that has no wake-up.
-
-    Whoever created it may have died, or been refused, before its first wake-up was acknowledged. Whoever
-    changed it since had one.
-    """
-    if step.status is Status.PENDING and step.attempt_count == 0 and step.due_at_ms is not None:
-        await engine.send_wakeup(step, step.due_at_ms)
-    elif step.status is Status.RUNNING and step.attempt_count == 1 and step.due_at_ms is not None:
-        # Its creator's, if there is one, is for the very moment; this one is spare when the row moves on.
-        await engine.send_wakeup(step, step.due_at_ms + 1)
-    else:
-        await wake_if_overdue(engine, step)
 
 
 async def _first_attempt(engine: Engine, step: Step, until_s: float | None) -> Step:
