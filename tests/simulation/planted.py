@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import atomic.application.attempts as attempts
 import atomic.application.commit as applying
+import atomic.application.creation as creation
 import atomic.application.leftovers as leftovers
 import atomic.application.process_wakeup as driving
 import atomic.application.rechecking as looking
@@ -22,7 +23,9 @@ import atomic.domain.transitions as transitions
 import atomic.entrypoints.embedded.driver as embedded
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.commit import Committed
+from atomic.application.creation import Created, Found, Post
 from atomic.application.engine import Engine
+from atomic.application.permits import Claim, Permit
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
 from atomic.domain.outcomes import NotMade, Outcome, OutcomeKind
@@ -107,15 +110,14 @@ async def _sweep_nothing(engine: Engine, *, ahead_ms: int, limit: int) -> int:
     return 0
 
 
-async def _insert_later(
-    engine: Engine, spec: StepSpec, position: str, *, is_inline: bool, awaited: bool
-) -> tuple[Step, bool]:
-    step = transitions.begin(spec, position, engine.clock.now_ms(), engine.entropy.token(), awaited=awaited)
+async def _insert_later(engine: Engine, post: Post, position: str) -> Created | Found:
+    nonce = engine.entropy.token()
+    step = transitions.begin(post.spec, position, engine.clock.now_ms(), nonce, awaited=post.awaited)
     existing = await engine.store.get(step.id)
     if existing is not None:
-        return existing, False
+        return Found(existing)
     engine.spawn(_create(engine, step), step_id=step.id)
-    return step, True
+    return Created(step)
 
 
 async def _create(engine: Engine, step: Step) -> None:
@@ -237,7 +239,7 @@ async def _drive_whatever_it_is(engine: Engine, step_id: str, wakeup_at_ms: int 
         return
     step, claimed = await applying.commit(engine, step, Claimed(engine.entropy.token()))
     if claimed is not None and step.status is Status.RUNNING:
-        await attempts.run_attempt(engine, step)
+        await attempts.run_attempt(engine, Claim(step, Permit()))
 
 
 def _claim_at_a_retry(step: Step, nonce: str, now_ms: int) -> Step:
@@ -324,7 +326,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (processes, "sweep", _sweep_nothing),
         (embedded, "sweep", _sweep_nothing),
     ],
-    "acknowledged before it is committed": [(starting, "_insert", _insert_later)],
+    "acknowledged before it is committed": [(creation, "_insert", _insert_later)],
     # Both users of the digest, for run ids are remembered and the control must not meet a planted one.
     "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _identity_of_joined)],
     "fan-in by a counter": [(transitions, "woken", _count_down)],
@@ -372,7 +374,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     ],
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
     "nobody looks for a cancel before a call": [
-        (starting, "is_called_off", _see_no_cancel),
+        (creation, "is_called_off", _see_no_cancel),
         (attempts, "is_called_off", _see_no_cancel),
         (leftovers, "end_if_left_over", _end_nothing),
     ],

@@ -9,6 +9,7 @@ import orjson
 from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
+from atomic.application.permits import Claim
 from atomic.application.ports import Client, Clock, EndpointRequest, StoreUnavailable
 from atomic.application.rechecking import look
 from atomic.domain.events import AnsweredLate, Deferred, Ended
@@ -20,42 +21,44 @@ from atomic.protocol import headers, signatures
 _RECORD_AGAIN_FIRST_S: Final = 0.25
 
 
-async def run_attempt(engine: Engine, step: Step) -> None:
-    """Make the attempt that `step` is claimed for. The claim and its wake-up are durable by now.
+async def run_attempt(engine: Engine, claim: Claim) -> None:
+    """Make the attempt that was claimed.
 
-    Its place at the destination, which the caller has taken, is given back. A step of a run that was
-    cancelled meanwhile is cancelled, and nobody is called.
+    A step of a run that was cancelled meanwhile is cancelled, and nobody is called.
     """
-    client: Client | None = None
+    step = claim.step
+    async with claim.permit:
+        answer = await _call(engine, step)
+    if answer is None or (answer.status is None and engine.runs.is_cancelled(step.spec.run_id)):
+        await end_if_left_over(engine, step)
+        return
+    await end_attempt(engine, step, answer)
+    await engine.stored.flush(
+        engine.store,
+        step.spec.client_id,
+        now_ms=engine.clock.now_ms(),
+        retention_ms=step.spec.retention_ms,
+    )
+
+
+async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
+    """What came of the call; None when nobody was called, for the run was cancelled."""
     run_id, is_off = step.spec.run_id, engine.runs.is_cancelled
     try:
         client = await engine.clients.get(step.spec.client_id)
         span_id = engine.entropy.token()[:16]
         if await is_called_off(engine, run_id):
-            await end_if_left_over(engine, step)
-            return
-        if client is None or not client.may_call(step.spec.url):
-            answer = EndpointResponse(
-                error="the client may not call this URL any more; have it added, and redrive"
-            )
-        else:
-            request = endpoint_request(engine.clock, step, client, span_id=span_id)
-            answer = await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
+            return None
     except StoreUnavailable:
-        answer = EndpointResponse(not_made=NotMade("not called yet: its client or its run cannot be read"))
-    finally:
-        await engine.destinations.leave(step.spec)
-    if answer.status is None and is_off(run_id):
-        await end_if_left_over(engine, step)
-        return
-    if client is None or client.stored_bytes is None:
-        await end_attempt(engine, step, answer)
-        return
-    engine.stored.count_for(client.id)
-    await end_attempt(engine, step, answer)
-    await engine.stored.flush(
-        engine.store, client.id, now_ms=engine.clock.now_ms(), retention_ms=step.spec.retention_ms
-    )
+        return EndpointResponse(not_made=NotMade("not called yet: its client or its run cannot be read"))
+    if client is None or not client.may_call(step.spec.url):
+        return EndpointResponse(
+            error="the client may not call this URL any more; have it added, and redrive"
+        )
+    if client.stored_bytes is not None:
+        engine.stored.count_for(client.id)
+    request = endpoint_request(engine.clock, step, client, span_id=span_id)
+    return await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
 
 
 async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> None:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from atomic.application.permits import Permit
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
 from atomic.protocol.client_records import SCOPES
@@ -197,12 +198,8 @@ class Destinations(Protocol):
     be counted is let in.
     """
 
-    async def enter(self, spec: StepSpec) -> bool:
-        """Take a place for an attempt; False when there is none. A step that calls nothing needs none."""
-        ...
-
-    async def leave(self, spec: StepSpec) -> None:
-        """Give back the place of an attempt that was let in."""
+    async def enter(self, spec: StepSpec) -> Permit | None:
+        """Take a place for an attempt; None when there is none. A step that calls nothing needs none."""
         ...
 
     def turn_ms(self, spec: StepSpec, now_ms: int) -> int:

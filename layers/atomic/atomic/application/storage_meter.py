@@ -70,5 +70,7 @@ class StorageMeter:
 
     async def flush(self, store: StepStore, client_id: str, *, now_ms: int, retention_ms: int) -> None:
         """Write down what was added, if it is time. What the store does not take is kept."""
+        if client_id not in self._sums:
+            return
         with contextlib.suppress(StoreUnavailable):
             await self.total(store, client_id, now_ms=now_ms, retention_ms=retention_ms)
