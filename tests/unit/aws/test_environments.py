@@ -18,6 +18,7 @@ from atomic.adapters.aws.leases import LeaseItems
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.admission import Admission
 from atomic.application.destinations import TURN_EVERY_MS, CountedRuns, destination_of
 from atomic.application.engine import Engine, Settings
 from atomic.application.permits import Permit
@@ -73,7 +74,7 @@ class Fleet:
             entropy=SeededEntropy(seed),
             spawn=self.tasks.spawn,
             settings=Settings(inline_attempt_max_ms=20_000),
-            destinations=destinations,
+            admission=Admission(destinations=destinations),
         )
 
     async def _work(self, engine: Engine) -> None:

@@ -33,12 +33,7 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
         await end_if_left_over(engine, step)
         return
     await end_attempt(engine, step, answer)
-    await engine.stored.flush(
-        engine.store,
-        step.spec.client_id,
-        now_ms=engine.clock.now_ms(),
-        retention_ms=step.spec.retention_ms,
-    )
+    await engine.admission.flush(engine.store, step.spec, engine.clock.now_ms())
 
 
 async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
@@ -55,8 +50,7 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
         return EndpointResponse(
             error="the client may not call this URL any more; have it added, and redrive"
         )
-    if client.stored_bytes is not None:
-        engine.stored.count_for(client.id)
+    engine.admission.watch(client)
     request = endpoint_request(engine.clock, step, client, span_id=span_id)
     return await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
 
@@ -92,7 +86,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
 async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     """Undo the claim: the step comes again, one of its destination after the other, and pays nothing."""
     now_ms = engine.clock.now_ms()
-    until_ms = engine.destinations.turn_ms(step.spec, now_ms + not_made.again_in_ms)
+    until_ms = engine.admission.turn_ms(step.spec, now_ms + not_made.again_in_ms)
     engine.telemetry.put_off(step)
     await _record(engine, step, Deferred(step.nonce or "", not_made.reason, until_ms))
 

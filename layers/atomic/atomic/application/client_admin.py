@@ -1,8 +1,8 @@
 """What operators do to clients, the same on every runtime: create, rotate, revoke, limit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from atomic.protocol import api_keys, client_records
 from atomic.protocol.client_records import (
@@ -10,13 +10,12 @@ from atomic.protocol.client_records import (
     OPERATOR_SCOPE,
     ClientConflictError,
     ClientRecord,
-    LimitChanges,
-    Quota,
     StoredKey,
     StoredSecret,
     UnknownClient,
 )
-from atomic.protocol.client_rules import check_base_urls, check_client, check_limits, check_redaction
+from atomic.protocol.client_rules import check_base_urls, check_client, check_redaction
+from atomic.protocol.quota import NO_QUOTA, Quota, check_quota
 from atomic.protocol.signatures import encode_secret
 
 # Long enough for every receiver and every caller to learn of the new one.
@@ -72,7 +71,7 @@ class ClientAdmin:
         client_id: str,
         *,
         base_urls: Sequence[str],
-        limits: Quota | None = None,
+        quota: Quota = NO_QUOTA,
         scopes: Sequence[str] = client_records.SCOPES_DEFAULT,
         expires_at_ms: int | None = None,
         ed25519: bool = False,
@@ -82,9 +81,8 @@ class ClientAdmin:
 
         Raises ValueError for a client that exists and for what cannot be used.
         """
-        limits = limits or Quota()
         kept_urls = check_client(client_id, base_urls)
-        check_limits(limits)
+        check_quota(quota)
         api_key, stored = self._new_key(client_records.check_scopes(scopes), expires_at_ms)
         secret = encode_secret(self.token_bytes(32))
         record = ClientRecord(
@@ -93,7 +91,7 @@ class ClientAdmin:
             keys=(stored,),
             secrets=(StoredSecret(text=secret, created_at_ms=stored.created_at_ms),),
             created_at_ms=stored.created_at_ms,
-            limits=limits,
+            quota=quota,
             ed25519=ed25519,
             redact=check_redaction(redact),
         )
@@ -167,23 +165,23 @@ class ClientAdmin:
         client_id: str,
         *,
         base_urls: Sequence[str] | None = None,
-        limits: LimitChanges | None = None,
+        quota: Mapping[str, Any] | None = None,
         redact: Sequence[str] | None = None,
         ed25519: bool | None = None,
     ) -> ClientRecord:
         """Set what a client may call and use, what its readers are not shown, and how calls are signed.
 
-        What is None, or no member of the limits, stays as it is. The client as it stands then.
+        What is None stays as it is, and so does a limit that `quota` does not name. Returns the client.
         """
         record = self.known(client_id)
         record = replace(
             record,
             base_urls=record.base_urls if base_urls is None else check_base_urls(base_urls),
-            limits=replace(record.limits, **(limits or {})),
+            quota=replace(record.quota, **(quota or {})),
             redact=record.redact if redact is None else check_redaction(redact),
             ed25519=record.ed25519 if ed25519 is None else ed25519,
         )
-        check_limits(record.limits)
+        check_quota(record.quota)
         self._save(record)
         return record
 

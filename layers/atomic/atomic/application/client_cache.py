@@ -18,9 +18,7 @@ def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
         signing_secrets=tuple(
             decode_secret(secret.text) for secret in record.secrets if is_live(secret, now_ms)
         ),
-        starts_per_s=record.limits.starts_per_s,
-        live_steps=record.limits.live_steps,
-        stored_bytes=record.limits.stored_bytes,
+        quota=record.quota,
         ed25519=record.ed25519,
         redact=record.redact,
         redaction_key=redaction_key(pepper, record.id) if record.redact else b"",

@@ -101,7 +101,7 @@ async def _follow(engine: Engine, step: Step, effect: Follow) -> None:
         case Follow.COUNT_REOPENED:
             engine.telemetry.reopened(step)
         case Follow.METER_STORAGE:
-            engine.stored.settled(step)
+            engine.admission.settled(step)
         case Follow.WAKE_WAITERS:
             await wake_waiters(engine, step)
         case Follow.LOOK_AGAIN:

@@ -12,6 +12,7 @@ from atomic.application.permits import Permit
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
 from atomic.protocol.client_records import SCOPES
+from atomic.protocol.quota import NO_QUOTA, Quota
 from atomic.protocol.urls import is_under
 
 
@@ -265,9 +266,7 @@ class Client:
     id: str
     base_urls: tuple[str, ...] = ()
     signing_secrets: tuple[bytes, ...] = ()
-    starts_per_s: float | None = None
-    live_steps: int | None = None
-    stored_bytes: int | None = None
+    quota: Quota = NO_QUOTA
     ed25519: bool = False
     redact: tuple[str, ...] = ()
     redaction_key: bytes = b""

@@ -23,7 +23,7 @@ class Probed:
 
 async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None:
     """Call the endpoint, signed as a step would be; None when too much is under way to its destination."""
-    permit = await engine.destinations.enter(spec)
+    permit = await engine.admission.permit(spec)
     if permit is None:
         return None
     loop = asyncio.get_running_loop()

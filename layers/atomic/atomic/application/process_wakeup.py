@@ -42,10 +42,10 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
         # When this fails, the step is still due and is looked at again.
         await look(engine, step, again=True)
         return
-    permit = await engine.destinations.enter(step.spec)
+    permit = await engine.admission.permit(step.spec)
     if permit is None:
         # Time may have passed, and a turn that is over by now would leave the step without a wake-up.
-        turn_ms = engine.destinations.turn_ms(step.spec, engine.clock.now_ms())
+        turn_ms = engine.admission.turn_ms(step.spec, engine.clock.now_ms())
         engine.telemetry.put_off(step)
         await commit(engine, step, NotAdmitted(turn_ms))
         return

@@ -65,7 +65,7 @@ async def _permit(engine: Engine, spec: StepSpec, wait_ms: int | None) -> Permit
     """What it takes to make the first attempt here; without it, that is left to who takes the wake-up."""
     if not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
         return None
-    return await engine.destinations.enter(spec)
+    return await engine.admission.permit(spec)
 
 
 async def _begin(engine: Engine, step: Step, claim: Claim | None, caller: _Caller) -> StartResult:

@@ -33,9 +33,12 @@ class StorageMeter:
     def __init__(self) -> None:
         self._sums: dict[str, _Sum] = {}
 
-    def count_for(self, client_id: str) -> None:
-        """Count for this client from now on."""
-        self._sums.setdefault(client_id, _Sum())
+    def watch(self, client_id: str, *, counts: bool) -> None:
+        """Count for this client from now on, or no more."""
+        if counts:
+            self._sums.setdefault(client_id, _Sum())
+        else:
+            self._sums.pop(client_id, None)
 
     def add(self, client_id: str, size: int, now_ms: int) -> None:
         """So many bytes more (or less) are stored."""

@@ -1,6 +1,7 @@
 """`atomic clients`: the clients of a server or of a deployed stack."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -22,27 +23,28 @@ from atomic.protocol.client_records import (
     SCOPES,
     SCOPES_DEFAULT,
     ClientRecord,
-    LimitChanges,
-    Quota,
     is_live,
 )
 from atomic.protocol.client_rules import refuse_unusual
+from atomic.protocol.quota import LIMITS, Quota, quota_view, words_of
 
-_starts = click.option(
-    "--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without."
-)
 _redact = click.option(
     "--redact", multiple=True, help="A member of payloads and answers that readers see as a hash."
 )
-_stored = click.option(
-    "--stored-bytes", type=click.IntRange(min=1), help="Payloads and answers. No limit without."
-)
-_live = click.option("--live-steps", type=click.IntRange(min=1), help="No limit without.")
 _base_url = click.option(
     "--base-url", "base_urls", multiple=True, required=True, help="URLs it may call begin so."
 )
 _allow_http = click.option("--allow-http", is_flag=True, help="Take base URLs without TLS.")
 _allow_ip = click.option("--allow-ip", is_flag=True, help="Take base URLs with an IP address for a host.")
+
+
+def _quota_options(command: Callable[..., None]) -> Callable[..., None]:
+    """One option for each limit."""
+    for name, limit in reversed(LIMITS.items()):
+        kind = click.IntRange(min=1) if limit.is_whole else click.FloatRange(min=0, min_open=True)
+        text = f"{limit.help} No limit without.".strip()
+        command = click.option(f"--{name.replace('_', '-')}", type=kind, help=text)(command)
+    return command
 
 
 @click.group()
@@ -62,9 +64,7 @@ def clients() -> None:
 @_allow_http
 @_allow_ip
 @expires
-@_starts
-@_live
-@_stored
+@_quota_options
 @store_options
 def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...], **options: Any) -> None:
     """Make a client; its API key and signing secret are shown once."""
@@ -73,7 +73,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
         api_key, secret = admin.create(
             client_id,
             base_urls=base_urls,
-            limits=Quota(**_limits(options)),
+            quota=_quota(options),
             scopes=scopes,
             expires_at_ms=expiry_ms(admin, options),
             ed25519=options["ed25519"],
@@ -157,20 +157,13 @@ def revoke(client_id: str, key_id: str, **options: Any) -> None:
 
 @clients.command("limits")
 @click.argument("client_id")
-@_starts
-@_live
-@_stored
+@_quota_options
 @store_options
 def limits(client_id: str, **options: Any) -> None:
     """Set what a client may use; what is left out has no limit."""
     with open_admin(options) as admin:
-        admin.change(client_id, limits=_limits(options))
-    say(
-        options,
-        startsPerSecond=options["starts_per_second"],
-        liveSteps=options["live_steps"],
-        storedBytes=options["stored_bytes"],
-    )
+        changed = admin.change(client_id, quota=asdict(_quota(options)))
+    say(options, **quota_view(changed.quota))
 
 
 @clients.command("redact")
@@ -198,12 +191,8 @@ def base_urls(client_id: str, *, base_urls: tuple[str, ...], **options: Any) -> 
     say(options, baseUrls=changed.base_urls)
 
 
-def _limits(options: dict[str, Any]) -> LimitChanges:
-    return {
-        "starts_per_s": options["starts_per_second"],
-        "live_steps": options["live_steps"],
-        "stored_bytes": options["stored_bytes"],
-    }
+def _quota(options: dict[str, Any]) -> Quota:
+    return Quota(**{limit: options[limit] for limit in LIMITS})
 
 
 def _document(record: ClientRecord) -> dict[str, Any]:
@@ -212,9 +201,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
         "clientId": record.id,
         "baseUrls": record.base_urls,
         "keys": [key_document(key) for key in record.keys],
-        "startsPerSecond": record.limits.starts_per_s,
-        "liveSteps": record.limits.live_steps,
-        "storedBytes": record.limits.stored_bytes,
+        **quota_view(record.quota),
         "redacted": record.redact,
     }
 
@@ -227,11 +214,14 @@ def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
     yield f"  signing   {live} live secret{'s' if live != 1 else ''}"
     if record.redact:
         yield f"  redacted  {' '.join(record.redact)}"
-    yield f"  limits    {_limits_line(record.limits)}"
+    yield f"  limits    {_limits_line(record.quota)}"
 
 
-def _limits_line(limits: Quota) -> str:
-    rate = "any" if limits.starts_per_s is None else f"{limits.starts_per_s:g}"
-    live = "any" if limits.live_steps is None else str(limits.live_steps)
-    stored = "any" if limits.stored_bytes is None else str(limits.stored_bytes)
-    return f"starts per second: {rate}, live steps: {live}, stored bytes: {stored}"
+def _limits_line(quota: Quota) -> str:
+    return ", ".join(f"{words_of(name)}: {_most(value)}" for name, value in asdict(quota).items())
+
+
+def _most(value: float | None) -> str:
+    if value is None:
+        return "any"
+    return str(value) if isinstance(value, int) else f"{value:g}"

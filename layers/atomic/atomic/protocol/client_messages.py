@@ -6,19 +6,14 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from atomic.protocol import client_rules, keys
-from atomic.protocol.client_records import SCOPES_DEFAULT, Quota
+from atomic.protocol.client_records import SCOPES_DEFAULT
 from atomic.protocol.constants import URL_MAX_CHARS
+from atomic.protocol.quota import LIMITS, Quota
 from atomic.protocol.requests import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # The largest whole number that every reader of JSON reads the same (RFC 8259, section 6).
 _NUMBER_MAX: Final = 2**53 - 1
-# The members of a request that are limits, and what `Limits` calls them.
-_LIMITS: Final = {
-    "starts_per_second": "starts_per_s",
-    "live_steps": "live_steps",
-    "stored_bytes": "stored_bytes",
-}
 
 
 def _client_id(text: str) -> str:
@@ -81,7 +76,7 @@ class _ClientSettings(WireModel):
     allow_ip: bool = Field(default=False, description="Take base URLs with an IP address for a host.")
     starts_per_second: Rate | None = None
     live_steps: Count | None = None
-    stored_bytes: Count | None = Field(default=None, description="Payloads and answers.")
+    stored_bytes: Count | None = Field(default=None, description=LIMITS["stored_bytes"].help)
     redact: Redact = Field(default=[])
     ed25519: bool = Field(default=False, description="Sign by Ed25519, too.")
 
@@ -102,11 +97,9 @@ class CreateClientRequest(_ClientSettings):
     scopes: Scopes = Field(default=list(SCOPES_DEFAULT), description="What its key may do.")
     expires_in: ExpiresIn = None
 
-    def limits(self) -> Quota:
+    def quota(self) -> Quota:
         """What the client may use."""
-        return Quota(
-            starts_per_s=self.starts_per_second, live_steps=self.live_steps, stored_bytes=self.stored_bytes
-        )
+        return Quota(**{name: getattr(self, name) for name in LIMITS})
 
 
 class ChangeClientRequest(_ClientSettings):
@@ -125,10 +118,8 @@ class ChangeClientRequest(_ClientSettings):
             for name in ("base_urls", "redact", "ed25519")
             if name in self.model_fields_set
         }
-        limits = {
-            kept: getattr(self, name) for name, kept in _LIMITS.items() if name in self.model_fields_set
-        }
-        return {**changed, "limits": limits} if limits else changed
+        quota = {name: getattr(self, name) for name in LIMITS if name in self.model_fields_set}
+        return {**changed, "quota": quota} if quota else changed
 
 
 class AddKeyRequest(WireModel):

@@ -1,9 +1,11 @@
-"""A client as its runtime keeps it: one record of keys (hashed), signing secrets, base URLs and limits."""
+"""A client as its runtime keeps it: one record of keys (hashed), signing secrets, base URLs and quota."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, TypeVar
+
+from atomic.protocol.quota import Quota
 
 # What a key may do: post steps; read; cancel, redrive and complete events; complete events and nothing
 # else; manage the client's own keys.
@@ -59,23 +61,6 @@ Kept = TypeVar("Kept", StoredKey, StoredSecret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """What a client may use; None is no limit."""
-
-    starts_per_s: float | None = None
-    live_steps: int | None = None
-    stored_bytes: int | None = None
-
-
-class LimitChanges(TypedDict, total=False):
-    """New values of some of the `Limits`."""
-
-    starts_per_s: float | None
-    live_steps: int | None
-    stored_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRecord:
     """A client. `version` fences writes; a new one has 0."""
 
@@ -84,7 +69,7 @@ class ClientRecord:
     keys: tuple[StoredKey, ...]
     secrets: tuple[StoredSecret, ...]
     created_at_ms: int
-    limits: Quota = field(default_factory=Quota)
+    quota: Quota = field(default_factory=Quota)
     ed25519: bool = False
     redact: tuple[str, ...] = ()
     version: int = 0
@@ -101,7 +86,7 @@ class ClientRecord:
         members: dict[str, Any] = json.loads(text)
         keys = tuple(StoredKey(**{**key, "scopes": tuple(key["scopes"])}) for key in members.pop("keys"))
         secrets = tuple(StoredSecret(**secret) for secret in members.pop("secrets"))
-        limits = Quota(**members.pop("limits"))
+        quota = Quota(**members.pop("quota"))
         base_urls = tuple(members.pop("base_urls"))
         redact = tuple(members.pop("redact", ()))
         return cls(
@@ -109,7 +94,7 @@ class ClientRecord:
             version=version,
             keys=keys,
             secrets=secrets,
-            limits=limits,
+            quota=quota,
             base_urls=base_urls,
             redact=redact,
             **members,

@@ -11,7 +11,7 @@ from typing import Any, Self
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.destinations import CountedRuns
+from atomic.application.admission import Admission
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Client, ClientRegistry, Destinations, StepStore
 from atomic.application.process_wakeup import process_wakeup
@@ -118,7 +118,7 @@ class LocalAtomic:
             entropy=SeededEntropy(seed),
             spawn=self._tasks.spawn,
             settings=settings or Settings(),
-            destinations=destinations or CountedRuns(),
+            admission=Admission(destinations=destinations),
         )
         self._api = Api(engine=self.engine, manage=manage)
 

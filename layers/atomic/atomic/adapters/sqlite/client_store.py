@@ -37,7 +37,7 @@ _RECORDS: Final = """
 CREATE TABLE tenants (id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
 INSERT INTO tenants SELECT id, 1, json_object(
     'base_urls', json(base_urls), 'keys', json_array(), 'created_at_ms', created_at_ms,
-    'limits', json_object('starts_per_s', starts_per_s, 'live_steps', NULL),
+    'quota', json_object('starts_per_second', starts_per_s),
     'secrets', json((
         SELECT json_group_array(json_object(
             'text', value, 'created_at_ms', created_at_ms, 'expires_at_ms', NULL

@@ -21,6 +21,7 @@ from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.admission import Admission
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine, Settings
@@ -78,10 +79,6 @@ class AwsRuntime:
         """Implements `http_api.api.ManageClients`."""
         return await self._calls.start(work, self._admin)
 
-    def start_rates(self) -> SharedStarts:
-        """How fast clients start steps, in whichever environment."""
-        return SharedStarts(self._calls, self.clients[0], self._table_name)
-
     def _open_queue(self, environ: Mapping[str, str]) -> SqsWakeupQueue:
         _, sqs, scheduler = self.clients
         return SqsWakeupQueue(
@@ -121,7 +118,10 @@ class AwsRuntime:
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
             settings=_settings(environ),
-            destinations=self._open_destinations(environ),
+            admission=Admission(
+                destinations=self._open_destinations(environ),
+                rates=SharedStarts(self._calls, dynamodb, table_name),
+            ),
         )
 
     def _open_destinations(self, environ: Mapping[str, str]) -> Destinations:

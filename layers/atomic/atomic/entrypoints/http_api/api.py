@@ -1,10 +1,9 @@
 """What the routes need beside the request."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
-from atomic.application.admission import Admission
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
 from atomic.application.ports import Client
@@ -42,7 +41,6 @@ class Api:
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
-    limits: Admission = field(default_factory=Admission)
     manage: ManageClients | None = None
 
 

@@ -18,6 +18,7 @@ from atomic.protocol.client_records import (
     UnknownClient,
     UnknownKey,
 )
+from atomic.protocol.quota import quota_view
 from atomic.protocol.timestamps import to_rfc3339
 
 _log = logging.getLogger("atomic.clients")
@@ -105,9 +106,7 @@ def client_view(record: ClientRecord) -> dict[str, Any]:
         "clientId": record.id,
         "createdAt": to_rfc3339(record.created_at_ms),
         "baseUrls": record.base_urls,
-        "startsPerSecond": record.limits.starts_per_s,
-        "liveSteps": record.limits.live_steps,
-        "storedBytes": record.limits.stored_bytes,
+        **quota_view(record.quota),
         "redact": record.redact,
         "ed25519": record.ed25519,
     }

@@ -46,7 +46,7 @@ async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiRes
         api_key, secret = admin.create(
             wanted.client_id,
             base_urls=wanted.base_urls,
-            limits=wanted.limits(),
+            quota=wanted.quota(),
             scopes=wanted.scopes,
             expires_at_ms=_end_ms(admin, wanted.expires_in),
             ed25519=wanted.ed25519,
