@@ -11,18 +11,18 @@ from typing import Any, Protocol
 import pytest
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.ports import Client, ClientRegistry
-from atomic.protocol.api_keys import issue, key_id_of
-from atomic.protocol.client_records import (
+from atomic.application.ports import ClientRegistry
+from atomic.domain.clients.api_keys import issue, key_id_of
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.quota import Quota
+from atomic.domain.clients.records import (
     KEYS_MAX,
     OPERATOR_ID,
-    OPERATOR_SCOPE,
-    SCOPES,
     ClientConflictError,
     UnknownClient,
     UnknownKey,
 )
-from atomic.protocol.quota import Quota
+from atomic.domain.clients.scopes import OPERATOR_SCOPE, SCOPES
 from atomic.protocol.signatures import decode_secret, encode_secret
 
 URL = "https://app.example/"

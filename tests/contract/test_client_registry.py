@@ -10,8 +10,8 @@ from atomic.adapters.secret_files import key_pepper
 from atomic.adapters.sqlite.client_store import CLIENTS, SqliteClientRegistry, SqliteClientStore
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.client_admin import ClientAdmin
-from atomic.protocol.client_records import ClientRecord, StoredSecret
-from atomic.protocol.quota import Quota
+from atomic.domain.clients.quota import Quota
+from atomic.domain.clients.records import ClientRecord, StoredSecret
 from atomic.protocol.signatures import encode_secret
 from contract.registry_contract import URL, RegistryContract, RegistryRuntime
 

@@ -17,8 +17,8 @@ import aiohttp
 import botocore.session
 
 from atomic.adapters.aws import config
+from atomic.domain.clients.quota import Quota
 from atomic.entrypoints.aws import client_admin
-from atomic.protocol.quota import Quota
 from atomic.testing import ApiReply
 from scenarios.embedded_runtime import EndpointServer, free_port
 from scenarios.locked_clients import create_locked

@@ -8,8 +8,9 @@ import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.admission import Admission, Refused, Reservation
-from atomic.application.ports import Client, StoreUnavailable
-from atomic.protocol.quota import Quota
+from atomic.application.ports import StoreUnavailable
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.quota import Quota
 from atomic.testing import LocalAtomic, run
 from contract.builders import a_spec
 from scenarios.runtime import answer_ok

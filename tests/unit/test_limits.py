@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.ports import Client, Counts, StoreUnavailable
+from atomic.application.ports import Counts, StoreUnavailable
 from atomic.application.storage_meter import StorageMeter
-from atomic.protocol.quota import Quota
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.quota import Quota
 from atomic.testing import ApiReply, LocalAtomic, run
 from scenarios.runtime import answer_ok
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from atomic.cli.clients import create, limits
-from atomic.protocol.client_messages import ChangeClientRequest, CreateClientRequest
+from atomic.domain.clients.quota import LIMITS, NO_QUOTA, Quota, check_quota, quota_view
+from atomic.entrypoints.http_api.client_requests import ChangeClientRequest, CreateClientRequest
 from atomic.protocol.documents import ClientDocument
-from atomic.protocol.quota import LIMITS, NO_QUOTA, Quota, check_quota, quota_view
 
 
 def test_requests_documents_and_commands_know_every_limit() -> None:
@@ -25,6 +25,8 @@ def test_a_document_has_the_members_of_the_wire() -> None:
         "liveSteps": 7,
         "storedBytes": None,
     }
+    for name, limit in LIMITS.items():
+        assert (ClientDocument.model_fields[name].description or "") == limit.help
     members = {field.alias for field in ClientDocument.model_fields.values()}
     assert set(quota_view(NO_QUOTA)) <= members
 

@@ -12,12 +12,13 @@ from typing import Final, Literal, Protocol, Self
 
 from atomic.application.destinations import CountedRuns
 from atomic.application.permits import Permit
-from atomic.application.ports import Client, Destinations, StepStore, StoreUnavailable
+from atomic.application.ports import Destinations, StepStore, StoreUnavailable
 from atomic.application.rates import CountedStarts, RateLimit, StartRates
 from atomic.application.storage_meter import StorageMeter
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.quota import NO_QUOTA
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
-from atomic.protocol.quota import NO_QUOTA
 
 # How old the number of live steps may be, and how old when a client seems to have too many.
 _COUNT_S: Final = 5.0

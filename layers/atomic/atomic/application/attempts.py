@@ -10,8 +10,9 @@ from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.permits import Claim
-from atomic.application.ports import Client, Clock, EndpointRequest, StoreUnavailable
+from atomic.application.ports import Clock, EndpointRequest, StoreUnavailable
 from atomic.application.rechecking import look
+from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import EndpointResponse, NotMade, OutcomeKind, classify

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from atomic.application.ports import Client
 from atomic.application.redaction import redaction_key
-from atomic.protocol import api_keys
-from atomic.protocol.client_records import ClientRecord, StoredKey, is_live
+from atomic.domain.clients import api_keys
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import ClientRecord, StoredKey, is_live
 from atomic.protocol.signatures import decode_secret
 
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from atomic.application.permits import Permit
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
-from atomic.protocol.client_records import SCOPES
-from atomic.protocol.quota import NO_QUOTA, Quota
-from atomic.protocol.urls import is_under
 
 
 class StoreUnavailable(Exception):
@@ -253,28 +251,6 @@ class Notifier(Protocol):
     def publish(self, step: Step) -> None:
         """The step has settled and the row is durable."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """A tenant of the runtime, and what the key that opened it may do.
-
-    An empty `base_urls` allows every URL (only `--dev` gives such clients). `redact` names members of JSON
-    that its readers are shown as a hash under `redaction_key`.
-    """
-
-    id: str
-    base_urls: tuple[str, ...] = ()
-    signing_secrets: tuple[bytes, ...] = ()
-    quota: Quota = NO_QUOTA
-    ed25519: bool = False
-    redact: tuple[str, ...] = ()
-    redaction_key: bytes = b""
-    scopes: frozenset[str] = frozenset(SCOPES)
-
-    def may_call(self, url: str) -> bool:
-        """Whether the URL is under a base URL of the client."""
-        return not self.base_urls or is_under(url, self.base_urls)
 
 
 class ClientRegistry(Protocol):

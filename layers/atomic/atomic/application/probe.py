@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from atomic.application.attempts import endpoint_request
 from atomic.application.engine import Engine
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.steps import StepSpec
 from atomic.domain.transitions import begin

@@ -10,8 +10,8 @@ import click
 from atomic.application.client_admin import ClientAdmin
 from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
-from atomic.protocol.client_records import StoredKey, is_live
-from atomic.protocol.quota import LIMITS, member_of, words_of
+from atomic.domain.clients.quota import LIMITS, member_of, words_of
+from atomic.domain.clients.records import StoredKey, is_live
 from atomic.protocol.timestamps import to_rfc3339
 
 HOUR_MS: Final = 3600 * 1000

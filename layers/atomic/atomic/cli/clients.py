@@ -19,14 +19,10 @@ from atomic.cli.client_store import (
     store_options,
 )
 from atomic.cli.output import to_json
-from atomic.protocol.client_records import (
-    SCOPES,
-    SCOPES_DEFAULT,
-    ClientRecord,
-    is_live,
-)
-from atomic.protocol.client_rules import refuse_unusual
-from atomic.protocol.quota import LIMITS, Quota, quota_view, words_of
+from atomic.domain.clients.quota import LIMITS, Quota, quota_view, words_of
+from atomic.domain.clients.records import ClientRecord, is_live
+from atomic.domain.clients.rules import refuse_unusual
+from atomic.domain.clients.scopes import SCOPES, SCOPES_DEFAULT
 
 _redact = click.option(
     "--redact", multiple=True, help="A member of payloads and answers that readers see as a hash."

@@ -9,8 +9,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from atomic.protocol.quota import LIMITS
-
 StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"]
 
 
@@ -221,7 +219,7 @@ class ClientDocument(Document):
     base_urls: list[str] = Field(description="URLs that it may call begin so.")
     starts_per_second: float | None
     live_steps: int | None
-    stored_bytes: int | None = Field(description=LIMITS["stored_bytes"].help)
+    stored_bytes: int | None = Field(description="Payloads and answers.")
     redact: list[str] = Field(description="Members of payloads and answers that readers see hashed.")
     ed25519: bool = Field(description="Calls are signed by Ed25519, too.")
 

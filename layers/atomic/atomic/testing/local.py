@@ -13,8 +13,9 @@ from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.admission import Admission
 from atomic.application.engine import Engine, Settings
-from atomic.application.ports import Client, ClientRegistry, Destinations, StepStore
+from atomic.application.ports import ClientRegistry, Destinations, StepStore
 from atomic.application.process_wakeup import process_wakeup
+from atomic.domain.clients.client import Client
 from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.http import ApiRequest

@@ -10,9 +10,10 @@ import apsw
 
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.client_cache import CachedKey, cached_keys, client_of
-from atomic.application.ports import Client, StoreUnavailable
-from atomic.protocol import api_keys
-from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
+from atomic.application.ports import StoreUnavailable
+from atomic.domain.clients import api_keys
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
 
 _CHECK_EVERY_S: Final = 2.0
 # Secrets end at their time without a write that would tell.

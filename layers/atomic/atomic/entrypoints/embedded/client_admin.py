@@ -16,7 +16,7 @@ from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.client_cache import locked_out
 from atomic.application.ports import StoreUnavailable
-from atomic.protocol.client_records import OPERATOR_ID
+from atomic.domain.clients.records import OPERATOR_ID
 
 Done = TypeVar("Done")
 _NAMED_MAX: Final = 5

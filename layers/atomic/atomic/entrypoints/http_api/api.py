@@ -6,11 +6,11 @@ from typing import Final, Protocol, TypeVar
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.scopes import OPERATOR_SCOPE, has_scope
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.protocol import headers, keys
-from atomic.protocol.client_records import OPERATOR_SCOPE, has_scope
 from atomic.protocol.problems import NOT_FOUND, UNAUTHORIZED, Problem, not_found
 from atomic.protocol.requests import Model, read_message
 

@@ -4,7 +4,7 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
 """
 
 from atomic.application.admission import Refused, Reservation
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
 from atomic.domain.steps import StepSpec
 from atomic.entrypoints.http_api.api import Api
 from atomic.protocol import headers

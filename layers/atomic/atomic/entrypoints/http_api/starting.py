@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from atomic.application.ports import Client
 from atomic.application.start import PayloadMismatch, StartResult, start
+from atomic.domain.clients.client import Client
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, in_turn

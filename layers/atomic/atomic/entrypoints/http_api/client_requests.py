@@ -5,10 +5,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from atomic.protocol import client_rules, keys
-from atomic.protocol.client_records import SCOPES_DEFAULT
+from atomic.domain.clients import rules
+from atomic.domain.clients.quota import LIMITS, Quota
+from atomic.domain.clients.scopes import SCOPES_DEFAULT
+from atomic.protocol import keys
 from atomic.protocol.constants import URL_MAX_CHARS
-from atomic.protocol.quota import LIMITS, Quota
 from atomic.protocol.requests import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -28,7 +29,7 @@ def _client_id(text: str) -> str:
 
 def _base_url(text: str) -> str:
     try:
-        [kept] = client_rules.check_base_urls([text])
+        [kept] = rules.check_base_urls([text])
     except ValueError as refused:
         raise PydanticCustomError("base_url", "{cure}", {"cure": str(refused)}) from None
     return kept
@@ -36,7 +37,7 @@ def _base_url(text: str) -> str:
 
 def _redaction(name: str) -> str:
     try:
-        client_rules.check_redaction([name])
+        rules.check_redaction([name])
     except ValueError as refused:
         raise PydanticCustomError("redaction", "{cure}", {"cure": str(refused)}) from None
     return name
@@ -48,15 +49,13 @@ ClientId = Annotated[str, Field(pattern=keys.CLIENT_ID_PATTERN), AfterValidator(
 BaseUrl = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_base_url)]
 BaseUrls = Annotated[
     list[BaseUrl],
-    Field(
-        min_length=1, max_length=client_rules.BASE_URLS_MAX, description="URLs that it may call begin so."
-    ),
+    Field(min_length=1, max_length=rules.BASE_URLS_MAX, description="URLs that it may call begin so."),
 ]
 MemberName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_redaction)]
 Redact = Annotated[
     list[MemberName],
     Field(
-        max_length=client_rules.NAMES_MAX,
+        max_length=rules.NAMES_MAX,
         description="Members of payloads and answers that readers see hashed.",
     ),
 ]
@@ -83,7 +82,7 @@ class _ClientSettings(WireModel):
     @model_validator(mode="after")
     def _is_usual(self) -> "_ClientSettings":
         try:
-            client_rules.refuse_unusual(self.base_urls, allow_http=self.allow_http, allow_ip=self.allow_ip)
+            rules.refuse_unusual(self.base_urls, allow_http=self.allow_http, allow_ip=self.allow_ip)
         except ValueError as refused:
             raise PydanticCustomError("base_urls", "baseUrls: {cure}", {"cure": str(refused)}) from None
         return self

@@ -1,18 +1,11 @@
 """A client as its runtime keeps it: one record of keys (hashed), signing secrets, base URLs and quota."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from atomic.protocol.quota import Quota
+from atomic.domain.clients.quota import Quota
 
-# What a key may do: post steps; read; cancel, redrive and complete events; complete events and nothing
-# else; manage the client's own keys.
-SCOPES: Final = ("start", "read", "act", "signal", "admin")
-SCOPES_DEFAULT: Final = ("start", "read", "act")
-# What keys of the operator may do: make clients, say what they may use, and manage their keys.
-OPERATOR_SCOPE: Final = "operator"
 # These keys have a record as those of a client have. No client can have such an id.
 OPERATOR_ID: Final = "_operator"
 _LIVE_MAX: Final = 2
@@ -165,20 +158,6 @@ def with_secret(record: ClientRecord, secret: StoredSecret, *, overlap_ms: int) 
         )
     ending = [_ending(other, now_ms + overlap_ms) for other in live]
     return replace(record, secrets=(*ending, secret))
-
-
-def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """The scopes in their usual order. Raises ValueError for none and for unknown ones."""
-    given = set(scopes)
-    if not given or not given <= set(SCOPES):
-        raise ValueError(f"scopes are {', '.join(SCOPES)}; give one of them or more")
-    return tuple(scope for scope in SCOPES if scope in given)
-
-
-def has_scope(scopes: Iterable[str], wanted: str) -> bool:
-    """Whether a key with these scopes may do what asks for `wanted`: `act` holds `signal`."""
-    given = set(scopes)
-    return wanted in given or (wanted == "signal" and "act" in given)
 
 
 def _is_pair(key_id: str | None, other: StoredKey, live: list[StoredKey]) -> bool:

@@ -1,7 +1,7 @@
 """What a client may use: one number for each limit, and None where there is none.
 
-Documents, requests, the records of clients and the command line take the limits from here. A limit whose
-type is `int` counts whole things. `application.admission` holds clients to them.
+Records, views and the command line take the limits from here; requests and documents have a member for
+each. A limit whose type is `int` counts whole things. `application.admission` holds clients to them.
 """
 
 from dataclasses import asdict, dataclass, field, fields
