@@ -20,11 +20,8 @@ def test_requests_documents_and_commands_know_every_limit() -> None:
 
 
 def test_a_document_has_the_members_of_the_wire() -> None:
-    assert quota_view(Quota(starts_per_second=2.5, live_steps=7)) == {
-        "startsPerSecond": 2.5,
-        "liveSteps": 7,
-        "storedBytes": None,
-    }
+    some = {"startsPerSecond": 2.5, "liveSteps": 7, "storedBytes": None}
+    assert some.items() <= quota_view(Quota(starts_per_second=2.5, live_steps=7)).items()
     for name, limit in LIMITS.items():
         assert (ClientDocument.model_fields[name].description or "") == limit.help
     members = {field.alias for field in ClientDocument.model_fields.values()}
