@@ -125,12 +125,12 @@ def test_the_ledger_is_asked_for_those_alone_whose_bytes_are_limited(
 def test_who_has_no_limit_any_more_is_counted_no_more() -> None:
     async def main() -> None:
         admission, store = Admission(), Ledger()
-        admission.watch(Client(id="acme", quota=Quota(stored_bytes=9)))
+        admission.meter.watch(Client(id="acme", quota=Quota(stored_bytes=9)))
         spec = a_spec(key="a")
-        await admission.flush(store, spec, NOW_MS)
+        await admission.meter.flush(store, spec, NOW_MS)
         assert store.asked == 1
-        admission.watch(Client(id="acme"))
-        await admission.flush(store, spec, NOW_MS + 60_000)
+        admission.meter.watch(Client(id="acme"))
+        await admission.meter.flush(store, spec, NOW_MS + 60_000)
         assert store.asked == 1
 
     asyncio.run(main())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from atomic.application.storage_meter import StorageMeter
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.quota import Quota
 from atomic.testing import ApiReply, LocalAtomic, run
+from contract.builders import a_spec
 from scenarios.runtime import answer_ok
 
 
@@ -177,7 +179,7 @@ def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
             return await stored.total(store, "me", now_ms=now_ms, retention_ms=30 * day_ms)
 
         stored.add("me", 1, 0)  # nobody counts for this client yet
-        stored.watch("me", counts=True)
+        stored.watch(Client(id="me", quota=Quota(stored_bytes=99)))
         stored.add("me", 10, 0)
         assert await total(0) == 10
         stored.add("me", 5, 0)
@@ -185,7 +187,7 @@ def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
         assert await total(4_999) == 15
         with pytest.raises(StoreUnavailable):
             await total(5_000)
-        await stored.flush(store, "me", now_ms=5_000, retention_ms=day_ms)
+        await stored.flush(store, replace(a_spec(client_id="me"), retention_ms=day_ms), 5_000)
         store.fails = False
         assert await total(5_000) == 15
         assert await store.add_stored_bytes("me", 0, day=0, since_day=0) == 15

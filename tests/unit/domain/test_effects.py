@@ -18,7 +18,7 @@ NOW: Final = 1_000_000
 HTTP: Final = a_spec(retry=RetryPolicy(count=0))
 ROOT: Final = begin(HTTP, keys.ROOT, NOW, "nonce")
 CHILD: Final = begin(HTTP, "child", NOW, "nonce")
-TELLS: Final = (Follow.TELL_CALLERS, Follow.COUNT_SETTLED, Follow.METER_STORAGE, Follow.WAKE_WAITERS)
+TELLS: Final = (Follow.TELL_CALLERS, Follow.COUNT_SETTLED, Follow.METER_STORAGE)
 
 
 def ended(step: Step, kind: OutcomeKind, **more: object) -> Step:
@@ -52,10 +52,11 @@ def test_the_dead_letter_is_told_first_and_of_a_failed_http_step_alone() -> None
     assert effects_of(event, late, NOW + 10).dead_letter is None
 
 
-def test_the_end_of_an_event_wakes_its_waiters() -> None:
+def test_the_end_of_a_step_wakes_its_waiters_last() -> None:
     event = begin(replace(HTTP, kind="event", url=""), "event", NOW, None)
-    after = transition(event, ResultPosted(StoredBody(b"1", "json")), NOW)
-    assert effects_of(event, after, NOW).after == TELLS
+    asked = transition(event, WaiterAdded("w"), NOW)
+    after = transition(asked, ResultPosted(StoredBody(b"1", "json")), NOW)
+    assert effects_of(asked, after, NOW).after == (*TELLS, Follow.WAKE_WAITERS)
 
 
 def test_a_wakeup_that_is_not_soon_goes_out_beside_the_write() -> None:
@@ -63,7 +64,7 @@ def test_a_wakeup_that_is_not_soon_goes_out_beside_the_write() -> None:
     after = transition(pending, Claimed("nonce"), NOW)
     assert after.due_at_ms is not None
     lease = SendWakeup(after.due_at_ms)
-    assert effects_of(pending, after, NOW) == Effects(beside=(lease,), if_unsure=(lease,))
+    assert effects_of(pending, after, NOW) == Effects(beside=lease, if_unsure=(lease,))
 
 
 def test_a_wakeup_that_is_soon_follows_the_row() -> None:
@@ -83,7 +84,7 @@ def test_what_had_no_wakeup_gets_one_ahead_of_the_row_as_well(
     after = transition(dead, Redriven(1), NOW + 9)
     wakeup = SendWakeup(NOW + 9)
     assert effects_of(dead, after, NOW + 9) == Effects(
-        ahead=(wakeup,), after=(wakeup, *first, Follow.COUNT_REOPENED), if_unsure=(wakeup,)
+        ahead=wakeup, after=(wakeup, *first, Follow.COUNT_REOPENED), if_unsure=(wakeup,)
     )
 
 

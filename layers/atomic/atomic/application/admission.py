@@ -17,7 +17,7 @@ from atomic.application.rates import CountedStarts, RateLimit, StartRates
 from atomic.application.storage_meter import StorageMeter
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.quota import NO_QUOTA
-from atomic.domain.steps import Step, StepSpec
+from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 
 # How old the number of live steps may be, and how old when a client seems to have too many.
@@ -61,6 +61,9 @@ class Reservation:
         )
         if self._taken is not None and is_known:
             await self._taken.aclose()
+
+
+_NOTHING: Final = Reservation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +180,10 @@ class Admission:
         self, *, destinations: Destinations | None = None, rates: StartRates | None = None
     ) -> None:
         self._destinations = destinations or CountedRuns()
-        self._meter = StorageMeter()
+        # What has been stored, which attempts and what follows them tell.
+        self.meter = StorageMeter()
         self._rate = _StartRate(rates or CountedStarts())
-        self._limits: Sequence[_Limit] = (_StoredBytes(self._meter), _LiveSteps(), self._rate)
+        self._limits: Sequence[_Limit] = (_StoredBytes(self.meter), _LiveSteps(), self._rate)
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def reserve(
@@ -187,7 +191,7 @@ class Admission:
     ) -> Reservation | Refused:
         """Take what a step needs that may be new; one that is there needs nothing."""
         if client.quota == NO_QUOTA:
-            return Reservation()
+            return _NOTHING
         new, refused = _NewStep(store, client, spec, now_ms), None
         # One after the other: who comes while a store counts must not be let in by the number before.
         async with self._locks.setdefault(client.id, asyncio.Lock()), AsyncExitStack() as taken:
@@ -199,7 +203,7 @@ class Admission:
                 return Reservation(taken.pop_all())
         assert refused is not None
         # Only who is refused pays for a look whether the step is there.
-        return Reservation() if await _exists(store, spec) else refused
+        return _NOTHING if await _exists(store, spec) else refused
 
     async def charge(self, client: Client, now_ms: int) -> Refused | None:
         """Take one of the client's starts for what is no step."""
@@ -216,18 +220,6 @@ class Admission:
     def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
         """The moment at which a step that got no permit may ask again: one after the other."""
         return self._destinations.turn_ms(spec, now_ms)
-
-    def watch(self, client: Client) -> None:
-        """Count what the steps of the client store from now on, if that is limited."""
-        self._meter.watch(client.id, counts=client.quota.stored_bytes is not None)
-
-    def settled(self, step: Step) -> None:
-        """The step has its answer."""
-        self._meter.settled(step)
-
-    async def flush(self, store: StepStore, spec: StepSpec, now_ms: int) -> None:
-        """Write down what the client of the step has stored, if it is time."""
-        await self._meter.flush(store, spec.client_id, now_ms=now_ms, retention_ms=spec.retention_ms)
 
 
 async def _exists(store: StepStore, spec: StepSpec) -> bool:

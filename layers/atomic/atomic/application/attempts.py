@@ -34,7 +34,7 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
         await end_if_left_over(engine, step)
         return
     await end_attempt(engine, step, answer)
-    await engine.admission.flush(engine.store, step.spec, engine.clock.now_ms())
+    await engine.admission.meter.flush(engine.store, step.spec, engine.clock.now_ms())
 
 
 async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
@@ -51,7 +51,7 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
         return EndpointResponse(
             error="the client may not call this URL any more; have it added, and redrive"
         )
-    engine.admission.watch(client)
+    engine.admission.meter.watch(client)
     request = endpoint_request(engine.clock, step, client, span_id=span_id)
     return await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
 

@@ -64,11 +64,13 @@ async def _newer_row(engine: Engine, judged: Step) -> Step | None:
 
 
 async def _write(engine: Engine, before: Step, after: Step, effects: Effects) -> Step | None:
-    await run_effects(engine, after, effects.ahead)
-    begun = [engine.send_wakeup(after, wakeup.at_ms) for wakeup in effects.beside]
+    if effects.ahead is not None:
+        await engine.send_wakeup(after, effects.ahead.at_ms)
+    if effects.beside is None:
+        return await engine.store.replace(after, before.version)
+    begun = engine.send_wakeup(after, effects.beside.at_ms)
     existing = await engine.store.replace(after, before.version)
-    for wakeup in begun:
-        await wakeup
+    await begun
     return existing
 
 
@@ -81,33 +83,30 @@ def _is_written(existing: Step | None, after: Step) -> bool:
     return existing is None or existing == after
 
 
-async def run_effects(engine: Engine, step: Step, effects: tuple[Effect, ...]) -> None:
+async def run_effects(  # noqa: C901 - one arm an effect
+    engine: Engine, step: Step, effects: tuple[Effect, ...]
+) -> None:
     """Run these for the row as it now stands, one after the other."""
     for effect in effects:
-        if isinstance(effect, SendWakeup):
-            await engine.send_wakeup(step, effect.at_ms)
-        else:
-            await _follow(engine, step, effect)
-
-
-async def _follow(engine: Engine, step: Step, effect: Follow) -> None:
-    match effect:
-        case Follow.REMEMBER_RUN:
-            engine.runs.saw(step, engine.clock.now_ms())
-        case Follow.TELL_CALLERS:
-            engine.notifier.publish(step)
-        case Follow.COUNT_SETTLED:
-            engine.telemetry.settled(step)
-        case Follow.COUNT_REOPENED:
-            engine.telemetry.reopened(step)
-        case Follow.METER_STORAGE:
-            engine.admission.settled(step)
-        case Follow.WAKE_WAITERS:
-            await wake_waiters(engine, step)
-        case Follow.LOOK_AGAIN:
-            await engine.send_wakeup(step, engine.clock.now_ms() + LOOK_AGAIN_MS)
-        case _:
-            assert_never(effect)
+        match effect:
+            case SendWakeup(at_ms):
+                await engine.send_wakeup(step, at_ms)
+            case Follow.REMEMBER_RUN:
+                engine.runs.saw(step, engine.clock.now_ms())
+            case Follow.TELL_CALLERS:
+                engine.notifier.publish(step)
+            case Follow.COUNT_SETTLED:
+                engine.telemetry.settled(step)
+            case Follow.COUNT_REOPENED:
+                engine.telemetry.reopened(step)
+            case Follow.METER_STORAGE:
+                engine.admission.meter.settled(step)
+            case Follow.WAKE_WAITERS:
+                await wake_waiters(engine, step)
+            case Follow.LOOK_AGAIN:
+                await engine.send_wakeup(step, engine.clock.now_ms() + LOOK_AGAIN_MS)
+            case _:
+                assert_never(effect)
 
 
 async def wake_waiters(engine: Engine, settled: Step) -> None:

@@ -50,15 +50,14 @@ class Effects:
     """
 
     dead_letter: str | None = None
-    ahead: tuple[SendWakeup, ...] = ()
-    beside: tuple[SendWakeup, ...] = ()
+    ahead: SendWakeup | None = None
+    beside: SendWakeup | None = None
     after: tuple[Effect, ...] = ()
     if_unsure: tuple[Effect, ...] = ()
 
 
 NONE: Final = Effects()
-_SETTLED: Final = (Follow.TELL_CALLERS, Follow.COUNT_SETTLED, Follow.METER_STORAGE, Follow.WAKE_WAITERS)
-_ROOT_SETTLED: Final = (Follow.REMEMBER_RUN, *_SETTLED)
+_SETTLED: Final = (Follow.TELL_CALLERS, Follow.COUNT_SETTLED, Follow.METER_STORAGE)
 
 
 def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
@@ -67,11 +66,13 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
         return _of_live(before, after, now_ms)
     if before.is_settled:
         return NONE
+    first = (Follow.REMEMBER_RUN,) if after.is_root else ()
+    last = (Follow.WAKE_WAITERS,) if after.waiters else ()
     return Effects(
         # The letter goes first. So who dies in between leaves a step that is live, whose wake-up comes, and
         # no dead letter is ever missing.
         dead_letter=(after.error or "") if after.is_dead_letter else None,
-        after=_ROOT_SETTLED if after.is_root else _SETTLED,
+        after=(*first, *_SETTLED, *last),
         if_unsure=(Follow.LOOK_AGAIN,),
     )
 
@@ -86,10 +87,10 @@ def _of_live(before: Step, after: Step, now_ms: int) -> Effects:
         return Effects(after=follows) if follows else NONE
     wakeup = SendWakeup(after.due_at_ms)
     if not is_soon(after.due_at_ms, now_ms):
-        return Effects(beside=(wakeup,), after=follows, if_unsure=(wakeup,))
+        return Effects(beside=wakeup, after=follows, if_unsure=(wakeup,))
     return Effects(
         # Without an earlier wake-up nothing keeps the step alive when the second one is never sent.
-        ahead=(wakeup,) if before.due_at_ms is None else (),
+        ahead=wakeup if before.due_at_ms is None else None,
         after=(wakeup, *follows),
         if_unsure=(wakeup,),
     )
