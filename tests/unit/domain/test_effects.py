@@ -18,7 +18,7 @@ NOW: Final = 1_000_000
 HTTP: Final = a_spec(retry=RetryPolicy(count=0))
 ROOT: Final = begin(HTTP, keys.ROOT, NOW, "nonce")
 CHILD: Final = begin(HTTP, "child", NOW, "nonce")
-TELLS: Final = (Follow.TELL_CALLERS, Follow.COUNT_SETTLED, Follow.METER_STORAGE)
+TELLS: Final = ("tell callers", "count settled", "meter storage")
 
 
 def ended(step: Step, kind: OutcomeKind, **more: object) -> Step:
@@ -34,10 +34,10 @@ def failed(step: Step) -> Step:
     return ended(step, OutcomeKind.PERMANENT, error="no")
 
 
-@pytest.mark.parametrize(("step", "first"), [(ROOT, (Follow.REMEMBER_RUN,)), (CHILD, ())])
+@pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])
 def test_what_settles_is_told_when_the_row_stands(step: Step, first: tuple[Follow, ...]) -> None:
     found = effects_of(step, succeeded(step), NOW + 5)
-    assert found == Effects(after=(*first, *TELLS), if_unsure=(Follow.LOOK_AGAIN,))
+    assert found == Effects(after=(*first, *TELLS), if_unsure=("look again",))
 
 
 def test_the_dead_letter_is_told_first_and_of_a_failed_http_step_alone() -> None:
@@ -56,7 +56,7 @@ def test_the_end_of_a_step_wakes_its_waiters_last() -> None:
     event = begin(replace(HTTP, kind="event", url=""), "event", NOW, None)
     asked = transition(event, WaiterAdded("w"), NOW)
     after = transition(asked, ResultPosted(StoredBody(b"1", "json")), NOW)
-    assert effects_of(asked, after, NOW).after == (*TELLS, Follow.WAKE_WAITERS)
+    assert effects_of(asked, after, NOW).after == (*TELLS, "wake waiters")
 
 
 def test_a_wakeup_that_is_not_soon_goes_out_beside_the_write() -> None:
@@ -76,7 +76,7 @@ def test_a_wakeup_that_is_soon_follows_the_row() -> None:
     assert effects_of(retried, after, NOW + 5) == Effects(after=(wakeup,), if_unsure=(wakeup,))
 
 
-@pytest.mark.parametrize(("step", "first"), [(ROOT, (Follow.REMEMBER_RUN,)), (CHILD, ())])
+@pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])
 def test_what_had_no_wakeup_gets_one_ahead_of_the_row_as_well(
     step: Step, first: tuple[Follow, ...]
 ) -> None:
@@ -84,7 +84,7 @@ def test_what_had_no_wakeup_gets_one_ahead_of_the_row_as_well(
     after = transition(dead, Redriven(1), NOW + 9)
     wakeup = SendWakeup(NOW + 9)
     assert effects_of(dead, after, NOW + 9) == Effects(
-        ahead=wakeup, after=(wakeup, *first, Follow.COUNT_REOPENED), if_unsure=(wakeup,)
+        ahead=wakeup, after=(wakeup, *first, "count reopened"), if_unsure=(wakeup,)
     )
 
 

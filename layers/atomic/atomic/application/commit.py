@@ -5,7 +5,7 @@ from typing import NamedTuple, assert_never
 
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
-from atomic.domain.effects import LOOK_AGAIN_MS, Effect, Effects, Follow, SendWakeup, effects_of
+from atomic.domain.effects import LOOK_AGAIN_MS, Effect, Effects, SendWakeup, effects_of
 from atomic.domain.events import Event, Woken
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
@@ -91,19 +91,19 @@ async def run_effects(  # noqa: C901 - one arm an effect
         match effect:
             case SendWakeup(at_ms):
                 await engine.send_wakeup(step, at_ms)
-            case Follow.REMEMBER_RUN:
+            case "remember run":
                 engine.runs.saw(step, engine.clock.now_ms())
-            case Follow.TELL_CALLERS:
+            case "tell callers":
                 engine.notifier.publish(step)
-            case Follow.COUNT_SETTLED:
+            case "count settled":
                 engine.telemetry.settled(step)
-            case Follow.COUNT_REOPENED:
+            case "count reopened":
                 engine.telemetry.reopened(step)
-            case Follow.METER_STORAGE:
+            case "meter storage":
                 engine.admission.meter.settled(step)
-            case Follow.WAKE_WAITERS:
+            case "wake waiters":
                 await wake_waiters(engine, step)
-            case Follow.LOOK_AGAIN:
+            case "look again":
                 await engine.send_wakeup(step, engine.clock.now_ms() + LOOK_AGAIN_MS)
             case _:
                 assert_never(effect)

@@ -3,7 +3,6 @@
 from atomic.application.commit import commit, run_effects
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
-from atomic.domain.effects import Follow
 from atomic.domain.events import Woken
 from atomic.domain.steps import Status, Step
 
@@ -45,7 +44,7 @@ async def wake_waiters_again(engine: Engine, settled: Step) -> None:
             elif waiter.status is Status.PENDING:
                 await wake_if_overdue(engine, waiter)
     except StoreUnavailable:
-        await run_effects(engine, settled, (Follow.LOOK_AGAIN,))
+        await run_effects(engine, settled, ("look again",))
         raise
 
 

@@ -5,9 +5,8 @@ not have been done: a wake-up too many finds nothing to do, and the row tells wh
 What this process counts and remembers is lost with it.
 """
 
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from atomic.domain.steps import Status, Step
 
@@ -23,19 +22,17 @@ class SendWakeup:
     at_ms: int
 
 
-class Follow(Enum):
-    """What needs nothing but the row as it now stands."""
-
-    REMEMBER_RUN = auto()
-    TELL_CALLERS = auto()
-    COUNT_SETTLED = auto()
-    COUNT_REOPENED = auto()
-    METER_STORAGE = auto()
-    WAKE_WAITERS = auto()
-    # Somebody looks at the step in a second, whatever has come of this.
-    LOOK_AGAIN = auto()
-
-
+# What needs nothing but the row as it now stands. "look again": somebody looks at the step in a second,
+# whatever has come of this. They are text because members of an enumeration are slow to match before 3.12.
+Follow = Literal[
+    "remember run",
+    "tell callers",
+    "count settled",
+    "count reopened",
+    "meter storage",
+    "wake waiters",
+    "look again",
+]
 Effect = SendWakeup | Follow
 
 
@@ -57,7 +54,21 @@ class Effects:
 
 
 NONE: Final = Effects()
-_SETTLED: Final = (Follow.TELL_CALLERS, Follow.COUNT_SETTLED, Follow.METER_STORAGE)
+
+
+def _of_settled(*, is_root: bool, has_waiters: bool) -> Effects:
+    first: tuple[Follow, ...] = ("remember run",) if is_root else ()
+    last: tuple[Follow, ...] = ("wake waiters",) if has_waiters else ()
+    after = (*first, "tell callers", "count settled", "meter storage", *last)
+    return Effects(after=after, if_unsure=("look again",))
+
+
+# By whether it is a root, and whether somebody waits for it.
+_SETTLED: Final = {
+    (is_root, has_waiters): _of_settled(is_root=is_root, has_waiters=has_waiters)
+    for is_root in (False, True)
+    for has_waiters in (False, True)
+}
 
 
 def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
@@ -66,23 +77,16 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
         return _of_live(before, after, now_ms)
     if before.is_settled:
         return NONE
-    first = (Follow.REMEMBER_RUN,) if after.is_root else ()
-    last = (Follow.WAKE_WAITERS,) if after.waiters else ()
-    return Effects(
-        # The letter goes first. So who dies in between leaves a step that is live, whose wake-up comes, and
-        # no dead letter is ever missing.
-        dead_letter=(after.error or "") if after.is_dead_letter else None,
-        after=(*first, *_SETTLED, *last),
-        if_unsure=(Follow.LOOK_AGAIN,),
-    )
+    found = _SETTLED[after.is_root, bool(after.waiters)]
+    # The letter goes first. So who dies in between leaves a step that is live, whose wake-up comes, and no
+    # dead letter is ever missing.
+    return replace(found, dead_letter=after.error or "") if after.is_dead_letter else found
 
 
 def _of_live(before: Step, after: Step, now_ms: int) -> Effects:
     follows: tuple[Effect, ...] = ()
     if before.is_settled:
-        follows = (
-            (Follow.REMEMBER_RUN, Follow.COUNT_REOPENED) if after.is_root else (Follow.COUNT_REOPENED,)
-        )
+        follows = ("remember run", "count reopened") if after.is_root else ("count reopened",)
     if after.due_at_ms is None or not _needs_wakeup(before, after):
         return Effects(after=follows) if follows else NONE
     wakeup = SendWakeup(after.due_at_ms)
