@@ -23,7 +23,7 @@ from atomic.adapters.sqlite import codec
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.attempts import endpoint_request
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
 from atomic.domain.events import Ended
 from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.transitions import begin, transition

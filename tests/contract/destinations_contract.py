@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from atomic.application.permits import Permit
 from atomic.application.ports import Destinations
 from atomic.domain.steps import StepSpec
 from atomic.testing import run
@@ -48,9 +50,29 @@ def on_runtime(test: Callable[[Any, Runtime], Awaitable[None]]) -> Callable[[Any
     return on_fresh
 
 
-async def fill(runtime: Runtime) -> None:
-    """Let in as many as may go in."""
-    assert [await runtime.at(n).enter(comer(n)) for n in range(runtime.most)] == [True] * runtime.most
+class Door:
+    """Comers go in and leave, and keep their permits in between."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._permits: defaultdict[int, list[Permit]] = defaultdict(list)
+
+    async def enter(self, number: int, spec: StepSpec | None = None) -> bool:
+        """Whether the comer is let in."""
+        permit = await self._runtime.at(number).enter(spec or comer(number))
+        if permit is not None:
+            self._permits[number].append(permit)
+        return permit is not None
+
+    async def leave(self, number: int) -> None:
+        """The comer, who is inside, leaves."""
+        async with self._permits[number].pop():
+            pass
+
+    async def fill(self) -> None:
+        """Let in as many as may go in."""
+        most = self._runtime.most
+        assert [await self.enter(n) for n in range(most)] == [True] * most
 
 
 class DestinationsContract:
@@ -64,60 +86,66 @@ class DestinationsContract:
 
     @on_runtime
     async def test_so_many_go_in_and_no_more_until_one_leaves(self, runtime: Runtime) -> None:
-        await fill(runtime)
+        door = Door(runtime)
+        await door.fill()
         late = runtime.most
-        assert not await runtime.at(late).enter(comer(late))
-        await runtime.at(0).leave(comer(0))
+        assert not await door.enter(late)
+        await door.leave(0)
         await asyncio.sleep(LATER_S)
-        assert await runtime.at(late).enter(comer(late))
+        assert await door.enter(late)
         await asyncio.sleep(LATER_S)
-        assert not await runtime.at(0).enter(comer(0))
+        assert not await door.enter(0)
 
     @on_runtime
     async def test_however_many_come_at_once(self, runtime: Runtime) -> None:
+        door = Door(runtime)
         comers = range(runtime.most + 4)
-        let_in = await asyncio.gather(*(runtime.at(n).enter(comer(n)) for n in comers))
+        let_in = await asyncio.gather(*(door.enter(n) for n in comers))
         assert 0 < sum(let_in) <= runtime.most
         await asyncio.sleep(LATER_S)
-        let_in += [await runtime.at(n).enter(comer(n)) for n in comers if not let_in[n]]
+        let_in += [await door.enter(n) for n in comers if not let_in[n]]
         assert sum(let_in) == runtime.most
 
     @on_runtime
     async def test_other_destinations_and_other_clients_go_on(self, runtime: Runtime) -> None:
-        await fill(runtime)
+        door = Door(runtime)
+        await door.fill()
         late = runtime.most
         for elsewhere in (
             comer(late, client_id="other"),
             comer(late, url="https://other.example/x"),
             comer(late, url="https://app.example:8443/x"),
         ):
-            assert await runtime.at(late).enter(elsewhere)
-        assert not await runtime.at(late).enter(comer(late, url="https://app.example:443/other"))
+            assert await door.enter(late, elsewhere)
+        assert not await door.enter(late, comer(late, url="https://app.example:443/other"))
 
     @on_runtime
     async def test_a_run_that_is_inside_does_not_wait_for_itself(self, runtime: Runtime) -> None:
-        await fill(runtime)
+        door = Door(runtime)
+        await door.fill()
         late = runtime.most
-        assert await runtime.at(late).enter(comer(1))
-        assert await runtime.at(late).enter(comer(1))
+        assert await door.enter(late, comer(1))
+        assert await door.enter(late, comer(1))
 
     @on_runtime
     async def test_a_run_is_inside_until_its_last_attempt_ends(self, runtime: Runtime) -> None:
-        await fill(runtime)
-        assert await runtime.at(0).enter(comer(0))
-        await runtime.at(0).leave(comer(0))
+        door = Door(runtime)
+        await door.fill()
+        assert await door.enter(0)
+        await door.leave(0)
         await asyncio.sleep(LATER_S)
-        assert not await runtime.at(runtime.most).enter(comer(runtime.most))
-        await runtime.at(0).leave(comer(0))
+        assert not await door.enter(runtime.most)
+        await door.leave(0)
         await asyncio.sleep(LATER_S)
-        assert await runtime.at(runtime.most).enter(comer(runtime.most))
+        assert await door.enter(runtime.most)
 
     @on_runtime
     async def test_who_calls_nothing_needs_no_place(self, runtime: Runtime) -> None:
+        door = Door(runtime)
         for number in range(runtime.most + 5):
             nothing = comer(number, url="")
-            assert await runtime.at(number).enter(nothing)
-            await runtime.at(number).leave(nothing)
+            assert await door.enter(number, nothing)
+            await door.leave(number)
 
     @on_runtime
     async def test_turns_are_one_after_the_other(self, runtime: Runtime) -> None:
@@ -127,27 +155,57 @@ class DestinationsContract:
         assert there.turn_ms(comer(0), 10**6) == 10**6 + 1000
         assert there.turn_ms(comer(0, client_id="other"), 0) == 1000
 
+    @on_runtime
+    async def test_a_permit_that_was_passed_on_is_released_by_who_got_it(self, runtime: Runtime) -> None:
+        door = Door(runtime)
+        permits = [await runtime.at(n).enter(comer(n)) for n in range(runtime.most)]
+        first = permits[0]
+        assert first is not None
+        async with first:
+            passed = first.pass_on()
+        await asyncio.sleep(LATER_S)
+        late = runtime.most
+        assert not await door.enter(late)
+        async with passed:
+            pass
+        await asyncio.sleep(LATER_S)
+        assert await door.enter(late)
+
+    @on_runtime
+    async def test_a_permit_is_released_once(self, runtime: Runtime) -> None:
+        door = Door(runtime)
+        await door.fill()
+        again = await runtime.at(0).enter(comer(0))
+        assert again is not None
+        for _ in range(3):
+            async with again:
+                pass
+        await asyncio.sleep(LATER_S)
+        # Its run has another attempt there.
+        assert not await door.enter(runtime.most)
+
     @pytest.mark.parametrize("seed", range(4))
     def test_places_are_neither_lost_nor_made(self, seed: int) -> None:
         chosen = random.Random(seed)
 
         async def main(runtime: Runtime) -> None:
+            door = Door(runtime)
             inside: list[int] = []
             for _ in range(60):
                 await asyncio.sleep(LATER_S)
                 if chosen.random() < 0.45 and inside:
                     number = inside.pop(chosen.randrange(len(inside)))
-                    await runtime.at(number).leave(comer(number))
+                    await door.leave(number)
                     continue
                 number = chosen.randrange(runtime.most + 4)
                 may = number in inside or len(set(inside)) < runtime.most
-                assert await runtime.at(number).enter(comer(number)) is may, seed
+                assert await door.enter(number) is may, seed
                 if may:
                     inside.append(number)
             for number in inside:
-                await runtime.at(number).leave(comer(number))
+                await door.leave(number)
             await asyncio.sleep(LATER_S)
-            await fill(runtime)
+            await door.fill()
 
         with self.runtime() as runtime:
             run(main(runtime))

@@ -11,18 +11,18 @@ from typing import Any, Protocol
 import pytest
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.ports import Client, ClientRegistry
-from atomic.protocol.api_keys import issue, key_id_of
-from atomic.protocol.client_records import (
+from atomic.application.ports import ClientRegistry
+from atomic.domain.clients.api_keys import issue, key_id_of
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.quota import Quota
+from atomic.domain.clients.records import (
     KEYS_MAX,
     OPERATOR_ID,
-    OPERATOR_SCOPE,
-    SCOPES,
     ClientConflictError,
-    Quota,
     UnknownClient,
     UnknownKey,
 )
+from atomic.domain.clients.scopes import OPERATOR_SCOPE, SCOPES
 from atomic.protocol.signatures import decode_secret, encode_secret
 
 URL = "https://app.example/"
@@ -95,7 +95,7 @@ class RegistryContract:
     async def test_a_key_opens_its_client(self, runtime: RegistryRuntime) -> None:
         urls = (URL, "http://10.0.0.1:8080/x")
         api_key, secret = runtime.admin.create(
-            "acme", base_urls=urls, limits=Quota(starts_per_s=2.5, live_steps=7, stored_bytes=9)
+            "acme", base_urls=urls, quota=Quota(starts_per_second=2.5, live_steps=7, stored_bytes=9)
         )
         other_key, _ = runtime.admin.create("other", base_urls=[URL])
         acme = await runtime.registry.authenticate(api_key, "acme")
@@ -103,16 +103,14 @@ class RegistryContract:
             id="acme",
             base_urls=urls,
             signing_secrets=(decode_secret(secret),),
-            starts_per_s=2.5,
-            live_steps=7,
-            stored_bytes=9,
+            quota=Quota(starts_per_second=2.5, live_steps=7, stored_bytes=9),
             scopes=frozenset({"start", "read", "act"}),
         )
         assert await runtime.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES))
         # Which client the path names decides nothing here: the key says whose it is.
         other = await runtime.registry.authenticate(other_key, "acme")
         assert other is not None
-        assert (other.id, other.starts_per_s) == ("other", None)
+        assert (other.id, other.quota.starts_per_second) == ("other", None)
 
     @on_runtime
     async def test_a_host_is_kept_in_a_labels(self, runtime: RegistryRuntime) -> None:
@@ -277,18 +275,22 @@ class RegistryContract:
 
     @on_runtime
     async def test_what_is_not_named_stays_when_a_client_changes(self, runtime: RegistryRuntime) -> None:
-        runtime.admin.create("acme", base_urls=[URL], limits=Quota(live_steps=7, stored_bytes=9))
+        runtime.admin.create("acme", base_urls=[URL], quota=Quota(live_steps=7, stored_bytes=9))
         assert await runtime.registry.get("acme") is not None
-        runtime.admin.change("acme", limits={"starts_per_s": 4.0, "stored_bytes": None})
+        runtime.admin.change("acme", quota={"starts_per_second": 4.0, "stored_bytes": None})
         changed = runtime.admin.change("acme", base_urls=["https://Bücher.example/"], ed25519=True)
         runtime.let_time_pass()
         acme = await runtime.registry.get("acme")
         assert acme is not None
-        assert (acme.starts_per_s, acme.live_steps, acme.stored_bytes) == (4.0, 7, None)
+        assert (acme.quota.starts_per_second, acme.quota.live_steps, acme.quota.stored_bytes) == (
+            4.0,
+            7,
+            None,
+        )
         assert acme.base_urls == changed.base_urls == ("https://xn--bcher-kva.example/",)
-        assert (acme.ed25519, changed.limits) == (True, Quota(starts_per_s=4.0, live_steps=7))
+        assert (acme.ed25519, changed.quota) == (True, Quota(starts_per_second=4.0, live_steps=7))
         with pytest.raises(ValueError, match="live steps"):
-            runtime.admin.change("acme", limits={"live_steps": 0})
+            runtime.admin.change("acme", quota={"live_steps": 0})
         with pytest.raises(ValueError, match="base URL"):
             runtime.admin.change("acme", base_urls=["ftp://app.example/"])
         with pytest.raises(UnknownClient, match="no client 'nobody'"):
@@ -328,11 +330,11 @@ class RegistryContract:
         runtime.admin.create("acme", base_urls=[URL])
         stale = runtime.admin.store.load("acme")
         assert stale is not None
-        runtime.admin.change("acme", limits={"starts_per_s": 4.0})
+        runtime.admin.change("acme", quota={"starts_per_second": 4.0})
         assert runtime.admin.store.save(stale) is False
         kept = runtime.admin.store.load("acme")
         assert kept is not None
-        assert kept.limits == Quota(starts_per_s=4.0)
+        assert kept.quota == Quota(starts_per_second=4.0)
 
     @on_runtime
     async def test_what_is_not_there_cannot_be_changed(self, runtime: RegistryRuntime) -> None:
@@ -361,12 +363,12 @@ class RegistryContract:
             *(
                 (
                     "starts per",
-                    {"client_id": "acme", "base_urls": [URL], "limits": Quota(starts_per_s=rate)},
+                    {"client_id": "acme", "base_urls": [URL], "quota": Quota(starts_per_second=rate)},
                 )
                 for rate in BAD_RATES
             ),
-            ("stored bytes", {"client_id": "acme", "base_urls": [URL], "limits": Quota(stored_bytes=0)}),
-            ("live steps", {"client_id": "acme", "base_urls": [URL], "limits": Quota(live_steps=0)}),
+            ("stored bytes", {"client_id": "acme", "base_urls": [URL], "quota": Quota(stored_bytes=0)}),
+            ("live steps", {"client_id": "acme", "base_urls": [URL], "quota": Quota(live_steps=0)}),
             *(("scopes", {"client_id": "acme", "base_urls": [URL], "scopes": bad}) for bad in BAD_SCOPES),
         ]
         for words, arguments in refusals:

@@ -13,7 +13,8 @@ from atomic.adapters.sqlite.client_store import CLIENTS, SqliteClientRegistry, S
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable
-from atomic.protocol.client_records import ClientRecord, Quota, StoredSecret
+from atomic.domain.clients.quota import Quota
+from atomic.domain.clients.records import ClientRecord, StoredSecret
 from atomic.protocol.signatures import encode_secret
 from contract.registry_contract import URL, RegistryContract, RegistryRuntime
 
@@ -80,7 +81,7 @@ def test_clients_of_the_first_version_keep_all_but_their_keys(tmp_path: Path) ->
         keys=(),
         secrets=(StoredSecret(text=secret, created_at_ms=7),),
         created_at_ms=7,
-        limits=Quota(starts_per_s=2.5),
+        quota=Quota(starts_per_second=2.5),
         version=1,
     )
     store.close()

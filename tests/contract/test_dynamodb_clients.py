@@ -12,7 +12,7 @@ import pytest
 
 from atomic.adapters.aws import client_store
 from atomic.adapters.aws.client_store import KNOWN_S, UNKNOWN_S, DynamoClientRegistry
-from atomic.protocol.api_keys import issue
+from atomic.domain.clients.api_keys import issue
 from contract.aws import PEPPER, TABLE_NAME, Aws, Recorder, aws
 from contract.registry_contract import URL, RegistryContract, RegistryRuntime, key_id
 

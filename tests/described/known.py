@@ -10,10 +10,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
+from atomic.domain.clients import api_keys
+from atomic.domain.clients.scopes import OPERATOR_SCOPE, SCOPES
 from atomic.entrypoints.http_api.openapi import openapi
 from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.protocol import api_keys, keys
-from atomic.protocol.client_records import OPERATOR_SCOPE, SCOPES
+from atomic.protocol import keys
 
 CLIENT, OTHER = "fuzzed", "somebody"
 # Nobody listens there, so an attempt fails at once.

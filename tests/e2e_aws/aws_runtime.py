@@ -17,8 +17,8 @@ import aiohttp
 import botocore.session
 
 from atomic.adapters.aws import config
+from atomic.domain.clients.quota import Quota
 from atomic.entrypoints.aws import client_admin
-from atomic.protocol.client_records import Quota
 from atomic.testing import ApiReply
 from scenarios.embedded_runtime import EndpointServer, free_port
 from scenarios.locked_clients import create_locked
@@ -66,8 +66,8 @@ class AwsStack:
     ) -> str:
         """Make a client as an operator does; its API key."""
         with client_admin.admin(self.outputs["TableName"], os.environ) as admin:
-            limits = Quota(starts_per_s=starts_per_s)
-            api_key, _ = admin.create(client_id, base_urls=base_urls, limits=limits)
+            quota = Quota(starts_per_second=starts_per_s)
+            api_key, _ = admin.create(client_id, base_urls=base_urls, quota=quota)
         return api_key
 
     def dynamodb(self) -> Any:

@@ -11,7 +11,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from atomic.adapters.http.addresses import is_public, is_public_or_private
-from atomic.protocol import api_keys, canonical, headers, urls
+from atomic.domain.clients import api_keys
+from atomic.protocol import canonical, headers, urls
 from atomic.protocol.problems import Problem
 from atomic.protocol.strict_json import JsonRefused, read_json
 

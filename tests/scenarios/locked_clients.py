@@ -9,7 +9,8 @@ operator has a key, too, and uses it on `operated`.
 from collections.abc import Sequence
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.protocol.client_records import SCOPES, Quota
+from atomic.domain.clients.quota import Quota
+from atomic.domain.clients.scopes import SCOPES
 
 STARTS_PER_S = 3.0
 ORDINARY = ("alpha", "beta")
@@ -34,13 +35,13 @@ def create_locked(admin: ClientAdmin, base_urls: Sequence[str]) -> dict[str, str
     """Make them where a runtime keeps its clients; their keys."""
     keys = {}
     for name in (*ORDINARY, SLOW, SMALL, PRIVATE, *SCOPED, *MANAGED, OPERATED):
-        limits = Quota(
-            starts_per_s=STARTS_PER_S if name == SLOW else None,
+        quota = Quota(
+            starts_per_second=STARTS_PER_S if name == SLOW else None,
             live_steps=LIVE_STEPS if name in MANAGED else None,
             stored_bytes=STORED_BYTES if name == SMALL else None,
         )
         redact = REDACT if name == PRIVATE else ()
-        keys[name], _ = admin.create(name, base_urls=base_urls, limits=limits, redact=redact)
+        keys[name], _ = admin.create(name, base_urls=base_urls, quota=quota, redact=redact)
     for name, scope in {**SCOPED, **dict.fromkeys(MANAGED, "admin")}.items():
         keys[scoped(name)], _ = admin.add_key(name, scopes=[scope])
     keys[OPERATOR], _ = admin.create_operator_key()

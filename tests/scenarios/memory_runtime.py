@@ -9,8 +9,8 @@ from typing import TypeVar
 from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.client_cache import cached_keys, client_of
-from atomic.application.ports import Client
-from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
 from atomic.testing import LocalAtomic
 from scenarios.locked_clients import create_locked
 from scenarios.runtime import Runtime

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.destinations import Turns, destination_of
+from atomic.application.permits import Permit
 from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
 from atomic.domain.outcomes import EndpointResponse, NotMade
 from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
@@ -225,23 +226,20 @@ class Crowds:
         self._full = self._chance.choice((0.1, 0.6))
         self._turns = Turns()
 
-    async def enter(self, spec: StepSpec) -> bool:
-        """Whether there is a place, which is known after a while."""
+    async def enter(self, spec: StepSpec) -> Permit | None:
+        """A place, if there is one, which is known after a while. Nothing is held."""
         world, drawn = self._process.world, self._chance.random()
         if asyncio.get_running_loop().time() > world.faults.ends_s:
-            return True
+            return Permit()
         if drawn > 0.95 and not world.faults.calm:
             world.faults.note("store slow")
             await asyncio.sleep(self._chance.random() * _SLOW_S)
         elif delay_s := usual_latency_s(drawn):
             await asyncio.sleep(delay_s)
         if self._chance.random() >= self._full:
-            return True
+            return Permit()
         world.faults.note("no place")
-        return False
-
-    async def leave(self, spec: StepSpec) -> None:
-        """Nothing is held."""
+        return None
 
     def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
         """When to come again."""

@@ -5,21 +5,27 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import atomic.application.attempts as attempts
 import atomic.application.commit as applying
+import atomic.application.creation as creation
 import atomic.application.leftovers as leftovers
 import atomic.application.process_wakeup as driving
 import atomic.application.rechecking as looking
 import atomic.application.start as starting
 import atomic.application.waiting as waiting
+import atomic.application.wakeups as wakeups
 import atomic.domain.changes as changes
+import atomic.domain.effects as effects
 import atomic.domain.endings as endings
 import atomic.domain.transitions as transitions
 import atomic.runtime.driver as embedded
 from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.application.commit import Committed
+from atomic.application.creation import Created, Found, Post
 from atomic.application.engine import Engine
+from atomic.application.permits import Claim, Permit
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
 from atomic.domain.outcomes import NotMade, Outcome, OutcomeKind
@@ -35,7 +41,8 @@ Patch = tuple[ModuleType | type[Any], str, Any]
 
 _ended, _claimed, _transition = transitions.ended, transitions._claimed, transitions.transition
 _drive, _woken, _look = driving.process_wakeup, transitions.woken, looking.look
-_follow, _apply, _record = applying._follow, applying.commit, attempts._record
+_effects_of, _apply, _record = effects.effects_of, applying.commit, attempts._record
+_run_effects = applying.run_effects
 _sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
 
 
@@ -103,15 +110,14 @@ async def _sweep_nothing(engine: Engine, *, ahead_ms: int, limit: int) -> int:
     return 0
 
 
-async def _insert_later(
-    engine: Engine, spec: StepSpec, position: str, *, is_inline: bool, awaited: bool
-) -> tuple[Step, bool]:
-    step = transitions.begin(spec, position, engine.clock.now_ms(), engine.entropy.token(), awaited=awaited)
+async def _insert_later(engine: Engine, post: Post, position: str) -> Created | Found:
+    nonce = engine.entropy.token()
+    step = transitions.begin(post.spec, position, engine.clock.now_ms(), nonce, awaited=post.awaited)
     existing = await engine.store.get(step.id)
     if existing is not None:
-        return existing, False
+        return Found(existing)
     engine.spawn(_create(engine, step), step_id=step.id)
-    return step, True
+    return Created(step)
 
 
 async def _create(engine: Engine, step: Step) -> None:
@@ -161,7 +167,7 @@ def _is_written_only_if_nothing_is_there(existing: Step | None, after: Step) -> 
     return existing is None
 
 
-async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> tuple[Step, bool]:
+async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> Committed:
     for step_id in event.outcome.waiting_for if isinstance(event, Ended) else ():
         needed = await engine.store.get(step_id)
         if needed is not None:
@@ -181,7 +187,7 @@ async def _count_what_was_not_made(engine: Engine, step: Step, not_made: NotMade
     await _record(engine, step, Ended(nonce=step.nonce or "", outcome=outcome, jitter=0.5))
 
 
-async def _read_before_recording(engine: Engine, step: Step, event: Ended) -> tuple[Step, bool]:
+async def _read_before_recording(engine: Engine, step: Step, event: Ended) -> Committed:
     await engine.store.outline(step.spec.run_id)
     return await _record(engine, step, event)
 
@@ -216,7 +222,7 @@ async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     return after
 
 
-async def _wake_nobody(engine: Engine, settled: Step, *, again: bool = False) -> None:
+async def _wake_nobody(engine: Engine, settled: Step) -> None:
     return
 
 
@@ -232,8 +238,8 @@ async def _drive_whatever_it_is(engine: Engine, step_id: str, wakeup_at_ms: int 
         await _drive(engine, step_id, wakeup_at_ms)
         return
     step, claimed = await applying.commit(engine, step, Claimed(engine.entropy.token()))
-    if claimed and step.status is Status.RUNNING:
-        await attempts.run_attempt(engine, step)
+    if claimed is not None and step.status is Status.RUNNING:
+        await attempts.run_attempt(engine, Claim(step, Permit()))
 
 
 def _claim_at_a_retry(step: Step, nonce: str, now_ms: int) -> Step:
@@ -262,23 +268,35 @@ def _cancel_regardless(step: Step, event: Event, now_ms: int) -> Step:
     return _transition(step, event, now_ms)
 
 
-async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event) -> tuple[Step, bool]:
+async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event) -> Committed:
     try:
         return await _apply(engine, step, event)
     except StoreUnavailable:
         if isinstance(event, Claimed):
-            return transitions.transition(step, event, engine.clock.now_ms()), True
+            after = transitions.transition(step, event, engine.clock.now_ms())
+            return Committed(after, effects.NONE)
         raise
 
 
-async def _tell_nothing(engine: Engine, before: Step, after: Step) -> None:
-    return None
+class _Letter(NamedTuple):
+    """A dead letter as what follows the row."""
+
+    reason: str
 
 
-async def _follow_and_tell(engine: Engine, before: Step, after: Step) -> None:
-    if after.status is Status.FAILED and not before.is_settled:
-        await engine.queue.dead_letter(after.id, after.error or "")
-    await _follow(engine, before, after)
+def _letter_after_the_row(before: Step, after: Step, now_ms: int) -> effects.Effects:
+    found = _effects_of(before, after, now_ms)
+    if found.dead_letter is None:
+        return found
+    return replace(found, dead_letter=None, after=(_Letter(found.dead_letter), *found.after))  # type: ignore[arg-type]
+
+
+async def _send_letters_too(engine: Engine, step: Step, found: tuple[Any, ...]) -> None:
+    for effect in found:
+        if isinstance(effect, _Letter):
+            await engine.queue.dead_letter(step.id, effect.reason)
+        else:
+            await _run_effects(engine, step, (effect,))
 
 
 async def _see_no_cancel(engine: Engine, run_id: str) -> bool:
@@ -308,7 +326,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (processes, "sweep", _sweep_nothing),
         (embedded, "sweep", _sweep_nothing),
     ],
-    "acknowledged before it is committed": [(starting, "_insert", _insert_later)],
+    "acknowledged before it is committed": [(creation, "_insert", _insert_later)],
     # Both users of the digest, for run ids are remembered and the control must not meet a planted one.
     "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _identity_of_joined)],
     "fan-in by a counter": [(transitions, "woken", _count_down)],
@@ -325,7 +343,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a 504 leaves no waiter": [(starting, "register_waiter", _leave_no_waiter)],
     "settling wakes nobody": [
         (applying, "wake_waiters", _wake_nobody),
-        (driving, "wake_waiters", _wake_nobody),
+        (driving, "wake_waiters_again", _wake_nobody),
     ],
     "a redelivery runs what has ended": [
         (transitions, "_claimed", _claim_whatever_it_is),
@@ -349,14 +367,14 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (applying, "commit", _run_before_the_claim_is_sure),
         (driving, "commit", _run_before_the_claim_is_sure),
     ],
-    "a wake-up overtakes its row": [(applying, "is_soon", _never)],
-    "a lost wake-up is not sent again": [
+    "a wake-up overtakes its row": [(effects, "is_soon", _never)],
+    "nobody sends a lost wake-up again": [
         (looking, "wake_if_overdue", _do_nothing),
-        (starting, "wake_if_overdue", _do_nothing),
+        (wakeups, "wake_if_overdue", _do_nothing),
     ],
-    "redrive leaves out the steps above": [(application, "redrive_step", _redrive_asked)],
-    "no check for a cancel before a call": [
-        (starting, "is_called_off", _see_no_cancel),
+    "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
+    "nobody looks for a cancel before a call": [
+        (creation, "is_called_off", _see_no_cancel),
         (attempts, "is_called_off", _see_no_cancel),
         (leftovers, "end_if_left_over", _end_nothing),
     ],
@@ -365,7 +383,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (waiting, "until_settled", _wait_by_the_wall),
     ],
     "a dead letter follows its row": [
-        (applying, "_tell", _tell_nothing),
-        (applying, "_follow", _follow_and_tell),
+        (applying, "effects_of", _letter_after_the_row),
+        (applying, "run_effects", _send_letters_too),
     ],
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from atomic.adapters.aws.sqs import AGAIN_AFTER_S, DELAY_MAX_S, SCHEDULED_FROM_MS
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SteadyClock
-from atomic.application.destinations import CountedRuns
+from atomic.application.admission import Admission
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Clock, Notifier, StoreUnavailable, WakeupQueue
 from atomic.application.process_wakeup import _is_spare, process_wakeup
@@ -102,7 +102,7 @@ class Process:
             entropy=SeededEntropy(self.world.scenario.seed * 100 + number),
             spawn=self._spawn,
             settings=_AWS if self.on_aws else _EMBEDDED,
-            destinations=Crowds(self, number) if self.world.scenario.crowded else CountedRuns(),
+            admission=Admission(destinations=Crowds(self, number) if self.world.scenario.crowded else None),
         )
 
     def start(self) -> None:

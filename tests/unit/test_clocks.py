@@ -13,9 +13,10 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.system import SteadyClock, SystemClock
 from atomic.application.attempts import end_attempt, endpoint_request
 from atomic.application.engine import Engine
-from atomic.application.ports import Client, EndpointRequest
+from atomic.application.ports import EndpointRequest
 from atomic.application.queries import wait_for_step
 from atomic.application.start import start
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Status
 from atomic.domain.transitions import begin

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.ports import Client, EndpointRequest, StoreUnavailable
+from atomic.application.ports import EndpointRequest, StoreUnavailable
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse, NotMade
 from atomic.testing import ApiReply, LocalAtomic, run
 from atomic.testing.local import OpenRegistry

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from atomic.application.destinations import CountedRuns
+from atomic.application.permits import Permit
 from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import StepSpec
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
@@ -110,6 +111,18 @@ def test_a_workflow_never_waits_for_the_place_that_it_holds() -> None:
     on(body)
 
 
+def test_who_makes_no_attempt_yet_holds_no_place_while_its_caller_waits() -> None:
+    async def main() -> None:
+        async with LocalAtomic(destinations=CountedRuns(1)) as atomic:
+            url = atomic.endpoint("/good", answer_ok)
+            later = asyncio.create_task(atomic.post("/me", start(url, "k", delay=60_000, timeout=90_000)))
+            await asyncio.sleep(1)
+            assert (await atomic.post("/me", start(url, "now", timeout=500))).status == 200
+            assert (await later).status == 200
+
+    run(main())
+
+
 def test_a_deadline_ends_who_waits_for_a_place() -> None:
     async def body(atomic: LocalAtomic) -> None:
         url = atomic.endpoint("/dead", never)
@@ -130,10 +143,10 @@ def test_a_runtime_may_take_its_time_to_say_that_there_is_no_place() -> None:
     class Slow(CountedRuns):
         asked = 0
 
-        async def enter(self, spec: StepSpec) -> bool:
+        async def enter(self, spec: StepSpec) -> Permit | None:
             self.asked += 1
             await asyncio.sleep(5)
-            return self.asked > 2
+            return Permit() if self.asked > 2 else None
 
     async def main() -> None:
         async with LocalAtomic(destinations=Slow()) as atomic:

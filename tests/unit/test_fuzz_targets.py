@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from atomic.protocol import api_keys, canonical
+from atomic.domain.clients import api_keys
+from atomic.protocol import canonical
 from fuzz.targets import SEEDS, TARGETS
 
 # Pieces of which the wire is made, so that most of it is nearly right.

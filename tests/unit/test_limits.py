@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.ports import Client, Counts, StoreUnavailable
+from atomic.application.ports import Counts, StoreUnavailable
 from atomic.application.storage_meter import StorageMeter
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.quota import Quota
 from atomic.testing import ApiReply, LocalAtomic, run
+from contract.builders import a_spec
 from scenarios.runtime import answer_ok
 
 
@@ -17,7 +21,7 @@ class Registry:
     """One client without a key."""
 
     def __init__(self, **limits: Any) -> None:
-        self._client = Client(id="me", **limits)
+        self._client = Client(id="me", quota=Quota(**limits))
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         return self._client
@@ -62,7 +66,7 @@ def test_replays_cost_nothing() -> None:
         await asyncio.sleep(1)
         assert [(await start(key)).status for key in "cde"] == [200, 200, 429]
 
-    on({"starts_per_s": 2.0}, body)
+    on({"starts_per_second": 2.0}, body)
 
 
 def test_a_very_low_rate_is_one_start_a_day_at_most() -> None:
@@ -71,7 +75,7 @@ def test_a_very_low_rate_is_one_start_a_day_at_most() -> None:
         refused = await start("b")
         assert (refused.status, refused.headers["retry-after"]) == (429, "86400")
 
-    on({"starts_per_s": 5e-324}, body)
+    on({"starts_per_second": 5e-324}, body)
 
 
 def test_live_steps_are_bounded_and_free_again_when_they_end() -> None:
@@ -175,7 +179,7 @@ def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
             return await stored.total(store, "me", now_ms=now_ms, retention_ms=30 * day_ms)
 
         stored.add("me", 1, 0)  # nobody counts for this client yet
-        stored.count_for("me")
+        stored.watch(Client(id="me", quota=Quota(stored_bytes=99)))
         stored.add("me", 10, 0)
         assert await total(0) == 10
         stored.add("me", 5, 0)
@@ -183,7 +187,7 @@ def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
         assert await total(4_999) == 15
         with pytest.raises(StoreUnavailable):
             await total(5_000)
-        await stored.flush(store, "me", now_ms=5_000, retention_ms=day_ms)
+        await stored.flush(store, replace(a_spec(client_id="me"), retention_ms=day_ms), 5_000)
         store.fails = False
         assert await total(5_000) == 15
         assert await store.add_stored_bytes("me", 0, day=0, since_day=0) == 15

@@ -9,10 +9,10 @@ from atomic.adapters.secret_files import KEY_PEPPER
 from atomic.adapters.sqlite.client_store import SqliteClientRegistry
 from atomic.adapters.system import SystemClock
 from atomic.application.client_cache import locked_out
+from atomic.domain.clients.records import ClientRecord, StoredKey
 from atomic.entrypoints.embedded import client_admin
 from atomic.entrypoints.embedded.backends import open_clients
 from atomic.entrypoints.embedded.settings import ServerSettings
-from atomic.protocol.client_records import ClientRecord, StoredKey
 
 BASE = ["https://app.example/"]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from atomic.application.ports import Client
 from atomic.application.redaction import redacted, redaction_key
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.rules import check_redaction
 from atomic.domain.outcomes import StoredBody
 from atomic.protocol.canonical import canonical_json, parse_json
-from atomic.protocol.client_rules import check_redaction
 from contract.builders import a_root, a_spec
 
 HIDDEN = "#"

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.ports import Client
 from atomic.application.queries import get_run
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.testing import LocalAtomic, run

@@ -18,8 +18,10 @@ from atomic.adapters.aws.leases import LeaseItems
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.admission import Admission
 from atomic.application.destinations import TURN_EVERY_MS, CountedRuns, destination_of
 from atomic.application.engine import Engine, Settings
+from atomic.application.permits import Permit
 from atomic.application.ports import Destinations
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import start
@@ -72,7 +74,7 @@ class Fleet:
             entropy=SeededEntropy(seed),
             spawn=self.tasks.spawn,
             settings=Settings(inline_attempt_max_ms=20_000),
-            destinations=destinations,
+            admission=Admission(destinations=destinations),
         )
 
     async def _work(self, engine: Engine) -> None:
@@ -297,6 +299,12 @@ def calls_of(leases: SharedDestinations) -> LateCalls:
     return calls
 
 
+async def release(permit: Permit | None) -> None:
+    assert permit is not None
+    async with permit:
+        pass
+
+
 def holders(account: Aws) -> set[str]:
     """Who holds a place where comers go."""
     destination = destination_of(comer(0))
@@ -330,20 +338,21 @@ def test_the_places_of_the_killed_are_free_after_their_lease(attempt_ms: int) ->
 def test_who_was_frozen_longer_than_its_lease_takes_nobody_s_place_away() -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
-        for n in range(BOUNDS.most):
-            assert await fleet[n].enter(comer(n))
+        permits = [await fleet[n].enter(comer(n)) for n in range(BOUNDS.most)]
+        assert None not in permits
         frozen, late = fleet[0], comer(BOUNDS.most)
         calls_of(frozen).thawed.clear()
         await asyncio.sleep(tuning.LEASE_MS / 1000 + 20)
-        assert await fleet[-1].enter(late)
+        late_permit = await fleet[-1].enter(late)
+        assert late_permit is not None
         calls_of(frozen).thawed.set()
         await asyncio.sleep(30)
         # It is held up there still, so it is counted on top, and gives back what is its own.
         others = {f"environment {n}" for n in range(1, BOUNDS.most)}
         assert holders(account) == {*others, "environment 0", f"environment {ENVIRONMENTS - 1}"}
-        await frozen.leave(comer(0))
+        await release(permits[0])
         assert holders(account) == {*others, f"environment {ENVIRONMENTS - 1}"}
-        await fleet[-1].leave(late)
+        await release(late_permit)
         assert holders(account) == others
 
     with aws() as account:
@@ -353,14 +362,14 @@ def test_who_was_frozen_longer_than_its_lease_takes_nobody_s_place_away() -> Non
 def test_who_was_cut_off_gives_back_nothing_that_is_another_s() -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
-        for n in range(BOUNDS.most):
-            assert await fleet[n].enter(comer(n))
+        permits = [await fleet[n].enter(comer(n)) for n in range(BOUNDS.most)]
+        assert None not in permits
         calls_of(fleet[0]).cut = True
         await asyncio.sleep(tuning.LEASE_MS / 1000 + 20)
         # The only number that is free is the one that the first still believes to hold.
         assert await fleet[-1].enter(comer(BOUNDS.most))
         calls_of(fleet[0]).cut = False
-        await fleet[0].leave(comer(0))
+        await release(permits[0])
         numbers = {*range(1, BOUNDS.most), ENVIRONMENTS - 1}
         assert holders(account) == {f"environment {n}" for n in numbers}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from atomic.application.large_bodies import SMALL_BYTES, LargeBodies
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.local import OpenRegistry
 from scenarios.starts import document

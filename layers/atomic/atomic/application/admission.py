@@ -1,17 +1,22 @@
-"""What a client may use: how fast it starts steps, how many live ones it may have, how much it may store.
+"""The one door to what a client may use: its quota for new steps, and its share of a destination.
 
-Live steps are counted by this process, and with the store every few seconds. Posting a step again is no
-start: it is never refused and costs nothing.
+A new step takes a `Reservation` of its client's quota: starts, live steps, stored bytes. Posting a step
+again is no start: it is never refused and costs nothing. An attempt takes a `Permit` of its destination.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, Self
 
-from atomic.application.engine import Engine
-from atomic.application.ports import Client, StartRates
+from atomic.application.destinations import CountedRuns
+from atomic.application.permits import Permit
+from atomic.application.ports import Destinations, StartRates, StepStore, StoreUnavailable
 from atomic.application.rates import CountedStarts, RateLimit
+from atomic.application.storage_meter import StorageMeter
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.quota import NO_QUOTA
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 
@@ -25,24 +30,81 @@ _DAY_MS: Final = 24 * 3600 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Which limit is reached, and when it is worth asking again."""
+    """What is used up, when it is worth asking again, and what to do. `detail` is for the client."""
 
-    limit: Literal["starts", "live", "stored"]
+    of: Literal["rate", "steps", "storage"]
     wait_ms: int
+    detail: str
+
+
+class Reservation:
+    """What a new step takes of its client's quota, as an asynchronous context manager.
+
+    It is given back at the end of the block, unless the step was started (`keep`) or nobody knows: the
+    store has failed, or the block was cut off.
+    """
+
+    def __init__(self, taken: AsyncExitStack | None = None) -> None:
+        """`taken` gives back what was taken, when it is closed."""
+        self._taken = taken
+
+    def keep(self) -> None:
+        """A step was started."""
+        self._taken = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        is_known = error is None or (
+            isinstance(error, Exception) and not isinstance(error, StoreUnavailable)
+        )
+        if self._taken is not None and is_known:
+            await self._taken.aclose()
+
+
+_NOTHING: Final = Reservation()
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
-    """What a start took of its client's limits; `release` it, once, when nothing was started."""
+class _NewStep:
+    """A step that may be new, and whose it is."""
 
-    release: Callable[[], Awaitable[None]]
+    store: StepStore
+    client: Client
+    spec: StepSpec
+    now_ms: int
 
 
-async def _nothing() -> None:
-    """There is nothing to give back."""
+class _Limit(Protocol):
+    """One number of the quota."""
+
+    async def take(self, new: _NewStep, taken: AsyncExitStack) -> Refused | None:
+        """Take what the step needs, if its client has this limit, and leave behind how to give it back."""
+        ...
 
 
-_NOTHING: Final = Reservation(_nothing)
+class _StoredBytes:
+    def __init__(self, meter: StorageMeter) -> None:
+        self._meter = meter
+
+    async def take(self, new: _NewStep, taken: AsyncExitStack) -> Refused | None:
+        most, size = new.client.quota.stored_bytes, len(new.spec.payload)
+        if most is None:
+            return None
+        client_id, now_ms = new.client.id, new.now_ms
+        total = await self._meter.total(
+            new.store, client_id, now_ms=now_ms, retention_ms=new.spec.retention_ms
+        )
+        if total + size > most:
+            detail = (
+                f"This client may store {most} bytes of payloads and answers. Steps are forgotten some "
+                "time after their end; have the limit raised, or store data elsewhere and send references."
+            )
+            return Refused("storage", _DAY_MS - now_ms % _DAY_MS, detail)
+        self._meter.add(client_id, size, now_ms)
+        taken.callback(self._meter.add, client_id, -size, now_ms)
+        return None
 
 
 @dataclass(slots=True)
@@ -53,91 +115,117 @@ class _Live:
     counted_at_ms: int | None = None
     begun: int = 0
 
+    def give_back(self) -> None:
+        self.begun = max(0, self.begun - 1)
 
-class Admission:
-    """Who starts a step takes a place, and gives it back when nothing was started."""
 
-    def __init__(self, rates: StartRates | None = None) -> None:
-        self._rates = rates or CountedStarts()
-        self._left: dict[str, int] = {}
+class _LiveSteps:
+    """They are counted by this process, and with the store every few seconds."""
+
+    def __init__(self) -> None:
         self._live: dict[str, _Live] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
 
-    async def take(self, engine: Engine, client: Client, spec: StepSpec) -> Reservation | Refused:
-        """Take a place for a step that may be new; a step that is there needs none."""
-        if client.starts_per_s is None and client.live_steps is None and client.stored_bytes is None:
-            return _NOTHING
-        # One after the other: who comes while a store counts must not be let in by the number before.
-        async with self._locks.setdefault(client.id, asyncio.Lock()):
-            refused = (
-                await self._stores_too_much(engine, client, spec)
-                or await self._full(engine, client)
-                or await self._too_fast(client, engine.clock.now_ms())
-            )
-            if refused is None:
-                return self._reservation(engine, client, spec)
-        # Only who is refused pays for a look whether the step is there.
-        return _NOTHING if await _exists(engine, spec) else refused
-
-    def _reservation(self, engine: Engine, client: Client, spec: StepSpec) -> Reservation:
-        live = self._live.get(client.id) if client.live_steps is not None else None
-        if live is not None:
-            live.begun += 1
-        if client.stored_bytes is not None:
-            engine.stored.add(client.id, len(spec.payload), engine.clock.now_ms())
-
-        async def release() -> None:
-            if live is not None:
-                live.begun = max(0, live.begun - 1)
-            if client.stored_bytes is not None:
-                engine.stored.add(client.id, -len(spec.payload), engine.clock.now_ms())
-            if client.starts_per_s is not None:
-                self._left[client.id] += 1
-                await self._rates.release(client.id, client.starts_per_s)
-
-        return Reservation(release)
-
-    async def charge(self, engine: Engine, client: Client) -> Refused | None:
-        """Take one of the client's starts for what is no step."""
-        return await self._too_fast(client, engine.clock.now_ms())
-
-    def left(self, client: Client) -> int:
-        """How many steps may be started at once, as far as is known; of a client that has a rate."""
-        return self._left.get(client.id, RateLimit.of(client.starts_per_s or 1).burst)
-
-    async def _too_fast(self, client: Client, now_ms: int) -> Refused | None:
-        if client.starts_per_s is None:
-            return None
-        start = await self._rates.take(client.id, client.starts_per_s, now_ms)
-        self._left[client.id] = start.left
-        return Refused("starts", start.wait_ms) if start.wait_ms else None
-
-    async def _stores_too_much(self, engine: Engine, client: Client, spec: StepSpec) -> Refused | None:
-        if client.stored_bytes is None:
-            return None
-        now_ms = engine.clock.now_ms()
-        total = await engine.stored.total(
-            engine.store, client.id, now_ms=now_ms, retention_ms=spec.retention_ms
-        )
-        is_too_much = total + len(spec.payload) > client.stored_bytes
-        return Refused("stored", _DAY_MS - now_ms % _DAY_MS) if is_too_much else None
-
-    async def _full(self, engine: Engine, client: Client) -> Refused | None:
-        most = client.live_steps
+    async def take(self, new: _NewStep, taken: AsyncExitStack) -> Refused | None:
+        most, now_ms = new.client.quota.live_steps, new.now_ms
         if most is None:
             return None
-        live, now_ms = self._live.setdefault(client.id, _Live()), engine.clock.now_ms()
+        live = self._live.setdefault(new.client.id, _Live())
         fresh_s = _COUNT_FULL_S if live.counted + live.begun >= most else _COUNT_S
         if live.counted_at_ms is None or now_ms - live.counted_at_ms >= fresh_s * 1000:
-            counts = await engine.store.count(client.id, now_ms)
+            counts = await new.store.count(new.client.id, now_ms)
             live.counted, live.counted_at_ms, live.begun = sum(counts.live.values()), now_ms, 0
-        return Refused("live", _FULL_WAIT_MS) if live.counted + live.begun >= most else None
+        if live.counted + live.begun >= most:
+            detail = f"This client may have {most} live steps; wait until some have ended."
+            return Refused("steps", _FULL_WAIT_MS, detail)
+        live.begun += 1
+        taken.callback(live.give_back)
+        return None
 
 
-async def _exists(engine: Engine, spec: StepSpec) -> bool:
+class _StartRate:
+    def __init__(self, rates: StartRates) -> None:
+        self._rates = rates
+        self._left: dict[str, int] = {}
+
+    async def take(self, new: _NewStep, taken: AsyncExitStack) -> Refused | None:
+        refused = await self.charge(new.client, new.now_ms)
+        if refused is None and new.client.quota.starts_per_second is not None:
+            taken.push_async_callback(self._give_back, new.client.id, new.client.quota.starts_per_second)
+        return refused
+
+    async def charge(self, client: Client, now_ms: int) -> Refused | None:
+        """Take a start that is not given back."""
+        per_s = client.quota.starts_per_second
+        if per_s is None:
+            return None
+        decision = await self._rates.take(client.id, per_s, now_ms)
+        self._left[client.id] = decision.left
+        if not decision.wait_ms:
+            return None
+        detail = f"This client may start {per_s:g} steps a second; wait and post again."
+        return Refused("rate", decision.wait_ms, detail)
+
+    async def _give_back(self, client_id: str, per_s: float) -> None:
+        self._left[client_id] += 1
+        await self._rates.release(client_id, per_s)
+
+    def left(self, client: Client) -> int:
+        return self._left.get(client.id, RateLimit.of(client.quota.starts_per_second or 1).burst)
+
+
+class Admission:
+    """What the clients of a runtime use, as this process knows it."""
+
+    def __init__(
+        self, *, destinations: Destinations | None = None, rates: StartRates | None = None
+    ) -> None:
+        self._destinations = destinations or CountedRuns()
+        # What has been stored, which attempts and what follows them tell.
+        self.meter = StorageMeter()
+        self._rate = _StartRate(rates or CountedStarts())
+        self._limits: Sequence[_Limit] = (_StoredBytes(self.meter), _LiveSteps(), self._rate)
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def reserve(
+        self, store: StepStore, client: Client, spec: StepSpec, now_ms: int
+    ) -> Reservation | Refused:
+        """Take what a step needs that may be new; one that is there needs nothing."""
+        if client.quota == NO_QUOTA:
+            return _NOTHING
+        new, refused = _NewStep(store, client, spec, now_ms), None
+        # One after the other: who comes while a store counts must not be let in by the number before.
+        async with self._locks.setdefault(client.id, asyncio.Lock()), AsyncExitStack() as taken:
+            for limit in self._limits:
+                refused = await limit.take(new, taken)
+                if refused is not None:
+                    break
+            else:
+                return Reservation(taken.pop_all())
+        assert refused is not None
+        # Only who is refused pays for a look whether the step is there.
+        return _NOTHING if await _exists(store, spec) else refused
+
+    async def charge(self, client: Client, now_ms: int) -> Refused | None:
+        """Take one of the client's starts for what is no step."""
+        return await self._rate.charge(client, now_ms)
+
+    def starts_left(self, client: Client) -> int:
+        """How many steps may be started at once, as far as is known; of a client that has a rate."""
+        return self._rate.left(client)
+
+    async def permit(self, spec: StepSpec) -> Permit | None:
+        """A place for an attempt at its destination; None when there is none now."""
+        return await self._destinations.enter(spec)
+
+    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
+        """The moment at which a step that got no permit may ask again: one after the other."""
+        return self._destinations.turn_ms(spec, now_ms)
+
+
+async def _exists(store: StepStore, spec: StepSpec) -> bool:
     if spec.parent is None:
-        root = await engine.store.get(keys.root_of(spec.run_id))
+        root = await store.get(keys.root_of(spec.run_id))
         if root is not None and root.spec.identity == spec.identity:
             return True
         spec = spec.below_root()
-    return await engine.store.get(keys.step_id(spec.run_id, spec.identity)) is not None
+    return await store.get(keys.step_id(spec.run_id, spec.identity)) is not None

@@ -6,11 +6,13 @@ from typing import Final
 
 import orjson
 
-from atomic.application.commit import commit
+from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
-from atomic.application.ports import Client, Clock, EndpointRequest, StoreUnavailable
+from atomic.application.permits import Claim
+from atomic.application.ports import Clock, EndpointRequest, StoreUnavailable
 from atomic.application.rechecking import look
+from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import EndpointResponse, NotMade, OutcomeKind, classify
@@ -20,42 +22,38 @@ from atomic.protocol import headers, signatures
 _RECORD_AGAIN_FIRST_S: Final = 0.25
 
 
-async def run_attempt(engine: Engine, step: Step) -> None:
-    """Make the attempt that `step` is claimed for. The claim and its wake-up are durable by now.
+async def run_attempt(engine: Engine, claim: Claim) -> None:
+    """Make the attempt that was claimed.
 
-    Its place at the destination, which the caller has taken, is given back. A step of a run that was
-    cancelled meanwhile is cancelled, and nobody is called.
+    A step of a run that was cancelled meanwhile is cancelled, and nobody is called.
     """
-    client: Client | None = None
+    step = claim.step
+    async with claim.permit:
+        answer = await _call(engine, step)
+    if answer is None or (answer.status is None and engine.runs.is_cancelled(step.spec.run_id)):
+        await end_if_left_over(engine, step)
+        return
+    await end_attempt(engine, step, answer)
+    await engine.admission.meter.flush(engine.store, step.spec, engine.clock.now_ms())
+
+
+async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
+    """What came of the call; None when nobody was called, for the run was cancelled."""
     run_id, is_off = step.spec.run_id, engine.runs.is_cancelled
     try:
         client = await engine.clients.get(step.spec.client_id)
         span_id = engine.entropy.token()[:16]
         if await is_called_off(engine, run_id):
-            await end_if_left_over(engine, step)
-            return
-        if client is None or not client.may_call(step.spec.url):
-            answer = EndpointResponse(
-                error="the client may not call this URL any more; have it added, and redrive"
-            )
-        else:
-            request = endpoint_request(engine.clock, step, client, span_id=span_id)
-            answer = await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
+            return None
     except StoreUnavailable:
-        answer = EndpointResponse(not_made=NotMade("not called yet: its client or its run cannot be read"))
-    finally:
-        await engine.destinations.leave(step.spec)
-    if answer.status is None and is_off(run_id):
-        await end_if_left_over(engine, step)
-        return
-    if client is None or client.stored_bytes is None:
-        await end_attempt(engine, step, answer)
-        return
-    engine.stored.count_for(client.id)
-    await end_attempt(engine, step, answer)
-    await engine.stored.flush(
-        engine.store, client.id, now_ms=engine.clock.now_ms(), retention_ms=step.spec.retention_ms
-    )
+        return EndpointResponse(not_made=NotMade("not called yet: its client or its run cannot be read"))
+    if client is None or not client.may_call(step.spec.url):
+        return EndpointResponse(
+            error="the client may not call this URL any more; have it added, and redrive"
+        )
+    engine.admission.meter.watch(client)
+    request = endpoint_request(engine.clock, step, client, span_id=span_id)
+    return await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
 
 
 async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> None:
@@ -73,8 +71,8 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         step.spec.client_id, len(answer.body), lambda: classify(answer, step.spec.retry, wall_ms)
     )
     event = Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
-    after, recorded = await _record(engine, step, event)
-    if not recorded:
+    after, effects = await _record(engine, step, event)
+    if effects is None:
         if not _is_known(after, step.attempt_count):
             note = f"{outcome.kind} {outcome.status or outcome.error}"
             await commit(engine, after, AnsweredLate(step.attempt_count, note))
@@ -89,12 +87,12 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
 async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     """Undo the claim: the step comes again, one of its destination after the other, and pays nothing."""
     now_ms = engine.clock.now_ms()
-    until_ms = engine.destinations.turn_ms(step.spec, now_ms + not_made.again_in_ms)
+    until_ms = engine.admission.turn_ms(step.spec, now_ms + not_made.again_in_ms)
     engine.telemetry.put_off(step)
     await _record(engine, step, Deferred(step.nonce or "", not_made.reason, until_ms))
 
 
-async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> tuple[Step, bool]:
+async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> Committed:
     """Apply the event; while the attempt's lease lasts, a store that fails is asked again."""
     pause_s = _RECORD_AGAIN_FIRST_S
     while True:

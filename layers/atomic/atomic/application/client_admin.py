@@ -1,22 +1,21 @@
 """What operators do to clients, the same on every runtime: create, rotate, revoke, limit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from atomic.protocol import api_keys, client_records
-from atomic.protocol.client_records import (
+from atomic.domain.clients import api_keys, records
+from atomic.domain.clients.quota import NO_QUOTA, Quota, check_quota
+from atomic.domain.clients.records import (
     OPERATOR_ID,
-    OPERATOR_SCOPE,
     ClientConflictError,
     ClientRecord,
-    LimitChanges,
-    Quota,
     StoredKey,
     StoredSecret,
     UnknownClient,
 )
-from atomic.protocol.client_rules import check_base_urls, check_client, check_limits, check_redaction
+from atomic.domain.clients.rules import check_base_urls, check_client, check_redaction
+from atomic.domain.clients.scopes import OPERATOR_SCOPE, SCOPES_DEFAULT, check_scopes
 from atomic.protocol.signatures import encode_secret
 
 # Long enough for every receiver and every caller to learn of the new one.
@@ -72,8 +71,8 @@ class ClientAdmin:
         client_id: str,
         *,
         base_urls: Sequence[str],
-        limits: Quota | None = None,
-        scopes: Sequence[str] = client_records.SCOPES_DEFAULT,
+        quota: Quota = NO_QUOTA,
+        scopes: Sequence[str] = SCOPES_DEFAULT,
         expires_at_ms: int | None = None,
         ed25519: bool = False,
         redact: Sequence[str] = (),
@@ -82,10 +81,9 @@ class ClientAdmin:
 
         Raises ValueError for a client that exists and for what cannot be used.
         """
-        limits = limits or Quota()
         kept_urls = check_client(client_id, base_urls)
-        check_limits(limits)
-        api_key, stored = self._new_key(client_records.check_scopes(scopes), expires_at_ms)
+        check_quota(quota)
+        api_key, stored = self._new_key(check_scopes(scopes), expires_at_ms)
         secret = encode_secret(self.token_bytes(32))
         record = ClientRecord(
             id=client_id,
@@ -93,7 +91,7 @@ class ClientAdmin:
             keys=(stored,),
             secrets=(StoredSecret(text=secret, created_at_ms=stored.created_at_ms),),
             created_at_ms=stored.created_at_ms,
-            limits=limits,
+            quota=quota,
             ed25519=ed25519,
             redact=check_redaction(redact),
         )
@@ -107,7 +105,7 @@ class ClientAdmin:
         record = self.store.load(OPERATOR_ID) or ClientRecord(
             id=OPERATOR_ID, base_urls=(), keys=(), secrets=(), created_at_ms=stored.created_at_ms
         )
-        self._save(client_records.with_key(record, stored))
+        self._save(records.with_key(record, stored))
         return api_key, stored
 
     def add_key(
@@ -115,8 +113,8 @@ class ClientAdmin:
     ) -> tuple[str, StoredKey]:
         """One more key beside those there are, and what is kept of it."""
         record = self.known(client_id)
-        api_key, stored = self._new_key(client_records.check_scopes(scopes), expires_at_ms)
-        self._save(client_records.with_key(record, stored))
+        api_key, stored = self._new_key(check_scopes(scopes), expires_at_ms)
+        self._save(records.with_key(record, stored))
         return api_key, stored
 
     def rotate_key(
@@ -135,10 +133,10 @@ class ClientAdmin:
         Unless it may do more than that one, it has no others and ends with it at the latest.
         """
         record = self.known(client_id)
-        old = client_records.key_to_replace(record, key_id, self.now_ms())
+        old = records.key_to_replace(record, key_id, self.now_ms())
         last = old or (record.keys[-1] if record.keys else None)
-        inherited = client_records.SCOPES_DEFAULT if last is None else last.scopes
-        wanted = inherited if scopes is None else client_records.check_scopes(scopes)
+        inherited = SCOPES_DEFAULT if last is None else last.scopes
+        wanted = inherited if scopes is None else check_scopes(scopes)
         if not may_widen and not set(wanted) <= set(inherited):
             raise ValueError(
                 f"the key has the scopes {', '.join(inherited)}, and a new one may have no other"
@@ -148,42 +146,42 @@ class ClientAdmin:
             expires_at_ms = min(ends, default=None)
         api_key, stored = self._new_key(wanted, expires_at_ms)
         stored = replace(stored, takes_over=old.id if old else None)
-        self._save(client_records.with_key(record, stored, overlap_ms=overlap_ms))
+        self._save(records.with_key(record, stored, overlap_ms=overlap_ms))
         return api_key, stored
 
     def rotate_secret(self, client_id: str, *, overlap_ms: int = OVERLAP_DEFAULT_MS) -> StoredSecret:
         """A second signing secret; both sign until the older one ends after the overlap."""
         secret = encode_secret(self.token_bytes(32))
         stored = StoredSecret(text=secret, created_at_ms=self.now_ms())
-        self._save(client_records.with_secret(self.known(client_id), stored, overlap_ms=overlap_ms))
+        self._save(records.with_secret(self.known(client_id), stored, overlap_ms=overlap_ms))
         return stored
 
     def revoke_key(self, client_id: str, key_id: str) -> None:
         """Take a key away; servers believe in it for 60 s at most."""
-        self._save(client_records.without_key(self.known(client_id), key_id))
+        self._save(records.without_key(self.known(client_id), key_id))
 
     def change(
         self,
         client_id: str,
         *,
         base_urls: Sequence[str] | None = None,
-        limits: LimitChanges | None = None,
+        quota: Mapping[str, Any] | None = None,
         redact: Sequence[str] | None = None,
         ed25519: bool | None = None,
     ) -> ClientRecord:
         """Set what a client may call and use, what its readers are not shown, and how calls are signed.
 
-        What is None, or no member of the limits, stays as it is. The client as it stands then.
+        What is None stays as it is, and so does a limit that `quota` does not name. Returns the client.
         """
         record = self.known(client_id)
         record = replace(
             record,
             base_urls=record.base_urls if base_urls is None else check_base_urls(base_urls),
-            limits=replace(record.limits, **(limits or {})),
+            quota=replace(record.quota, **(quota or {})),
             redact=record.redact if redact is None else check_redaction(redact),
             ed25519=record.ed25519 if ed25519 is None else ed25519,
         )
-        check_limits(record.limits)
+        check_quota(record.quota)
         self._save(record)
         return record
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from atomic.application.ports import Client
 from atomic.application.redaction import redaction_key
-from atomic.protocol import api_keys
-from atomic.protocol.client_records import ClientRecord, StoredKey, is_live
+from atomic.domain.clients import api_keys
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import ClientRecord, StoredKey, is_live
 from atomic.protocol.signatures import decode_secret
 
 
@@ -18,9 +18,7 @@ def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
         signing_secrets=tuple(
             decode_secret(secret.text) for secret in record.secrets if is_live(secret, now_ms)
         ),
-        starts_per_s=record.limits.starts_per_s,
-        live_steps=record.limits.live_steps,
-        stored_bytes=record.limits.stored_bytes,
+        quota=record.quota,
         ed25519=record.ed25519,
         redact=record.redact,
         redaction_key=redaction_key(pepper, record.id) if record.redact else b"",

@@ -7,9 +7,10 @@ again, and its step keeps its retries.
 """
 
 from collections import Counter
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
+from atomic.application.permits import Permit
 from atomic.domain.steps import StepSpec
 from atomic.protocol.urls import parse_url
 
@@ -52,26 +53,22 @@ class CountedRuns:
         self._inside: dict[Destination, Counter[str]] = {}
         self._turns = Turns()
 
-    async def enter(self, spec: StepSpec) -> bool:
-        """Take a place for an attempt; False when as many runs as may be are inside, and this is none."""
+    async def enter(self, spec: StepSpec) -> Permit | None:
+        """Take a place for an attempt; None when as many runs as may be are inside, and this is none."""
         destination = destination_of(spec)
         if destination is None:
-            return True
+            return Permit()
         attempts = self._inside.setdefault(destination, Counter())
         if spec.run_id not in attempts and len(attempts) >= self._most:
-            return False
+            return None
         attempts[spec.run_id] += 1
-        return True
+        return Permit(partial(self._leave, destination, spec.run_id))
 
-    async def leave(self, spec: StepSpec) -> None:
-        """Give the place back."""
-        destination = destination_of(spec)
-        attempts = self._inside.get(destination) if destination else None
-        if destination is None or attempts is None:
-            return
-        attempts[spec.run_id] -= 1
-        if attempts[spec.run_id] <= 0:
-            del attempts[spec.run_id]
+    async def _leave(self, destination: Destination, run_id: str) -> None:
+        attempts = self._inside[destination]
+        attempts[run_id] -= 1
+        if not attempts[run_id]:
+            del attempts[run_id]
         if not attempts:
             del self._inside[destination]
 

@@ -4,12 +4,11 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from atomic.application.destinations import CountedRuns
+from atomic.application.admission import Admission
 from atomic.application.large_bodies import LargeBodies
 from atomic.application.ports import (
     ClientRegistry,
     Clock,
-    Destinations,
     EndpointInvoker,
     Entropy,
     Notifier,
@@ -18,7 +17,6 @@ from atomic.application.ports import (
     WakeupQueue,
 )
 from atomic.application.run_cache import RunCache
-from atomic.application.storage_meter import StorageMeter
 from atomic.domain.steps import Step
 from atomic.protocol import defaults
 
@@ -76,8 +74,7 @@ class Engine:
     spawn: Spawn
     settings: Settings = field(default_factory=Settings)
     runs: RunCache = field(default_factory=RunCache)
-    destinations: Destinations = field(default_factory=CountedRuns)
-    stored: StorageMeter = field(default_factory=StorageMeter)
+    admission: Admission = field(default_factory=Admission)
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
 
     def send_wakeup(self, step: Step, at_ms: int) -> Awaitable[None]:

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from atomic.application.permits import Permit
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
-from atomic.protocol.client_records import SCOPES
-from atomic.protocol.urls import is_under
 
 
 class StoreUnavailable(Exception):
@@ -230,12 +230,8 @@ class Destinations(Protocol):
     be counted is let in.
     """
 
-    async def enter(self, spec: StepSpec) -> bool:
-        """Take a place for an attempt; False when there is none. A step that calls nothing needs none."""
-        ...
-
-    async def leave(self, spec: StepSpec) -> None:
-        """Give back the place of an attempt that was let in."""
+    async def enter(self, spec: StepSpec) -> Permit | None:
+        """Take a place for an attempt; None when there is none. A step that calls nothing needs none."""
         ...
 
     def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
@@ -312,30 +308,6 @@ class Notifier(Protocol):
     def close(self) -> None:
         """Let nobody wait any longer, now or later: the process is about to end."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """A tenant of the runtime, and what the key that opened it may do.
-
-    An empty `base_urls` allows every URL (only `--dev` gives such clients). `redact` names members of JSON
-    that its readers are shown as a hash under `redaction_key`.
-    """
-
-    id: str
-    base_urls: tuple[str, ...] = ()
-    signing_secrets: tuple[bytes, ...] = ()
-    starts_per_s: float | None = None
-    live_steps: int | None = None
-    stored_bytes: int | None = None
-    ed25519: bool = False
-    redact: tuple[str, ...] = ()
-    redaction_key: bytes = b""
-    scopes: frozenset[str] = frozenset(SCOPES)
-
-    def may_call(self, url: str) -> bool:
-        """Whether the URL is under a base URL of the client."""
-        return not self.base_urls or is_under(url, self.base_urls)
 
 
 class ClientRegistry(Protocol):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from atomic.application.attempts import endpoint_request
 from atomic.application.engine import Engine
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.steps import StepSpec
 from atomic.domain.transitions import begin
@@ -23,18 +23,17 @@ class Probed:
 
 async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None:
     """Call the endpoint, signed as a step would be; None when too much is under way to its destination."""
-    if not await engine.destinations.enter(spec):
+    permit = await engine.admission.permit(spec)
+    if permit is None:
         return None
     loop = asyncio.get_running_loop()
     began_s = loop.time()
-    try:
+    async with permit:
         timeout_ms = min(spec.attempt_timeout_ms, engine.settings.attempt_timeout_default_ms)
         at_once = replace(spec, delay_ms=0, attempt_timeout_ms=timeout_ms)
         step = begin(at_once, keys.ROOT, engine.clock.now_ms(), engine.entropy.token())
         request = endpoint_request(engine.clock, step, client, span_id=engine.entropy.token()[:16])
         answer = await engine.invoker.post(request)
-    finally:
-        await engine.destinations.leave(spec)
     duration_ms = round((loop.time() - began_s) * 1000)
     return Probed(answer.status, await _error(engine, spec, answer), duration_ms)
 

@@ -1,10 +1,12 @@
 """Process a wake-up. It may be early, late or doubled: the row says what is to be done."""
 
 from atomic.application.attempts import run_attempt
-from atomic.application.commit import commit, wake_waiters
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import is_over
+from atomic.application.permits import Claim, Permit
 from atomic.application.rechecking import look
+from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.moments import lease_end_ms
 from atomic.domain.outcomes import OutcomeKind
@@ -24,7 +26,7 @@ async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None 
         engine.runs.saw(step, asked_ms)
     if step.is_settled:
         # Whoever settled it may have died before it woke the others.
-        await wake_waiters(engine, step, again=True)
+        await wake_waiters_again(engine, step)
     elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
         await _process_live(engine, step, step.due_at_ms, wakeup_at_ms)
 
@@ -40,24 +42,29 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
         # When this fails, the step is still due and is looked at again.
         await look(engine, step, again=True)
         return
-    if not await engine.destinations.enter(step.spec):
+    permit = await engine.admission.permit(step.spec)
+    if permit is None:
         # Time may have passed, and a turn that is over by now would leave the step without a wake-up.
-        turn_ms = engine.destinations.turn_ms(step.spec, engine.clock.now_ms())
+        turn_ms = engine.admission.turn_ms(step.spec, engine.clock.now_ms())
         engine.telemetry.put_off(step)
         await commit(engine, step, NotAdmitted(turn_ms))
         return
-    nonce, is_ours = engine.entropy.token(), False
-    try:
-        step, claimed = await commit(engine, step, Claimed(nonce))
-        is_ours = claimed and step.nonce == nonce
-    finally:
-        if not is_ours:
-            await engine.destinations.leave(step.spec)
-    if claimed and step.consecutive_lost > 0:
+    async with permit:
+        claim = await _claim(engine, step, permit)
+        if claim is not None:
+            await run_attempt(engine, claim)
+
+
+async def _claim(engine: Engine, due: Step, permit: Permit) -> Claim | None:
+    """The attempt that is due, unless somebody else has it, or the step has come to its end."""
+    nonce = engine.entropy.token()
+    step, effects = await commit(engine, due, Claimed(nonce))
+    if effects is None:
+        return None
+    if step.consecutive_lost > 0:
         lost = [attempt for attempt in step.attempt_log if attempt.outcome is OutcomeKind.NO_ANSWER]
         engine.telemetry.attempt_ended(step, lost[-1])
-    if is_ours:
-        await run_attempt(engine, step)
+    return Claim(step, permit.pass_on()) if step.nonce == nonce else None
 
 
 def _is_spare(step: Step, wakeup_at_ms: int | None) -> bool:

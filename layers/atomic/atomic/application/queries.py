@@ -8,8 +8,9 @@ from typing import Final
 
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
-from atomic.application.ports import Client, Counts, RunQuery
+from atomic.application.ports import Counts, RunQuery
 from atomic.application.waiting import now_s, wait
+from atomic.domain.clients.client import Client
 from atomic.domain.dead_letters import NotRedrivable, not_redrivable_reason
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys

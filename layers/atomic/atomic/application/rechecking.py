@@ -7,8 +7,9 @@ second sees the first, so no wake-up is lost. Looking again does no harm.
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from atomic.application.commit import commit, wake_if_overdue
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
+from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.events import Looked, WaiterAdded, Woken
 from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import SETTLED, Step, StepOutline

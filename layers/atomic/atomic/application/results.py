@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from atomic.application.commit import commit, wake_waiters
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
+from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Status, Step
@@ -28,11 +29,11 @@ async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
     if step.waiters and not step.is_settled:
         # Nobody looks at an event, and who dies before its waiters are woken would leave them asleep.
         await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
-    after, changed = await commit(engine, step, ResultPosted(response))
-    if changed:
+    after, effects = await commit(engine, step, ResultPosted(response))
+    if effects is not None:
         return after
     if after.status is Status.SUCCEEDED and after.response == response:
-        await wake_waiters(engine, after, again=True)
+        await wake_waiters_again(engine, after)
         return after
     raise Problem(
         NOT_AN_OPEN_EVENT, f"The event step is {after.status} already; its outcome never changes."

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.application.ports import StepStore, StoreUnavailable
-from atomic.domain.steps import Step
+from atomic.domain.clients.client import Client
+from atomic.domain.steps import Step, StepSpec
 
 # How old the sum may be, and how long this process keeps what it adds to it.
 _KNOWN_MS: Final = 5_000
@@ -33,9 +34,12 @@ class StorageMeter:
     def __init__(self) -> None:
         self._sums: dict[str, _Sum] = {}
 
-    def count_for(self, client_id: str) -> None:
-        """Count for this client from now on."""
-        self._sums.setdefault(client_id, _Sum())
+    def watch(self, client: Client) -> None:
+        """Count what the client stores from now on if that is limited, and no more if it is not."""
+        if client.quota.stored_bytes is not None:
+            self._sums.setdefault(client.id, _Sum())
+        else:
+            self._sums.pop(client.id, None)
 
     def add(self, client_id: str, size: int, now_ms: int) -> None:
         """So many bytes more (or less) are stored."""
@@ -46,7 +50,7 @@ class StorageMeter:
 
     def settled(self, step: Step) -> None:
         """The step has its answer."""
-        if step.response is not None and step.finished_at_ms is not None:
+        if self._sums and step.response is not None and step.finished_at_ms is not None:
             self.add(step.spec.client_id, len(step.response.text), step.finished_at_ms)
 
     async def total(self, store: StepStore, client_id: str, *, now_ms: int, retention_ms: int) -> int:
@@ -68,7 +72,8 @@ class StorageMeter:
                 raise
         return usage.total + usage.added
 
-    async def flush(self, store: StepStore, client_id: str, *, now_ms: int, retention_ms: int) -> None:
-        """Write down what was added, if it is time. What the store does not take is kept."""
-        with contextlib.suppress(StoreUnavailable):
-            await self.total(store, client_id, now_ms=now_ms, retention_ms=retention_ms)
+    async def flush(self, store: StepStore, spec: StepSpec, now_ms: int) -> None:
+        """Write down what the step's client has stored, if it is time; what is not taken is kept."""
+        if spec.client_id in self._sums:
+            with contextlib.suppress(StoreUnavailable):
+                await self.total(store, spec.client_id, now_ms=now_ms, retention_ms=spec.retention_ms)

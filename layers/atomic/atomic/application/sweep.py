@@ -33,8 +33,8 @@ async def recover(engine: Engine) -> int:
         nonlocal taken
         step = await engine.store.get(step_id)
         if step is not None:
-            _, changed = await commit(engine, step, OwnerLost())
-            taken += changed
+            _, effects = await commit(engine, step, OwnerLost())
+            taken += effects is not None
 
     for status in (Status.RUNNING, Status.WAITING):
         after = ""

@@ -11,7 +11,8 @@ from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable
 from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
-from atomic.protocol.client_records import StoredKey, is_live
+from atomic.domain.clients.quota import LIMITS, member_of, words_of
+from atomic.domain.clients.records import StoredKey, is_live
 from atomic.protocol.timestamps import to_rfc3339
 
 HOUR_MS: Final = 3600 * 1000
@@ -22,9 +23,7 @@ _LABELS: Final = {
     "clientId": "client",
     "apiKey": "API key",
     "signingSecret": "signing secret",
-    "startsPerSecond": "starts a second",
-    "liveSteps": "live steps",
-    "storedBytes": "stored bytes",
+    **{member_of(limit): words_of(limit) for limit in LIMITS},
 }
 
 _table = click.option(
@@ -80,7 +79,7 @@ def say(options: dict[str, Any], **document: Any) -> None:
         click.echo(to_json(document))
         return
     for name, value in document.items():
-        click.echo(f"{_LABELS.get(name, name) + ':':<15} {'no limit' if value is None else value}")
+        click.echo(f"{_LABELS.get(name, name) + ':':<18} {'no limit' if value is None else value}")
 
 
 def say_new_key(options: dict[str, Any], api_key: str) -> None:

@@ -1,6 +1,7 @@
 """`atomic clients`: the clients of a server or of a deployed stack."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -18,31 +19,13 @@ from atomic.cli.client_store import (
     store_options,
 )
 from atomic.cli.output import to_json
-from atomic.protocol.client_records import (
-    SCOPES,
-    SCOPES_DEFAULT,
-    ClientRecord,
-    LimitChanges,
-    Quota,
-    is_live,
-)
-from atomic.protocol.client_rules import refuse_unusual
+from atomic.domain.clients.quota import LIMITS, Quota, quota_view, words_of
+from atomic.domain.clients.records import ClientRecord, is_live
+from atomic.domain.clients.rules import refuse_unusual
+from atomic.domain.clients.scopes import SCOPES, SCOPES_DEFAULT
 
-_starts = click.option(
-    "--starts-per-second",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Maximum step starts per second (default: unlimited).",
-)
 _redact = click.option(
     "--redact", multiple=True, help="A member of payloads and responses to show as a hash to readers."
-)
-_stored = click.option(
-    "--stored-bytes",
-    type=click.IntRange(min=1),
-    help="Maximum bytes of payloads and responses (default: unlimited).",
-)
-_live = click.option(
-    "--live-steps", type=click.IntRange(min=1), help="Maximum live steps (default: unlimited)."
 )
 _base_url = click.option(
     "--base-url",
@@ -53,6 +36,15 @@ _base_url = click.option(
 )
 _allow_http = click.option("--allow-http", is_flag=True, help="Accept base URLs without TLS.")
 _allow_ip = click.option("--allow-ip", is_flag=True, help="Accept base URLs whose host is an IP address.")
+
+
+def _quota_options(command: Callable[..., None]) -> Callable[..., None]:
+    """One option for each limit."""
+    for name, limit in reversed(LIMITS.items()):
+        kind = click.IntRange(min=1) if limit.is_whole else click.FloatRange(min=0, min_open=True)
+        text = f"{limit.help} Maximum (default: unlimited).".strip()
+        command = click.option(f"--{name.replace('_', '-')}", type=kind, help=text)(command)
+    return command
 
 
 @click.group()
@@ -72,9 +64,7 @@ def clients() -> None:
 @_allow_http
 @_allow_ip
 @expires
-@_starts
-@_live
-@_stored
+@_quota_options
 @store_options
 def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...], **options: Any) -> None:
     """Make a client; its API key and signing secret are shown once."""
@@ -83,7 +73,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
         api_key, secret = admin.create(
             client_id,
             base_urls=base_urls,
-            limits=Quota(**_limits(options)),
+            quota=_quota(options),
             scopes=scopes,
             expires_at_ms=expiry_ms(admin, options),
             ed25519=options["ed25519"],
@@ -178,20 +168,13 @@ def revoke(client_id: str, key_id: str, **options: Any) -> None:
 
 @clients.command("limits")
 @click.argument("client_id")
-@_starts
-@_live
-@_stored
+@_quota_options
 @store_options
 def limits(client_id: str, **options: Any) -> None:
     """Set the limits of a client. A limit that is left out is removed."""
     with open_admin(options) as admin:
-        admin.change(client_id, limits=_limits(options))
-    say(
-        options,
-        startsPerSecond=options["starts_per_second"],
-        liveSteps=options["live_steps"],
-        storedBytes=options["stored_bytes"],
-    )
+        changed = admin.change(client_id, quota=asdict(_quota(options)))
+    say(options, **quota_view(changed.quota))
 
 
 @clients.command("redact")
@@ -219,12 +202,8 @@ def base_urls(client_id: str, *, base_urls: tuple[str, ...], **options: Any) -> 
     say(options, baseUrls=changed.base_urls)
 
 
-def _limits(options: dict[str, Any]) -> LimitChanges:
-    return {
-        "starts_per_s": options["starts_per_second"],
-        "live_steps": options["live_steps"],
-        "stored_bytes": options["stored_bytes"],
-    }
+def _quota(options: dict[str, Any]) -> Quota:
+    return Quota(**{limit: options[limit] for limit in LIMITS})
 
 
 def _document(record: ClientRecord) -> dict[str, Any]:
@@ -233,9 +212,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
         "clientId": record.id,
         "baseUrls": record.base_urls,
         "keys": [key_document(key) for key in record.keys],
-        "startsPerSecond": record.limits.starts_per_s,
-        "liveSteps": record.limits.live_steps,
-        "storedBytes": record.limits.stored_bytes,
+        **quota_view(record.quota),
         "redacted": record.redact,
     }
 
@@ -248,11 +225,14 @@ def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
     yield f"  signing   {live} live secret{'s' if live != 1 else ''}"
     if record.redact:
         yield f"  redacted  {' '.join(record.redact)}"
-    yield f"  limits    {_limits_line(record.limits)}"
+    yield f"  limits    {_limits_line(record.quota)}"
 
 
-def _limits_line(limits: Quota) -> str:
-    rate = "any" if limits.starts_per_s is None else f"{limits.starts_per_s:g}"
-    live = "any" if limits.live_steps is None else str(limits.live_steps)
-    stored = "any" if limits.stored_bytes is None else str(limits.stored_bytes)
-    return f"starts per second: {rate}, live steps: {live}, stored bytes: {stored}"
+def _limits_line(quota: Quota) -> str:
+    return ", ".join(f"{words_of(name)}: {_most(value)}" for name, value in asdict(quota).items())
+
+
+def _most(value: float | None) -> str:
+    if value is None:
+        return "any"
+    return str(value) if isinstance(value, int) else f"{value:g}"

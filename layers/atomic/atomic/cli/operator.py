@@ -17,7 +17,7 @@ from atomic.cli.client_store import (
     store_options,
 )
 from atomic.cli.output import to_json
-from atomic.protocol.client_records import OPERATOR_ID
+from atomic.domain.clients.records import OPERATOR_ID
 
 
 @click.group()

@@ -1,1 +1,1 @@
-"""The state machine: steps, transitions, the retry schedule, the reading of answers. Pure."""
+"""The state machine: steps, transitions, the retry schedule, the reading of answers; clients. Pure."""

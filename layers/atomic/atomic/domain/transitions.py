@@ -1,7 +1,6 @@
 """`transition`: how an event changes a step. An event that does not fit the state changes nothing.
 
-Effects follow from the row and need no list of their own: a live step needs a wake-up at its `due_at_ms`,
-a settled one wakes its `waiters`.
+What has to follow from the change is told by the row before and the row after (`effects`).
 """
 
 from dataclasses import replace

@@ -11,10 +11,11 @@ from typing import Any, Self
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.destinations import CountedRuns
+from atomic.application.admission import Admission
 from atomic.application.engine import Engine, Settings
-from atomic.application.ports import Client, ClientRegistry, Destinations, StepStore
+from atomic.application.ports import ClientRegistry, Destinations, StepStore
 from atomic.application.process_wakeup import process_wakeup
+from atomic.domain.clients.client import Client
 from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.http import ApiRequest
@@ -118,7 +119,7 @@ class LocalAtomic:
             entropy=SeededEntropy(seed),
             spawn=self._tasks.spawn,
             settings=settings or Settings(),
-            destinations=destinations or CountedRuns(),
+            admission=Admission(destinations=destinations),
         )
         self._api = Api(engine=self.engine, manage=manage)
 

@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.application.client_cache import CachedKey, cached_keys, client_of
-from atomic.application.ports import Client
-from atomic.protocol import api_keys, keys
-from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
+from atomic.domain.clients import api_keys
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
+from atomic.protocol import keys
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

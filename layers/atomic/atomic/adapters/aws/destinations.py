@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 from zlib import crc32
 
@@ -18,6 +19,7 @@ from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.leases import Lease, LeaseItems
 from atomic.adapters.aws.sqs import SHORT_ATTEMPT_MAX_MS
 from atomic.application.destinations import TURN_EVERY_MS, Destination, Turns, destination_of
+from atomic.application.permits import Permit
 from atomic.application.ports import Clock, StoreUnavailable
 from atomic.domain.steps import StepSpec
 
@@ -85,36 +87,33 @@ class SharedDestinations:
         self._stays: dict[Destination, _Occupancy] = {}
         self._seen: OrderedDict[Destination, tuple[float, Sequence[Lease] | None]] = OrderedDict()
 
-    async def enter(self, spec: StepSpec) -> bool:
-        """Take a lease for an attempt, if it needs one; False if none is free."""
+    async def enter(self, spec: StepSpec) -> Permit | None:
+        """Take a lease for an attempt, if it needs one; None if none is free."""
         destination = destination_of(spec)
         if destination is None:
-            return True
+            return Permit()
         occupancy = self._stays.setdefault(destination, _Occupancy())
         occupancy.asking += 1
         try:
             async with occupancy.turn:
                 if not await self._has_lease(destination, occupancy, spec):
-                    return False
+                    return None
                 occupancy.attempts[spec.run_id] += 1
                 if occupancy.renewal_task is None:
                     occupancy.renewal_task = asyncio.create_task(self._keep(destination, occupancy))
-                return True
+                return Permit(partial(self._leave, destination, spec.run_id))
         finally:
             occupancy.asking -= 1
             self._forget(destination, occupancy)
 
-    async def leave(self, spec: StepSpec) -> None:
+    async def _leave(self, destination: Destination, run_id: str) -> None:
         """Release the lease when the last attempt to the destination has ended here."""
-        destination = destination_of(spec)
-        if destination is None:
-            return
         occupancy = self._stays[destination]
         # Hold the lock, so that a concurrent renewal cannot be cancelled in the middle of a write.
         async with occupancy.turn:
-            occupancy.attempts[spec.run_id] -= 1
-            if not occupancy.attempts[spec.run_id]:
-                del occupancy.attempts[spec.run_id]
+            occupancy.attempts[run_id] -= 1
+            if not occupancy.attempts[run_id]:
+                del occupancy.attempts[run_id]
             if not occupancy.attempts:
                 if occupancy.renewal_task is not None:
                     occupancy.renewal_task.cancel()

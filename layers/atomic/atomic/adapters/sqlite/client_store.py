@@ -10,9 +10,10 @@ import apsw
 
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.client_cache import CachedKey, cached_keys, client_of
-from atomic.application.ports import Client, StoreUnavailable
-from atomic.protocol import api_keys
-from atomic.protocol.client_records import OPERATOR_ID, ClientRecord
+from atomic.application.ports import StoreUnavailable
+from atomic.domain.clients import api_keys
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
 
 _CHECK_EVERY_S: Final = 2.0
 # Secrets expire without a write, so cached clients are read again.
@@ -37,7 +38,7 @@ _RECORDS: Final = """
 CREATE TABLE tenants (id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
 INSERT INTO tenants SELECT id, 1, json_object(
     'base_urls', json(base_urls), 'keys', json_array(), 'created_at_ms', created_at_ms,
-    'limits', json_object('starts_per_s', starts_per_s, 'live_steps', NULL),
+    'quota', json_object('starts_per_second', starts_per_s),
     'secrets', json((
         SELECT json_group_array(json_object(
             'text', value, 'created_at_ms', created_at_ms, 'expires_at_ms', NULL

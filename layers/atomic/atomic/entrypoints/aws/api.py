@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
 
-from atomic.application.admission import Admission
 from atomic.entrypoints.aws.prices import estimated_usd
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.entrypoints.http_api.api import Api
@@ -26,7 +25,6 @@ class ApiFunction:
         self._api = Api(
             engine=self.runtime.engine,
             estimated_usd=estimated_usd,
-            limits=Admission(self.runtime.processes.starts),
             manage=self.runtime.manage,
         )
 

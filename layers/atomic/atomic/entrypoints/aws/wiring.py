@@ -21,6 +21,7 @@ from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.application.admission import Admission
 from atomic.application.backend import SharedCounts
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
@@ -121,7 +122,7 @@ class AwsRuntime:
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
             settings=self._settings.engine(),
-            destinations=self.processes.destinations,
+            admission=Admission(destinations=self.processes.destinations, rates=self.processes.starts),
         )
 
     def _open_destinations(self) -> Destinations:

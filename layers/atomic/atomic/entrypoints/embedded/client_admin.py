@@ -12,9 +12,9 @@ from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin, ClientStore
 from atomic.application.client_cache import locked_out
 from atomic.application.ports import StoreUnavailable
+from atomic.domain.clients.records import OPERATOR_ID
 from atomic.entrypoints.embedded.backends import open_clients
 from atomic.entrypoints.embedded.settings import ServerSettings
-from atomic.protocol.client_records import OPERATOR_ID
 
 Done = TypeVar("Done")
 OpenClients = Callable[[], AbstractContextManager[ClientStore]]

@@ -5,7 +5,7 @@ from pathlib import Path
 from secrets import token_bytes
 
 from atomic.adapters.secret_files import DEV_SIGNING_SECRET, kept_secret
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
 from atomic.protocol.signatures import decode_secret, encode_secret
 
 

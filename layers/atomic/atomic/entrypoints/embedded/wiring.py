@@ -71,7 +71,7 @@ class Server:
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
             settings=settings.engine(),
-            destinations=self._processes.destinations,
+            admission=Admission(destinations=self._processes.destinations, rates=self._processes.starts),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
         self.driver = Driver(self.engine, queue, backend.steps, pace)
@@ -80,7 +80,6 @@ class Server:
         api = Api(
             engine=self.engine,
             admits=self._admits,
-            limits=Admission(self._processes.starts),
             manage=clients.manage,
         )
         self.app = AsgiApp(api, self.metrics, _browser_check(settings))

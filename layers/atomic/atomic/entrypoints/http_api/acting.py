@@ -2,10 +2,11 @@
 
 from atomic.application import queries
 from atomic.application.cancel import cancel_run
-from atomic.application.ports import Client, RunQuery
+from atomic.application.ports import RunQuery
 from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many, redrive_step
 from atomic.application.results import post_result
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, in_turn, read

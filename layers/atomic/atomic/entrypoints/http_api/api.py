@@ -1,17 +1,16 @@
 """What the routes need beside the request."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
-from atomic.application.admission import Admission
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.scopes import OPERATOR_SCOPE, has_scope
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.protocol import headers, keys
-from atomic.protocol.client_records import OPERATOR_SCOPE, has_scope
 from atomic.protocol.problems import NOT_FOUND, UNAUTHORIZED, Problem, not_found
 from atomic.protocol.requests import Model, read_message
 
@@ -42,7 +41,6 @@ class Api:
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
-    limits: Admission = field(default_factory=Admission)
     manage: ManageClients | None = None
 
 

@@ -5,12 +5,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.ports import Client
-from atomic.entrypoints.http_api.api import Api, keeps_no_clients, read
-from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
-from atomic.protocol import problems
-from atomic.protocol.client_messages import RotateKeyRequest, RotateSecretRequest
-from atomic.protocol.client_records import (
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.quota import quota_view
+from atomic.domain.clients.records import (
     ClientConflictError,
     ClientRecord,
     StoredKey,
@@ -18,6 +15,10 @@ from atomic.protocol.client_records import (
     UnknownClient,
     UnknownKey,
 )
+from atomic.entrypoints.http_api.api import Api, keeps_no_clients, read
+from atomic.entrypoints.http_api.client_requests import RotateKeyRequest, RotateSecretRequest
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
+from atomic.protocol import problems
 from atomic.protocol.timestamps import to_rfc3339
 
 _log = logging.getLogger("atomic.clients")
@@ -105,9 +106,7 @@ def client_view(record: ClientRecord) -> dict[str, Any]:
         "clientId": record.id,
         "createdAt": to_rfc3339(record.created_at_ms),
         "baseUrls": record.base_urls,
-        "startsPerSecond": record.limits.starts_per_s,
-        "liveSteps": record.limits.live_steps,
-        "storedBytes": record.limits.stored_bytes,
+        **quota_view(record.quota),
         "redact": record.redact,
         "ed25519": record.ed25519,
     }

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from atomic.application.ports import Client
 from atomic.application.redaction import redacted_payload
+from atomic.domain.clients.client import Client
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol.canonical import parse_json
 from atomic.protocol.differences import first_difference

@@ -4,14 +4,18 @@ import logging
 from bisect import bisect_right
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.ports import Client
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import ClientRecord, StoredKey
 from atomic.entrypoints.http_api.api import Api, read
+from atomic.entrypoints.http_api.client_requests import (
+    AddKeyRequest,
+    ChangeClientRequest,
+    CreateClientRequest,
+)
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.managing import SHOWN_ONCE, client_view, key_view, manage
 from atomic.entrypoints.http_api.query import Query, link_header
 from atomic.protocol import keys
-from atomic.protocol.client_messages import AddKeyRequest, ChangeClientRequest, CreateClientRequest
-from atomic.protocol.client_records import ClientRecord, StoredKey
 from atomic.protocol.constants import PAGE_MAX
 
 _log = logging.getLogger("atomic.clients")
@@ -46,7 +50,7 @@ async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiRes
         api_key, secret = admin.create(
             wanted.client_id,
             base_urls=wanted.base_urls,
-            limits=wanted.limits(),
+            quota=wanted.quota(),
             scopes=wanted.scopes,
             expires_at_ms=_end_ms(admin, wanted.expires_in),
             ed25519=wanted.ed25519,

@@ -6,7 +6,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from atomic.domain.steps import Status
-from atomic.protocol import client_messages, documents, problems, requests
+from atomic.entrypoints.http_api import client_requests
+from atomic.protocol import documents, problems, requests
 from atomic.protocol.constants import DURATION_MAX_MS, PAGE_MAX
 
 
@@ -175,7 +176,7 @@ OPERATIONS: Final = (
         method="POST", path="/{clientId}/keys/{keyId}/rotate", id="rotateKey",
         summary="Make an API key that takes the place of another",
         description="It may do what that one may, or less, and no longer; that one ends after the overlap.",
-        request=client_messages.RotateKeyRequest, needs_body=False,
+        request=client_requests.RotateKeyRequest, needs_body=False,
         answers=((201, documents.NewKey, "The new key, shown this once."),),
         refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
@@ -194,7 +195,7 @@ OPERATIONS: Final = (
     Operation(
         method="POST", path="/{clientId}/secrets", id="rotateSecret", summary="Make a signing secret",
         description="Both sign until the one before ends after the overlap.",
-        request=client_messages.RotateSecretRequest, needs_body=False,
+        request=client_requests.RotateSecretRequest, needs_body=False,
         answers=((201, documents.NewSecret, "The new secret, shown this once."),),
         refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
@@ -208,14 +209,14 @@ OPERATIONS: Final = (
         summary="Change what a client may call and use",
         description="For the operator. What is left out stays as it is, a limit of null is no limit. "
         "Attempts at URLs that are under no base URL any more fail.",
-        request=client_messages.ChangeClientRequest,
+        request=client_requests.ChangeClientRequest,
         answers=((200, documents.ClientDocument, "The client as it stands now."),),
         refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
     Operation(
         method="POST", path="/{clientId}/keys", id="addKey", summary="Make one more API key of a client",
         description="For the operator.",
-        request=client_messages.AddKeyRequest,
+        request=client_requests.AddKeyRequest,
         answers=((201, documents.NewKey, "The new key, shown this once."),),
         refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),
@@ -231,7 +232,7 @@ OPERATIONS: Final = (
         summary="Make a client, its first API key and its signing secret",
         description="For the operator. Key and secret are shown this once; when the answer is lost, give "
         "the client another key and secret.",
-        request=client_messages.CreateClientRequest,
+        request=client_requests.CreateClientRequest,
         answers=((201, documents.NewClient, "The client."),),
         refusals=(problems.INVALID_REQUEST, *_CHANGE, problems.TOO_LARGE),
     ),

@@ -1,7 +1,7 @@
 """`POST /{clientId}/probe`: does Atomic reach an endpoint, and what does it say? `atomic doctor` asks."""
 
-from atomic.application.ports import Client
 from atomic.application.probe import probe
+from atomic.domain.clients.client import Client
 from atomic.entrypoints.http_api.api import Api, in_turn
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.limiting import charge_start

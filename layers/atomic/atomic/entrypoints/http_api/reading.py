@@ -5,8 +5,9 @@ import binascii
 from dataclasses import replace
 
 from atomic.application import queries
-from atomic.application.ports import Client, RunQuery
+from atomic.application.ports import RunQuery
 from atomic.application.redaction import all_redacted, without_error_excerpt
+from atomic.domain.clients.client import Client
 from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.application.ports import StoreUnavailable
+from atomic.domain.clients.scopes import OPERATOR_SCOPE
 from atomic.entrypoints.http_api import acting, managing, operating, pages, probing, reading, starting
 from atomic.entrypoints.http_api.api import Api, authorize, of_another_client
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, problem_response
 from atomic.protocol import headers, problems
-from atomic.protocol.client_records import OPERATOR_SCOPE
 from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.problems import NotFound, Problem
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from atomic.application.ports import Client
 from atomic.application.start import PayloadMismatch, StartResult, start
+from atomic.domain.clients.client import Client
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, in_turn
@@ -37,21 +37,17 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
             "The server is shutting down and takes no new runs; nothing was started. Try again.",
             headers={headers.RETRY_AFTER: "1"},
         )
-    reservation = await reserve(api, client, spec)
     try:
-        started = await start(api.engine, spec, wait_ms=_wait_ms(message, preferences))
-    except (Problem, PayloadMismatch) as refused:
-        # Nothing was started, so nothing is stored.
-        await reservation.release()
-        if isinstance(refused, PayloadMismatch):
-            first = refused.first
-            size = len(first.spec.payload) + len(spec.payload)
-            raise await api.engine.large_bodies.read(
-                client.id, size, lambda: payload_mismatch(first, spec, client)
-            ) from None
-        raise
-    if not started.created:
-        await reservation.release()
+        async with await reserve(api, client, spec) as reservation:
+            started = await start(api.engine, spec, wait_ms=_wait_ms(message, preferences))
+            if started.created:
+                reservation.keep()
+    except PayloadMismatch as refused:
+        first = refused.first
+        size = len(first.spec.payload) + len(spec.payload)
+        raise await api.engine.large_bodies.read(
+            client.id, size, lambda: payload_mismatch(first, spec, client)
+        ) from None
     return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 

@@ -5,20 +5,16 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from atomic.protocol import client_rules, keys
-from atomic.protocol.client_records import SCOPES_DEFAULT, Quota
+from atomic.domain.clients import rules
+from atomic.domain.clients.quota import LIMITS, Quota
+from atomic.domain.clients.scopes import SCOPES_DEFAULT
+from atomic.protocol import keys
 from atomic.protocol.constants import URL_MAX_CHARS
 from atomic.protocol.requests import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # The largest whole number that every reader of JSON reads the same (RFC 8259, section 6).
 _NUMBER_MAX: Final = 2**53 - 1
-# The members of a request that are limits, and what `Limits` calls them.
-_LIMITS: Final = {
-    "starts_per_second": "starts_per_s",
-    "live_steps": "live_steps",
-    "stored_bytes": "stored_bytes",
-}
 
 
 def _client_id(text: str) -> str:
@@ -33,7 +29,7 @@ def _client_id(text: str) -> str:
 
 def _base_url(text: str) -> str:
     try:
-        [kept] = client_rules.check_base_urls([text])
+        [kept] = rules.check_base_urls([text])
     except ValueError as refused:
         raise PydanticCustomError("base_url", "{cure}", {"cure": str(refused)}) from None
     return kept
@@ -41,7 +37,7 @@ def _base_url(text: str) -> str:
 
 def _redaction(name: str) -> str:
     try:
-        client_rules.check_redaction([name])
+        rules.check_redaction([name])
     except ValueError as refused:
         raise PydanticCustomError("redaction", "{cure}", {"cure": str(refused)}) from None
     return name
@@ -55,7 +51,7 @@ BaseUrls = Annotated[
     list[BaseUrl],
     Field(
         min_length=1,
-        max_length=client_rules.BASE_URLS_MAX,
+        max_length=rules.BASE_URLS_MAX,
         description="Prefixes of the URLs that the client may call.",
     ),
 ]
@@ -63,7 +59,7 @@ MemberName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(
 Redact = Annotated[
     list[MemberName],
     Field(
-        max_length=client_rules.NAMES_MAX,
+        max_length=rules.NAMES_MAX,
         description="Members of payloads and responses that readers see as a hash.",
     ),
 ]
@@ -85,14 +81,14 @@ class _ClientSettings(WireModel):
     allow_ip: bool = Field(default=False, description="Accept base URLs whose host is an IP address.")
     starts_per_second: Rate | None = None
     live_steps: Count | None = None
-    stored_bytes: Count | None = Field(default=None, description="Bytes of payloads and responses.")
+    stored_bytes: Count | None = Field(default=None, description=LIMITS["stored_bytes"].help)
     redact: Redact = Field(default=[])
     ed25519: bool = Field(default=False, description="Sign with Ed25519, too.")
 
     @model_validator(mode="after")
     def _is_usual(self) -> "_ClientSettings":
         try:
-            client_rules.refuse_unusual(self.base_urls, allow_http=self.allow_http, allow_ip=self.allow_ip)
+            rules.refuse_unusual(self.base_urls, allow_http=self.allow_http, allow_ip=self.allow_ip)
         except ValueError as refused:
             raise PydanticCustomError("base_urls", "baseUrls: {cure}", {"cure": str(refused)}) from None
         return self
@@ -106,11 +102,9 @@ class CreateClientRequest(_ClientSettings):
     scopes: Scopes = Field(default=list(SCOPES_DEFAULT), description="What the first key may do.")
     expires_in: ExpiresIn = None
 
-    def limits(self) -> Quota:
+    def quota(self) -> Quota:
         """What the client may use."""
-        return Quota(
-            starts_per_s=self.starts_per_second, live_steps=self.live_steps, stored_bytes=self.stored_bytes
-        )
+        return Quota(**{name: getattr(self, name) for name in LIMITS})
 
 
 class ChangeClientRequest(_ClientSettings):
@@ -129,10 +123,8 @@ class ChangeClientRequest(_ClientSettings):
             for name in ("base_urls", "redact", "ed25519")
             if name in self.model_fields_set
         }
-        limits = {
-            kept: getattr(self, name) for name, kept in _LIMITS.items() if name in self.model_fields_set
-        }
-        return {**changed, "limits": limits} if limits else changed
+        quota = {name: getattr(self, name) for name in LIMITS if name in self.model_fields_set}
+        return {**changed, "quota": quota} if quota else changed
 
 
 class AddKeyRequest(WireModel):

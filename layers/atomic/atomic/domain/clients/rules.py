@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from atomic.protocol import keys
-from atomic.protocol.client_records import Quota
 from atomic.protocol.urls import parse_url, with_ascii_host
 
 _NAME_MAX_CHARS: Final = 255
@@ -50,16 +49,6 @@ def refuse_unusual(base_urls: Sequence[str], *, allow_http: bool, allow_ip: bool
             )
     if unusual:
         raise ValueError("\n".join(unusual))
-
-
-def check_limits(limits: Quota) -> None:
-    """Raise ValueError for limits that cannot be enforced."""
-    if limits.starts_per_s is not None and not 0 < limits.starts_per_s < float("inf"):
-        raise ValueError("starts per second must be more than 0; leave it out for no limit")
-    if limits.stored_bytes is not None and limits.stored_bytes < 1:
-        raise ValueError("stored bytes must be 1 or more; leave it out for no limit")
-    if limits.live_steps is not None and limits.live_steps < 1:
-        raise ValueError("live steps must be 1 or more; leave it out for no limit")
 
 
 def check_redaction(names: Sequence[str]) -> tuple[str, ...]:

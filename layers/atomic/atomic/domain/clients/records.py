@@ -1,17 +1,12 @@
 """The record of a client: its API keys (hashed), signing secrets, base URLs and quota."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, TypeVar
 
-# What a key may do: post steps; read; cancel, redrive and complete events; only complete events; manage
-# the client's own keys.
-SCOPES: Final = ("start", "read", "act", "signal", "admin")
-SCOPES_DEFAULT: Final = ("start", "read", "act")
-# What the operator's keys may do: make clients, set their quota, and manage their keys.
-OPERATOR_SCOPE: Final = "operator"
-# The operator's keys have a record like those of a client. No client can have this id.
+from atomic.domain.clients.quota import Quota
+
+# These keys have a record as those of a client have. No client can have such an id.
 OPERATOR_ID: Final = "_operator"
 _LIVE_MAX: Final = 2
 # A store may have to name every key of a client in one transaction.
@@ -59,23 +54,6 @@ Kept = TypeVar("Kept", StoredKey, StoredSecret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """What a client may use; None means unlimited."""
-
-    starts_per_s: float | None = None
-    live_steps: int | None = None
-    stored_bytes: int | None = None
-
-
-class LimitChanges(TypedDict, total=False):
-    """New values of some of the `Limits`."""
-
-    starts_per_s: float | None
-    live_steps: int | None
-    stored_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRecord:
     """A client. `version` fences writes; a new one has 0."""
 
@@ -84,7 +62,7 @@ class ClientRecord:
     keys: tuple[StoredKey, ...]
     secrets: tuple[StoredSecret, ...]
     created_at_ms: int
-    limits: Quota = field(default_factory=Quota)
+    quota: Quota = field(default_factory=Quota)
     ed25519: bool = False
     redact: tuple[str, ...] = ()
     version: int = 0
@@ -101,7 +79,7 @@ class ClientRecord:
         members: dict[str, Any] = json.loads(text)
         keys = tuple(StoredKey(**{**key, "scopes": tuple(key["scopes"])}) for key in members.pop("keys"))
         secrets = tuple(StoredSecret(**secret) for secret in members.pop("secrets"))
-        limits = Quota(**members.pop("limits"))
+        quota = Quota(**members.pop("quota"))
         base_urls = tuple(members.pop("base_urls"))
         redact = tuple(members.pop("redact", ()))
         return cls(
@@ -109,7 +87,7 @@ class ClientRecord:
             version=version,
             keys=keys,
             secrets=secrets,
-            limits=limits,
+            quota=quota,
             base_urls=base_urls,
             redact=redact,
             **members,
@@ -180,20 +158,6 @@ def with_secret(record: ClientRecord, secret: StoredSecret, *, overlap_ms: int) 
         )
     ending = [_ending(other, now_ms + overlap_ms) for other in live]
     return replace(record, secrets=(*ending, secret))
-
-
-def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """The scopes in their usual order. Raises ValueError for none and for unknown ones."""
-    given = set(scopes)
-    if not given or not given <= set(SCOPES):
-        raise ValueError(f"scopes are {', '.join(SCOPES)}; give one of them or more")
-    return tuple(scope for scope in SCOPES if scope in given)
-
-
-def has_scope(scopes: Iterable[str], wanted: str) -> bool:
-    """Whether a key with these scopes may do what requires `wanted`: `act` includes `signal`."""
-    given = set(scopes)
-    return wanted in given or (wanted == "signal" and "act" in given)
 
 
 def _is_pair(key_id: str | None, other: StoredKey, live: list[StoredKey]) -> bool:

@@ -1,0 +1,109 @@
+"""What follows from a change of a row, told by the row before and the row after alone."""
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from atomic.domain.effects import NONE, Effects, Follow, SendWakeup, effects_of, is_soon
+from atomic.domain.events import Cancelled, Claimed, Ended, Redriven, ResultPosted, WaiterAdded, Woken
+from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import Status, Step
+from atomic.domain.transitions import begin, transition
+from atomic.protocol import keys
+from contract.builders import a_spec
+
+NOW: Final = 1_000_000
+HTTP: Final = a_spec(retry=RetryPolicy(count=0))
+ROOT: Final = begin(HTTP, keys.ROOT, NOW, "nonce")
+CHILD: Final = begin(HTTP, "child", NOW, "nonce")
+TELLS: Final = ("tell callers", "count settled", "meter storage")
+
+
+def ended(step: Step, kind: OutcomeKind, **more: object) -> Step:
+    outcome = Outcome(kind=kind, **more)  # type: ignore[arg-type]
+    return transition(step, Ended(nonce=step.nonce or "", outcome=outcome, jitter=0.5), NOW + 5)
+
+
+def succeeded(step: Step) -> Step:
+    return ended(step, OutcomeKind.SUCCEEDED, response=StoredBody(b"1", "json"))
+
+
+def failed(step: Step) -> Step:
+    return ended(step, OutcomeKind.PERMANENT, error="no")
+
+
+@pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])
+def test_what_settles_is_told_when_the_row_stands(step: Step, first: tuple[Follow, ...]) -> None:
+    found = effects_of(step, succeeded(step), NOW + 5)
+    assert found == Effects(after=(*first, *TELLS), if_unsure=("look again",))
+
+
+def test_the_dead_letter_is_told_first_and_of_a_failed_http_step_alone() -> None:
+    after = failed(CHILD)
+    assert after.status is Status.FAILED
+    found = effects_of(CHILD, after, NOW + 5)
+    assert (found.dead_letter, found.after) == (after.error, TELLS)
+    assert effects_of(CHILD, transition(CHILD, Cancelled(), NOW), NOW).dead_letter is None
+    event = begin(replace(HTTP, kind="event", url="", deadline_ms=10), "event", NOW, None)
+    late = transition(event, Claimed("n"), NOW + 10)
+    assert late.status is Status.FAILED
+    assert effects_of(event, late, NOW + 10).dead_letter is None
+
+
+def test_the_end_of_a_step_wakes_its_waiters_last() -> None:
+    event = begin(replace(HTTP, kind="event", url=""), "event", NOW, None)
+    asked = transition(event, WaiterAdded("w"), NOW)
+    after = transition(asked, ResultPosted(StoredBody(b"1", "json")), NOW)
+    assert effects_of(asked, after, NOW).after == (*TELLS, "wake waiters")
+
+
+def test_a_wakeup_that_is_not_soon_goes_out_beside_the_write() -> None:
+    pending = begin(HTTP, keys.ROOT, NOW, None)
+    after = transition(pending, Claimed("nonce"), NOW)
+    assert after.due_at_ms is not None
+    lease = SendWakeup(after.due_at_ms)
+    assert effects_of(pending, after, NOW) == Effects(beside=lease, if_unsure=(lease,))
+
+
+def test_a_wakeup_that_is_soon_follows_the_row() -> None:
+    retried = replace(CHILD, spec=replace(HTTP, retry=RetryPolicy(count=3)))
+    after = ended(retried, OutcomeKind.RETRYABLE, error="no")
+    assert after.status is Status.RETRYING
+    assert after.due_at_ms is not None
+    wakeup = SendWakeup(after.due_at_ms)
+    assert effects_of(retried, after, NOW + 5) == Effects(after=(wakeup,), if_unsure=(wakeup,))
+
+
+@pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])
+def test_what_had_no_wakeup_gets_one_ahead_of_the_row_as_well(
+    step: Step, first: tuple[Follow, ...]
+) -> None:
+    dead = failed(step)
+    after = transition(dead, Redriven(1), NOW + 9)
+    wakeup = SendWakeup(NOW + 9)
+    assert effects_of(dead, after, NOW + 9) == Effects(
+        ahead=wakeup, after=(wakeup, *first, "count reopened"), if_unsure=(wakeup,)
+    )
+
+
+def test_who_is_woken_at_the_moment_of_its_own_look_gets_a_wakeup() -> None:
+    waiting = replace(CHILD, status=Status.WAITING, waiting_for=("x",), due_at_ms=NOW, nonce=None)
+    after = transition(waiting, Woken(), NOW)
+    assert (after.status, after.due_at_ms) == (Status.PENDING, waiting.due_at_ms)
+    wakeup = SendWakeup(NOW)
+    assert effects_of(waiting, after, NOW) == Effects(after=(wakeup,), if_unsure=(wakeup,))
+
+
+@pytest.mark.parametrize("step", [CHILD, succeeded(CHILD)])
+def test_a_note_on_the_row_asks_for_nothing(step: Step) -> None:
+    noted = replace(step, version=step.version + 1)
+    assert effects_of(step, noted, NOW) is NONE
+    assert effects_of(CHILD, transition(CHILD, WaiterAdded("w"), NOW), NOW) is NONE
+
+
+def test_soon_is_what_might_overtake_a_write() -> None:
+    assert [is_soon(at_ms, NOW) for at_ms in (NOW - 1, NOW, NOW + 9_999, NOW + 10_000)] == [
+        True, True, True, False,
+    ]  # fmt: skip
