@@ -79,7 +79,7 @@ def decode_outline(item: Item) -> StepOutline:
         spec.get("parent"),
         Status(progress["status"]),
         progress.get("finished_at_ms"),
-        progress.get("attempt", 0),
+        progress.get("attempt_count", 0),
         spec.get("awaited", False) or "waiters" in progress,
     )
 
