@@ -14,8 +14,10 @@ from atomic.application.rechecking import look
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import EndpointResponse, NotMade, OutcomeKind, classify
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Status, Step
 from atomic.protocol import headers, signatures
+from atomic.protocol.error_kinds import ErrorKind
 
 _RECORD_AGAIN_FIRST_S: Final = 0.25
 
@@ -35,14 +37,12 @@ async def run_attempt(engine: Engine, step: Step) -> None:
             await end_if_left_over(engine, step)
             return
         if client is None or not client.may_call(step.spec.url):
-            answer = EndpointResponse(
-                error="the client may not call this URL any more; have it added, and redrive"
-            )
+            answer = EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
         else:
             request = endpoint_request(engine.clock, step, client, span_id=span_id)
             answer = await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
     except StoreUnavailable:
-        answer = EndpointResponse(not_made=NotMade("not called yet: its client or its run cannot be read"))
+        answer = EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
     finally:
         await engine.destinations.leave(step.spec)
     if answer.status is None and is_off(run_id):
@@ -91,7 +91,7 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     now_ms = engine.clock.now_ms()
     until_ms = engine.destinations.turn_ms(step.spec, now_ms + not_made.again_in_ms)
     engine.telemetry.put_off(step)
-    await _record(engine, step, Deferred(step.nonce or "", not_made.reason, until_ms))
+    await _record(engine, step, Deferred(step.nonce or "", not_made.error, until_ms))
 
 
 async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> tuple[Step, bool]:

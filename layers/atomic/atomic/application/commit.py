@@ -7,6 +7,7 @@ from typing import Final
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Event, Woken
+from atomic.domain.step_errors import sentence_of
 from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import transition
 
@@ -74,7 +75,7 @@ async def _tell(engine: Engine, before: Step, after: Step) -> Step | None:
         existing = await engine.store.get(before.id)
         if existing is not None and existing.version != before.version:
             return existing
-    await engine.queue.dead_letter(after.id, after.error or "")
+    await engine.queue.dead_letter(after.id, sentence_of(after.error) or "")
     return None
 
 

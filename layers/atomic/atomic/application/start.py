@@ -6,13 +6,13 @@ from atomic.application.attempts import run_attempt
 from atomic.application.commit import commit, wake_if_overdue
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off, resume
+from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled
 from atomic.application.run_cache import CachedRun
 from atomic.application.waiting import ask_to_wake, now_s, register_waiter, until_settled, wait
 from atomic.domain.events import DeadlineGiven
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
-from atomic.protocol.problems import CANCELLED, Problem, not_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +24,12 @@ class StartResult:
     replayed: bool = False
 
 
-class PayloadMismatch(Exception):
-    """The identity is known with another payload: that of `first`, which is untouched."""
-
-    def __init__(self, first: Step) -> None:
-        super().__init__(first.id)
-        self.first = first
-
-
 async def start(engine: Engine, spec: StepSpec, *, wait_ms: int | None) -> StartResult:
     """Create the step, or attach to the one of the same identity; wait up to `wait_ms` for its outcome.
 
     None waits by default, which is longer for a root than for what a handler posts.
-    Raises PayloadMismatch when the identity is known with another payload, Problem 409 when the run was
-    cancelled, 404 when `parent` names no run of this client.
+    Raises PayloadMismatch when the identity is known with another payload, RunCancelled when the run was
+    cancelled, NotFound when `parent` names no run of this client.
     """
     began_s, asked_at_ms = now_s(), engine.clock.now_ms()
     step, created = await _create_with_permit(engine, spec, wait_ms)
@@ -120,13 +112,13 @@ async def _create_or_find(
                 return root, created
         spec = spec.below_root()
     if cached is not None and cached.is_cancelled:
-        raise _run_is_cancelled()
+        raise RunCancelled
     spec = _with_own_key(spec, cached)
     step, created = await _insert(engine, spec, spec.identity, is_inline=is_inline, awaited=awaited)
     # The run may have been cancelled while the row was written, by somebody who did not see the row.
     if created and await is_called_off(engine, spec.run_id):
         await end_if_left_over(engine, step)
-        raise _run_is_cancelled()
+        raise RunCancelled
     return step, created
 
 
@@ -135,7 +127,7 @@ async def _cached_run(engine: Engine, spec: StepSpec, now_ms: int) -> CachedRun 
         return engine.runs.get(spec.run_id, now_ms)
     cached = await engine.runs.find(engine.store, spec.run_id, now_ms)
     if spec.parent is not None and (cached is None or cached.client_id != spec.client_id):
-        raise not_found(None if cached is None else cached.client_id)
+        raise NotFound(None if cached is None else cached.client_id)
     return cached
 
 
@@ -194,7 +186,3 @@ async def _is_forgotten(engine: Engine, existing: Step) -> bool:
     if root is None or existing.expires_at_ms <= root.created_at_ms:
         return True
     return root.expires_at_ms is not None and root.expires_at_ms <= now_ms
-
-
-def _run_is_cancelled() -> Problem:
-    return Problem(CANCELLED, "The run was cancelled and takes no more steps.")

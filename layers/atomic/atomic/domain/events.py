@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from atomic.domain.outcomes import Outcome, StoredBody
+from atomic.domain.step_errors import CANCELLED, StepError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Deferred:
     """The attempt that holds `nonce` was not made, by Atomic's own doing: it never was, and comes later."""
 
     nonce: str
-    reason: str
+    error: StepError
     until_ms: int
 
 
@@ -102,7 +103,7 @@ class DeadlineGiven:
 class Cancelled:
     """Nobody wants the step any more. It is remembered for its retention, or until `expires_at_ms`."""
 
-    error: str = "cancelled"
+    error: StepError = CANCELLED
     expires_at_ms: int | None = None
 
 

@@ -75,19 +75,11 @@ class Problem(Exception):
         return standard | dict(self.members) | standard
 
 
-@dataclass(eq=False)
-class NotFound(Problem):
-    """`owner` is whose it is, where that is known; its answer does not hold it."""
-
-    owner: str | None = None
-
-
-def not_found(owner: str | None = None) -> NotFound:
-    """The one answer for what does not exist and for what belongs to somebody else, the owner."""
-    return NotFound(
+def not_found() -> Problem:
+    """The one answer for what does not exist and for what belongs to somebody else."""
+    return Problem(
         NOT_FOUND,
         "There is nothing here. Check the path: the client's id, which must be your own, and what follows.",
-        owner=owner,
     )
 
 

@@ -65,6 +65,8 @@ class StepFailedError(AtomicError):
         self.step: str | None = known.get("stepName") or known.get("stepInvokeUrl")
         self.last_status: int | None = known.get("lastStatus")
         self.last_error: str | None = known.get("lastError")
+        # Why, for programs: one of the kinds of docs/errors.md.
+        self.last_error_kind: str | None = known.get("lastErrorKind")
         self.attempts: int | None = known.get("attempts")
         # Why, in the endpoint's own words where it said something; of nested steps, those of the innermost.
         self.reason = _reason(known)
@@ -200,6 +202,4 @@ class Suspended(BaseException):
 def _reason(problem: Mapping[str, Any]) -> str:
     response = problem.get("response")
     said = response.get("detail") if isinstance(response, dict) else None
-    return (
-        said if isinstance(said, str) and said else failures.reason_of(str(problem.get("lastError") or ""))
-    )
+    return said if isinstance(said, str) and said else failures.reason(problem)
