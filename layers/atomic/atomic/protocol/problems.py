@@ -51,6 +51,12 @@ NOT_FINISHED: Final = ProblemType("not-finished", 504, "Not finished in time")
 ALL: Final = tuple(value for value in globals().copy().values() if isinstance(value, ProblemType))
 
 
+def name_of(document: Mapping[str, Any]) -> str:
+    """The name of the type of a problem document; empty when it is none of Atomic's."""
+    uri = str(document.get("type"))
+    return uri.removeprefix(URI) if uri.startswith(URI) else ""
+
+
 @dataclass(eq=False)
 class Problem(Exception):
     """Refuse a request. `members` are extension members of the body, `headers` go beside it."""

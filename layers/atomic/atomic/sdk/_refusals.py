@@ -71,5 +71,4 @@ def problem_of(answer: HttpResponse) -> dict[str, Any]:
         document = json.loads(answer.body)
     except ValueError:
         return {}
-    is_ours = isinstance(document, dict) and str(document.get("type")).startswith(problems.URI)
-    return document if is_ours else {}
+    return document if isinstance(document, dict) and problems.name_of(document) else {}
