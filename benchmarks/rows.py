@@ -11,10 +11,12 @@ from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.domain.events import Ended
 from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
 from atomic.protocol.canonical import fingerprint
+from atomic.protocol.error_kinds import ErrorKind
 
 _TOGETHER = 256
 _DAY_MS = 86_400_000
@@ -34,7 +36,9 @@ def settled(client_id: str, runs: int) -> Iterator[Step]:
 def due(client_id: str, runs: int, url: str) -> Iterator[Step]:
     """Runs of one step whose next retry is due now."""
     now_ms = time.time_ns() // 1_000_000
-    outcome = Outcome(kind=OutcomeKind.RETRYABLE, status=503, error="the endpoint answered 503")
+    outcome = Outcome(
+        kind=OutcomeKind.RETRYABLE, status=503, error=StepError(ErrorKind.ENDPOINT_ANSWERED, "503")
+    )
     for number in range(runs):
         step = begin(_spec(client_id, f"due-{number}", url), keys.ROOT, now_ms, "nonce")
         step = transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.0), now_ms)

@@ -110,6 +110,8 @@ def lint_with(tmp_path: Path, planted: str, source: str) -> str:
         ("domain", "from time import time", "Pure rooms do no I/O"),
         ("domain", "import asyncio", "Pure rooms do no I/O"),
         ("application", "import sqlite3", "Use cases reach the world through ports"),
+        ("application", "from atomic.protocol.problems import Problem", "Use cases know nothing of HTTP"),
+        ("cli", "import atomic.protocol.problems", "Use cases know nothing of HTTP"),
     ],
 )
 def test_a_planted_import_is_found(tmp_path: Path, room: str, line: str, contract: str) -> None:

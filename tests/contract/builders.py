@@ -7,9 +7,11 @@ from typing import Any
 
 from atomic.domain.outcomes import OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import SETTLED, Attempt, Status, Step, StepSpec
 from atomic.protocol import keys
 from atomic.protocol.canonical import fingerprint
+from atomic.protocol.error_kinds import ErrorKind
 
 RETENTION_MS = 1_000_000
 
@@ -129,14 +131,15 @@ def a_full_step() -> Step:
                 ended_at_ms=0,
                 outcome=OutcomeKind.NO_ANSWER,
                 status=0,
-                error="",
-                timed_out=True,
+                error=StepError(ErrorKind.TIMED_OUT),
                 late="zu spät 🙂",
             ),
         ),
         response=StoredBody('{"é":"🙂"}'.encode(), "json", "application/json"),
         response_status=200,
-        error="the endpoint answered 500 – ü",
+        error=StepError(
+            ErrorKind.NO_TIME_LEFT, "5", last=StepError(ErrorKind.ENDPOINT_ANSWERED, "500", "– ü 🙂")
+        ),
         finished_at_ms=0,
         expires_at_ms=0,
     )

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.domain.outcomes import OutcomeKind
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Attempt, Status, Step
+from atomic.protocol.error_kinds import ErrorKind
 from contract.builders import a_child, a_root, a_spec
 
+_ANSWERED_503 = StepError(ErrorKind.ENDPOINT_ANSWERED, "503")
 WORKFLOWS = ("checkout", "createUser", "importFeed", "nightlyReport", "sendInvoice")
 STEPS = ("reserveStock", "chargeCard", "sendEmail", "writeLedger")
 _BATCH = 500
@@ -89,7 +92,7 @@ def _ended(step: Step, *, took_ms: int, tries: int, failed: bool) -> Step:
                 ended_at_ms=step.created_at_ms + took_ms if number == tries else start_ms + slot_ms // 3,
                 outcome=OutcomeKind.SUCCEEDED if good else OutcomeKind.RETRYABLE,
                 status=200 if good else 503,
-                error=None if good else "the endpoint answered 503",
+                error=None if good else _ANSWERED_503,
             )
         )
     end_ms = step.created_at_ms + took_ms
@@ -102,5 +105,5 @@ def _ended(step: Step, *, took_ms: int, tries: int, failed: bool) -> Step:
         finished_at_ms=end_ms,
         expires_at_ms=end_ms + 30 * 24 * 3600 * 1000,
         response_status=503 if failed else 200,
-        error="the endpoint answered 503" if failed else None,
+        error=_ANSWERED_503 if failed else None,
     )

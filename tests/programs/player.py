@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import EndpointResponse
+from atomic.domain.step_errors import StepError
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic
 from atomic.testing.local import ApiReply
 from programs import schedule, wire
@@ -20,7 +22,7 @@ from programs.script import ANSWERED_AFTER_S, answer_of
 from programs.workers import Worker
 
 _HOST: Final = "https://app.test"
-_RESET: Final = EndpointResponse(error="network: connection reset by peer")
+_RESET: Final = EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection reset by peer"))
 _BAD_GATEWAY: Final = EndpointResponse(status=502, body=b"bad gateway")
 # What is heard of a call that ends in the middle.
 _ENDS: Final = {schedule.DIES: _RESET, schedule.FAILS: _BAD_GATEWAY, schedule.WAITS: None}
@@ -94,7 +96,7 @@ class Player:
         fate = self._dice.fate(self.books.rows[step_id])
         if fate == schedule.REFUSED:
             self.books.failed(step_id)
-            return EndpointResponse(error="network: connection refused")
+            return EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection refused"))
         call = self._begin(request, step_id, fate)
         if fate == schedule.TWICE:
             self._begin(request, step_id, fate)
@@ -102,7 +104,7 @@ class Player:
             async with asyncio.timeout(request.timeout_ms / 1000):
                 answer = await call.answer
         except TimeoutError:
-            answer = EndpointResponse(error="timeout: no whole answer", timed_out=True)
+            answer = EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, str(request.timeout_ms)))
         if fate in schedule.CRASHES:
             self.books.failed(step_id)
         self.books.note(f"{self.books.name(step_id)} {answer.status or answer.error}{_marks(fate)}")

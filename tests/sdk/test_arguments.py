@@ -135,8 +135,20 @@ def test_a_payload_is_refused_before_it_is_sent() -> None:
             "network: cannot connect",
             {"detail": "network: cannot connect"},
         ),
-        ({"lastError": "the endpoint answered 500: no", "response": "no"}, "no", "no"),
-        ({"lastError": "the endpoint answered 500: no…", "response": {"detail": "no way"}}, "no way", None),
+        (
+            {"lastError": "the endpoint answered 500: no", "lastErrorExcerpt": "no", "response": "no"},
+            "no",
+            "no",
+        ),
+        (
+            {
+                "lastError": "the endpoint answered 500: no…",
+                "lastErrorExcerpt": "no…",
+                "response": {"detail": "no way"},
+            },
+            "no way",
+            None,
+        ),
         (
             {"lastError": "the endpoint answered 500", "response": {"detail": [1]}},
             "the endpoint answered 500",

@@ -42,6 +42,8 @@ DONE = {
     "generation": 1,
     "attempts": 1,
     "error": None,
+    "errorKind": None,
+    "errorExcerpt": None,
     "createdAt": "2026-11-23T07:38:00.000Z",
     "dueAt": None,
     "finishedAt": "2026-11-23T07:38:01.000Z",

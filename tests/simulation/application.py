@@ -8,13 +8,15 @@ from atomic.application.cancel import cancel_run
 from atomic.application.engine import Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
+from atomic.application.refusals import PayloadMismatch, Refusal, RunCancelled
 from atomic.application.results import post_result
 from atomic.application.run_cache import FRESH_MS
-from atomic.application.start import PayloadMismatch, start
+from atomic.application.start import start
 from atomic.domain.outcomes import EndpointResponse, StoredBody
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Status, Step
 from atomic.protocol import headers, keys
-from atomic.protocol.problems import CANCELLED, Problem
+from atomic.protocol.error_kinds import ErrorKind
 from simulation.scenario import EVENT_RESULT, Node, RunPlan
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ class Application:
 
     def _timed_out(self, step_id: str, *, own: bool = True) -> EndpointResponse:
         self._books.own_failures[step_id] += own
-        return EndpointResponse(error="timeout: no whole answer", timed_out=True)
+        return EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, "20000"))
 
     # Callers and operators
 
@@ -204,9 +206,9 @@ class Application:
             except PayloadMismatch as mismatch:
                 self._books.wrong.append(f"a caller was told of another payload of {mismatch}")
                 return None
-            except Problem as problem:
-                if problem.type is not CANCELLED:
-                    self._books.wrong.append(f"a caller was told {problem.type}")
+            except Refusal as refusal:
+                if not isinstance(refusal, RunCancelled):
+                    self._books.wrong.append(f"a caller was told {refusal!r}")
                 return None
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
@@ -219,7 +221,7 @@ class Application:
             await process.serve(start(process.engine, plan.spec(plan.root, None, "other"), wait_ms=1))
         except PayloadMismatch:
             return
-        except Problem:
+        except Refusal:
             pass
         self._books.wrong.append("another payload was taken")
 
@@ -292,6 +294,6 @@ async def _post_event(engine: Engine, step_id: str) -> bool:
         return root is not None and root.is_settled
     try:
         await post_result(engine, step, StoredBody(EVENT_RESULT, "json"))
-    except Problem:
+    except Refusal:
         return step.is_settled
     return True

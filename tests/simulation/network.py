@@ -11,7 +11,9 @@ from atomic.application.destinations import Turns, destination_of
 from atomic.application.permits import Permit
 from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
 from atomic.domain.outcomes import EndpointResponse, NotMade
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
+from atomic.protocol.error_kinds import ErrorKind
 
 if TYPE_CHECKING:
     from simulation.process import Process
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Moment = Literal["", "before", "applied", "after"]
 
+_NO_ROOM: Final = StepError(ErrorKind.RESOURCES_EXHAUSTED, "no room")
 _USUAL_S: Final = 0.02
 _SLOW_S: Final = 6.0
 _GIVES_UP_S: Final = 1.5
@@ -193,13 +196,13 @@ class ProcessInvoker:
             process.die()
         application, books = process.world.application, process.world.books
         if process.strike("no room"):
-            return EndpointResponse(not_made=NotMade("no room", round(process.some_s(2_000))))
+            return EndpointResponse(not_made=NotMade(_NO_ROOM, round(process.some_s(2_000))))
         made = (request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"]))
         books.made.add(made)
         if "endpoint" in process.cut_off:
             application.note_failure(request)
             await asyncio.sleep(process.some_s(_GIVES_UP_S))
-            return EndpointResponse(error="network: unreachable")
+            return EndpointResponse(error=StepError(ErrorKind.NETWORK, "unreachable"))
         freezes = process.strike("frozen")
         answering = application.call(request)
         if moment == "applied":
@@ -210,7 +213,7 @@ class ProcessInvoker:
             await asyncio.sleep(late_s + process.some_s(5))
         elif process.strike("answer lost"):
             application.note_failure(request)
-            answer = EndpointResponse(error="network: reset by peer")
+            answer = EndpointResponse(error=StepError(ErrorKind.NETWORK, "reset by peer"))
         if moment == "after":
             process.die()
         books.heard[made] = (asyncio.get_running_loop().time(), process)

@@ -31,8 +31,10 @@ from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, Tol
 from atomic.domain.outcomes import NotMade, Outcome, OutcomeKind
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.retry import next_delay_ms as _next_delay_ms
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.protocol import keys
+from atomic.protocol.error_kinds import ErrorKind
 from simulation import application
 from simulation import process as processes
 from simulation.network import EmbeddedWakeups, ProcessStore, SqsWakeups
@@ -183,7 +185,7 @@ async def _mark_before_the_waiter(engine: Engine, step: Step, asked_at_ms: int) 
 
 
 async def _count_what_was_not_made(engine: Engine, step: Step, not_made: NotMade) -> None:
-    outcome = Outcome(kind=OutcomeKind.RETRYABLE, error=not_made.reason)
+    outcome = Outcome(kind=OutcomeKind.RETRYABLE, error=not_made.error)
     await _record(engine, step, Ended(nonce=step.nonce or "", outcome=outcome, jitter=0.5))
 
 
@@ -247,7 +249,7 @@ def _claim_at_a_retry(step: Step, nonce: str, now_ms: int) -> Step:
     if after is step or step.status is not Status.RUNNING or after.is_settled:
         return after
     if step.retries_used >= step.spec.retry.count:
-        return changes.settled(step, Status.FAILED, now_ms, error="no answer")
+        return changes.settled(step, Status.FAILED, now_ms, error=StepError(ErrorKind.NO_ANSWER))
     return replace(after, retries_used=step.retries_used + 1)
 
 

@@ -19,9 +19,11 @@ from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.events import Cancelled, Woken
 from atomic.domain.outcomes import EndpointResponse, OutcomeKind, StoredBody
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Attempt, Status, Step
 from atomic.domain.transitions import begin
 from atomic.protocol import headers, keys
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
 from contract.queue_contract import wakeup
@@ -202,7 +204,9 @@ def test_nobody_is_told_of_a_step_that_settles_before_its_waiter_is_noted() -> N
 
 
 def test_who_died_before_it_looked_is_looked_at_by_whoever_takes_the_wakeup_of_its_lease() -> None:
-    cut_off = Attempt(number=1, generation=1, started_at_ms=EPOCH_MS, timed_out=True)
+    cut_off = Attempt(
+        number=1, generation=1, started_at_ms=EPOCH_MS, error=StepError(ErrorKind.TIMED_OUT, "20000")
+    )
     root = waiting_root(attempt_log=(cut_off,), waiting_for=(), due_at_ms=EPOCH_MS)
     case = Case(root, running(awaited=True))
 

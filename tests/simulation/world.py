@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from atomic.application.ports import StoreUnavailable
-from atomic.application.start import PayloadMismatch
+from atomic.application.refusals import Refusal
 from atomic.protocol import keys
-from atomic.protocol.problems import Problem
 from simulation.application import Application
 from simulation.books import Books, Truth
 from simulation.faults import Faults
@@ -102,7 +101,7 @@ class World:
 
     def note_error(self, error: BaseException) -> None:
         """What broke off a task of a process."""
-        if not isinstance(error, StoreUnavailable | Problem | PayloadMismatch):
+        if not isinstance(error, StoreUnavailable | Refusal):
             self.books.wrong.append(f"a task broke off: {error!r}")
 
     def _begin_process(self) -> None:

@@ -16,21 +16,25 @@ from hypothesis import strategies as st
 from atomic.domain import events
 from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
+from atomic.protocol.error_kinds import ErrorKind
 
 NOW = 1_700_000_000_000
 RETENTION = 1_000_000
 RUN = keys.run_id("acme", "createUser", "k1")
 OTHER = keys.step_id(RUN, "0" * 32)
+ANSWERED_503 = StepError(ErrorKind.ENDPOINT_ANSWERED, "503")
+GONE = StepError(ErrorKind.ENDPOINT_ANSWERED, "410", "gone")
+NO_ROOM = StepError(ErrorKind.RESOURCES_EXHAUSTED, "no room")
+WAITED_FOR_NOTHING = StepError(ErrorKind.WAITED_FOR_NOTHING)
 SUCCEEDED = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=StoredBody(b'{"a":1}', "json"))
-RETRYABLE = Outcome(kind=OutcomeKind.RETRYABLE, status=503, error="the endpoint answered 503")
-PERMANENT = Outcome(
-    kind=OutcomeKind.PERMANENT, status=410, error="gone", response=StoredBody(b"no", "text")
-)
-TIMED_OUT = Outcome(kind=OutcomeKind.RETRYABLE, error="timeout: no whole answer", timed_out=True)
-REFUSED = Outcome(kind=OutcomeKind.DEFERRED, status=503, error="the endpoint answered 503")
+RETRYABLE = Outcome(kind=OutcomeKind.RETRYABLE, status=503, error=ANSWERED_503)
+PERMANENT = Outcome(kind=OutcomeKind.PERMANENT, status=410, error=GONE, response=StoredBody(b"no", "text"))
+TIMED_OUT = Outcome(kind=OutcomeKind.RETRYABLE, error=StepError(ErrorKind.TIMED_OUT, "20000"))
+REFUSED = Outcome(kind=OutcomeKind.DEFERRED, status=503, error=ANSWERED_503)
 SUSPENDED = Outcome(kind=OutcomeKind.SUSPENDED, status=202, waiting_for=(OTHER,))
 
 

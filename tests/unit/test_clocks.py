@@ -18,9 +18,11 @@ from atomic.application.queries import wait_for_step
 from atomic.application.start import start
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Status
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
 from contract.builders import a_spec
@@ -122,7 +124,7 @@ def test_callers_wait_as_long_as_they_asked_for_whatever_becomes_of_the_clock(of
     class Silent:
         async def post(self, request: EndpointRequest) -> EndpointResponse:
             await asyncio.sleep(request.timeout_ms / 1000)
-            return EndpointResponse(error="timeout", timed_out=True)
+            return EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, "1"))
 
     async def body() -> None:
         clock, loop = Straying(), asyncio.get_running_loop()

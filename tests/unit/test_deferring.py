@@ -9,11 +9,13 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse, NotMade
+from atomic.domain.step_errors import StepError
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import ApiReply, LocalAtomic, run
 from atomic.testing.local import OpenRegistry
 
 URL = "https://app.test/x"
-REASON = "not called yet: Too many open files"
+ERROR = StepError(ErrorKind.RESOURCES_EXHAUSTED, "Too many open files")
 CAP = 200
 
 
@@ -29,7 +31,7 @@ class Lacking:
         now_s = asyncio.get_running_loop().time()
         self.asked_s.append(now_s)
         if now_s < self.until_s or len(self.asked_s) <= self.times:
-            return EndpointResponse(not_made=NotMade(REASON, self.again_in_ms))
+            return EndpointResponse(not_made=NotMade(ERROR, self.again_in_ms))
         self.numbers.append(request.headers["Atomic-Attempt"])
         return EndpointResponse(status=200, body=b'"done"')
 
@@ -88,7 +90,11 @@ def test_meanwhile_the_step_says_why_it_is_not_called() -> None:
         reply = await atomic.post("/me", document(timeout=5_000))
         assert (reply.status, reply.json["stepStatus"]) == (504, "pending")
         step = await step_of(atomic, reply)
-        assert (step["error"], step["attempts"], step["attemptLog"]) == (REASON, 0, [])
+        assert (step["error"], step["errorKind"]) == (
+            "not called yet: Too many open files",
+            "resources_exhausted",
+        )
+        assert (step["attempts"], step["attemptLog"]) == (0, [])
 
     on(Lacking(times=10**6), body)
 

@@ -14,6 +14,7 @@ from atomic.application.engine import Engine, Settings
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.redrive import redrive_step
+from atomic.application.refusals import NotAnOpenEvent
 from atomic.application.results import post_result
 from atomic.application.run_cache import FRESH_MS, RunCache
 from atomic.application.start import start
@@ -21,10 +22,11 @@ from atomic.domain.clients.client import Client
 from atomic.domain.events import Cancelled, Redriven
 from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import SETTLED, Status, Step, StepOutline
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
-from atomic.protocol.problems import Problem
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
 from contract.builders import a_child, a_root, a_spec
@@ -148,13 +150,13 @@ def test_an_event_of_a_run_that_ended_takes_no_result_and_leaves_no_dead_letter(
             if acts == "due":
                 await process_wakeup(engine, event().id)
                 return
-            with pytest.raises(Problem) as refused:
+            with pytest.raises(NotAnOpenEvent) as refused:
                 await post_result(engine, event(), RESULT)
-            assert refused.value.type.status == 409
+            assert (refused.value.kind, refused.value.status) == ("event", Status.CANCELLED)
 
         run(act())
         after = store._rows[event().id]
-        assert (after.status, after.error, after.response) == (Status.CANCELLED, error, None)
+        assert (after.status, str(after.error), after.response) == (Status.CANCELLED, error, None)
 
 
 @pytest.mark.parametrize("acts", ["posted", "due"])
@@ -170,7 +172,7 @@ def test_an_event_whose_run_is_gone_is_gone_with_it_and_one_that_comes_before_it
                 await asyncio.sleep(1)
                 await process_wakeup(engine, row.id)
                 return
-            with suppress(Problem):
+            with suppress(NotAnOpenEvent):
                 await post_result(engine, row, RESULT)
 
         run(act())
@@ -178,7 +180,7 @@ def test_an_event_whose_run_is_gone_is_gone_with_it_and_one_that_comes_before_it
         after = store._rows[row.id]
         assert after.status is (ended[acts] if ended else Status.CANCELLED)
         if not ended:
-            assert after.error == "its run is gone"
+            assert str(after.error) == "its run is gone"
             assert (after.expires_at_ms or 0) <= (after.finished_at_ms or 0)
 
 
@@ -375,7 +377,7 @@ def test_an_attempt_that_reached_nobody_before_the_cancel_leaves_no_dead_letter(
             assert request.is_wanted()
             self.engine.runs.saw(transition(store._rows[ROOT_ID], Cancelled(), EPOCH_MS), EPOCH_MS)
             assert not request.is_wanted()
-            return EndpointResponse(error="cancelled before the endpoint was called")
+            return EndpointResponse(error=StepError(ErrorKind.CANCELLED_BEFORE_CALL))
 
     dials = Dials()
     dials.engine = engine_on(store, dials)

@@ -115,6 +115,9 @@ async def scenario_3xx_and_410_are_permanent_and_no_redirect_is_followed(runtime
         assert reply.headers["atomic-error-source"] == "step"
         told = f", and no redirect is followed: call {elsewhere} instead" if status < 400 else ""
         assert reply.json["lastError"] == f"the endpoint answered {status}{told}"
+        kind = "redirect_refused" if status < 400 else "endpoint_answered"
+        excerpt = f"call {elsewhere} instead" if status < 400 else None
+        assert (reply.json["lastErrorKind"], reply.json["lastErrorExcerpt"]) == (kind, excerpt)
         assert reply.json["stepInvokeUrl"].endswith(f"/{status}")
     assert runtime.calls(elsewhere) == []
 
@@ -132,6 +135,7 @@ async def scenario_an_endpoint_may_forbid_the_retry(runtime: Runtime) -> None:
         assert (reply.status, reply.json["lastStatus"], reply.json["attempts"]) == (424, status, 1)
         assert reply.json["response"] == {"why": "broken"}
         assert "forbade" in reply.json["lastError"]
+        assert reply.json["lastErrorKind"] == "forbade_retry"
 
 
 async def scenario_other_values_of_these_headers_forbid_nothing(runtime: Runtime) -> None:
@@ -234,7 +238,9 @@ async def scenario_a_refused_connection_is_retried(runtime: Runtime) -> None:
     assert (reply.status, reply.json["attempts"]) == (424, 3)
     assert reply.json["lastStatus"] is None
     assert reply.json["lastError"].startswith("network")
+    assert reply.json["lastErrorKind"] == "network"
     log = await attempt_log(runtime, reply)
+    assert [attempt["errorKind"] for attempt in log] == ["network"] * 3
     assert [attempt["outcome"] for attempt in log] == ["retryable"] * 3
 
 
@@ -254,6 +260,7 @@ async def scenario_a_response_may_be_256_kib_and_no_more(runtime: Runtime) -> No
     assert good.json["response"] == "a" * (LIMIT - 2)
     assert (bad.status, bad.json["attempts"], bad.json["lastStatus"]) == (424, 1, 200)
     assert bad.json["lastError"].startswith("response_too_large")
+    assert bad.json["lastErrorKind"] == "response_too_large"
     [attempt] = await attempt_log(runtime, bad)
     assert attempt["outcome"] == "permanent"
 
@@ -277,6 +284,7 @@ async def scenario_the_deadline_ends_a_step_between_attempts(runtime: Runtime) -
 
     assert reply.status == 424
     assert f"deadline of {runtime.ms(100)} ms" in reply.json["lastError"]
+    assert reply.json["lastErrorKind"] in {"deadline_over", "no_time_left"}
     assert 1 <= reply.json["attempts"] <= 4
     calls = len(runtime.calls(url))
     await asyncio.sleep(runtime.ms(100) / 1000)

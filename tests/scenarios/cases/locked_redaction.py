@@ -83,6 +83,8 @@ async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hi
     assert HASH.fullmatch(dead[0]["response"]["email"])
     assert HASH.fullmatch(said[0]["response"])
     assert dead[0]["error"] == dead[0]["attemptLog"][0]["error"] == "the endpoint answered 410"
+    assert dead[0]["errorKind"] == dead[0]["attemptLog"][0]["errorKind"] == "endpoint_answered"
+    assert (dead[0]["errorExcerpt"], failed.json["lastErrorExcerpt"]) == (None, "left")
     opened = {"workflowName": "w", "kind": "event", "stepName": "e", "idempotencyKey": "private-5"}
     event = await start_as(runtime, CLIENT, {**opened, "timeout": 1})
     answered = await runtime.request(

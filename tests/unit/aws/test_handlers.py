@@ -424,7 +424,7 @@ def test_the_log_names_the_call_that_aws_refused(
     stack.aws.sqs.delete_queue(QueueUrl=stack.aws.queue_url)
     assert stack.post(document(stack), prefer="respond-async")["statusCode"] == 503
     [line] = [line for line in lines() if line["message"] == "the store is not available"]
-    assert line["errorKind"] == "SendMessage: AWS.SimpleQueueService.NonExistentQueue"
+    assert line["storeError"] == "SendMessage: AWS.SimpleQueueService.NonExistentQueue"
 
 
 def event(name: str) -> dict[str, Any]:

@@ -9,7 +9,18 @@ from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.moments import redated_due_ms, resumed_at_ms
 from atomic.domain.steps import Status, Step
 from atomic.domain.transitions import begin, transition
-from unit.strategies import NOW, RETENTION, RETRYABLE, claimed, ended, failed, running, spec, waiting
+from unit.strategies import (
+    NO_ROOM,
+    NOW,
+    RETENTION,
+    RETRYABLE,
+    claimed,
+    ended,
+    failed,
+    running,
+    spec,
+    waiting,
+)
 
 HOUR = 3_600_000
 
@@ -43,7 +54,7 @@ def timer() -> Step:
 def test_what_was_written_by_a_clock_ahead_waits_no_longer_than_it_was_meant_to() -> None:
     woken = transition(waiting(), Woken(), NOW + 150)
     asked_for = ended(running(), replace(RETRYABLE, retry_after_ms=HOUR), NOW)
-    deferred = transition(claimed(retrying()), Deferred("n2", "no room", NOW + 1_500), NOW + 1_200)
+    deferred = transition(claimed(retrying()), Deferred("n2", NO_ROOM, NOW + 1_500), NOW + 1_200)
     put_off = transition(begin(spec(), "0" * 32, NOW, None), NotAdmitted(NOW + 400), NOW)
     waits = ((retrying(), 1_000), (asked_for, HOUR), (woken, 50), (timer(), 7_000), (event(9_000), 9_000))
     waits += ((deferred, 300), (put_off, 400))

@@ -17,8 +17,9 @@ from atomic.domain.outcomes import (
     read_response,
 )
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError, sentence_of
 from atomic.protocol import keys
-from atomic.protocol.failures import without_excerpt
+from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import NOW, OTHER, RUN, examples
 
 SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED = (
@@ -53,7 +54,7 @@ def test_statuses(status: int, kind: OutcomeKind) -> None:
     found = f"the endpoint answered {status}" + (
         ", and no redirect is followed" if 300 <= status < 400 else ""
     )
-    assert outcome.error == (None if kind is SUCCEEDED else found)
+    assert sentence_of(outcome.error) == (None if kind is SUCCEEDED else found)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,10 @@ def test_statuses(status: int, kind: OutcomeKind) -> None:
 )
 def test_a_redirect_says_where_it_leads(location: str, words: str) -> None:
     outcome = read(307, {"location": location}, body=b'{"detail": "moved"}')
-    assert outcome.error == f"the endpoint answered 307, and no redirect is followed{words}"
-    assert without_excerpt(outcome.error) == "the endpoint answered 307, and no redirect is followed"
+    assert outcome.error is not None
+    assert outcome.error.kind is ErrorKind.REDIRECT_REFUSED
+    assert str(outcome.error) == f"the endpoint answered 307, and no redirect is followed{words}"
+    assert str(outcome.error.without_excerpt()) == "the endpoint answered 307, and no redirect is followed"
 
 
 @pytest.mark.parametrize(
@@ -92,8 +95,10 @@ def test_rules_of_the_step(options: dict[str, Any], status: int, kind: OutcomeKi
 @pytest.mark.parametrize("timed_out", [False, True])
 def test_no_answer_is_always_retried(options: dict[str, Any], timed_out: bool) -> None:
     policy = RetryPolicy(**options)
-    outcome = read(None, error="connection refused", timed_out=timed_out, policy=policy)
-    assert outcome == Outcome(kind=RETRYABLE, error="connection refused", timed_out=timed_out)
+    error = StepError(ErrorKind.TIMED_OUT if timed_out else ErrorKind.NETWORK, "7")
+    outcome = read(None, error=error, policy=policy)
+    assert outcome == Outcome(kind=RETRYABLE, error=error)
+    assert outcome.timed_out is timed_out
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,10 @@ def test_no_answer_is_always_retried(options: dict[str, Any], timed_out: bool) -
 def test_an_endpoint_may_forbid_a_retry(headers: dict[str, str], kind: OutcomeKind) -> None:
     outcome = read(503, headers, policy=RetryPolicy(on="503"))
     assert outcome.kind is kind
-    assert (outcome.error or "").endswith("and forbade a retry") is (kind is PERMANENT)
+    forbade = kind is PERMANENT
+    assert str(outcome.error).endswith("and forbade a retry") is forbade
+    assert outcome.error is not None
+    assert outcome.error.kind is (ErrorKind.FORBADE_RETRY if forbade else ErrorKind.ENDPOINT_ANSWERED)
     assert read(200, headers).kind is SUCCEEDED
 
 
@@ -157,7 +165,7 @@ def test_retry_after_is_read(value: str, ms: int | None, status: int) -> None:
 def test_an_answer_that_is_too_large_is_permanent_and_says_what_to_do() -> None:
     outcome = read(200, too_large=True)
     assert (outcome.kind, outcome.status, outcome.response) == (PERMANENT, 200, None)
-    assert outcome.error == (
+    assert str(outcome.error) == (
         "response_too_large: the body is over 262144 bytes; store it and answer with a reference"
     )
 
@@ -287,8 +295,8 @@ def test_json_that_cannot_be_stored_as_json_fails_for_good(
 ) -> None:
     outcome = read(200, {"content-type": content_type}, body=body)
     assert (outcome.kind, outcome.status) == (PERMANENT, 200)
-    assert (outcome.error or "").startswith("response_not_storable: ")
-    assert (outcome.error or "").endswith(cure)
+    assert str(outcome.error).startswith("response_not_storable: ")
+    assert str(outcome.error).endswith(cure)
     assert outcome.response == StoredBody(body, "text", content_type)
     assert read(500, {"content-type": content_type}, body=body).kind is RETRYABLE
 
@@ -301,11 +309,12 @@ def test_half_a_character_in_what_is_kept_is_replaced() -> None:
     """Raw bytes of a header come in as lone surrogates, and no store takes those."""
     assert read_response(b"x", "text/plain; a=\udc80") == StoredBody(b"x", "text", "text/plain; a=?")
     assert read_response(b"x", "text/plain; charset=\udc80").form == "base64"
-    assert read(None, error="bad header \udcff").error == "bad header ?"
+    error = StepError(ErrorKind.NETWORK, "bad header \udcff")
+    assert read(None, error=error).error == StepError(ErrorKind.NETWORK, "bad header ?")
 
 
 def test_who_says_nothing_of_the_error_gave_no_answer() -> None:
-    assert read(None).error == "no answer"
+    assert str(read(None).error) == "no answer"
 
 
 def test_a_text_that_grows_beyond_the_limit_is_kept_as_its_bytes() -> None:
@@ -319,8 +328,8 @@ def test_an_outage_with_a_large_page_is_still_retried() -> None:
 
 
 def test_raw_bytes_in_an_error_can_be_stored() -> None:
-    outcome = classify(EndpointResponse(error="network: \udc80"), RetryPolicy(), NOW)
-    assert outcome.error == "network: ?"
+    outcome = classify(EndpointResponse(error=StepError(ErrorKind.NETWORK, "\udc80")), RetryPolicy(), NOW)
+    assert str(outcome.error) == "network: ?"
 
 
 def test_a_long_content_type_is_cut() -> None:
@@ -375,12 +384,15 @@ def test_an_error_holds_the_beginning_of_what_the_endpoint_said(
     body: bytes, content_type: str | None, words: str
 ) -> None:
     outcome = read(500, {"content-type": content_type} if content_type else {}, body=body)
-    assert outcome.error == f"the endpoint answered 500{words}"
+    assert str(outcome.error) == f"the endpoint answered 500{words}"
 
 
-def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: Any) -> dict[str, Any]:
+def failed(
+    error: str, excerpt: str | None = None, url: str = "http://app/pay", attempts: int = 2, **more: Any
+) -> dict[str, Any]:
     """A step-failed problem, as a start is told it."""
-    known = {"type": "urn:atomic:problem:step-failed", "detail": "nested", "lastError": error}
+    known = {"type": "urn:atomic:problem:step-failed", "detail": "nested"}
+    known |= {"lastError": error, "lastErrorExcerpt": excerpt}
     return {**known, "attempts": attempts, "stepInvokeUrl": url, **more}
 
 
@@ -388,7 +400,7 @@ def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: A
     ("problem", "words"),
     [
         (
-            failed("the endpoint answered 402: no funds"),
+            failed("the endpoint answered 402: no funds", "no funds"),
             "no funds (step http://app/pay failed at attempt 2: the endpoint answered 402)",
         ),
         (
@@ -407,7 +419,10 @@ def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: A
         (
             failed(
                 "the endpoint answered 500: nested",
-                response=failed("the endpoint answered 500: nested", response=failed("timeout: 9 ms")),
+                "nested",
+                response=failed(
+                    "the endpoint answered 500: nested", "nested", response=failed("timeout: 9 ms")
+                ),
             ),
             "timeout: 9 ms (step http://app/pay failed at attempt 2)",
         ),
@@ -415,5 +430,5 @@ def failed(error: str, url: str = "http://app/pay", attempts: int = 2, **more: A
 )
 def test_a_handler_that_passes_a_failure_on_says_why_first(problem: dict[str, Any], words: str) -> None:
     outcome = read(500, {"content-type": "application/problem+json"}, body=json.dumps(problem).encode())
-    assert outcome.error == f"the endpoint answered 500: {words}"
-    assert without_excerpt(outcome.error) == "the endpoint answered 500"
+    assert str(outcome.error) == f"the endpoint answered 500: {words}"
+    assert outcome.error == StepError(ErrorKind.ENDPOINT_ANSWERED, "500", words)

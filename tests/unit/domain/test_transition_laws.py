@@ -10,20 +10,22 @@ from hypothesis import strategies as st
 from atomic.domain import events
 from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import ATTEMPTS_KEPT, LIVE, SETTLED, Status, Step, StepSpec
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
-from unit.strategies import NOW, RETENTION, examples, spec
+from atomic.protocol.error_kinds import ErrorKind
+from unit.strategies import NO_ROOM, NOW, RETENTION, examples, spec
 
+DOWN = StepError(ErrorKind.NETWORK, "down")
 ids = st.sampled_from(["a", "b", "c"])
 outcomes = st.builds(
     Outcome,
     kind=st.sampled_from(OutcomeKind) | st.just(OutcomeKind.RETRYABLE),
     waiting_for=st.sampled_from([(), ("a",), ("a", "b")]),
     status=st.sampled_from([None, 200, 404, 503]),
-    error=st.sampled_from([None, "down"]),
+    error=st.sampled_from([None, DOWN, StepError(ErrorKind.TIMED_OUT, "20000")]),
     response=st.just(StoredBody(b"1", "json")),
     retry_after_ms=st.sampled_from([None, 0, 5000, 10**9]),
-    timed_out=st.booleans(),
 )
 # "held" stands for the nonce of the attempt that runs at that moment.
 ends = st.builds(
@@ -41,7 +43,7 @@ others = st.one_of(
     st.builds(
         events.Deferred,
         st.sampled_from(["held", "stale"]),
-        st.just("no room"),
+        st.just(NO_ROOM),
         st.sampled_from([NOW, NOW + 10**6]),
     ),
     st.builds(events.NotAdmitted, st.integers(0, 10**6)),
@@ -214,7 +216,7 @@ def test_a_wakeup_before_its_time_changes_nothing(asked: StepSpec, story: Any) -
 def test_who_follows_the_wakeups_comes_to_an_end(asked: StepSpec, story: Any) -> None:
     """However it got where it is: with nothing but claims and plain failures a step settles."""
     step = history(asked, story)[-1][2]
-    failure = Outcome(kind=OutcomeKind.RETRYABLE, error="down")
+    failure = Outcome(kind=OutcomeKind.RETRYABLE, error=DOWN)
     for turn in range(100):
         if step.is_settled:
             break

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from atomic.domain import events
-from atomic.domain.endings import NAMED_NOTHING
 from atomic.domain.events import (
     AnsweredLate,
     Cancelled,
@@ -28,10 +27,14 @@ from atomic.domain.events import (
 from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Status, Step
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol import keys
+from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import (
+    GONE,
+    NO_ROOM,
     NOW,
     OTHER,
     PERMANENT,
@@ -41,6 +44,7 @@ from unit.strategies import (
     SUCCEEDED,
     SUSPENDED,
     TIMED_OUT,
+    WAITED_FOR_NOTHING,
     claimed,
     ended,
     failed,
@@ -90,7 +94,7 @@ STATES: dict[str, Callable[[], Step]] = {
 EVENTS: dict[str, events.Event] = {
     "Claimed": Claimed("n2"),
     "NotAdmitted": NotAdmitted(LATER + HOUR),
-    "Deferred": Deferred("n1", "no room", LATER + HOUR),
+    "Deferred": Deferred("n1", NO_ROOM, LATER + HOUR),
     "Told": ToldUnfinished(OTHER, NOW),
     "Succeeded": Ended(nonce="n1", outcome=SUCCEEDED, jitter=0.5),
     "Retryable": Ended(nonce="n1", outcome=RETRYABLE, jitter=0.5),
@@ -208,7 +212,7 @@ class TestSettling:
 
     def test_a_permanent_answer_fails_at_once_and_keeps_the_body(self) -> None:
         step = failed()
-        assert (step.status, step.error, step.retries_used) == (Status.FAILED, "gone", 0)
+        assert (step.status, step.error, step.retries_used) == (Status.FAILED, GONE, 0)
         assert (step.response, step.response_status) == (PERMANENT.response, 410)
         assert step.expires_at_ms == NOW + 100 + RETENTION
 
@@ -223,7 +227,7 @@ class TestSettling:
 
     def test_a_cancelled_step_says_so(self) -> None:
         step = transition(waiting(), Cancelled(), LATER)
-        assert (step.status, step.error, step.waiting_for) == (Status.CANCELLED, "cancelled", ())
+        assert (step.status, str(step.error), step.waiting_for) == (Status.CANCELLED, "cancelled", ())
         assert (step.finished_at_ms, step.expires_at_ms) == (LATER, LATER + RETENTION)
 
     def test_cancel_twice_is_cancel_once(self) -> None:
@@ -231,8 +235,8 @@ class TestSettling:
         assert transition(step, Cancelled(), LATER + 1) is step
 
     def test_what_is_left_over_is_remembered_as_long_as_its_run(self) -> None:
-        step = transition(waiting(), Cancelled("its run has ended", LATER + 7), LATER)
-        assert (step.status, step.error) == (Status.CANCELLED, "its run has ended")
+        step = transition(waiting(), Cancelled(StepError(ErrorKind.RUN_ENDED), LATER + 7), LATER)
+        assert (step.status, str(step.error)) == (Status.CANCELLED, "its run has ended")
         assert (step.finished_at_ms, step.expires_at_ms) == (LATER, LATER + 7)
 
     def test_waiters_stay_so_that_they_can_be_woken(self) -> None:
@@ -284,7 +288,7 @@ class TestRetries:
     def test_a_retry_that_would_miss_the_deadline_is_not_waited_for(self) -> None:
         step = ended(running(deadline_ms=1000), RETRYABLE, NOW + 500)
         assert step.status is Status.FAILED
-        assert step.error == (
+        assert str(step.error) == (
             f"no time for another attempt within the deadline of 1000 ms; last: {RETRYABLE.error}"
         )
 
@@ -295,7 +299,7 @@ class TestFencing:
     def test_a_stale_nonce_changes_nothing(self, nonce: str, outcome: Outcome) -> None:
         step = running()
         assert transition(step, Ended(nonce=nonce, outcome=outcome, jitter=0), LATER) is step
-        assert transition(step, Deferred(nonce, "no room", LATER + HOUR), LATER) is step
+        assert transition(step, Deferred(nonce, NO_ROOM, LATER + HOUR), LATER) is step
 
     def test_the_old_nonce_is_stale_once_somebody_else_has_claimed(self) -> None:
         step = claimed(lost(), "n2")
@@ -342,7 +346,7 @@ class TestLeases:
         assert (step.status, step.consecutive_lost) == (Status.RUNNING, CONSECUTIVE_LOST_MAX)
         step = claimed(step)
         assert step.status is Status.FAILED
-        assert step.error == "11 attempts in a row ended without a recorded answer"
+        assert str(step.error) == "11 attempts in a row ended without a recorded answer"
         assert step.attempt_count == CONSECUTIVE_LOST_MAX + 1
 
     def test_an_answer_in_between_starts_the_count_again(self) -> None:
@@ -387,7 +391,7 @@ class TestDeadline:
         pending = transition(waiting(deadline_ms=MINUTE), Woken(), NOW + 200)
         step = transition(pending, Claimed("n2"), NOW + MINUTE + off_ms)
         assert (step.status, step.attempt_count) == (Status.FAILED, 1)
-        assert step.error == "the deadline of 60000 ms is over"
+        assert str(step.error) == "the deadline of 60000 ms is over"
         assert transition(pending, Claimed("n2"), NOW + MINUTE - 1).status is Status.RUNNING
 
     def test_a_lost_attempt_ends_by_it(self) -> None:
@@ -535,14 +539,14 @@ class TestWaiting:
         found = transition(waiting(retry=policy), Looked(1, (), 0.25), LATER)
         named = ended(running(retry=policy), replace(SUSPENDED, waiting_for=()), LATER, jitter=0.25)
         for step in (found, named):
-            assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, NAMED_NOTHING)
+            assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, WAITED_FOR_NOTHING)
             assert (step.due_at_ms, step.response_status) == (LATER + 250, 202)
             assert (step.attempt_log[-1].outcome, step.attempt_log[-1].error) == (
                 "retryable",
-                NAMED_NOTHING,
+                WAITED_FOR_NOTHING,
             )
             last = transition(ended(claimed(step), SUSPENDED, LATER), Looked(2, (), 0.5), LATER)
-            assert (last.status, last.error, last.waiting_for) == (Status.FAILED, NAMED_NOTHING, ())
+            assert (last.status, last.error, last.waiting_for) == (Status.FAILED, WAITED_FOR_NOTHING, ())
 
 
 class TestTimeOuts:
@@ -582,15 +586,15 @@ class TestTimeOuts:
 class TestDeferring:
     def test_an_attempt_that_was_not_made_never_was(self) -> None:
         before = transition(STATES["retrying"](), Claimed("n2"), LATER + HOUR)
-        step = transition(before, Deferred("n2", "no room", LATER + 2 * HOUR), LATER + HOUR)
+        step = transition(before, Deferred("n2", NO_ROOM, LATER + 2 * HOUR), LATER + HOUR)
         assert (step.status, step.attempt_count, step.retries_used) == (Status.RETRYING, 1, 1)
-        assert (step.due_at_ms, step.error, step.nonce) == (LATER + 2 * HOUR, "no room", None)
+        assert (step.due_at_ms, step.error, step.nonce) == (LATER + 2 * HOUR, NO_ROOM, None)
         assert step.attempt_log == STATES["retrying"]().attempt_log
         again = claimed(step, "n3")
         assert (again.attempt_count, again.attempt_log[-1].number) == (2, 2)
 
     def test_the_first_one_too(self) -> None:
-        step = transition(told(), Deferred("n1", "no room", LATER), NOW + 1)
+        step = transition(told(), Deferred("n1", NO_ROOM, LATER), NOW + 1)
         assert (step.status, step.attempt_count, step.attempt_log, step.told) == (
             Status.PENDING,
             0,
@@ -600,14 +604,14 @@ class TestDeferring:
 
     def test_lost_attempts_in_a_row_stay_lost(self) -> None:
         lost_twice = loses(running(), 2)
-        step = transition(lost_twice, Deferred(lost_twice.nonce or "", "no room", LATER), LATER)
+        step = transition(lost_twice, Deferred(lost_twice.nonce or "", NO_ROOM, LATER), LATER)
         assert (step.attempt_count, step.consecutive_lost) == (2, 2)
 
     def test_no_further_than_to_the_deadline(self) -> None:
-        step = transition(running(deadline_ms=MINUTE), Deferred("n1", "no room", NOW + HOUR), LATER)
+        step = transition(running(deadline_ms=MINUTE), Deferred("n1", NO_ROOM, NOW + HOUR), LATER)
         assert step.due_at_ms == NOW + MINUTE
         over = claimed(step)
-        assert (over.status, over.error) == (Status.FAILED, f"the deadline of {MINUTE} ms is over")
+        assert (over.status, str(over.error)) == (Status.FAILED, f"the deadline of {MINUTE} ms is over")
 
     def test_whose_posts_are_refused_is_called_again_each_time_later_and_pays_nothing(self) -> None:
         step, delays = running(retry=ONCE), []
@@ -730,7 +734,10 @@ class TestEventSteps:
         assert step.due_at_ms == NOW + 5000
         assert transition(step, Claimed("n"), NOW + 4999) is step
         over = transition(step, Claimed("n"), NOW + 5000)
-        assert (over.status, over.error) == (Status.FAILED, "the event was not completed within 5000 ms")
+        assert (over.status, str(over.error)) == (
+            Status.FAILED,
+            "the event was not completed within 5000 ms",
+        )
         assert transition(over, ResultPosted(RESULT), LATER) is over
 
     def test_who_waits_for_it_may_give_it_a_deadline_once(self) -> None:
@@ -739,7 +746,10 @@ class TestEventSteps:
         assert transition(step, DeadlineGiven(1), LATER) is step
         assert transition(step, Claimed("n"), LATER + 4999) is step
         over = transition(step, Claimed("n"), LATER + 5000)
-        assert (over.status, over.error) == (Status.FAILED, "the event was not completed within 5000 ms")
+        assert (over.status, str(over.error)) == (
+            Status.FAILED,
+            "the event was not completed within 5000 ms",
+        )
         assert (step.spec.deadline_ms, step.deadline_ms) == (None, 5000)
 
     def test_a_deadline_of_its_own_stays(self) -> None:
@@ -781,4 +791,4 @@ class TestNotAdmitted:
             step = transition(step, NotAdmitted(NOW + HOUR), step.due_at_ms or 0)
         assert (step.status, step.attempt_log) == (Status.FAILED, ())
         assert step.finished_at_ms == NOW + MINUTE
-        assert step.error == f"the deadline of {MINUTE} ms is over"
+        assert str(step.error) == f"the deadline of {MINUTE} ms is over"

@@ -87,7 +87,7 @@ def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
     assert "step failed" in text
     assert "unexpected error" in text
     assert "the store is not available" in text
-    assert '"errorKind":"BusyError"' in text.replace(" ", "")
+    assert '"storeError":"BusyError"' in text.replace(" ", "")
     assert CANARY not in text
 
 

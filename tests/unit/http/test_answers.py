@@ -9,8 +9,10 @@ import pytest
 
 from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError, timed_out
 from atomic.protocol import keys
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.error_kinds import ErrorKind
 from unit.http.raw_server import Peer, answer_to, invoking, keeps_writing, post, serving, writes
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -134,9 +136,9 @@ BROKEN = {
 def test_what_is_no_answer_is_an_error(run: Run, case: str) -> None:
     raw, error = BROKEN[case]
     answer = run(answer_to(writes(raw)))
-    assert answer.error.startswith(error)
-    assert (answer.status, answer.body, answer.timed_out) == (None, b"", False)
-    assert len(answer.error) <= 300
+    assert str(answer.error).startswith(error)
+    assert (answer.status, answer.body, timed_out(answer.error)) == (None, b"", False)
+    assert len(str(answer.error)) <= 300
 
 
 @pytest.mark.parametrize("written", [b"", HEAD, HEAD + b"Content-Length: 9\r\n\r\nhal", HEAD + b"\r\nhal"])
@@ -148,7 +150,7 @@ def test_a_reset_is_no_end_of_an_answer(run: Run, written: bytes) -> None:
         peer.reset()
 
     answer = run(answer_to(behaviour))
-    assert (answer.status, answer.error) == (None, BROKEN_OFF)
+    assert (answer.status, str(answer.error)) == (None, BROKEN_OFF)
 
 
 OVER = {
@@ -217,7 +219,8 @@ def test_the_time_is_total(run: Run, case: str) -> None:
             return answer, asyncio.get_running_loop().time() - began_s
 
     answer, took_s = run(timed())
-    assert answer == EndpointResponse(error="timeout: no whole answer within 300 ms", timed_out=True)
+    assert answer == EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, "300"))
+    assert str(answer.error) == "timeout: no whole answer within 300 ms"
     assert 0.29 <= took_s < 1.0
 
 
@@ -227,7 +230,7 @@ def test_a_server_that_never_reads_does_not_hold_a_large_request(run: Run) -> No
         await asyncio.sleep(5)
 
     answer = run(answer_to(deaf, timeout_ms=200, body=b"a" * 2**24))
-    assert answer.timed_out
+    assert timed_out(answer.error)
 
 
 def test_header_names_are_lower_case_and_lines_of_one_name_a_list(run: Run) -> None:

@@ -52,7 +52,7 @@ def test_a_refused_connection_says_so(run: Run) -> None:
                 return await post(invoker, f"http://127.0.0.1:{port}/")
 
         answer = run(body())
-    assert answer.error == "network: cannot connect: Connection refused"
+    assert str(answer.error) == "network: cannot connect: Connection refused"
 
 
 @pytest.mark.parametrize("host", ["name.invalid", "a" * 63 + ".invalid"])
@@ -62,8 +62,8 @@ def test_a_name_that_leads_nowhere_says_so(run: Run, host: str) -> None:
             return await post(invoker, f"http://{host}/")
 
     answer = run(body())
-    assert answer.error.startswith(f"network: cannot resolve {host[:200]}")
-    assert len(answer.error) <= 320
+    assert str(answer.error).startswith(f"network: cannot resolve {host[:200]}")
+    assert len(str(answer.error)) <= 320
 
 
 def test_a_name_is_resolved(run: Run) -> None:
@@ -84,7 +84,7 @@ def test_slow_names_are_within_the_total_time(run: Run) -> None:
             patch.setattr(names, "getaddrinfo", lambda *_, **__: time.sleep(1.5) or found("127.0.0.1"))
             answer = await post(invoker, "http://name.test/", timeout_ms=200)
             patch.undo()
-        assert answer.error == "timeout: no connection within 200 ms"
+        assert str(answer.error) == "timeout: no connection within 200 ms"
         assert loop.time() - began_s < 2
 
     run(body())
@@ -112,7 +112,7 @@ def test_a_silent_name_server_keeps_no_other_name_waiting(
             answer = await post(invoker, f"http://name.test:{server.port}/", timeout_ms=900)
             assert (answer.status, answer.error) == (200, None)
             answers = [await task for task in waiting]
-            assert {answer.error for answer in answers} == {"timeout: no connection within 1000 ms"}
+            assert {str(answer.error) for answer in answers} == {"timeout: no connection within 1000 ms"}
             answered.set()
 
     run(body())
@@ -195,7 +195,7 @@ def test_the_families_take_turns(run: Run) -> None:
     addresses = found("::1", "::2", "::3", "::4", "10.0.0.1", "10.0.0.2", "::2")
     answer = run(post_resolved(addresses, 9, allows=refuses_the_last))
     assert asked == ["::1", "10.0.0.1", "::2", "10.0.0.2", "::3", "::4"]
-    assert answer.error == "network: address not allowed"
+    assert str(answer.error) == "network: address not allowed"
 
 
 @pytest.mark.parametrize("answer", [("127.0.0.1", "127.0.0.7"), ("127.0.0.7", "127.0.0.1")])
@@ -205,7 +205,7 @@ def test_one_refused_address_refuses_the_name(run: Run, answer: tuple[str, ...])
             refused = await post_resolved(
                 found(*answer), server.port, allows=lambda address: address != "127.0.0.7"
             )
-            assert refused.error == "network: address not allowed"
+            assert str(refused.error) == "network: address not allowed"
             assert server.connections == 0
 
     run(body())
@@ -216,14 +216,14 @@ def test_a_literal_is_checked_too(run: Run) -> None:
         async with serving(keeps_writing(OK)) as server, invoking(allows=lambda _: False) as invoker:
             for host in ("127.0.0.1", "[::ffff:127.0.0.1]", "localhost"):
                 answer = await post(invoker, f"http://{host}:{server.port}/")
-                assert answer.error == "network: address not allowed"
+                assert str(answer.error) == "network: address not allowed"
             assert server.connections == 0
 
     run(body())
 
 
 def test_a_name_without_an_address(run: Run) -> None:
-    assert run(post_resolved([], 9)).error == "network: cannot resolve name.test"
+    assert str(run(post_resolved([], 9)).error) == "network: cannot resolve name.test"
 
 
 def test_a_name_is_resolved_once(run: Run) -> None:

@@ -13,6 +13,8 @@ from atomic.adapters.http.dial import Dialer
 from atomic.adapters.http.gate import DIALS_MAX, FAILURES_MAX, DialGate, NotDialled
 from atomic.adapters.http.pool import Origin
 from atomic.domain.outcomes import EndpointResponse, NotMade
+from atomic.domain.step_errors import StepError
+from atomic.protocol.error_kinds import ErrorKind
 from unit.http.raw_server import OK, Peer, invoking, keeps_writing, post, serving
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -44,15 +46,19 @@ def test_who_is_dead_is_left_alone_and_found_again(
             url = f"http://127.0.0.1:{held.getsockname()[1]}/"
             async with invoking(failures_max=most) as invoker, serving(keeps_writing(OK)) as other:
                 first = [await post(invoker, url) for _ in range(most)]
-                assert {answer.error for answer in first} == {"network: cannot connect: Connection refused"}
+                assert {str(answer.error) for answer in first} == {
+                    "network: cannot connect: Connection refused"
+                }
                 dials.clear()
                 # One tries again at once, since nobody did so far; the others are told when to come.
                 tried, *rest = [await post(invoker, url) for _ in range(200)]
                 assert len(dials) == 1
                 assert tried == first[0]
-                reason = f"not called yet: cannot connect: Connection refused ({most + 1} times in a row)"
+                why = f"cannot connect: Connection refused ({most + 1} times in a row)"
+                error = StepError(ErrorKind.CIRCUIT_OPEN, why)
+                assert str(error) == f"not called yet: {why}"
                 for answer in rest:
-                    assert answer == EndpointResponse(not_made=NotMade(reason, answer.not_made.again_in_ms))
+                    assert answer == EndpointResponse(not_made=NotMade(error, answer.not_made.again_in_ms))
                     assert 0 < answer.not_made.again_in_ms <= 500
                 # The others of this process are not concerned.
                 assert (await post(invoker, other.url)).status == 200
@@ -118,10 +124,10 @@ def test_so_many_are_dialled_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch
             )
         # Who was not dialled for had no attempt.
         dialled = [answer for answer in answers if answer.not_made is None]
-        assert {answer.error for answer in dialled} == {"timeout: no connection within 300 ms"}
+        assert {str(answer.error) for answer in dialled} == {"timeout: no connection within 300 ms"}
         # A slot may become free in the last moment.
         assert DIALS_MAX <= len(dialled) <= 2 * DIALS_MAX
-        reasons = [answer.not_made.reason for answer in answers if answer.not_made]
+        reasons = [str(answer.not_made.error) for answer in answers if answer.not_made]
         # Some wait for a slot until the end; others are told that those before them found nobody.
         assert reasons
         assert all(reason.startswith("not called yet: ") for reason in reasons)

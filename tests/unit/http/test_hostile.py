@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from atomic.domain.step_errors import sentence_of
 from unit.http.raw_server import Behaviour, Peer, invoking, post, serving
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -169,7 +170,7 @@ HOSTILE: dict[str, tuple[Behaviour, str | int]] = {
 
 
 def outcome(answer: Any) -> str:
-    return LARGE if answer.too_large else answer.error or str(answer.status)
+    return LARGE if answer.too_large else sentence_of(answer.error) or str(answer.status)
 
 
 def forget_peak() -> None:
@@ -200,7 +201,7 @@ def test_it_ends_in_time_as_what_it_is_in_little_memory(run: Run, name: str) -> 
             assert time.monotonic() - began_s < TIMEOUT_MS / 1000 + 1
             assert peak_bytes() - before_bytes < MEMORY_MAX_BYTES
         assert any(outcome(answer).startswith(each) for each in str(expected).split("|")), outcome(answer)
-        assert len(answer.error or "") < 400
+        assert len(sentence_of(answer.error) or "") < 400
 
     run(body())
 

@@ -14,10 +14,14 @@ from atomic.adapters.http import names
 from atomic.adapters.http.gate import FAILURES_MAX, NotDialled
 from atomic.adapters.http.lacks import own_lack
 from atomic.domain.outcomes import EndpointResponse, NotMade
+from atomic.domain.step_errors import StepError
+from atomic.protocol.error_kinds import ErrorKind
 from unit.http.raw_server import OK, invoking, keeps_writing, post, serving
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-NO_FILES = EndpointResponse(not_made=NotMade("not called yet: Too many open files"))
+NO_FILES = EndpointResponse(
+    not_made=NotMade(StepError(ErrorKind.RESOURCES_EXHAUSTED, "Too many open files"))
+)
 
 
 @contextmanager
@@ -76,7 +80,9 @@ def test_without_threads_no_name_is_looked_up(run: Run, monkeypatch: pytest.Monk
             with monkeypatch.context() as patching:
                 patching.setattr(threading.Thread, "start", start)
                 answer = await post(invoker, url)
-            assert answer == EndpointResponse(not_made=NotMade("not called yet: no more threads"))
+            assert answer == EndpointResponse(
+                not_made=NotMade(StepError(ErrorKind.RESOURCES_EXHAUSTED, "no more threads"))
+            )
             assert (await post(invoker, url)).status == 200
 
     run(body())
@@ -95,7 +101,8 @@ def test_where_there_is_no_room_for_a_look_up_the_attempt_is_not_made(
             silent = await post(invoker, "http://silent.test/", timeout_ms=50)
             other = await post(invoker, "http://other.test/", timeout_ms=5000)
             answered.set()
-        assert silent.error == "timeout: no connection within 50 ms"
-        assert other == EndpointResponse(not_made=NotMade("not called yet: 1 names are being looked up"))
+        assert str(silent.error) == "timeout: no connection within 50 ms"
+        error = StepError(ErrorKind.RESOURCES_EXHAUSTED, "1 names are being looked up")
+        assert other == EndpointResponse(not_made=NotMade(error))
 
     run(body())

@@ -16,8 +16,10 @@ from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import EndpointResponse, NotMade, OutcomeKind, classify
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Status, Step
 from atomic.protocol import headers, signatures
+from atomic.protocol.error_kinds import ErrorKind
 
 _RECORD_AGAIN_FIRST_S: Final = 0.25
 
@@ -46,11 +48,9 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
         if await is_called_off(engine, run_id):
             return None
     except StoreUnavailable:
-        return EndpointResponse(not_made=NotMade("not called yet: its client or its run cannot be read"))
+        return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
     if client is None or not client.may_call(step.spec.url):
-        return EndpointResponse(
-            error="the client may not call this URL any more; have it added, and redrive"
-        )
+        return EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
     engine.admission.meter.watch(client)
     request = endpoint_request(engine.clock, step, client, span_id=span_id)
     return await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
@@ -89,7 +89,7 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     now_ms = engine.clock.now_ms()
     until_ms = engine.admission.turn_ms(step.spec, now_ms + not_made.again_in_ms)
     engine.telemetry.put_off(step)
-    await _record(engine, step, Deferred(step.nonce or "", not_made.reason, until_ms))
+    await _record(engine, step, Deferred(step.nonce or "", not_made.error, until_ms))
 
 
 async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> Committed:

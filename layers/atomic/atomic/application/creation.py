@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.permits import Permit
+from atomic.application.refusals import NotFound, RunCancelled
 from atomic.application.run_cache import CachedRun
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
-from atomic.protocol.problems import CANCELLED, Problem, not_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
 
     Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step of
     the root's: of a handler that knows nothing of parents, or an event that may come before its root.
-    Raises Problem 409 when the run was cancelled, 404 when `parent` names no run of this client.
+    Raises RunCancelled when the run was cancelled, NotFound when `parent` names no run of this client.
     """
     spec, asked_ms = post.spec, engine.clock.now_ms()
     cached = await _cached_run(engine, spec, asked_ms)
@@ -56,13 +56,13 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
                 return root
         spec = spec.below_root()
     if cached is not None and cached.is_cancelled:
-        raise _run_is_cancelled()
+        raise RunCancelled
     spec = _with_own_key(spec, cached)
     inserted = await _insert(engine, replace(post, spec=spec), spec.identity)
     # The run may have been cancelled while the row was written, by somebody who did not see the row.
     if isinstance(inserted, Created) and await is_called_off(engine, spec.run_id):
         await end_if_left_over(engine, inserted.step)
-        raise _run_is_cancelled()
+        raise RunCancelled
     return inserted
 
 
@@ -71,7 +71,7 @@ async def _cached_run(engine: Engine, spec: StepSpec, now_ms: int) -> CachedRun 
         return engine.runs.get(spec.run_id, now_ms)
     cached = await engine.runs.find(engine.store, spec.run_id, now_ms)
     if spec.parent is not None and (cached is None or cached.client_id != spec.client_id):
-        raise not_found(None if cached is None else cached.client_id)
+        raise NotFound(None if cached is None else cached.client_id)
     return cached
 
 
@@ -130,7 +130,3 @@ async def _is_forgotten(engine: Engine, existing: Step) -> bool:
     if root is None or existing.expires_at_ms <= root.created_at_ms:
         return True
     return root.expires_at_ms is not None and root.expires_at_ms <= now_ms
-
-
-def _run_is_cancelled() -> Problem:
-    return Problem(CANCELLED, "The run was cancelled and takes no more steps.")

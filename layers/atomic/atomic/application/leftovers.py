@@ -10,8 +10,10 @@ from atomic.application.run_cache import CachedRun
 from atomic.domain.events import Cancelled, Rescheduled
 from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.moments import resumed_at_ms
+from atomic.domain.step_errors import CANCELLED, StepError
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
+from atomic.protocol.error_kinds import ErrorKind
 
 
 async def is_called_off(engine: Engine, run_id: str) -> bool:
@@ -38,13 +40,13 @@ async def end_if_left_over(engine: Engine, step: Step) -> Step:
     if run is not None and is_left_over(run.status, calls=step.spec.kind == "http"):
         step, _ = await commit(engine, step, ended_with(run))
     elif run is None and is_forgotten(step, now_ms):
-        step, _ = await commit(engine, step, Cancelled("its run is gone", now_ms))
+        step, _ = await commit(engine, step, Cancelled(StepError(ErrorKind.RUN_GONE), now_ms))
     return step
 
 
 def ended_with(run: CachedRun) -> Cancelled:
     """The end of a step with its run. It is remembered no longer: the next run of the key is another."""
-    return Cancelled("cancelled" if run.is_cancelled else "its run has ended", run.expires_at_ms)
+    return Cancelled(CANCELLED if run.is_cancelled else StepError(ErrorKind.RUN_ENDED), run.expires_at_ms)
 
 
 async def resume(engine: Engine, step: Step) -> Step:

@@ -7,6 +7,7 @@ from atomic.application.attempts import endpoint_request
 from atomic.application.engine import Engine
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse, classify
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -17,7 +18,7 @@ class Probed:
     """What came of the call: the endpoint's status, what is wrong with its answer, how long it took."""
 
     status: int | None
-    error: str | None
+    error: StepError | None
     duration_ms: int
 
 
@@ -38,9 +39,9 @@ async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None
     return Probed(answer.status, await _error(engine, spec, answer), duration_ms)
 
 
-async def _error(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> str | None:
+async def _error(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> StepError | None:
     if answer.not_made is not None:
-        return answer.not_made.reason
+        return answer.not_made.error
     outcome = await engine.large_bodies.read(
         spec.client_id, len(answer.body), lambda: classify(answer, spec.retry, engine.clock.wall_ms())
     )

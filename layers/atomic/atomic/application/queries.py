@@ -9,12 +9,13 @@ from typing import Final
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Counts, RunQuery
+from atomic.application.refusals import NotFound
 from atomic.application.waiting import now_s, wait
 from atomic.domain.clients.client import Client
 from atomic.domain.dead_letters import NotRedrivable, not_redrivable_reason
+from atomic.domain.step_errors import sentence_of
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
-from atomic.protocol.problems import not_found
 
 # Lambda answers with 6 MB at most, and writes the document as a string of JSON: a quotation mark doubles,
 # and what is not ASCII becomes three times as long on runtimes before Python 3.12.
@@ -37,10 +38,10 @@ class RunPage:
 
 
 async def get_step(engine: Engine, client: Client, step_id: str) -> Step:
-    """A step of the client. Raises Problem 404 for any other id."""
+    """A step of the client. Raises NotFound for any other id."""
     step = await engine.store.get(step_id) if keys.is_step_id(step_id) else None
     if step is None or step.spec.client_id != client.id:
-        raise not_found(None if step is None else step.spec.client_id)
+        raise NotFound(None if step is None else step.spec.client_id)
     return step
 
 
@@ -53,7 +54,7 @@ async def wait_for_step(engine: Engine, client: Client, step_id: str, wait_ms: i
 
 
 async def get_root(engine: Engine, client: Client, run_id: str) -> Step:
-    """The root step of a run of the client. Raises Problem 404 for any other id."""
+    """The root step of a run of the client. Raises NotFound for any other id."""
     return await get_step(engine, client, keys.root_of(run_id))
 
 
@@ -84,7 +85,9 @@ def _weight(step: Step) -> int:
     weight = _STEP_BYTES + len(step.spec.payload)
     if step.response is not None:
         weight += len(step.response.text) * (_ESCAPED if step.response.form == "text" else 1)
-    return weight + sum(_ATTEMPT_BYTES + len(attempt.error or "") for attempt in step.attempt_log)
+    return weight + sum(
+        _ATTEMPT_BYTES + len(sentence_of(attempt.error) or "") for attempt in step.attempt_log
+    )
 
 
 async def list_runs(engine: Engine, query: RunQuery) -> Sequence[Step]:

@@ -16,7 +16,6 @@ from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.protocol.canonical import canonical_json, parse_json
-from atomic.protocol.failures import without_excerpt
 
 _PREFIX: Final = "hmac-sha256:"
 
@@ -32,8 +31,11 @@ def without_error_excerpt(step: Step, client: Client) -> Step:
     """The step without the words of its endpoint: they have no members that could be told apart."""
     if not client.redact:
         return step
-    attempts = tuple(replace(attempt, error=without_excerpt(attempt.error)) for attempt in step.attempt_log)
-    return replace(step, error=without_excerpt(step.error), attempt_log=attempts)
+    attempts = tuple(
+        replace(attempt, error=attempt.error.without_excerpt()) if attempt.error else attempt
+        for attempt in step.attempt_log
+    )
+    return replace(step, error=step.error and step.error.without_excerpt(), attempt_log=attempts)
 
 
 def redacted(step: Step, client: Client) -> Step:

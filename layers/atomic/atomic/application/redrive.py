@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Final
 
 from atomic.application.batches import for_each
 from atomic.application.cancel import cancel_run
@@ -11,16 +10,11 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import resume
 from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
-from atomic.domain.dead_letters import NotRedrivable, not_redrivable_reason
+from atomic.application.refusals import NotRedrivableStep
+from atomic.domain.dead_letters import not_redrivable_reason
 from atomic.domain.events import Redriven
 from atomic.domain.steps import Status, Step
 from atomic.protocol import keys
-from atomic.protocol.problems import NOT_REDRIVABLE, Problem
-
-_WHY: Final[dict[NotRedrivable, str]] = {
-    "cancelled": "Its run was cancelled, and nothing of a cancelled run is called any more.",
-    "handled": "The handler above it went on without it and succeeded, so nobody waits for it any more.",
-}
 
 
 async def redrive_step(engine: Engine, step: Step) -> Step:
@@ -28,7 +22,7 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
 
     A failed step takes the failed steps above it along: they failed because of it. A root takes every
     failed step of its run along: called again, it would only be told again that they failed.
-    Raises Problem 409 for a dead letter that nobody waits for any more.
+    Raises NotRedrivableStep for a dead letter that nobody waits for any more.
     """
     lineage = Lineage(engine.store)
     ancestors = await lineage.ancestors(step)
@@ -42,11 +36,7 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
         if newer is not None and newer.version != step.version:
             # Somebody else redrove it and its run has succeeded by now: we judged an old row.
             return await redrive_step(engine, newer)
-        raise Problem(
-            NOT_REDRIVABLE,
-            f"{_WHY[why]} Start anew under another idempotencyKey.",
-            {"notRedrivableReason": why},
-        )
+        raise NotRedrivableStep(why)
     return await _redrive(engine, lineage, step, ancestors)
 
 

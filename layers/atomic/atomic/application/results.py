@@ -5,23 +5,24 @@ from typing import Final
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
+from atomic.application.refusals import NotAnOpenEvent
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Status, Step
-from atomic.protocol.problems import NOT_AN_OPEN_EVENT, Problem
 
 # Far longer than the write and the wake-ups take.
 _LOOK_AFTER_MS: Final = 10_000
 
 
 async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
-    """Complete an event step. The same result again is no error; another one is a 409.
+    """Complete an event step. The same result again is no error.
 
-    So is one for a run that has succeeded or was cancelled. A failed one keeps it for its redrive.
+    Raises NotAnOpenEvent for another one, and for a run that has succeeded or was cancelled. A run that
+    failed keeps the result for its redrive.
     """
     if step.spec.kind != "event":
-        raise Problem(NOT_AN_OPEN_EVENT, f"The step is of kind {step.spec.kind!r}, not 'event'.")
+        raise NotAnOpenEvent(step.spec.kind, step.status)
     if not step.is_settled:
         # Who is told that a result was taken wants it to be used: what was known a moment ago will not do.
         await engine.runs.look(engine.store, step.spec.run_id, engine.clock.now_ms())
@@ -35,6 +36,4 @@ async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
     if after.status is Status.SUCCEEDED and after.response == response:
         await wake_waiters_again(engine, after)
         return after
-    raise Problem(
-        NOT_AN_OPEN_EVENT, f"The event step is {after.status} already; its outcome never changes."
-    )
+    raise NotAnOpenEvent(after.spec.kind, after.status)

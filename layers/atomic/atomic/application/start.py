@@ -9,6 +9,7 @@ from atomic.application.creation import Created, Post, create_or_find
 from atomic.application.engine import Engine
 from atomic.application.leftovers import resume
 from atomic.application.permits import Claim, Permit
+from atomic.application.refusals import PayloadMismatch
 from atomic.application.waiting import ask_to_wake, now_s, register_waiter, until_settled, wait
 from atomic.application.wakeups import ensure_wakeup
 from atomic.domain.events import DeadlineGiven
@@ -24,14 +25,6 @@ class StartResult:
     replayed: bool = False
 
 
-class PayloadMismatch(Exception):
-    """The identity is known with another payload: that of `first`, which is untouched."""
-
-    def __init__(self, first: Step) -> None:
-        super().__init__(first.id)
-        self.first = first
-
-
 @dataclass(frozen=True, slots=True)
 class _Caller:
     """When a caller asked, and for how long it waits: `until_s` by `now_s`, None for one that does not."""
@@ -44,8 +37,8 @@ async def start(engine: Engine, spec: StepSpec, *, wait_ms: int | None) -> Start
     """Create the step, or attach to the one of the same identity; wait up to `wait_ms` for its outcome.
 
     None waits by default, which is longer for a root than for what a handler posts.
-    Raises PayloadMismatch when the identity is known with another payload, Problem 409 when the run was
-    cancelled, 404 when `parent` names no run of this client.
+    Raises PayloadMismatch when the identity is known with another payload, RunCancelled when the run was
+    cancelled, NotFound when `parent` names no run of this client.
     """
     began_s, asked_at_ms = now_s(), engine.clock.now_ms()
     permit, claim = await _permit(engine, spec, wait_ms), None

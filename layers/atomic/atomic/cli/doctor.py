@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from atomic.cli.api import Api, calls_api, fail
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.signatures import decode_secret
 from atomic.sdk import AtomicError, _flow
 from atomic.sdk._documents import start_document
@@ -80,14 +81,14 @@ def _reaches(api: Api, endpoint: str) -> Finding:
     except AtomicError as error:
         return Finding(check, False, str(error))
     if probed.response_status is None:
-        return Finding(check, False, f"{probed.error}; {_cure(probed.error)}")
+        return Finding(check, False, f"{probed.error}; {_cure(probed.error_kind)}")
     if probed.response_status == 401:
         return Finding(check, False, "it refused the signature: both sides need the same signing secret")
     return Finding(check, True, f"it answered {probed.response_status}")
 
 
-def _cure(error: str | None) -> str:
-    if "address not allowed" in (error or ""):
+def _cure(error_kind: str | None) -> str:
+    if error_kind == ErrorKind.ADDRESS_NOT_ALLOWED:
         return (
             "for this machine and private networks, start the server with --allow-private (AWS: the "
             "parameter AllowPrivate); metadata services are never called"

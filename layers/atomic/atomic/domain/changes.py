@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from atomic.domain.outcomes import Outcome
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Attempt, Status, Step
+from atomic.protocol.error_kinds import ErrorKind
 
 
 def changed(step: Step, **changes: Any) -> Step:
@@ -12,7 +14,9 @@ def changed(step: Step, **changes: Any) -> Step:
     return replace(step, version=step.version + 1, **changes)
 
 
-def settled(step: Step, status: Status, now_ms: int, *, error: str | None = None, **also: Any) -> Step:
+def settled(
+    step: Step, status: Status, now_ms: int, *, error: StepError | None = None, **also: Any
+) -> Step:
     """The step with its outcome."""
     return changed(
         step,
@@ -32,12 +36,9 @@ def settled(step: Step, status: Status, now_ms: int, *, error: str | None = None
 
 def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
     """The step, failed because its deadline is over."""
-    error = f"the deadline of {step.spec.deadline_ms} ms is over"
-    if step.spec.kind == "event":
-        error = f"the event was not completed within {step.deadline_ms} ms"
-    if attempts and attempts[-1].error:
-        error += f"; last: {attempts[-1].error}"
-    status = attempts[-1].status if attempts else None
+    kind = ErrorKind.EVENT_EXPIRED if step.spec.kind == "event" else ErrorKind.DEADLINE_OVER
+    last, status = (attempts[-1].error, attempts[-1].status) if attempts else (None, None)
+    error = StepError(kind, str(step.deadline_ms), last=last)
     return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts, response_status=status)
 
 
@@ -54,6 +55,5 @@ def closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tupl
         outcome=outcome.kind,
         status=outcome.status,
         error=outcome.error,
-        timed_out=outcome.timed_out,
     )
     return (*attempts[:-1], last)

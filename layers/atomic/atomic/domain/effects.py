@@ -8,6 +8,7 @@ What this process counts and remembers is lost with it.
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from atomic.domain.step_errors import sentence_of
 from atomic.domain.steps import Status, Step
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
@@ -80,7 +81,7 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     found = _SETTLED[after.is_root, bool(after.waiters)]
     # The letter goes first. So who dies in between leaves a step that is live, whose wake-up comes, and no
     # dead letter is ever missing.
-    return replace(found, dead_letter=after.error or "") if after.is_dead_letter else found
+    return replace(found, dead_letter=sentence_of(after.error) or "") if after.is_dead_letter else found
 
 
 def _of_live(before: Step, after: Step, now_ms: int) -> Effects:

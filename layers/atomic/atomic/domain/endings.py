@@ -11,10 +11,11 @@ from atomic.domain import events
 from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
 from atomic.domain.outcomes import Outcome, OutcomeKind
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Status, Step
-from atomic.protocol import headers
+from atomic.protocol.error_kinds import ErrorKind
 
-NAMED_NOTHING: Final = f"{headers.WAITING_FOR} named no step of this client that is still to settle"
+_WAITED_FOR_NOTHING: Final = StepError(ErrorKind.WAITED_FOR_NOTHING)
 _RECHECK_FIRST_MS: Final = 60_000
 _RECHECK_MAX_MS: Final = 24 * 3_600_000
 _RECHECKS_DOUBLED: Final = 11
@@ -112,7 +113,7 @@ def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
     return _later(
         step,
         event.until_ms,
-        error=event.reason,
+        error=event.error,
         deferred_at_ms=now_ms,
         attempt_count=step.attempt_count - 1,
         attempt_log=step.attempt_log[:-1],
@@ -142,7 +143,7 @@ def _later(step: Step, until_ms: int, **changes: Any) -> Step:
 def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
     """A suspension without a live step is a failure; otherwise the endpoint would be called endlessly."""
     last = step.attempt_log[-1]
-    error = NAMED_NOTHING if last.outcome is OutcomeKind.SUSPENDED else last.error
+    error = _WAITED_FOR_NOTHING if last.outcome is OutcomeKind.SUSPENDED else last.error
     last = replace(last, outcome=OutcomeKind.RETRYABLE, error=error)
     outcome = Outcome(kind=OutcomeKind.RETRYABLE, status=last.status, error=error)
     step = replace(step, attempt_log=(*step.attempt_log[:-1], last), waiting_for=())
@@ -159,8 +160,8 @@ def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
         step.spec.retry, retry, jitter=jitter, retry_after_ms=outcome.retry_after_ms
     )
     if step.deadline_at_ms is not None and due_at_ms >= step.deadline_at_ms:
-        error = f"no time for another attempt within the deadline of {step.spec.deadline_ms} ms"
-        return settled(step, Status.FAILED, now_ms, error=f"{error}; last: {outcome.error}", **answered)
+        error = StepError(ErrorKind.NO_TIME_LEFT, str(step.deadline_ms), last=outcome.error)
+        return settled(step, Status.FAILED, now_ms, error=error, **answered)
     return changed(
         step,
         status=Status.RETRYING,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from atomic.domain.outcomes import Outcome, StoredBody
+from atomic.domain.step_errors import CANCELLED, StepError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Deferred:
     """Atomic itself did not make the attempt that holds `nonce`: it does not count, and is made later."""
 
     nonce: str
-    reason: str
+    error: StepError
     until_ms: int
 
 
@@ -102,7 +103,7 @@ class DeadlineGiven:
 class Cancelled:
     """The step is cancelled. It is kept for its retention, or until `expires_at_ms`."""
 
-    error: str = "cancelled"
+    error: StepError = CANCELLED
     expires_at_ms: int | None = None
 
 

@@ -5,14 +5,16 @@ import codecs
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError, timed_out
 from atomic.protocol import failures, headers, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.error_kinds import ErrorKind
 
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the excerpts of fifty attempts.
@@ -48,9 +50,9 @@ class StoredBody:
 
 @dataclass(frozen=True, slots=True)
 class NotMade:
-    """Atomic did not call the endpoint: `reason` says why. It can be tried again after `again_in_ms`."""
+    """Atomic did not call the endpoint: `error` says why. It can be tried again after `again_in_ms`."""
 
-    reason: str
+    error: StepError
     again_in_ms: int = 0
 
 
@@ -58,15 +60,13 @@ class NotMade:
 class EndpointResponse:
     """The result of a call. `status` is None if no complete answer arrived; `error` then says why.
 
-    `timed_out`: the endpoint was called and did not answer in time. `not_made`: Atomic itself could not
-    make the call; nothing else is set then.
+    `not_made`: Atomic itself could not make the call; nothing else is set then.
     """
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    error: str | None = None
-    timed_out: bool = False
+    error: StepError | None = None
     too_large: bool = False
     not_made: NotMade | None = None
 
@@ -77,26 +77,26 @@ class Outcome:
 
     kind: OutcomeKind
     status: int | None = None
-    error: str | None = None
+    error: StepError | None = None
     response: StoredBody | None = None
     retry_after_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
-    timed_out: bool = False
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the endpoint was called and did not answer within the attempt's time."""
+        return timed_out(self.error)
 
 
 def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outcome:
     """Read an answer: 2xx succeeds, most others are retried (404 included), a few are permanent."""
     if answer.status is None:
-        error = _storable(answer.error or "no answer")
-        return Outcome(kind=OutcomeKind.RETRYABLE, error=error, timed_out=answer.timed_out)
+        error = answer.error or StepError(ErrorKind.NO_ANSWER)
+        return Outcome(kind=OutcomeKind.RETRYABLE, error=replace(error, detail=_storable(error.detail)))
     is_success = 200 <= answer.status <= 299
     if is_success and answer.too_large:
-        return Outcome(
-            kind=OutcomeKind.PERMANENT,
-            status=answer.status,
-            error=f"response_too_large: the body is over {RESPONSE_MAX_BYTES} bytes; store it and "
-            "answer with a reference",
-        )
+        too_large = StepError(ErrorKind.RESPONSE_TOO_LARGE, str(RESPONSE_MAX_BYTES))
+        return Outcome(kind=OutcomeKind.PERMANENT, status=answer.status, error=too_large)
     if is_success:
         return _accepted(answer, answer.status)
     return _refused(answer, answer.status, policy, now_ms)
@@ -147,7 +147,7 @@ def _accepted(answer: EndpointResponse, status: int) -> Outcome:
     response = read_response(answer.body, content_type)
     refusal = _unstorable(answer.body, content_type) if response.form != "json" else None
     if refusal is not None:
-        error = f"response_not_storable: {refusal}"
+        error = StepError(ErrorKind.RESPONSE_NOT_STORABLE, refusal)
         return Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error, response=response)
     return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, response=response)
 
@@ -160,8 +160,6 @@ def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms:
     retried = not forbidden and policy.retries_status(status)
     retry_after = answer.headers.get(headers.RETRY_AFTER)
     response, value = _read(answer.body, answer.headers.get(headers.CONTENT_TYPE))
-    location = _on_one_line(_storable(answer.headers.get(headers.LOCATION, "")))
-    words = _excerpt_of(response, value)
     kind = OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT
     refused = answer.headers.get(headers.REFUSED, "").strip().lower() == "true"
     if status == 503 and refused and not forbidden:
@@ -169,9 +167,21 @@ def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms:
     return Outcome(
         kind=kind,
         status=status,
-        error=failures.answered(status, forbidden=forbidden, location=location, words=words),
+        error=_refusal(answer, status, forbidden=forbidden, excerpt=_excerpt_of(response, value)),
         response=response,
         retry_after_ms=headers.parse_retry_after_ms(retry_after, now_ms) if retry_after else None,
+    )
+
+
+def _refusal(answer: EndpointResponse, status: int, *, forbidden: bool, excerpt: str) -> StepError:
+    """The error of an answer that is no success; that of a redirect says where it leads."""
+    if forbidden:
+        return StepError(ErrorKind.FORBADE_RETRY, str(status), excerpt)
+    if not 300 <= status <= 399:
+        return StepError(ErrorKind.ENDPOINT_ANSWERED, str(status), excerpt)
+    location = _on_one_line(_storable(answer.headers.get(headers.LOCATION, "")))
+    return StepError(
+        ErrorKind.REDIRECT_REFUSED, str(status), f"call {location} instead" if location else excerpt
     )
 
 

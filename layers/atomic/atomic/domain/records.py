@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from atomic.domain.outcomes import OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Attempt, Status, Step, StepSpec
+from atomic.protocol.error_kinds import ErrorKind
 
 Record = dict[str, Any]
 
@@ -59,14 +61,19 @@ def _names_without(cls: type[Any], *others: str) -> list[str]:
 
 _FIXED: Final = _Members(Step, "position", "created_at_ms", "awaited")
 _CHANGING: Final = _Members(
-    Step, *_names_without(Step, "spec", "position", "created_at_ms", "awaited", "attempt_log", "response")
+    Step,
+    *_names_without(
+        Step, "spec", "position", "created_at_ms", "awaited", "attempt_log", "response", "error"
+    ),
 )
 _SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry"))
 _RETRY: Final = _Members(RetryPolicy)
-_ATTEMPT: Final = _Members(Attempt)
+_ATTEMPT: Final = _Members(Attempt, *_names_without(Attempt, "error"))
+_ERROR: Final = _Members(StepError, *_names_without(StepError, "last"))
 _TUPLES: Final = frozenset({"waiting_for", "waiters"})
 _STATUS: Final = {status.value: status for status in Status}
 _OUTCOME: Final = {kind.value: kind for kind in OutcomeKind}
+_ERROR_KIND: Final = {kind.value: kind for kind in ErrorKind}
 
 
 def spec_record(step: Step) -> Record:
@@ -81,7 +88,9 @@ def progress_record(step: Step) -> Record:
     """The progress record; it has the form and content type of the response, not its body."""
     record = _CHANGING.record(step)
     if step.attempt_log:
-        record["attempt_log"] = [_ATTEMPT.record(attempt) for attempt in step.attempt_log]
+        record["attempt_log"] = [_attempt_record(attempt) for attempt in step.attempt_log]
+    if step.error is not None:
+        record["error"] = _error_record(step.error)
     if step.response is not None:
         record["response"] = {"form": step.response.form, "content_type": step.response.content_type}
     return record
@@ -96,13 +105,15 @@ def load_step(
     """
     members = dict(progress)
     attempts = members.pop("attempt_log", ())
-    form = members.pop("response", None)
+    form, error = members.pop("response", None), members.pop("error", None)
     members = _CHANGING.known(members)
     members["status"] = _STATUS[members["status"]]
     for name in _TUPLES & members.keys():
         members[name] = tuple(members[name])
     if form is not None and response is not None:
         members["response"] = StoredBody(response, form["form"], form.get("content_type"))
+    if error is not None:
+        members["error"] = _error(error)
     asked = dict(spec)
     return Step(
         position=asked.pop("position"),
@@ -119,7 +130,30 @@ def _spec(record: Record, payload: bytes) -> StepSpec:
     return StepSpec(payload=payload, retry=retry, **_SPEC.known(record))
 
 
+def _attempt_record(attempt: Attempt) -> Record:
+    record = _ATTEMPT.record(attempt)
+    if attempt.error is not None:
+        record["error"] = _error_record(attempt.error)
+    return record
+
+
 def _attempt(record: Record) -> Attempt:
     members = _ATTEMPT.known(record)
-    outcome = members.get("outcome")
-    return Attempt(**members) if outcome is None else Attempt(**members | {"outcome": _OUTCOME[outcome]})
+    if (outcome := members.get("outcome")) is not None:
+        members = members | {"outcome": _OUTCOME[outcome]}
+    if (error := record.get("error")) is not None:
+        members = members | {"error": _error(error)}
+    return Attempt(**members)
+
+
+def _error_record(error: StepError) -> Record:
+    record = _ERROR.record(error)
+    if error.last is not None:
+        record["last"] = _error_record(error.last)
+    return record
+
+
+def _error(record: Record) -> StepError:
+    members = _ERROR.known(record) | {"kind": _ERROR_KIND[record["kind"]]}
+    last = record.get("last")
+    return StepError(**members) if last is None else StepError(**members, last=_error(last))

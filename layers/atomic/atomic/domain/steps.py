@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from atomic.domain.outcomes import OutcomeKind, StoredBody
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import StepError, timed_out
 from atomic.protocol import keys
 
 Kind = Literal["http", "timer", "event"]
@@ -74,10 +75,7 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One HTTP call. `outcome` is None while it runs; `late` notes an answer that came too late.
-
-    `timed_out`: the endpoint had been called and did not answer within the attempt's time.
-    """
+    """One HTTP call. `outcome` is None while it runs; `late` notes an answer that came too late."""
 
     number: int
     generation: int
@@ -85,9 +83,13 @@ class Attempt:
     ended_at_ms: int | None = None
     outcome: OutcomeKind | None = None
     status: int | None = None
-    error: str | None = None
-    timed_out: bool = False
+    error: StepError | None = None
     late: str | None = None
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the endpoint was called and did not answer within the attempt's time."""
+        return timed_out(self.error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ class Step:
     attempt_log: tuple[Attempt, ...] = ()
     response: StoredBody | None = None
     response_status: int | None = None
-    error: str | None = None
+    error: StepError | None = None
     finished_at_ms: int | None = None
     expires_at_ms: int | None = None
 

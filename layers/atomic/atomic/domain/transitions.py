@@ -11,13 +11,15 @@ from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time
 from atomic.domain.endings import deferred, ended, looked, told, woken
 from atomic.domain.moments import lease_end_ms
 from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.step_errors import CANCELLED, StepError
 from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Status, Step, StepSpec
+from atomic.protocol.error_kinds import ErrorKind
 
 # An endpoint whose calls crash the calling process must not be called endlessly; see
 # `Step.consecutive_lost`.
 CONSECUTIVE_LOST_MAX: Final = 10
-LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="no process was left to record the answer")
-_BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error="cancelled")
+LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error=StepError(ErrorKind.LOST))
+_BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error=CANCELLED)
 # What a timer answers.
 NOTHING: Final = StoredBody(b"null", "json")
 
@@ -100,7 +102,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     if step.spec.kind == "timer":
         return settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
     if consecutive_lost > CONSECUTIVE_LOST_MAX:
-        error = f"{consecutive_lost} attempts in a row ended without a recorded answer"
+        error = StepError(ErrorKind.LOST_TOO_OFTEN, str(consecutive_lost))
         return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts)
     number = step.attempt_count + 1
     begun = Attempt(number=number, generation=step.generation, started_at_ms=now_ms)

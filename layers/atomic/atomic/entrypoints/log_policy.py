@@ -16,7 +16,7 @@ FIELDS: Final = frozenset(
     {
         "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
         "frames", "keyId", "leftOut", "messageId", "method", "outcome", "recovered", "runId", "status",
-        "stepId", "stepStatus", "steps", "url", "dashboard",
+        "stepId", "stepStatus", "steps", "storeError", "url", "dashboard",
     }
 )  # fmt: skip
 _OWN: Final = "atomic"
@@ -50,7 +50,7 @@ class OnlyAllowed(logging.Filter):
             record.exception = type(error).__name__
             record.frames = _frames(error)
             if isinstance(error, StoreUnavailable) and error.kind is not None:
-                record.errorKind = error.kind
+                record.storeError = error.kind
         # The text of an exception may quote what a client sent.
         record.exc_info = record.exc_text = record.stack_info = None
         if not is_ours:

@@ -4,11 +4,26 @@ Servers build the documents by hand, since a step's answer is on the hot path; t
 these models. Times are RFC 3339 in UTC, durations integer milliseconds.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from typing_extensions import TypeAliasType
 
+from atomic.protocol.error_kinds import ErrorKind
+
+# A string, so that what an older SDK reads may have kinds of a newer server.
+ErrorKindName = TypeAliasType(
+    "ErrorKindName",
+    Annotated[
+        str,
+        Field(
+            description="Why it did not succeed, for programs; `docs/errors.md` has them all. Newer "
+            "servers may add some.",
+            examples=[kind.value for kind in ErrorKind],
+        ),
+    ],
+)
 StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"]
 
 
@@ -35,7 +50,8 @@ class RunSummary(Document):
     status: StatusName
     generation: int = Field(description="Counts redrives, from 1.")
     attempts: int = Field(description="How often the endpoint was called.")
-    error: str | None
+    error: str | None = Field(description="A sentence for people.")
+    error_kind: ErrorKindName | None
     created_at: str
     due_at: str | None = Field(description="When a live step is next due.")
     finished_at: str | None
@@ -83,7 +99,8 @@ class AttemptRecord(Document):
     duration: int | None
     outcome: Literal["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"] | None
     status: int | None
-    error: str | None
+    error: str | None = Field(description="A sentence for people.")
+    error_kind: ErrorKindName | None
     late: str | None = Field(
         description="Describes an answer that arrived after the attempt had lost its lease."
     )
@@ -105,6 +122,10 @@ class RetryDocument(Document):
 class StepDocument(StepOutcome):
     """Everything about a step."""
 
+    error_excerpt: str | None = Field(
+        description="What the endpoint said, as it stands in `error`; null when it said nothing, or when "
+        "the client hides it."
+    )
     endpoint_key: str | None = Field(
         description="The `Idempotency-Key` that is sent to the endpoint; null for a timer or an event."
     )
@@ -163,6 +184,7 @@ class ProbeResult(Document):
 
     response_status: int | None = Field(description="Null if no complete answer arrived.")
     error: str | None = Field(description="The error that a step would record; null for a success.")
+    error_kind: ErrorKindName | None
     duration: int
 
 

@@ -51,6 +51,12 @@ NOT_FINISHED: Final = ProblemType("not-finished", 504, "Not finished in time")
 ALL: Final = tuple(value for value in globals().copy().values() if isinstance(value, ProblemType))
 
 
+def name_of(document: Mapping[str, Any]) -> str:
+    """The name of the type of a problem document; empty when it is none of Atomic's."""
+    uri = str(document.get("type"))
+    return uri.removeprefix(URI) if uri.startswith(URI) else ""
+
+
 @dataclass(eq=False)
 class Problem(Exception):
     """Refuse a request. `members` are extension members of the body, `headers` go beside it."""
@@ -75,19 +81,11 @@ class Problem(Exception):
         return standard | dict(self.members) | standard
 
 
-@dataclass(eq=False)
-class NotFound(Problem):
-    """`owner` is the client that owns it, where that is known. The answer does not show it."""
-
-    owner: str | None = None
-
-
-def not_found(owner: str | None = None) -> NotFound:
-    """One answer for both cases: it does not exist, or it belongs to another client, `owner`."""
-    return NotFound(
+def not_found() -> Problem:
+    """The one answer for what does not exist and for what belongs to another client."""
+    return Problem(
         NOT_FOUND,
         "Nothing is at this path. Check the client's id, which must be your own, and the rest of the path.",
-        owner=owner,
     )
 
 

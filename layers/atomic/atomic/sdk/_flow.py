@@ -267,6 +267,8 @@ def _settled(step: StepDocument) -> StepDocument:
                 "id": step.id,
                 "lastStatus": step.response_status,
                 "lastError": step.error,
+                "lastErrorKind": step.error_kind,
+                "lastErrorExcerpt": step.error_excerpt,
                 "attempts": step.attempts,
                 "stepInvokeUrl": step.step_invoke_url,
                 "stepName": step.step_name,

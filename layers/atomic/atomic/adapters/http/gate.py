@@ -12,6 +12,8 @@ from typing import Final
 
 from atomic.adapters.http.pool import Origin
 from atomic.domain.outcomes import NotMade
+from atomic.domain.step_errors import StepError
+from atomic.protocol.error_kinds import ErrorKind
 
 DIALS_MAX: Final = 64
 FAILURES_MAX: Final = 32
@@ -23,13 +25,20 @@ _ORIGINS_MAX: Final = 10_000
 class Unreachable(Exception):
     """No connection could be opened; the message says why."""
 
+    def __init__(self, why: str, kind: ErrorKind = ErrorKind.NETWORK) -> None:
+        super().__init__(why)
+        self.kind = kind
+
 
 class NotDialled(Exception):
-    """Atomic itself did not try to connect, so the origin is not to blame."""
+    """Atomic itself did not try to connect, so the origin is not to blame.
 
-    def __init__(self, reason: str, again_s: float = 0.0) -> None:
-        super().__init__(reason)
-        self.not_made = NotMade(f"not called yet: {reason}", round(again_s * 1000))
+    `again_s`: in how many seconds one may be tried.
+    """
+
+    def __init__(self, kind: ErrorKind, why: str, again_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.not_made = NotMade(StepError(kind, why), round(again_s * 1000))
 
 
 @dataclass(slots=True)
@@ -90,7 +99,8 @@ class DialGate:
             if state.tried_since_s is not None:
                 # A probe is running; wait as long again as it has taken so far.
                 again_s = min(again_s, now_s - state.tried_since_s)
-            raise NotDialled(f"{state.last_failure} ({state.failures} times in a row)", again_s)
+            why = f"{state.last_failure} ({state.failures} times in a row)"
+            raise NotDialled(ErrorKind.CIRCUIT_OPEN, why, again_s)
         # This dial is the probe; others are refused until its result is known, or for the pause.
         state.tried_since_s = now_s
         state.closed_until_s = now_s + state.pause_s

@@ -16,6 +16,8 @@ from atomic.adapters.http.pool import Pool
 from atomic.adapters.http.request import Target, encode, target_of
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import EndpointResponse, NotMade
+from atomic.domain.step_errors import StepError
+from atomic.protocol.error_kinds import ErrorKind
 
 
 class HttpInvoker:
@@ -46,7 +48,7 @@ class HttpInvoker:
             target = target_of(request.url)
             data = encode(target, request)
         except ValueError as refused:
-            return EndpointResponse(error=f"network: {refused}")
+            return EndpointResponse(error=StepError(ErrorKind.NETWORK, str(refused)))
         deadline_s = asyncio.get_running_loop().time() + request.timeout_ms / 1000
         exchange = partial(self._exchange, data, deadline_s=deadline_s, timeout_ms=request.timeout_ms)
         connection = self._pool.take(target.origin)
@@ -75,12 +77,12 @@ class HttpInvoker:
                 connection = await self._dialer.connect(target.origin, make)
         except TimeoutError:
             if not is_dialled:
-                return EndpointResponse(
-                    not_made=NotMade("not called yet: too many connections are being opened there")
-                )
-            return EndpointResponse(error=f"timeout: no connection within {request.timeout_ms} ms")
+                return EndpointResponse(not_made=NotMade(StepError(ErrorKind.TOO_MANY_CONNECTIONS)))
+            return EndpointResponse(
+                error=StepError(ErrorKind.CONNECTION_TIMED_OUT, str(request.timeout_ms))
+            )
         except Unreachable as failure:
-            return EndpointResponse(error=f"network: {failure}")
+            return EndpointResponse(error=StepError(failure.kind, str(failure)))
         except NotDialled as refusal:
             return EndpointResponse(not_made=refusal.not_made)
         self._pool.adopt(connection, target.origin)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from atomic.adapters.http.gate import NotDialled
+from atomic.protocol.error_kinds import ErrorKind
 
 _LACKS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -18,10 +19,10 @@ def own_lack() -> Iterator[None]:
         yield
     except OSError as failure:
         if failure.errno in _LACKS:
-            raise NotDialled(os.strerror(failure.errno)) from failure
+            raise NotDialled(ErrorKind.RESOURCES_EXHAUSTED, os.strerror(failure.errno)) from failure
         raise
     except RuntimeError as failure:
         # What `Thread.start` raises.
         if "thread" in str(failure):
-            raise NotDialled("no more threads") from failure
+            raise NotDialled(ErrorKind.RESOURCES_EXHAUSTED, "no more threads") from failure
         raise

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from atomic.adapters.http.gate import NotDialled
 from atomic.adapters.http.lacks import own_lack
+from atomic.protocol.error_kinds import ErrorKind
 
 # One thread each; only look-ups without an answer accumulate.
 _AT_ONCE: Final = 256
@@ -36,7 +37,7 @@ class Names:
             waiting = self._under_way.values()
             done, _ = await asyncio.wait(waiting, timeout=_ROOM_S, return_when=asyncio.FIRST_COMPLETED)
             if not done:
-                raise NotDialled(f"{_AT_ONCE} names are being looked up")
+                raise NotDialled(ErrorKind.RESOURCES_EXHAUSTED, f"{_AT_ONCE} names are being looked up")
         if host not in self._under_way:
             self._begin(host)
         # Other callers may wait for it, too.

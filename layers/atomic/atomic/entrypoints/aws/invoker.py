@@ -10,10 +10,10 @@ from atomic.adapters.aws.wakeups import PoisonMessage, parse_wakeup
 from atomic.application.ports import StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.redrive import redrive_step
+from atomic.application.refusals import NotRedrivableStep
 from atomic.domain.steps import Status
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.protocol import keys
-from atomic.protocol.problems import Problem
 
 _log = logging.getLogger("atomic.invoker")
 
@@ -76,7 +76,7 @@ async def _take(runtime: AwsRuntime, record: dict[str, Any]) -> None:
     step = await runtime.engine.store.get(wakeup.step_id)
     if step is not None and (step.status is Status.FAILED or _receives(record) > 1):
         # One that nobody waits for any more is refused, and would be refused again.
-        with suppress(Problem):
+        with suppress(NotRedrivableStep):
             await redrive_step(runtime.engine, step)
 
 

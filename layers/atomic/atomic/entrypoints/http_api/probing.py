@@ -6,6 +6,7 @@ from atomic.entrypoints.http_api.api import Api, in_turn
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.limiting import charge_start
 from atomic.entrypoints.http_api.starting import read_start
+from atomic.entrypoints.http_api.views import probe_view
 from atomic.protocol import headers, problems
 from atomic.protocol.problems import Problem
 
@@ -23,5 +24,4 @@ async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiRespon
             "Too many attempts of this client are under way to this destination; try again.",
             headers={headers.RETRY_AFTER: "1"},
         )
-    view = {"responseStatus": probed.status, "error": probed.error, "duration": probed.duration_ms}
-    return json_response(200, view)
+    return json_response(200, probe_view(probed))

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.application.ports import StoreUnavailable
+from atomic.application.refusals import NotFound
 from atomic.domain.clients.scopes import OPERATOR_SCOPE
 from atomic.entrypoints.http_api import acting, managing, operating, pages, probing, reading, starting
 from atomic.entrypoints.http_api.api import Api, authorize, of_another_client
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, problem_response
+from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
 from atomic.protocol import headers, problems
 from atomic.protocol.constants import BODY_MAX_BYTES
-from atomic.protocol.problems import NotFound, Problem
+from atomic.protocol.problems import Problem
 
 _log = logging.getLogger("atomic.api")
 
@@ -96,6 +98,8 @@ async def handle(api: Api, request: ApiRequest) -> ApiResponse:
         return await _dispatch(api, request)
     except Problem as problem:
         return problem_response(problem)
+    except MAPPED as refusal:
+        return problem_response(problem_of(refusal))
     except StoreUnavailable:
         _log.exception("the store is not available")
         return unavailable()

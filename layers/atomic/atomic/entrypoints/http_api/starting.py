@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from atomic.application.start import PayloadMismatch, StartResult, start
+from atomic.application.refusals import PayloadMismatch
+from atomic.application.start import StartResult, start
 from atomic.domain.clients.client import Client
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.step_errors import sentence_of
 from atomic.domain.steps import Status, Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, in_turn
 from atomic.entrypoints.http_api.http import (
@@ -178,7 +180,7 @@ def _answer(
             return json_response(200, outcome_view(step), extra)
         case Status.FAILED if not step.is_dead_letter:
             extra[headers.ERROR_SOURCE] = "step"
-            detail = f"{(step.error or '').capitalize()}."
+            detail = f"{(sentence_of(step.error) or '').capitalize()}."
             return _problem(problems.EVENT_EXPIRED, detail, failure_members(step), extra)
         case Status.FAILED:
             extra[headers.ERROR_SOURCE] = "step"
@@ -205,7 +207,9 @@ def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[s
 
 
 def _failure_detail(step: Step) -> str:
-    return f"The step failed at attempt {step.attempt_count}: {(step.error or '').rstrip('.')}."
+    return (
+        f"The step failed at attempt {step.attempt_count}: {(sentence_of(step.error) or '').rstrip('.')}."
+    )
 
 
 def _problem(

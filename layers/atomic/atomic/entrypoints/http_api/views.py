@@ -6,8 +6,10 @@ from typing import Any
 import orjson
 
 from atomic.application.ports import Counts
+from atomic.application.probe import Probed
 from atomic.application.queries import DeadLetter, Progress, RunPage
 from atomic.domain.outcomes import StoredBody
+from atomic.domain.step_errors import StepError, sentence_of
 from atomic.domain.steps import Attempt, Status, Step
 from atomic.protocol.timestamps import to_rfc3339
 
@@ -22,6 +24,7 @@ def step_view(step: Step) -> dict[str, Any]:
     spec, retry = step.spec, step.spec.retry
     return {
         **outcome_view(step),
+        "errorExcerpt": _excerpt(step.error),
         "endpointKey": spec.endpoint_key if spec.kind == "http" else None,
         "payload": orjson.Fragment(spec.payload),
         "delay": spec.delay_ms,
@@ -85,6 +88,16 @@ def dead_letters_view(letters: Sequence[DeadLetter], next_link: str | None) -> d
     return {"deadLetters": dead, "next": next_link}
 
 
+def probe_view(probed: Probed) -> dict[str, Any]:
+    """What came of one call of an endpoint."""
+    return {
+        "responseStatus": probed.status,
+        "error": sentence_of(probed.error),
+        "errorKind": _kind(probed.error),
+        "duration": probed.duration_ms,
+    }
+
+
 def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
     """How much is going on."""
     return {
@@ -102,7 +115,9 @@ def failure_members(step: Step) -> dict[str, Any]:
         "id": step.id,
         "runId": step.spec.run_id,
         "lastStatus": step.response_status,
-        "lastError": step.error,
+        "lastError": sentence_of(step.error),
+        "lastErrorKind": _kind(step.error),
+        "lastErrorExcerpt": _excerpt(step.error),
         "attempts": step.attempt_count,
         "stepInvokeUrl": step.spec.url or None,
         "stepName": step.spec.step_name or None,
@@ -129,7 +144,8 @@ def _summary(step: Step) -> dict[str, Any]:
         "status": step.status.value,
         "generation": step.generation,
         "attempts": step.attempt_count,
-        "error": step.error,
+        "error": sentence_of(step.error),
+        "errorKind": _kind(step.error),
         "createdAt": to_rfc3339(step.created_at_ms),
         "dueAt": _moment(step.due_at_ms),
         "finishedAt": _moment(step.finished_at_ms),
@@ -146,9 +162,18 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "duration": None if ended_at_ms is None else ended_at_ms - attempt.started_at_ms,
         "outcome": attempt.outcome and attempt.outcome.value,
         "status": attempt.status,
-        "error": attempt.error,
+        "error": sentence_of(attempt.error),
+        "errorKind": _kind(attempt.error),
         "late": attempt.late,
     }
+
+
+def _kind(error: StepError | None) -> str | None:
+    return None if error is None else error.kind.value
+
+
+def _excerpt(error: StepError | None) -> str | None:
+    return None if error is None else error.said or None
 
 
 def _response(response: StoredBody | None) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""Why an attempt or a step did not succeed: stable names for programs. `docs/errors.md` has the table."""
+
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """What Atomic found. Rows, documents and log lines hold it; sentences are for people only."""
+
+    # What the endpoint answered.
+    ENDPOINT_ANSWERED = "endpoint_answered"
+    FORBADE_RETRY = "forbade_retry"
+    REDIRECT_REFUSED = "redirect_refused"
+    RESPONSE_TOO_LARGE = "response_too_large"
+    RESPONSE_NOT_STORABLE = "response_not_storable"
+    WAITED_FOR_NOTHING = "waited_for_nothing"
+    # No whole answer came.
+    TIMED_OUT = "timed_out"
+    CONNECTION_TIMED_OUT = "connection_timed_out"
+    NETWORK = "network"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
+    NO_ANSWER = "no_answer"
+    LOST = "lost"
+    # The endpoint was not called.
+    CLIENT_MAY_NOT_CALL = "client_may_not_call"
+    CANCELLED_BEFORE_CALL = "cancelled_before_call"
+    # It was not called yet, for a reason of Atomic's own: the step is deferred.
+    CIRCUIT_OPEN = "circuit_open"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    RESOURCES_EXHAUSTED = "resources_exhausted"
+    STORE_UNAVAILABLE = "store_unavailable"
+    # The end of a step beside that of an attempt.
+    LOST_TOO_OFTEN = "lost_too_often"
+    DEADLINE_OVER = "deadline_over"
+    NO_TIME_LEFT = "no_time_left"
+    EVENT_EXPIRED = "event_expired"
+    CANCELLED = "cancelled"
+    RUN_ENDED = "run_ended"
+    RUN_GONE = "run_gone"

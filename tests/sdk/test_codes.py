@@ -1,0 +1,86 @@
+"""Each error that users may meet has a stable code, and the guide lists it."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+from atomic.sdk._http import HttpResponse
+from atomic.sdk._refusals import error_of
+
+import atomic.sdk
+from atomic.protocol import problems
+from atomic.protocol.problems import Problem, ProblemType
+from atomic.sdk import errors
+
+ROOT = Path(__file__).parents[2]
+
+# Whatever is listed here is relied on by programs; codes may be added, and never change.
+CODES = {
+    "AtomicError": "error",
+    "CancelledError": "cancelled",
+    "EventTimeoutError": "event-expired",
+    "InvalidRequestError": "invalid-request",
+    "NoAnswerError": "no-answer",
+    "NonRetryable": "non-retryable",
+    "NotAnOpenEventError": "not-an-open-event",
+    "NotFinishedError": "not-finished",
+    "NotFoundError": "not-found",
+    "NotRedrivableError": "not-redrivable",
+    "PayloadMismatchError": "payload-mismatch",
+    "RefusedError": "refused",
+    "RetryAfter": "retry-after",
+    "SerializationError": "not-serializable",
+    "StepFailedError": "step-failed",
+    "TooLargeError": "too-large",
+    "TooManyRequestsError": "too-many-requests",
+    "UnauthorizedError": "unauthorized",
+    "UnavailableError": "unavailable",
+    "UrlNotAllowedError": "url-not-allowed",
+}
+
+
+def classes() -> dict[str, type[BaseException]]:
+    public = {name: getattr(atomic.sdk, name) for name in atomic.sdk.__all__}
+    return {
+        name: kind
+        for name, kind in public.items()
+        if inspect.isclass(kind) and issubclass(kind, BaseException)
+    }
+
+
+def test_every_class_has_a_code_of_its_own() -> None:
+    assert {name: vars(kind)["code"] for name, kind in classes().items()} == CODES
+    assert len(set(CODES.values())) == len(CODES)
+
+
+def test_no_error_of_the_module_is_left_out() -> None:
+    made = {
+        name
+        for name, kind in vars(errors).items()
+        if inspect.isclass(kind) and issubclass(kind, errors.AtomicError)
+    }
+    assert made <= classes().keys()
+
+
+@pytest.mark.parametrize("kind", problems.ALL, ids=lambda kind: kind.name)
+def test_the_code_of_a_problem_is_the_name_of_its_type(kind: ProblemType) -> None:
+    body = json.dumps(Problem(kind, "what is wrong").document()).encode()
+    error = error_of(HttpResponse(status=kind.status, body=body, at_s=0.0, chance=0.5))
+    assert error.code == kind.name
+    if kind.name in CODES.values():
+        assert type(error).code == kind.name
+
+
+def test_what_somebody_else_refused_has_the_code_of_its_class() -> None:
+    for status, code in ((403, "refused"), (429, "too-many-requests"), (503, "unavailable")):
+        answer = HttpResponse(status=status, body=b"<html>", at_s=0.0, chance=0.5)
+        assert error_of(answer).code == code
+
+
+def test_the_guide_lists_every_code() -> None:
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `([a-z-]+)` \|", page, re.MULTILINE)
+    beside = re.findall(r"`(\w+)`\s\(`([a-z-]+)`\)", page)
+    assert dict(rows + beside) == CODES

@@ -1,0 +1,46 @@
+"""Whatever a use case refuses has a problem, and the API tells it."""
+
+import pytest
+
+from atomic.application import refusals
+from atomic.application.refusals import NotAnOpenEvent, NotFound, NotRedrivableStep, RunCancelled
+from atomic.domain.steps import Status
+from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
+from atomic.protocol import problems
+
+
+def test_every_refusal_is_mapped() -> None:
+    made = {
+        kind
+        for kind in vars(refusals).values()
+        if isinstance(kind, type) and issubclass(kind, refusals.Refusal) and kind is not refusals.Refusal
+    }
+    # What is told of a mismatch depends on the caller's key: `mismatch` words it.
+    assert made == {*MAPPED, refusals.PayloadMismatch}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "name", "detail"),
+    [
+        (NotFound("acme"), "not-found", "There is nothing here."),
+        (RunCancelled(), "cancelled", "The run was cancelled and takes no more steps."),
+        (NotRedrivableStep("handled"), "not-redrivable", "The handler above it went on without it"),
+        (NotRedrivableStep("cancelled"), "not-redrivable", "Its run was cancelled"),
+        (NotAnOpenEvent("timer", Status.PENDING), "not-an-open-event", "The step is of kind 'timer'"),
+        (NotAnOpenEvent("event", Status.FAILED), "not-an-open-event", "The event step is failed already"),
+    ],
+)
+def test_each_is_put_into_words(
+    refusal: NotFound | RunCancelled | NotRedrivableStep | NotAnOpenEvent, name: str, detail: str
+) -> None:
+    problem = problem_of(refusal)
+    assert problem.type.name == name
+    assert problem.detail.startswith(detail)
+
+
+def test_whose_it_is_is_told_to_nobody() -> None:
+    assert problem_of(NotFound("acme")).document() == problems.not_found().document()
+
+
+def test_why_a_dead_letter_stays_is_a_member() -> None:
+    assert problem_of(NotRedrivableStep("handled")).members == {"notRedrivableReason": "handled"}
