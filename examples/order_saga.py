@@ -19,7 +19,7 @@ from flask import Flask
 
 from atomic import NonRetryable, StepFailedError, idempotent
 from atomic.sdk.flask import Call, Context, Endpoints
-from atomic.sdk.once import create_table
+from atomic.sdk.idempotency import create_table
 
 DATABASE = "orders.db"
 with closing(sqlite3.connect(DATABASE)) as setup:

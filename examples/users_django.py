@@ -30,7 +30,7 @@ from pydantic import BaseModel
 
 from atomic import Client, Retry, idempotent
 from atomic.sdk.django import Call, Context, Endpoints
-from atomic.sdk.once import create_table
+from atomic.sdk.idempotency import create_table
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from atomic import AsyncClient, Retry, idempotent
 from atomic.sdk.fastapi import AsyncContext, Call, Endpoints
-from atomic.sdk.once import create_table
+from atomic.sdk.idempotency import create_table
 
 SMTP_PORT = int(os.environ.get("SMTP_PORT", "8025"))
 COLLECTOR = os.environ.get("COLLECTOR_URL", "http://127.0.0.1:8026")

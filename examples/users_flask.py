@@ -24,7 +24,7 @@ from flask import Flask, request, url_for
 
 from atomic import Client, Retry, idempotent
 from atomic.sdk.flask import Call, Context, Endpoints
-from atomic.sdk.once import create_table
+from atomic.sdk.idempotency import create_table
 
 SMTP_PORT = int(os.environ.get("SMTP_PORT", "8025"))
 COLLECTOR = os.environ.get("COLLECTOR_URL", "http://127.0.0.1:8026")

@@ -114,7 +114,7 @@ def test_every_framework_has_the_same_names() -> None:
 def test_what_else_may_be_imported() -> None:
     for name, names in {
         "dynamodb": {"idempotent"},
-        "once": {"TABLE", "create_table", "idempotent"},
+        "idempotency": {"TABLE", "create_table", "idempotent"},
     }.items():
         module = __import__(f"atomic.sdk.{name}", fromlist=["idempotent"])
         assert names <= set(vars(module))

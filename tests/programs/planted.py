@@ -10,11 +10,12 @@ from atomic.sdk import _branches, _context, _storable, _tasks
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import BaseContext
 from atomic.sdk._flow import exchange, post_start
-from atomic.sdk._http import Flow
-from atomic.sdk._identity import FIRST, enter_strand
-from atomic.sdk._planning import StepCall
-from atomic.sdk._refusals import error_of
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk._identity import FIRST, enter_branch
+from atomic.sdk._responses import error_of
+from atomic.sdk._step_call import StepCall
+from atomic.sdk._transport import Flow
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 from atomic.sdk.errors import Suspended
 from atomic.sdk.retry import Seconds, milliseconds
 
@@ -43,7 +44,7 @@ def _end_as_it_ends(self: Context, function: Callable[[], Any]) -> Any:
 async def _await_as_it_ends(self: AsyncContext, handler: Awaitable[Any]) -> Any:
     self._wait_by(asyncio.get_running_loop().time)
     self._branches = Branches(self._until_s, is_replay=False)
-    enter_strand(self, self._root)
+    enter_branch(self, self._root)
     try:
         return await handler
     except BaseExceptionGroup as group:
@@ -59,7 +60,7 @@ def _go_on(self: Context) -> None:
     """Whatever has been suspended."""
 
 
-async def _raise_into_the_branch(self: AsyncContext, planned: StepCall[Any], cause: Any) -> None:
+async def _raise_into_the_branch(self: AsyncContext, step_call: StepCall[Any], cause: Any) -> None:
     raise Suspended(cause)
 
 
@@ -67,7 +68,7 @@ def _no_order(member: Any) -> int:
     return 0
 
 
-def _in_no_strand(make: Callable[[], asyncio.Task[Any]]) -> asyncio.Task[Any]:
+def _in_no_branch(make: Callable[[], asyncio.Task[Any]]) -> asyncio.Task[Any]:
     return make()
 
 
@@ -77,7 +78,7 @@ def _as_it_comes(coroutine: Any) -> list[Any]:
 
 def _plan_the_only_event(self: BaseContext, name: str, deadline: Seconds | None, result: Any = None) -> Any:
     deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
-    return self._planned_event(name, FIRST, deadline_ms, result)
+    return self._event_call(name, FIRST, deadline_ms, result)
 
 
 def _open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
@@ -108,7 +109,7 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
     ),
     "an event that is over cannot be opened": ((_context, "open_once", _open_once),),
     "sets have the order of their process": ((_storable, "_spelling", _no_order),),
-    "tasks of tasks are numbered as they come": ((_branches, "in_new_strand", _in_no_strand),),
+    "tasks of tasks are numbered as they come": ((_branches, "in_new_branch", _in_no_branch),),
     "branches that are taken as they complete begin in any order": ((_tasks, "_in_order", _as_it_comes),),
 }
 _undo: list[Patch] = []

@@ -9,11 +9,11 @@ from copy import copy
 from typing import Any, Final
 
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._answers import HandlerResponse
 from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Endpoint, Request
-from atomic.sdk._http import HttpRequest, HttpResponse
-from atomic.sdk._raw_path import RawPath
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import RawPath, Request
+from atomic.sdk._responses import HandlerResponse
+from atomic.sdk._transport import HttpRequest, HttpResponse
 from programs import planted, wire
 from programs.ledger import Effect, Ledger, keep
 from programs.library import STEPS
@@ -140,8 +140,8 @@ class Server:
 
     def _answer_of(self, status: int, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         lower = {name.lower(): value for name, value in headers.items()}
-        now_s, chance = self.loop.time(), random.random()
-        return HttpResponse(status=status, headers=lower, body=body, at_s=now_s, chance=chance)
+        now_s, jitter = self.loop.time(), random.random()
+        return HttpResponse(status=status, headers=lower, body=body, at_s=now_s, jitter=jitter)
 
     def ask(self, call: int, request: HttpRequest) -> int:
         """Note a question; its number."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from atomic.sdk.once import TABLE
+from atomic.sdk.idempotency import TABLE
 from sdk.calls import call_of
 from sdk.connections import Opened
 from sdk.databases import Database

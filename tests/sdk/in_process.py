@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from atomic.sdk import AsyncClient, AsyncContext
-from atomic.sdk._handler import Endpoint, Request
-from atomic.sdk._http import HttpRequest, HttpResponse
-from atomic.sdk._raw_path import RawPath
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import RawPath, Request
+from atomic.sdk._transport import HttpRequest, HttpResponse
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.endpoints import EndpointHandler
 
@@ -37,7 +37,7 @@ class InProcessClient(AsyncClient):
             headers={name.lower(): value for name, value in reply.headers.items()},
             body=reply.body,
             at_s=asyncio.get_running_loop().time(),
-            chance=0.5,
+            jitter=0.5,
         )
 
 

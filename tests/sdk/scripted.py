@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from atomic.protocol import problems
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._answers import HandlerResponse
-from atomic.sdk._handler import Endpoint, Request
-from atomic.sdk._http import Flow, HttpRequest, HttpResponse, drive, drive_async
-from atomic.sdk._raw_path import RawPath
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import RawPath, Request
+from atomic.sdk._responses import HandlerResponse
+from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, drive, drive_async
 
 Result = TypeVar("Result")
 # What a step is answered, by its name (the last part of the URL, or its own), for each post in turn.
@@ -20,7 +20,7 @@ Answers = Mapping[str, HttpResponse | Callable[[dict[str, Any]], HttpResponse]]
 
 def answer(status: int, **members: Any) -> HttpResponse:
     """An answer of the API."""
-    return HttpResponse(status=status, body=json.dumps(members).encode(), at_s=time.monotonic(), chance=0.5)
+    return HttpResponse(status=status, body=json.dumps(members).encode(), at_s=time.monotonic(), jitter=0.5)
 
 
 def done(response: Any = None) -> HttpResponse:
@@ -35,7 +35,7 @@ def refused(kind: problems.ProblemType, detail: str, **members: Any) -> HttpResp
 
 GOES_ON = refused(problems.NOT_FINISHED, "It goes on.", id="run_1-x")
 REFUSED = refused(problems.TOO_MANY_REQUESTS, "Too many starts.")
-NOBODY = HttpResponse(status=0, error="http://atomic.test: Connection refused", at_s=0.0, chance=0.5)
+NOBODY = HttpResponse(status=0, error="http://atomic.test: Connection refused", at_s=0.0, jitter=0.5)
 MISMATCH = refused(problems.PAYLOAD_MISMATCH, "Other payload.")
 FAILED = refused(problems.STEP_FAILED, "No luck.", id="run_1-x", finishedAt="2026-01-01T00:00:00.000Z")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from atomic.sdk import AsyncContext, Context, NonRetryable, StepFailedError, TooManyRequestsError
-from atomic.sdk._answers import HandlerResponse
+from atomic.sdk._responses import HandlerResponse
 from sdk.scripted import FAILED, GOES_ON, MISMATCH, NOBODY, REFUSED, called, called_async, done
 
 WAITING, REFUSES, NO_RETRY = "atomic-waiting-for", "atomic-refused", "atomic-no-retry"
@@ -315,7 +315,7 @@ def test_a_task_that_goes_on_after_the_end_is_told() -> None:
 def test_who_does_not_stop_is_named_in_the_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("atomic.sdk.context._LOOP_PAUSE_S", 0.0)
+    monkeypatch.setattr("atomic.sdk.context.LOOP_PAUSE_S", 0.0)
 
     def main(ctx: Context) -> Any:
         for _ in range(150):

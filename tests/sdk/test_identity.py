@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 
 from atomic.protocol.keys import is_idempotency_key
 from atomic.sdk import _tasks
-from atomic.sdk._events import OpenedEvent, OpenedEvents
-from atomic.sdk._identity import Position, Scope, current_scope, enter_strand, in_new_strand, step_key
+from atomic.sdk._identity import (
+    OpenedEvent,
+    OpenedEvents,
+    Position,
+    Scope,
+    current_scope,
+    enter_branch,
+    in_new_branch,
+    step_key,
+)
 
 KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
 # Few of them, so that two drawn ones are often the same.
@@ -97,7 +105,7 @@ def positions_when(order: tuple[int, ...], *, keyed: bool = False, late: bool = 
                 gates[number].set()
                 await asyncio.sleep(0.001)
 
-        enter_strand(owner, root)
+        enter_branch(owner, root)
         found["before"] = call("first")
         await asyncio.gather(*[strand(number) for number in range(len(order))], open_gates())
         found["after"] = call("first")
@@ -147,7 +155,7 @@ def test_a_task_that_uses_another_s_key_has_it_as_its_own() -> None:
 def test_tasks_of_tasks_have_scopes_of_their_own() -> None:
     async def main() -> list[str]:
         owner, root = object(), Scope()
-        enter_strand(owner, root)
+        enter_branch(owner, root)
 
         async def leaf() -> str:
             return current_scope(owner, root).position("x").readable
@@ -169,8 +177,8 @@ def positions_of_makers(order: tuple[int, ...]) -> Names:
         owner, root, found = object(), Scope(), {}
         gates = [asyncio.Event() for _ in order]
         _tasks.watch(asyncio.get_running_loop())
-        _tasks.task_maker.set(in_new_strand)
-        enter_strand(owner, root)
+        _tasks.task_maker.set(in_new_branch)
+        enter_branch(owner, root)
 
         def call(step: str) -> Position:
             return current_scope(owner, root).position(step)

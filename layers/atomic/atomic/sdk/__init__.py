@@ -1,7 +1,8 @@
-"""The Python SDK: start workflows from anywhere, write them as ordinary functions.
+"""The Python SDK: start workflows from anywhere, and write them as ordinary functions.
 
-`Client` and `AsyncClient` start and read. `Endpoints`, and `@workflow` and `@step` that they are made of,
-are in `atomic.sdk.fastapi`, `.flask`, `.django` and `.aws_lambda`, the same in each. `idempotent` makes an
+`Client` and `AsyncClient` start and read workflows. The module of a web framework (`atomic.sdk.fastapi`,
+`.starlette`, `.flask`, `.django`, `.aws_lambda`; all have the same names) serves functions as workflows and
+steps: `Endpoints` serves many below one prefix, `@workflow` and `@step` one each. `idempotent` makes an
 effect happen once for each step.
 """
 
@@ -15,8 +16,9 @@ from atomic.protocol.documents import (
 )
 from atomic.sdk._context import Call
 from atomic.sdk.async_client import AsyncClient
+from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.context import Context
 from atomic.sdk.errors import (
     AtomicError,
     CancelledError,
@@ -39,7 +41,7 @@ from atomic.sdk.errors import (
     UnavailableError,
     UrlNotAllowedError,
 )
-from atomic.sdk.once import idempotent
+from atomic.sdk.idempotency import idempotent
 from atomic.sdk.retry import Retry
 
 __all__ = [

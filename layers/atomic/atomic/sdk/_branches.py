@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from atomic.sdk import _tasks
-from atomic.sdk._identity import in_new_strand
+from atomic.sdk._identity import in_new_branch
 from atomic.sdk._tasks import Future, Task
 
 # How long the handler may await something of its own when the time for waiting is over.
@@ -127,7 +127,7 @@ class Branches:
         self._posts[post] = self._loop.time()
 
     def answered(self, post: int) -> None:
-        """A post is answered, or given up."""
+        """A post is answered, or nobody waits for it any more."""
         if self._posts.pop(post, None) is not None:
             self._moved_s = self._loop.time()
             if self._parked or self._answers:
@@ -161,7 +161,7 @@ class Branches:
             self._wake()
 
     def _make(self, make: Callable[[], Task]) -> Task:
-        task = in_new_strand(make)
+        task = in_new_branch(make)
         self._take(task)
         return task
 

@@ -1,20 +1,19 @@
-"""What both colours of a handler's context share: identities, documents, the time that is left."""
+"""What `Context` and `AsyncContext` share: identities, documents, the time that is left."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import urljoin
 
 from atomic.sdk._documents import Key, StepOptions, check_options, key_text, start_document
-from atomic.sdk._events import OpenedEvent, OpenedEvents
 from atomic.sdk._flow import Outcome, open_once, step_once
-from atomic.sdk._http import Flow
-from atomic.sdk._identity import Position, Scope, step_key
-from atomic.sdk._planning import NO_NAMES, Function, Names, Served, StepCall, step_id
+from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, step_key
+from atomic.sdk._step_call import NO_NAMES, Function, Names, Served, StepCall, step_id
+from atomic.sdk._transport import Flow
 from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
@@ -38,6 +37,13 @@ _LOOK_S: Final = 0.001
 # not the same each time; a replay would not meet them, so the handler must make nothing of them.
 _OUTCOMES: Final = (StepFailedError, CancelledError, InvalidRequestError, TooLargeError, UrlNotAllowedError)
 _LATE_CALLS_MAX: Final = 100
+# Between the calls of a handler that does not stop when it is suspended.
+LOOP_PAUSE_S: Final = 1.0
+
+T = TypeVar("T")
+PlainFunction = Callable[..., T]
+AsyncFunction = Callable[..., Coroutine[Any, Any, T]]
+Step = str | Function
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +128,7 @@ class BaseContext:
         document = start_document(self.workflow_name, url, written, key=own_key, options=options)
         timeout_s = milliseconds("timeout", options["timeout"]) / 1000 if "timeout" in options else None
         returns = returns if result is None else value_type(result)
-        return self._planned(name, document, result=returns, timeout_s=timeout_s)
+        return self._step_call(name, document, result=returns, timeout_s=timeout_s)
 
     def _plan_sleep(self, duration: Seconds) -> StepCall[None]:
         delay_ms = milliseconds("sleep", duration, may_be_past=True)
@@ -135,29 +141,29 @@ class BaseContext:
         }
         # A timer that outlasts this attempt is not worth waiting for.
         is_long = delay_ms / 1000 > self._until_s - self._now_s()
-        return self._planned("sleep", document, timeout_s=0.0 if is_long else None)
+        return self._step_call("sleep", document, timeout_s=0.0 if is_long else None)
 
     def _plan_opening(self, name: str, deadline: Seconds | None) -> StepCall[Any]:
         deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
         with self._lock:
             position = self._position(f"event {name}")
             self._events.add(OpenedEvent(name, position, deadline_ms))
-        return self._planned_event(name, position, deadline_ms)
+        return self._event_call(name, position, deadline_ms)
 
     def _plan_event(self, name: str, deadline: Seconds | None, result: Any = None) -> StepCall[Any]:
         deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
         with self._lock:
             opened = self._events.take(name, self._scope().path)
             if opened is None:
-                return self._planned_event(name, self._position(f"event {name}"), deadline_ms, result)
+                return self._event_call(name, self._position(f"event {name}"), deadline_ms, result)
         if opened.deadline_ms is not None and deadline_ms not in {None, opened.deadline_ms}:
             self._refuse(
                 f"event({name!r}): open_event gave it a deadline of {opened.deadline_ms} ms, counted from "
                 f"there; {deadline_ms} ms is another one. Give it in one place."
             )
-        return self._planned_event(name, opened.position, opened.deadline_ms or deadline_ms, result)
+        return self._event_call(name, opened.position, opened.deadline_ms or deadline_ms, result)
 
-    def _planned_event(
+    def _event_call(
         self, name: str, position: Position, deadline_ms: int | None, result: Any = None
     ) -> StepCall[Any]:
         document: dict[str, Any] = {
@@ -168,9 +174,9 @@ class BaseContext:
         }
         if deadline_ms is not None:
             document["deadline"] = deadline_ms
-        return self._planned(name, document, result=UNDECLARED if result is None else value_type(result))
+        return self._step_call(name, document, result=UNDECLARED if result is None else value_type(result))
 
-    def _planned(
+    def _step_call(
         self,
         name: str,
         document: dict[str, Any],
@@ -179,8 +185,8 @@ class BaseContext:
         timeout_s: float | None = None,
     ) -> StepCall[Any]:
         posted = {**document, "parent": self.step_id}
-        planned_id = step_id(self._api.client_id, self.run_id, posted)
-        return StepCall(id=planned_id, name=name, document=posted, result=result, timeout_s=timeout_s)
+        step_call_id = step_id(self._api.client_id, self.run_id, posted)
+        return StepCall(id=step_call_id, name=name, document=posted, result=result, timeout_s=timeout_s)
 
     def _served(self, function: Function) -> Served:
         try:
@@ -196,25 +202,25 @@ class BaseContext:
         with self._lock:
             return self._scope().position(step, key)
 
-    def _flow(self, planned: StepCall[Any]) -> Flow[Outcome]:
+    def _flow(self, step_call: StepCall[Any]) -> Flow[Outcome]:
         left_s = max(_LOOK_S, self._until_s - self._now_s())
-        wait_s = left_s if planned.timeout_s is None else min(planned.timeout_s, left_s)
+        wait_s = left_s if step_call.timeout_s is None else min(step_call.timeout_s, left_s)
         return step_once(
             self._api.client_id,
-            planned.document,
+            step_call.document,
             wait_s=max(_LOOK_S, wait_s),
             patience_s=min(self._api.patience_s, left_s),
             trace=self._call.traceparent,
         )
 
-    def _opening(self, planned: StepCall[Any]) -> Flow[str]:
+    def _opening(self, step_call: StepCall[Any]) -> Flow[str]:
         patience_s = min(self._api.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
-        return open_once(self._api.client_id, planned.document, patience_s, self._call.traceparent)
+        return open_once(self._api.client_id, step_call.document, patience_s, self._call.traceparent)
 
     @contextmanager
-    def _called(self, planned: StepCall[Any]) -> Iterator[None]:
+    def _called(self, step_call: StepCall[Any]) -> Iterator[None]:
         """Around a post. Raises Suspended when the step goes on, and when what came is no outcome of it."""
-        self._open[planned.id] = None
+        self._open[step_call.id] = None
         try:
             yield
         except NotFinishedError:
@@ -222,20 +228,20 @@ class BaseContext:
         except AtomicError as error:
             if not isinstance(error, _OUTCOMES):
                 raise Suspended(error) from None
-            self._open.pop(planned.id, None)
+            self._open.pop(step_call.id, None)
             raise
         except BaseException:
-            self._open.pop(planned.id, None)
+            self._open.pop(step_call.id, None)
             raise
-        self._open.pop(planned.id, None)
+        self._open.pop(step_call.id, None)
 
     def _refuse(self, why: str) -> NoReturn:
         """End the workflow for good, whatever its code makes of the error."""
         error = NonRetryable(why)
-        self._give_up(error)
+        self._end_with(error)
         raise error
 
-    def _give_up(self, cause: Exception) -> None:
+    def _end_with(self, cause: Exception) -> None:
         raise NotImplementedError
 
     def _came_late(self) -> bool:

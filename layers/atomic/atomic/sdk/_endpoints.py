@@ -6,13 +6,50 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from atomic.sdk._handler import Endpoint, EndpointOptions
-from atomic.sdk._planning import Function, Served
+from atomic.sdk._step_call import Function, Served
 
 App = TypeVar("App")
+View = TypeVar("View")
 AnyFunction = TypeVar("AnyFunction", bound=Function)
 
 # One segment of a path, so that names are beside each other, as relative URLs are.
 _NAME: Final = re.compile(r"[A-Za-z0-9_~-]+")
+
+
+class Decorator(Generic[View]):
+    """`@workflow` or `@step` of a framework, bare or with options."""
+
+    def __init__(self, view: Callable[[Endpoint], View], *, is_workflow: bool) -> None:
+        self._view = view
+        self._is_workflow = is_workflow
+
+    @overload
+    def __call__(self, function: Function, /) -> View: ...
+    @overload
+    def __call__(self, **options: Unpack[EndpointOptions]) -> Callable[[Function], View]: ...
+    def __call__(
+        self, *functions: Function, **options: Unpack[EndpointOptions]
+    ) -> View | Callable[[Function], View]:
+        """Make the function an endpoint. A parameter that is annotated as (or called) the context gets it,
+        the other one gets the payload, validated by its annotation."""
+        if not functions:
+            return lambda function: self._make(function, options)
+        [function] = functions
+        return self._make(function, options)
+
+    def _make(self, function: Function, options: EndpointOptions) -> View:
+        return named_view(self._view, Endpoint(function, is_workflow=self._is_workflow, options=options))
+
+
+def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
+    """A framework's view of an endpoint, which goes by the names of the user's function."""
+    view = view_of(endpoint)
+    # Not functools.wraps: frameworks read signatures, and this one has the framework's.
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+        # A partial and an object that can be called have not all of them.
+        if hasattr(endpoint.function, name):
+            setattr(view, name, getattr(endpoint.function, name))
+    return view
 
 
 class BaseEndpoints:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeVar
@@ -20,9 +21,10 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
-from atomic.sdk._http import Flow, HttpRequest, HttpResponse, Model
-from atomic.sdk._refusals import error_of, members, read
+from atomic.sdk._responses import error_of, members, read
+from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model
 from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
+from atomic.sdk.retry import Seconds, seconds
 
 Page = TypeVar("Page", RunList, DeadLetterList)
 Item = TypeVar("Item")
@@ -42,6 +44,11 @@ class Deadline:
     now_s: float
     timeout_s: float | None
     patience_s: float
+
+    @classmethod
+    def from_now(cls, timeout: Seconds | None, patience_s: float) -> "Deadline":
+        """Of a call that begins now."""
+        return cls(time.monotonic(), None if timeout is None else seconds(timeout), patience_s)
 
     @property
     def until_s(self) -> float:
@@ -275,9 +282,9 @@ def _pause_s(answer: HttpResponse, failures: int) -> float:
     text = answer.headers.get(headers.RETRY_AFTER, "")
     if text.isdigit():
         return float(text)
-    # Half is fixed and half is chance: many that lost the same server do not come back in one moment.
+    # Half is fixed and half is random: many that lost the same server do not come back in one moment.
     longest = min(_PAUSE_MIN_S * 2.0**failures, _PAUSE_MAX_S)
-    return longest * (1 + answer.chance) / 2
+    return longest * (1 + answer.jitter) / 2
 
 
 def _between_waits_s(began_s: float, answer: HttpResponse) -> float:

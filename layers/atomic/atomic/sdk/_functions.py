@@ -20,9 +20,10 @@ from pydantic.errors import (
 from pydantic.fields import FieldInfo
 
 from atomic.sdk._context import BaseContext, Call
-from atomic.sdk._planning import Function
+from atomic.sdk._step_call import Function
 from atomic.sdk._values import ValueType, value_type
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 _CONTEXTS: Final = (Call, BaseContext)
 # By these names they go in annotations that exist for type checkers only, and by those without annotations.
@@ -183,9 +184,9 @@ class _Reader:
         if kind in {Call, BaseContext, wanted}:
             return
         what = "a workflow" if self._is_workflow else "a step"
-        colour = "async def" if self._is_async else "def"
+        kind_of_function = "async def" if self._is_async else "def"
         raise self._refusal(
-            f"{name!r} is a {kind.__name__}, but {what} in `{colour}` gets a {wanted.__name__}"
+            f"{name!r} is a {kind.__name__}, but {what} in `{kind_of_function}` gets a {wanted.__name__}"
         )
 
     def _check_injected(self, parameter: Parameter, annotation: Any) -> None:

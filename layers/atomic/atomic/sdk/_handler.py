@@ -1,6 +1,6 @@
 """The neutral handler: one request in, one response out; the framework files only translate.
 
-Both colours of functions run in both colours of frameworks.
+Plain and `async def` functions both run in synchronous and asynchronous frameworks.
 """
 
 import asyncio
@@ -8,48 +8,30 @@ import inspect
 import json
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
-from urllib.parse import urlsplit
+from typing import Any, Final, TypedDict, TypeVar
 
 from atomic.protocol import headers
-from atomic.sdk import _raw_path, _settings
-from atomic.sdk._answers import HandlerResponse, Unreadable, failure, success
 from atomic.sdk._context import BaseContext, Call
 from atomic.sdk._documents import unknown_options
 from atomic.sdk._functions import name_of, signature_of
-from atomic.sdk._planning import NO_NAMES, Function, Names, Served
-from atomic.sdk._raw_path import RawPath
-from atomic.sdk._signed import SignatureCheck
-from atomic.sdk._waits import OWN_S
+from atomic.sdk._request import Request
+from atomic.sdk._responses import HandlerResponse, Unreadable, failure, success
+from atomic.sdk._step_call import NO_NAMES, Function, Names, Served
+from atomic.sdk._transport import checked, has_api_key
+from atomic.sdk._verification import SIGNING_SECRET, SignatureCheck, signing_secrets
 from atomic.sdk.async_client import AsyncClient, require_aiohttp
+from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.context import Context
 from atomic.sdk.errors import InvalidRequestError, SerializationError
 from atomic.sdk.retry import Seconds, milliseconds, seconds
 
 _log: Final = logging.getLogger("atomic.sdk")
 
-View = TypeVar("View")
 Done = TypeVar("Done")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What came in: scheme, host and port, the path as it was sent, headers with lower-case names, the body
-    as it was signed.
-
-    `wait_s` is how long a handler waits for its steps on this server when its options do not say.
-    """
-
-    origin: str
-    at: RawPath
-    headers: Mapping[str, str]
-    body: bytes
-    wait_s: float = OWN_S
 
 
 class EndpointOptions(TypedDict, total=False):
@@ -77,7 +59,7 @@ def _check_options(function: Function, options: EndpointOptions) -> None:
         raise TypeError("secrets: give a list of them")
     SignatureCheck(secrets)
     if base_url := options.get("base_url"):
-        _settings.checked("base_url", base_url)
+        checked("base_url", base_url)
     if "wait" in options:
         try:
             milliseconds("wait", options["wait"])
@@ -162,7 +144,7 @@ class Endpoint:
 
     def _read(self, request: Request) -> tuple[Call, Any]:
         """Who calls, and the payload as the function takes it."""
-        called_url = self._signatures.check(request)
+        signed_url = self._signatures.check(request)
         try:
             document = json.loads(request.body)
             payload = document["payload"]
@@ -172,7 +154,7 @@ class Endpoint:
                 workflow_name=document["workflowName"],
                 idempotency_key=document["idempotencyKey"],
                 attempt=document["attempt"],
-                url=self._own_url(request, called_url),
+                url=request.own_url(self._options.get("base_url") or "", signed_url),
                 traceparent=request.headers.get(headers.TRACEPARENT, ""),
             )
         except (ValueError, KeyError, TypeError):
@@ -198,59 +180,11 @@ class Endpoint:
 
     @cached_property
     def _signatures(self) -> SignatureCheck:
-        given = self._options.get("secrets") or _settings.signing_secrets()
-        if not given and _settings.has_api_key():
+        given = self._options.get("secrets") or signing_secrets()
+        if not given and has_api_key():
             # Who has a key talks to a locked server, which signs; under --dev nobody needs to be told.
-            _log.warning(
-                "%s takes calls from anybody; set %s", name_of(self.function), _settings.SIGNING_SECRET
-            )
+            _log.warning("%s takes calls from anybody; set %s", name_of(self.function), SIGNING_SECRET)
         return SignatureCheck(given)
-
-    def _own_url(self, request: Request, called_url: str) -> str:
-        """Where this endpoint is: as the application was told, else as Atomic signed, else as it sees."""
-        base = self._options.get("base_url") or _settings.base_url()
-        if base:
-            return _raw_path.below(base, request.at.root) + request.at.path
-        if called_url:
-            parts = urlsplit(called_url)
-            return f"{parts.scheme}://{parts.netloc}{parts.path}"
-        return request.origin + request.at.root + request.at.path
-
-
-class Decorator(Generic[View]):
-    """`@workflow` or `@step` of a framework, bare or with options."""
-
-    def __init__(self, view: Callable[[Endpoint], View], *, is_workflow: bool) -> None:
-        self._view = view
-        self._is_workflow = is_workflow
-
-    @overload
-    def __call__(self, function: Function, /) -> View: ...
-    @overload
-    def __call__(self, **options: Unpack[EndpointOptions]) -> Callable[[Function], View]: ...
-    def __call__(
-        self, *functions: Function, **options: Unpack[EndpointOptions]
-    ) -> View | Callable[[Function], View]:
-        """Make the function an endpoint. A parameter that is annotated as (or called) the context gets it,
-        the other one gets the payload, validated by its annotation."""
-        if not functions:
-            return lambda function: self._make(function, options)
-        [function] = functions
-        return self._make(function, options)
-
-    def _make(self, function: Function, options: EndpointOptions) -> View:
-        return named_view(self._view, Endpoint(function, is_workflow=self._is_workflow, options=options))
-
-
-def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
-    """A framework's view of an endpoint, which goes by the names of the user's function."""
-    view = view_of(endpoint)
-    # Not functools.wraps: frameworks read signatures, and this one has the framework's.
-    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-        # A partial and an object that can be called have not all of them.
-        if hasattr(endpoint.function, name):
-            setattr(view, name, getattr(endpoint.function, name))
-    return view
 
 
 async def _in_thread(work: Callable[[], Done]) -> Done:

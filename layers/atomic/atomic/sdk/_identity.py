@@ -70,7 +70,7 @@ class Scope:
 
 
 @dataclass(slots=True, eq=False)
-class _Strand:
+class _Branch:
     """A task of a handler, and the one that made it.
 
     It has its scope from the first call that it makes, or a task below it. So tasks that wait for tasks of
@@ -78,7 +78,7 @@ class _Strand:
     """
 
     owner: object
-    maker: "_Strand | None" = None
+    maker: "_Branch | None" = None
     # A task holds its context, and this stands in one.
     task: "ReferenceType[asyncio.Task[Any]] | None" = None
     known_scope: Scope | None = None
@@ -91,35 +91,35 @@ class _Strand:
         return self.known_scope
 
 
-_strand: ContextVar[_Strand | None] = ContextVar("atomic_strand", default=None)
+_branch: ContextVar[_Branch | None] = ContextVar("atomic_branch", default=None)
 
 
-def enter_strand(owner: object, scope: Scope) -> None:
+def enter_branch(owner: object, scope: Scope) -> None:
     """The running task is the handler itself."""
     from asyncio import current_task
 
     task = current_task()
     assert task is not None, "asyncio runs coroutines in tasks"
-    _strand.set(_Strand(owner, task=ref(task), known_scope=scope))
+    _branch.set(_Branch(owner, task=ref(task), known_scope=scope))
 
 
-def in_new_strand(make: "Callable[[], asyncio.Task[Any]]") -> "asyncio.Task[Any]":
+def in_new_branch(make: "Callable[[], asyncio.Task[Any]]") -> "asyncio.Task[Any]":
     """Make a task of the running one."""
-    maker = _strand.get()
+    maker = _branch.get()
     if maker is None:
         return make()
-    strand = _Strand(maker.owner, maker)
+    branch = _Branch(maker.owner, maker)
     # A task begins with a copy of the context in which it is made.
     context = copy_context()
-    context.run(_strand.set, strand)
+    context.run(_branch.set, branch)
     made = context.run(make)
-    strand.task = ref(made)
+    branch.task = ref(made)
     return made
 
 
 def current_scope(owner: object, root: Scope) -> Scope:
     """The scope of the running task: its own, below that of the task that made it."""
-    known = _strand.get()
+    known = _branch.get()
     if known is None or known.owner is not owner:
         return root
     from asyncio import current_task
@@ -128,8 +128,8 @@ def current_scope(owner: object, root: Scope) -> Scope:
     # A callback runs in no task.
     if task is not None and known.task is not None and known.task() is not task:
         # It was made with a context of its own, a copy of its maker's.
-        known = _Strand(owner, known, ref(task))
-        _strand.set(known)
+        known = _Branch(owner, known, ref(task))
+        _branch.set(known)
     return known.scope()
 
 
@@ -145,3 +145,41 @@ def step_key(run_key: str, position: Position) -> str:
     digest = hashlib.sha256(framed).hexdigest()[:16]
     readable = position.readable if is_idempotency_key(position.readable) else ""
     return f"{(run_key + readable)[:_READABLE_CHARS]}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEvent:
+    """An event that was opened and is not waited for yet."""
+
+    name: str
+    position: Position
+    deadline_ms: int | None
+
+
+@dataclass(slots=True)
+class OpenedEvents:
+    """Those of one call of a handler."""
+
+    _events: list[OpenedEvent] = field(default_factory=list)
+
+    def add(self, event: OpenedEvent) -> None:
+        """An event was opened."""
+        self._events.append(event)
+
+    def take(self, name: str, path: tuple[str, ...]) -> OpenedEvent | None:
+        """The one of this name that the branch at `path` is to wait for; each is waited for once.
+
+        The branch's own comes first, then those of the branches that it came from, the nearest first.
+        """
+        named = [event for event in self._events if event.name == name]
+        if not named:
+            return None
+        taken = min(named, key=lambda event: _distance(event.position, path))
+        self._events.remove(taken)
+        return taken
+
+
+def _distance(position: Position, path: tuple[str, ...]) -> tuple[bool, int, tuple[str, ...], int]:
+    of = position.path
+    is_above = path[: len(of)] == of
+    return (not is_above, len(path) - len(of) if is_above else 0, of, position.number)

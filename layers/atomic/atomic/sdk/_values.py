@@ -165,16 +165,16 @@ def _stored(parts: Any, what: str, write: Callable[[], Any]) -> tuple[Any, bool]
 def _refuse(value: Any) -> NoReturn:
     """Pydantic does not know what to write for this."""
     kind = type(value).__qualname__
-    wakeup = "use a model, a dataclass or plain values"
+    cure = "use a model, a dataclass or plain values"
     if inspect.isawaitable(value):
-        wakeup = "is an `await` missing?"
+        cure = "is an `await` missing?"
         if inspect.iscoroutine(value):
             value.close()
     elif type(value).__module__.startswith("atomic.sdk"):
-        wakeup = "that belongs to the SDK and is no value"
+        cure = "that belongs to the SDK and is no value"
     elif inspect.isroutine(value):
-        wakeup = "is a call missing, `()`?"
-    raise SerializationError(f"has no JSON form: it holds a value of type {kind}; {wakeup}.")
+        cure = "is a call missing, `()`?"
+    raise SerializationError(f"has no JSON form: it holds a value of type {kind}; {cure}.")
 
 
 def _is_open(annotation: Any) -> bool:

@@ -20,7 +20,6 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.sdk import _flow
-from atomic.sdk._client import BaseClient
 from atomic.sdk._documents import (
     Key,
     RunFilter,
@@ -29,10 +28,18 @@ from atomic.sdk._documents import (
     filter_document,
     start_document,
 )
-from atomic.sdk._http import Flow, HttpRequest, HttpResponse, drive_async
-from atomic.sdk._settings import ca_file, proxy_of
+from atomic.sdk._transport import (
+    Flow,
+    HttpRequest,
+    HttpResponse,
+    ca_file,
+    drive_async,
+    no_response,
+    proxy_of,
+    response_from,
+)
 from atomic.sdk._values import jsonable
-from atomic.sdk._world import came, limits_from_now, lost
+from atomic.sdk.client import BaseClient
 from atomic.sdk.retry import Seconds
 
 if TYPE_CHECKING:
@@ -82,7 +89,7 @@ class AsyncClient(BaseClient):
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
         return await self.run_flow(
-            _flow.start(self.client_id, document, limits_from_now(timeout, self.patience_s))
+            _flow.start(self.client_id, document, _flow.Deadline.from_now(timeout, self.patience_s))
         )
 
     async def wait(
@@ -93,7 +100,7 @@ class AsyncClient(BaseClient):
     ) -> StepDocument:
         """As `Client.wait`."""
         return await self.run_flow(
-            _flow.wait(self.client_id, step_id, limits_from_now(timeout, self.patience_s))
+            _flow.wait(self.client_id, step_id, _flow.Deadline.from_now(timeout, self.patience_s))
         )
 
     async def get(self, run_id: str) -> RunDocument:
@@ -165,13 +172,13 @@ class AsyncClient(BaseClient):
                 timeout=timeout,
                 allow_redirects=False,
                 proxy=self._proxy,
-            ) as answer:
-                body = await answer.read()
+            ) as response:
+                body = await response.read()
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as wrong:
             raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            return lost(self.connection.url, error)
-        return came(self.connection.url, answer.status, answer.headers, body)
+            return no_response(self.connection.url, error)
+        return response_from(self.connection.url, response.status, response.headers, body)
 
     async def _session(self) -> "aiohttp.ClientSession":
         from asyncio import get_running_loop

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from atomic.sdk import _handler
-from atomic.sdk._answers import HandlerResponse, not_found
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Decorator, Endpoint
-from atomic.sdk._raw_path import RawPath, encoded
+from atomic.sdk._endpoints import BaseEndpoints, Decorator
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import RawPath, encoded
+from atomic.sdk._request import Request as EndpointRequest
+from atomic.sdk._responses import HandlerResponse, not_found
 from atomic.sdk._waits import ENVIRONMENT_S
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
@@ -31,14 +32,14 @@ def _view(endpoint: Endpoint) -> View:
     return handler
 
 
-def _asked(event: Mapping[str, Any]) -> _handler.Request:
+def _asked(event: Mapping[str, Any]) -> EndpointRequest:
     path = _path_of(event)
     text = event.get("body") or ""
     body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
     many = {name: values[-1] for name, values in (event.get("multiValueHeaders") or {}).items()}
     headers = {name.lower(): value for name, value in (event.get("headers") or many).items()}
     host = event["requestContext"].get("domainName") or headers.get("host")
-    return _handler.Request(
+    return EndpointRequest(
         # Gateways are called by TLS; a load balancer says how it was.
         origin=f"{headers.get('x-forwarded-proto', 'https')}://{host}",
         at=RawPath("", encoded(path)),

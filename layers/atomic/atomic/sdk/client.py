@@ -1,6 +1,7 @@
 """The blocking client, on requests."""
 
 import time
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -13,7 +14,6 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.sdk import _flow
-from atomic.sdk._client import BaseClient
 from atomic.sdk._documents import (
     Key,
     RunFilter,
@@ -22,12 +22,32 @@ from atomic.sdk._documents import (
     filter_document,
     start_document,
 )
-from atomic.sdk._http import Flow, drive
+from atomic.sdk._transport import Connections, Flow, connection, drive
 from atomic.sdk._values import jsonable
-from atomic.sdk._world import limits_from_now
-from atomic.sdk.retry import Seconds
+from atomic.sdk.retry import Seconds, seconds
 
 Result = TypeVar("Result")
+
+
+class BaseClient(ABC):
+    """What both clients know: which server they talk to, as whom, and how patiently. See `Client`."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        client_id: str | None = None,
+        api_key: str | None = None,
+        patience: Seconds = 30.0,
+    ) -> None:
+        self.connection = connection(url, client_id, api_key)
+        self.client_id = self.connection.client_id
+        self.patience_s = seconds(patience)
+        self._open()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Make what requests will go through."""
 
 
 class Client(BaseClient):
@@ -40,9 +60,6 @@ class Client(BaseClient):
     """
 
     def _open(self) -> None:
-        # A handler that only writes steps makes no client, and requests is a third of the SDK's import.
-        from atomic.sdk._blocking import Connections
-
         self._connections = Connections(self.connection)
 
     def start(
@@ -65,12 +82,14 @@ class Client(BaseClient):
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
         return self.run_flow(
-            _flow.start(self.client_id, document, limits_from_now(timeout, self.patience_s))
+            _flow.start(self.client_id, document, _flow.Deadline.from_now(timeout, self.patience_s))
         )
 
     def wait(self, step_id: str, *, timeout: Seconds | None = 60.0) -> StepDocument:
         """Wait for a step's outcome; a run's is that of its root step. Raises as `start` does."""
-        return self.run_flow(_flow.wait(self.client_id, step_id, limits_from_now(timeout, self.patience_s)))
+        return self.run_flow(
+            _flow.wait(self.client_id, step_id, _flow.Deadline.from_now(timeout, self.patience_s))
+        )
 
     def get(self, run_id: str) -> RunDocument:
         """A run with its steps and their attempts."""

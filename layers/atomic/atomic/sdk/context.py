@@ -1,33 +1,30 @@
-"""What a workflow's handler is given: who calls it, and how to call steps."""
+"""What a workflow's plain handler is given: which run it is, and how to call steps."""
 
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, Unpack, overload
+from typing import Any, Final, TypeVar, Unpack, overload
 
-from atomic.sdk._awaiting import MadeCall, PendingCall, Unawaited
-from atomic.sdk._context import BaseContext, Call, CallOptions
-from atomic.sdk._identity import Scope, current_scope, enter_strand
-from atomic.sdk._planning import NO_NAMES, Function, Names, StepCall
-from atomic.sdk._refusals import PASSING
-from atomic.sdk.async_client import AsyncClient
+from atomic.sdk._context import (
+    LOOP_PAUSE_S,
+    AsyncFunction,
+    BaseContext,
+    Call,
+    CallOptions,
+    PlainFunction,
+    Step,
+)
+from atomic.sdk._responses import PASSING
+from atomic.sdk._step_call import NO_NAMES, MadeCall, Names, StepCall
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
 
-if TYPE_CHECKING:
-    from atomic.sdk._branches import Branches
-
 T = TypeVar("T")
-PlainFunction = Callable[..., T]
-AsyncFunction = Callable[..., Coroutine[Any, Any, T]]
-Step = str | Function
 _THREADS_MAX: Final = 32
-# Between the calls of a handler that does not stop when it is suspended.
-_LOOP_PAUSE_S: Final = 1.0
 
 
 class Context(BaseContext):
@@ -87,9 +84,9 @@ class Context(BaseContext):
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> StepCall[Any]:
         """A step as `step` would call it, for `parallel` to call."""
-        planned = self._plan(step, payload, options, result)
-        self._uncalled[id(planned)] = MadeCall.here(planned, 1)
-        return planned
+        step_call = self._plan(step, payload, options, result)
+        self._uncalled[id(step_call)] = MadeCall.here(step_call, 1)
+        return step_call
 
     def parallel(self, *calls: StepCall[T]) -> list[T]:
         """Call steps side by side; their responses in the order of the calls.
@@ -97,17 +94,17 @@ class Context(BaseContext):
         All of them end before anything is raised: then the error of the first call that has one.
         """
         self._check()
-        for planned in calls:
-            if not isinstance(planned, StepCall):
+        for step_call in calls:
+            if not isinstance(step_call, StepCall):
                 self._refuse(
-                    f"parallel takes what `ctx.call` gives, not a {type(planned).__qualname__}: write "
+                    f"parallel takes what `ctx.call` gives, not a {type(step_call).__qualname__}: write "
                     "`ctx.parallel(*calls)` for a list of them, and `ctx.call` instead of `ctx.step`."
                 )
-            self._uncalled.pop(id(planned), None)
+            self._uncalled.pop(id(step_call), None)
         if not calls:
             return []
         with ThreadPoolExecutor(min(len(calls), _THREADS_MAX)) as pool:
-            futures = [pool.submit(self._ask, planned) for planned in calls]
+            futures = [pool.submit(self._ask, step_call) for step_call in calls]
         errors = [error for future in futures if (error := future.exception()) is not None]
         with self._suspending():
             for error in sorted(errors, key=_finality):
@@ -137,12 +134,14 @@ class Context(BaseContext):
         A `deadline` counts from here. When it is over `event` raises, and this does not.
         """
         self._check()
-        planned = self._plan_opening(name, deadline)
-        with self._suspending(), self._called(planned):
-            return self._client.run_flow(self._opening(planned))
+        step_call = self._plan_opening(name, deadline)
+        with self._suspending(), self._called(step_call):
+            return self._client.run_flow(self._opening(step_call))
 
     def call_handler(self, function: Callable[[], T]) -> T:
-        """Run the handler. For the shells. Raises Suspended when it is suspended, whatever it ends with."""
+        """Run the handler. For framework adapters.
+
+        Raises Suspended when the handler is suspended, whatever it ends with."""
         try:
             result = function()
             if self._uncalled:
@@ -155,15 +154,15 @@ class Context(BaseContext):
             if self._suspended.is_set() and not is_stopped:
                 raise Suspended(self._cause, self.unfinished) from None
 
-    def _perform(self, planned: StepCall[T]) -> T:
+    def _perform(self, step_call: StepCall[T]) -> T:
         self._check()
         with self._suspending():
-            return self._ask(planned)
+            return self._ask(step_call)
 
-    def _ask(self, planned: StepCall[T]) -> T:
-        with self._called(planned):
-            response = self._client.run_flow(self._flow(planned)).unwrap()
-        return planned.read(response)
+    def _ask(self, step_call: StepCall[T]) -> T:
+        with self._called(step_call):
+            response = self._client.run_flow(self._flow(step_call)).unwrap()
+        return step_call.read(response)
 
     @contextmanager
     def _suspending(self) -> Iterator[None]:
@@ -177,7 +176,7 @@ class Context(BaseContext):
             self._suspend(signal.cause)
             raise
 
-    def _give_up(self, cause: Exception) -> None:
+    def _end_with(self, cause: Exception) -> None:
         self._suspend(cause)
 
     def _suspend(self, cause: Exception | None) -> None:
@@ -190,7 +189,7 @@ class Context(BaseContext):
         """Raises Suspended when the handler is suspended: nothing of it has an effect any more."""
         if self._suspended.is_set():
             if self._came_late():
-                time.sleep(_LOOP_PAUSE_S)
+                time.sleep(LOOP_PAUSE_S)
             raise Suspended
         if self._has_ended:
             raise RuntimeError(
@@ -205,141 +204,3 @@ def _finality(error: BaseException) -> int:
     if error.cause is None:
         return 2
     return 1 if isinstance(error.cause, PASSING) else 0
-
-
-class AsyncContext(BaseContext):
-    """What `Context` is, for `async def` handlers; side by side is `asyncio.gather` or a TaskGroup.
-
-    Which step a call is gets settled when `step` is called, not when it is awaited. While a step is not
-    finished its task does not go on. The other tasks of the handler do; when none of them can, the handler
-    ends, and is called again later.
-    """
-
-    def __init__(self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES) -> None:
-        super().__init__(call, client, wait_s, names)
-        self._client = client
-        self._branches: Branches
-        self._unawaited = Unawaited()
-        self._has_ended = False
-
-    @overload
-    def step(
-        self, step: Step, payload: Any = None, *, result: type[T], **options: Unpack[CallOptions]
-    ) -> Coroutine[Any, Any, T]: ...
-    @overload
-    def step(
-        self, step: str, payload: Any = None, **options: Unpack[CallOptions]
-    ) -> Coroutine[Any, Any, Any]: ...
-    @overload
-    def step(
-        self, step: AsyncFunction[T], payload: Any = None, **options: Unpack[CallOptions]
-    ) -> Coroutine[Any, Any, T]: ...
-    @overload
-    def step(
-        self, step: PlainFunction[T], payload: Any = None, **options: Unpack[CallOptions]
-    ) -> Coroutine[Any, Any, T]: ...
-    def step(
-        self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
-    ) -> Coroutine[Any, Any, Any]:
-        """As `Context.step`."""
-        planned = self._plan(step, payload, options, result)
-        return PendingCall(planned, self._perform, self._unawaited)
-
-    def sleep(self, duration: Seconds) -> Coroutine[Any, Any, None]:
-        """As `Context.sleep`."""
-        planned = self._plan_sleep(duration)
-        return PendingCall(planned, self._perform, self._unawaited)
-
-    @overload
-    def event(
-        self, name: str, *, result: type[T], deadline: Seconds | None = None
-    ) -> Coroutine[Any, Any, T]: ...
-    @overload
-    def event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, Any]: ...
-    def event(
-        self, name: str, *, result: Any = None, deadline: Seconds | None = None
-    ) -> Coroutine[Any, Any, Any]:
-        """As `Context.event`."""
-        planned = self._plan_event(name, deadline, result)
-        return PendingCall(planned, self._perform, self._unawaited)
-
-    def open_event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, str]:
-        """As `Context.open_event`."""
-        planned = self._plan_opening(name, deadline)
-        return PendingCall(planned, self._open_event, self._unawaited)
-
-    async def await_handler(self, handler: Awaitable[T]) -> T:
-        """Await the handler, as `Context.call_handler` calls it."""
-        # asyncio is a seventh of the SDK's import, and who has an `async def` has imported it.
-        from asyncio import get_running_loop
-
-        from atomic.sdk._branches import Branches
-
-        self._wait_by(get_running_loop().time)
-        self._branches = Branches(self._until_s, is_replay=self.attempt > 1)
-        try:
-            main = await self._branches.run(self._main(handler))
-            if self._branches.is_suspended:
-                self._require_awaited(self._unawaited.dropped)
-                raise Suspended(self._branches.cause, self.unfinished)
-            if main.cancelled():
-                raise RuntimeError("The handler cancelled itself.")
-            result: T = main.result()
-            return result
-        finally:
-            self._has_ended = True
-            await self._branches.unwind()
-
-    async def _main(self, handler: Awaitable[T]) -> T:
-        enter_strand(self, self._root)
-        result = await handler
-        self._require_awaited([*self._unawaited.dropped, *self._unawaited.calls.values()])
-        return result
-
-    async def _perform(self, planned: StepCall[T]) -> T:
-        if self._has_ended or self._branches.is_suspended:
-            await self._refuse_late()
-        with self._branches.call() as call:
-            try:
-                with self._called(planned):
-                    outcome = await self._client.run_flow(self._flow(planned))
-            except Suspended as signal:
-                call.answered()
-                await self._stay(planned, signal.cause)
-            call.answered()
-            if self._branches.has_order:
-                await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
-        return planned.read(outcome.unwrap())
-
-    async def _open_event(self, planned: StepCall[Any]) -> str:
-        if self._has_ended or self._branches.is_suspended:
-            await self._refuse_late()
-        with self._branches.call() as call:
-            try:
-                with self._called(planned):
-                    return await self._client.run_flow(self._opening(planned))
-            except Suspended as signal:
-                call.answered()
-                await self._stay(planned, signal.cause)
-
-    async def _refuse_late(self) -> NoReturn:
-        await self._branches.refuse(_LOOP_PAUSE_S if self._came_late() else 0)
-
-    async def _stay(self, planned: StepCall[Any], cause: Exception | None) -> NoReturn:
-        """Go on no more. What other branches do cannot change a cause that does not pass."""
-        if cause is not None and not isinstance(cause, PASSING):
-            self._give_up(cause)
-        try:
-            await self._branches.park(cause)
-        finally:
-            self._open.pop(planned.id, None)
-
-    def _give_up(self, cause: Exception) -> None:
-        self._branches.suspend(cause)
-
-    def _scope(self) -> Scope:
-        return current_scope(self, self._root)
-
-    def _require_awaited(self, calls: Sequence[object]) -> None:
-        if calls:
-            raise NonRetryable(f"Not awaited: {'; '.join(map(str, calls))}. Write `await` before the call.")

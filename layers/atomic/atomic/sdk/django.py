@@ -12,14 +12,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
-from atomic.sdk import _handler
-from atomic.sdk._answers import HandlerResponse
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, named_view
-from atomic.sdk._raw_path import of_environ, of_scope
+from atomic.sdk._endpoints import BaseEndpoints, Decorator, named_view
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import Request as EndpointRequest
+from atomic.sdk._request import of_environ, of_scope
+from atomic.sdk._responses import HandlerResponse
 from atomic.sdk._waits import OWN_S, THREADS
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
@@ -52,11 +53,11 @@ def _waiting(request: HttpRequest, endpoint: Endpoint) -> AbstractContextManager
     return THREADS.serving(request.META, is_workflow=endpoint.is_workflow)
 
 
-def _asked(request: HttpRequest, wait_s: float) -> _handler.Request:
+def _asked(request: HttpRequest, wait_s: float) -> EndpointRequest:
     headers = {name.lower(): value for name, value in request.headers.items()}
     # Django puts real characters where WSGI has bytes.
     at = of_scope(request.scope) if isinstance(request, ASGIRequest) else of_environ(request.META, "utf-8")
-    return _handler.Request(
+    return EndpointRequest(
         origin=f"{request.scheme}://{request.get_host()}",
         at=at,
         headers=headers,

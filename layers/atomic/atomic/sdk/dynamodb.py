@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from atomic.sdk._context import Call
 from atomic.sdk._values import jsonable
-from atomic.sdk.once import name_of
+from atomic.sdk.idempotency import name_of
 
 _ID, _ANSWER = "id", "answer"
 _IS_NEW: Final = f"attribute_not_exists({_ID})"

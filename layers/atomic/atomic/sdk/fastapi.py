@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from atomic.sdk import _handler
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import MountedEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, named_view
-from atomic.sdk._raw_path import of_scope
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk._endpoints import Decorator, MountedEndpoints, named_view
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import Request as EndpointRequest
+from atomic.sdk._request import of_scope
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 if TYPE_CHECKING:
     # Starlette alone is enough for the decorators.
@@ -29,7 +30,7 @@ View = Callable[[Request], Awaitable[Response]]
 
 def _view(endpoint: Endpoint) -> View:
     async def view(request: Request) -> Response:
-        asked = _handler.Request(
+        asked = EndpointRequest(
             origin=f"{request.url.scheme}://{request.url.netloc}",
             at=of_scope(request.scope),
             headers=request.headers,

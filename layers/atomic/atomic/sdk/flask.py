@@ -5,13 +5,14 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
-from atomic.sdk import _handler
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import MountedEndpoints
-from atomic.sdk._handler import Decorator, Endpoint, named_view
-from atomic.sdk._raw_path import of_environ
+from atomic.sdk._endpoints import Decorator, MountedEndpoints, named_view
+from atomic.sdk._handler import Endpoint
+from atomic.sdk._request import Request as EndpointRequest
+from atomic.sdk._request import of_environ
 from atomic.sdk._waits import THREADS
-from atomic.sdk.context import AsyncContext, Context
+from atomic.sdk.async_context import AsyncContext
+from atomic.sdk.context import Context
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
@@ -23,7 +24,7 @@ def _view(endpoint: Endpoint) -> View:
     def view(**_variables: Any) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         with THREADS.serving(request.environ, is_workflow=endpoint.is_workflow) as wait_s:
-            asked = _handler.Request(
+            asked = EndpointRequest(
                 origin=f"{request.scheme}://{request.host}",
                 at=of_environ(request.environ),
                 headers=headers,

@@ -1,24 +1,63 @@
-"""The path of a request as it was sent, percent-encoded. Frameworks decode it, and `%2F` becomes a slash.
+"""What came in, as every framework adapter hands it to the handler; with the path as it was sent.
 
-`root` stands before the application's own paths (a proxy's prefix, `--root-path`, SCRIPT_NAME), `path` is
-the rest. A server may or may not have `root` in the path that it hands on.
+Frameworks decode the path, and `%2F` becomes a slash; here it stays percent-encoded.
 """
 
+import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
+from atomic.sdk._transport import checked
+from atomic.sdk._waits import OWN_S
+
+_BASE_URL: Final = "ATOMIC_BASE_URL"
 # What may stand in a path as it is (RFC 3986, 3.3).
 _PLAIN: Final = "/:@!$&'()*+,;=~"
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class RawPath(NamedTuple):
-    """Both parts; `root` is empty or begins with "/", and does not end with it."""
+    """A path in two parts, percent-encoded.
+
+    `root` stands before the application's own paths (a proxy's prefix, `--root-path`, SCRIPT_NAME). It is
+    empty or begins with "/", and does not end with it. `path` is the rest. A server may or may not have
+    `root` in the path that it hands on.
+    """
 
     root: str
     path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request: scheme, host and port, the path as it was sent, headers with lower-case names, the body
+    as it was signed.
+
+    `wait_s` is how long a handler waits for its steps on this server when its options do not say.
+    """
+
+    origin: str
+    at: RawPath
+    headers: Mapping[str, str]
+    body: bytes
+    wait_s: float = OWN_S
+
+    def own_url(self, base_url: str, signed_url: str) -> str:
+        """Where the endpoint is: as the application was told, else as Atomic signed, else as it sees.
+
+        `base_url` is an option of the endpoint, ATOMIC_BASE_URL when that is empty; `signed_url` is empty
+        when nobody signed one. Raises ValueError when ATOMIC_BASE_URL is not the URL of a server.
+        """
+        base = base_url or os.environ.get(_BASE_URL, "")
+        if base:
+            return below(base if base_url else checked(_BASE_URL, base), self.at.root) + self.at.path
+        if signed_url:
+            parts = urlsplit(signed_url)
+            return f"{parts.scheme}://{parts.netloc}{parts.path}"
+        return self.origin + self.at.root + self.at.path
 
 
 def of_scope(scope: Mapping[str, Any]) -> RawPath:

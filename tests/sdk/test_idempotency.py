@@ -13,8 +13,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from atomic import SerializationError, idempotent
-from atomic.sdk._statements import _as_driver_wants
-from atomic.sdk.once import create_table
+from atomic.sdk._sql import _as_driver_wants
+from atomic.sdk.idempotency import create_table
 from sdk.calls import call_of
 
 CALL = call_of("https://app.example/mail?x=1")
@@ -195,7 +195,7 @@ def test_a_driver_that_does_not_tell_its_parameter_style_is_refused() -> None:
     class Connection:
         cursor = Cursor
 
-    with pytest.raises(ValueError, match=r"test_once\..*Cursor marks values.*SQLAlchemy's"):
+    with pytest.raises(ValueError, match=r"test_idempotency\..*Cursor marks values.*SQLAlchemy's"):
         idempotent(Connection(), CALL, lambda: 1)
 
 

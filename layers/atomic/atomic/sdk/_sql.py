@@ -1,12 +1,18 @@
-"""A SQL statement on whatever connection a step author has: of SQLAlchemy, Django, a driver, a wrapper."""
+"""SQL on whatever connection a step author has: one statement, or a block in one transaction.
+
+Connections are those of SQLAlchemy, Django, a driver of the DB-API or a wrapper. Whether a transaction is
+open the database is asked, not the connection: drivers, pools and frameworks tell by attributes, by methods
+or not at all. A savepoint cannot outlive its transaction.
+"""
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from inspect import iscoroutinefunction
 from itertools import chain
 from typing import Any, Final
 
+_REFUSED: Final = "idempotent needs a transaction: turn autocommit off, or begin one before the call"
 # How the styles of the DB-API mark a value: by the name, or by the number of its place.
 _NAMED: Final = {"named": ":{}", "pyformat": "%({})s"}
 _PLACED: Final = {"qmark": "?", "format": "%s", "numeric": ":{}"}
@@ -60,6 +66,34 @@ def driver_connection(db: Any) -> Any:
     return getattr(db, "driver_connection", None) or getattr(db, "connection", db)
 
 
+@contextmanager
+def one_transaction(db: Any, savepoint: str) -> Iterator[None]:
+    """Let the block happen in the transaction that is open, or that the driver begins by itself.
+
+    `savepoint` is a name for SQL that no block inside has. A block that raises leaves nothing, even if the
+    caller commits. Raises ValueError before the block when each statement is a transaction of its own, and
+    after it when the block has ended the transaction that it began in.
+    """
+    _begin(db, savepoint)
+    try:
+        yield
+    except Exception:
+        # Where this fails the transaction is lost already, and the block with it.
+        with suppress(Exception):
+            # What a session has not written yet it would write with the commit.
+            flush(db)
+            run(db, f"ROLLBACK TO SAVEPOINT {savepoint}")
+        raise
+    try:
+        run(db, f"RELEASE SAVEPOINT {savepoint}")
+    except Exception as error:
+        raise ValueError(
+            "the effect ended the transaction that it began in, so its key and what it wrote are not one. "
+            "Leave commit and rollback to the caller of idempotent; in MySQL and MariaDB, CREATE TABLE and "
+            f"other changes of the schema commit by themselves ({error})"
+        ) from error
+
+
 def _make_rows_plain(cursor: Any) -> None:
     """Undo a factory of rows that was set for the whole connection; its models may not fit these rows."""
     if hasattr(cursor, "row_factory"):
@@ -108,3 +142,27 @@ def _packages(kind: type) -> Iterator[str]:
     """The module of a class and those it is in, as `a.b`, `a`."""
     parts = kind.__module__.split(".")
     return (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+
+
+def _begin(db: Any, savepoint: str) -> None:
+    driver = driver_connection(db)
+    if hasattr(driver, "isolation_level") and isinstance(getattr(driver, "in_transaction", None), bool):
+        _begin_sqlite(db, driver)
+        run(db, f"SAVEPOINT {savepoint}")
+        return
+    try:
+        run(db, f"SAVEPOINT {savepoint}")
+        # Without a transaction PostgreSQL refuses a savepoint, and MySQL has forgotten it by now. SQLite
+        # begins a transaction for it; one that was not recognised above is refused, for it knows no WORK.
+        run(db, f"ROLLBACK WORK TO SAVEPOINT {savepoint}")
+    except Exception as error:
+        raise ValueError(f"{_REFUSED} ({error})") from error
+
+
+def _begin_sqlite(db: Any, driver: Any) -> None:
+    if driver.in_transaction:
+        return
+    if driver.isolation_level is None or getattr(driver, "autocommit", None) is True:
+        raise ValueError(_REFUSED)
+    # As sqlite3 does before the first INSERT. A savepoint that begins a transaction commits when released.
+    run(db, f"BEGIN {driver.isolation_level}")

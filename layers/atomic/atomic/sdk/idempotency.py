@@ -11,8 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from atomic.sdk._context import Call
-from atomic.sdk._statements import refuse_others, run
-from atomic.sdk._transactions import one_transaction
+from atomic.sdk._sql import one_transaction, refuse_others, run
 from atomic.sdk._values import jsonable
 
 # One statement for PostgreSQL, MySQL, MariaDB and SQLite; a migration tool may run it as well. Only MySQL

@@ -1,27 +1,25 @@
 """Who may call an endpoint: calls that Atomic signed for it, within five minutes, each of them once."""
 
+import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import unquote
 
 from atomic.protocol import ed25519, signatures
 from atomic.protocol.signatures import SignatureRefused
-from atomic.sdk._raw_path import RawPath
+from atomic.sdk._request import Request
 
 # 333 calls a second, for the five minutes in which one may come again. Beyond it the oldest are forgotten.
 _REMEMBERED_MAX: Final = 100_000
+SIGNING_SECRET: Final = "ATOMIC_SIGNING_SECRET"  # noqa: S105 - the name of a variable, not a secret
 
 
-class _Request(Protocol):
-    @property
-    def at(self) -> RawPath: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def body(self) -> bytes: ...
+def signing_secrets() -> tuple[str, ...]:
+    """The secrets of ATOMIC_SIGNING_SECRET, separated by white space while they rotate."""
+    return tuple(os.environ.get(SIGNING_SECRET, "").split())
 
 
 class SignatureCheck:
@@ -38,7 +36,7 @@ class SignatureCheck:
         # Of two threads with the same call one may take it.
         self._lock = threading.Lock()
 
-    def check(self, request: _Request) -> str:
+    def check(self, request: Request) -> str:
         """The URL that was called, empty when nobody vouches for it.
 
         Raises SignatureRefused for a call that may not be taken.
@@ -54,7 +52,7 @@ class SignatureCheck:
         self._take_once(request, now_s)
         return request.headers[signatures.ATOMIC_URL]
 
-    def _take_once(self, request: _Request, now_s: float) -> None:
+    def _take_once(self, request: Request, now_s: float) -> None:
         sent = request.headers[signatures.WEBHOOK_TIMESTAMP]
         head = f"{request.headers[signatures.WEBHOOK_ID]}.{sent}.".encode()
         call = sha256(head + request.body).digest()

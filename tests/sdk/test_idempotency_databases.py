@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from atomic import Call, idempotent
-from atomic.sdk.once import TABLE, create_table
+from atomic.sdk.idempotency import TABLE, create_table
 from sdk.connections import SORTS, Sort
 from sdk.databases import Database
 from sdk.effects import CALL, INSERT, PowerCut, failing, inserting, keys_in, users_in
