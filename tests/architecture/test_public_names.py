@@ -103,7 +103,7 @@ def test_both_contexts_have_the_same_methods() -> None:
 
 
 def test_every_framework_has_the_same_names() -> None:
-    for name in ("aws_lambda", "django", "fastapi", "flask"):
+    for name in ("aws_lambda", "django", "fastapi", "flask", "starlette"):
         module = __import__(f"atomic.sdk.{name}", fromlist=["step"])
         assert module.__all__ == ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
         assert all(hasattr(module, known) for known in module.__all__)

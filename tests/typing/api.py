@@ -9,6 +9,8 @@ from django.urls import path
 from fastapi import FastAPI
 from flask import Flask
 from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from atomic import (
     AsyncClient,
@@ -26,7 +28,7 @@ from atomic import (
     StepOutcome,
     idempotent,
 )
-from atomic.sdk import aws_lambda, django, dynamodb, fastapi, flask
+from atomic.sdk import aws_lambda, django, dynamodb, fastapi, flask, starlette
 
 
 class User(BaseModel):
@@ -138,6 +140,26 @@ lambda_handler = aws_lambda.Endpoints("/users", steps=[once])
 assert_type(lambda_handler({}, None), dict[str, Any])
 orders = flask.Endpoints(app, "/orders")
 served = fastapi.Endpoints(FastAPI(), "/users", base_url="https://app.example", wait=5)
+
+
+@starlette.step(secrets=["whsec_1"])
+def starlette_step(payload: User) -> str:
+    return payload.name
+
+
+starlette_app = Starlette(routes=[Route("/pay", starlette_step, methods=["POST"])])
+parcels = starlette.Endpoints(starlette_app, "/parcels", wait=5)
+
+
+@parcels.step
+def weigh(user: User) -> float:
+    return 1.5
+
+
+@parcels.workflow
+async def send(ctx: starlette.AsyncContext, user: User) -> float:
+    assert_type(await ctx.step(weigh, user), float)
+    return 0.5
 
 
 @served.step

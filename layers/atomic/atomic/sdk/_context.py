@@ -48,11 +48,15 @@ Step = str | Function
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of an endpoint by Atomic. `attempt` counts from 1; `idempotency_key` is the step's own
-    among those of its URL in its run; `step_id` is no other step's at all: services that remember keys are
-    given it.
+    """One call of an endpoint by Atomic.
 
-    `url` is where the endpoint was called; `traceparent` is the caller's trace, empty when there is none.
+    - `run_id`: the id of the run.
+    - `step_id`: the id of the step, which no other step has; give it to services that remember keys.
+    - `workflow_name`: what the run is called in lists.
+    - `idempotency_key`: the step's own key among those of its URL in its run.
+    - `attempt`: which attempt of the step this is, from 1.
+    - `url`: where the endpoint was called.
+    - `traceparent`: the caller's trace (empty when there is none).
     """
 
     run_id: str

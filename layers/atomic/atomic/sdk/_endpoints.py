@@ -17,7 +17,11 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_~-]+")
 
 
 class Decorator(Generic[View]):
-    """`@workflow` or `@step` of a framework, bare or with options."""
+    """`@workflow` or `@step` of a framework, bare or with options: makes a function the framework's view.
+
+    One parameter of the function gets the payload, validated by its annotation; one that is annotated as a
+    context or `Call` is given that.
+    """
 
     def __init__(self, view: Callable[[Endpoint], View], *, is_workflow: bool) -> None:
         self._view = view
@@ -30,8 +34,24 @@ class Decorator(Generic[View]):
     def __call__(
         self, *functions: Function, **options: Unpack[EndpointOptions]
     ) -> View | Callable[[Function], View]:
-        """Make the function an endpoint. A parameter that is annotated as (or called) the context gets it,
-        the other one gets the payload, validated by its annotation."""
+        """Make a function an endpoint of Atomic's.
+
+        - `functions`: the function, when the decorator has no options.
+        - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+          steps of a workflow (default: one that takes its settings from the environment).
+        - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a
+          call (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+        - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that
+          Atomic signed, else what the request shows).
+        - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+          suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
+          Lambda).
+
+        Returns what the framework takes as a view or handler.
+
+        Raises TypeError for a function that cannot be called with what Atomic sends, or an option that does
+        not exist, and ValueError for a name or option that cannot be used.
+        """
         if not functions:
             return lambda function: self._make(function, options)
         [function] = functions
@@ -53,10 +73,9 @@ def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
 
 
 class BaseEndpoints:
-    """POST {prefix}/{name} calls the function of that name, and contexts call it when they are given it.
+    """Functions that are served below one prefix: POST {prefix}/{name} calls the function of that name.
 
-    The functions stay what they are: other code and tests may call them. The options hold for all of them,
-    unless a decorator says otherwise.
+    The functions stay what they are. Workflows call a step by its function or by its URL.
     """
 
     def __init__(
@@ -79,7 +98,28 @@ class BaseEndpoints:
     def workflow(
         self, *functions: Function, name: str | None = None, **options: Unpack[EndpointOptions]
     ) -> Any:
-        """Serve a workflow, under the name of the function or another one. See `@workflow`."""
+        """Serve a workflow: a function that calls steps. A decorator, bare or with options.
+
+        One parameter gets the payload, validated by its annotation; one that is annotated as a context or
+        `Call` is given that.
+
+        - `functions`: the function, when the decorator has no options.
+        - `name`: the last part of its URL (default: the name of the function).
+        - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+          steps of a workflow (default: one that takes its settings from the environment).
+        - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a
+          call (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+        - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that
+          Atomic signed, else what the request shows).
+        - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+          suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
+          Lambda).
+
+        Returns the function as it is, so that other code and tests may call it.
+
+        Raises TypeError for a function that cannot be called with what Atomic sends, or an option that does
+        not exist, and ValueError for a name or option that cannot be used.
+        """
         return self._served(functions, name, options, is_workflow=True)
 
     @overload
@@ -91,7 +131,28 @@ class BaseEndpoints:
     def step(
         self, *functions: Function, name: str | None = None, **options: Unpack[EndpointOptions]
     ) -> Any:
-        """Serve a step, under the name of the function or another one. See `@step`."""
+        """Serve a step: a function that has an effect. A decorator, bare or with options.
+
+        One parameter gets the payload, validated by its annotation; one that is annotated as a context or
+        `Call` is given that.
+
+        - `functions`: the function, when the decorator has no options.
+        - `name`: the last part of its URL (default: the name of the function).
+        - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+          steps of a workflow (default: one that takes its settings from the environment).
+        - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a
+          call (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+        - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that
+          Atomic signed, else what the request shows).
+        - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+          suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
+          Lambda).
+
+        Returns the function as it is, so that other code and tests may call it.
+
+        Raises TypeError for a function that cannot be called with what Atomic sends, or an option that does
+        not exist, and ValueError for a name or option that cannot be used.
+        """
         return self._served(functions, name, options, is_workflow=False)
 
     def _served(

@@ -63,9 +63,20 @@ def require_aiohttp() -> None:
 
 
 class AsyncClient(BaseClient):
-    """What `Client` is, method by method, for asyncio.
+    """Starts and reads workflows, and acts on them, on asyncio. It needs `atomic-workflows[async]`.
 
-    It may be shared by event loops; each gets connections of its own, which close with it.
+    - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).
+    - `client_id`: the client whose runs these are (default: ATOMIC_CLIENT_ID, else "dev").
+    - `api_key`: its key (default: ATOMIC_API_KEY, else none).
+    - `patience`: seconds, or a timedelta, for which lost connections, 429 and 503 in a row are borne
+      (default 30). The request is sent again meanwhile, which is safe, since every request may be repeated.
+
+    Every method raises subclasses of `AtomicError`; `atomic.sdk.errors` shows them all. The constructor
+    raises ValueError for a URL that is none, and for settings of the environment that cannot be used. It
+    raises ModuleNotFoundError when aiohttp is not installed.
+
+    Event loops may share a client. Each gets connections of its own, which close with it; `async with
+    AsyncClient() as client` closes them at the end of the block.
     """
 
     def _open(self) -> None:
@@ -84,7 +95,28 @@ class AsyncClient(BaseClient):
         timeout: Seconds | None = 60.0,  # noqa: ASYNC109 - a limit of the call, not of its task
         **options: Unpack[StepOptions],
     ) -> StepOutcome:
-        """As `Client.start`."""
+        """Start a workflow, or attach to the run of the same name, URL and key, and wait for its outcome.
+
+        - `workflow_name`: what the run is called in lists.
+        - `url`: the endpoint of the workflow.
+        - `payload`: what the endpoint is given: JSON values, a model, a dataclass (default None).
+        - `key`: says which run this is, as a str, an int or a UUID; a second start under it starts nothing.
+        - `timeout`: seconds, or a timedelta, to wait for the outcome (default 60). None waits for ever; 0
+          returns the run as it stands as soon as it is stored.
+        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
+          with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before the first attempt (default 0).
+        - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
+        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+
+        Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more.
+
+        Raises `NotFinishedError` when `timeout` is over (the run goes on), `StepFailedError` when the run
+        has failed, `CancelledError` when it was cancelled, `PayloadMismatchError` when the key came with
+        another payload before, `SerializationError` for a payload without a JSON form,
+        `InvalidRequestError` for a wrong option, `UrlNotAllowedError`, `TooLargeError`,
+        `TooManyRequestsError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         check_options(options, StepOptions)
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
@@ -98,53 +130,138 @@ class AsyncClient(BaseClient):
         *,
         timeout: Seconds | None = 60.0,  # noqa: ASYNC109 - as above
     ) -> StepDocument:
-        """As `Client.wait`."""
+        """Wait for the outcome of a step. The outcome of a run is that of its root step.
+
+        - `step_id`: the id of the step.
+        - `timeout`: seconds, or a timedelta, to wait (default 60). None waits for ever; 0 asks once.
+
+        Returns the step, which has succeeded.
+
+        Raises `NotFinishedError` when `timeout` is over (the step goes on), `StepFailedError`,
+        `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return await self.run_flow(
             _flow.wait(self.client_id, step_id, _flow.Deadline.from_now(timeout, self.patience_s))
         )
 
     async def get(self, run_id: str) -> RunDocument:
-        """As `Client.get`."""
+        """Read a run with all of its steps and their attempts.
+
+        - `run_id`: the id of the run.
+
+        Returns the run: `run` (a summary), `root` (the root step) and `steps`, oldest first.
+
+        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return await self.run_flow(_flow.get_run(self.client_id, run_id, self.patience_s))
 
     async def step(self, step_id: str) -> StepDocument:
-        """As `Client.step`."""
+        """Read a step with its attempts, whatever its state.
+
+        - `step_id`: the id of the step.
+
+        Returns the step.
+
+        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return await self.run_flow(_flow.get_step(self.client_id, step_id, self.patience_s))
 
     async def runs(
         self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
     ) -> list[RunSummary]:
-        """As `Client.runs`."""
+        """List runs, newest first. What is left out of the filter selects all.
+
+        - `status`: runs in this state alone, one of "pending", "running", "retrying", "waiting",
+          "succeeded", "failed", "cancelled".
+        - `limit`: how many runs to return at most (default 100).
+        - `workflow_name`: this name alone.
+        - `key_prefix`: idempotency keys that begin with it.
+        `created_after` and
+        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+
+        Returns summaries of the runs.
+
+        Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
         return await self.run_flow(_flow.list_runs(self.client_id, query, limit, self.patience_s))
 
     async def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
-        """As `Client.dead_letters`."""
+        """List steps that have failed, newest first. What is left out of the filter selects all.
+
+        - `limit`: how many steps to return at most (default 100).
+        - `workflow_name`: this name alone.
+        - `key_prefix`: idempotency keys that begin with it.
+        `created_after` and
+        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+
+        Returns dead letters, each with its step and last error.
+
+        Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
         flow = _flow.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
         return await self.run_flow(flow)
 
     async def cancel(self, run_id: str) -> RunSummary:
-        """As `Client.cancel`."""
+        """Cancel a run and its live steps. A run that has ended stays as it is.
+
+        - `run_id`: the id of the run.
+
+        Returns the run as it is afterwards.
+
+        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return await self.run_flow(_flow.cancel(self.client_id, run_id, self.patience_s))
 
     async def redrive(self, step_id: str) -> StepOutcome:
-        """As `Client.redrive`."""
+        """Give a dead letter its full number of attempts again. Any other step stays as it is.
+
+        - `step_id`: the id of the failed step.
+
+        Returns the step as it is afterwards.
+
+        Raises `NotRedrivableError` when nobody waits for the step any more, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return await self.run_flow(_flow.redrive(self.client_id, step_id, self.patience_s))
 
     async def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
-        """As `Client.redrive_all`."""
+        """Redrive every dead letter that fits. At least one filter is required.
+
+        - `workflow_name`: this name alone.
+        - `key_prefix`: idempotency keys that begin with it.
+        `created_after` and
+        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+
+        Returns the ids of the steps that were redriven; those that nobody waits for any more are left out.
+
+        Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
         flow = _flow.redrive_all(self.client_id, filter_document(wanted), self.patience_s)
         return await self.run_flow(flow)
 
     async def complete(self, step_id: str, result: Any = None) -> StepOutcome:
-        """As `Client.complete`."""
+        """Give an event its result. The first result counts; the same call may be repeated.
+
+        - `step_id`: the id of the event, which `open_event` returned or `get` shows.
+        - `result`: what `event` returns to the workflow: JSON values, a model, a dataclass (default None).
+
+        Returns the event as it is afterwards.
+
+        Raises `NotAnOpenEventError` for a step that is no event or takes no result any more,
+        `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         flow = _flow.complete(
             self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
         )
         return await self.run_flow(flow)
 
     async def close(self) -> None:
-        """Close the connections of the running loop."""
+        """Close the connections of the running event loop. They open again when the client is used."""
         from asyncio import get_running_loop
 
         kept = self._kept.get(get_running_loop())
@@ -152,7 +269,7 @@ class AsyncClient(BaseClient):
             await kept.aclose()
 
     async def run_flow(self, flow: Flow[Result]) -> Result:
-        """Drive a flow over this client's connections."""
+        """Send what a `flow` of the SDK yields over this client's connections; its result. Internal."""
         from asyncio import sleep
 
         return await drive_async(flow, self._send, sleep)

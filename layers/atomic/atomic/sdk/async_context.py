@@ -26,11 +26,20 @@ T = TypeVar("T")
 
 
 class AsyncContext(BaseContext):
-    """What `Context` is, for `async def` handlers; side by side is `asyncio.gather` or a TaskGroup.
+    """What an `async def` workflow is given: which run it is, and how to call steps.
 
-    Which step a call is gets settled when `step` is called, not when it is awaited. While a step is not
-    finished its task does not go on. The other tasks of the handler do; when none of them can, the handler
-    ends, and is called again later.
+    `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
+
+    Steps side by side are calls in `asyncio.gather` or a TaskGroup. A step that is done answers at once,
+    however often the workflow is called. Which call of a step one is, is settled when the method is called,
+    not when its result is awaited; a call that is never awaited fails the workflow.
+
+    A task that awaits a step that is not finished does not go on. The other tasks do; when none of them
+    can, the handler is suspended: it ends, and is called again when a step is done.
+
+    Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
+    many seconds one call of the handler waits for them, and `names` are the functions that are served
+    beside it.
     """
 
     def __init__(self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES) -> None:
@@ -59,12 +68,39 @@ class AsyncContext(BaseContext):
     def step(
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> Coroutine[Any, Any, Any]:
-        """As `Context.step`."""
+        """Call a step; await the result for its response. A step that is done is not called again.
+
+        - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
+          ".../charge"), or a function that the same `Endpoints` serve.
+        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: what the function says it returns; for a
+          URL, plain JSON values).
+        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
+          with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before the first attempt (default 0).
+        - `deadline`: seconds, or a timedelta, that the step may take in total (default: no limit).
+        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
+          (default: `wait` of the endpoint).
+        - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
+          change between replays (default None: they are numbered in order).
+
+        Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
+        `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
+        for a wrong option, `TooLargeError`, `UrlNotAllowedError`, and LookupError for a function that is
+        not served.
+        """
         step_call = self._plan(step, payload, options, result)
         return PendingCall(step_call, self._perform, self._unawaited)
 
     def sleep(self, duration: Seconds) -> Coroutine[Any, Any, None]:
-        """As `Context.sleep`."""
+        """Await this to go on after a time, which may be days or months. Nothing runs meanwhile.
+
+        - `duration`: seconds or a timedelta, of 366 days at most; less than nothing is nothing.
+
+        Raises `InvalidRequestError` for what is no duration, and `CancelledError` when the run was
+        cancelled.
+        """
         step_call = self._plan_sleep(duration)
         return PendingCall(step_call, self._perform, self._unawaited)
 
@@ -77,17 +113,44 @@ class AsyncContext(BaseContext):
     def event(
         self, name: str, *, result: Any = None, deadline: Seconds | None = None
     ) -> Coroutine[Any, Any, Any]:
-        """As `Context.event`."""
+        """Await this until somebody gives an event its result by `Client.complete`.
+
+        - `name`: the name of the event.
+        - `result`: the type that its result is read as (default: plain JSON values).
+        - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
+          from `open_event` when that was given the deadline.
+
+        The oldest event that `open_event` has opened under this name, and nobody has waited for yet, is
+        taken. If there is none, each call opens another event.
+
+        Returns the result.
+
+        Raises `EventTimeoutError` when the deadline is over, `CancelledError`, `SerializationError` when
+        the result does not fit the type, and `InvalidRequestError` for a deadline that is none. A deadline
+        other than the one of `open_event` fails the workflow.
+        """
         step_call = self._plan_event(name, deadline, result)
         return PendingCall(step_call, self._perform, self._unawaited)
 
     def open_event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, str]:
-        """As `Context.open_event`."""
+        """Open an event before the workflow waits for it, so that its id can be passed on; await the id.
+
+        - `name`: the name of the event.
+        - `deadline`: seconds, or a timedelta, from now on until it expires (default: never). When it is
+          over, `event` raises `EventTimeoutError`; this does not.
+
+        Returns the id, for `Client.complete`. Each call opens another event.
+
+        Raises `InvalidRequestError` for a deadline that is none, and `CancelledError`.
+        """
         step_call = self._plan_opening(name, deadline)
         return PendingCall(step_call, self._open_event, self._unawaited)
 
     async def await_handler(self, handler: Awaitable[T]) -> T:
-        """Await the handler, as `Context.call_handler` calls it."""
+        """Await the `handler` until it has ended or is suspended. For framework adapters.
+
+        Raises what the handler raises, and Suspended when it is suspended.
+        """
         # asyncio is a seventh of the SDK's import, and who has an `async def` has imported it.
         from asyncio import get_running_loop
 

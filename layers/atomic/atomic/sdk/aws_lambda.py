@@ -79,13 +79,34 @@ step: Decorator[View] = Decorator(_view, is_workflow=False)
 
 
 class Endpoints(BaseEndpoints):
-    """Functions as endpoints of one Lambda function: POST {prefix}/{name of the function}.
+    """Serves functions by one Lambda function, whose handler is this object.
 
-    The object is the handler. A stage, or whatever else the gateway puts before the prefix, is passed over.
+    - `prefix`: what stands before the names of the functions; a stage, or what else the gateway puts before
+      it, is passed over (default: nothing).
+    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+      steps of a workflow (default: one that takes its settings from the environment).
+    - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
+      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+    - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
+      signed, else what the request shows).
+    - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+      suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
+
+    A decorator may give one function other options. The constructor raises what `step` raises.
     """
 
     def __call__(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """Answer an event of the gateway. Raises ValueError for an event that is no HTTP request."""
+        """Answer an event of the gateway. Lambda calls it.
+
+        - `event`: the event of an HTTP API, a REST API with proxy integration, a function URL or a load
+          balancer.
+        - `context`: Lambda's own, which is not used.
+
+        Returns the response as the gateway wants it.
+
+        Raises ValueError for an event that is no HTTP request.
+        """
         del context
         path = _path_of(event)
         for own, endpoint in self._endpoints.items():

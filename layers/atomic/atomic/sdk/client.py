@@ -51,12 +51,18 @@ class BaseClient(ABC):
 
 
 class Client(BaseClient):
-    """Starts and reads workflows. Safe to share between threads; may be used as a context manager.
+    """Starts and reads workflows, and acts on them. It blocks; threads may share it.
 
-    What is left out comes from ATOMIC_URL, ATOMIC_CLIENT_ID and ATOMIC_API_KEY, then from the defaults of
-    `atomic serve --dev`. `patience` is how long (seconds) connection loss, 429 and 503 in a row are borne:
-    every request is made again under its key meanwhile, which is safe.
-    Every method raises an AtomicError: see `atomic.sdk.errors` for the tree.
+    - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).
+    - `client_id`: the client whose runs these are (default: ATOMIC_CLIENT_ID, else "dev").
+    - `api_key`: its key (default: ATOMIC_API_KEY, else none).
+    - `patience`: seconds, or a timedelta, for which lost connections, 429 and 503 in a row are borne
+      (default 30). The request is sent again meanwhile, which is safe, since every request may be repeated.
+
+    Every method raises subclasses of `AtomicError`; `atomic.sdk.errors` shows them all. The constructor
+    raises ValueError for a URL that is none, and for settings of the environment that cannot be used.
+
+    `with Client() as client` closes its connections at the end.
     """
 
     def _open(self) -> None:
@@ -72,11 +78,27 @@ class Client(BaseClient):
         timeout: Seconds | None = 60.0,
         **options: Unpack[StepOptions],
     ) -> StepOutcome:
-        """Start a workflow, or attach to the one of this name, URL and key, and wait for its outcome.
+        """Start a workflow, or attach to the run of the same name, URL and key, and wait for its outcome.
 
-        `timeout` is the limit of this call, however many waits it takes; None waits as long as it lasts,
-        0 returns the run as it stands once it is durable. Raises NotFinishedError when the limit is over
-        (the run goes on), StepFailedError, CancelledError, or a RefusedError.
+        - `workflow_name`: what the run is called in lists.
+        - `url`: the endpoint of the workflow.
+        - `payload`: what the endpoint is given: JSON values, a model, a dataclass (default None).
+        - `key`: says which run this is, as a str, an int or a UUID; a second start under it starts nothing.
+        - `timeout`: seconds, or a timedelta, to wait for the outcome (default 60). None waits for ever; 0
+          returns the run as it stands as soon as it is stored.
+        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
+          with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before the first attempt (default 0).
+        - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
+        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+
+        Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more.
+
+        Raises `NotFinishedError` when `timeout` is over (the run goes on), `StepFailedError` when the run
+        has failed, `CancelledError` when it was cancelled, `PayloadMismatchError` when the key came with
+        another payload before, `SerializationError` for a payload without a JSON form,
+        `InvalidRequestError` for a wrong option, `UrlNotAllowedError`, `TooLargeError`,
+        `TooManyRequestsError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         check_options(options, StepOptions)
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
@@ -86,45 +108,130 @@ class Client(BaseClient):
         )
 
     def wait(self, step_id: str, *, timeout: Seconds | None = 60.0) -> StepDocument:
-        """Wait for a step's outcome; a run's is that of its root step. Raises as `start` does."""
+        """Wait for the outcome of a step. The outcome of a run is that of its root step.
+
+        - `step_id`: the id of the step.
+        - `timeout`: seconds, or a timedelta, to wait (default 60). None waits for ever; 0 asks once.
+
+        Returns the step, which has succeeded.
+
+        Raises `NotFinishedError` when `timeout` is over (the step goes on), `StepFailedError`,
+        `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return self.run_flow(
             _flow.wait(self.client_id, step_id, _flow.Deadline.from_now(timeout, self.patience_s))
         )
 
     def get(self, run_id: str) -> RunDocument:
-        """A run with its steps and their attempts."""
+        """Read a run with all of its steps and their attempts.
+
+        - `run_id`: the id of the run.
+
+        Returns the run: `run` (a summary), `root` (the root step) and `steps`, oldest first.
+
+        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return self.run_flow(_flow.get_run(self.client_id, run_id, self.patience_s))
 
     def step(self, step_id: str) -> StepDocument:
-        """A step with its attempts."""
+        """Read a step with its attempts, whatever its state.
+
+        - `step_id`: the id of the step.
+
+        Returns the step.
+
+        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return self.run_flow(_flow.get_step(self.client_id, step_id, self.patience_s))
 
     def runs(
         self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
     ) -> list[RunSummary]:
-        """The newest runs that fit, at most `limit`."""
+        """List runs, newest first. What is left out of the filter selects all.
+
+        - `status`: runs in this state alone, one of "pending", "running", "retrying", "waiting",
+          "succeeded", "failed", "cancelled".
+        - `limit`: how many runs to return at most (default 100).
+        - `workflow_name`: this name alone.
+        - `key_prefix`: idempotency keys that begin with it.
+        `created_after` and
+        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+
+        Returns summaries of the runs.
+
+        Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
         return self.run_flow(_flow.list_runs(self.client_id, query, limit, self.patience_s))
 
     def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
-        """The newest steps that failed and fit, at most `limit`."""
+        """List steps that have failed, newest first. What is left out of the filter selects all.
+
+        - `limit`: how many steps to return at most (default 100).
+        - `workflow_name`: this name alone.
+        - `key_prefix`: idempotency keys that begin with it.
+        `created_after` and
+        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+
+        Returns dead letters, each with its step and last error.
+
+        Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
         query = filter_document(wanted)
         return self.run_flow(_flow.list_dead_letters(self.client_id, query, limit, self.patience_s))
 
     def cancel(self, run_id: str) -> RunSummary:
-        """Cancel a run and its live steps; a run that has ended stays as it is."""
+        """Cancel a run and its live steps. A run that has ended stays as it is.
+
+        - `run_id`: the id of the run.
+
+        Returns the run as it is afterwards.
+
+        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return self.run_flow(_flow.cancel(self.client_id, run_id, self.patience_s))
 
     def redrive(self, step_id: str) -> StepOutcome:
-        """Give a dead letter a fresh budget of attempts; any other step stays as it is."""
+        """Give a dead letter its full number of attempts again. Any other step stays as it is.
+
+        - `step_id`: the id of the failed step.
+
+        Returns the step as it is afterwards.
+
+        Raises `NotRedrivableError` when nobody waits for the step any more, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return self.run_flow(_flow.redrive(self.client_id, step_id, self.patience_s))
 
     def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
-        """Redrive every dead letter that fits (a filter is required); their ids."""
+        """Redrive every dead letter that fits. At least one filter is required.
+
+        - `workflow_name`: this name alone.
+        - `key_prefix`: idempotency keys that begin with it.
+        `created_after` and
+        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+
+        Returns the ids of the steps that were redriven; those that nobody waits for any more are left out.
+
+        Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
         return self.run_flow(_flow.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
 
     def complete(self, step_id: str, result: Any = None) -> StepOutcome:
-        """Post the result of an event. Raises NotAnOpenEventError for any other step."""
+        """Give an event its result. The first result counts; the same call may be repeated.
+
+        - `step_id`: the id of the event, which `open_event` returned or `get` shows.
+        - `result`: what `event` returns to the workflow: JSON values, a model, a dataclass (default None).
+
+        Returns the event as it is afterwards.
+
+        Raises `NotAnOpenEventError` for a step that is no event or takes no result any more,
+        `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
         return self.run_flow(
             _flow.complete(
                 self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
@@ -132,11 +239,11 @@ class Client(BaseClient):
         )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. The client opens new ones when it is used again."""
         self._connections.close()
 
     def run_flow(self, flow: Flow[Result]) -> Result:
-        """Drive a flow over this client's connections."""
+        """Send what a `flow` of the SDK yields over this client's connections; its result. Internal."""
         return drive(flow, self._connections.send, time.sleep)
 
     def __enter__(self) -> Self:

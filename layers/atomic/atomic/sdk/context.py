@@ -28,14 +28,17 @@ _THREADS_MAX: Final = 32
 
 
 class Context(BaseContext):
-    """A workflow's view of its run, in a plain function.
+    """What a plain `def` workflow is given: which run it is, and how to call steps.
 
-    A step is named by its URL, absolute or relative to the workflow's own ("charge" beside "order" is
-    ".../charge"), or by a function that the same `Endpoints` serve. It is one step however often the
-    workflow is called, and answers at once when it is done.
-    While a step is not finished the handler ends, and is called again when it is. A BaseException unwinds
-    it, and nothing counts that it does on the way. Raises StepFailedError when the step failed; uncaught,
-    that ends the workflow as well.
+    `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
+
+    A step that is done answers at once, however often the workflow is called. While a step is not finished,
+    the handler is suspended: it ends, and is called again when the step is done. Every method below does so
+    by raising a BaseException; nothing that the handler does after it counts, so let it pass.
+
+    Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
+    many seconds one call of the handler waits for them, and `names` are the functions that are served
+    beside it.
     """
 
     def __init__(self, call: Call, client: Client, wait_s: float, names: Names = NO_NAMES) -> None:
@@ -60,9 +63,27 @@ class Context(BaseContext):
     def step(
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
-        """Call a step and return its response as `result`, a type that pydantic knows.
+        """Call a step and return its response. A step that is done is not called again.
 
-        Left out, it is what a function says it returns; of a URL, plain JSON values.
+        - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
+          ".../charge"), or a function that the same `Endpoints` serve.
+        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: what the function says it returns; for a
+          URL, plain JSON values).
+        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
+          with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before the first attempt (default 0).
+        - `deadline`: seconds, or a timedelta, that the step may take in total (default: no limit).
+        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
+          (default: `wait` of the endpoint).
+        - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
+          change between replays (default None: they are numbered in order).
+
+        Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
+        `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
+        for a wrong option, `TooLargeError`, `UrlNotAllowedError`, and LookupError for a function that is
+        not served.
         """
         return self._perform(self._plan(step, payload, options, result))
 
@@ -83,15 +104,40 @@ class Context(BaseContext):
     def call(
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> StepCall[Any]:
-        """A step as `step` would call it, for `parallel` to call."""
+        """Describe a call of a step, for `parallel` to make. It takes what `step` takes.
+
+        - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
+          ".../charge"), or a function that the same `Endpoints` serve.
+        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: what the function says it returns; for a
+          URL, plain JSON values).
+        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
+          with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before the first attempt (default 0).
+        - `deadline`: seconds, or a timedelta, that the step may take in total (default: no limit).
+        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
+          (default: `wait` of the endpoint).
+        - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
+          change between replays (default None: they are numbered in order).
+
+        Returns the call.
+
+        Raises `SerializationError` when the payload does not fit its type, `InvalidRequestError` for a
+        wrong option, and LookupError for a function that is not served. A call that `parallel` is never
+        given fails the workflow.
+        """
         step_call = self._plan(step, payload, options, result)
         self._uncalled[id(step_call)] = MadeCall.here(step_call, 1)
         return step_call
 
     def parallel(self, *calls: StepCall[T]) -> list[T]:
-        """Call steps side by side; their responses in the order of the calls.
+        """Call steps side by side, 32 at a time.
 
-        All of them end before anything is raised: then the error of the first call that has one.
+        - `calls`: what `call` returned, each as an argument of its own.
+
+        Returns the responses in the order of the calls. All of the steps end before anything is raised;
+        then it raises what `step` would raise for the first call that has an error.
         """
         self._check()
         for step_call in calls:
@@ -112,7 +158,13 @@ class Context(BaseContext):
         return [future.result() for future in futures]
 
     def sleep(self, duration: Seconds) -> None:
-        """Go on after a time, days or months if need be: nothing waits meanwhile."""
+        """Go on after a time, which may be days or months. Nothing runs meanwhile.
+
+        - `duration`: seconds or a timedelta, of 366 days at most; less than nothing is nothing.
+
+        Raises `InvalidRequestError` for what is no duration, and `CancelledError` when the run was
+        cancelled.
+        """
         self._perform(self._plan_sleep(duration))
 
     @overload
@@ -120,18 +172,34 @@ class Context(BaseContext):
     @overload
     def event(self, name: str, *, deadline: Seconds | None = None) -> Any: ...
     def event(self, name: str, *, result: Any = None, deadline: Seconds | None = None) -> Any:
-        """What somebody posts as the result of an event by `Client.complete(id)`.
+        """Wait until somebody gives an event its result by `Client.complete`.
 
-        It is the oldest event that `open_event` opened under this name and nobody waited for yet; else
-        another one. One that nobody completes before its `deadline` is an EventTimeoutError; the deadline
-        counts from here, or from `open_event` when it was given there.
+        - `name`: the name of the event.
+        - `result`: the type that its result is read as (default: plain JSON values).
+        - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
+          from `open_event` when that was given the deadline.
+
+        The oldest event that `open_event` has opened under this name, and nobody has waited for yet, is
+        taken. If there is none, each call opens another event.
+
+        Returns the result.
+
+        Raises `EventTimeoutError` when the deadline is over, `CancelledError`, `SerializationError` when
+        the result does not fit the type, and `InvalidRequestError` for a deadline that is none. A deadline
+        other than the one of `open_event` fails the workflow.
         """
         return self._perform(self._plan_event(name, deadline, result))
 
     def open_event(self, name: str, *, deadline: Seconds | None = None) -> str:
-        """Another event of this name: the id under which it can be completed from now on.
+        """Open an event before the workflow waits for it, so that its id can be passed on.
 
-        A `deadline` counts from here. When it is over `event` raises, and this does not.
+        - `name`: the name of the event.
+        - `deadline`: seconds, or a timedelta, from now on until it expires (default: never). When it is
+          over, `event` raises `EventTimeoutError`; this does not.
+
+        Returns the id, for `Client.complete`. Each call opens another event.
+
+        Raises `InvalidRequestError` for a deadline that is none, and `CancelledError`.
         """
         self._check()
         step_call = self._plan_opening(name, deadline)
@@ -139,9 +207,10 @@ class Context(BaseContext):
             return self._client.run_flow(self._opening(step_call))
 
     def call_handler(self, function: Callable[[], T]) -> T:
-        """Run the handler. For framework adapters.
+        """Run the handler, a `function` without arguments. For framework adapters.
 
-        Raises Suspended when the handler is suspended, whatever it ends with."""
+        Raises Suspended when the handler is suspended, whatever it ends with.
+        """
         try:
             result = function()
             if self._uncalled:

@@ -75,11 +75,27 @@ step: Decorator[View] = Decorator(_view, is_workflow=False)
 
 
 class Endpoints(BaseEndpoints):
-    """Functions as endpoints: `urlpatterns` holds a POST {prefix}/{name of the function} for each."""
+    """Serves functions on Django: `urlpatterns` has a POST {prefix}/{name of the function} for each.
+
+    - `prefix`: what stands before the names of the functions (default: nothing).
+    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+      steps of a workflow (default: one that takes its settings from the environment).
+    - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
+      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+    - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
+      signed, else what the request shows).
+    - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+      suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
+
+    A decorator may give one function other options. The constructor raises what `step` raises.
+    """
 
     @property
     def urlpatterns(self) -> list[URLPattern]:
-        """The patterns of all functions that are served by now."""
+        """The patterns of all functions that are served by now. Put them into a `urlpatterns` of the
+        project.
+        """
         return [
             path(own, named_view(_view, endpoint), name=own) for own, endpoint in self._endpoints.items()
         ]

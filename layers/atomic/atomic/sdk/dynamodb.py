@@ -24,14 +24,22 @@ def idempotent(
     table: str,
     scope: str | None = None,
 ) -> Any:
-    """Make the writes of `effect` once for the step of this call; later calls get the first one's answer.
+    """Make the writes of an effect once for the step of this call; later calls get the first one's result.
 
-    `dynamodb` is `boto3.client("dynamodb")`; `table` remembers the keys, its partition key is a string
-    named `id`. `effect` returns an answer with a JSON form, and up to 99 members of a TransactWriteItems
-    (`{"Put": {…}}`), which it leaves to be written here. It may be called again, so it has no other effect.
-    `scope` tells effects of one step apart; by default it is the path of the endpoint.
-    Raises the client's TransactionCanceledException when a condition of your own writes does not hold, or
-    another transaction is at work on the same items (answer with an error: the next attempt tries again).
+    - `dynamodb`: `boto3.client("dynamodb")`.
+    - `call`: the call that the step was given.
+    - `effect`: a function without arguments that returns a value with a JSON form, and up to 99 members of
+      a TransactWriteItems (as in {"Put": …}), which are written here. It may be called again, so it has no
+      other effect.
+    - `table`: the table of the keys, whose partition key is a string named "id".
+    - `scope`: tells effects of one step apart (default: the path of the endpoint's URL).
+
+    Returns the result of the first call, in its JSON form. One transaction writes it with the effect's
+    items.
+
+    Raises ValueError when the result has no JSON form, and the client's TransactionCanceledException when a
+    condition of your own writes does not hold or another transaction is at work on the same items: answer
+    with an error, and the next attempt tries again.
     """
     name = {_ID: {"S": name_of(call, scope)}}
     found = dynamodb.get_item(TableName=table, Key=name, ConsistentRead=True).get("Item")

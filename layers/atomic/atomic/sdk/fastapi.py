@@ -1,53 +1,43 @@
 """Endpoints on FastAPI: `Endpoints(app, "/orders")`, or `@app.post(…)` above `@workflow` or `@step`.
 
-The decorators serve Starlette as well.
+FastAPI is made of Starlette, so views are Starlette's.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import Decorator, MountedEndpoints, named_view
+from atomic.sdk._endpoints import MountedEndpoints, named_view
 from atomic.sdk._handler import Endpoint
-from atomic.sdk._request import Request as EndpointRequest
-from atomic.sdk._request import of_scope
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
+from atomic.sdk.starlette import step, view_of, workflow
 
 if TYPE_CHECKING:
-    # Starlette alone is enough for the decorators.
+    # The application brings FastAPI; nothing here needs it.
     from fastapi import APIRouter, FastAPI
 
     App = FastAPI | APIRouter
 
 __all__ = ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
 
-View = Callable[[Request], Awaitable[Response]]
-
-
-def _view(endpoint: Endpoint) -> View:
-    async def view(request: Request) -> Response:
-        asked = EndpointRequest(
-            origin=f"{request.url.scheme}://{request.url.netloc}",
-            at=of_scope(request.scope),
-            headers=request.headers,
-            body=await request.body(),
-        )
-        answer = await endpoint.answer_async(asked)
-        return Response(answer.body, answer.status, dict(answer.headers))
-
-    return view
-
-
-workflow: Decorator[View] = Decorator(_view, is_workflow=True)
-step: Decorator[View] = Decorator(_view, is_workflow=False)
-
 
 class Endpoints(MountedEndpoints["App"]):
-    """Functions as endpoints of an application (or an APIRouter): POST {prefix}/{name of the function}."""
+    """Serves functions on FastAPI: POST {prefix}/{name of the function}.
+
+    - `app`: the FastAPI application or the APIRouter.
+    - `prefix`: what stands before the names of the functions (default: nothing).
+    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
+      steps of a workflow (default: one that takes its settings from the environment).
+    - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
+      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+    - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
+      signed, else what the request shows).
+    - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
+      suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
+
+    A decorator may give one function other options. The constructor raises what `step` raises.
+    """
 
     def _add(self, path: str, endpoint: Endpoint) -> None:
-        self._app.add_api_route(f"/{path}", named_view(_view, endpoint), methods=["POST"], name=path)
+        self._app.add_api_route(f"/{path}", named_view(view_of, endpoint), methods=["POST"], name=path)

@@ -35,16 +35,21 @@ _FILL: Final = "UPDATE atomic_idempotency SET answer = :answer WHERE id = :id"
 
 
 def idempotent(db: Any, call: Call, effect: Callable[[], Any], *, scope: str | None = None) -> Any:
-    """Run `effect` once for the step of this call and remember its answer; later calls get that answer.
+    """Run an effect once for the step of this call, and remember its result; later calls get that result.
 
-    `db` is a SQLAlchemy Session or Connection, Django's `connection` inside `transaction.atomic()`, or a
-    DB-API connection (sqlite3, psycopg, PyMySQL …), on which `effect` writes too; the caller commits.
-    `scope` tells effects of one step apart; by default it is the path of the endpoint. The answer must
-    have a JSON form, and comes back in it.
+    - `db`: a SQLAlchemy Session or Connection, Django's `connection` inside `transaction.atomic()`, or a
+      DB-API connection (sqlite3, psycopg, PyMySQL …). The caller commits.
+    - `call`: the call that the step was given.
+    - `effect`: a function without arguments that writes on `db` and returns a value with a JSON form.
+    - `scope`: tells effects of one step apart (default: the path of the endpoint's URL).
+
+    Returns the result of the first call, in its JSON form. The key, the result and the effect are written
+    by one transaction. The table is made by `create_table`.
+
     Raises ValueError when the connection commits each statement by itself, when `effect` commits or rolls
-    back, and when the answer has no JSON form; RuntimeError when an earlier call committed in the midst of
-    its effect; the driver's IntegrityError when another call of this step commits first (answer with an
-    error, the next attempt finds its answer).
+    back, and when the result has no JSON form; RuntimeError when an earlier call committed before its
+    effect was done; the driver's IntegrityError when another call of this step commits first: answer with
+    an error, and the next attempt finds its result.
     """
     refuse_others(db)
     name = name_of(call, scope)
@@ -60,7 +65,12 @@ def idempotent(db: Any, call: Call, effect: Callable[[], Any], *, scope: str | N
 
 
 def create_table(db: Any) -> None:
-    """Make the table when it is not there. Raises ValueError for what is no connection."""
+    """Make the table of `idempotent`, when it is not there.
+
+    - `db`: a connection, as `idempotent` takes it.
+
+    Raises ValueError for what is no connection.
+    """
     refuse_others(db)
     run(db, TABLE)
 

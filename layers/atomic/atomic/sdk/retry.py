@@ -14,10 +14,18 @@ Seconds = float | timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """When a failed attempt is repeated; `count` counts retries, so 3 allows 4 attempts.
+    """When a failed attempt of a step is repeated.
 
-    Delays are seconds or timedeltas: `back_off` is the first, `max_back_off` the longest (two minutes, or
-    `back_off` when that is more). `on` and `never` are status rules, as in "404,429,5xx".
+    - `count`: how many times at most (default 25), so 3 allows 4 attempts.
+    - `back_off`: seconds, or a timedelta, before the first retry (default 1).
+    - `strategy`: how the pause grows: "exponential" (times `factor` each time; the default), "linear" (by
+      `back_off` each time) or "fixed".
+    - `factor`: for "exponential" (default 2).
+    - `max_back_off`: the longest pause in seconds, or a timedelta (default: two minutes, or `back_off` when
+      that is longer).
+    - `jitter`: "full" (the default) draws each pause between nothing and its length, "none" does not.
+    - `on`: the statuses that are retried alone, as in "404,429,5xx" (default: those that may pass).
+    - `never`: statuses that are not retried, in the same form (default: none).
     """
 
     count: int = defaults.RETRY_COUNT
