@@ -1,8 +1,8 @@
 """The branches of an `async def` handler: its tasks, what they wait for, and when none of them can go on.
 
-A call of the context that has no outcome yet parks its task. The task does not go on, so none of its code
-(`finally`, `except`, `return_exceptions`) sees anything. Other tasks do. When none of them can, or the time
-for waiting is over, the handler is suspended as a whole.
+A call of the context that has no outcome yet parks its task: the task stops, and nothing is raised in it.
+The other tasks continue. When none of them can, or the time for waiting is over, the whole handler is
+suspended.
 
 In a replay, answers are handed over in the order in which the steps ended. What a handler did because one
 step ended before another, it does again when both have ended.
@@ -21,7 +21,7 @@ from atomic.sdk._tasks import Future, Task
 
 # How long the handler may await something of its own when the time for waiting is over.
 _OWN_WORK_S: Final = 2.0
-# A step that has ended is told within this time; one that is not is still going on.
+# A server answers within this time for a step that has ended. A step without an answer is still live.
 _TOLD_S: Final = 0.1
 # Callbacks carry what has ended from task to task, and take turns of the loop for that.
 _TURNS: Final = 3
@@ -97,7 +97,7 @@ class Branches:
         if left:
             await asyncio.wait(left, timeout=_UNWIND_S)
         if is_cut_off:
-            # Nobody will ask them any more, and asyncio would complain of that.
+            # Otherwise asyncio logs that their exceptions were never retrieved.
             for task in self._failed:
                 _take_notice(task)
         self._main = None
@@ -105,7 +105,7 @@ class Branches:
 
     async def refuse(self, pause_s: float) -> NoReturn:
         """End a task that calls the context after the end of the handler."""
-        # Other tasks of the loop have their turn, however often this one tries.
+        # Let other tasks of the loop run, however often this one calls.
         await asyncio.sleep(pause_s)
         task = asyncio.current_task()
         if self.is_suspended or (task is not None and task.cancelling()):
@@ -143,14 +143,14 @@ class Branches:
         return self._is_replay and len(self._tasks) > 1
 
     async def turn(self, post: int, ended_at: str, *, was_replayed: bool) -> None:
-        """Wait until it is an answer's turn; `was_there` says that the step had ended before the post."""
+        """Wait until it is an answer's turn; `was_replayed`: the step had ended before the post."""
         answer = _Answer(ended_at, post, was_replayed, self._loop.create_future())
         heapq.heappush(self._answers, answer)
         self._wake()
         await answer.turn
 
     async def park(self, cause: Exception | None = None) -> NoReturn:
-        """Go on no more. A cause is what keeps the branch, when it is not a step that goes on."""
+        """Stop the running task. `cause` is what stopped it, unless that is a live step."""
         future: asyncio.Future[NoReturn] = self._loop.create_future()
         self._parked[future] = cause
         self._wake()
@@ -182,7 +182,7 @@ class Branches:
             self._move.set_result(None)
 
     async def _rest(self, seconds: float | None) -> None:
-        """Until something moves, or for so many seconds at most."""
+        """Wait until something moves, or for so many seconds."""
         if self._has_moved:
             return
         self._move = self._loop.create_future()
@@ -230,7 +230,7 @@ class Branches:
     def _look_for_an_end(self) -> float | None:
         left_s = max(map(self._patience_until_s, self._tasks)) - self._loop.time()
         if left_s > 0:
-            # A task that is always ready tells nobody when it stops being so.
+            # Nothing wakes this up when a task that is always ready stops being so.
             return min(left_s, _TOLD_S) if self._restless else left_s
         causes = [cause for cause in self._parked.values() if cause is not None]
         self.suspend(causes[0] if causes else None)
@@ -269,7 +269,7 @@ class BranchCall:
         return self
 
     def answered(self) -> None:
-        """The post is answered; from here on the call waits for its turn, or for good."""
+        """The post is answered; the call now waits for its turn, or is parked."""
         _tasks.task_maker.set(self._maker)
         self._branches.answered(self.post)
 

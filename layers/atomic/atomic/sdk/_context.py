@@ -33,8 +33,8 @@ from atomic.sdk.retry import Seconds, milliseconds
 _log: Final = logging.getLogger("atomic.sdk")
 # A server answers what is finished however short the wait is.
 _LOOK_S: Final = 0.001
-# What a handler is told of a step. Other errors tell of the server, of this moment, or of a handler that is
-# not the same each time; a replay would not meet them, so the handler must make nothing of them.
+# Errors that are the outcome of a step, so handlers may catch them. All others are about the server, the
+# moment, or a handler that changed between replays: a replay would not meet them, so they suspend.
 _OUTCOMES: Final = (StepFailedError, CancelledError, InvalidRequestError, TooLargeError, UrlNotAllowedError)
 _LATE_CALLS_MAX: Final = 100
 # Between the calls of a handler that does not stop when it is suspended.
@@ -223,7 +223,7 @@ class BaseContext:
 
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:
-        """Around a post. Raises Suspended when the step goes on, and when what came is no outcome of it."""
+        """Around a post. Raises Suspended for a live step, and for an error that is no outcome."""
         self._open[step_call.id] = None
         try:
             yield
@@ -240,7 +240,7 @@ class BaseContext:
         self._open.pop(step_call.id, None)
 
     def _refuse(self, why: str) -> NoReturn:
-        """End the workflow for good, whatever its code makes of the error."""
+        """Fail the workflow without a retry, even when its code catches the error."""
         error = NonRetryable(why)
         self._end_with(error)
         raise error
@@ -249,7 +249,7 @@ class BaseContext:
         raise NotImplementedError
 
     def _came_late(self) -> bool:
-        """Note a call after the handler's end; whether there were so many that its code must be a loop."""
+        """Count a call after the handler's end. True when there are so many that it must be a loop."""
         self._late_calls += 1
         if self._late_calls == _LATE_CALLS_MAX:
             _log.error(

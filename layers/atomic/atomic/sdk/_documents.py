@@ -11,7 +11,7 @@ Key = str | int | UUID
 
 
 class StepOptions(TypedDict, total=False):
-    """What a step may be given. Durations are seconds or timedeltas.
+    """Options of a step. Durations are seconds or timedeltas.
 
     `retry` is a Retry, or the number of retries; `delay` the time before the first attempt; `deadline` the
     total time of the step; `attempt_timeout` the time of one HTTP attempt.
@@ -33,9 +33,9 @@ class RunFilter(TypedDict, total=False):
 
 
 def unknown_options(given: Mapping[str, object], known: type) -> str:
-    """Which of the options a TypedDict does not have, for people; empty when it has all of them.
+    """A message about options that a TypedDict does not have; empty when it has all of them.
 
-    Python checks no options that go by `**options`, and a misspelled one would be left out silently.
+    Python checks no options that go by `**options`, and a misspelled one would be ignored.
     """
     names = ", ".join(sorted(given.keys() - known.__annotations__.keys()))
     return (

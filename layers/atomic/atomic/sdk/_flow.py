@@ -39,7 +39,7 @@ _LIVE: Final = frozenset({"pending", "running", "retrying", "waiting"})
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """`now_s` is when the call began; `timeout_s` the caller's own limit (None: as long as it takes);
-    `patience_s` how long connection loss, 429 and 503 in a row are borne."""
+    `patience_s` for how long lost connections, 429 and 503 in a row are retried."""
 
     now_s: float
     timeout_s: float | None
@@ -57,7 +57,7 @@ class Deadline:
 
 
 def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
-    """One request, sent again while nobody answers or the server is busy: all are idempotent."""
+    """One request. It is sent again while no answer comes or the server is busy: all are idempotent."""
     failures, first_s = 0, 0.0
     while True:
         answer = yield request
@@ -99,7 +99,7 @@ def start(
 class Outcome(NamedTuple):
     """How a step ended: its response, or the error to raise. `ended_at` sorts, and is empty when not told.
 
-    `was_there`: it had ended before it was asked for.
+    `was_replayed`: it had ended before it was asked for.
     """
 
     ended_at: str
@@ -282,7 +282,7 @@ def _pause_s(answer: HttpResponse, failures: int) -> float:
     text = answer.headers.get(headers.RETRY_AFTER, "")
     if text.isdigit():
         return float(text)
-    # Half is fixed and half is random: many that lost the same server do not come back in one moment.
+    # Half is fixed and half is random, so that clients which lost the same server do not return at once.
     longest = min(_PAUSE_MIN_S * 2.0**failures, _PAUSE_MAX_S)
     return longest * (1 + answer.jitter) / 2
 

@@ -1,6 +1,6 @@
 """What a user's function takes and returns, read when it is served: what cannot be called is refused then.
 
-One of its parameters gets the payload; those annotated as `Call`, `Context`, `AsyncContext` say who calls.
+One of its parameters gets the payload; those annotated as `Call`, `Context` or `AsyncContext` get that.
 """
 
 import functools
@@ -35,7 +35,7 @@ _UNIONS: Final = (typing.Union, types.UnionType)
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a parameter is given: the payload, who calls (`kind` is the class), or its own default."""
+    """What a parameter is given: the payload, a context or call (`kind` is the class), or its default."""
 
     name: str
     is_positional: bool
@@ -147,7 +147,7 @@ class _Reader:
         """The annotation, evaluated; of one that cannot be, its text when it names a context."""
         if annotation is Parameter.empty:
             return Any
-        # One at a time: each that cannot be evaluated is told by its name.
+        # One at a time, so that the error names the one that cannot be evaluated.
         alone = types.SimpleNamespace(__annotations__={name: annotation})
         names = getattr(self._plain, "__globals__", {})
         try:

@@ -182,7 +182,7 @@ class Endpoint:
     def _signatures(self) -> SignatureCheck:
         given = self._options.get("secrets") or signing_secrets()
         if not given and has_api_key():
-            # Who has a key talks to a locked server, which signs; under --dev nobody needs to be told.
+            # An API key means a server that signs its calls. Under --dev there is none, and no warning.
             _log.warning("%s takes calls from anybody; set %s", name_of(self.function), SIGNING_SECRET)
         return SignatureCheck(given)
 

@@ -18,7 +18,7 @@ from weakref import ReferenceType, ref
 from atomic.protocol.keys import is_idempotency_key
 
 if TYPE_CHECKING:
-    # A seventh of the SDK's import: who has asyncio tasks has imported it.
+    # A seventh of the SDK's import time. A program with asyncio tasks has imported it.
     import asyncio
 
 _READABLE_CHARS: Final = 200
@@ -36,7 +36,7 @@ class Position(NamedTuple):
 
     @property
     def readable(self) -> str:
-        """For people who look at keys; what tells positions apart is the digest."""
+        """For people who read keys. The digest tells positions apart."""
         path = "".join(f"@{part}" for part in self.path if part)
         key = "" if self.key is None else f"/{self.key}"
         return path + key + (f"#{self.number}" if self.number > 1 else "")

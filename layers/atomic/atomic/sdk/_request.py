@@ -49,7 +49,7 @@ class Request:
         """Where the endpoint is: as the application was told, else as Atomic signed, else as it sees.
 
         `base_url` is an option of the endpoint, ATOMIC_BASE_URL when that is empty; `signed_url` is empty
-        when nobody signed one. Raises ValueError when ATOMIC_BASE_URL is not the URL of a server.
+        when none was signed. Raises ValueError when ATOMIC_BASE_URL is not the URL of a server.
         """
         base = base_url or os.environ.get(_BASE_URL, "")
         if base:
@@ -70,7 +70,7 @@ def of_scope(scope: Mapping[str, Any]) -> RawPath:
 
 
 def of_environ(environ: Mapping[str, Any], charset: str = "latin-1") -> RawPath:
-    """Of a WSGI application; a server that does not tell what was sent has decoded `%2F` for good."""
+    """Of a WSGI application. If the server does not give the raw path, `%2F` is lost."""
     root, rest = (environ.get(name, "").encode(charset) for name in ("SCRIPT_NAME", "PATH_INFO"))
     sent = str(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "").partition("?")[0]
     if not sent.startswith("/"):

@@ -48,8 +48,8 @@ _BY_STATUS: Final[dict[int, type[RefusedError]]] = {
     422: PayloadMismatchError,
     429: TooManyRequestsError,
 }
-# Nothing is known of the step, and posting again may do: the server is busy, or nobody is there.
-PASSING: Final = (NoAnswerError, TooManyRequestsError, UnavailableError)
+# The server is busy or does not answer. Nothing is known of the step, and posting again may succeed.
+TRANSIENT: Final = (NoAnswerError, TooManyRequestsError, UnavailableError)
 _CONFLICTS: Final[dict[str, type[RefusedError]]] = {
     problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
     problems.NOT_REDRIVABLE.uri: NotRedrivableError,
@@ -62,11 +62,11 @@ def error_of(response: HttpResponse) -> AtomicError:
     """The error for a response that is no success."""
     if response.status == 0:
         return NoAnswerError(f"No answer from {response.error}.", cure=response.cure)
-    problem = problem_of(response)
+    problem = _problem_of(response)
     if response.status == 504:
         return NotFinishedError("Not finished in time.", step_id=problem.get("id"))
     if not problem:
-        return foreign(response)
+        return _foreign(response)
     detail = str(problem.get("detail"))
     if response.status == 424:
         is_event = problem["type"] == problems.EVENT_EXPIRED.uri
@@ -86,7 +86,7 @@ def read(model: type[Model], response: HttpResponse) -> Model:
     try:
         return model.model_validate_json(response.body)
     except ValueError:
-        raise foreign(response) from None
+        raise _foreign(response) from None
 
 
 def members(response: HttpResponse, *names: str) -> list[Any]:
@@ -95,10 +95,10 @@ def members(response: HttpResponse, *names: str) -> list[Any]:
         document = json.loads(response.body)
         return [document[name] for name in names]
     except (ValueError, LookupError, TypeError):
-        raise foreign(response) from None
+        raise _foreign(response) from None
 
 
-def problem_of(response: HttpResponse) -> dict[str, Any]:
+def _problem_of(response: HttpResponse) -> dict[str, Any]:
     """Atomic's problem document of a response; empty when somebody else answered."""
     try:
         document = json.loads(response.body)
@@ -106,6 +106,42 @@ def problem_of(response: HttpResponse) -> dict[str, Any]:
         return {}
     is_ours = isinstance(document, dict) and str(document.get("type")).startswith(problems.URI)
     return document if is_ours else {}
+
+
+def _foreign(response: HttpResponse) -> RefusedError:
+    """The error for a response that Atomic has not given: a proxy's, a login page's, another server's.
+
+    None of them fails a workflow, since the request itself may be right.
+    """
+    location = response.headers.get("location", "")
+    if 300 <= response.status < 400 and location:
+        detail = (
+            f"{response.url} answered {response.status} and sends to {location[:200]}, "
+            "which is not followed."
+        )
+        return RefusedError(detail, status=response.status, cure="Set ATOMIC_URL to where it sends.")
+    said = _said(response)
+    words = f" ({said})" if said else ""
+    if response.status >= 500:
+        return UnavailableError(
+            f"{response.url} answered {response.status}{words}.", status=response.status
+        )
+    if response.status == 429:
+        return TooManyRequestsError(f"{response.url} answered 429{words}.", status=429)
+    cure = "Check ATOMIC_URL, and what stands between (a proxy, a login page)."
+    if response.status == 400 and response.url.startswith("http:"):
+        cure += f" If it speaks TLS, set ATOMIC_URL to https{response.url.removeprefix('http')}."
+    detail = f"{response.url} answered {response.status}, and not as Atomic does{words}."
+    return RefusedError(detail, status=response.status, cure=cure)
+
+
+def _said(response: HttpResponse) -> str:
+    """The title of a page, or the beginning of a text."""
+    text = response.body[:4096].decode(errors="replace")
+    title = _TITLE.search(text)
+    words = title[1] if title else ("" if text.lstrip().startswith("<") else text)
+    words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+    return words if len(words) <= _SAID_MAX_CHARS else f"{words[: _SAID_MAX_CHARS - 1]}…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +164,10 @@ def success(result: Any) -> HandlerResponse:
 
 
 def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
-    """The answer for what a handler raised, which the log names. Ctrl-C and cancelling are raised again."""
+    """The response for an error of a handler, which `where` names in the log.
+
+    KeyboardInterrupt, CancelledError and the like are raised again.
+    """
     if isinstance(error, Suspended):
         return _suspension(error)
     cause = _cause(error)
@@ -163,11 +202,11 @@ def _of_atomic(error: AtomicError) -> HandlerResponse:
 
 
 def _suspension(signal: Suspended) -> HandlerResponse:
-    """The steps that the handler waits for, or what keeps it from going on without any fault of its own."""
+    """202 with the steps that the handler waits for, or the response for what else suspended it."""
     if signal.cause is None:
         named = ", ".join(signal.waiting_for[:_NAMED_MAX])
         return HandlerResponse(status=202, headers={headers.WAITING_FOR: named})
-    if isinstance(signal.cause, PASSING):
+    if isinstance(signal.cause, TRANSIENT):
         later = signal.cause.retry_after if isinstance(signal.cause, RefusedError) else ""
         extra = {headers.REFUSED: "true", **({headers.RETRY_AFTER: later} if later else {})}
         return _problem(503, str(signal.cause), extra)
@@ -196,7 +235,7 @@ def _text(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Of a group (a TaskGroup raises one) the error that counts: the most final one."""
+    """The error that counts: of a group, as a TaskGroup raises it, the most final one."""
     return max(_leaves(error), key=_finality)
 
 
@@ -213,39 +252,3 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
-
-
-def foreign(response: HttpResponse) -> RefusedError:
-    """The error for a response that Atomic has not given: a proxy's, a login page's, another server's.
-
-    None of them ends a workflow for good: it is not the request that is wrong.
-    """
-    location = response.headers.get("location", "")
-    if 300 <= response.status < 400 and location:
-        detail = (
-            f"{response.url} answered {response.status} and sends to {location[:200]}, "
-            "which is not followed."
-        )
-        return RefusedError(detail, status=response.status, cure="Set ATOMIC_URL to where it sends.")
-    said = _said(response)
-    words = f" ({said})" if said else ""
-    if response.status >= 500:
-        return UnavailableError(
-            f"{response.url} answered {response.status}{words}.", status=response.status
-        )
-    if response.status == 429:
-        return TooManyRequestsError(f"{response.url} answered 429{words}.", status=429)
-    cure = "Check ATOMIC_URL, and what stands between (a proxy, a login page)."
-    if response.status == 400 and response.url.startswith("http:"):
-        cure += f" If it speaks TLS, set ATOMIC_URL to https{response.url.removeprefix('http')}."
-    detail = f"{response.url} answered {response.status}, and not as Atomic does{words}."
-    return RefusedError(detail, status=response.status, cure=cure)
-
-
-def _said(response: HttpResponse) -> str:
-    """The title of a page, or the beginning of a text."""
-    text = response.body[:4096].decode(errors="replace")
-    title = _TITLE.search(text)
-    words = title[1] if title else ("" if text.lstrip().startswith("<") else text)
-    words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-    return words if len(words) <= _SAID_MAX_CHARS else f"{words[: _SAID_MAX_CHARS - 1]}…"

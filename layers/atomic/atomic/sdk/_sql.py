@@ -40,7 +40,7 @@ def run(db: Any, statement: str, values: Mapping[str, str] = _NO_VALUES) -> list
     Raises ValueError when nothing tells how the driver marks values; what the driver raises otherwise.
     """
     if not hasattr(db, "cursor"):
-        # SQLAlchemy, which is there when somebody has such a session.
+        # A session of SQLAlchemy's, so SQLAlchemy is installed.
         from sqlalchemy import text
 
         result = db.execute(text(statement), values)

@@ -1,6 +1,7 @@
 """A step that a handler calls: what to post, the id it will have, and whether it was called at all.
 
-A call that nobody awaits, or gives to `parallel`, is never begun. Python does not warn of it, so this does.
+A call that is never awaited, or never given to `parallel`, does not begin. Python has nothing to warn of
+then, so this module reports it.
 """
 
 import sys
@@ -73,7 +74,7 @@ class MadeCall(NamedTuple):
 
     @classmethod
     def here(cls, step: StepCall[Any], depth: int) -> "MadeCall":
-        """One that the handler is making, so many functions above the caller of this."""
+        """The call that is being made now; its line is `depth` frames above the caller of this."""
         frame = sys._getframe(depth + 1)  # noqa: SLF001
         return cls(step, frame.f_code, frame.f_lineno)
 
@@ -90,9 +91,9 @@ class Unawaited:
 
 
 class PendingCall(Coroutine[Any, Any, Result]):
-    """What a call of the context returns: a coroutine, which says so when nobody awaits it.
+    """What a call of the context returns: a coroutine, which is reported when it is never awaited.
 
-    Nothing has begun before it is awaited, so Python has nothing to warn of either.
+    No coroutine exists before it is awaited, so Python does not warn of it.
     """
 
     __slots__ = ("_begin", "_coroutine", "_step", "_unawaited")

@@ -1,8 +1,8 @@
 """Which asyncio tasks are made while a handler runs, and what they wait for.
 
-asyncio tells neither. A task factory tells of new tasks. What a task waits for is read from its own mark
-and from the frames of asyncio's combinators. Where that is not known (a lock, a queue, another release of
-Python) it counts as something outside the handler, which may happen at any time.
+asyncio has no API for either. A task factory sees new tasks. What a task waits for is read from its own
+attributes and from the frames of asyncio's combinators. Where that is not known (a lock, a queue, another
+release of Python) it counts as something outside the handler, which may happen at any time.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _watched: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
-    """Have a loop ask `task_maker` for new tasks. The factory that it has goes on making them."""
+    """Have a loop ask `task_maker` for new tasks. Its own factory still makes them."""
     if loop in _watched:
         return
     _watched.add(loop)
@@ -64,7 +64,7 @@ def awaited(task: Task) -> list[Future]:
     _, names = _innermost(task)
     if isinstance(names.get("self"), asyncio.TaskGroup):
         return list(names["self"]._tasks)  # noqa: SLF001
-    # A time-out does not count: a handler that is suspended has no clock that could go on.
+    # A time-out does not count, since no clock runs for a suspended handler.
     if "return_when" in names:
         return [part for each in names["fs"] for part in _parts(each)]
     return list(_parts(names["fut"] if "timeout_handle" in names else future))

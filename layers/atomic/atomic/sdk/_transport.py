@@ -64,7 +64,7 @@ class HttpResponse:
     """What came of a request. Status 0: nothing did, `error` says why and `cure` what to do about it, where
     that is known. Header names are lower case, `url` is that of the server.
 
-    `at_s` is the moment (any clock that only goes on), `jitter` a random number in [0, 1).
+    `at_s` is the moment by a monotonic clock, `jitter` a random number in [0, 1).
     """
 
     status: int

@@ -1,7 +1,7 @@
 """Values on their way into JSON and back: what a declared type does not give back is refused.
 
-A value crosses processes, replays and versions. So it is read back at once where it is written, as whoever
-gets it will read it, and compared with what was sent.
+A value crosses processes, replays and versions. So it is read back where it is written, as its reader will
+read it, and compared with what was sent.
 """
 
 import inspect
@@ -29,7 +29,7 @@ class ValueType:
         self.annotation = annotation
 
     def kept(self, value: Any, what: str) -> Any:
-        """The JSON form of a value that whoever reads it as this type gets back equal, in the same type.
+        """The JSON form of a value that is equal, and of the same type, when it is read back as this type.
 
         Raises SerializationError for any other value.
         """

@@ -1,4 +1,4 @@
-"""Who may call an endpoint: calls that Atomic signed for it, within five minutes, each of them once."""
+"""Which calls an endpoint takes: those that Atomic signed for it within five minutes, each of them once."""
 
 import os
 import threading
@@ -33,11 +33,11 @@ class SignatureCheck:
         self._public_keys = [ed25519.decode_public_key(text) for text in public]
         self._secrets = [signatures.decode_secret(text) for text in given if text not in public]
         self._taken: dict[bytes, float] = {}
-        # Of two threads with the same call one may take it.
+        # When two threads have the same call, only one may take it.
         self._lock = threading.Lock()
 
     def check(self, request: Request) -> str:
-        """The URL that was called, empty when nobody vouches for it.
+        """The signed URL of the call, empty when nothing is checked.
 
         Raises SignatureRefused for a call that may not be taken.
         """

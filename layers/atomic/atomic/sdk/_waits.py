@@ -1,4 +1,4 @@
-"""How long a handler waits for its steps when `wait` says nothing, by what it keeps from others meanwhile.
+"""How long a handler waits for its steps without an option `wait`: less where it holds what steps need.
 
 Its steps call the same application. A handler that waits in a thread of few, or in an environment of
 Lambda, may keep from its steps what they need to begin. So it waits for a short time there, or not at all:
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from atomic.protocol.defaults import STEP_WAIT_MS
 
-# On an event loop, or in a thread that was made for this call: nobody else needs it.
+# On an event loop, or in a thread that was made for this call, which no other call needs.
 OWN_S: Final = STEP_WAIT_MS / 1000
 # In a thread of a WSGI server.
 THREAD_S: Final = 0.25
@@ -25,9 +25,9 @@ _KEPT_FREE_MAX: Final = 8
 class Threads:
     """The threads by which a WSGI server calls the endpoints of this process.
 
-    Nobody says how many there are; at least as many as were busy at a time. Half of them are kept free for
-    steps, eight at most, which is what one interpreter can use. A handler beyond that does not wait: with
-    four threads and 64 callers all others would wait for steps that wait for a thread.
+    Their number is unknown, but it is at least the number that were busy at a time. Half of them are kept
+    free for steps, eight at most, which is what one interpreter can use. A handler beyond that does not
+    wait: with four threads and 64 callers all others would wait for steps that wait for a thread.
     """
 
     def __init__(self) -> None:
@@ -38,8 +38,9 @@ class Threads:
     def serving(self, environ: Mapping[str, Any], *, is_workflow: bool) -> Iterator[float]:
         """A call is served while the context lasts; how long its handler may wait, in seconds.
 
-        In the only thread nobody waits: no step of this process can begin before the handler has ended.
-        Other processes (`wsgi.multiprocess`) change nothing, for each of them may hold a handler, too.
+        In a server with one thread no handler waits: no step of this process can begin before the handler
+        has ended. Other processes (`wsgi.multiprocess`) change nothing, for each of them may hold a
+        handler, too.
         """
         with self._lock:
             self._busy += 1

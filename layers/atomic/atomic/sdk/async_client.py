@@ -43,7 +43,7 @@ from atomic.sdk.client import BaseClient
 from atomic.sdk.retry import Seconds
 
 if TYPE_CHECKING:
-    # An extra: who only writes steps, or only blocking code, does not need it.
+    # An extra: programs with steps or blocking code only do not need it.
     import asyncio
     import ssl
 
@@ -302,7 +302,7 @@ class AsyncClient(BaseClient):
 
         loop = get_running_loop()
         if loop not in self._sessions:
-            # A loop that ends closes the generators that began on it, and nobody has to remember to.
+            # A loop that ends closes the generators that began on it, so users need not close anything.
             self._kept[loop] = self._session_of(loop)
             await anext(self._kept[loop])
         return self._sessions[loop]

@@ -13,7 +13,7 @@ from atomic.sdk._context import (
     Step,
 )
 from atomic.sdk._identity import Scope, current_scope, enter_branch
-from atomic.sdk._responses import PASSING
+from atomic.sdk._responses import TRANSIENT
 from atomic.sdk._step_call import NO_NAMES, Names, PendingCall, StepCall, Unawaited
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
@@ -151,7 +151,7 @@ class AsyncContext(BaseContext):
 
         Raises what the handler raises, and Suspended when it is suspended.
         """
-        # asyncio is a seventh of the SDK's import, and who has an `async def` has imported it.
+        # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
         from asyncio import get_running_loop
 
         from atomic.sdk._branches import Branches
@@ -208,7 +208,7 @@ class AsyncContext(BaseContext):
 
     async def _stay(self, step_call: StepCall[Any], cause: Exception | None) -> NoReturn:
         """Go on no more. What other branches do cannot change a cause that does not pass."""
-        if cause is not None and not isinstance(cause, PASSING):
+        if cause is not None and not isinstance(cause, TRANSIENT):
             self._end_with(cause)
         try:
             await self._branches.park(cause)

@@ -1,6 +1,6 @@
 """Endpoints on AWS Lambda behind an HTTP API, a REST API, a function URL or a load balancer.
 
-`Endpoints("/orders")` is the Lambda handler of many functions, which it tells apart by the path.
+`Endpoints("/orders")` is the Lambda handler of many functions, which it chooses by the path.
 `@workflow` or `@step` above a function makes it the handler itself.
 """
 
@@ -50,7 +50,7 @@ def _asked(event: Mapping[str, Any]) -> EndpointRequest:
 
 
 def _path_of(event: Mapping[str, Any]) -> str:
-    """With the stage, which a REST API leaves out of the path that it tells first."""
+    """The path with the stage, which a REST API leaves out of `path`."""
     path = event.get("rawPath") or (event.get("requestContext") or {}).get("path") or event.get("path")
     if path is None:
         raise ValueError(

@@ -17,7 +17,7 @@ from atomic.sdk._context import (
     PlainFunction,
     Step,
 )
-from atomic.sdk._responses import PASSING
+from atomic.sdk._responses import TRANSIENT
 from atomic.sdk._step_call import NO_NAMES, MadeCall, Names, StepCall
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
@@ -250,7 +250,7 @@ class Context(BaseContext):
 
     def _suspend(self, cause: Exception | None) -> None:
         with self._lock:
-            if self._cause is None or isinstance(self._cause, PASSING):
+            if self._cause is None or isinstance(self._cause, TRANSIENT):
                 self._cause = cause or self._cause
             self._suspended.set()
 
@@ -272,4 +272,4 @@ def _finality(error: BaseException) -> int:
         return 3
     if error.cause is None:
         return 2
-    return 1 if isinstance(error.cause, PASSING) else 0
+    return 1 if isinstance(error.cause, TRANSIENT) else 0

@@ -28,7 +28,7 @@ View = Callable[..., HttpResponse] | Callable[..., Coroutine[Any, Any, HttpRespo
 
 
 def _view(endpoint: Endpoint) -> View:
-    # What the variables of a route stand for, `call.url` tells.
+    # The values of a route's variables are in `call.url`.
     def view(request: HttpRequest, *_groups: Any, **_variables: Any) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -41,7 +41,7 @@ def _view(endpoint: Endpoint) -> View:
         with _waiting(request, endpoint) as wait_s:
             return _answered(await endpoint.answer_async(_asked(request, wait_s)))
 
-    # A signature, not a cookie, tells who calls.
+    # Calls are authenticated by their signature, not by a cookie.
     return csrf_exempt(async_view) if endpoint.is_async else csrf_exempt(view)
 
 

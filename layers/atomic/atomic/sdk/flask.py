@@ -20,7 +20,7 @@ View = Callable[..., Response]
 
 
 def _view(endpoint: Endpoint) -> View:
-    # What the variables of a route stand for, `call.url` tells.
+    # The values of a route's variables are in `call.url`.
     def view(**_variables: Any) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         with THREADS.serving(request.environ, is_workflow=endpoint.is_workflow) as wait_s:
