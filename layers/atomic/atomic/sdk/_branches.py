@@ -143,7 +143,7 @@ class Branches:
         return self._is_replay and len(self._tasks) > 1
 
     async def turn(self, post: int, ended_at: str, *, was_replayed: bool) -> None:
-        """Wait for an answer's turn; `was_replayed` says that the step had ended before the post."""
+        """Wait until it is an answer's turn; `was_replayed`: the step had ended before the post."""
         answer = _Answer(ended_at, post, was_replayed, self._loop.create_future())
         heapq.heappush(self._answers, answer)
         self._wake()

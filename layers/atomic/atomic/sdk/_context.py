@@ -249,7 +249,7 @@ class BaseContext:
         raise NotImplementedError
 
     def _came_late(self) -> bool:
-        """Count a call after the handler's end; True for so many that its code must be a loop."""
+        """Count a call after the handler's end. True when there are so many that it must be a loop."""
         self._late_calls += 1
         if self._late_calls == _LATE_CALLS_MAX:
             _log.error(

@@ -35,7 +35,7 @@ _UNIONS: Final = (typing.Union, types.UnionType)
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a parameter is given: the payload, a context or call (of class `kind`), or its default."""
+    """What a parameter is given: the payload, a context or call (`kind` is the class), or its default."""
 
     name: str
     is_positional: bool

@@ -163,7 +163,10 @@ def success(result: Any) -> HandlerResponse:
 
 
 def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
-    """The response for a handler's error; `where` names it in the log. Ctrl-C and cancels are raised."""
+    """The response for an error of a handler, which `where` names in the log.
+
+    KeyboardInterrupt, CancelledError and the like are raised again.
+    """
     if isinstance(error, Suspended):
         return _suspension(error)
     cause = _cause(error)

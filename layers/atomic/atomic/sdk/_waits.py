@@ -1,5 +1,4 @@
-"""How long a handler waits for its steps when it has no option `wait`, by what it takes from other calls
-meanwhile.
+"""How long a handler waits for its steps without an option `wait`: less where it holds what steps need.
 
 Its steps call the same application. A handler that waits in a thread of few, or in an environment of
 Lambda, may keep from its steps what they need to begin. So it waits for a short time there, or not at all:
