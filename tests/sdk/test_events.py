@@ -125,7 +125,7 @@ class TestDeadlines:
             except StepFailedError as error:
                 return error.detail
 
-        assert played(main)[0] == "Nobody completed the event within 60000 ms."
+        assert played(main)[0] == "The event was not completed within 60000 ms."
 
     def test_it_counts_from_the_wait_when_it_was_given_there(self) -> None:
         async def main(ctx: AsyncContext) -> Any:

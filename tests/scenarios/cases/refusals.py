@@ -87,7 +87,7 @@ BAD_BODIES: tuple[tuple[bytes, str], ...] = (
     (b'{"workflowName": "w"} {}', "not JSON: Extra data"),
     (b"{'workflowName': 'w'}", "not JSON"),
     (b'{"workflowName": "w",}', "not JSON"),
-    (b'{"workflowName": "w", "workflowName": "w"}', "'workflowName' stands twice"),
+    (b'{"workflowName": "w", "workflowName": "w"}', "'workflowName' appears twice"),
     (b'{"workflowName": "\xe9"}', "not UTF-8 at byte"),
     ('{"workflowName": "w"}'.encode("utf-16"), "not UTF-8"),
     (b'\xef\xbb\xbf{"workflowName": "w"}', "byte order mark"),

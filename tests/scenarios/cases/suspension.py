@@ -313,7 +313,7 @@ async def scenario_an_event_that_nobody_posts_ends_with_its_deadline(runtime: Ru
 
     assert (reply.status, reply.json["attempts"]) == (424, 0)
     assert reply.json["type"] == "urn:atomic:problem:event-expired"
-    assert reply.json["detail"] == "Nobody completed the event within 100 ms."
+    assert reply.json["detail"] == "The event was not completed within 100 ms."
     assert reply.headers["atomic-error-source"] == "step"
     # It is an answer to its workflow, and nothing for operators.
     assert (await runtime.get("/dead-letters")).json["deadLetters"] == []

@@ -37,11 +37,11 @@ def canonical(text: str | bytes) -> bytes:
         (b"-9223372036854775809", "beyond 64 bit"),
         (b"9" * 5000, "beyond 64 bit"),
         (b"-" + b"9" * 5000, "beyond 64 bit"),
-        (b'{"a":1,"a":1}', "'a' stands twice"),
+        (b'{"a":1,"a":1}', "'a' appears twice"),
         (b'{"a":1,"b":2,"b":3}', "'b' appears twice in one object; keep one of them"),
-        (b'[{"x":{"y":[{"a":1,"a":2}]}}]', "'a' stands twice"),
-        (b'{"a":1,"\\u0061":2}', "'a' stands twice"),
-        (b'{"":1,"":2}', "'' stands twice"),
+        (b'[{"x":{"y":[{"a":1,"a":2}]}}]', "'a' appears twice"),
+        (b'{"a":1,"\\u0061":2}', "'a' appears twice"),
+        (b'{"":1,"":2}', "'' appears twice"),
         (b'"\\ud800"', "half of a surrogate pair; send whole characters"),
         (b'"\\udc00"', "surrogate"),
         (b'"\\uDE00\\uD83D"', "surrogate"),
@@ -127,7 +127,7 @@ def test_wide_is_not_deep() -> None:
 
 def test_many_members_with_a_late_duplicate_are_refused_at_once() -> None:
     members = ",".join(f'"{number}":0' for number in range(100_000))
-    with pytest.raises(JsonRefused, match="'99999' stands twice"):
+    with pytest.raises(JsonRefused, match="'99999' appears twice"):
         parse_json(f'{{{members},"99999":1}}')
 
 
@@ -338,8 +338,8 @@ def padded(text: bytes) -> bytes:
     ("text", "says"),
     [
         (b'{"a":1,"a":1}', "a member appears twice in one object; keep one of them"),
-        (b'{"a":1,"\\u0061":"1"}', "a member stands twice"),
-        (b'{"\\\\":"\\"", "\\\\":1}', "a member stands twice"),
+        (b'{"a":1,"\\u0061":"1"}', "a member appears twice"),
+        (b'{"\\\\":"\\"", "\\\\":1}', "a member appears twice"),
         (b"[18446744073709551616 ]", "beyond 64 bit; send it as a string"),
         (b"[ -9223372036854775809]", "beyond 64 bit"),
         (b'{"a" :' + b"9" * 300 + b"}", "beyond 64 bit"),

@@ -342,7 +342,7 @@ def test_a_payload_may_be_as_deep_as_json_may() -> None:
         (b"[]", "body: send a JSON object"),
         (b"null", "body: send a JSON object"),
         (b'"x"', "body: send a JSON object"),
-        (b'{"workflowName":"a","workflowName":"b"}', "'workflowName' stands twice"),
+        (b'{"workflowName":"a","workflowName":"b"}', "'workflowName' appears twice"),
         (b'{"payload":NaN}', "NaN is not JSON"),
         (b'{"payload":"\\ud800"}', "surrogate"),
         (b"\xff", "not UTF-8 at byte 0"),
