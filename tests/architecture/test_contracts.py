@@ -84,12 +84,12 @@ def test_the_ports_are_found() -> None:
     assert {"StepStore", "WakeupQueue", "StartRates", "Backend", "Clock"} <= PROTOCOLS.keys()
 
 
-@pytest.mark.parametrize("port", PROTOCOLS.keys() - PARTS.keys())
+@pytest.mark.parametrize("port", sorted(PROTOCOLS.keys() - PARTS.keys()))
 def test_a_port_has_one_contract_suite(port: str) -> None:
     assert suites_of(port), f"write tests/contract/…_contract.py for {port}"
 
 
-@pytest.mark.parametrize("port", PROTOCOLS.keys() - PARTS.keys())
+@pytest.mark.parametrize("port", sorted(PROTOCOLS.keys() - PARTS.keys()))
 def test_whatever_implements_a_port_runs_its_suite(port: str) -> None:
     running = [used for used in TESTS.values() if used & suites_of(port)]
     missing = {

@@ -140,7 +140,7 @@ function useTyped(value, hand) {
   const meant = text.trim();
   // In the same turn as the key: were it later, the timer could hand on a text that is no longer there.
   useLayoutEffect(() => {
-    if (meant === value) return undefined;
+    if (text === value || meant === value) return undefined;
     const rest = setTimeout(() => {
       setTyped({ text, over: meant });
       hand(meant);
