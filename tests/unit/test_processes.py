@@ -128,14 +128,15 @@ def test_what_two_of_several_find_due_is_called_once(tmp_path: Path) -> None:
 def test_several_count_together_what_one_counts_by_itself(tmp_path: Path) -> None:
     async def main() -> None:
         settings = ServerSettings(dev=True, data_dir=tmp_path, destination_runs=1)
-        together, alone = MemoryBackend(shared_counts()), MemoryBackend(None)
+        few = SharedCounts(starts=CountedStarts(), destinations=CountedRuns(1))
+        together, alone = MemoryBackend(few), MemoryBackend(None)
         spec = running().spec
+        other_run = replace(spec, idempotency_key="k2", run_id="run_2")
         async with wired(settings, together) as one, wired(settings, together) as other:
-            assert one.engine.destinations is other.engine.destinations
+            assert await one.engine.admission.permit(spec) is not None
+            assert await other.engine.admission.permit(other_run) is None
         async with wired(settings, alone) as server:
-            assert await server.engine.destinations.enter(spec)
-            assert not await server.engine.destinations.enter(
-                replace(spec, idempotency_key="k2", run_id="run_2")
-            )
+            assert await server.engine.admission.permit(spec) is not None
+            assert await server.engine.admission.permit(other_run) is None
 
     asyncio.run(main())
