@@ -1,6 +1,6 @@
 """What has to follow from a change of a row, as data: what, and when. Nothing here runs it.
 
-`application.commit` does. What other processes depend on may be done twice, by whoever finds that it may
+`application.commit` does. What other processes depend on may be done twice, by a process that finds that it may
 not have been done: a wake-up too many finds nothing to do, and the row tells whether a dead letter stands.
 What this process counts and remembers is lost with it.
 """
@@ -111,6 +111,6 @@ def _needs_wakeup(before: Step, after: Step) -> bool:
 def is_soon(due_at_ms: int, now_ms: int) -> bool:
     """Whether a wake-up for this moment might overtake the write and find the row as it was before.
 
-    Such a wake-up is spent in vain, so it is sent when the row stands.
+    Such a wake-up would change nothing, so it is sent when the row is written.
     """
     return due_at_ms - now_ms < _SOON_MS
