@@ -1,8 +1,8 @@
 """What has to follow from a change of a row, as data: what, and when. Nothing here runs it.
 
-`application.commit` does. What other processes depend on may be done twice, by a process that finds that it may
-not have been done: a wake-up too many finds nothing to do, and the row tells whether a dead letter stands.
-What this process counts and remembers is lost with it.
+`application.commit` does. What other processes depend on may be done twice, by a process that finds that it
+may not have been done: a wake-up too many finds nothing to do, and the row tells whether a dead letter
+stands. What this process counts and remembers is lost with it.
 """
 
 from dataclasses import dataclass, replace
