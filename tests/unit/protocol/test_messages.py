@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from atomic.domain.retry import RetryPolicy
-from atomic.entrypoints.http_api.starting import _policy
+from atomic.entrypoints.http_api.start_request import retry_policy
 from atomic.protocol import keys
 from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.problems import Problem
@@ -80,7 +80,7 @@ def test_a_first_delay_is_cut_only_by_a_ceiling_that_was_asked_for(retry: Any, l
 def test_one_source_says_what_holds_by_default() -> None:
     sent = read({**BASE, "retry": Retry().document()}).retry
     for retry in (read(BASE).retry, sent):
-        assert _policy(retry) == RetryPolicy()
+        assert retry_policy(retry) == RetryPolicy()
 
 
 def test_the_user_creation_s_sample() -> None:

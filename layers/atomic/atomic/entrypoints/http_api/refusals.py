@@ -1,14 +1,20 @@
-"""A client's limits on the wire: 429 or 507 with `Retry-After`, and the RateLimit headers.
+"""Why a start is refused, in full: the client's limits, and a payload that is not the first one.
 
-The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
+429 and 507 come with `Retry-After`; the RateLimit headers are those of
+draft-ietf-httpapi-ratelimit-headers-10.
 """
+
+from typing import Any
 
 from atomic.application.admission import Refused, Reservation
 from atomic.application.ports import Client
-from atomic.domain.steps import StepSpec
+from atomic.application.redaction import redacted_payload
+from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api
 from atomic.protocol import headers
-from atomic.protocol.problems import STORAGE_FULL, TOO_MANY_REQUESTS, Problem
+from atomic.protocol.canonical import parse_json
+from atomic.protocol.differences import first_difference
+from atomic.protocol.problems import PAYLOAD_MISMATCH, STORAGE_FULL, TOO_MANY_REQUESTS, Problem
 
 
 async def reserve(api: Api, client: Client, spec: StepSpec) -> Reservation:
@@ -56,3 +62,34 @@ def _detail(client: Client, refused: Refused) -> str:
             "references."
         )
     return f"This client may have {client.live_steps} live steps; wait until some have ended."
+
+
+def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:
+    """The 422. Of the first payload only a key that may read is told anything, without what is hidden.
+
+    With the place alone, a key that may not could find out the payload member by member.
+    """
+    name = spec.step_name or spec.url
+    members: dict[str, Any] = {
+        "id": first.id,
+        "stepInvokeUrl": spec.url or None,
+        "stepName": spec.step_name or None,
+        "firstFingerprint": first.spec.fingerprint[:12],
+        "fingerprint": spec.fingerprint[:12],
+    }
+    where = "."
+    if "read" in client.scopes:
+        found = first_difference(
+            *(
+                parse_json(redacted_payload(payload, client))
+                for payload in (first.spec.payload, spec.payload)
+            )
+        )
+        if found is not None:
+            where = f": {found.path} was {found.first} and is {found.now} now."
+            members["difference"] = found.path
+    detail = (
+        f"{name} was posted before with another payload{where} That step is untouched. Use a new "
+        "idempotencyKey for new work, or post the first payload again."
+    )
+    return Problem(PAYLOAD_MISMATCH, detail, members)
