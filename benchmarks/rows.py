@@ -9,12 +9,13 @@ from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.domain.events import Ended
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
 from atomic.protocol.canonical import fingerprint
+from atomic.protocol.enums import OutcomeKind
 
 _TOGETHER = 256
 _DAY_MS = 86_400_000

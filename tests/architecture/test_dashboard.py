@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboard_enums import MODULE, module
+
 STATIC = Path(__file__).parents[2] / "layers" / "atomic" / "atomic" / "dashboard" / "static"
 MODULES = sorted(STATIC.rglob("*.js"))
 # A view describes markup, which takes a line for each element.
@@ -61,6 +63,10 @@ def test_every_module_is_loaded_from_the_start() -> None:
     assert preloaded == sorted(
         str(module.relative_to(STATIC)) for module in MODULES if module.name != "main.js"
     )
+
+
+def test_the_words_of_the_wire_are_those_of_the_protocol() -> None:
+    assert MODULE.read_text(encoding="utf-8") == module(), "run make openapi"
 
 
 def test_there_is_something_to_hold() -> None:

@@ -17,12 +17,12 @@ from atomic.protocol.client_records import (
     KEYS_MAX,
     OPERATOR_ID,
     OPERATOR_SCOPE,
-    SCOPES,
     ClientConflictError,
     Quota,
     UnknownClient,
     UnknownKey,
 )
+from atomic.protocol.enums import SCOPES
 from atomic.protocol.signatures import decode_secret, encode_secret
 
 URL = "https://app.example/"

@@ -6,7 +6,8 @@ from typing import Any
 
 from atomic.application.live_steps import LiveStep
 from atomic.application.ports import DueStep, RunQuery, StepStore
-from atomic.domain.steps import LIVE, Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import LIVE, Status
 from contract.builders import a_child, a_root, settled
 from contract.store_suite import StoreSuite, keyed, needs, on_store, put
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import OutcomeKind, Status
 from contract.builders import a_child, a_root, a_spec
 
 WORKFLOWS = ("checkout", "createUser", "importFeed", "nightlyReport", "sendInvoice")

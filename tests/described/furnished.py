@@ -11,11 +11,11 @@ from atomic.protocol import api_keys
 from atomic.protocol.client_records import (
     OPERATOR_ID,
     OPERATOR_SCOPE,
-    SCOPES,
     ClientRecord,
     StoredKey,
     StoredSecret,
 )
+from atomic.protocol.enums import SCOPES
 from atomic.protocol.signatures import encode_secret
 from both_runtimes import LockedRuntime
 from described.known import API_KEYS, BASE_URL, CANCELLED, CLIENT, OTHER, STARTS, VICTIMS

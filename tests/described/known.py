@@ -13,7 +13,8 @@ from typing import Any, Final
 from atomic.entrypoints.http_api.openapi import openapi
 from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.protocol import api_keys, keys
-from atomic.protocol.client_records import OPERATOR_SCOPE, SCOPES
+from atomic.protocol.client_records import OPERATOR_SCOPE
+from atomic.protocol.enums import SCOPES
 
 CLIENT, OTHER = "fuzzed", "somebody"
 # Nobody listens there, so an attempt fails at once.

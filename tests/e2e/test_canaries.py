@@ -17,7 +17,7 @@ from botocore.exceptions import EndpointConnectionError
 from atomic.application.client_admin import ClientAdmin
 from atomic.entrypoints.aws.wiring import InvocationFailed
 from atomic.entrypoints.log_policy import FIELDS
-from atomic.protocol.client_records import SCOPES
+from atomic.protocol.enums import SCOPES
 from both_runtimes import RUNTIMES, Functions, LockedRuntime
 from canaries import MARK, Sent, canary, endpoints, requests_of, starts
 from contract.aws import PEPPER

@@ -9,7 +9,8 @@ operator has a key, too, and uses it on `operated`.
 from collections.abc import Sequence
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.protocol.client_records import SCOPES, Quota
+from atomic.protocol.client_records import Quota
+from atomic.protocol.enums import SCOPES
 
 STARTS_PER_S = 3.0
 ORDINARY = ("alpha", "beta")

@@ -12,8 +12,9 @@ from atomic.application.results import post_result
 from atomic.application.run_cache import FRESH_MS
 from atomic.application.start import PayloadMismatch, start
 from atomic.domain.outcomes import EndpointResponse, StoredBody
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import headers, keys
+from atomic.protocol.enums import Status
 from atomic.protocol.problems import CANCELLED, Problem
 from simulation.scenario import EVENT_RESULT, Node, RunPlan
 

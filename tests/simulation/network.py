@@ -11,7 +11,8 @@ from atomic.application.destinations import Turns, destination_of
 from atomic.application.live_steps import LiveStep
 from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
 from atomic.domain.outcomes import EndpointResponse, NotMade
-from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
+from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepOutline, StepSpec
+from atomic.protocol.enums import Status
 
 if TYPE_CHECKING:
     from simulation.process import Process

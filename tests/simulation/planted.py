@@ -22,11 +22,12 @@ from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
-from atomic.domain.outcomes import NotMade, Outcome, OutcomeKind
+from atomic.domain.outcomes import NotMade, Outcome
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.retry import next_delay_ms as _next_delay_ms
-from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind, Status
 from simulation import application
 from simulation import process as processes
 from simulation.network import EmbeddedWakeups, ProcessStore, SqsWakeups

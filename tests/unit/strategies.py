@@ -14,11 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from atomic.domain import events
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind
 
 NOW = 1_700_000_000_000
 RETENTION = 1_000_000

@@ -17,9 +17,9 @@ from atomic.application.ports import Client, EndpointRequest
 from atomic.application.queries import wait_for_step
 from atomic.application.start import start
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.steps import Status
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
 from contract.builders import a_spec

@@ -12,11 +12,12 @@ from atomic.application.engine import Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.sweep import look_through, recover
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.domain.transitions import begin
 from atomic.entrypoints.embedded.driver import HORIZON_MS, Driver
 from atomic.entrypoints.inflight import Tasks
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
 from contract.builders import a_child, a_root, a_spec

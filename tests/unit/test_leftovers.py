@@ -20,9 +20,10 @@ from atomic.application.start import start
 from atomic.domain.events import Cancelled, Redriven
 from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.steps import SETTLED, Status, Step, StepOutline
+from atomic.domain.steps import Step, StepOutline
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
+from atomic.protocol.enums import SETTLED, Status
 from atomic.protocol.problems import Problem
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS

@@ -24,9 +24,10 @@ from atomic.application.ports import Destinations
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import start
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.steps import Status, StepSpec
+from atomic.domain.steps import StepSpec
 from atomic.entrypoints.inflight import Tasks
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
 from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry

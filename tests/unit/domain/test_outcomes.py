@@ -8,16 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.domain.outcomes import (
-    EndpointResponse,
-    Outcome,
-    OutcomeKind,
-    StoredBody,
-    classify,
-    read_response,
-)
+from atomic.domain.outcomes import EndpointResponse, Outcome, StoredBody, classify, read_response
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind
 from atomic.protocol.failures import without_excerpt
 from unit.strategies import NOW, OTHER, RUN, examples
 

@@ -7,8 +7,9 @@ from typing import Final
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Event, Woken
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
+from atomic.protocol.enums import Status
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
 _SOON_MS: Final = 10_000

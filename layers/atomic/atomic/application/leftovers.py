@@ -10,8 +10,9 @@ from atomic.application.run_cache import CachedRun
 from atomic.domain.events import Cancelled, Rescheduled
 from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.moments import resumed_at_ms
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 
 
 async def is_called_off(engine: Engine, run_id: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from atomic.domain.steps import Status
+from atomic.protocol.enums import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
-from atomic.protocol.client_records import SCOPES
+from atomic.domain.steps import Attempt, Step, StepOutline, StepSpec
+from atomic.protocol.enums import SCOPES, Status
 from atomic.protocol.urls import is_under
 
 

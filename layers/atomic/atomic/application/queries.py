@@ -10,9 +10,10 @@ from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Client, Counts, RunQuery
 from atomic.application.waiting import now_s, wait
-from atomic.domain.dead_letters import NotRedrivable, not_redrivable_reason
-from atomic.domain.steps import Status, Step
+from atomic.domain.dead_letters import not_redrivable_reason
+from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import NotRedrivable, Status
 from atomic.protocol.problems import not_found
 
 # Lambda answers with 6 MB at most, and writes the document as a string of JSON: a quotation mark doubles,

@@ -10,8 +10,8 @@ from typing import Final
 from atomic.application.commit import commit, wake_if_overdue
 from atomic.application.engine import Engine
 from atomic.domain.events import Looked, WaiterAdded, Woken
-from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import SETTLED, Step, StepOutline
+from atomic.domain.steps import Step, StepOutline
+from atomic.protocol.enums import SETTLED, OutcomeKind
 
 _PAGE: Final = 200
 # A row has a size limit on every runtime, and any of these wakes the step.

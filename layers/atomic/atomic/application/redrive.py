@@ -11,10 +11,11 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import resume
 from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
-from atomic.domain.dead_letters import NotRedrivable, not_redrivable_reason
+from atomic.domain.dead_letters import not_redrivable_reason
 from atomic.domain.events import Redriven
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import NotRedrivable, Status
 from atomic.protocol.problems import NOT_REDRIVABLE, Problem
 
 _WHY: Final[dict[NotRedrivable, str]] = {

@@ -7,7 +7,8 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
 from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 from atomic.protocol.problems import NOT_AN_OPEN_EVENT, Problem
 
 # Far longer than the write and the wake-ups take.

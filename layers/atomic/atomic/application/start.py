@@ -9,9 +9,10 @@ from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.run_cache import CachedRun
 from atomic.application.waiting import ask_to_wake, now_s, register_waiter, until_settled, wait
 from atomic.domain.events import DeadlineGiven
-from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.protocol.problems import CANCELLED, Problem, not_found
 
 

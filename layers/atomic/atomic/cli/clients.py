@@ -18,15 +18,9 @@ from atomic.cli.client_store import (
     store_options,
 )
 from atomic.cli.output import to_json
-from atomic.protocol.client_records import (
-    SCOPES,
-    SCOPES_DEFAULT,
-    ClientRecord,
-    LimitChanges,
-    Quota,
-    is_live,
-)
+from atomic.protocol.client_records import SCOPES_DEFAULT, ClientRecord, LimitChanges, Quota, is_live
 from atomic.protocol.client_rules import refuse_unusual
+from atomic.protocol.enums import SCOPES
 
 _starts = click.option(
     "--starts-per-second", type=click.FloatRange(min=0, min_open=True), help="No limit without."

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from atomic.domain.outcomes import Outcome
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import Status
 
 
 def changed(step: Step, **changes: Any) -> Step:

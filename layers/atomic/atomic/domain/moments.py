@@ -1,6 +1,7 @@
 """When somebody has to look at a step, as its spec, its row and the time say."""
 
-from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepSpec
+from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepSpec
+from atomic.protocol.enums import Status
 
 
 def deadline_at_ms(deadline_ms: int | None, now_ms: int) -> int | None:

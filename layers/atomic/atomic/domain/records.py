@@ -15,9 +15,10 @@ from itertools import compress
 from operator import attrgetter, ne
 from typing import Any, Final
 
-from atomic.domain.outcomes import OutcomeKind, StoredBody
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.steps import Attempt, Status, Step, StepSpec
+from atomic.domain.steps import Attempt, Step, StepSpec
+from atomic.protocol.enums import OutcomeKind, Status
 
 Record = dict[str, Any]
 

@@ -11,8 +11,9 @@ from atomic.domain import events, moments
 from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
 from atomic.domain.endings import deferred, ended, looked, told, woken
 from atomic.domain.moments import lease_end_ms
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
-from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Status, Step, StepSpec
+from atomic.domain.outcomes import Outcome, StoredBody
+from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Step, StepSpec
+from atomic.protocol.enums import OutcomeKind, Status
 
 # An endpoint that kills whoever calls it must not be called for ever; see `Step.consecutive_lost`.
 CONSECUTIVE_LOST_MAX: Final = 10

@@ -4,7 +4,8 @@ import logging
 from typing import Final
 
 from atomic.application.ports import Telemetry
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import Status
 
 _log: Final = logging.getLogger("atomic.steps")
 

@@ -1,6 +1,6 @@
 """What comes in over the wire about clients, their keys and secrets. Durations are integer milliseconds."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -8,7 +8,8 @@ from pydantic_core import PydanticCustomError
 from atomic.protocol import client_rules, keys
 from atomic.protocol.client_records import SCOPES_DEFAULT, Quota
 from atomic.protocol.constants import URL_MAX_CHARS
-from atomic.protocol.requests import Duration, PositiveDuration, WireModel
+from atomic.protocol.enums import Scope
+from atomic.protocol.wire import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # The largest whole number that every reader of JSON reads the same (RFC 8259, section 6).
@@ -47,7 +48,6 @@ def _redaction(name: str) -> str:
     return name
 
 
-Scope = Literal["start", "read", "act", "signal", "admin"]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=4)]
 ClientId = Annotated[str, Field(pattern=keys.CLIENT_ID_PATTERN), AfterValidator(_client_id)]
 BaseUrl = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_base_url)]

@@ -4,10 +4,9 @@ The retries outlive ten minutes of outage with more than 99.9 % (docs/errors.md)
 waits for its steps for less time than its attempt may last: it is told how they stand before it is cut off.
 """
 
-from typing import Final, Literal
+from typing import Final
 
-Strategy = Literal["exponential", "linear", "fixed"]
-Jitter = Literal["full", "none"]
+from atomic.protocol.backoff import Jitter, Strategy
 
 RETRY_COUNT: Final = 25
 BACK_OFF_MS: Final = 1_000

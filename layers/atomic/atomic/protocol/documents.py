@@ -6,19 +6,11 @@ these models. Times are RFC 3339 in UTC, durations integer milliseconds.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"]
-
-
-class Document(BaseModel):
-    """Members are camelCase; newer servers may add some."""
-
-    # Built when first used: a program that starts one run needs one of them.
-    model_config = ConfigDict(
-        alias_generator=to_camel, frozen=True, populate_by_name=True, defer_build=True
-    )
+from atomic.protocol.enums import Kind, NotRedrivable, OutcomeName, Scope, StatusName
+from atomic.protocol.retry import RetryDocument
+from atomic.protocol.wire import Document
 
 
 class RunSummary(Document):
@@ -27,7 +19,7 @@ class RunSummary(Document):
     id: str = Field(description="The root step's id.")
     run_id: str
     parent: str | None = Field(description="The step that this one belongs to; null for a root.")
-    kind: Literal["http", "timer", "event"]
+    kind: Kind
     workflow_name: str
     step_name: str | None
     step_invoke_url: str | None
@@ -58,7 +50,7 @@ class DeadLetter(RunSummary):
     """A step that failed, root or not; `id` is its own, `finishedAt` when it failed."""
 
     response_status: int | None
-    not_redrivable_reason: Literal["handled", "cancelled"] | None = Field(
+    not_redrivable_reason: NotRedrivable | None = Field(
         description="Why it cannot be redriven: the handler above it went on without it and succeeded, "
         "or its run was cancelled; null for one that can."
     )
@@ -81,23 +73,10 @@ class AttemptRecord(Document):
     started_at: str
     ended_at: str | None
     duration: int | None
-    outcome: Literal["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"] | None
+    outcome: OutcomeName | None
     status: int | None
     error: str | None
     late: str | None = Field(description="An answer that came after the attempt had lost the step.")
-
-
-class RetryDocument(Document):
-    """The retry policy that is in force."""
-
-    count: int
-    back_off: int
-    strategy: Literal["exponential", "linear", "fixed"]
-    factor: float
-    max_back_off: int
-    jitter: Literal["full", "none"]
-    on: str | None
-    never: str | None
 
 
 class StepDocument(StepOutcome):
@@ -174,7 +153,7 @@ class KeyDocument(Document):
     """An API key, without what opens."""
 
     id: str = Field(description="The middle part of the key.")
-    scopes: list[Literal["start", "read", "act", "signal", "admin"]]
+    scopes: list[Scope]
     created_at: str
     expires_at: str | None = Field(description="When it ends, or ended, by itself.")
     takes_over: str | None = Field(description="The key whose place it takes.")

@@ -10,9 +10,9 @@ from atomic.adapters.aws.wakeups import PoisonMessage, parse_wakeup
 from atomic.application.ports import StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.redrive import redrive_step
-from atomic.domain.steps import Status
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.protocol.problems import Problem
 
 _log = logging.getLogger("atomic.invoker")

@@ -10,7 +10,6 @@ from atomic.application.cancel import cancel_run
 from atomic.application.ports import Client, RunQuery
 from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many
-from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import (
     ApiRequest,
@@ -32,6 +31,7 @@ from atomic.entrypoints.http_api.views import (
 )
 from atomic.protocol import keys, problems
 from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS, PAGE_MAX
+from atomic.protocol.enums import Status
 from atomic.protocol.requests import RedriveRequest
 
 routes = Routes()

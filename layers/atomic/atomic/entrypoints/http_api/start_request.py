@@ -10,7 +10,8 @@ from atomic.protocol.canonical import JsonTooLong, canonical_json, fingerprint
 from atomic.protocol.constants import PAYLOAD_MAX_BYTES
 from atomic.protocol.headers import Preferences
 from atomic.protocol.problems import Problem
-from atomic.protocol.requests import RetryOptions, StartRequest, read_message
+from atomic.protocol.requests import StartRequest, read_message
+from atomic.protocol.retry import RetryOptions
 
 
 def read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:

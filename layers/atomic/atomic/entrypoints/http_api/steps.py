@@ -10,7 +10,7 @@ from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import PayloadMismatch, StartResult, start
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, in_turn
 from atomic.entrypoints.http_api.http import (
     ApiRequest,
@@ -27,6 +27,7 @@ from atomic.entrypoints.http_api.views import failure_members, outcome_view, ste
 from atomic.protocol import headers, problems
 from atomic.protocol.canonical import JsonRefused, JsonTooLong, canonical_json, parse_json
 from atomic.protocol.constants import DURATION_MAX_MS, RESPONSE_MAX_BYTES
+from atomic.protocol.enums import Status
 from atomic.protocol.headers import Preferences
 from atomic.protocol.json_text import shortest
 from atomic.protocol.problems import Problem

@@ -8,8 +8,9 @@ import orjson
 from atomic.application.ports import Counts
 from atomic.application.queries import DeadLetter, Progress, RunPage
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
 from atomic.protocol.client_records import ClientRecord, StoredKey, StoredSecret
+from atomic.protocol.enums import Status
 from atomic.protocol.timestamps import to_rfc3339
 
 

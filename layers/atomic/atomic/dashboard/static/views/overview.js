@@ -7,6 +7,7 @@ import { firstRunCommand } from "../core/curl.js";
 import { h } from "../core/dom.js";
 import { count, duration, ms, percent, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
+import { LIVE } from "../core/enums.js";
 import { bucketsOf, oldestRetry, summaryOf, workflowsOf } from "../core/sample.js";
 import { isLive } from "../core/timeline.js";
 
@@ -15,7 +16,6 @@ const PAGE = 100;
 const EVERY_MS = 5000;
 // Older runs of the sample are read again now and then; in between only the newest page is.
 const WHOLE_EVERY = 12;
-const LIVE_STATES = ["running", "retrying", "waiting", "pending"];
 
 export const everyMs = () => EVERY_MS;
 export const loadedBy = ({ query }) => JSON.stringify(query);
@@ -27,7 +27,7 @@ export async function load({ api, route, signal, now, before }) {
   const [fresh, stats, ...live] = await Promise.all([
     newest(api, since, whole ? SAMPLE : PAGE, signal),
     api.stats(signal),
-    ...LIVE_STATES.map((status) => api.runs({ status, limit: PAGE }, signal)),
+    ...LIVE.map((status) => api.runs({ status, limit: PAGE }, signal)),
   ]);
   const liveRuns = live.flatMap((list) => list.runs);
   const runs = whole ? fresh : merged(fresh, before.runs, liveRuns, since.createdAfter);
