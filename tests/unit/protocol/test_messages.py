@@ -363,14 +363,14 @@ def test_a_body_that_is_no_object_of_json(body: bytes, says: str) -> None:
 def test_a_timer_and_an_event_call_nothing(kind: str) -> None:
     assert read({**TIMER, "kind": kind}).step_invoke_url is None
     found = refusals({**TIMER, "kind": kind, "stepInvokeUrl": "https://app.example/"})
-    assert found == {"stepInvokeUrl": "a timer or an event calls nothing; leave it out"}
+    assert found == {"stepInvokeUrl": f"a step of kind {kind} calls nothing; leave it out"}
 
 
 @pytest.mark.parametrize("kind", ["timer", "event"])
 def test_a_timer_and_an_event_have_a_name(kind: str) -> None:
     body = {**TIMER, "kind": kind}
     del body["stepName"]
-    assert refusals(body) == {"stepName": "a timer or an event needs a name"}
+    assert refusals(body) == {"stepName": f"a step of kind {kind} needs a name"}
 
 
 def test_a_timer_is_a_step_of_a_handler() -> None:

@@ -83,7 +83,7 @@ class StepDocument(StepOutcome):
     """Everything about a step."""
 
     endpoint_key: str | None = Field(
-        description="The `Idempotency-Key` that the endpoint is sent; null for a timer or an event."
+        description="The `Idempotency-Key` that the endpoint is sent; null for a step that calls nothing."
     )
     payload: Any
     delay: int = Field(default=0, description="As it was asked for; of a timer, how long it sleeps.")

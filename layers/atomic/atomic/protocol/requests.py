@@ -101,11 +101,11 @@ class StartRequest(WireModel):
         if self.kind == "http" and self.step_invoke_url is None:
             raise PydanticCustomError("url_missing", "stepInvokeUrl: name the URL to call")
         if self.kind != "http" and self.step_invoke_url is not None:
-            raise PydanticCustomError(
-                "url_surplus", "stepInvokeUrl: a timer or an event calls nothing; leave it out"
-            )
+            cure = "stepInvokeUrl: a step of kind {kind} calls nothing; leave it out"
+            raise PydanticCustomError("url_surplus", cure, {"kind": self.kind})
         if self.kind != "http" and self.step_name is None:
-            raise PydanticCustomError("name_missing", "stepName: a timer or an event needs a name")
+            cure = "stepName: a step of kind {kind} needs a name"
+            raise PydanticCustomError("name_missing", cure, {"kind": self.kind})
         if self.kind == "timer" and self.parent is None:
             raise PydanticCustomError(
                 "parent_missing", "parent: name the step whose handler sleeps; a timer is no workflow"
