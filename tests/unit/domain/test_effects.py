@@ -7,11 +7,12 @@ import pytest
 
 from atomic.domain.effects import NONE, Effects, Follow, SendWakeup, effects_of, is_soon
 from atomic.domain.events import Cancelled, Claimed, Ended, Redriven, ResultPosted, WaiterAdded, Woken
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind, Status
 from contract.builders import a_spec
 
 NOW: Final = 1_000_000

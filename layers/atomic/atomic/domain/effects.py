@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from atomic.domain.step_errors import sentence_of
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
 _SOON_MS: Final = 10_000

@@ -21,6 +21,7 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
+from atomic.protocol.enums import LIVE
 from atomic.sdk._responses import error_of, members, read
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model
 from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
@@ -33,7 +34,6 @@ Item = TypeVar("Item")
 WAIT_MAX_S: Final = ROOT_WAIT_MS / 1000
 _SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
-_LIVE: Final = frozenset({"pending", "running", "retrying", "waiting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         request = _get(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", wait_s)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         step = _read(StepDocument, answer)
-        if step.status not in _LIVE:
+        if step.status not in LIVE:
             return _settled(step)
         if answer.at_s >= limits.until_s:
             raise NotFinishedError("Not finished in time.", step_id=step.id)
