@@ -22,7 +22,7 @@ def test_every_refusal_is_mapped() -> None:
 @pytest.mark.parametrize(
     ("refusal", "name", "detail"),
     [
-        (NotFound("acme"), "not-found", "There is nothing here."),
+        (NotFound("acme"), "not-found", "Nothing is at this path."),
         (RunCancelled(), "cancelled", "The run was cancelled and takes no more steps."),
         (NotRedrivableStep("handled"), "not-redrivable", "The handler above it went on without it"),
         (NotRedrivableStep("cancelled"), "not-redrivable", "Its run was cancelled"),

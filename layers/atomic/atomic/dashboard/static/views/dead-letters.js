@@ -124,7 +124,8 @@ function Row({ letter, route, now, actions }) {
 }
 
 function Act({ letter, actions }) {
-  if (letter.notRedrivableReason) return html`<span class="soft" title=${OVER[letter.notRedrivableReason]}>${letter.notRedrivableReason}</span>`;
+  const reason = letter.notRedrivableReason;
+  if (reason) return html`<span class="soft" title=${OVER[reason]}>${reason}</span>`;
   const name = `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}`;
   return html`
     <${Button} small aria-label=${name} onClick=${() => askRedrive(letter, actions)}>Redrive<//>
@@ -181,7 +182,8 @@ function redriveAll({ route, data, now }, actions) {
     period && `begun ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
   ].filter(Boolean);
   const isWhole = !data.next && !route.query.cursor;
-  const number = isWhole ? ` (${count(data.letters.filter((letter) => !letter.notRedrivableReason).length)})` : "";
+  const redrivable = data.letters.filter((letter) => !letter.notRedrivableReason);
+  const number = isWhole ? ` (${count(redrivable.length)})` : "";
   const which = words.length ? `with ${words.join(", ")}` : "of this client";
   askRedriveMany(filter, `All dead letters ${which}${number}`, actions);
 }
