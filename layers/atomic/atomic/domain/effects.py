@@ -1,8 +1,8 @@
 """What has to follow from a change of a row, as data: what, and when. Nothing here runs it.
 
-`application.commit` does. What other processes depend on may be done twice, by whoever finds that it may
-not have been done: a wake-up too many finds nothing to do, and the row tells whether a dead letter stands.
-What this process counts and remembers is lost with it.
+`application.commit` does. What other processes depend on may be done twice, by any process that finds that
+it may not have been done: a wake-up too many finds nothing to do, and the row tells whether a dead letter
+stands. What this process counts and remembers is lost with it.
 """
 
 from dataclasses import dataclass, replace
@@ -80,8 +80,8 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     if before.is_settled:
         return NONE
     found = _SETTLED[after.is_root, bool(after.waiters)]
-    # The letter goes first. So who dies in between leaves a step that is live, whose wake-up comes, and no
-    # dead letter is ever missing.
+    # The letter goes first. A process that ends in between leaves a step that is live, whose wake-up comes,
+    # so no dead letter is ever missing.
     return replace(found, dead_letter=sentence_of(after.error) or "") if after.is_dead_letter else found
 
 
@@ -112,6 +112,6 @@ def _needs_wakeup(before: Step, after: Step) -> bool:
 def is_soon(due_at_ms: int, now_ms: int) -> bool:
     """Whether a wake-up for this moment might overtake the write and find the row as it was before.
 
-    Such a wake-up is spent in vain, so it is sent when the row stands.
+    Such a wake-up has no effect, so it is sent when the row stands.
     """
     return due_at_ms - now_ms < _SOON_MS

@@ -92,7 +92,7 @@ class MemoryStepStore:
         ]
 
     async def count_live(self) -> int:
-        """How many live steps there are, whoever's."""
+        """How many live steps there are, of all clients."""
         return sum(step.status in LIVE for step in self._rows.values())
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:

@@ -51,14 +51,14 @@ class SqliteBackend:
 
     @contextmanager
     def registry(self, *, pepper: bytes, now_ms: Callable[[], int]) -> Iterator[SqliteClientRegistry]:
-        """The clients, for whoever asks whom a key opens."""
+        """The clients, to find the one that a key belongs to."""
         registry = SqliteClientRegistry(self._directory / "clients.db", pepper=pepper, now_ms=now_ms)
         with closing(registry):
             self._watch()
             yield registry
 
     def client_store(self) -> "closing[SqliteClientStore]":
-        """The clients, for whoever changes them."""
+        """The clients, to change them."""
         return client_store(self._directory)
 
     def _watch(self) -> None:
@@ -73,5 +73,5 @@ class SqliteBackend:
 
 
 def client_store(directory: Path) -> "closing[SqliteClientStore]":
-    """The clients of a data directory, whoever has it."""
+    """The clients of a data directory, also while a server uses it."""
     return closing(SqliteClientStore(directory / "clients.db"))
