@@ -124,8 +124,9 @@ decisions: install  ## Write the index of docs/decisions anew
 settings: install  ## Write the table of settings in docs/operations.md anew
 	$(BIN)/python scripts/settings_table.py
 
-openapi: install  ## Write docs/openapi.json anew
+openapi: install  ## Write docs/openapi.json and the dashboard's core/enums.js anew
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json
+	$(BIN)/python scripts/dashboard_enums.py
 
 # The AWS runtime. Tools that contradict each other live apart: the emulator and checkov pin what sam pins too.
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade --quiet

@@ -27,8 +27,8 @@ from atomic.domain.clients.client import Client
 from atomic.domain.events import Ended
 from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.transitions import begin, transition
-from atomic.entrypoints.http_api import starting
 from atomic.entrypoints.http_api.http import ApiRequest, json_response
+from atomic.entrypoints.http_api.start_request import step_spec
 from atomic.entrypoints.http_api.views import outcome_view
 from atomic.protocol import keys
 from atomic.protocol.requests import StartRequest, read_message
@@ -74,7 +74,7 @@ def _parts() -> dict[str, Callable[[], Any]]:
     api: Any = SimpleNamespace(engine=LocalAtomic().engine)
     request = ApiRequest(method="POST", path="/bench", query="", headers={}, body=body)
     message = read_message(StartRequest, body)
-    spec = starting._spec(api, request, client, message)
+    spec = step_spec(api, request, client, message)
     step = begin(spec, keys.ROOT, _NOW_MS, "n" * 32)
     call = endpoint_request(step, client, span_id="a" * 16, now_ms=_NOW_MS)
     answer = EndpointResponse(status=200, headers={"content-type": "application/json"}, body=b'{"ok":true}')
@@ -82,7 +82,7 @@ def _parts() -> dict[str, Callable[[], Any]]:
     done = transition(step, ended, _NOW_MS)
     return {
         "read the request: strict JSON, validation": lambda: read_message(StartRequest, body),
-        "what was asked for: canonical payload, fingerprint, ids": lambda: starting._spec(
+        "what was asked for: canonical payload, fingerprint, ids": lambda: step_spec(
             api, request, client, message
         ),
         _NEW: lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),

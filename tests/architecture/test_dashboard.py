@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboard_enums import MODULE, module
+
 REPO = Path(__file__).parents[2]
 SCRIPTS = REPO / "scripts"
 STATIC = REPO / "layers" / "atomic" / "atomic" / "dashboard" / "static"
@@ -89,6 +91,10 @@ def test_what_is_vendored_says_its_versions_and_comes_with_its_licences() -> Non
     for name, file in licences:
         title = {"MIT": "MIT License", "Apache-2.0": "Apache License"}[name]
         assert title in (module.parent / file).read_text()[:200]
+
+
+def test_the_words_of_the_wire_are_those_of_the_protocol() -> None:
+    assert MODULE.read_text(encoding="utf-8") == module(), "run make openapi"
 
 
 def test_there_is_something_to_hold() -> None:

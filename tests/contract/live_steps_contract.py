@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from atomic.application.ports import LiveStep, LiveSteps, ServerStore
-from atomic.domain.steps import LIVE, Attempt, Status
+from atomic.domain.steps import Attempt
+from atomic.protocol.enums import LIVE, Status
 from contract.builders import a_child, settled
 from contract.store_suite import StoreSuite, keyed, on_store, put
 

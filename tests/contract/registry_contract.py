@@ -22,7 +22,8 @@ from atomic.domain.clients.records import (
     UnknownClient,
     UnknownKey,
 )
-from atomic.domain.clients.scopes import OPERATOR_SCOPE, SCOPES
+from atomic.domain.clients.scopes import OPERATOR_SCOPE
+from atomic.protocol.enums import SCOPES
 from atomic.protocol.signatures import decode_secret, encode_secret
 
 URL = "https://app.example/"

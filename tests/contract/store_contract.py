@@ -8,7 +8,8 @@ import pytest
 
 from atomic.application.ports import RunQuery, StepStore
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Status, StepOutline
+from atomic.domain.steps import StepOutline
+from atomic.protocol.enums import Status
 from contract.builders import (
     RETENTION_MS,
     a_child,

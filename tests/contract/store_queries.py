@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from atomic.application.ports import DueStep, RunQuery, StepStore
-from atomic.domain.steps import LIVE, Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import LIVE, Status
 from contract.builders import a_child, a_root, settled
 from contract.store_suite import StoreSuite, keyed, needs, on_store, put
 

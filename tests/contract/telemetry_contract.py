@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from atomic.application.ports import Telemetry
-from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import Attempt, Status
+from atomic.domain.steps import Attempt
+from atomic.protocol.enums import OutcomeKind, Status
 from contract.builders import a_full_step, a_root, settled
 
 ROOT = a_root()

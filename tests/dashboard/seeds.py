@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from contract.builders import a_child, a_root, a_spec
 

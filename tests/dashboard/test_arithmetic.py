@@ -214,3 +214,30 @@ def test_retry_policies_in_words(ask: Ask) -> None:
     )
     assert "No retries" in ask("format", "retryInWords", {**policy, "count": 0}, 0)
     assert "at once" in ask("format", "retryInWords", {**policy, "backOff": 0}, 0)
+
+
+def test_nothing_false_is_said_of_words_that_the_page_does_not_know(ask: Ask) -> None:
+    policy = {
+        "count": 5, "backOff": 1000, "strategy": "unheard", "factor": 2, "maxBackOff": 60_000,
+        "jitter": "unheard", "on": None, "never": None,
+    }  # fmt: skip
+    said = (
+        "Retried up to 5 times, by the strategy “unheard” with a back-off of 1.00 s, at most 1 min. "
+        "Each delay is drawn by the jitter “unheard”. 0 retries used."
+    )
+    assert ask("format", "retryInWords", policy, 0) == said
+    for known in ("exponential", "linear", "fixed"):
+        assert known not in ask("format", "retryInWords", {**policy, "strategy": known}, 0)
+
+    tried = [an_attempt(1, 0, 100, "unheard"), an_attempt(2, 5000, 5100, "retryable")]
+    found = ask("timeline", "segmentsOf", a_step("running", tried), START_MS + 6000)
+    assert [(part["kind"], part.get("label")) for part in found][:2] == [
+        ("unheard", None), ("backoff", "Between two attempts"),
+    ]  # fmt: skip
+    ended = ask("timeline", "segmentsOf", a_step("unheard", tried, finishedAt=at(9000)), START_MS + 9000)
+    assert ended[-1]["label"] == "Until it ended"
+    odd = a_step("pending", [], kind="unheard", dueAt=at(60_000))
+    assert ask("timeline", "nextOf", odd)["name"] == "Due"
+    assert ask("timeline", "segmentsOf", odd, START_MS + 10_000)[-1]["label"] == "Waiting"
+    assert ask("timeline", "isLive", {"status": "unheard", "finishedAt": None})
+    assert not ask("timeline", "isLive", {"status": "unheard", "finishedAt": at(0)})

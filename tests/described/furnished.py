@@ -9,7 +9,8 @@ import requests
 from atomic.application.client_admin import ClientAdmin
 from atomic.domain.clients import api_keys
 from atomic.domain.clients.records import OPERATOR_ID, ClientRecord, StoredKey, StoredSecret
-from atomic.domain.clients.scopes import OPERATOR_SCOPE, SCOPES
+from atomic.domain.clients.scopes import OPERATOR_SCOPE
+from atomic.protocol.enums import SCOPES
 from atomic.protocol.signatures import encode_secret
 from both_runtimes import LockedRuntime
 from described.known import API_KEYS, BASE_URL, CANCELLED, CLIENT, OTHER, STARTS, VICTIMS

@@ -11,10 +11,11 @@ from hashlib import sha256
 from typing import Any, Final
 
 from atomic.domain.clients import api_keys
-from atomic.domain.clients.scopes import OPERATOR_SCOPE, SCOPES
+from atomic.domain.clients.scopes import OPERATOR_SCOPE
 from atomic.entrypoints.http_api.openapi import openapi
 from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.protocol import keys
+from atomic.protocol.enums import SCOPES
 
 CLIENT, OTHER = "fuzzed", "somebody"
 # Nobody listens there, so an attempt fails at once.

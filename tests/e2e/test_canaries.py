@@ -15,9 +15,9 @@ import requests
 from botocore.exceptions import EndpointConnectionError
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.domain.clients.scopes import SCOPES
 from atomic.entrypoints.aws.wiring import InvocationFailed
 from atomic.entrypoints.log_policy import FIELDS
+from atomic.protocol.enums import SCOPES
 from both_runtimes import RUNTIMES, Functions, LockedRuntime
 from canaries import MARK, Sent, canary, endpoints, requests_of, starts
 from contract.aws import PEPPER

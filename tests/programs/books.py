@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 from atomic.testing.virtual_time import EPOCH_MS
 from programs.ledger import Effect
 from programs.library import said_in

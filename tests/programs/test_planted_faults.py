@@ -10,8 +10,9 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.domain import transitions
 from atomic.domain.events import ToldUnfinished, WaiterAdded
-from atomic.domain.outcomes import EndpointResponse, OutcomeKind, classify
+from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.steps import Step
+from atomic.protocol.enums import OutcomeKind
 from programs.oracle import Unequal, check
 from programs.planted import SDK, SHARED, Patch
 from programs.workers import planted

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from atomic.application.ports import RunQuery, StepStore
-from atomic.domain.steps import LIVE, Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import LIVE, Status
 from contract.builders import RETENTION_MS, a_child, a_root, a_spec
 
 T = TypeVar("T")

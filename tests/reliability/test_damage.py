@@ -97,7 +97,7 @@ async def row_as_found(store: SqliteStepStore, step: Step, last: Step) -> str:
     try:
         row = await store.get(step.id)
     except StoreUnavailable as unreadable:
-        return expect(str(unreadable), "is damaged", "Corrupt", then="unreadable, and said so")
+        return expect(str(unreadable), "is damaged", "Corrupt", "no such", then="unreadable, and said so")
     if row == step:
         return "intact"
     assert step == last, (step.id, row)

@@ -16,7 +16,8 @@ import orjson
 
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.application.ports import RunQuery
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 from atomic.testing import EndpointCall, EndpointReply
 from scenarios.runtime import Runtime
 

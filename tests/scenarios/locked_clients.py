@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.domain.clients.quota import Quota
-from atomic.domain.clients.scopes import SCOPES
+from atomic.protocol.enums import SCOPES
 
 STARTS_PER_S = 3.0
 ORDINARY = ("alpha", "beta")

@@ -17,9 +17,11 @@ from atomic import (
     SerializationError,
     StepFailedError,
 )
+from atomic.protocol.backoff import JITTERS, STRATEGIES
 from sdk.calls import call_of
 from sdk.fake_api import fake_api
 from sdk.test_clients import OK
+from wording import one_of
 
 
 class Kind(str, enum.Enum):  # noqa: UP042 - older code has such ones
@@ -68,6 +70,24 @@ def test_what_a_handler_waits_for_has_a_duration(given: Any) -> None:
         context.sleep(given)
     with pytest.raises(InvalidRequestError, match=r"^timeout: use seconds"):
         context.call("pay", timeout=given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "cure"),
+    [
+        ("count", -1, "greater than or equal to 0"),
+        ("factor", 0.5, "greater than or equal to 1"),
+        ("strategy", "random", one_of(STRATEGIES)),
+        ("jitter", "equal", one_of(JITTERS)),
+        ("on", "4x", "write status codes or classes"),
+        ("max_back_off", timedelta(days=400), "less than or equal to"),
+    ],
+)
+def test_a_policy_that_the_wire_does_not_take_is_refused_at_the_call(
+    name: str, given: Any, cure: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=rf"^retry: {name}: .*{cure}"):
+        Client().start("w", "https://app.example/w", key="k", retry=Retry(**{name: given}))
 
 
 @pytest.mark.parametrize("given", [3.5, "3", True, None])

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from atomic.sdk._http import HttpResponse
-from atomic.sdk._refusals import error_of
 
 import atomic.sdk
 from atomic.protocol import problems
 from atomic.protocol.problems import Problem, ProblemType
 from atomic.sdk import errors
+from atomic.sdk._responses import error_of
+from atomic.sdk._transport import HttpResponse
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +67,7 @@ def test_no_error_of_the_module_is_left_out() -> None:
 @pytest.mark.parametrize("kind", problems.ALL, ids=lambda kind: kind.name)
 def test_the_code_of_a_problem_is_the_name_of_its_type(kind: ProblemType) -> None:
     body = json.dumps(Problem(kind, "what is wrong").document()).encode()
-    error = error_of(HttpResponse(status=kind.status, body=body, at_s=0.0, chance=0.5))
+    error = error_of(HttpResponse(status=kind.status, body=body, at_s=0.0, jitter=0.5))
     assert error.code == kind.name
     if kind.name in CODES.values():
         assert type(error).code == kind.name
@@ -75,7 +75,7 @@ def test_the_code_of_a_problem_is_the_name_of_its_type(kind: ProblemType) -> Non
 
 def test_what_somebody_else_refused_has_the_code_of_its_class() -> None:
     for status, code in ((403, "refused"), (429, "too-many-requests"), (503, "unavailable")):
-        answer = HttpResponse(status=status, body=b"<html>", at_s=0.0, chance=0.5)
+        answer = HttpResponse(status=status, body=b"<html>", at_s=0.0, jitter=0.5)
         assert error_of(answer).code == code
 
 

@@ -14,8 +14,9 @@ from atomic.application.run_cache import FRESH_MS
 from atomic.application.start import start
 from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import headers, keys
+from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 from simulation.scenario import EVENT_RESULT, Node, RunPlan
 

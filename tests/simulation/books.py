@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import OutcomeKind, Status
 
 if TYPE_CHECKING:
     from simulation.process import Process

@@ -1,11 +1,12 @@
 """What must be true of every seed. Each law yields a line for each way in which it was broken."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Status, Step
+from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.books import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
@@ -195,7 +196,9 @@ def _delays(world: World) -> Iterator[str]:
 def _planned_ms(step: Step) -> float:
     policy, retry = step.spec.retry, step.retries_used
     grown = {"fixed": 1.0, "linear": float(retry), "exponential": policy.factor ** min(retry - 1, 60)}
-    return min(policy.back_off_ms * grown[policy.strategy], policy.max_back_off_ms)
+    # Of a strategy that this law does not know, the ceiling is all that can be said.
+    planned = policy.back_off_ms * grown.get(policy.strategy, math.inf) if policy.back_off_ms else 0
+    return min(planned, policy.max_back_off_ms)
 
 
 def _prompt(world: World) -> Iterator[str]:

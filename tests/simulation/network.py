@@ -12,7 +12,8 @@ from atomic.application.permits import Permit
 from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
 from atomic.domain.outcomes import EndpointResponse, NotMade
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepOutline, StepSpec
+from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepOutline, StepSpec
+from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 
 if TYPE_CHECKING:

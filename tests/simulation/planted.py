@@ -28,12 +28,13 @@ from atomic.application.engine import Engine
 from atomic.application.permits import Claim, Permit
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
-from atomic.domain.outcomes import NotMade, Outcome, OutcomeKind
+from atomic.domain.outcomes import NotMade, Outcome
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.retry import next_delay_ms as _next_delay_ms
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from simulation import application
 from simulation import process as processes

@@ -11,8 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from atomic.domain.steps import Status
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from simulation.faults import Faults
 from simulation.interleave import LawBroken
 from simulation.laws import broken

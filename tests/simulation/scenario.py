@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from atomic.domain.retry import RetryPolicy, Strategy
-from atomic.domain.steps import Kind, StepSpec
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
+from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.canonical import canonical_json, fingerprint
+from atomic.protocol.enums import Kind
 
 Manner = Literal["throws", "hangs", "suspends"]
 CLIENT: Final = "me"
@@ -245,13 +247,12 @@ def _leaf(chance: random.Random, name: str) -> Node:
 
 
 def _policy(chance: random.Random) -> RetryPolicy:
-    strategies: tuple[Strategy, ...] = ("exponential", "linear", "fixed")
     return RetryPolicy(
         count=chance.choice((0, 1, 3, 1000, 1000, 1000)),
         back_off_ms=chance.choice((20, 200, 1_000)),
-        strategy=chance.choice(strategies),
+        strategy=chance.choice(STRATEGIES),
         max_back_off_ms=3_000,
-        jitter=chance.choice(("full", "none")),
+        jitter=chance.choice(JITTERS),
     )
 
 

@@ -17,8 +17,8 @@ import atomic.application.creation
 from atomic.application.engine import Engine
 from atomic.application.ports import StepStore
 from atomic.application.run_cache import FRESH_MS, CachedRun, RunCache
-from atomic.domain.steps import Status
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from simulation.interleave import SlowStore, Workflow, plan_of
 

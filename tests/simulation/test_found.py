@@ -18,11 +18,12 @@ from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.events import Cancelled, Woken
-from atomic.domain.outcomes import EndpointResponse, OutcomeKind, StoredBody
+from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
 from atomic.domain.transitions import begin
 from atomic.protocol import headers, keys
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS

@@ -18,7 +18,8 @@ from atomic.application.engine import Engine
 from atomic.domain import effects, transitions
 from atomic.domain.endings import woken
 from atomic.domain.events import WaiterAdded
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 from simulation.interleave import LawBroken, simulate
 from simulation.regressions import SETTLE_AND_SUSPEND
 

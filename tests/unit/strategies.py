@@ -14,12 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from atomic.domain import events
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind
 from atomic.protocol.error_kinds import ErrorKind
 
 NOW = 1_700_000_000_000

@@ -19,9 +19,9 @@ from atomic.application.start import start
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Status
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS

@@ -5,8 +5,8 @@ from typing import Any
 
 from atomic.application.destinations import CountedRuns
 from atomic.application.permits import Permit
-from atomic.domain.outcomes import OutcomeKind
 from atomic.domain.steps import StepSpec
+from atomic.protocol.enums import OutcomeKind
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
 from scenarios.runtime import answer_ok
 

@@ -12,9 +12,10 @@ from atomic.application.engine import Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.sweep import look_through, recover
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.runtime.driver import HORIZON_MS, Driver
 from atomic.runtime.inflight import Tasks
 from atomic.testing import LocalAtomic, run

@@ -23,9 +23,10 @@ from atomic.domain.events import Cancelled, Redriven
 from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import SETTLED, Status, Step, StepOutline
+from atomic.domain.steps import Step, StepOutline
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
+from atomic.protocol.enums import SETTLED, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS

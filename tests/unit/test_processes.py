@@ -15,11 +15,12 @@ from atomic.application.client_admin import ClientStore
 from atomic.application.destinations import CountedRuns
 from atomic.application.ports import ClientRegistry
 from atomic.application.rates import CountedStarts
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.domain.transitions import begin
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.embedded.wiring import wired
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.testing.endpoints import EndpointCall, EndpointReply
 from contract.builders import a_spec, settled
 from scenarios.embedded_runtime import EndpointServer, free_port

@@ -8,8 +8,9 @@ from atomic.application.ports import RunQuery
 from atomic.application.redrive import redrive_many, redrive_step
 from atomic.domain.dead_letters import not_redrivable_reason
 from atomic.domain.events import Cancelled
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
+from atomic.protocol.enums import Status
 from atomic.testing import LocalAtomic, run
 from contract.builders import a_child, a_root, a_spec
 

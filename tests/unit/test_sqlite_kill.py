@@ -9,7 +9,7 @@ import pytest
 
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.domain.steps import Status
+from atomic.protocol.enums import Status
 
 _ACKNOWLEDGED = 400
 

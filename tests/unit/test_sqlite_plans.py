@@ -11,7 +11,7 @@ from atomic.adapters.sqlite import codec, queries
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.ports import RunQuery
-from atomic.domain.steps import Status
+from atomic.protocol.enums import Status
 
 FILTERS: dict[str, Any] = {
     "status": Status.FAILED,

@@ -3,9 +3,12 @@
 import json
 from typing import Any
 
+from atomic.protocol.backoff import JITTERS, STRATEGIES
+from atomic.protocol.enums import KINDS
 from atomic.testing import ApiReply
 from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import assert_problem, document
+from wording import one_of
 
 KIB = 1024
 ABSENT = object()
@@ -25,7 +28,7 @@ BAD_MEMBERS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"idempotencyKey": ABSENT}, "idempotencyKey", "Idempotency-Key"),
     ({"idempotencyKey": None}, "idempotencyKey", "Idempotency-Key"),
     ({"idempotencyKey": 17}, "idempotencyKey", "string"),
-    ({"kind": "sql"}, "kind", "'http', 'timer' or 'event'"),
+    ({"kind": "sql"}, "kind", one_of(KINDS)),
     ({"kind": "timer", "stepName": "t"}, "stepInvokeUrl", "leave it out"),
     ({"kind": "timer", "stepInvokeUrl": ABSENT}, "stepName", "needs a name"),
     ({"kind": "event", "stepInvokeUrl": ABSENT}, "stepName", "needs a name"),
@@ -54,8 +57,8 @@ BAD_MEMBERS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"retry": {"backOff": -5}}, "retry.backOff", "greater than or equal to 0"),
     ({"retry": {"backOff": 1e400}}, "body", "Infinity is not JSON"),
     ({"retry": {"maxBackOff": 366 * 86_400_000 + 1}}, "retry.maxBackOff", "less than or equal to"),
-    ({"retry": {"strategy": "fibonacci"}}, "retry.strategy", "'exponential', 'linear' or 'fixed'"),
-    ({"retry": {"jitter": True}}, "retry.jitter", "'full' or 'none'"),
+    ({"retry": {"strategy": "random"}}, "retry.strategy", one_of(STRATEGIES)),
+    ({"retry": {"jitter": True}}, "retry.jitter", one_of(JITTERS)),
     ({"retry": {"factor": 0.5}}, "retry.factor", "greater than or equal to 1"),
     ({"retry": {"factor": 101}}, "retry.factor", "less than or equal to 100"),
     ({"retry": {"on": "4x4"}}, "retry.on", RULES),

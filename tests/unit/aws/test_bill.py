@@ -17,9 +17,9 @@ from atomic.application.destinations import TURN_EVERY_MS
 from atomic.application.engine import Engine
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import StartResult, start
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.entrypoints.aws.prices import (
     DRAIN_USD,
@@ -30,6 +30,7 @@ from atomic.entrypoints.aws.prices import (
     estimated_usd,
 )
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.endpoints import EndpointCall, EndpointReply, FunctionInvoker
 from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
 from contract.aws import TABLE_NAME, Aws, Recorder, aws

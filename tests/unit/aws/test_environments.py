@@ -26,8 +26,9 @@ from atomic.application.ports import Destinations
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import start
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.steps import Status, StepSpec
+from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.runtime.inflight import Tasks
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker

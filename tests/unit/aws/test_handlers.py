@@ -22,12 +22,12 @@ from atomic.adapters.aws.destinations import Bounds
 from atomic.adapters.aws.leases import Lease, LeaseItems
 from atomic.adapters.aws.wakeups import encode_wakeup
 from atomic.adapters.system import SystemClock
-from atomic.domain.steps import Status
 from atomic.entrypoints.aws import api
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
 from atomic.entrypoints.log_policy import AllowedLines
+from atomic.protocol.enums import Status
 from contract.aws import GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
 
 REPO = Path(__file__).parents[3]

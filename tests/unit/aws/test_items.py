@@ -14,9 +14,10 @@ from atomic.adapters.aws.rows import GRACE_S
 from atomic.application.ports import RunQuery, StoreUnavailable
 from atomic.domain.events import Redriven, ResultPosted, WaiterAdded
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from contract.aws import TABLE_NAME, Aws, Recorder, aws
 from contract.builders import a_child, a_full_step, a_root, a_spec, incompressible, settled
 from contract.store_suite import keyed, put

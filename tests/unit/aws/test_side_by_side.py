@@ -12,9 +12,10 @@ import pytest
 from answering import Answer, Answering
 from atomic.adapters.aws.destinations import Bounds
 from atomic.adapters.aws.wakeups import encode_wakeup
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
+from atomic.protocol.enums import Status
 from contract.aws import aws
 from unit.aws.test_handlers import batch, environment, gateway_event
 

@@ -23,9 +23,10 @@ from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.aws.prices import DRAIN_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.runtime.inflight import Tasks
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker

@@ -7,16 +7,18 @@ import pytest
 
 from atomic.domain.effects import NONE, Effects, Follow, SendWakeup, effects_of, is_soon
 from atomic.domain.events import Cancelled, Claimed, Ended, Redriven, ResultPosted, WaiterAdded, Woken
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Status, Step
+from atomic.domain.step_errors import StepError, sentence_of
+from atomic.domain.steps import Step
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from contract.builders import a_spec
 
 NOW: Final = 1_000_000
+NO: Final = StepError(ErrorKind.NETWORK, "no")
 HTTP: Final = a_spec(retry=RetryPolicy(count=0))
 ROOT: Final = begin(HTTP, keys.ROOT, NOW, "nonce")
 CHILD: Final = begin(HTTP, "child", NOW, "nonce")
@@ -34,7 +36,7 @@ def succeeded(step: Step) -> Step:
 
 
 def failed(step: Step) -> Step:
-    return ended(step, OutcomeKind.PERMANENT, error=ERROR)
+    return ended(step, OutcomeKind.PERMANENT, error=NO)
 
 
 @pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])
@@ -47,7 +49,7 @@ def test_the_dead_letter_is_told_first_and_of_a_failed_http_step_alone() -> None
     after = failed(CHILD)
     assert after.status is Status.FAILED
     found = effects_of(CHILD, after, NOW + 5)
-    assert (found.dead_letter, found.after) == (str(after.error), TELLS)
+    assert (found.dead_letter, found.after) == (sentence_of(after.error), TELLS)
     assert effects_of(CHILD, transition(CHILD, Cancelled(), NOW), NOW).dead_letter is None
     event = begin(replace(HTTP, kind="event", url="", deadline_ms=10), "event", NOW, None)
     late = transition(event, Claimed("n"), NOW + 10)
@@ -72,7 +74,7 @@ def test_a_wakeup_that_is_not_soon_goes_out_beside_the_write() -> None:
 
 def test_a_wakeup_that_is_soon_follows_the_row() -> None:
     retried = replace(CHILD, spec=replace(HTTP, retry=RetryPolicy(count=3)))
-    after = ended(retried, OutcomeKind.RETRYABLE, error=ERROR)
+    after = ended(retried, OutcomeKind.RETRYABLE, error=NO)
     assert after.status is Status.RETRYING
     assert after.due_at_ms is not None
     wakeup = SendWakeup(after.due_at_ms)

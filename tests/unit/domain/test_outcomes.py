@@ -8,17 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.domain.outcomes import (
-    EndpointResponse,
-    Outcome,
-    OutcomeKind,
-    StoredBody,
-    classify,
-    read_response,
-)
+from atomic.domain.outcomes import EndpointResponse, Outcome, StoredBody, classify, read_response
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError, sentence_of
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import NOW, OTHER, RUN, examples
 

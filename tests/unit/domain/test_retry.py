@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, RetryPolicy, next_delay_ms
+from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.constants import DURATION_MAX_MS, RETRY_COUNT_MAX
 from unit.strategies import examples
 
@@ -85,9 +86,9 @@ policies = st.builds(
     RetryPolicy,
     back_off_ms=durations,
     max_back_off_ms=durations,
-    strategy=st.sampled_from(["exponential", "linear", "fixed"]),
+    strategy=st.sampled_from(STRATEGIES),
     factor=st.floats(1, 100),
-    jitter=st.sampled_from(["full", "none"]),
+    jitter=st.sampled_from(JITTERS),
 )
 retries = st.integers(1, RETRY_COUNT_MAX)
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.domain import events
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import ATTEMPTS_KEPT, LIVE, SETTLED, Status, Step, StepSpec
+from atomic.domain.steps import ATTEMPTS_KEPT, Step, StepSpec
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
+from atomic.protocol.enums import LIVE, SETTLED, OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import NO_ROOM, NOW, RETENTION, examples, spec
 

@@ -25,12 +25,13 @@ from atomic.domain.events import (
     Woken,
 )
 from atomic.domain.moments import attempt_timeout_ms
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Status, Step
+from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Step
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import (
     GONE,

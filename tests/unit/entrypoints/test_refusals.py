@@ -4,9 +4,9 @@ import pytest
 
 from atomic.application import refusals
 from atomic.application.refusals import NotAnOpenEvent, NotFound, NotRedrivableStep, RunCancelled
-from atomic.domain.steps import Status
 from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
 from atomic.protocol import problems
+from atomic.protocol.enums import Status
 
 
 def test_every_refusal_is_mapped() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Status
 from atomic.entrypoints.step_log import LoggedTelemetry
+from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import GONE, NOW, PERMANENT, ended, running
 

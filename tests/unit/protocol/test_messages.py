@@ -7,13 +7,17 @@ import pytest
 from hypothesis import given
 
 from atomic.domain.retry import RetryPolicy
-from atomic.entrypoints.http_api.starting import _policy
+from atomic.entrypoints.http_api.start_request import retry_policy
 from atomic.protocol import keys
+from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.constants import DURATION_MAX_MS
+from atomic.protocol.enums import KINDS
 from atomic.protocol.problems import Problem
-from atomic.protocol.requests import RedriveRequest, RetryOptions, StartRequest, read_message
+from atomic.protocol.requests import RedriveRequest, StartRequest, read_message
+from atomic.protocol.retry import RetryOptions
 from atomic.sdk import Retry
 from unit.strategies import examples, json_values, meaning
+from wording import one_of
 
 BASE = {"workflowName": "createUser", "stepInvokeUrl": "https://app.example/s", "idempotencyKey": "k1"}
 PARENT = keys.root_of(keys.run_id("acme", "createUser", "k1"))
@@ -80,7 +84,7 @@ def test_a_first_delay_is_cut_only_by_a_ceiling_that_was_asked_for(retry: Any, l
 def test_one_source_says_what_holds_by_default() -> None:
     sent = read({**BASE, "retry": Retry().document()}).retry
     for retry in (read(BASE).retry, sent):
-        assert _policy(retry) == RetryPolicy()
+        assert retry_policy(retry) == RetryPolicy()
 
 
 def test_the_user_creation_s_sample() -> None:
@@ -159,8 +163,8 @@ PLAIN_URL = "leave out the user name and the fragment"
         ("idempotencyKey", "é", VISIBLE),
         ("idempotencyKey", "\x7f", VISIBLE),
         ("idempotencyKey", 7, "valid string"),
-        ("kind", "webhook", "'http', 'timer' or 'event'"),
-        ("kind", None, "'http', 'timer' or 'event'"),
+        ("kind", "webhook", one_of(KINDS)),
+        ("kind", None, one_of(KINDS)),
         ("timeout", -1, "greater than or equal to 0"),
         ("timeout", DURATION_MAX_MS + 1, f"less than or equal to {DURATION_MAX_MS}"),
         ("timeout", 1.5, "valid integer"),
@@ -240,9 +244,9 @@ def test_a_refusal_names_field_and_cure(name: str, value: Any, says: str) -> Non
         ("factor", 100.5, "less than or equal to 100"),
         ("factor", "2", "valid number"),
         ("factor", True, "valid number"),
-        ("strategy", "random", "'exponential', 'linear' or 'fixed'"),
-        ("jitter", "equal", "'full' or 'none'"),
-        ("jitter", True, "'full' or 'none'"),
+        ("strategy", "random", one_of(STRATEGIES)),
+        ("jitter", "equal", one_of(JITTERS)),
+        ("jitter", True, one_of(JITTERS)),
         ("on", "", RULES),
         ("on", "4xx,", RULES),
         ("on", "600", RULES),
@@ -359,14 +363,14 @@ def test_a_body_that_is_no_object_of_json(body: bytes, says: str) -> None:
 def test_a_timer_and_an_event_call_nothing(kind: str) -> None:
     assert read({**TIMER, "kind": kind}).step_invoke_url is None
     found = refusals({**TIMER, "kind": kind, "stepInvokeUrl": "https://app.example/"})
-    assert found == {"stepInvokeUrl": "a timer or an event calls nothing; leave it out"}
+    assert found == {"stepInvokeUrl": f"a step of kind {kind} calls nothing; leave it out"}
 
 
 @pytest.mark.parametrize("kind", ["timer", "event"])
 def test_a_timer_and_an_event_have_a_name(kind: str) -> None:
     body = {**TIMER, "kind": kind}
     del body["stepName"]
-    assert refusals(body) == {"stepName": "a timer or an event needs a name"}
+    assert refusals(body) == {"stepName": f"a step of kind {kind} needs a name"}
 
 
 def test_a_timer_is_a_step_of_a_handler() -> None:

@@ -15,10 +15,11 @@ from atomic.application.rechecking import look
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.moments import attempt_timeout_ms
-from atomic.domain.outcomes import EndpointResponse, NotMade, OutcomeKind, classify
+from atomic.domain.outcomes import EndpointResponse, NotMade, classify
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import headers, signatures
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
 _RECORD_AGAIN_FIRST_S: Final = 0.25

@@ -6,8 +6,8 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import ended_with
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Cancelled
-from atomic.domain.steps import SETTLED, Status
 from atomic.protocol import keys
+from atomic.protocol.enums import SETTLED, Status
 
 
 async def cancel_run(engine: Engine, run_id: str) -> None:

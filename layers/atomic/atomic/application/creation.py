@@ -7,9 +7,10 @@ from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.permits import Permit
 from atomic.application.refusals import NotFound, RunCancelled
 from atomic.application.run_cache import CachedRun
-from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 
 
 @dataclass(frozen=True, slots=True)

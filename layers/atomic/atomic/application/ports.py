@@ -11,7 +11,8 @@ from typing import Protocol, Self
 from atomic.application.permits import Permit
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.steps import Attempt, Status, Step, StepOutline, StepSpec
+from atomic.domain.steps import Attempt, Step, StepOutline, StepSpec
+from atomic.protocol.enums import Status
 
 
 class StoreUnavailable(Exception):

@@ -9,8 +9,8 @@ from atomic.application.rechecking import look
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.moments import lease_end_ms
-from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import OutcomeKind, Status
 
 
 async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None = None) -> None:

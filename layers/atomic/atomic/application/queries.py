@@ -12,10 +12,11 @@ from atomic.application.ports import Counts, RunQuery
 from atomic.application.refusals import NotFound
 from atomic.application.waiting import now_s, wait
 from atomic.domain.clients.client import Client
-from atomic.domain.dead_letters import NotRedrivable, not_redrivable_reason
+from atomic.domain.dead_letters import not_redrivable_reason
 from atomic.domain.step_errors import sentence_of
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import NotRedrivable, Status
 
 # Lambda answers with 6 MB at most, and writes the document as a string of JSON: a quotation mark doubles,
 # and what is not ASCII becomes three times as long on runtimes before Python 3.12.

@@ -11,8 +11,8 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.events import Looked, WaiterAdded, Woken
-from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import SETTLED, Step, StepOutline
+from atomic.domain.steps import Step, StepOutline
+from atomic.protocol.enums import SETTLED, OutcomeKind
 
 _PAGE: Final = 200
 # A row has a size limit on every runtime, and any of these wakes the step.

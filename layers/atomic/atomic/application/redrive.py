@@ -13,8 +13,9 @@ from atomic.application.ports import RunQuery
 from atomic.application.refusals import NotRedrivableStep
 from atomic.domain.dead_letters import not_redrivable_reason
 from atomic.domain.events import Redriven
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 
 
 async def redrive_step(engine: Engine, step: Step) -> Step:

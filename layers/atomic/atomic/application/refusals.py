@@ -1,7 +1,7 @@
 """What use cases refuse. Each says what is so in terms of the engine; the HTTP API puts it into words."""
 
-from atomic.domain.dead_letters import NotRedrivable
-from atomic.domain.steps import Kind, Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Kind, NotRedrivable, Status
 
 
 class Refusal(Exception):

@@ -9,7 +9,8 @@ from atomic.application.refusals import NotAnOpenEvent
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 
 # Far longer than the write and the wake-ups take.
 _LOOK_AFTER_MS: Final = 10_000

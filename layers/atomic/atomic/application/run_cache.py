@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from atomic.application.ports import StepStore
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from atomic.application.refusals import PayloadMismatch
 from atomic.application.waiting import ask_to_wake, now_s, register_waiter, until_settled, wait
 from atomic.application.wakeups import ensure_wakeup
 from atomic.domain.events import DeadlineGiven
-from atomic.domain.steps import Status, Step, StepSpec
+from atomic.domain.steps import Step, StepSpec
+from atomic.protocol.enums import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from atomic.application.ports import LiveStep, LiveSteps, StoreUnavailable
 from atomic.domain.events import OwnerLost, Rescheduled
 from atomic.domain.leftovers import is_left_over
 from atomic.domain.moments import redated_due_ms
-from atomic.domain.steps import LIVE, Status
+from atomic.protocol.enums import LIVE, Status
 
 _BATCH: Final = 500
 

@@ -4,7 +4,8 @@ from atomic.application.commit import commit, run_effects
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.events import Woken
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 
 
 async def wake_if_overdue(engine: Engine, step: Step) -> None:

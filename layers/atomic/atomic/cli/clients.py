@@ -22,7 +22,8 @@ from atomic.cli.output import to_json
 from atomic.domain.clients.quota import LIMITS, Quota, quota_view, words_of
 from atomic.domain.clients.records import ClientRecord, is_live
 from atomic.domain.clients.rules import refuse_unusual
-from atomic.domain.clients.scopes import SCOPES, SCOPES_DEFAULT
+from atomic.domain.clients.scopes import SCOPES_DEFAULT
+from atomic.protocol.enums import SCOPES
 
 _redact = click.option(
     "--redact", multiple=True, help="A member of payloads and responses to show as a hash to readers."

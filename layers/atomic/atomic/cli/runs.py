@@ -8,7 +8,7 @@ import click
 
 from atomic.cli.api import Api, calls_api, fail
 from atomic.cli.timeline import run_line, timeline
-from atomic.protocol.documents import StatusName
+from atomic.protocol.enums import StatusName
 
 _LOOK_S = 0.5
 _ENDS = {"succeeded": 0, "failed": 4, "cancelled": 5}

@@ -5,7 +5,8 @@ from typing import Any
 
 from atomic.domain.outcomes import Outcome
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 
 

@@ -1,11 +1,9 @@
 """Dead letters that are of no use to any workflow any more."""
 
 from collections.abc import Sequence
-from typing import Literal
 
-from atomic.domain.steps import Status, Step
-
-NotRedrivable = Literal["handled", "cancelled"]
+from atomic.domain.steps import Step
+from atomic.protocol.enums import NotRedrivable, Status
 
 
 def not_redrivable_reason(dead_letter: Step, ancestors: Sequence[Step]) -> NotRedrivable | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from atomic.domain.step_errors import sentence_of
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
 _SOON_MS: Final = 10_000
@@ -79,8 +80,8 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     if before.is_settled:
         return NONE
     found = _SETTLED[after.is_root, bool(after.waiters)]
-    # The letter goes first. So who dies in between leaves a step that is live, whose wake-up comes, and no
-    # dead letter is ever missing.
+    # The letter goes first. A process that ends in between leaves a step that is live, whose wake-up comes,
+    # so no dead letter is ever missing.
     return replace(found, dead_letter=sentence_of(after.error) or "") if after.is_dead_letter else found
 
 

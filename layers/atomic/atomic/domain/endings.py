@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from atomic.domain import events
 from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
-from atomic.domain.outcomes import Outcome, OutcomeKind
+from atomic.domain.outcomes import Outcome
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
 _WAITED_FOR_NOTHING: Final = StepError(ErrorKind.WAITED_FOR_NOTHING)

@@ -1,6 +1,7 @@
 """Live steps that are not needed any more, since the root of their run has ended."""
 
-from atomic.domain.steps import Status, Step
+from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 
 
 def is_left_over(root: Status, *, calls: bool) -> bool:

@@ -1,6 +1,7 @@
 """When a step is due, computed from its spec, its row and the time."""
 
-from atomic.domain.steps import LEASE_MARGIN_MS, Status, Step, StepSpec
+from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepSpec
+from atomic.protocol.enums import Status
 
 
 def deadline_at_ms(deadline_ms: int | None, now_ms: int) -> int | None:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
@@ -14,6 +13,7 @@ from atomic.domain.step_errors import StepError, timed_out
 from atomic.protocol import failures, headers, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.enums import OutcomeKind
 from atomic.protocol.error_kinds import ErrorKind
 
 _CONTENT_TYPE_MAX: Final = 255
@@ -26,17 +26,6 @@ _CHARSETS: Final = re.compile(
     r"utf-?8|utf-16(?:le|be)?|(?:us-)?ascii|iso-8859-\d{1,2}|latin-?1|windows-125\d|koi8-[ru]|big5"
     r"|gb(?:2312|k|18030)|euc-(?:jp|kr)|shift_jis|iso-2022-jp"
 )
-
-
-class OutcomeKind(StrEnum):
-    """The kinds of outcome of an attempt. DEFERRED: Atomic refused what the endpoint's handler posted."""
-
-    SUCCEEDED = "succeeded"
-    RETRYABLE = "retryable"
-    PERMANENT = "permanent"
-    SUSPENDED = "suspended"
-    DEFERRED = "deferred"
-    NO_ANSWER = "no_answer"
 
 
 @dataclass(frozen=True, slots=True)

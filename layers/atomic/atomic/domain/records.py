@@ -14,10 +14,11 @@ from itertools import compress
 from operator import attrgetter, ne
 from typing import Any, Final
 
-from atomic.domain.outcomes import OutcomeKind, StoredBody
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Attempt, Status, Step, StepSpec
+from atomic.domain.steps import Attempt, Step, StepSpec
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
 Record = dict[str, Any]

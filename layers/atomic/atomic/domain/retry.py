@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.protocol import defaults
-from atomic.protocol.defaults import Jitter, Strategy
+from atomic.protocol.backoff import Jitter, Strategy, drawn_ms, planned_ms
 
 RETRY_AFTER_MAX_MS: Final = 24 * 3600 * 1000
 
@@ -42,23 +42,15 @@ def next_delay_ms(
 
     An endpoint's Retry-After can lengthen the delay, up to 24 hours, never shorten it.
     """
-    delay = min(_planned_ms(policy, retry), policy.max_back_off_ms)
-    if policy.jitter == "full":
-        delay = int(delay * jitter)
+    planned = planned_ms(
+        policy.strategy,
+        retry,
+        back_off_ms=policy.back_off_ms,
+        factor=policy.factor,
+        most_ms=policy.max_back_off_ms,
+    )
+    delay = drawn_ms(policy.jitter, planned, jitter)
     return max(delay, min(retry_after_ms or 0, RETRY_AFTER_MAX_MS))
-
-
-def _planned_ms(policy: RetryPolicy, retry: int) -> int:
-    match policy.strategy:
-        case "fixed":
-            return policy.back_off_ms
-        case "linear":
-            return policy.back_off_ms * retry
-        case "exponential":
-            try:
-                return int(policy.back_off_ms * policy.factor ** (retry - 1))
-            except OverflowError:  # a float ends near 2 ** 1024, long after every ceiling
-                return policy.max_back_off_ms if policy.back_off_ms else 0
 
 
 def _matches(rules: str, status: int) -> bool:

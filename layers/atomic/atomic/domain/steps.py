@@ -1,36 +1,18 @@
 """The aggregate of the engine: one durable, keyed call."""
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
-from atomic.domain.outcomes import OutcomeKind, StoredBody
+from atomic.domain.outcomes import StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError, timed_out
 from atomic.protocol import keys
-
-Kind = Literal["http", "timer", "event"]
+from atomic.protocol.enums import SETTLED, Kind, OutcomeKind, Status
 
 # A row has a size limit on every runtime, and 1000 retries must fit: the newest attempts are kept.
 ATTEMPTS_KEPT: Final = 50
 # The grace period for a late write before another process may claim the step.
 LEASE_MARGIN_MS: Final = 15_000
-
-
-class Status(StrEnum):
-    """The status of a step."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    WAITING = "waiting"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-SETTLED: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
-LIVE: Final = frozenset(Status) - SETTLED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

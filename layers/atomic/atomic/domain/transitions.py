@@ -10,9 +10,10 @@ from atomic.domain import events, moments
 from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
 from atomic.domain.endings import deferred, ended, looked, told, woken
 from atomic.domain.moments import lease_end_ms
-from atomic.domain.outcomes import Outcome, OutcomeKind, StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.step_errors import CANCELLED, StepError
-from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Status, Step, StepSpec
+from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Step, StepSpec
+from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
 # An endpoint whose calls crash the calling process must not be called endlessly; see

@@ -5,7 +5,8 @@ from typing import Final
 
 from atomic.application.ports import Telemetry
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import Status
 
 _log: Final = logging.getLogger("atomic.steps")
 

@@ -4,10 +4,9 @@ The retries outlast ten minutes of outage with a probability above 99.9 % (docs/
 for its steps for less time than its attempt may last, so that it gets their status before it times out.
 """
 
-from typing import Final, Literal
+from typing import Final
 
-Strategy = Literal["exponential", "linear", "fixed"]
-Jitter = Literal["full", "none"]
+from atomic.protocol.backoff import Jitter, Strategy
 
 RETRY_COUNT: Final = 25
 BACK_OFF_MS: Final = 1_000

@@ -6,11 +6,13 @@ these models. Times are RFC 3339 in UTC, durations integer milliseconds.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 from typing_extensions import TypeAliasType
 
+from atomic.protocol.enums import Kind, NotRedrivable, OutcomeName, Scope, StatusName
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.retry import RetryDocument
+from atomic.protocol.wire import Document
 
 # A string, so that what an older SDK reads may have kinds of a newer server.
 ErrorKindName = TypeAliasType(
@@ -24,16 +26,6 @@ ErrorKindName = TypeAliasType(
         ),
     ],
 )
-StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"]
-
-
-class Document(BaseModel):
-    """Members are camelCase; newer servers may add some."""
-
-    # Built when first used: a program that starts one run needs one of them.
-    model_config = ConfigDict(
-        alias_generator=to_camel, frozen=True, populate_by_name=True, defer_build=True
-    )
 
 
 class RunSummary(Document):
@@ -42,7 +34,7 @@ class RunSummary(Document):
     id: str = Field(description="The root step's id.")
     run_id: str
     parent: str | None = Field(description="The step that this one belongs to; null for a root.")
-    kind: Literal["http", "timer", "event"]
+    kind: Kind
     workflow_name: str
     step_name: str | None
     step_invoke_url: str | None
@@ -74,7 +66,7 @@ class DeadLetter(RunSummary):
     """A step that failed, which may be a root. `id` is the step's id, `finishedAt` when it failed."""
 
     response_status: int | None
-    not_redrivable_reason: Literal["handled", "cancelled"] | None = Field(
+    not_redrivable_reason: NotRedrivable | None = Field(
         description="Why it cannot be redriven: the handler above it went on without it and succeeded, "
         "or its run was cancelled; null for one that can."
     )
@@ -97,26 +89,13 @@ class AttemptRecord(Document):
     started_at: str
     ended_at: str | None
     duration: int | None
-    outcome: Literal["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"] | None
+    outcome: OutcomeName | None
     status: int | None
     error: str | None = Field(description="A sentence for people.")
     error_kind: ErrorKindName | None
     late: str | None = Field(
         description="Describes an answer that arrived after the attempt had lost its lease."
     )
-
-
-class RetryDocument(Document):
-    """The retry policy in force."""
-
-    count: int
-    back_off: int
-    strategy: Literal["exponential", "linear", "fixed"]
-    factor: float
-    max_back_off: int
-    jitter: Literal["full", "none"]
-    on: str | None
-    never: str | None
 
 
 class StepDocument(StepOutcome):
@@ -127,7 +106,8 @@ class StepDocument(StepOutcome):
         "the client hides it."
     )
     endpoint_key: str | None = Field(
-        description="The `Idempotency-Key` that is sent to the endpoint; null for a timer or an event."
+        description="The `Idempotency-Key` that is sent to the endpoint; null for a step that calls "
+        "nothing."
     )
     payload: Any
     delay: int = Field(
@@ -200,7 +180,7 @@ class KeyDocument(Document):
     """API key metadata; the secret itself is never returned."""
 
     id: str = Field(description="The middle part of the key.")
-    scopes: list[Literal["start", "read", "act", "signal", "admin"]]
+    scopes: list[Scope]
     created_at: str
     expires_at: str | None = Field(description="When it expires or expired; null if it never does.")
     takes_over: str | None = Field(description="The id of the key that it replaces.")

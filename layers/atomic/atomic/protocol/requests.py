@@ -2,35 +2,33 @@
 
 import re
 from functools import cache
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from atomic.protocol import defaults, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.constants import (
-    DURATION_MAX_MS,
     JSON_MAX_DEPTH,
     KEY_MAX_CHARS,
     MESSAGE_MAX_BYTES,
     NAME_MAX_CHARS,
     PAYLOAD_MAX_BYTES,
-    RETRY_COUNT_MAX,
     URL_MAX_CHARS,
 )
-from atomic.protocol.defaults import Jitter, Strategy
+from atomic.protocol.enums import Kind
 from atomic.protocol.json_text import shortest
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
+from atomic.protocol.retry import RetryOptions
 from atomic.protocol.urls import parse_url
+from atomic.protocol.wire import Duration, PositiveDuration, WireModel
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # A body may hold a hundred unknown members; the answer names only some of them.
 _ERRORS_MAX: Final = 20
 # More than any request has. Each unknown member costs an error of its own, 2 µs.
 _MEMBERS_MAX: Final = 100
-_STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 
 
 def _key(text: str) -> str:
@@ -53,72 +51,25 @@ def _url(text: str) -> str:
     return text
 
 
-def _status_rules(text: str) -> str:
-    rules = [rule.strip().lower() for rule in text.split(",")]
-    if not all(_STATUS_RULE.fullmatch(rule) for rule in rules):
-        raise PydanticCustomError("rules", 'write status codes or classes, such as "404,429,5xx"')
-    return ",".join(rules)
-
-
 def _step_id(text: str) -> str:
     if not keys.is_step_id(text):
         raise PydanticCustomError("step_id", "use the id of a step, from its Atomic-Step-Id header")
     return text
 
 
-Duration = Annotated[int, Field(ge=0, le=DURATION_MAX_MS)]
-PositiveDuration = Annotated[int, Field(ge=1, le=DURATION_MAX_MS)]
 Key = Annotated[str, Field(max_length=KEY_MAX_CHARS), AfterValidator(_key)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS), AfterValidator(_name)]
 Url = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_url)]
-StatusRules = Annotated[str, Field(max_length=255), AfterValidator(_status_rules)]
 StepId = Annotated[str, AfterValidator(_step_id)]
 
-
-class WireModel(BaseModel):
-    """Members are camelCase on the wire, unknown ones are refused, nothing is coerced."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, strict=True, populate_by_name=True
-    )
-
-
 Model = TypeVar("Model", bound=WireModel)
-
-
-class RetryOptions(WireModel):
-    """When a failed attempt is repeated. `count` counts retries, so count 3 allows 4 attempts."""
-
-    count: Annotated[int, Field(ge=0, le=RETRY_COUNT_MAX)] = defaults.RETRY_COUNT
-    back_off: Duration = Field(
-        default=defaults.BACK_OFF_MS, description="Base of the delay in milliseconds."
-    )
-    strategy: Strategy = defaults.STRATEGY
-    factor: Annotated[float, Field(ge=1, le=100)] = defaults.FACTOR
-    max_back_off: Duration | None = Field(
-        default=None,
-        description="Ceiling of one delay in milliseconds; the default is "
-        f"{defaults.MAX_BACK_OFF_MS}, or `backOff` when that is more.",
-    )
-    jitter: Jitter = defaults.JITTER
-    on: StatusRules | None = Field(
-        default=None, description='Only these statuses are retried, such as "404,408,429,5xx".'
-    )
-    never: StatusRules | None = Field(default=None, description="These statuses are never retried.")
-
-    @property
-    def max_back_off_ms(self) -> int:
-        """The ceiling in force: the default ceiling does not shorten an explicit first delay."""
-        if self.max_back_off is None:
-            return max(defaults.MAX_BACK_OFF_MS, self.back_off)
-        return self.max_back_off
 
 
 class StartRequest(WireModel):
     """`POST /{clientId}`: call this URL with this key until it succeeds, remember the answer."""
 
     workflow_name: Name
-    kind: Literal["http", "timer", "event"] = "http"
+    kind: Kind = "http"
     step_invoke_url: Url | None = Field(
         default=None, description="The endpoint to call; kind `http` requires it."
     )
@@ -150,11 +101,11 @@ class StartRequest(WireModel):
         if self.kind == "http" and self.step_invoke_url is None:
             raise PydanticCustomError("url_missing", "stepInvokeUrl: name the URL to call")
         if self.kind != "http" and self.step_invoke_url is not None:
-            raise PydanticCustomError(
-                "url_surplus", "stepInvokeUrl: a timer or an event calls nothing; leave it out"
-            )
+            cure = "stepInvokeUrl: a step of kind {kind} calls nothing; leave it out"
+            raise PydanticCustomError("url_surplus", cure, {"kind": self.kind})
         if self.kind != "http" and self.step_name is None:
-            raise PydanticCustomError("name_missing", "stepName: a timer or an event needs a name")
+            cure = "stepName: a step of kind {kind} needs a name"
+            raise PydanticCustomError("name_missing", cure, {"kind": self.kind})
         if self.kind == "timer" and self.parent is None:
             raise PydanticCustomError(
                 "parent_missing", "parent: name the step whose handler sleeps; a timer is no workflow"

@@ -21,6 +21,7 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
+from atomic.protocol.enums import LIVE
 from atomic.sdk._responses import error_of, members, read
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model
 from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
@@ -33,7 +34,6 @@ Item = TypeVar("Item")
 WAIT_MAX_S: Final = ROOT_WAIT_MS / 1000
 _SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
-_LIVE: Final = frozenset({"pending", "running", "retrying", "waiting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ def start(
             return read(StepOutcome, answer)
         if answer.status not in {202, 504} or answer.at_s >= limits.until_s:
             raise error_of(replace(answer, status=504) if answer.status == 202 else answer)
-        pause_s, now_s = _between_waits_s(now_s, answer), answer.at_s
+        pause_s = min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
+        now_s = answer.at_s + pause_s
 
 
 class Outcome(NamedTuple):
@@ -147,11 +148,12 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         request = _get(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", wait_s)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         step = _read(StepDocument, answer)
-        if step.status not in _LIVE:
+        if step.status not in LIVE:
             return _settled(step)
         if answer.at_s >= limits.until_s:
             raise NotFinishedError("Not finished in time.", step_id=step.id)
-        pause_s, now_s = _between_waits_s(now_s, answer), answer.at_s
+        pause_s = min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
+        now_s = answer.at_s + pause_s
 
 
 def probe(client_id: str, document: Mapping[str, Any], patience_s: float) -> Flow[ProbeResult]:
@@ -289,6 +291,6 @@ def _pause_s(answer: HttpResponse, failures: int) -> float:
     return longest * (1 + answer.jitter) / 2
 
 
-def _between_waits_s(began_s: float, answer: HttpResponse) -> float:
+def _between_waits_s(sent_s: float, answer: HttpResponse) -> float:
     """A wait paces itself; only a server that does not wait is not asked again at once."""
-    return 0.0 if answer.at_s - began_s >= 0.5 else 0.5
+    return 0.0 if answer.at_s - sent_s >= 0.5 else 0.5

@@ -11,14 +11,8 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from atomic.protocol.documents import (
-    DeadLetter,
-    RunDocument,
-    RunSummary,
-    StatusName,
-    StepDocument,
-    StepOutcome,
-)
+from atomic.protocol.documents import DeadLetter, RunDocument, RunSummary, StepDocument, StepOutcome
+from atomic.protocol.enums import StatusName
 from atomic.sdk import _flow
 from atomic.sdk._documents import (
     Key,

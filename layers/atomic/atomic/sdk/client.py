@@ -5,14 +5,8 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from atomic.protocol.documents import (
-    DeadLetter,
-    RunDocument,
-    RunSummary,
-    StatusName,
-    StepDocument,
-    StepOutcome,
-)
+from atomic.protocol.documents import DeadLetter, RunDocument, RunSummary, StepDocument, StepOutcome
+from atomic.protocol.enums import StatusName
 from atomic.sdk import _flow
 from atomic.sdk._documents import (
     Key,

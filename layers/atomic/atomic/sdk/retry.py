@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic.alias_generators import to_snake
+
 from atomic.protocol import defaults
-from atomic.protocol.defaults import Jitter, Strategy
+from atomic.protocol.backoff import Jitter, Strategy
+from atomic.protocol.retry import RetryOptions
 from atomic.sdk.errors import InvalidRequestError
 
 Seconds = float | timedelta
@@ -38,21 +42,24 @@ class Retry:
     never: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """As it goes over the wire: milliseconds."""
-        return {
-            "count": self.count,
-            "backOff": milliseconds("back_off", self.back_off),
-            "strategy": self.strategy,
-            "factor": self.factor,
-            **(
-                {}
-                if self.max_back_off is None
-                else {"maxBackOff": milliseconds("max_back_off", self.max_back_off)}
-            ),
-            "jitter": self.jitter,
-            **({"on": self.on} if self.on else {}),
-            **({"never": self.never} if self.never else {}),
-        }
+        """As it goes over the wire: milliseconds. Raises InvalidRequestError, which names what is wrong."""
+        most = self.max_back_off
+        try:
+            options = RetryOptions(
+                count=self.count,
+                back_off=milliseconds("back_off", self.back_off),
+                strategy=self.strategy,
+                factor=self.factor,
+                max_back_off=None if most is None else milliseconds("max_back_off", most),
+                jitter=self.jitter,
+                on=self.on or None,
+                never=self.never or None,
+            )
+        except ValidationError as refused:
+            errors = refused.errors(include_url=False)
+            wrong = [f"{to_snake(str(found['loc'][0]))}: {found['msg']}" for found in errors]
+            raise InvalidRequestError(f"retry: {'; '.join(wrong)}.") from None
+        return options.model_dump(by_alias=True, exclude_none=True)
 
 
 def retry_document(retry: Retry | int) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from atomic.adapters.aws.listing import Index, Range
 from atomic.adapters.aws.storage_items import StorageItems
 from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.application.round_robin import due_in_turns
-from atomic.domain.steps import LIVE, Status, Step, StepOutline
+from atomic.domain.steps import Step, StepOutline
+from atomic.protocol.enums import LIVE, Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

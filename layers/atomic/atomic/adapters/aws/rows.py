@@ -7,8 +7,9 @@ from typing import Any, Final
 from atomic.adapters.aws import table
 from atomic.adapters.aws.packing import deflate, pack_record, pack_text, unpack_record, unpack_text
 from atomic.domain.records import load_step, progress_record, spec_record
-from atomic.domain.steps import Status, Step, StepOutline
+from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 
 Item = dict[str, Any]
 

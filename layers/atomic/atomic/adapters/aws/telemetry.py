@@ -5,8 +5,8 @@ from typing import Final
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from atomic.domain.outcomes import OutcomeKind
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import OutcomeKind, Status
 
 # A custom metric costs $0.30 a month, so no client and no workflow is a dimension (CloudWatch pricing).
 _OUTCOMES: Final = {kind: "Attempts" + kind.value.title().replace("_", "") for kind in OutcomeKind}

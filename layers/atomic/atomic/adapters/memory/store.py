@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
 from atomic.application.round_robin import due_in_turns
 from atomic.domain.moments import last_recorded_ms
-from atomic.domain.steps import LIVE, Status, Step, StepOutline, outline_of
+from atomic.domain.steps import Step, StepOutline, outline_of
 from atomic.protocol import keys
+from atomic.protocol.enums import LIVE, Status
 
 
 class MemoryStepStore:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from atomic.adapters.sqlite.codec import COLUMNS
 from atomic.adapters.sqlite.schema import IS_DEAD_LETTER, IS_LIVE
 from atomic.application.ports import RunQuery
-from atomic.domain.steps import Status
+from atomic.protocol.enums import Status
 
 Statement = tuple[str, dict[str, Any]]
 

@@ -20,8 +20,9 @@ from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
 from atomic.application.round_robin import in_turns
-from atomic.domain.steps import LIVE, Status, Step, StepOutline
+from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
+from atomic.protocol.enums import LIVE, Status
 
 T = TypeVar("T")
 _Rows = list[tuple[Any, ...]]

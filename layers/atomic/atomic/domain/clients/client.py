@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from atomic.domain.clients.quota import NO_QUOTA, Quota
-from atomic.domain.clients.scopes import SCOPES
+from atomic.protocol.enums import SCOPES
 from atomic.protocol.urls import is_under
 
 

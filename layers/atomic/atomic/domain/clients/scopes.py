@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
-# What a key may do: post steps; read; cancel, redrive and complete events; complete events and nothing
-# else; manage the client's own keys.
-SCOPES: Final = ("start", "read", "act", "signal", "admin")
-SCOPES_DEFAULT: Final = ("start", "read", "act")
+from atomic.protocol.enums import SCOPES, Scope
+
+SCOPES_DEFAULT: Final[tuple[Scope, ...]] = ("start", "read", "act")
 # What keys of the operator may do: make clients, say what they may use, and manage their keys.
 OPERATOR_SCOPE: Final = "operator"
 

@@ -11,9 +11,9 @@ from atomic.application.ports import StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.redrive import redrive_step
 from atomic.application.refusals import NotRedrivableStep
-from atomic.domain.steps import Status
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 
 _log = logging.getLogger("atomic.invoker")
 

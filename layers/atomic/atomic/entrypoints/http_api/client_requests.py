@@ -1,6 +1,6 @@
 """Requests about clients, their keys and their signing secrets. Durations are integer milliseconds."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,7 +10,8 @@ from atomic.domain.clients.quota import LIMITS, Quota
 from atomic.domain.clients.scopes import SCOPES_DEFAULT
 from atomic.protocol import keys
 from atomic.protocol.constants import URL_MAX_CHARS
-from atomic.protocol.requests import Duration, PositiveDuration, WireModel
+from atomic.protocol.enums import Scope
+from atomic.protocol.wire import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # The largest whole number that every reader of JSON reads the same (RFC 8259, section 6).
@@ -43,7 +44,6 @@ def _redaction(name: str) -> str:
     return name
 
 
-Scope = Literal["start", "read", "act", "signal", "admin"]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=4)]
 ClientId = Annotated[str, Field(pattern=keys.CLIENT_ID_PATTERN), AfterValidator(_client_id)]
 BaseUrl = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_base_url)]

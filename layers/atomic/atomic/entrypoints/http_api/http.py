@@ -1,12 +1,18 @@
-"""A request and a response as every runtime can make them."""
+"""A request and a response as every runtime can make them, and what a request says beside its JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from atomic.protocol.problems import MEDIA_TYPE, Problem
+from atomic.protocol.problems import MEDIA_TYPE, Problem, invalid
+from atomic.protocol.timestamps import from_rfc3339
+
+Value = TypeVar("Value")
+_PARAMETERS_MAX: Final = 20
+_TIME: Final = "use a time as in 2026-11-23T07:38:00Z"
 
 # Answers hold what endpoints and callers said: a browser takes them for JSON, whatever they look like.
 _NO_GUESSING: Final = {"x-content-type-options": "nosniff"}
@@ -50,3 +56,77 @@ def problem_response(problem: Problem) -> ApiResponse:
         body=orjson.dumps(problem.document()),
         headers={"content-type": MEDIA_TYPE, **_NO_GUESSING, **problem.headers},
     )
+
+
+class Query:
+    """The query string, taken apart member by member; what is left over is refused."""
+
+    def __init__(self, request: ApiRequest) -> None:
+        self._path = request.path
+        try:
+            pairs = parse_qsl(request.query, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
+        except ValueError:
+            raise invalid("query", f"at most {_PARAMETERS_MAX} parameters are read") from None
+        self._given = dict(pairs)
+        self._left = dict(pairs)
+        if len(pairs) != len(self._given):
+            raise invalid("query", "a parameter stands twice; keep one of them")
+
+    def take(self, name: str, read: Callable[[str], Value], cure: str) -> Value | None:
+        """A parameter as `read` understands it, None when it is absent or empty."""
+        text = self._left.pop(name, "")
+        if not text:
+            return None
+        try:
+            return read(text)
+        except ValueError:
+            raise invalid(name, cure) from None
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number within bounds."""
+        cure = f"use a whole number from {least} to {most}"
+        number = self.take(name, read_number, cure)
+        if number is None:
+            return default
+        if not least <= number <= most:
+            raise invalid(name, cure)
+        return number
+
+    def moment(self, name: str) -> int | None:
+        """A moment, as milliseconds since the epoch."""
+        return self.take(name, from_rfc3339, _TIME)
+
+    def refuse_rest(self) -> None:
+        """Raise Problem 400 for parameters that nobody took."""
+        for name in self._left:
+            raise invalid(name, "unknown query parameter; see /docs")
+
+    def link(self, **changed: Any) -> str:
+        """This request's URL path with some parameters changed."""
+        return f"{self._path}?{urlencode({**self._given, **changed})}"
+
+
+def read_number(text: str) -> int:
+    """A number as a query string has it; raises ValueError."""
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise ValueError
+    return int(text)
+
+
+def link_header(link: str | None) -> dict[str, str]:
+    """The header that leads to the next page, where there is one."""
+    return {} if link is None else {"link": f'<{link}>; rel="next"'}
+
+
+def refuse_body(request: ApiRequest) -> None:
+    """Raise Problem 400 for a body where none is read."""
+    if request.body not in {b"", b"{}"}:
+        raise invalid("body", "this request takes no body; leave it out")
+
+
+def read_moment(where: str, text: str | None) -> int | None:
+    """A member that is a moment, as milliseconds since the epoch. Raises Problem 400."""
+    try:
+        return None if text is None else from_rfc3339(text)
+    except ValueError:
+        raise invalid(where, _TIME) from None

@@ -1,4 +1,4 @@
-"""The API's description (OpenAPI 3.1), made from the wire models and the operations below.
+"""The API's description (OpenAPI 3.1), made from the wire models and the table of routes.
 
 `python -m atomic.entrypoints.http_api.openapi > docs/openapi.json` writes the committed copy anew.
 """
@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from atomic import __version__
-from atomic.entrypoints.http_api.operations import OPERATIONS, Operation
+from atomic.entrypoints.http_api.route import Operation, Route
+from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.protocol import documents, problems
 from atomic.protocol.keys import CLIENT_ID_PATTERN
 
@@ -22,8 +23,10 @@ _REF: Final = "#/components/schemas/{model}"
 def openapi() -> dict[str, Any]:
     """The whole description. It is built when first asked for: most processes never are."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    for route in ROUTES:
+        if route.operation is not None:
+            described = _described(route, route.operation)
+            paths.setdefault(route.template, {})[route.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -41,22 +44,21 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _described(route: Route, operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
     if operation.description:
         described["description"] = operation.description
-    described["parameters"] = [
-        *_path_parameters(operation.path), *operation.query, *operation.headers
-    ]  # fmt: skip
+    in_path = _path_parameters(route.template)
+    described["parameters"] = [*in_path, *operation.query, *operation.headers]
     if operation.request or operation.any_json_body:
         schema = _reference(operation.request) if operation.request else {}
         described["requestBody"] = {
             "required": operation.request is not None and operation.needs_body,
             "content": {"application/json": {"schema": schema}},
         }
-    if problems.UNAUTHORIZED not in operation.refusals:
+    if not route.scope:
         described["security"] = []
-    described["responses"] = _responses(operation)
+    described["responses"] = _responses(operation, route.refusals)
     return described
 
 
@@ -78,16 +80,16 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def _responses(operation: Operation) -> dict[str, Any]:
+def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     if operation.content_type is not None:
         responses["200"] = {"description": "OK", "content": {operation.content_type: {"schema": {}}}}
-    for status, model, description in operation.answers:
-        content = {"application/json": {"schema": _reference(model)}}
+    for status, name, description in operation.answers:
+        content = {"application/json": {"schema": _reference(getattr(documents, name))}}
         responses[str(status)] = {"description": description, "content": content}
     refusal = {problems.MEDIA_TYPE: {"schema": _reference(documents.ProblemDocument)}}
-    for status in sorted({problem.status for problem in operation.refusals}):
-        kinds = [problem for problem in operation.refusals if problem.status == status]
+    for status in sorted({problem.status for problem in refusals}):
+        kinds = [problem for problem in refusals if problem.status == status]
         description = " or ".join(f"`{kind.uri}`: {kind.title}" for kind in kinds)
         responses[str(status)] = {"description": description + ".", "content": refusal}
     return responses
@@ -98,8 +100,9 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _schemas() -> dict[str, Any]:
-    incoming = {operation.request for operation in OPERATIONS if operation.request}
-    outgoing = {model for operation in OPERATIONS for _, model, _ in operation.answers}
+    operations = [route.operation for route in ROUTES if route.operation is not None]
+    incoming = {operation.request for operation in operations if operation.request}
+    outgoing = {getattr(documents, name) for each in operations for _, name, _ in each.answers}
     listed = sorted(incoming | outgoing | {documents.ProblemDocument}, key=lambda model: model.__name__)
     _, schema = models_json_schema([(model, "validation") for model in listed], ref_template=_REF)
     definitions: dict[str, Any] = schema["$defs"]

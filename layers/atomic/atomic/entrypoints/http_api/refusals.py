@@ -1,18 +1,24 @@
 """What use cases refuse, as the problem that the caller is told."""
 
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
+from atomic.application.redaction import redacted_payload
 from atomic.application.refusals import (
     NotAnOpenEvent,
     NotFound,
     NotRedrivableStep,
     RunCancelled,
 )
-from atomic.domain.dead_letters import NotRedrivable
+from atomic.domain.clients.client import Client
+from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import problems
+from atomic.protocol.canonical import parse_json
+from atomic.protocol.differences import first_difference
+from atomic.protocol.enums import NotRedrivable
 from atomic.protocol.problems import Problem
 
-# What `problem_of` puts into words. A PayloadMismatch is told with what the caller may see: `mismatch`.
+# What `problem_of` puts into words. A PayloadMismatch is told with what the caller may
+# see: `payload_mismatch`.
 MAPPED: Final = (NotFound, RunCancelled, NotRedrivableStep, NotAnOpenEvent)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
     "cancelled": "Its run was cancelled, and nothing of a cancelled run is called any more.",
@@ -37,3 +43,34 @@ def problem_of(refusal: NotFound | RunCancelled | NotRedrivableStep | NotAnOpenE
             return Problem(problems.NOT_AN_OPEN_EVENT, f"The step is of kind {kind!r}, not 'event'.")
         case _:
             assert_never(refusal)
+
+
+def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:
+    """The 422. Of the first payload only a key that may read is told anything, without what is hidden.
+
+    With the place alone, a key that may not could find out the payload member by member.
+    """
+    name = spec.step_name or spec.url
+    members: dict[str, Any] = {
+        "id": first.id,
+        "stepInvokeUrl": spec.url or None,
+        "stepName": spec.step_name or None,
+        "firstFingerprint": first.spec.fingerprint[:12],
+        "fingerprint": spec.fingerprint[:12],
+    }
+    where = "."
+    if "read" in client.scopes:
+        found = first_difference(
+            *(
+                parse_json(redacted_payload(payload, client))
+                for payload in (first.spec.payload, spec.payload)
+            )
+        )
+        if found is not None:
+            where = f": {found.path} was {found.first} and is {found.now} now."
+            members["difference"] = found.path
+    detail = (
+        f"{name} was posted before with another payload{where} That step is untouched. Use a new "
+        "idempotencyKey for new work, or post the first payload again."
+    )
+    return Problem(problems.PAYLOAD_MISMATCH, detail, members)

@@ -1,19 +1,18 @@
-"""The table of routes, and the one function that answers a request."""
+"""All routes as one table, and the one function that answers a request."""
 
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import NotFound
-from atomic.domain.clients.scopes import OPERATOR_SCOPE
-from atomic.entrypoints.http_api import acting, managing, operating, pages, probing, reading, starting
+from atomic.entrypoints.http_api import clients, meta, runs, steps
 from atomic.entrypoints.http_api.api import Api, authorize, of_another_client
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, problem_response
 from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
+from atomic.entrypoints.http_api.route import Route
 from atomic.protocol import headers, problems
 from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.problems import Problem
@@ -23,59 +22,7 @@ _log = logging.getLogger("atomic.api")
 # A key that is revoked opens nothing 60 s later, and processes may believe in it for half of that.
 _AUTHORIZED_FOR_S: Final = 30.0
 
-Handler = Callable[..., Awaitable[ApiResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A method and a path template. A scope asks for a key that has it, and for that of the client whose id
-    stands first in the path, if any does.
-    """
-
-    method: str
-    template: str
-    handler: Handler
-    scope: str = ""
-
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """What paths of this route look like."""
-        segments = self.template.split("/")
-        return re.compile(
-            "/".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in segments)
-        )
-
-
-ROUTES: Final = (
-    Route("POST", "/{clientId}", starting.post_start, "start"),
-    Route("POST", "/{clientId}/probe", probing.post_probe, "start"),
-    Route("GET", "/{clientId}/runs", reading.get_runs, "read"),
-    Route("GET", "/{clientId}/runs/{runId}", reading.get_run, "read"),
-    Route("POST", "/{clientId}/runs/{runId}/cancel", acting.post_cancel, "act"),
-    Route("GET", "/{clientId}/steps/{stepId}", reading.get_step, "read"),
-    Route("POST", "/{clientId}/steps/{stepId}/redrive", acting.post_redrive_step, "act"),
-    Route("POST", "/{clientId}/steps/{stepId}/result", acting.post_step_result, "signal"),
-    Route("POST", "/{clientId}/redrive", acting.post_redrive, "act"),
-    Route("GET", "/{clientId}/dead-letters", reading.get_dead_letters, "read"),
-    Route("GET", "/{clientId}/stats", reading.get_stats, "read"),
-    Route("GET", "/{clientId}/keys", managing.get_keys, "admin"),
-    Route("POST", "/{clientId}/keys/{keyId}/rotate", managing.post_rotate_key, "admin"),
-    Route("DELETE", "/{clientId}/keys/{keyId}", managing.delete_key, "admin"),
-    Route("GET", "/{clientId}/secrets", managing.get_secrets, "admin"),
-    Route("POST", "/{clientId}/secrets", managing.post_secret, "admin"),
-    Route("GET", "/{clientId}", managing.get_client, "admin"),
-    Route("PATCH", "/{clientId}", operating.patch_client, OPERATOR_SCOPE),
-    Route("POST", "/{clientId}/keys", operating.post_key, OPERATOR_SCOPE),
-    Route("GET", "/clients", operating.get_clients, OPERATOR_SCOPE),
-    Route("POST", "/clients", operating.post_client, OPERATOR_SCOPE),
-    Route("GET", "/.well-known/atomic/{client}/jwks.json", pages.get_signing_keys),
-    Route("GET", "/health", pages.get_health),
-    Route("GET", "/openapi.json", pages.get_openapi),
-    Route("GET", "/docs", pages.get_docs),
-    Route("GET", "/dashboard", pages.get_dashboard),
-    Route("GET", "/static/{file}", pages.get_static),
-    Route("GET", "/static/{folder}/{file}", pages.get_static),
-)
+ROUTES: Final = (*steps.routes, *runs.routes, *clients.routes, *meta.routes)
 
 
 def _table() -> dict[int, tuple[tuple[Route, re.Pattern[str]], ...]]:

@@ -1,4 +1,4 @@
-"""Steps, runs and attempts as JSON documents, for orjson to write: stored JSON stands in them as it is."""
+"""What the API shows, as JSON documents for orjson to write: stored JSON stands in them as it is."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +8,12 @@ import orjson
 from atomic.application.ports import Counts
 from atomic.application.probe import Probed
 from atomic.application.queries import DeadLetter, Progress, RunPage
+from atomic.domain.clients.quota import quota_view
+from atomic.domain.clients.records import ClientRecord, StoredKey, StoredSecret
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.step_errors import StepError, sentence_of
-from atomic.domain.steps import Attempt, Status, Step
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import Status
 from atomic.protocol.timestamps import to_rfc3339
 
 
@@ -124,6 +127,34 @@ def failure_members(step: Step) -> dict[str, Any]:
         "finishedAt": _moment(step.finished_at_ms),
         **({} if step.response is None else _response(step.response)),
     }
+
+
+def client_view(record: ClientRecord) -> dict[str, Any]:
+    """A client as the API shows it: nothing that opens or signs."""
+    return {
+        "clientId": record.id,
+        "createdAt": to_rfc3339(record.created_at_ms),
+        "baseUrls": record.base_urls,
+        **quota_view(record.quota),
+        "redact": record.redact,
+        "ed25519": record.ed25519,
+    }
+
+
+def key_view(key: StoredKey) -> dict[str, Any]:
+    """A key as the API shows it: not the key itself."""
+    return {
+        "id": key.id,
+        "scopes": key.scopes,
+        "createdAt": to_rfc3339(key.created_at_ms),
+        "expiresAt": _moment(key.expires_at_ms),
+        "takesOver": key.takes_over,
+    }
+
+
+def secret_view(secret: StoredSecret) -> dict[str, Any]:
+    """A signing secret as the API shows it: not the secret itself."""
+    return {"createdAt": to_rfc3339(secret.created_at_ms), "expiresAt": _moment(secret.expires_at_ms)}
 
 
 def _by_name(counts: Mapping[Status, int]) -> dict[str, int]:

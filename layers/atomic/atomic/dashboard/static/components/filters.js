@@ -1,10 +1,11 @@
 // Filters over lists. They live in the address; what is typed goes there after a moment of rest.
 
+import { STATUSES } from "../core/enums.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 
 const REST_MS = 250;
-const STATES = ["", "running", "retrying", "waiting", "pending", "succeeded", "failed", "cancelled"];
+const STATES = ["", ...STATUSES];
 export const PERIODS = [
   ["", "any time"],
   ["15m", "last 15 minutes", 15 * 60e3],

@@ -10,6 +10,7 @@ const SHAPES = {
   retrying: ["M12.8 6.2A5 5 0 1 0 13 9.4M13 2.8v3.6H9.4"],
   waiting: ["M6 4v8M10 4v8"],
   pending: ["M8 2.5a5.5 5.5 0 1 0 .01 0M8 5.2V8l2 1.6"],
+  unknown: ["M5.8 6a2.2 2.2 0 1 1 3 2.1c-.6.3-.8.6-.8 1.2v.4M8 12v.1"],
   search: ["M7 2.5a4.5 4.5 0 1 0 .01 0M10.5 10.5l3 3"],
   copy: ["M6 6h7v7H6zM3 10V3h7"],
   close: ["M4 4l8 8M12 4l-8 8"],
@@ -22,7 +23,7 @@ const SHAPES = {
 
 /** One of the shapes above, by its name. */
 export function Icon({ name }) {
-  const lines = SHAPES[name] ?? SHAPES.pending;
+  const lines = SHAPES[name] ?? SHAPES.unknown;
   return html`
     <svg class="icon icon-${name}" viewBox="0 0 16 16" aria-hidden="true" focusable="false">
       ${lines.map((d) => html`<path d=${d} />`)}
@@ -32,6 +33,6 @@ export function Icon({ name }) {
 
 /** A status as a badge. */
 export function Badge({ status }) {
-  const known = status in SHAPES ? status : "pending";
+  const known = Object.hasOwn(SHAPES, status) ? status : "unknown";
   return html`<span class="badge is-${known}"><${Icon} name=${known} />${status}</span>`;
 }

@@ -21,6 +21,7 @@ import { Json } from "./json.js";
 import { nameOf, tookOf } from "./waterfall.js";
 import { Button, CopyButton, Fact } from "./widgets.js";
 
+const KINDS = { timer: "a timer", event: "an event" };
 const OUTCOMES = {
   succeeded: "succeeded",
   retryable: "failed",
@@ -105,7 +106,7 @@ function Acts({ step, run, state: { route, needsKey }, actions }) {
 
 function Facts({ step, run, route, now }) {
   const next = nextOf(step);
-  const nothing = `nothing: this is ${step.kind === "event" ? "an event" : "a timer"}`;
+  const nothing = `nothing: this is ${KINDS[step.kind] ?? `a step of kind ${step.kind}`}`;
   const links = step.waitingFor.map((id) => html`<${StepLink} ...${{ id, run, route }} />`);
   return html`
     <dl class="facts narrow">
@@ -168,7 +169,7 @@ function Attempt({ step, attempt, now }) {
       <span class="dot is-${kind}" aria-hidden="true" />
       <span class="attempt-number">#${attempt.number}</span>
       <span class="attempt-outcome">
-        ${[OUTCOMES[kind], attempt.status].filter(Boolean).join(" · ")}
+        ${[OUTCOMES[kind] ?? kind, attempt.status].filter(Boolean).join(" · ")}
       </span>
       <span class="attempt-took">${isRunning ? ticking(now - started) : duration(attempt.duration)}</span>
       <time class="soft" datetime=${attempt.startedAt} title=${fullTime(started)}>

@@ -138,7 +138,7 @@ const along = (time) => `calc(${time} * var(--ms))`;
 function titleOf({ from, to, kind, attempt, label }) {
   const took = duration(to - from);
   if (!attempt) return `${label} · ${took}`;
-  return [`Attempt ${attempt.number}: ${WORDS[kind]}`, attempt.status, took, attempt.error]
+  return [`Attempt ${attempt.number}: ${WORDS[kind] ?? kind}`, attempt.status, took, attempt.error]
     .filter(Boolean)
     .join(" · ");
 }

@@ -6,7 +6,6 @@ const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The command that starts this step, or attaches to it. */
 export function startCommand(step, client, { origin, needsKey }) {
-  const { count, backOff, strategy, factor, maxBackOff, jitter, on, never } = step.retry;
   const body = {
     workflowName: step.workflowName,
     ...(step.kind === "http" ? { stepInvokeUrl: step.stepInvokeUrl } : { kind: step.kind }),
@@ -17,16 +16,7 @@ export function startCommand(step, client, { origin, needsKey }) {
     ...(step.delay ? { delay: step.delay } : {}),
     ...(step.deadline === null ? {} : { deadline: step.deadline }),
     ...(step.kind === "http" ? { attemptTimeout: step.attemptTimeout } : {}),
-    retry: {
-      count,
-      backOff,
-      strategy,
-      factor,
-      maxBackOff,
-      jitter,
-      ...(on ? { on } : {}),
-      ...(never ? { never } : {}),
-    },
+    retry: Object.fromEntries(Object.entries(step.retry).filter(([, value]) => value !== null)),
   };
   return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
 }

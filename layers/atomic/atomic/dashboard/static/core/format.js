@@ -81,16 +81,28 @@ export function retryInWords(retry, used) {
   const parts = [`Retried ${times}${delayInWords(retry)}.`];
   if (retry.jitter === "full")
     parts.push("Each delay is drawn at random between nothing and that (full jitter).");
+  else if (retry.jitter !== "none") parts.push(`Each delay is drawn by the jitter “${retry.jitter}”.`);
   if (retry.on) parts.push(`Only answers ${retry.on} are retried.`);
   if (retry.never) parts.push(`Answers ${retry.never} are never retried.`);
   parts.push(`${plural(used, "retry").replace("retrys", "retries")} used.`);
   return parts.join(" ");
 }
 
-function delayInWords({ strategy, backOff, factor, maxBackOff, count: times }) {
+// How the delays of a strategy grow. Of one that is not here the page tells the name, and claims nothing.
+const GROWTH = {
+  exponential: ({ factor }) => `${factor} times as long each time`,
+  linear: ({ backOff }) => `${duration(backOff)} longer each time`,
+  fixed: () => null,
+};
+
+function delayInWords(retry) {
+  const { strategy, backOff, maxBackOff } = retry;
   const first = duration(backOff);
+  const most = `at most ${duration(maxBackOff)}`;
+  if (!Object.hasOwn(GROWTH, strategy))
+    return `, by the strategy “${strategy}” with a back-off of ${first}, ${most}`;
   if (backOff === 0) return ", at once";
-  if (strategy === "fixed" || times === 1) return `, ${first} after each failure`;
-  const growth = strategy === "linear" ? `${first} longer each time` : `${factor} times as long each time`;
-  return `, first after ${first}, then ${growth}, at most ${duration(maxBackOff)}`;
+  const growth = retry.count === 1 ? null : GROWTH[strategy](retry);
+  if (growth === null) return `, ${first} after each failure`;
+  return `, first after ${first}, then ${growth}, ${most}`;
 }

@@ -2,7 +2,6 @@
 
 import { ms } from "./format.js";
 
-const LIVE = new Set(["pending", "running", "retrying", "waiting"]);
 // A queue of a few milliseconds is not worth a mark.
 const QUEUED_SHOWN_MS = 50;
 const TICKS = [
@@ -10,8 +9,10 @@ const TICKS = [
   216e5, 432e5, 864e5,
 ];
 const DAY_MS = 864e5;
+const ENDS = { cancelled: "it was cancelled", failed: "its time was over" };
 
-export const isLive = (step) => LIVE.has(step.status);
+/** Whether a step or run goes on; that holds for states, too, that this page has never heard of. */
+export const isLive = (step) => !step.finishedAt;
 
 /** The root and its steps in the order they began, those of a step below it, each with its depth. */
 export function treeOf(root, steps) {
@@ -38,9 +39,8 @@ export function nextOf(step) {
   const at = ms(step.dueAt);
   if (step.status === "retrying") return { name: "Next retry", verb: "retry", at };
   if (step.status !== "pending") return null;
-  return step.kind === "timer"
-    ? { name: "Wakes", verb: "wakes", at }
-    : { name: "Starts", verb: "starts", at };
+  if (step.kind === "timer") return { name: "Wakes", verb: "wakes", at };
+  return step.kind === "http" ? { name: "Starts", verb: "starts", at } : { name: "Due", verb: "due", at };
 }
 
 /** The moments between which a run is drawn; a live one leaves room for what comes next. */
@@ -101,6 +101,7 @@ function gap(before, next, from, to) {
     return { kind: "waiting", from, to, label: "Waiting for other steps" };
   if (before.outcome === "deferred") return { kind: "backoff", from, to, label: "Deferred by Atomic" };
   if (before.outcome === "no_answer") return { kind: "backoff", from, to, label: "Lost attempt, repeated" };
+  if (before.outcome !== "retryable") return { kind: "backoff", from, to, label: "Between two attempts" };
   // A handler that threw while its steps went on waits for them; its attempts do not tell.
   return { kind: "backoff", from, to, label: "Back-off, or waiting for its steps" };
 }
@@ -120,7 +121,7 @@ function restOf(step, from, now) {
     const kind = step.status === "succeeded" ? "slept" : "waiting";
     return { kind, from, to: finished, label: waitingFor(step) };
   }
-  const end = step.status === "cancelled" ? "it was cancelled" : "its time was over";
+  const end = ENDS[step.status] ?? "it ended";
   const kind = last.outcome === "suspended" ? "waiting" : "backoff";
   return { kind, from, to: finished, label: `Until ${end}` };
 }
@@ -129,7 +130,7 @@ function waitingFor(step) {
   if (step.kind === "timer") return "Sleeping";
   if (step.kind === "event") return "Waiting for its result to be posted";
   if (step.status === "waiting") return "Waiting for other steps";
-  return "Waiting to start";
+  return step.kind === "http" ? "Waiting to start" : "Waiting";
 }
 
 /** Where ticks stand, as offsets from the start: round numbers, about `wanted` of them. */

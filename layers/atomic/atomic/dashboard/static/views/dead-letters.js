@@ -124,7 +124,8 @@ function Row({ letter, route, now, actions }) {
 }
 
 function Act({ letter, actions }) {
-  if (letter.notRedrivableReason) return html`<span class="soft" title=${OVER[letter.notRedrivableReason]}>${letter.notRedrivableReason}</span>`;
+  const reason = letter.notRedrivableReason;
+  if (reason) return html`<span class="soft" title=${OVER[reason]}>${reason}</span>`;
   const name = `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}`;
   return html`
     <${Button} small aria-label=${name} onClick=${() => askRedrive(letter, actions)}>Redrive<//>
@@ -169,7 +170,7 @@ function redriveAll({ route, data, now }, actions) {
   const { workflow, key, period } = route.query;
   const { createdAfter, createdBefore } = periodOf(route.query, now);
   // What fails while somebody thinks about it is not meant, and the API wants a condition.
-  const filter = { gaveUpBefore: new Date(now).toISOString() };
+  const filter = { failedBefore: new Date(now).toISOString() };
   if (workflow) filter.workflowName = workflow;
   if (key) filter.keyPrefix = key;
   if (createdAfter) filter.createdAfter = createdAfter;
@@ -181,7 +182,8 @@ function redriveAll({ route, data, now }, actions) {
     period && `begun ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
   ].filter(Boolean);
   const isWhole = !data.next && !route.query.cursor;
-  const number = isWhole ? ` (${count(data.letters.filter((letter) => !letter.notRedrivableReason).length)})` : "";
+  const redrivable = data.letters.filter((letter) => !letter.notRedrivableReason);
+  const number = isWhole ? ` (${count(redrivable.length)})` : "";
   const which = words.length ? `with ${words.join(", ")}` : "of this client";
   askRedriveMany(filter, `All dead letters ${which}${number}`, actions);
 }

@@ -6,6 +6,7 @@ import { Blank, Command, LIST_REFUSED, Loading, Problem, Table } from "../compon
 import { firstRunCommand } from "../core/curl.js";
 import { count, duration, ms, percent, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
+import { LIVE } from "../core/enums.js";
 import { bucketsOf, oldestRetry, summaryOf, workflowsOf } from "../core/run-statistics.js";
 import { isLive } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
@@ -50,7 +51,6 @@ const CHARTS = [
     series: [{ name: "retries", kind: "bar", tone: "warn", value: (bucket) => bucket.retries }],
   },
 ];
-const LIVE_STATES = ["running", "retrying", "waiting", "pending"];
 
 export const everyMs = () => EVERY_MS;
 export const loadedBy = ({ query }) => JSON.stringify(query);
@@ -62,7 +62,7 @@ export async function load({ api, route, signal, now, before }) {
   const [fresh, stats, ...live] = await Promise.all([
     newest(api, since, whole ? SAMPLE : PAGE, signal),
     api.stats(signal),
-    ...LIVE_STATES.map((status) => api.runs({ status, limit: PAGE }, signal)),
+    ...LIVE.map((status) => api.runs({ status, limit: PAGE }, signal)),
   ]);
   const liveRuns = live.flatMap((list) => list.runs);
   const runs = whole ? fresh : merged(fresh, before.runs, liveRuns, since.createdAfter);

@@ -1,4 +1,4 @@
-"""The routes for people and probes: health, the API's description, the dashboard."""
+"""What needs no key: health, public keys, the API's description, the dashboard."""
 
 import re
 from importlib import resources
@@ -8,8 +8,11 @@ from atomic import __version__
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
-from atomic.protocol import ed25519, keys
+from atomic.entrypoints.http_api.route import Operation, Routes
+from atomic.protocol import ed25519, keys, problems
 from atomic.protocol.problems import not_found
+
+routes = Routes()
 
 # Nothing is loaded from elsewhere and nothing inline is run, so text of strangers stays text.
 _PAGE_HEADERS = {
@@ -33,6 +36,35 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9]+)?")
 _PROBE = "run_" + "0" * 32 + "-root"
 
 
+@routes.add(
+    "GET",
+    "/.well-known/atomic/{client}/jwks.json",
+    Operation(
+        id="getSigningKeys",
+        summary="Public keys that verify calls to endpoints (Ed25519)",
+        description="For clients that sign by Ed25519, too; 404 for any other. No API key is needed.",
+        answers=((200, "SigningKeys", "The keys."),),
+        refusals=(problems.NOT_FOUND, problems.UNAVAILABLE),
+    ),
+)
+async def get_signing_keys(api: Api, _request: ApiRequest, client_id: str) -> ApiResponse:
+    """The public keys by which a client's calls are signed, for everybody."""
+    client = await api.engine.clients.get(client_id) if keys.is_client_id(client_id) else None
+    if client is None or not client.ed25519:
+        raise not_found()
+    public = [ed25519.jwk(ed25519.public_key(secret)) for secret in client.signing_secrets]
+    return json_response(200, {"keys": public}, {"cache-control": "public, max-age=60"})
+
+
+@routes.add(
+    "GET",
+    "/health",
+    Operation(
+        id="getHealth",
+        summary="Whether the server can take work",
+        answers=((200, "Health", "It can."), (503, "Health", "It cannot.")),
+    ),
+)
 async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
     """200 when the store answers and the server is not shutting down, else 503."""
     try:
@@ -44,11 +76,21 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
     return json_response(200 if healthy else 503, {"status": status, "version": __version__})
 
 
+@routes.add(
+    "GET",
+    "/openapi.json",
+    Operation(id="getOpenapi", summary="This description", content_type="application/json"),
+)
 async def get_openapi(_api: Api, _request: ApiRequest) -> ApiResponse:
     """The description of this API."""
     return json_response(200, _description())
 
 
+@routes.add(
+    "GET",
+    "/docs",
+    Operation(id="getDocs", summary="This description as a page", content_type="text/html"),
+)
 async def get_docs(_api: Api, _request: ApiRequest) -> ApiResponse:
     """The description as a page."""
     from atomic.entrypoints.http_api.docs_page import docs_page
@@ -56,15 +98,18 @@ async def get_docs(_api: Api, _request: ApiRequest) -> ApiResponse:
     return _page(docs_page(_description()).encode(), "text/html; charset=utf-8")
 
 
-async def get_signing_keys(api: Api, _request: ApiRequest, client_id: str) -> ApiResponse:
-    """The public keys by which a client's calls are signed, for everybody."""
-    client = await api.engine.clients.get(client_id) if keys.is_client_id(client_id) else None
-    if client is None or not client.ed25519:
-        raise not_found()
-    public = [ed25519.jwk(ed25519.public_key(secret)) for secret in client.signing_secrets]
-    return json_response(200, {"keys": public}, {"cache-control": "public, max-age=60"})
+@routes.add(
+    "GET",
+    "/dashboard",
+    Operation(id="getDashboard", summary="The dashboard", content_type="text/html"),
+)
+async def get_dashboard(api: Api, request: ApiRequest) -> ApiResponse:
+    """The dashboard's one page."""
+    return await get_static(api, request, "index.html")
 
 
+@routes.add("GET", "/static/{file}", None)
+@routes.add("GET", "/static/{folder}/{file}", None)
 async def get_static(_api: Api, _request: ApiRequest, *path: str) -> ApiResponse:
     """A file of the dashboard or of the documentation page."""
     found = resources.files("atomic.dashboard").joinpath("static", *path)
@@ -72,11 +117,6 @@ async def get_static(_api: Api, _request: ApiRequest, *path: str) -> ApiResponse
         raise not_found()
     content_type = _CONTENT_TYPES[path[-1].rpartition(".")[2]]
     return _page(found.read_bytes(), f"{content_type}; charset=utf-8")
-
-
-async def get_dashboard(api: Api, request: ApiRequest) -> ApiResponse:
-    """The dashboard's one page."""
-    return await get_static(api, request, "index.html")
 
 
 def _description() -> dict[str, Any]:

@@ -1,0 +1,314 @@
+"""Clients, their API keys and signing secrets: by their own key with `admin`, and by the operator's."""
+
+import logging
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from atomic.application.client_admin import ClientAdmin
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import (
+    ClientConflictError,
+    ClientRecord,
+    StoredKey,
+    UnknownClient,
+    UnknownKey,
+)
+from atomic.domain.clients.scopes import OPERATOR_SCOPE
+from atomic.entrypoints.http_api.api import Api, keeps_no_clients, read
+from atomic.entrypoints.http_api.client_requests import (
+    AddKeyRequest,
+    ChangeClientRequest,
+    CreateClientRequest,
+    RotateKeyRequest,
+    RotateSecretRequest,
+)
+from atomic.entrypoints.http_api.http import (
+    ApiRequest,
+    ApiResponse,
+    Query,
+    json_response,
+    link_header,
+    refuse_body,
+)
+from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes
+from atomic.entrypoints.http_api.views import client_view, key_view, secret_view
+from atomic.protocol import keys, problems
+from atomic.protocol.constants import PAGE_MAX
+
+_log = logging.getLogger("atomic.clients")
+
+routes = Routes()
+
+Done = TypeVar("Done")
+# What is shown once shall stay nowhere on its way.
+_SHOWN_ONCE: Final = {"cache-control": "no-store"}
+_LIMIT_DEFAULT: Final = 50
+_OF_CHANGES: Final = (*OF_BODIES, problems.CLIENT_CONFLICT)
+
+
+@routes.add(
+    "GET",
+    "/{clientId}",
+    Operation(
+        id="getClient",
+        summary="What the client may call and use",
+        answers=((200, "ClientDocument", "The client."),),
+    ),
+    scope="admin",
+)
+async def get_client(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
+    """What the client may call and use, and what of it is hidden."""
+    return json_response(200, client_view(await _manage(api, lambda admin: admin.known(client.id))))
+
+
+@routes.add(
+    "PATCH",
+    "/{clientId}",
+    Operation(
+        id="changeClient",
+        summary="Change what a client may call and use",
+        description="For the operator. What is left out stays as it is, a limit of null is no limit. "
+        "Attempts at URLs that are under no base URL any more fail.",
+        request=ChangeClientRequest,
+        answers=((200, "ClientDocument", "The client as it stands now."),),
+        refusals=_OF_CHANGES,
+    ),
+    scope=OPERATOR_SCOPE,
+)
+async def patch_client(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Change what is named of a client; all of it holds for steps that were taken before, too."""
+    changes = (await read(api, client, request, ChangeClientRequest)).changes()
+    changed = await _manage(api, lambda admin: admin.change(client.id, **changes))
+    _log.info("client changed", extra={"clientId": client.id})
+    return json_response(200, client_view(changed))
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/keys",
+    Operation(
+        id="listKeys",
+        summary="List the client's API keys",
+        answers=((200, "KeyList", "The keys, without what opens."),),
+    ),
+    scope="admin",
+)
+async def get_keys(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
+    """The client's API keys, without what opens."""
+    record = await _manage(api, lambda admin: admin.known(client.id))
+    return json_response(200, {"keys": [key_view(key) for key in record.keys]})
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/keys",
+    Operation(
+        id="addKey",
+        summary="Make one more API key of a client",
+        description="For the operator.",
+        request=AddKeyRequest,
+        answers=((201, "NewKey", "The new key, shown this once."),),
+        refusals=_OF_CHANGES,
+    ),
+    scope=OPERATOR_SCOPE,
+)
+async def post_key(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Make one more key of a client, with scopes of its own."""
+    wanted = await read(api, client, request, AddKeyRequest)
+
+    def add(admin: ClientAdmin) -> tuple[str, StoredKey]:
+        end_ms = _end_ms(admin, wanted.expires_in)
+        return admin.add_key(client.id, scopes=wanted.scopes, expires_at_ms=end_ms)
+
+    api_key, stored = await _manage(api, add)
+    _log.info("key added", extra={"clientId": client.id, "keyId": stored.id})
+    return json_response(201, {**key_view(stored), "apiKey": api_key}, _SHOWN_ONCE)
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/keys/{keyId}/rotate",
+    Operation(
+        id="rotateKey",
+        summary="Make an API key that takes the place of another",
+        description="It may do what that one may, or less, and no longer; that one ends after the overlap.",
+        request=RotateKeyRequest,
+        needs_body=False,
+        answers=((201, "NewKey", "The new key, shown this once."),),
+        refusals=_OF_CHANGES,
+    ),
+    scope="admin",
+)
+async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
+    """Make a key that takes the place of another, and may do no more than that one."""
+    wanted = await read(api, client, request, RotateKeyRequest)
+
+    def rotate(admin: ClientAdmin) -> tuple[str, StoredKey]:
+        return admin.rotate_key(
+            client.id,
+            key_id=key_id,
+            scopes=wanted.scopes,
+            expires_at_ms=None if wanted.expires_in is None else admin.now_ms() + wanted.expires_in,
+            overlap_ms=wanted.overlap,
+            may_widen=False,
+        )
+
+    api_key, stored = await _manage(api, rotate, field="scopes")
+    _log.info("key rotated", extra={"clientId": client.id, "keyId": stored.id})
+    return json_response(201, {**key_view(stored), "apiKey": api_key}, _SHOWN_ONCE)
+
+
+@routes.add(
+    "DELETE",
+    "/{clientId}/keys/{keyId}",
+    Operation(
+        id="revokeKey",
+        summary="Revoke an API key",
+        description="Every process refuses it within a minute.",
+        answers=((200, "KeyList", "The keys that are left."),),
+        refusals=_OF_CHANGES,
+    ),
+    scope="admin",
+)
+async def delete_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
+    """Revoke a key, which may be the one that asks; the keys that are left."""
+    refuse_body(request)
+
+    def revoke(admin: ClientAdmin) -> list[dict[str, Any]]:
+        admin.revoke_key(client.id, key_id)
+        return [key_view(key) for key in admin.known(client.id).keys]
+
+    left = await _manage(api, revoke)
+    _log.info("key revoked", extra={"clientId": client.id, "keyId": key_id})
+    return json_response(200, {"keys": left})
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/secrets",
+    Operation(
+        id="listSecrets",
+        summary="List the client's signing secrets",
+        answers=((200, "SecretList", "Their ages, without the secrets."),),
+    ),
+    scope="admin",
+)
+async def get_secrets(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
+    """The client's signing secrets, without the secrets."""
+    record = await _manage(api, lambda admin: admin.known(client.id))
+    return json_response(200, {"secrets": [secret_view(secret) for secret in record.secrets]})
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/secrets",
+    Operation(
+        id="rotateSecret",
+        summary="Make a signing secret",
+        description="Both sign until the one before ends after the overlap.",
+        request=RotateSecretRequest,
+        needs_body=False,
+        answers=((201, "NewSecret", "The new secret, shown this once."),),
+        refusals=_OF_CHANGES,
+    ),
+    scope="admin",
+)
+async def post_secret(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Make a signing secret; the one there is signs on for the overlap."""
+    wanted = await read(api, client, request, RotateSecretRequest)
+    made = await _manage(api, lambda admin: admin.rotate_secret(client.id, overlap_ms=wanted.overlap))
+    _log.info("signing secret rotated", extra={"clientId": client.id})
+    return json_response(201, {**secret_view(made), "signingSecret": made.text}, _SHOWN_ONCE)
+
+
+@routes.add(
+    "GET",
+    "/clients",
+    Operation(
+        id="listClients",
+        summary="List clients, by their ids",
+        description="For the operator.",
+        query=PAGE,
+        answers=((200, "ClientList", "A page of clients."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope=OPERATOR_SCOPE,
+)
+async def get_clients(api: Api, request: ApiRequest, _operator: Client) -> ApiResponse:
+    """A page of the clients, by their ids."""
+    query = Query(request)
+    after = query.take("cursor", _read_client_id, "use the cursor of `next`, unchanged")
+    limit = query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX)
+    query.refuse_rest()
+
+    def read(admin: ClientAdmin) -> tuple[list[ClientRecord], bool]:
+        ids = admin.store.ids()
+        first = 0 if after is None else bisect_right(ids, after)
+        found = [admin.store.load(client_id) for client_id in ids[first : first + limit]]
+        return [record for record in found if record is not None], len(ids) > first + limit
+
+    page, has_more = await _manage(api, read)
+    link = query.link(cursor=page[-1].id) if page and has_more else None
+    view = {"clients": [client_view(record) for record in page], "next": link}
+    return json_response(200, view, link_header(link))
+
+
+@routes.add(
+    "POST",
+    "/clients",
+    Operation(
+        id="createClient",
+        summary="Make a client, its first API key and its signing secret",
+        description="For the operator. Key and secret are shown this once; when the answer is lost, give "
+        "the client another key and secret.",
+        request=CreateClientRequest,
+        answers=((201, "NewClient", "The client."),),
+        refusals=_OF_CHANGES,
+    ),
+    scope=OPERATOR_SCOPE,
+)
+async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiResponse:
+    """Make a client, with its first key and its signing secret."""
+    wanted = await read(api, operator, request, CreateClientRequest)
+
+    def create(admin: ClientAdmin) -> tuple[ClientRecord, str, str]:
+        api_key, secret = admin.create(
+            wanted.client_id,
+            base_urls=wanted.base_urls,
+            quota=wanted.quota(),
+            scopes=wanted.scopes,
+            expires_at_ms=_end_ms(admin, wanted.expires_in),
+            ed25519=wanted.ed25519,
+            redact=wanted.redact,
+        )
+        return admin.known(wanted.client_id), api_key, secret
+
+    record, api_key, secret = await _manage(api, create)
+    _log.info("client created", extra={"clientId": record.id, "keyId": record.keys[0].id})
+    view = {**client_view(record), "apiKey": api_key, "signingSecret": secret}
+    return json_response(201, view, {**_SHOWN_ONCE, "location": f"/{record.id}"})
+
+
+async def _manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str = "body") -> Done:
+    """Do the work on the clients. Raises Problem; `field` is what a 400 is about."""
+    if api.manage is None:
+        raise keeps_no_clients()
+    try:
+        return await api.manage(work)
+    except (UnknownClient, UnknownKey):
+        raise problems.not_found() from None
+    except ClientConflictError as conflict:
+        raise problems.Problem(problems.CLIENT_CONFLICT, f"{conflict}.") from None
+    except ValueError as refused:
+        raise problems.invalid(field, str(refused)) from None
+
+
+def _end_ms(admin: ClientAdmin, expires_in_ms: int | None) -> int | None:
+    return None if expires_in_ms is None else admin.now_ms() + expires_in_ms
+
+
+def _read_client_id(text: str) -> str:
+    if not keys.is_client_id(text):
+        raise ValueError
+    return text

@@ -1,0 +1,108 @@
+"""A route: the requests it takes, who may send them, the function that answers, and its description."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from atomic.entrypoints.http_api.http import ApiResponse
+from atomic.protocol import problems
+from atomic.protocol.constants import PAGE_MAX
+
+Handler = Callable[..., Awaitable[ApiResponse]]
+Decorated = TypeVar("Decorated", bound=Handler)
+
+# Whatever asks for a key may find none, be somebody else's, or meet a store that does not answer.
+_OF_KEYS: Final = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILABLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What the API's description says of a route.
+
+    `answers` are (status, model in `protocol.documents`, description). They are named, not imported: only
+    the description needs those models, and a Lambda environment that answers a start does without them.
+    `refusals` leaves out those that each route with a scope has.
+    """
+
+    id: str
+    summary: str
+    description: str = ""
+    query: tuple[dict[str, Any], ...] = ()
+    headers: tuple[dict[str, Any], ...] = ()
+    request: type[BaseModel] | None = None
+    any_json_body: bool = False
+    needs_body: bool = True
+    answers: tuple[tuple[int, str, str], ...] = ()
+    content_type: str | None = None
+    refusals: tuple[problems.ProblemType, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path template. A scope asks for a key that has it, and for that of the client whose id
+    stands first in the path, if any does. Without an operation, the description leaves the route out.
+    """
+
+    method: str
+    template: str
+    handler: Handler
+    scope: str
+    operation: Operation | None
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What paths of this route look like."""
+        segments = self.template.split("/")
+        return re.compile(
+            "/".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in segments)
+        )
+
+    @property
+    def refusals(self) -> tuple[problems.ProblemType, ...]:
+        """Every kind of problem that the route may answer with, beside those of any request."""
+        own = self.operation.refusals if self.operation else ()
+        return (*_OF_KEYS, *own) if self.scope else own
+
+
+class Routes:
+    """The routes of one resource, in the order in which the description lists them."""
+
+    def __init__(self) -> None:
+        self._routes: list[Route] = []
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def add(
+        self, method: str, template: str, operation: Operation | None, *, scope: str = ""
+    ) -> Callable[[Decorated], Decorated]:
+        """Let the decorated function answer these requests. It gets the Api, the request, with a scope the
+        Client, and then each part of the path that stands in braces, but for the client's id.
+        """
+
+        def decorate(handler: Decorated) -> Decorated:
+            self._routes.append(Route(method, template, handler, scope, operation))
+            return handler
+
+        return decorate
+
+
+def in_query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """A parameter of the query string, as OpenAPI describes it."""
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def in_header(name: str, description: str) -> dict[str, Any]:
+    """A request header, as OpenAPI describes it."""
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
+# What may be wrong with whatever reads a body.
+OF_BODIES: Final = (problems.INVALID_REQUEST, problems.TOO_LARGE)
+PAGE: Final = (
+    in_query("cursor", "Where the last page ended.", type="string"),
+    in_query("limit", "How many on a page.", type="integer", minimum=1, maximum=PAGE_MAX),
+)

@@ -1,0 +1,246 @@
+"""Runs and their dead letters: list, read, count, cancel, redrive."""
+
+import base64
+import binascii
+from dataclasses import replace
+from typing import Final
+
+from atomic.application import queries
+from atomic.application.cancel import cancel_run
+from atomic.application.ports import RunQuery
+from atomic.application.redaction import all_redacted, without_error_excerpt
+from atomic.application.redrive import redrive_many
+from atomic.domain.clients.client import Client
+from atomic.entrypoints.http_api.api import Api, read
+from atomic.entrypoints.http_api.http import (
+    ApiRequest,
+    ApiResponse,
+    Query,
+    json_response,
+    link_header,
+    read_moment,
+    read_number,
+    refuse_body,
+)
+from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes, in_query
+from atomic.entrypoints.http_api.views import (
+    dead_letters_view,
+    run_list_view,
+    run_page_view,
+    run_view,
+    stats_view,
+)
+from atomic.protocol import keys, problems
+from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS, PAGE_MAX
+from atomic.protocol.enums import Status
+from atomic.protocol.requests import RedriveRequest
+
+routes = Routes()
+
+_LIMIT_DEFAULT: Final = 50
+_STEPS_DEFAULT: Final = 1000
+_WINDOW_DEFAULT_MS: Final = 24 * 3600 * 1000
+_FILTER: Final = (
+    in_query("workflowName", "Only of this workflow.", type="string"),
+    in_query("keyPrefix", "Only keys that begin so.", type="string"),
+    in_query("createdAfter", "Created at or after.", type="string", format="date-time"),
+    in_query("createdBefore", "Created before.", type="string", format="date-time"),
+)
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/runs",
+    Operation(
+        id="listRuns",
+        summary="List runs, newest first",
+        query=(
+            in_query("status", "Only in this state.", type="string", enum=list(Status)),
+            *_FILTER,
+            in_query("progress", "Say how far each run is, too.", type="boolean"),
+            *PAGE,
+        ),
+        answers=((200, "RunList", "A page of runs."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """A page of the client's runs, newest first."""
+    query = Query(request)
+    status = query.take("status", Status, f"use one of {', '.join(Status)}")
+    with_progress = query.take("progress", _read_flag, "use true or false")
+    wanted = _wanted(query, client, status)
+    roots = await queries.list_runs(api.engine, wanted)
+    progress = await queries.progress(api.engine, roots) if with_progress else None
+    last = roots[-1] if len(roots) == wanted.limit else None
+    link = query.link(cursor=_write_cursor(last.created_at_ms, last.id)) if last else None
+    shown = [without_error_excerpt(root, client) for root in roots]
+    return json_response(200, run_list_view(shown, progress, link), link_header(link))
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/runs/{runId}",
+    Operation(
+        id="getRun",
+        summary="Read a run: root, steps, attempts",
+        query=(
+            in_query("after", "Where the last page of steps ended.", type="string"),
+            in_query("limit", "Steps on a page.", type="integer", minimum=1, maximum=_STEPS_DEFAULT),
+        ),
+        answers=((200, "RunDocument", "The run."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+    """A run with a page of its steps."""
+    query = Query(request)
+    after = query.take("after", _read_step_id, "use the value of `next`, unchanged")
+    limit = query.number("limit", _STEPS_DEFAULT, least=1, most=_STEPS_DEFAULT)
+    query.refuse_rest()
+    page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
+    link = query.link(after=page.next_after) if page.next_after else None
+    price = api.estimated_usd and api.estimated_usd([page.root, *page.steps])
+    root, *steps = await all_redacted(api.engine.large_bodies, [page.root, *page.steps], client)
+    page = replace(page, root=root, steps=steps)
+    return json_response(200, run_page_view(page, link, price), link_header(link))
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/runs/{runId}/cancel",
+    Operation(
+        id="cancelRun",
+        summary="Cancel a run",
+        description="Every live step ends as cancelled; doing it again changes nothing.",
+        answers=((200, "RunSummary", "The run as it stands now."),),
+        refusals=OF_BODIES,
+    ),
+    scope="act",
+)
+async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+    """Cancel a run; a run that has ended stays as it is."""
+    refuse_body(request)
+    await queries.get_root(api.engine, client, run_id)
+    await cancel_run(api.engine, run_id)
+    root = await queries.get_root(api.engine, client, run_id)
+    return json_response(200, run_view(without_error_excerpt(root, client)))
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/dead-letters",
+    Operation(
+        id="listDeadLetters",
+        summary="List the steps that failed, by creation, newest first",
+        query=(*_FILTER, *PAGE),
+        answers=((200, "DeadLetterList", "A page of dead letters."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """A page of the client's steps that failed, newest first."""
+    query = Query(request)
+    letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client, None))
+    link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
+    shown = [replace(letter, step=without_error_excerpt(letter.step, client)) for letter in letters]
+    return json_response(200, dead_letters_view(shown, link), link_header(link))
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/redrive",
+    Operation(
+        id="redriveMany",
+        summary="Redrive the dead letters that fit a filter",
+        request=RedriveRequest,
+        answers=((200, "RedriveResult", "What was redriven."),),
+        refusals=OF_BODIES,
+    ),
+    scope="act",
+)
+async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Redrive the dead letters that fit a filter, the newest first."""
+    wanted = (await read(api, client, request, RedriveRequest)).filter
+    query = RunQuery(
+        client_id=client.id,
+        workflow_name=wanted.workflow_name,
+        key_prefix=wanted.key_prefix,
+        created_from_ms=read_moment("filter.createdAfter", wanted.created_after),
+        created_before_ms=read_moment("filter.createdBefore", wanted.created_before),
+        limit=BULK_MAX,
+    )
+    before_ms = read_moment("filter.failedBefore", wanted.failed_before)
+    redriven, more = await redrive_many(api.engine, query, failed_before_ms=before_ms)
+    return json_response(200, {"redriven": len(redriven), "steps": redriven, "more": more})
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/stats",
+    Operation(
+        id="getStats",
+        summary="Count steps and recent runs",
+        query=(
+            in_query(
+                "window",
+                "Count runs created within this time (milliseconds).",
+                type="integer",
+                minimum=1,
+                maximum=DURATION_MAX_MS,
+            ),
+        ),
+        answers=((200, "Stats", "The counts."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """How many of the client's steps and recent runs are in which state."""
+    query = Query(request)
+    window_ms = query.number("window", _WINDOW_DEFAULT_MS, least=1, most=DURATION_MAX_MS)
+    query.refuse_rest()
+    counts = await queries.count(api.engine, client, window_ms)
+    return json_response(200, stats_view(counts, window_ms))
+
+
+def _wanted(query: Query, client: Client, status: Status | None) -> RunQuery:
+    wanted = RunQuery(
+        client_id=client.id,
+        status=status,
+        workflow_name=query.take("workflowName", str, ""),
+        key_prefix=query.take("keyPrefix", str, ""),
+        created_from_ms=query.moment("createdAfter"),
+        created_before_ms=query.moment("createdBefore"),
+        after=query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged"),
+        limit=query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX),
+    )
+    query.refuse_rest()
+    return wanted
+
+
+def _read_step_id(text: str) -> str:
+    if not keys.is_step_id(text):
+        raise ValueError
+    return text
+
+
+def _read_flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError
+    return text == "true"
+
+
+def _write_cursor(created_at_ms: int, step_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{created_at_ms}.{step_id}".encode()).decode()
+
+
+def _read_cursor(text: str) -> tuple[int, str]:
+    try:
+        created_at_ms, _, step_id = base64.urlsafe_b64decode(text).decode("ascii").partition(".")
+    except binascii.Error:
+        raise ValueError from None
+    return read_number(created_at_ms), _read_step_id(step_id)

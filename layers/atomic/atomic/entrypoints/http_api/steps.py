@@ -1,0 +1,276 @@
+"""Steps: start or attach, probe an endpoint, read, redrive, complete an event."""
+
+from typing import Any
+
+from atomic.application import queries
+from atomic.application.probe import probe
+from atomic.application.redaction import all_redacted
+from atomic.application.redrive import redrive_step
+from atomic.application.refusals import PayloadMismatch
+from atomic.application.results import post_result
+from atomic.application.start import StartResult, start
+from atomic.domain.clients.client import Client
+from atomic.domain.outcomes import StoredBody
+from atomic.domain.step_errors import sentence_of
+from atomic.domain.steps import Step
+from atomic.entrypoints.http_api.api import Api, in_turn
+from atomic.entrypoints.http_api.http import (
+    ApiRequest,
+    ApiResponse,
+    Query,
+    json_response,
+    problem_response,
+    refuse_body,
+)
+from atomic.entrypoints.http_api.limits import charge_start, rate_headers, reserve
+from atomic.entrypoints.http_api.refusals import payload_mismatch
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
+from atomic.entrypoints.http_api.start_request import read_start, wait_ms
+from atomic.entrypoints.http_api.views import failure_members, outcome_view, probe_view, step_view
+from atomic.protocol import headers, problems
+from atomic.protocol.canonical import JsonRefused, JsonTooLong, canonical_json, parse_json
+from atomic.protocol.constants import DURATION_MAX_MS, RESPONSE_MAX_BYTES
+from atomic.protocol.enums import Status
+from atomic.protocol.headers import Preferences
+from atomic.protocol.json_text import shortest
+from atomic.protocol.problems import Problem
+from atomic.protocol.requests import StartRequest
+from atomic.protocol.timestamps import to_rfc3339
+
+routes = Routes()
+
+_RETRY_AFTER_MAX_S = 60
+
+
+@routes.add(
+    "POST",
+    "/{clientId}",
+    Operation(
+        id="start",
+        summary="Start a step, or attach to it",
+        description="Call this URL with this key until it succeeds, remember the answer, give it again "
+        "whenever it is asked for. The first post of a run is its workflow; what its handler posts under "
+        "the same workflowName and idempotencyKey, or with `parent`, are the steps.",
+        headers=(
+            in_header("Idempotency-Key", "Instead of the member."),
+            in_header("Prefer", "`wait=SECONDS`, `respond-async` (RFC 7240)."),
+            in_header("traceparent", "W3C Trace Context to go on with."),
+        ),
+        request=StartRequest,
+        answers=(
+            (200, "StepOutcome", "Succeeded."),
+            (202, "StepOutcome", "Not finished, and `Prefer: respond-async` was given."),
+        ),
+        refusals=(
+            *OF_BODIES,
+            problems.URL_NOT_ALLOWED,
+            problems.CANCELLED,
+            problems.PAYLOAD_MISMATCH,
+            problems.STEP_FAILED,
+            problems.EVENT_EXPIRED,
+            problems.TOO_MANY_REQUESTS,
+            problems.NOT_FINISHED,
+            problems.STORAGE_FULL,
+        ),
+    ),
+    scope="start",
+)
+async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Create or attach, wait, answer."""
+    preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
+    message, spec = await in_turn(api, client, request, lambda: read_start(api, request, client))
+    if not api.admits(spec.run_id):
+        raise Problem(
+            problems.UNAVAILABLE,
+            "The server is shutting down and takes no new runs; nothing was started. Try again.",
+            headers={headers.RETRY_AFTER: "1"},
+        )
+    try:
+        async with await reserve(api, client, spec) as reservation:
+            started = await start(api.engine, spec, wait_ms=wait_ms(message, preferences))
+            if started.created:
+                reservation.keep()
+    except PayloadMismatch as refused:
+        first = refused.first
+        size = len(first.spec.payload) + len(spec.payload)
+        raise await api.engine.large_bodies.read(
+            client.id, size, lambda: payload_mismatch(first, spec, client)
+        ) from None
+    return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/probe",
+    Operation(
+        id="probe",
+        summary="Call an endpoint once, with no step",
+        description="The call that the first attempt of this start would make, signed as it would be. "
+        "Nothing is kept of it or repeated, it lasts 20 s at most, and for the client's rate it "
+        "is a start.",
+        request=StartRequest,
+        answers=((200, "ProbeResult", "What came of the call."),),
+        refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED, problems.TOO_MANY_REQUESTS),
+    ),
+    scope="start",
+)
+async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Call the endpoint of a start once, and keep nothing of it; for the client's rate it is a start.
+
+    `atomic doctor` asks: does Atomic reach the endpoint, and what does it say?
+    """
+    _, spec = await in_turn(api, client, request, lambda: read_start(api, request, client))
+    if spec.kind != "http":
+        raise problems.invalid("kind", "only an endpoint can be called: leave it out, name stepInvokeUrl")
+    await charge_start(api, client)
+    probed = await probe(api.engine, client, spec)
+    if probed is None:
+        raise Problem(
+            problems.TOO_MANY_REQUESTS,
+            "Too many attempts of this client are under way to this destination; try again.",
+            headers={headers.RETRY_AFTER: "1"},
+        )
+    return json_response(200, probe_view(probed))
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/steps/{stepId}",
+    Operation(
+        id="getStep",
+        summary="Read a step, or wait for it",
+        query=(
+            in_query(
+                "wait",
+                "Wait this long (milliseconds) for the step to settle.",
+                type="integer",
+                minimum=0,
+                maximum=DURATION_MAX_MS,
+            ),
+        ),
+        answers=((200, "StepDocument", "The step."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """A step; with `wait` (milliseconds) as soon as it settles."""
+    query = Query(request)
+    wait_ms = query.number("wait", 0, least=0, most=DURATION_MAX_MS)
+    query.refuse_rest()
+    wait_ms = min(wait_ms, api.engine.settings.wait_max_ms)
+    step = await queries.wait_for_step(api.engine, client, step_id, wait_ms)
+    [shown] = await all_redacted(api.engine.large_bodies, [step], client)
+    return json_response(200, step_view(shown))
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/steps/{stepId}/redrive",
+    Operation(
+        id="redriveStep",
+        summary="Give a dead letter a fresh budget of attempts",
+        description="The failed steps above it go along, so that the run goes on; a root takes every "
+        "failed step of its run along. A step that did not fail stays as it is. One whose run was "
+        "cancelled, or whose handler went on without it and succeeded, is refused.",
+        answers=((200, "StepOutcome", "The step as it stands now."),),
+        refusals=(*OF_BODIES, problems.NOT_REDRIVABLE),
+    ),
+    scope="act",
+)
+async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Redrive one dead letter; a step that did not fail stays as it is."""
+    refuse_body(request)
+    step = await queries.get_step(api.engine, client, step_id)
+    return await _shown(api, await redrive_step(api.engine, step), client)
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/steps/{stepId}/result",
+    Operation(
+        id="postResult",
+        summary="Complete an event step",
+        any_json_body=True,
+        description="The body, any JSON value, becomes the step's response. The same again is no error.",
+        answers=((200, "StepOutcome", "The step as it stands now."),),
+        refusals=(*OF_BODIES, problems.NOT_AN_OPEN_EVENT),
+    ),
+    scope="signal",
+)
+async def post_step_result(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Complete an event step with any JSON value."""
+    step = await queries.get_step(api.engine, client, step_id)
+    text = await in_turn(api, client, request, lambda: _result(request.body or b"null"))
+    response = StoredBody(text, "json", "application/json")
+    after = await post_result(api.engine, step, response)
+    return await _shown(api, after, client)
+
+
+def _answer(
+    started: StartResult, preferences: Preferences, now_ms: int, extra: dict[str, str]
+) -> ApiResponse:
+    step = started.step
+    if step.expires_at_ms is not None:
+        extra[headers.IDEMPOTENCY_EXPIRES] = to_rfc3339(step.expires_at_ms)
+    if started.replayed:
+        extra[headers.IDEMPOTENCY_REPLAYED] = "true"
+    if applied := preferences.applied():
+        extra[headers.PREFERENCE_APPLIED] = applied
+    match step.status:
+        case Status.SUCCEEDED:
+            return json_response(200, outcome_view(step), extra)
+        case Status.FAILED if not step.is_dead_letter:
+            extra[headers.ERROR_SOURCE] = "step"
+            detail = f"{(sentence_of(step.error) or '').capitalize()}."
+            return _problem(problems.EVENT_EXPIRED, detail, failure_members(step), extra)
+        case Status.FAILED:
+            extra[headers.ERROR_SOURCE] = "step"
+            return _problem(problems.STEP_FAILED, _failure_detail(step), failure_members(step), extra)
+        case Status.CANCELLED:
+            members = {"id": step.id, "runId": step.spec.run_id}
+            return _problem(problems.CANCELLED, "The step was cancelled.", members, extra)
+        case _:
+            return _unfinished(step, preferences, now_ms, extra)
+
+
+def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[str, str]) -> ApiResponse:
+    due_in_s = 1 if step.due_at_ms is None else -(-(step.due_at_ms - now_ms) // 1000)
+    extra[headers.LOCATION] = f"/{step.spec.client_id}/steps/{step.id}"
+    extra[headers.RETRY_AFTER] = str(max(1, min(due_in_s, _RETRY_AFTER_MAX_S)))
+    if preferences.respond_async:
+        return json_response(202, outcome_view(step), extra)
+    return _problem(
+        problems.NOT_FINISHED,
+        "The step goes on. Post the same again to wait for it, or read it at Location.",
+        {"id": step.id, "runId": step.spec.run_id, "stepStatus": step.status.value},
+        extra,
+    )
+
+
+def _failure_detail(step: Step) -> str:
+    return (
+        f"The step failed at attempt {step.attempt_count}: {(sentence_of(step.error) or '').rstrip('.')}."
+    )
+
+
+def _problem(
+    kind: problems.ProblemType, detail: str, members: dict[str, Any], extra: dict[str, str]
+) -> ApiResponse:
+    return problem_response(Problem(kind, detail, members, extra))
+
+
+async def _shown(api: Api, step: Step, client: Client) -> ApiResponse:
+    [shown] = await all_redacted(api.engine.large_bodies, [step], client)
+    return json_response(200, outcome_view(shown))
+
+
+def _result(body: bytes) -> bytes:
+    if len(body) > RESPONSE_MAX_BYTES and shortest(body) > RESPONSE_MAX_BYTES:
+        raise problems.too_long("body", RESPONSE_MAX_BYTES)
+    try:
+        return canonical_json(parse_json(body), max_bytes=RESPONSE_MAX_BYTES)
+    except JsonTooLong:
+        raise problems.too_long("body", RESPONSE_MAX_BYTES) from None
+    except JsonRefused as refused:
+        raise problems.invalid("body", str(refused)) from None

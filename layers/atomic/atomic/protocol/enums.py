@@ -1,0 +1,55 @@
+"""The closed sets of words on the wire: states, kinds, outcomes, scopes.
+
+Domain, SDK and command line take them from here, the API's description is made of them, and
+`make openapi` writes those of the dashboard. The strategies of retries stand in `backoff`, beside what they
+mean.
+
+A name is a `Literal`, so that users of the SDK write plain strings and a type checker knows them. Of what
+the engine decides by there is a `StrEnum` beside it.
+"""
+
+from enum import StrEnum
+from typing import Final, Literal, get_args
+
+Kind = Literal["http", "timer", "event"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"]
+
+
+class Status(StrEnum):
+    """The status of a step."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+SETTLED: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+LIVE: Final = frozenset(Status) - SETTLED
+
+OutcomeName = Literal["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"]
+
+
+class OutcomeKind(StrEnum):
+    """The kinds of outcome of an attempt. DEFERRED: Atomic refused what the endpoint's handler posted."""
+
+    SUCCEEDED = "succeeded"
+    RETRYABLE = "retryable"
+    PERMANENT = "permanent"
+    SUSPENDED = "suspended"
+    DEFERRED = "deferred"
+    NO_ANSWER = "no_answer"
+
+
+# Why a dead letter is not redriven: see `domain.dead_letters`.
+NotRedrivable = Literal["handled", "cancelled"]
+
+# What a key may do: post steps; read; cancel, redrive and complete events; complete events and nothing
+# else; manage the client's own keys.
+Scope = Literal["start", "read", "act", "signal", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
