@@ -128,7 +128,7 @@ def test_an_unfinished_start_attaches_again(colour: str) -> None:
 
 def test_the_caller_s_limit_holds(colour: str) -> None:
     with fake_api(NOT_FINISHED, NOT_FINISHED) as api, pytest.raises(NotFinishedError) as late:
-        start(colour, api, timeout=0.3)
+        start(colour, api, timeout=0.9)
     assert late.value.step_id == STEP
 
 
