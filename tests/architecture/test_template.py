@@ -433,7 +433,7 @@ def test_the_dashboard_shows_metrics_that_exist() -> None:
         "StepSeconds",
         "RunSeconds",
         "ScheduleLagMs",
-        "StepsPutOff",
+        "StepsDeferred",
     } <= own
     assert all(f'"{name}"' in source for name in own if not name.startswith("Attempts"))
 

@@ -35,6 +35,7 @@ RETIRED_NAMES: Final = {
     "gaveUpBefore": "failedBefore",
     "gave_up": "failed",
     "leave_waiter": "register_waiter",
+    "put_off": "deferred",
     "put_off_at_ms": "deferred_at_ms",
     "run_memory": "run_cache",
     "without_words": "without_excerpt",

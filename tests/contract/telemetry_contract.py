@@ -21,7 +21,7 @@ class TelemetryContract:
     def test_whatever_happens_is_taken(self) -> None:
         telemetry = self.telemetry()
         for step in (ROOT, a_full_step(), settled(ROOT, 2_000)):
-            for tell in (telemetry.started, telemetry.settled, telemetry.reopened, telemetry.put_off):
+            for tell in (telemetry.started, telemetry.settled, telemetry.reopened, telemetry.deferred):
                 tell(step)
         for lag_ms in (0, 1, 10**9):
             telemetry.lagged(lag_ms)
@@ -53,6 +53,6 @@ class CountingContract(TelemetryContract):
         telemetry.attempt_ended(a_root(status=Status.RETRYING), replace(attempt, outcome=None))
         for _ in range(2):
             telemetry.settled(failed)
-        telemetry.put_off(ROOT)
-        counted = {"starts": 3, "succeeded": 3, "retries": 1, "dead": 2, "put off": 1}
+        telemetry.deferred(ROOT)
+        counted = {"starts": 3, "succeeded": 3, "retries": 1, "dead": 2, "deferred": 1}
         assert self.counted(telemetry) == counted

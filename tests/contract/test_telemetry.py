@@ -21,7 +21,7 @@ def exposed(metrics: PrometheusTelemetry) -> dict[str, float]:
         "succeeded": "atomic_attempts_total succeeded",
         "retries": "atomic_retries_total",
         "dead": "atomic_dead_letters_total",
-        "put off": "atomic_steps_put_off_total",
+        "deferred": "atomic_steps_deferred_total",
     }
     return {name: found[sample] for name, sample in names.items()}
 
@@ -50,7 +50,7 @@ class TestEmfTelemetry(CountingContract):
             "succeeded": "AttemptsSucceeded",
             "retries": "Retries",
             "dead": "DeadLetters",
-            "put off": "StepsPutOff",
+            "deferred": "StepsDeferred",
         }
         return {name: sum(document[metric]) for name, metric in names.items()}
 

@@ -138,7 +138,7 @@ def test_a_destination_that_may_last_has_a_place_while_it_does(
             found = stack.dynamodb().query(
                 TableName=stack.outputs["TableName"],
                 KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues={":pk": {"S": f"place#{runtime.client}#{scheme}://{authority}"}},
+                ExpressionAttributeValues={":pk": {"S": f"lease#{runtime.client}#{scheme}://{authority}"}},
             )
             now_ms = SystemClock().now_ms()
             return [item["sk"]["S"] for item in found["Items"] if int(item["u"]["N"]) > now_ms]

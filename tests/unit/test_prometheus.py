@@ -35,9 +35,9 @@ def test_a_step_is_counted_from_its_start_to_its_end() -> None:
     assert counted == {"succeeded": 1, "permanent": 1, "retryable": 1}
     assert found["atomic_attempts_total no_answer"] == 0
     assert (found["atomic_run_seconds_count"], found["atomic_step_seconds_count"]) == (2, 0)
-    assert found["atomic_steps_put_off_total"] == 0
-    telemetry.put_off(failed)
-    assert shown(telemetry)["atomic_steps_put_off_total"] == 1
+    assert found["atomic_steps_deferred_total"] == 0
+    telemetry.deferred(failed)
+    assert shown(telemetry)["atomic_steps_deferred_total"] == 1
     telemetry.reopened(failed)
     assert shown(telemetry)["atomic_live_steps"] == 7
 

@@ -201,7 +201,7 @@ def test_what_an_invoker_s_attempt_costs(stack: Stack) -> None:
     # The client and, within two seconds, the look are remembered.
     long = Counter(recorder.operations)
     assert long == Counter({"GetItem": 1, "UpdateItem": 4, "SendMessage": 1})
-    leases = [each["Key"]["sk"]["S"] for _, each in recorder.calls if "place#" in str(each.get("Key"))]
+    leases = [each["Key"]["sk"]["S"] for _, each in recorder.calls if "lease#" in str(each.get("Key"))]
     assert len(leases) == 2
     assert leases[0] == leases[1]
     assert leases[0].startswith("short#")
@@ -225,7 +225,7 @@ def test_a_step_without_a_place_comes_again_and_calls_nobody(
         {"GetItem": 1, "Query": 1, "UpdateItem": 1, "SendMessage": 1}
     )
     assert stack.endpoint.calls == []
-    assert json.loads(capsys.readouterr().out)["StepsPutOff"] == [1.0]
+    assert json.loads(capsys.readouterr().out)["StepsDeferred"] == [1.0]
     # Whoever waits is served: his attempt holds up nobody but him.
     assert stack.post(document(stack, "inline"))["statusCode"] == 200
 

@@ -56,9 +56,9 @@ def test_what_was_written_by_a_clock_ahead_waits_no_longer_than_it_was_meant_to(
     woken = transition(waiting(), Woken(), NOW + 150)
     asked_for = ended(running(), replace(RETRYABLE, retry_after_ms=HOUR), NOW)
     deferred = transition(claimed(retrying()), Deferred("n2", NO_ROOM, NOW + 1_500), NOW + 1_200)
-    put_off = transition(begin(spec(), "0" * 32, NOW, None), NotAdmitted(NOW + 400), NOW)
+    not_admitted = transition(begin(spec(), "0" * 32, NOW, None), NotAdmitted(NOW + 400), NOW)
     waits = ((retrying(), 1_000), (asked_for, HOUR), (woken, 50), (timer(), 7_000), (event(9_000), 9_000))
-    waits += ((deferred, 300), (put_off, 400))
+    waits += ((deferred, 300), (not_admitted, 400))
     for step, waits_ms in waits:
         # As often as the clock is set back, and only then.
         for now_ms in (NOW - 1, NOW - HOUR, NOW - 400 * 24 * HOUR):

@@ -89,7 +89,7 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     """Undo the claim: the step comes again, one of its destination after the other, and pays nothing."""
     now_ms = engine.clock.now_ms()
     until_ms = engine.admission.turn_ms(step.spec, now_ms + not_made.again_in_ms)
-    engine.telemetry.put_off(step)
+    engine.telemetry.deferred(step)
     await _record(engine, step, Deferred(step.nonce or "", not_made.error, until_ms))
 
 

@@ -346,6 +346,6 @@ class Telemetry(Protocol):
         """A due step was picked up this much after its time."""
         ...
 
-    def put_off(self, step: Step) -> None:
-        """A due step has to come again: there was no place for it at its destination."""
+    def deferred(self, step: Step) -> None:
+        """A due step was deferred: its destination gave no permit, or Atomic could not make the call."""
         ...

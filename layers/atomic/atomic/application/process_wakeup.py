@@ -46,7 +46,7 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
     if permit is None:
         # Time may have passed, and a turn that is over by now would leave the step without a wake-up.
         turn_ms = engine.admission.turn_ms(step.spec, engine.clock.now_ms())
-        engine.telemetry.put_off(step)
+        engine.telemetry.deferred(step)
         await commit(engine, step, NotAdmitted(turn_ms))
         return
     async with permit:

@@ -56,7 +56,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.Claimed(nonce):
             return _claimed(step, nonce, now_ms)
         case events.NotAdmitted(until_ms):
-            return _put_off(step, until_ms, now_ms)
+            return _not_admitted(step, until_ms, now_ms)
         case events.Deferred():
             return deferred(step, event, now_ms)
         case events.ToldUnfinished():
@@ -121,7 +121,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     )
 
 
-def _put_off(step: Step, until_ms: int, now_ms: int) -> Step:
+def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
     """Its due time and its retries stay; a late answer still counts until the step is claimed again."""
     if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
         return step

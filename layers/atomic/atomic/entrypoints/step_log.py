@@ -20,7 +20,7 @@ class LoggedTelemetry:
         self.started = metrics.started
         self.reopened = metrics.reopened
         self.lagged = metrics.lagged
-        self.put_off = metrics.put_off
+        self.deferred = metrics.deferred
 
     def attempt_ended(self, step: Step, attempt: Attempt) -> None:
         """An attempt is over."""

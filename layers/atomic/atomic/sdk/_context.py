@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class CallOptions(StepOptions, total=False):
     key: Key | None
 
 
-class BaseContext:
+class BaseContext(ABC):
     """A handler's view of its run. `wait_s` is how long one call of the handler waits for its steps.
 
     `names` are those of the functions that are served beside it.
@@ -245,8 +246,9 @@ class BaseContext:
         self._end_with(error)
         raise error
 
+    @abstractmethod
     def _end_with(self, cause: Exception) -> None:
-        raise NotImplementedError
+        """End the handler for this cause, whatever its code goes on to do."""
 
     def _came_late(self) -> bool:
         """Count a call after the handler's end. True when there are so many that it must be a loop."""

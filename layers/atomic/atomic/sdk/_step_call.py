@@ -75,7 +75,7 @@ class MadeCall(NamedTuple):
     @classmethod
     def here(cls, step: StepCall[Any], depth: int) -> "MadeCall":
         """The call that is being made now; its line is `depth` frames above the caller of this."""
-        frame = sys._getframe(depth + 1)  # noqa: SLF001
+        frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
         return cls(step, frame.f_code, frame.f_lineno)
 
     def __str__(self) -> str:

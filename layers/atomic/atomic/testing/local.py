@@ -87,7 +87,7 @@ class SilentTelemetry:
     def lagged(self, lag_ms: int) -> None:
         """A due step was picked up late."""
 
-    def put_off(self, step: Step) -> None:
+    def deferred(self, step: Step) -> None:
         """A due step has to come again."""
 
 

@@ -84,7 +84,7 @@ class SharedDestinations:
         self._first = crc32(holder.encode())
         # Together, all environments read as often as one process would.
         self._turns = Turns(TURN_EVERY_MS * bounds.all)
-        self._stays: dict[Destination, _Occupancy] = {}
+        self._occupancies: dict[Destination, _Occupancy] = {}
         self._seen: OrderedDict[Destination, tuple[float, Sequence[Lease] | None]] = OrderedDict()
 
     async def enter(self, spec: StepSpec) -> Permit | None:
@@ -92,7 +92,7 @@ class SharedDestinations:
         destination = destination_of(spec)
         if destination is None:
             return Permit()
-        occupancy = self._stays.setdefault(destination, _Occupancy())
+        occupancy = self._occupancies.setdefault(destination, _Occupancy())
         occupancy.asking += 1
         try:
             async with occupancy.turn:
@@ -108,7 +108,7 @@ class SharedDestinations:
 
     async def _leave(self, destination: Destination, run_id: str) -> None:
         """Release the lease when the last attempt to the destination has ended here."""
-        occupancy = self._stays[destination]
+        occupancy = self._occupancies[destination]
         # Hold the lock, so that a concurrent renewal cannot be cancelled in the middle of a write.
         async with occupancy.turn:
             occupancy.attempts[run_id] -= 1
@@ -216,7 +216,7 @@ class SharedDestinations:
 
     def _forget(self, destination: Destination, occupancy: _Occupancy) -> None:
         if not occupancy.attempts and not occupancy.asking:
-            self._stays.pop(destination, None)
+            self._occupancies.pop(destination, None)
 
 
 def _now_s() -> float:

@@ -83,7 +83,7 @@ class LeaseItems:
 
 def _partition(destination: Destination) -> str:
     client_id, origin = destination
-    return f"place#{client_id}#{origin}"
+    return f"lease#{client_id}#{origin}"
 
 
 def _lease(item: Any) -> Lease:

@@ -20,7 +20,7 @@ A write is billed by the size of the whole item with its names, so they have one
 
 A part of a response is an item of the run's partition with the sort key `~<position>#<digest>#<number>`,
 after all steps. Clients have `lp` = `clients`, `at` = their id, and a `record`;
-a key has `client`, its owner. A lease has pk `place#<client>#<origin>` and sk `<invoker>#<number>`.
+a key has `client`, its owner. A lease has pk `lease#<client>#<origin>` and sk `<invoker>#<number>`.
 """
 
 from typing import Any, Final

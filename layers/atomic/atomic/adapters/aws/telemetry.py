@@ -49,10 +49,10 @@ class EmfTelemetry:
         """A due step was picked up late."""
         self._add("ScheduleLagMs", MetricUnit.Milliseconds, lag_ms)
 
-    def put_off(self, step: Step) -> None:
+    def deferred(self, step: Step) -> None:
         """A due step was deferred."""
         del step
-        self._count("StepsPutOff")
+        self._count("StepsDeferred")
 
     def wakeup_failed(self) -> None:
         """A wake-up could not be processed and will be delivered again."""

@@ -50,7 +50,7 @@ class PrometheusTelemetry(Collector):
     """What `/metrics` shows."""
 
     def __init__(self) -> None:
-        self._starts = self._retries = self._dead = self._live = self._put_off = 0
+        self._starts = self._retries = self._dead = self._live = self._deferred = 0
         self._attempts = dict.fromkeys(OutcomeKind, 0)
         self._step_s = _Durations("atomic_step_seconds", "From creation to outcome, steps.")
         self._run_s = _Durations("atomic_run_seconds", "From creation to outcome, whole runs.")
@@ -87,10 +87,10 @@ class PrometheusTelemetry(Collector):
         """A due step was picked up late."""
         self._lag_s.observe(lag_ms / 1000)
 
-    def put_off(self, step: Step) -> None:
+    def deferred(self, step: Step) -> None:
         """A due step was deferred."""
         del step
-        self._put_off += 1
+        self._deferred += 1
 
     def found_live(self, steps: int) -> None:
         """This many steps were live at the start."""
@@ -112,9 +112,9 @@ class PrometheusTelemetry(Collector):
         yield CounterMetricFamily("atomic_retries", "Retries scheduled.", self._retries)
         yield CounterMetricFamily("atomic_dead_letters", "Steps that failed.", self._dead)
         yield CounterMetricFamily(
-            "atomic_steps_put_off",
+            "atomic_steps_deferred",
             "Times that a due step got no permit for its destination.",
-            self._put_off,
+            self._deferred,
         )
         yield GaugeMetricFamily("atomic_live_steps", "Steps that have no outcome yet.", self._live)
         for durations in (self._step_s, self._run_s, self._lag_s):
