@@ -275,7 +275,7 @@ def test_a_cancel_that_is_repeated_since_its_answer_was_lost_counts_at_once() ->
 
     async def cancel() -> None:
         engine = engine_on(store, calls)
-        engine.runs.saw(a_root(at_ms=EPOCH_MS), engine.clock.now_ms())
+        engine.runs.remember(a_root(at_ms=EPOCH_MS), engine.clock.now_ms())
         store._rows[ROOT_ID] = replace(root(Status.CANCELLED), version=2)
         await cancel_run(engine, RUN_ID)
         assert engine.runs.is_cancelled(RUN_ID)
@@ -299,7 +299,7 @@ def test_a_cancel_counts_though_the_store_took_it_and_did_not_say_so() -> None:
 
     async def cancel() -> None:
         engine = engine_on(store, calls)
-        engine.runs.saw(a_root(at_ms=EPOCH_MS), engine.clock.now_ms())
+        engine.runs.remember(a_root(at_ms=EPOCH_MS), engine.clock.now_ms())
         with pytest.raises(StoreUnavailable):
             await cancel_run(engine, RUN_ID)
         await process_wakeup(engine, due_step("one").id)
@@ -376,7 +376,7 @@ def test_an_attempt_that_reached_nobody_before_the_cancel_leaves_no_dead_letter(
 
         async def post(self, request: EndpointRequest) -> EndpointResponse:
             assert request.is_wanted()
-            self.engine.runs.saw(transition(store._rows[ROOT_ID], Cancelled(), EPOCH_MS), EPOCH_MS)
+            self.engine.runs.remember(transition(store._rows[ROOT_ID], Cancelled(), EPOCH_MS), EPOCH_MS)
             assert not request.is_wanted()
             return EndpointResponse(error=StepError(ErrorKind.CANCELLED_BEFORE_CALL))
 
@@ -416,22 +416,22 @@ def test_a_run_is_looked_at_once_in_five_seconds_by_a_clock_that_may_be_set_back
 def test_who_asked_before_a_cancel_and_is_answered_after_it_does_not_undo_it() -> None:
     live, memory = a_root(), RunCache()
     cancelled = transition(live, Cancelled(), EPOCH_MS)
-    memory.saw(cancelled, EPOCH_MS)
+    memory.remember(cancelled, EPOCH_MS)
 
-    known = memory.saw(live, EPOCH_MS - 10_000)
+    known = memory.remember(live, EPOCH_MS - 10_000)
 
     assert known.is_cancelled
     assert memory.is_cancelled(RUN_ID)
     # A new run of the same key, long afterwards, is another one.
-    assert not memory.saw(replace(live, version=1), EPOCH_MS + FRESH_MS).is_cancelled
+    assert not memory.remember(replace(live, version=1), EPOCH_MS + FRESH_MS).is_cancelled
     assert not memory.is_cancelled(RUN_ID)
 
 
 def test_a_cancel_is_remembered_however_many_runs_come_after_it() -> None:
     memory = RunCache()
-    memory.saw(transition(a_root(), Cancelled(), EPOCH_MS), EPOCH_MS)
+    memory.remember(transition(a_root(), Cancelled(), EPOCH_MS), EPOCH_MS)
     for number in range(10_001):
-        memory.saw(a_root(a_spec(key=str(number))), EPOCH_MS)
+        memory.remember(a_root(a_spec(key=str(number))), EPOCH_MS)
 
     assert memory.get(RUN_ID, EPOCH_MS) is None
     assert memory.is_cancelled(RUN_ID)

@@ -27,7 +27,7 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
             engine.runs.forget(run_id)
             raise
         if root.status is Status.CANCELLED:
-            event = ended_with(engine.runs.saw(root, engine.clock.now_ms()))
+            event = ended_with(engine.runs.remember(root, engine.clock.now_ms()))
 
     async def cancel(step_id: str) -> None:
         step = await engine.store.get(step_id)

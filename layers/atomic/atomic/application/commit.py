@@ -92,7 +92,7 @@ async def run_effects(  # noqa: C901 - one arm an effect
             case SendWakeup(at_ms):
                 await engine.send_wakeup(step, at_ms)
             case "remember run":
-                engine.runs.saw(step, engine.clock.now_ms())
+                engine.runs.remember(step, engine.clock.now_ms())
             case "tell callers":
                 engine.notifier.publish(step)
             case "count settled":

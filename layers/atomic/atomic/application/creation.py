@@ -52,7 +52,7 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
         may_be_root = cached is None or cached.root_identity == spec.identity
         if may_be_root and spec.kind == "http":
             root = await _insert(engine, post, keys.ROOT)
-            cached = engine.runs.saw(root.step, asked_ms)
+            cached = engine.runs.remember(root.step, asked_ms)
             if root.step.spec.identity == spec.identity:
                 return root
         spec = spec.below_root()

@@ -23,7 +23,7 @@ async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None 
     if step is None:
         return
     if step.is_root:
-        engine.runs.saw(step, asked_ms)
+        engine.runs.remember(step, asked_ms)
     if step.is_settled:
         # Whoever settled it may have died before it woke the others.
         await wake_waiters_again(engine, step)

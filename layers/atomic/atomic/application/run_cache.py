@@ -64,9 +64,9 @@ class RunCache:
     async def look(self, store: StepStore, run_id: str, now_ms: int) -> CachedRun | None:
         """The run, by a look at its root; None when there is no such run."""
         root = await store.get(keys.root_of(run_id))
-        return None if root is None else self.saw(root, now_ms)
+        return None if root is None else self.remember(root, now_ms)
 
-    def saw(self, root: Step, at_ms: int) -> CachedRun:
+    def remember(self, root: Step, at_ms: int) -> CachedRun:
         """Remember how the root stands, which was asked for at `at_ms`; the run as it is known now.
 
         Who has asked earlier may be answered later: it does not undo what was seen in between.

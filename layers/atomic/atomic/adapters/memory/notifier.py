@@ -31,7 +31,7 @@ class MemoryNotifier:
     def publish(self, step: Step) -> None:
         """Hand the settled step to all its subscriptions."""
         for subscription in self._listeners.get(step.id, ()):
-            subscription.hear(step)
+            subscription.deliver(step)
 
     def close(self) -> None:
         """End all waits, present and future, since the server is about to stop."""
@@ -59,7 +59,7 @@ class _Subscription:
                 timer.cancel()
         return self._settled
 
-    def hear(self, step: Step) -> None:
+    def deliver(self, step: Step) -> None:
         self._settled = step
         self._wake()
 
