@@ -1,11 +1,11 @@
 """Reading: everything a caller may see is looked up here, and only what is the client's own."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from atomic.application.batches import side_by_side
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Counts, RunQuery
@@ -106,7 +106,7 @@ class Progress:
 
 async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
     """How far each of these runs is; a read of the run's outline each."""
-    outlines = await asyncio.gather(*(engine.store.outline(root.spec.run_id) for root in roots))
+    outlines = await side_by_side(*(engine.store.outline(root.spec.run_id) for root in roots))
     return [
         Progress(
             steps=dict(Counter(step.status for step in outline if step.id != root.id)),
@@ -127,7 +127,7 @@ class DeadLetter:
 async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[DeadLetter], tuple[int, str] | None]:
     """The client's dead letters that fit the query, newest first, and the cursor of the next page."""
     ids = await engine.store.failed(query)
-    found = await asyncio.gather(*(engine.store.get(step_id) for step_id in ids))
+    found = await side_by_side(*(engine.store.get(step_id) for step_id in ids))
     steps = [step for step in found if step is not None]
     more = len(ids) == query.limit and steps
     # The index may lag behind the rows: what was redriven a moment ago is none any more.

@@ -1,15 +1,15 @@
 """The step store of an AWS runtime, in one DynamoDB table."""
 
-import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws import rows, table
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.listing import Index, Range
 from atomic.adapters.aws.storage_items import StorageItems
+from atomic.application.batches import side_by_side
 from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.application.round_robin import due_in_turns
 from atomic.domain.steps import Step, StepOutline
@@ -115,13 +115,14 @@ class DynamoStepStore:
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
         """How many of the client's steps are in which state: of the live ones, roots; dead letters all."""
         recent = Range(first=table.age(created_from_ms))
-        live, runs, dead_letters = await asyncio.gather(
-            asyncio.gather(*(self._roots.due(table.list_partitions(client_id, state)) for state in LIVE)),
-            asyncio.gather(
+        found: list[Any] = await side_by_side(
+            side_by_side(*(self._roots.due(table.list_partitions(client_id, state)) for state in LIVE)),
+            side_by_side(
                 *(self._roots.count(table.list_partitions(client_id, state), recent) for state in Status)
             ),
             self._failed.count(table.failed_partitions(client_id), Range()),
         )
+        live, runs, dead_letters = found
         due = [step.due_at_ms for steps in live for step in steps if step is not None]
         return Counts(
             live={state: len(steps) for state, steps in zip(LIVE, live, strict=True) if steps},
@@ -169,7 +170,7 @@ class DynamoStepStore:
     async def _keep_all(self, runs: Sequence[str], now_ms: int) -> None:
         now_s = now_ms // 1000
         until = {"expiring_before_s": now_s + rows.GRACE_S, "until_s": now_s + _KEPT_ON_S}
-        await asyncio.gather(*(self._keep(run_id, **until) for run_id in runs))
+        await side_by_side(*(self._keep(run_id, **until) for run_id in runs))
 
     async def _keep(self, run_id: str, *, expiring_before_s: int, until_s: int) -> None:
         await self._calls.start(

@@ -4,7 +4,6 @@ Indexes lag behind the table by some milliseconds, so their entries are checked 
 matters.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.rows import Item
+from atomic.application.batches import side_by_side
 from atomic.application.ports import DueStep, RunQuery
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Index:
     async def merged(self, partitions: Sequence[str], wanted: Range) -> AsyncIterator[Item]:
         """The wanted entries of the partitions in the order of their sort keys."""
         streams = [_Stream(self, partition, wanted) for partition in partitions]
-        await asyncio.gather(*(stream.fill() for stream in streams))
+        await side_by_side(*(stream.fill() for stream in streams))
         choose = max if wanted.newest_first else min
         while open_streams := [stream for stream in streams if stream.entries]:
             stream = choose(open_streams, key=lambda stream: str(stream.entries[0]["at"]["S"]))
@@ -75,11 +75,11 @@ class Index:
 
     async def count(self, partitions: Sequence[str], wanted: Range) -> int:
         """How many matching entries the partitions have; only numbers are transferred."""
-        return sum(await asyncio.gather(*(self._count(partition, wanted) for partition in partitions)))
+        return sum(await side_by_side(*(self._count(partition, wanted) for partition in partitions)))
 
     async def due(self, partitions: Sequence[str]) -> list[DueStep | None]:
         """When each step of the partitions is due; None for one that only an outside event can change."""
-        found = await asyncio.gather(*(self._due(partition) for partition in partitions))
+        found = await side_by_side(*(self._due(partition) for partition in partitions))
         return [step for steps in found for step in steps]
 
     async def page(self, partition: str, wanted: Range, after: Item | None, **options: Any) -> Any:
