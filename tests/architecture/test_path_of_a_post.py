@@ -1,6 +1,6 @@
 """How far one has to read to follow one POST, and one retry. A bound may be lowered, and not be raised.
 
-The goals are 30 files for a POST on the embedded runtime, and fewer than 182 switches for a retry.
+The goals: 30 files for a POST on the embedded runtime, and fewer than 182 switches for a retry in memory.
 """
 
 import re
@@ -16,8 +16,8 @@ from path_of_a_post import PACKAGE, Trace
 SCRIPT: Final = Path(__file__).parents[2] / "scripts" / "path_of_a_post.py"
 # Files and switches of file, by runtime and path.
 BOUNDS: Final = {
-    "memory": {"post": (41, 131), "retry": (46, 231)},
-    "embedded": {"post": (58, 200), "retry": (64, 355)},
+    "memory": {"post": (36, 108), "retry": (40, 181)},
+    "embedded": {"post": (52, 175), "retry": (57, 306)},
 }
 # What every path leads through, on each runtime.
 LANDMARKS: Final = ("entrypoints/http_api/routes.py", "domain/transitions.py", "application/commit.py")

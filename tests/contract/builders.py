@@ -50,7 +50,7 @@ def a_root(spec: StepSpec | None = None, *, at_ms: int = 1_000, status: Status =
     settled = status in SETTLED
     return Step(
         spec=spec,
-        position=keys.ROOT,
+        id=keys.root_of(spec.run_id),
         created_at_ms=at_ms,
         status=status,
         due_at_ms=None if settled else at_ms,
@@ -76,7 +76,7 @@ def a_child(
         step_name=name,
         parent=parent or keys.root_of(spec.run_id),
     )
-    return replace(a_root(spec, at_ms=at_ms, status=status), position=spec.identity)
+    return replace(a_root(spec, at_ms=at_ms, status=status), id=keys.step_id(spec.run_id, spec.identity))
 
 
 def a_full_step() -> Step:
@@ -105,7 +105,7 @@ def a_full_step() -> Step:
     )
     return Step(
         spec=spec,
-        position=spec.identity,
+        id=keys.step_id(spec.run_id, spec.identity),
         created_at_ms=1_000,
         awaited=True,
         version=3,

@@ -13,7 +13,7 @@ import pytest
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import ClientRegistry
 from atomic.domain.clients.api_keys import issue, key_id_of
-from atomic.domain.clients.client import Client
+from atomic.domain.clients.client import OPERATOR_SCOPE, Client
 from atomic.domain.clients.quota import Quota
 from atomic.domain.clients.records import (
     KEYS_MAX,
@@ -22,7 +22,6 @@ from atomic.domain.clients.records import (
     UnknownClient,
     UnknownKey,
 )
-from atomic.domain.clients.scopes import OPERATOR_SCOPE
 from atomic.protocol.enums import SCOPES
 from atomic.protocol.signatures import decode_secret, encode_secret
 

@@ -9,6 +9,7 @@ import pytest
 from atomic.application.ports import RunQuery, StepStore
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import StepOutline
+from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from contract.builders import (
     RETENTION_MS,
@@ -167,7 +168,10 @@ class StoreContract(QueryContract):
         below = [a_child(f"below {number}", parent=children[0].id) for number in range(3)]
         # Another parent's digits may be the same.
         stranger = a_child("stranger", parent=f"{root.spec.run_id}-{'0' * 32}")
-        stranger = replace(stranger, position=children[3].position[:8] + stranger.position[8:])
+        stranger = replace(
+            stranger,
+            id=keys.step_id(root.spec.run_id, children[3].position[:8] + stranger.position[8:]),
+        )
         await put(store, root, *children, *below, stranger, keyed("another run"))
         pages, after = [], ""
         while page := await store.children(root.id, after=after, limit=3):

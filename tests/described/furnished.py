@@ -8,8 +8,8 @@ import requests
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.domain.clients import api_keys
+from atomic.domain.clients.client import OPERATOR_SCOPE
 from atomic.domain.clients.records import OPERATOR_ID, ClientRecord, StoredKey, StoredSecret
-from atomic.domain.clients.scopes import OPERATOR_SCOPE
 from atomic.protocol.enums import SCOPES
 from atomic.protocol.signatures import encode_secret
 from both_runtimes import LockedRuntime

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from atomic.domain.clients import api_keys
-from atomic.domain.clients.scopes import OPERATOR_SCOPE
+from atomic.domain.clients.client import OPERATOR_SCOPE
 from atomic.entrypoints.http_api.openapi import openapi
 from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.protocol import keys

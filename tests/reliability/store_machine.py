@@ -105,7 +105,7 @@ class StoreMachine(RuleBasedStateMachine):
         spec = replace(existing.spec, payload=b'"new"')
         new = replace(
             a_root(spec, at_ms=existing.created_at_ms + RETENTION_MS + at_ms),
-            position=existing.position,
+            id=existing.id,
             version=existing.version + 1,
         )
         assert self.wait(self.store.replace(new, existing.version)) is None

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from atomic.domain.step_errors import timed_out
 from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.virtual_time import EPOCH_MS
@@ -129,7 +130,7 @@ def _attempts(world: World) -> Iterator[str]:
             yield f"{step.id}: attempt {ended.number} is {ended.outcome} and was never made"
         elif (
             (step.id, ended.number) in world.books.failed_alone
-            and not ended.timed_out
+            and not timed_out(ended.error)
             and step.status not in {Status.RETRYING, Status.FAILED}
             and not world.faults.happened["skew"]
             and not _is_beside_another(world, write, ended)

@@ -9,24 +9,24 @@ from typing import Any, Final, NamedTuple
 
 import atomic.application.attempts as attempts
 import atomic.application.commit as applying
-import atomic.application.creation as creation
 import atomic.application.leftovers as leftovers
 import atomic.application.process_wakeup as driving
 import atomic.application.rechecking as looking
+import atomic.application.start as creation
 import atomic.application.start as starting
 import atomic.application.waiting as waiting
 import atomic.application.wakeups as wakeups
-import atomic.domain.changes as changes
 import atomic.domain.effects as effects
 import atomic.domain.endings as endings
+import atomic.domain.steps as changes
 import atomic.domain.transitions as transitions
 import atomic.runtime.driver as embedded
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.application.commit import Committed
-from atomic.application.creation import Created, Found, Post
 from atomic.application.engine import Engine
 from atomic.application.permits import Claim, Permit
 from atomic.application.ports import StoreUnavailable, Subscription
+from atomic.application.start import Created, Found, Post
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
 from atomic.domain.outcomes import NotMade, Outcome
 from atomic.domain.retry import RetryPolicy
@@ -179,7 +179,7 @@ async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> 
 
 
 async def _mark_before_the_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    handler = await engine.store.get(step.parent or step.id)
+    handler = await engine.store.get(step.spec.parent or step.id)
     if handler is not None:
         await _apply(engine, handler, ToldUnfinished(step.id, asked_at_ms))
     return await _leave_no_mark(engine, step, asked_at_ms)
@@ -221,7 +221,7 @@ async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step
 
 
 async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    after, _ = await _apply(engine, step, WaiterAdded(step.parent or step.id))
+    after, _ = await _apply(engine, step, WaiterAdded(step.spec.parent or step.id))
     return after
 
 

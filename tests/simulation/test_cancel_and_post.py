@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 import atomic.application.attempts
-import atomic.application.creation
+import atomic.application.start
 from atomic.application.engine import Engine
 from atomic.application.ports import StepStore
 from atomic.application.run_cache import FRESH_MS, CachedRun, RunCache
@@ -180,7 +180,7 @@ async def _believe_for_ever(self: RunCache, store: StepStore, run_id: str, now_m
 
 # Nobody looks at the run once the step's row is written; what was seen of a run is believed for ever.
 _BLIND: Final = [(module, "is_called_off", _see_no_cancel) for module in (
-    atomic.application.creation, atomic.application.attempts
+    atomic.application.start, atomic.application.attempts
 )]  # fmt: skip
 _TRUSTING: Final = [(RunCache, "find", _believe_for_ever)]
 

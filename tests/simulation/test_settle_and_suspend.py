@@ -44,7 +44,7 @@ async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step
 
 
 async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    after, _ = await commit(engine, step, WaiterAdded(step.parent or ""))
+    after, _ = await commit(engine, step, WaiterAdded(step.spec.parent or ""))
     return after
 
 

@@ -6,8 +6,8 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
 from atomic.application.redrive import redrive_many, redrive_step
-from atomic.domain.dead_letters import not_redrivable_reason
 from atomic.domain.events import Cancelled
+from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 from atomic.protocol.enums import Status

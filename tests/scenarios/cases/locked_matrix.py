@@ -1,6 +1,6 @@
 """Whose key opens what: two clients over every path and verb, every scope over every route."""
 
-from atomic.domain.clients.scopes import has_scope
+from atomic.domain.clients.client import has_scope
 from atomic.entrypoints.http_api.routes import ROUTES
 from scenarios.asking import VERBS, client_paths, guarded, key_id, operations, send, start_as, visible
 from scenarios.locked_clients import OPERATED, OPERATOR, SCOPED, scoped

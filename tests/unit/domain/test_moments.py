@@ -6,8 +6,7 @@ import pytest
 
 from atomic.domain.events import DeadlineGiven, Deferred, NotAdmitted, Rescheduled, Woken
 from atomic.domain.leftovers import is_forgotten, is_left_over
-from atomic.domain.moments import redated_due_ms, resumed_at_ms
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, redated_due_ms, resumed_at_ms
 from atomic.domain.transitions import begin, transition
 from atomic.protocol.enums import Status
 from unit.strategies import (

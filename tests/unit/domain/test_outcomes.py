@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from atomic.domain.outcomes import EndpointResponse, Outcome, StoredBody, classify, read_response
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError, sentence_of
+from atomic.domain.step_errors import timed_out as is_timed_out
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind
 from atomic.protocol.error_kinds import ErrorKind
@@ -92,7 +93,7 @@ def test_no_answer_is_always_retried(options: dict[str, Any], timed_out: bool) -
     error = StepError(ErrorKind.TIMED_OUT if timed_out else ErrorKind.NETWORK, "7")
     outcome = read(None, error=error, policy=policy)
     assert outcome == Outcome(kind=RETRYABLE, error=error)
-    assert outcome.timed_out is timed_out
+    assert is_timed_out(outcome.error) is timed_out
 
 
 @pytest.mark.parametrize(

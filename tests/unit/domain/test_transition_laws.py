@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from atomic.domain import events
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError
+from atomic.domain.step_errors import StepError, timed_out
 from atomic.domain.steps import ATTEMPTS_KEPT, Step, StepSpec
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol.enums import LIVE, SETTLED, OutcomeKind, Status
@@ -111,7 +111,9 @@ def test_a_row_is_always_sound(asked: StepSpec, story: Any) -> None:
         check_live(step) if step.status in LIVE else check_settled(step)
         assert (step.status is Status.RUNNING) == (step.nonce is not None)
         assert step.status is Status.WAITING or step.waiting_for == ()
-        assert step.waiting_for or step.status is not Status.WAITING or step.attempt_log[-1].timed_out
+        assert (
+            step.waiting_for or step.status is not Status.WAITING or timed_out(step.attempt_log[-1].error)
+        )
         assert step.told is None or step.status is Status.RUNNING
         assert 0 <= step.retries_used <= asked.retry.count
         assert len(step.attempt_log) <= ATTEMPTS_KEPT

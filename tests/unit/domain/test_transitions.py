@@ -24,11 +24,11 @@ from atomic.domain.events import (
     WaiterAdded,
     Woken,
 )
-from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Step
+from atomic.domain.step_errors import timed_out as is_timed_out
+from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Step, attempt_timeout_ms
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
@@ -186,13 +186,13 @@ class TestBegin:
         assert transition(step, Claimed("n2"), NOW + HOUR - 1) is step
         assert transition(step, Claimed("n2"), NOW + HOUR).status is Status.RUNNING
 
-    def test_ids_and_bosses(self) -> None:
+    def test_ids_and_parents(self) -> None:
         root = running()
         child = begin(spec(parent=root.id), "0" * 32, NOW, "n1")
         grandchild = begin(spec(parent=OTHER), "1" * 32, NOW, "n1")
-        assert (root.id, root.is_root, root.parent) == (keys.root_of(root.spec.run_id), True, None)
-        assert (child.id, child.is_root, child.parent) == (OTHER, False, root.id)
-        assert grandchild.parent == OTHER
+        assert (root.id, root.is_root, root.spec.parent) == (keys.root_of(root.spec.run_id), True, None)
+        assert (child.id, child.is_root, child.spec.parent) == (OTHER, False, root.id)
+        assert grandchild.spec.parent == OTHER
 
 
 class TestSettling:
@@ -555,7 +555,7 @@ class TestTimeOuts:
         step = timed_out(retry=ONCE)
         assert (step.status, step.waiting_for, step.retries_used) == (Status.WAITING, (), 0)
         assert (step.due_at_ms, step.nonce) == (running().due_at_ms, None)
-        assert step.attempt_log[-1].timed_out
+        assert is_timed_out(step.attempt_log[-1].error)
 
     def test_with_steps_of_its_own_it_waits_for_them(self) -> None:
         step = transition(timed_out(retry=ONCE), Looked(1, (OTHER,), 0.5), NOW + 20_000)

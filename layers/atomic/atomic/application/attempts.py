@@ -14,10 +14,9 @@ from atomic.application.ports import Clock, EndpointRequest, StoreUnavailable
 from atomic.application.rechecking import look
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
-from atomic.domain.moments import attempt_timeout_ms
 from atomic.domain.outcomes import EndpointResponse, NotMade, classify
-from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Step
+from atomic.domain.step_errors import StepError, timed_out
+from atomic.domain.steps import Step, attempt_timeout_ms
 from atomic.protocol import headers, signatures
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -79,7 +78,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
             await commit(engine, after, AnsweredLate(step.attempt_count, note))
         return
     try:
-        if after.status is Status.WAITING and (outcome.timed_out or outcome.waiting_for):
+        if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await look(engine, after)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from atomic.domain.clients import api_keys, records
+from atomic.domain.clients.client import OPERATOR_SCOPE, SCOPES_DEFAULT, check_scopes
 from atomic.domain.clients.quota import NO_QUOTA, Quota, check_quota
 from atomic.domain.clients.records import (
     OPERATOR_ID,
@@ -15,7 +16,6 @@ from atomic.domain.clients.records import (
     UnknownClient,
 )
 from atomic.domain.clients.rules import check_base_urls, check_client, check_redaction
-from atomic.domain.clients.scopes import OPERATOR_SCOPE, SCOPES_DEFAULT, check_scopes
 from atomic.protocol.signatures import encode_secret
 
 # Long enough for every receiver and every caller to learn of the new one.

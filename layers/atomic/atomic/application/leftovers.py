@@ -9,9 +9,8 @@ from atomic.application.engine import Engine
 from atomic.application.run_cache import CachedRun
 from atomic.domain.events import Cancelled, Rescheduled
 from atomic.domain.leftovers import is_forgotten, is_left_over
-from atomic.domain.moments import resumed_at_ms
 from atomic.domain.step_errors import CANCELLED, StepError
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, resumed_at_ms
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind

@@ -19,9 +19,9 @@ class Lineage:
             return ancestors
         root_id, seen = keys.root_of(step.spec.run_id), {step.id}
         # A parent is named by whoever posts the step: it may not exist, or stand below it.
-        while step.parent is not None and step.parent not in seen and step.parent != root_id:
-            seen.add(step.parent)
-            parent = await self._get(step.parent)
+        while step.spec.parent is not None and step.spec.parent not in seen and step.spec.parent != root_id:
+            seen.add(step.spec.parent)
+            parent = await self._get(step.spec.parent)
             if parent is None:
                 break
             ancestors.append(parent)

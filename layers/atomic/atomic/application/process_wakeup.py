@@ -8,8 +8,7 @@ from atomic.application.permits import Claim, Permit
 from atomic.application.rechecking import look
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
-from atomic.domain.moments import lease_end_ms
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, lease_end_ms
 from atomic.protocol.enums import OutcomeKind, Status
 
 

@@ -12,7 +12,7 @@ from atomic.application.ports import Counts, RunQuery
 from atomic.application.refusals import NotFound
 from atomic.application.waiting import now_s, wait
 from atomic.domain.clients.client import Client
-from atomic.domain.dead_letters import not_redrivable_reason
+from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.step_errors import sentence_of
 from atomic.domain.steps import Step
 from atomic.protocol import keys

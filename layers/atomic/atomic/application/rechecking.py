@@ -11,6 +11,7 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.events import Looked, WaiterAdded, Woken
+from atomic.domain.step_errors import timed_out
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol.enums import SETTLED, OutcomeKind
 
@@ -28,7 +29,7 @@ async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     with its receiver. Returns the row after the look.
     """
     live: list[Step] = []
-    if again and waiting.attempt_log[-1].timed_out and waiting.waiting_for:
+    if again and timed_out(waiting.attempt_log[-1].error) and waiting.waiting_for:
         # It is called again, whatever these are doing.
         event = Looked(waiting.attempt_count, waiting.waiting_for, engine.entropy.fraction())
     else:
@@ -72,7 +73,7 @@ async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterato
     async for child in _own(engine, waiting):
         # An attempt that was cut off has not heard of what settled meanwhile. One that was told has, unless
         # it was told before that the same step is unfinished.
-        if not child.is_settled or last.timed_out or waiting.id in child.waiters:
+        if not child.is_settled or timed_out(last.error) or waiting.id in child.waiters:
             yield child
 
 

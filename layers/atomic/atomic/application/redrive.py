@@ -11,8 +11,8 @@ from atomic.application.leftovers import resume
 from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
 from atomic.application.refusals import NotRedrivableStep
-from atomic.domain.dead_letters import not_redrivable_reason
 from atomic.domain.events import Redriven
+from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import Status

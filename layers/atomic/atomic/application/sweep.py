@@ -11,7 +11,7 @@ from atomic.application.leftovers import end_if_left_over
 from atomic.application.ports import LiveStep, LiveSteps, StoreUnavailable
 from atomic.domain.events import OwnerLost, Rescheduled
 from atomic.domain.leftovers import is_left_over
-from atomic.domain.moments import redated_due_ms
+from atomic.domain.steps import redated_due_ms
 from atomic.protocol.enums import LIVE, Status
 
 _BATCH: Final = 500

@@ -38,9 +38,9 @@ async def ask_to_wake(engine: Engine, step: Step) -> Step:
 
     So the handler is found to wait for it, should its attempt run out of time. Returns the step.
     """
-    if step.awaited or step.parent is None:
+    if step.awaited or step.spec.parent is None:
         return step
-    after, _ = await commit(engine, step, WaiterAdded(step.parent))
+    after, _ = await commit(engine, step, WaiterAdded(step.spec.parent))
     return after
 
 
@@ -50,11 +50,11 @@ async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     The step is to wake its handler, and the handler's row notes that its attempt was told, so that its end
     is no failure. Returns the step, which may have settled by now; then nobody is told.
     """
-    if step.is_settled or step.parent is None:
+    if step.is_settled or step.spec.parent is None:
         return step
-    after, _ = await commit(engine, step, WaiterAdded(step.parent))
+    after, _ = await commit(engine, step, WaiterAdded(step.spec.parent))
     if not after.is_settled:
-        handler = await engine.store.get(step.parent)
+        handler = await engine.store.get(step.spec.parent)
         if handler is not None:
             await commit(engine, handler, ToldUnfinished(step.id, asked_at_ms))
     return after

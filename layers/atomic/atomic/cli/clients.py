@@ -19,10 +19,10 @@ from atomic.cli.client_store import (
     store_options,
 )
 from atomic.cli.output import to_json
+from atomic.domain.clients.client import SCOPES_DEFAULT
 from atomic.domain.clients.quota import LIMITS, Quota, quota_view, words_of
 from atomic.domain.clients.records import ClientRecord, is_live
 from atomic.domain.clients.rules import refuse_unusual
-from atomic.domain.clients.scopes import SCOPES_DEFAULT
 from atomic.protocol.enums import SCOPES
 
 _redact = click.option(

@@ -75,9 +75,10 @@ _SETTLED: Final = {
 
 def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     """What follows when the row changes from one to the other at this moment."""
+    was_settled = before.is_settled
     if not after.is_settled:
-        return _of_live(before, after, now_ms)
-    if before.is_settled:
+        return _of_live(before, after, now_ms, was_settled=was_settled)
+    if was_settled:
         return NONE
     found = _SETTLED[after.is_root, bool(after.waiters)]
     # The letter goes first. A process that ends in between leaves a step that is live, whose wake-up comes,
@@ -85,9 +86,9 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     return replace(found, dead_letter=sentence_of(after.error) or "") if after.is_dead_letter else found
 
 
-def _of_live(before: Step, after: Step, now_ms: int) -> Effects:
+def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Effects:
     follows: tuple[Effect, ...] = ()
-    if before.is_settled:
+    if was_settled:
         follows = ("remember run", "count reopened") if after.is_root else ("count reopened",)
     if after.due_at_ms is None or not _needs_wakeup(before, after):
         return Effects(after=follows) if follows else NONE

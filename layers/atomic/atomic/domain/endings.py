@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.domain import events
-from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
 from atomic.domain.outcomes import Outcome
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
-from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Step
+from atomic.domain.step_errors import StepError, timed_out
+from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time, settled
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
@@ -41,7 +40,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
             return settled(step, Status.FAILED, now_ms, error=outcome.error, **over, **answered)
         case OutcomeKind.DEFERRED:
             return _deferred(replace(step, **freed), event, now_ms)
-        case OutcomeKind.RETRYABLE if step.told is None and not outcome.timed_out:
+        case OutcomeKind.RETRYABLE if step.told is None and not timed_out(outcome.error):
             return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
         case _ if step.woken:
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, **freed)
@@ -53,7 +52,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
 
 
 def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms: int) -> Step:
-    if event.outcome.timed_out:
+    if timed_out(event.outcome.error):
         # A recheck finds which of its own steps it was waiting for; until then the wake-up of its lease
         # stands.
         return changed(step, status=Status.WAITING)
@@ -74,7 +73,7 @@ def looked(step: Step, event: events.Looked, now_ms: int) -> Step:
     is_due = step.due_at_ms is not None and step.due_at_ms <= now_ms
     rechecks = step.rechecks + is_due
     due_at_ms = _recheck_at_ms(step, rechecks, now_ms)
-    if step.attempt_log[-1].timed_out:
+    if timed_out(step.attempt_log[-1].error):
         if is_due and step.waiting_for:
             # The handler did not see these steps unfinished, so the time-out may have another reason.
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, rechecks=rechecks, waiting_for=())

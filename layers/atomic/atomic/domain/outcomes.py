@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError, timed_out
+from atomic.domain.step_errors import StepError
 from atomic.protocol import failures, headers, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
@@ -70,11 +70,6 @@ class Outcome:
     response: StoredBody | None = None
     retry_after_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether the endpoint was called and did not answer within the attempt's time."""
-        return timed_out(self.error)
 
 
 def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outcome:

@@ -18,6 +18,7 @@ from atomic.domain.outcomes import StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Attempt, Step, StepSpec
+from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
@@ -60,12 +61,10 @@ def _names_without(cls: type[Any], *others: str) -> list[str]:
     return [field.name for field in fields(cls) if field.name not in others]
 
 
-_FIXED: Final = _Members(Step, "position", "created_at_ms", "awaited")
+_FIXED: Final = _Members(Step, "created_at_ms", "awaited")
 _CHANGING: Final = _Members(
     Step,
-    *_names_without(
-        Step, "spec", "position", "created_at_ms", "awaited", "attempt_log", "response", "error"
-    ),
+    *_names_without(Step, "spec", "id", "created_at_ms", "awaited", "attempt_log", "response", "error"),
 )
 _SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry"))
 _RETRY: Final = _Members(RetryPolicy)
@@ -81,6 +80,7 @@ def spec_record(step: Step) -> Record:
     """The spec record: what was requested, and where and when the step began, without the payload."""
     record = _SPEC.record(step.spec)
     record["retry"] = _RETRY.record(step.spec.retry)
+    record["position"] = step.position
     record.update(_FIXED.record(step))
     return record
 
@@ -117,7 +117,7 @@ def load_step(
         members["error"] = _error(error)
     asked = dict(spec)
     return Step(
-        position=asked.pop("position"),
+        id=keys.step_id(asked["run_id"], asked.pop("position")),
         created_at_ms=asked.pop("created_at_ms"),
         awaited=asked.pop("awaited", False),
         spec=_spec(asked, payload),

@@ -1,18 +1,23 @@
-"""The aggregate of the engine: one durable, keyed call."""
+"""The aggregate of the engine: one durable, keyed call; when it is due, and what its changes are built of.
+
+An event is one write, so each path of a transition calls `changed` once.
+"""
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
-from atomic.domain.outcomes import StoredBody
+from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError, timed_out
+from atomic.domain.step_errors import StepError
 from atomic.protocol import keys
 from atomic.protocol.enums import SETTLED, Kind, OutcomeKind, Status
+from atomic.protocol.error_kinds import ErrorKind
 
 # A row has a size limit on every runtime, and 1000 retries must fit: the newest attempts are kept.
 ATTEMPTS_KEPT: Final = 50
 # The grace period for a late write before another process may claim the step.
 LEASE_MARGIN_MS: Final = 15_000
+_ROOT_END: Final = keys.step_id("", keys.ROOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +73,6 @@ class Attempt:
     error: StepError | None = None
     late: str | None = None
 
-    @property
-    def timed_out(self) -> bool:
-        """Whether the endpoint was called and did not answer within the attempt's time."""
-        return timed_out(self.error)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -87,7 +87,7 @@ class Step:
     """
 
     spec: StepSpec
-    position: str
+    id: str
     created_at_ms: int
     awaited: bool = False
     version: int = 1
@@ -115,14 +115,14 @@ class Step:
     expires_at_ms: int | None = None
 
     @property
-    def id(self) -> str:
-        """The step's id; it begins with its run's id."""
-        return keys.step_id(self.spec.run_id, self.position)
+    def position(self) -> str:
+        """Where the step is in its run: the part of its id after the run's id."""
+        return keys.position_of(self.id)
 
     @property
     def is_root(self) -> bool:
         """Whether this is the workflow itself."""
-        return self.position == keys.ROOT
+        return self.id.endswith(_ROOT_END)
 
     @property
     def is_settled(self) -> bool:
@@ -138,11 +138,6 @@ class Step:
     def deadline_ms(self) -> int | None:
         """The time of the step as a whole."""
         return self.spec.deadline_ms if self.given_deadline_ms is None else self.given_deadline_ms
-
-    @property
-    def parent(self) -> str | None:
-        """The step that may be waiting for this one: its parent; None for a root."""
-        return self.spec.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +161,117 @@ def outline_of(step: Step) -> StepOutline:
     return StepOutline(
         step.id, step.spec.parent, step.status, step.finished_at_ms, step.attempt_count, awaited
     )
+
+
+def deadline_from_now_ms(deadline_ms: int | None, now_ms: int) -> int | None:
+    """The end of a deadline that begins now."""
+    return None if deadline_ms is None else now_ms + deadline_ms
+
+
+def first_due_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int | None:
+    """When a step that is not claimed yet is due; an event is due only at its deadline."""
+    if spec.kind == "event":
+        return deadline_ms
+    due_at_ms = now_ms + spec.delay_ms
+    return due_at_ms if deadline_ms is None else min(due_at_ms, deadline_ms)
+
+
+def attempt_timeout_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
+    """Total time of an attempt that starts now: the deadline may leave less than the time-out."""
+    if deadline_ms is None:
+        return spec.attempt_timeout_ms
+    return max(1, min(spec.attempt_timeout_ms, deadline_ms - now_ms))
+
+
+def lease_end_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
+    """When an attempt that starts now counts as lost unless its end was recorded."""
+    return now_ms + attempt_timeout_ms(spec, deadline_ms, now_ms) + LEASE_MARGIN_MS
+
+
+def resumed_at_ms(event_step: Step, now_ms: int) -> int | None:
+    """The deadline of an event whose run is redriven: a fresh one if it passed in the meantime."""
+    is_over = event_step.deadline_at_ms is not None and event_step.deadline_at_ms <= now_ms
+    return deadline_from_now_ms(event_step.deadline_ms, now_ms) if is_over else event_step.deadline_at_ms
+
+
+def last_recorded_ms(step: Step) -> int:
+    """The latest moment in the past that the row contains."""
+    known_ms = max(step.created_at_ms, step.deferred_at_ms or 0)
+    if not step.attempt_log:
+        return known_ms
+    last = step.attempt_log[-1]
+    return max(known_ms, last.started_at_ms, last.ended_at_ms or 0)
+
+
+def redated_due_ms(step: Step, now_ms: int) -> int | None:
+    """When the step is really due, if the row says a moment later than it can be.
+
+    A clock that was ahead of this one wrote such a row. None if the row is right, or if it is unknown how
+    long the step was meant to wait.
+    """
+    waits_ms = _waits_ms(step)
+    if step.due_at_ms is None or waits_ms is None or step.due_at_ms <= now_ms + waits_ms:
+        return None
+    return now_ms + waits_ms
+
+
+def _waits_ms(step: Step) -> int | None:
+    """How long the step was meant to wait."""
+    if step.deferred_at_ms is not None and step.due_at_ms is not None:
+        return step.due_at_ms - step.deferred_at_ms
+    if step.attempt_count == 0:
+        return step.deadline_ms if step.spec.kind == "event" else step.spec.delay_ms
+    ended_at_ms = step.attempt_log[-1].ended_at_ms
+    if step.status not in {Status.PENDING, Status.RETRYING} or not step.due_at_ms or ended_at_ms is None:
+        return None
+    return step.due_at_ms - ended_at_ms
+
+
+def changed(step: Step, **changes: Any) -> Step:
+    """The step with these changes, and its version one higher."""
+    return replace(step, version=step.version + 1, **changes)
+
+
+def settled(
+    step: Step, status: Status, now_ms: int, *, error: StepError | None = None, **also: Any
+) -> Step:
+    """The step with its outcome."""
+    return changed(
+        step,
+        status=status,
+        error=error,
+        due_at_ms=None,
+        nonce=None,
+        waiting_for=(),
+        woken=False,
+        told=None,
+        deferred_at_ms=None,
+        finished_at_ms=now_ms,
+        expires_at_ms=now_ms + step.spec.retention_ms,
+        **also,
+    )
+
+
+def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
+    """The step, failed because its deadline is over."""
+    kind = ErrorKind.EVENT_EXPIRED if step.spec.kind == "event" else ErrorKind.DEADLINE_OVER
+    last, status = (attempts[-1].error, attempts[-1].status) if attempts else (None, None)
+    error = StepError(kind, str(step.deadline_ms), last=last)
+    return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts, response_status=status)
+
+
+def deadline_is_over(step: Step, now_ms: int) -> bool:
+    """Whether the deadline of the step is over."""
+    return step.deadline_at_ms is not None and now_ms >= step.deadline_at_ms
+
+
+def closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tuple[Attempt, ...]:
+    """The attempts, the last one closed with this outcome."""
+    last = replace(
+        attempts[-1],
+        ended_at_ms=now_ms,
+        outcome=outcome.kind,
+        status=outcome.status,
+        error=outcome.error,
+    )
+    return (*attempts[:-1], last)

@@ -6,13 +6,25 @@ What has to follow from the change is told by the row before and the row after (
 from dataclasses import replace
 from typing import Final, assert_never
 
-from atomic.domain import events, moments
-from atomic.domain.changes import changed, closed, deadline_is_over, out_of_time, settled
+from atomic.domain import events
 from atomic.domain.endings import deferred, ended, looked, told, woken
-from atomic.domain.moments import lease_end_ms
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.step_errors import CANCELLED, StepError
-from atomic.domain.steps import ATTEMPTS_KEPT, Attempt, Step, StepSpec
+from atomic.domain.steps import (
+    ATTEMPTS_KEPT,
+    Attempt,
+    Step,
+    StepSpec,
+    changed,
+    closed,
+    deadline_from_now_ms,
+    deadline_is_over,
+    first_due_ms,
+    lease_end_ms,
+    out_of_time,
+    settled,
+)
+from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
@@ -30,15 +42,15 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
 
     Without a nonce it is pending, and its wake-up starts it. `awaited`: the poster asks to wait for it.
     """
-    deadline_at_ms = moments.deadline_at_ms(spec.deadline_ms, now_ms)
+    deadline_at_ms = deadline_from_now_ms(spec.deadline_ms, now_ms)
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
     if runs_now:
         due_at_ms: int | None = lease_end_ms(spec, deadline_at_ms, now_ms)
     else:
-        due_at_ms = moments.first_due_ms(spec, deadline_at_ms, now_ms)
+        due_at_ms = first_due_ms(spec, deadline_at_ms, now_ms)
     return Step(
         spec=spec,
-        position=position,
+        id=keys.step_id(spec.run_id, position),
         created_at_ms=now_ms,
         awaited=awaited,
         status=Status.RUNNING if runs_now else Status.PENDING,
@@ -187,13 +199,13 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
-    deadline_at_ms = moments.deadline_at_ms(step.deadline_ms, now_ms)
+    deadline_at_ms = deadline_from_now_ms(step.deadline_ms, now_ms)
     is_http = step.spec.kind == "http"
     return changed(
         step,
         status=Status.PENDING,
         generation=step.generation + 1,
-        due_at_ms=now_ms if is_http else moments.first_due_ms(step.spec, deadline_at_ms, now_ms),
+        due_at_ms=now_ms if is_http else first_due_ms(step.spec, deadline_at_ms, now_ms),
         deadline_at_ms=deadline_at_ms,
         retries_used=0,
         consecutive_lost=0,

@@ -7,6 +7,7 @@ from atomic.protocol.problems import EVENT_EXPIRED, STEP_FAILED
 
 # How deep failures of nested workflows are followed; a deeper one is described by its parent.
 _NESTED_MAX: Final = 50
+_TYPES: Final = frozenset({STEP_FAILED.uri, EVENT_EXPIRED.uri})
 
 
 def with_excerpt(found: str, excerpt: str) -> str:
@@ -44,4 +45,4 @@ def cause(problem: Mapping[str, Any]) -> str:
 
 def is_step_failed(document: Mapping[str, Any]) -> bool:
     """Whether a JSON object is the problem `step-failed` or `event-expired` of a start."""
-    return document.get("type") in {STEP_FAILED.uri, EVENT_EXPIRED.uri}
+    return document.get("type") in _TYPES

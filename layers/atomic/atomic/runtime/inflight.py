@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from atomic.protocol import keys
@@ -20,10 +21,10 @@ class Tasks:
 
     def spawn(self, work: Coroutine[Any, Any, None], *, step_id: str) -> None:
         """Start the work now."""
-        task = asyncio.create_task(work, name=step_id)
+        task, run_id = asyncio.create_task(work, name=step_id), keys.run_of(step_id)
         self._running.add(task)
-        self._busy[keys.run_of(step_id)] += 1
-        task.add_done_callback(self._ended)
+        self._busy[run_id] += 1
+        task.add_done_callback(partial(self._ended, run_id))
 
     def is_busy(self, run_id: str) -> bool:
         """Whether something of the run is under way."""
@@ -45,13 +46,13 @@ class Tasks:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, run_id: str, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        step_id = task.get_name()
-        run_id = keys.run_of(step_id)
         self._busy[run_id] -= 1
         if not self._busy[run_id]:
             del self._busy[run_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             # The row still says that the step is live, so its lease or the next sweep takes it up again.
-            _log.error("an attempt broke off", exc_info=error, extra={"runId": run_id, "stepId": step_id})
+            _log.error(
+                "an attempt broke off", exc_info=error, extra={"runId": run_id, "stepId": task.get_name()}
+            )

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
 from atomic.application.round_robin import due_in_turns
-from atomic.domain.moments import last_recorded_ms
-from atomic.domain.steps import Step, StepOutline, outline_of
+from atomic.domain.steps import Step, StepOutline, last_recorded_ms, outline_of
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
 
@@ -51,7 +50,7 @@ class MemoryStepStore:
 
     async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
         """A page of the step's children in the order of their ids."""
-        steps = [step for step in self._rows.values() if step.parent == parent_id and step.id > after]
+        steps = [step for step in self._rows.values() if step.spec.parent == parent_id and step.id > after]
         return [outline_of(step) for step in sorted(steps, key=lambda step: step.id)[:limit]]
 
     async def list(self, query: RunQuery) -> Sequence[Step]:

@@ -1,10 +1,16 @@
-"""A client as the engine meets it."""
+"""A client as the engine sees it, and what its key may do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from atomic.domain.clients.quota import NO_QUOTA, Quota
-from atomic.protocol.enums import SCOPES
+from atomic.protocol.enums import SCOPES, Scope
 from atomic.protocol.urls import is_under
+
+SCOPES_DEFAULT: Final[tuple[Scope, ...]] = ("start", "read", "act")
+# What keys of the operator may do: make clients, say what they may use, and manage their keys.
+OPERATOR_SCOPE: Final = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +33,17 @@ class Client:
     def may_call(self, url: str) -> bool:
         """Whether the URL is under a base URL of the client."""
         return not self.base_urls or is_under(url, self.base_urls)
+
+
+def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """The scopes in their usual order. Raises ValueError for none and for unknown ones."""
+    given = set(scopes)
+    if not given or not given <= set(SCOPES):
+        raise ValueError(f"scopes are {', '.join(SCOPES)}; give one of them or more")
+    return tuple(scope for scope in SCOPES if scope in given)
+
+
+def has_scope(scopes: Iterable[str], wanted: str) -> bool:
+    """Whether a key with these scopes may do what asks for `wanted`: `act` holds `signal`."""
+    given = set(scopes)
+    return wanted in given or (wanted == "signal" and "act" in given)

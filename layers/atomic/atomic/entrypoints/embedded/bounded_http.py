@@ -1,12 +1,15 @@
-"""uvicorn's HTTP/1.1 with bounds: by itself it keeps heads of any size and waits for ever, both ways."""
+"""uvicorn's HTTP/1.1 with bounds, and one write for each answer.
+
+By itself it keeps heads of any size and waits for ever, in both directions. It writes head and body one
+after the other, and event loops send what they are given at once: two system calls, two packets, and the
+caller is woken twice.
+"""
 
 import asyncio
 import re
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from atomic.entrypoints.embedded.write_coalescing import OneWrite
 
 HEAD_MAX_BYTES: Final = 32 * 1024
 HEADERS_MAX: Final = 100
@@ -16,6 +19,8 @@ HEAD_S: Final = 15.0
 BODY_S: Final = 30.0
 # For what is answered to be taken: the largest answer, 2 MB, at 35 KB a second.
 ANSWER_S: Final = 60.0
+# A closed connection is gone when its last answer is sent; a caller may never take it.
+LINGER_S: Final = 60.0
 # Requests that wait for the answer to the one in front. Few callers do that, and a packet holds thousands.
 PIPELINED_MAX: Final = 8
 
@@ -164,3 +169,54 @@ class BoundedHttp(HttpToolsProtocol):
         """Whether a refusal would be taken for the answer to a request before."""
         is_answering = self.cycle is not None and not self.cycle.response_complete
         return bool(self.pipeline) or (self._in_head and is_answering)
+
+
+class OneWrite(asyncio.Transport):
+    """Keeps a piece until the next one comes, and at most until the loop's next round."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._kept = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Asyncio: send the data."""
+        if self._kept:
+            self._transport.write(self._kept + data)
+            self._kept = b""
+        else:
+            self._kept = bytes(data)
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Asyncio: close when everything is sent."""
+        self._flush()
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(LINGER_S, self._transport.abort)
+
+    def abort(self) -> None:
+        """Asyncio: close at once."""
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Asyncio: whether it is closed or about to be."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Asyncio: the addresses, the socket."""
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        """Asyncio: receive nothing for now."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Asyncio: receive again."""
+        self._transport.resume_reading()
+
+    def _flush(self) -> None:
+        if self._kept:
+            self._transport.write(self._kept)
+            self._kept = b""

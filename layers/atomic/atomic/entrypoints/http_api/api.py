@@ -1,17 +1,27 @@
-"""What the routes need beside the request."""
+"""What the routes need beside the request: the engine, the caller's rights, and its limits.
+
+The headers of limits are those of draft-ietf-httpapi-ratelimit-headers-10.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
+from atomic.application.admission import Refused, Reservation
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
-from atomic.domain.clients.client import Client
-from atomic.domain.clients.scopes import OPERATOR_SCOPE, has_scope
-from atomic.domain.steps import Step
+from atomic.domain.clients.client import OPERATOR_SCOPE, Client, has_scope
+from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.protocol import headers, keys
-from atomic.protocol.problems import NOT_FOUND, UNAUTHORIZED, Problem, not_found
+from atomic.protocol.problems import (
+    NOT_FOUND,
+    STORAGE_FULL,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+    Problem,
+    not_found,
+)
 from atomic.protocol.requests import Model, read_message
 
 Done = TypeVar("Done")
@@ -100,3 +110,38 @@ async def read(api: Api, client: Client, request: ApiRequest, model: type[Model]
     Raises Problem as `read_message` does.
     """
     return await in_turn(api, client, request, lambda: read_message(model, request.body or b"{}"))
+
+
+async def reserve(api: Api, client: Client, spec: StepSpec) -> Reservation:
+    """Raise Problem 429 or 507 for a new step that the client may not start now."""
+    engine = api.engine
+    reserved = await engine.admission.reserve(engine.store, client, spec, engine.clock.now_ms())
+    if isinstance(reserved, Refused):
+        raise _refusal(api, client, reserved)
+    return reserved
+
+
+async def charge_start(api: Api, client: Client) -> None:
+    """Raise Problem 429 when the client may not start anything now; nothing is stored or lives on."""
+    if refused := await api.engine.admission.charge(client, api.engine.clock.now_ms()):
+        raise _refusal(api, client, refused)
+
+
+def _refusal(api: Api, client: Client, refused: Refused) -> Problem:
+    wait_s = -(-refused.wait_ms // 1000)
+    retry_after = {headers.RETRY_AFTER: str(wait_s)}
+    if refused.of == "storage":
+        return Problem(STORAGE_FULL, refused.detail, headers=retry_after)
+    more = rate_headers(api, client, wait_s)
+    return Problem(TOO_MANY_REQUESTS, refused.detail, headers={**retry_after, **more})
+
+
+def rate_headers(api: Api, client: Client, wait_s: int = 1) -> dict[str, str]:
+    """How many starts are left, for clients that have a rate."""
+    per_s = client.quota.starts_per_second
+    if per_s is None:
+        return {}
+    return {
+        "ratelimit-policy": f'"starts";q={max(1, int(per_s))};w=1',
+        "ratelimit": f'"starts";r={api.engine.admission.starts_left(client)};t={wait_s}',
+    }

@@ -6,8 +6,8 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from atomic.domain.clients import rules
+from atomic.domain.clients.client import SCOPES_DEFAULT
 from atomic.domain.clients.quota import LIMITS, Quota
-from atomic.domain.clients.scopes import SCOPES_DEFAULT
 from atomic.protocol import keys
 from atomic.protocol.constants import URL_MAX_CHARS
 from atomic.protocol.enums import Scope

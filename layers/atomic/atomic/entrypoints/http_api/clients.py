@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.domain.clients.client import Client
+from atomic.domain.clients.client import OPERATOR_SCOPE, Client
 from atomic.domain.clients.records import (
     ClientConflictError,
     ClientRecord,
@@ -14,7 +14,6 @@ from atomic.domain.clients.records import (
     UnknownClient,
     UnknownKey,
 )
-from atomic.domain.clients.scopes import OPERATOR_SCOPE
 from atomic.entrypoints.http_api.api import Api, keeps_no_clients, read
 from atomic.entrypoints.http_api.client_requests import (
     AddKeyRequest,

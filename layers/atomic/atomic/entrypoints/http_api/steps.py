@@ -13,7 +13,7 @@ from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.step_errors import sentence_of
 from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.api import Api, in_turn
+from atomic.entrypoints.http_api.api import Api, charge_start, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.http import (
     ApiRequest,
     ApiResponse,
@@ -22,7 +22,6 @@ from atomic.entrypoints.http_api.http import (
     problem_response,
     refuse_body,
 )
-from atomic.entrypoints.http_api.limits import charge_start, rate_headers, reserve
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
 from atomic.entrypoints.http_api.start_request import read_start, wait_ms

@@ -166,7 +166,7 @@ def _summary(step: Step) -> dict[str, Any]:
     return {
         "id": step.id,
         "runId": spec.run_id,
-        "parent": step.parent,
+        "parent": step.spec.parent,
         "kind": spec.kind,
         "workflowName": spec.workflow_name,
         "stepName": spec.step_name or None,
