@@ -46,6 +46,19 @@ class RunQuery:
     after: tuple[int, str] | None = None
     limit: int = 50
 
+    def fits(self, step: Step) -> bool:
+        """Whether the step is to be listed, whatever its status. A store that queries means the same."""
+        spec = step.spec
+        from_ms, before_ms = self.created_from_ms, self.created_before_ms
+        return (
+            spec.client_id == self.client_id
+            and self.workflow_name in {None, spec.workflow_name}
+            and spec.idempotency_key.startswith(self.key_prefix or "")
+            and (from_ms is None or step.created_at_ms >= from_ms)
+            and (before_ms is None or step.created_at_ms < before_ms)
+            and (self.after is None or (step.created_at_ms, step.id) < self.after)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class DueStep:

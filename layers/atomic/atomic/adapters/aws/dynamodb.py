@@ -154,10 +154,10 @@ class DynamoStepStore:
         return 0
 
     async def _fitting(self, ids: Sequence[str], query: RunQuery) -> dict[str, Step]:
-        """The rows of the ids, in their order, that still match the entries of the index."""
+        """The rows of the ids, in their order, that fit: an index may lag, and does not know everything."""
         existing = await self._calls.start(self._items.many, ids)
         steps = [existing[step_id] for step_id in ids if step_id in existing]
-        return {step.id: step for step in steps if query.status in {None, step.status}}
+        return {step.id: step for step in steps if query.status in {None, step.status} and query.fits(step)}
 
     async def _partitions(
         self, statuses: "set[Status] | frozenset[Status] | Sequence[Status]"

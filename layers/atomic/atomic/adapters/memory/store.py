@@ -136,21 +136,8 @@ def _has_expired(step: Step, now_ms: int) -> bool:
 
 
 def _page(query: RunQuery, steps: Iterable[Step]) -> list[Step]:
-    fitting = [step for step in steps if _fits(query, step)]
+    fitting = [step for step in steps if query.fits(step)]
     return sorted(fitting, key=_age, reverse=True)[: query.limit]
-
-
-def _fits(query: RunQuery, step: Step) -> bool:
-    spec = step.spec
-    from_ms, before_ms = query.created_from_ms, query.created_before_ms
-    return (
-        spec.client_id == query.client_id
-        and query.workflow_name in {None, spec.workflow_name}
-        and spec.idempotency_key.startswith(query.key_prefix or "")
-        and (from_ms is None or step.created_at_ms >= from_ms)
-        and (before_ms is None or step.created_at_ms < before_ms)
-        and (query.after is None or _age(step) < query.after)
-    )
 
 
 def _age(step: Step) -> tuple[int, str]:
