@@ -46,7 +46,7 @@ class OutcomeKind(StrEnum):
     NO_ANSWER = "no_answer"
 
 
-# Why a dead letter is not redriven: see `domain.dead_letters`.
+# Why a dead letter is not redriven: see `domain.leftovers`.
 NotRedrivable = Literal["handled", "cancelled"]
 
 # What a key may do: post steps; read; cancel, redrive and complete events; complete events and nothing
