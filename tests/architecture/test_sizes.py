@@ -7,6 +7,8 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 MODULE_MAX, FUNCTION_MAX = 400, 60
+# Modules that had their second look: one idea, which halves would not show better.
+LOOKED_AT = {"layers/atomic/atomic/sdk/_values.py": 520}
 
 
 SOURCES = [
@@ -14,11 +16,11 @@ SOURCES = [
 ]
 
 
-def too_long(source: str) -> list[str]:
+def too_long(source: str, module_max: int = MODULE_MAX) -> list[str]:
     """What is longer than the house numbers allow: the module, and functions by name and line."""
     found = []
     lines = source.count("\n")
-    if lines > MODULE_MAX:
+    if lines > module_max:
         found.append(f"module: {lines} lines")
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -30,7 +32,13 @@ def too_long(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPO)))
 def test_a_module_fits_in_the_head(path: Path) -> None:
-    assert too_long(path.read_text()) == []
+    module_max = LOOKED_AT.get(path.relative_to(REPO).as_posix(), MODULE_MAX)
+    assert too_long(path.read_text(), module_max) == []
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_only_a_long_module_has_a_number_of_its_own(name: str) -> None:
+    assert any(found.startswith("module: ") for found in too_long((REPO / name).read_text()))
 
 
 def function(lines: int, head: str = "def f") -> str:

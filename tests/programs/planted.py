@@ -6,14 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from atomic.protocol import keys
-from atomic.sdk import _branches, _context, _storable, _tasks
+from atomic.sdk import _branches, _context, _identity, _values
+from atomic.sdk._api import exchange, post_start
 from atomic.sdk._branches import Branches
-from atomic.sdk._context import BaseContext
-from atomic.sdk._flow import exchange, post_start
+from atomic.sdk._context import BaseContext, StepCall
 from atomic.sdk._identity import FIRST, enter_branch
-from atomic.sdk._responses import error_of
-from atomic.sdk._step_call import StepCall
-from atomic.sdk._transport import Flow
+from atomic.sdk._transport import Flow, error_of
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.errors import Suspended
@@ -21,13 +19,13 @@ from atomic.sdk.retry import Seconds, milliseconds
 
 Patch = tuple[Any, str, Any]
 
-_identity = keys.identity
+_as_it_is = keys.identity
 
 
 def _identity_without_parent(
     client_id: str, workflow_name: str, parent: str, url: str, step_name: str, idempotency_key: str
 ) -> str:
-    return _identity(client_id, workflow_name, "", url, step_name, idempotency_key)
+    return _as_it_is(client_id, workflow_name, "", url, step_name, idempotency_key)
 
 
 def _own_key(idempotency_key: str, identity: str) -> str:
@@ -108,9 +106,11 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
         (BaseContext, "_plan_opening", _plan_the_only_event),
     ),
     "an event that is over cannot be opened": ((_context, "open_once", _open_once),),
-    "sets have the order of their process": ((_storable, "_spelling", _no_order),),
+    "sets have the order of their process": ((_values, "_spelling", _no_order),),
     "tasks of tasks are numbered as they come": ((_branches, "in_new_branch", _in_no_branch),),
-    "branches that are taken as they complete begin in any order": ((_tasks, "_in_order", _as_it_comes),),
+    "branches that are taken as they complete begin in any order": (
+        (_identity, "_in_order", _as_it_comes),
+    ),
 }
 _undo: list[Patch] = []
 

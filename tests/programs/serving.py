@@ -9,10 +9,8 @@ from copy import copy
 from typing import Any, Final
 
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._endpoints import BaseEndpoints
-from atomic.sdk._handler import Endpoint
-from atomic.sdk._request import RawPath, Request
-from atomic.sdk._responses import HandlerResponse
+from atomic.sdk._endpoints import BaseEndpoints, Endpoint
+from atomic.sdk._serving import HandlerResponse, RawPath, Request
 from atomic.sdk._transport import HttpRequest, HttpResponse
 from programs import planted, wire
 from programs.ledger import Effect, Ledger, keep

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from atomic.sdk import AsyncClient, AsyncContext
-from atomic.sdk._handler import Endpoint
-from atomic.sdk._request import RawPath, Request
+from atomic.sdk._endpoints import Endpoint
+from atomic.sdk._serving import RawPath, Request
 from atomic.sdk._transport import HttpRequest, HttpResponse
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.endpoints import EndpointHandler

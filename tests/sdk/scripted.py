@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 from atomic.protocol import problems
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._handler import Endpoint
-from atomic.sdk._request import RawPath, Request
-from atomic.sdk._responses import HandlerResponse
+from atomic.sdk._endpoints import Endpoint
+from atomic.sdk._serving import HandlerResponse, RawPath, Request
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, drive, drive_async
 
 Result = TypeVar("Result")

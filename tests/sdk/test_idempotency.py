@@ -13,8 +13,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from atomic import SerializationError, idempotent
-from atomic.sdk._sql import _as_driver_wants
-from atomic.sdk.idempotency import create_table
+from atomic.sdk.idempotency import _as_driver_wants, create_table
 from sdk.calls import call_of
 
 CALL = call_of("https://app.example/mail?x=1")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.protocol.keys import is_idempotency_key
-from atomic.sdk import _tasks
+from atomic.sdk import _identity
 from atomic.sdk._identity import (
     OpenedEvent,
     OpenedEvents,
@@ -176,8 +176,8 @@ def positions_of_makers(order: tuple[int, ...]) -> Names:
     async def main() -> Names:
         owner, root, found = object(), Scope(), {}
         gates = [asyncio.Event() for _ in order]
-        _tasks.watch(asyncio.get_running_loop())
-        _tasks.task_maker.set(in_new_branch)
+        _identity.watch(asyncio.get_running_loop())
+        _identity.task_maker.set(in_new_branch)
         enter_branch(owner, root)
 
         def call(step: str) -> Position:

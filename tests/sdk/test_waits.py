@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from flask import Flask
 
 from atomic.sdk import AsyncClient, AsyncContext, Client, Context, fastapi, flask
-from atomic.sdk._waits import Threads
+from atomic.sdk._serving import Threads
 from atomic.sdk.aws_lambda import Endpoints as LambdaEndpoints
 from atomic.sdk.retry import Seconds
 from sdk.django_sites import Asgi, Wsgi, mounted

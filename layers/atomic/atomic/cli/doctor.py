@@ -1,6 +1,5 @@
 """`atomic doctor`: checks the configuration, and says how to correct it."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,8 +9,9 @@ import click
 from atomic.cli.api import Api, calls_api, fail
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.signatures import decode_secret
-from atomic.sdk import AtomicError, _flow
-from atomic.sdk._documents import start_document
+from atomic.sdk import AtomicError, _api
+from atomic.sdk._api import start_document
+from atomic.sdk._serving import signing_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def _api_answers(api: Api) -> Finding:
 
 
 def _signing_secret() -> Finding:
-    secrets = os.environ.get("ATOMIC_SIGNING_SECRET", "").split()
+    secrets = signing_secrets()
     if not secrets:
         advice = (
             "not set; endpoints here accept calls from anybody (only suitable for `atomic serve --dev`)"
@@ -77,7 +77,7 @@ def _reaches(api: Api, endpoint: str) -> Finding:
     key = f"doctor-{time.time_ns()}"
     document = start_document("atomicDoctor", endpoint, None, key=key, options={})
     try:
-        probed = client.run_flow(_flow.probe(client.client_id, document, client.patience_s))
+        probed = client.run_flow(_api.probe(client.client_id, document, client.patience_s))
     except AtomicError as error:
         return Finding(check, False, str(error))
     if probed.response_status is None:

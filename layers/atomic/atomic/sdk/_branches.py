@@ -6,18 +6,23 @@ suspended.
 
 In a replay, answers are handed over in the order in which the steps ended. What a handler did because one
 step ended before another, it does again when both have ended.
+
+asyncio has no API for what a task waits for. It is read from the task's own attributes and from the frames
+of asyncio's combinators. Where that is not known (a lock, a queue, another release of Python) it counts as
+something outside the handler, which may happen at any time.
 """
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
-from atomic.sdk import _tasks
-from atomic.sdk._identity import in_new_branch
-from atomic.sdk._tasks import Future, Task
+from atomic.sdk._identity import in_new_branch, task_maker, watch
+
+Task = asyncio.Task[Any]
+Future = asyncio.Future[Any]
 
 # How long the handler may await something of its own when the time for waiting is over.
 _OWN_WORK_S: Final = 2.0
@@ -66,9 +71,9 @@ class Branches:
 
     async def run(self, handler: Coroutine[Any, Any, Any]) -> Task:
         """Run a handler in a task of its own, until it has ended or is suspended."""
-        _tasks.watch(self._loop)
+        watch(self._loop)
         context = copy_context()
-        context.run(_tasks.task_maker.set, self._make)
+        context.run(task_maker.set, self._make)
         self._main = self._loop.create_task(handler, context=context)
         self._take(self._main)
         self._main.add_done_callback(self._wake)
@@ -102,15 +107,6 @@ class Branches:
                 _take_notice(task)
         self._main = None
         self._failed.clear()
-
-    async def refuse(self, pause_s: float) -> NoReturn:
-        """End a task that calls the context after the end of the handler."""
-        # Let other tasks of the loop run, however often this one calls.
-        await asyncio.sleep(pause_s)
-        task = asyncio.current_task()
-        if self.is_suspended or (task is not None and task.cancelling()):
-            raise asyncio.CancelledError
-        raise RuntimeError("The workflow has ended, and this call came after: await what calls steps.")
 
     def call(self) -> "BranchCall":
         """A call of the context by the running task, with a post that goes out now."""
@@ -173,7 +169,7 @@ class Branches:
     def _lose(self, task: Task) -> None:
         self._tasks.discard(task)
         self._callers.discard(task)
-        if self._main is not None and _tasks.failure_of(task) is not None:
+        if self._main is not None and _failure_of(task) is not None:
             self._failed.append(task)
 
     def _wake(self, _: Future | None = None) -> None:
@@ -208,9 +204,9 @@ class Branches:
 
     async def _is_calm(self) -> bool:
         """Whether all tasks wait for something that has not happened yet."""
-        turns = _TURNS + max(map(_tasks.gathers, self._tasks))
+        turns = _TURNS + max(map(_gathers, self._tasks))
         for _ in range(turns):
-            if any(map(_tasks.is_ready, self._tasks)):
+            if any(map(_is_ready, self._tasks)):
                 return False
             await asyncio.sleep(0)
         return not self._has_moved
@@ -238,13 +234,13 @@ class Branches:
 
     def _patience_until_s(self, task: Task) -> float:
         """How long to wait for what a task does beside its steps; 0 when it does nothing."""
-        outside = [future for future in _tasks.awaited(task) if not self._is_own(future)]
+        outside = [future for future in _awaited(task) if not self._is_own(future)]
         for future in outside:
             future.remove_done_callback(self._wake)
             future.add_done_callback(self._wake)
-        if outside and _tasks.waits_for_peer(task):
+        if outside and _waits_for_peer(task):
             return self._until_s
-        is_busy = outside or _tasks.is_ready(task)
+        is_busy = outside or _is_ready(task)
         return max(self._until_s, self._moved_s + _OWN_WORK_S) if is_busy else 0.0
 
     def _is_own(self, future: Future) -> bool:
@@ -263,14 +259,14 @@ class BranchCall:
 
     def __enter__(self) -> "BranchCall":
         # What the client does for the post is none of the handler's tasks.
-        self._maker = _tasks.task_maker.get()
-        _tasks.task_maker.set(None)
+        self._maker = task_maker.get()
+        task_maker.set(None)
         self._branches.begin(self._task, self.post)
         return self
 
     def answered(self) -> None:
         """The post is answered; the call now waits for its turn, or is parked."""
-        _tasks.task_maker.set(self._maker)
+        task_maker.set(self._maker)
         self._branches.answered(self.post)
 
     def __exit__(self, *_: object) -> None:
@@ -281,3 +277,73 @@ class BranchCall:
 def _take_notice(task: Task) -> None:
     if not task.cancelled():
         task.exception()
+
+
+def _is_ready(task: Task) -> bool:
+    """Whether the loop will run the task without anything happening before."""
+    future = _waiter(task)
+    return not task.done() and (future is None or future.done())
+
+
+def _awaited(task: Task) -> list[Future]:
+    """The futures that a task waits for; where one of asyncio's combinators stands between, its parts."""
+    future = _waiter(task)
+    if future is None:
+        return []
+    _, names = _innermost(task)
+    if isinstance(names.get("self"), asyncio.TaskGroup):
+        return list(names["self"]._tasks)  # noqa: SLF001 - no public name
+    # A time-out does not count, since no clock runs for a suspended handler.
+    if "return_when" in names:
+        return [part for each in names["fs"] for part in _parts(each)]
+    return list(_parts(names["fut"] if "timeout_handle" in names else future))
+
+
+def _gathers(task: Task) -> int:
+    """How many `gather` there are between a task and what it waits for. Each takes a turn of the loop."""
+    return _depth(_waiter(task))
+
+
+def _waits_for_peer(task: Task) -> bool:
+    """Whether a task waits in a lock or a queue, which other tasks of this process let it pass."""
+    module, names = _innermost(task)
+    # Libraries wait for the network by events.
+    is_event = isinstance(names.get("self"), asyncio.Event)
+    return module in {"asyncio.locks", "asyncio.queues"} and not is_event
+
+
+def _failure_of(task: Task) -> BaseException | None:
+    """What a task raised. To ask so does not count as taking notice of it."""
+    return None if task.cancelled() else task._exception  # noqa: SLF001 - `exception()` takes notice
+
+
+def _waiter(task: Task) -> Future | None:
+    # In CPython's C and Python versions alike, since 3.4.
+    future: Future | None = task._fut_waiter  # type: ignore[attr-defined] # noqa: SLF001 - as above
+    return future
+
+
+def _parts(future: Future) -> Iterator[Future]:
+    """Of a `gather` its parts, of anything else the future itself."""
+    children = getattr(future, "_children", None)
+    if children is None:
+        yield future
+    else:
+        for child in children:
+            yield from _parts(child)
+
+
+def _depth(future: Future | None) -> int:
+    children = getattr(future, "_children", None)
+    return 0 if children is None else 1 + max(map(_depth, children), default=0)
+
+
+def _innermost(task: Task) -> tuple[str, dict[str, Any]]:
+    """Module and variables of the function that a task stands in, when it is one of asyncio's."""
+    coroutine: Any = task.get_coro()
+    while hasattr(inner := getattr(coroutine, "cr_await", None), "cr_frame"):
+        coroutine = inner
+    frame = getattr(coroutine, "cr_frame", None)
+    if frame is None or not (module := str(frame.f_globals.get("__name__"))).startswith("asyncio."):
+        return "", {}
+    return module, frame.f_locals

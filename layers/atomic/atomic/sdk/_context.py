@@ -1,19 +1,29 @@
-"""What `Context` and `AsyncContext` share: identities, documents, the time that is left."""
+"""What `Context` and `AsyncContext` share: the calls of steps, their documents, the time that is left."""
 
 import logging
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeVar
+from pathlib import PurePath
+from types import CodeType, MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
-from atomic.sdk._documents import Key, StepOptions, check_options, key_text, start_document
-from atomic.sdk._flow import Outcome, open_once, step_once
-from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, step_key
-from atomic.sdk._step_call import NO_NAMES, Function, Names, Served, StepCall, step_id
+from atomic.sdk._api import (
+    Key,
+    Outcome,
+    StepOptions,
+    check_options,
+    key_text,
+    open_once,
+    start_document,
+    step_once,
+)
+from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, step_id, step_key
 from atomic.sdk._transport import Flow
 from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
@@ -24,6 +34,7 @@ from atomic.sdk.errors import (
     InvalidRequestError,
     NonRetryable,
     NotFinishedError,
+    SerializationError,
     StepFailedError,
     Suspended,
     TooLargeError,
@@ -42,6 +53,8 @@ _LATE_CALLS_MAX: Final = 100
 LOOP_PAUSE_S: Final = 1.0
 
 T = TypeVar("T")
+CallResult = TypeVar("CallResult", covariant=True)
+Function = Callable[..., Any]
 PlainFunction = Callable[..., T]
 AsyncFunction = Callable[..., Coroutine[Any, Any, T]]
 Step = str | Function
@@ -80,6 +93,67 @@ class CallOptions(StepOptions, total=False):
     key: Key | None
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A function that is served beside a workflow, and what it takes (None: no payload) and returns."""
+
+    name: str
+    takes: ValueType | None
+    returns: ValueType
+
+    def written(self, payload: Any) -> Any:
+        """The JSON form of a payload that the function gets as it is. Raises SerializationError."""
+        if self.takes is None and payload is not None:
+            raise SerializationError(f"Step {self.name!r} takes no payload.")
+        return (self.takes or UNDECLARED).kept(payload, f"the payload of step {self.name!r}")
+
+
+Names = Mapping[Function, Served]
+NO_NAMES: Final[Names] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall(Generic[CallResult]):
+    """A step with its identity. The handler waits `timeout_s` for it at most (None: what is left).
+
+    `name` is how messages call it.
+    """
+
+    id: str
+    name: str
+    document: dict[str, Any]
+    result: ValueType = UNDECLARED
+    timeout_s: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        kind = self.document.get("kind", "step")
+        return "sleep" if kind == "timer" else f"{kind} {self.name!r}"
+
+    def read(self, response: Any) -> CallResult:
+        """The response as the type that was asked for. Raises SerializationError when it is none."""
+        value: CallResult = self.result.read(response, f"the result of step {self.name!r}")
+        return value
+
+
+class MadeCall(NamedTuple):
+    """A call of the context, and the line of the handler that made it."""
+
+    step: StepCall[Any]
+    code: CodeType
+    line: int
+
+    @classmethod
+    def here(cls, step: StepCall[Any], depth: int) -> "MadeCall":
+        """The call that is being made now; its line is `depth` frames above the caller of this."""
+        frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
+        return cls(step, frame.f_code, frame.f_lineno)
+
+    def __str__(self) -> str:
+        return f"{self.step.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
+
+
 class BaseContext(ABC):
     """A handler's view of its run. `wait_s` is how long one call of the handler waits for its steps.
 
@@ -96,7 +170,7 @@ class BaseContext(ABC):
         self.workflow_name = call.workflow_name
         self.idempotency_key = call.idempotency_key
         self.attempt = call.attempt
-        self._api = client
+        self._client = client
         self._wait_s = wait_s
         self._wait_by(time.monotonic)
         self._root = Scope()
@@ -190,7 +264,7 @@ class BaseContext(ABC):
         timeout_s: float | None = None,
     ) -> StepCall[Any]:
         posted = {**document, "parent": self.step_id}
-        step_call_id = step_id(self._api.client_id, self.run_id, posted)
+        step_call_id = step_id(self._client.client_id, self.run_id, posted)
         return StepCall(id=step_call_id, name=name, document=posted, result=result, timeout_s=timeout_s)
 
     def _served(self, function: Function) -> Served:
@@ -211,16 +285,16 @@ class BaseContext(ABC):
         left_s = max(_LOOK_S, self._until_s - self._now_s())
         wait_s = left_s if step_call.timeout_s is None else min(step_call.timeout_s, left_s)
         return step_once(
-            self._api.client_id,
+            self._client.client_id,
             step_call.document,
             wait_s=max(_LOOK_S, wait_s),
-            patience_s=min(self._api.patience_s, left_s),
+            patience_s=min(self._client.patience_s, left_s),
             trace=self._call.traceparent,
         )
 
     def _opening(self, step_call: StepCall[Any]) -> Flow[str]:
-        patience_s = min(self._api.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
-        return open_once(self._api.client_id, step_call.document, patience_s, self._call.traceparent)
+        patience_s = min(self._client.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
+        return open_once(self._client.client_id, step_call.document, patience_s, self._call.traceparent)
 
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:
@@ -243,12 +317,12 @@ class BaseContext(ABC):
     def _refuse(self, why: str) -> NoReturn:
         """Fail the workflow without a retry, even when its code catches the error."""
         error = NonRetryable(why)
-        self._end_with(error)
+        self._suspend(error)
         raise error
 
     @abstractmethod
-    def _end_with(self, cause: Exception) -> None:
-        """End the handler for this cause, whatever its code goes on to do."""
+    def _suspend(self, cause: Exception | None) -> None:
+        """End the handler for this cause, whatever its code goes on to do. None: steps are not finished."""
 
     def _came_late(self) -> bool:
         """Count a call after the handler's end. True when there are so many that it must be a loop."""

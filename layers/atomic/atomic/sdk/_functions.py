@@ -19,8 +19,7 @@ from pydantic.errors import (
 )
 from pydantic.fields import FieldInfo
 
-from atomic.sdk._context import BaseContext, Call
-from atomic.sdk._step_call import Function
+from atomic.sdk._context import BaseContext, Call, Function
 from atomic.sdk._values import ValueType, value_type
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context

@@ -2,27 +2,40 @@
 
 The first call of a step gets the run's own key, as a handler without an SDK would send. Further calls of
 the same step are numbered as they are made. Each asyncio task numbers its own: tasks of one `gather` finish
-in another order each time, but they start in the same one.
+in another order each time, but they start in the same one. asyncio does not tell which tasks are made; a
+task factory sees them.
 
 A call with a `key=` is the call of that key, whichever task makes it: then neither the order of calls nor
 that of tasks matters. A task that uses a key which another task has used before has it for its own.
 """
 
 import hashlib
-from collections.abc import Callable
-from contextvars import ContextVar, copy_context
+import sys
+from collections.abc import Callable, Collection
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from weakref import ReferenceType, ref
+from weakref import ReferenceType, WeakSet, ref
 
-from atomic.protocol.keys import is_idempotency_key
+from atomic.protocol import keys
 
 if TYPE_CHECKING:
     # A seventh of the SDK's import time. A program with asyncio tasks has imported it.
     import asyncio
 
-_READABLE_CHARS: Final = 200
+    Task = asyncio.Task[Any]
 
+_READABLE_CHARS: Final = 200
+# Makes every task of this context; it is given what would make it.
+task_maker: Final[ContextVar["Callable[[Callable[[], Task]], Task] | None"]] = ContextVar(
+    "atomic_task_maker", default=None
+)
+# Which function of asyncio it is (up to Python 3.12, from then on), and how far it is from a task factory.
+_AS_COMPLETED: Final = frozenset({"as_completed", "_AsCompletedIterator.__init__"})
+_FRAMES_MAX: Final = 8
+_watched: Final[WeakSet["asyncio.AbstractEventLoop"]] = WeakSet()
 
 Path = tuple[str, ...]
 
@@ -80,7 +93,7 @@ class _Branch:
     owner: object
     maker: "_Branch | None" = None
     # A task holds its context, and this stands in one.
-    task: "ReferenceType[asyncio.Task[Any]] | None" = None
+    task: "ReferenceType[Task] | None" = None
     known_scope: Scope | None = None
 
     def scope(self) -> Scope:
@@ -103,7 +116,7 @@ def enter_branch(owner: object, scope: Scope) -> None:
     _branch.set(_Branch(owner, task=ref(task), known_scope=scope))
 
 
-def in_new_branch(make: "Callable[[], asyncio.Task[Any]]") -> "asyncio.Task[Any]":
+def in_new_branch(make: "Callable[[], Task]") -> "Task":
     """Make a task of the running one."""
     maker = _branch.get()
     if maker is None:
@@ -133,6 +146,63 @@ def current_scope(owner: object, root: Scope) -> Scope:
     return known.scope()
 
 
+def watch(loop: "asyncio.AbstractEventLoop") -> None:
+    """Have a loop ask `task_maker` for new tasks. Its own factory still makes them."""
+    if loop in _watched:
+        return
+    _watched.add(loop)
+    factory = loop.get_task_factory() or _new_task
+    # By their coroutines, those that were made and not asked for yet.
+    early: dict[Any, Any] = {}
+
+    def made(loop: "asyncio.AbstractEventLoop", coroutine: Any, **options: Any) -> Any:
+        context: Context | None = options.get("context")
+        maker = task_maker.get() if context is None else context.get(task_maker)
+        if maker is None:
+            return factory(loop, coroutine, **options)
+        if coroutine not in early:
+            for each in _in_order(coroutine):
+                make: Callable[[], Any] = partial(factory, loop, each, **options)
+                early[each] = maker(make)
+        return early.pop(coroutine)
+
+    loop.set_task_factory(made)
+
+
+def _new_task(loop: "asyncio.AbstractEventLoop", coroutine: Any, **options: Any) -> "Task":
+    from asyncio import Task
+
+    return Task(coroutine, loop=loop, **options)
+
+
+def _in_order(coroutine: Any) -> list[Any]:
+    """The coroutines that get tasks together with this one, in the order in which they were listed.
+
+    `as_completed` makes a set of its list, whose order is another one in each replay. The task that starts
+    first makes the first call.
+    """
+    from asyncio import iscoroutine, isfuture
+
+    listed = _list_of_as_completed()
+    has_order = isinstance(listed, Collection) and not isinstance(listed, set | frozenset)
+    if has_order and all(isfuture(each) or iscoroutine(each) for each in listed):
+        coroutines = [each for each in dict.fromkeys(listed) if iscoroutine(each)]
+        return coroutines if coroutine in coroutines else [coroutine]
+    return [coroutine]
+
+
+def _list_of_as_completed() -> Any:
+    """What it was given, when it is making a task; nothing of it is left when that was a generator."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - quicker than `inspect.stack()`
+    for _ in range(_FRAMES_MAX):
+        if frame is None:
+            break
+        if frame.f_code.co_qualname in _AS_COMPLETED and frame.f_globals.get("__name__") == "asyncio.tasks":
+            return frame.f_locals.get("fs", frame.f_locals.get("aws"))
+        frame = frame.f_back
+    return None
+
+
 def step_key(run_key: str, position: Position) -> str:
     """The key of a step. The digest keeps a key that somebody chose from meeting one that was made here."""
     if position == FIRST:
@@ -143,8 +213,21 @@ def step_key(run_key: str, position: Position) -> str:
         encoded = part.encode()
         framed += len(encoded).to_bytes(4, "big") + encoded
     digest = hashlib.sha256(framed).hexdigest()[:16]
-    readable = position.readable if is_idempotency_key(position.readable) else ""
+    readable = position.readable if keys.is_idempotency_key(position.readable) else ""
     return f"{(run_key + readable)[:_READABLE_CHARS]}-{digest}"
+
+
+def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
+    """The id that the server will give to a step with a parent in this run."""
+    identity = keys.identity(
+        client_id,
+        document["workflowName"],
+        document["parent"],
+        document.get("stepInvokeUrl") or document["kind"],
+        document.get("stepName", ""),
+        document["idempotencyKey"],
+    )
+    return keys.step_id(run_id, identity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How the SDK talks to Atomic: where the server is, what a request and its response are, who sends them.
+"""How the SDK talks to Atomic: where the server is, what a request is, and what a response means.
 
 A flow yields the requests it wants made and is sent their responses; it does no I/O itself. Time and
 jitter come with each response, so a flow is a plain function of what it is sent, and one flow serves the
@@ -6,8 +6,10 @@ blocking and the asynchronous client.
 """
 
 import http.client
+import json
 import os
 import random
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
@@ -18,19 +20,55 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from atomic.protocol import headers, problems
+from atomic.sdk.errors import (
+    AtomicError,
+    CancelledError,
+    EventTimeoutError,
+    InvalidRequestError,
+    NoAnswerError,
+    NotAnOpenEventError,
+    NotFinishedError,
+    NotFoundError,
+    NotRedrivableError,
+    PayloadMismatchError,
+    RefusedError,
+    StepFailedError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnavailableError,
+    UrlNotAllowedError,
+)
+
 Result = TypeVar("Result")
 
-URL: Final = "ATOMIC_URL"
-CLIENT_ID: Final = "ATOMIC_CLIENT_ID"
-API_KEY: Final = "ATOMIC_API_KEY"
-_CONNECT_S: Final = 5.0
-_CONNECTIONS_KEPT: Final = 64
+_URL: Final = "ATOMIC_URL"
+_CLIENT_ID: Final = "ATOMIC_CLIENT_ID"
+_API_KEY: Final = "ATOMIC_API_KEY"
 # Beyond the time that the server was asked to wait: connecting, and the answer's way back.
-GRACE_S: Final = 10.0
+_GRACE_S: Final = 10.0
 # On AWS a first attempt that is made inline holds the answer for up to 20 s, however short the wait.
 _AT_LEAST_S: Final = 30.0
 # aiohttp's, which is not imported for this.
 _NO_HTTP: Final = frozenset({"ServerDisconnectedError", "ClientResponseError", "BadStatusLine"})
+_BY_STATUS: Final[dict[int, type[RefusedError]]] = {
+    400: InvalidRequestError,
+    401: UnauthorizedError,
+    403: UrlNotAllowedError,
+    404: NotFoundError,
+    413: TooLargeError,
+    422: PayloadMismatchError,
+    429: TooManyRequestsError,
+}
+# The server is busy or does not answer. Nothing is known of the step, and posting again may succeed.
+TRANSIENT: Final = (NoAnswerError, TooManyRequestsError, UnavailableError)
+_CONFLICTS: Final[dict[str, type[RefusedError]]] = {
+    problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
+    problems.NOT_REDRIVABLE.uri: NotRedrivableError,
+}
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_SAID_MAX_CHARS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +94,7 @@ class HttpRequest:
     @property
     def timeout_s(self) -> float:
         """How long to wait for the response."""
-        return max(self.wait_s + GRACE_S, _AT_LEAST_S) if self.wait_s else GRACE_S
+        return max(self.wait_s + _GRACE_S, _AT_LEAST_S) if self.wait_s else _GRACE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +157,9 @@ def connection(url: str | None, client_id: str | None, api_key: str | None) -> A
     Raises ValueError for what is no URL of a server.
     """
     return ApiTarget(
-        url=checked(URL, url or os.environ.get(URL) or "http://127.0.0.1:8787").rstrip("/"),
-        client_id=client_id or os.environ.get(CLIENT_ID) or "dev",
-        api_key=api_key or os.environ.get(API_KEY) or "",
+        url=checked(_URL, url or os.environ.get(_URL) or "http://127.0.0.1:8787").rstrip("/"),
+        client_id=client_id or os.environ.get(_CLIENT_ID) or "dev",
+        api_key=api_key or os.environ.get(_API_KEY) or "",
     )
 
 
@@ -160,53 +198,6 @@ def ca_file() -> str | None:
     return None
 
 
-class Connections:
-    """Connections to one server, kept between requests. For `Client`: they block."""
-
-    def __init__(self, target: ApiTarget) -> None:
-        # A handler that only writes steps makes no client, and requests is a third of the SDK's import.
-        import requests
-        from requests.adapters import HTTPAdapter
-
-        self._url = target.url
-        self._session = requests.Session()
-        # By itself it takes a key from ~/.netrc, and proxies for this machine, too.
-        self._session.trust_env = False
-        if target.api_key:
-            self._session.headers["Authorization"] = f"Bearer {target.api_key}"
-        if proxy := proxy_of(target.url):
-            self._session.proxies = {"http": proxy, "https": proxy}
-        self._session.verify = ca_file() or True
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_KEPT))
-
-    def close(self) -> None:
-        """Close them."""
-        self._session.close()
-
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """Make one request. Raises ValueError for a wrong URL; a failure on the way is a response, too."""
-        from requests import RequestException
-        from requests.exceptions import InvalidURL, MissingSchema
-
-        url = self._url + request.target
-        timeout = (_CONNECT_S, request.timeout_s)
-        try:
-            response = self._session.request(
-                request.method,
-                url,
-                data=request.body or None,
-                headers=dict(request.headers),
-                timeout=timeout,
-                allow_redirects=False,
-            )
-        except (InvalidURL, MissingSchema) as wrong:
-            raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
-        except RequestException as error:
-            return no_response(self._url, error)
-        return response_from(self._url, response.status_code, response.headers, response.content)
-
-
 def response_from(
     url: str, status: int, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes
 ) -> HttpResponse:
@@ -223,6 +214,109 @@ def no_response(url: str, error: Exception) -> HttpResponse:
     return HttpResponse(
         status=0, error=f"{url}: {reason}", cure=cure, url=url, at_s=time.monotonic(), jitter=_jitter()
     )
+
+
+def error_of(response: HttpResponse) -> AtomicError:
+    """The error for a response that is no success."""
+    if response.status == 0:
+        return NoAnswerError(f"No answer from {response.error}.", cure=response.cure)
+    problem = _problem_of(response)
+    if response.status == 504:
+        return NotFinishedError("Not finished in time.", step_id=problem.get("id"))
+    if not problem:
+        return _foreign(response)
+    detail = str(problem.get("detail"))
+    if response.status == 424:
+        is_event = problem["type"] == problems.EVENT_EXPIRED.uri
+        kind_of_failure = EventTimeoutError if is_event else StepFailedError
+        return kind_of_failure(detail, members=problem)
+    if problem["type"] == problems.CANCELLED.uri:
+        return CancelledError(detail)
+    kind = _CONFLICTS.get(problem["type"]) or _BY_STATUS.get(response.status, RefusedError)
+    if response.status >= 500:
+        kind = UnavailableError
+    retry_after = response.headers.get(headers.RETRY_AFTER, "")
+    return kind(detail, status=response.status, problem=problem, retry_after=retry_after)
+
+
+def read(model: type[Model], response: HttpResponse) -> Model:
+    """The document of a successful response. Raises RefusedError when somebody else has given it."""
+    try:
+        return model.model_validate_json(response.body)
+    except ValueError:
+        raise _foreign(response) from None
+
+
+def members(response: HttpResponse, *names: str) -> list[Any]:
+    """The same of some members. The rest is not looked at: this is where a handler's time goes."""
+    try:
+        document = json.loads(response.body)
+        return [document[name] for name in names]
+    except (ValueError, LookupError, TypeError):
+        raise _foreign(response) from None
+
+
+def _problem_of(response: HttpResponse) -> dict[str, Any]:
+    """Atomic's problem document of a response; empty when somebody else answered."""
+    try:
+        document = json.loads(response.body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) and problems.name_of(document) else {}
+
+
+def _foreign(response: HttpResponse) -> RefusedError:
+    """The error for a response that Atomic has not given: a proxy's, a login page's, another server's.
+
+    None of them fails a workflow, since the request itself may be right.
+    """
+    location = response.headers.get("location", "")
+    if 300 <= response.status < 400 and location:
+        detail = (
+            f"{response.url} answered {response.status} and sends to {location[:200]}, "
+            "which is not followed."
+        )
+        return RefusedError(detail, status=response.status, cure="Set ATOMIC_URL to where it sends.")
+    said = _said(response)
+    words = f" ({said})" if said else ""
+    if response.status >= 500:
+        return UnavailableError(
+            f"{response.url} answered {response.status}{words}.", status=response.status
+        )
+    if response.status == 429:
+        return TooManyRequestsError(f"{response.url} answered 429{words}.", status=429)
+    cure = "Check ATOMIC_URL, and what stands between (a proxy, a login page)."
+    if response.status == 400 and response.url.startswith("http:"):
+        cure += f" If it speaks TLS, set ATOMIC_URL to https{response.url.removeprefix('http')}."
+    detail = f"{response.url} answered {response.status}, and not as Atomic does{words}."
+    return RefusedError(detail, status=response.status, cure=cure)
+
+
+def _said(response: HttpResponse) -> str:
+    """The title of a page, or the beginning of a text."""
+    text = response.body[:4096].decode(errors="replace")
+    title = _TITLE.search(text)
+    words = title[1] if title else ("" if text.lstrip().startswith("<") else text)
+    words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+    return words if len(words) <= _SAID_MAX_CHARS else f"{words[: _SAID_MAX_CHARS - 1]}…"
+
+
+def has_api_key() -> bool:
+    """Whether ATOMIC_API_KEY is set."""
+    return bool(os.environ.get(_API_KEY))
+
+
+def checked(name: str, url: str) -> str:
+    """The URL of a server. Raises ValueError, which names the setting, for what is none."""
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if is_url:
+        return url
+    meant = f"http://{url}" if "://" not in url else "http://127.0.0.1:8787"
+    raise ValueError(f"{name} {url!r} is no URL of a server: write scheme, host and port, as in {meant}")
 
 
 def _why(url: str, error: BaseException) -> tuple[str, str]:
@@ -250,24 +344,6 @@ def _why(url: str, error: BaseException) -> tuple[str, str]:
     if isinstance(last, OSError) and last.strerror:
         return last.strerror, ""
     return str(last) or type(last).__name__, ""
-
-
-def has_api_key() -> bool:
-    """Whether ATOMIC_API_KEY is set."""
-    return bool(os.environ.get(API_KEY))
-
-
-def checked(name: str, url: str) -> str:
-    """The URL of a server. Raises ValueError, which names the setting, for what is none."""
-    try:
-        parts = urlsplit(url)
-        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_url = False
-    if is_url:
-        return url
-    meant = f"http://{url}" if "://" not in url else "http://127.0.0.1:8787"
-    raise ValueError(f"{name} {url!r} is no URL of a server: write scheme, host and port, as in {meant}")
 
 
 def _is_this_machine(host: str) -> bool:

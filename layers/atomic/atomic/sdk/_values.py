@@ -1,25 +1,48 @@
-"""Values on their way into JSON and back: what a declared type does not give back is refused.
+"""Values on their way into JSON and back: what does not arrive as it was sent is refused.
 
 A value crosses processes, replays and versions. So it is read back where it is written, as its reader will
-read it, and compared with what was sent.
+read it, and compared with what was sent. What pydantic wrote of it is brought into one spelling, or refused
+with its place: strict JSON has no NaN, no integers beyond 64 bit, no halves of characters and 64 levels
+(see `protocol.canonical`), and pydantic lets all of these out.
 """
 
+import dataclasses
+import datetime
 import inspect
 import json
+import marshal
+import math
+import re
+import reprlib
 import typing
-from collections.abc import Callable, Collection
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from enum import Enum
 from functools import cached_property, lru_cache, partial
+from itertools import repeat
 from typing import Any, Final, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from atomic.sdk._difference import Difference, difference
-from atomic.sdk._storable import HALF_A_CHARACTER, Unstorable, is_json, storable
+from atomic.protocol.constants import JSON_MAX_DEPTH
 from atomic.sdk.errors import SerializationError
 
 _CONTAINERS: Final = frozenset({"builtins", "collections", "collections.abc", "typing"})
 _TOLD_MAX: Final = 20
+_INT_MIN: Final = -(2**63)
+_INT_MAX: Final = 2**64 - 1
+_UNKNOWN: Final = object()
+# What may be beyond 64 bit, or a float that is an integer. Texts that look so are looked at, too.
+_ODD_NUMBER: Final = re.compile(r"\d{19}|\.0(?!\d)|\de\+")
+_HALF_A_CHARACTER: Final = "a string holds half of a surrogate pair; send whole characters"
+_MISSING: Final = object()
+_NO_EQUALITY: Final[Any] = object.__eq__
+_SCALARS: Final = frozenset({str, int, bool, type(None), bytes})
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 60
+# Each value below a model or a dataclass, by a name; None where values have no parts.
+_Part = tuple[object, Any, Any]
 
 
 class ValueType:
@@ -38,7 +61,7 @@ class ValueType:
         # Of plain values, and models of such, equal ones have equal types.
         if is_plain and value == got:
             return written
-        found = difference(value, got)
+        found = _difference(value, got)
         if found is not None and not found.is_rounded and self.annotation is not Any:
             found = self._changed(value, written, got)
         if found is not None:
@@ -66,7 +89,7 @@ class ValueType:
             text = json.dumps(written, sort_keys=True)
             return self._adapter.validate_json(text, by_alias=True, by_name=True)
         except ValidationError as error:
-            raise SerializationError(f"{_capital(what)} does not fit: {misfits(error)}.") from error
+            raise SerializationError(f"{_capital(what)} does not fit: {_misfits(error)}.") from error
 
     def check(self) -> None:
         """Raise pydantic's error when it does not know the type."""
@@ -80,7 +103,8 @@ class ValueType:
     def _written(self, value: Any, what: str) -> tuple[Any, bool]:
         """The JSON form, and whether the value has no other parts than JSON has."""
         if self.annotation is Any:
-            return _stored(value, what, lambda: _any_written(value))
+            write = partial(to_jsonable_python, value, by_alias=True, round_trip=True, fallback=_refuse)
+            return _stored(value, what, write)
         written = partial(self._adapter.dump_python, value, by_alias=True, round_trip=True, warnings=False)
         try:
             # Models become dicts, and all else stays: sets, dates, secrets.
@@ -89,15 +113,15 @@ class ValueType:
             parts = value
         return _stored(parts, what, lambda: written(mode="json", fallback=_refuse))
 
-    def _changed(self, value: Any, written: Any, got: Any) -> Difference | None:
+    def _changed(self, value: Any, written: Any, got: Any) -> "_Difference | None":
         """What the trip changed of a value that this type makes another one of."""
         try:
             made = self._made(value)
         except ValidationError:
             # Only JSON makes this type of it: as a strict model is made of a string for its UUID.
-            return difference(value, written) and difference(value, got)
-        found = difference(made, got)
-        if found is not None and difference(made, self._made(value)) is not None:
+            return _difference(value, written) and _difference(value, got)
+        found = _difference(made, got)
+        if found is not None and _difference(made, self._made(value)) is not None:
             # It has defaults that are drawn anew each time.
             return None
         return found
@@ -132,29 +156,25 @@ def jsonable(value: Any, what: str = "the value") -> Any:
     return UNDECLARED.given(value, what)
 
 
-def misfits(error: ValidationError) -> str:
+def _misfits(error: ValidationError) -> str:
     """What does not fit where, without the values."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     wrong = (f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}" for item in found[:_TOLD_MAX])
     return "; ".join(wrong)
 
 
-def _any_written(value: Any) -> Any:
-    return to_jsonable_python(value, by_alias=True, round_trip=True, fallback=_refuse)
-
-
 def _stored(parts: Any, what: str, write: Callable[[], Any]) -> tuple[Any, bool]:
     try:
         written = write()
-        if is_json(parts, written):
+        if _is_json(parts, written):
             return written, True
-        return storable(parts, written), False
+        return _storable(parts, written), False
     except SerializationError as refused:
         raise SerializationError(f"{_capital(what)} {refused.detail}") from None
-    except Unstorable as refused:
+    except _Unstorable as refused:
         raise SerializationError(f"{_capital(what)} cannot be stored: {refused}.") from None
     except UnicodeEncodeError:
-        raise SerializationError(f"{_capital(what)} cannot be stored: {HALF_A_CHARACTER}.") from None
+        raise SerializationError(f"{_capital(what)} cannot be stored: {_HALF_A_CHARACTER}.") from None
     except UnicodeDecodeError:
         cure = "send them as Base64Bytes, or as text"
         raise SerializationError(f"{_capital(what)} has bytes that are not UTF-8: {cure}.") from None
@@ -195,3 +215,296 @@ def _is_open(annotation: Any) -> bool:
 
 def _capital(what: str) -> str:
     return what[:1].upper() + what[1:]
+
+
+# --- storable
+class _Unstorable(ValueError):
+    """The value cannot be stored as what it is; `path` is the place, as Python writes it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.path = ""
+
+    def __str__(self) -> str:
+        reason = super().__str__()
+        return f"at {self.path}: {reason}" if self.path else reason
+
+
+def _is_json(value: Any, written: Any) -> bool:
+    """Whether a value is its own JSON form, in Python's own types, and can be stored as it is.
+
+    Most are, and are looked at as a whole, by what runs in C. False also where that does not tell.
+    """
+    try:
+        # marshal takes exact types only: no enums, no other subclasses.
+        if value != written or not marshal.dumps(value):
+            return False
+        text = json.dumps(written, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except Exception:
+        return False
+    # Nesting cannot exceed the number of openings.
+    is_flat = text.count("[") + text.count("{") <= JSON_MAX_DEPTH or _is_flat(written)
+    return is_flat and _ODD_NUMBER.search(text) is None
+
+
+def _is_flat(written: Any) -> bool:
+    level = [written]
+    for _ in range(JSON_MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if type(item) is dict else item)
+            if type(child) in (dict, list)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _storable(value: Any, written: Any, depth: int = 0) -> Any:
+    """`written`, the JSON form of `value`, with the members of its sets in one order and 1.0 as 1.
+
+    A set has another order in each process, and a server must find the same payload in a replay. Changes
+    `written` in place. Raises Unstorable.
+    """
+    if not isinstance(written, dict | list):
+        return _scalar(value, written)
+    if depth == JSON_MAX_DEPTH:
+        raise _Unstorable(f"nested deeper than {JSON_MAX_DEPTH} levels; flatten it")
+    if isinstance(written, dict):
+        return _object(value, written, depth + 1)
+    return _array(value, written, depth + 1)
+
+
+def _scalar(value: Any, written: Any) -> Any:
+    if isinstance(written, str):
+        return _text(value, written)
+    if written is None and isinstance(value, float):
+        # Some writers make null of NaN.
+        written = value
+    if isinstance(written, float):
+        if not math.isfinite(written):
+            raise _Unstorable(f"{written} is not JSON; send None or a string")
+        return int(written) if written.is_integer() and _INT_MIN <= written <= _INT_MAX else written
+    if written is not None and not _INT_MIN <= written <= _INT_MAX:
+        raise _Unstorable("an integer is beyond 64 bit; send it as a string")
+    return written
+
+
+def _text(value: Any, text: str) -> str:
+    if hasattr(type(value), "get_secret_value") and text and text == str(value):
+        raise _Unstorable(
+            "a secret would be stored as asterisks; send a reference to it, or its get_secret_value()"
+        )
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise _Unstorable(_HALF_A_CHARACTER) from None
+    return text
+
+
+def _object(value: Any, written: dict[str, Any], depth: int) -> dict[str, Any]:
+    inner = dict(_members_of(value, written))
+    name = ""
+    try:
+        for name, member in written.items():
+            _text(None, name)
+            written[name] = _storable(inner.get(name, _UNKNOWN), member, depth)
+    except _Unstorable as refused:
+        refused.path = f"[{name!r}]{refused.path}"
+        raise
+    return written
+
+
+def _array(value: Any, written: list[Any], depth: int) -> list[Any]:
+    value = _parts_of(value)
+    is_set = isinstance(value, set | frozenset)
+    items: Iterable[Any] = repeat(_UNKNOWN)
+    if (is_set or isinstance(value, list | tuple | deque)) and len(value) == len(written):
+        # Nothing was added meanwhile, so a set is in the order in which it was written.
+        items = value
+    index = 0
+    try:
+        for index, (item, member) in enumerate(zip(items, written, strict=False)):
+            written[index] = _storable(item, member, depth)
+    except _Unstorable as refused:
+        refused.path = f"[{index}]{refused.path}"
+        raise
+    if is_set:
+        written.sort(key=_spelling)
+    return written
+
+
+def _members_of(value: Any, written: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The members of what became an object, by the names that they go by there."""
+    value = _parts_of(value)
+    if isinstance(value, dict):
+        if len(value) > len(written) and not all(isinstance(key, str) for key in value):
+            raise _Unstorable("two keys are one in JSON, where all keys are strings; give them one type")
+        _check_keys(value)
+        return zip(written, value.values(), strict=False) if len(value) == len(written) else iter(())
+    fields = getattr(type(value), "__pydantic_fields__", None)
+    if fields is None:
+        names = getattr(type(value), "__dataclass_fields__", ())
+        return ((name, getattr(value, name, _UNKNOWN)) for name in names)
+    known = (
+        (field.serialization_alias or name, getattr(value, name, _UNKNOWN))
+        for name, field in fields.items()
+    )
+    return iter((*known, *(getattr(value, "__pydantic_extra__", None) or {}).items()))
+
+
+def _check_keys(value: dict[Any, Any]) -> None:
+    for key in value:
+        if isinstance(key, tuple) or key is None:
+            raise _Unstorable(f"the key {key!r} has no form in JSON; use strings")
+
+
+def _parts_of(value: Any) -> Any:
+    """What a model writes, before that becomes JSON: with the names and shapes of its own serializers."""
+    serializer = getattr(type(value), "__pydantic_serializer__", None)
+    if serializer is not None:
+        try:
+            return serializer.to_python(value, by_alias=True, round_trip=True, warnings=False)
+        except Exception:
+            # A set of models would become one of dicts. The parts of the model are asked one by one.
+            while getattr(type(value), "__pydantic_root_model__", False):
+                value = value.root
+    return value
+
+
+def _spelling(written: Any) -> str:
+    return json.dumps(written, sort_keys=True)
+
+
+# --- difference
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Difference:
+    """The first place at which two values differ. `path` is as Python writes it: `.items[0]['x']`."""
+
+    path: str
+    sent: Any
+    got: Any
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether an integer became the float next to it."""
+        return isinstance(self.sent, int) and isinstance(self.got, float) and float(self.sent) == self.got
+
+    def __str__(self) -> str:
+        where = f"at {self.path}: " if self.path else ""
+        if self.sent is _MISSING:
+            return f"{where}{_shown(self.got)} would be added"
+        if self.got is _MISSING:
+            return f"{where}{_shown(self.sent)} would be lost"
+        return f"{where}{_shown(self.sent)} would arrive as {_shown(self.got)}"
+
+
+def _difference(sent: Any, got: Any) -> _Difference | None:
+    """The first difference, None when `got` is what was sent.
+
+    JSON has one kind of number, so 1 and 1.0 are the same; a time zone arrives as its offset. Types count
+    everywhere else. Of objects without an equality of their own only the types are compared.
+    """
+    if type(sent) is not type(got):
+        return None if _are_one_number(sent, got) else _Difference("", sent, got)
+    if type(sent) in _SCALARS:
+        return None if sent == got else _Difference("", sent, got)
+    parts = _parts(sent, got)
+    if parts is None:
+        return None if _is_equal(sent, got) else _Difference("", sent, got)
+    for name, mine, theirs in parts:
+        found = _difference(mine, theirs)
+        if found is not None:
+            return dataclasses.replace(found, path=f"{name}{found.path}")
+    return None
+
+
+def _are_one_number(sent: Any, got: Any) -> bool:
+    numbers = isinstance(sent, int | float) and type(got) in (int, float)
+    return numbers and not isinstance(sent, bool | Enum) and bool(sent == got)
+
+
+def _parts(sent: Any, got: Any) -> Iterator[_Part] | None:
+    """What two values of one type consist of; None when they are compared as a whole."""
+    if isinstance(sent, str | bytes | int):
+        return None
+    if isinstance(sent, Mapping):
+        return _members(sent, got)
+    if isinstance(sent, Set):
+        return _elements(sent, got)
+    if isinstance(sent, Sequence | deque):
+        return _items(sent, got)
+    if isinstance(sent, Iterator):
+        return _items(list(sent), list(got))
+    if hasattr(type(sent), "__pydantic_fields__") or dataclasses.is_dataclass(sent):
+        return _fields(sent, got)
+    return None
+
+
+def _members(sent: Mapping[Any, Any], got: Mapping[Any, Any]) -> Iterator[_Part]:
+    keys = {key: key for key in got}
+    for key, member in sent.items():
+        where = f"[{_shown(key)}]"
+        # 1, 1.0 and True are one key to Python.
+        if _difference(key, keys.get(key, _MISSING)) is not None:
+            yield where, member, _MISSING
+        yield where, member, got[key]
+    yield ".__len__()", len(sent), len(got)
+    if isinstance(sent, OrderedDict):
+        yield "", list(sent), list(got)
+
+
+def _elements(sent: Set[Any], got: Set[Any]) -> Iterator[_Part]:
+    elements = {element: element for element in got}
+    for element in sent:
+        yield "", element, elements.get(element, _MISSING)
+    yield ".__len__()", len(sent), len(got)
+
+
+def _items(sent: Any, got: Any) -> Iterator[_Part]:
+    for where, item in enumerate(sent):
+        yield f"[{where}]", item, got[where] if where < len(got) else _MISSING
+    yield ".__len__()", len(sent), len(got)
+    yield ".maxlen", getattr(sent, "maxlen", None), getattr(got, "maxlen", None)
+
+
+def _fields(sent: Any, got: Any) -> Iterator[_Part]:
+    """Fields, members that a model allows beside them, and private attributes."""
+    kind = type(sent)
+    names = getattr(kind, "__pydantic_fields__", None)
+    if dataclasses.is_dataclass(kind):
+        names = [field.name for field in dataclasses.fields(kind) if field.compare]
+    for name in names or ():
+        yield f".{name}", getattr(sent, name, _MISSING), getattr(got, name, _MISSING)
+    for beside in ("__pydantic_extra__", "__pydantic_private__"):
+        mine, theirs = getattr(sent, beside, None) or {}, getattr(got, beside, None) or {}
+        for name in {**mine, **theirs}:
+            yield f".{name}", mine.get(name, _MISSING), theirs.get(name, _MISSING)
+
+
+def _is_equal(sent: Any, got: Any) -> bool:
+    if isinstance(sent, datetime.datetime | datetime.time):
+        # Across zones Python compares moments, and finds that two of a repeated hour never are the same.
+        clocks = [(each.replace(tzinfo=None), each.utcoffset()) for each in (sent, got)]
+        return clocks[0] == clocks[1]
+    if type(sent).__eq__ is _NO_EQUALITY:
+        return True
+    try:
+        # Two of NaN are the same value here.
+        equal: object = sent == got or (sent != sent and got != got)
+    except Exception:
+        return False
+    # An array answers with an array.
+    return equal if isinstance(equal, bool) else True
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = _SHORT.repr(value)
+    except Exception:
+        text = "…"
+    is_plain = isinstance(value, str | int | float | None) and type(value).__module__ == "builtins"
+    return text if is_plain and not isinstance(value, str) else f"{text} ({type(value).__qualname__})"

@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import DeadLetter, RunDocument, RunSummary, StepDocument, StepOutcome
 from atomic.protocol.enums import StatusName
-from atomic.sdk import _flow
-from atomic.sdk._documents import (
-    Key,
-    RunFilter,
-    StepOptions,
-    check_options,
-    filter_document,
-    start_document,
-)
+from atomic.sdk import _api
+from atomic.sdk._api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
 from atomic.sdk._transport import (
     Flow,
     HttpRequest,
@@ -115,7 +108,7 @@ class AsyncClient(BaseClient):
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
         return await self.run_flow(
-            _flow.start(self.client_id, document, _flow.Deadline.from_now(timeout, self.patience_s))
+            _api.start(self.client_id, document, _api.Deadline.from_now(timeout, self.patience_s))
         )
 
     async def wait(
@@ -135,7 +128,7 @@ class AsyncClient(BaseClient):
         `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return await self.run_flow(
-            _flow.wait(self.client_id, step_id, _flow.Deadline.from_now(timeout, self.patience_s))
+            _api.wait(self.client_id, step_id, _api.Deadline.from_now(timeout, self.patience_s))
         )
 
     async def get(self, run_id: str) -> RunDocument:
@@ -147,7 +140,7 @@ class AsyncClient(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(_flow.get_run(self.client_id, run_id, self.patience_s))
+        return await self.run_flow(_api.get_run(self.client_id, run_id, self.patience_s))
 
     async def step(self, step_id: str) -> StepDocument:
         """Read a step with its attempts, whatever its state.
@@ -158,7 +151,7 @@ class AsyncClient(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(_flow.get_step(self.client_id, step_id, self.patience_s))
+        return await self.run_flow(_api.get_step(self.client_id, step_id, self.patience_s))
 
     async def runs(
         self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
@@ -179,7 +172,7 @@ class AsyncClient(BaseClient):
         `UnavailableError`.
         """
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
-        return await self.run_flow(_flow.list_runs(self.client_id, query, limit, self.patience_s))
+        return await self.run_flow(_api.list_runs(self.client_id, query, limit, self.patience_s))
 
     async def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
         """List steps that have failed, newest first. What is left out of the filter selects all.
@@ -195,7 +188,7 @@ class AsyncClient(BaseClient):
         Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = _flow.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
+        flow = _api.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
         return await self.run_flow(flow)
 
     async def cancel(self, run_id: str) -> RunSummary:
@@ -207,7 +200,7 @@ class AsyncClient(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(_flow.cancel(self.client_id, run_id, self.patience_s))
+        return await self.run_flow(_api.cancel(self.client_id, run_id, self.patience_s))
 
     async def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
@@ -219,7 +212,7 @@ class AsyncClient(BaseClient):
         Raises `NotRedrivableError` when nobody waits for the step any more, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(_flow.redrive(self.client_id, step_id, self.patience_s))
+        return await self.run_flow(_api.redrive(self.client_id, step_id, self.patience_s))
 
     async def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.
@@ -234,7 +227,7 @@ class AsyncClient(BaseClient):
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = _flow.redrive_all(self.client_id, filter_document(wanted), self.patience_s)
+        flow = _api.redrive_all(self.client_id, filter_document(wanted), self.patience_s)
         return await self.run_flow(flow)
 
     async def complete(self, step_id: str, result: Any = None) -> StepOutcome:
@@ -249,7 +242,7 @@ class AsyncClient(BaseClient):
         `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        flow = _flow.complete(
+        flow = _api.complete(
             self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
         )
         return await self.run_flow(flow)

@@ -1,20 +1,25 @@
 """What a workflow's `async def` handler is given: which run it is, and how to call steps."""
 
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
+    NO_NAMES,
     AsyncFunction,
     BaseContext,
     Call,
     CallOptions,
+    MadeCall,
+    Names,
     PlainFunction,
     Step,
+    StepCall,
 )
 from atomic.sdk._identity import Scope, current_scope, enter_branch
-from atomic.sdk._responses import TRANSIENT
-from atomic.sdk._step_call import NO_NAMES, Names, PendingCall, StepCall, Unawaited
+from atomic.sdk._transport import TRANSIENT
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
@@ -42,11 +47,12 @@ class AsyncContext(BaseContext):
     beside it.
     """
 
+    _client: AsyncClient
+
     def __init__(self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES) -> None:
         super().__init__(call, client, wait_s, names)
-        self._client = client
         self._branches: Branches
-        self._unawaited = Unawaited()
+        self._unawaited = _Unawaited()
         self._has_ended = False
 
     @overload
@@ -204,18 +210,26 @@ class AsyncContext(BaseContext):
                 await self._stay(step_call, signal.cause)
 
     async def _refuse_late(self) -> NoReturn:
-        await self._branches.refuse(LOOP_PAUSE_S if self._came_late() else 0)
+        """End a task that calls after the end of the handler."""
+        from asyncio import CancelledError, current_task, sleep
+
+        # Let other tasks of the loop run, however often this one calls.
+        await sleep(LOOP_PAUSE_S if self._came_late() else 0)
+        task = current_task()
+        if self._branches.is_suspended or (task is not None and task.cancelling()):
+            raise CancelledError
+        raise RuntimeError("The workflow has ended, and this call came after: await what calls steps.")
 
     async def _stay(self, step_call: StepCall[Any], cause: Exception | None) -> NoReturn:
         """Go on no more. What other branches do cannot change a cause that does not pass."""
         if cause is not None and not isinstance(cause, TRANSIENT):
-            self._end_with(cause)
+            self._suspend(cause)
         try:
             await self._branches.park(cause)
         finally:
             self._open.pop(step_call.id, None)
 
-    def _end_with(self, cause: Exception) -> None:
+    def _suspend(self, cause: Exception | None) -> None:
         self._branches.suspend(cause)
 
     def _scope(self) -> Scope:
@@ -224,3 +238,66 @@ class AsyncContext(BaseContext):
     def _require_awaited(self, calls: Sequence[object]) -> None:
         if calls:
             raise NonRetryable(f"Not awaited: {'; '.join(map(str, calls))}. Write `await` before the call.")
+
+
+@dataclass(slots=True)
+class _Unawaited:
+    """The calls of a handler that were made and are not awaited yet; `dropped` are those that cannot be."""
+
+    calls: dict[int, MadeCall] = field(default_factory=dict)
+    dropped: list[MadeCall] = field(default_factory=list)
+
+
+class PendingCall(Coroutine[Any, Any, T]):
+    """What a call of the context returns: a coroutine, which is reported when it is never awaited.
+
+    No coroutine exists before it is awaited, so Python does not warn of it.
+    """
+
+    __slots__ = ("_begin", "_coroutine", "_step", "_unawaited")
+
+    def __init__(
+        self,
+        step: StepCall[Any],
+        begin: Callable[[StepCall[Any]], Coroutine[Any, Any, T]],
+        unawaited: _Unawaited,
+    ) -> None:
+        self._step = step
+        self._begin = begin
+        self._coroutine: Coroutine[Any, Any, T] | None = None
+        self._unawaited = unawaited
+        # The context's method stands between.
+        unawaited.calls[id(self)] = MadeCall.here(step, 2)
+
+    def send(self, value: Any) -> Any:
+        """As of any coroutine."""
+        return self._begun().send(value)
+
+    def throw(
+        self,
+        kind: Any,
+        error: BaseException | object = None,
+        trace: TracebackType | None = None,
+    ) -> Any:
+        """As of any coroutine."""
+        coroutine = self._begun()
+        return coroutine.throw(kind) if error is None else coroutine.throw(kind, error, trace)
+
+    def close(self) -> None:
+        """As of any coroutine."""
+        self._begun().close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._begun().__await__()
+
+    def __del__(self) -> None:
+        if self._coroutine is None:
+            call = self._unawaited.calls.pop(id(self), None)
+            if call is not None:
+                self._unawaited.dropped.append(call)
+
+    def _begun(self) -> Coroutine[Any, Any, T]:
+        if self._coroutine is None:
+            self._unawaited.calls.pop(id(self), None)
+            self._coroutine = self._begin(self._step)
+        return self._coroutine

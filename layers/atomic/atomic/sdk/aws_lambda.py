@@ -10,12 +10,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints, Decorator
-from atomic.sdk._handler import Endpoint
-from atomic.sdk._request import RawPath, encoded
-from atomic.sdk._request import Request as EndpointRequest
-from atomic.sdk._responses import HandlerResponse, not_found
-from atomic.sdk._waits import ENVIRONMENT_S
+from atomic.sdk._endpoints import BaseEndpoints, Decorator, Endpoint
+from atomic.sdk._serving import ENVIRONMENT_S, HandlerResponse, RawPath, encoded, not_found
+from atomic.sdk._serving import Request as EndpointRequest
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 

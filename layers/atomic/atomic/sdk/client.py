@@ -3,24 +3,30 @@
 import time
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import DeadLetter, RunDocument, RunSummary, StepDocument, StepOutcome
 from atomic.protocol.enums import StatusName
-from atomic.sdk import _flow
-from atomic.sdk._documents import (
-    Key,
-    RunFilter,
-    StepOptions,
-    check_options,
-    filter_document,
-    start_document,
+from atomic.sdk import _api
+from atomic.sdk._api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
+from atomic.sdk._transport import (
+    ApiTarget,
+    Flow,
+    HttpRequest,
+    HttpResponse,
+    ca_file,
+    connection,
+    drive,
+    no_response,
+    proxy_of,
+    response_from,
 )
-from atomic.sdk._transport import Connections, Flow, connection, drive
 from atomic.sdk._values import jsonable
 from atomic.sdk.retry import Seconds, seconds
 
 Result = TypeVar("Result")
+_CONNECT_S: Final = 5.0
+_CONNECTIONS_KEPT: Final = 64
 
 
 class BaseClient(ABC):
@@ -60,7 +66,7 @@ class Client(BaseClient):
     """
 
     def _open(self) -> None:
-        self._connections = Connections(self.connection)
+        self._connections = _Connections(self.connection)
 
     def start(
         self,
@@ -98,7 +104,7 @@ class Client(BaseClient):
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
         return self.run_flow(
-            _flow.start(self.client_id, document, _flow.Deadline.from_now(timeout, self.patience_s))
+            _api.start(self.client_id, document, _api.Deadline.from_now(timeout, self.patience_s))
         )
 
     def wait(self, step_id: str, *, timeout: Seconds | None = 60.0) -> StepDocument:
@@ -113,7 +119,7 @@ class Client(BaseClient):
         `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return self.run_flow(
-            _flow.wait(self.client_id, step_id, _flow.Deadline.from_now(timeout, self.patience_s))
+            _api.wait(self.client_id, step_id, _api.Deadline.from_now(timeout, self.patience_s))
         )
 
     def get(self, run_id: str) -> RunDocument:
@@ -125,7 +131,7 @@ class Client(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_flow.get_run(self.client_id, run_id, self.patience_s))
+        return self.run_flow(_api.get_run(self.client_id, run_id, self.patience_s))
 
     def step(self, step_id: str) -> StepDocument:
         """Read a step with its attempts, whatever its state.
@@ -136,7 +142,7 @@ class Client(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_flow.get_step(self.client_id, step_id, self.patience_s))
+        return self.run_flow(_api.get_step(self.client_id, step_id, self.patience_s))
 
     def runs(
         self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
@@ -157,7 +163,7 @@ class Client(BaseClient):
         `UnavailableError`.
         """
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
-        return self.run_flow(_flow.list_runs(self.client_id, query, limit, self.patience_s))
+        return self.run_flow(_api.list_runs(self.client_id, query, limit, self.patience_s))
 
     def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
         """List steps that have failed, newest first. What is left out of the filter selects all.
@@ -174,7 +180,7 @@ class Client(BaseClient):
         `UnavailableError`.
         """
         query = filter_document(wanted)
-        return self.run_flow(_flow.list_dead_letters(self.client_id, query, limit, self.patience_s))
+        return self.run_flow(_api.list_dead_letters(self.client_id, query, limit, self.patience_s))
 
     def cancel(self, run_id: str) -> RunSummary:
         """Cancel a run and its live steps. A run that has ended stays as it is.
@@ -185,7 +191,7 @@ class Client(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_flow.cancel(self.client_id, run_id, self.patience_s))
+        return self.run_flow(_api.cancel(self.client_id, run_id, self.patience_s))
 
     def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
@@ -197,7 +203,7 @@ class Client(BaseClient):
         Raises `NotRedrivableError` when nobody waits for the step any more, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_flow.redrive(self.client_id, step_id, self.patience_s))
+        return self.run_flow(_api.redrive(self.client_id, step_id, self.patience_s))
 
     def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.
@@ -212,7 +218,7 @@ class Client(BaseClient):
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        return self.run_flow(_flow.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
+        return self.run_flow(_api.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
 
     def complete(self, step_id: str, result: Any = None) -> StepOutcome:
         """Give an event its result. The first result counts; the same call may be repeated.
@@ -227,7 +233,7 @@ class Client(BaseClient):
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return self.run_flow(
-            _flow.complete(
+            _api.complete(
                 self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
             )
         )
@@ -247,3 +253,50 @@ class Client(BaseClient):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Connections:
+    """Connections to one server, kept between requests. For `Client`: they block."""
+
+    def __init__(self, target: ApiTarget) -> None:
+        # A handler that only writes steps makes no client, and requests is a third of the SDK's import.
+        import requests
+        from requests.adapters import HTTPAdapter
+
+        self._url = target.url
+        self._session = requests.Session()
+        # By itself it takes a key from ~/.netrc, and proxies for this machine, too.
+        self._session.trust_env = False
+        if target.api_key:
+            self._session.headers["Authorization"] = f"Bearer {target.api_key}"
+        if proxy := proxy_of(target.url):
+            self._session.proxies = {"http": proxy, "https": proxy}
+        self._session.verify = ca_file() or True
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_KEPT))
+
+    def close(self) -> None:
+        """Close them."""
+        self._session.close()
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Make one request. Raises ValueError for a wrong URL; a failure on the way is a response, too."""
+        from requests import RequestException
+        from requests.exceptions import InvalidURL, MissingSchema
+
+        url = self._url + request.target
+        timeout = (_CONNECT_S, request.timeout_s)
+        try:
+            response = self._session.request(
+                request.method,
+                url,
+                data=request.body or None,
+                headers=dict(request.headers),
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        except (InvalidURL, MissingSchema) as wrong:
+            raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
+        except RequestException as error:
+            return no_response(self._url, error)
+        return response_from(self._url, response.status_code, response.headers, response.content)

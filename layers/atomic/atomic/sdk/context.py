@@ -10,15 +10,18 @@ from typing import Any, Final, TypeVar, Unpack, overload
 
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
+    NO_NAMES,
     AsyncFunction,
     BaseContext,
     Call,
     CallOptions,
+    MadeCall,
+    Names,
     PlainFunction,
     Step,
+    StepCall,
 )
-from atomic.sdk._responses import TRANSIENT
-from atomic.sdk._step_call import NO_NAMES, MadeCall, Names, StepCall
+from atomic.sdk._transport import TRANSIENT
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
@@ -41,9 +44,10 @@ class Context(BaseContext):
     beside it.
     """
 
+    _client: Client
+
     def __init__(self, call: Call, client: Client, wait_s: float, names: Names = NO_NAMES) -> None:
         super().__init__(call, client, wait_s, names)
-        self._client = client
         self._thread = threading.get_ident()
         self._suspended = threading.Event()
         self._cause: Exception | None = None
@@ -244,9 +248,6 @@ class Context(BaseContext):
                 self._suspended.wait(max(0.0, self._until_s - self._now_s()))
             self._suspend(signal.cause)
             raise
-
-    def _end_with(self, cause: Exception) -> None:
-        self._suspend(cause)
 
     def _suspend(self, cause: Exception | None) -> None:
         with self._lock:

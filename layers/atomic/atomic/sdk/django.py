@@ -13,12 +13,9 @@ from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints, Decorator, named_view
-from atomic.sdk._handler import Endpoint
-from atomic.sdk._request import Request as EndpointRequest
-from atomic.sdk._request import of_environ, of_scope
-from atomic.sdk._responses import HandlerResponse
-from atomic.sdk._waits import OWN_S, THREADS
+from atomic.sdk._endpoints import BaseEndpoints, Decorator, Endpoint, named_view
+from atomic.sdk._serving import OWN_S, THREADS, HandlerResponse, of_environ, of_scope
+from atomic.sdk._serving import Request as EndpointRequest
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 

@@ -6,8 +6,7 @@ FastAPI is made of Starlette, so views are Starlette's.
 from typing import TYPE_CHECKING
 
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import MountedEndpoints, named_view
-from atomic.sdk._handler import Endpoint
+from atomic.sdk._endpoints import Endpoint, MountedEndpoints, named_view
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.starlette import step, view_of, workflow

@@ -6,11 +6,9 @@ from typing import Any
 from flask import Blueprint, Flask, Response, request
 
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import Decorator, MountedEndpoints, named_view
-from atomic.sdk._handler import Endpoint
-from atomic.sdk._request import Request as EndpointRequest
-from atomic.sdk._request import of_environ
-from atomic.sdk._waits import THREADS
+from atomic.sdk._endpoints import Decorator, Endpoint, MountedEndpoints, named_view
+from atomic.sdk._serving import THREADS, of_environ
+from atomic.sdk._serving import Request as EndpointRequest
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 

@@ -8,10 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Router
 
 from atomic.sdk._context import Call
-from atomic.sdk._endpoints import Decorator, MountedEndpoints, named_view
-from atomic.sdk._handler import Endpoint
-from atomic.sdk._request import Request as EndpointRequest
-from atomic.sdk._request import of_scope
+from atomic.sdk._endpoints import Decorator, Endpoint, MountedEndpoints, named_view
+from atomic.sdk._serving import Request as EndpointRequest
+from atomic.sdk._serving import of_scope
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 

@@ -1,12 +1,13 @@
-"""What the clients do, as flows: what to send, what to send again, what an answer means."""
+"""Atomic's API as flows: from Python's arguments to requests, what to send again, and for how long."""
 
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypedDict, TypeVar
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 from atomic.protocol import headers
 from atomic.protocol.defaults import ROOT_WAIT_MS
@@ -22,18 +23,101 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import LIVE
-from atomic.sdk._responses import error_of, members, read
-from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model
-from atomic.sdk.errors import CancelledError, NotFinishedError, StepFailedError
-from atomic.sdk.retry import Seconds, seconds
+from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, error_of, members, read
+from atomic.sdk.errors import CancelledError, InvalidRequestError, NotFinishedError, StepFailedError
+from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
 Page = TypeVar("Page", RunList, DeadLetterList)
 Item = TypeVar("Item")
 
 # API Gateway cuts at 29 s; a longer wait is made of several waits.
-WAIT_MAX_S: Final = ROOT_WAIT_MS / 1000
+_WAIT_MAX_S: Final = ROOT_WAIT_MS / 1000
 _SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
+Key = str | int | UUID
+
+
+class StepOptions(TypedDict, total=False):
+    """Options of a step. Durations are seconds or timedeltas.
+
+    `retry` is a Retry, or the number of retries; `delay` the time before the first attempt; `deadline` the
+    total time of the step; `attempt_timeout` the time of one HTTP attempt.
+    """
+
+    retry: Retry | int
+    delay: Seconds
+    deadline: Seconds
+    attempt_timeout: Seconds
+
+
+class RunFilter(TypedDict, total=False):
+    """Which runs: by name, the beginning of the key, and RFC 3339 moments as in 2026-11-23T07:38:00Z."""
+
+    workflow_name: str
+    key_prefix: str
+    created_after: str
+    created_before: str
+
+
+def unknown_options(given: Mapping[str, object], known: type) -> str:
+    """A message about options that a TypedDict does not have; empty when it has all of them.
+
+    Python checks no options that go by `**options`, and a misspelled one would be ignored.
+    """
+    names = ", ".join(sorted(given.keys() - known.__annotations__.keys()))
+    return (
+        f"{names}: there is no such option; there are {', '.join(known.__annotations__)}" if names else ""
+    )
+
+
+def check_options(given: Mapping[str, object], known: type) -> None:
+    """Raise InvalidRequestError for options that a TypedDict does not have."""
+    if unknown := unknown_options(given, known):
+        raise InvalidRequestError(f"{unknown}.")
+
+
+def key_text(key: Key) -> str:
+    """A key as it goes over the wire: the text of what has one text only, in every process."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, int) and not isinstance(key, bool):
+        return int.__repr__(key)
+    if isinstance(key, UUID):
+        return str(key)
+    raise InvalidRequestError(f"key: use a str, an int or a UUID, not {key!r}.")
+
+
+def start_document(
+    workflow_name: str, url: str, payload: Any, *, key: Key, options: StepOptions
+) -> dict[str, Any]:
+    """The body of a start that calls an endpoint. `payload` is plain JSON values."""
+    document: dict[str, Any] = {
+        "workflowName": workflow_name,
+        "stepInvokeUrl": url,
+        "idempotencyKey": key_text(key),
+        "payload": payload,
+    }
+    if "retry" in options:
+        document["retry"] = retry_document(options["retry"])
+    if "delay" in options:
+        document["delay"] = milliseconds("delay", options["delay"])
+    if "deadline" in options:
+        document["deadline"] = milliseconds("deadline", options["deadline"])
+    if "attempt_timeout" in options:
+        document["attemptTimeout"] = milliseconds("attempt_timeout", options["attempt_timeout"])
+    return document
+
+
+def filter_document(wanted: RunFilter) -> dict[str, str]:
+    """A filter with the wire's names. Raises InvalidRequestError for members that it does not have."""
+    check_options(wanted, RunFilter)
+    names = {
+        "workflow_name": "workflowName",
+        "key_prefix": "keyPrefix",
+        "created_after": "createdAfter",
+        "created_before": "createdBefore",
+    }
+    return {names[name]: str(value) for name, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +171,7 @@ def start(
     now_s, pause_s = limits.now_s, 0.0
     while True:
         left_s = max(0.0, limits.until_s - now_s)
-        request = post_start(client_id, document, min(left_s, WAIT_MAX_S), trace)
+        request = post_start(client_id, document, min(left_s, _WAIT_MAX_S), trace)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         if answer.status == 200 or (answer.status == 202 and limits.timeout_s == 0):
             return read(StepOutcome, answer)
@@ -143,7 +227,7 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
     """Long-poll a step until it settles. Raises as `start` does."""
     now_s, pause_s = limits.now_s, 0.0
     while True:
-        wait_s = min(max(0.0, limits.until_s - now_s), WAIT_MAX_S)
+        wait_s = min(max(0.0, limits.until_s - now_s), _WAIT_MAX_S)
         query = urlencode({"wait": round(wait_s * 1000)})
         request = _get(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", wait_s)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
@@ -158,7 +242,7 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
 
 def probe(client_id: str, document: Mapping[str, Any], patience_s: float) -> Flow[ProbeResult]:
     """One call of an endpoint without a step."""
-    request = _post(f"/{quote(client_id)}/probe", document, wait_s=WAIT_MAX_S)
+    request = _post(f"/{quote(client_id)}/probe", document, wait_s=_WAIT_MAX_S)
     return _read(ProbeResult, (yield from exchange(request, patience_s)))
 
 
@@ -194,7 +278,7 @@ def list_dead_letters(
     return (yield from _listed(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
 
 
-def _first_page(client_id: str, what: str, query: Mapping[str, str], limit: int) -> str | None:
+def _first_page(client_id: str, what: str, query: Mapping[str, str], limit: int) -> str:
     given = {**query, "limit": str(max(1, min(limit, 100)))}
     return f"/{quote(client_id)}/{what}?{urlencode(given)}"
 

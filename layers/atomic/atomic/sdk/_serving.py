@@ -1,0 +1,375 @@
+"""One call of an endpoint, between its web framework and its handler.
+
+The request comes with the path as it was sent: frameworks decode it, and `%2F` becomes a slash. It is taken
+when Atomic signed it for this endpoint within five minutes, and once. The server tells how long a handler
+may wait for its steps without an option `wait`. What the handler ends with becomes the response.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+
+from atomic.protocol import ed25519, failures, headers, signatures
+from atomic.protocol.defaults import STEP_WAIT_MS
+from atomic.protocol.problems import MEDIA_TYPE, STEP_FAILED
+from atomic.protocol.signatures import SignatureRefused
+from atomic.sdk._transport import TRANSIENT, checked
+from atomic.sdk.errors import (
+    AtomicError,
+    NonRetryable,
+    RefusedError,
+    RetryAfter,
+    StepFailedError,
+    Suspended,
+)
+
+# How long a handler waits for its steps without an option `wait`. Its steps call the same application. A
+# handler that waits in a thread of few, or in an environment of Lambda, may keep from its steps what they
+# need to begin. So it waits for a short time there, or not at all: it suspends itself, and is called again
+# when a step is done.
+# On an event loop, or in a thread that was made for this call, which no other call needs.
+OWN_S: Final = STEP_WAIT_MS / 1000
+# In a thread of a WSGI server.
+_THREAD_S: Final = 0.25
+# For a second, an environment of Lambda costs as much as being called again does (docs/workers.md).
+ENVIRONMENT_S: Final = 1.0
+_KEPT_FREE_MAX: Final = 8
+_BASE_URL: Final = "ATOMIC_BASE_URL"
+# What may stand in a path as it is (RFC 3986, 3.3).
+_PLAIN: Final = "/:@!$&'()*+,;=~"
+_LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# 333 calls a second, for the five minutes in which one may come again. Beyond it the oldest are forgotten.
+_REMEMBERED_MAX: Final = 100_000
+SIGNING_SECRET: Final = "ATOMIC_SIGNING_SECRET"  # noqa: S105 - the name of a variable, not a secret
+_log = logging.getLogger("atomic")
+_NO_RETRY: Final = {headers.NO_RETRY: "true"}
+# Proxies take some 4 KiB of headers; one of the steps is enough to be called again.
+_NAMED_MAX: Final = 40
+
+Done = TypeVar("Done")
+
+
+class RawPath(NamedTuple):
+    """A path in two parts, percent-encoded.
+
+    `root` stands before the application's own paths (a proxy's prefix, `--root-path`, SCRIPT_NAME). It is
+    empty or begins with "/", and does not end with it. `path` is the rest. A server may or may not have
+    `root` in the path that it hands on.
+    """
+
+    root: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request: scheme, host and port, the path as it was sent, headers with lower-case names, the body
+    as it was signed.
+
+    `wait_s` is how long a handler waits for its steps on this server when its options do not say.
+    """
+
+    origin: str
+    at: RawPath
+    headers: Mapping[str, str]
+    body: bytes
+    wait_s: float = OWN_S
+
+    def own_url(self, base_url: str, signed_url: str) -> str:
+        """Where the endpoint is: as the application was told, else as Atomic signed, else as it sees.
+
+        `base_url` is an option of the endpoint, ATOMIC_BASE_URL when that is empty; `signed_url` is empty
+        when none was signed. Raises ValueError when ATOMIC_BASE_URL is not the URL of a server.
+        """
+        base = base_url or os.environ.get(_BASE_URL, "")
+        if base:
+            return below(base if base_url else checked(_BASE_URL, base), self.at.root) + self.at.path
+        if signed_url:
+            parts = urlsplit(signed_url)
+            return f"{parts.scheme}://{parts.netloc}{parts.path}"
+        return self.origin + self.at.root + self.at.path
+
+
+def of_scope(scope: Mapping[str, Any]) -> RawPath:
+    """Of an ASGI application. What is mounted within it belongs to its own paths."""
+    sent = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
+    root = scope.get("app_root_path", scope.get("root_path", ""))
+    # Where the two differ middleware has changed the decoded one, which counts. What is not UTF-8 is
+    # decoded to replacement characters.
+    return _parted(root.encode(), sent if unquote(sent) == scope["path"] else "", scope["path"].encode())
+
+
+def of_environ(environ: Mapping[str, Any], charset: str = "latin-1") -> RawPath:
+    """Of a WSGI application. If the server does not give the raw path, `%2F` is lost."""
+    root, rest = (environ.get(name, "").encode(charset) for name in ("SCRIPT_NAME", "PATH_INFO"))
+    sent = str(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "").partition("?")[0]
+    if not sent.startswith("/"):
+        sent = urlsplit(sent).path
+    # Some servers, too, decode to replacement characters. Middleware may have changed the others; then they
+    # count.
+    decoded = {unquote_to_bytes(sent), unquote(sent).encode()}
+    return _parted(root, "" if decoded.isdisjoint((root + rest, rest)) else sent, rest)
+
+
+def encoded(path: str) -> str:
+    """A path that may be decoded or not, as some gateways have it: what cannot stand in one is encoded."""
+    return quote(_LONE_PERCENT.sub("%25", path), safe=f"{_PLAIN}%")
+
+
+def below(base_url: str, root: str) -> str:
+    """What the application's own paths follow, at a base URL that may name some of `root` itself."""
+    base_url = base_url.rstrip("/")
+    known, segments = urlsplit(base_url).path, root.split("/")[1:]
+    for count in range(len(segments), 0, -1):
+        if known.endswith("/" + "/".join(segments[:count])):
+            return "/".join([base_url, *segments[count:]])
+    return base_url + root
+
+
+def _parted(root: bytes, sent: str, decoded: bytes) -> RawPath:
+    path = encoded(sent) if sent else quote(decoded, safe=_PLAIN)
+    root = root.rstrip(b"/")
+    count = root.count(b"/")
+    parts = path.split("/")
+    first = "/".join(parts[: count + 1])
+    if root and unquote_to_bytes(first) == root:
+        return RawPath(first, path[len(first) :])
+    return RawPath(quote(root, safe=_PLAIN), path)
+
+
+def signing_secrets() -> tuple[str, ...]:
+    """The secrets of ATOMIC_SIGNING_SECRET, separated by white space while they rotate."""
+    return tuple(os.environ.get(SIGNING_SECRET, "").split())
+
+
+class SignatureCheck:
+    """Takes calls that one of the secrets (`whsec_…`) or public keys (`whpk_…`) signed; without any, all.
+
+    Calls that were taken are remembered for as long as their time stamp is good, by this process.
+    """
+
+    def __init__(self, given: Sequence[str]) -> None:
+        public = [text for text in given if text.startswith(ed25519.PUBLIC_PREFIX)]
+        self._public_keys = [ed25519.decode_public_key(text) for text in public]
+        self._secrets = [signatures.decode_secret(text) for text in given if text not in public]
+        self._taken: dict[bytes, float] = {}
+        # When two threads have the same call, only one may take it.
+        self._lock = threading.Lock()
+
+    def check(self, request: Request) -> str:
+        """The signed URL of the call, empty when nothing is checked.
+
+        Raises SignatureRefused for a call that may not be taken.
+        """
+        if not self._secrets and not self._public_keys:
+            return ""
+        now_s = time.time()
+        signatures.verify(
+            self._secrets, request.headers, request.body, now_s=int(now_s), public_keys=self._public_keys
+        )
+        path = unquote(request.at.path)
+        signatures.verify_target(self._secrets, request.headers, path, public_keys=self._public_keys)
+        self._take_once(request, now_s)
+        return request.headers[signatures.ATOMIC_URL]
+
+    def _take_once(self, request: Request, now_s: float) -> None:
+        sent = request.headers[signatures.WEBHOOK_TIMESTAMP]
+        head = f"{request.headers[signatures.WEBHOOK_ID]}.{sent}.".encode()
+        call = sha256(head + request.body).digest()
+        with self._lock:
+            self._forget(now_s)
+            if call in self._taken:
+                raise SignatureRefused("this very call was taken before")
+            self._taken[call] = int(sent) + signatures.TOLERANCE_S + 1
+
+    def _forget(self, now_s: float) -> None:
+        # In the order in which they came, so the oldest stand in front.
+        while self._taken and (
+            len(self._taken) >= _REMEMBERED_MAX or self._taken[next(iter(self._taken))] <= now_s
+        ):
+            del self._taken[next(iter(self._taken))]
+
+
+class Threads:
+    """The threads by which a WSGI server calls the endpoints of this process.
+
+    Their number is unknown, but it is at least the number that were busy at a time. Half of them are kept
+    free for steps, eight at most, which is what one interpreter can use. A handler beyond that does not
+    wait: with four threads and 64 callers all others would wait for steps that wait for a thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy = self._most_busy = self._waiting = 0
+
+    @contextmanager
+    def serving(self, environ: Mapping[str, Any], *, is_workflow: bool) -> Iterator[float]:
+        """A call is served while the context lasts; how long its handler may wait, in seconds.
+
+        In a server with one thread no handler waits: no step of this process can begin before the handler
+        has ended. Other processes (`wsgi.multiprocess`) change nothing, for each of them may hold a
+        handler, too.
+        """
+        with self._lock:
+            self._busy += 1
+            self._most_busy = max(self._most_busy, self._busy)
+            kept_free = min(_KEPT_FREE_MAX, (self._most_busy + 1) // 2)
+            may_wait = (
+                is_workflow
+                and bool(environ.get("wsgi.multithread"))
+                and self._waiting < max(1, self._most_busy - kept_free)
+            )
+            self._waiting += may_wait
+        try:
+            yield _THREAD_S if may_wait else 0.0
+        finally:
+            with self._lock:
+                self._busy -= 1
+                self._waiting -= may_wait
+
+
+THREADS: Final = Threads()
+
+
+async def in_thread(work: Callable[[], Done]) -> Done:
+    """A thread for each call: in a shared pool, workflows would keep their steps from running."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Done] = loop.create_future()
+
+    def settle(outcome: Callable[[], None]) -> None:
+        if not done.cancelled():
+            outcome()
+
+    def run() -> None:
+        try:
+            outcome = partial(done.set_result, work())
+        except BaseException as raised:
+            outcome = partial(done.set_exception, raised)
+        loop.call_soon_threadsafe(settle, outcome)
+
+    context = copy_context()
+    threading.Thread(target=context.run, args=(run,), name="atomic-handler", daemon=True).start()
+    return await done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerResponse:
+    """What a framework adapter sends back."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Unreadable(Exception):
+    """The request is not one of Atomic's."""
+
+
+def success(result: Any) -> HandlerResponse:
+    """200 with the result, which is plain JSON values."""
+    body = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
+    return HandlerResponse(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
+
+
+def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
+    """The response for an error of a handler, which `where` names in the log.
+
+    KeyboardInterrupt, CancelledError and the like are raised again.
+    """
+    if isinstance(error, Suspended):
+        return _suspension(error)
+    cause = _cause(error)
+    match cause:
+        case NonRetryable():
+            return _problem(500, _text(cause) or "The endpoint failed.", _NO_RETRY)
+        case RetryAfter():
+            return _problem(503, _text(cause), {headers.RETRY_AFTER: str(math.ceil(cause.seconds))})
+        case SignatureRefused():
+            return _problem(401, str(cause))
+        case Unreadable():
+            return _problem(400, str(cause), _NO_RETRY)
+        case AtomicError():
+            return _of_atomic(cause)
+        case Exception():
+            _log.error("%s failed", where, exc_info=cause)
+            return _problem(500, f"{type(cause).__name__}: {_text(cause)}")
+        case _:
+            raise error
+
+
+def not_found(path: str) -> HandlerResponse:
+    """What web frameworks answer by themselves: nothing is served there."""
+    return _problem(404, f"Nothing is served at {path}.")
+
+
+def _of_atomic(error: AtomicError) -> HandlerResponse:
+    if isinstance(error, StepFailedError):
+        why = failures.innermost(error.problem)
+        return _problem(500, failures.cause(why), _NO_RETRY, {**why, "type": STEP_FAILED.uri})
+    return _problem(500, str(error), _NO_RETRY) if error.is_permanent else _problem(503, str(error))
+
+
+def _suspension(signal: Suspended) -> HandlerResponse:
+    """202 with the steps that the handler waits for, or the response for what else suspended it."""
+    if signal.cause is None:
+        named = ", ".join(signal.waiting_for[:_NAMED_MAX])
+        return HandlerResponse(status=202, headers={headers.WAITING_FOR: named})
+    if isinstance(signal.cause, TRANSIENT):
+        later = signal.cause.retry_after if isinstance(signal.cause, RefusedError) else ""
+        extra = {headers.REFUSED: "true", **({headers.RETRY_AFTER: later} if later else {})}
+        return _problem(503, str(signal.cause), extra)
+    return failure(signal.cause)
+
+
+def _problem(
+    status: int,
+    detail: str,
+    extra: Mapping[str, str] | None = None,
+    members: Mapping[str, Any] | None = None,
+) -> HandlerResponse:
+    title = "The endpoint asks for a later call" if status == 503 else "The endpoint failed"
+    # A lone surrogate would make it no JSON.
+    detail = detail.encode(errors="replace").decode()
+    document = {**(members or {}), "title": title, "status": status, "detail": detail}
+    given = {headers.CONTENT_TYPE: MEDIA_TYPE, **(extra or {})}
+    return HandlerResponse(status=status, headers=given, body=json.dumps(document).encode())
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(it cannot be put into words)"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error that counts: of a group, as a TaskGroup raises it, the most final one."""
+    return max(_leaves(error), key=_finality)
+
+
+def _finality(error: BaseException) -> int:
+    if not isinstance(error, Exception):
+        return 3
+    is_final = isinstance(error, NonRetryable) or (isinstance(error, AtomicError) and error.is_permanent)
+    return 2 if is_final else 1
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
