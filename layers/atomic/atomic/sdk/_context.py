@@ -138,7 +138,11 @@ class StepCall(Generic[CallResult]):
 
 
 class MadeCall(NamedTuple):
-    """A call of the context, and the line of the handler that made it."""
+    """A call of the context, and the line of the handler that made it.
+
+    One that is never awaited, or never given to `parallel`, does not begin. Python has nothing to warn of
+    then, so the contexts report it.
+    """
 
     step: StepCall[Any]
     code: CodeType

@@ -40,6 +40,7 @@ from atomic.sdk.errors import (
 # handler that waits in a thread of few, or in an environment of Lambda, may keep from its steps what they
 # need to begin. So it waits for a short time there, or not at all: it suspends itself, and is called again
 # when a step is done.
+
 # On an event loop, or in a thread that was made for this call, which no other call needs.
 OWN_S: Final = STEP_WAIT_MS / 1000
 # In a thread of a WSGI server.
@@ -47,6 +48,7 @@ _THREAD_S: Final = 0.25
 # For a second, an environment of Lambda costs as much as being called again does (docs/workers.md).
 ENVIRONMENT_S: Final = 1.0
 _KEPT_FREE_MAX: Final = 8
+
 _BASE_URL: Final = "ATOMIC_BASE_URL"
 # What may stand in a path as it is (RFC 3986, 3.3).
 _PLAIN: Final = "/:@!$&'()*+,;=~"
@@ -54,6 +56,7 @@ _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # 333 calls a second, for the five minutes in which one may come again. Beyond it the oldest are forgotten.
 _REMEMBERED_MAX: Final = 100_000
 SIGNING_SECRET: Final = "ATOMIC_SIGNING_SECRET"  # noqa: S105 - the name of a variable, not a secret
+
 _log = logging.getLogger("atomic")
 _NO_RETRY: Final = {headers.NO_RETRY: "true"}
 # Proxies take some 4 KiB of headers; one of the steps is enough to be called again.

@@ -217,7 +217,6 @@ def _capital(what: str) -> str:
     return what[:1].upper() + what[1:]
 
 
-# --- storable
 class _Unstorable(ValueError):
     """The value cannot be stored as what it is; `path` is the place, as Python writes it."""
 
@@ -379,7 +378,6 @@ def _spelling(written: Any) -> str:
     return json.dumps(written, sort_keys=True)
 
 
-# --- difference
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Difference:
     """The first place at which two values differ. `path` is as Python writes it: `.items[0]['x']`."""

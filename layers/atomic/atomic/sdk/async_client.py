@@ -163,8 +163,7 @@ class AsyncClient(BaseClient):
         - `limit`: how many runs to return at most (default 100).
         - `workflow_name`: this name alone.
         - `key_prefix`: idempotency keys that begin with it.
-        `created_after` and
-        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
 
         Returns summaries of the runs.
 
@@ -180,8 +179,7 @@ class AsyncClient(BaseClient):
         - `limit`: how many steps to return at most (default 100).
         - `workflow_name`: this name alone.
         - `key_prefix`: idempotency keys that begin with it.
-        `created_after` and
-        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
 
         Returns dead letters, each with its step and last error.
 
@@ -219,8 +217,7 @@ class AsyncClient(BaseClient):
 
         - `workflow_name`: this name alone.
         - `key_prefix`: idempotency keys that begin with it.
-        `created_after` and
-        - `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
 
         Returns the ids of the steps that were redriven; those that nobody waits for any more are left out.
 
