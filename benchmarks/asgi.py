@@ -5,7 +5,7 @@ from typing import Any
 
 async def body_of(receive: Any) -> bytes:
     """The whole body of a request."""
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         body += message.get("body", b"")

@@ -96,7 +96,7 @@ class Poster:
             connection = idle.pop()
         else:
             loop = asyncio.get_running_loop()
-            _, connection = await loop.create_connection(Outgoing, parts.hostname, parts.port)
+            _, connection = await loop.create_connection(Outgoing, parts.hostname or "", parts.port or 80)
         head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
         head += f"{headers}content-length: {len(body)}\r\n\r\n"
         answer = await connection.send(head.encode() + body)

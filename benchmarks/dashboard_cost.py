@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import Browser, Route, sync_playwright
+from playwright.sync_api import Browser, Request, Route, sync_playwright
 
 from dashboard.seeds import seed_runs, seed_wide_run
 from scenarios.embedded_runtime import AtomicServer
@@ -68,7 +68,13 @@ def files_of(browser: Browser, url: str) -> tuple[int, int, int]:
     """How many files the page is made of, their bytes, and their bytes by gzip."""
     bodies: list[bytes] = []
     page = browser.new_page()
-    page.on("requestfinished", lambda asked: bodies.append(asked.response().body()))  # type: ignore[union-attr]
+
+    def keep(asked: Request) -> None:
+        response = asked.response()
+        if response is not None:
+            bodies.append(response.body())
+
+    page.on("requestfinished", keep)
     page.goto(f"{url}/dashboard#/", wait_until="networkidle")
     page.close()
     return len(bodies), sum(map(len, bodies)), sum(len(gzip.compress(body, 9)) for body in bodies)
@@ -87,7 +93,7 @@ def cost_ms(
 
     def script_ms() -> float:
         metrics = devtools.send("Performance.getMetrics")["metrics"]
-        return next(each["value"] for each in metrics if each["name"] == "ScriptDuration") * 1000
+        return 1000 * float(next(each["value"] for each in metrics if each["name"] == "ScriptDuration"))
 
     # When the first row stands in the page, by the page's own clock.
     page.add_init_script(

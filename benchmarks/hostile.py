@@ -120,7 +120,8 @@ async def _post(port: int, kind: str, size: int, connections: int) -> None:
     name, _, endpoint = kind.partition("@")
     answered: Counter[int] = Counter()
     keys = itertools.count()
-    payload = {"none": b"", "calm": b"1", "answers": b"1"}.get(name) or KINDS.get(name, lambda _: b"")(size)
+    plain = {"none": b"", "calm": b"1", "answers": b"1"}.get(name)
+    payload = KINDS[name](size) if plain is None and name in KINDS else plain or b""
 
     def body() -> bytes:
         what = b'"kind":"event","stepName":"s"'

@@ -22,6 +22,7 @@ from atomic.adapters.http.request import encode, target_of
 from atomic.adapters.sqlite import codec
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
+from atomic.adapters.system import SystemClock
 from atomic.application.attempts import endpoint_request
 from atomic.domain.clients.client import Client
 from atomic.domain.events import Ended
@@ -76,7 +77,8 @@ def _parts() -> dict[str, Callable[[], Any]]:
     message = read_message(StartRequest, body)
     spec = step_spec(api, request, client, message)
     step = begin(spec, keys.ROOT, _NOW_MS, "n" * 32)
-    call = endpoint_request(step, client, span_id="a" * 16, now_ms=_NOW_MS)
+    clock = SystemClock()
+    call = endpoint_request(clock, step, client)
     answer = EndpointResponse(status=200, headers={"content-type": "application/json"}, body=b'{"ok":true}')
     ended = Ended(nonce="n" * 32, outcome=classify(answer, spec.retry, _NOW_MS), jitter=0.5)
     done = transition(step, ended, _NOW_MS)
@@ -87,9 +89,7 @@ def _parts() -> dict[str, Callable[[], Any]]:
         ),
         _NEW: lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
         "its row, with checksums": lambda: (codec.immutable_columns(step), codec.mutable_columns(step)),
-        "the call: envelope, headers, signature": lambda: endpoint_request(
-            step, client, span_id="a" * 16, now_ms=_NOW_MS
-        ),
+        "the call: envelope, headers, signature": lambda: endpoint_request(clock, step, client),
         "its bytes": lambda: encode(target_of(call.url), call),
         "what came of it": lambda: classify(answer, spec.retry, _NOW_MS),
         _ENDED: lambda: transition(step, ended, _NOW_MS),

@@ -1,7 +1,7 @@
 """One attempt: call the endpoint, read its answer, record the outcome."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Final
 
 import orjson
@@ -10,7 +10,7 @@ from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.permits import Claim
-from atomic.application.ports import Clock, EndpointRequest, StoreUnavailable
+from atomic.application.ports import Clock, EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import look
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
@@ -22,6 +22,8 @@ from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
 _RECORD_AGAIN_FIRST_S: Final = 0.25
+# Of the nonce, which is random for each attempt. W3C Trace Context, 3.2.2.4: a span id is 16 hex digits.
+_SPAN_ID_CHARS: Final = 16
 
 
 async def run_attempt(engine: Engine, claim: Claim) -> None:
@@ -44,7 +46,6 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     run_id, is_off = step.spec.run_id, engine.runs.is_cancelled
     try:
         client = await engine.clients.get(step.spec.client_id)
-        span_id = engine.entropy.token()[:16]
         if await is_called_off(engine, run_id):
             return None
     except StoreUnavailable:
@@ -52,8 +53,8 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     if client is None or not client.may_call(step.spec.url):
         return EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
     engine.admission.meter.watch(client)
-    request = endpoint_request(engine.clock, step, client, span_id=span_id)
-    return await engine.invoker.post(replace(request, is_wanted=lambda: not is_off(run_id)))
+    request = endpoint_request(engine.clock, step, client, is_wanted=lambda: not is_off(run_id))
+    return await engine.invoker.post(request)
 
 
 async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> None:
@@ -111,7 +112,13 @@ def _is_known(step: Step, number: int) -> bool:
     return made is not None and made.outcome not in {None, OutcomeKind.NO_ANSWER}
 
 
-def endpoint_request(clock: Clock, step: Step, client: Client | None, *, span_id: str) -> EndpointRequest:
+def endpoint_request(
+    clock: Clock,
+    step: Step,
+    client: Client | None,
+    *,
+    is_wanted: Callable[[], bool] = always,
+) -> EndpointRequest:
     """The attempt as it goes over the wire, signed with every live secret of the client."""
     spec = step.spec
     envelope = {
@@ -132,7 +139,7 @@ def endpoint_request(clock: Clock, step: Step, client: Client | None, *, span_id
         "Atomic-Run-Id": spec.run_id,
         "Atomic-Step-Id": step.id,
         "Atomic-Attempt": str(step.attempt_count),
-        "traceparent": headers.traceparent(spec.trace_id, span_id),
+        "traceparent": headers.traceparent(spec.trace_id, (step.nonce or "")[:_SPAN_ID_CHARS]),
         "webhook-id": step.id,
         "webhook-timestamp": str(timestamp_s),
     }
@@ -144,6 +151,7 @@ def endpoint_request(clock: Clock, step: Step, client: Client | None, *, span_id
         headers=request_headers,
         body=body,
         timeout_ms=attempt_timeout_ms(spec, step.deadline_at_ms, clock.now_ms()),
+        is_wanted=is_wanted,
     )
 
 

@@ -217,7 +217,8 @@ class EndpointInvoker(Protocol):
         ...
 
 
-def _always() -> bool:
+def always() -> bool:
+    """What nobody calls off is always wanted."""
     return True
 
 
@@ -234,7 +235,7 @@ class EndpointRequest:
     headers: dict[str, str]
     body: bytes
     timeout_ms: int
-    is_wanted: Callable[[], bool] = _always
+    is_wanted: Callable[[], bool] = always
 
 
 class Destinations(Protocol):

@@ -33,7 +33,7 @@ async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None
         timeout_ms = min(spec.attempt_timeout_ms, engine.settings.attempt_timeout_default_ms)
         at_once = replace(spec, delay_ms=0, attempt_timeout_ms=timeout_ms)
         step = begin(at_once, keys.ROOT, engine.clock.now_ms(), engine.entropy.token())
-        request = endpoint_request(engine.clock, step, client, span_id=engine.entropy.token()[:16])
+        request = endpoint_request(engine.clock, step, client)
         answer = await engine.invoker.post(request)
     duration_ms = round((loop.time() - began_s) * 1000)
     return Probed(answer.status, await _error(engine, spec, answer), duration_ms)

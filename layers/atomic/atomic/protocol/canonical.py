@@ -64,7 +64,7 @@ def canonical_json(value: Any, *, max_bytes: int | None = None) -> bytes:
     Raises JsonTooLong when that is longer than `max_bytes`.
     """
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    if max_bytes is not None and json_text.shortest_canonical(text) > max_bytes:
+    if max_bytes is not None and len(text) > max_bytes < json_text.shortest_canonical(text):
         raise JsonTooLong
     if json_text.may_hold_float(text):
         text = json_text.with_numbers(text, _plain_numbers)

@@ -1,5 +1,7 @@
 """From the wire to a step: the body and the headers of a start as the spec of the step it asks for."""
 
+from typing import Final
+
 from atomic.domain.clients.client import Client
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import StepSpec
@@ -49,7 +51,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         parent=message.parent,
         payload=payload,
         fingerprint=fingerprint(payload),
-        retry=retry_policy(message.retry),
+        retry=_DEFAULT_POLICY if message.retry is _DEFAULT_RETRY else retry_policy(message.retry),
         delay_ms=message.delay,
         attempt_timeout_ms=_attempt_timeout_ms(api, message),
         deadline_ms=message.deadline,
@@ -126,3 +128,8 @@ def wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
         return None
     # Who is told 504 must be called again when the step settles, and only who waits for it is noted.
     return min(asked) if preferences.respond_async else max(1, min(asked))
+
+
+# Of nearly every start; pydantic gives each message the same object.
+_DEFAULT_RETRY: Final = StartRequest.model_fields["retry"].default
+_DEFAULT_POLICY: Final = retry_policy(_DEFAULT_RETRY)
