@@ -1,4 +1,4 @@
-"""Writes core/enums.js of the dashboard: the words of the wire that it lists, from `atomic.protocol.enums`.
+"""Writes the dashboard's core/enums.js from the enumerations in `atomic.protocol.enums`.
 
 python scripts/dashboard_enums.py
 """

@@ -1,4 +1,4 @@
-"""What every implementation of `ports.Destinations` does. Comers are runs, each where it comes from."""
+"""What every `Destinations` must do. Inherit `DestinationsContract` and define `runtime`."""
 
 import asyncio
 import random
@@ -16,27 +16,27 @@ from atomic.domain.steps import StepSpec
 from atomic.testing import run
 from contract.builders import a_spec
 
-# Longer than any implementation takes for new what it saw before.
+# Longer than any implementation caches what it read.
 LATER_S = 3
 
 
 class Runtime(Protocol):
-    """A runtime with room for `most` comers at a destination."""
+    """An implementation that gives `most` runs a permit for one destination."""
 
     most: int
 
     def at(self, number: int) -> Destinations:
-        """What a comer asks."""
+        """The implementation as seen by the process of that number."""
         ...
 
 
 def comer(number: int, **more: Any) -> StepSpec:
-    """A step of a run of its own, whose attempt may last."""
+    """A step of a run of its own, whose attempt may be long."""
     return replace(a_spec(key=f"k-{number}", attempt_timeout_ms=60_000), **more)
 
 
 def on_runtime(test: Callable[[Any, Runtime], Awaitable[None]]) -> Callable[[Any], None]:
-    """Run the test on a fresh runtime, in virtual time."""
+    """Run the test on a fresh implementation, in virtual time."""
 
     def on_fresh(self: "DestinationsContract") -> None:
         with self.runtime() as runtime:
@@ -76,7 +76,7 @@ class Door:
 
 
 class DestinationsContract:
-    """The suite."""
+    """Inherit and define `runtime`."""
 
     @contextmanager
     def runtime(self) -> Iterator[Runtime]:
@@ -181,7 +181,7 @@ class DestinationsContract:
             async with again:
                 pass
         await asyncio.sleep(LATER_S)
-        # Its run has another attempt there.
+        # The run still has another attempt at the destination.
         assert not await door.enter(runtime.most)
 
     @pytest.mark.parametrize("seed", range(4))

@@ -1,4 +1,4 @@
-"""kill -9 under load: nothing acknowledged is lost, no outcome changes, the server is back at once.
+"""kill -9 under load: nothing acknowledged is lost, no outcome changes, the server restarts quickly.
 
 `make kill` does it for longer.
 """

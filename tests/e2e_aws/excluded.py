@@ -11,7 +11,7 @@ WITHIN_S = 120
 WHOLE_SECONDS = "SQS delays by whole seconds, and the scenario wants its retries within less"
 INLINE = "a Lambda answers when its work is done: an inline first attempt holds the answer for up to 20 s"
 CANCELLED_ELSEWHERE = "an environment may take steps for five seconds after another one cancelled their run"
-# By name: why the scenario cannot hold on AWS.
+# By the scenario's name: why it cannot hold on AWS.
 EXCLUDED = {
     "a_step_may_take_longer_than_every_wait_and_every_attempt": WHOLE_SECONDS,
     "two_slow_steps_after_each_other_cost_two_more_calls": WHOLE_SECONDS,
@@ -30,7 +30,7 @@ EXCLUDED = {
     "who_stores_too_much_is_told_and_others_are_not": "other environments learn of it after five seconds",
     "64_simultaneous_first_posts_call_once": "its workflow outlasts a wait; see test_many.py",
 }
-# Why it cannot hold on the emulator alone.
+# By the scenario's name: why it cannot hold on the emulator.
 ON_EMULATORS = {
     "a_wrong_method_is_told_the_right_one": "the emulator answers OPTIONS itself",
     "who_starts_too_fast_waits_and_others_do_not": "new environments are slower than the rate: test_many",
@@ -39,7 +39,7 @@ ON_EMULATORS = {
 
 
 def chosen(scenarios: list[Scenario]) -> list[Any]:
-    """The scenarios as parameters; what is excluded is skipped with its reason."""
+    """The scenarios as parameters; excluded ones are skipped with the reason."""
     stack = AwsStack.here()
     excluded = EXCLUDED if stack is not None and not stack.is_emulated else EXCLUDED | ON_EMULATORS
     return [
