@@ -1,10 +1,10 @@
-"""Rate, latency, CPU and memory of the 3-step user-creation workflow; load generator, server and
-application are separate processes.
+"""Rate, latency, CPU and memory of the 3-step user-creation workflow.
 
 Usage: python benchmarks/user_creation.py [--callers 1,16,64,256] [--runs 2000] [--rounds 1]
 
-Rounds of Atomic alternate with rounds of the baseline (bare.py: the same durable work, nothing else). CPU
-seconds are read from the operating system's accounting; on a busy machine they vary less than rates.
+Load generator, server and application are separate processes. Rounds of Atomic alternate with rounds of the
+baseline (bare.py: the same durable work, nothing else). CPU seconds are read from the operating system's
+accounting; on a busy machine they vary less than rates.
 """
 
 import argparse

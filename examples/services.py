@@ -1,5 +1,4 @@
-"""The services that the examples use: a mail server (aiosmtpd), and an analytics collector that is down at
-first.
+"""The services that the examples use: a mail server (aiosmtpd), and an analytics collector.
 
     pip install aiosmtpd
     python services.py

@@ -57,8 +57,7 @@ def ours(server: str) -> System:
 
 
 def restate(language: str, shape: str) -> System:
-    """Restate at its default durability (its log is synced to disk); `shape` is one of
-    peers/restate/app.py.
+    """Restate at its default durability (its log is synced to disk); `shape` as in restate/app.py.
 
     Raises CannotInstallError.
     """

@@ -1,4 +1,4 @@
-"""A program through Atomic: the engine in virtual time here, its endpoints in worker processes."""
+"""Runs a program through Atomic: the engine in virtual time here, its endpoints in worker processes."""
 
 import asyncio
 import json
@@ -24,16 +24,16 @@ from programs.workers import Worker
 _HOST: Final = "https://app.test"
 _RESET: Final = EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection reset by peer"))
 _BAD_GATEWAY: Final = EndpointResponse(status=502, body=b"bad gateway")
-# What is heard of a call that ends in the middle.
+# The error of a call whose process dies.
 _ENDS: Final = {schedule.DIES: _RESET, schedule.FAILS: _BAD_GATEWAY, schedule.WAITS: None}
-# A call dies at one of its first questions, if it does.
+# If a call dies, it dies at one of its first requests.
 _QUESTIONS_MAX: Final = 4
-# Beyond what the program waits for: retries with their back-off, and looks at what waits.
+# On top of what the program waits for: the back-off of retries, and rechecks of waiting steps.
 _SLACK_S: Final = 3.0 * 3600
 
 
 class Stuck(Exception):
-    """The program should have ended by now, or should have been called again."""
+    """The program should have ended by now, or have been called again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,13 +45,13 @@ class _Call:
     step_id: str
     fate: str
     answer: asyncio.Future[EndpointResponse]
-    # How many questions it asks before its fate comes over it.
+    # How many requests the call makes before its fault occurs.
     questions_left: int
     is_dead: bool = False
 
 
 class Player:
-    """Made inside the loop; `play` once."""
+    """Create it inside the loop; call `play` once."""
 
     def __init__(self, program: Program, dice: Schedule, workers: list[Worker], *, seed: int) -> None:
         self._program = program
@@ -70,7 +70,7 @@ class Player:
         self._broken: OSError | None = None
 
     async def play(self, waits_s: float) -> Outcome:
-        """Start it and wait until all that it began has ended. Raises Stuck."""
+        """Start the program and wait until everything that it began has ended. Raises Stuck."""
         document = {
             "workflowName": "program",
             "idempotencyKey": "k",
@@ -138,11 +138,11 @@ class Player:
             self._tell(worker, wire.Load(self._program.source, names, self._seed, self._dice.wait_s))
 
     def _tell(self, worker: Worker, what: wire.What) -> None:
-        """Have a worker do something, and see what came of it."""
+        """Send a worker a command, and process its report."""
         try:
             report = worker.tell(self._loop.time(), what)
         except OSError as broken:
-            # The engine would take this for an attempt that broke off, and make another.
+            # The engine would treat this exception as an interrupted attempt, and make another one.
             self._broken = broken
             raise
         if worker in self._ticks:
@@ -181,7 +181,7 @@ class Player:
         if not call.answer.done():
             call.answer.set_result(answer)
 
-    # A handler asks Atomic.
+    # A handler sends a request to Atomic.
 
     def _asked(self, call: _Call, asked: wire.Ask) -> None:
         if call.is_dead:
@@ -193,7 +193,7 @@ class Player:
         elif is_struck and call.fate in _ENDS:
             self._die(call)
             if self._dice.below(2):
-                # The request was sent, and nobody is left to hear the answer.
+                # The request was sent, but the sender is dead, so no one receives the answer.
                 self._spawn(self._request(asked))
             return
         self._spawn(self._ask(call, asked))
@@ -222,9 +222,9 @@ class Player:
         if call.is_dead:
             return
         if reply is None or way == schedule.DEAF:
-            self._tell(call.worker, wire.Hear(asked.number, 0, {}, b""))
+            self._tell(call.worker, wire.Deliver(asked.number, 0, {}, b""))
         else:
-            self._tell(call.worker, wire.Hear(asked.number, reply.status, reply.headers, reply.body))
+            self._tell(call.worker, wire.Deliver(asked.number, reply.status, reply.headers, reply.body))
 
     async def _request(self, asked: wire.Ask) -> ApiReply:
         reply = await self._atomic.request(

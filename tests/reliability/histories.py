@@ -1,4 +1,4 @@
-"""Histories of one key that are right, and planted ones that are not."""
+"""Linearizable histories of one key, and planted ones that are not."""
 
 from typing import Final
 
@@ -18,12 +18,12 @@ History = list[Operation]
 
 
 def post(begin: float, end: float, result: str | None = ATTACHED, payload: str = "p") -> Operation:
-    """A start's first half."""
+    """The first half of a start: create or attach."""
     return Operation(kind="post", argument=payload, result=result, begin=begin, end=end)
 
 
 def read(begin: float, end: float, result: str | None, after: int | None = None) -> Operation:
-    """A look at the step, or a start's second half."""
+    """A read of the step, or the second half of a start."""
     return Operation(kind="read", result=result, begin=begin, end=end, after=after)
 
 
@@ -38,7 +38,7 @@ def answer(begin: float, outcome: str = "p:1") -> Operation:
 
 
 def unheard(operation: Operation) -> Operation:
-    """The same, but the caller went away without an answer."""
+    """The same operation, whose caller disconnected before the answer."""
     return Operation(
         kind=operation.kind, argument=operation.argument, begin=operation.begin, after=operation.after
     )

@@ -17,7 +17,7 @@ _DRAIN_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """What came of it."""
+    """The result of a campaign."""
 
     problems: list[str]
     books: Books
@@ -36,7 +36,7 @@ class Campaign:
 
 
 def run(directory: Path, *, kills: int, runs: int, seed: int) -> Campaign:
-    """Kill and restart so often while so many runs are posted, then compare the books."""
+    """Kill and restart the server while runs are posted, then compare answers, calls and rows."""
     began = time.monotonic()
     server = AtomicServer(directory / "data")
     server.start()
@@ -57,7 +57,7 @@ async def _load_and_kill(
         for number in range(kills):
             pause_s = 0.05 + chance.random() * 0.45
             for key in keys[number * runs // kills : (number + 1) * runs // kills]:
-                # Some come while the server is down.
+                # Some runs are posted while the server is down.
                 caller = application.call(key, chance.random() * (pause_s + 0.2))
                 callers.append(asyncio.create_task(caller))
             await asyncio.sleep(pause_s)
@@ -70,7 +70,7 @@ async def _load_and_kill(
 
 
 def main(kills: int, runs: int, seed: int) -> int:
-    """Run and print; the exit code."""
+    """Run the campaign and print the result; return the exit code."""
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as directory:
         campaign = run(Path(directory), kills=kills, runs=runs, seed=seed)

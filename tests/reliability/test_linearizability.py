@@ -1,4 +1,4 @@
-"""Start, attach, look and cancel of one key behave as if they came one after the other."""
+"""Start, attach, read and cancel of one key are linearizable."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Events of a workflow: which one is waited for, and until when."""
+"""Events of a workflow: which one a call waits for, and its deadline."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,10 @@ from sdk.in_process import DAY, InProcess, in_process
 
 
 def played(handler: Any, **options: Any) -> tuple[Any, InProcess]:
-    """The response of a workflow. Its step `ask` completes an event: the payload is id and answer."""
+    """Run a workflow; return its response.
+
+    Its step `ask` completes an event; the payload is id and answer.
+    """
 
     async def play(app: InProcess) -> tuple[Any, InProcess]:
         async def ask(call: EndpointCall) -> EndpointReply:
@@ -110,7 +113,7 @@ class TestDeadlines:
             except EventTimeoutError as error:
                 await ctx.step("note", "nobody")
                 await ctx.sleep(DAY)
-                # Called again long after, `open_event` gives the same id and raises nothing.
+                # In a much later call, `open_event` returns the same id and raises nothing.
                 return error.step_id == event_id
             return "never"
 
@@ -153,7 +156,7 @@ class TestDeadlines:
 
 
 def test_a_key_is_its_step_s_and_its_branch_s_own() -> None:
-    """Two batches whose items have the same keys share nothing."""
+    """Two batches with the same keys share no steps and no events."""
 
     async def batch(ctx: AsyncContext, items: list[str]) -> list[Any]:
         return [await ctx.step("note", item, key=str(number)) for number, item in enumerate(items)]

@@ -1,5 +1,4 @@
-"""The user-creation example alone: the application against a little Atomic made of the standard library,
-and the parts of its demo that need no Atomic at all."""
+"""The user-creation application with a minimal fake of Atomic, and the parts of its demo without Atomic."""
 
 import json
 import mailbox

@@ -1,5 +1,6 @@
-"""The user-creation workflow on Restate's Python SDK, in two shapes: `inside` runs its steps in its own
-handler; `apart` calls each step as a service of its own, as Atomic does.
+"""The user-creation workflow on Restate's Python SDK, in two shapes.
+
+`inside` runs its steps in its own handler; `apart` calls each step as a service of its own, as Atomic does.
 
 Usage: python app.py PORT
 

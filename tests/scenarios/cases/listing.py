@@ -1,4 +1,4 @@
-"""Listing runs: order, pages, filters, and queries that nobody understands."""
+"""Listing runs: order, pages, filters, and invalid queries."""
 
 import asyncio
 from urllib.parse import quote
@@ -109,7 +109,7 @@ async def scenario_a_list_says_how_far_each_run_is_when_asked(runtime: Runtime) 
     listed = (await runtime.get("/runs?progress=true")).json["runs"]
 
     assert [each["id"] for each in listed] == [live.json["id"], run["id"]]
-    # The steps failed once each; the root's own attempts count, but it is no step of itself.
+    # Each step failed once. The root's attempts count, but the root is not counted as a step.
     assert listed[1]["progress"] == {"steps": {"succeeded": 3}, "attempts": 7}
     assert listed[0]["progress"] == {"steps": {}, "attempts": 1}
     for without in ("/runs", "/runs?progress=false"):
