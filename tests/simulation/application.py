@@ -1,4 +1,4 @@
-"""The application that uses Atomic: its endpoints, callers and operators. It outlives every process."""
+"""The application that uses Atomic: its endpoints, callers and operators. It survives every crash."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _CALLER_WAITS_MS: Final = 20_000
 _PAUSE_MAX_S: Final = 10.0
-# What every operation of a start takes together when the store is as slow as it gets.
+# The longest total time of the operations of a start, with the slowest store.
 _SLOW_S: Final = 50.0
-# A set-back of the clock may double it.
+# A clock that is set back may double it.
 _KNOWN_WITHIN_S: Final = FRESH_MS / 1000
 _UNLUCKY: Final = (ConnectionError, StoreUnavailable, TimeoutError)
 _LOST: Final = {Status.FAILED, Status.CANCELLED}
@@ -36,7 +36,7 @@ _REFUSES_FOR_GOOD: Final = {headers.NO_RETRY: "true"}
 
 
 class Application:
-    """Serves the nodes of every plan, and posts what the plans say."""
+    """Serves the nodes of every plan, and posts the runs of the plans."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -49,7 +49,7 @@ class Application:
     # Endpoints
 
     def call(self, request: EndpointRequest) -> Awaitable[EndpointResponse]:
-        """One attempt; it goes on here even if nobody waits for its answer any more."""
+        """Run one attempt. It continues even if its caller no longer waits for the answer."""
         step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
         self._books.calls[step_id, attempt] += 1
         self._note_late(keys.run_of(step_id))
@@ -60,11 +60,11 @@ class Application:
         return self._within(handling, step_id, request.timeout_ms)
 
     def note_failure(self, request: EndpointRequest) -> None:
-        """The network failed, and the endpoint's answer, if there is one, was not heard."""
+        """The network failed, and the endpoint's answer, if there is one, was lost."""
         self._books.own_failures[request.headers["Atomic-Step-Id"]] += 1
 
     def _note_late(self, run_id: str) -> None:
-        """Nothing of a run is called once its cancel was answered; on AWS others may know later."""
+        """No step may be called once its run's cancel is answered; other AWS processes may see it later."""
         answered_s = self._books.cancelled_at_s.get(run_id)
         if answered_s is None:
             return
@@ -98,7 +98,7 @@ class Application:
         await asyncio.wait((handling,), timeout=timeout_ms / 1000)
         if handling.done():
             return handling.result()
-        # In a calm world it is its steps that it waits for, and that is no failure of its own.
+        # Without faults it waits only for its steps, which is no failure of its own.
         return self._timed_out(step_id, own=self._world.faults.rough)
 
     async def _handler(self, plan: RunPlan, node: Node, step_id: str, attempt: int) -> EndpointResponse:
@@ -117,7 +117,7 @@ class Application:
                 self._books.failed_alone.add((step_id, attempt))
                 return self._failed(step_id, 500)
             if len(steps) < len(ends):
-                # As an SDK answers, and as a plain handler does.
+                # The answer of an SDK, and that of a plain handler.
                 return (
                     EndpointResponse(status=503, headers=_REFUSED)
                     if not wait_ms
@@ -153,7 +153,7 @@ class Application:
     # Callers and operators
 
     def works(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """Everything that the plans say somebody does."""
+        """All actions of callers and operators in the plans."""
         for plan in self._world.scenario.runs:
             for number in range(plan.callers):
                 yield self._caller(plan, number)
@@ -187,12 +187,12 @@ class Application:
         await asyncio.sleep(plan.starts_s)
         settled = await self._ask_until_settled(plan)
         if number == 0 and plan.redriven_by and settled is not None and settled.status is Status.FAILED:
-            await self._mend_and_redrive(plan, settled)
+            await self._repair_and_redrive(plan, settled)
         if settled is not None and self._strike("posts twice"):
             await self._ask_until_settled(plan)
 
     async def _ask_until_settled(self, plan: RunPlan) -> Step | None:
-        """The settled root; None when the run was cancelled before there was one."""
+        """The settled root; None if the run was cancelled before the root existed."""
         pause_s = 0.2
         while True:
             patience_s = 0.3 if self._strike("caller goes away") else None
@@ -226,8 +226,8 @@ class Application:
             pass
         self._books.wrong.append("another payload was taken")
 
-    async def _mend_and_redrive(self, plan: RunPlan, root: Step) -> None:
-        """Several operators at once: some redrive the root, the others the step that it died of."""
+    async def _repair_and_redrive(self, plan: RunPlan, root: Step) -> None:
+        """Several operators redrive concurrently: some the root, the others the step that made it fail."""
         self._mended.add(plan.run_id)
         rows = self._world.truth.rows
         failed = [s.id for s in rows.values() if s.status is Status.FAILED and s.spec.run_id == plan.run_id]
@@ -254,7 +254,7 @@ class Application:
         await self._persist(_post_event, plan.step_id(node))
 
     async def _persist(self, act: Any, subject: str) -> None:
-        """Do it again until Atomic has acknowledged it."""
+        """Repeat an action until Atomic has acknowledged it."""
         pause_s = 0.1
         while True:
             try:
@@ -281,7 +281,7 @@ async def _cancel(engine: Engine, run_id: str) -> bool:
     root = await engine.store.get(keys.root_of(run_id))
     if root is None:
         return False
-    # What says that it is cancelled nobody cancels again, though it may have been cut off.
+    # A run that is shown as cancelled is not cancelled again, even if its cancel was interrupted.
     if root.status is not Status.CANCELLED:
         await cancel_run(engine, run_id)
     return True
@@ -291,7 +291,7 @@ async def _post_event(engine: Engine, step_id: str) -> bool:
     step = await engine.store.get(step_id)
     if step is None:
         root = await engine.store.get(keys.root_of(keys.run_of(step_id)))
-        # A run that ended without its event will never want it.
+        # A run that ended without its event never needs it.
         return root is not None and root.is_settled
     try:
         await post_result(engine, step, StoredBody(EVENT_RESULT, "json"))

@@ -1,4 +1,4 @@
-"""What must be true of every seed. Each law yields a line for each way in which it was broken."""
+"""The laws that must hold for every seed. Each law yields a line for each violation."""
 
 import math
 from collections import Counter
@@ -13,19 +13,19 @@ from simulation.books import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.world import World
 
-# A wake-up or a retry that nothing rough has delayed is never later than this.
+# The maximum lateness of a wake-up or retry without rough faults.
 PROMPT_S: Final = 5.0
-# The same after the faults: the slowest answer of the store, a restart and a sweep may still be under way.
+# The same after the faults: a slow answer of the store, a restart and a sweep may still be in progress.
 TAKEN_S: Final = 10.0
-# How long the store may take for what the recording of an outcome needs.
+# How long the store may take for the operations that record an outcome.
 RECORDED_S: Final = 8.0
-# What an attempt asked for so long before the next one began may be taken for the next one's.
+# A post of an attempt within this time before the next one may be attributed to the next one.
 _CLOCKS_APART_S: Final = 1.0
 WALK_S: Final = 10.0
 
 
 def broken(world: World) -> list[str]:
-    """Everything that is wrong with this world."""
+    """All violations in this world."""
     lines = [*world.truth.wrong, *world.books.wrong, *world.sqs.wrong, *_ends(world), *_same_answers(world)]
     for step in world.truth.rows.values():
         lines += _calls(world, step)
@@ -44,7 +44,7 @@ def broken(world: World) -> list[str]:
 
 
 def _ends(world: World) -> Iterator[str]:
-    """Nothing acknowledged is lost; all is over 15 minutes after the faults."""
+    """Nothing acknowledged is lost; everything has settled 15 minutes after the faults."""
     for step_id in world.books.acknowledged - world.truth.rows.keys():
         yield f"{step_id} was acknowledged and is gone"
     for step_id in world.live():
@@ -57,7 +57,7 @@ def _ends(world: World) -> Iterator[str]:
 
 
 def _letters(world: World) -> Iterator[str]:
-    """Operators are told of every time that a step failed."""
+    """There is a dead letter for every time that a step failed."""
     times = {(w.step.id, w.step.generation) for w in world.truth.history if w.step.status is Status.FAILED}
     for step_id, number in Counter(step_id for step_id, _ in times).items():
         if world.books.letters[step_id] < number:
@@ -65,10 +65,10 @@ def _letters(world: World) -> Iterator[str]:
 
 
 def _may_be_forgotten(world: World, step: Step) -> bool:
-    """A step on AWS whose run is over, so that nobody asks for it any more.
+    """Whether a step on AWS may be lost, because its run has ended and no caller waits for it.
 
-    Nobody was told that it exists; or SQS lost its only wake-up, which it promises not to; or it is an
-    event without a deadline, which DynamoDB deletes (time to live).
+    It may if no caller knows of it; if SQS lost its only wake-up, against its promise; or if it is an event
+    without a deadline, which DynamoDB deletes (time to live).
     """
     if step.spec.kind == "event" and step.due_at_ms is None:
         return True
@@ -76,7 +76,7 @@ def _may_be_forgotten(world: World, step: Step) -> bool:
 
 
 def _same_answers(world: World) -> Iterator[str]:
-    """Whoever asks for an outcome gets the one that is recorded."""
+    """Every caller that asks for an outcome gets the recorded one."""
     recorded = {told(write.step) for write in world.truth.history if write.step.is_settled}
     for answer in world.books.told:
         if answer not in recorded:
@@ -84,7 +84,7 @@ def _same_answers(world: World) -> Iterator[str]:
 
 
 def _calls(world: World, step: Step) -> Iterator[str]:
-    """Attempts stay within the policy; those that Atomic lost come on top (decision 0005)."""
+    """The number of attempts is within the policy; lost attempts come on top (decision 0005)."""
     calls = {number: n for (step_id, number), n in world.books.calls.items() if step_id == step.id}
     for number, times in calls.items():
         if times > 1:
@@ -98,7 +98,10 @@ def _calls(world: World, step: Step) -> Iterator[str]:
 
 
 def _paid(world: World, step: Step) -> Iterator[str]:
-    """Retries pay for failures of the endpoint's own alone; clocks that stray may mistake who was told."""
+    """Only the endpoint's own failures use retries.
+
+    With wrong clocks it may be unclear which attempt was told.
+    """
     if world.faults.happened["skew"]:
         return
     paid = sum(
@@ -112,7 +115,7 @@ def _paid(world: World, step: Step) -> Iterator[str]:
 
 
 def _attempts(world: World) -> Iterator[str]:
-    """What came of each attempt is what became of it."""
+    """The recorded outcome of each attempt is what really happened."""
     for write in world.truth.history:
         before, step = write.before, write.step
         if (
@@ -139,18 +142,18 @@ def _attempts(world: World) -> Iterator[str]:
 
 
 def _is_beside_another(world: World, write: Write, attempt: Attempt) -> bool:
-    """Whether a handler of another attempt was told of a step, which Atomic cannot tell from this one's."""
+    """Whether another attempt was told of a step, which Atomic cannot distinguish from this one."""
     since_s = (attempt.started_at_ms - EPOCH_MS) / 1000 - _CLOCKS_APART_S
     hung = world.books.waited_s[write.step.id]
     return any(number != attempt.number and since_s <= at_s <= write.at_s for number, at_s in hung)
 
 
 def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
-    """An outcome that was received is recorded, or at least nobody else tries before the lease is over."""
+    """A received outcome is recorded, or at least no other attempt begins before the lease ends."""
     lease_s = ((before.due_at_ms or 0) - EPOCH_MS) / 1000
     if world.faults.happened["skew"]:
         return
-    # The embedded runtime takes over what a dead process held.
+    # The embedded runtime takes over the attempts of a dead process.
     if write.at_s < lease_s - 0.01 and (world.scenario.on_aws or write.step.status is not Status.PENDING):
         yield f"{before.id}: attempt {before.attempt_count} was lost before its lease was over"
     at_s, process = world.books.heard.get((before.id, before.attempt_count), (lease_s, None))
@@ -180,13 +183,13 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
 
 
 def _delays(world: World) -> Iterator[str]:
-    """No delay is longer than the policy and the endpoint asked for."""
+    """No delay is longer than the policy and the endpoint's Retry-After allow."""
     for write in world.truth.history:
         step, before = write.step, write.before
         if before is None or before.status is not Status.RUNNING or step.status is not Status.RETRYING:
             continue
         if step.retries_used == before.retries_used:
-            # Atomic's own doing, and no retry.
+            # Caused by Atomic, and no retry.
             continue
         longest = max(_planned_ms(step), _asked_for_ms(world, step))
         ended_ms = step.attempt_log[-1].ended_at_ms or 0
@@ -197,13 +200,13 @@ def _delays(world: World) -> Iterator[str]:
 def _planned_ms(step: Step) -> float:
     policy, retry = step.spec.retry, step.retries_used
     grown = {"fixed": 1.0, "linear": float(retry), "exponential": policy.factor ** min(retry - 1, 60)}
-    # Of a strategy that this law does not know, the ceiling is all that can be said.
+    # For a strategy that this law does not know, only the maximum can be checked.
     planned = policy.back_off_ms * grown.get(policy.strategy, math.inf) if policy.back_off_ms else 0
     return min(planned, policy.max_back_off_ms)
 
 
 def _prompt(world: World) -> Iterator[str]:
-    """When nothing rough has happened, no watchdog is needed: no attempt is lost, nothing stands still."""
+    """Without rough faults no watchdog is needed: no attempt is lost, and no step is late."""
     settled_at_s = {w.step.id: w.at_s for w in world.truth.history if w.step.is_settled}
     for step in world.truth.rows.values():
         writes = [write for write in world.truth.history if write.step.id == step.id]
@@ -215,7 +218,7 @@ def _prompt(world: World) -> Iterator[str]:
 
 
 def _taken_in_time(world: World) -> Iterator[str]:
-    """The embedded runtime sweeps every row each second: what is due is taken when the faults are over."""
+    """The embedded runtime sweeps all rows each second: due steps are processed after the faults."""
     open_writes: dict[str, Write] = {}
     for write in [*world.truth.history, None]:
         over = [open_writes.pop(write.step.id, None)] if write else list(open_writes.values())
@@ -231,10 +234,10 @@ def _taken_in_time(world: World) -> Iterator[str]:
 
 
 def _due_s(world: World, write: Write, due_at_ms: int) -> float:
-    """When a row is to be taken: when it is due, as soon as the faults are over.
+    """When a row must be processed: when it is due, and not before the faults are over.
 
-    A row of a clock that was ahead is due when it would be by the time that really passes; that is found
-    by a walk over all live steps.
+    A row written by a fast clock is due at the time that it would have by a right clock; a scan of all live
+    steps corrects that.
     """
     step, earliest_s = write.step, max(write.at_s, world.faults.ends_s)
     due_s = max((due_at_ms - EPOCH_MS) / 1000, earliest_s)

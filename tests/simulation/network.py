@@ -1,4 +1,4 @@
-"""The ports of one process, as they go wrong: slow, refused, applied without an answer, cut off."""
+"""The ports of one process, with faults: slow, refused, applied without an answer, disconnected."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ _GIVES_UP_S: Final = 1.5
 
 
 class ProcessStore:
-    """The part of `ports.StepStore` that the use cases need, over the rows that all processes share."""
+    """The part of `ports.StepStore` that the use cases need, on the rows that all processes share."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
@@ -52,7 +52,7 @@ class ProcessStore:
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         due = await self._read(lambda: self._truth.due(before_ms, limit))
-        # On AWS only roots are in an index.
+        # On AWS only roots are indexed.
         return [step for step in due if not self._process.on_aws or step.id.endswith("-root")]
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
@@ -75,7 +75,7 @@ class ProcessStore:
         moment = await self._go()
         existing = await write()
         if self._process.strike("written twice"):
-            # The answer was lost and the SDK sent the write again: it meets its own row.
+            # The answer was lost, the SDK sent the write again, and the condition failed on its own row.
             existing = await write()
         if moment == "applied":
             self._process.die()
@@ -117,7 +117,7 @@ class ProcessStore:
 
 
 class SqsWakeups:
-    """At least once: delayed, doubled, reordered, and seen again long after the receiver failed."""
+    """A queue with at-least-once delivery: messages are delayed, duplicated, reordered and redelivered."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
@@ -160,7 +160,7 @@ class SqsWakeups:
 
 
 class EmbeddedWakeups(MemoryWakeupQueue):
-    """Timers of one process; some are lost, come early or twice."""
+    """Timers of one process, some of which are lost, early or duplicated."""
 
     def __init__(self, process: "Process", clock: Clock, horizon_ms: int) -> None:
         super().__init__(clock, horizon_ms=horizon_ms)
@@ -171,7 +171,7 @@ class EmbeddedWakeups(MemoryWakeupQueue):
         send = partial(super().send, step_id, client_id=client_id, attempt_ms=attempt_ms)
         moment = process.next_moment()
         if moment in {"before", "applied"}:
-            # Nothing outlives the process, so both are the same.
+            # Nothing survives the process, so both faults are the same.
             process.die()
         if moment == "after":
             process.die_soon(0.0)
@@ -185,7 +185,7 @@ class EmbeddedWakeups(MemoryWakeupQueue):
 
 
 class ProcessInvoker:
-    """Calls the application; a frozen process gets its answer when the lease is over."""
+    """Calls the application. A frozen process gets its answer after the end of the lease."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
@@ -222,7 +222,7 @@ class ProcessInvoker:
 
 
 class Crowds:
-    """Destinations that are full now and then, and sometimes slow to say so. It has dice of its own."""
+    """Destinations that are full at times, and sometimes slow to say so. It has its own random source."""
 
     def __init__(self, process: "Process", number: int) -> None:
         self._process = process
@@ -231,7 +231,7 @@ class Crowds:
         self._turns = Turns()
 
     async def enter(self, spec: StepSpec) -> Permit | None:
-        """A place, if there is one, which is known after a while. Nothing is held."""
+        """A permit, if one is free, after a while. The permit holds nothing."""
         world, drawn = self._process.world, self._chance.random()
         if asyncio.get_running_loop().time() > world.faults.ends_s:
             return Permit()
@@ -251,13 +251,13 @@ class Crowds:
 
 
 def usual_latency_s(drawn: float) -> float:
-    """Half of all round trips take no time at all, which is where the races are."""
+    """Half of all round trips take no time, because races happen then."""
     return 0.0 if drawn < 0.5 else (drawn - 0.5) * 2 * _USUAL_S
 
 
 def _refusal() -> Awaitable[None]:
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.set_exception(StoreUnavailable("nobody acknowledged the wake-up"))
+    future.set_exception(StoreUnavailable("the wake-up was not acknowledged"))
     return future
 
 

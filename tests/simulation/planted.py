@@ -1,4 +1,4 @@
-"""Bugs to plant: each replaces one function of the engine or of a port, for as long as a test lasts."""
+"""Bugs to plant. Each replaces one function of the engine or of a port during a test."""
 
 import asyncio
 import hashlib
@@ -50,7 +50,7 @@ _sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
 
 
 def _ended_as(other: Step, step: Step, event: Ended, now_ms: int) -> Step:
-    """What the event makes of the other step, and the step itself where it makes nothing of it."""
+    """The result of the event on the other step; the step itself if the event does not change that one."""
     after = _ended(other, event, now_ms)
     return step if after is other else after
 
@@ -78,7 +78,7 @@ def _end_refusals_as_failures(step: Step, event: Ended, now_ms: int) -> Step:
 
 
 def _end_as_if_told(step: Step, event: Ended, now_ms: int) -> Step:
-    """Fault 3: a failure waits for whatever else of the run is live."""
+    """Fault 3: a failed attempt waits for every other live step of the run."""
     return _ended_as(replace(step, told=step.told or step.id), step, event, now_ms)
 
 
@@ -103,7 +103,7 @@ async def _read_then_create(self: ProcessStore, step: Step) -> Step | None:
 
 
 def _send_no_watchdog(self: Any, step_id: str, at_ms: int, **known: Any) -> Awaitable[None]:
-    # No policy of a scenario waits that long, and no timer.
+    # Longer than any policy and any timer of a scenario.
     if 15_000 < at_ms - self._process.clock.now_ms() <= 20_000:
         return MemoryWakeupQueue._ACKNOWLEDGED
     return _sends[type(self)](self, step_id, at_ms, **known)
@@ -282,7 +282,7 @@ async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event
 
 
 class _Letter(NamedTuple):
-    """A dead letter as what follows the row."""
+    """A dead letter as an effect that follows the row."""
 
     reason: str
 
@@ -330,7 +330,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (embedded, "sweep", _sweep_nothing),
     ],
     "acknowledged before it is committed": [(creation, "_insert", _insert_later)],
-    # Both users of the digest, for run ids are remembered and the control must not meet a planted one.
+    # Both users of the digest are replaced: run ids are cached, and the control must not get a planted one.
     "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _identity_of_joined)],
     "fan-in by a counter": [(transitions, "woken", _count_down)],
     "an early wake-up is dropped": [(driving, "_is_spare", _always)],

@@ -1,6 +1,6 @@
-"""10,000 interleavings of settle and suspend, each held against the same law.
+"""10,000 interleavings of settle and suspend, each checked against the same law.
 
-The run succeeds; no wake-up is lost; nothing is held against the workflow's retries; a step settles once.
+The run succeeds, no wake-up is lost, the workflow uses no retry, and each step settles once.
 """
 
 import itertools
@@ -35,7 +35,7 @@ def test_no_interleaving_breaks_the_law(first: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SETTLE_AND_SUSPEND)
-def test_what_once_failed_holds(seed: int) -> None:
+def test_seeds_that_once_failed_pass(seed: int) -> None:
     simulate(seed)
 
 
