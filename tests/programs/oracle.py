@@ -75,7 +75,7 @@ def play(program: Program, seed: int, *, calm: bool = False) -> Played:
         differences = plain.differences(_LOOP.play(through_atomic()))
     except Stuck as stuck:
         differences = str(stuck).splitlines()
-    return Played(program, plain, dice, differences, players[0].books.story)
+    return Played(program, plain, dice, differences, players[0].journal.story)
 
 
 def smallest(seed: int) -> Played:

@@ -13,7 +13,7 @@ from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic
 from atomic.testing.local import ApiReply
 from programs import schedule, wire
-from programs.books import Books
+from programs.journal import Journal
 from programs.language import ENTRY, Program
 from programs.ledger import Effect
 from programs.outcome import Outcome
@@ -60,7 +60,7 @@ class Player:
         self._seed = seed
         self._loop = asyncio.get_running_loop()
         self._atomic = LocalAtomic(seed=seed)
-        self.books = Books(self._atomic.engine.store._rows)  # type: ignore[attr-defined]
+        self.journal = Journal(self._atomic.engine.store._rows)  # type: ignore[attr-defined]
         self._atomic.engine.invoker.post = self._called  # type: ignore[method-assign]
         self._calls: dict[int, _Call] = {}
         self._ticks: dict[Worker, asyncio.TimerHandle] = {}
@@ -84,18 +84,18 @@ class Player:
             )
             root_id = started.json["id"]
             await self._until_quiet(waits_s + _SLACK_S)
-        if self.books.wrong:
-            raise Stuck("\n".join(self.books.wrong))
-        return self.books.outcome(self.books.rows[root_id])
+        if self.journal.wrong:
+            raise Stuck("\n".join(self.journal.wrong))
+        return self.journal.outcome(self.journal.rows[root_id])
 
     # Atomic calls an endpoint.
 
     async def _called(self, request: EndpointRequest) -> EndpointResponse:
         step_id = request.headers["Atomic-Step-Id"]
-        self.books.called(step_id)
-        fate = self._dice.fate(self.books.rows[step_id])
+        self.journal.called(step_id)
+        fate = self._dice.fate(self.journal.rows[step_id])
         if fate == schedule.REFUSED:
-            self.books.failed(step_id)
+            self.journal.failed(step_id)
             return EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection refused"))
         call = self._begin(request, step_id, fate)
         if fate == schedule.TWICE:
@@ -106,8 +106,8 @@ class Player:
         except TimeoutError:
             answer = EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, str(request.timeout_ms)))
         if fate in schedule.CRASHES:
-            self.books.failed(step_id)
-        self.books.note(f"{self.books.name(step_id)} {answer.status or answer.error}{_marks(fate)}")
+            self.journal.failed(step_id)
+        self.journal.note(f"{self.journal.name(step_id)} {answer.status or answer.error}{_marks(fate)}")
         return answer
 
     def _begin(self, request: EndpointRequest, step_id: str, fate: str) -> _Call:
@@ -123,9 +123,11 @@ class Player:
         )
         self._calls[call.number] = call
         headers = {header.lower(): value for header, value in request.headers.items()}
-        self.books.note(f"{self.books.name(step_id)} is called, by worker {self._workers.index(worker)}")
+        self.journal.note(
+            f"{self.journal.name(step_id)} is called, by worker {self._workers.index(worker)}"
+        )
         self._load(worker)
-        made = self.books.effects.get((name, key))
+        made = self.journal.effects.get((name, key))
         self._tell(worker, wire.Serve(call.number, name, headers, request.body, made))
         return call
 
@@ -159,7 +161,7 @@ class Player:
                     self._asked(self._calls[number], subscription)
 
     def _made(self, effect: Effect) -> None:
-        self.books.did(effect)
+        self.journal.did(effect)
         if effect.asks:
             self._loop.call_later(1.0, self._answer, effect.asks, "asked")
 
@@ -200,13 +202,13 @@ class Player:
 
     def _die(self, call: _Call) -> None:
         call.is_dead = True
-        self.books.note(f"{self.books.name(call.step_id)}{_marks(call.fate)}")
+        self.journal.note(f"{self.journal.name(call.step_id)}{_marks(call.fate)}")
         if _ENDS[call.fate] is not None:
             self._over(call, _ENDS[call.fate])
         self._tell(call.worker, wire.Die(call.number))
 
     async def _ask(self, call: _Call, asked: wire.Ask) -> None:
-        way = self._dice.way(self.books.rows[call.step_id])
+        way = self._dice.way(self.journal.rows[call.step_id])
         await asyncio.sleep(self._dice.latency_s() if way != schedule.LATE else 3.0)
         reply: ApiReply | None = None
         if way != schedule.LOST:
@@ -214,10 +216,10 @@ class Player:
         if way == schedule.DOUBLED:
             reply = await self._request(asked)
         if reply is not None and reply.status == 504:
-            self.books.told(call.step_id, reply.json["id"])
+            self.journal.told(call.step_id, reply.json["id"])
         await asyncio.sleep(self._dice.latency_s())
-        self.books.note(
-            f"{self.books.name(call.step_id)} asked {_short(asked)}: {_told(reply)}" + _marks(way)
+        self.journal.note(
+            f"{self.journal.name(call.step_id)} asked {_short(asked)}: {_told(reply)}" + _marks(way)
         )
         if call.is_dead:
             return
@@ -239,7 +241,7 @@ class Player:
 
     async def _opened_event(self, step_id: str) -> None:
         self._opened.add(step_id)
-        name = self.books.rows[step_id].spec.step_name
+        name = self.journal.rows[step_id].spec.step_name
         after_s = ANSWERED_AFTER_S.get(name)
         if after_s == 0.0:
             await self._post_answer(step_id, name)
@@ -251,7 +253,7 @@ class Player:
 
     async def _post_answer(self, step_id: str, name: str) -> None:
         reply = await self._atomic.post(f"/me/steps/{step_id}/result", answer_of(name))
-        self.books.note(f"{self.books.name(step_id)} is answered: {reply.status}")
+        self.journal.note(f"{self.journal.name(step_id)} is answered: {reply.status}")
 
     # The end
 
@@ -261,13 +263,13 @@ class Player:
             if self._broken is not None:
                 raise self._broken
             if self._loop.time() > until_s:
-                self.books.wrong.append(f"it is not over after {until_s:.0f} s")
+                self.journal.wrong.append(f"it is not over after {until_s:.0f} s")
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(1.5 * pause_s, 3600.0)
 
     def _is_quiet(self) -> bool:
-        is_live = any(row.spec.kind == "http" and not row.is_settled for row in self.books.rows.values())
+        is_live = any(row.spec.kind == "http" and not row.is_settled for row in self.journal.rows.values())
         return not is_live and not self._tasks
 
     def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
@@ -279,11 +281,11 @@ class Player:
         try:
             await work
         except Exception as error:
-            self.books.wrong.append(f"{error!r}")
+            self.journal.wrong.append(f"{error!r}")
             raise
 
     def _is_workflow(self, step_id: str) -> bool:
-        name = self.books.step_name(step_id)
+        name = self.journal.step_name(step_id)
         return any(function.name == name for function in self._program.functions)
 
 

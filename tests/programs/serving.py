@@ -44,17 +44,17 @@ class Link:
         """Send a request from a thread, and wait for the answer."""
         turns = self._server.turns
         own = turns.running()
-        heard: list[HttpResponse | None] = []
+        answers: list[HttpResponse | None] = []
 
         def deliver(answer: HttpResponse | None) -> None:
-            heard.append(answer)
+            answers.append(answer)
             turns.wake(own)
 
         self._ask(request, deliver)
         turns.wait()
-        if heard[0] is None:
+        if answers[0] is None:
             raise Died
-        return heard[0]
+        return answers[0]
 
     async def send_async(self, request: HttpRequest) -> HttpResponse:
         """Send a request from a task, and wait for the answer."""

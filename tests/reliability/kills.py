@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from reliability.three_books import Application, Books, rows_of
+from reliability.observations import Application, Observations, rows_of
 from scenarios.embedded_runtime import AtomicServer, runtime_on
 
 _DRAIN_S = 120
@@ -20,15 +20,15 @@ class Campaign:
     """The result of a campaign."""
 
     problems: list[str]
-    books: Books
+    observed: Observations
     rows: int
     restarts_s: list[float]
     seconds: float
 
     def __str__(self) -> str:
-        calls = sum(map(len, self.books.calls.values()))
+        calls = sum(map(len, self.observed.calls.values()))
         return (
-            f"{len(self.restarts_s)} kills in {self.seconds:.0f} s, {len(self.books.acknowledged)} runs "
+            f"{len(self.restarts_s)} kills in {self.seconds:.0f} s, {len(self.observed.acknowledged)} runs "
             f"acknowledged, {self.rows} rows, {calls} calls of endpoints, {len(self.problems)} problems; "
             f"restart to healthy: median {statistics.median(self.restarts_s):.2f} s, "
             f"max {max(self.restarts_s):.2f} s"
@@ -40,15 +40,15 @@ def run(directory: Path, *, kills: int, runs: int, seed: int) -> Campaign:
     began = time.monotonic()
     server = AtomicServer(directory / "data")
     server.start()
-    client, books, restarts_s = asyncio.run(_load_and_kill(server, kills, runs, seed))
+    client, observed, restarts_s = asyncio.run(_load_and_kill(server, kills, runs, seed))
     assert server.stop() == 0
     rows = asyncio.run(rows_of(server.data_dir, client))
-    return Campaign(books.problems(rows), books, len(rows), restarts_s, time.monotonic() - began)
+    return Campaign(observed.problems(rows), observed, len(rows), restarts_s, time.monotonic() - began)
 
 
 async def _load_and_kill(
     server: AtomicServer, kills: int, runs: int, seed: int
-) -> tuple[str, Books, list[float]]:
+) -> tuple[str, Observations, list[float]]:
     chance = random.Random(seed)
     async with runtime_on(server) as runtime:
         application = Application(runtime, seed)
@@ -66,7 +66,7 @@ async def _load_and_kill(
         await asyncio.wait_for(asyncio.gather(*callers), _DRAIN_S)
         for key in keys:
             await application.ask_again(key)
-        return runtime.client, application.books, restarts_s
+        return runtime.client, application.observed, restarts_s
 
 
 def main(kills: int, runs: int, seed: int) -> int:
@@ -76,7 +76,7 @@ def main(kills: int, runs: int, seed: int) -> int:
         campaign = run(Path(directory), kills=kills, runs=runs, seed=seed)
     print(campaign)
     print(*campaign.problems[:50], sep="\n")
-    return int(bool(campaign.problems) or len(campaign.books.acknowledged) != runs)
+    return int(bool(campaign.problems) or len(campaign.observed.acknowledged) != runs)
 
 
 if __name__ == "__main__":

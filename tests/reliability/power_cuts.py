@@ -43,7 +43,7 @@ CONTROL = Danger("NORMAL", (4000,), (150, 600))
 
 
 @dataclass(slots=True)
-class Books:
+class WriteLog:
     """The row written under each id and version, and the newest acknowledged version of each id."""
 
     written: dict[tuple[str, int], Step] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Result:
 def lives(seed: int, directory: Path, danger: Danger) -> Iterator[Result]:
     """Write, cut, reopen; each life begins with what the one before left."""
     chance = random.Random(seed)
-    books = Books()
+    log = WriteLog()
     for life in range(LIVES):
         cut = Cut(
             after_writes=chance.randrange(*danger.cut_between),
@@ -91,27 +91,27 @@ def lives(seed: int, directory: Path, danger: Danger) -> Iterator[Result]:
         )
         before, after = directory / f"life-{life}", directory / f"life-{life + 1}"
         before.mkdir(exist_ok=True)
-        image = asyncio.run(_write_until_cut(before, books, cut, chance, danger))
+        image = asyncio.run(_write_until_cut(before, log, cut, chance, danger))
         after.mkdir()
         for name, content in image.items():
             (after / name).write_bytes(content)
-        wrong = asyncio.run(_wrong_rows(after, books))
-        yield Result(wrong, len(books.before_cut), cut)
+        wrong = asyncio.run(_wrong_rows(after, log))
+        yield Result(wrong, len(log.before_cut), cut)
         if wrong:
             return
 
 
 async def _write_until_cut(
-    directory: Path, books: Books, cut: Cut, chance: random.Random, danger: Danger
+    directory: Path, log: WriteLog, cut: Cut, chance: random.Random, danger: Danger
 ) -> dict[str, bytes]:
-    with RecordingVfs.installed(cut, books.cut) as vfs:
+    with RecordingVfs.installed(cut, log.cut) as vfs:
         store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=_fail)
         store._connection.pragma("synchronous", danger.synchronous)
         store._connection.pragma("wal_autocheckpoint", chance.choice(danger.log_pages))
         life = directory.name
         seeds = [chance.randrange(2**32) for _ in range(WRITERS)]
         await asyncio.gather(
-            *(_writer(store, books, f"{life}-{number}", seed) for number, seed in enumerate(seeds))
+            *(_writer(store, log, f"{life}-{number}", seed) for number, seed in enumerate(seeds))
         )
         vfs.cut_now()
         await store.close()
@@ -119,46 +119,46 @@ async def _write_until_cut(
     return vfs.image
 
 
-async def _writer(store: SqliteStepStore, books: Books, name: str, seed: int) -> None:
+async def _writer(store: SqliteStepStore, log: WriteLog, name: str, seed: int) -> None:
     chance = random.Random(seed)
     for number in range(ROUNDS):
         size = chance.choice([2, 200, 6_000])
         step = a_root(a_spec(key=f"{name}-{number}", payload=b'"' + b"x" * size + b'"'))
-        books.written[step.id, step.version] = step
+        log.written[step.id, step.version] = step
         await store.create(step)
-        books.acknowledge(step)
+        log.acknowledge(step)
         for _ in range(chance.randrange(3)):
             after = replace(step, version=step.version + 1, nonce=f"{chance.random()}")
-            step = await _replace(store, books, after)
-        await _replace(store, books, settled(step, 2_000))
+            step = await _replace(store, log, after)
+        await _replace(store, log, settled(step, 2_000))
         if chance.random() < 0.3:
             await asyncio.sleep(0.001)
 
 
-async def _replace(store: SqliteStepStore, books: Books, after: Step) -> Step:
-    books.written[after.id, after.version] = after
+async def _replace(store: SqliteStepStore, log: WriteLog, after: Step) -> Step:
+    log.written[after.id, after.version] = after
     await store.replace(after, after.version - 1)
-    books.acknowledge(after)
+    log.acknowledge(after)
     return after
 
 
-async def _wrong_rows(directory: Path, books: Books) -> list[str]:
+async def _wrong_rows(directory: Path, log: WriteLog) -> list[str]:
     """Open the image as a server does, and check every row that was ever written."""
     try:
         store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=_fail)
     except DatabaseRefused as refused:
-        return [*books.before_cut, str(refused)]
+        return [*log.before_cut, str(refused)]
     try:
         assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        rows = {step_id: await store.get(step_id) for step_id, _ in books.written}
+        rows = {step_id: await store.get(step_id) for step_id, _ in log.written}
         listed = await store.list(RunQuery(client_id="acme", limit=10_000))
     finally:
         await store.close()
     found = {row.id: row for row in rows.values() if row is not None}
     assert {step.id: step for step in listed} == found
     # A row that survived was read, so from now on it counts as acknowledged.
-    wrong = books.wrong(rows)
-    books.acknowledged = {step_id: row.version for step_id, row in found.items()}
+    wrong = log.wrong(rows)
+    log.acknowledged = {step_id: row.version for step_id, row in found.items()}
     return wrong
 
 

@@ -57,7 +57,7 @@ class Recorder:
         }  # fmt: skip
         headers = self._chance.choice([{}, {}, {"Prefer": "respond-async"}])
         begin = self._loop.time()
-        reply = await self._heard(self._runtime.start(document, **headers))
+        reply = await self._reply_to(self._runtime.start(document, **headers))
         posted = Operation(kind="post", argument=payload, begin=begin)
         if reply is None:
             self.history.append(posted)
@@ -78,13 +78,13 @@ class Recorder:
 
     async def _cancel(self) -> None:
         begin = self._loop.time()
-        reply = await self._heard(self._runtime.post(f"/runs/{self._run_id}/cancel"))
+        reply = await self._reply_to(self._runtime.post(f"/runs/{self._run_id}/cancel"))
         cancelled = Operation(kind="cancel", begin=begin)
         if reply is not None:
             cancelled = replace(cancelled, result=_of_cancel(reply), end=self._loop.time())
         self.history.append(cancelled)
 
-    async def _heard(self, request: Awaitable[ApiReply]) -> ApiReply | None:
+    async def _reply_to(self, request: Awaitable[ApiReply]) -> ApiReply | None:
         """The reply; None if this client disconnects before it comes."""
         patience_s = self._chance.random() * 0.008 if self._chance.random() < 0.1 else _LONG_S
         try:

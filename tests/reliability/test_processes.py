@@ -15,8 +15,8 @@ import apsw
 import pytest
 
 from atomic.adapters.sqlite.in_place import FilesInPlace
+from reliability.observations import Application, rows_of
 from reliability.small_disk import SmallDisk
-from reliability.three_books import Application, rows_of
 from scenarios.embedded_runtime import AtomicServer, create_client, kill_in_call, runtime_on
 from scenarios.runtime import Runtime, answer_ok
 
@@ -60,15 +60,15 @@ def test_a_server_that_was_paused_for_three_seconds_answers_normally(tmp_path: P
             await asyncio.sleep(3)
             server.process.send_signal(signal.SIGCONT)
             await asyncio.wait_for(asyncio.gather(*callers), 30)
-            for key in application.books.told:
+            for key in application.observed.told:
                 await application.ask_again(key)
             return application
 
     application = asyncio.run(main())
     assert server.stop() == 0
     rows = asyncio.run(rows_of(server.data_dir, application.client))
-    assert len(application.books.told) == 40
-    assert application.books.problems(rows) == []
+    assert len(application.observed.told) == 40
+    assert application.observed.problems(rows) == []
 
 
 def test_a_full_disk_refuses_and_works_again_when_there_is_room(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Application:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._books = world.books
+        self._observed = world.observed
         self._loop = asyncio.get_running_loop()
         self._nodes = {n.url: (plan, n) for plan in world.scenario.runs for n in plan.root.tree()}
         self._mended: set[str] = set()
@@ -51,7 +51,7 @@ class Application:
     def call(self, request: EndpointRequest) -> Awaitable[EndpointResponse]:
         """Run one attempt. It continues even if its caller no longer waits for the answer."""
         step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
-        self._books.calls[step_id, attempt] += 1
+        self._observed.calls[step_id, attempt] += 1
         self._note_late(keys.run_of(step_id))
         plan, node = self._nodes[request.url]
         if not node.stages:
@@ -61,16 +61,16 @@ class Application:
 
     def note_failure(self, request: EndpointRequest) -> None:
         """The network failed, and the endpoint's answer, if there is one, was lost."""
-        self._books.own_failures[request.headers["Atomic-Step-Id"]] += 1
+        self._observed.own_failures[request.headers["Atomic-Step-Id"]] += 1
 
     def _note_late(self, run_id: str) -> None:
         """No step may be called once its run's cancel is answered; other AWS processes may see it later."""
-        answered_s = self._books.cancelled_at_s.get(run_id)
+        answered_s = self._observed.cancelled_at_s.get(run_id)
         if answered_s is None:
             return
         late_s = self._loop.time() - answered_s
         if not self._world.scenario.on_aws or late_s > _KNOWN_WITHIN_S * (2 if self._world.skewed else 1):
-            self._books.wrong.append(f"a step of {run_id} was called {late_s:.3f} s after its cancel")
+            self._observed.wrong.append(f"a step of {run_id} was called {late_s:.3f} s after its cancel")
 
     async def _leaf(
         self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int
@@ -86,7 +86,7 @@ class Application:
         if strike("endpoint fails", now_s):
             return self._failed(step_id, (500, 404, 503)[attempt % 3])
         if strike("retry after", now_s):
-            self._books.retry_after_ms[step_id] = 2_000
+            self._observed.retry_after_ms[step_id] = 2_000
             return self._failed(step_id, 429, {headers.RETRY_AFTER: "2"})
         if strike("forbids retry", now_s):
             return self._refused(step_id, for_good=True)
@@ -109,12 +109,12 @@ class Application:
             if stage[0].cancels:
                 await self._cancel(plan)
                 return self._failed(step_id, 500)
-            self._books.waits(step_id, attempt, wait_ms)
+            self._observed.waits(step_id, attempt, wait_ms)
             posts = (self._post(plan, child, parent, wait_ms) for child in stage)
             ends = await asyncio.gather(*posts, return_exceptions=True)
             steps = [end for end in ends if not isinstance(end, BaseException)]
             if not wait_ms and node.retry.count and self._strike("handler fails"):
-                self._books.failed_alone.add((step_id, attempt))
+                self._observed.failed_alone.add((step_id, attempt))
                 return self._failed(step_id, 500)
             if len(steps) < len(ends):
                 # The answer of an SDK, and that of a plain handler.
@@ -135,19 +135,19 @@ class Application:
     def _succeeded(self, step_id: str, attempt: int) -> EndpointResponse:
         self._sequence += 1
         text = b'{"attempt":%d,"n":%d}' % (attempt, self._sequence)
-        self._books.given[step_id][text] = attempt
+        self._observed.given[step_id][text] = attempt
         return EndpointResponse(status=200, headers={"content-type": "application/json"}, body=text)
 
     def _failed(self, step_id: str, status: int, extra: dict[str, str] | None = None) -> EndpointResponse:
-        self._books.own_failures[step_id] += 1
+        self._observed.own_failures[step_id] += 1
         return EndpointResponse(status=status, headers=extra or {})
 
     def _refused(self, step_id: str, *, for_good: bool) -> EndpointResponse:
-        self._books.refused[step_id] += 1
+        self._observed.refused[step_id] += 1
         return self._failed(step_id, 422, _REFUSES_FOR_GOOD if for_good else None)
 
     def _timed_out(self, step_id: str, *, own: bool = True) -> EndpointResponse:
-        self._books.own_failures[step_id] += own
+        self._observed.own_failures[step_id] += own
         return EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, "20000"))
 
     # Callers and operators
@@ -177,10 +177,12 @@ class Application:
         started = await process.serve(start(process.engine, spec, wait_ms=wait_ms), patience_s=patience_s)
         step, late_s = started.step, self._loop.time() - began_s - wait_ms / 1000
         if late_s > _SLOW_S:
-            self._books.wrong.append(f"who posted {node.name} waited {late_s:.1f} s longer than asked for")
-        self._books.acknowledge(step, self._world.truth.rows)
+            self._observed.wrong.append(
+                f"who posted {node.name} waited {late_s:.1f} s longer than asked for"
+            )
+        self._observed.acknowledge(step, self._world.truth.rows)
         if step.id != plan.step_id(node):
-            self._books.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
+            self._observed.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
         return step
 
     async def _caller(self, plan: RunPlan, number: int) -> None:
@@ -205,11 +207,11 @@ class Application:
             except _UNLUCKY:
                 pass
             except PayloadMismatch as mismatch:
-                self._books.wrong.append(f"a caller was told of another payload of {mismatch}")
+                self._observed.wrong.append(f"a caller was told of another payload of {mismatch}")
                 return None
             except Refusal as refusal:
                 if not isinstance(refusal, RunCancelled):
-                    self._books.wrong.append(f"a caller was told {refusal!r}")
+                    self._observed.wrong.append(f"a caller was told {refusal!r}")
                 return None
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
@@ -224,7 +226,7 @@ class Application:
             return
         except Refusal:
             pass
-        self._books.wrong.append("another payload was taken")
+        self._observed.wrong.append("another payload was taken")
 
     async def _repair_and_redrive(self, plan: RunPlan, root: Step) -> None:
         """Several operators redrive concurrently: some the root, the others the step that made it fail."""
@@ -236,7 +238,7 @@ class Application:
         await asyncio.gather(*(self._persist(_redrive, step_id) for step_id in chosen))
         for step_id in (culprit, root.id):
             if rows[step_id].generation == 1:
-                self._books.wrong.append(f"{step_id} was not redriven")
+                self._observed.wrong.append(f"{step_id} was not redriven")
         await self._ask_until_settled(plan)
 
     async def _canceller(self, plan: RunPlan, after_s: float) -> None:
@@ -247,7 +249,7 @@ class Application:
         await self._persist(_cancel, plan.run_id)
         root = self._world.truth.rows[keys.root_of(plan.run_id)]
         if root.status is Status.CANCELLED:
-            self._books.cancelled_at_s.setdefault(plan.run_id, self._loop.time())
+            self._observed.cancelled_at_s.setdefault(plan.run_id, self._loop.time())
 
     async def _event_poster(self, plan: RunPlan, node: Node) -> None:
         await asyncio.sleep(plan.posts_event_after_s)

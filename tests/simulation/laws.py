@@ -9,7 +9,7 @@ from atomic.domain.step_errors import timed_out
 from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation.books import Write, lost_attempts, told
+from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.world import World
 
@@ -26,7 +26,13 @@ WALK_S: Final = 10.0
 
 def broken(world: World) -> list[str]:
     """All violations in this world."""
-    lines = [*world.truth.wrong, *world.books.wrong, *world.sqs.wrong, *_ends(world), *_same_answers(world)]
+    lines = [
+        *world.truth.wrong,
+        *world.observed.wrong,
+        *world.sqs.wrong,
+        *_ends(world),
+        *_same_answers(world),
+    ]
     for step in world.truth.rows.values():
         lines += _calls(world, step)
         lines += _paid(world, step)
@@ -45,7 +51,7 @@ def broken(world: World) -> list[str]:
 
 def _ends(world: World) -> Iterator[str]:
     """Nothing acknowledged is lost; everything has settled 15 minutes after the faults."""
-    for step_id in world.books.acknowledged - world.truth.rows.keys():
+    for step_id in world.observed.acknowledged - world.truth.rows.keys():
         yield f"{step_id} was acknowledged and is gone"
     for step_id in world.live():
         step = world.truth.rows[step_id]
@@ -60,8 +66,8 @@ def _letters(world: World) -> Iterator[str]:
     """There is a dead letter for every time that a step failed."""
     times = {(w.step.id, w.step.generation) for w in world.truth.history if w.step.status is Status.FAILED}
     for step_id, number in Counter(step_id for step_id, _ in times).items():
-        if world.books.letters[step_id] < number:
-            yield f"{step_id} failed {number} times, with {world.books.letters[step_id]} dead letters"
+        if world.observed.letters[step_id] < number:
+            yield f"{step_id} failed {number} times, with {world.observed.letters[step_id]} dead letters"
 
 
 def _may_be_forgotten(world: World, step: Step) -> bool:
@@ -72,20 +78,20 @@ def _may_be_forgotten(world: World, step: Step) -> bool:
     """
     if step.spec.kind == "event" and step.due_at_ms is None:
         return True
-    return step.id not in world.books.acknowledged or world.faults.happened["wake-up lost"] > 0
+    return step.id not in world.observed.acknowledged or world.faults.happened["wake-up lost"] > 0
 
 
 def _same_answers(world: World) -> Iterator[str]:
     """Every caller that asks for an outcome gets the recorded one."""
     recorded = {told(write.step) for write in world.truth.history if write.step.is_settled}
-    for answer in world.books.told:
+    for answer in world.observed.told:
         if answer not in recorded:
             yield f"told {answer}, which was never recorded"
 
 
 def _calls(world: World, step: Step) -> Iterator[str]:
     """The number of attempts is within the policy; lost attempts come on top (decision 0005)."""
-    calls = {number: n for (step_id, number), n in world.books.calls.items() if step_id == step.id}
+    calls = {number: n for (step_id, number), n in world.observed.calls.items() if step_id == step.id}
     for number, times in calls.items():
         if times > 1:
             yield f"{step.id}: attempt {number} was made {times} times"
@@ -109,7 +115,7 @@ def _paid(world: World, step: Step) -> Iterator[str]:
         for write in world.truth.history
         if write.step.id == step.id
     )
-    failures = world.books.own_failures[step.id]
+    failures = world.observed.own_failures[step.id]
     if paid > failures:
         yield f"{step.id}: paid {paid} retries for {failures} failures of its own"
 
@@ -129,10 +135,10 @@ def _attempts(world: World) -> Iterator[str]:
             continue
         if ended.outcome is OutcomeKind.NO_ANSWER:
             yield from _lost(world, write, before)
-        elif (step.id, ended.number) not in world.books.made:
+        elif (step.id, ended.number) not in world.observed.made:
             yield f"{step.id}: attempt {ended.number} is {ended.outcome} and was never made"
         elif (
-            (step.id, ended.number) in world.books.failed_alone
+            (step.id, ended.number) in world.observed.failed_alone
             and not timed_out(ended.error)
             and step.status not in {Status.RETRYING, Status.FAILED}
             and not world.faults.happened["skew"]
@@ -144,7 +150,7 @@ def _attempts(world: World) -> Iterator[str]:
 def _is_beside_another(world: World, write: Write, attempt: Attempt) -> bool:
     """Whether another attempt was told of a step, which Atomic cannot distinguish from this one."""
     since_s = (attempt.started_at_ms - EPOCH_MS) / 1000 - _CLOCKS_APART_S
-    hung = world.books.waited_s[write.step.id]
+    hung = world.observed.waited_s[write.step.id]
     return any(number != attempt.number and since_s <= at_s <= write.at_s for number, at_s in hung)
 
 
@@ -156,13 +162,13 @@ def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
     # The embedded runtime takes over the attempts of a dead process.
     if write.at_s < lease_s - 0.01 and (world.scenario.on_aws or write.step.status is not Status.PENDING):
         yield f"{before.id}: attempt {before.attempt_count} was lost before its lease was over"
-    at_s, process = world.books.heard.get((before.id, before.attempt_count), (lease_s, None))
+    at_s, process = world.observed.received.get((before.id, before.attempt_count), (lease_s, None))
     if process is None or lease_s - at_s < LEASE_MARGIN_MS / 1000 - RECORDED_S:
         return
     was_there = process.died_s is None or process.died_s > at_s + RECORDED_S
-    troubles = [t for t in world.books.troubled_s[before.id] if at_s <= t <= lease_s]
+    troubles = [t for t in world.observed.troubled_s[before.id] if at_s <= t <= lease_s]
     if was_there and not troubles:
-        yield f"{before.id}: the answer to attempt {before.attempt_count} was heard and thrown away"
+        yield f"{before.id}: the answer to attempt {before.attempt_count} was received and not recorded"
 
 
 def _outcome(world: World, step: Step) -> Iterator[str]:
@@ -171,13 +177,13 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
             yield f"{step.id}: not the result that was posted"
     elif step.status is Status.SUCCEEDED and step.spec.kind == "http":
         text = step.response.text if step.response else b""
-        given = world.books.given[step.id].get(text)
+        given = world.observed.given[step.id].get(text)
         if given is None:
             yield f"{step.id}: recorded {text!r}, which the endpoint never said"
         elif given != step.attempt_log[-1].number:
             yield f"{step.id}: attempt {step.attempt_log[-1].number} recorded the answer of {given}"
-    elif step.status is Status.FAILED and not world.books.refused[step.id]:
-        failures = world.books.own_failures[step.id]
+    elif step.status is Status.FAILED and not world.observed.refused[step.id]:
+        failures = world.observed.own_failures[step.id]
         if failures <= step.spec.retry.count:
             yield f"{step.id} failed after {failures} failures of its own: {step.error}"
 
@@ -251,7 +257,7 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
 
 
 def _asked_for_ms(world: World, step: Step) -> int:
-    return world.books.retry_after_ms.get(step.id, 0)
+    return world.observed.retry_after_ms.get(step.id, 0)
 
 
 def _stood_still(write: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterator[str]:

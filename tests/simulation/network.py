@@ -150,7 +150,7 @@ class SqsWakeups:
         if "queue" in process.cut_off or process.strike("send refused"):
             process.note_trouble(step_id)
             return _refusal()
-        process.world.books.letters[step_id] += 1
+        process.world.observed.letters[step_id] += 1
         if moment == "applied":
             process.die()
         delay_s = process.latency_s()
@@ -195,11 +195,11 @@ class ProcessInvoker:
         moment = process.next_moment()
         if moment == "before":
             process.die()
-        application, books = process.world.application, process.world.books
+        application, observed = process.world.application, process.world.observed
         if process.strike("no room"):
             return EndpointResponse(not_made=NotMade(_NO_ROOM, round(process.some_s(2_000))))
         made = (request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"]))
-        books.made.add(made)
+        observed.made.add(made)
         if "endpoint" in process.cut_off:
             application.note_failure(request)
             await asyncio.sleep(process.some_s(_GIVES_UP_S))
@@ -217,7 +217,7 @@ class ProcessInvoker:
             answer = EndpointResponse(error=StepError(ErrorKind.NETWORK, "reset by peer"))
         if moment == "after":
             process.die()
-        books.heard[made] = (asyncio.get_running_loop().time(), process)
+        observed.received[made] = (asyncio.get_running_loop().time(), process)
         return answer
 
 

@@ -157,7 +157,7 @@ class Process:
 
     def note_trouble(self, step_id: str) -> None:
         """A write of the step, or a message before it, had a fault."""
-        self.world.books.troubled_s[step_id].append(self._loop.time())
+        self.world.observed.troubled_s[step_id].append(self._loop.time())
 
     def some_s(self, most_s: float) -> float:
         """A duration."""
@@ -284,6 +284,6 @@ class Sqs:
         if step.due_at_ms <= now_ms or self._world.faults.happened["skew"]:
             return
         own = [m for m in self._under_way[step_id] if not _is_spare(step, m.at_ms)]
-        sent_again = self._doubled[step_id] + len(self._world.books.troubled_s[step_id])
+        sent_again = self._doubled[step_id] + len(self._world.observed.troubled_s[step_id])
         if len(own) > 2 + sent_again:
             self.wrong.append(f"{step_id}: {len(own)} wake-ups are under way, {sent_again} sent again")

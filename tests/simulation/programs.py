@@ -166,7 +166,7 @@ def _called(world: World) -> set[str]:
 
     On AWS, a process that does not know of the cancel yet may call such a step.
     """
-    called = {step_id for step_id, _ in world.books.calls}
+    called = {step_id for step_id, _ in world.observed.calls}
     if not world.scenario.on_aws:
         return called
     root_id = keys.root_of(world.scenario.runs[0].run_id)

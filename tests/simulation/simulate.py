@@ -39,7 +39,7 @@ def play(seed: int, *, crowded: bool = False) -> Played:
         raise LawBroken("\n".join([f"seed {seed}", *lines, *story(world)]))
     return Played(
         happened=world.faults.happened,
-        calls=world.books.calls.total(),
+        calls=world.observed.calls.total(),
         writes=len(world.truth.history),
         virtual_s=world.quiet_s or 0.0,
     )

@@ -9,9 +9,9 @@ from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import Refusal
 from atomic.protocol import keys
 from simulation.application import Application
-from simulation.books import Books, Truth
 from simulation.faults import Faults
 from simulation.network import Moment
+from simulation.observations import Observations, Truth
 from simulation.process import VISIBILITY_S, Process, ProcessDied, Sqs
 from simulation.scenario import Scenario
 
@@ -30,7 +30,7 @@ class World:
         self.faults = faults
         self.chance = random.Random(-scenario.seed - 1)
         self.truth = Truth()
-        self.books = Books()
+        self.observed = Observations()
         self.processes: list[Process] = []
         self.sqs = Sqs(self)
         self.application = Application(self)
@@ -102,7 +102,7 @@ class World:
     def note_error(self, error: BaseException) -> None:
         """Record the error that ended a task of a process."""
         if not isinstance(error, StoreUnavailable | Refusal):
-            self.books.wrong.append(f"a task broke off: {error!r}")
+            self.observed.wrong.append(f"a task broke off: {error!r}")
 
     def _begin_process(self) -> None:
         skew_ms = self.scenario.skew_ms if self._loop.time() < self.faults.ends_s else 0

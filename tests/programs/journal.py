@@ -18,7 +18,7 @@ from programs.outcome import Done, Outcome, ended_with, failed_by
 _CALLED_AGAIN_S: Final = 30.0
 
 
-class Books:
+class Journal:
     """The journal of one run; `rows` are the rows of the store."""
 
     def __init__(self, rows: Mapping[str, Step]) -> None:

@@ -28,7 +28,7 @@ _ACKNOWLEDGED: Final = frozenset({200, 202, 504})
 
 
 @dataclass(slots=True)
-class Books:
+class Observations:
     """The observations of callers by key, and of endpoints by path and key."""
 
     acknowledged: set[str] = field(default_factory=set)
@@ -78,7 +78,7 @@ class Application:
     """A workflow of one to three steps, which are slow and sometimes fail, and its callers."""
 
     def __init__(self, runtime: Runtime, seed: int) -> None:
-        self.books = Books()
+        self.observed = Observations()
         self.client = runtime.client
         self._runtime = runtime
         self._chance = random.Random(seed)
@@ -89,7 +89,7 @@ class Application:
         """Post until the run has an outcome: without waiting, with a short wait, or with a long one."""
         await asyncio.sleep(after_s)
         document = _document(self._flow, key, self._chance.randint(1, STEPS_MAX))
-        while key not in self.books.told:
+        while key not in self.observed.told:
             prefer = self._chance.choice(["respond-async", "wait=1", "wait=20"])
             try:
                 reply = await self._runtime.start(document, Prefer=prefer)
@@ -98,17 +98,17 @@ class Application:
                 continue
             assert reply.status in _ACKNOWLEDGED | {503}, (reply.status, reply.body)
             if reply.status in _ACKNOWLEDGED:
-                self.books.acknowledged.add(key)
+                self.observed.acknowledged.add(key)
             if reply.status == 200:
-                self.books.tell(key, reply.json["response"])
+                self.observed.tell(key, reply.json["response"])
             else:
                 await asyncio.sleep(0.05)
 
     async def ask_again(self, key: str) -> None:
         """Post once more, which replays the outcome."""
-        reply = await self._runtime.start(_document(self._flow, key, len(self.books.told[key]["steps"])))
+        reply = await self._runtime.start(_document(self._flow, key, len(self.observed.told[key]["steps"])))
         assert reply.headers.get("idempotency-replayed") == "true", (key, reply.status, reply.body)
-        self.books.tell(key, reply.json["response"])
+        self.observed.tell(key, reply.json["response"])
 
     async def _run_flow(self, call: EndpointCall) -> EndpointReply:
         key = self._note_call("/flow", call)
@@ -130,11 +130,11 @@ class Application:
 
     def _note_call(self, path: str, call: EndpointCall) -> str:
         key: str = call.json["idempotencyKey"]
-        self.books.calls[path, key].append(call.attempt)
+        self.observed.calls[path, key].append(call.attempt)
         return key
 
     def _answer(self, path: str, key: str, outcome: Any) -> EndpointReply:
-        self.books.answered[path, key].append(outcome)
+        self.observed.answered[path, key].append(outcome)
         return EndpointReply(json=outcome)
 
 

@@ -26,7 +26,7 @@ class Write:
 
 
 @dataclass(slots=True)
-class Books:
+class Observations:
     """The observations of callers and endpoints, outside of Atomic."""
 
     acknowledged: set[str] = field(default_factory=set)
@@ -41,7 +41,7 @@ class Books:
     failed_alone: set[tuple[str, int]] = field(default_factory=set)
     # The attempts of a step that waited for others, and when they requested those.
     waited_s: defaultdict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
-    heard: dict[tuple[str, int], tuple[float, "Process"]] = field(default_factory=dict)
+    received: dict[tuple[str, int], tuple[float, "Process"]] = field(default_factory=dict)
     # When a write of the step, or a message before it, was refused, unconfirmed or slow.
     troubled_s: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     letters: Counter[str] = field(default_factory=Counter)
