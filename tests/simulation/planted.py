@@ -11,7 +11,7 @@ import atomic.application.attempts as attempts
 import atomic.application.commit as applying
 import atomic.application.leftovers as leftovers
 import atomic.application.process_wakeup as driving
-import atomic.application.rechecking as looking
+import atomic.application.rechecking as rechecking
 import atomic.application.start as creation
 import atomic.application.start as starting
 import atomic.application.waiting as waiting
@@ -43,7 +43,7 @@ from simulation.network import EmbeddedWakeups, ProcessStore, SqsWakeups
 Patch = tuple[ModuleType | type[Any], str, Any]
 
 _ended, _claimed, _transition = transitions.ended, transitions._claimed, transitions.transition
-_drive, _woken, _look = driving.process_wakeup, transitions.woken, looking.look
+_drive, _woken, _recheck = driving.process_wakeup, transitions.woken, rechecking.recheck
 _effects_of, _apply, _record = effects.effects_of, applying.commit, attempts._record
 _run_effects = applying.run_effects
 _sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
@@ -208,7 +208,7 @@ def _is_spare_while_it_runs(step: Step, wakeup_at_ms: int | None) -> bool:
     )
 
 
-async def _look_at_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def _check_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     return waiting
 
 
@@ -340,8 +340,8 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],
     "a waiter is registered before the waiting write": [
         (attempts, "_record", _register_before_waiting),
-        (attempts, "look", _look_at_nothing),
-        (driving, "look", _look_at_nothing),
+        (attempts, "recheck", _check_nothing),
+        (driving, "recheck", _check_nothing),
     ],
     "a 504 leaves no waiter": [(starting, "register_waiter", _leave_no_waiter)],
     "settling wakes nobody": [
@@ -357,7 +357,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a 504 leaves no mark": [(starting, "register_waiter", _leave_no_mark)],
     "a failure waits for what is live": [(transitions, "ended", _end_as_if_told)],
     "a 504 leaves its mark before its waiter": [(starting, "register_waiter", _mark_before_the_waiter)],
-    "a time-out finds no step": [(looking, "_own", _find_no_child)],
+    "a time-out finds no step": [(rechecking, "_own", _find_no_child)],
     "an attempt that was not made costs a retry": [(attempts, "_defer", _count_what_was_not_made)],
     "a refusal of Atomic's costs a retry": [(transitions, "ended", _end_refusals_as_failures)],
     "an end is recorded after a read": [(attempts, "_record", _read_before_recording)],
@@ -372,7 +372,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     ],
     "a wake-up overtakes its row": [(effects, "is_soon", _never)],
     "nobody sends a lost wake-up again": [
-        (looking, "wake_if_overdue", _do_nothing),
+        (rechecking, "wake_if_overdue", _do_nothing),
         (wakeups, "wake_if_overdue", _do_nothing),
     ],
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],

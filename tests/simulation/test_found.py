@@ -13,7 +13,7 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
-from atomic.application.rechecking import look
+from atomic.application.rechecking import recheck
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import start
@@ -119,7 +119,7 @@ def test_a_recheck_sends_the_wakeup_of_an_overdue_step() -> None:
     case = Case(waiting_root(), running(due_at_ms=EPOCH_MS - 1))
 
     async def look_again() -> None:
-        await look(case.engine(), case.row(ROOT_ID), again=True)
+        await recheck(case.engine(), case.row(ROOT_ID), again=True)
 
     case.play(look_again())
 

@@ -39,7 +39,7 @@ others = st.one_of(
     st.builds(events.AnsweredLate, st.integers(0, 5), st.just("note")),
     st.builds(events.WaiterAdded, ids),
     st.just(events.Woken()),
-    st.builds(events.Looked, st.integers(0, 4), st.sampled_from([(), ("a",), ("b", "c")]), st.just(0.5)),
+    st.builds(events.Rechecked, st.integers(0, 4), st.sampled_from([(), ("a",), ("b", "c")]), st.just(0.5)),
     st.builds(events.ToldUnfinished, ids, st.sampled_from([NOW, NOW + 10**9])),
     st.builds(
         events.Deferred,

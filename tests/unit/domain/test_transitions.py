@@ -14,9 +14,9 @@ from atomic.domain.events import (
     DeadlineGiven,
     Deferred,
     Ended,
-    Looked,
     NotAdmitted,
     OwnerLost,
+    Rechecked,
     Redriven,
     Rescheduled,
     ResultPosted,
@@ -108,8 +108,8 @@ EVENTS: dict[str, events.Event] = {
     "Unknown": AnsweredLate(7, "succeeded 200"),
     "Waiter": WaiterAdded(OTHER),
     "Woken": Woken(),
-    "Looked": Looked(1, (OTHER,), 0.5),
-    "Nothing": Looked(1, (), 0.5),
+    "Rechecked": Rechecked(1, (OTHER,), 0.5),
+    "Nothing": Rechecked(1, (), 0.5),
     "OwnerLost": OwnerLost(),
     "Result": ResultPosted(StoredBody(b"1", "json")),
     "Deadline": DeadlineGiven(HOUR),
@@ -135,7 +135,7 @@ Late        =          ~          ~          ~          ~          ~          ~ 
 Unknown     =          =          =          =          =          =          =          =         =
 Waiter      ~          ~          ~          ~          ~          ~          =          =         =
 Woken       =          =          ~          ~          =          pending    =          =         =
-Looked      =          =          =          =          =          =          =          =         =
+Rechecked   =          =          =          =          =          =          =          =         =
 Nothing     =          =          =          =          =          retrying   =          =         =
 OwnerLost    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
@@ -403,7 +403,7 @@ class TestDeadline:
     def test_waiting_ends_at_it(self) -> None:
         step = waiting(deadline_ms=MINUTE)
         assert step.due_at_ms == NOW + MINUTE
-        over = transition(step, Looked(1, (OTHER,), 0.5), NOW + MINUTE)
+        over = transition(step, Rechecked(1, (OTHER,), 0.5), NOW + MINUTE)
         assert (over.status, over.waiting_for) == (Status.FAILED, ())
 
     def test_redrive_gives_a_new_one(self) -> None:
@@ -463,43 +463,43 @@ class TestWaiting:
         step, gaps = waiting(), []
         for _ in range(14):
             now_ms = step.due_at_ms or 0
-            step = transition(step, Looked(1, (OTHER,), 0.5), now_ms)
+            step = transition(step, Rechecked(1, (OTHER,), 0.5), now_ms)
             gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
         assert gaps == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1440, 1440, 1440, 1440]
 
     def test_a_step_that_waits_only_for_an_event_is_rechecked_once_a_day(self) -> None:
-        looked = Looked(1, (OTHER,), 0.5, idle_until_ms=2**53)
-        step = transition(waiting(), looked, NOW + 200)
+        rechecked = Rechecked(1, (OTHER,), 0.5, idle_until_ms=2**53)
+        step = transition(waiting(), rechecked, NOW + 200)
         assert (step.status, step.due_at_ms) == (Status.WAITING, NOW + 200 + 24 * HOUR)
-        assert transition(step, looked, NOW + 300) is step
-        again = transition(step, looked, step.due_at_ms or 0)
+        assert transition(step, rechecked, NOW + 300) is step
+        again = transition(step, rechecked, step.due_at_ms or 0)
         assert again.due_at_ms == (step.due_at_ms or 0) + 24 * HOUR
         # After a time-out the step is called again, and soon.
-        assert transition(timed_out(), looked, NOW + 20_000).due_at_ms == NOW + 20_000 + MINUTE
+        assert transition(timed_out(), rechecked, NOW + 20_000).due_at_ms == NOW + 20_000 + MINUTE
 
     @pytest.mark.parametrize("due_ms", [NOW + HOUR, NOW + 3 * MINUTE])
     def test_a_step_that_waits_for_a_timer_is_rechecked_when_that_is_overdue(self, due_ms: int) -> None:
-        step = transition(waiting(), Looked(1, (OTHER,), 0.5, idle_until_ms=due_ms), NOW + 200)
+        step = transition(waiting(), Rechecked(1, (OTHER,), 0.5, idle_until_ms=due_ms), NOW + 200)
         assert step.due_at_ms == due_ms + MINUTE
         # The timer is overdue, by an unknown time.
-        late = Looked(1, (OTHER,), 0.5, idle_until_ms=due_ms)
+        late = Rechecked(1, (OTHER,), 0.5, idle_until_ms=due_ms)
         assert transition(step, late, due_ms + MINUTE).due_at_ms == due_ms + 3 * MINUTE
 
     def test_a_timer_that_is_due_soon_changes_nothing(self) -> None:
         step = waiting()
-        assert transition(step, Looked(1, (OTHER,), 0.5, idle_until_ms=NOW + 30_000), NOW + 200) is step
+        assert transition(step, Rechecked(1, (OTHER,), 0.5, idle_until_ms=NOW + 30_000), NOW + 200) is step
 
     def test_an_early_recheck_only_drops_settled_steps(self) -> None:
         step = waiting()
         early_ms = (step.due_at_ms or 0) - 1
-        assert transition(step, Looked(1, (OTHER,), 0.5), early_ms) is step
-        fewer = transition(step, Looked(1, ("another",), 0.5), early_ms)
+        assert transition(step, Rechecked(1, (OTHER,), 0.5), early_ms) is step
+        fewer = transition(step, Rechecked(1, ("another",), 0.5), early_ms)
         assert fewer == replace(step, version=step.version + 1, waiting_for=("another",))
 
     def test_a_recheck_of_an_earlier_wait_changes_nothing(self) -> None:
         step = ended(claimed(transition(waiting(), Woken(), LATER)), SUSPENDED, LATER)
-        assert transition(step, Looked(1, (), 0.5), LATER) is step
-        assert transition(step, Looked(2, (), 0.5), LATER).status is Status.RETRYING
+        assert transition(step, Rechecked(1, (), 0.5), LATER) is step
+        assert transition(step, Rechecked(2, (), 0.5), LATER).status is Status.RETRYING
 
     def test_an_old_generation_is_not_redriven_again(self) -> None:
         again = transition(failed(), Redriven(1), LATER)
@@ -508,7 +508,7 @@ class TestWaiting:
         assert transition(step, Redriven(1), LATER) is step
 
     def test_waiting_again_begins_with_short_gaps(self) -> None:
-        step = transition(waiting(), Looked(1, (OTHER,), 0.5), NOW + HOUR)
+        step = transition(waiting(), Rechecked(1, (OTHER,), 0.5), NOW + HOUR)
         step = transition(step, Woken(), NOW + HOUR)
         step = ended(claimed(step), SUSPENDED, NOW + HOUR)
         assert step.due_at_ms == NOW + HOUR + MINUTE
@@ -537,7 +537,7 @@ class TestWaiting:
     def test_to_suspend_for_nothing_costs_a_retry(self) -> None:
         """Otherwise an endpoint that names no live step would be called in an endless loop."""
         policy = RetryPolicy(count=1, back_off_ms=1000, jitter="full")
-        found = transition(waiting(retry=policy), Looked(1, (), 0.25), LATER)
+        found = transition(waiting(retry=policy), Rechecked(1, (), 0.25), LATER)
         named = ended(running(retry=policy), replace(SUSPENDED, waiting_for=()), LATER, jitter=0.25)
         for step in (found, named):
             assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, WAITED_FOR_NOTHING)
@@ -546,7 +546,7 @@ class TestWaiting:
                 "retryable",
                 WAITED_FOR_NOTHING,
             )
-            last = transition(ended(claimed(step), SUSPENDED, LATER), Looked(2, (), 0.5), LATER)
+            last = transition(ended(claimed(step), SUSPENDED, LATER), Rechecked(2, (), 0.5), LATER)
             assert (last.status, last.error, last.waiting_for) == (Status.FAILED, WAITED_FOR_NOTHING, ())
 
 
@@ -558,29 +558,29 @@ class TestTimeOuts:
         assert is_timed_out(step.attempt_log[-1].error)
 
     def test_with_steps_of_its_own_it_waits_for_them(self) -> None:
-        step = transition(timed_out(retry=ONCE), Looked(1, (OTHER,), 0.5), NOW + 20_000)
+        step = transition(timed_out(retry=ONCE), Rechecked(1, (OTHER,), 0.5), NOW + 20_000)
         assert (step.status, step.waiting_for) == (Status.WAITING, (OTHER,))
         assert step.due_at_ms == NOW + 20_000 + MINUTE
         assert transition(step, Woken(), LATER).status is Status.PENDING
 
     def test_without_any_it_is_a_failure(self) -> None:
-        step = transition(timed_out(), Looked(1, (), 0.5), NOW + 20_000)
+        step = transition(timed_out(), Rechecked(1, (), 0.5), NOW + 20_000)
         assert (step.status, step.retries_used) == (Status.RETRYING, 1)
         assert (step.error, step.due_at_ms) == (TIMED_OUT.error, NOW + 21_000)
-        assert transition(timed_out(retry=ONCE), Looked(1, (), 0.5), LATER).status is Status.FAILED
+        assert transition(timed_out(retry=ONCE), Rechecked(1, (), 0.5), LATER).status is Status.FAILED
 
     def test_each_recheck_calls_it_again_after_a_longer_time(self) -> None:
         """It may have been waiting for something else, and would otherwise never be called again."""
         step, gaps = timed_out(retry=ONCE), []
         for number in range(1, 7):
             now_ms = step.attempt_log[-1].ended_at_ms or 0
-            step = transition(step, Looked(number, (OTHER,), 0.5), now_ms)
+            step = transition(step, Rechecked(number, (OTHER,), 0.5), now_ms)
             gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
-            step = transition(step, Looked(number, (OTHER,), 0.5), step.due_at_ms or 0)
+            step = transition(step, Rechecked(number, (OTHER,), 0.5), step.due_at_ms or 0)
             assert (step.status, step.waiting_for) == (Status.PENDING, ())
             step = ended(claimed(step), TIMED_OUT, step.due_at_ms or 0)
         assert (gaps, step.retries_used) == ([1, 2, 4, 8, 16, 32], 0)
-        step = transition(transition(step, Looked(7, (OTHER,), 0.5), LATER), Woken(), LATER)
+        step = transition(transition(step, Rechecked(7, (OTHER,), 0.5), LATER), Woken(), LATER)
         assert step.rechecks == 0
 
 

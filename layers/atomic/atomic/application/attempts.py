@@ -11,7 +11,7 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.permits import Claim
 from atomic.application.ports import Clock, EndpointRequest, StoreUnavailable
-from atomic.application.rechecking import look
+from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.outcomes import EndpointResponse, NotMade, classify
@@ -79,7 +79,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         return
     try:
         if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
-            after = await look(engine, after)
+            after = await recheck(engine, after)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
 
