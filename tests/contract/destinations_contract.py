@@ -148,12 +148,12 @@ class DestinationsContract:
             await door.leave(number)
 
     @on_runtime
-    async def test_turns_are_one_after_the_other(self, runtime: Runtime) -> None:
+    async def test_deferred_steps_try_again_one_after_the_other(self, runtime: Runtime) -> None:
         there = runtime.at(0)
-        turns = [there.turn_ms(comer(n), 0) for n in range(100)]
-        assert (turns[0], len(set(turns)), turns == sorted(turns)) == (1000, 100, True)
-        assert there.turn_ms(comer(0), 10**6) == 10**6 + 1000
-        assert there.turn_ms(comer(0, client_id="other"), 0) == 1000
+        times = [there.defer_until_ms(comer(n), 0) for n in range(100)]
+        assert (times[0], len(set(times)), times == sorted(times)) == (1000, 100, True)
+        assert there.defer_until_ms(comer(0), 10**6) == 10**6 + 1000
+        assert there.defer_until_ms(comer(0, client_id="other"), 0) == 1000
 
     @on_runtime
     async def test_a_permit_that_was_passed_on_is_released_by_who_got_it(self, runtime: Runtime) -> None:

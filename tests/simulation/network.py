@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryWakeupQueue
-from atomic.application.destinations import Turns, destination_of
+from atomic.application.destinations import Pacer, destination_of
 from atomic.application.permits import Permit
 from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
 from atomic.domain.outcomes import EndpointResponse, NotMade
@@ -228,7 +228,7 @@ class Crowds:
         self._process = process
         self._chance = random.Random(f"places {process.world.scenario.seed} {number}")
         self._full = self._chance.choice((0.1, 0.6))
-        self._turns = Turns()
+        self._pacer = Pacer()
 
     async def enter(self, spec: StepSpec) -> Permit | None:
         """A permit, if one is free, after a while. The permit holds nothing."""
@@ -245,9 +245,9 @@ class Crowds:
         world.faults.note("no place")
         return None
 
-    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
+    def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
         """When to come again."""
-        return self._turns.turn_ms(destination_of(spec), now_ms)
+        return self._pacer.defer_until_ms(destination_of(spec), now_ms)
 
 
 def usual_latency_s(drawn: float) -> float:

@@ -13,7 +13,7 @@ import pytest
 
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SystemClock
-from atomic.application.destinations import TURN_EVERY_MS
+from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import StartResult, start
@@ -223,10 +223,10 @@ def test_the_prices_in_the_docs_match_a_counted_run() -> None:
 
 def test_the_docs_costs_of_deferral_follow_from_the_prices() -> None:
     # A write of a root also moves its entry in the listing index. The calls are counted in test_handlers.
-    turn_usd = DRAIN_USD + 2 * WRITE_UNIT_USD + READ_UNIT_USD / 2
-    hour_usd = turn_usd * 3600 * 1000 / TURN_EVERY_MS
+    deferral_usd = DRAIN_USD + 2 * WRITE_UNIT_USD + READ_UNIT_USD / 2
+    hour_usd = deferral_usd * 3600 * 1000 / TRY_EVERY_MS
     page = COST_PAGE.read_text()
-    assert f"| a turn | ${1e6 * turn_usd:.2f} |" in page
+    assert f"| a deferral | ${1e6 * deferral_usd:.2f} |" in page
     assert f"${hour_usd:.2f} an hour" in page
     assert f"| 2 writes | ${1e6 * 2 * WRITE_UNIT_USD:.2f} |" in page
 

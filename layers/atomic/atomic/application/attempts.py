@@ -87,7 +87,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
 async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     """Undo the claim: the step comes again, one of its destination after the other, and pays nothing."""
     now_ms = engine.clock.now_ms()
-    until_ms = engine.admission.turn_ms(step.spec, now_ms + not_made.again_in_ms)
+    until_ms = engine.admission.defer_until_ms(step.spec, now_ms + not_made.again_in_ms)
     engine.telemetry.deferred(step)
     await _record(engine, step, Deferred(step.nonce or "", not_made.error, until_ms))
 

@@ -43,10 +43,10 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
         return
     permit = await engine.admission.permit(step.spec)
     if permit is None:
-        # Time may have passed, and a turn that is over by now would leave the step without a wake-up.
-        turn_ms = engine.admission.turn_ms(step.spec, engine.clock.now_ms())
+        # Read the clock again: a time that is already over would leave the step without a wake-up.
+        until_ms = engine.admission.defer_until_ms(step.spec, engine.clock.now_ms())
         engine.telemetry.deferred(step)
-        await commit(engine, step, NotAdmitted(turn_ms))
+        await commit(engine, step, NotAdmitted(until_ms))
         return
     async with permit:
         claim = await _claim(engine, step, permit)
