@@ -40,7 +40,7 @@ class Order:
 
 @orders.workflow
 def place(ctx: Context, order: Order) -> Any:
-    """Run the steps in order. When one has failed for good, undo all of them in reverse order."""
+    """Run the steps in order. When one has failed, undo all of them in reverse order."""
     undo: list[Callable[..., Any]] = []
     try:
         for forth, back in SAGA:

@@ -168,12 +168,27 @@ def test_comments_and_messages_have_no_retired_phrase(room: str) -> None:
     assert found == []
 
 
-def _prose_of(path: Path) -> str:
-    """Only the comments and strings of a file, each on its line."""
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "scripts", "examples", "functions"])
+def test_comments_and_docstrings_around_the_package_have_no_retired_phrase(folder: str) -> None:
+    paths = [path for path in tracked(f"{folder}/**.py") if path != Path(__file__)]
+    assert paths
+    found = [
+        line
+        for path in paths
+        for line in phrases_in(path, _prose_of(path, with_values=False), PHRASES + FIGURES)
+    ]
+    assert found == []
+
+
+def _prose_of(path: Path, *, with_values: bool = True) -> str:
+    """Only the comments and strings of a file, each on its line; without values, only docstrings."""
     source = path.read_text()
     lines = [""] * (source.count("\n") + 1)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in {tokenize.COMMENT, tokenize.STRING}:
+        is_prose = token.type == tokenize.COMMENT or (
+            token.type == tokenize.STRING and (with_values or token.line.lstrip().startswith('"""'))
+        )
+        if is_prose:
             for number, part in enumerate(token.string.splitlines(), token.start[0] - 1):
                 lines[number] += f"{part} "
     return "\n".join(lines)

@@ -21,7 +21,6 @@ from both_runtimes import RUNTIMES
 from described.furnished import Fuzzed, furnished
 from described.known import described
 
-# At least so many of each operation on each runtime; who asks for a number gets the edges of schemas on
 # The minimum of cases per operation and runtime. With CASES, the boundary values of schemas come on top.
 CASES: Final = int(os.environ.get("CASES", "10"))
 _THOROUGH: Final = "CASES" in os.environ

@@ -336,7 +336,7 @@ class TestRealFailures:
         _, app = played(main)
         assert app.effects[-1] == (pytest.approx(FAST, abs=0.1), "note caught")
 
-    def test_a_failure_that_nobody_catches_ends_the_workflow_at_once(self) -> None:
+    def test_an_uncaught_failure_ends_the_workflow_at_once(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             await asyncio.gather(ctx.step("bad"), ctx.step("slow"))
 
@@ -349,7 +349,7 @@ class TestRealFailures:
 
         assert in_process(play) == [(500, pytest.approx(FAST))]
 
-    def test_who_is_cancelled_for_a_failure_may_tidy_up(self) -> None:
+    def test_a_task_cancelled_for_a_failure_may_clean_up(self) -> None:
         async def works(ctx: AsyncContext) -> None:
             try:
                 await ctx.step("slow", "work")
@@ -371,7 +371,7 @@ class TestRealFailures:
         # In the replay both have settled, the failure first, as before.
         assert app.done == ["slow work", "bad None", "slow tidy", "note end"]
 
-    def test_who_is_cancelled_by_a_suspension_does_nothing(self) -> None:
+    def test_a_task_cancelled_by_a_suspension_does_nothing(self) -> None:
         async def works(ctx: AsyncContext) -> None:
             try:
                 await ctx.step("slow", "work")
@@ -400,7 +400,7 @@ class TestRealFailures:
         assert response == "end"
         assert len(app.answers) == 3
 
-    def test_an_exception_of_a_task_that_nobody_asked_yet_is_kept_for_later(self) -> None:
+    def test_an_unretrieved_exception_of_a_task_is_kept(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             task = asyncio.create_task(ctx.step("bad"))
             await ctx.sleep(DAY)

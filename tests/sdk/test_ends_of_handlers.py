@@ -158,7 +158,7 @@ def test_a_handler_cannot_make_a_refusal_its_outcome() -> None:
         try:
             return ctx.step("one")
         except TooManyRequestsError:
-            return "given up"
+            return "refused"
 
     assert told(called(main, {"one": REFUSED})[0]) == (503, REFUSES)
 

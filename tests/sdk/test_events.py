@@ -103,7 +103,7 @@ def test_an_event_may_be_opened_in_another_task(where: str) -> None:
 
 class TestDeadlines:
     @pytest.mark.parametrize("where", ["open", "event", "both"])
-    def test_an_event_that_nobody_completes_is_an_error_of_the_workflow(self, where: str) -> None:
+    def test_an_event_that_is_not_completed_is_an_error_of_the_workflow(self, where: str) -> None:
         async def main(ctx: AsyncContext) -> Any:
             opened = 60 if where in {"open", "both"} else None
             event_id = await ctx.open_event("approval", deadline=opened)
@@ -121,7 +121,7 @@ class TestDeadlines:
         assert response is True
         assert app.effects[-1] == (pytest.approx(60, abs=0.1), "note nobody")
 
-    def test_it_is_a_failure_like_others_for_who_does_not_care(self) -> None:
+    def test_it_can_be_handled_like_any_failure(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             try:
                 await ctx.event("approval", deadline=60)

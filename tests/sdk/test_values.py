@@ -206,7 +206,7 @@ class Drawn(BaseModel):
     other: UUID | str = ""
 
 
-def test_defaults_that_are_drawn_are_left_to_who_reads() -> None:
+def test_random_defaults_are_left_to_the_reader() -> None:
     kept = ValueType(Drawn)
     assert kept.kept({"name": "x"}, WHAT) == {"name": "x"}
     drawn = Drawn(name="x")

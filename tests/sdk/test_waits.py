@@ -138,14 +138,14 @@ def test_half_of_the_threads_stay_free_for_steps_and_eight_at_most(threads: int,
         assert calls(pool, threads, is_workflow=True, stack=stack) == waits_s
 
 
-def test_steps_take_no_place_of_those_who_wait() -> None:
+def test_steps_do_not_count_as_waiting_handlers() -> None:
     pool = Threads()
     with ExitStack() as stack:
         assert set(calls(pool, 32, is_workflow=False, stack=stack)) == {0.0}
         assert set(calls(pool, 24, is_workflow=True, stack=stack)) == {0.25}
 
 
-def test_a_handler_that_raises_gives_its_place_back() -> None:
+def test_a_handler_that_raises_frees_its_thread() -> None:
     pool = Threads()
     for _ in range(3):
         with (
@@ -156,7 +156,7 @@ def test_a_handler_that_raises_gives_its_place_back() -> None:
         assert wait_s == 0.25
 
 
-def test_in_the_only_thread_nobody_waits() -> None:
+def test_a_handler_in_the_only_thread_does_not_wait() -> None:
     pool = Threads()
     for environ in ({"wsgi.multithread": False}, {}, {"wsgi.multiprocess": True}):
         with pool.serving(environ, is_workflow=True) as wait_s:

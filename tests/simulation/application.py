@@ -103,7 +103,7 @@ class Application:
 
     async def _handler(self, plan: RunPlan, node: Node, step_id: str, attempt: int) -> EndpointResponse:
         manner = plan.manners[(attempt - 1) % len(plan.manners)]
-        wait_ms = {"throws": plan.wait_ms, "hangs": 30_000, "suspends": 0}[manner]
+        wait_ms = {"raises": plan.wait_ms, "waits": 30_000, "suspends": 0}[manner]
         parent = step_id if node is not plan.root else None
         for stage in node.stages:
             if stage[0].cancels:

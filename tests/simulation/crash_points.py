@@ -88,7 +88,7 @@ def _scenario(name: str, runtime: str) -> Scenario:
         workflow="w",
         key="k",
         root=_TREES[name],
-        manners=("throws", "suspends"),
+        manners=("raises", "suspends"),
         wait_ms=30,
         cancel_after_s={"cancel": 0.05, "cancel what waits": 0.8}.get(name),
         redriven_by=1 if name == "redrive" else 0,

@@ -18,13 +18,13 @@ from atomic.domain.steps import Step, StepOutline
 from atomic.protocol.enums import Status
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
 
-Manner = Literal["throws", "times out", "suspends"]
+Manner = Literal["raises", "times out", "suspends"]
 
 # An operation of the store takes up to 40 ms. A recheck, which would hide a lost wake-up, comes after 60 s.
 PAUSE_MAX_S: Final = 0.020
 WAKE_WITHIN_S: Final = 2.0
 END_WITHIN_S: Final = 50.0
-_MANNERS: Final[tuple[Manner, ...]] = ("throws", "times out", "suspends")
+_MANNERS: Final[tuple[Manner, ...]] = ("raises", "times out", "suspends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Workflow:
 
     async def _root(self, call: EndpointCall) -> EndpointReply:
         manner = self._plan.manners[(call.attempt - 1) % len(self._plan.manners)]
-        wait_ms = {"throws": self._plan.wait_ms, "times out": 30_000, "suspends": 0}[manner]
+        wait_ms = {"raises": self._plan.wait_ms, "times out": 30_000, "suspends": 0}[manner]
         live: list[str] = []
         if self._plan.parallel:
             replies = await asyncio.gather(*(self._step(url, wait_ms) for url in self._urls.values()))

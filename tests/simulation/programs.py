@@ -22,7 +22,7 @@ from simulation.simulate import story
 from simulation.world import World
 
 COMMANDS_MAX: Final = 19
-_MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
+_MANNERS: Final[tuple[Manner, ...]] = ("raises", "waits", "suspends")
 _CANCEL: Final = Node(name="cancel", kind="timer", cancels=True)
 # The model has no random permanent failures; and SQS, unlike this fault, does not lose wake-ups.
 _WITHOUT: Final = frozenset({"forbids retry", "wake-up lost", "other payload"})

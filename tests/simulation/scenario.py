@@ -12,10 +12,10 @@ from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.canonical import canonical_json, fingerprint
 from atomic.protocol.enums import Kind
 
-Manner = Literal["throws", "hangs", "suspends"]
+Manner = Literal["raises", "waits", "suspends"]
 CLIENT: Final = "me"
 EVENT_RESULT: Final = b'"delivered"'
-_MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
+_MANNERS: Final[tuple[Manner, ...]] = ("raises", "waits", "suspends")
 _LINKS: Final = ("store", "queue", "endpoint")
 _RETENTION_MS: Final = 30 * 24 * 3600 * 1000
 PATIENT: Final = RetryPolicy(count=1000, back_off_ms=300, strategy="fixed")

@@ -33,7 +33,7 @@ from simulation.scenario import Node, RunPlan
 
 CHILD = Node(name="child")
 PLAN = RunPlan(
-    workflow="w", key="k", root=Node(name="root", stages=((CHILD,),)), manners=("throws",), wait_ms=1
+    workflow="w", key="k", root=Node(name="root", stages=((CHILD,),)), manners=("raises",), wait_ms=1
 )
 SPEC, CHILD_SPEC = PLAN.spec(PLAN.root, None), PLAN.spec(CHILD, None).below_root()
 ROOT_ID = keys.root_of(PLAN.run_id)

@@ -102,7 +102,7 @@ class World:
     def note_error(self, error: BaseException) -> None:
         """Record the error that ended a task of a process."""
         if not isinstance(error, StoreUnavailable | Refusal):
-            self.observed.wrong.append(f"a task broke off: {error!r}")
+            self.observed.wrong.append(f"a task failed: {error!r}")
 
     def _begin_process(self) -> None:
         skew_ms = self.scenario.skew_ms if self._loop.time() < self.faults.ends_s else 0

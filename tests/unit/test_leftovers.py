@@ -365,7 +365,7 @@ def test_a_run_that_is_cancelled_after_a_claim_calls_no_endpoint() -> None:
         assert {row.status for row in store._rows.values()} == {Status.CANCELLED}
 
 
-def test_an_attempt_that_reached_nobody_before_the_cancel_leaves_no_dead_letter() -> None:
+def test_an_attempt_that_did_not_connect_before_the_cancel_leaves_no_dead_letter() -> None:
     asked = due_step("one", retry=RetryPolicy(count=0))
     store = CountingStore(a_root(at_ms=EPOCH_MS), asked)
 

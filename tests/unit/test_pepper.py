@@ -41,7 +41,7 @@ def is_valid(directory: Path, api_key: str) -> bool:
         registry.close()
 
 
-def test_the_pepper_is_made_when_nobody_needs_another(tmp_path: Path) -> None:
+def test_the_pepper_is_created_if_no_key_needs_another(tmp_path: Path) -> None:
     pepper = pepper_of(tmp_path)
     assert pepper_of(tmp_path) == pepper == (tmp_path / KEY_PEPPER).read_bytes()
 

@@ -55,7 +55,7 @@ def test_closing_breaks_off_what_reads_and_drops_what_waits(tmp_path: Path) -> N
     assert made == []
 
 
-def test_a_reader_who_is_cancelled_is_cancelled(tmp_path: Path) -> None:
+def test_a_cancelled_read_is_cancelled(tmp_path: Path) -> None:
     async def body() -> None:
         with reader(tmp_path) as opened:
             release = threading.Event()

@@ -54,7 +54,7 @@ def test_what_is_asked_for_counts(names_parent: bool) -> None:
     assert waits_s == (18, 18)
 
 
-def test_nobody_waits_longer_than_the_server_allows() -> None:
+def test_no_wait_is_longer_than_the_server_allows() -> None:
     low = Settings(wait_max_ms=10_000)
     assert run(both_waits_s(names_parent=True, settings=low)) == (10, 10)
     assert run(both_waits_s(names_parent=True, settings=low, timeout=18_000)) == (10, 10)

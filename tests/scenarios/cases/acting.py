@@ -31,7 +31,7 @@ async def scenario_cancel_ends_a_live_run_with_all_its_steps(runtime: Runtime) -
     assert all(step["dueAt"] is None and step["finishedAt"] for step in (run["root"], *run["steps"]))
 
 
-async def scenario_the_handler_of_a_cancelled_run_is_told_409_and_posts_no_more(runtime: Runtime) -> None:
+async def scenario_the_handler_of_a_cancelled_run_gets_409_and_posts_no_more(runtime: Runtime) -> None:
     flow = Flow(runtime, always(500), retry=FOR_LONG)
     caller = asyncio.create_task(runtime.start(flow.document()))
     run_id = await flow.run_id_once_called(flow.step)
@@ -105,7 +105,7 @@ async def scenario_cancel_after_the_end_changes_nothing(runtime: Runtime) -> Non
         assert (await runtime.get(run)).body == before
 
 
-async def scenario_a_failed_run_that_was_cancelled_in_vain_can_be_redriven(runtime: Runtime) -> None:
+async def scenario_a_failed_run_whose_cancel_changed_nothing_can_be_redriven(runtime: Runtime) -> None:
     step = Breakable()
     flow = Flow(runtime, step)
     failed = await runtime.finish(flow.document())

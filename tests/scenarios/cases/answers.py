@@ -185,7 +185,7 @@ async def scenario_respond_async_with_wait_waits_first(runtime: Runtime) -> None
     gate.open()
 
 
-async def scenario_cancelled_is_a_409_for_all_who_ask(runtime: Runtime) -> None:
+async def scenario_cancelled_is_a_409_for_every_caller(runtime: Runtime) -> None:
     gate = Gate()
     url = runtime.endpoint("/mail", gate)
     waiting = asyncio.create_task(runtime.start(document(url)))

@@ -69,7 +69,7 @@ async def scenario_a_handler_that_always_fails_beside_a_live_step_fails(runtime:
     assert (reply.status, reply.json["attempts"]) == (424, 4)
 
 
-async def scenario_who_was_told_of_a_step_and_fails_waits_for_it(runtime: Runtime) -> None:
+async def scenario_a_failed_attempt_that_was_told_of_a_step_waits_for_it(runtime: Runtime) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
         parent = call.json["stepId"]
         await runtime.start(event_document("never", parent=parent), **ASYNC)
@@ -101,7 +101,7 @@ async def scenario_a_later_attempt_is_not_excused_by_what_an_earlier_one_was_tol
     assert (reply.status, (await of_root(runtime, reply))[1]) == (200, 1)
 
 
-async def scenario_who_runs_out_of_time_waits_for_the_steps_that_it_waited_for(runtime: Runtime) -> None:
+async def scenario_after_a_time_out_it_waits_for_the_steps_that_it_waited_for(runtime: Runtime) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
         parent = call.json["stepId"]
         await runtime.start(event_document("never", parent=parent), **ASYNC)
@@ -123,7 +123,7 @@ async def scenario_who_runs_out_of_time_waits_for_the_steps_that_it_waited_for(r
     assert (ended["attempts"], ended["retriesUsed"]) == (2, 0)
 
 
-async def scenario_who_runs_out_of_time_beside_steps_that_nobody_waited_for_has_failed(
+async def scenario_a_time_out_beside_steps_that_were_not_waited_for_is_a_failure(
     runtime: Runtime,
 ) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
@@ -139,7 +139,7 @@ async def scenario_who_runs_out_of_time_beside_steps_that_nobody_waited_for_has_
     assert await of_root(runtime, reply) == (2, 1, ["retryable", "succeeded"])
 
 
-async def scenario_whose_posts_atomic_refused_pays_nothing(runtime: Runtime) -> None:
+async def scenario_an_attempt_whose_posts_were_refused_costs_no_retry(runtime: Runtime) -> None:
     replies = iter([REFUSED, REFUSED, EndpointReply(json="done")])
 
     async def handler(call: EndpointCall) -> EndpointReply:

@@ -210,7 +210,7 @@ async def scenario_times_cut_at_the_millisecond(runtime: Runtime) -> None:
     assert await found("createdBefore=9999-12-31T23:59:59-23:59&limit=1") == [last]
 
 
-async def scenario_a_query_that_is_not_understood_is_a_400(runtime: Runtime) -> None:
+async def scenario_an_invalid_query_is_a_400(runtime: Runtime) -> None:
     for path, query, field in BAD_QUERIES:
         reply = await runtime.get(f"{path.format(run=UNKNOWN_RUN)}?{query}")
         assert_problem(reply, 400, "invalid-request")

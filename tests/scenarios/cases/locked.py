@@ -108,7 +108,7 @@ async def scenario_every_url_under_the_base_is_allowed(runtime: Runtime) -> None
         assert (reply.status, len(runtime.calls(url))) == (200, 1), path
 
 
-async def scenario_who_starts_too_fast_waits_and_others_do_not(runtime: Runtime) -> None:
+async def scenario_a_client_over_its_start_rate_waits_and_others_do_not(runtime: Runtime) -> None:
     url = runtime.endpoint("/app/fast", answer_ok)
     keys = [f"fast-{number}" for number in range(20)]
 
@@ -135,7 +135,7 @@ async def scenario_who_starts_too_fast_waits_and_others_do_not(runtime: Runtime)
     assert (again.status, "idempotency-replayed" in again.headers) == (200, False)
 
 
-async def scenario_who_stores_too_much_is_told_and_others_are_not(runtime: Runtime) -> None:
+async def scenario_a_client_over_its_storage_quota_is_refused_and_others_are_not(runtime: Runtime) -> None:
     async def echo(call: EndpointCall) -> EndpointReply:
         return EndpointReply(json=call.payload)
 

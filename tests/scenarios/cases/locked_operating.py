@@ -243,7 +243,7 @@ async def scenario_a_client_that_cannot_be_used_is_refused_by_its_field(runtime:
     assert (await operate(runtime, "GET", "/operated")).body == before.body
 
 
-async def scenario_changes_at_once_take_place_one_after_the_other(runtime: Runtime) -> None:
+async def scenario_concurrent_changes_are_serialized(runtime: Runtime) -> None:
     made = await operate(runtime, "POST", "/clients", {"clientId": "crowded", **NEW})
     assert made.status == 201
 

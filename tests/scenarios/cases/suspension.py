@@ -236,7 +236,7 @@ async def scenario_an_event_that_comes_before_its_root_becomes_a_step_of_it(runt
     assert (reply.json["parent"], reply.json["response"]) == (None, [early.json["id"], "yes"])
 
 
-async def scenario_a_result_wakes_the_caller_who_waits_for_it(runtime: Runtime) -> None:
+async def scenario_a_result_wakes_a_waiting_caller(runtime: Runtime) -> None:
     created = await runtime.start(event_document("approval"), Prefer="respond-async")
     waiting = asyncio.create_task(runtime.start(event_document("approval")))
     await asyncio.sleep(0.05)
@@ -308,7 +308,7 @@ async def scenario_a_handler_waits_for_an_event(runtime: Runtime) -> None:
     assert (ended["response"], ended["attempts"], ended["retriesUsed"]) == ("yes", 2, 0)
 
 
-async def scenario_an_event_that_nobody_posts_ends_with_its_deadline(runtime: Runtime) -> None:
+async def scenario_an_event_without_a_result_ends_with_its_deadline(runtime: Runtime) -> None:
     reply = await runtime.finish(event_document("approval", deadline=100))
 
     assert (reply.status, reply.json["attempts"]) == (424, 0)
@@ -322,7 +322,7 @@ async def scenario_an_event_that_nobody_posts_ends_with_its_deadline(runtime: Ru
     assert bulk.json == {"redriven": 0, "steps": [], "more": False}
 
 
-async def scenario_an_open_event_takes_a_deadline_from_who_waits_for_it(runtime: Runtime) -> None:
+async def scenario_an_open_event_takes_the_deadline_of_a_wait(runtime: Runtime) -> None:
     """The event is opened before its id is passed on, and waited for later.
 
     The deadline of that wait applies.

@@ -138,7 +138,7 @@ async def scenario_user_creation_is_played_as_it_was_drawn(runtime: Runtime) -> 
     assert app.posts_of_the_user == 1 or not is_virtual()
 
 
-async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(runtime: Runtime) -> None:
+async def scenario_the_workflow_uses_no_retry_while_analytics_is_down(runtime: Runtime) -> None:
     """Analytics is down for an hour in virtual time, and elsewhere for longer than a handler's post waits.
 
     Ten retries of a second last nine minutes, so the analytics step has more. The workflow has the default

@@ -36,7 +36,7 @@ from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
 from atomic.testing.virtual_time import LoopClock
 from contract.aws import TABLE_NAME, Aws, LateCalls, Recorder, aws
 from contract.builders import a_spec
-from contract.destinations_contract import comer
+from contract.destinations_contract import long_step
 
 SILENT, GOOD = "https://silent.example/x", "https://good.example/x"
 ENVIRONMENTS = 10
@@ -285,7 +285,7 @@ def test_together_they_try_as_often_as_one_process() -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, 50) for n in range(50)]
         seconds = Counter(
-            leases.defer_until_ms(comer(n), 0) // 1000 for leases in fleet for n in range(100)
+            leases.defer_until_ms(long_step(n), 0) // 1000 for leases in fleet for n in range(100)
         )
         assert min(seconds) == 1
         assert max(seconds.values()) == 1000 // TRY_EVERY_MS
@@ -311,7 +311,7 @@ async def release(permit: Permit | None) -> None:
 
 def holders(account: Aws) -> set[str]:
     """The holders of leases at the destination."""
-    destination = destination_of(comer(0))
+    destination = destination_of(long_step(0))
     assert destination is not None
     leases = LeaseItems(account.dynamodb, TABLE_NAME, invoker="short").read(destination)
     held = [each.holder for each in leases if each.until_ms >= LoopClock().now_ms()]
@@ -323,11 +323,11 @@ def holders(account: Aws) -> set[str]:
 def test_the_permits_of_killed_environments_are_free_after_their_lease(attempt_ms: int) -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
-        inside = [comer(n, attempt_timeout_ms=attempt_ms) for n in range(BOUNDS.most)]
+        inside = [long_step(n, attempt_timeout_ms=attempt_ms) for n in range(BOUNDS.most)]
         for leases, spec in zip(fleet, inside, strict=False):
             assert await leases.enter(spec)
         await asyncio.sleep(60)
-        late = comer(BOUNDS.most)
+        late = long_step(BOUNDS.most)
         assert not await fleet[-1].enter(late)
         for leases in fleet[:-1]:
             # After a kill, the environment neither renews nor releases its lease.
@@ -342,9 +342,9 @@ def test_the_permits_of_killed_environments_are_free_after_their_lease(attempt_m
 def test_an_environment_frozen_longer_than_its_lease_takes_no_other_lease() -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
-        permits = [await fleet[n].enter(comer(n)) for n in range(BOUNDS.most)]
+        permits = [await fleet[n].enter(long_step(n)) for n in range(BOUNDS.most)]
         assert None not in permits
-        frozen, late = fleet[0], comer(BOUNDS.most)
+        frozen, late = fleet[0], long_step(BOUNDS.most)
         calls_of(frozen).thawed.clear()
         await asyncio.sleep(tuning.LEASE_MS / 1000 + 20)
         late_permit = await fleet[-1].enter(late)
@@ -366,12 +366,12 @@ def test_an_environment_frozen_longer_than_its_lease_takes_no_other_lease() -> N
 def test_a_disconnected_environment_releases_only_its_own_lease() -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
-        permits = [await fleet[n].enter(comer(n)) for n in range(BOUNDS.most)]
+        permits = [await fleet[n].enter(long_step(n)) for n in range(BOUNDS.most)]
         assert None not in permits
         calls_of(fleet[0]).cut = True
         await asyncio.sleep(tuning.LEASE_MS / 1000 + 20)
         # The only free lease is the one that the first environment still believes to hold.
-        assert await fleet[-1].enter(comer(BOUNDS.most))
+        assert await fleet[-1].enter(long_step(BOUNDS.most))
         calls_of(fleet[0]).cut = False
         await release(permits[0])
         numbers = {*range(1, BOUNDS.most), ENVIRONMENTS - 1}

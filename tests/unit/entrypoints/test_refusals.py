@@ -38,7 +38,7 @@ def test_each_is_put_into_words(
     assert problem.detail.startswith(detail)
 
 
-def test_whose_it_is_is_told_to_nobody() -> None:
+def test_a_refusal_does_not_reveal_the_owner() -> None:
     assert problem_of(NotFound("acme")).document() == problems.not_found().document()
 
 

@@ -66,7 +66,7 @@ def test_a_connection_is_not_used_again(run: Run, raw: bytes) -> None:
     assert run(connections_for(3, keeps_writing(raw))) == 3
 
 
-def test_what_comes_while_nobody_asks_ends_the_connection(run: Run) -> None:
+def test_unrequested_bytes_close_the_connection(run: Run) -> None:
     async def behaviour(peer: Peer) -> None:
         while await peer.request():
             await peer.write(OK)
