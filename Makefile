@@ -1,4 +1,4 @@
-# `make demo` and `make test` are all a fresh machine needs: Python >= 3.11 and make.
+# `make demo` and `make test` need nothing but Python >= 3.11 and make.
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8787
@@ -9,7 +9,7 @@ WORKERS ?= 2
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: .venv/installed  ## Create .venv with everything pinned by requirements.lock
+install: .venv/installed  ## Create .venv with the packages that requirements.lock pins
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Atomic needs Python 3.11 or newer")'
@@ -18,7 +18,7 @@ install: .venv/installed  ## Create .venv with everything pinned by requirements
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:  ## Pin the newest versions anew (needs uv)
+lock:  ## Pin the newest versions in requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra server --extra aws --group dev --universal --generate-hashes --no-header \
 	  --python-version 3.11 --upgrade --quiet -o requirements.lock
 
@@ -28,10 +28,10 @@ demo: install  ## Run the user-creation workflow and show every call
 serve: install  ## Run the embedded server for development
 	$(BIN)/atomic serve --dev --port $(PORT)
 
-# Coverage is measured where the tracer changes nothing of what is tested (decision 0095).
+# Coverage is measured where the tracer does not change the behaviour under test (decision 0095).
 MEASURED := $(filter-out tests/unit/http tests/unit/strategies.py,$(wildcard tests/unit/[a-z]*)) tests/contract \
   tests/scenarios/test_memory.py
-test: install  ## Run every test (rooms, lint and types among them) and measure coverage
+test: install  ## Run all tests, including import rules, lint and types, and measure coverage
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(MEASURED) --cov; measured=$$?; \
 	  $(BIN)/pytest -n $(WORKERS) --dist worksteal $(MEASURED:%=--ignore %) && test $$measured = 0
 
@@ -43,27 +43,27 @@ POSTS ?= 1000
 CUTS ?= 300
 HISTORIES ?= 10000
 
-kill: install  ## kill -9 the server under load and compare the books: KILLS=200 RUNS=2000 [SEED=n]
+kill: install  ## kill -9 the server under load and check that nothing is lost: KILLS=200 RUNS=2000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.kills $(KILLS) $(RUNS) $(SEED)
 
-cancels: install  ## Cut cancels off by kill -9, and post steps beside others: CANCELS=100 POSTS=1000 [SEED=n]
+cancels: install  ## Interrupt cancels by kill -9, and post steps during others: CANCELS=100 POSTS=1000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.cancels $(CANCELS) $(POSTS) $(SEED)
 
-power-cuts: install  ## Cut the power under the store, and under one that does not sync: CUTS=300 [SEED=n]
+power-cuts: install  ## Simulate power cuts on the store, and on one that does not sync: CUTS=300 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.power_cuts $(CUTS) $(SEED)
 
-linearizability: install  ## Record what clients of a server see and look for an order: HISTORIES=10000
+linearizability: install  ## Check recorded histories of a server's clients for linearizability: HISTORIES=10000
 	HISTORIES=$(HISTORIES) $(BIN)/pytest -q -s tests/reliability/test_linearizability.py
 
 .PHONY: servers
 CALLERS ?= 64
-servers: install  ## Run a workflow on gunicorn, waitress, uvicorn, Lambda with defaults: RUNS=2000 CALLERS=64
+servers: install  ## Run a workflow on gunicorn, waitress, uvicorn and Lambda, with their defaults: RUNS=2000 CALLERS=64
 	@cd tests && PYTHONPATH=../benchmarks ../$(BIN)/python -m servers.run $(RUNS) $(CALLERS) "$(NAME)"
 
 .PHONY: bench
 STORED ?= 1000000
 DUE ?= 100000
-bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog, a long history (half an hour)
+bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog and a long history (takes half an hour)
 	$(BIN)/python benchmarks/user_creation.py
 	$(BIN)/python benchmarks/chain.py
 	$(BIN)/python benchmarks/backlog.py --due $(DUE)
@@ -71,64 +71,64 @@ bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog, a long
 
 .PHONY: bench-hostile
 SIZE ?= 1000000
-bench-hostile: install  ## Post bodies that are slow to read, and ask how others fare: SIZE=1000000
+bench-hostile: install  ## Post bodies that are slow to parse, and measure the effect on other clients: SIZE=1000000
 	$(BIN)/python benchmarks/hostile.py --size $(SIZE)
 
 .PHONY: dashboard-hour screenshots vendor
-dashboard-hour: install  ## Leave the dashboard's pages open for an hour of updates and weigh them
+dashboard-hour: install  ## Measure the memory of the dashboard's pages over an hour of updates
 	UPDATES=3600 $(BIN)/pytest -q -s tests/dashboard/test_scale.py
 
-vendor:  ## Make the dashboard's vendored module anew: Preact and htm in pinned versions (needs npm)
+vendor:  ## Rebuild the dashboard's vendored module from pinned Preact and htm (needs npm)
 	scripts/vendor-preact
 
-screenshots: install  ## Take the pictures of docs/dashboard.md anew (needs Chromium)
+screenshots: install  ## Take the screenshots of docs/dashboard.md (needs Chromium)
 	cd tests && ../$(BIN)/python -m dashboard.screenshots ../docs/images
 
 .PHONY: simulate programs crash-pairs
 SEEDS ?= 0..10000
-simulate: install  ## Play fault schedules: make simulate SEEDS=0..100000
+simulate: install  ## Run simulations with random faults: SEEDS=0..100000
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign seeds --seeds $(SEEDS)
 
-programs: install  ## Play random programs as plain Python and through Atomic: make programs SEEDS=0..100000
+programs: install  ## Run random programs as plain Python and through Atomic, and compare: SEEDS=0..100000
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign sdk --seeds $(SEEDS)
 
-crash-pairs: install  ## Crash at every two awaits of every small workload
+crash-pairs: install  ## Run each small workload with a crash at every pair of its awaits
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign pairs
 
 .PHONY: bench-peers lock-peers
-bench-peers: install  ## Measure Atomic beside the floor, Restate and DBOS, which are installed for it
+bench-peers: install  ## Compare Atomic with the baseline, Restate and DBOS (installs them)
 	@PYTHONPATH=benchmarks $(BIN)/python -m peers.run $(OPTIONS)
 
-check: install  ## Format, lint, types, rooms, bandit: the quick look before a commit
+check: install  ## Check format, lint, types, import rules and security before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive layers functions
 
-hooks: install  ## Run the checks with each commit and each push of this clone
+hooks: install  ## Install git hooks that run the checks at each commit and push
 	$(BIN)/pre-commit install
 
-format: install  ## Format and mend what can be mended
+format: install  ## Format, and apply the linter's automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 .PHONY: site
-site: install  ## Build the documentation into dist/site; a warning or a broken link is an error
+site: install  ## Build the documentation into dist/site; warnings and broken links are errors
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs dist/site
 	@echo "open dist/site/index.html"
 
-decisions: install  ## Write the index of docs/decisions anew
+decisions: install  ## Rewrite the index of docs/decisions
 	$(BIN)/python scripts/decisions_index.py
 
-settings: install  ## Write the table of settings in docs/operations.md anew
+settings: install  ## Rewrite the table of settings in docs/operations.md
 	$(BIN)/python scripts/settings_table.py
 
-openapi: install  ## Write docs/openapi.json and the dashboard's core/enums.js anew
+openapi: install  ## Rewrite docs/openapi.json and the dashboard's core/enums.js
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json
 	$(BIN)/python scripts/dashboard_enums.py
 
-# The AWS runtime. Tools that contradict each other live apart: the emulator and checkov pin what sam pins too.
+# The AWS runtime. Emulator, checkov and sam have environments of their own, because their pins conflict.
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade --quiet
 SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 
@@ -137,66 +137,66 @@ SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REG
 	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
-# What Lambda's runtime brings, and what the SDK and the command line alone use.
+# Packages that Lambda's runtime contains, or that only the SDK and the command line use.
 NOT_SHIPPED := boto3 botocore s3transfer python-dateutil six urllib3 click requests certifi charset-normalizer idna
-lock-aws:  ## Pin the newest tools for AWS, and what the functions ship (needs uv)
+lock-aws:  ## Pin the newest AWS tools and the packages that the functions ship (needs uv)
 	echo 'ministack aws-sam-translator awslambdaric' | tr ' ' '\n' | $(LOCK) - -o requirements-aws.lock
 	echo 'aws-sam-cli cfn-lint uv' | tr ' ' '\n' | $(LOCK) - -o requirements-sam.lock
 	echo 'checkov' | $(LOCK) - -o requirements-checkov.lock
 	$(LOCK) pyproject.toml --extra aws --extra ed25519 --constraints requirements.lock -o layers/atomic/requirements.txt \
 	  $(foreach package,$(NOT_SHIPPED),--no-emit-package $(package))
 
-lock-peers:  ## Pin what bench-peers measures (needs uv and npm)
+lock-peers:  ## Pin the systems that bench-peers measures (needs uv and npm)
 	echo 'hypercorn restate-sdk uvloop' | tr ' ' '\n' | $(LOCK) - -o benchmarks/peers/restate/requirements.lock
 	echo 'dbos httptools orjson uvicorn uvloop' | tr ' ' '\n' | $(LOCK) - -o benchmarks/peers/dbos/requirements.lock
 	cd benchmarks/peers/restate && npm install --package-lock-only --ignore-scripts --no-audit --no-fund
 
 .PHONY: schemathesis audit sbom lock-audit fuzz lock-fuzz
 CASES ?= 200
-lock-audit:  ## Pin the newest tools of audit and sbom (needs uv)
+lock-audit:  ## Pin the newest tools for audit and sbom (needs uv)
 	echo 'cyclonedx-bom pip-audit' | tr ' ' '\n' | $(LOCK) - -o requirements-audit.lock
 
-schemathesis: install  ## Try to break what the API says of itself, on both runtimes: CASES=200 [SEED=n]
+schemathesis: install  ## Fuzz the API against its OpenAPI description, on both runtimes: CASES=200 [SEED=n]
 	CASES=$(CASES) SEED=$(SEED) $(BIN)/pytest -q tests/e2e/test_description.py
 
-lock-fuzz:  ## Pin the fuzzer and what its targets import (needs uv)
+lock-fuzz:  ## Pin the fuzzer and the packages that its targets import (needs uv)
 	printf 'atheris<3.1\nidna\norjson\n' | $(LOCK) - --constraints requirements.lock -o requirements-fuzz.lock
 
 SECONDS ?= 60
-fuzz: .venv-fuzz/installed  ## Fuzz the readers of the wire and the guard by coverage: SECONDS=60 for each target
+fuzz: .venv-fuzz/installed  ## Fuzz the parsers and the SSRF guard, guided by coverage: SECONDS=60 for each target
 	cd tests && PYTHONPATH=.:../layers/atomic ../.venv-fuzz/bin/python -m fuzz.run $(SECONDS) $(TARGETS)
 
-audit: install .venv-audit/installed  ## Look up known holes of what is pinned (needs PyPI's advisories)
+audit: install .venv-audit/installed  ## Look up known vulnerabilities of the pinned packages (needs PyPI's advisories)
 	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
-sbom: install .venv-audit/installed  ## Write dist/sbom.json (CycloneDX) of what is pinned
+sbom: install .venv-audit/installed  ## Write dist/sbom.json (CycloneDX) for the pinned packages
 	@mkdir -p dist
 	.venv-audit/bin/cyclonedx-py requirements requirements.lock --output-file dist/sbom.json
 
 build: .venv-sam/installed  ## Build the functions for AWS
 	$(SAM) scripts/sam-build
 
-validate: .venv-sam/installed .venv-checkov/installed  ## Lint the template, and hold it to the good practice of AWS
+validate: .venv-sam/installed .venv-checkov/installed  ## Lint template.yaml and check it against AWS best practices
 	$(SAM) sam validate --lint
 	.venv-sam/bin/cfn-lint template.yaml
 	.venv-checkov/bin/checkov --file template.yaml
 
-aws-local: install .venv-aws/installed .venv-sam/installed  ## Deploy the template onto an emulator of AWS
+aws-local: install .venv-aws/installed .venv-sam/installed  ## Deploy template.yaml onto an AWS emulator
 	@$(BIN)/python scripts/aws_local.py
 
-# Two cores start environments slowly, so what failed beside other tests is tried once more by itself.
+# Two cores start environments slowly, so tests that failed in parallel run once more, one by one.
 ALONE := tests/e2e_aws/test_many.py tests/e2e_aws/test_locked.py
-test-aws: install .venv-aws/installed .venv-sam/installed  ## Run the scenarios on the deployed template
+test-aws: install .venv-aws/installed .venv-sam/installed  ## Run the scenarios on template.yaml, deployed onto an AWS emulator
 	$(BIN)/python scripts/aws_local.py -- sh -c '$(BIN)/pytest $(ALONE) --cache-clear --tb native; alone=$$?; \
 	  $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) -n 3 --dist worksteal --tb native && test $$alone = 0' \
 	  || $(BIN)/python scripts/aws_local.py -- $(BIN)/pytest tests/e2e_aws --last-failed --tb native
 
 STARTS ?= 15
-cold-start: install .venv-aws/installed .venv-sam/installed  ## Measure the init of each function: STARTS=15
+cold-start: install .venv-aws/installed .venv-sam/installed  ## Measure the cold start of each function: STARTS=15
 	@$(BIN)/python scripts/cold_start.py --starts $(STARTS)
 
-sam-local: install .venv-aws/installed .venv-sam/installed  ## Run the functions in Docker by sam local
+sam-local: install .venv-aws/installed .venv-sam/installed  ## Run the functions in Docker with sam local
 	@$(BIN)/python scripts/sam_local.py
 
-clean:  ## Remove what the targets made
+clean:  ## Remove everything that the targets created
 	rm -rf .venv .venv-* .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist

@@ -1,8 +1,9 @@
-"""The application under test: the user creation's workflow as endpoints on a bare ASGI server.
+"""The application under test: the user-creation workflow as endpoints on a bare ASGI server.
 
 Usage: python benchmarks/application.py PORT ATOMIC_URL [--client bench] [--base http://127.0.0.1:PORT]
 
-`--base` is where Atomic reaches the application; a key stands in ATOMIC_API_KEY when there is one.
+`--base` is the URL at which Atomic reaches the application. ATOMIC_API_KEY holds the API key, if the client
+has one.
 """
 
 import argparse
@@ -48,7 +49,7 @@ class Application:
 
 
 def start_document(url: str, key: str, **payload: Any) -> dict[str, Any]:
-    """The user creation's JSON."""
+    """The body of the request that starts the user creation."""
     return {
         "workflowName": "createUser",
         "stepInvokeUrl": url,
@@ -60,7 +61,7 @@ def start_document(url: str, key: str, **payload: Any) -> dict[str, Any]:
 
 
 def headers() -> dict[str, str]:
-    """Those of a client with a key."""
+    """The headers of a request; they hold the API key if there is one."""
     key = os.environ.get("ATOMIC_API_KEY")
     return {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
 

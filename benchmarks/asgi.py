@@ -1,4 +1,4 @@
-"""The least of ASGI: one body in, one JSON answer out."""
+"""A minimal ASGI helper: read one body, send one JSON response."""
 
 from typing import Any
 

@@ -1,10 +1,11 @@
-"""A backlog after an outage: so many retries are due at once for one tenant. What do the others feel?
+"""How a backlog of due retries of one tenant, as after an outage, affects the other tenants.
 
 Usage: python benchmarks/backlog.py [--due 100000] [--answer-ms 0]
 
-The rows are written through the store, then the server starts on them. The endpoint of the backlog answers
-after `--answer-ms`. Another tenant posts a run of one step every 50 ms, and every 500 ms a run of one step
-that is due in four seconds, before (on an empty server) and while the backlog drains.
+The rows are written through the store, then the server is started on them. The endpoint of the backlog
+answers after `--answer-ms`. Another tenant posts a run of one step every 50 ms, and a run of one step with
+a delay of four seconds every 500 ms. It does so first on an empty server, and then while the backlog
+drains.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from processes import atomic_server, cpu_s, free_ports, machine, python, rss_mib
 _EVERY_S = 0.05
 _ALONE = 100
 _DELAY_MS = 4_000
-# One delayed run for so many that are due at once.
+# One delayed run is posted for this many runs that are due at once.
 _DELAYED_EVERY = 10
 _WITHIN_S = 900
 
@@ -76,7 +77,7 @@ async def _show(data_dir: Path, due: int, answer_ms: int) -> None:
 
 
 async def _post(poster: Poster, base: str, document: dict[str, Any]) -> float:
-    """Until the answer, in milliseconds."""
+    """Post a run and return the milliseconds until its answer."""
     sent_s = time.perf_counter()
     await poster.post(f"{base}/calm", orjson.dumps(document))
     return (time.perf_counter() - sent_s) * 1000

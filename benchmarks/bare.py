@@ -1,12 +1,12 @@
-"""The floor: the same durable work and the same application without anything else.
+"""The baseline: the same durable work and the same application, and nothing else.
 
     python benchmarks/bare.py server PORT DIRECTORY
     python benchmarks/bare.py app PORT ATOMIC_URL
 
-The server takes a start, writes a row, calls the endpoint, writes the row again, answers; both writes are
-synced before anybody hears of them, as many as there are in one commit. No validation, no keys, no
-retries, no signatures, no metrics: what Atomic costs beyond it is what Atomic gives. The application is the
-user creation's workflow on the same bare protocols, so that it takes little of what is measured.
+The server takes a start, writes a row, calls the endpoint, writes the row again, and answers. It syncs each
+write to disk before it goes on, and groups concurrent writes into one commit. It has no validation, keys,
+retries, signatures or metrics, so the difference between it and Atomic is the cost of those features. The
+application is the user-creation workflow on the same bare protocols, so it adds little to what is measured.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ Answer = Callable[[str, bytes], Awaitable[bytes]]
 
 
 class Incoming(asyncio.Protocol):
-    """One connection of a caller."""
+    """A connection from a caller."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -57,7 +57,7 @@ class Incoming(asyncio.Protocol):
 
 
 class Outgoing(asyncio.Protocol):
-    """One connection to somebody else."""
+    """A connection to an endpoint."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -83,7 +83,7 @@ class Outgoing(asyncio.Protocol):
 
 
 class Poster:
-    """Posts over connections that are kept."""
+    """Posts over connections that are kept open."""
 
     def __init__(self) -> None:
         self._idle: defaultdict[str, list[Outgoing]] = defaultdict(list)
@@ -105,7 +105,7 @@ class Poster:
 
 
 class Server:
-    """Starts in, calls out, two rows each."""
+    """Takes starts, calls endpoints, and writes a step's row twice."""
 
     def __init__(self, directory: Path) -> None:
         self._db = apsw.Connection(str(directory / "bare.db"))
@@ -151,13 +151,13 @@ class Server:
 
 
 class Application:
-    """User creation, a chain of as many steps as the payload says, and steps that take a time."""
+    """User creation, a chain of as many steps as the payload says, and slow steps."""
 
     def __init__(self, base: str, atomic: str) -> None:
         self._base, self._atomic, self._poster = base, atomic, Poster()
 
     async def answer(self, path: str, body: bytes) -> bytes:
-        """One call."""
+        """Answer one call."""
         if path == "/index":
             call = orjson.loads(body)
             await self._step("createUser", call["idempotencyKey"])
@@ -176,7 +176,7 @@ class Application:
 
 
 async def listen(answer: Answer, port: int) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Incoming(answer), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()

@@ -1,9 +1,10 @@
-"""Cost per step of one run as it grows: a handler that posts so many steps one after another.
+"""Cost per step as a run grows: one handler posts a number of steps one after another.
 
 Usage: python benchmarks/chain.py [--steps 10,100,1000] [--rounds 3]
 
-One caller, so these are latencies: milliseconds per step, the least of the rounds, and CPU of server and
-application per step. Atomic takes turns with the floor (bare.py).
+There is one caller, so the figures are latencies: milliseconds per step (the minimum over the rounds), and
+CPU time of server and application per step. Rounds of Atomic alternate with rounds of the baseline
+(bare.py).
 """
 
 import argparse
@@ -36,7 +37,7 @@ async def _show(server: str, lengths: list[int], rounds: int) -> None:
     took: dict[int, list[tuple[float, float]]] = defaultdict(list)
     with user_creation(server) as (pids, urls):
         poster = Poster()
-        for turn in range(-1, rounds):  # the first turn warms up
+        for turn in range(-1, rounds):  # the first round warms up
             for length in lengths:
                 document = start_document(f"{urls[1]}/chain", f"chain-{length}-{turn}", steps=length)
                 before, began_s = sum(map(cpu_s, pids)), time.perf_counter()

@@ -1,11 +1,12 @@
-"""What the dashboard costs: bytes, and time and script of Chromium, with many runs in the store.
+"""What the dashboard costs with many runs in the store: bytes, time to draw, and script time in Chromium.
 
     PYTHONPATH=tests python benchmarks/dashboard_cost.py [--runs 10000] [--rounds 5] [--open 10]
 
-Bytes of the page's files, as they are and by gzip -9. For each view, the median over fresh pages: the
-milliseconds from the request until its first row is there, those of script until then, and of script in
-the seconds after that, while it stays open. The run of 1,000 steps is opened as it is, and as one that
-still goes on (`live`: its answers say so). Needs Chromium (apt-get install chromium).
+Prints the bytes of the page's files, plain and by gzip -9. For each view it prints medians over fresh
+pages: the milliseconds from the request until the first row is drawn, the script time until then, and the
+script time of the seconds after that, while the page stays open. The run of 1,000 steps is opened as it is,
+and once more as a live run (`live`: its responses are changed to say so). Needs Chromium (apt-get install
+chromium).
 """
 
 import argparse
@@ -88,14 +89,14 @@ def cost_ms(
     if live:
         page.route("**/runs/run_*", answer_as_live)
     devtools = page.context.new_cdp_session(page)
-    # Of the thread's own time, so that a busy machine does not count.
+    # The thread's own CPU time, so that other load on the machine is not counted.
     devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def script_ms() -> float:
         metrics = devtools.send("Performance.getMetrics")["metrics"]
         return 1000 * float(next(each["value"] for each in metrics if each["name"] == "ScriptDuration"))
 
-    # When the first row stands in the page, by the page's own clock.
+    # When the first row is in the page, by the page's own clock.
     page.add_init_script(
         """new MutationObserver((_, observer) => {
             if (!document.querySelector(THERE)) return;
@@ -107,7 +108,7 @@ def cost_ms(
     page.locator(there).first.wait_for()
     took: float = page.evaluate("window.drawn")
     loading = script_ms()
-    # Playwright's own way of waiting, for it answers routes meanwhile.
+    # Wait through Playwright, because it answers routes while it waits.
     page.wait_for_timeout(open_s * 1000)
     staying = script_ms() - loading
     page.unroute_all(behavior="ignoreErrors")
@@ -116,7 +117,7 @@ def cost_ms(
 
 
 def answer_as_live(route: Route) -> None:
-    """Let a run that has ended wait for ever."""
+    """Change the responses so that a finished run looks like one that waits for ever."""
     answer = route.fetch()
     document = answer.json()
     for step in (document["run"], document["root"]):

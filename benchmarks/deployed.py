@@ -1,10 +1,11 @@
-"""The 3-step workflow against a server that runs elsewhere, as a deployed stack: rate and latency.
+"""Rate and latency of the 3-step workflow on a server elsewhere, for example a deployed stack.
 
 Usage: ATOMIC_API_KEY=… python benchmarks/deployed.py URL --client acme --application https://app.example
        [--callers 1,16,64] [--runs 500] [--posted 0]
 
-The application is `application.py`, started where Atomic reaches it. `--posted` first posts so many runs
-that nobody waits for: a backlog. CPU and memory are this process's alone, so they are left out.
+The application is `application.py`, started where Atomic can reach it. `--posted` first posts that many
+runs without waiting for them, as a backlog. CPU and memory are left out, since only those of this process
+could be measured.
 """
 
 import argparse
@@ -40,7 +41,7 @@ async def _show(options: argparse.Namespace) -> None:
             document = start_document(f"{options.application}/index", f"{run}-{key}")
             async with session.post(atomic, json=document, headers=more) as reply:
                 text = await reply.text()
-                # A caller is told 504 when the run goes on; whoever posts again waits for the rest.
+                # 504 means that the run goes on. Posting again waits for the rest of it.
                 if reply.status == 504:
                     await post(key, expected, **more)
                 elif reply.status != expected:

@@ -1,10 +1,10 @@
-"""A fan-out whose steps all fail: what do so many failing steps of one run cost, and does the server end?
+"""What a fan-out costs whose steps all fail, and whether the server still stops in time.
 
 Usage: python benchmarks/failing.py [--steps 5000] [--retries 4]
 
-The steps are posted to one run, and then as runs of their own. Each fails until its retries are used up:
-attempts a second, memory, latency of another tenant. Then the same steps are retried without end, and the
-server is told to stop.
+The steps are posted to one run, and then as runs of their own. Each fails until its retries are used up.
+Measured are attempts per second, memory, and the latency of another tenant. Then the same steps are retried
+without end, and the server is told to stop.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _ASYNC = {"Prefer": "respond-async"}
 
 
 class Endpoint(asyncio.Protocol):
-    """`/fail` fails at once, `/calm` succeeds; counts what fails."""
+    """`/fail` fails at once, and is counted; `/calm` succeeds."""
 
     failed = 0
 
@@ -55,13 +55,13 @@ class Endpoint(asyncio.Protocol):
 
 
 class Bench:
-    """One server, its endpoint, and who posts."""
+    """One server, its endpoint and its callers."""
 
     def __init__(self, base: str, endpoint: str, session: aiohttp.ClientSession) -> None:
         self._base, self._endpoint, self._session = base, endpoint, session
 
     async def post_all(self, steps: int, *, in_one_run: bool, retries: int) -> None:
-        """Post so many failing steps, below one root or as roots."""
+        """Post that many failing steps, under one root or as roots."""
         parent: dict[str, Any] = {}
         if in_one_run:
             root = await self._post("busy", self._document("/calm", "root"), {})
@@ -77,7 +77,7 @@ class Bench:
         await asyncio.gather(*(post_some() for _ in range(_POSTERS)))
 
     async def dead(self) -> int:
-        """How many steps have given up."""
+        """How many steps have failed."""
         async with self._session.get(f"{self._base}/busy/stats") as reply:
             return int((await reply.json())["deadLetters"])
 
@@ -125,7 +125,7 @@ async def _measure(steps: int, retries: int, *, in_one_run: bool) -> None:
                 most_mib = max(most_mib, rss_mib(server.pid))
                 dead = await bench.dead()
                 if time.perf_counter() - began_s > _WITHIN_S:
-                    raise TimeoutError(f"{dead} of {steps} have given up")
+                    raise TimeoutError(f"{dead} of {steps} have failed")
                 await asyncio.sleep(0.05)
             await posting
             took_s, calls = time.perf_counter() - began_s, Endpoint.failed - before

@@ -1,10 +1,10 @@
-"""Bodies of one client that are slow to read: what do the others feel?
+"""How one client's bodies that are slow to parse affect the other clients.
 
 Usage: python benchmarks/hostile.py [--size 1000000] [--connections 8] [--seconds 5] [--kinds floats,twice]
 
-One process posts nothing but such bodies, over so many connections, each as soon as the last one is
-answered; `answers` are small posts to an endpoint that answers so. This one asks for /health every 10 ms
-meanwhile, over a connection of its own.
+One process posts such bodies over `--connections` connections, each as soon as the last one is answered.
+The kind `answers` is a small post to an endpoint whose responses are such bodies. Meanwhile this process
+requests /health every 10 ms, over a connection of its own.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Payload = Callable[[int], bytes]
 
 
 def _list_of(*items: bytes, last: bytes = b"0") -> Payload:
-    """As many of the items as the size holds."""
+    """A JSON list with as many of the items as fit into the size."""
 
     def payload(size: int) -> bytes:
         row = b",".join(items)
@@ -38,7 +38,7 @@ def _list_of(*items: bytes, last: bytes = b"0") -> Payload:
     return payload
 
 
-# What costs a reader most by the byte.
+# The bodies that cost a parser most per byte.
 KINDS: dict[str, Payload] = {
     "escapes": _list_of(b'{"\\u0061":1.0}'),
     "floats": _list_of(b"1.5"),
@@ -60,7 +60,7 @@ KINDS: dict[str, Payload] = {
 
 
 def main() -> None:
-    """Measure and print, or play one of the others."""
+    """Measure and print, or act as one of the other processes."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--size", type=int, default=1_000_000, help="bytes of a payload")
     arguments.add_argument("--connections", type=int, default=8)
@@ -116,7 +116,7 @@ async def _probe(port: int, seconds: float) -> list[float]:
 
 
 async def _post(port: int, kind: str, size: int, connections: int) -> None:
-    """Post until terminated, then say what the answers were."""
+    """Post until terminated, then print the statuses of the answers."""
     name, _, endpoint = kind.partition("@")
     answered: Counter[int] = Counter()
     keys = itertools.count()
@@ -153,7 +153,7 @@ async def _post(port: int, kind: str, size: int, connections: int) -> None:
 
 
 async def _answer(port: int) -> None:
-    """An endpoint whose answers are slow to read, each kind in turn."""
+    """An endpoint whose responses are slow to parse, each kind in turn."""
     bodies = itertools.cycle([payload(_ANSWER_BYTES) for payload in KINDS.values()])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,7 @@
-"""What a call costs: CPU microseconds of this process per POST, by our client and by aiohttp's.
+"""CPU microseconds of this process per POST, by Atomic's HTTP client and by aiohttp's.
 
-The server is a bare protocol in a process of its own, so it is not counted. The clients take turns, so
-that a busy machine is unfair to neither; the least of the rounds counts.
+The server is a bare protocol in a process of its own, so it is not counted. Rounds of the two clients
+alternate, so that other load on the machine affects both. The minimum over the rounds counts.
 
 Usage: python benchmarks/http_client.py [--loop uvloop|asyncio] [--calls 20000] [--rounds 5]
 """
@@ -74,7 +74,7 @@ def by_atomic(invoker: HttpInvoker, url: str) -> Post:
 
 
 def by_aiohttp(session: aiohttp.ClientSession, url: str) -> Post:
-    """As Atomic called endpoints before it had a client of its own."""
+    """As Atomic called endpoints before it had an HTTP client of its own."""
 
     async def post() -> int | None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_MS / 1000)

@@ -1,4 +1,4 @@
-"""A closed loop: so many callers, each starting the next run when its last one has answered."""
+"""A closed loop: each of a number of callers starts its next run when its last one has answered."""
 
 import asyncio
 import math
@@ -14,7 +14,10 @@ Start = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a loop showed. Latencies in milliseconds, sorted; CPU in seconds for 1000 runs, by process."""
+    """The result of a loop.
+
+    Latencies are in milliseconds, sorted; CPU is in seconds per 1000 runs, by process.
+    """
 
     callers: int
     runs_per_s: float
@@ -24,11 +27,11 @@ class Measured:
     rss_mib: list[float]
 
     def percentile_ms(self, share: float) -> float:
-        """As in 0.99."""
+        """The latency at a share of the runs, such as 0.99."""
         return self.latencies_ms[min(len(self.latencies_ms) - 1, int(len(self.latencies_ms) * share))]
 
     def line(self) -> str:
-        """Under HEADER."""
+        """The result as a line of the table under HEADER."""
         p50, p95, p99 = (self.percentile_ms(share) for share in (0.5, 0.95, 0.99))
         cpu = " + ".join(f"{used:.2f}" for used in self.cpu_s)
         memory = " + ".join(f"{rss:.0f}" for rss in self.rss_mib)
@@ -48,7 +51,7 @@ async def measure(
 ) -> Measured:
     """Warm up, then run the loop. `start` makes one run under a key and returns when it has succeeded.
 
-    No run is begun after `within_s` seconds. What a process has started counts as its own.
+    No run is begun after `within_s` seconds. The children of a process count as part of it.
     """
     await _loop(start, callers, max(50, callers), f"warm-{callers}", within_s)
     before, own = [cpu_s(*tree(pid)) for pid in pids], cpu_s(os.getpid())

@@ -1,4 +1,4 @@
-"""Processes that are measured: started, waited for, their CPU time and memory, ended."""
+"""Starts, measures (CPU time, memory) and ends processes."""
 
 import os
 import socket
@@ -22,7 +22,10 @@ def running(
     stdout: int | None = None,
     stderr: int | None = None,
 ) -> Iterator[int]:
-    """A process that listens on a port of this machine; its id. Killed after `grace_s`."""
+    """Run a process that listens on a port of this machine; yield its id.
+
+    At the end it has `grace_s` to stop before it is killed.
+    """
     process = subprocess.Popen(list(command), env=env, stdout=stdout, stderr=stderr)
     try:
         wait_for(port)
@@ -43,7 +46,7 @@ def atomic_server(port: int, data_dir: Path) -> list[str]:
 
 
 def python(script: str, *arguments: object) -> list[str]:
-    """The command of a script that stands beside this one."""
+    """The command that runs a script of this folder."""
     return [sys.executable, str(HERE / script), *map(str, arguments)]
 
 
@@ -57,7 +60,7 @@ def free_ports(number: int) -> list[int]:
 
 
 def wait_for(port: int, within_s: float = 30) -> None:
-    """Until somebody listens there. Raises OSError."""
+    """Wait until a process listens on the port. Raises OSError."""
     deadline_s = time.monotonic() + within_s
     while True:
         try:
@@ -70,7 +73,7 @@ def wait_for(port: int, within_s: float = 30) -> None:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and those that it has started, directly or not."""
+    """A process and all of its descendants."""
     children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children_of(task)]
     return [pid, *(grown for child in children for grown in tree(child))]
 
@@ -79,11 +82,11 @@ def _children_of(task: Path) -> list[str]:
     try:
         return (task / "children").read_text().split()
     except FileNotFoundError:
-        return []  # a thread that has ended meanwhile
+        return []  # the thread has ended meanwhile
 
 
 def cpu_s(*pids: int) -> float:
-    """User and system time of processes and of their children that have ended, so far."""
+    """User and system time so far, of the processes and of their children that have ended."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return sum(int(field) for fields in stats for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
@@ -95,7 +98,10 @@ def rss_mib(*pids: int) -> float:
 
 
 def machine() -> str:
-    """What a number depends on besides the code: cores, load, and time stolen by other machines so far."""
+    """What affects a figure besides the code.
+
+    Cores, load, and the CPU time stolen by other virtual machines so far.
+    """
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
     steal = 100 * fields[7] / sum(fields)
     version = ".".join(map(str, sys.version_info[:3]))

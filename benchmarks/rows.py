@@ -1,4 +1,4 @@
-"""Data directories as a long life would leave them, written through the store itself."""
+"""Data directories as years of use would leave them, written through the store itself."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ _PAYLOAD = b'{"padding":"' + b"x" * 900 + b'"}'
 
 
 def settled(client_id: str, runs: int) -> Iterator[Step]:
-    """Runs of one step that ended well, one each millisecond up to now."""
+    """Succeeded runs of one step, one per millisecond up to now."""
     now_ms = time.time_ns() // 1_000_000
     outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=StoredBody(b'{"ok":true}', "json"))
     for number in range(runs):
@@ -47,7 +47,7 @@ def due(client_id: str, runs: int, url: str) -> Iterator[Step]:
 
 
 def write(data_dir: Path, steps: Iterable[Step]) -> None:
-    """Make the steps rows of a server's data directory."""
+    """Write the steps into a server's data directory."""
 
     async def run() -> None:
         store = await SqliteStepStore.open(data_dir / "atomic.db", on_fatal=print)

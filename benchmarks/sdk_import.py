@@ -25,7 +25,7 @@ def once() -> tuple[float, float]:
 
 
 def costliest(top: int) -> list[tuple[float, str]]:
-    """Modules by their own milliseconds, what they import left out."""
+    """The modules that take the most milliseconds themselves, without their own imports."""
     command = [sys.executable, "-X", "importtime", "-c", "import atomic.sdk"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     rows = re.findall(r"import time: +(\d+) \| +\d+ \| +(\S+)", told)
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--top", type=int, default=12)
     options = parser.parse_args()
-    once()  # so that the bytecode is there
+    once()  # so that the bytecode is cached
     runs = [once() for _ in range(options.runs)]
     for name, values in zip(("wall", "CPU"), zip(*runs, strict=True), strict=True):
         print(f"{name:>5}  min {min(values):.0f} ms  median {statistics.median(values):.0f} ms")

@@ -1,9 +1,10 @@
-"""Where the microseconds of a step go: each part of ours in a loop by itself, and the server around it.
+"""Where the CPU time of a step goes: each part of the engine in a loop by itself, and the server around it.
 
 Usage: python benchmarks/step_parts.py
 
-CPU time, the least of the rounds. In a server parts evict each other from the processor's caches, so a
-step costs two to three times their sum; they tell shares and what a change to one of them is worth.
+The figures are CPU time, the minimum over the rounds. In a server the parts evict each other from the
+processor's caches, so a step costs two to three times their sum. The figures show each part's share, and
+what a change of a part gains.
 """
 
 import sys
@@ -69,7 +70,7 @@ def _cpu_us(part: Callable[[], object]) -> float:
 
 
 def _parts() -> dict[str, Callable[[], Any]]:
-    """What happens to one step, in its order."""
+    """The parts of one step, in order."""
     body = orjson.dumps(start_document("http://127.0.0.1:9000/createUser", "run-64-123"))
     client = Client(id="bench", signing_secrets=(b"s" * 32,))
     api: Any = SimpleNamespace(engine=LocalAtomic().engine)
@@ -84,14 +85,14 @@ def _parts() -> dict[str, Callable[[], Any]]:
     done = transition(step, ended, _NOW_MS)
     return {
         "read the request: strict JSON, validation": lambda: read_message(StartRequest, body),
-        "what was asked for: canonical payload, fingerprint, ids": lambda: step_spec(
+        "the request: canonical payload, fingerprint, ids": lambda: step_spec(
             api, request, client, message
         ),
         _NEW: lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
         "its row, with checksums": lambda: (codec.immutable_columns(step), codec.mutable_columns(step)),
         "the call: envelope, headers, signature": lambda: endpoint_request(clock, step, client),
         "its bytes": lambda: encode(target_of(call.url), call),
-        "what came of it": lambda: classify(answer, spec.retry, _NOW_MS),
+        "the outcome": lambda: classify(answer, spec.retry, _NOW_MS),
         _ENDED: lambda: transition(step, ended, _NOW_MS),
         "its row again": lambda: codec.mutable_columns(done),
         "the answer": lambda: json_response(200, outcome_view(done)),

@@ -1,4 +1,4 @@
-"""Whether a long history costs anything: start, lists and new runs beside 1,000 and 1,000,000 stored runs.
+"""Whether a long history has a cost: start, lists and new runs with 1,000 and 1,000,000 stored runs.
 
 Usage: python benchmarks/stored.py [--runs 1000,1000000]
 

@@ -1,9 +1,10 @@
-"""The user creation's 3-step workflow: rate, latency, CPU and memory; load, server and application apart.
+"""Rate, latency, CPU and memory of the 3-step user-creation workflow.
 
 Usage: python benchmarks/user_creation.py [--callers 1,16,64,256] [--runs 2000] [--rounds 1]
 
-Atomic takes turns with the floor (bare.py: the same durable work, nothing else) in the same minutes. CPU
-seconds are read from the processes' own accounts; on a busy machine they hold better than rates.
+Load generator, server and application are separate processes. Rounds of Atomic alternate with rounds of the
+baseline (bare.py: the same durable work, nothing else). CPU seconds are read from the operating system's
+accounting; on a busy machine they vary less than rates.
 """
 
 import argparse
@@ -54,7 +55,10 @@ async def _show(server: str, callers: int, runs: int) -> None:
 
 @contextmanager
 def user_creation(server: str) -> Iterator[tuple[list[int], tuple[str, str]]]:
-    """A fresh server and a fresh application; their process ids, and where to post and what to name."""
+    """Start a fresh server and application.
+
+    Yields their process ids, the URL to post to and the step's URL.
+    """
     ports = free_ports(2)
     atomic, app = f"http://127.0.0.1:{ports[0]}/bench", f"http://127.0.0.1:{ports[1]}"
     with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:

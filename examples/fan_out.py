@@ -23,7 +23,7 @@ RETRY = Retry(count=5, back_off=0.1)
 
 @thumbnails.workflow
 async def album(ctx: AsyncContext, count: int) -> Any:
-    """All at once. Each call of `thumbnail` is a step of its own; nothing has to name them."""
+    """Make all thumbnails at once. Each call of `thumbnail` is a step of its own and needs no name."""
     pictures = [f"picture-{number}.jpg" for number in range(count)]
     sizes = await asyncio.gather(*[ctx.step(thumbnail, name, retry=RETRY) for name in pictures])
     return {"thumbnails": len(sizes), "bytes": sum(sizes)}

@@ -1,4 +1,4 @@
-"""An order as a saga, on Flask: what was done is undone, last first, when a later step fails.
+"""An order as a saga, on Flask: when a step fails, the steps before it are undone in reverse order.
 
 Run each line in a terminal of its own:
 
@@ -40,26 +40,26 @@ class Order:
 
 @orders.workflow
 def place(ctx: Context, order: Order) -> Any:
-    """Go forth; when a step has given up, go all the way back."""
+    """Run the steps in order. When one has failed, undo all of them in reverse order."""
     undo: list[Callable[..., Any]] = []
     try:
         for forth, back in SAGA:
-            undo.insert(0, back)  # before the step: one that failed may have had its effect
+            undo.insert(0, back)  # before the step runs: a step that failed may have had its effect
             ctx.step(forth, order, retry=3)
     except StepFailedError as failed:
         for back in undo:
-            ctx.step(back, order, retry=100)  # an undoing that fails needs a person: a dead letter
+            ctx.step(back, order, retry=100)  # an undo that fails is a dead letter, for a person
         return {"placed": False, "because": failed.reason}
     return {"placed": True}
 
 
 def book(call: Call, order: Order, entry: str) -> Any:
-    """Write an entry, once for each call."""
+    """Write an entry into the book, once for each key."""
     return in_book(call, lambda db: write(db, order, entry))
 
 
 def unbook(call: Call, order: Order, entry: str, undone: str) -> Any:
-    """Write that an entry is undone, if there is one: the step may have failed before its effect."""
+    """Note that an entry is undone, if it exists: the step may have failed before its effect."""
     find = "SELECT 1 FROM book WHERE entry = ? AND item = ?"
     return in_book(
         call, lambda db: db.execute(find, (entry, order.item)).fetchone() and write(db, order, undone)
@@ -67,13 +67,13 @@ def unbook(call: Call, order: Order, entry: str, undone: str) -> Any:
 
 
 def in_book(call: Call, effect: Callable[[sqlite3.Connection], Any]) -> Any:
-    """Change the book in one transaction with the key."""
-    with closing(sqlite3.connect(DATABASE)) as db, db:  # the second `db` commits, or rolls back
+    """Change the book and store the key in one transaction."""
+    with closing(sqlite3.connect(DATABASE)) as db, db:  # `with db` commits, or rolls back after an error
         return idempotent(db, call, lambda: effect(db))
 
 
 def write(db: sqlite3.Connection, order: Order, entry: str) -> str:
-    """One line of the book."""
+    """Write one line of the book."""
     db.execute("INSERT INTO book VALUES (?, ?, ?)", (entry, order.item, order.cents))
     return entry
 
@@ -112,5 +112,5 @@ def recall(order: Order, call: Call) -> Any:
     return unbook(call, order, "shipped", "recalled")
 
 
-# What does it, and what undoes it.
+# Each step, and the step that undoes it.
 SAGA = [(reserve, release), (charge, refund), (ship, recall)]

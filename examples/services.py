@@ -1,9 +1,10 @@
-"""What the examples talk to: a mail server (aiosmtpd), and an analytics collector that is down at first.
+"""The services that the examples use: a mail server (aiosmtpd), and an analytics collector.
 
     pip install aiosmtpd
     python services.py
 
-Both print what they get. The collector refuses the first two calls with each key, and counts a key once.
+Both print what they receive. The collector refuses the first two calls with each key, and counts each key
+once.
 """
 
 import json
@@ -22,7 +23,7 @@ calls: Counter[str] = Counter()
 
 
 class Mailbox(Message):
-    """Takes every mail."""
+    """Accepts every mail."""
 
     def handle_message(self, message: EmailMessage) -> None:
         """Called by aiosmtpd for each mail."""
@@ -30,7 +31,7 @@ class Mailbox(Message):
 
 
 class Collector(BaseHTTPRequestHandler):
-    """Takes every event, at the third attempt."""
+    """Accepts every event at the third attempt."""
 
     def do_POST(self) -> None:
         event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -42,7 +43,7 @@ class Collector(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing of each request."""
+        """Log no requests."""
 
 
 if __name__ == "__main__":

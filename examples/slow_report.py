@@ -8,8 +8,8 @@ Run each line in a terminal of its own (the standard library is all that this fi
     curl -i http://127.0.0.1:8787/dev -H 'Prefer: respond-async' -d '{"workflowName": "report",
       "idempotencyKey": "2026-11", "stepInvokeUrl": "http://127.0.0.1:9000/report", "payload": "November"}'
 
-The caller is told `202` and `Location: /dev/steps/…` at once, and reads that until `status` says that it is
-over.
+The caller gets `202` and `Location: /dev/steps/…` at once, and reads that URL until `status` shows an
+outcome.
 """
 
 import json
@@ -28,9 +28,10 @@ at_work: set[str] = set()
 
 
 def report(call: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
-    """Called until the report is there: starts the work, and waits for a timer in between.
+    """Start the work, then wait for a timer; called again until the report is finished.
 
-    Nothing waits meanwhile, and no attempt is used up. When this process dies, the next call begins anew.
+    No connection stays open meanwhile, and no retry is used. If this process dies, the next call starts the
+    work again.
     """
     finished = Path(f"report-{call['runId']}.txt")
     if finished.exists():
@@ -42,7 +43,7 @@ def report(call: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
         "kind": "timer",
         "stepName": "lookAgain",
         "workflowName": call["workflowName"],
-        "idempotencyKey": f"{call['idempotencyKey']}-{call['attempt']}",  # each look is a timer of its own
+        "idempotencyKey": f"{call['idempotencyKey']}-{call['attempt']}",  # a timer for each call
         "parent": call["stepId"],
         "delay": LOOK_AGAIN_MS,
     }
@@ -50,11 +51,11 @@ def report(call: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
 
 
 def write_report(finished: Path, month: str) -> None:
-    """The work of a minute, or an hour."""
+    """Write the report, which takes a minute or an hour."""
     time.sleep(1.2)
     unfinished = finished.with_suffix(".part")
     unfinished.write_text(f"{month} was a good month.")
-    unfinished.rename(finished)  # there at once, or not at all
+    unfinished.rename(finished)  # atomic: the file is either complete or absent
 
 
 def post_to_atomic(document: dict[str, Any]) -> Any:
@@ -66,7 +67,7 @@ def post_to_atomic(document: dict[str, Any]) -> Any:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """JSON in, JSON out; what is raised is a 500, and retried."""
+    """JSON in, JSON out. An exception becomes a 500, which is retried."""
 
     def do_POST(self) -> None:
         call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

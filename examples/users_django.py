@@ -57,14 +57,14 @@ class User(BaseModel):
 
 @csrf_exempt
 def sign_up(request: HttpRequest) -> JsonResponse:
-    """What a browser calls. With the same key again: the same answer, and nothing happens twice."""
+    """The page that a browser calls. The same key again gets the same answer, and nothing happens twice."""
     url, key = request.build_absolute_uri(reverse("users/create")), request.headers["Idempotency-Key"]
     return JsonResponse(atomic.start("createUser", url, json.loads(request.body), key=key).response)
 
 
 @users.workflow
 def create(ctx: Context, new: User) -> Any:
-    """One step, then two side by side."""
+    """One step, then two in parallel."""
     user = ctx.step(insert, new, retry=RETRY)
     mail, _ = ctx.parallel(ctx.call(welcome, user, retry=RETRY), ctx.call(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
@@ -72,7 +72,7 @@ def create(ctx: Context, new: User) -> Any:
 
 @users.step
 def insert(new: User, call: Call) -> Any:
-    """The row and the key are one transaction. In your project, `row` would save a model."""
+    """The row and the key are written in one transaction. In your project, `row` would save a model."""
 
     def row() -> User:
         with connection.cursor() as cursor:
@@ -85,7 +85,10 @@ def insert(new: User, call: Call) -> Any:
 
 @users.step
 def welcome(user: User, call: Call) -> str:
-    """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
+    """SMTP has no idempotency keys.
+
+    The Message-ID is the same in each attempt, so that a copy can be recognized.
+    """
     message_id = f"<{hashlib.sha256(call.idempotency_key.encode()).hexdigest()[:32]}@example.com>"
     text = f"Hello {user.name}, you are number {user.id}.\n"
     to = [f"{user.name}@example.com"]
@@ -95,7 +98,10 @@ def welcome(user: User, call: Call) -> str:
 
 @users.step
 def track(user: User, call: Call) -> None:
-    """The collector takes the key as its own; whatever it refuses is raised, and retried."""
+    """The collector uses the same idempotency key.
+
+    If it refuses the event, this raises, and Atomic retries.
+    """
     event = {"event": "userCreated", "user": user.id}
     key = {"Idempotency-Key": call.idempotency_key}
     requests.post(COLLECTOR, json=event, headers=key, timeout=10).raise_for_status()
@@ -105,6 +111,6 @@ urlpatterns = [path("users", sign_up), *users.urlpatterns]
 
 if __name__ == "__main__":
     with connection.cursor() as setup:
-        create_table(connection)  # remembers the keys; a migration may make it as well
+        create_table(connection)  # the table of keys; a migration may create it instead
         setup.execute("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT)")
     execute_from_command_line(sys.argv)

@@ -33,7 +33,7 @@ RETRY = Retry(count=10, back_off=0.2)
 
 engine = create_engine(os.environ.get("DATABASE_URL", "sqlite:///users.db"))
 with engine.begin() as connection:
-    create_table(connection)  # remembers the keys; a migration tool may make it as well
+    create_table(connection)  # the table of keys; a migration tool may create it instead
     connection.execute(text("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT)"))
 
 app = FastAPI()
@@ -49,7 +49,7 @@ class User(BaseModel):
 
 @app.post("/users")
 async def sign_up(user: User, request: Request, idempotency_key: Annotated[str, Header()]) -> Any:
-    """What a browser calls. With the same key again: the same answer, and nothing happens twice."""
+    """The page that a browser calls. The same key again gets the same answer, and nothing happens twice."""
     async with AsyncClient() as atomic:
         url = str(request.url_for("users/create"))
         return (await atomic.start("createUser", url, user, key=idempotency_key)).response
@@ -57,7 +57,7 @@ async def sign_up(user: User, request: Request, idempotency_key: Annotated[str, 
 
 @users.workflow
 async def create(ctx: AsyncContext, new: User) -> Any:
-    """One step, then two side by side."""
+    """One step, then two in parallel."""
     user = await ctx.step(insert, new, retry=RETRY)
     mail, _ = await asyncio.gather(ctx.step(welcome, user, retry=RETRY), ctx.step(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
@@ -65,7 +65,7 @@ async def create(ctx: AsyncContext, new: User) -> Any:
 
 @users.step
 def insert(new: User, call: Call) -> Any:
-    """The row and the key are one transaction."""
+    """The row and the key are written in one transaction."""
 
     def row() -> User:
         insertion = text("INSERT INTO users (name) VALUES (:name) RETURNING id")
@@ -77,7 +77,10 @@ def insert(new: User, call: Call) -> Any:
 
 @users.step
 def welcome(user: User, call: Call) -> str:
-    """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
+    """SMTP has no idempotency keys.
+
+    The Message-ID is the same in each attempt, so that a copy can be recognized.
+    """
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "shop@example.com", f"{user.name}@example.com", "Welcome"
     mail["Message-ID"] = f"<{hashlib.sha256(call.idempotency_key.encode()).hexdigest()[:32]}@example.com>"
@@ -89,7 +92,10 @@ def welcome(user: User, call: Call) -> str:
 
 @users.step
 def track(user: User, call: Call) -> None:
-    """The collector takes the key as its own; whatever it refuses is raised, and retried."""
+    """The collector uses the same idempotency key.
+
+    If it refuses the event, this raises, and Atomic retries.
+    """
     event = {"event": "userCreated", "user": user.id}
     key = {"Idempotency-Key": call.idempotency_key}
     requests.post(COLLECTOR, json=event, headers=key, timeout=10).raise_for_status()

@@ -32,7 +32,7 @@ RETRY = Retry(count=10, back_off=0.2)
 DATABASE = "users.db"
 
 with closing(sqlite3.connect(DATABASE)) as db:
-    create_table(db)  # remembers the keys; a migration tool may make it as well
+    create_table(db)  # the table of keys; a migration tool may create it instead
     db.execute("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT)")
 
 app = Flask(__name__)
@@ -50,14 +50,14 @@ class User:
 
 @app.post("/users")
 def sign_up() -> Any:
-    """What a browser calls. With the same key again: the same answer, and nothing happens twice."""
+    """The page that a browser calls. The same key again gets the same answer, and nothing happens twice."""
     url, key = url_for("users/create", _external=True), request.headers["Idempotency-Key"]
     return atomic.start("createUser", url, request.json, key=key).response
 
 
 @users.workflow
 def create(ctx: Context, new: User) -> Any:
-    """One step, then two side by side."""
+    """One step, then two in parallel."""
     user = ctx.step(insert, new, retry=RETRY)
     mail, _ = ctx.parallel(ctx.call(welcome, user, retry=RETRY), ctx.call(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
@@ -65,19 +65,22 @@ def create(ctx: Context, new: User) -> Any:
 
 @users.step
 def insert(new: User, call: Call) -> Any:
-    """The row and the key are one transaction."""
+    """The row and the key are written in one transaction."""
 
     def row() -> User:
         added = db.execute("INSERT INTO users (name) VALUES (?)", (new.name,))
         return User(id=added.lastrowid, name=new.name)
 
-    with closing(sqlite3.connect(DATABASE)) as db, db:  # the second `db` commits, or rolls back
+    with closing(sqlite3.connect(DATABASE)) as db, db:  # `with db` commits, or rolls back after an error
         return idempotent(db, call, row)
 
 
 @users.step
 def welcome(user: User, call: Call) -> str:
-    """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
+    """SMTP has no idempotency keys.
+
+    The Message-ID is the same in each attempt, so that a copy can be recognized.
+    """
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "shop@example.com", f"{user.name}@example.com", "Welcome"
     mail["Message-ID"] = f"<{hashlib.sha256(call.idempotency_key.encode()).hexdigest()[:32]}@example.com>"
@@ -89,7 +92,10 @@ def welcome(user: User, call: Call) -> str:
 
 @users.step
 def track(user: User, call: Call) -> None:
-    """The collector takes the key as its own; whatever it refuses is raised, and retried."""
+    """The collector uses the same idempotency key.
+
+    If it refuses the event, this raises, and Atomic retries.
+    """
     event = {"event": "userCreated", "user": user.id}
     key = {"Idempotency-Key": call.idempotency_key}
     requests.post(COLLECTOR, json=event, headers=key, timeout=10).raise_for_status()

@@ -38,7 +38,7 @@ class User(BaseModel):
 
 @handler.workflow
 def create(ctx: Context, new: User) -> Any:
-    """One step, then two side by side."""
+    """One step, then two in parallel."""
     user = ctx.step(insert, new, retry=RETRY)
     mail, _ = ctx.parallel(ctx.call(welcome, user, retry=RETRY), ctx.call(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
@@ -46,7 +46,7 @@ def create(ctx: Context, new: User) -> Any:
 
 @handler.step
 def insert(new: User, call: Call) -> Any:
-    """The item and the key are one transaction; a second call finds the first one's id."""
+    """The item and the key are written in one transaction. A second call gets the id of the first."""
 
     def item() -> tuple[User, list[Any]]:
         user = User(id=os.urandom(8).hex(), name=new.name)
@@ -58,7 +58,10 @@ def insert(new: User, call: Call) -> Any:
 
 @handler.step
 def welcome(user: User, call: Call) -> str:
-    """SMTP knows no keys. The Message-ID is the same in each attempt, so a second copy can be told."""
+    """SMTP has no idempotency keys.
+
+    The Message-ID is the same in each attempt, so that a copy can be recognized.
+    """
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "shop@example.com", f"{user.name}@example.com", "Welcome"
     mail["Message-ID"] = f"<{hashlib.sha256(call.idempotency_key.encode()).hexdigest()[:32]}@example.com>"
@@ -70,7 +73,10 @@ def welcome(user: User, call: Call) -> str:
 
 @handler.step
 def track(user: User, call: Call) -> None:
-    """The collector takes the key as its own; whatever it refuses is raised, and retried."""
+    """The collector uses the same idempotency key.
+
+    If it refuses the event, this raises, and Atomic retries.
+    """
     event = {"event": "userCreated", "user": user.id}
     key = {"Idempotency-Key": call.idempotency_key}
     requests.post(os.environ["COLLECTOR_URL"], json=event, headers=key, timeout=10).raise_for_status()

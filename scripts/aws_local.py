@@ -1,13 +1,13 @@
-"""The real template on an emulator of AWS on this machine, by the real `sam build` and `sam deploy`.
+"""Deploys template.yaml onto an AWS emulator on this machine, with `sam build` and `sam deploy`.
 
     python scripts/aws_local.py                  # prints a URL and a curl, stays until Ctrl-C
     python scripts/aws_local.py -- COMMAND ...   # runs the command beside the stack and ends with its code
 
-Without a terminal and without a command it starts one workflow, and ends with 0 when that succeeded. The
-command finds the stack in the environment: ATOMIC_STACK holds its outputs as JSON.
+Without a terminal and a command it runs one workflow, and exits with 0 if that succeeded. The environment
+variable ATOMIC_STACK tells the command about the stack: it holds the outputs as JSON.
 """
 
-# ruff: noqa: S108, S310, S603, TID251 - it starts programs of this repository, and waits for them
+# ruff: noqa: S108, S310, S603, TID251 - this script starts programs of this repository and waits for them
 import json
 import os
 import platform
@@ -45,8 +45,8 @@ _INVOKERS: Final = 16
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Bring the stack up, do what was asked for, take it down."""
-    # So that Ctrl-C and a CI that fails both run what is to be run at the end.
+    """Bring the stack up, run the command or the demonstration, and take the stack down."""
+    # So that the cleanup runs after Ctrl-C and after a failed CI job.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atomic-", dir=_short_tmp())))
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def emulator(work: Path, port: int, *more_hosts: str) -> Iterator[None]:
-    """ministack, listening on this machine only, IAM enforced. ATOMIC_LOCAL_LOG: where its log goes."""
+    """Run ministack on loopback with IAM enforced. ATOMIC_LOCAL_LOG names the file for its log."""
     log = work / "ministack.log"
     (work / "tmp").mkdir()
     settings = {"GATEWAY_PORT": str(port), "AUTH": "true", "TMPDIR": str(work / "tmp")}
@@ -100,12 +100,12 @@ def _await_health(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def deployed(work: Path, environ: dict[str, str]) -> dict[str, str]:
-    """Build and deploy the template; its outputs, and where to find the API here."""
+    """Build and deploy the template; return its outputs and the local URL of the API."""
     began_s = time.monotonic()
     template = built(work, environ) / "template.yaml"
     _sam(["sam", "deploy", "--template-file", str(template), "--no-progressbar"], environ)
-    _mend_mappings(environ)
-    _mend_schedule_rights(environ)
+    _fix_mappings(environ)
+    _fix_schedule_rights(environ)
     stack = _client("cloudformation", environ).describe_stacks(StackName=STACK)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     outputs |= {
@@ -117,7 +117,7 @@ def deployed(work: Path, environ: dict[str, str]) -> dict[str, str]:
 
 
 def built(work: Path, environ: dict[str, str]) -> Path:
-    """Build the functions and the layer for this machine; the folder that holds them."""
+    """Build the functions and the layer for this machine; return their folder."""
     folder = work / "build"
     folders = ["--build-dir", str(folder), "--cached", "--cache-dir", str(work / "cache")]
     python = str((EMULATOR / runtime()).resolve())
@@ -126,7 +126,7 @@ def built(work: Path, environ: dict[str, str]) -> Path:
 
 
 def template_parameters(environ: dict[str, str]) -> list[str]:
-    """What the template has to know of this machine; every sam command wants to be told again."""
+    """The parameters of the template on this machine. Every sam command needs all of them."""
     return [
         f"Runtime={runtime()}",
         f"Architecture={architecture()}",
@@ -148,8 +148,11 @@ def _sam(command: list[str], environ: dict[str, str]) -> None:
         sys.exit(f"{command[:2]} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
-def _mend_mappings(environ: dict[str, str]) -> None:
-    """ministack hands on a number that is a parameter as text, and its poller fails on comparing it."""
+def _fix_mappings(environ: dict[str, str]) -> None:
+    """Work around ministack.
+
+    It keeps a numeric parameter as text, and its poller then fails to compare it.
+    """
     functions = _client("lambda", environ)
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         functions.update_event_source_mapping(
@@ -157,8 +160,8 @@ def _mend_mappings(environ: dict[str, str]) -> None:
         )
 
 
-def _mend_schedule_rights(environ: dict[str, str]) -> None:
-    """ministack takes every schedule to be in the group `default` when it asks for the right to make it."""
+def _fix_schedule_rights(environ: dict[str, str]) -> None:
+    """Work around ministack. Its permission check takes every schedule to be in the group `default`."""
     policy = _client("cloudformation", environ).describe_stack_resource(
         StackName=STACK, LogicalResourceId="EnginePolicy"
     )["StackResourceDetail"]["PhysicalResourceId"]
@@ -177,7 +180,7 @@ def _mend_schedule_rights(environ: dict[str, str]) -> None:
 
 
 def _show(outputs: dict[str, str], stack: ExitStack) -> int:
-    """Make a client and an endpoint, run one workflow, and say how to do the same."""
+    """Create a client and an endpoint, run one workflow, and print the commands that do the same."""
     base = f"http://127.0.0.1:{stack.enter_context(endpoint())}/"
     api_key = create_client(outputs, "demo", base)
     url = f"http://{outputs['Host']}:{outputs['Endpoint'].rpartition(':')[2]}"
@@ -207,7 +210,7 @@ def _show(outputs: dict[str, str], stack: ExitStack) -> int:
 
 
 def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str:
-    """Make a client as an operator does; its API key."""
+    """Create a client as an operator does; return its API key."""
     environ = aws_environ(0)
     dynamodb = config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(environ))
     admin = ClientAdmin(
@@ -222,7 +225,7 @@ def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str
 
 @contextmanager
 def endpoint(host: str = "127.0.0.1") -> Iterator[int]:
-    """A step of an application: greets whoever the payload names. Its port."""
+    """Serve a step that greets the person named in the payload; return its port."""
     server = ThreadingHTTPServer((host, 0), _Greeting)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -241,16 +244,19 @@ class _Greeting(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """The stack has logs of its own."""
+        """Log nothing here; the stack has logs of its own."""
 
 
 def architecture() -> str:
-    """This machine's, as Lambda calls it."""
+    """This machine's architecture, under Lambda's name for it."""
     return {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 
 
 def runtime() -> str:
-    """Functions run on the emulator's own interpreter, so they are built for its version."""
+    """The Lambda runtime to build for.
+
+    The emulator runs functions on its own interpreter, so it is that version.
+    """
     code = "import sys; print('python%d.%d' % sys.version_info[:2])"
     ran = subprocess.run(
         [EMULATOR / "python", "-c", code], check=True, capture_output=True, text=True, timeout=20
@@ -259,7 +265,7 @@ def runtime() -> str:
 
 
 def aws_environ(port: int) -> dict[str, str]:
-    """The environment of whoever talks to the emulator at that port."""
+    """The environment of a process that calls the emulator at that port."""
     return clean_environ() | {
         "PATH": f"{SAM}{os.pathsep}{os.environ['PATH']}",
         "AWS_ACCESS_KEY_ID": "test",
@@ -288,17 +294,17 @@ def credentials(environ: dict[str, str]) -> dict[str, Any]:
 
 
 def clean_environ() -> dict[str, str]:
-    """The environment without the caller's own AWS account: nothing here may reach it."""
+    """The environment without the caller's AWS credentials, so that nothing here reaches a real account."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
 
 
 def _short_tmp() -> str | None:
-    # Lambda's own paths are long, and paths end somewhere.
+    # A short folder, because Lambda's own paths are long and the length of a path is limited.
     return "/tmp" if os.access("/tmp", os.W_OK) else None
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return cast("int", probe.getsockname()[1])

@@ -1,13 +1,13 @@
-"""How long a cold start takes: each function's init under the runtime interface emulator that sam carries.
+"""Measures cold starts: the init of each function under the runtime interface emulator that comes with sam.
 
-The functions are built as for AWS and run by the real runtime client, without a container: interpreter,
-runtime client and everything that the handler imports and makes, as the emulator's INIT REPORT tells it.
-The functions take turns, so that a busy machine is unfair to none.
+The functions are built as for AWS and run by the real runtime client, without a container. The time is that
+of the emulator's INIT REPORT: interpreter, runtime client, and all that the handler imports and creates.
+Starts of the functions alternate, so that other load on the machine affects all of them alike.
 
 Usage: python scripts/cold_start.py [--starts 15]
 """
 
-# ruff: noqa: S603, S310, TID251 - it starts programs of this repository, and waits for them
+# ruff: noqa: S603, S310, TID251 - this script starts programs of this repository and waits for them
 import argparse
 import json
 import os
@@ -36,7 +36,7 @@ _WITHIN_S: Final = 20
 
 
 def main() -> None:
-    """Measure and print: least, median and largest of the starts of each function, in milliseconds."""
+    """Measure and print minimum, median and maximum of each function's starts, in milliseconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--starts", type=int, default=15)
     starts = parser.parse_args().starts
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _init_ms(build: Path, function: str, work: Path) -> float:
-    # What functions share is built once, under another name than theirs.
+    # Functions with the same code are built once, under one of their names.
     folder = build / _template(build)["Resources"][function]["Properties"]["CodeUri"]
     invoke, api = free_port(), free_port()
     [emulator] = SAM.parent.glob(
@@ -87,7 +87,7 @@ def _template(build: Path) -> dict[str, Any]:
 
 
 def _environ(build: Path, folder: Path) -> dict[str, str]:
-    """What the template gives the functions; a value that only a deployed stack knows is made up."""
+    """The functions' environment as in the template. Values that only a deployed stack has are invented."""
     declared = _template(build)["Globals"]["Function"]["Environment"]["Variables"]
     made_up = {name: value if isinstance(value, str) else "x" for name, value in declared.items()}
     made_up |= {
@@ -113,7 +113,7 @@ def _environ(build: Path, folder: Path) -> dict[str, str]:
 
 
 def _reported(port: int, log: Path) -> float:
-    """Send a first event, for the emulator begins with it, and read what its init took."""
+    """Send a first event, which starts the emulator, and read the time of the init from its report."""
     url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
     request = urllib.request.Request(url, data=json.dumps({"Records": []}).encode())
     until_s = time.monotonic() + _WITHIN_S

@@ -1,9 +1,9 @@
-"""Checks the message of a commit: pre-commit calls it with the file that holds the message.
+"""Checks a commit message. pre-commit calls this script with the file that holds the message.
 
     python scripts/commit_subject.py .git/COMMIT_EDITMSG
 
-The subject is imperative, which no program can tell for certain. What it can tell: the subject starts with
-a capital letter, has 72 characters at most and no full stop at its end, and an empty line follows it.
+A subject must be imperative, which a program cannot check. This script checks the rest: the subject starts
+with a capital letter, has at most 72 characters and no full stop at its end, and an empty line follows it.
 """
 
 import re
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Final
 
 SUBJECT_MAX_CHARS: Final = 72
-# `git rebase --autosquash` takes these away.
+# `git rebase --autosquash` removes these prefixes.
 _PASSING: Final = re.compile(r"(?:(?:fixup|squash|amend)! )+")
-# Below this line git shows the change itself (`git commit --verbose`).
+# `git commit --verbose` shows the diff below this line.
 _SCISSORS: Final = re.compile(r"^# -+ >8 -+\n.*", re.MULTILINE | re.DOTALL)
 
 
 def faults_of(message: str) -> list[str]:
-    """What is wrong with a commit's message, in words for its author; nothing when it is good."""
+    """What is wrong with a commit message, as sentences for its author; empty if nothing is."""
     written = _SCISSORS.sub("", message)
     lines = [line.rstrip() for line in written.splitlines() if not line.startswith("#")]
     while lines and not lines[0]:
@@ -41,7 +41,7 @@ def faults_of(message: str) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check the message in the file that is named; 1 when something is wrong with it."""
+    """Check the message in the file of the first argument; return 1 if something is wrong with it."""
     (path,) = arguments
     faults = faults_of(Path(path).read_text(encoding="utf-8"))
     for fault in faults:

@@ -1,4 +1,4 @@
-"""Writes core/enums.js of the dashboard: the words of the wire that it lists, from `atomic.protocol.enums`.
+"""Writes the dashboard's core/enums.js from the enumerations in `atomic.protocol.enums`.
 
 python scripts/dashboard_enums.py
 """
@@ -11,8 +11,8 @@ from atomic.protocol.enums import KINDS, LIVE, SETTLED, OutcomeKind, Status
 
 MODULE: Final = Path(__file__).parents[1] / "layers/atomic/atomic/dashboard/static/core/enums.js"
 _HEAD: Final = """\
-// The words of the wire, made from protocol/enums.py by `make openapi`. A server may be newer than a page
-// that is open: whoever looks a word up has something to say of one that is not listed here.
+// The enumerations of the wire, generated from protocol/enums.py by `make openapi`. A server may be newer
+// than an open page, so code that looks up a value must also handle one that is not listed here.
 """
 _LISTS: Final = {
     "STATUSES": tuple(Status),

@@ -1,4 +1,4 @@
-"""Writes docs/decisions/README.md, the index of the decisions, from their files.
+"""Writes docs/decisions/README.md, the index of the decision files.
 
     python scripts/decisions_index.py
 
@@ -29,7 +29,7 @@ them.
 | | decision | status | date |
 |---|---|---|---|
 """
-# The site lists the pages by this; `hidden` keeps it out of the text.
+# The site needs this list of the pages; `hidden` keeps it out of the text.
 _TOCTREE: Final = """
 ```{toctree}
 :hidden:
@@ -42,7 +42,7 @@ _TOCTREE: Final = """
 
 @dataclass(frozen=True)
 class Decision:
-    """One file of the folder. `status` is Markdown: a superseded decision has a link in it."""
+    """One file of the folder. `status` is Markdown, since a superseded decision links to its successor."""
 
     name: str
     title: str
@@ -57,13 +57,13 @@ class Decision:
 
     @property
     def replaced_by(self) -> str | None:
-        """The name of the file that replaced it; None for a decision that holds."""
+        """The name of the file that replaced this decision; None if it still holds."""
         found = _REPLACED.fullmatch(self.status)
         return found[2] if found and found[2].startswith(f"{found[1]}-") else None
 
 
 def decision(name: str, text: str) -> Decision:
-    """The decision that a file holds. Raises ValueError when the file begins in another form."""
+    """Read the decision in a file. Raises ValueError if the file does not begin in the required form."""
     head = _HEAD.match(text)
     if head is None:
         raise ValueError(f"{name} does not begin with a heading, its status and its date")

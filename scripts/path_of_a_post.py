@@ -1,4 +1,4 @@
-"""How much of the code one POST runs through, and one retry: calls, functions, files, switches of file.
+"""Counts what one POST and one retry run through: calls, functions, files and switches of file.
 
     python scripts/path_of_a_post.py memory
     python scripts/path_of_a_post.py embedded
@@ -6,11 +6,11 @@
 `memory` is `atomic.testing.LocalAtomic`; `embedded` is `atomic serve --dev` in this process, called over
 HTTP on loopback. The caller waits for the outcome. For the retry, the endpoint answers 500 and then 200.
 
-`sys.setprofile` sees each call of a function of the package `atomic`, but not of `atomic.testing`, in all
-threads; a coroutine counts when it begins, not when it goes on. A switch of file is a call in another file
-than the call before it in its thread. Connections are open and modules are loaded when counting
-begins. Each path is run several times, and the one with the fewest calls is shown, so that a sweep in the
-background is not counted.
+`sys.setprofile` sees each function call in the package `atomic`, except in `atomic.testing`, in all
+threads. A coroutine counts when it begins, and not when it resumes. A switch of file is a call in another
+file than the previous call of the same thread. Connections are open and modules are loaded before counting
+begins. Each path is run several times, and the run with the fewest calls is shown, so that a background
+sweep is not counted.
 """
 
 import argparse
@@ -39,13 +39,13 @@ from atomic.cli.main import main as atomic_command
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic
 
 PACKAGE: Final = f"{Path(atomic.__file__).parent}{os.sep}"
-# What stands in for the world in memory is on no user's path.
+# The in-memory test doubles are on no user's path.
 _STAND_INS: Final = f"{PACKAGE}testing{os.sep}"
 LOOPBACK: Final = "127.0.0.1"
 WARM_UPS: Final = 2
 ROUNDS: Final = 5
 READY_WITHIN_S: Final = 20.0
-# What is left to do after the answer is done by then.
+# By then the work that follows the answer is done.
 SETTLE_S: Final = 0.1
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _RESUME: Final = dis.opmap["RESUME"]
@@ -53,7 +53,7 @@ _RESUME: Final = dis.opmap["RESUME"]
 
 @dataclass(frozen=True)
 class Trace:
-    """The calls of one path in order, each with the id of its thread."""
+    """The calls of one path, in order, each with the id of its thread."""
 
     calls: tuple[tuple[int, CodeType], ...]
 
@@ -70,7 +70,7 @@ class Trace:
 
     @property
     def switches(self) -> int:
-        """How often the file changes from one call to the next of the same thread."""
+        """How often the file changes between two successive calls of one thread."""
         by_thread: dict[int, list[str]] = {}
         for thread, code in self.calls:
             by_thread.setdefault(thread, []).append(code.co_filename)
@@ -82,19 +82,19 @@ class Trace:
 
 
 class Recorder:
-    """Notes calls while `recording()`."""
+    """Records calls inside `recording()`."""
 
     def __init__(self) -> None:
         self._calls: list[tuple[int, CodeType]] | None = None
 
     def install(self) -> None:
-        """In this thread, and in all that are started from now on."""
+        """Record in this thread, and in all threads that are started from now on."""
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
 
     @contextmanager
     def recording(self) -> Iterator[list[tuple[int, CodeType]]]:
-        """The list that fills while the block runs."""
+        """Yield a list to which the calls are added while the block runs."""
         self._calls = calls = list[tuple[int, CodeType]]()
         try:
             yield calls
@@ -105,7 +105,7 @@ class Recorder:
         code, calls = frame.f_code, self._calls
         if calls is None or event != "call" or not _is_ours(code.co_filename):
             return
-        # No comprehensions: newer versions of Python make no function of them.
+        # Comprehensions are left out, because newer versions of Python do not run them as functions.
         if not code.co_name.startswith("<") and _begins(frame):
             calls.append((threading.get_ident(), code))
 
@@ -115,7 +115,7 @@ def _is_ours(file: str) -> bool:
 
 
 def _begins(frame: FrameType) -> bool:
-    """Whether a function begins, and no coroutine goes on: RESUME has the argument 0 then."""
+    """Whether a function begins, rather than a coroutine resumes: RESUME then has the argument 0."""
     code = frame.f_code.co_code
     at = frame.f_lasti
     return at < 0 or code[at] != _RESUME or code[at + 1] & 3 == 0
@@ -155,7 +155,7 @@ async def _measure_memory(recorder: Recorder) -> dict[str, Trace]:
 
 
 def measure_embedded() -> dict[str, Trace]:
-    """The trace of a POST and of a retry on `atomic serve`, which runs in this thread, the main one."""
+    """The trace of a POST and of a retry on `atomic serve`, which runs in this (the main) thread."""
     recorder, traces, failures = Recorder(), {}, []
     port = _free_port()
 
@@ -258,7 +258,7 @@ MEASURES: Final[dict[str, Callable[[], dict[str, Trace]]]] = {
 
 
 def main() -> None:
-    """Measure one runtime and print both paths, each with its files in order."""
+    """Measure one runtime and print both paths, each with its files in order of first use."""
     parser = argparse.ArgumentParser(description="Count what one POST and one retry run through.")
     parser.add_argument("runtime", choices=MEASURES)
     runtime = parser.parse_args().runtime

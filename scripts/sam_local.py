@@ -1,10 +1,10 @@
-"""The functions in containers, by `sam local`: each event of events/ once, then one workflow over HTTP.
+"""Runs the functions in containers by `sam local`: each event of events/ once, then one workflow over HTTP.
 
-The base image is a stand-in made on this machine (scripts/lambda-image). Without a Docker engine there is
-nothing to do, and that is said.
+The base image is built on this machine by scripts/lambda-image. Without a Docker engine the script says so
+and exits with 0.
 """
 
-# ruff: noqa: S310, S603, S607, TID251 - it starts programs of this repository, and waits for them
+# ruff: noqa: S310, S603, S607, TID251 - this script starts programs of this repository and waits for them
 import json
 import subprocess
 import sys
@@ -32,7 +32,7 @@ from aws_local import (
 )
 
 _HOST: Final = "host.docker.internal"
-# Each function, and the event of `events/` that it is invoked with.
+# Each function with the file of `events/` that it is invoked with.
 _EVENTS: Final = {
     "ApiFunction": "api",
     "InvokerFunction": "invoker",
@@ -43,7 +43,7 @@ _WITHIN_S: Final = 120
 
 
 def main() -> int:
-    """Run all of it; 0 when it went well, or when there is no engine."""
+    """Run everything; return 0 on success, or when there is no Docker engine."""
     if _docker("info").returncode != 0:
         print("skipped: no Docker engine runs here (`docker info` fails), and sam local needs one")
         return 0
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def _variables(outputs: dict[str, str], port: int) -> dict[str, str]:
-    """The emulator as containers see it."""
+    """The environment variables by which containers reach the emulator."""
     here, there = f"127.0.0.1:{port}", f"{_HOST}:{port}"
     return {
         "AWS_ENDPOINT_URL": f"http://{there}",
@@ -101,7 +101,7 @@ def _invoke(function: str, event: Path, options: list[str], port: int) -> Any:
 
 @contextmanager
 def _served(options: list[str], port: int, work: Path) -> Iterator[str]:
-    """`sam local start-api` while the context lasts; its URL."""
+    """Run `sam local start-api` while the context lasts; yield its URL."""
     served, log = free_port(), work / "start-api.log"
     command = [
         str(SAM / "sam"),
@@ -163,7 +163,7 @@ def _make_image() -> None:
 
 
 def _bridge() -> str:
-    """Docker's own address of this machine: containers reach it, and nobody else does."""
+    """The address of this machine on Docker's bridge, which only containers can reach."""
     template = "{{(index .IPAM.Config 0).Gateway}}"
     return _docker("network", "inspect", "bridge", "--format", template).stdout.strip()
 

@@ -1,4 +1,4 @@
-"""Writes the table of the server's settings into docs/operations.md, from the settings themselves.
+"""Writes the table of the server's settings into docs/operations.md from the settings in the code.
 
 python scripts/settings_table.py
 """
@@ -30,7 +30,7 @@ def table() -> str:
 
 
 def with_table(page: str) -> str:
-    """The page with the table as it is now. Raises ValueError for a page without its place."""
+    """The page with an up-to-date table. Raises ValueError if the page lacks the markers around it."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -1,4 +1,4 @@
-"""The smallest HTTP server in a thread: one function answers every POST of JSON."""
+"""A minimal HTTP server in a thread: one function answers every POST of JSON."""
 
 import json
 import threading
@@ -11,9 +11,10 @@ Answer = tuple[int, Any]
 
 
 class Answering:
-    """Serves until `close`. The function gets the path and the document, and gives a status and a document.
+    """Serves until `close`.
 
-    Bytes are sent as they are.
+    The function takes the path and the document, and returns a status and a document; bytes are sent as
+    they are.
     """
 
     def __init__(self, answer: Callable[[str, Any], Answer]) -> None:
@@ -22,7 +23,7 @@ class Answering:
                 call = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 status, document = answer(self.path, call)
                 body = document if isinstance(document, bytes) else json.dumps(document).encode()
-                # A test may have ended, and its server gone, before a last call is answered.
+                # The test may end, and close its server, before the last call is answered.
                 with suppress(BrokenPipeError):
                     self.send_response(status)
                     self.send_header("content-type", "application/json")
@@ -31,13 +32,13 @@ class Answering:
                     self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()

@@ -1,6 +1,6 @@
-"""The two runtimes as they are run, locked: a server process, and the three functions on moto's AWS.
+"""Both runtimes in production form, with API keys: a server process, and the three functions on moto.
 
-Either is called over HTTP, and all that it writes can be read: logs, metrics, what nobody meant to write.
+Both are called over HTTP, and all of their output can be read: logs, metrics, and anything unintended.
 """
 
 import io
@@ -27,7 +27,7 @@ _LATER_MS = 900_000
 
 @dataclass(frozen=True, kw_only=True)
 class Functions:
-    """The AWS runtime from its inside."""
+    """The three Lambda functions, as objects."""
 
     account: Aws
     api: ApiFunction
@@ -36,7 +36,7 @@ class Functions:
 
     @property
     def all(self) -> tuple[ApiFunction, InvokerFunction, MaintenanceFunction]:
-        """All three."""
+        """The three functions as a list."""
         return self.api, self.invoker, self.maintenance
 
 
@@ -44,8 +44,8 @@ class Functions:
 class LockedRuntime:
     """A runtime under test.
 
-    `drive` takes what is due, now or within a quarter of an hour; the embedded runtime drives itself.
-    `output` is all that it wrote so far.
+    `drive` processes what is due within a quarter of an hour; the embedded runtime does that itself.
+    `output` is everything written so far.
     """
 
     url: str
@@ -57,7 +57,7 @@ class LockedRuntime:
 
 @contextmanager
 def embedded(directory: Path, log_level: str = "info") -> Iterator[LockedRuntime]:
-    """A locked `atomic serve`, a process of its own."""
+    """`atomic serve` with API keys, in a process of its own."""
     data_dir = directory / "data"
     with client_admin.admin(data_dir) as admin:
         server = AtomicServer(data_dir, dev=False, log_level=log_level)

@@ -1,6 +1,6 @@
-"""Words that must not come up in a log: one in every field that somebody else than the operator can fill.
+"""Words that must never appear in a log: one for every field that anyone but the operator can fill.
 
-What a caller can fill is derived from the description of the API; what an endpoint can, is listed.
+The fields of callers are derived from the API's description; those of endpoints are listed here.
 """
 
 import json
@@ -17,13 +17,13 @@ MARK: Final = "cnry"
 
 
 def canary(name: str) -> str:
-    """A word that says where it was put; it may stand in ids, headers, URLs and JSON alike."""
+    """A word that names its field. It is valid in ids, headers, URLs and JSON."""
     return MARK + "".join(letter for letter in name if letter.isascii() and letter.isalnum()) + "9z"
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A request of a caller; `target` is a path below the server, quoted."""
+    """A request of a caller; `target` is a quoted path of the server."""
 
     method: str
     target: str
@@ -32,7 +32,7 @@ class Sent:
 
 
 def requests_of(known: Mapping[str, str]) -> Iterator[Sent]:
-    """Every operation with a canary in every place of a request; `known` fills paths of what is there."""
+    """Every operation, with a canary in every part of the request; `known` holds path parameters."""
     for path, methods in openapi()["paths"].items():
         for method, operation in methods.items():
             yield from _requests_of(method.upper(), path, operation, known)
@@ -66,7 +66,7 @@ def _headers(name: str) -> dict[str, str]:
 
 
 def _bodies(name: str, operation: dict[str, Any]) -> Iterator[bytes]:
-    """No JSON, no object, an unknown member, and each known member with what does not fit."""
+    """Invalid JSON, JSON but no object, an unknown member, and each known member with an invalid value."""
     word = canary(f"{name}-body")
     yield word.encode()
     yield json.dumps([word]).encode()
@@ -79,7 +79,7 @@ def _bodies(name: str, operation: dict[str, Any]) -> Iterator[bytes]:
             yield json.dumps({member: {word: [word]}}).encode()
 
 
-# Paths of a step's URL, and what the endpoint behind it writes.
+# By the path of a step's URL, the bytes that its endpoint writes.
 _HEAD: Final = f"X-{canary('header-name')}: {canary('header')}\r\nConnection: close\r\n"
 ANSWERS: Final = {
     "reason": f"HTTP/1.1 500 {canary('reason')}\r\n{_HEAD}Content-Length: 0\r\n\r\n",
@@ -125,7 +125,7 @@ def endpoints() -> Iterator[str]:
 
 
 def starts(base_url: str) -> Iterator[dict[str, Any]]:
-    """Steps that reach each endpoint, with a canary in every member that a good start can have."""
+    """Starts that reach each endpoint, with a canary in every member of a valid start."""
     for path in ANSWERS:
         yield {
             "workflowName": canary("workflowName"),

@@ -1,4 +1,4 @@
-"""Certificates for tests of TLS, made for the occasion."""
+"""Certificates for tests of TLS, created for each run."""
 
 import datetime
 import ipaddress
@@ -9,7 +9,7 @@ import pytest
 
 
 class Certificates(NamedTuple):
-    """`ca` signed those of `good` (127.0.0.1, localhost) and `other` (other.test); `lone` signed itself."""
+    """`ca` signed `good` (127.0.0.1, localhost) and `other` (other.test); `lone` is self-signed."""
 
     ca: Path
     good: Path
@@ -19,7 +19,7 @@ class Certificates(NamedTuple):
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Make them in the folder. Skips the test without `cryptography`."""
+    """Create the certificates in the folder. Skips the test if `cryptography` is not installed."""
     x509 = pytest.importorskip("cryptography.x509", reason="needs `cryptography` to make certificates")
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,4 +1,4 @@
-"""What tests of every room may ask for."""
+"""Fixtures for the tests of all folders."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from scenarios.embedded_runtime import AtomicServer
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtomicServer]:
-    """A server for development, one for each file of tests that asks for it."""
+    """A development server, one per test module that uses it."""
     server = AtomicServer(tmp_path_factory.mktemp("atomic") / "data")
     server.start()
     yield server

@@ -1,4 +1,4 @@
-"""What a forger can do with signed calls that he has seen: none of it may be taken."""
+"""Forgeries that can be made from observed signed calls. All of them must be rejected."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,20 +12,23 @@ _SIGNED = (ID, AT, SIGNATURE, URL, TARGET)
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A call as it came in: headers with lower-case names, the body, the path that was called."""
+    """A received call: headers with lower-case names, the body, the called path."""
 
     headers: Mapping[str, str]
     body: bytes
     path: str
 
     def put(self, **headers: str) -> "Signed":
-        """With other headers; `_` stands for `-`."""
+        """The call with other headers; write `_` for `-` in their names."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return replace(self, headers={**self.headers, **given})
 
 
 def forgeries(call: Signed, *, by_other: Signed, elsewhere: Signed) -> dict[str, Signed]:
-    """By name. `by_other` was signed by another secret, `elsewhere` by the same for another path."""
+    """The forgeries by name.
+
+    `by_other` was signed with another secret, `elsewhere` with the same one for another path.
+    """
     forged = {**_of_parts(call, by_other, elsewhere), **_of_places(call, elsewhere)}
     forged |= dict(_of_values(call)) | dict(_of_moments(call))
     assert call not in forged.values()

@@ -1,4 +1,4 @@
-"""The API function behind HTTP on this machine: requests become events as API Gateway makes them."""
+"""Serves the API function over HTTP on this machine, with events as API Gateway writes them."""
 
 import base64
 import threading
@@ -15,12 +15,13 @@ _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "
 
 @contextmanager
 def served(function: Function) -> Iterator[str]:
-    """The URL at which the function answers, one event after the other as an environment does."""
+    """Serve the function, one event at a time as in one environment; yield the URL."""
     turn = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # An answer is one packet, or the caller's system holds back its thanks for the first one (40 ms).
+        # Each answer is sent as one packet, because the caller's delayed ACK of a first one would take 40
+        # ms.
         wbufsize = -1
 
         def answer(self) -> None:
@@ -37,7 +38,7 @@ def served(function: Function) -> Iterator[str]:
             self.wfile.flush()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     for method in _METHODS:
         setattr(Handler, f"do_{method}", Handler.answer)

@@ -1,7 +1,7 @@
-"""The chance that a step outlives an outage of its endpoint, exactly: `cd tests && python -m outages`.
+"""The exact probability that a step survives an outage of its endpoint: `cd tests && python -m outages`.
 
-A step is lost when its last retry comes before the outage is over. The worst case is taken: the first
-attempt meets the first moment of the outage, and an attempt that fails takes no time.
+A step fails when its last retry comes before the end of the outage. The model is the worst case: the first
+attempt is made when the outage begins, and a failed attempt takes no time.
 """
 
 import math
@@ -44,10 +44,11 @@ def planned_ms(policy: RetryPolicy) -> list[int]:
 
 
 def _sum_is_below(widths: list[int], limit: int) -> Fraction:
-    """P(sum <= limit) of independent numbers, each uniform between 0 and its width.
+    """P(sum <= limit) for independent numbers, each uniform between 0 and its width.
 
-    The volume of the corner that a plane cuts off a box: of the whole simplex, what lies beyond one side is
-    taken away, what lies beyond two is given back, and so on. Equal widths are taken together.
+    This is the volume of the corner that a plane cuts off a box, by inclusion and exclusion: from the whole
+    simplex, the parts beyond one side are subtracted, those beyond two sides are added, and so on. Equal
+    widths are grouped.
     """
     number, volume = len(widths), 0
     for weight, beyond in _corners(Counter(widths)):
@@ -56,7 +57,7 @@ def _sum_is_below(widths: list[int], limit: int) -> Fraction:
 
 
 def _corners(widths: Counter[int]) -> Iterator[tuple[int, int]]:
-    """For each choice of sides: how many there are, with its sign, and how far out they meet."""
+    """For each choice of sides: the number of such choices, with its sign, and the sum of the sides."""
     for chosen in product(*(range(there + 1) for there in widths.values())):
         ways = math.prod(
             math.comb(there, taken) for there, taken in zip(widths.values(), chosen, strict=True)
@@ -66,7 +67,7 @@ def _corners(widths: Counter[int]) -> Iterator[tuple[int, int]]:
 
 
 def shown(chance: Fraction) -> str:
-    """A chance in per cent, rounded down: nothing is promised that is not there."""
+    """A probability in per cent, rounded down, so that the documentation never promises too much."""
     percent = float(chance * 100)
     if percent > 99.999:
         return "> 99.999 %"

@@ -1,4 +1,4 @@
-"""What the steps do, the same for everybody: no part of the count."""
+"""What the steps do. It is the same for every system, and its lines are not counted."""
 
 from typing import Any
 

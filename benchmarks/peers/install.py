@@ -1,4 +1,4 @@
-"""Peers are installed where they stand, pinned by lock files, by pip and npm as the user has set them."""
+"""Installs the peers in their folders, pinned by lock files, by the user's own pip and npm."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ WITHIN_S = 300
 
 
 class CannotInstallError(Exception):
-    """Says why."""
+    """The peer cannot be installed; the message says why."""
 
 
 def python_of(folder: str) -> Path:
@@ -29,7 +29,7 @@ def python_of(folder: str) -> Path:
 
 
 def node_modules_of(folder: str) -> Path:
-    """The folder node_modules that package-lock.json asks for; no script of a package is run."""
+    """The folder node_modules, installed from package-lock.json. No package's install script is run."""
     runtime = PEERS / folder / "node_modules"
     done, lock = runtime / ".package-lock.json", PEERS / folder / "package-lock.json"
     if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:

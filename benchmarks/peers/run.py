@@ -1,9 +1,9 @@
-"""Atomic, the floor and its peers on the same work in the same minutes: `make bench-peers`.
+"""Measures Atomic, the baseline and the peers on the same work in the same minutes: `make bench-peers`.
 
-Systems take turns: for each number of callers, each is started afresh, warmed up, and put under a closed
-loop of the user creation's workflow until so many runs or seconds are over; every process counts. Then a
-chain of steps, one after the other. Prints Markdown. A peer that cannot be installed or fails is named with
-the reason, and the rest goes on.
+For each number of callers, each system in turn is started afresh, warmed up, and put under a closed loop of
+the user-creation workflow until a number of runs or seconds is reached. All processes of a system count.
+Then each system runs a chain of steps, one after the other. The output is Markdown. A peer that fails or
+cannot be installed is named with the reason, and the others are still measured.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from processes import cpu_s, machine, tree
 Found = TypeVar("Found")
 Probe = Callable[[Up, float], Awaitable[Found]]
 
-CELL_WITHIN_S = 60  # on top of the time that starting takes
-CHAINS = {10: 5, 100: 3, 1000: 1}  # so many times
+CELL_WITHIN_S = 60  # on top of the time that the start takes
+CHAINS = {10: 5, 100: 3, 1000: 1}  # repetitions
 TROUBLE = (CannotInstallError, OSError, RuntimeError, TimeoutError)
 
 TABLE = """
@@ -50,7 +50,7 @@ def main() -> None:
     arguments.add_argument("--systems", default=",".join(SYSTEMS))
     options = arguments.parse_args()
     systems = options.systems.split(",")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every started process is ended
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}\n{versions()}")
     print(TABLE, flush=True)
     for callers in map(int, options.callers.split(",")):
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def cells(systems: Sequence[str], probe: Probe[Found]) -> Iterator[tuple[str, Found]]:
-    """What the probe finds of each system, freshly started; one that fails is named and left out."""
+    """The probe's result for each system, freshly started. A system that fails is named and left out."""
     for system in systems:
         began_s = time.perf_counter()
         try:
@@ -78,7 +78,7 @@ async def _bounded(found: Awaitable[Found]) -> Found:
 
 
 def under_load(callers: int, runs: int, seconds: float) -> Probe[tuple[float, Measured]]:
-    """Seconds from the start to the end of the first run, and what the loop showed."""
+    """Seconds from the start to the end of the first run, and the result of the loop."""
 
     async def probe(up: Up, began_s: float) -> tuple[float, Measured]:
         poster = Poster()
@@ -95,7 +95,7 @@ def under_load(callers: int, runs: int, seconds: float) -> Probe[tuple[float, Me
 
 
 async def _first_run(start: Callable[[str], Awaitable[object]]) -> None:
-    """As soon as the system takes one: some listen before they know their services."""
+    """Run once as soon as the system accepts a run. Some systems listen before they know their services."""
     for attempt in range(CELL_WITHIN_S * 50):
         try:
             await start(f"first-{attempt}")
@@ -106,7 +106,7 @@ async def _first_run(start: Callable[[str], Awaitable[object]]) -> None:
 
 
 async def in_chains(up: Up, _began_s: float) -> str:
-    """A row of CHAIN_TABLE. Medians."""
+    """A row of CHAIN_TABLE, of medians."""
     poster = Poster()
 
     async def chain(key: str, steps: int = 10) -> float:
@@ -129,7 +129,7 @@ def _trees(up: Up) -> list[int]:
 
 
 def show(callers: int, found: dict[str, tuple[float, Measured]]) -> None:
-    """The rows of one number of callers."""
+    """Print the rows for one number of callers."""
     atomic = sum(found["atomic"][1].cpu_s) if "atomic" in found else float("nan")
     for system, (first_s, measured) in found.items():
         rates = f"{len(measured.latencies_ms)} | {measured.runs_per_s:.0f}"
@@ -144,7 +144,7 @@ def show(callers: int, found: dict[str, tuple[float, Measured]]) -> None:
 
 
 def versions() -> str:
-    """Of the peers, as their lock files pin them, and of Node."""
+    """The versions of the peers, as their lock files pin them, and of Node."""
     locks = "".join(path.read_text() for path in sorted(PEERS.glob("*/requirements.lock")))
     pinned = re.findall(r"^((?:dbos|restate-sdk|hypercorn|uvicorn)==\S+)", locks, re.MULTILINE)
     package = orjson.loads((PEERS / "restate/package.json").read_bytes())

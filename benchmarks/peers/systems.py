@@ -1,4 +1,4 @@
-"""What is measured: each system with its application, fresh, and how a run is asked of it."""
+"""The measured systems: how each is started with its application, and how a run is requested from it."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from user_creation import user_creation
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A POST that starts a run and is answered 200 when it has succeeded."""
+    """A POST that starts a run, and that is answered 200 once the run has succeeded."""
 
     url: str
     body: bytes
@@ -35,13 +35,13 @@ class Up:
     ask: Callable[[str, str, int], Request]
 
 
-GRACE_S = 1.0  # some wait a minute for connections to close, and what they hold is thrown away
+GRACE_S = 1.0  # some wait a minute for connections to close, and their data is discarded anyway
 
 System = Callable[[], AbstractContextManager[Up]]
 
 
 def ours(server: str) -> System:
-    """Atomic, or the floor, with the application on bare protocols."""
+    """Atomic, or the baseline, with the application on bare protocols."""
 
     @contextmanager
     def up() -> Iterator[Up]:
@@ -57,7 +57,7 @@ def ours(server: str) -> System:
 
 
 def restate(language: str, shape: str) -> System:
-    """Restate at its default durability (its log is synced to disk); `shape` as in its applications.
+    """Restate at its default durability (its log is synced to disk); `shape` as in restate/app.py.
 
     Raises CannotInstallError.
     """
@@ -147,7 +147,7 @@ def _python_app(port: int) -> list[str]:
 
 
 def _restate_settings(ingress: int, admin: int, fabric: int) -> dict[str, str]:
-    """Where it listens; nothing that durability or speed depends on, but for a quieter log."""
+    """Settings for the ports and a quieter log. Nothing here affects durability or speed."""
     return {
         "RESTATE_LISTEN_MODE": "tcp",
         "RESTATE_BIND_IP": "127.0.0.1",
@@ -160,7 +160,7 @@ def _restate_settings(ingress: int, admin: int, fabric: int) -> dict[str, str]:
 
 
 def _register(admin: int, served: int) -> None:
-    """Tell the server where its services are, once it can be told. Raises OSError."""
+    """Register the services with the server, once it accepts that. Raises OSError."""
     wait_for(admin)
     request = urllib.request.Request(
         f"http://127.0.0.1:{admin}/deployments",

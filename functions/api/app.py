@@ -1,4 +1,4 @@
-"""The api function: composition only."""
+"""The entry point of the API function; it only creates the handler."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The invoker function: composition only."""
+"""The entry point of the invoker function; it only creates the handler."""
 
 import os
 

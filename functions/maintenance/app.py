@@ -1,4 +1,4 @@
-"""The maintenance function: composition only."""
+"""The entry point of the maintenance function; it only creates the handler."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Each port has one contract suite, and whatever implements the port runs it."""
+"""Each port has one contract suite, and every implementation of the port runs it."""
 
 import ast
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ REPO: Final = Path(__file__).parents[2]
 PACKAGE: Final = REPO / "layers/atomic/atomic"
 CONTRACTS: Final = REPO / "tests/contract"
 PORTS: Final = (PACKAGE / "application/ports.py", PACKAGE / "application/backend.py")
-# A part of another port, and tested with it: of `Notifier`, and of `StepStore` with `LiveSteps`.
+# These are parts of another port and tested with it: of `Notifier`, and of `StepStore` with `LiveSteps`.
 PARTS: Final = {"Subscription": "Notifier", "ServerStore": "LiveSteps"}
-# Every client there is: whom a key opens is nothing that they could be asked.
+# These registries know every client and no key, so most of the suite does not apply to them.
 WITHOUT_KEYS: Final = {"DevRegistry", "OpenRegistry"}
 
 Methods = dict[str, tuple[str, ...]]
@@ -25,7 +25,7 @@ def classes(path: Path) -> Iterator[ast.ClassDef]:
 
 
 def methods(node: ast.ClassDef) -> Methods:
-    """The public methods of a class, with the names of what they take; properties are none."""
+    """The public methods of a class, with the names of their parameters; properties are left out."""
     return {
         each.name: tuple(arg.arg for arg in (*each.args.args, *each.args.kwonlyargs))
         for each in node.body
@@ -44,7 +44,7 @@ def names(path: Path) -> set[str]:
 
 
 def used_by(path: Path) -> set[str]:
-    """The names that a test module uses, and what it opens what it tests with."""
+    """The names that a test module uses, and those of contract/aws.py if the module imports it."""
     helpers = CONTRACTS / "aws.py"
     return names(path) | (names(helpers) if "from contract.aws import" in path.read_text() else set())
 

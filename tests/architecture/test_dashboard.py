@@ -1,4 +1,4 @@
-"""House numbers and rules of the dashboard's modules; there is no build step that could hold them."""
+"""Size limits and rules of the dashboard's modules, which have no build step that could check them."""
 
 import re
 from pathlib import Path
@@ -10,19 +10,19 @@ from dashboard_enums import MODULE, module
 REPO = Path(__file__).parents[2]
 SCRIPTS = REPO / "scripts"
 STATIC = REPO / "layers" / "atomic" / "atomic" / "dashboard" / "static"
-# What others have written is taken as it is (`make vendor`); it is held by the browser's policy alone.
+# Vendored code is left as it is (`make vendor`); only the browser's content security policy applies to it.
 VENDORED = sorted(STATIC.glob("vendor/*.js"))
 MODULES = sorted(set(STATIC.rglob("*.js")) - set(VENDORED))
-# A view describes markup, which takes a line for each element.
+# A view is mostly markup, with one line per element.
 MODULE_MAX, FUNCTION_MAX, LINE_MAX = 300, 60, 108
-# What would read text as HTML, or run it as a script.
+# Code that would interpret text as HTML or run it as a script.
 FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser"
     r"|dangerouslySetInnerHTML"
 )
 FUNCTION = re.compile(r"^(?:export )?(?:async )?function .*?^\}", re.MULTILINE | re.DOTALL)
 IMPORT = re.compile(r'from "(\.[^"]+)"')
-# Each room may import itself and those behind it.
+# Each folder may import from itself and from those after it in the list.
 ROOMS = ["main", "views", "components", "core", "vendor"]
 
 
@@ -32,7 +32,7 @@ def room_of(module: Path) -> str:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(STATIC)))
-def test_a_module_keeps_to_the_house(module: Path) -> None:
+def test_a_module_keeps_size_and_import_rules(module: Path) -> None:
     text = module.read_text()
     assert text.count("\n") <= MODULE_MAX
     assert [line for line in text.splitlines() if len(line) > LINE_MAX] == []
@@ -41,14 +41,14 @@ def test_a_module_keeps_to_the_house(module: Path) -> None:
     ]
     assert long == []
     assert FORBIDDEN.search(text) is None
-    assert text.startswith("// "), "a module begins by saying what it is for"
+    assert text.startswith("// "), "a module begins with a comment that says what it is for"
     for name in IMPORT.findall(text):
         other = (module.parent / name).resolve()
         assert other.is_file(), name
         assert ROOMS.index(room_of(other)) >= ROOMS.index(room_of(module)), f"{name} is in front"
 
 
-def test_only_the_api_file_asks_the_server() -> None:
+def test_only_the_api_module_calls_the_server() -> None:
     asking = [
         module.name
         for module in MODULES
@@ -57,13 +57,13 @@ def test_only_the_api_file_asks_the_server() -> None:
     assert asking == ["api.js"]
 
 
-def test_only_tokens_hold_colours() -> None:
+def test_only_tokens_define_colours() -> None:
     for sheet in STATIC.glob("styles/*.css"):
         colours = re.findall(r"#[0-9a-fA-F]{3,8}\b|(?<![-\w])rgb\(", sheet.read_text())
         assert sheet.name == "tokens.css" or colours == [], (sheet.name, colours)
 
 
-def test_what_is_computed_knows_nothing_of_the_page() -> None:
+def test_core_modules_do_not_use_vendored_code() -> None:
     using = [
         module.name for module in MODULES if room_of(module) == "core" and "vendor/" in module.read_text()
     ]
@@ -77,7 +77,7 @@ def test_every_module_is_loaded_from_the_start() -> None:
     )
 
 
-def test_what_is_vendored_says_its_versions_and_comes_with_its_licences() -> None:
+def test_vendored_code_states_versions_and_has_licences() -> None:
     pinned = dict(
         re.findall(r"\b(preact|htm|esbuild)=(\d+\.\d+\.\d+)", (SCRIPTS / "vendor-preact").read_text())
     )
@@ -93,9 +93,9 @@ def test_what_is_vendored_says_its_versions_and_comes_with_its_licences() -> Non
         assert title in (module.parent / file).read_text()[:200]
 
 
-def test_the_words_of_the_wire_are_those_of_the_protocol() -> None:
+def test_enumerations_equal_those_of_the_protocol() -> None:
     assert MODULE.read_text(encoding="utf-8") == module(), "run make openapi"
 
 
-def test_there_is_something_to_hold() -> None:
+def test_modules_are_found() -> None:
     assert {room_of(module) for module in MODULES + VENDORED} == set(ROOMS)

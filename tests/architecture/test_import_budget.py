@@ -1,4 +1,4 @@
-"""What an application pays for `import atomic.sdk`: pydantic, and requests once it makes a Client."""
+"""What `import atomic.sdk` loads: pydantic, and requests once a Client is created."""
 
 import subprocess
 import sys
@@ -44,5 +44,5 @@ def test_importing_the_sdk_loads_pydantic_and_nothing_else() -> None:
     shown = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True).stdout
     surplus = {name for name in set(shown.split()) - ALLOWED if not name.startswith("_")}
     assert surplus == set(), (
-        f"import {sorted(surplus)} where it is used: each reader of atomic.sdk pays for it"
+        f"import {sorted(surplus)} where it is used: every import of atomic.sdk loads it"
     )

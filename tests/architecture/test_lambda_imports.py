@@ -1,11 +1,11 @@
-"""What a Lambda environment loads before its first event; each package is paid at each cold start."""
+"""What a Lambda environment loads before its first event. Each package lengthens each cold start."""
 
 import subprocess
 import sys
 
 import pytest
 
-# Third-party packages that a cold start may load, and why.
+# The third-party packages that a cold start may load, and why.
 ALLOWED = {
     "annotated_types": "pydantic",
     "atomic": "ourselves",
@@ -52,7 +52,7 @@ def test_a_cold_start_loads_nothing_that_is_not_named_here(function: str) -> Non
 
 
 def loaded_by(function: str) -> tuple[set[str], set[str]]:
-    """The packages from elsewhere, and our own modules, that a function's import brings in."""
+    """The third-party packages, and Atomic's own modules, that the import of a function loads."""
     command = [sys.executable, "-c", SHOW.format(function=function)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     packages, modules = shown.splitlines()

@@ -1,4 +1,4 @@
-"""How far one has to read to follow one POST, and one retry. A bound may be lowered, and not be raised.
+"""How many files one has to read to follow one POST, and one retry. A bound may be lowered but not raised.
 
 The goals: 30 files for a POST on the embedded runtime, and fewer than 182 switches for a retry in memory.
 """
@@ -19,13 +19,13 @@ BOUNDS: Final = {
     "memory": {"post": (36, 108), "retry": (40, 181)},
     "embedded": {"post": (52, 175), "retry": (57, 306)},
 }
-# What every path leads through, on each runtime.
+# The files that every path runs through, on each runtime.
 LANDMARKS: Final = ("entrypoints/http_api/routes.py", "domain/transitions.py", "application/commit.py")
 
 
 @pytest.mark.parametrize("runtime", BOUNDS)
 def test_the_paths_are_not_longer_than_they_were(runtime: str) -> None:
-    # A process of its own: the server wants the main thread, and coverage has its own hooks.
+    # In a process of its own: the server needs the main thread, and coverage uses the same hooks.
     run = subprocess.run(
         [sys.executable, SCRIPT, runtime], capture_output=True, text=True, timeout=60, check=True
     )

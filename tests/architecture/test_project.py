@@ -1,4 +1,4 @@
-"""What the project says of itself agrees: metadata, licence, CI, hooks, make."""
+"""The project's metadata, licence, CI, hooks and Makefile agree with each other."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ APACHE_2_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523
 
 
 def make_targets() -> set[str]:
-    """The targets that say in `make help` what they do."""
+    """The targets that `make help` describes."""
     makefile = (REPO / "Makefile").read_text()
     return set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
 
@@ -38,7 +38,7 @@ def steps_of(job: dict[str, Any]) -> list[str]:
     return [step["run"] for step in job["steps"] if "run" in step]
 
 
-def test_the_licence_is_apache_2_word_by_word() -> None:
+def test_the_licence_is_the_text_of_apache_2() -> None:
     assert hashlib.sha256((REPO / "LICENSE").read_bytes()).hexdigest() == APACHE_2_SHA256
     assert PROJECT["license"] == "Apache-2.0"
     assert PROJECT["license-files"] == ["LICENSE"]
@@ -48,7 +48,7 @@ def test_classifiers_exist() -> None:
     assert set(PROJECT["classifiers"]) <= known_classifiers
 
 
-def test_ci_tests_every_python_that_is_offered() -> None:
+def test_ci_tests_every_supported_python() -> None:
     offered = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.MULTILINE)
     assert CI["jobs"]["test"]["strategy"]["matrix"]["python"] == offered
     assert PROJECT["requires-python"] == f">={offered[0]}"
@@ -79,7 +79,7 @@ def test_hooks_are_local_and_their_programs_are_pinned() -> None:
 
 
 def run(clone: Path, *command: str, skip: str = "") -> subprocess.CompletedProcess[str]:
-    """A command in the clone, with nothing of this machine's git; `skip` names hooks, with commas."""
+    """Run a command in the clone without this machine's git settings; `skip` names hooks, with commas."""
     who = {
         f"GIT_{role}_{what}": "a@example.com"
         for role in ("AUTHOR", "COMMITTER")
@@ -98,7 +98,7 @@ def run(clone: Path, *command: str, skip: str = "") -> subprocess.CompletedProce
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A repository with the hooks of this one, installed as `make hooks` does it."""
+    """A repository with the hooks of this one, installed as by `make hooks`."""
     clone = tmp_path / "clone"
     (clone / "scripts").mkdir(parents=True)
     for name in (".pre-commit-config.yaml", "pyproject.toml", "scripts/commit_subject.py"):
@@ -111,7 +111,7 @@ def clone(tmp_path: Path) -> Path:
 
 def test_a_commit_needs_formatted_code_and_a_good_subject(clone: Path) -> None:
     (clone / "new.py").write_text("x = {  'a':1 }\n")
-    # mypy and import-linter look at the whole package, which is not here.
+    # mypy and import-linter check the whole package, which the clone does not have.
     commit = partial(run, clone, "git", "commit", "-m", skip="types,imports")
     run(clone, "git", "add", "new.py")
     assert "ruff format" in commit("Add a module").stderr

@@ -1,4 +1,4 @@
-"""What users may import, on one list: a name that comes or goes shows in a review."""
+"""The list of names that users may import, so that a review shows each addition and removal."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The rooms hold: imports point down only, pure rooms stay pure, and a violation does not go unnoticed."""
+"""The import rules hold: imports point down only, pure folders do no I/O, and violations are found."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ LINT_IMPORTS = (
 
 
 def run(*arguments: str, cwd: Path = REPO, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """A tool of this environment, in a process of its own: linters change `sys.path` and logging."""
+    """Run a tool of this environment in a new process, because linters change `sys.path` and logging."""
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True, check=False)
 
@@ -57,7 +57,7 @@ IMPURE = {
 
 
 def banned(source: str, path: str) -> bool:
-    """Whether ruff, with the settings of this repository, refuses the source at that place."""
+    """Whether ruff, with the settings of this repository, rejects the source at that path."""
     found = run(
         "-m", "ruff", "check", "--output-format", "concise", "--stdin-filename", path, "-", stdin=source
     )
@@ -67,12 +67,12 @@ def banned(source: str, path: str) -> bool:
 
 @pytest.mark.parametrize("path", [PURE, USE_CASE, "layers/atomic/atomic/protocol/planted.py"])
 @pytest.mark.parametrize("source", IMPURE.values(), ids=IMPURE.keys())
-def test_no_clock_and_no_chance_in_the_engine(path: str, source: str) -> None:
+def test_clock_and_randomness_are_banned_in_the_engine(path: str, source: str) -> None:
     assert banned(source, path)
 
 
 @pytest.mark.parametrize("path", [PURE, USE_CASE, ADAPTER])
-def test_an_ordinary_module_is_not_refused(path: str) -> None:
+def test_an_ordinary_module_is_accepted(path: str) -> None:
     assert not banned('"""Nothing."""\n\nimport json\n\nprint(json.dumps(1))\n', path)
 
 
@@ -81,13 +81,14 @@ def test_adapters_may_read_the_clock() -> None:
 
 
 def lint_with(tmp_path: Path, planted: str, source: str) -> str:
-    """What import-linter says of a copy of the package with one file more; the file must be refused."""
+    """The output of import-linter for a copy of the package with one more file, which it must reject."""
     package = tmp_path / "atomic"
     shutil.copytree(REPO / "layers/atomic/atomic", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPO / "pyproject.toml", tmp_path)
     (package / planted).parent.mkdir(exist_ok=True)
     (package / planted).write_text(source)
-    # The copy comes before the installed package, as the working directory stands first in the path.
+    # The copy is imported instead of the installed package, because the working directory is first in
+    # `sys.path`.
     found = run("-c", LINT_IMPORTS, cwd=tmp_path)
     assert found.returncode == 1, found.stdout + found.stderr
     return found.stdout
@@ -120,5 +121,5 @@ def test_a_planted_import_is_found(tmp_path: Path, room: str, line: str, contrac
     assert f"atomic.{room}.planted".replace("/", ".") in broken
 
 
-def test_a_room_that_nobody_named_is_found(tmp_path: Path) -> None:
+def test_a_folder_without_an_import_rule_is_found(tmp_path: Path) -> None:
     assert "helpers" in lint_with(tmp_path, "helpers/__init__.py", "")

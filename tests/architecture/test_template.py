@@ -1,4 +1,4 @@
-"""What the template must say, and what cfn-lint is known to miss. It is only read, nothing is built."""
+"""Rules for template.yaml, including those that cfn-lint is known to miss. Nothing is built."""
 
 import json
 import re
@@ -18,14 +18,14 @@ from atomic.entrypoints.aws.settings import LambdaSettings
 
 REPO = Path(__file__).parents[2]
 VARIABLES = {setting.variable: setting for setting in LambdaSettings.settings()}
-# Environments of an invoker are counted against as many as there may be.
+# Only invokers have these: a destination's share is computed from the number of environments.
 OF_INVOKERS = {"ATOMIC_INVOKER", "ATOMIC_INVOKERS_MAX"}
-# Where AWS offers nothing narrower.
+# Actions that AWS cannot restrict to resources.
 WILDCARDS = {
-    # X-Ray knows no resources.
+    # X-Ray has no resources.
     ("Allow", "xray:PutTraceSegments", "*"),
     ("Allow", "xray:PutTelemetryRecords", "*"),
-    # The name of a schedule is made with the schedule; the group is ours alone.
+    # The names of schedules are not known beforehand; the group belongs to this stack.
     (
         "Allow",
         "scheduler:CreateSchedule",
@@ -36,7 +36,7 @@ DAYS_14_S = 14 * 24 * 3600
 
 
 class Template(yaml.SafeLoader):
-    """Reads `!Ref x` as {"Ref": "x"}, `!Sub x` as {"Fn::Sub": "x"} and so on."""
+    """A YAML loader that reads `!Ref x` as {"Ref": "x"}, `!Sub x` as {"Fn::Sub": "x"} and so on."""
 
 
 def _tagged(loader: Template, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _tagged(loader: Template, suffix: str, node: yaml.Node) -> dict[str, Any]:
 
 
 Template.add_multi_constructor("!", _tagged)
-# Only loads what SafeLoader loads.
+# It loads only what SafeLoader loads.
 TEMPLATE: dict[str, Any] = yaml.load((REPO / "template.yaml").read_text(), Template)
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 GLOBALS: dict[str, Any] = TEMPLATE["Globals"]["Function"]
@@ -66,7 +66,7 @@ QUEUES = of_type("AWS::SQS::Queue")
 
 
 def statements(node: Any) -> Iterator[dict[str, Any]]:
-    """Every policy statement below a node, those inside conditions too."""
+    """Every policy statement under a node, including those inside conditions."""
     if isinstance(node, dict):
         if "Effect" in node:
             yield node
@@ -82,7 +82,7 @@ def several(value: Any) -> list[Any]:
 
 
 def allowed() -> Iterator[tuple[str, str, str]]:
-    """Effect, action and resource of everything that policies allow; references as JSON."""
+    """Effect, action and resource of all that the policies allow; references as JSON."""
     for statement in statements(RESOURCES):
         if statement["Effect"] == "Allow":
             for action in several(statement["Action"]):
@@ -92,7 +92,7 @@ def allowed() -> Iterator[tuple[str, str, str]]:
 
 
 def target_of(arn: dict[str, Any]) -> str:
-    """The resource that an ARN names."""
+    """The resource that an ARN refers to."""
     return str(arn["Fn::GetAtt"]).partition(".")[0]
 
 
@@ -102,7 +102,7 @@ def test_no_wildcard_where_aws_offers_a_narrower_form() -> None:
 
 
 def test_the_api_may_read_and_write_rows_and_clients_and_delete_nothing() -> None:
-    """A transaction of puts, by which clients are written, needs `PutItem` and no action of its own."""
+    """Clients are written by a transaction of puts, which needs `PutItem` and no further action."""
     granted = {
         action
         for policy in (RESOURCES["EnginePolicy"], RESOURCES["ApiRole"])
@@ -114,13 +114,13 @@ def test_the_api_may_read_and_write_rows_and_clients_and_delete_nothing() -> Non
     assert granted == {f"dynamodb:{verb}" for verb in verbs}
 
 
-def test_only_refusals_speak_of_everything() -> None:
+def test_only_deny_statements_use_a_wildcard() -> None:
     for statement in statements(RESOURCES):
         if "*" in several(statement.get("Principal", "")) or statement["Action"] == "sqs:*":
             assert statement["Effect"] == "Deny"
 
 
-def test_no_policy_is_borrowed() -> None:
+def test_no_managed_policy_is_used() -> None:
     for role in of_type("AWS::IAM::Role").values():
         assert all("Ref" in arn for arn in role.get("ManagedPolicyArns", []))
     assert not any("Policies" in function for function in FUNCTIONS.values())
@@ -151,7 +151,7 @@ def steps_event(invoker: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("invoker", "queue"), INVOKERS.items())
-def test_a_step_queue_waits_for_its_invoker(invoker: str, queue: str) -> None:
+def test_the_visibility_timeout_exceeds_the_invokers_timeout(invoker: str, queue: str) -> None:
     assert target_of(steps_event(invoker)["Queue"]) == queue
     timeout_s = FUNCTIONS[invoker]["Timeout"]
     assert 6 * timeout_s <= QUEUES[queue]["VisibilityTimeout"] <= 43_200
@@ -165,7 +165,7 @@ def test_attempts_end_within_the_time_of_their_invoker() -> None:
 
 
 @pytest.mark.parametrize("invoker", INVOKERS)
-def test_only_the_failed_records_of_a_batch_come_again(invoker: str) -> None:
+def test_only_the_failed_records_of_a_batch_are_redelivered(invoker: str) -> None:
     event = steps_event(invoker)
     assert event["BatchSize"] <= 10
     assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -187,7 +187,7 @@ def test_operators_are_told_how_many_environments_a_destination_gets() -> None:
     assert told in (REPO / "docs/operations.md").read_text()
 
 
-def test_a_destination_gets_something_and_leaves_something() -> None:
+def test_a_destination_gets_some_but_not_all_environments() -> None:
     allowed_values = TEMPLATE["Parameters"]["MaximumConcurrency"]
     for environments in range(allowed_values["MinValue"], allowed_values["MaxValue"] + 1):
         bounds = Bounds.of(environments)
@@ -220,7 +220,7 @@ def test_a_message_is_tried_often_before_it_is_dead() -> None:
         assert target_of(redrive["deadLetterTargetArn"]) == "DeadLetterQueue"
 
 
-def test_what_is_dead_is_kept_for_two_weeks() -> None:
+def test_dead_letters_are_kept_for_two_weeks() -> None:
     assert {queue["MessageRetentionPeriod"] for queue in QUEUES.values()} == {DAYS_14_S}
 
 
@@ -232,7 +232,7 @@ def test_every_asynchronous_edge_has_a_dead_letter_queue() -> None:
             if event["Type"] == "SQS":
                 assert "RedrivePolicy" in QUEUES[target_of(event["Properties"]["Queue"])]
             else:
-                # The schedule reaches Lambda or not, and Lambda runs the event or not.
+                # Two edges: from the schedule to Lambda, and from Lambda to the handler.
                 assert target_of(event["Properties"]["DeadLetterConfig"]["Arn"]) in QUEUES
                 assert target_of(function["DeadLetterQueue"]["TargetArn"]) in QUEUES
                 assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 300
@@ -243,7 +243,7 @@ def test_every_schedule_of_maintenance_says_what_it_is_for() -> None:
     schedules = [each["Properties"] for each in FUNCTIONS["MaintenanceFunction"]["Events"].values()]
     assert {(json.loads(each["Input"])["work"], each["ScheduleExpression"]) for each in schedules} == {
         ("sweep", "rate(5 minutes)"),
-        # The store keeps what is over for two days more, so that one that fails does no harm.
+        # The store keeps expired rows for two more days, so a single failed run does no harm.
         ("purge", "rate(1 day)"),
     }
     assert rows.GRACE_S >= 2 * 24 * 3600
@@ -270,20 +270,20 @@ def test_a_queue_is_encrypted_and_refuses_plain_http(name: str) -> None:
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_what_aws_checks_is_left_out_on_emulators_alone() -> None:
+def test_resources_are_left_out_only_on_emulators() -> None:
     assert TEMPLATE["Conditions"]["IsOnAws"] == {"Fn::Equals": [{"Ref": "EndpointUrl"}, ""]}
     assert TEMPLATE["Parameters"]["EndpointUrl"]["Default"] == ""
     conditional = {each["Type"] for each in RESOURCES.values() if each.get("Condition") == "IsOnAws"}
     assert conditional == {"AWS::SQS::QueuePolicy", "AWS::Logs::QueryDefinition"}
 
 
-def test_the_table_is_the_adapters() -> None:
+def test_the_table_has_the_adapters_keys_and_indexes() -> None:
     [properties] = of_type("AWS::DynamoDB::Table").values()
     assert {name: properties[name] for name in table.TABLE} == table.TABLE
     assert properties["TimeToLiveSpecification"] == table.TTL
 
 
-def test_the_table_can_be_had_back() -> None:
+def test_the_table_can_be_restored() -> None:
     [resource] = [each for each in RESOURCES.values() if each["Type"] == "AWS::DynamoDB::Table"]
     assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
     properties = resource["Properties"]
@@ -292,9 +292,9 @@ def test_the_table_can_be_had_back() -> None:
     assert TEMPLATE["Parameters"]["DeletionProtection"]["Default"] == "true"
 
 
-def test_every_variable_is_declared_and_none_that_nobody_reads() -> None:
+def test_every_variable_is_declared_and_read() -> None:
     declared = GLOBALS["Environment"]["Variables"]
-    # That one is boto's own.
+    # That variable is boto's own.
     assert set(declared) == VARIABLES.keys() - OF_INVOKERS | {"AWS_ENDPOINT_URL"}
     own = {
         name: each["Environment"]["Variables"] for name, each in FUNCTIONS.items() if "Environment" in each
@@ -325,18 +325,18 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
         assert getattr(settings, VARIABLES[variable].name) == value
 
 
-def test_private_addresses_are_called_by_nobody_who_did_not_ask() -> None:
+def test_private_addresses_are_not_allowed_by_default() -> None:
     assert TEMPLATE["Parameters"]["AllowPrivate"]["Default"] == "false"
     assert GLOBALS["Environment"]["Variables"]["ATOMIC_ALLOW_PRIVATE"] == {"Ref": "AllowPrivate"}
 
 
-def test_there_is_a_pepper_and_it_is_not_shown() -> None:
+def test_the_pepper_is_required_and_not_shown() -> None:
     pepper = TEMPLATE["Parameters"]["KeyPepper"]
     assert ("Default" in pepper, pepper["MinLength"], pepper["NoEcho"]) == (False, 32, True)
     assert GLOBALS["Environment"]["Variables"]["ATOMIC_KEY_PEPPER"] == {"Ref": "KeyPepper"}
 
 
-def test_a_flood_ends_at_the_gateway() -> None:
+def test_the_gateway_limits_the_request_rate() -> None:
     settings = RESOURCES["HttpApiStage"]["Properties"]["DefaultRouteSettings"]
     assert (
         settings["ThrottlingRateLimit"] == settings["ThrottlingBurstLimit"] == {"Ref": "RequestsPerSecond"}
@@ -355,13 +355,13 @@ def test_runtime_and_architecture_are_parameters() -> None:
         assert not {"Runtime", "Architectures"} & set(function)
 
 
-def test_sam_local_meets_the_api_first() -> None:
+def test_the_api_is_the_first_api_resource_for_sam_local() -> None:
     kinds = [each["Type"] for each in RESOURCES.values()]
     serverless = next(at for at, kind in enumerate(kinds) if kind.startswith("AWS::Serverless::"))
     assert all(at < serverless for at, kind in enumerate(kinds) if kind.startswith("AWS::ApiGatewayV2::"))
 
 
-def test_every_alarm_tells_somebody_and_says_why() -> None:
+def test_every_alarm_notifies_and_has_a_description() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm")
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
@@ -412,7 +412,7 @@ def test_the_cost_of_writes_holds_the_indexes() -> None:
         if metric[1] == "ConsumedWriteCapacityUnits"
     ]
     indexes = [index["IndexName"] for index in table.TABLE["GlobalSecondaryIndexes"]]
-    # The label behind the table's dimension, then the dimension of each index.
+    # The label after the table's dimension, then the dimension of each index.
     assert [metric[-1] for metric in shown if len(metric) == 2] == indexes
     assert len(shown) == 1 + len(indexes)
 
@@ -447,7 +447,7 @@ tops = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.
 owners = importlib.metadata.packages_distributions()
 print(json.dumps(sorted({owner for top in tops for owner in owners.get(top, []) if top != "atomic"})))
 """
-# With the Lambda runtime (its boto3 and what that needs), or taken by botocore only where it is there.
+# Part of the Lambda runtime (boto3 and its dependencies), or optional for botocore.
 WITH_LAMBDA = {
     "boto3",
     "botocore",

@@ -1,4 +1,4 @@
-"""Earlier names stay out of the code, and figures of speech out of the pages. See docs/glossary.md."""
+"""Retired names do not return in the code, nor figures of speech in the pages. See docs/glossary.md."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 REPO: Final = Path(__file__).parents[2]
-# Names, or parts of names, and the word that stands for each today.
+# Retired names, or parts of names, and the word that replaced each.
 RETIRED: Final = {
     "hint": "wakeup",
     "hints": "wakeups",
@@ -26,7 +26,7 @@ RETIRED: Final = {
     "mission": "user_creation",
     "orphaned": "owner_lost",
 }
-# Whole names.
+# Retired names, as a whole.
 RETIRED_NAMES: Final = {
     "KnownRun": "CachedRun",
     "PutOff": "NotAdmitted",
@@ -40,7 +40,7 @@ RETIRED_NAMES: Final = {
     "run_memory": "run_cache",
     "without_words": "without_excerpt",
 }
-# Names of others.
+# Names that other projects define.
 THEIRS: Final = frozenset({"get_type_hints", "param_hint", "HOME", "homepage", "DJANGO_HOME"})
 PHRASES: Final = (
     r"\bhints?\b",
@@ -72,7 +72,7 @@ PHRASES: Final = (
 )
 
 
-# Not in pages, either. Decisions keep the words in which they were taken.
+# Also banned in pages, but not in decisions, which keep their original wording.
 FIGURES: Final = (
     r"\bmend(s|ed|ing)?\b",
     r"\b[Ww]hoever\b",
@@ -83,12 +83,12 @@ FIGURES: Final = (
     r"\b(stood|stands?) in line\b",
     r"\b[Nn]obody (answers|asks|completed|knows|learns|looks|waits|wants)\b",
 )
-# Rooms whose comments, docstrings and messages keep to both lists.
+# Folders whose comments, docstrings and messages are checked against both lists.
 PLAIN_ROOMS: Final = ("adapters", "cli", "domain", "protocol")
 
 
 def tracked(*patterns: str) -> list[Path]:
-    """The files of the project that fit, without what is generated or not ours."""
+    """The tracked files that match, except vendored ones."""
     listed = subprocess.run(
         ["git", "ls-files", *patterns], cwd=REPO, capture_output=True, text=True, check=True
     )
@@ -106,7 +106,7 @@ def names_of(path: Path) -> set[str]:
 
 
 def retired_in(name: str) -> str | None:
-    """What to call it instead, for a retired name."""
+    """The replacement of a retired name; None for any other name."""
     if name in THEIRS:
         return None
     if name in RETIRED_NAMES:
@@ -139,7 +139,7 @@ def _code_of(path: Path) -> str:
 
 
 def phrases_in(path: Path, text: str, phrases: tuple[str, ...]) -> list[str]:
-    """Where the text has a phrase, apart from what is quoted as code."""
+    """Where the text has one of the phrases, except in inline code."""
     return [
         f"{path.relative_to(REPO)}:{number}: {match[0]}"
         for number, line in enumerate(text.splitlines(), 1)
@@ -168,12 +168,27 @@ def test_comments_and_messages_have_no_retired_phrase(room: str) -> None:
     assert found == []
 
 
-def _prose_of(path: Path) -> str:
-    """Comments and strings, each in its line; the rest is left out."""
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "scripts", "examples", "functions"])
+def test_comments_and_docstrings_around_the_package_have_no_retired_phrase(folder: str) -> None:
+    paths = [path for path in tracked(f"{folder}/**.py") if path != Path(__file__)]
+    assert paths
+    found = [
+        line
+        for path in paths
+        for line in phrases_in(path, _prose_of(path, with_values=False), PHRASES + FIGURES)
+    ]
+    assert found == []
+
+
+def _prose_of(path: Path, *, with_values: bool = True) -> str:
+    """Only the comments and strings of a file, each on its line; without values, only docstrings."""
     source = path.read_text()
     lines = [""] * (source.count("\n") + 1)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in {tokenize.COMMENT, tokenize.STRING}:
+        is_prose = token.type == tokenize.COMMENT or (
+            token.type == tokenize.STRING and (with_values or token.line.lstrip().startswith('"""'))
+        )
+        if is_prose:
             for number, part in enumerate(token.string.splitlines(), token.start[0] - 1):
                 lines[number] += f"{part} "
     return "\n".join(lines)

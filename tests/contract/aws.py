@@ -1,4 +1,4 @@
-"""AWS as moto plays it, inside the test process: the table, the queues and a schedule group, all empty."""
+"""An AWS account that moto simulates in the test process: an empty table, queues and a schedule group."""
 
 import asyncio
 import random
@@ -45,9 +45,10 @@ MAKERS = {
 
 
 class LateCalls(AwsCalls):
-    """Calls of one environment in virtual time: each takes a while, and is made at some moment in it.
+    """AWS calls of one environment in virtual time.
 
-    `cut`: nothing of this environment reaches AWS any more. `thawed` is not set while it is frozen.
+    Each call takes a while, and takes effect at some moment within it. While `cut`, no call of this
+    environment reaches AWS. `thawed` is unset while it is frozen.
     """
 
     def __init__(self, seed: int) -> None:
@@ -72,13 +73,13 @@ class LateCalls(AwsCalls):
 
 @cache
 def client(service: str) -> Any:
-    """A client as the adapters use it; making one takes longer than a test does."""
+    """A cached boto client as the adapters use it; creating one takes longer than a test."""
     return MAKERS[service](**_OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class Aws:
-    """An account of a test."""
+    """The account of a test."""
 
     calls: AwsCalls
     dynamodb: Any
@@ -97,7 +98,7 @@ class Aws:
         return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME, client_ids=client_ids)
 
     def queue(self, clock: Clock) -> SqsWakeupQueue:
-        """The queues, with their schedules."""
+        """The wake-up queue on SQS, with its schedules."""
         scheduler = WakeupScheduler(
             self.scheduler,
             group_name=GROUP,
@@ -115,7 +116,7 @@ class Aws:
         )
 
     def destinations(self, number: int, environments: int, *, invoker: str = "short") -> SharedDestinations:
-        """The destinations as an environment sees them, in virtual time; it has calls of its own."""
+        """The destinations as one environment, with calls of its own, sees them in virtual time."""
         return SharedDestinations(
             LateCalls(number),
             LeaseItems(self.dynamodb, TABLE_NAME, invoker=invoker),
@@ -125,12 +126,12 @@ class Aws:
         )
 
     def admin(self, now_ms: Callable[[], int] = _CLOCK.now_ms) -> ClientAdmin:
-        """The clients in the table."""
+        """The administration of the clients in the table."""
         store = DynamoClientStore(self.dynamodb, TABLE_NAME)
         return ClientAdmin(store=store, pepper=PEPPER, now_ms=now_ms, token_bytes=token_bytes)
 
     def received(self, queue_url: str) -> list[str]:
-        """The bodies of all messages that can be received now; they are deleted."""
+        """Receive and delete all messages that are available now; return their bodies."""
         bodies = []
         while found := self.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
             for message in found:
@@ -162,7 +163,7 @@ def aws() -> Iterator[Aws]:
 
 @contextmanager
 def one_request_at_a_time() -> Iterator[None]:
-    """moto looks at a condition and writes without a lock: two of its threads could both win."""
+    """moto checks a condition and writes without a lock, so two of its threads could both succeed."""
     process, lock = BotocoreStubber.process_request, Lock()
 
     def locked(stubber: BotocoreStubber, request: Any) -> Any:
@@ -175,7 +176,7 @@ def one_request_at_a_time() -> Iterator[None]:
 
 
 class Recorder:
-    """The calls that clients make, in their order: operation and parameters."""
+    """Records the calls of clients in order: operation and parameters."""
 
     def __init__(self, *clients: Any) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []

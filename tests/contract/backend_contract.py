@@ -18,7 +18,7 @@ PEPPER = b"pepper"
 
 
 def on_directory(test: Callable[[Any, Path], Awaitable[None]]) -> Callable[[Any, Path], None]:
-    """Run the test on the event loop, with a directory that backends may use."""
+    """Run the test on the event loop, with a directory for the backend."""
 
     def run(self: "BackendContract", tmp_path: Path) -> None:
         asyncio.run(asyncio.wait_for(test(self, tmp_path), 60))
@@ -28,17 +28,17 @@ def on_directory(test: Callable[[Any, Path], Awaitable[None]]) -> Callable[[Any,
 
 
 def admin_of(store: Any) -> ClientAdmin:
-    """What operators do to a client store."""
+    """The operator's administration of a client store."""
     return ClientAdmin(store=store, pepper=PEPPER, now_ms=SystemClock().now_ms, token_bytes=token_bytes)
 
 
 class BackendContract:
-    """Inherit and define `open`. `is_shared`: whether several processes may have it open."""
+    """Inherit and define `open`. `is_shared` says whether several processes may have the backend open."""
 
     is_shared: ClassVar[bool] = False
 
     def open(self, directory: Path) -> AbstractAsyncContextManager[Backend]:
-        """The backend of a directory; nothing that happens to it here is fatal."""
+        """Open the backend of a directory. These tests cause no fatal error."""
         raise NotImplementedError
 
     @on_directory
@@ -51,9 +51,7 @@ class BackendContract:
             assert await again.steps.count_live() == 1
 
     @on_directory
-    async def test_it_says_whether_others_may_work_on_its_rows_and_keeps_to_it(
-        self, directory: Path
-    ) -> None:
+    async def test_only_a_shared_backend_can_be_opened_twice(self, directory: Path) -> None:
         async with self.open(directory) as backend:
             assert (backend.shared is not None) is self.is_shared
             if self.is_shared:
@@ -66,14 +64,14 @@ class BackendContract:
                         pass
 
     @on_directory
-    async def test_who_could_not_have_it_can_when_it_is_free(self, directory: Path) -> None:
+    async def test_it_can_be_opened_again_after_an_error(self, directory: Path) -> None:
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 async with self.open(directory):
                     raise ZeroDivisionError
 
     @on_directory
-    async def test_a_client_that_is_made_is_known(self, directory: Path) -> None:
+    async def test_a_new_client_is_known(self, directory: Path) -> None:
         now_ms = SystemClock().now_ms
         async with self.open(directory) as backend:
             with backend.registry(pepper=PEPPER, now_ms=now_ms) as registry:

@@ -1,4 +1,4 @@
-"""Steps in any state, with few words."""
+"""Builders for steps in any state."""
 
 import random
 import string
@@ -26,7 +26,7 @@ def a_spec(
     payload: bytes = b'{"userName":"ada"}',
     **more: Any,
 ) -> StepSpec:
-    """A spec; run id, identity and fingerprint follow from the rest."""
+    """A spec; run id, identity and fingerprint are derived from the other members."""
     url = "https://app.example/steps"
     return StepSpec(
         client_id=client_id,
@@ -45,7 +45,7 @@ def a_spec(
 
 
 def a_root(spec: StepSpec | None = None, *, at_ms: int = 1_000, status: Status = Status.PENDING) -> Step:
-    """The root step of its run; live ones are due when they were created."""
+    """The root step of a run; if live, it is due at its creation."""
     spec = spec or a_spec()
     settled = status in SETTLED
     return Step(
@@ -67,7 +67,7 @@ def a_child(
     status: Status = Status.PENDING,
     parent: str = "",
 ) -> Step:
-    """Another step of the run of `spec`, called `name`, below the root unless a parent is given."""
+    """Another step of the run of `spec`, named `name`, under the root unless a parent is given."""
     spec = spec or a_spec()
     spec = a_spec(
         client_id=spec.client_id,
@@ -80,7 +80,7 @@ def a_child(
 
 
 def a_full_step() -> Step:
-    """A step that has something other than the default in every field."""
+    """A step whose every field differs from the default."""
     policy = RetryPolicy(
         count=7,
         back_off_ms=250,
@@ -147,7 +147,7 @@ def a_full_step() -> Step:
 
 
 def settled(step: Step, at_ms: int, status: Status = Status.SUCCEEDED) -> Step:
-    """The step, one version on, with its outcome."""
+    """The step's next version, with its outcome."""
     return replace(
         step,
         version=step.version + 1,
@@ -161,6 +161,6 @@ def settled(step: Step, at_ms: int, status: Status = Status.SUCCEEDED) -> Step:
 
 
 def incompressible(length: int) -> bytes:
-    """Random text, the same for every length; what zlib makes of it is 75 % of it at least."""
+    """Random text, deterministic for each length; zlib compresses it to no less than 75 %."""
     characters = string.ascii_letters + string.digits + "+/"
     return "".join(random.Random(length).choices(characters, k=length)).encode()

@@ -16,7 +16,7 @@ from atomic.testing.endpoints import EndpointCall, EndpointHandler, EndpointRepl
 
 @dataclass(frozen=True)
 class InvokerRuntime:
-    """An invoker, where functions are served as endpoints, and a URL at which nobody answers."""
+    """An invoker, a way to serve functions as its endpoints, and a URL without a server."""
 
     invoker: EndpointInvoker
     serve: Callable[[EndpointHandler], str]
@@ -24,7 +24,7 @@ class InvokerRuntime:
 
 
 def a_request(url: str, **more: Any) -> EndpointRequest:
-    """An attempt."""
+    """The request of an attempt."""
     request = EndpointRequest(
         client_id="acme",
         url=url,
@@ -50,7 +50,7 @@ def on_runtime(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 
 def answering(reply: EndpointReply, heard: list[EndpointCall] | None = None) -> EndpointHandler:
-    """An endpoint that always says the same."""
+    """An endpoint that always gives the same answer."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
         if heard is not None:
@@ -85,7 +85,7 @@ class InvokerContract:
         )
 
     @pytest.mark.parametrize("status", [200, 204, 301, 404, 429, 500, 503])
-    def test_whatever_the_status_it_is_told_and_nothing_is_followed(self, status: int) -> None:
+    def test_every_status_is_reported_and_no_redirect_is_followed(self, status: int) -> None:
         async def body(_: Any, runtime: InvokerRuntime) -> None:
             heard: list[EndpointCall] = []
             headers = {"Location": runtime.nowhere, "Retry-After": "7"}
@@ -96,7 +96,7 @@ class InvokerContract:
         on_runtime(body)(self)
 
     @on_runtime
-    async def test_nobody_there_is_an_answer_and_no_exception(self, runtime: InvokerRuntime) -> None:
+    async def test_a_missing_server_is_an_outcome_and_no_exception(self, runtime: InvokerRuntime) -> None:
         answer = await runtime.invoker.post(a_request(runtime.nowhere))
         assert (answer.status, timed_out(answer.error), answer.not_made) == (None, False, None)
         assert answer.error is not None

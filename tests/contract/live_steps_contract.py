@@ -13,7 +13,7 @@ class LiveStepsContract(StoreSuite):
     """Inherit and define `store`, which gives a `ServerStore`."""
 
     @on_store
-    async def test_live_steps_tell_how_the_roots_of_their_runs_stand(self, store: ServerStore) -> None:
+    async def test_live_steps_have_the_status_of_their_runs_root(self, store: ServerStore) -> None:
         expected = []
         for kind in ("http", "timer", "event"):
             for status in (*Status, None):
@@ -28,11 +28,11 @@ class LiveStepsContract(StoreSuite):
         assert [*await store.live(Status.PENDING, after="", limit=100)] == expected
         assert [*await store.live(Status.PENDING, after="", limit=3)] == expected[:3]
         assert [*await store.live(Status.PENDING, after=expected[2].id, limit=3)] == expected[3:6]
-        # Two roots, and nothing that has ended.
+        # The two roots; settled steps are left out.
         assert len(await store.live(Status.RETRYING, after="", limit=100)) == 3
 
     @on_store
-    async def test_live_steps_tell_the_latest_moment_that_their_rows_know(self, store: ServerStore) -> None:
+    async def test_live_steps_have_the_latest_time_in_their_rows(self, store: ServerStore) -> None:
         tries = [Attempt(number=n, generation=1, started_at_ms=5_000 * n) for n in (1, 2)]
         begun, ended = tries[1], replace(tries[1], ended_at_ms=10_700)
         rows = {
@@ -48,7 +48,7 @@ class LiveStepsContract(StoreSuite):
         assert sorted(step.last_recorded_ms for step in found) == sorted(rows)
 
     @on_store
-    async def test_live_steps_are_counted_whoever_s_they_are(self, store: ServerStore) -> None:
+    async def test_live_steps_of_all_clients_are_counted(self, store: ServerStore) -> None:
         live: LiveSteps = store
         assert await live.count_live() == 0
         root = keyed("k")

@@ -25,8 +25,8 @@ def on_notifier(test: Callable[[Any, Notifier], Awaitable[None]]) -> Callable[[A
     return run
 
 
-async def told(subscription: Subscription, timeout_ms: int = 10_000) -> Step | None:
-    """What a caller hears who looks at the store each time that it is worth it, and finds nothing there."""
+async def delivered(subscription: Subscription, timeout_ms: int = 10_000) -> Step | None:
+    """What a waiting caller gets if each read of the store that the notifier suggests finds nothing."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + timeout_ms / 1000
     while subscription.is_open and (left_ms := round(1000 * (end_s - loop.time()))) > 0:
@@ -43,47 +43,47 @@ class NotifierContract:
         raise NotImplementedError
 
     @on_notifier
-    async def test_each_of_those_who_wait_for_a_step_gets_it(self, notifier: Notifier) -> None:
+    async def test_every_caller_that_waits_for_a_step_gets_it(self, notifier: Notifier) -> None:
         with notifier.subscribe(DONE.id) as one, notifier.subscribe(DONE.id) as two:
-            waiting = [asyncio.create_task(told(each)) for each in (one, two)]
+            waiting = [asyncio.create_task(delivered(each)) for each in (one, two)]
             await asyncio.sleep(0.01)
             notifier.publish(DONE)
             assert await asyncio.gather(*waiting) == [DONE, DONE]
 
     @on_notifier
-    async def test_what_was_published_between_subscribing_and_waiting_is_told(
+    async def test_what_is_published_between_subscribing_and_waiting_is_delivered(
         self, notifier: Notifier
     ) -> None:
         with notifier.subscribe(DONE.id) as subscription:
             notifier.publish(DONE)
-            assert await told(subscription) == DONE
-            assert await told(subscription) == DONE
+            assert await delivered(subscription) == DONE
+            assert await delivered(subscription) == DONE
 
     @on_notifier
-    async def test_nobody_hears_of_another_step(self, notifier: Notifier) -> None:
+    async def test_another_step_is_not_delivered(self, notifier: Notifier) -> None:
         with notifier.subscribe(DONE.id) as subscription:
             notifier.publish(OTHER)
-            assert await told(subscription, 30) is None
+            assert await delivered(subscription, 30) is None
             assert subscription.is_open
 
     @on_notifier
-    async def test_when_the_time_is_over_there_is_nothing(self, notifier: Notifier) -> None:
+    async def test_nothing_is_delivered_after_the_timeout(self, notifier: Notifier) -> None:
         loop = asyncio.get_running_loop()
         with notifier.subscribe(DONE.id) as subscription:
             began_s = loop.time()
-            assert await told(subscription, 40) is None
+            assert await delivered(subscription, 40) is None
             assert loop.time() - began_s >= 0.03
 
     @on_notifier
-    async def test_who_comes_later_hears_nothing_of_before(self, notifier: Notifier) -> None:
+    async def test_a_late_subscriber_gets_nothing_published_before(self, notifier: Notifier) -> None:
         notifier.publish(DONE)
         with notifier.subscribe(DONE.id) as subscription:
-            assert await told(subscription, 10) is None
+            assert await delivered(subscription, 10) is None
 
     @on_notifier
-    async def test_closing_sends_away_who_waits_and_who_comes(self, notifier: Notifier) -> None:
+    async def test_closing_ends_present_and_later_waits(self, notifier: Notifier) -> None:
         with notifier.subscribe(DONE.id) as subscription:
-            waiting = asyncio.create_task(told(subscription, 30_000))
+            waiting = asyncio.create_task(delivered(subscription, 30_000))
             await asyncio.sleep(0.01)
             notifier.close()
             assert await asyncio.wait_for(waiting, 5) is None

@@ -13,12 +13,12 @@ from atomic.protocol import keys
 RUN = keys.run_id("acme", "createUser", "k")
 STEP = keys.root_of(RUN)
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
-# Queues count delays in whole seconds, upwards.
+# Queues round delays up to whole seconds.
 ROUNDING = SECOND - 1
 
 
 class ManualClock:
-    """The time stands still until a test moves it."""
+    """A clock that only a test advances."""
 
     def __init__(self, now_ms: int = 1_767_225_600_123) -> None:
         self.ms = now_ms
@@ -33,13 +33,13 @@ class ManualClock:
 
 
 class QueueRuntime(Protocol):
-    """A queue, its clock, and the far end of it."""
+    """A queue, its clock, and its receiving end."""
 
     clock: ManualClock
     queue: WakeupQueue
 
     async def arrived(self) -> Sequence[str]:
-        """The step ids of all wake-ups that can be received now."""
+        """Receive all wake-ups that are available now; return their step ids."""
         ...
 
 
@@ -65,14 +65,14 @@ def wakeup(
     client_id: str = "acme",
     attempt_ms: int | None = 20_000,
 ) -> Awaitable[None]:
-    """Send a wake-up for a step of which only the id counts."""
+    """Send a wake-up for a step; only the step's id matters."""
     return queue.send(step_id, at_ms, client_id=client_id, attempt_ms=attempt_ms)
 
 
 async def arrived_at(runtime: QueueRuntime, due: dict[str, int], at_ms: int) -> set[str]:
-    """Which steps were due when their wake-up came, the time now being `at_ms`.
+    """The steps whose wake-up has arrived and is due at `at_ms`.
 
-    As `application.drive` does it, a wake-up that is early is sent again.
+    An early wake-up is sent again, as `application.process_wakeup` does.
     """
     runtime.clock.ms = at_ms
     came = set()
@@ -92,7 +92,7 @@ class QueueContract:
         raise NotImplementedError
 
     @on_queue
-    async def test_what_is_due_arrives(self, runtime: QueueRuntime) -> None:
+    async def test_a_due_wakeup_arrives(self, runtime: QueueRuntime) -> None:
         now = runtime.clock.ms
         steps = {
             keys.step_id(RUN, keys.identity("a", "b", "c", "d", "e", f"{n}")): now - n for n in range(15)
@@ -120,14 +120,14 @@ class QueueContract:
         asyncio.run(body())
 
     @on_queue
-    async def test_two_wakeups_for_a_step_are_one_at_least(self, runtime: QueueRuntime) -> None:
+    async def test_two_wakeups_for_a_step_arrive_at_least_once(self, runtime: QueueRuntime) -> None:
         now = runtime.clock.ms
         for at_ms in (now + 5_000, now + 2_000, now + 2_000, now + HOUR, now + HOUR):
             await wakeup(runtime.queue, STEP, at_ms)
         assert STEP in await arrived_at(runtime, {STEP: now + 2_000}, now + 2_000)
 
     @on_queue
-    async def test_sending_begins_before_anybody_waits_for_it(self, runtime: QueueRuntime) -> None:
+    async def test_sending_begins_before_it_is_awaited(self, runtime: QueueRuntime) -> None:
         sending = wakeup(runtime.queue, STEP, runtime.clock.ms)
         came: list[str] = []
         for _ in range(5_000):

@@ -13,7 +13,7 @@ At = Callable[[int], StartRates]
 
 
 class RatesContract:
-    """Inherit and define `runtime`: the rates as the process of a number sees them."""
+    """Inherit and define `runtime`, which returns the rates as the process of a given number sees them."""
 
     def runtime(self) -> AbstractContextManager[At]:
         raise NotImplementedError
@@ -25,33 +25,33 @@ class RatesContract:
         with self.runtime() as at:
             asyncio.run(main(at))
 
-    def test_what_one_second_may_start_starts_at_once_and_then_one_in_each_interval(self) -> None:
+    def test_a_burst_of_one_second_is_allowed_and_then_one_start_per_interval(self) -> None:
         async def body(at: At) -> None:
             took = [await at(number).take("acme", 4.0, NOW_MS) for number in range(5)]
             assert [start.wait_ms for start in took] == [0, 0, 0, 0, 250]
             later = [await at(number).take("acme", 4.0, NOW_MS + 250) for number in range(2)]
             assert [start.wait_ms for start in later] == [0, 250]
-            # A bucket that is full holds no more for having been left alone.
+            # A full bucket does not fill further, however long it is unused.
             after = [await at(0).take("acme", 4.0, NOW_MS + 60_000) for _ in range(5)]
             assert [start.wait_ms for start in after] == [0, 0, 0, 0, 250]
 
         self.on_runtime(body)
 
-    def test_who_is_told_how_many_are_left_is_told_the_truth(self) -> None:
+    def test_the_reported_number_of_remaining_starts_is_right(self) -> None:
         async def body(at: At) -> None:
             took = [await at(number % 2).take("acme", 3.0, NOW_MS) for number in range(4)]
             assert [start.left for start in took] == [2, 1, 0, 0]
 
         self.on_runtime(body)
 
-    def test_each_client_has_its_own(self) -> None:
+    def test_each_client_has_its_own_rate(self) -> None:
         async def body(at: At) -> None:
             took = [await at(0).take(client, 1.0, NOW_MS) for client in ("acme", "globex", "acme")]
             assert [start.wait_ms for start in took] == [0, 0, 1000]
 
         self.on_runtime(body)
 
-    def test_however_many_ask_at_once_so_many_get_one(self) -> None:
+    def test_concurrent_starts_do_not_exceed_the_rate(self) -> None:
         async def body(at: At) -> None:
             asked = [at(number % 7).take("acme", 10.0, NOW_MS) for number in range(50)]
             took = await asyncio.gather(*asked)
@@ -59,7 +59,7 @@ class RatesContract:
 
         self.on_runtime(body)
 
-    def test_what_is_given_back_is_there_again(self) -> None:
+    def test_a_returned_start_is_available_again(self) -> None:
         async def body(at: At) -> None:
             assert (await at(0).take("acme", 1.0, NOW_MS)).wait_ms == 0
             await at(0).release("acme", 1.0)
@@ -85,7 +85,7 @@ class RatesContract:
 
         self.on_runtime(body)
 
-    def test_a_rate_that_changes_holds_from_then_on(self) -> None:
+    def test_a_changed_rate_applies_at_once(self) -> None:
         async def body(at: At) -> None:
             for _ in range(100):
                 assert (await at(0).take("acme", 100.0, NOW_MS)).wait_ms == 0

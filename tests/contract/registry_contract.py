@@ -49,22 +49,22 @@ BAD_URLS = [
 
 
 class RegistryRuntime(Protocol):
-    """A registry, and the place where it keeps its clients."""
+    """A registry, and the store of its clients."""
 
     registry: ClientRegistry
     admin: ClientAdmin
 
     def let_time_pass(self, ms: int = 60_000) -> None:
-        """So much of it, and so much that the registry looks again."""
+        """Advance the clock far enough for the registry to read its clients again."""
         ...
 
     def stored(self) -> bytes:
-        """Everything that is stored of the clients."""
+        """Everything that is stored for the clients."""
         ...
 
 
 def key_id(api_key: str) -> str:
-    """The name of a key."""
+    """The id of a key."""
     found = key_id_of(api_key)
     assert found is not None
     return found
@@ -88,11 +88,11 @@ class RegistryContract:
     """Inherit and define `runtime`."""
 
     def runtime(self, directory: Path) -> AbstractAsyncContextManager[RegistryRuntime]:
-        """A runtime without clients that may use the directory."""
+        """A runtime without clients; it may use the directory."""
         raise NotImplementedError
 
     @on_runtime
-    async def test_a_key_opens_its_client(self, runtime: RegistryRuntime) -> None:
+    async def test_a_key_authenticates_its_client(self, runtime: RegistryRuntime) -> None:
         urls = (URL, "http://10.0.0.1:8080/x")
         api_key, secret = runtime.admin.create(
             "acme", base_urls=urls, quota=Quota(starts_per_second=2.5, live_steps=7, stored_bytes=9)
@@ -107,20 +107,20 @@ class RegistryContract:
             scopes=frozenset({"start", "read", "act"}),
         )
         assert await runtime.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES))
-        # Which client the path names decides nothing here: the key says whose it is.
+        # The registry ignores which client the path names: the key alone identifies its client.
         other = await runtime.registry.authenticate(other_key, "acme")
         assert other is not None
         assert (other.id, other.quota.starts_per_second) == ("other", None)
 
     @on_runtime
-    async def test_a_host_is_kept_in_a_labels(self, runtime: RegistryRuntime) -> None:
+    async def test_a_host_is_stored_as_a_labels(self, runtime: RegistryRuntime) -> None:
         runtime.admin.create("acme", base_urls=["https://Bücher.example:8443/steps"])
         acme = await runtime.registry.get("acme")
         assert acme is not None
         assert acme.base_urls == ("https://xn--bcher-kva.example:8443/steps",)
 
     @on_runtime
-    async def test_any_other_key_opens_nothing(self, runtime: RegistryRuntime) -> None:
+    async def test_any_other_key_is_rejected(self, runtime: RegistryRuntime) -> None:
         api_key, _ = runtime.admin.create("acme", base_urls=[URL])
         other = issue(token_bytes)
         wrong = [None, "", "x", "atm_", api_key[:-1], api_key + "0", api_key.upper(), other]
@@ -148,10 +148,10 @@ class RegistryContract:
         assert await runtime.registry.authenticate(forged, "acme") is None
 
     @on_runtime
-    async def test_what_is_done_elsewhere_is_seen_soon(self, runtime: RegistryRuntime) -> None:
+    async def test_a_change_by_another_process_is_seen_soon(self, runtime: RegistryRuntime) -> None:
         assert await runtime.registry.get("acme") is None
         api_key, _ = runtime.admin.create("acme", base_urls=[URL])
-        assert await runtime.registry.get("acme") is None  # the store is not asked with every call
+        assert await runtime.registry.get("acme") is None  # the store is not read at every call
         runtime.let_time_pass()
         assert await runtime.registry.authenticate(api_key, "acme") is not None
         runtime.admin.revoke_key("acme", key_id(api_key))
@@ -160,7 +160,7 @@ class RegistryContract:
         assert await runtime.registry.authenticate(api_key, "acme") is None
 
     @on_runtime
-    async def test_two_keys_are_live_while_one_takes_over(self, runtime: RegistryRuntime) -> None:
+    async def test_two_keys_are_live_during_a_rotation(self, runtime: RegistryRuntime) -> None:
         old, _ = runtime.admin.create("acme", base_urls=[URL], scopes=["read"])
         new, _ = runtime.admin.rotate_key("acme", overlap_ms=10 * 60_000)
         with pytest.raises(ValueError, match="two keys are live"):
@@ -181,7 +181,7 @@ class RegistryContract:
         assert opened.scopes == {"admin", "read"}
 
     @on_runtime
-    async def test_a_new_key_opens_soon_whatever_is_remembered(self, runtime: RegistryRuntime) -> None:
+    async def test_a_new_key_is_accepted_soon_whatever_is_cached(self, runtime: RegistryRuntime) -> None:
         old, _ = runtime.admin.create("acme", base_urls=[URL])
         assert await runtime.registry.authenticate(old, "acme") is not None
         new, stored = runtime.admin.add_key("acme", scopes=["admin"])
@@ -210,11 +210,11 @@ class RegistryContract:
             runtime.admin.rotate_key("acme", key_id=key_id(first))
         third, _ = runtime.admin.rotate_key("acme", key_id=key_id(second))
         kept = runtime.admin.known("acme").keys
-        # What has ended is forgotten.
+        # Expired keys are deleted.
         assert [key.id for key in kept] == [key_id(beside), key_id(second), key_id(third)]
 
     @on_runtime
-    async def test_there_is_an_end_to_keys(self, runtime: RegistryRuntime) -> None:
+    async def test_the_number_of_live_keys_is_bounded(self, runtime: RegistryRuntime) -> None:
         runtime.admin.create("acme", base_urls=[URL])
         for _ in range(KEYS_MAX - 1):
             runtime.admin.add_key("acme", scopes=["read"])
@@ -230,7 +230,7 @@ class RegistryContract:
         assert (narrow.scopes, narrow.takes_over) == (("read",), key_id(key))
 
     @on_runtime
-    async def test_a_key_ends_at_its_time_whatever_is_remembered(self, runtime: RegistryRuntime) -> None:
+    async def test_a_key_expires_on_time_whatever_is_cached(self, runtime: RegistryRuntime) -> None:
         end_ms = runtime.admin.now_ms() + 1000
         key, _ = runtime.admin.create("acme", base_urls=[URL], expires_at_ms=end_ms)
         assert await runtime.registry.authenticate(key, "acme") is not None
@@ -240,7 +240,7 @@ class RegistryContract:
             runtime.admin.rotate_key("acme", expires_at_ms=end_ms)
 
     @on_runtime
-    async def test_two_secrets_sign_while_one_takes_over(self, runtime: RegistryRuntime) -> None:
+    async def test_two_secrets_sign_during_a_rotation(self, runtime: RegistryRuntime) -> None:
         _, old = runtime.admin.create("acme", base_urls=[URL])
         new = runtime.admin.rotate_secret("acme", overlap_ms=10 * 60_000).text
         with pytest.raises(ValueError, match="two signing secrets"):
@@ -256,7 +256,7 @@ class RegistryContract:
         assert await live() == [new]
 
     @on_runtime
-    async def test_what_is_hidden_has_a_key_of_the_client_and_the_pepper(
+    async def test_redaction_uses_a_key_of_the_client_and_the_pepper(
         self, runtime: RegistryRuntime
     ) -> None:
         for name in ("acme", "other"):
@@ -274,7 +274,9 @@ class RegistryContract:
         assert (acme.redact, acme.redaction_key) == ((), b"")
 
     @on_runtime
-    async def test_what_is_not_named_stays_when_a_client_changes(self, runtime: RegistryRuntime) -> None:
+    async def test_a_change_keeps_the_settings_that_it_does_not_name(
+        self, runtime: RegistryRuntime
+    ) -> None:
         runtime.admin.create("acme", base_urls=[URL], quota=Quota(live_steps=7, stored_bytes=9))
         assert await runtime.registry.get("acme") is not None
         runtime.admin.change("acme", quota={"starts_per_second": 4.0, "stored_bytes": None})
@@ -297,7 +299,7 @@ class RegistryContract:
             runtime.admin.change("nobody", redact=["email"])
 
     @on_runtime
-    async def test_the_operators_keys_are_no_clients(self, runtime: RegistryRuntime) -> None:
+    async def test_the_operators_keys_belong_to_no_client(self, runtime: RegistryRuntime) -> None:
         with pytest.raises(UnknownClient, match="the operator has no keys"):
             runtime.admin.rotate_key(OPERATOR_ID)
         first, stored = runtime.admin.create_operator_key()
@@ -319,14 +321,14 @@ class RegistryContract:
         runtime.admin.revoke_key(OPERATOR_ID, key_id(second))
         runtime.let_time_pass()
         assert await scopes(second) is None
-        # No client is ever given that scope, and no client can have that name.
+        # No client can be given that scope or that name.
         with pytest.raises(ValueError, match="scopes are"):
             runtime.admin.add_key("acme", scopes=[OPERATOR_SCOPE])
         with pytest.raises(ValueError, match="client id"):
             runtime.admin.create(OPERATOR_ID, base_urls=[URL])
 
     @on_runtime
-    async def test_who_changes_what_was_changed_meanwhile_is_told(self, runtime: RegistryRuntime) -> None:
+    async def test_a_concurrent_change_is_a_conflict(self, runtime: RegistryRuntime) -> None:
         runtime.admin.create("acme", base_urls=[URL])
         stale = runtime.admin.store.load("acme")
         assert stale is not None
@@ -337,7 +339,7 @@ class RegistryContract:
         assert kept.quota == Quota(starts_per_second=4.0)
 
     @on_runtime
-    async def test_what_is_not_there_cannot_be_changed(self, runtime: RegistryRuntime) -> None:
+    async def test_a_missing_client_or_key_cannot_be_changed(self, runtime: RegistryRuntime) -> None:
         runtime.admin.create("acme", base_urls=[URL])
         for change in (runtime.admin.rotate_key, runtime.admin.rotate_secret):
             with pytest.raises(ValueError, match="no client 'nobody'"):
@@ -346,7 +348,7 @@ class RegistryContract:
             runtime.admin.revoke_key("acme", "x")
 
     @on_runtime
-    async def test_a_client_is_made_once(self, runtime: RegistryRuntime) -> None:
+    async def test_a_client_is_created_once(self, runtime: RegistryRuntime) -> None:
         api_key, _ = runtime.admin.create("acme", base_urls=[URL])
         with pytest.raises(ValueError, match="'acme' exists already"):
             runtime.admin.create("acme", base_urls=["https://elsewhere.example/"])
@@ -355,7 +357,7 @@ class RegistryContract:
         assert acme.base_urls == (URL,)
 
     @on_runtime
-    async def test_what_cannot_be_used_is_refused(self, runtime: RegistryRuntime) -> None:
+    async def test_invalid_settings_are_refused(self, runtime: RegistryRuntime) -> None:
         refusals: list[tuple[str, dict[str, Any]]] = [
             *(("client id", {"client_id": bad, "base_urls": [URL]}) for bad in BAD_IDS),
             *(("base URL", {"client_id": "acme", "base_urls": [URL, bad]}) for bad in BAD_URLS),

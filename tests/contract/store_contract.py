@@ -47,7 +47,7 @@ class StoreContract(QueryContract):
         size = 256 * 1024
         root = a_root(a_spec(payload=b'"' + incompressible(size - 2) + b'"'))
         await put(store, root)
-        # What is no text is kept in base64, and that is a third longer.
+        # Binary content is kept in base64, which is a third longer.
         for version, length in enumerate((size, size * 4 // 3), start=1):
             response = StoredBody(incompressible(length), "base64", "application/octet-stream")
             after = replace(settled(root, 2_000), version=version + 1, response=response)
@@ -86,7 +86,7 @@ class StoreContract(QueryContract):
         assert all(answer in (None, winner) for answer in answers)
 
     @on_store
-    async def test_nothing_is_found_under_an_unknown_id(self, store: StepStore) -> None:
+    async def test_an_unknown_id_is_not_found(self, store: StepStore) -> None:
         assert await store.get(a_root().id) is None
 
     @on_store
@@ -166,7 +166,7 @@ class StoreContract(QueryContract):
         root = a_root()
         children = sorted((a_child(f"step {number}") for number in range(7)), key=lambda step: step.id)
         below = [a_child(f"below {number}", parent=children[0].id) for number in range(3)]
-        # Another parent's digits may be the same.
+        # The ids of another parent's children may begin with the same digits.
         stranger = a_child("stranger", parent=f"{root.spec.run_id}-{'0' * 32}")
         stranger = replace(
             stranger,
@@ -185,7 +185,7 @@ class StoreContract(QueryContract):
             assert await store.children(childless, after="", limit=3) == []
 
     @on_store
-    async def test_what_is_told_of_a_child(self, store: StepStore) -> None:
+    async def test_what_is_returned_of_a_child(self, store: StepStore) -> None:
         root, plain = a_root(), a_child("plain")
         awaited = replace(a_child("awaited", status=Status.SUCCEEDED), awaited=True, attempt_count=4)
         later = replace(a_child("later"), waiters=(root.id,))
@@ -200,7 +200,7 @@ class StoreContract(QueryContract):
 
     @needs("purge")
     @on_store
-    async def test_a_run_is_forgotten_when_its_root_is(self, store: StepStore) -> None:
+    async def test_a_run_is_purged_with_its_root(self, store: StepStore) -> None:
         root, child = a_root(), a_child("mail", status=Status.SUCCEEDED)
         await put(store, root, child)
         assert await store.purge(child.expires_at_ms or 0, 100) == 0  # the root is live
@@ -228,7 +228,7 @@ class StoreContract(QueryContract):
 
     @needs("purge")
     @on_store
-    async def test_what_has_not_expired_stays(self, store: StepStore) -> None:
+    async def test_unexpired_rows_stay(self, store: StepStore) -> None:
         root = a_root(status=Status.SUCCEEDED)
         later, live = a_child("later", at_ms=9_000, status=Status.FAILED), a_child("live")
         await put(store, root, later, live)
@@ -251,7 +251,7 @@ class StoreContract(QueryContract):
     # --- stored bytes ---
 
     @on_store
-    async def test_what_is_stored_is_added_up_by_the_day(self, store: StepStore) -> None:
+    async def test_stored_bytes_are_added_up_by_day(self, store: StepStore) -> None:
         async def add(client_id: str, size: int, day: int) -> int:
             return await store.add_stored_bytes(client_id, size, day=day, since_day=day - 30)
 
@@ -259,11 +259,11 @@ class StoreContract(QueryContract):
         assert [await add("acme", size, 20_000) for size in (100, 0, 50, -30)] == [100, 100, 150, 120]
         assert await add("other", 7, 20_000) == 7
         assert await add("acme", 1, 20_030) == 121
-        # The first day is forgotten now.
+        # By now the first day is no longer counted.
         assert [await add("acme", size, 20_031) for size in (0, 1)] == [1, 2]
         assert await add("acme", 0, 20_061) == 1
 
     @on_store
-    async def test_what_many_add_at_once_is_all_counted(self, store: StepStore) -> None:
+    async def test_concurrent_additions_are_all_counted(self, store: StepStore) -> None:
         await asyncio.gather(*(store.add_stored_bytes("acme", 1, day=5, since_day=0) for _ in range(20)))
         assert await store.add_stored_bytes("acme", 0, day=5, since_day=0) == 20

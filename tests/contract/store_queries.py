@@ -66,7 +66,7 @@ class QueryContract(StoreSuite):
         assert await store.list(replace(within, after=(1_008, roots[8].id))) == roots[6:1:-1]
 
     @on_store
-    async def test_a_key_prefix_is_taken_word_for_word(self, store: StepStore) -> None:
+    async def test_a_key_prefix_is_taken_literally(self, store: StepStore) -> None:
         names = ["a%b1", "a%b2", "aXb", "A%b", "a_b", "a*b", "a[b]", "a", "b", "~~", "a%"]
         roots = [keyed(name, at_ms=1_000 + number) for number, name in enumerate(names)]
         await put(store, *roots)
@@ -87,7 +87,7 @@ class QueryContract(StoreSuite):
     # --- failed, due, with_status, count ---
 
     @on_store
-    async def test_failed_steps_of_any_place_are_found(self, store: StepStore) -> None:
+    async def test_failed_steps_at_any_position_are_found(self, store: StepStore) -> None:
         root = keyed("order-1", status=Status.FAILED)
         child = a_child("mail", root.spec, status=Status.FAILED, at_ms=2_000)
         later = keyed("mail-2", workflow_name="mails", status=Status.FAILED, at_ms=3_000)
@@ -119,7 +119,7 @@ class QueryContract(StoreSuite):
         assert await store.due(1_001, 100) == expected[1:]
 
     @on_store
-    async def test_what_is_due_is_taken_in_turns_by_client(self, store: StepStore) -> None:
+    async def test_due_steps_are_taken_round_robin_by_client(self, store: StepStore) -> None:
         busy = [keyed(f"b{number}", at_ms=1_000 + number) for number in range(9)]
         calm = [keyed(f"c{number}", client_id="other", at_ms=5_000 + number) for number in range(2)]
         await put(store, *busy, *calm)
@@ -188,6 +188,6 @@ async def _expect(
 ) -> None:
     values = {name: value for name, (value, _) in filters.items()}
     expected = [root for root in roots if all(fits(root) for _, fits in filters.values())]
-    assert expected, "the filter finds nothing and so tells nothing"
+    assert expected, "a filter that finds nothing tests nothing"
     newest_first = sorted(expected, key=lambda step: (step.created_at_ms, step.id), reverse=True)
     assert await store.list(RunQuery(client_id="acme", **values)) == newest_first, values

@@ -1,4 +1,4 @@
-"""How a suite of the store contract opens the store that it tests."""
+"""The base of the store contract's suites: how a test opens its store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,12 +14,15 @@ from contract.builders import a_root, a_spec
 
 
 class StoreSuite:
-    """Tests that run on any store. `without` names the abilities that one lacks, each with the reason."""
+    """Tests that run on any store.
+
+    `without` names the abilities that a store lacks, each with the reason.
+    """
 
     without: ClassVar[Mapping[str, str]] = {}
 
     def store(self, directory: Path) -> AbstractAsyncContextManager[StepStore]:
-        """A fresh, empty store that may use the directory."""
+        """A fresh, empty store; it may use the directory."""
         raise NotImplementedError
 
 
@@ -41,7 +44,7 @@ Test = Callable[[Any, Path], None]
 
 
 def needs(ability: str) -> Callable[[Test], Test]:
-    """Skip the test on a store that is without this ability."""
+    """Skip the test on a store that lacks this ability."""
 
     def decorate(test: Test) -> Test:
         def run(self: "StoreSuite", tmp_path: Path) -> None:
@@ -56,7 +59,7 @@ def needs(ability: str) -> Callable[[Test], Test]:
 
 
 async def put(store: StepStore, *steps: Step) -> None:
-    """Insert the rows as they are."""
+    """Insert rows unchanged."""
     for step in steps:
         assert await store.create(step) is None
 

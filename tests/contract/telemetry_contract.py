@@ -1,4 +1,4 @@
-"""What every `Telemetry` must do: take whatever happens to a step, at once, without an error."""
+"""What every `Telemetry` must do: accept every event of a step, at once and without an error."""
 
 from dataclasses import replace
 
@@ -36,10 +36,10 @@ class TelemetryContract:
 
 
 class CountingContract(TelemetryContract):
-    """For those that count. Define `counted`, too."""
+    """For implementations that count. Define `counted` as well."""
 
     def counted(self, telemetry: Telemetry) -> dict[str, float]:
-        """How many `starts`, `succeeded` attempts, `retries`, `dead` letters, steps `put off`."""
+        """The counts of `starts`, `succeeded` attempts, `retries`, `dead` letters and deferred steps."""
         raise NotImplementedError
 
     def test_what_happened_is_counted(self) -> None:

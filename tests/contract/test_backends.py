@@ -1,4 +1,4 @@
-"""The contract of backends, and what befalls the files of SQLite while they are open."""
+"""The contract of backends, and what happens when SQLite's files are removed while they are open."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -18,9 +18,7 @@ class TestSqliteBackend(BackendContract):
 
 
 @pytest.mark.parametrize("name", ["lock", "atomic.db", "clients.db"])
-def test_a_file_that_is_taken_away_is_fatal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_removed_file_is_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.01)
 
     async def main() -> str:

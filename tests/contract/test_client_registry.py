@@ -1,4 +1,4 @@
-"""The registry contract on the file in which embedded runtimes keep their clients."""
+"""The registry contract on the SQLite file in which the embedded runtime keeps its clients."""
 
 import json
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ class TestSqliteClientRegistry(RegistryContract):
         runtime.store.close()
 
 
-def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     SqliteClientStore(tmp_path / "clients.db").close()
     pepper = key_pepper(tmp_path)
     assert (len(pepper), key_pepper(tmp_path)) == (32, pepper)
@@ -54,7 +54,7 @@ def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_cannot_be_used_is_a_store_that_is_not_available(tmp_path: Path) -> None:
+def test_an_unusable_file_is_a_store_that_is_not_available(tmp_path: Path) -> None:
     store = SqliteClientStore(tmp_path / "clients.db")
     other = open_database(tmp_path / "clients.db", CLIENTS)
     other.execute("DROP TABLE client_records")

@@ -1,4 +1,4 @@
-"""The contracts of clocks and of randomness: the machine's, and those of tests."""
+"""The contracts of clocks and entropy, for those of production and those of tests."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from contract.clock_contract import ClockContract, EntropyContract
 
 
 def let_pass(ms: int) -> None:
-    """Real time."""
+    """Wait in real time."""
     time.sleep(ms / 1000)
 
 
@@ -27,7 +27,7 @@ class TestSteadyClock(ClockContract):
 
 
 class TestLoopClock(ClockContract):
-    """Its time is that of the running loop, so it is read from inside."""
+    """Its time is that of the running loop, so it can only be read inside of it."""
 
     def on(self, body: Callable[[Clock, Callable[[int], None]], None]) -> None:
         class Inside:

@@ -1,4 +1,4 @@
-"""The contract of destinations: counted in one process, and in the table by environments (moto)."""
+"""The contract of destinations: counted in one process, and shared in the DynamoDB table (moto)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ class OneProcess:
 
 @dataclass
 class Environments:
-    """Each comer comes in an environment of its own."""
+    """Each run is in an environment of its own."""
 
     account: Aws
     most: int = Bounds.of(ENVIRONMENTS).most

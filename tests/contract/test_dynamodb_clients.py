@@ -1,4 +1,4 @@
-"""The registry contract on DynamoDB, as moto plays it; what is asked of the table, and when."""
+"""The registry contract on DynamoDB (moto), and when the registry reads the table."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ class TestDynamoClientRegistry(RegistryContract):
             yield DynamoRegistryRuntime(account)
 
 
-def test_what_is_known_is_asked_once_a_minute_and_what_is_unknown_every_five_seconds() -> None:
+def test_a_known_key_is_read_once_a_minute_and_an_unknown_one_every_five_seconds() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb) as recorder:
             runtime = DynamoRegistryRuntime(account)
@@ -73,7 +73,7 @@ def test_what_is_known_is_asked_once_a_minute_and_what_is_unknown_every_five_sec
     asyncio.run(body())
 
 
-def test_keys_that_somebody_guesses_do_not_fill_the_memory(monkeypatch: Any) -> None:
+def test_guessed_keys_do_not_fill_the_memory(monkeypatch: Any) -> None:
     monkeypatch.setattr(client_store, "_REMEMBERED_MAX", 3)
 
     async def body() -> None:
@@ -87,7 +87,7 @@ def test_keys_that_somebody_guesses_do_not_fill_the_memory(monkeypatch: Any) -> 
     asyncio.run(body())
 
 
-def test_a_key_of_another_pepper_is_told_to_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_of_another_pepper_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def body() -> None:
         with aws() as account:
             runtime = DynamoRegistryRuntime(account)

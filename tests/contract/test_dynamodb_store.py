@@ -1,4 +1,4 @@
-"""The store contract on DynamoDB, as moto plays it."""
+"""The store contract on DynamoDB (moto)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from contract.store_contract import StoreContract
 class TestDynamoStepStore(StoreContract):
     without: ClassVar = {
         "purge": "DynamoDB deletes expired items by itself (time to live)",
-        "live steps that are no roots": "they are in no index; one would cost three writes more a step",
+        "live steps that are no roots": "they are in no index; one would cost three more writes per step",
     }
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The contract of invokers: over HTTP to a server on this machine, and by calling functions."""
+"""The contract of invokers: over HTTP to a local server, and by direct function calls."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The queue contract on timers."""
+"""The queue contract on the in-memory queue, which uses timers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ class MemoryQueueRuntime:
             ids.append(receiving.result())
 
 
-def test_the_backlog_of_one_client_does_not_hold_up_the_others() -> None:
+def test_the_backlog_of_one_client_does_not_delay_the_others() -> None:
     clock = ManualClock()
     busy = [keys.root_of(keys.run_id("busy", "w", str(n))) for n in range(1000)]
     calm = keys.root_of(keys.run_id("calm", "w", "7"))
@@ -46,7 +46,7 @@ def test_the_backlog_of_one_client_does_not_hold_up_the_others() -> None:
     asyncio.run(body())
 
 
-def test_a_wakeup_that_stands_in_line_and_comes_again_is_received_once() -> None:
+def test_a_queued_wakeup_that_is_sent_again_is_received_once() -> None:
     clock = ManualClock()
     queue = MemoryWakeupQueue(clock)
     one, other = (keys.root_of(keys.run_id("acme", "w", key)) for key in "ab")

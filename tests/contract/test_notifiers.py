@@ -1,4 +1,4 @@
-"""The contract of notifiers: in one process, and where any process may settle a step."""
+"""The contract of notifiers: for one process, and for several that may settle the same step."""
 
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.application.ports import Notifier
@@ -12,14 +12,14 @@ class TestMemoryNotifier(NotifierContract):
 
 
 class TestPollingNotifier(NotifierContract):
-    """The step may be running anywhere."""
+    """The step may be running in another process."""
 
     def notifier(self) -> Notifier:
         return PollingNotifier(lambda _run_id: False)
 
 
 class TestPollingNotifierWhileTheRunIsBusy(NotifierContract):
-    """Its attempt is made in this very process."""
+    """The attempt runs in this process."""
 
     def notifier(self) -> Notifier:
         return PollingNotifier(lambda _run_id: True)

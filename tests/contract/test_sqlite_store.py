@@ -1,4 +1,4 @@
-"""The store contract on a SQLite file, as it is opened and after it was closed in between."""
+"""The store contract on a SQLite file, and what remains after reopening it."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ class TestSqliteStepStore(StoreContract, LiveStepsContract):
 
 
 class TestSqliteWithMuchInIt(TestSqliteStepStore):
-    """Prefixes that fit more keys than are sorted, runs with many steps: the same by the other way."""
+    """The same contract on the query plans for many rows: prefixes with many keys, runs with many steps."""
 
     @pytest.fixture(autouse=True)
     def _all_is_much(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_reopening_the_file_keeps_everything(tmp_path: Path) -> None:
     assert found == [full, done, [done]]
 
 
-def test_what_is_due_does_not_wait_for_lists(tmp_path: Path) -> None:
+def test_due_steps_do_not_wait_for_lists(tmp_path: Path) -> None:
     async def main() -> None:
         store = await SqliteStepStore.open(tmp_path / "atomic.db", on_fatal=pytest.fail)
         await store.create(a_root())

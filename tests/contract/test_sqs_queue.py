@@ -1,4 +1,4 @@
-"""The queue contract on SQS and EventBridge Scheduler, as moto plays them; which way each wait takes."""
+"""The queue contract on SQS and EventBridge Scheduler (moto), and which of the two each delay uses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -28,7 +28,7 @@ from contract.queue_contract import (
 
 
 class SqsQueueRuntime:
-    """The account fires its schedules itself: moto keeps them, but does nothing when they are due."""
+    """This class fires the schedules: moto stores them, but does nothing when they are due."""
 
     def __init__(self, account: Aws, clock: ManualClock) -> None:
         self.clock = clock
@@ -60,7 +60,7 @@ class TestSqsWakeupQueue(QueueContract):
 
 @contextmanager
 def sqs_time(clock: ManualClock) -> Iterator[None]:
-    """Let moto's queues go by the clock."""
+    """Make moto's queues use the test's clock."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moto_sqs, "unix_time_millis", clock.now_ms)
         patch.setattr(moto_sqs, "unix_time", lambda: clock.now_ms() / 1000)
@@ -78,7 +78,7 @@ def fires_at_ms(schedule: dict[str, Any]) -> int:
 
 
 def sent(wait_ms: int, **known: Any) -> tuple[str, dict[str, Any]]:
-    """The one call that sends a wake-up so far ahead."""
+    """The single call that sends a wake-up that is due that far ahead."""
     with aws() as account, Recorder(account.sqs, account.scheduler) as recorder:
 
         async def body() -> None:
@@ -105,19 +105,19 @@ def sent(wait_ms: int, **known: Any) -> tuple[str, dict[str, Any]]:
         (HOUR // 2 - 1, 900),
     ],
 )
-def test_waits_within_half_an_hour_are_delayed_messages(wait_ms: int, delay: int) -> None:
+def test_delays_below_half_an_hour_are_delayed_messages(wait_ms: int, delay: int) -> None:
     operation, arguments = sent(wait_ms)
     assert operation == "SendMessage"
     assert arguments["DelaySeconds"] == delay
 
 
 @pytest.mark.parametrize("wait_ms", [-(10**15), 900_001, 10**15])
-def test_no_delay_is_one_that_sqs_refuses(wait_ms: int) -> None:
+def test_every_delay_is_one_that_sqs_accepts(wait_ms: int) -> None:
     assert 0 <= delay_s(wait_ms) <= 900
 
 
 @pytest.mark.parametrize("wait_ms", [HOUR // 2, 2 * HOUR, 3 * DAY, 366 * DAY])
-def test_waits_from_half_an_hour_on_are_schedules_that_delete_themselves(wait_ms: int) -> None:
+def test_delays_from_half_an_hour_on_are_schedules_that_delete_themselves(wait_ms: int) -> None:
     operation, arguments = sent(wait_ms)
     at_ms = ManualClock().ms + wait_ms
     assert operation == "CreateSchedule"
@@ -162,7 +162,7 @@ def test_attempts_that_may_take_long_have_a_queue_of_their_own(attempt_ms: int |
     assert sent(DAY, attempt_ms=attempt_ms)[1]["Target"]["Arn"].endswith(":" + name)
 
 
-def test_the_dead_letter_queue_gets_steps_that_failed_and_what_is_no_wakeup() -> None:
+def test_the_dead_letter_queue_gets_failed_steps_and_invalid_messages() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.sqs) as recorder:
             queue = account.queue(ManualClock())

@@ -1,4 +1,4 @@
-"""The contract of rates: counted in one process, and in the table by many environments (moto)."""
+"""The contract of start rates: counted in one process, and shared in the DynamoDB table (moto)."""
 
 import asyncio
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class TestSharedStarts(RatesContract):
             environments = [SharedStarts(account.calls, account.dynamodb, TABLE_NAME) for _ in range(7)]
             yield lambda number: environments[number % 7]
 
-    def test_who_is_refused_asks_the_table_once(self) -> None:
+    def test_a_refusal_reads_the_table_once(self) -> None:
         async def main() -> None:
             with aws() as account:
                 shared = SharedStarts(account.calls, account.dynamodb, TABLE_NAME)
@@ -39,7 +39,7 @@ class TestSharedStarts(RatesContract):
 
         asyncio.run(main())
 
-    def test_when_the_table_cannot_be_asked_starts_are_let_in(self) -> None:
+    def test_starts_are_allowed_while_the_table_cannot_be_read(self) -> None:
         class Gone:
             def update_item(self, **_: Any) -> None:
                 raise ConnectTimeoutError(endpoint_url="https://table.example")

@@ -1,4 +1,4 @@
-"""The contract of telemetry: what Prometheus reads, what CloudWatch reads, with log lines, and none."""
+"""The contract of telemetry, for Prometheus, CloudWatch (EMF), log lines, and no telemetry."""
 
 import json
 from typing import Any
@@ -56,7 +56,7 @@ class TestEmfTelemetry(CountingContract):
 
 
 class TestLoggedTelemetry(CountingContract):
-    """What it passes on is counted behind it."""
+    """It passes every event on to telemetry that counts."""
 
     def telemetry(self) -> Telemetry:
         self._metrics = PrometheusTelemetry()

@@ -1,4 +1,4 @@
-"""A browser, a server, a client nobody used before, and a page that fails its test when a script fails."""
+"""Fixtures: a browser, a server, a fresh client, and a page that fails its test when a script fails."""
 
 import itertools
 import shutil
@@ -16,7 +16,7 @@ WITHIN_MS = 15_000
 _serial = itertools.count(1)
 
 
-# Playwright keeps an event loop running in this thread, which other tests want for themselves.
+# Playwright keeps an event loop running in this thread, which other tests need for their own loops.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
@@ -55,7 +55,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def watched_page(browser: Browser) -> Iterator[Page]:
-    """A page of a context of its own; what its scripts complain of fails the test."""
+    """A page in a context of its own. An error or warning of its scripts fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(WITHIN_MS)
     page = context.new_page()
@@ -64,7 +64,7 @@ def watched_page(browser: Browser) -> Iterator[Page]:
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     yield page
     context.close()
-    # Chromium reports refused requests here too; those that a test provokes it must expect.
+    # Chromium also reports refused requests here; a test that provokes one has to expect it.
     assert [text for text in complaints if "Failed to load resource" not in text] == []
 
 

@@ -1,4 +1,4 @@
-"""A shop on a busy day: what the pictures of the documentation show."""
+"""The data in the documentation's screenshots: a shop on a busy day."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from scenarios.embedded_runtime import AtomicServer
 
 CLIENT: Final = "shop"
 _DAY_MS: Final = 24 * 3600 * 1000
-# How long each step takes, and how often it is refused first.
+# How long each step takes, and how often it is refused before it succeeds.
 _STEPS: Final = {
     "reserveStock": (0.18, 0),
     "chargeCard": (0.26, 2),
@@ -28,7 +28,7 @@ _RETRY: Final = {"count": 8, "backOff": 350, "jitter": "none"}
 
 @dataclass(frozen=True)
 class Scene:
-    """The server, and the runs worth a picture: one under way, one that failed."""
+    """The server, and the runs to show: one that is running and one that failed."""
 
     url: str
     live: str
@@ -37,7 +37,7 @@ class Scene:
 
 @contextmanager
 def scene(folder: Path) -> Iterator[Scene]:
-    """A day of seeded runs, then some real ones, one of which is still going on."""
+    """A day of seeded runs, then some real ones, one of which is still running."""
     data_dir, now_ms = folder / "data", time.time_ns() // 1_000_000
     seed_runs(data_dir, CLIENT, 420, now_ms=now_ms - 20_000, span_ms=_DAY_MS, seed=7)
     server = AtomicServer(data_dir)
@@ -71,7 +71,7 @@ class _Shop:
         )
 
     def answer(self, path: str, call: Any) -> Answer:
-        """What an endpoint of the shop says."""
+        """The response of an endpoint of the shop."""
         name = path.strip("/")
         if name == "refund":
             return 502, {"error": "the bank does not answer"}

@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures of `docs/dashboard.md`, small enough for a repository."""
+"""`make screenshots`: takes the screenshots of `docs/dashboard.md`, small enough for a repository."""
 
 import io
 import json
@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
 
 
 def take(browser: Browser, address: str, there: str, scheme: Any, size: tuple[int, int]) -> bytes:
-    """A picture of a page, reduced to a palette."""
+    """Take a screenshot of a page, reduced to a palette of colours."""
     page = browser.new_page(
         viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce"
     )

@@ -1,4 +1,4 @@
-"""A store full of runs that have ended, written directly: quicker than running them."""
+"""Fills a store with finished runs by writing the rows, which is faster than running them."""
 
 import asyncio
 import random
@@ -41,7 +41,7 @@ def seed_wide_run(data_dir: Path, client: str, number: int, *, now_ms: int) -> s
 
 def _in_a_thread(data_dir: Path, steps: list[Step]) -> None:
     data_dir.mkdir(exist_ok=True)
-    # Playwright keeps a loop running in the thread of the tests.
+    # In a new thread, because Playwright keeps an event loop running in the thread of the tests.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: asyncio.run(_write(data_dir, steps))).result()
 
@@ -60,7 +60,7 @@ def _run(
 ) -> list[Step]:
     workflow = dice.choices(WORKFLOWS, weights=(50, 25, 12, 3, 10))[0]
     spec = a_spec(client_id=client, workflow_name=workflow, key=f"{workflow}-{count:05}")
-    # Busier towards the end, quieter in between.
+    # More runs towards the end, fewer in the middle.
     share = (count + dice.random()) / number
     at_ms = now_ms - int(span_ms * (1 - share) ** 1.3)
     slow = 8 if workflow in {"nightlyReport", "importFeed"} else 1

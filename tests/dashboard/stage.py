@@ -1,4 +1,4 @@
-"""What the dashboard is watched on: a real server, the example application, endpoints that do as told."""
+"""The environment of the dashboard's tests: a real server, the example application, scripted endpoints."""
 
 import json
 import subprocess
@@ -19,7 +19,10 @@ BACK_OFF_MS = 300
 
 
 class Endpoints:
-    """Answers calls of a path in turn, the last answer for ever; a `None` in front holds the first call."""
+    """Gives each call of a path its next answer; the last answer repeats.
+
+    A leading `None` holds the first call.
+    """
 
     def __init__(self) -> None:
         self._answers: dict[str, list[Answer | None]] = {}
@@ -28,12 +31,12 @@ class Endpoints:
         self.url = self._server.url
 
     def serve(self, path: str, *answers: Answer | None) -> str:
-        """Let the path answer so; its URL."""
+        """Set the answers of a path; return its URL."""
         self._answers[path] = list(answers)
         return self.url + path
 
     def release(self) -> None:
-        """Let every held call go on to the next answer."""
+        """Release every held call; it gets the next answer."""
         self._released.set()
 
     def close(self) -> None:
@@ -51,7 +54,7 @@ class Endpoints:
 
 
 class Api:
-    """The public API of one client, as anybody would call it."""
+    """The public API of one client."""
 
     def __init__(self, url: str, client: str, key: str | None = None) -> None:
         self.server, self.client = url, client
@@ -64,7 +67,7 @@ class Api:
         return self._call("POST", path, None, {})
 
     def start(self, url: str, key: str, *, wait: bool = True, workflow: str = "order", **more: Any) -> Any:
-        """Start a step; without `wait`, as soon as it is on disk."""
+        """Start a step; without `wait`, return as soon as it is on disk."""
         document = {"workflowName": workflow, "idempotencyKey": key, **more}
         if "kind" not in more:
             document["stepInvokeUrl"] = url
@@ -89,7 +92,7 @@ def _call(method: str, url: str, document: Any, headers: dict[str, str]) -> Any:
 def example_application(
     atomic: AtomicServer, client: str, folder: Path
 ) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """The user-creation application, calling the server as this client: its URL and process."""
+    """Run the user-creation application as this client; yield its URL and process."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "atomic.demo.app", "--port", str(port), "--data-dir", str(folder)]
     command += ["--atomic-url", atomic.url, "--client-id", client]

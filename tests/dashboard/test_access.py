@@ -1,4 +1,4 @@
-"""Everybody can use it: axe finds nothing in any view, in light and dark, wide and narrow."""
+"""Accessibility: axe finds no problem in any view, in light and dark, wide and narrow."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -18,7 +18,7 @@ def assert_accessible(page: Page, where: str) -> None:
 
 @pytest.fixture
 def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
-    """Every view, filled, by a name; with a selector of what must be there before it is judged."""
+    """Every view, with data, by name; with a selector that must be present before axe runs."""
     ok, bad = endpoints.serve("/ok", (200, {"fine": [1, 2]})), endpoints.serve("/bad", (410, {"no": 1}))
     flaky, down = endpoints.serve("/flaky", (500, 0), (200, 1)), endpoints.serve("/down", (503, 0))
     api.start(ok, "ok")
@@ -38,7 +38,7 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
     }
 
 
-def test_axe_finds_nothing(page: Page, api: Api, views: dict[str, str]) -> None:
+def test_axe_finds_no_problem(page: Page, api: Api, views: dict[str, str]) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
     page.emulate_media(color_scheme="light")
     look_at_all(page, api, views, "light and wide")

@@ -1,4 +1,4 @@
-"""Redrive and cancel: asked for, confirmed, and seen to be done."""
+"""Redrive and cancel in the dashboard: the request, the confirmation, the result."""
 
 from playwright.sync_api import Page, Route, expect
 
@@ -34,7 +34,7 @@ def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, en
     expect(page.get_by_role("complementary")).to_contain_text("Redriven")
 
 
-def test_what_nobody_waits_for_cannot_be_redriven(page: Page, api: Api, endpoints: Endpoints) -> None:
+def test_a_handled_dead_letter_cannot_be_redriven(page: Page, api: Api, endpoints: Endpoints) -> None:
     run = api.start(endpoints.serve("/ok", (503, 0)), "gone", wait=False, retry={"count": 9})
     api.start(endpoints.serve("/flight", (410, 0)), "gone", parent=run["id"])
     assert api.post(f"/runs/{run['runId']}/cancel")["status"] == "cancelled"
@@ -48,7 +48,7 @@ def test_what_nobody_waits_for_cannot_be_redriven(page: Page, api: Api, endpoint
     expect(page.get_by_role("button", name="Redrive")).to_have_count(0)
 
 
-def test_leaving_it_changes_nothing(page: Page, api: Api, endpoints: Endpoints) -> None:
+def test_closing_the_dialog_changes_nothing(page: Page, api: Api, endpoints: Endpoints) -> None:
     api.start(endpoints.serve("/lost", (410, 0)), "lost")
     open_at(page, api, "dead-letters")
     page.get_by_role("button", name="Redrive").last.click()
@@ -92,7 +92,7 @@ def test_a_run_is_cancelled(page: Page, api: Api, endpoints: Endpoints) -> None:
     assert api.get(f"/runs/{run['runId']}")["run"]["status"] == "cancelled"
 
 
-def test_what_the_server_refuses_stays_in_the_dialog(page: Page, api: Api, endpoints: Endpoints) -> None:
+def test_a_refusal_of_the_server_is_shown_in_the_dialog(page: Page, api: Api, endpoints: Endpoints) -> None:
     api.start(endpoints.serve("/lost", (410, 0)), "lost")
     open_at(page, api, "dead-letters")
     page.route("**/redrive", lambda route: route.fulfill(status=503, json={"title": "Out of breath"}))
@@ -101,7 +101,7 @@ def test_what_the_server_refuses_stays_in_the_dialog(page: Page, api: Api, endpo
     expect(page.get_by_role("alert")).to_contain_text("Out of breath")
 
 
-def test_the_outcome_of_one_question_does_not_close_another(
+def test_the_result_of_one_dialog_does_not_close_another(
     page: Page, api: Api, endpoints: Endpoints
 ) -> None:
     run = api.start(endpoints.serve("/lost", (410, 0)), "lost")

@@ -1,4 +1,4 @@
-"""What is drawn is computed by modules without a page; here they are asked directly."""
+"""The modules that compute what is drawn, called directly, without a page."""
 
 import itertools
 import random
@@ -19,7 +19,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture
 def ask(page: Page, server: AtomicServer) -> Ask:
-    """Calls a function of a module of `core`."""
+    """A function that calls a function of a module of `core`."""
     page.goto(f"{server.url}/dashboard")
 
     def call(module: str, function: str, *arguments: Any) -> Any:
@@ -58,7 +58,7 @@ def segments(ask: Ask, step: Any, now: int = 10_000) -> list[tuple[str, int, int
     return [(part["kind"], part["from"] - START_MS, part["to"] - START_MS) for part in found]
 
 
-def test_attempts_and_what_lies_between_them(ask: Ask) -> None:
+def test_segments_for_attempts_and_for_the_time_between_them(ask: Ask) -> None:
     tried = [an_attempt(1, 0, 100, "retryable"), an_attempt(2, 1100, 1200, "suspended")]
     assert segments(ask, a_step("waiting", tried)) == [
         ("retryable", 0, 100), ("backoff", 100, 1100), ("suspended", 1100, 1200), ("waiting", 1200, 10_000)
@@ -101,7 +101,7 @@ def test_a_cancelled_run_says_nothing_about_durations(ask: Ask) -> None:
     assert ask("run-statistics", "summaryOf", runs)["p99"] == 100
 
 
-def test_a_line_does_not_lead_over_a_gap(page: Page, server: AtomicServer) -> None:
+def test_a_line_is_not_drawn_over_a_gap(page: Page, server: AtomicServer) -> None:
     page.goto(f"{server.url}/dashboard")
     drawn = page.evaluate(
         """async () => {
@@ -216,7 +216,7 @@ def test_retry_policies_in_words(ask: Ask) -> None:
     assert "at once" in ask("format", "retryInWords", {**policy, "backOff": 0}, 0)
 
 
-def test_nothing_false_is_said_of_words_that_the_page_does_not_know(ask: Ask) -> None:
+def test_unknown_enumeration_values_are_shown_as_they_are(ask: Ask) -> None:
     policy = {
         "count": 5, "backOff": 1000, "strategy": "unheard", "factor": 2, "maxBackOff": 60_000,
         "jitter": "unheard", "on": None, "never": None,

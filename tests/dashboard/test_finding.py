@@ -1,4 +1,4 @@
-"""Filters, search, pages and links: where one is stands in the address."""
+"""Filters, search, paging and links: the address holds the state of the view."""
 
 import re
 
@@ -12,7 +12,7 @@ def keys_of(page: Page) -> list[str]:
     return page.locator("td.c-key").all_inner_texts()
 
 
-def test_filters_stand_in_the_address_and_survive_a_reload(
+def test_filters_are_in_the_address_and_survive_a_reload(
     page: Page, api: Api, endpoints: Endpoints
 ) -> None:
     ok, bad = endpoints.serve("/ok", (200, 1)), endpoints.serve("/bad", (410, 0))
@@ -89,7 +89,7 @@ def test_pages_go_back_and_forth(page: Page, api: Api, endpoints: Endpoints) -> 
     expect(page.locator("tbody tr")).to_have_count(50)
 
 
-def test_the_keyboard_is_enough(page: Page, api: Api, endpoints: Endpoints) -> None:
+def test_everything_can_be_done_by_keyboard(page: Page, api: Api, endpoints: Endpoints) -> None:
     ok = endpoints.serve("/ok", (200, 1))
     for number in range(3):
         api.start(ok, f"k-{number}")
@@ -128,12 +128,12 @@ def test_going_back_from_a_step_leads_to_the_run_however_many_were_looked_at(
     expect(page.get_by_role("complementary")).to_be_hidden()
 
 
-def test_the_way_back_keeps_filters_and_place(page: Page, api: Api, endpoints: Endpoints) -> None:
+def test_going_back_keeps_filters_and_position(page: Page, api: Api, endpoints: Endpoints) -> None:
     for number in range(30):
         api.start(endpoints.serve("/ok", (200, 1)), f"k-{number:02}")
     open_at(page, api, "runs")
     expect(page.locator("tbody tr")).to_have_count(30)
-    # Two filters that change within a moment are two filters.
+    # Both of two filters that change in quick succession apply.
     page.get_by_role("searchbox").fill("k-")
     page.get_by_label("Workflow").fill("order")
     expect(page).to_have_url(re.compile("search=k-&workflow=order|workflow=order&search=k-"))
@@ -147,7 +147,7 @@ def test_the_way_back_keeps_filters_and_place(page: Page, api: Api, endpoints: E
     page.wait_for_function("scrollY > 300")
 
 
-def test_a_run_that_is_not_there_says_so(page: Page, api: Api) -> None:
+def test_a_missing_run_has_a_message(page: Page, api: Api) -> None:
     open_at(page, api, "runs/run_" + "0" * 32)
     expect(page.get_by_role("button", name="Try again now")).to_be_visible()
     expect(page.get_by_text("It may have been forgotten")).to_be_visible()

@@ -1,4 +1,4 @@
-"""A locked server: the key is asked for, kept for the tab, and never in the address."""
+"""A server with API keys: the dashboard asks for a key, keeps it for the tab, never in the address."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +47,9 @@ def test_the_key_is_asked_for_and_kept_for_the_tab(page: Page, locked: Api, endp
     expect(other.get_by_role("heading", name="“acme” needs its API key")).to_be_visible()
 
 
-def test_a_key_that_may_not_read_is_told_so(page: Page, tmp_path: Path, endpoints: Endpoints) -> None:
+def test_a_key_without_the_scope_read_gets_a_message(
+    page: Page, tmp_path: Path, endpoints: Endpoints
+) -> None:
     data_dir = tmp_path / "data"
     key = create_client(data_dir, "acme", "--base-url", f"{endpoints.url}/", "--scope", "start")
     server = AtomicServer(data_dir, dev=False)
@@ -73,7 +75,7 @@ def test_without_an_address_the_client_is_asked_for(page: Page, api: Api) -> Non
     expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
 
 
-def test_a_server_that_is_gone_is_said_and_found_again(page: Page, api: Api, endpoints: Endpoints) -> None:
+def test_a_lost_connection_is_shown_and_recovers(page: Page, api: Api, endpoints: Endpoints) -> None:
     api.start(endpoints.serve("/ok", (200, 1)), "before")
     page.goto(f"{api.server}/dashboard#/{api.client}/runs")
     expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()

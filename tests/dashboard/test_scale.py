@@ -1,4 +1,4 @@
-"""Many runs, long runs, long hours."""
+"""Scale: many runs, runs of many steps, and pages that stay open for long."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from scenarios.embedded_runtime import AtomicServer
 
 RUNS, STEPS = 10_000, 1_000
 DAY_MS = 24 * 3600 * 1000
-# `make dashboard-hour` plays a whole hour: an update a second.
+# `make dashboard-hour` makes an hour of updates, one per second.
 UPDATES = int(os.environ.get("UPDATES", "40"))
 HEAP_GROWTH_MAX_BYTES = 1_000_000
 WIDE_GROWTH_MAX_BYTES = 5_000_000
@@ -22,7 +22,7 @@ WIDE_GROWTH_MAX_BYTES = 5_000_000
 
 @pytest.fixture
 def many(tmp_path: Path) -> Iterator[AtomicServer]:
-    """A server with many runs of the client `many`."""
+    """A server on which the client `many` has many runs."""
     now_ms = time.time_ns() // 1_000_000
     seed_runs(tmp_path / "data", "many", RUNS, now_ms=now_ms, span_ms=DAY_MS, seed=1)
     yield from serving(tmp_path / "data")
@@ -30,7 +30,7 @@ def many(tmp_path: Path) -> Iterator[AtomicServer]:
 
 @pytest.fixture
 def wide(tmp_path: Path) -> Iterator[AtomicServer]:
-    """A server with one run of many steps of the client `wide`."""
+    """A server on which the client `wide` has one run of many steps."""
     now_ms = time.time_ns() // 1_000_000
     seed_wide_run(tmp_path / "data", "wide", STEPS, now_ms=now_ms - 60_000)
     yield from serving(tmp_path / "data")
@@ -43,7 +43,7 @@ def serving(data_dir: Path) -> Iterator[AtomicServer]:
     server.stop()
 
 
-# Counts what is asked, so that an update is over when all of it has been answered and drawn.
+# Counts requests, so that an update ends when all of its requests are answered and drawn.
 WATCH_FETCH = """
 let open = 0, answered = 0;
 const real = window.fetch;
@@ -62,9 +62,9 @@ window.update = async () => {
 
 
 def heap_growth_bytes(page: Page, updates: int) -> int:
-    """By how much the page's heap grows over so many updates, each as soon as the last one is drawn.
+    """By how much the page's heap grows over that many updates, each as soon as the last one is drawn.
 
-    Somebody who looks at the page again asks the server at once: that is how the hour is made short.
+    A page that becomes visible again updates at once. The test uses this to make the hour short.
     """
     devtools = page.context.new_cdp_session(page)
 
@@ -104,10 +104,10 @@ def test_a_run_of_a_thousand_steps_shows_each_attempt(page: Page, wide: AtomicSe
     expect(page.locator(".row")).to_have_count(STEPS + 1)
     expect(page.locator(".row .bar.is-succeeded")).to_have_count(STEPS + 1)
     expect(page.locator(".row .bar.is-retryable")).to_have_count(2 * STEPS)
-    # Each update brings a document of more than a megabyte.
+    # Each update fetches a document of more than a megabyte.
     assert heap_growth_bytes(page, UPDATES // 5) < WIDE_GROWTH_MAX_BYTES
     last = page.locator(".row").last
     last.click()
-    # Steps that were made in one millisecond stand in the order of their ids.
+    # Steps that were created in the same millisecond are sorted by id.
     expect(page.get_by_role("complementary")).to_contain_text(re.compile(r"step-99\d"))
     expect(last).to_be_in_viewport()

@@ -1,4 +1,4 @@
-"""What is shown and copied of payloads and answers is what is stored, not what JavaScript makes of it."""
+"""Payloads and answers are shown and copied as stored, without changes by JavaScript's JSON parser."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from answering import Answering
 from dashboard.stage import Api
 from scenarios.embedded_runtime import AtomicServer
 
-# Beyond 2^53, of more digits than a double has, and members that an object of JavaScript moves.
+# Numbers beyond 2^53 or with more digits than a double, and members that JavaScript would reorder.
 PAYLOAD = {"10": 9007199254740993, "9": -9223372036854775808, "max": 2**64 - 1, "tiny": 5e-324}
 ANSWER = (
     b'{"whole":1.0,"minus":-0.0,"small":1e-7,"long":0.10000000000000000555,"2":1E5,"1":1541815603606036481,'
@@ -38,7 +38,7 @@ SHOWN = """{
 
 @pytest.fixture
 def called() -> Iterator[list[Any]]:
-    """The payloads that the endpoint got; its URL is the first of them."""
+    """The payloads that the endpoint received, after its URL, which is the first element."""
     seen: list[Any] = []
 
     def answer(_: str, call: Any) -> tuple[int, bytes]:
@@ -74,7 +74,7 @@ def test_numbers_keep_every_digit_and_members_their_order(page: Page, api: Api, 
         command = f"{copied(page, name)} -s"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
         assert json.loads(done.stdout).get("status", "succeeded") == "succeeded", done.stdout
-    # Once for the run and once for the copied call; the copied start attached.
+    # Called once by the run and once by the copied call; the copied start attached to the run.
     assert called == [PAYLOAD, PAYLOAD]
 
 
@@ -98,7 +98,7 @@ def some_json(dice: random.Random, depth: int = 0) -> Any:
 
 
 def test_whatever_is_stored_is_found_and_indented(page: Page, server: AtomicServer) -> None:
-    """Against JSON's own reader and writer, where these lose nothing."""
+    """Compared with JSON.parse and JSON.stringify, for documents in which these lose nothing."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)

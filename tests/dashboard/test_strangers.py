@@ -1,4 +1,4 @@
-"""Text of strangers stays text, and commands made of it stay theirs: nothing in them is run."""
+"""Untrusted text is shown as text, and nothing of it is run, neither in the page nor in copied commands."""
 
 import json
 import shutil
@@ -45,7 +45,7 @@ def test_the_policy_refuses_what_no_view_does(browser: Browser, api: Api) -> Non
         try { document.body.innerHTML = '<b>hit</b>'; return 'taken'; } catch (error) { return error.name; }
     }"""
     assert page.evaluate(refused) == "TypeError"
-    # Nor what the library would do for a view.
+    # Nor does the library do so on behalf of a view.
     by_library = """async () => {
         const { html, render } = await import("/static/vendor/preact-htm.js");
         const asked = html`<p dangerouslySetInnerHTML=${{ __html: "<b>hit</b>" }} />`;

@@ -1,4 +1,4 @@
-"""What is typed belongs to its field: it is never lost there, and never shows or works anywhere else."""
+"""Typed text belongs to its field: it is never lost, and it never appears or applies anywhere else."""
 
 import re
 
@@ -8,13 +8,13 @@ from playwright.sync_api import Page, expect
 from dashboard.stage import Api, Endpoints
 from dashboard.test_watching import open_at
 
-# Typed text comes into force a quarter of a second after the last key.
+# Typed text is applied a quarter of a second after the last key press.
 LONGER_THAN_A_REST_MS = 700
 
 
 @pytest.fixture
 def letters(api: Api, endpoints: Endpoints) -> None:
-    """A dead letter of each of two workflows."""
+    """Two workflows, with one dead letter each."""
     for workflow in ("order", "refund"):
         api.start(endpoints.serve(f"/{workflow}", (410, 0)), f"{workflow}-1", workflow=workflow)
 
@@ -107,7 +107,7 @@ def test_a_timer_that_ends_between_the_click_and_the_next_page_filters_nothing(
     open_at(page, api, "runs")
     expect(page.locator("tbody tr")).to_have_count(2)
     page.get_by_label("Workflow").fill("order")
-    # The script is busy until the text is due, so its timer is the first thing to run after the click.
+    # The script blocks until the text is to be applied, so the timer runs first after the click.
     page.evaluate(
         """hash => { location.hash = hash; const until = Date.now() + 400; while (Date.now() < until); }""",
         f"#/{api.client}/overview",
@@ -134,7 +134,7 @@ def test_clearing_forgets_what_is_typed_and_not_yet_in_force(page: Page, api: Ap
 def test_no_letter_is_lost_while_the_page_is_drawn_anew(
     page: Page, api: Api, endpoints: Endpoints, delay_ms: int
 ) -> None:
-    # A live run, so that the page asks and is drawn as often as it ever is.
+    # A live run, so that the page updates and is drawn as often as possible.
     retry = {"count": 3, "backOff": 600_000, "jitter": "none"}
     api.start(endpoints.serve("/down", (503, 0)), "k", workflow="order of ada 12", wait=False, retry=retry)
     open_at(page, api, "runs")
@@ -142,7 +142,7 @@ def test_no_letter_is_lost_while_the_page_is_drawn_anew(
     field.press_sequentially("order of ada ", delay=delay_ms)
     expect(page).to_have_url(re.compile(r"workflow=order\+of\+ada$"))
     page.wait_for_timeout(1500)
-    # A space at the end is no part of the filter, but of what is still being typed.
+    # A trailing space is not part of the filter, but of the text that is still being typed.
     expect(field).to_have_value("order of ada ")
     field.press_sequentially("12", delay=delay_ms)
     expect(field).to_have_value("order of ada 12")
@@ -155,7 +155,7 @@ def test_a_key_that_is_typed_for_one_client_does_not_stand_for_another(page: Pag
     page.goto(f"{api.server}/dashboard#/acme/runs")
     expect(page.get_by_label("API key")).to_be_focused()
     page.get_by_label("API key").fill("a key of acme")
-    # Longer than the page needs to be drawn anew.
+    # Longer than a redraw of the page takes.
     page.wait_for_timeout(1500)
     expect(page.get_by_label("API key")).to_have_value("a key of acme")
     page.evaluate("location.hash = '#/globex/runs'")

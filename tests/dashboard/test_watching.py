@@ -1,4 +1,4 @@
-"""What a run does is seen without a reload: in the list, in the waterfall, in the panel."""
+"""The progress of a run appears without a reload: in the list, in the waterfall, in the step panel."""
 
 import re
 import signal
@@ -62,7 +62,7 @@ def test_a_live_run_is_watched_to_its_end_on_its_own_page(
     expect(page.locator(".row .bar.is-succeeded")).to_have_count(1)
 
 
-def test_an_ended_step_gives_way_on_the_axis_while_its_run_goes_on(
+def test_the_bar_of_a_settled_step_shrinks_while_its_run_goes_on(
     page: Page, api: Api, endpoints: Endpoints
 ) -> None:
     run = api.start(endpoints.serve("/slow", None, (200, 1)), "slow", wait=False)
@@ -78,7 +78,7 @@ def test_an_ended_step_gives_way_on_the_axis_while_its_run_goes_on(
     (_, root_before), (step_before, _) = page.evaluate(where)
     page.wait_for_timeout(1500)
     (root_from, root_to), (step_after, _) = page.evaluate(where)
-    # What goes on reaches to the end of the axis but for the room of what comes next.
+    # A running bar extends to the end of the axis, except for the space kept for what comes next.
     assert root_from == 0
     assert abs(root_to - root_before) < 0.02
     assert 0 < step_after < step_before
@@ -97,7 +97,7 @@ def test_the_next_retry_counts_down(page: Page, api: Api, endpoints: Endpoints) 
     expect(page.get_by_role("complementary")).to_contain_text("the endpoint answered 503")
 
 
-def test_a_sleeping_step_says_when_it_wakes(page: Page, api: Api) -> None:
+def test_a_delayed_step_shows_when_it_is_due(page: Page, api: Api) -> None:
     run = api.start("http://127.0.0.1:9/later", "nap", wait=False, delay=7_200_000)
     nap = {"kind": "timer", "stepName": "nap", "parent": run["id"]}
     timer = api.start("", "nap", wait=False, delay=3_600_000, **nap)

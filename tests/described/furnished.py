@@ -1,4 +1,4 @@
-"""What is in a runtime that is fuzzed: clients and runs, the same in both."""
+"""The clients and runs in a fuzzed runtime, the same on both runtimes."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from described.known import API_KEYS, BASE_URL, CANCELLED, CLIENT, OTHER, STARTS
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """A runtime under test. What a case does to its clients can be undone by `restore`."""
+    """A runtime under test. `restore` undoes what a case has changed of its clients."""
 
     url: str
     session: requests.Session
@@ -26,7 +26,7 @@ class Fuzzed:
     clients: tuple[ClientRecord, ...]
 
     def restore(self) -> None:
-        """The clients as they were, past everything that cases did to them."""
+        """Write the clients again as they were at the start."""
         for client in self.clients:
             now = self.admin.known(client.id)
             assert self.admin.store.save(replace(client, version=now.version))
@@ -34,7 +34,7 @@ class Fuzzed:
 
 @contextmanager
 def furnished(runtime: LockedRuntime) -> Iterator[Fuzzed]:
-    """The runtime with its clients and runs."""
+    """A runtime with clients and runs."""
     clients = _create_clients(runtime.admin)
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {API_KEYS['all']}"
@@ -49,7 +49,7 @@ def furnished(runtime: LockedRuntime) -> Iterator[Fuzzed]:
 
 
 def _create_clients(admin: ClientAdmin) -> tuple[ClientRecord, ...]:
-    """Written as records, since keys that a runtime makes are nobody's to know before."""
+    """Write the clients as records, because keys that a runtime generates are not known beforehand."""
     scopes = {"all": SCOPES, **{scope: (scope,) for scope in SCOPES}}
     opening = {api_key: scopes[name] for name, api_key in API_KEYS.items() if name in scopes}
     opening |= dict.fromkeys(VICTIMS, SCOPES)

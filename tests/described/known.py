@@ -1,7 +1,8 @@
-"""What the fuzzed runtimes hold, and the API's description with it.
+"""The ids and keys in the fuzzed runtimes, and the API's description with these as examples.
 
-Ids that are drawn from a description are nobody's. Here paths, headers and bodies lead to what is there
-more often than to nothing. All is derived from what is served: a new operation is covered by itself.
+Ids that a fuzzer draws from the description exist nowhere. With these examples, paths, headers and bodies
+mostly refer to existing things. Everything is derived from the served description, so a new operation is
+covered automatically.
 """
 
 import copy
@@ -18,20 +19,20 @@ from atomic.protocol import keys
 from atomic.protocol.enums import SCOPES
 
 CLIENT, OTHER = "fuzzed", "somebody"
-# Nobody listens there, so an attempt fails at once.
+# No server listens there, so an attempt fails at once.
 BASE_URL: Final = "http://127.0.0.1:9/"
 URL: Final = f"{BASE_URL}step"
 _EACH: Final = 10
 
 
 def seeded() -> Callable[[int], bytes]:
-    """`ClientAdmin.token_bytes` that gives the same each time: keys are known before a runtime is there."""
+    """A deterministic `ClientAdmin.token_bytes`, so that keys are known before a runtime exists."""
     serial = itertools.count()
     return lambda size: sha256(b"%d" % next(serial)).digest()[:size]
 
 
 _issue = seeded()
-# Those that open are named by no request, so none can take them away.
+# No request names the keys that authenticate the fuzzer, so no request can revoke them.
 API_KEYS: Final = {
     name: api_keys.issue(_issue) for name in ("all", *SCOPES, OPERATOR_SCOPE, "other", "nobody")
 }
@@ -43,7 +44,7 @@ _OUTCOMES: Final = {
     "later": {"stepInvokeUrl": URL, "delay": 3_600_000},
     "ended": {"stepInvokeUrl": URL, "delay": 3_600_000},
 }
-# Steps of the runs that are still to begin.
+# Steps of runs that have not begun.
 _BELOW: Final = (
     {"kind": "event", "stepName": "e"},
     {"kind": "timer", "stepName": "t", "delay": 3_600_000},
@@ -65,7 +66,7 @@ STARTS: Final = [
         for members in _BELOW
     ),
 ]
-# A run that was cancelled shows nothing more to others.
+# A cancelled run does not change any more.
 CANCELLED: Final = _RUNS["ended"][: _EACH // 2]
 _LASTING: Final = [run for workflow, runs in _RUNS.items() if workflow != "ended" for run in runs]
 _ROOTS: Final = [keys.root_of(run) for run in _LASTING]
@@ -79,7 +80,7 @@ _STEPS: Final = [
 ]
 _STRANGER: Final = keys.run_id(OTHER, "w", "k")
 
-# What may stand under a name, wherever a request has it.
+# The known values of each parameter or member, wherever a request has it.
 _IDS: Final = {
     "client": [CLIENT, OTHER],
     "runId": [*_LASTING, _STRANGER],
@@ -94,18 +95,18 @@ _MEMBERS: Final = {
     "workflowName": list(_OUTCOMES),
     "idempotencyKey": [f"k-{number}" for number in range(_EACH)],
     "keyPrefix": ["k-", "k-1"],
-    # The second is under no base URL, so it is refused and never called.
+    # The second URL is under no base URL, so it is refused and never called.
     "stepInvokeUrl": [URL, "https://elsewhere.example/"],
     "parent": _ROOTS,
     **dict.fromkeys(("createdAfter", "createdBefore", "failedBefore"), _MOMENTS),
 }
 _WHOLE: Final = {"StartRequest": [*STARTS, *({**start, "payload": "another"} for start in STARTS)]}
-# Shorter than every id, for an alternative that holds the ids would swallow them.
+# Shorter than every id, because an alternative that matched ids would hide the known ones.
 _ANYTHING: Final = {"type": "string", "maxLength": 10}
 
 
 def described() -> dict[str, Any]:
-    """The description as the fuzzer takes it."""
+    """The description in the form that the fuzzer reads."""
     document = copy.deepcopy(openapi())
     del document["security"], document["components"]["securitySchemes"]
     schemas = document["components"]["schemas"]
@@ -123,7 +124,7 @@ def described() -> dict[str, Any]:
 
 
 def _authorization(key_name: str) -> dict[str, Any]:
-    # A scheme has no case: so the key that opens comes half of the time.
+    # Schemes are case-insensitive, so both spellings are valid, and the valid key is sent half of the time.
     schemes = ("Bearer", "bearer", "BEARER", "beareR", "bEARER", "BEARer")
     often = [f"{scheme} {API_KEYS[key_name]}" for scheme in schemes]
     seldom = [f"Bearer {key}" for name, key in API_KEYS.items() if name != key_name]
@@ -133,7 +134,7 @@ def _authorization(key_name: str) -> dict[str, Any]:
 def _leading(parameter: dict[str, Any], operation_id: str, key_name: str) -> dict[str, Any]:
     name = parameter["name"]
     if name == "clientId":
-        # What may be called, and how often, is changed for a client that starts nothing.
+        # Base URLs and quotas are changed only for a client that starts no runs.
         return {"enum": [OTHER if key_name == OPERATOR_SCOPE else CLIENT]}
     if name not in _IDS:
         return dict(parameter["schema"])
@@ -142,7 +143,7 @@ def _leading(parameter: dict[str, Any], operation_id: str, key_name: str) -> dic
 
 
 def _leading_body(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    """The body as it is described, one with members that name what is there, or one that is known whole."""
+    """The body as described, or with members that name existing things, or a complete known body."""
     if "$ref" not in schema:
         return schema
     whole = [{"enum": bodies} for model, bodies in _WHOLE.items() if schema["$ref"].endswith(f"/{model}")]

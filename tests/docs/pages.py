@@ -1,11 +1,9 @@
-"""A page of the documents as something that runs: files to save, commands to type, answers to compare.
+"""Executes a page of the documentation: saves its files, runs its commands, compares their output.
 
-A block of Markdown code is one of these, by the words behind its three backticks:
-source code whose first line is a comment with the name of a file is saved under it, and
-  appended to it where the comment goes on with ", continued";
-`sh` is typed; `sh exit=N` must end with that code;
-`json` and `text` right below `sh` are what its last command printed: `…` stands for anything;
-`… norun` is shown only.
+The words after the three backticks decide what happens to a block of code. Source code whose first line is
+a comment with a file name is saved to that file, or appended to it if the comment ends with ", continued".
+`sh` is run in a shell; `sh exit=N` must exit with that code. `json` and `text` directly below `sh` are the
+expected output of its last command, in which `…` matches anything. A block with `norun` is only shown.
 """
 
 import json
@@ -24,7 +22,10 @@ _FILE = re.compile(r"(?:#|//) (\S+\.\w+)(, continued)?\n")
 
 @dataclass(frozen=True)
 class Block:
-    """One block of code. `words` are those behind the backticks; `is_below` when nothing stands between."""
+    """A block of code.
+
+    `words` follow the backticks; `is_below` says that it directly follows another block.
+    """
 
     language: str
     words: tuple[str, ...]
@@ -32,12 +33,12 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether it says nothing to the contrary; `{…}` are directives of the site, not code."""
+        """Whether the block is executed: it has no `norun`, and is no `{…}`, a directive of the site."""
         return "norun" not in self.words and not self.language.startswith("{")
 
     @property
     def exit_code(self) -> int:
-        """What its last command is to end with."""
+        """The exit code that its last command must have."""
         found = [word.partition("=")[2] for word in self.words if word.startswith("exit=")]
         return int(found[0]) if found else 0
 
@@ -59,7 +60,7 @@ def file_on(page: Path, name: str) -> str:
 
 
 def play(page: Path, terminal: Terminal) -> int:
-    """Do what the page says and compare; how many answers were compared."""
+    """Execute the page; return how many outputs were compared."""
     printed: str | None = None
     compared = 0
     for block in blocks_of(page):
@@ -100,17 +101,20 @@ def _compare(block: Block, printed: str, terminal: Terminal) -> None:
 
 
 def _words(text: str) -> str:
-    """Line by line without the spaces that align columns; a line may be broken where a page is narrow."""
+    """The text without alignment and line breaks, since a page may wrap a long line."""
     return " ".join(text.split())
 
 
 def assert_matches(shown: str, actual: str) -> None:
-    """Equal, where an ellipsis stands for anything."""
+    """Assert that the texts are equal; an ellipsis matches anything."""
     assert re.fullmatch(".*".join(map(re.escape, shown.split("…"))), actual, re.DOTALL), actual
 
 
 def assert_shown(shown: Any, actual: Any) -> None:
-    """Equal, where an ellipsis in a string stands for anything, and a member `…` for further ones."""
+    """Assert that the documents are equal.
+
+    An ellipsis in a string matches anything; a member `…` matches further members.
+    """
     if isinstance(shown, dict):
         if "…" in shown:
             shown = {name: value for name, value in shown.items() if name != "…"}

@@ -1,4 +1,4 @@
-"""Types what a page or an example tells its reader to type, on ports of our own."""
+"""Runs the commands that a page or an example gives its reader, on free ports."""
 
 import os
 import re
@@ -20,9 +20,10 @@ RELOAD = " --reload"
 
 
 class Terminal:
-    """A folder in which commands run. One that begins to listen is a server, and stays until `close`.
+    """A folder in which commands run.
 
-    One with `--reload` is begun anew when its file is saved: by us, since to watch files takes its time.
+    A command that begins to listen is a server, and runs until `close`. A server with `--reload` is
+    restarted by `save`, because watching files takes time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,15 +43,15 @@ class Terminal:
         }
 
     def moved(self, text: str) -> str:
-        """The text with the ports that are shown replaced by ours."""
+        """The text with its ports replaced by free ones."""
         for shown, ours in self._ports.items():
             text = re.sub(rf"\b{shown}\b", ours, text)
-        # What `make serve` does, without the `make install` before it.
+        # As `make serve`, but without its `make install`.
         text = text.replace("make serve", "atomic serve --dev")
         return text.replace("atomic serve", f"atomic serve --port {self._ports['8787']}")
 
     def save(self, name: str, text: str, *, appended: bool = False) -> None:
-        """Save a file, with our ports."""
+        """Save a file, with its ports replaced."""
         with (self.folder / name).open("a" if appended else "w") as file:
             file.write(self.moved(text))
         for command, server in list(self._reloaded.items()):
@@ -59,10 +60,10 @@ class Terminal:
                 self.type(command)
 
     def type(self, command: str, *, exit_code: int = 0) -> str:
-        """Run one command; what it prints, once it has ended (with that code) or begun to listen."""
+        """Run one command; return its output once it has ended (with that code) or begun to listen."""
         log = self.folder / f"{time.monotonic_ns()}.log"
         moved = self.moved(command).removesuffix(RELOAD)
-        # Another server may begin to listen on a second port meanwhile: that is not this one.
+        # An earlier server may begin to listen on a second port meanwhile, which is not this command's.
         named = {port for port in self._ports.values() if port in moved} or set(self._ports.values())
         awaited = named - self._listening()
         with log.open("w") as output:
@@ -88,7 +89,7 @@ class Terminal:
         return log.read_text()
 
     def logs(self) -> str:
-        """What everything has printed so far."""
+        """The output of all commands so far."""
         return "".join(log.read_text() for log in sorted(self.folder.glob("*.log")))
 
     def close(self) -> None:
@@ -111,7 +112,10 @@ def terminal(folder: Path) -> Iterator[Terminal]:
 
 
 def commands_of(script: str) -> list[str]:
-    """The commands of a script; an open quote or a backslash at the end takes in the next line."""
+    """The commands of a script.
+
+    An open quote or a trailing backslash continues a command on the next line.
+    """
     commands, begun = [], ""
     for line in script.strip().splitlines():
         begun += line.strip() + "\n" if not begun else line + "\n"

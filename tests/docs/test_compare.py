@@ -1,4 +1,4 @@
-"""The lines that docs/compare.md counts, and our own program among them."""
+"""The line counts in docs/compare.md are right, and Atomic's program in it runs."""
 
 import ast
 import importlib
@@ -31,7 +31,7 @@ def body_of(path: Path) -> int:
     return (create.end_lineno or 0) - create.lineno
 
 
-def test_the_table_says_what_the_files_have() -> None:
+def test_the_table_has_the_line_counts_of_the_files() -> None:
     rows = re.findall(
         r"^\| (\w+)[^|]*\| (\d+) \| (\d+) \|", (DOCS / "compare.md").read_text(), re.MULTILINE
     )
@@ -43,7 +43,7 @@ def test_the_table_says_what_the_files_have() -> None:
     assert said == counted
 
 
-def test_the_readme_says_the_same() -> None:
+def test_the_readme_has_the_same_line_counts() -> None:
     lines = {path.stem: lines_of(path) for path in PROGRAMS.glob("with_*.py")}
     assert lines.pop("with_atomic") == 10
     said = f"[Ten lines where others take {min(lines.values())} to {max(lines.values())}]"

@@ -9,7 +9,7 @@ GOOD = "# Title\n\n- Status: accepted\n- Date: 2026-11-27\n\n## Context\n\nA.\n\
 
 
 def form_of(one: Decision, names: set[str]) -> list[str]:
-    """What is wrong with the form of a decision, where `names` are the files there are."""
+    """What is wrong with the form of a decision; `names` are the existing files."""
     wrong = []
     if one.status != "accepted" and one.replaced_by not in names - {one.name}:
         wrong.append(f"status {one.status!r}")
@@ -24,7 +24,7 @@ def test_a_decision_has_its_form(one: Decision) -> None:
     assert form_of(one, {other.name for other in ALL}) == []
 
 
-def test_numbers_have_no_gap_and_titles_no_double() -> None:
+def test_numbers_have_no_gap_and_titles_are_unique() -> None:
     assert [one.number for one in ALL] == [f"{number:04}" for number in range(1, len(ALL) + 1)]
     assert len({one.title for one in ALL}) == len(ALL)
 

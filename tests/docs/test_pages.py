@@ -1,4 +1,4 @@
-"""Every page with code is played by `pages.play`."""
+"""Every page with code is executed by `pages.play`."""
 
 import re
 import shutil
@@ -26,12 +26,12 @@ PLAYED = (
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
 @pytest.mark.parametrize("name", PLAYED)
-def test_a_page_is_true(name: str, tmp_path: Path) -> None:
+def test_a_page_runs_as_shown(name: str, tmp_path: Path) -> None:
     with terminal(tmp_path) as opened:
         assert play(DOCS / name, opened) > 0
 
 
-def test_no_code_stands_on_a_page_that_nobody_runs() -> None:
+def test_every_page_with_code_is_executed() -> None:
     unrun = {
         f"{page.name}: {block.text[:60]}"
         for page in DOCS.rglob("*.md")
@@ -42,6 +42,6 @@ def test_no_code_stands_on_a_page_that_nobody_runs() -> None:
     assert unrun == set()
 
 
-def test_every_command_stands_on_its_page() -> None:
+def test_every_command_is_on_its_page() -> None:
     said = set(re.findall(r"^\| `atomic ([a-z-]+)", (DOCS / "cli.md").read_text(), re.MULTILINE))
     assert said == set(main.list_commands(click.Context(main)))

@@ -1,4 +1,4 @@
-"""What the Python guide shows but does not run: its other files, and its sample beside TypeScript."""
+"""The parts of the Python guide that its page does not run: other files, and the TypeScript comparison."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ def here(server: AtomicServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def load(file: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A file of the guide as a module; annotations are looked up there."""
+    """Load a file of the guide as a module, in which its annotations are resolved."""
     module = ModuleType(file.removesuffix(".py"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(file_on(PAGE, file), file, "exec", dont_inherit=True), module.__dict__)
@@ -66,7 +66,7 @@ def test_the_lambda_functions_run(monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("lambda_shop.py", monkeypatch)
     functions = {"/shop/order": module.handler, "/shop/pay": module.handler, "/refund": module.refund}
     with wsgi_server(Gateway(functions)) as url, Client() as client:
-        # The gateway has no TLS, and a function cannot know that.
+        # The test gateway has no TLS, which the function cannot detect.
         monkeypatch.setenv("ATOMIC_BASE_URL", url)
         assert client.start("order", f"{url}/shop/order", 5, key="lambda").response == "paid 5"
         assert client.start("refund", f"{url}/refund", 5, key="lambda").response == "5 back"

@@ -1,4 +1,4 @@
-"""The README: it is true, what it names is there, and links of all documents lead somewhere."""
+"""The README runs as shown, the commands that it names exist, and no document has a broken link."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's commands use curl")
-def test_the_readme_is_true(tmp_path: Path) -> None:
+def test_the_readme_runs_as_shown(tmp_path: Path) -> None:
     with terminal(tmp_path) as opened:
         assert play(ROOT / "README.md", opened) == 3
 
@@ -26,7 +26,7 @@ def test_commands_of_the_project_exist() -> None:
     assert {"demo", "test", "serve"} <= named
 
 
-def test_links_inside_the_project_lead_somewhere() -> None:
+def test_links_inside_the_project_are_not_broken() -> None:
     for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
         prose = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose):

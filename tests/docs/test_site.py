@@ -1,4 +1,4 @@
-"""`make site`: the pages become a site without a warning, and it fetches nothing from elsewhere."""
+"""`make site` builds without a warning, and the site loads nothing from other hosts."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""A backup of a server under load, restored elsewhere: what was acknowledged before it is all there."""
+"""A backup of a server under load, restored elsewhere, has everything acknowledged before it."""
 
 import asyncio
 import itertools
@@ -15,7 +15,7 @@ CALLERS = 20
 
 
 class Load:
-    """Callers who start steps one after the other, and note what they were told."""
+    """Callers that start steps one after the other, and record the answers."""
 
     def __init__(self, runtime: Runtime, url: str, slow_url: str) -> None:
         self._runtime = runtime

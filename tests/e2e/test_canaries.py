@@ -1,4 +1,4 @@
-"""What others can fill reaches no line that a runtime writes: the whole output of both, at every level."""
+"""No text of callers or endpoints is in the output of either runtime, at any log level."""
 
 import json
 import socket
@@ -23,14 +23,14 @@ from canaries import MARK, Sent, canary, endpoints, requests_of, starts
 from contract.aws import PEPPER
 from unit.aws.test_handlers import batch
 
-# The one thing that a line says and the operator alone chooses.
+# The operator alone chooses client ids, so they may be logged.
 CLIENT, MADE = f"{canary('client')}-1", f"{canary('client')}-2"
 # What the formatters of the runtimes add to `log_policy.FIELDS`.
 FRAME: Final = {"level", "logger", "message", "time", "location", "timestamp", "service", "stage", "name"}
 
 
 class Caller:
-    """Somebody with keys, who puts canaries everywhere."""
+    """A caller with API keys that puts canaries everywhere."""
 
     def __init__(self, runtime: LockedRuntime, base_url: str, session: requests.Session) -> None:
         self._runtime = runtime
@@ -48,7 +48,7 @@ class Caller:
         return self._session.request(sent.method, url, headers=headers, data=sent.body, timeout=30)
 
     def create(self) -> list[str]:
-        """Make a client over the API; the key and the secret that are shown."""
+        """Create a client over the API; return its key and secret."""
         settings = {
             "clientId": MADE,
             "redact": [canary("redact")],
@@ -58,7 +58,7 @@ class Caller:
         return [answer.json()["apiKey"], answer.json()["signingSecret"]]
 
     def start(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Start a step whose caller waits a moment."""
+        """Start a step, and wait for it for a moment."""
         headers = {"Prefer": "wait=1", "traceparent": canary("traceparent")}
         body = json.dumps(document).encode()
         answer = self.ask(Sent("POST", f"/{CLIENT}", headers, body))
@@ -68,7 +68,7 @@ class Caller:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An operator's shell has secrets, too."""
+    """Secrets in the operator's environment."""
     for name in ("ATOMIC_SIGNING_SECRET", "ATOMIC_API_KEY", "SOME_TOKEN"):
         monkeypatch.setenv(name, canary(name))
 
@@ -90,7 +90,7 @@ def test_no_canary_reaches_a_line(name: str, tmp_path: Path) -> None:
         if runtime.functions:
             break_aws(caller, runtime.functions)
         else:
-            # On AWS what is no HTTP ends at the gateway.
+            # On AWS the gateway rejects malformed HTTP.
             speak_no_http(runtime.url)
             break_clients(caller, tmp_path / "data")
     output = runtime.output()
@@ -106,7 +106,7 @@ def test_no_canary_reaches_a_line(name: str, tmp_path: Path) -> None:
 
 
 def ask_everything(caller: Caller, admin: ClientAdmin, started: list[dict[str, Any]]) -> set[int]:
-    """Every request with canaries, by a key of the client and by one of the operator; the statuses."""
+    """Send every request with canaries, by the client's and the operator's key; return the statuses."""
     _, victim = admin.add_key(CLIENT, scopes=["read"])
     event = started[-1]
     known = {
@@ -123,12 +123,12 @@ def ask_everything(caller: Caller, admin: ClientAdmin, started: list[dict[str, A
 
 
 def is_managing(sent: Sent) -> bool:
-    """Whether the operator may be the one who asks."""
+    """Whether the operator's key may be used for the request."""
     return sent.method != "GET" and ("/runs" not in sent.target and "/steps" not in sent.target)
 
 
 def speak_no_http(url: str) -> None:
-    """What is no HTTP, or is too much of it."""
+    """Send malformed and oversized HTTP."""
     word = canary("no-http-request").encode()
     for said in (
         word + b"\r\n\r\n",
@@ -149,7 +149,7 @@ def speak_no_http(url: str) -> None:
 
 
 def break_clients(caller: Caller, data_dir: Path) -> None:
-    """A record of a client that cannot be read: what is said of it quotes it."""
+    """Store an unreadable client record; the parser's error message quotes it."""
     record = json.dumps({"keys": [], "secrets": [], "limits": {canary("record"): 1}})
     with closing(sqlite3.connect(data_dir / "clients.db", isolation_level=None)) as database:
         database.execute("INSERT INTO client_records VALUES (?, 1, ?)", (canary("record-id"), record))
@@ -158,7 +158,7 @@ def break_clients(caller: Caller, data_dir: Path) -> None:
 
 
 def break_aws(caller: Caller, functions: Functions) -> None:
-    """AWS answers by errors that quote what was asked, and a message is not what it should be."""
+    """Make AWS answer with errors that quote the request, and deliver an invalid message."""
     document = next(starts(caller.base_url)) | {"idempotencyKey": canary("broken")}
     sent = Sent("POST", f"/{CLIENT}", {"Prefer": "respond-async"}, json.dumps(document).encode())
     assert caller.ask(sent).status_code == 202
@@ -168,7 +168,7 @@ def break_aws(caller: Caller, functions: Functions) -> None:
         with failing(functions, error):
             assert caller.ask(Sent("GET", f"/{CLIENT}/stats")).status_code in {500, 503}
             assert functions.invoker(batch(*wakeups), None)["batchItemFailures"]
-            # Lambda itself writes down what comes out of a handler.
+            # Lambda itself logs an exception that leaves a handler.
             with pytest.raises(InvocationFailed) as raised:
                 functions.maintenance({"work": "sweep"}, None)
             assert MARK not in "".join(traceback.format_exception(raised.value))
@@ -190,7 +190,7 @@ def failing(functions: Functions, error: Exception) -> Iterator[None]:
 
 
 def leaks(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lines that say what they may not."""
+    """The lines that contain a canary."""
     return [line for line in lines if not _is_clean(line)]
 
 

@@ -1,4 +1,4 @@
-"""The tests of a deployed stack reach it by its `Url`, and are reached by a public one of their own."""
+"""Tests of a deployed stack call its `Url`, and the stack calls their endpoints by a public URL."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from scenarios.starts import document
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[AtomicServer]:
-    """Stands in for the stack: it has the same routes."""
+    """A server in place of the stack; it has the same routes."""
     server = AtomicServer(tmp_path / "data")
     server.start()
     yield server

@@ -1,6 +1,6 @@
-"""What the API says of itself, tried with what fits and what does not, on both runtimes, locked.
+"""The API fuzzed against its description, with valid and invalid requests, on both runtimes, with API keys.
 
-`make schemathesis CASES=200` tries more, and says what was answered.
+`make schemathesis CASES=200` runs more cases, and prints the statuses.
 """
 
 import gc
@@ -21,8 +21,7 @@ from both_runtimes import RUNTIMES
 from described.furnished import Fuzzed, furnished
 from described.known import described
 
-# At least so many of each operation on each runtime; who asks for a number gets the edges of schemas on
-# top.
+# The minimum of cases per operation and runtime. With CASES, the boundary values of schemas come on top.
 CASES: Final = int(os.environ.get("CASES", "10"))
 _THOROUGH: Final = "CASES" in os.environ
 CHECKS: Final = [
@@ -32,25 +31,25 @@ CHECKS: Final = [
     checks.response_schema_conformance,
     checks.response_headers_conformance,
 ]
-# A busy machine is no failure; the fuzzer's own 10 s are too few beside other tests.
+# A busy machine must not fail the test; the fuzzer's default of 10 s is too short beside other tests.
 _PATIENCE_S: Final = 60
-# By these a request is another one, or none: parsers of HTTP refuse it before the API is asked.
+# These headers change or break the framing, so the HTTP parser refuses the request before the API sees it.
 _FRAMING: Final = frozenset(
     ("connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade")
 )
-# Waiting shows nothing here.
+# Waiting would test nothing here.
 _WAIT_MAX_MS: Final = 1
 
 schema = schemathesis.openapi.from_dict(described())
 schema.config.seed = int(os.environ.get("SEED") or (randrange(2**32) if _THOROUGH else 0))
 schema.config.phases.coverage.enabled = _THOROUGH
-# A caller whose time is up is told so by 504; no other 5xx is an answer.
+# 504 means that the caller's wait is over; any other 5xx is an error.
 schema.config.checks.not_a_server_error.expected_statuses = ["2xx", "3xx", "4xx", "504"]
 
 
 @pytest.fixture(scope="module")
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Tells whoever asked for many cases what is going on."""
+    """Print the progress of a long campaign."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def say(line: str) -> None:
@@ -74,10 +73,11 @@ def runtime(
 
 @pytest.fixture(autouse=True)
 def no_collection() -> Iterator[None]:
-    """No cyclic garbage is collected while cases are drawn.
+    """Disable the cyclic garbage collector while cases are drawn.
 
-    Hypothesis parses sources then. In Python 3.11, `ast.parse` raises SystemError when the collector runs
-    code that parses as well, as logging a traceback does: a future with an error that nobody asked for.
+    Hypothesis parses source code meanwhile. In Python 3.11, `ast.parse` raises SystemError if the collector
+    runs code that parses as well. It does when a future with an unretrieved error is collected, because
+    logging the traceback parses source code.
     """
     gc.collect()
     gc.disable()
@@ -87,7 +87,7 @@ def no_collection() -> Iterator[None]:
 
 @pytest.fixture
 def answered(request: pytest.FixtureRequest, say: Callable[[str], None]) -> Iterator[Counter[int]]:
-    """How often which status was answered to this operation."""
+    """How often each status was the answer to this operation."""
     answered: Counter[int] = Counter()
     yield answered
     statuses = ", ".join(f"{status}: {times}" for status, times in sorted(answered.items()))

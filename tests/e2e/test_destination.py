@@ -1,4 +1,4 @@
-"""A real server, and a destination that takes every connection and never says a word."""
+"""A real server, and a destination that accepts connections and never answers."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ TOGETHER = 32
 
 
 async def start_all(runtime: Runtime, url: str) -> None:
-    """Start more runs than may be under way there; nobody waits for them."""
+    """Start more runs than get a permit, without waiting for them."""
     turn = asyncio.Semaphore(TOGETHER)
 
     async def one(number: int) -> None:
@@ -32,7 +32,7 @@ def test_it_holds_so_many_runs_and_others_go_on(tmp_path: Path) -> None:
     server.start()
 
     async def main() -> None:
-        # Connections that nobody accepts are open all the same, as far as who dials can tell.
+        # The kernel completes connections that are never accepted, so they look open to the client.
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as silent:
             async with runtime_on(server) as runtime:
                 await start_all(runtime, f"http://127.0.0.1:{silent.getsockname()[1]}/x")
@@ -43,7 +43,7 @@ def test_it_holds_so_many_runs_and_others_go_on(tmp_path: Path) -> None:
                 assert await live() == {"running": MOST, "pending": OVER}
                 good = runtime.endpoint("/good", answer_ok)
                 assert (await runtime.start(document(good, key="good"))).status == 200
-                # Those who wait have looked for a place again by now, and there was none.
+                # By now the deferred runs have asked for a permit again, and got none.
                 await asyncio.sleep(2)
                 assert await live() == {"running": MOST, "pending": OVER}
                 step = (await runtime.get(f"/runs?keyPrefix=silent-{MOST + OVER - 1}")).json["runs"][0]
@@ -52,5 +52,5 @@ def test_it_holds_so_many_runs_and_others_go_on(tmp_path: Path) -> None:
     try:
         asyncio.run(main())
     finally:
-        # An ordinary end would wait for the attempts.
+        # Killed, because an orderly shutdown would wait for the attempts.
         server.kill()

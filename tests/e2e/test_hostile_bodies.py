@@ -1,4 +1,4 @@
-"""Bodies that are slow to read hold up who sends them and nobody else; `benchmarks/hostile.py` measures."""
+"""Bodies that are slow to parse delay only their sender; `benchmarks/hostile.py` measures by how much."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from scenarios.embedded_runtime import AtomicServer
 CONNECTIONS = 8
 POSTS = 60
 PAYLOADS = {
-    # Too large as compact JSON, as can be told without reading them.
+    # Too large even as compact JSON, which the server detects without parsing them.
     "objects": b"[" + b"{}," * 340_000 + b"0]",
     "floats": b"[" + b"1.5," * 250_000 + b"0]",
     # Within the limit.
@@ -31,7 +31,10 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     [("objects", 413), ("floats", 413), ("escapes", 202), ("exponents", 202), ("twice", 400)],
 )  # fmt: skip
 def test_others_are_answered_in_between(server: AtomicServer, kind: str, status: int) -> None:
-    """By counts, for a machine may be slow: one who asks on and on is answered more often than they are."""
+    """/health is answered more often than the large bodies.
+
+    Counts are compared, because a machine may be slow.
+    """
     left = iter(range(POSTS))
     body = b'{"workflowName":"w","kind":"event","stepName":"s","idempotencyKey":"%b","payload":%b}'
     body %= (kind.encode(), PAYLOADS[kind])

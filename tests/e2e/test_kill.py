@@ -1,4 +1,4 @@
-"""kill -9 under load: nothing acknowledged is lost, no outcome changes, the server is back at once.
+"""kill -9 under load: nothing acknowledged is lost, no outcome changes, the server restarts quickly.
 
 `make kill` does it for longer.
 """
@@ -27,7 +27,7 @@ def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     campaign = kills.run(tmp_path, kills=KILLS, runs=RUNS, seed=seed)
     print(campaign)
     assert campaign.problems == []
-    assert len(campaign.books.acknowledged) == RUNS
+    assert len(campaign.observed.acknowledged) == RUNS
 
 
 def test_a_step_in_the_middle_of_a_call_is_called_again_with_the_same_key(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A development server on loopback, and what comes from pages of strangers or from broken clients."""
+"""A development server on loopback rejects requests of foreign web pages and of broken clients."""
 
 import socket
 
@@ -10,7 +10,7 @@ START = b'{"workflowName":"w","kind":"event","stepName":"s","idempotencyKey":"%b
 
 
 def exchange(server: AtomicServer, *parts: bytes) -> bytes:
-    """What the server says to these bytes until it closes."""
+    """Send the bytes; return all that the server sends until it closes."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         answer = b""
         try:
@@ -51,7 +51,7 @@ def test_a_name_bound_to_loopback_and_a_foreign_page_start_nothing(server: Atomi
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        # Load balancers look so whether a server is well.
+        # A load balancer's health check sends such a host.
         (b"GET /health HTTP/1.0\r\n", 200),
         (b"HEAD /health HTTP/1.0\r\nhost: 10.1.2.3\r\n", 200),
         (b"GET /health HTTP/1.0\r\nhost: evil.test\r\n", 421),
@@ -60,7 +60,7 @@ def test_a_name_bound_to_loopback_and_a_foreign_page_start_nothing(server: Atomi
         (b"GET /health HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n", 400),
         (b"GET /health HTTP/1.1\r\nhost: local host\r\n", 400),
         (b"GET http://localhost/health HTTP/1.1\r\nhost: localhost\r\n", 200),
-        # The target's host counts, and a header is wanted all the same.
+        # The host in the target counts, and the header is still required.
         (b"GET http://127.0.0.1:1/health HTTP/1.1\r\nhost: evil.test\r\n", 200),
         (b"GET http://evil.test/health HTTP/1.1\r\nhost: localhost\r\n", 421),
         (b"GET http://localhost@evil.test/health HTTP/1.1\r\nhost: localhost\r\n", 421),
@@ -72,7 +72,7 @@ def test_a_name_bound_to_loopback_and_a_foreign_page_start_nothing(server: Atomi
 def test_a_request_names_one_host(server: AtomicServer, head: bytes, expected: int) -> None:
     answer = exchange(server, request(head))
     assert status(answer) == expected
-    # Without a body to a HEAD.
+    # The answer to a HEAD has no body.
     assert expected == 200 or b"Host: " in answer
 
 
@@ -91,7 +91,7 @@ def test_a_request_names_one_host(server: AtomicServer, head: bytes, expected: i
 )  # fmt: skip
 def test_a_head_is_bounded(server: AtomicServer, head: bytes) -> None:
     answer = exchange(server, *(head[position : position + 8192] for position in range(0, len(head), 8192)))
-    # A connection closed on unread bytes is reset, and then the answer may be lost on its way.
+    # Closing a connection with unread bytes resets it, and the answer may then be lost.
     assert answer == b"" or status(answer) == 431
     assert server.process.poll() is None
 

@@ -1,4 +1,4 @@
-"""The server as a process: start, refuse, drain, end."""
+"""The server as a process: start, refusal to start, draining, shutdown."""
 
 import asyncio
 import json
@@ -126,7 +126,7 @@ def test_a_second_sigterm_ends_at_once_and_in_order(server: AtomicServer) -> Non
             assert time.monotonic() - began_s < 10
 
     asyncio.run(main())
-    # Closing empties the log into the database.
+    # Closing copies SQLite's log into the database.
     assert (server.data_dir / "atomic.db-wal").stat().st_size == 0
 
 
@@ -145,7 +145,7 @@ def test_malformed_requests_do_not_fill_the_disk_with_log_lines(server: AtomicSe
 
     asyncio.run(main())
     lines = [line for line in server.log().splitlines() if "Invalid HTTP request" in line]
-    # Ten in ten seconds, and the machine may be slow.
+    # Ten lines per ten seconds, with a margin for a slow machine.
     assert 0 < len(lines) <= 40
     assert "%d" not in server.log()
 
@@ -170,7 +170,7 @@ def test_a_thousand_waiting_callers_cost_memory_not_threads(server: AtomicServer
             release.set()
             replies = await asyncio.gather(*callers)
             assert {reply.status for reply in replies} == {200}
-            assert during["Threads"] <= before["Threads"] + 1  # the one that reads lists
+            assert during["Threads"] <= before["Threads"] + 1  # the thread that reads lists
             assert during["VmRSS"] - before["VmRSS"] < 80 * 1024
 
     asyncio.run(main())

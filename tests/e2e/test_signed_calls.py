@@ -1,4 +1,4 @@
-"""Calls that both runtimes really make, first attempts and retries: the SDK takes them, and no forgery."""
+"""The SDK accepts the calls of both runtimes, first attempts and retries, and rejects forgeries."""
 
 import threading
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ RETRY: Final = {"count": 1, "backOff": 10, "strategy": "fixed", "jitter": "none"
 
 
 class Recorder:
-    """Endpoints that write down the calls; each fails the first time."""
+    """Endpoints that record calls; each fails its first call."""
 
     def __init__(self) -> None:
         self.calls: list[Signed] = []
         self._came = threading.Condition()
 
     def wait_for(self, count: int) -> list[Signed]:
-        """The calls, once there are so many."""
+        """Wait for that many calls; return them."""
         with self._came:
             assert self._came.wait_for(lambda: len(self.calls) >= count, 20), self.calls
         return self.calls
 
     def take(self, call: Signed) -> int:
-        """The status for a call."""
+        """Record a call; return its status."""
         with self._came:
             is_first = b'"attempt":1,' in call.body
             self.calls.append(call)
@@ -43,7 +43,7 @@ class Recorder:
 
     @contextmanager
     def listening(self) -> Iterator[str]:
-        """The URL before the paths."""
+        """Serve; yield the base URL."""
         recorder = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ class Recorder:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -66,7 +66,10 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a runtime sent, by client and path: first attempt and retry. `secret` is that of `mine`."""
+    """The calls of a runtime by client and path: first attempt and retry.
+
+    `secret` belongs to the client `mine`.
+    """
 
     secret: str
     calls: dict[tuple[str, str], list[Signed]]
@@ -87,7 +90,10 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def _start(runtime: LockedRuntime, client: str, api_key: str, url: str) -> None:
-    """Its first attempt is made beside its caller; the retry is a timer's, or the invoker function's."""
+    """Start a step.
+
+    Its first attempt is made while the caller waits; a timer or the invoker function makes the retry.
+    """
     document = {
         "workflowName": "w", "idempotencyKey": url.rpartition("/")[2], "stepInvokeUrl": url,
         "payload": {"name": "é"}, "retry": RETRY, "timeout": 1_000,
@@ -98,7 +104,7 @@ def _start(runtime: LockedRuntime, client: str, api_key: str, url: str) -> None:
 
 
 def is_taken(given: str, call: Signed) -> bool:
-    """Whether the SDK's endpoint takes the call when it has been given this secret or public key."""
+    """Whether the SDK's endpoint accepts the call, with this secret or public key."""
     endpoint = Endpoint(lambda payload: payload, is_workflow=False, options={"secrets": [given]})
     request = Request(
         origin="http://app.example", at=RawPath("", call.path), headers=call.headers, body=call.body
@@ -125,7 +131,7 @@ def test_the_sdk_takes_what_was_signed_and_no_forgery_of_it(
     taken = [name for name, forgery in forged.items() if is_taken(given, forgery)]
 
     assert taken == []
-    # The calls that the forgeries were made of are good ones.
+    # The calls from which the forgeries were made are valid.
     assert is_taken(given, call)
     assert is_taken(given, elsewhere)
     assert not is_taken(given, by_other)

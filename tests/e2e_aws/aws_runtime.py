@@ -1,7 +1,7 @@
-"""The AWS runtime: the real template, on an emulator with IAM enforced or deployed; real HTTP both ways.
+"""The AWS runtime: template.yaml, on an emulator with IAM enforced or on AWS; HTTP in both directions.
 
-`make test-aws` brings the stack up on an emulator and says in the environment where it is. docs/deploy.md
-says how to name a deployed one, which calls endpoints of this machine by a public URL.
+`make test-aws` deploys the stack on an emulator and puts its outputs into the environment. docs/deploy.md
+explains how to name a stack on AWS, which calls the endpoints of this machine by a public URL.
 """
 
 import io
@@ -26,7 +26,7 @@ from scenarios.runtime import Runtime
 from scenarios.starts import NOBODY
 
 VARIABLE = "ATOMIC_STACK"
-# A public URL by which a deployed stack reaches a port of this machine: that port, a space, the URL.
+# The port of this machine's endpoints, a space, and the public URL by which a stack on AWS calls it.
 ENDPOINTS = "ATOMIC_ENDPOINTS"
 
 
@@ -38,24 +38,24 @@ class AwsStack:
 
     @classmethod
     def here(cls) -> "AwsStack | None":
-        """The stack that this process was started beside."""
+        """The stack that the environment names."""
         told = os.environ.get(VARIABLE)
         return None if told is None else cls(json.loads(told))
 
     @property
     def is_emulated(self) -> bool:
-        """Whether it runs on this machine."""
+        """Whether the stack runs on an emulator on this machine."""
         return "Endpoint" in self.outputs
 
     @property
     def api(self) -> str:
-        """Where the API is."""
+        """The URL of the API."""
         if not self.is_emulated:
             return self.outputs["Url"]
         return f"{self.outputs['Endpoint']}/_aws/execute-api/{self.outputs['ApiId']}/$default"
 
     def endpoints(self, port: int | None = None) -> EndpointServer:
-        """Where the stack reaches endpoints of this process."""
+        """The URL by which the stack calls endpoints of this process."""
         if self.is_emulated:
             return EndpointServer(port or free_port())
         told, url = os.environ[ENDPOINTS].split()
@@ -64,22 +64,22 @@ class AwsStack:
     def create_client(
         self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
     ) -> str:
-        """Make a client as an operator does; its API key."""
+        """Create a client as an operator does; return its API key."""
         with client_admin.admin(self.outputs["TableName"], os.environ) as admin:
             quota = Quota(starts_per_second=starts_per_s)
             api_key, _ = admin.create(client_id, base_urls=base_urls, quota=quota)
         return api_key
 
     def dynamodb(self) -> Any:
-        """DynamoDB as an operator sees it: the credentials are in the environment."""
+        """A DynamoDB client with the operator's credentials, from the environment."""
         return config.dynamodb_client()
 
     def sqs(self) -> Any:
-        """SQS as an operator sees it."""
+        """An SQS client with the operator's credentials."""
         return config.sqs_client()
 
     def invoke_maintenance(self) -> str:
-        """Run the sweep of maintenance now; what it says."""
+        """Run the sweep of the maintenance function now; return its result."""
         functions = botocore.session.get_session().create_client("lambda")
         answer = functions.invoke(
             FunctionName=self.outputs["MaintenanceFunctionName"], Payload=b'{"work":"sweep"}'
@@ -87,7 +87,7 @@ class AwsStack:
         return str(answer["Payload"].read().decode())
 
     async def warm(self) -> None:
-        """Call the API once, with as much patience as a cold environment needs."""
+        """Call the API once, with a timeout that is long enough for a cold start."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.api}/health") as answer:
             await answer.read()
 
@@ -100,13 +100,16 @@ class AwsStack:
         endpoint_port: int | None = None,
         starts_per_s: float | None = None,
     ) -> AsyncIterator[Runtime]:
-        """A scenario's view; without a client it is a new one, which may call this scenario's endpoints."""
+        """The runtime of a scenario.
+
+        By default its client is new, and may call the scenario's endpoints.
+        """
         served = self.endpoints(endpoint_port)
         if client is None:
             client = f"t{uuid4().hex[:12]}"
             keys = {client: self.create_client(client, (f"{served.url}/", NOBODY), starts_per_s)}
         timeout = aiohttp.ClientTimeout(total=90)
-        # The emulator closes idle connections, just when the next request goes out.
+        # The emulator may close an idle connection just when the next request is sent.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with (
             served.running() as endpoints,
@@ -116,11 +119,11 @@ class AwsStack:
             async def send(
                 method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
             ) -> ApiReply:
-                # aiohttp warns of large bodies given as bytes.
+                # aiohttp warns about large bodies that are bytes.
                 data = io.BytesIO(body) if len(body) > 1024 * 1024 else body
                 async with session.request(method, self.api + target, data=data, headers=headers) as answer:
                     lower = {name.lower(): value for name, value in answer.headers.items()}
-                    # The gateway's own, another one with each answer.
+                    # Headers of the gateway's own, which differ in each answer.
                     lower.pop("apigw-requestid", None)
                     return ApiReply(status=answer.status, headers=lower, body=await answer.read())
 
@@ -128,7 +131,7 @@ class AwsStack:
 
 
 class LockedClients:
-    """The clients of `locked_clients`. They last as long as the stack."""
+    """The clients of `locked_clients`, which exist as long as the stack."""
 
     def __init__(self, stack: AwsStack) -> None:
         served = stack.endpoints()
@@ -140,7 +143,7 @@ class LockedClients:
 
     @asynccontextmanager
     async def runtime(self) -> AsyncIterator[Runtime]:
-        """A scenario's view, as alpha."""
+        """The runtime of a scenario, as the client alpha."""
         async with self._stack.runtime(
             client="alpha", keys=self.keys, endpoint_port=self.endpoint_port
         ) as runtime:

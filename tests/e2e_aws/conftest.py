@@ -1,4 +1,4 @@
-"""These tests need a stack beside them: `make test-aws`."""
+"""These tests need a stack; `make test-aws` deploys one."""
 
 import pytest
 

@@ -11,7 +11,7 @@ WITHIN_S = 120
 WHOLE_SECONDS = "SQS delays by whole seconds, and the scenario wants its retries within less"
 INLINE = "a Lambda answers when its work is done: an inline first attempt holds the answer for up to 20 s"
 CANCELLED_ELSEWHERE = "an environment may take steps for five seconds after another one cancelled their run"
-# By name: why the scenario cannot hold on AWS.
+# By the scenario's name: why it cannot hold on AWS.
 EXCLUDED = {
     "a_step_may_take_longer_than_every_wait_and_every_attempt": WHOLE_SECONDS,
     "two_slow_steps_after_each_other_cost_two_more_calls": WHOLE_SECONDS,
@@ -19,27 +19,27 @@ EXCLUDED = {
     "a_delayed_step_starts_after_its_delay": WHOLE_SECONDS,
     "respond_async_is_a_202_with_the_step": INLINE,
     "a_timeout_is_a_504_and_the_work_goes_on": INLINE,
-    "cancelled_is_a_409_for_all_who_ask": INLINE,
+    "cancelled_is_a_409_for_every_caller": INLINE,
     "the_smaller_of_timeout_and_wait_counts": INLINE,
     "cancel_races_with_completion_and_one_of_them_wins": INLINE,
     "a_cancelled_run_takes_no_new_step": CANCELLED_ELSEWHERE,
     "cancel_ends_a_live_run_with_all_its_steps": CANCELLED_ELSEWHERE,
-    "the_handler_of_a_cancelled_run_is_told_409_and_posts_no_more": CANCELLED_ELSEWHERE,
+    "the_handler_of_a_cancelled_run_gets_409_and_posts_no_more": CANCELLED_ELSEWHERE,
     "a_bad_document_is_told_field_and_cure": "attemptTimeout has a lower ceiling on AWS",
     "suspending_on_nothing_that_is_still_to_settle_is_a_failed_attempt": "its other client has no key here",
-    "who_stores_too_much_is_told_and_others_are_not": "other environments learn of it after five seconds",
+    "a_client_over_its_storage_quota_is_refused_and_others_are_not": "other environments see it after 5 s",
     "64_simultaneous_first_posts_call_once": "its workflow outlasts a wait; see test_many.py",
 }
-# Why it cannot hold on the emulator alone.
+# By the scenario's name: why it cannot hold on the emulator.
 ON_EMULATORS = {
     "a_wrong_method_is_told_the_right_one": "the emulator answers OPTIONS itself",
-    "who_starts_too_fast_waits_and_others_do_not": "new environments are slower than the rate: test_many",
+    "a_client_over_its_start_rate_waits_and_others_do_not": "the rate is too fast for new environments",
     "100_runs_of_depth_3_that_wait_for_their_steps_all_finish": "300 environments at a time",
 }
 
 
 def chosen(scenarios: list[Scenario]) -> list[Any]:
-    """The scenarios as parameters; what is excluded is skipped with its reason."""
+    """The scenarios as parameters; excluded ones are skipped with the reason."""
     stack = AwsStack.here()
     excluded = EXCLUDED if stack is not None and not stack.is_emulated else EXCLUDED | ON_EMULATORS
     return [

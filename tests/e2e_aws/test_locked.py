@@ -1,4 +1,4 @@
-"""The scenarios about API keys. Their clients have fixed names, so one process makes them, once."""
+"""The scenarios about API keys. Their clients have fixed names, so one process creates them once."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Many callers at a moment, in an environment each: what one of them does holds for the others."""
+"""Many concurrent callers, each in an environment of its own: one's effects hold for all."""
 
 import asyncio
 
@@ -13,7 +13,8 @@ CALLERS = 64
 def test_64_simultaneous_first_posts_call_once(stack: AwsStack) -> None:
     async def main() -> None:
         async with stack.runtime() as runtime, asyncio.timeout(240):
-            # On AWS environments start side by side, on two cores rather one after the other: before.
+            # AWS starts environments in parallel; two cores start them one after another, so start them
+            # beforehand.
             await asyncio.gather(*(stack.warm() for _ in range(CALLERS)))
             url = runtime.endpoint("/once", slow)
             start = document(url, timeout=20_000)
@@ -44,6 +45,6 @@ def test_a_rate_holds_over_all_environments(stack: AwsStack) -> None:
 
 
 async def slow(call: EndpointCall) -> EndpointReply:
-    """So slow that everybody comes while it is under way."""
+    """An endpoint so slow that all callers arrive during its call."""
     await asyncio.sleep(3)
     return EndpointReply(json={"attempt": call.json["attempt"]})

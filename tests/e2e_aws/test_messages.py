@@ -1,4 +1,4 @@
-"""What queues do to wake-ups, and what becomes of steps then: through the deployed stack."""
+"""Delayed, duplicated, lost and invalid messages on the deployed stack, and what happens to the steps."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ WITHIN_S = 150
 
 
 def on(stack: AwsStack, story: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
-    """Run a story with a client of its own."""
+    """Run the test body with a client of its own."""
 
     async def main() -> None:
         async with stack.runtime() as runtime, asyncio.timeout(WITHIN_S):
@@ -62,16 +62,16 @@ def test_what_failed_is_in_the_dead_letter_queue_and_moving_it_back_redrives_it(
     async def story(runtime: Runtime) -> None:
         answers = [EndpointReply(status=500)] * 2
 
-        async def mended(call: EndpointCall) -> EndpointReply:
+        async def repaired(call: EndpointCall) -> EndpointReply:
             return answers.pop() if answers else EndpointReply(json="done")
 
-        url = runtime.endpoint("/broken", mended)
+        url = runtime.endpoint("/broken", repaired)
         failed = await runtime.finish(document(url, timeout=20_000, retry=backing_off(10, count=1)))
         assert (failed.status, failed.json["attempts"]) == (424, 2)
 
         body = await dead_letter_of(stack, failed.json["id"])
         send(stack, body)
-        send(stack, body)  # an operator, too, may do it twice
+        send(stack, body)  # an operator may move it back twice
 
         step = await runtime.step_in(failed.json["id"], "succeeded", within_s=30)
         assert (step["generation"], step["response"]) == (2, "done")
@@ -96,7 +96,7 @@ def test_a_killed_worker_s_step_is_taken_up_when_its_lease_ends(stack: AwsStack,
         url = runtime.endpoint("/deadly", deadly)
         start = document(url, timeout=25_000, attemptTimeout=3000, retry=backing_off(10))
         began_s = asyncio.get_running_loop().time()
-        # A killed function's answer is none of ours, so it is not held to our description.
+        # A killed function's answer comes from the gateway, so it need not follow the API's description.
         told = await runtime._send(
             "POST",
             f"/{runtime.client}",
@@ -108,13 +108,13 @@ def test_a_killed_worker_s_step_is_taken_up_when_its_lease_ends(stack: AwsStack,
         reply = await runtime.finish(start)
 
         assert (reply.status, reply.json["response"], reply.json["attempts"]) == (200, 2, 2)
-        # The lease of the attempt, and the 90 s on top that are the goal.
+        # The lease of the attempt, and the target of 90 s on top.
         assert asyncio.get_running_loop().time() - began_s < (3000 + LEASE_MARGIN_MS) / 1000 + 90
 
     on(stack, story)
 
 
-def test_long_attempts_take_the_other_road(stack: AwsStack) -> None:
+def test_long_attempts_use_the_other_queue(stack: AwsStack) -> None:
     async def story(runtime: Runtime) -> None:
         url = runtime.endpoint("/long", failing_first(1, 503, "done"))
         start = document(url, timeout=20_000, attemptTimeout=31_000, retry=backing_off(1000))
@@ -129,7 +129,7 @@ def test_long_attempts_take_the_other_road(stack: AwsStack) -> None:
 @pytest.mark.parametrize(
     ("invoker", "attempt_ms", "lasts_s"), [("long", 31_000, 0), ("short", 20_000, SLOW_AFTER_S + 2)]
 )
-def test_a_destination_that_may_last_has_a_place_while_it_does(
+def test_a_long_attempt_has_a_lease_at_its_destination(
     stack: AwsStack, invoker: str, attempt_ms: int, lasts_s: float
 ) -> None:
     async def story(runtime: Runtime) -> None:
@@ -155,11 +155,12 @@ def test_a_destination_that_may_last_has_a_place_while_it_does(
         reply = await runtime.start(document(url, attemptTimeout=attempt_ms), Prefer="respond-async")
         await runtime.step_in(reply.json["id"], "succeeded", within_s=60)
 
-        # Whoever got the step's second wake-up may hold one for a moment, until it finds the step claimed.
+        # The receiver of the step's second wake-up may hold a lease briefly, until it finds the step
+        # claimed.
         assert bool(seen[0]) == (invoker == "long")
         assert {number.partition("#")[0] for number in seen[1]} == {invoker}
         async with asyncio.timeout(20):
-            while await asyncio.to_thread(held, url):  # noqa: ASYNC110 - nobody tells
+            while await asyncio.to_thread(held, url):  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.2)
 
     on(stack, story)
@@ -187,7 +188,7 @@ def test_wakeups_that_come_twice_too_early_and_in_disorder_change_nothing(stack:
     on(stack, story)
 
 
-def test_a_poisoned_message_is_put_aside_and_nobody_waits_for_it(stack: AwsStack) -> None:
+def test_an_invalid_message_goes_to_the_dead_letter_queue_and_delays_nothing(stack: AwsStack) -> None:
     async def story(runtime: Runtime) -> None:
         poison = f"no wake-up, {runtime.client}"
         for body in (poison, json.dumps({"v": 1, "stepId": 5}), json.dumps({"v": 99}), "{" * 5000):
@@ -202,7 +203,7 @@ def test_a_poisoned_message_is_put_aside_and_nobody_waits_for_it(stack: AwsStack
     on(stack, story)
 
 
-def test_a_wakeup_for_nothing_is_forgotten(stack: AwsStack) -> None:
+def test_a_wakeup_of_a_missing_step_is_dropped(stack: AwsStack) -> None:
     async def story(runtime: Runtime) -> None:
         send(stack, encode_wakeup("run_" + "f" * 32 + "-root", 0))
         url = runtime.endpoint("/well", answer_ok)
@@ -222,7 +223,7 @@ def test_maintenance_sends_the_wakeup_that_was_lost(stack: AwsStack) -> None:
     on(stack, story)
 
 
-def test_what_fails_for_good_does_so_once(stack: AwsStack) -> None:
+def test_a_step_fails_once(stack: AwsStack) -> None:
     async def story(runtime: Runtime) -> None:
         url = runtime.endpoint("/gone", always(410))
         reply = await runtime.start(document(url, timeout=20_000))
@@ -233,12 +234,12 @@ def test_what_fails_for_good_does_so_once(stack: AwsStack) -> None:
 
 
 def send(stack: AwsStack, body: str) -> None:
-    """Put a message into the step queue."""
+    """Send a message to the step queue."""
     stack.sqs().send_message(QueueUrl=stack.outputs["QueueUrl"], MessageBody=body)
 
 
 async def dead_letter_of(stack: AwsStack, text: str) -> str:
-    """The dead letter with this text, taken out of the queue; those of other tests stay."""
+    """Receive the dead letter with this text; those of other tests stay in the queue."""
     sqs, url = stack.sqs(), stack.outputs["DeadLetterQueueUrl"]
     while True:
         found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=3)

@@ -1,4 +1,4 @@
-"""The command line against the deployed stack: everything an operator reads and does."""
+"""The command line of operators against the deployed stack."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def app_url() -> Iterator[str]:
 
 @pytest.fixture
 def client(stack: AwsStack, app_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A client that the command line made, and the environment of its operator."""
+    """A client that the command line created, and the operator's environment."""
     client_id = f"t{uuid4().hex[:12]}"
     table = stack.outputs["TableName"]
     may = ("--base-url", f"{app_url}/", "--allow-http", "--allow-ip")

@@ -1,4 +1,4 @@
-"""Every scenario on the deployed stack, but those that cannot hold there."""
+"""Every scenario on the deployed stack, except those that cannot hold there."""
 
 import asyncio
 

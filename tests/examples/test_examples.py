@@ -1,4 +1,4 @@
-"""Every example is run by the commands of its own header."""
+"""Every example is run by the commands in its own header."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def commands_in(name: str) -> list[str]:
-    """The commands in an example's header, without what is to be installed."""
+    """The commands in an example's header, without the installation."""
     header = ast.get_docstring(ast.parse((EXAMPLES / name).read_text())) or ""
     indented = [line for line in header.splitlines() if line.startswith("    ")]
     return [command for command in commands_of("\n".join(indented)) if not command.startswith("pip ")]
@@ -28,7 +28,7 @@ def commands_in(name: str) -> list[str]:
 
 @pytest.fixture
 def typed(tmp_path: Path) -> Iterator[Terminal]:
-    """A terminal in a folder with nothing but the examples."""
+    """A terminal in a folder that holds only the examples."""
     for source in EXAMPLES.glob("*.py"):
         shutil.copy(source, tmp_path)
     with terminal(tmp_path) as opened:
@@ -40,7 +40,7 @@ def client_of(typed: Terminal) -> Client:
 
 
 def attempts(run: RunDocument) -> dict[str, list[int | None]]:
-    """What each step's attempts answered, by the end of its URL."""
+    """The outcomes of each step's attempts, by the end of its URL."""
     steps = [step for step in (run.root, *run.steps) if step.step_invoke_url]
     return {
         str(step.step_invoke_url).rpartition("/")[2]: [attempt.status for attempt in step.attempt_log]
@@ -74,7 +74,7 @@ def test_user_creation(typed: Terminal, name: str) -> None:
     refused = calls.pop("track")
     assert len(refused) == 3
     assert refused[-1] == 200
-    # In a thread of a WSGI server the workflow waits too short a time for the collector's refusals.
+    # On a WSGI server the workflow waits less time than the collector's refusals take, so it is suspended.
     *suspended, created = calls.pop("create")
     assert (set(suspended) <= {202}, created) == (True, 200)
     assert calls == {"insert": [200], "welcome": [200]}
@@ -139,5 +139,6 @@ def poll(typed: Terminal, location: str) -> Any:
 
 def test_every_example_is_run_here() -> None:
     run = set(re.findall(r"\w+\.py", Path(__file__).read_text()))
-    elsewhere = {"services.py", "users_lambda.py"}  # beside the others; test_lambda.py
+    # services.py is no example; users_lambda.py is run by test_lambda.py
+    elsewhere = {"services.py", "users_lambda.py"}
     assert {source.name for source in EXAMPLES.glob("*.py")} <= run | elsewhere

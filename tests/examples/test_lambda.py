@@ -1,4 +1,4 @@
-"""The example for AWS Lambda, behind a gateway of a few lines, with moto's DynamoDB."""
+"""The example for AWS Lambda, behind a minimal gateway, with DynamoDB by moto."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def load() -> ModuleType:
-    """The example as Lambda would import it."""
+    """Import the example as Lambda does."""
     spec = importlib.util.spec_from_file_location("users_lambda", EXAMPLES / "users_lambda.py")
     assert spec is not None
     assert spec.loader is not None
@@ -65,7 +65,7 @@ def test_user_creation(
     example = load()
     with ExitStack() as stack:
         url = stack.enter_context(wsgi_server(Gateway(dict.fromkeys(PATHS, example.handler))))
-        # The gateway has no TLS, and a function cannot know that.
+        # The test gateway has no TLS, which the function cannot detect.
         monkeypatch.setenv("ATOMIC_BASE_URL", url)
         client = stack.enter_context(Client(server.url))
         answers = [

@@ -1,4 +1,4 @@
-"""Feed every target for so many seconds: python -m fuzz.run SECONDS [TARGET …]. `make fuzz` runs it."""
+"""Fuzz every target for that many seconds: python -m fuzz.run SECONDS [TARGET …]. `make fuzz` runs it."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ with atheris.instrument_imports(include=["atomic"]):
 
 
 def main() -> int:
-    """All targets one after the other, each in a process of its own; how many found something."""
+    """Fuzz the targets one after the other, each in a new process; return how many found a fault."""
     seconds, names = int(sys.argv[1]), sys.argv[2:] or list(TARGETS)
     failed = 0
     for name in names:
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def fuzz(name: str, seconds: str) -> None:
-    """One target; ends the process."""
+    """Fuzz one target; does not return."""
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(SEEDS[name]):
             (Path(corpus) / str(number)).write_bytes(seed)

@@ -1,7 +1,8 @@
-"""What must hold of any bytes that a stranger sends to the readers of the wire and to the guard.
+"""Properties of the parsers and of the SSRF guard that must hold for any bytes.
 
-Each target takes bytes and raises AssertionError, or whatever the code under test should not have raised.
-`make fuzz` feeds them by coverage (atheris), `tests/unit/test_fuzz_targets.py` a little by Hypothesis.
+Each target takes bytes, and raises AssertionError or an unexpected exception of the code under test. `make
+fuzz` runs them guided by coverage (atheris); `tests/unit/test_fuzz_targets.py` runs a few cases by
+Hypothesis.
 """
 
 import json
@@ -20,7 +21,7 @@ Target = Callable[[bytes], None]
 
 
 def strict_json(data: bytes) -> None:
-    """One meaning or a refusal; the fast way and the careful one agree; canonical JSON stays as it is."""
+    """JSON is read or refused, alike by the fast and the careful parser; canonical JSON stays as it is."""
     try:
         value = canonical.parse_json(data)
     except JsonRefused:
@@ -38,11 +39,11 @@ def _refused_with_care(data: bytes) -> None:
         read_json(data)
     except JsonRefused:
         return
-    raise AssertionError("refused by the one way of reading, taken by the other")
+    raise AssertionError("refused by one parser and accepted by the other")
 
 
 def url(data: bytes) -> None:
-    """A URL is refused, or says the same when it is put together again, and the same as to others."""
+    """A URL is refused, or it survives being split and joined, and other parsers read it the same way."""
     text = data.decode("latin-1")
     try:
         parts = urls.parse_url(text)
@@ -64,7 +65,7 @@ def url(data: bytes) -> None:
 
 
 def ascii_host(data: bytes) -> None:
-    """A host outside ASCII is refused, or becomes one that is read again."""
+    """A non-ASCII host is refused, or is converted to one that the parser accepts."""
     text = data.decode(errors="replace")
     try:
         kept = urls.with_ascii_host(text)
@@ -74,7 +75,7 @@ def ascii_host(data: bytes) -> None:
 
 
 def api_key(data: bytes) -> None:
-    """No damage of a key is a key, and what is one has its own name."""
+    """A damaged key is no valid key, and a valid key has a unique id."""
     text = data.decode("latin-1")
     found = api_keys.key_id_of(text)
     assert found is None or text.startswith(f"atm_{found}_")
@@ -91,7 +92,7 @@ def api_key(data: bytes) -> None:
 
 
 def header_values(data: bytes) -> None:
-    """Any header is read as something sensible or as nothing."""
+    """Any header value is parsed to a valid value or to none."""
     text = data.decode("latin-1")
     try:
         preferences = headers.parse_prefer(text)
@@ -108,7 +109,7 @@ def header_values(data: bytes) -> None:
 
 
 def guard(data: bytes) -> None:
-    """What the standard library knows to be special is not dialled, however it is wrapped."""
+    """An address that the standard library calls special is never dialled, however it is embedded."""
     text = data.decode("latin-1")
     assert not is_public(text) or is_public_or_private(text)
     for size in (4, 16):
@@ -122,7 +123,7 @@ def _guarded(packed: bytes) -> None:
         assert address.is_global
         assert not address.is_multicast
     elif len(packed) == 4:
-        # Mapped, compatible, NAT64, 6to4: another spelling opens nothing.
+        # Mapped, compatible, NAT64, 6to4: no other form of a forbidden address is allowed.
         for spelling in (
             b"\0" * 10 + b"\xff\xff" + packed,
             b"\0" * 12 + packed,
@@ -141,7 +142,7 @@ TARGETS: Final[dict[str, Target]] = {
     "guard": guard,
 }
 
-# Something to begin with, for fuzzers that learn from examples.
+# Seeds for the fuzzer's corpus.
 SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
     "strict-json": (
         b'{"a":[1,2.5e3,"\\u00e9",null,true],"b":{"a":-0.0}}',

@@ -1,10 +1,10 @@
-"""From a seed to a program.
+"""Generates a program from a seed.
 
-The result and the effects of a program must not depend on who of those side by side is first, or there
-would be nothing to compare. So at most one of those that a failure breaks off can fail, and beside it
-stands nothing but `maybe`, whose effects are not compared; branches return what they found instead of
-sharing variables; an event is answered by its name. Left out for the same reason: races (`FIRST_COMPLETED`,
-time-outs of the handler's own), and tasks that do something when they are cancelled.
+The result and the effects of a program must not depend on the order of concurrent branches, because they
+are compared. So in a group that a failure cancels, at most one branch can fail, and the others are only
+`maybe`, whose effects are not compared. Branches return what they found instead of sharing variables. The
+answer to an event depends on its name. Races (`FIRST_COMPLETED`, time-outs of the handler's own) and tasks
+with effects on cancellation are left out for the same reason.
 """
 
 import random
@@ -17,7 +17,7 @@ from programs.simple import WORDS, Known, Simple
 STATEMENTS_MIN: Final = 4
 STATEMENTS_MAX: Final = 12
 _DEPTH_MAX: Final = 3
-# What a `try` catches, and whether it has a `finally`.
+# What a `try` statement catches, and whether it has a `finally`.
 _TRIES: Final = (
     ("StepFailedError", False),
     ("StepFailedError", False),
@@ -70,14 +70,14 @@ class _Writer(Simple):
         self._budget = budget
 
     def body(self) -> Body:
-        """The whole of it."""
+        """The complete body."""
         written = self._statements(0, at_least=2 if self._name == ENTRY else 1)
         return (Line("out = [n]"), *written, Line("return out"))
 
     # Blocks
 
     def _statements(self, depth: int, *, at_least: int = 1, most: int = 99) -> Body:
-        """Some statements; names that they define are forgotten behind them."""
+        """Some statements. Names that they define are not used after them."""
         numbers, body = len(self._numbers), []
         while len(body) < at_least or (self._budget.left > 0 and len(body) < most):
             self._budget.left -= 1
@@ -90,7 +90,7 @@ class _Writer(Simple):
     def _statement(self, depth: int) -> list[Statement]:
         kinds: list[tuple[Callable[[int], list[Statement]], int]] = [
             (self._one_step, 26),
-            # What nobody catches ends the program, and little is left to compare.
+            # An uncaught failure ends the program and leaves little to compare, so these are rare.
             (self._failing_step, 8 if self._caught else 2),
             (self._sleep, 6),
             (self._event, 7),
@@ -111,7 +111,7 @@ class _Writer(Simple):
         [make] = self._chance.choices(makers, weights)
         return make(depth)
 
-    # Side by side
+    # Concurrency
 
     def _side_by_side(self, depth: int) -> list[Statement]:
         if not self._caught and self._chance.random() < 0.8:
@@ -119,12 +119,12 @@ class _Writer(Simple):
         return self._chance.choice((self._all, self._all_shown, self._as_completed, self._one_fails))()
 
     def _all(self) -> list[Statement]:
-        """All of them work."""
+        """All of the branches succeed."""
         calls = [self._sure() for _ in range(self._chance.randint(2, 4))]
         return [self._append(f"[shown(v) for v in {self._gathered(calls)}]")]
 
     def _all_shown(self) -> list[Statement]:
-        """Any of them may fail, and all are waited for."""
+        """Any of the branches may fail, and all are awaited."""
         if not self.is_async:
             return self._one_fails() if self._caught else self._all()
         calls = [self._sure() for _ in range(self._chance.randint(1, 3))]
@@ -142,7 +142,7 @@ class _Writer(Simple):
         ]
 
     def _as_completed(self) -> list[Statement]:
-        """In the order in which they end; what is done with it may not depend on that."""
+        """In the order in which the branches end; the result must not depend on that order."""
         if not self.is_async:
             return self._all()
         calls = ", ".join(f"ctx.step({self._sure()})" for _ in range(self._chance.randint(2, 3)))
@@ -150,7 +150,7 @@ class _Writer(Simple):
         return [self._append(f"sorted({found}, key=repr)")]
 
     def _over_a_set(self, depth: int) -> list[Statement]:
-        """Each process has another order; keys say which call is which."""
+        """The order of a set differs in each process; keys identify the calls."""
         found, word = self._new("found"), self._new("word")
         key = f", key=f'{self._new('k')}{self._marks()}-{{{word}}}'"
         call = f"shout, {{{word}, 'new'}}{key}"
@@ -166,10 +166,11 @@ class _Writer(Simple):
         ]
 
     def _one_fails(self) -> list[Statement]:
-        """One of them fails; `ctx.parallel` waits for the others, asyncio's own do not."""
+        """One branch fails. `ctx.parallel` waits for the others; asyncio's functions do not."""
         others = self._chance.randint(1, 3)
         calls = [f"maybe, {self._number()}" if self.is_async else self._sure() for _ in range(others)]
-        # Of several failures in `ctx.parallel` the first call's counts, whichever is known first.
+        # If several calls of `ctx.parallel` fail, the failure of the first call is raised, whichever failed
+        # first.
         for _ in range(1 if self.is_async else self._chance.choice((1, 1, 2))):
             calls.insert(self._chance.randint(0, len(calls)), self._failing())
         if self.is_async and self._chance.random() < 0.4:
@@ -184,7 +185,7 @@ class _Writer(Simple):
         return Block((("try:", (group,)), ("except* StepFailedError as failures:", told)))
 
     def _branches(self, depth: int) -> list[Statement]:
-        """The same function several times side by side, each time with several steps of its own."""
+        """The same function several times concurrently, each time with several steps of its own."""
         name, index = self._new("branch"), self._new("b")
         self._indexes.append(index)
         self._numbers.append(index)
@@ -218,7 +219,7 @@ class _Writer(Simple):
         return [*branch, group, self._append(f"[task.result() for task in {tasks}]")]
 
     def _leaves(self, branch: str) -> Body:
-        """Branches of a branch, which waits for them before it has called anything itself."""
+        """Branches of a branch that awaits them before it calls a step itself."""
         name, index = self._new("leaf"), self._new("f")
         step = self._chance.choice(("add", "note", "double"))
         body = (Line(f"return await ctx.step({step}, {branch} + {index})"),)

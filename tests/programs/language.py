@@ -1,4 +1,4 @@
-"""What a program is made of, and how it is written down as Python."""
+"""The syntax tree of a program, and its source as Python."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A compound statement: its clauses, each a header and what stands below it."""
+    """A compound statement: its clauses, each a header and a body."""
 
     clauses: tuple[tuple[str, "Body"], ...]
 
@@ -42,7 +42,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Workflows that call each other; `main` is the one that is started, with `payload`."""
+    """Workflows that call each other. `main` is started with `payload`."""
 
     functions: tuple[Function, ...]
     payload: int
@@ -56,7 +56,7 @@ class Program:
         return "\n".join([*lines, ""])
 
     def smaller(self) -> Iterator["Program"]:
-        """The programs that this one becomes when one thing is left out, the largest things first."""
+        """The programs with one part of this one left out, largest parts first."""
         for number, function in enumerate(self.functions):
             others = (*self.functions[:number], *self.functions[number + 1 :])
             if function.name != ENTRY:
@@ -90,7 +90,7 @@ def _smaller(body: Body) -> Iterator[Body]:
 
 
 def _simpler(block: Block) -> Iterator[Body]:
-    """What may stand in a block's place: one of its bodies, or the block with less in it."""
+    """What can replace a block: one of its bodies, or the block with less in it."""
     for number, (header, body) in enumerate(block.clauses):
         before, after = block.clauses[:number], block.clauses[number + 1 :]
         yield body

@@ -1,7 +1,7 @@
-"""The effects of steps, counted as `atomic.sdk.idempotent` counts them: once for each URL and key.
+"""The effects of steps, counted once for each URL and key, as by `atomic.sdk.idempotent`.
 
-Two steps that send one key to one endpoint therefore show: the second effect is missing, and its step gets
-the answer of the first.
+So it shows if two steps send the same key to the same endpoint: the second effect is missing, and its step
+gets the answer of the first.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Effect(NamedTuple):
-    """What a step did. `asks` is the id of an event that somebody was asked to answer."""
+    """What a step did. `asks` is the id of the event whose answer the step requested."""
 
     step: str
     key: str
@@ -23,12 +23,12 @@ class Effect(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is compared by."""
+        """The name by which effects are compared."""
         return f"{self.step}({self.shown})"
 
 
 class Ledger:
-    """Of one process; `made` holds what it was told, and what happened here."""
+    """The ledger of one process. `made` holds the effects that it was told of, and its own."""
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, str], Effect] = {}
@@ -50,10 +50,10 @@ _ledgers: list[Ledger] = []
 
 
 def keep(ledger: Ledger) -> None:
-    """The ledger of this process from now on."""
+    """Make this the ledger of the process."""
     _ledgers[:] = [ledger]
 
 
 def once(call: Call, shown: Any, effect: Callable[[], T], *, asks: str = "") -> T:
-    """What a step does; the answer of the effect that was made under the call's key."""
+    """Run a step's effect once; return the answer of the effect under the call's key."""
     return _ledgers[0].once(call, shown, effect, asks)

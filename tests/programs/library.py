@@ -1,6 +1,6 @@
-"""What the random programs are written with: steps, contexts that call steps, and readers of failures.
+"""The library of the random programs: steps, context managers that call steps, and readers of failures.
 
-A program is given all of it by `from programs.library import *`.
+A program imports all of it by `from programs.library import *`.
 """
 
 import asyncio
@@ -47,13 +47,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A payload and an answer that is no plain JSON."""
+    """A payload and result that is a model instead of plain JSON."""
 
     x: int
     tags: tuple[str, ...] = ()
 
 
-# Steps. What one of them does is that `once` runs: once for each key, as `atomic.sdk.idempotent` has it.
+# Steps. The effect of a step runs inside `once`: once for each key, as with `atomic.sdk.idempotent`.
 
 
 def note(n: int, call: Call) -> int:
@@ -97,12 +97,12 @@ def move(point: Point, call: Call) -> Point:
 
 
 def ask(event_id: str, call: Call) -> str:
-    """Asks somebody, who then answers the event."""
+    """Request an answer to the event."""
     return once(call, "", lambda: "asked", asks=event_id)
 
 
 def shaky(n: int, call: Call) -> int:
-    """Works at its third attempt."""
+    """Succeeds at its third attempt."""
     if call.attempt == 1:
         raise RetryAfter(0.5, "busy")
     if call.attempt == 2:
@@ -119,7 +119,7 @@ def broken(n: int) -> int:
 
 
 def maybe(n: int, call: Call) -> int:
-    """Stands beside what fails: it may be called or not, so its effects are not compared."""
+    """Runs concurrently with a failing step. It may be called or not, so its effects are not compared."""
     return n
 
 
@@ -129,7 +129,7 @@ STEPS: Final = (
 )
 
 
-# What calls steps when it is left.
+# Context managers that call a step at their end.
 
 
 @contextmanager
@@ -150,13 +150,13 @@ async def held_async(ctx: Any, n: int) -> AsyncIterator[int]:
         await ctx.step(note, -n)
 
 
-# How a failure is told.
+# How a failure is described.
 
 _WHY: Final = re.compile(r"boom-\d+")
 
 
 def reason(error: BaseException) -> str:
-    """What stands at the bottom of a failure: the same in a process and over any number of steps."""
+    """The root cause of a failure, the same in one process and across any number of steps."""
     if isinstance(error, BaseExceptionGroup):
         return ", ".join(sorted(reason(inner) for inner in error.exceptions))
     said = f"{error} {json.dumps(error.response)}" if isinstance(error, StepFailedError) else str(error)
@@ -164,12 +164,12 @@ def reason(error: BaseException) -> str:
 
 
 def said_in(text: str) -> str | None:
-    """The last of such words in a text."""
+    """The last such reason in a text."""
     return (_WHY.findall(text) or [None])[-1]
 
 
 def shown(outcome: Any) -> Any:
-    """An outcome as JSON that tells its type: what `gather(return_exceptions=True)` lists, or an answer."""
+    """An outcome as JSON, with its type: an exception of `gather(return_exceptions=True)`, or a result."""
     match outcome:
         case BaseException():
             return f"failed: {reason(outcome)}"

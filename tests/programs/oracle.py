@@ -1,4 +1,4 @@
-"""The oracle: a program does through Atomic what it does as plain Python, whatever happens on the way."""
+"""The oracle: a program does the same through Atomic as in plain Python, whatever faults occur."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,18 +13,18 @@ from programs.workers import workers
 from simulation.interleave import LawBroken
 from simulation.loop import simulation_loop
 
-# How often a program that failed is played to make it smaller.
+# How often a failed program is run to make it smaller.
 _SHRINK_PLAYS_MAX: Final = 400
 _LOOP: Final = simulation_loop()
 
 
 class Unequal(LawBroken):
-    """A program did something else through Atomic."""
+    """A program behaved differently through Atomic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A program, what it does as plain Python, and how it did through Atomic."""
+    """A program, its outcome as plain Python, and its run through Atomic."""
 
     program: Program
     plain: Outcome
@@ -33,7 +33,7 @@ class Played:
     story: list[str]
 
     def report(self) -> str:
-        """What there is to know about a failure."""
+        """All information about a failure, as text."""
         dice = f"a handler waits {self.schedule.wait_s} s for its steps; {dict(self.schedule.happened)}"
         return "\n".join(
             [
@@ -51,7 +51,7 @@ class Played:
 
 
 def check(seed: int) -> Played | None:
-    """Play the program of a seed; None: it is none to be played. Raises Unequal."""
+    """Run the program of a seed; None if the program is unsuitable. Raises Unequal."""
     try:
         played = play(program_of(seed), seed)
     except NotPlayed:
@@ -62,7 +62,7 @@ def check(seed: int) -> Played | None:
 
 
 def play(program: Program, seed: int, *, calm: bool = False) -> Played:
-    """Play it both ways. Raises NotPlayed."""
+    """Run the program both ways. Raises NotPlayed."""
     plain, waits_s = run_plainly(program)
     dice = Schedule(seed, calm=calm)
     players: list[Player] = []
@@ -75,11 +75,11 @@ def play(program: Program, seed: int, *, calm: bool = False) -> Played:
         differences = plain.differences(_LOOP.play(through_atomic()))
     except Stuck as stuck:
         differences = str(stuck).splitlines()
-    return Played(program, plain, dice, differences, players[0].books.story)
+    return Played(program, plain, dice, differences, players[0].journal.story)
 
 
 def smallest(seed: int) -> Played:
-    """The program of a seed that failed, made as small as it can be; without faults if it fails so."""
+    """The program of a failed seed, made as small as possible; without faults if it still fails."""
     failed = play(program_of(seed), seed)
     assert failed.differences, f"seed {seed} does not fail"
     calm = _failed(failed.program, seed, calm=True)

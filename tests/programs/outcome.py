@@ -1,4 +1,4 @@
-"""What comes of a program, however it is run: its end, and what it did."""
+"""The outcome of a program, however it is run: how it ended, and what it did."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from atomic.sdk._values import jsonable
 from programs.ledger import Effect
 from programs.library import reason
 
-# Beside something that fails: whether it is called is a matter of chance.
+# Runs concurrently with a failing step, so whether it is called depends on timing.
 _UNSURE: Final = frozenset({"maybe"})
 
 
@@ -21,19 +21,19 @@ class Done:
     waits: Counter[str] = field(default_factory=Counter)
 
     def count(self, effects: list[Effect]) -> None:
-        """Count what steps did."""
+        """Count the effects of steps."""
         self.effects.update(effect.name for effect in effects if effect.step not in _UNSURE)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """`end` is the value as JSON, or the reason of the failure."""
+    """How a program ended. `end` is the value as JSON, or the reason of the failure."""
 
     end: str
     done: Done
 
     def differences(self, other: "Outcome") -> list[str]:
-        """What another outcome does not share, in words."""
+        """The differences to another outcome, as text."""
         lines = []
         if self.end != other.end:
             lines.append(f"it ended otherwise: {other.end} instead of {self.end}")
@@ -47,15 +47,15 @@ class Outcome:
 
 
 def ended_with(value: Any) -> str:
-    """A result."""
+    """The `end` of a result."""
     return f"returned {json.dumps(jsonable(value), sort_keys=True)}"
 
 
 def failed_by(why: str) -> str:
-    """A failure."""
+    """The `end` of a failure."""
     return f"failed: {why}"
 
 
 def failed(error: BaseException) -> str:
-    """What was raised."""
+    """The `end` of an exception."""
     return failed_by(reason(error))

@@ -1,4 +1,4 @@
-"""A program as what it is: Python functions that call each other."""
+"""Runs a program as plain Python: functions that call each other."""
 
 import asyncio
 import itertools
@@ -17,17 +17,17 @@ from programs.library import STEPS, ask, reason
 from programs.outcome import Done, Outcome, ended_with, failed
 from programs.script import ASKED, LONGEST_S, answer_of, is_answered
 
-# A program that calls more than this is not played.
+# A program with more calls than this is not used.
 CALLS_MAX: Final = 40
 _ATTEMPTS: Final = 4
 
 
 class NotPlayed(Exception):
-    """The program calls too much, or it is none: it names what is not there."""
+    """The program makes too many calls, or uses an undefined name."""
 
 
 def run_plainly(program: Program) -> tuple[Outcome, float]:
-    """The outcome, and for how many seconds it waits at most. Raises NotPlayed."""
+    """The outcome, and the longest time that it waits, in seconds. Raises NotPlayed."""
     names = load(program)
     world = _World({names[function.name]: function.is_async for function in program.functions})
     try:
@@ -36,7 +36,7 @@ def run_plainly(program: Program) -> tuple[Outcome, float]:
         end = failed(error)
     except Exception as wrong:
         raise NotPlayed(str(wrong)) from wrong
-    # Programs catch whatever is raised, this too.
+    # Programs catch every exception, including this one.
     if world.refused:
         raise NotPlayed(world.refused)
     world.done.count(world.ledger.subscription)
@@ -44,7 +44,7 @@ def run_plainly(program: Program) -> tuple[Outcome, float]:
 
 
 def load(program: Program) -> dict[str, Any]:
-    """The names of a program as a module. Raises NotPlayed."""
+    """Execute the program as a module; return its names. Raises NotPlayed."""
     names: dict[str, Any] = {"__name__": "program"}
     try:
         exec(compile(program.source, "<program>", "exec"), names)
@@ -54,7 +54,7 @@ def load(program: Program) -> dict[str, Any]:
 
 
 class _World:
-    """What the contexts of one program share."""
+    """The state that the contexts of one program share."""
 
     def __init__(self, workflows: dict[Callable[..., Any], bool]) -> None:
         self.ledger = Ledger()
@@ -68,7 +68,7 @@ class _World:
         keep(self.ledger)
 
     def begin(self, function: Callable[..., Any], payload: Any, options: dict[str, Any]) -> Any:
-        """Call a step or a workflow; what it returned, which may have to be awaited."""
+        """Call a step or a workflow; return its result, which may be awaitable."""
         number = next(self._serial)
         if number > CALLS_MAX:
             self.refused = f"more than {CALLS_MAX} calls"
@@ -81,7 +81,7 @@ class _World:
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Who calls a step is told by one kind of error that it failed."""
+        """Turn any failure of a step into the one error that its caller gets."""
         try:
             yield
         except (AttributeError, NameError, TypeError) as wrong:
@@ -103,7 +103,7 @@ class _World:
         return name
 
     def event(self, owner: object, name: str, deadline: float | None) -> str:
-        """Wait for an event: the first one that was opened and not waited for, else a new one."""
+        """Wait for an event: the first opened one that is not waited for yet, or else a new one."""
         if not self._opened[owner, name]:
             self.open(owner, name)
         self._opened[owner, name] -= 1
@@ -117,23 +117,23 @@ class _World:
 
 
 class PlainContext:
-    """What `Context` is."""
+    """The plain equivalent of `Context`."""
 
     def __init__(self, world: _World) -> None:
         self._world = world
 
     def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
-        """Call it."""
+        """Call the step."""
         with self._world.failures():
             outcome = self._world.begin(function, payload, options)
             return _run_to_its_end(outcome) if iscoroutine(outcome) else outcome
 
     def call(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Callable[[], Any]:
-        """For `parallel` to call."""
+        """Describe a call for `parallel`."""
         return lambda: self.step(function, payload, **options)
 
     def parallel(self, *calls: Callable[[], Any]) -> list[Any]:
-        """All are called before anything is raised."""
+        """Make all calls before raising any failure."""
         outcomes: list[Any] = []
         errors: list[Exception] = []
         for call in calls:
@@ -154,18 +154,18 @@ class PlainContext:
         return self._world.event(self, name, deadline)
 
     def open_event(self, name: str, *, deadline: float | None = None) -> str:
-        """Make it known."""
+        """Open the event."""
         return self._world.open(self, name)
 
 
 class PlainAsyncContext:
-    """What `AsyncContext` is: every call lets others go on."""
+    """The plain equivalent of `AsyncContext`: every call lets other tasks run."""
 
     def __init__(self, world: _World) -> None:
         self._world = world
 
     async def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
-        """Call it."""
+        """Call the step."""
         await asyncio.sleep(0)
         with self._world.failures():
             outcome = self._world.begin(function, payload, options)
@@ -182,13 +182,13 @@ class PlainAsyncContext:
         return self._world.event((self, asyncio.current_task()), name, deadline)
 
     async def open_event(self, name: str, *, deadline: float | None = None) -> str:
-        """Make it known."""
+        """Open the event."""
         await asyncio.sleep(0)
         return self._world.open((self, asyncio.current_task()), name)
 
 
 def _run_step(function: Callable[..., Any], payload: Any, key: str, retries: int) -> Any:
-    """Call it until it works; the outcome of the last attempt."""
+    """Call the step until it succeeds; return the outcome of the last attempt."""
     code = function.__code__
     takes_call = "call" in code.co_varnames[: code.co_argcount]
     attempt = 1
@@ -215,7 +215,7 @@ def _call(name: str, key: str, attempt: int) -> Call:
 
 
 def _sent(step: Coroutine[Any, None, Any]) -> Any:
-    """The result of a coroutine that awaits nothing."""
+    """Run a coroutine that awaits nothing; return its result."""
     try:
         step.send(None)
     except StopIteration as end:
@@ -224,7 +224,7 @@ def _sent(step: Coroutine[Any, None, Any]) -> Any:
 
 
 def _run_to_its_end(workflow: Coroutine[Any, Any, Any]) -> Any:
-    """The result of an `async def` workflow, in a thread of its own: this one may have a loop."""
+    """The result of an `async def` workflow. It runs in a new thread, because this one may have a loop."""
 
     def run() -> Any:
         with asyncio.Runner(loop_factory=_quiet_loop) as runner:
@@ -235,7 +235,7 @@ def _run_to_its_end(workflow: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _quiet_loop() -> asyncio.AbstractEventLoop:
-    """A loop that says nothing of tasks whose errors nobody asked for."""
+    """An event loop that does not log unretrieved errors of tasks."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)
     return loop

@@ -1,4 +1,4 @@
-"""Faults that the SDK once had, to be planted again: in every worker, until others come."""
+"""Faults that the SDK once had, which tests plant again in every worker."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ async def _await_as_it_ends(self: AsyncContext, handler: Awaitable[Any]) -> Any:
 
 
 def _go_on(self: Context) -> None:
-    """Whatever has been suspended."""
+    """Continue although the workflow is suspended."""
 
 
 async def _raise_into_the_branch(self: AsyncContext, step_call: StepCall[Any], cause: Any) -> None:
@@ -86,7 +86,7 @@ def _open_once(client_id: str, document: Mapping[str, Any], patience_s: float, t
     return str(json.loads(answer.body)["id"])
 
 
-# `protocol` is on both sides of the wire, so these are planted into the engine, too.
+# Client and server both use `protocol`, so these faults are planted into the engine as well.
 SHARED: Final[Mapping[str, tuple[Patch, ...]]] = {
     "nested workflows share identities": (
         (keys, "identity", _identity_without_parent),
@@ -116,7 +116,7 @@ _undo: list[Patch] = []
 
 
 def plant_here(names: tuple[str, ...]) -> None:
-    """Have the faults of these names, and no others."""
+    """Plant the faults of these names, and no others, in this process."""
     while _undo:
         setattr(*_undo.pop())
     for name in names:

@@ -1,4 +1,4 @@
-"""A program through Atomic: the engine in virtual time here, its endpoints in worker processes."""
+"""Runs a program through Atomic: the engine in virtual time here, its endpoints in worker processes."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic
 from atomic.testing.local import ApiReply
 from programs import schedule, wire
-from programs.books import Books
+from programs.journal import Journal
 from programs.language import ENTRY, Program
 from programs.ledger import Effect
 from programs.outcome import Outcome
@@ -24,16 +24,16 @@ from programs.workers import Worker
 _HOST: Final = "https://app.test"
 _RESET: Final = EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection reset by peer"))
 _BAD_GATEWAY: Final = EndpointResponse(status=502, body=b"bad gateway")
-# What is heard of a call that ends in the middle.
+# The error of a call whose process dies.
 _ENDS: Final = {schedule.DIES: _RESET, schedule.FAILS: _BAD_GATEWAY, schedule.WAITS: None}
-# A call dies at one of its first questions, if it does.
+# If a call dies, it dies at one of its first requests.
 _QUESTIONS_MAX: Final = 4
-# Beyond what the program waits for: retries with their back-off, and looks at what waits.
+# On top of what the program waits for: the back-off of retries, and rechecks of waiting steps.
 _SLACK_S: Final = 3.0 * 3600
 
 
 class Stuck(Exception):
-    """The program should have ended by now, or should have been called again."""
+    """The program should have ended by now, or have been called again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,13 +45,13 @@ class _Call:
     step_id: str
     fate: str
     answer: asyncio.Future[EndpointResponse]
-    # How many questions it asks before its fate comes over it.
+    # How many requests the call makes before its fault occurs.
     questions_left: int
     is_dead: bool = False
 
 
 class Player:
-    """Made inside the loop; `play` once."""
+    """Create it inside the loop; call `play` once."""
 
     def __init__(self, program: Program, dice: Schedule, workers: list[Worker], *, seed: int) -> None:
         self._program = program
@@ -60,7 +60,7 @@ class Player:
         self._seed = seed
         self._loop = asyncio.get_running_loop()
         self._atomic = LocalAtomic(seed=seed)
-        self.books = Books(self._atomic.engine.store._rows)  # type: ignore[attr-defined]
+        self.journal = Journal(self._atomic.engine.store._rows)  # type: ignore[attr-defined]
         self._atomic.engine.invoker.post = self._called  # type: ignore[method-assign]
         self._calls: dict[int, _Call] = {}
         self._ticks: dict[Worker, asyncio.TimerHandle] = {}
@@ -70,7 +70,7 @@ class Player:
         self._broken: OSError | None = None
 
     async def play(self, waits_s: float) -> Outcome:
-        """Start it and wait until all that it began has ended. Raises Stuck."""
+        """Start the program and wait until everything that it began has ended. Raises Stuck."""
         document = {
             "workflowName": "program",
             "idempotencyKey": "k",
@@ -84,18 +84,18 @@ class Player:
             )
             root_id = started.json["id"]
             await self._until_quiet(waits_s + _SLACK_S)
-        if self.books.wrong:
-            raise Stuck("\n".join(self.books.wrong))
-        return self.books.outcome(self.books.rows[root_id])
+        if self.journal.wrong:
+            raise Stuck("\n".join(self.journal.wrong))
+        return self.journal.outcome(self.journal.rows[root_id])
 
     # Atomic calls an endpoint.
 
     async def _called(self, request: EndpointRequest) -> EndpointResponse:
         step_id = request.headers["Atomic-Step-Id"]
-        self.books.called(step_id)
-        fate = self._dice.fate(self.books.rows[step_id])
+        self.journal.called(step_id)
+        fate = self._dice.fate(self.journal.rows[step_id])
         if fate == schedule.REFUSED:
-            self.books.failed(step_id)
+            self.journal.failed(step_id)
             return EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection refused"))
         call = self._begin(request, step_id, fate)
         if fate == schedule.TWICE:
@@ -106,8 +106,8 @@ class Player:
         except TimeoutError:
             answer = EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, str(request.timeout_ms)))
         if fate in schedule.CRASHES:
-            self.books.failed(step_id)
-        self.books.note(f"{self.books.name(step_id)} {answer.status or answer.error}{_marks(fate)}")
+            self.journal.failed(step_id)
+        self.journal.note(f"{self.journal.name(step_id)} {answer.status or answer.error}{_marks(fate)}")
         return answer
 
     def _begin(self, request: EndpointRequest, step_id: str, fate: str) -> _Call:
@@ -123,9 +123,11 @@ class Player:
         )
         self._calls[call.number] = call
         headers = {header.lower(): value for header, value in request.headers.items()}
-        self.books.note(f"{self.books.name(step_id)} is called, by worker {self._workers.index(worker)}")
+        self.journal.note(
+            f"{self.journal.name(step_id)} is called, by worker {self._workers.index(worker)}"
+        )
         self._load(worker)
-        made = self.books.effects.get((name, key))
+        made = self.journal.effects.get((name, key))
         self._tell(worker, wire.Serve(call.number, name, headers, request.body, made))
         return call
 
@@ -138,11 +140,11 @@ class Player:
             self._tell(worker, wire.Load(self._program.source, names, self._seed, self._dice.wait_s))
 
     def _tell(self, worker: Worker, what: wire.What) -> None:
-        """Have a worker do something, and see what came of it."""
+        """Send a worker a command, and process its report."""
         try:
             report = worker.tell(self._loop.time(), what)
         except OSError as broken:
-            # The engine would take this for an attempt that broke off, and make another.
+            # The engine would treat this exception as an interrupted attempt, and make another one.
             self._broken = broken
             raise
         if worker in self._ticks:
@@ -159,7 +161,7 @@ class Player:
                     self._asked(self._calls[number], subscription)
 
     def _made(self, effect: Effect) -> None:
-        self.books.did(effect)
+        self.journal.did(effect)
         if effect.asks:
             self._loop.call_later(1.0, self._answer, effect.asks, "asked")
 
@@ -181,7 +183,7 @@ class Player:
         if not call.answer.done():
             call.answer.set_result(answer)
 
-    # A handler asks Atomic.
+    # A handler sends a request to Atomic.
 
     def _asked(self, call: _Call, asked: wire.Ask) -> None:
         if call.is_dead:
@@ -193,20 +195,20 @@ class Player:
         elif is_struck and call.fate in _ENDS:
             self._die(call)
             if self._dice.below(2):
-                # The request was sent, and nobody is left to hear the answer.
+                # The request was sent, but the sender is dead, so no one receives the answer.
                 self._spawn(self._request(asked))
             return
         self._spawn(self._ask(call, asked))
 
     def _die(self, call: _Call) -> None:
         call.is_dead = True
-        self.books.note(f"{self.books.name(call.step_id)}{_marks(call.fate)}")
+        self.journal.note(f"{self.journal.name(call.step_id)}{_marks(call.fate)}")
         if _ENDS[call.fate] is not None:
             self._over(call, _ENDS[call.fate])
         self._tell(call.worker, wire.Die(call.number))
 
     async def _ask(self, call: _Call, asked: wire.Ask) -> None:
-        way = self._dice.way(self.books.rows[call.step_id])
+        way = self._dice.way(self.journal.rows[call.step_id])
         await asyncio.sleep(self._dice.latency_s() if way != schedule.LATE else 3.0)
         reply: ApiReply | None = None
         if way != schedule.LOST:
@@ -214,17 +216,17 @@ class Player:
         if way == schedule.DOUBLED:
             reply = await self._request(asked)
         if reply is not None and reply.status == 504:
-            self.books.told(call.step_id, reply.json["id"])
+            self.journal.told(call.step_id, reply.json["id"])
         await asyncio.sleep(self._dice.latency_s())
-        self.books.note(
-            f"{self.books.name(call.step_id)} asked {_short(asked)}: {_told(reply)}" + _marks(way)
+        self.journal.note(
+            f"{self.journal.name(call.step_id)} asked {_short(asked)}: {_told(reply)}" + _marks(way)
         )
         if call.is_dead:
             return
         if reply is None or way == schedule.DEAF:
-            self._tell(call.worker, wire.Hear(asked.number, 0, {}, b""))
+            self._tell(call.worker, wire.Deliver(asked.number, 0, {}, b""))
         else:
-            self._tell(call.worker, wire.Hear(asked.number, reply.status, reply.headers, reply.body))
+            self._tell(call.worker, wire.Deliver(asked.number, reply.status, reply.headers, reply.body))
 
     async def _request(self, asked: wire.Ask) -> ApiReply:
         reply = await self._atomic.request(
@@ -239,7 +241,7 @@ class Player:
 
     async def _opened_event(self, step_id: str) -> None:
         self._opened.add(step_id)
-        name = self.books.rows[step_id].spec.step_name
+        name = self.journal.rows[step_id].spec.step_name
         after_s = ANSWERED_AFTER_S.get(name)
         if after_s == 0.0:
             await self._post_answer(step_id, name)
@@ -251,7 +253,7 @@ class Player:
 
     async def _post_answer(self, step_id: str, name: str) -> None:
         reply = await self._atomic.post(f"/me/steps/{step_id}/result", answer_of(name))
-        self.books.note(f"{self.books.name(step_id)} is answered: {reply.status}")
+        self.journal.note(f"{self.journal.name(step_id)} is answered: {reply.status}")
 
     # The end
 
@@ -261,13 +263,13 @@ class Player:
             if self._broken is not None:
                 raise self._broken
             if self._loop.time() > until_s:
-                self.books.wrong.append(f"it is not over after {until_s:.0f} s")
+                self.journal.wrong.append(f"it is not over after {until_s:.0f} s")
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(1.5 * pause_s, 3600.0)
 
     def _is_quiet(self) -> bool:
-        is_live = any(row.spec.kind == "http" and not row.is_settled for row in self.books.rows.values())
+        is_live = any(row.spec.kind == "http" and not row.is_settled for row in self.journal.rows.values())
         return not is_live and not self._tasks
 
     def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
@@ -279,11 +281,11 @@ class Player:
         try:
             await work
         except Exception as error:
-            self.books.wrong.append(f"{error!r}")
+            self.journal.wrong.append(f"{error!r}")
             raise
 
     def _is_workflow(self, step_id: str) -> bool:
-        name = self.books.step_name(step_id)
+        name = self.journal.step_name(step_id)
         return any(function.name == name for function in self._program.functions)
 
 

@@ -1,7 +1,7 @@
-"""Seeds that once failed; they always run.
+"""Seeds that once failed. They are run every time.
 
-A seed means what it meant only as long as the generator, the schedule and the order of reads and writes
-stay as they are. When they change, other seeds find the same fault: see the planted ones.
+A seed keeps its meaning only as long as the generator, the schedule and the order of reads and writes do
+not change. When they change, other seeds find the same faults: see test_planted_faults.py.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""What happens to a program on its way: how long things take, and what goes wrong."""
+"""The random schedule of a program's run: durations and faults."""
 
 import random
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Final
 from atomic.domain.steps import Step
 
 SERVED: Final = "is served"
-# What becomes of a call of an endpoint, and how often: a little, and much.
+# The faults of a call of an endpoint, each with a low and a high probability.
 REFUSED, DIES, FAILS, UNHEARD, WAITS, GOES_ON, TWICE = (
     "is refused",
     "dies in between",
@@ -27,13 +27,13 @@ _FATES: Final = {
     GOES_ON: (0.02, 0.1),
     TWICE: (0.02, 0.1),
 }
-# After these the endpoint has failed as far as Atomic can tell: its policy says when it is called again.
+# Atomic treats these as failures of the endpoint, so the retry policy decides when it is called again.
 CRASHES: Final = frozenset({REFUSED, DIES, FAILS, UNHEARD})
-# How a request gets through to Atomic.
+# The faults of a request to Atomic.
 WELL: Final = "well"
 LOST, DEAF, DOUBLED, LATE = ("is lost", "its answer is lost", "comes twice", "is late")
 _WAYS: Final = {LOST: (0.01, 0.06), DEAF: (0.01, 0.06), DOUBLED: (0.02, 0.1), LATE: (0.03, 0.2)}
-# Retries are finite, so what a step has to pay for is too: how a program ends must not depend on it.
+# Retries are limited, so the faults that use one are limited as well: they must not change the outcome.
 _PAID_MAX: Final = 2
 _STRIKES_MAX: Final = 8
 _WAITS_S: Final = (0.0, 0.0, 0.0, 0.03, 1.0, 15.0)
@@ -41,7 +41,7 @@ _DURATIONS_S: Final = (0.0, 0.0, 0.0, 0.004, 0.06, 0.7, 6.0)
 
 
 class Schedule:
-    """The dice of one play. A `calm` one has suspensions and time, and nothing goes wrong."""
+    """The random choices of one run. A `calm` schedule has suspensions and delays, but no faults."""
 
     def __init__(self, seed: int, *, calm: bool = False) -> None:
         self._chance = random.Random(f"schedule {seed}")
@@ -52,27 +52,27 @@ class Schedule:
         self._ways = {way: self._chance.choice((0.0, *rates)) for way, rates in _WAYS.items()}
 
     def fate(self, step: Step) -> str:
-        """What becomes of a call of a step."""
+        """The fault of a call of a step."""
         return self._strike(self._fates, step) or SERVED
 
     def way(self, step: Step) -> str:
-        """How a request of a step's handler gets through."""
+        """The fault of a request of a step's handler."""
         return self._strike(self._ways, step) or WELL
 
     def duration_s(self) -> float:
-        """How long a step works."""
+        """How long a step takes."""
         return self._chance.choice(_DURATIONS_S)
 
     def latency_s(self) -> float:
-        """How long a request is under way."""
+        """How long a request takes."""
         return self._chance.choice((0.0, 0.0, 0.002, 0.02)) * self._chance.random()
 
     def below(self, number: int) -> int:
-        """Any other choice."""
+        """A random number below the limit, for any other choice."""
         return self._chance.randrange(number)
 
     def _strike(self, rates: Mapping[str, float], step: Step) -> str | None:
-        # The last retries are left to the step itself, and so is how it ends.
+        # The last retries get no faults, so that the step itself decides its outcome.
         may_pay = step.retries_used < min(_PAID_MAX, step.spec.retry.count - 1)
         if self._is_calm or not may_pay or self.happened.total() >= _STRIKES_MAX:
             return None

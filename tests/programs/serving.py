@@ -1,4 +1,4 @@
-"""The endpoints of a program inside a worker, and how their clients reach the player."""
+"""Serves the endpoints of a program inside a worker, and connects their clients to the player."""
 
 import asyncio
 import itertools
@@ -21,72 +21,72 @@ from programs.turns import Turns, TurnThread
 CLIENT_ID: Final = "me"
 _ATOMIC: Final = "http://atomic.test"
 _ORIGIN: Final = "https://app.test"
-# The compiler makes a set of constants anew, and in another order, when it is the first to intern one.
+# The compiler builds a set of constants in another order when it is the first to intern one of them.
 _INTERNED: Final = tuple(map(sys.intern, WORDS))
 
 
 class Died(BaseException):
-    """The process of the call has ended, as far as the call can tell."""
+    """Raised inside a call to simulate the end of its process."""
 
 
 class Link:
-    """How one call of an endpoint reaches Atomic, by way of the player."""
+    """The connection of one call of an endpoint to Atomic, through the player."""
 
     def __init__(self, server: "Server", call: int) -> None:
         self.is_dead = False
         self.task: asyncio.Task[None] | None = None
         self._server = server
         self._call = call
-        # By the number of a question, what to do with its answer; None: the call has died.
+        # By the number of a request, the callback for its answer; it gets None if the call has died.
         self._open: dict[int, Callable[[HttpResponse | None], object]] = {}
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """From a thread."""
+        """Send a request from a thread, and wait for the answer."""
         turns = self._server.turns
         own = turns.running()
-        heard: list[HttpResponse | None] = []
+        answers: list[HttpResponse | None] = []
 
-        def hear(answer: HttpResponse | None) -> None:
-            heard.append(answer)
+        def deliver(answer: HttpResponse | None) -> None:
+            answers.append(answer)
             turns.wake(own)
 
-        self._ask(request, hear)
+        self._ask(request, deliver)
         turns.wait()
-        if heard[0] is None:
+        if answers[0] is None:
             raise Died
-        return heard[0]
+        return answers[0]
 
     async def send_async(self, request: HttpRequest) -> HttpResponse:
-        """From a task."""
+        """Send a request from a task, and wait for the answer."""
         future: asyncio.Future[HttpResponse] = self._server.loop.create_future()
 
-        def hear(answer: HttpResponse | None) -> None:
+        def deliver(answer: HttpResponse | None) -> None:
             if answer is None:
                 future.cancel()
             elif not future.done():
                 future.set_result(answer)
 
-        self._ask(request, hear)
+        self._ask(request, deliver)
         return await future
 
-    def hear(self, number: int, answer: HttpResponse | None) -> None:
-        """An answer came, or the call has died, which ends what waits for one."""
+    def deliver(self, number: int, answer: HttpResponse | None) -> None:
+        """Deliver an answer to its request; None, when the call has died, ends the wait."""
         if number in self._open:
             self._open.pop(number)(answer)
 
     def die(self) -> None:
-        """End the call where it is."""
+        """End the call at this point."""
         self.is_dead = True
         for number in list(self._open):
-            self.hear(number, None)
+            self.deliver(number, None)
         if self.task is not None:
             self.task.cancel()
 
-    def _ask(self, request: HttpRequest, hear: Callable[[HttpResponse | None], object]) -> None:
+    def _ask(self, request: HttpRequest, deliver: Callable[[HttpResponse | None], object]) -> None:
         if self.is_dead:
             raise Died
         number = self._server.ask(self._call, request)
-        self._open[number] = hear
+        self._open[number] = deliver
 
 
 class _BlockingClient(Client):
@@ -95,7 +95,7 @@ class _BlockingClient(Client):
         super().__init__(_ATOMIC, client_id=CLIENT_ID)
 
     def _open(self) -> None:
-        self._connections = self._link  # type: ignore[assignment]  # it sends, and that is all
+        self._connections = self._link  # type: ignore[assignment]  # only `send` is used
 
 
 class _AsyncClient(AsyncClient):
@@ -108,7 +108,7 @@ class _AsyncClient(AsyncClient):
 
 
 class Server:
-    """Serves one program after the other."""
+    """Serves one program after another."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
         self.loop = loop
@@ -122,15 +122,15 @@ class Server:
         self._endpoints: dict[str, Endpoint] = {}
 
     def take(self, command: Any) -> None:
-        """Begin what the player wants."""
+        """Begin to execute a command of the player."""
         match command:
             case wire.Load():
                 self._load(command)
             case wire.Serve():
                 self._serve(command)
-            case wire.Hear(number, status, headers, body):
+            case wire.Deliver(number, status, headers, body):
                 link = self._asked_by.pop(number)
-                link.hear(number, self._answer_of(status, headers, body))
+                link.deliver(number, self._answer_of(status, headers, body))
             case wire.Die(number):
                 self._links[number].die()
             case wire.Plant(names):
@@ -142,7 +142,7 @@ class Server:
         return HttpResponse(status=status, headers=lower, body=body, at_s=now_s, jitter=jitter)
 
     def ask(self, call: int, request: HttpRequest) -> int:
-        """Note a question; its number."""
+        """Record a request; return its number."""
         number = next(self._serial)
         self._asked_by[number] = self._links[call]
         given = dict(request.headers)
@@ -152,7 +152,7 @@ class Server:
         return number
 
     def subscription(self) -> list[Effect | wire.Ask | wire.Served]:
-        """What happened since they were last asked for."""
+        """The events since the last call of this method."""
         subscription = [*self._ledger.subscription, *self._subscription]
         self._ledger.subscription.clear()
         self._subscription.clear()
@@ -163,7 +163,7 @@ class Server:
             link.die()
         self._links.clear()
         self._asked_by.clear()
-        # The SDK draws its pauses from here.
+        # The SDK's random pauses use this source.
         random.seed(program.seed)
         self.turns.chance.seed(program.seed)
         self._ledger = Ledger()
@@ -171,7 +171,7 @@ class Server:
         names: dict[str, Any] = {"__name__": "program"}
         exec(compile(program.source, "<program>", "exec"), names)
         served = BaseEndpoints(wait=program.wait_s)
-        # Reading what functions take is slow, and the steps are always the same.
+        # Inspecting signatures is slow, and the steps are always the same.
         served._names.update(self._steps._names)
         for name in program.workflows:
             served.workflow(names[name])
@@ -181,14 +181,14 @@ class Server:
         if call.made is not None:
             self._ledger.made[call.made.step, call.made.key] = call.made
         link = self._links[call.number] = Link(self, call.number)
-        # Each call has connections of its own, so that it is known whose they are.
+        # Each call has clients of its own, so that a request can be attributed to its call.
         endpoint = copy(self._endpoints[call.name])
         endpoint._client = _AsyncClient(link) if endpoint.is_async else _BlockingClient(link)
         request = Request(
             origin=_ORIGIN, at=RawPath("", f"/{call.name}"), headers=call.headers, body=call.body
         )
-        # Frameworks of both kinds serve functions of both kinds; `async def` wants a loop of its own in a
-        # thread, which has no place in the player's time.
+        # Sync and async frameworks serve both kinds of functions. An `async def` function on a sync
+        # framework would run a loop in a thread, which virtual time does not support.
         if endpoint.is_async or call.number % 2:
             link.task = self.loop.create_task(self._answer_async(call.number, endpoint, request))
         else:

@@ -1,4 +1,4 @@
-"""The simple statements of a program, and the words that all statements are made of."""
+"""Generates the simple statements of a program, and the expressions of all statements."""
 
 import random
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from typing import Final
 from programs.language import Block, Line, Statement
 
 WORDS: Final = ("ivy", "oak", "elm", "ash", "fir", "yew")
-# What is opened under these names is answered at once, after seconds, or after days.
+# Events with these names are answered at once, after seconds, or after days.
 _ANSWERED: Final = ("now", "soon", "late")
 _LONG_S: Final = 40 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A workflow that may be called."""
+    """A workflow that can be called."""
 
     name: str
     may_fail: bool
 
 
 class Simple:
-    """Writes statements of one workflow, and knows what is defined and caught where it writes."""
+    """Writes statements of one workflow, and tracks what is defined and caught at the current place."""
 
     def __init__(
         self, chance: random.Random, name: str, *, is_async: bool, known: tuple[Known, ...]
@@ -32,10 +32,10 @@ class Simple:
         self._name = name
         self._known = known
         self._made = 0
-        # Names of numbers, and of those that count loops and branches, as far as they are defined.
+        # The defined names of numbers, and of the counters of loops and branches.
         self._numbers = ["n"]
         self._indexes: list[str] = []
-        # What the statements around this one catch: a failed step, or everything.
+        # What the surrounding statements catch: a failed step, or everything.
         self._caught: list[str] = []
 
     # Statements
@@ -96,7 +96,7 @@ class Simple:
         ]
 
     def _missed(self) -> list[Statement]:
-        """Nobody answers, or too late; it may have been opened before, and something may follow."""
+        """An event that is not answered, or too late. It may have been opened before."""
         name, deadline = self._chance.choice(("never", "missed")), self._chance.choice((5, 7_000))
         how = self._chance.choice(("event", "event", "both", "open", "none of open"))
         opened = "" if how == "none of open" else f", deadline={deadline}"
@@ -111,7 +111,7 @@ class Simple:
     def _long_deadline(self) -> str:
         return self._chance.choice(("", f", deadline={_LONG_S}"))
 
-    # Words
+    # Expressions
 
     @property
     def _await(self) -> str:
@@ -127,7 +127,7 @@ class Simple:
         return f"shown({text})"
 
     def _sure(self) -> str:
-        """A step that works, with its payload."""
+        """A step that succeeds, with its payload."""
         number, numbers = self._number(), f"[{self._number()}, {self._number()}]"
         calls = {
             "add": number,
@@ -161,13 +161,13 @@ class Simple:
         return self._chance.choice((name, f"{name} + {number}", str(number)))
 
     def _key(self) -> str:
-        """Sometimes a key of its own, which tells it from the others in loops and branches, too."""
+        """Sometimes a key of its own, which also distinguishes the call in loops and branches."""
         if self._chance.random() < 0.85:
             return ""
         return f", key=f'{self._new('k')}{self._marks()}'"
 
     def _marks(self) -> str:
-        """What tells the rounds of the loops and the branches around this apart."""
+        """An expression that distinguishes the rounds of the surrounding loops and branches."""
         return "".join(f"-{{{index}}}" for index in self._indexes)
 
     def _new(self, name: str) -> str:
@@ -175,6 +175,6 @@ class Simple:
         return f"{name}{self._made}"
 
     def _fails(self, kind: str) -> None:
-        """Something here fails: a step, or (`all`) something that only catching everything catches."""
+        """Note that something here fails: a step, or (`all`) something that only a catch-all catches."""
         is_caught = "all" in self._caught or (kind == "step" and "step" in self._caught)
         self.may_fail = self.may_fail or not is_caught

@@ -1,4 +1,4 @@
-"""The oracle is worth something: faults that Atomic once had are found within 500 programs."""
+"""The oracle works: it finds each planted fault within 500 programs."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,12 +18,12 @@ from programs.planted import SDK, SHARED, Patch
 from programs.workers import planted
 
 FOUND_WITHIN: Final = 500
-# Those that the engine had.
+# Faults that the engine once had.
 _end_attempt = attempts.end_attempt
 
 
 async def _end_beside_what_is_live(engine: Engine, step: Step, answer: EndpointResponse) -> None:
-    """An attempt that fails waits for all that is live below its step, whether it was told of it or not."""
+    """A failed attempt waits for everything live under its step, even if it was not told of it."""
     outcome = classify(answer, step.spec.retry, engine.clock.now_ms())
     if outcome.kind is OutcomeKind.RETRYABLE:
         for child in await engine.store.run(step.spec.run_id, after=None, limit=1000):
@@ -52,7 +52,7 @@ def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -
         seed, failure = _first_found()
     print(f"{fault}: seed {seed}: {failure.splitlines()[0]}")
 
-    # The control: it is the fault that is found, not the seed.
+    # The control: without the fault, the seed passes.
     check(seed)
 
 

@@ -1,4 +1,4 @@
-"""2,000 random programs do through Atomic what they do as plain Python."""
+"""2,000 random programs do the same through Atomic as in plain Python."""
 
 from collections import Counter
 from typing import Final
@@ -12,7 +12,8 @@ from programs.regressions import FOUND
 
 PROGRAMS: Final = 2_000
 SLICE: Final = 100
-# What programs are made of, as it is written, and in how many of 100 of them it stands at least.
+# The constructs of programs, as written in the source, and in how many of 100 programs each occurs at
+# least.
 WRITTEN: Final = {
     "\ndef main": 25,
     "\nasync def main": 35,
@@ -62,11 +63,11 @@ def test_programs_do_what_python_does(first: int) -> None:
 
 
 @pytest.mark.parametrize("seed", FOUND)
-def test_what_once_failed_holds(seed: int) -> None:
+def test_seeds_that_once_failed_pass(seed: int) -> None:
     assert check(seed) is not None
 
 
-def test_everything_is_written() -> None:
+def test_every_construct_occurs() -> None:
     sources = [program_of(seed).source for seed in range(PROGRAMS)]
     seldom = {
         text: found
@@ -90,7 +91,7 @@ def test_programs_end_in_every_way() -> None:
     assert ends["effects"] > PROGRAMS / 2
 
 
-def test_a_seed_plays_the_same_again() -> None:
+def test_a_seed_gives_the_same_run_again() -> None:
     assert [seed for seed in range(20) if _story(seed) != _story(seed)] == []
 
 

@@ -1,10 +1,10 @@
-"""Threads take turns: virtual time, one at a time, the same again, and what is built of locks works."""
+"""Scheduled threads run one at a time, in virtual time, reproducibly; lock-based classes work."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-# In a process of its own: what is installed stays.
+# In a process of its own, because the installed patches stay.
 _SCRIPT = """
 import asyncio, sys
 from programs.turns import Turns, install
@@ -77,7 +77,7 @@ def test_threads_take_turns_in_virtual_time() -> None:
     assert "has it" in said
 
 
-def test_chance_says_whose_turn_it_is_and_says_the_same_again() -> None:
+def test_the_seed_decides_the_order_of_threads() -> None:
     orders = [_said(seed) for seed in (1, 1, 2, 3, 4)]
     assert orders[0] == orders[1]
     assert len(set(orders)) > 1

@@ -1,9 +1,9 @@
-"""Threads that take turns: one runs at a time, and one that has to wait hands its turn on.
+"""A cooperative scheduler of threads: one thread runs at a time, until it has to wait.
 
-A process that installs them knows when all of its threads wait, so virtual time can stand still until then;
-and chance, not the machine, decides who is next, so what a seed shows it shows again. They are real
-threads: `threading.local`, names and identities are as ever. What the standard library builds of locks
-(conditions, events, queues, executors) takes turns because its locks do.
+A process that installs it knows when all of its threads wait, and advances virtual time only then. A seed,
+not the machine, decides which thread is next, so runs are reproducible. The threads are real:
+`threading.local`, names and identities work as usual. Classes of the standard library that are built on
+locks (conditions, events, queues, executors) work unchanged on top of the replaced locks.
 """
 
 import _thread
@@ -17,10 +17,10 @@ from typing import Any, Protocol
 
 
 class Timer(Protocol):
-    """A call that has not been made yet."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Do not make it."""
+        """Cancel the call."""
 
 
 class Clock(Protocol):
@@ -30,11 +30,11 @@ class Clock(Protocol):
         """Seconds."""
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
-        """Call when so much time has passed."""
+        """Schedule a call after that many seconds."""
 
 
 class Turn:
-    """A thread, as far as turns go."""
+    """A thread from the scheduler's point of view."""
 
     def __init__(self) -> None:
         self.go = _thread.allocate_lock()
@@ -42,7 +42,10 @@ class Turn:
 
 
 class Turns:
-    """Who may run. The thread that made this one runs the others, and is none of them."""
+    """The scheduler: decides which thread may run.
+
+    The thread that creates it runs the others, and is not scheduled itself.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -53,7 +56,7 @@ class Turns:
         self._back.acquire()
 
     def run(self) -> bool:
-        """Let all run that can, until all wait; whether there was one."""
+        """Run all runnable threads until all of them wait; return whether there was one."""
         ran = bool(self._ready)
         while self._ready:
             self._running = self._ready.pop(self.chance.randrange(len(self._ready)))
@@ -64,21 +67,21 @@ class Turns:
 
     def running(self) -> Turn:
         """The thread whose turn it is."""
-        assert self._running is not None, "the thread that runs the others would wait for one of them"
+        assert self._running is not None, "the scheduling thread must not wait for a scheduled thread"
         return self._running
 
     def wait(self) -> None:
-        """Hand the turn on until somebody wakes this thread."""
+        """Let other threads run until this one is woken."""
         own = self.running()
         self._back.release()
         own.go.acquire()
 
     def wake(self, turn: Turn) -> None:
-        """Let a waiting thread go on when it is its turn."""
+        """Make a waiting thread runnable."""
         self._ready.append(turn)
 
     def begin(self, work: Callable[[], object]) -> None:
-        """Run something in a thread of its own."""
+        """Run a function in a new thread."""
         turn = Turn()
 
         def run() -> None:
@@ -86,7 +89,7 @@ class Turns:
             try:
                 work()
             finally:
-                # Such a thread is a stranger to `threading`, which keeps a note of it for ever.
+                # `threading` does not know such a thread, and would keep a dummy entry for it for ever.
                 threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
                 self._back.release()
 
@@ -94,13 +97,13 @@ class Turns:
         self.wake(turn)
 
     def sleep(self, seconds: float) -> None:
-        """What `time.sleep` is."""
+        """Replaces `time.sleep`."""
         self.clock.call_later(max(0.0, seconds), self.wake, self.running())
         self.wait()
 
 
 class TurnLock:
-    """What `threading.Lock` is. It goes to those who wait in the order in which they came."""
+    """Replaces `threading.Lock`. Waiting threads get it in the order of their arrival."""
 
     turns: Turns
 
@@ -137,7 +140,7 @@ class TurnLock:
         return self._is_held
 
     def _give_up(self, turn: Turn) -> None:
-        # The lock may have been handed over in this very moment; the thread has not seen it yet.
+        # The lock may just have been handed over, before the thread could run.
         if turn in self._waiting:
             self._waiting.remove(turn)
             self._gave_up.add(turn)
@@ -151,7 +154,7 @@ class TurnLock:
 
 
 class TurnThread:
-    """What `threading.Thread` is, as far as executors and the SDK use it."""
+    """Replaces `threading.Thread`, as far as executors and the SDK use it."""
 
     turns: Turns
 
@@ -187,7 +190,7 @@ class TurnThread:
 
 
 def install(turns: Turns) -> None:
-    """Have every lock and thread that is made from now on take turns, in virtual time."""
+    """Replace locks, threads and clocks, so that all threads that are created from now on are scheduled."""
     TurnLock.turns = TurnThread.turns = turns
     replaced: dict[Any, dict[str, Any]] = {
         threading: {

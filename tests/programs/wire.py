@@ -1,7 +1,7 @@
-"""What a worker and the one who plays tell each other, over a pipe.
+"""The messages between a worker and the player, over a pipe.
 
-The player sends one command, and the worker answers with one report when all that it set in motion waits
-for the player again, or has ended. Virtual time stands still meanwhile.
+The player sends one command. The worker sends one report when everything that the command started has ended
+or waits for the player. Virtual time does not advance meanwhile.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from programs.ledger import Effect
 
 
 class Load(NamedTuple):
-    """Take this program; forget the one before. `wait_s` is how long its workflows wait for their steps."""
+    """Replace the program. `wait_s` is how long its workflows wait for their steps."""
 
     source: str
     workflows: tuple[str, ...]
@@ -22,7 +22,7 @@ class Load(NamedTuple):
 
 
 class Serve(NamedTuple):
-    """Serve a call of an endpoint. `made` is what was done under its key before."""
+    """Serve a call of an endpoint. `made` holds earlier effects under its key."""
 
     number: int
     name: str
@@ -31,8 +31,8 @@ class Serve(NamedTuple):
     made: Effect | None
 
 
-class Hear(NamedTuple):
-    """An answer to what was asked; status 0: none came."""
+class Deliver(NamedTuple):
+    """Deliver the answer to a request; status 0 means that none came."""
 
     number: int
     status: int
@@ -41,26 +41,26 @@ class Hear(NamedTuple):
 
 
 class Die(NamedTuple):
-    """A call ends where it is, as its process would."""
+    """End a call at its current point, as if its process died."""
 
     number: int
 
 
 class Tick(NamedTuple):
-    """The moment has come that the worker named."""
+    """The time that the worker asked for has come."""
 
 
 class Plant(NamedTuple):
-    """Have these faults, and no others, from now on."""
+    """Plant these faults, and no others, from now on."""
 
     names: tuple[str, ...]
 
 
-What = Load | Serve | Hear | Die | Tick | Plant
+What = Load | Serve | Deliver | Die | Tick | Plant
 
 
 class Command(NamedTuple):
-    """What to do, and what time it is."""
+    """A command, and the current virtual time."""
 
     now_s: float
     what: What
@@ -70,7 +70,7 @@ class Command(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A call asks Atomic something."""
+    """A call sends a request to Atomic."""
 
     call: int
     number: int
@@ -90,7 +90,7 @@ class Served(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What happened in the order in which it did, and in how many seconds the worker wants a `Tick`."""
+    """What happened, in order, and after how many seconds the worker needs a `Tick`."""
 
     subscription: list[Ask | Served | Effect]
     next_in_s: float | None

@@ -1,7 +1,7 @@
-"""A process that serves a program's endpoints by the SDK; `python -m programs.worker` with a pipe.
+"""A process that serves a program's endpoints with the SDK: `python -m programs.worker`, with a pipe.
 
-Everything in it is the real one but the clock, the locks and threads (which take turns) and the transport
-of the clients, which leads to the player.
+Everything in it is the production code except the clock, the locks and threads (which a scheduler runs),
+and the transport of the clients, which leads to the player.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _EPOCH_S: Final = 1_767_225_600.0
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop in the player's time. When it has nothing to do it asks what is next."""
+    """An event loop in the player's virtual time. When it is idle, it asks for the next command."""
 
     def __init__(self, idle: Callable[[float | None], None]) -> None:
         self._now_s = 0.0
@@ -31,16 +31,16 @@ class Loop(asyncio.SelectorEventLoop):
         return self._now_s
 
     def move_on(self, now_s: float) -> None:
-        """It is later now."""
+        """Advance the time."""
         self._now_s = max(now_s, self._now_s)
 
     def begin_again(self) -> None:
-        """Another program begins at 0 s, and finds no timers of the one before."""
+        """Reset for another program: the time is 0 s, and the timers of the one before are gone."""
         self._scheduled.clear()  # type: ignore[attr-defined]
         self._now_s = 0.0
 
     def _write_to_self(self) -> None:
-        """Whoever calls from a thread has its turn because this loop is idle."""
+        """Does nothing: a thread can only run, and so call this, while the loop is idle."""
 
 
 class _Idle(selectors.BaseSelector):
@@ -67,7 +67,7 @@ class _Idle(selectors.BaseSelector):
 
 
 class Worker:
-    """Takes commands when nothing moves any more, and reports."""
+    """Executes commands, and reports when everything waits."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -85,13 +85,13 @@ class Worker:
     def _server(self) -> Any:
         turns.install(self.turns)
         time.time = lambda: _EPOCH_S + self.loop.time()
-        # Not before: from here on everything is made of locks and threads that take turns.
+        # Imported only now, so that it is built from the replaced locks and threads.
         from programs.serving import Server
 
         return Server(self.loop, self.turns)
 
     def _idle(self, timeout: float | None) -> None:
-        """Nothing is left to do on the loop: let the threads run, then tell and ask the player."""
+        """The loop is idle: let the threads run, then report to the player and get a command."""
         if self.turns.run():
             return
         if self._is_asked:
@@ -105,13 +105,13 @@ class Worker:
 
 
 def main() -> None:
-    """Serve the pipe whose descriptor is the argument."""
+    """Serve the pipe whose file descriptor is the argument."""
     logging.disable(logging.CRITICAL)
     faulthandler.enable()
     try:
         Worker(Connection(int(sys.argv[1]))).run()
     except EOFError:
-        # Threads may still wait for turns that nobody gives.
+        # Threads may still wait for the scheduler, which has ended.
         os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Worker processes, as the player sees them."""
+"""Starts and stops the worker processes, for the player."""
 
 import atexit
 import os
@@ -15,13 +15,13 @@ from typing import Final
 from programs import wire
 
 _TESTS: Final = Path(__file__).parents[1]
-# Sets and dicts of strings are iterated in another order in each.
+# The hash seed of each worker, so that each iterates sets of strings in another order.
 HASH_SEEDS: Final = (1, 2, 3)
 _PATIENCE_S: Final = 60.0
 
 
 class Worker:
-    """One process."""
+    """A worker process."""
 
     def __init__(self, hash_seed: int) -> None:
         here, there = socketpair()
@@ -36,12 +36,12 @@ class Worker:
         self._pipe = Connection(here.detach())
 
     def tell(self, now_s: float, what: wire.What) -> wire.Report:
-        """Have it do something; what came of it. Raises OSError when it ends, or does not come to rest."""
+        """Send a command; return the report. Raises OSError if the worker ends or does not become idle."""
         self._pipe.send(wire.Command(now_s, what))
         if not self._pipe.poll(_PATIENCE_S):
-            # It then says where it is.
+            # The worker then prints its stacks.
             self._process.send_signal(signal.SIGABRT)
-            raise TimeoutError(f"a worker does not come to rest after {what!r}")
+            raise TimeoutError(f"a worker does not become idle after {what!r}")
         try:
             report: wire.Report = self._pipe.recv()
         except EOFError:
@@ -58,7 +58,7 @@ _workers: list[Worker] = []
 
 
 def workers() -> list[Worker]:
-    """Those of this process, which live as long as it does."""
+    """The workers of this process, which run until it ends."""
     if not _workers:
         _workers.extend(Worker(seed) for seed in HASH_SEEDS)
         atexit.register(_close)
@@ -67,7 +67,7 @@ def workers() -> list[Worker]:
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
-    """Have the SDK of every worker a fault of `planted.SDK`, for as long as the context lasts."""
+    """Plant a fault of `planted.SDK` in every worker while the context lasts."""
     _plant((name,))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Cancels of a real server: cut off by a kill or a SIGTERM, and beside posts of the run.
+"""Cancels on a real server: interrupted by a kill or a SIGTERM, and concurrent with posts of the run.
 
 `python -m reliability.cancels CANCELS POSTS [SEED]` runs a campaign.
 """
@@ -23,7 +23,7 @@ from atomic.testing import EndpointCall, EndpointReply
 from scenarios.embedded_runtime import AtomicServer, runtime_on
 from scenarios.runtime import Runtime
 
-# Runs that are cancelled at the same time, and the steps of each.
+# The number of runs that are cancelled at the same time, and the steps of each.
 RUNS_AT_ONCE: Final = 10
 STEPS: Final = 24
 _AGAIN: Final = {"count": 1000, "backOff": 50, "strategy": "fixed", "jitter": "none"}
@@ -35,20 +35,20 @@ SELECT count(*) FROM steps AS root WHERE is_root = 1 AND status = 'cancelled' AN
     AND id < substr(root.id, 1, instr(root.id, '-') - 1) || '.' AND finished_at_ms IS NULL
 )
 """
-# How long an endpoint's call may be under way to it, and how long a restart may take to end the rest.
+# How long a call may take to reach its endpoint, and a restarted server to end the remaining steps.
 _UNDER_WAY_S: Final = 0.25
 _ENDED_WITHIN_S: Final = 20.0
 
 
 @dataclass(slots=True)
 class Calls:
-    """When the steps of each run were called, and when its cancel was answered."""
+    """The times at which the steps of each run were called and at which its cancel was answered."""
 
     answered_s: dict[str, float] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
 
     def answered(self, run_id: str) -> None:
-        """Its cancel, or a look at it, said that the run is cancelled."""
+        """A cancel or a read has said that the run is cancelled."""
         self.answered_s.setdefault(run_id, asyncio.get_running_loop().time())
 
     async def fail(self, call: EndpointCall) -> EndpointReply:
@@ -66,7 +66,7 @@ async def _wait(_: EndpointCall) -> EndpointReply:
 
 
 async def cut_off(directory: Path, *, cancels: int, seed: int) -> tuple[int, list[str]]:
-    """End the server until so many cancels were cut off in their middle: how many, and what went on."""
+    """Stop the server until that many cancels were interrupted; return how many were, and the problems."""
     chance, server, calls = random.Random(seed), AtomicServer(directory / "data"), Calls()
     server.start()
     cut, problems, serial = 0, list[str](), itertools.count()
@@ -86,7 +86,7 @@ async def cut_off(directory: Path, *, cancels: int, seed: int) -> tuple[int, lis
 
 
 def _end_in_the_middle(server: AtomicServer, end: Callable[[], object], after_s: float) -> int:
-    """End the server a moment after the first root is cancelled; how many cancels were cut off by that."""
+    """Stop the server just after the first root is cancelled; return how many cancels that interrupted."""
     rows = apsw.Connection(str(server.data_dir / "atomic.db"), flags=apsw.SQLITE_OPEN_READONLY)
     before = rows.execute(_CANCELLED).get
     while rows.execute(_CANCELLED).get == before:
@@ -99,7 +99,7 @@ def _end_in_the_middle(server: AtomicServer, end: Callable[[], object], after_s:
 
 
 async def _run_of_many(runtime: Runtime, urls: Sequence[str], key: str) -> str:
-    """A run that waits in each way that there is."""
+    """A run whose steps wait in every possible way."""
     wait_url, fail_url = urls
     common = {"workflowName": "w", "idempotencyKey": key}
     root = {**common, "stepInvokeUrl": wait_url, "attemptTimeout": 120_000}
@@ -128,7 +128,7 @@ async def _cancel(runtime: Runtime, run_id: str, calls: Calls) -> None:
 
 
 async def _what_goes_on(runtime: Runtime, run_ids: Sequence[str], calls: Calls) -> list[str]:
-    """Who says that it is cancelled is not cancelled again, and yet nothing of it goes on."""
+    """Without a second cancel, nothing of a run that is shown as cancelled may go on."""
     for run_id in run_ids:
         if (await runtime.get(f"/runs/{run_id}")).json["root"]["status"] == "cancelled":
             calls.answered(run_id)
@@ -143,7 +143,7 @@ async def _what_goes_on(runtime: Runtime, run_ids: Sequence[str], calls: Calls) 
 
 
 async def beside_posts(directory: Path, *, posts: int, seed: int) -> list[str]:
-    """Cancel runs while a step of theirs is posted, when what the server knows of them is 5 s old."""
+    """Cancel runs while a step of theirs is posted, when the server's cached state of them is 5 s old."""
     chance, server, calls = random.Random(seed), AtomicServer(directory / "data"), Calls()
     server.start()
     problems: list[str] = []
@@ -151,13 +151,13 @@ async def beside_posts(directory: Path, *, posts: int, seed: int) -> list[str]:
         urls = runtime.endpoint("/hang", _wait), runtime.endpoint("/fail", calls.fail)
 
         async def race(number: int) -> None:
-            # Not all at the same moment.
+            # The posts are spread over a while.
             await asyncio.sleep(number % 50 * 0.1)
             common = {"workflowName": "w", "idempotencyKey": f"k{number}"}
             root = {**common, "stepInvokeUrl": urls[0], "attemptTimeout": 120_000}
             started = (await runtime.start(root, Prefer="respond-async")).json
             run_id, step = started["runId"], {**common, "stepInvokeUrl": urls[1], "retry": _AGAIN}
-            # Its row is written some milliseconds after that.
+            # The step's row is written some milliseconds later.
             forgotten_s = (from_rfc3339(started["createdAt"]) + FRESH_MS) / 1000
 
             async def at(first_s: float, last_s: float, act: Awaitable[object]) -> None:
@@ -179,7 +179,7 @@ async def beside_posts(directory: Path, *, posts: int, seed: int) -> list[str]:
 
 
 def main(cancels: int, posts: int, seed: int) -> int:
-    """Run both and print; the exit code."""
+    """Run both campaigns and print the results; return the exit code."""
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as directory:
         cut, problems = asyncio.run(cut_off(Path(directory), cancels=cancels, seed=seed))

@@ -1,4 +1,4 @@
-"""Histories of one key that are right, and planted ones that are not."""
+"""Linearizable histories of one key, and planted ones that are not."""
 
 from typing import Final
 
@@ -18,12 +18,12 @@ History = list[Operation]
 
 
 def post(begin: float, end: float, result: str | None = ATTACHED, payload: str = "p") -> Operation:
-    """A start's first half."""
+    """The first half of a start: create or attach."""
     return Operation(kind="post", argument=payload, result=result, begin=begin, end=end)
 
 
 def read(begin: float, end: float, result: str | None, after: int | None = None) -> Operation:
-    """A look at the step, or a start's second half."""
+    """A read of the step, or the second half of a start."""
     return Operation(kind="read", result=result, begin=begin, end=end, after=after)
 
 
@@ -37,8 +37,8 @@ def answer(begin: float, outcome: str = "p:1") -> Operation:
     return Operation(kind="answer", argument=outcome, begin=begin)
 
 
-def unheard(operation: Operation) -> Operation:
-    """The same, but the caller went away without an answer."""
+def pending(operation: Operation) -> Operation:
+    """The same operation, whose caller disconnected before the answer."""
     return Operation(
         kind=operation.kind, argument=operation.argument, begin=operation.begin, after=operation.after
     )
@@ -62,11 +62,11 @@ GOOD: Final[dict[str, History]] = {
     "the other payload came second": [
         post(0, 9), post(0, 9, MISMATCH, "q"), answer(3), read(10, 11, "p:1"),
     ],
-    "an unheard start took effect": [unheard(post(0, 1)), read(5, 6, LIVE), answer(5), read(7, 8, "p:1")],
-    "an unheard start took effect late": [unheard(post(0, 1)), read(5, 6, ABSENT), read(7, 8, LIVE)],
-    "an unheard start never did": [unheard(post(0, 1)), read(5, 6, ABSENT)],
-    "an unheard cancel": [post(0, 1), unheard(cancel(2, 3, None)), read(4, 5, LIVE), read(6, 7, CANCELLED)],
-    "an unheard other payload won": [unheard(post(0, 1, None, "q")), post(2, 3, MISMATCH)],
+    "a pending start took effect": [pending(post(0, 1)), read(5, 6, LIVE), answer(5), read(7, 8, "p:1")],
+    "a pending start took effect late": [pending(post(0, 1)), read(5, 6, ABSENT), read(7, 8, LIVE)],
+    "a pending start never did": [pending(post(0, 1)), read(5, 6, ABSENT)],
+    "a pending cancel": [post(0, 1), pending(cancel(2, 3, None)), read(4, 5, LIVE), read(6, 7, CANCELLED)],
+    "a pending other payload won": [pending(post(0, 1, None, "q")), post(2, 3, MISMATCH)],
     "a second attempt's answer": [post(0, 9), answer(1, "p:1"), answer(5, "p:2"), read(10, 11, "p:2")],
     "timeout, then the outcome": [
         post(0, 2), read(0, 2, LIVE, after=0), answer(3), post(4, 6, ATTACHED), read(4, 6, "p:1", after=3),
@@ -111,9 +111,9 @@ BAD: Final[dict[str, History]] = {
     "cancelled by nobody": [*_LIVE, read(2, 3, CANCELLED)],
     "seen before it was posted": [read(0, 1, LIVE), post(2, 3)],
     "seen, then not there": [post(0, 9), read(1, 2, LIVE), read(3, 4, ABSENT)],
-    "an unheard start that comes and goes": [unheard(post(0, 1)), read(2, 3, LIVE), read(4, 5, ABSENT)],
-    "an unheard cancel that comes and goes": [
-        *_LIVE, unheard(cancel(2, 3, None)), read(4, 5, CANCELLED), read(6, 7, LIVE),
+    "a pending start that comes and goes": [pending(post(0, 1)), read(2, 3, LIVE), read(4, 5, ABSENT)],
+    "a pending cancel that comes and goes": [
+        *_LIVE, pending(cancel(2, 3, None)), read(4, 5, CANCELLED), read(6, 7, LIVE),
     ],
     "its own read comes before the post": [
         post(0, 9), read(0, 9, ABSENT, after=0),

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from reliability.three_books import Application, Books, rows_of
+from reliability.observations import Application, Observations, rows_of
 from scenarios.embedded_runtime import AtomicServer, runtime_on
 
 _DRAIN_S = 120
@@ -17,18 +17,18 @@ _DRAIN_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """What came of it."""
+    """The result of a campaign."""
 
     problems: list[str]
-    books: Books
+    observed: Observations
     rows: int
     restarts_s: list[float]
     seconds: float
 
     def __str__(self) -> str:
-        calls = sum(map(len, self.books.calls.values()))
+        calls = sum(map(len, self.observed.calls.values()))
         return (
-            f"{len(self.restarts_s)} kills in {self.seconds:.0f} s, {len(self.books.acknowledged)} runs "
+            f"{len(self.restarts_s)} kills in {self.seconds:.0f} s, {len(self.observed.acknowledged)} runs "
             f"acknowledged, {self.rows} rows, {calls} calls of endpoints, {len(self.problems)} problems; "
             f"restart to healthy: median {statistics.median(self.restarts_s):.2f} s, "
             f"max {max(self.restarts_s):.2f} s"
@@ -36,19 +36,19 @@ class Campaign:
 
 
 def run(directory: Path, *, kills: int, runs: int, seed: int) -> Campaign:
-    """Kill and restart so often while so many runs are posted, then compare the books."""
+    """Kill and restart the server while runs are posted, then compare answers, calls and rows."""
     began = time.monotonic()
     server = AtomicServer(directory / "data")
     server.start()
-    client, books, restarts_s = asyncio.run(_load_and_kill(server, kills, runs, seed))
+    client, observed, restarts_s = asyncio.run(_load_and_kill(server, kills, runs, seed))
     assert server.stop() == 0
     rows = asyncio.run(rows_of(server.data_dir, client))
-    return Campaign(books.problems(rows), books, len(rows), restarts_s, time.monotonic() - began)
+    return Campaign(observed.problems(rows), observed, len(rows), restarts_s, time.monotonic() - began)
 
 
 async def _load_and_kill(
     server: AtomicServer, kills: int, runs: int, seed: int
-) -> tuple[str, Books, list[float]]:
+) -> tuple[str, Observations, list[float]]:
     chance = random.Random(seed)
     async with runtime_on(server) as runtime:
         application = Application(runtime, seed)
@@ -57,7 +57,7 @@ async def _load_and_kill(
         for number in range(kills):
             pause_s = 0.05 + chance.random() * 0.45
             for key in keys[number * runs // kills : (number + 1) * runs // kills]:
-                # Some come while the server is down.
+                # Some runs are posted while the server is down.
                 caller = application.call(key, chance.random() * (pause_s + 0.2))
                 callers.append(asyncio.create_task(caller))
             await asyncio.sleep(pause_s)
@@ -66,17 +66,17 @@ async def _load_and_kill(
         await asyncio.wait_for(asyncio.gather(*callers), _DRAIN_S)
         for key in keys:
             await application.ask_again(key)
-        return runtime.client, application.books, restarts_s
+        return runtime.client, application.observed, restarts_s
 
 
 def main(kills: int, runs: int, seed: int) -> int:
-    """Run and print; the exit code."""
+    """Run the campaign and print the result; return the exit code."""
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as directory:
         campaign = run(Path(directory), kills=kills, runs=runs, seed=seed)
     print(campaign)
     print(*campaign.problems[:50], sep="\n")
-    return int(bool(campaign.problems) or len(campaign.books.acknowledged) != runs)
+    return int(bool(campaign.problems) or len(campaign.observed.acknowledged) != runs)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Is there an order of the operations on one key, each at a moment between its call and its answer, in
-which every answer is right? The search of Wing and Gong, with Lowe's memory of dead ends.
+"""Checks whether the history of one key is linearizable.
 
-An operation without an answer may have taken effect at any moment after its call, or never.
+It is if there is an order of the operations, each at a moment between its call and its answer, in which
+every answer is right. The search is that of Wing and Gong, with Lowe's cache of visited states. An
+operation without an answer may have taken effect at any moment after its call, or never.
 
-`Key` is the sequential specification. What a waiting start does is two operations: `post` creates or
-attaches, and the `read` after it sees the outcome. The answer of the endpoint is an operation too, one
-that nobody hears of: it settles the step, or comes too late.
+`Key` is the sequential specification. A waiting start is two operations: `post` creates or attaches, and
+the `read` after it sees the outcome. The endpoint's answer is also an operation, whose result no client
+sees: it settles the step, or is too late.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ ENDED: Final = "ended"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The state of one key: absent, live, cancelled, or the outcome; and the payload that made it."""
+    """The state of one key: absent, live, cancelled or the outcome; and the payload that created it."""
 
     status: str = ABSENT
     payload: str = ""
@@ -34,11 +35,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """`argument`: the payload of a post, the outcome of an answer. `result` None: nobody knows.
+    """`argument` is the payload of a post or the outcome of an answer. `result` is None if unknown.
 
     A post results in `attached` (the step was absent or live), `replayed` (it had an outcome) or
     `mismatch`; a read in the status; a cancel in `absent`, `cancelled` or, with any outcome, `ended`.
-    `after` is the place in the history of an operation that comes first, whatever the clock says.
+    `after` is the index of an operation of the history that must come first, whatever the clock says.
     """
 
     kind: Kind
@@ -74,13 +75,13 @@ def _post(key: Key, payload: str) -> tuple[Key, str]:
 
 
 def _answer(key: Key, outcome: str) -> Key:
-    """The first answer that meets the live step is its outcome, unless it is one to another payload."""
+    """The first answer while the step is live is its outcome, unless it answers another payload."""
     answers_it = key.status == LIVE and outcome.startswith(f"{key.payload}:")
     return Key(outcome, key.payload) if answers_it else key
 
 
 def is_linearizable(history: Sequence[Operation]) -> bool:
-    """Whether the history of one key, absent at first, has such an order."""
+    """Whether the history of one key, which is absent at first, is linearizable."""
     needed = sum(
         1 << position for position, operation in enumerate(history) if operation.result is not None
     )
@@ -100,7 +101,7 @@ def is_linearizable(history: Sequence[Operation]) -> bool:
 
 
 def _next(history: Sequence[Operation], done: int) -> list[int]:
-    """The operations that can come next: none that is left ended before they began."""
+    """The operations that can come next: those that began before the end of every remaining one."""
     left = [position for position in range(len(history)) if not done >> position & 1]
     first_end = min((history[position].end for position in left), default=NEVER)
     return [

@@ -1,6 +1,6 @@
-"""Power cuts under the real store: rows are written, the power goes, the image that is left is opened.
+"""Simulated power cuts: rows are written to the real store, the power fails, the remaining image is opened.
 
-`python -m reliability.power_cuts CUTS [SEED]` runs a campaign, and its control without syncs.
+`python -m reliability.power_cuts CUTS [SEED]` runs a campaign, and a control campaign without syncs.
 """
 
 import asyncio
@@ -21,45 +21,45 @@ from reliability.recording_vfs import FATES, Cut, RecordingVfs
 
 WRITERS = 8
 ROUNDS = 8
-# The second power cut finds what the first one left, and its recovery.
+# The second power cut happens on what the first one left, during or after its recovery.
 LIVES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """How the file is written, and among which of the writes the power goes."""
+    """How the file is written, and in which range of writes the power fails."""
 
     synchronous: str
     log_pages: tuple[int, ...]
-    """After how many pages the log is copied into the database: chance takes one of them."""
+    """After how many pages the log is copied into the database. Each life draws one of the numbers."""
     cut_between: tuple[int, int]
 
 
-# Copying the log belongs to the dangers and does not wait for 16 MiB here; early cuts meet a file that has
-# no tables yet.
+# Checkpoints are part of the danger, so they happen earlier than at 16 MiB. Early cuts hit a file without
+# tables.
 FULL = Danger("FULL", (8, 40, 4000), (1, 600))
-# Nothing is synced unless the log is copied, so here it is not: what was acknowledged must get lost.
+# Without syncs, only a checkpoint would sync, so there is none: acknowledged rows must get lost.
 CONTROL = Danger("NORMAL", (4000,), (150, 600))
 
 
 @dataclass(slots=True)
-class Books:
-    """What was written under each id and version, and the newest version that was acknowledged."""
+class WriteLog:
+    """The row written under each id and version, and the newest acknowledged version of each id."""
 
     written: dict[tuple[str, int], Step] = field(default_factory=dict)
     acknowledged: dict[str, int] = field(default_factory=dict)
     before_cut: dict[str, int] = field(default_factory=dict)
 
     def acknowledge(self, step: Step) -> None:
-        """The store said that the row is durable."""
+        """The store has reported the row as durable."""
         self.acknowledged[step.id] = step.version
 
     def cut(self) -> None:
-        """What was acknowledged by now has to survive."""
+        """Everything acknowledged until now has to survive."""
         self.before_cut = dict(self.acknowledged)
 
     def wrong(self, rows: dict[str, Step | None]) -> list[str]:
-        """Ids whose row is not there, older than acknowledged, or nothing that was ever written."""
+        """The ids whose row is missing, older than acknowledged, or different from every written row."""
         return [step_id for step_id, row in rows.items() if not self._holds(step_id, row)]
 
     def _holds(self, step_id: str, row: Step | None) -> bool:
@@ -72,7 +72,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a life ended with: rows that were wrong, how many had been acknowledged, when the power went."""
+    """The result of a life: wrong rows, the number of acknowledged rows, and when the power failed."""
 
     wrong: list[str]
     acknowledged: int
@@ -80,9 +80,9 @@ class Result:
 
 
 def lives(seed: int, directory: Path, danger: Danger) -> Iterator[Result]:
-    """Write, cut, reopen; what was left is where the next life begins."""
+    """Write, cut, reopen; each life begins with what the one before left."""
     chance = random.Random(seed)
-    books = Books()
+    log = WriteLog()
     for life in range(LIVES):
         cut = Cut(
             after_writes=chance.randrange(*danger.cut_between),
@@ -91,27 +91,27 @@ def lives(seed: int, directory: Path, danger: Danger) -> Iterator[Result]:
         )
         before, after = directory / f"life-{life}", directory / f"life-{life + 1}"
         before.mkdir(exist_ok=True)
-        image = asyncio.run(_write_until_cut(before, books, cut, chance, danger))
+        image = asyncio.run(_write_until_cut(before, log, cut, chance, danger))
         after.mkdir()
         for name, content in image.items():
             (after / name).write_bytes(content)
-        wrong = asyncio.run(_wrong_rows(after, books))
-        yield Result(wrong, len(books.before_cut), cut)
+        wrong = asyncio.run(_wrong_rows(after, log))
+        yield Result(wrong, len(log.before_cut), cut)
         if wrong:
             return
 
 
 async def _write_until_cut(
-    directory: Path, books: Books, cut: Cut, chance: random.Random, danger: Danger
+    directory: Path, log: WriteLog, cut: Cut, chance: random.Random, danger: Danger
 ) -> dict[str, bytes]:
-    with RecordingVfs.installed(cut, books.cut) as vfs:
+    with RecordingVfs.installed(cut, log.cut) as vfs:
         store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=_fail)
         store._connection.pragma("synchronous", danger.synchronous)
         store._connection.pragma("wal_autocheckpoint", chance.choice(danger.log_pages))
         life = directory.name
         seeds = [chance.randrange(2**32) for _ in range(WRITERS)]
         await asyncio.gather(
-            *(_writer(store, books, f"{life}-{number}", seed) for number, seed in enumerate(seeds))
+            *(_writer(store, log, f"{life}-{number}", seed) for number, seed in enumerate(seeds))
         )
         vfs.cut_now()
         await store.close()
@@ -119,46 +119,46 @@ async def _write_until_cut(
     return vfs.image
 
 
-async def _writer(store: SqliteStepStore, books: Books, name: str, seed: int) -> None:
+async def _writer(store: SqliteStepStore, log: WriteLog, name: str, seed: int) -> None:
     chance = random.Random(seed)
     for number in range(ROUNDS):
         size = chance.choice([2, 200, 6_000])
         step = a_root(a_spec(key=f"{name}-{number}", payload=b'"' + b"x" * size + b'"'))
-        books.written[step.id, step.version] = step
+        log.written[step.id, step.version] = step
         await store.create(step)
-        books.acknowledge(step)
+        log.acknowledge(step)
         for _ in range(chance.randrange(3)):
             after = replace(step, version=step.version + 1, nonce=f"{chance.random()}")
-            step = await _replace(store, books, after)
-        await _replace(store, books, settled(step, 2_000))
+            step = await _replace(store, log, after)
+        await _replace(store, log, settled(step, 2_000))
         if chance.random() < 0.3:
             await asyncio.sleep(0.001)
 
 
-async def _replace(store: SqliteStepStore, books: Books, after: Step) -> Step:
-    books.written[after.id, after.version] = after
+async def _replace(store: SqliteStepStore, log: WriteLog, after: Step) -> Step:
+    log.written[after.id, after.version] = after
     await store.replace(after, after.version - 1)
-    books.acknowledge(after)
+    log.acknowledge(after)
     return after
 
 
-async def _wrong_rows(directory: Path, books: Books) -> list[str]:
-    """Open what is left as a server does, and compare every row that was ever written."""
+async def _wrong_rows(directory: Path, log: WriteLog) -> list[str]:
+    """Open the image as a server does, and check every row that was ever written."""
     try:
         store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=_fail)
     except DatabaseRefused as refused:
-        return [*books.before_cut, str(refused)]
+        return [*log.before_cut, str(refused)]
     try:
         assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        rows = {step_id: await store.get(step_id) for step_id, _ in books.written}
+        rows = {step_id: await store.get(step_id) for step_id, _ in log.written}
         listed = await store.list(RunQuery(client_id="acme", limit=10_000))
     finally:
         await store.close()
     found = {row.id: row for row in rows.values() if row is not None}
     assert {step.id: step for step in listed} == found
-    # What survived is from now on as good as acknowledged: it was seen.
-    wrong = books.wrong(rows)
-    books.acknowledged = {step_id: row.version for step_id, row in found.items()}
+    # A row that survived was read, so from now on it counts as acknowledged.
+    wrong = log.wrong(rows)
+    log.acknowledged = {step_id: row.version for step_id, row in found.items()}
     return wrong
 
 
@@ -187,7 +187,7 @@ class Campaign:
 
 
 def campaign(cuts: int, seed: int, directory: Path, danger: Danger) -> Campaign:
-    """The counts of so many cuts, from the seed on."""
+    """The counts over that many cuts, with seeds from the given one on."""
     counted = Campaign()
     while counted.cuts < cuts:
         position = directory / f"{danger.synchronous}-{seed}"
@@ -200,7 +200,7 @@ def campaign(cuts: int, seed: int, directory: Path, danger: Danger) -> Campaign:
 
 
 def main(cuts: int, seed: int) -> int:
-    """Run and print; the exit code."""
+    """Run the campaigns and print the results; return the exit code."""
     print(f"seed {seed}")
     with tempfile.TemporaryDirectory() as directory:
         full = campaign(cuts, seed, Path(directory), FULL)

@@ -1,4 +1,4 @@
-"""Histories of keys as concurrent clients of a real server see them."""
+"""Records histories of keys, as concurrent clients of a real server see them."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ _RETRY: Final = {"count": 5, "backOff": 5, "strategy": "fixed", "jitter": "none"
 
 
 class Recorder:
-    """One key, its clients and its endpoint; they write one history."""
+    """One key, its clients and its endpoint, which write one history."""
 
     def __init__(self, runtime: Runtime, key: str, seed: int) -> None:
         self.history: list[Operation] = []
@@ -38,7 +38,7 @@ class Recorder:
         self._answers = 0
 
     async def record(self) -> list[Operation]:
-        """Let 5 to 8 clients work on the key, 40 operations at most."""
+        """Let 5 to 8 clients work on the key, with 40 operations at most."""
         await asyncio.gather(*(self._client() for _ in range(self._chance.randint(5, 8))))
         await self._look(wait_ms=2_000)
         return self.history
@@ -57,7 +57,7 @@ class Recorder:
         }  # fmt: skip
         headers = self._chance.choice([{}, {}, {"Prefer": "respond-async"}])
         begin = self._loop.time()
-        reply = await self._heard(self._runtime.start(document, **headers))
+        reply = await self._reply_to(self._runtime.start(document, **headers))
         posted = Operation(kind="post", argument=payload, begin=begin)
         if reply is None:
             self.history.append(posted)
@@ -78,14 +78,14 @@ class Recorder:
 
     async def _cancel(self) -> None:
         begin = self._loop.time()
-        reply = await self._heard(self._runtime.post(f"/runs/{self._run_id}/cancel"))
+        reply = await self._reply_to(self._runtime.post(f"/runs/{self._run_id}/cancel"))
         cancelled = Operation(kind="cancel", begin=begin)
         if reply is not None:
             cancelled = replace(cancelled, result=_of_cancel(reply), end=self._loop.time())
         self.history.append(cancelled)
 
-    async def _heard(self, request: Awaitable[ApiReply]) -> ApiReply | None:
-        """The reply, unless this client goes away before it comes."""
+    async def _reply_to(self, request: Awaitable[ApiReply]) -> ApiReply | None:
+        """The reply; None if this client disconnects before it comes."""
         patience_s = self._chance.random() * 0.008 if self._chance.random() < 0.1 else _LONG_S
         try:
             return await asyncio.wait_for(request, patience_s)
@@ -142,7 +142,7 @@ def _of_cancel(reply: ApiReply) -> str:
 
 
 async def record_many(runtime: Runtime, number: int, seed: int) -> list[list[Operation]]:
-    """Histories of so many keys, some of them recorded at the same time."""
+    """Record the histories of that many keys, several at a time."""
     places = asyncio.Semaphore(_TOGETHER)
 
     async def one(at: int) -> list[Operation]:

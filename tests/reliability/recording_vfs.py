@@ -1,7 +1,8 @@
-"""A SQLite VFS that knows what a disk would still have after the power went.
+"""A SQLite VFS that computes what a disk could still hold after a power cut.
 
-Files are read and written as ever; beside that every write since a file's last sync is written down. A cut
-makes an image: of each file what was synced, and of the rest whatever chance leaves of it.
+Files are read and written normally. In addition, the VFS records every write since the last sync of a file.
+A cut produces an image: the synced content of each file, and a random part of the writes that were not
+synced.
 """
 
 import random
@@ -19,7 +20,7 @@ _PIECE: Final = 512  # a sector: the largest piece that a disk writes whole or n
 
 Fate = Literal["dropped", "some kept", "torn"]
 FATES: Final[tuple[Fate, ...]] = ("dropped", "some kept", "torn")
-# Where it begins, and the bytes; None for a file that is cut off there.
+# The offset, and the bytes; None for a truncation at that offset.
 _Change = tuple[int, bytes | None]
 
 
@@ -27,7 +28,7 @@ _Change = tuple[int, bytes | None]
 class _File:
     durable: bytearray
     is_named: bool
-    """Whether the directory on the disk holds the name; the first sync of a new file sees to it."""
+    """Whether the directory on the disk holds the name. The first sync of a new file makes it so."""
     changes: list[_Change] = field(default_factory=list)
 
     def sync(self) -> None:
@@ -38,7 +39,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The power went after so many writes, and this became of what was not synced."""
+    """A power cut after a number of writes, and the image that it leaves."""
 
     after_writes: int
     fate: Fate
@@ -46,10 +47,10 @@ class Cut:
 
 
 class RecordingVfs(apsw.VFS):
-    """While `installed`, connections of this process go through it.
+    """While it is `installed`, connections of this process use it.
 
-    `on_cut` is called at the moment of the cut, before anybody can learn of a later sync; what happens
-    after the cut is not in `image`.
+    `on_cut` is called at the moment of the cut, before a later sync can be reported. What happens after the
+    cut is not in `image`.
     """
 
     def __init__(self, cut: Cut, on_cut: Callable[[], None]) -> None:
@@ -58,7 +59,7 @@ class RecordingVfs(apsw.VFS):
         self.syncs = 0
         self._cut, self._on_cut = cut, on_cut
         self._files: dict[str, _File] = {}
-        # Gone from the directory, but not yet from the directory on the disk.
+        # Deleted files whose names are still in the directory on the disk.
         self._deleted: dict[str, _File] = {}
         self._left = cut.after_writes
         self._lock = threading.Lock()
@@ -66,7 +67,7 @@ class RecordingVfs(apsw.VFS):
     @classmethod
     @contextmanager
     def installed(cls, cut: Cut, on_cut: Callable[[], None]) -> Iterator["RecordingVfs"]:
-        """Until the end every connection that is opened by this process uses it."""
+        """Every connection that this process opens uses the VFS while the context lasts."""
         vfs = cls(cut, on_cut)
         try:
             yield vfs
@@ -75,7 +76,7 @@ class RecordingVfs(apsw.VFS):
             apsw.set_default_vfs(_BASE)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "_RecordedFile":
-        """Open a file; the first time, what is there counts as durable."""
+        """Open a file. At the first time, its content counts as durable."""
         path = Path(name.filename() if isinstance(name, apsw.URIFilename) else str(name))
         with self._lock:
             if path.name not in self._files:
@@ -84,7 +85,7 @@ class RecordingVfs(apsw.VFS):
         return _RecordedFile(self, path.name, name, flags)
 
     def xDelete(self, name: str, syncdir: bool) -> None:
-        """Delete a file; unless the directory is synced, the file may be there again after the cut."""
+        """Delete a file. Unless the directory is synced, the file may exist again after the cut."""
         super().xDelete(name, syncdir)
         with self._lock:
             gone = self._files.pop(Path(name).name, None)
@@ -94,7 +95,7 @@ class RecordingVfs(apsw.VFS):
                 self._sync_directory()
 
     def changed(self, name: str, change: _Change) -> None:
-        """Write down a write or a truncation; the power may go right after it."""
+        """Record a write or a truncation. The power may fail directly after it."""
         with self._lock:
             self._files[name].changes.append(change)
             self._left -= 1
@@ -102,7 +103,7 @@ class RecordingVfs(apsw.VFS):
                 self.cut_now()
 
     def synced(self, name: str) -> None:
-        """What was written to the file is durable from now on."""
+        """Everything written to the file is durable from now on."""
         with self._lock:
             self.syncs += 1
             file = self._files.get(name)
@@ -145,12 +146,12 @@ class _RecordedFile(apsw.VFSFile):
         self._vfs.changed(self._name, (size, None))
 
     def xSync(self, flags: int) -> None:
-        # The machine stays on: syncing for real would only cost time.
+        # The machine does not lose power, so a real sync would only cost time.
         self._vfs.synced(self._name)
 
 
 def _survivor(file: _File, fate: Fate, chance: random.Random, *, may_vanish: bool) -> bytes | None:
-    """The file after the cut; None when it is not there."""
+    """The file after the cut; None if it does not exist."""
     if may_vanish and chance.random() < 0.5:
         return None
     if not file.is_named and (fate == "dropped" or chance.random() < 0.5):

@@ -1,4 +1,4 @@
-"""A disk of a few megabytes that can be filled, made larger and made read-only."""
+"""A disk of a few megabytes that a test can fill, enlarge and make read-only."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ class SmallDisk:
     @classmethod
     @contextmanager
     def mounted(cls, directory: Path, size: str) -> Iterator["SmallDisk"]:
-        """Skips the test, with the reason, where nothing can be mounted."""
+        """Mount the disk. Skips the test where that is not possible."""
         if os.geteuid() != 0:
             pytest.skip("only root can mount a small disk")
         directory.mkdir()

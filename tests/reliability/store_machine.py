@@ -1,4 +1,4 @@
-"""Hypothesis drives a store and a model of it side by side; whatever they say must be the same."""
+"""A Hypothesis state machine that runs a store and a model of it, and compares all their results."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ laters = st.sampled_from([2_000, 2_000 + RETENTION_MS, 9_000 + RETENTION_MS])
 
 @st.composite
 def steps(draw: st.DrawFn) -> Step:
-    """One of a few ids, with a few contents: collisions are what is looked for."""
+    """Steps with few different ids and contents, so that collisions are frequent."""
     spec = a_spec(
         client_id=draw(st.sampled_from(["acme", "beta"])),
         workflow_name=draw(st.sampled_from(["v", "w"])),
@@ -39,7 +39,7 @@ def steps(draw: st.DrawFn) -> Step:
 
 @st.composite
 def queries(draw: st.DrawFn) -> RunQuery:
-    """Any mixture of filters."""
+    """Any combination of filters."""
     return RunQuery(
         client_id=draw(st.sampled_from(["acme", "beta"])),
         status=draw(st.none() | statuses),
@@ -52,7 +52,7 @@ def queries(draw: st.DrawFn) -> RunQuery:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The rows that must be there are in `model`. A subclass gives the store and empties it."""
+    """`model` holds the rows that the store must have. A subclass provides the store and empties it."""
 
     runner: ClassVar[asyncio.Runner]
     store: StepStore
@@ -98,7 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), at_ms=moments)
     def begin_anew(self, data: st.DataObject, at_ms: int) -> None:
-        """A step takes the place of an expired one of the same identity."""
+        """A new step replaces an expired one of the same identity."""
         existing = self._one(data)
         if existing is None or existing.expires_at_ms is None:
             return
@@ -127,7 +127,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(query=queries())
     def pages(self, query: RunQuery) -> None:
-        """All pages, one after the other, and each of the size that was asked for."""
+        """List all pages, one after the other, and check that each has the requested size."""
         found: list[Step] = []
         page = self.wait(self.store.list(query))
         while page:
@@ -158,7 +158,7 @@ class StoreMachine(RuleBasedStateMachine):
         for client_id, line in lines.items():
             assert taken[client_id] == sorted(line)[: len(taken[client_id])]
             if len(taken[client_id]) < len(line):
-                # Nobody had two turns more than one who still waits.
+                # No client got two more steps than a client that still has due ones.
                 assert all(len(others) <= len(taken[client_id]) + 1 for others in taken.values())
 
     @rule(status=statuses, limit=limits)

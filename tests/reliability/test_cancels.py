@@ -1,4 +1,4 @@
-"""Cancels of a real server that are cut off, or meet a post. `make cancels` does it for longer."""
+"""Cancels on a real server that are interrupted, or race with a post. `make cancels` runs more of them."""
 
 import asyncio
 import random

@@ -1,8 +1,8 @@
-"""A disk that gives back other bytes than were written: what had been acknowledged is there and equal, or
-it is refused with words. It is never something else, and no file is changed or begun anew.
+"""A disk that returns other bytes than were written: acknowledged rows are unchanged, or are refused.
 
-One transaction is beyond this promise: the last one in the log. Damage to it looks like the torn tail that
-a power cut leaves of a transaction that nobody was told of, and is dropped like one.
+They are never wrong, and no file is changed or created anew. The exception is the last transaction in the
+log. Damage to it looks like the torn end of a transaction that was never acknowledged, as a power cut
+leaves it, and is dropped like one.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from atomic.application.ports import RunQuery, StoreUnavailable
 from atomic.domain.steps import Step
 from contract.builders import a_root, a_spec, settled
 
-PLACES = 200  # over the three kinds of file
+PLACES = 200  # distributed over the three kinds of file
 ROWS = 60
 FRAME = 24 + 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A directory as a server leaves it; `acknowledged` in the order of the commits."""
+    """A data directory as a server leaves it; `acknowledged` is in the order of the commits."""
 
     directory: Path
     acknowledged: list[Step]
@@ -46,7 +46,7 @@ class Data:
 
 
 async def a_day(directory: Path, *, killed: bool) -> Data:
-    """Rows of many sizes, a transaction each; some lie in the log when the server was killed."""
+    """Rows of many sizes, one transaction each. Some are only in the log, as after a kill of the server."""
     store = await SqliteStepStore.open(directory / "work.db", on_fatal=pytest.fail)
     acknowledged = []
     for number in range(ROWS):
@@ -67,7 +67,7 @@ async def a_day(directory: Path, *, killed: bool) -> Data:
 
 
 def leave(directory: Path) -> None:
-    """Copy the files as they are now."""
+    """Copy the files in their present state."""
     (directory / "left").mkdir()
     for file in directory.glob("work.db*"):
         if not file.name.endswith("-shm"):
@@ -75,7 +75,7 @@ def leave(directory: Path) -> None:
 
 
 async def found(data: Data) -> str:
-    """What became of the data; AssertionError for what may not be."""
+    """What happened to the data, as text; AssertionError if it is not allowed."""
     try:
         store = await SqliteStepStore.open(data.directory / "atomic.db", on_fatal=lambda _: None)
     except DatabaseRefused as refused:
@@ -106,7 +106,7 @@ async def row_as_found(store: SqliteStepStore, step: Step, last: Step) -> str:
 
 
 async def lists_as_found(store: SqliteStepStore, data: Data) -> str:
-    """Rows that lists leave out would be lost too: never driven, never shown."""
+    """A row that is missing in lists would be lost as well: never processed, never shown."""
     rows = data.rows
     due = {step.id: step.due_at_ms for step in rows.values() if step.due_at_ms is not None}
     try:
@@ -146,7 +146,7 @@ def test_a_changed_byte_is_refused_or_does_no_harm(tmp_path: Path, name: str, ki
 
 
 def change_a_byte(file: Path, chance: random.Random) -> int:
-    """Change one byte; where."""
+    """Change one byte; return its position."""
     content = bytearray(file.read_bytes())
     at = chance.randrange(len(content))
     content[at] ^= chance.randrange(1, 256)
@@ -168,7 +168,7 @@ def test_a_torn_last_transaction_is_dropped_and_the_rest_is_there(tmp_path: Path
     data = asyncio.run(a_day(tmp_path, killed=True))
     log = data.directory / "atomic.db-wal"
     content = log.read_bytes()
-    # Frames of before the log was begun anew, with other salts, may follow the last one.
+    # After the last frame there may be old frames, with other salts, from before the log was restarted.
     last_frame = max(
         at for at in range(32, len(content), FRAME) if content[at + 8 : at + 16] == content[16:24]
     )
@@ -177,7 +177,7 @@ def test_a_torn_last_transaction_is_dropped_and_the_rest_is_there(tmp_path: Path
 
 
 def test_a_log_that_was_cut_off_earlier_looks_like_a_younger_one(tmp_path: Path) -> None:
-    """The limit of what a file alone can tell: nothing stands behind the end. Rows are older, not wrong."""
+    """A file alone cannot show that its end is missing. Rows are older then, but not wrong."""
     data = asyncio.run(a_day(tmp_path, killed=True))
     log = data.directory / "atomic.db-wal"
     log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
@@ -205,7 +205,7 @@ def test_rows_of_before_the_checksums_are_read_and_get_them_with_the_next_write(
         assert await store.get(step.id) == step
         await store.replace(settled(step, 2_000), 1)
         assert await store.get(step.id) == settled(step, 2_000)
-        # What is written once was not written again.
+        # Immutable columns are not written again.
         sums = store._rows.execute("SELECT fixed_sum IS NULL, progress_sum IS NULL FROM steps").fetchall()
         assert sums == [(1, 0)]
         await store.close()

@@ -1,4 +1,4 @@
-"""Start, attach, look and cancel of one key behave as if they came one after the other."""
+"""Start, attach, read and cancel of one key are linearizable."""
 
 import asyncio
 import os
@@ -50,6 +50,6 @@ def test_what_a_real_server_does_is_linearizable(tmp_path: Path) -> None:
 
 def _summary(histories: list[list[Operation]]) -> str:
     operations = [operation for history in histories for operation in history]
-    unheard = sum(operation.result is None and operation.kind != "answer" for operation in operations)
+    pending = sum(operation.result is None and operation.kind != "answer" for operation in operations)
     longest = max(map(len, histories))
-    return f"{len(histories)} histories, {len(operations)} operations, {unheard} unheard, longest {longest}"
+    return f"{len(histories)} histories, {len(operations)} operations, {pending} pending, longest {longest}"

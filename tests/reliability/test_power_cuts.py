@@ -1,4 +1,4 @@
-"""The power goes: nothing acknowledged is lost, and without syncs it would be."""
+"""A power cut loses nothing that was acknowledged; without syncs it does."""
 
 import random
 from pathlib import Path
@@ -9,7 +9,7 @@ from reliability.power_cuts import CONTROL, FULL, campaign, lives
 
 CUTS = 60
 CONTROL_CUTS = 20
-# Seeds that once found something are run for ever (this one found only mistakes of the test itself).
+# Seeds that once failed are always run (this one found only mistakes of the test itself).
 KEPT_SEEDS = [1]
 
 

@@ -1,4 +1,4 @@
-"""What is done to the server's process and to its disk from outside, and what callers see of it."""
+"""Outside interference with the server's process and disk, and what its callers see."""
 
 import asyncio
 import os
@@ -15,8 +15,8 @@ import apsw
 import pytest
 
 from atomic.adapters.sqlite.in_place import FilesInPlace
+from reliability.observations import Application, rows_of
 from reliability.small_disk import SmallDisk
-from reliability.three_books import Application, rows_of
 from scenarios.embedded_runtime import AtomicServer, create_client, kill_in_call, runtime_on
 from scenarios.runtime import Runtime, answer_ok
 
@@ -24,7 +24,7 @@ BLOCK = "x" * 100_000
 
 
 def refusal(data_dir: Path, *options: str) -> str:
-    """What `atomic serve` says about the directory; it must end with 1 and without a stack trace."""
+    """The output of `atomic serve` on the directory. It must exit with 1 and without a stack trace."""
     command = [sys.executable, "-m", "atomic.cli", "serve", "--port", "0", "--data-dir", str(data_dir)]
     command += options or ["--dev"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
@@ -33,8 +33,8 @@ def refusal(data_dir: Path, *options: str) -> str:
     return ended.stderr
 
 
-def first_words(data_dir: Path) -> tuple[bool, str]:
-    """Whether a start on a full disk ended, and what it said; it goes on if its log has room for it."""
+def first_output(data_dir: Path) -> tuple[bool, str]:
+    """Whether a server on a full disk has ended, and its output. It runs if its log has enough room."""
     try:
         return True, refusal(data_dir)
     except subprocess.TimeoutExpired as serving:
@@ -45,7 +45,7 @@ def document(url: str, key: str, **more: Any) -> dict[str, Any]:
     return {"workflowName": "w", "stepInvokeUrl": url, "idempotencyKey": key, **more}
 
 
-def test_a_server_that_was_stopped_for_three_seconds_answers_as_if_nothing_was(tmp_path: Path) -> None:
+def test_a_server_that_was_paused_for_three_seconds_answers_normally(tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     server = AtomicServer(tmp_path / "data")
@@ -60,15 +60,15 @@ def test_a_server_that_was_stopped_for_three_seconds_answers_as_if_nothing_was(t
             await asyncio.sleep(3)
             server.process.send_signal(signal.SIGCONT)
             await asyncio.wait_for(asyncio.gather(*callers), 30)
-            for key in application.books.told:
+            for key in application.observed.told:
                 await application.ask_again(key)
             return application
 
     application = asyncio.run(main())
     assert server.stop() == 0
     rows = asyncio.run(rows_of(server.data_dir, application.client))
-    assert len(application.books.told) == 40
-    assert application.books.problems(rows) == []
+    assert len(application.observed.told) == 40
+    assert application.observed.problems(rows) == []
 
 
 def test_a_full_disk_refuses_and_works_again_when_there_is_room(tmp_path: Path) -> None:
@@ -87,15 +87,15 @@ async def fill_and_make_room(server: AtomicServer, disk: SmallDisk) -> None:
         assert server.process.poll() is None
         assert (await runtime.request("GET", "/health")).status == 200
         server.kill()
-        ended, said = await asyncio.to_thread(first_words, server.data_dir)
+        ended, said = await asyncio.to_thread(first_output, server.data_dir)
         wanted = ("disk is full", "No space left") if ended else ("listening",)
         assert any(words in said for words in wanted), said
         disk.remount("size=64m")
         await asyncio.to_thread(server.start)
-        # The refused write itself may be posted again, and so may anything else.
+        # The refused start can be posted again, and so can any other.
         for key in (f"k{len(acknowledged)}", "new"):
             assert (await runtime.start(document(url, key, payload=BLOCK))).status == 200
-        # An outcome that found no room is written after the lease, or at once by the next server.
+        # An outcome that could not be written is written after the lease, or at once by the next server.
         server.kill()
         await asyncio.to_thread(server.start)
         for key in acknowledged:
@@ -105,7 +105,7 @@ async def fill_and_make_room(server: AtomicServer, disk: SmallDisk) -> None:
 
 
 async def post_until_full(runtime: Runtime, url: str) -> list[str]:
-    """The keys that were acknowledged before the first refusal."""
+    """Post runs until the first refusal; return the acknowledged keys."""
     acknowledged: list[str] = []
     while len(acknowledged) < 200:
         key = f"k{len(acknowledged)}"
@@ -150,7 +150,7 @@ def test_a_disk_that_fails_ends_the_server_with_70_and_loses_nothing(tmp_path: P
             room = 3_000_000
             resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (room, room))
             kept = await post_until_full(runtime, url)
-            # systemd restarts what ends so, and not what ends by a signal that it did not send.
+            # systemd restarts a service after this exit code, but not after a signal that it did not send.
             assert await asyncio.to_thread(server.process.wait, 20) == 70
             await asyncio.to_thread(server.start)
             replies = [await runtime.start(document(url, key, payload=BLOCK)) for key in kept]
@@ -180,7 +180,7 @@ def test_a_server_whose_files_are_taken_away_ends_with_70(
     assert f"{taken} was moved, removed or replaced" in server.log() or not name
 
 
-def test_a_file_that_was_replaced_is_another_one(tmp_path: Path) -> None:
+def test_a_replaced_file_is_detected(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("kept", "replaced", "never-there")]
     for path in paths[:2]:
         path.write_text("")
@@ -201,7 +201,7 @@ def test_a_restored_directory_without_its_pepper_is_refused(tmp_path: Path) -> N
 
 @pytest.fixture
 def left(tmp_path: Path) -> Path:
-    """The data directory of a server that was killed while a step ran."""
+    """The data directory of a server that was killed while a step was running."""
     server = AtomicServer(tmp_path / "data")
     server.start()
 

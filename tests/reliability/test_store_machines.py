@@ -1,4 +1,4 @@
-"""The stores against a model, by state machines. `STORE_EXAMPLES=20000` makes a long run of it."""
+"""The stores compared with a model by state machines. `STORE_EXAMPLES=20000` makes a long campaign."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ class MemoryMachine(StoreMachine):
 
 
 class SqliteMachine(StoreMachine):
-    """One file for all examples, emptied before each: making one takes longer than an example."""
+    """One file for all examples, emptied before each, because creating one takes longer than an example."""
 
     store: SqliteStepStore
     path: ClassVar[Path]
@@ -43,7 +43,7 @@ class SqliteMachine(StoreMachine):
 
     @rule()
     def reopen(self) -> None:
-        """What was acknowledged is there when the file is opened again."""
+        """Reopen the file; acknowledged rows are still there."""
         self.wait(self.store.close())
         self._open()
 
@@ -64,7 +64,10 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture
 def fast_directory() -> Iterator[Path]:
-    """In memory where that can be: power cuts are tried elsewhere, and syncs would take half a minute."""
+    """A folder in memory if possible.
+
+    Syncs would take half a minute, and power cuts are tested elsewhere.
+    """
     shm = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shm if os.access(shm, os.W_OK) else None) as directory:
         yield Path(directory)
@@ -79,7 +82,7 @@ def run(machine: type[StoreMachine], *phases: Phase) -> None:
             deadline=None,
             print_blob=True,
             phases=phases or tuple(Phase),
-            # They speak of slow examples, and fifty writes of a file are slow.
+            # These health checks warn of slow examples; fifty writes to a file are slow.
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -143,6 +146,6 @@ def test_a_planted_fault_is_found(store: type[MemoryStepStore]) -> None:
             super().__init__()
             self.store = store()
 
-    # A store that took another row than it told of may stumble over it by itself.
+    # A store that wrote another row than it reported may also fail by itself.
     with pytest.raises((AssertionError, KeyError)):
         run(Machine, Phase.generate)

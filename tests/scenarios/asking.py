@@ -1,4 +1,4 @@
-"""Every operation of the API as a request, derived from its description: no new route can be forgotten."""
+"""Every operation of the API as a request, derived from the API's description: no route is missed."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ CREATED: Final = {"clientId": "made-by-matrix", "baseUrls": ["https://app.exampl
 
 
 def guarded() -> frozenset[tuple[str, str]]:
-    """Method and path of every operation that asks for a key."""
+    """Method and path of every operation that requires a key."""
     return frozenset(
         (method.upper(), path)
         for path, methods in openapi()["paths"].items()
@@ -24,7 +24,7 @@ def guarded() -> frozenset[tuple[str, str]]:
 
 
 def client_paths() -> Iterator[tuple[str, frozenset[str]]]:
-    """The paths below a client with their methods."""
+    """The paths under a client, with their methods."""
     for path, methods in openapi()["paths"].items():
         if "{clientId}" in path:
             served = frozenset(method.upper() for method in methods)
@@ -39,7 +39,7 @@ def operations(client: str, run_id: str, step_id: str, key_id: str = "x") -> Ite
 
 
 async def send(runtime: Runtime, method: str, target: str, url: str, key_of: str | None = None) -> ApiReply:
-    """The request with a body that would be good if the caller were."""
+    """Send the request with a body that is valid."""
     body = b""
     if method == "PATCH":
         body = b'{"liveSteps":100}'
@@ -62,10 +62,10 @@ async def start_as(runtime: Runtime, client: str, document: dict[str, Any], pref
 
 
 def visible(reply: ApiReply) -> dict[str, str]:
-    """The headers that the API itself makes."""
+    """The headers that the API itself sets."""
     return {name: value for name, value in reply.headers.items() if name not in {"date", "connection"}}
 
 
 def key_id(api_key: str) -> str:
-    """The name of a key."""
+    """The id of a key."""
     return api_key.split("_")[1]

@@ -1,4 +1,4 @@
-"""Finds the scenarios, so that a new one runs on every runtime without being named anywhere."""
+"""Finds the scenarios, so that a new one runs on every runtime without registration."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ Scenario = Callable[[Runtime], Awaitable[None]]
 
 
 def scenarios_for(*, locked: bool) -> list[Scenario]:
-    """Every `scenario_*` function; those of `cases/locked*.py` want a runtime with API keys."""
+    """Every `scenario_*` function. Those of `cases/locked*.py` need a runtime with API keys."""
     found: list[Scenario] = []
     for module in pkgutil.iter_modules(scenarios.cases.__path__):
         if module.name.startswith("locked") is not locked:

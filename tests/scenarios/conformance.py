@@ -1,4 +1,4 @@
-"""Holds every reply of every scenario to the API's own description (OpenAPI)."""
+"""Validates every reply of every scenario against the API's OpenAPI description."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from atomic.testing import ApiReply
 
 _DOCUMENT = "urn:atomic:openapi"
 _JSON = frozenset({"application/json", "application/problem+json"})
-# Served, but no part of the API: files of the pages, and what only the embedded server has.
+# Served, but not part of the API: the files of the pages, and routes of the embedded server alone.
 _UNDESCRIBED = re.compile(r"/static/.+|/metrics")
 
 Answers = Mapping[int, Mapping[str, Draft202012Validator]]
@@ -24,14 +24,14 @@ Answers = Mapping[int, Mapping[str, Draft202012Validator]]
 
 @dataclass(frozen=True, slots=True)
 class _Path:
-    """A path of the description: for each method, which status may come with which bodies."""
+    """A path of the description: for each method and status, the allowed bodies."""
 
     pattern: re.Pattern[str]
     operations: Mapping[str, Answers]
 
 
 def check(method: str, target: str, reply: ApiReply) -> None:
-    """Fail unless the description foretold this reply."""
+    """Fail unless the description allows this reply."""
     path = target.partition("?")[0]
     if _UNDESCRIBED.fullmatch(path):
         return
@@ -70,7 +70,7 @@ def _answers_of(method: str, path: str) -> Answers | None:
 
 @cache
 def _paths() -> list[_Path]:
-    # `/health` is no client: fixed paths come first.
+    # Fixed paths come first, because `/health` would also match `/{clientId}`.
     paths = sorted(openapi()["paths"].items(), key=lambda item: "{clientId}" in item[0])
     return [
         _Path(

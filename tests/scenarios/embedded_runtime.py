@@ -1,4 +1,4 @@
-"""The embedded runtime: a real `atomic serve` process, real HTTP both ways."""
+"""The embedded runtime: a real `atomic serve` process, with HTTP in both directions."""
 
 import asyncio
 import io
@@ -40,7 +40,7 @@ class AtomicServer:
         self._log = data_dir.parent / f"{data_dir.name}.log"
 
     def start(self, within_s: float = 20) -> float:
-        """Start and wait until it is healthy; how many seconds that took."""
+        """Start and wait until it is healthy; return the seconds that this took."""
         began = time.monotonic()
         command = [sys.executable, "-m", "atomic.cli", "serve", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), "--log-level", self._log_level]
@@ -54,17 +54,17 @@ class AtomicServer:
         return time.monotonic() - began
 
     def stop(self, within_s: float = 40) -> int:
-        """Ask it to end and wait; its exit code."""
+        """Send SIGTERM and wait; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_s)
 
     def kill(self) -> None:
-        """End it as a power failure of the process would."""
+        """Send SIGKILL and wait."""
         self.process.kill()
         self.process.wait(10)
 
     def log(self) -> str:
-        """Everything it wrote."""
+        """Its complete output."""
         return self._log.read_text()
 
     def _is_healthy(self) -> bool:
@@ -79,7 +79,7 @@ class AtomicServer:
 async def kill_in_call(
     server: AtomicServer, runtime: Runtime, document: Mapping[str, object], called: asyncio.Event
 ) -> str:
-    """Start a step and kill the server as soon as its endpoint says that it is called; the step's id."""
+    """Start a step, and kill the server as soon as its endpoint is called; return the step's id."""
     posted = await runtime.start(document, Prefer="respond-async")
     assert posted.status == 202
     await asyncio.wait_for(called.wait(), 10)
@@ -89,7 +89,7 @@ async def kill_in_call(
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -97,12 +97,12 @@ def free_port() -> int:
 
 
 def create_client(data_dir: Path, client_id: str, *options: str) -> str:
-    """Make a client as an operator does; its API key."""
+    """Create a client as an operator does; return its API key."""
     return clients_command(data_dir, "create", client_id, "--allow-http", "--allow-ip", *options)
 
 
 def clients_command(data_dir: Path, *arguments: str) -> str:
-    """`atomic clients …`; the API key that it prints."""
+    """Run `atomic clients …`; return the API key that it prints."""
     command = [sys.executable, "-m", "atomic.cli", "clients", *arguments, "--data-dir", str(data_dir)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"API key: +(\S+)", printed)
@@ -119,7 +119,7 @@ class EndpointServer:
         self._handlers: dict[str, Handler] = {}
 
     def serve(self, path: str, handler: Handler) -> str:
-        """Serve a handler at a path; its URL."""
+        """Serve a handler at a path; return its URL."""
         self._handlers[path] = handler
         return self.url + path
 
@@ -156,7 +156,7 @@ async def runtime_on(
     keys: Mapping[str, str] | None = None,
     endpoint_port: int | None = None,
 ) -> AsyncIterator[Runtime]:
-    """A scenario's view of a running server; without a client it is one that nobody used before."""
+    """The runtime of a scenario on a running server; by default with a new client."""
     connector = aiohttp.TCPConnector(limit=0)
     async with (
         EndpointServer(endpoint_port or free_port()).running() as endpoints,
@@ -166,7 +166,7 @@ async def runtime_on(
         async def send(
             method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
         ) -> ApiReply:
-            # aiohttp warns of large bodies given as bytes.
+            # aiohttp warns about large bodies that are bytes.
             data = io.BytesIO(body) if len(body) > 1024 * 1024 else body
             async with session.request(method, target, data=data, headers=headers) as answer:
                 lower = {name.lower(): value for name, value in answer.headers.items()}
@@ -192,7 +192,7 @@ class LockedServer:
 
     @asynccontextmanager
     async def runtime(self) -> AsyncIterator[Runtime]:
-        """A scenario's view, as alpha."""
+        """The runtime of a scenario, as the client alpha."""
         async with runtime_on(
             self.server, client="alpha", keys=self.keys, endpoint_port=self.endpoint_port
         ) as runtime:
@@ -202,7 +202,7 @@ class LockedServer:
 def post_json(
     url: str, document: object, timeout_s: float = 30, headers: Mapping[str, str] | None = None
 ) -> tuple[int, dict[str, object]]:
-    """POST from a thread of a test that has no event loop."""
+    """POST from a thread that has no event loop."""
 
     async def main() -> tuple[int, dict[str, object]]:
         timeout = aiohttp.ClientTimeout(total=timeout_s)

@@ -1,9 +1,9 @@
-"""The clients of a locked runtime, the same on every runtime: how each is made is the runtime's own affair.
+"""The clients of a runtime with API keys, the same on every runtime; each runtime creates them in its way.
 
-alpha and beta may start, read and act, slow may start few, small may store little, private is shown
-`REDACT` as hashes. Each client `only-…` has a second key with one scope, which `keys` holds as
-`only-…:scoped`; so has each client `managed-…`, whose keys or secrets are changed by one scenario. The
-operator has a key, too, and uses it on `operated`.
+alpha and beta may start, read and act; slow has a low start rate; small has a low storage quota; private
+has `REDACT` redacted. Each client `only-…` has a second key with one scope, which `keys` holds as
+`only-…:scoped`. So has each client `managed-…`, whose keys or secrets one scenario changes. The operator
+has a key as well, and uses it on `operated`.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ OPERATOR = "the operator"
 
 
 def scoped(client: str) -> str:
-    """The name of a client's second key."""
+    """The name in `keys` of a client's second key."""
     return f"{client}:scoped"
 
 
 def create_locked(admin: ClientAdmin, base_urls: Sequence[str]) -> dict[str, str]:
-    """Make them where a runtime keeps its clients; their keys."""
+    """Create the clients in a runtime's client store; return their keys."""
     keys = {}
     for name in (*ORDINARY, SLOW, SMALL, PRIVATE, *SCOPED, *MANAGED, OPERATED):
         quota = Quota(

@@ -19,7 +19,7 @@ Done = TypeVar("Done")
 
 
 class MemoryClients:
-    """Clients in memory: a store, a registry that reads it at once, and the work on it."""
+    """Clients in memory: a store, a registry that reads it at each call, and its administration."""
 
     def __init__(self) -> None:
         self._records: dict[str, ClientRecord] = {}
@@ -44,7 +44,7 @@ class MemoryClients:
         return sorted(self._records.keys() - {OPERATOR_ID})
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
-        """The client of the key."""
+        """The client of an API key."""
         now_ms = self.admin.now_ms()
         for record in self._records.values():
             for known in cached_keys(record, client_of(record, now_ms, self.admin.pepper)).values():
@@ -58,20 +58,20 @@ class MemoryClients:
         return None if record is None else client_of(record, self.admin.now_ms(), self.admin.pepper)
 
     async def manage(self, work: Callable[[ClientAdmin], Done], /) -> Done:
-        """Do the work."""
+        """Run the administration of the clients."""
         return work(self.admin)
 
 
 @asynccontextmanager
 async def open_runtime() -> AsyncIterator[Runtime]:
-    """A runtime that asks nobody for a key."""
+    """A runtime that requires no key."""
     async with LocalAtomic() as atomic:
         yield Runtime(client="me", send=atomic.request, serve=atomic.endpoint)
 
 
 @asynccontextmanager
 async def locked_runtime() -> AsyncIterator[Runtime]:
-    """A runtime with the clients of `locked_clients`; the scenario is alpha."""
+    """A runtime with the clients of `locked_clients`; the scenario's client is alpha."""
     clients = MemoryClients()
     keys = create_locked(clients.admin, ["https://app.test/app"])
     async with LocalAtomic(clients=clients, manage=clients.manage) as atomic:

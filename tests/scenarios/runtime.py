@@ -1,7 +1,8 @@
-"""What a scenario sees of the runtime it runs on: the API, endpoints of its own, and time.
+"""The interface of a scenario to its runtime: the API, endpoints of its own, and time.
 
-A scenario is `async def scenario_x(runtime: Runtime)` in `cases/`. It is written once; `test_memory.py`
-runs it in virtual time, `test_embedded.py` on a real server over HTTP, and later a deployed stack will.
+A scenario is `async def scenario_x(runtime: Runtime)` in `cases/`. It is written once: `test_memory.py`
+runs it in virtual time, `test_embedded.py` on a real server over HTTP, and tests/e2e_aws on a deployed
+stack.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ Send = Callable[..., Awaitable[ApiReply]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A call that an endpoint got, and what it answered (`status` 0: it never came to answer)."""
+    """A call that an endpoint received, and its answer (`status` 0: it did not answer)."""
 
     url: str
     call: EndpointCall
@@ -29,16 +30,16 @@ class Seen:
 
 
 class Serve(Protocol):
-    """Makes a handler reachable at a path; the URL."""
+    """Serves a handler at a path, and returns its URL."""
 
     def __call__(self, path: str, handler: Handler) -> str: ...
 
 
 class Runtime:
-    """One scenario's view. `keys` holds API keys by client id, empty where no key is needed.
+    """The runtime of one scenario. `keys` holds API keys by client id; it is empty if no key is required.
 
-    `pace` is how many times longer a runtime may need for what takes no time in memory: where a scenario
-    has one thing happen while another is under way, it takes its times from `ms`.
+    `pace` is the factor by which this runtime is slower than the one in memory. A scenario in which one
+    thing happens during another takes its durations from `ms`.
     """
 
     def __init__(
@@ -58,15 +59,15 @@ class Runtime:
         self._serve = serve
 
     def ms(self, at_best: int) -> int:
-        """A short time, as much longer as this runtime is slower."""
+        """A short duration, multiplied by the pace of this runtime."""
         return at_best * self._pace
 
     def endpoint(self, path: str, handler: Handler) -> str:
-        """Serve a handler; its calls are written down in `seen` when they end."""
+        """Serve a handler; its calls are added to `seen` when they end."""
         return self._serve(path, self._watched(handler))
 
     def calls(self, url: str) -> list[Seen]:
-        """The calls that an endpoint got so far, in the order of their ends."""
+        """The calls that an endpoint has answered so far, in the order of their ends."""
         return [seen for seen in self.seen if seen.url == url]
 
     async def request(
@@ -78,13 +79,13 @@ class Runtime:
         headers: Mapping[str, str] | None = None,
         key_of: str | None = None,
     ) -> ApiReply:
-        """Call the API with the API key of a client (by default of this scenario's own)."""
+        """Call the API with the key of a client (by default the scenario's own)."""
         key = self.keys.get(key_of or self.client)
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
         reply: ApiReply = await self._send(
             method, target, body=body, headers={**authorization, **(headers or {})}
         )
-        # A HEAD has no body to look at; whether its status is right is the scenario's business.
+        # The reply to a HEAD has no body to validate; the scenario checks its status.
         if method != "HEAD":
             conformance.check(method, target, reply)
         return reply
@@ -100,24 +101,27 @@ class Runtime:
         )
 
     async def finish(self, document: Mapping[str, Any], **headers: str) -> ApiReply:
-        """Start and post again while it is not finished, as a patient caller does; the last reply."""
+        """Start, and post again until the run is finished, as a patient caller does.
+
+        Returns the last reply.
+        """
         while True:
             reply = await self.start(document, **headers)
-            # 503: an AWS runtime has no environment free.
+            # 503: all environments of the AWS runtime are busy.
             if reply.status not in {503, 504}:
                 return reply
 
     async def get(self, target: str) -> ApiReply:
-        """GET a path below this scenario's client."""
+        """GET a path under this scenario's client."""
         return await self.request("GET", f"/{self.client}{target}")
 
     async def post(self, target: str, document: Any = None) -> ApiReply:
-        """POST to a path below this scenario's client; no document means no body."""
+        """POST to a path under this scenario's client; without a document there is no body."""
         body = b"" if document is None else json.dumps(document).encode()
         return await self.request("POST", f"/{self.client}{target}", body=body)
 
     async def until(self, condition: Callable[[], Awaitable[Any]], *, within_s: float = 30) -> Any:
-        """Ask again and again until the condition gives something true; that."""
+        """Poll the condition until its result is true; return the result."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         while not (result := await condition()):
@@ -126,7 +130,7 @@ class Runtime:
         return result
 
     async def step_in(self, step_id: str, *statuses: str, within_s: float = 30) -> dict[str, Any]:
-        """The step, once it is in one of the states."""
+        """Wait until the step has one of the states; return it."""
 
         async def look() -> dict[str, Any] | None:
             step: dict[str, Any] = (await self.get(f"/steps/{step_id}")).json
@@ -159,7 +163,7 @@ async def answer_ok(call: EndpointCall) -> EndpointReply:
 
 
 def failing_first(times: int, status: int, then: Any = None, **headers: str) -> Handler:
-    """An endpoint that answers a status some times and then succeeds."""
+    """An endpoint that answers a status a number of times and then succeeds."""
     left = times
 
     async def handler(call: EndpointCall) -> EndpointReply:

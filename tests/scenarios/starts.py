@@ -1,4 +1,4 @@
-"""What many scenarios need to start steps: documents, an endpoint that waits, the reading of refusals."""
+"""Helpers of the scenarios: start documents, an endpoint that waits, assertions about refusals."""
 
 import asyncio
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 
 PROBLEM = "application/problem+json"
-# No connection comes about here. Runtimes whose clients may call few URLs only let them call this one.
+# No server listens there. All clients of runtimes with keys may call this URL.
 NOBODY = "https://127.0.0.1:1/"
 
 
@@ -20,11 +20,11 @@ class Gate:
         self._then = then
 
     def open(self) -> None:
-        """Let every call pass, those to come as well."""
+        """Release present and later calls."""
         self._opened.set()
 
     async def __call__(self, call: EndpointCall) -> EndpointReply:
-        """One call."""
+        """Handle one call."""
         self.entered.set()
         await self._opened.wait()
         return EndpointReply(json=self._then)
@@ -47,11 +47,11 @@ def document(url: str, key: str = "k-1", **members: Any) -> dict[str, Any]:
 
 
 def moment(text: str) -> datetime:
-    """A moment of the wire."""
+    """Parse a time of the wire format."""
     return datetime.fromisoformat(text)
 
 
 def assert_problem(reply: ApiReply, status: int, name: str) -> None:
-    """The reply is a problem of this kind; the scenario's runtime checks its form."""
+    """Assert that the reply is a problem of this type; the runtime has already validated its form."""
     assert (reply.status, reply.headers["content-type"]) == (status, PROBLEM), reply.body
     assert reply.json["type"] == f"urn:atomic:problem:{name}"

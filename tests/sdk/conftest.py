@@ -1,4 +1,4 @@
-"""What every test of the SDK may ask for."""
+"""Fixtures for the tests of the SDK."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,21 +21,21 @@ def atomic_url(server: AtomicServer) -> str:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Database]:
-    """One server for all tests of a process."""
+    """One server for all tests of the process."""
     with databases.postgresql() as database:
         yield database
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[Database]:
-    """One server for all tests of a process."""
+    """One server for all tests of the process."""
     with databases.mariadb() as database:
         yield database
 
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest, sort: Sort, tmp_path: Path) -> Iterator[Database]:
-    """The database of a sort of connections, with its tables empty."""
+    """The database for a kind of connection, with empty tables."""
     with ExitStack() as opened:
         if sort.database == "sqlite":
             database = opened.enter_context(databases.sqlite(tmp_path / "app.db"))

@@ -1,4 +1,4 @@
-"""Every sort of connection that `idempotent` is said to take, opened on a real database."""
+"""Every kind of connection that `idempotent` supports, opened on a real database."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -26,9 +26,9 @@ from sdk.databases import Database
 
 @dataclass(frozen=True)
 class Opened:
-    """A connection: `db` is what `idempotent` gets, `execute` runs a statement on it.
+    """A connection: `idempotent` gets `db`; `execute` runs a statement.
 
-    `transaction` commits at its end, or rolls back and raises. `end` does either in the midst of it.
+    `transaction` commits at its end, or rolls back and raises. `end` commits or rolls back within it.
     """
 
     db: Any
@@ -39,14 +39,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Sort:
-    """One sort of connection. `opened` may be asked for one that commits each statement by itself."""
+    """A kind of connection. `opened` can also open one in autocommit mode."""
 
     name: str
     database: str
     open: Callable[[Database, bool], AbstractContextManager[Opened]]
 
     def opened(self, database: Database, *, autocommit: bool = False) -> AbstractContextManager[Opened]:
-        """A connection, closed at the end."""
+        """Open a connection; close it at the end."""
         return self.open(database, autocommit)
 
 
@@ -122,7 +122,7 @@ def _mysql_connector(**options: Any) -> Callable[[Database, bool], Any]:
 
 
 def _traced(connect: Callable[[Database, bool], Any]) -> Callable[[Database, bool], Any]:
-    """By what OpenTelemetry has for every driver of the DB-API; psycopg has something of its own."""
+    """Traced by OpenTelemetry's integration for DB-API drivers; psycopg has an integration of its own."""
     return lambda at, autocommit: instrument_connection("tests", connect(at, autocommit), "sql")
 
 
@@ -167,7 +167,7 @@ def _of_django(engine: str) -> Any:
 
         try:
             begun = nullcontext if autocommit else partial(transaction.atomic, "atomic")
-            # Django itself forbids it inside of a transaction.
+            # Django itself forbids this inside a transaction.
             yield Opened(db, execute, begun, execute)
         finally:
             db.close()
@@ -177,11 +177,11 @@ def _of_django(engine: str) -> Any:
 
 
 class Mine(sqlite3.Connection):
-    """A class of a user's, whose module has no `paramstyle`."""
+    """A user's own connection class, whose module has no `paramstyle`."""
 
 
 class Opaque:
-    """A wrapper of a user's, of connections and cursors, which says nothing of what is in it."""
+    """A user's own wrapper of connections and cursors, which does not show what it wraps."""
 
     def __init__(self, wrapped: Any) -> None:
         self._wrapped = wrapped
@@ -196,7 +196,7 @@ class Opaque:
 
 @dataclass
 class Row:
-    """What psycopg can be told to make of every row."""
+    """A custom row type that psycopg can be told to return."""
 
     users: int
 

@@ -1,6 +1,6 @@
-"""SQLite, and PostgreSQL and MariaDB as Debian packages them: started for the tests, on loopback.
+"""SQLite, and Debian's PostgreSQL and MariaDB, started for the tests on loopback.
 
-What the servers store may be lost with the machine, so they wait for no disk.
+The servers' data need not survive a crash, so they do not sync to disk.
 """
 
 import os
@@ -26,7 +26,7 @@ from scenarios.embedded_runtime import free_port
 
 @dataclass(frozen=True)
 class Database:
-    """Where a database is; `url` is SQLAlchemy's. `looking` is a connection that commits each statement."""
+    """A database. `url` is for SQLAlchemy; `looking` opens a connection in autocommit mode."""
 
     name: str
     url: str
@@ -36,7 +36,7 @@ class Database:
     host: str = "127.0.0.1"
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
-        """The rows of the last statement, by a connection that has nothing to do with anybody's."""
+        """The rows of the last statement, executed on a separate connection."""
         with closing(self.looking.cursor()) as cursor:
             for statement in statements:
                 cursor.execute(statement)
@@ -45,14 +45,14 @@ class Database:
 
 @contextmanager
 def sqlite(path: Path) -> Iterator[Database]:
-    """A file."""
+    """A database in a file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as looking:
         yield Database(str(path), f"sqlite:///{path}", looking)
 
 
 @contextmanager
 def postgresql() -> Iterator[Database]:
-    """A server; skips the test where its programs are missing."""
+    """A database server; skips the test if its programs are missing."""
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda found: int(found.parent.name))
     initdb, program = (_program(name, "postgresql", newest[-1:]) for name in ("initdb", "postgres"))
     port = free_port()
@@ -67,14 +67,14 @@ def postgresql() -> Iterator[Database]:
         _run(user, initdb, "-D", folder / "data", "--no-sync", "-A", "trust", "-U", "atomic", "-E", "UTF8")
         server = [program, "-D", folder / "data", "-k", folder, "-p", port, "-F"]
         server += ["-c", "listen_addresses=127.0.0.1"]
-        # SIGTERM would wait for everybody to leave.
+        # After SIGTERM, the server would wait for all connections to close.
         with _served(server, folder, user, connect, signal.SIGINT) as looking:
             yield Database("postgres", url, looking, port)
 
 
 @contextmanager
 def mariadb() -> Iterator[Database]:
-    """A server; skips the test where its programs are missing."""
+    """A database server; skips the test if its programs are missing."""
     install, program = (_program(name, "mariadb-server") for name in ("mariadb-install-db", "mariadbd"))
     port = free_port()
     url = f"mysql+pymysql://atomic@127.0.0.1:{port}/shop"
@@ -103,8 +103,8 @@ def _program(name: str, package: str, folders: list[Path] | None = None) -> str:
 
 @contextmanager
 def _folder(owner: str) -> Iterator[tuple[Path, str | None]]:
-    """A folder for a server, and the user that is to run it: PostgreSQL refuses to be root."""
-    # Not pytest's folder: nobody but the user of the tests may enter that one.
+    """A folder for a server, and the user that runs it, because PostgreSQL refuses to run as root."""
+    # Not pytest's folder, which only the user of the tests can enter.
     folder = Path(tempfile.mkdtemp(prefix="atomic-"))
     user = owner if os.geteuid() == 0 else None
     try:
@@ -126,7 +126,7 @@ def _run(user: str | None, *command: object) -> None:
 def _served(
     command: list[Any], folder: Path, user: str | None, connect: Callable[[], Any], end: int
 ) -> Iterator[Any]:
-    """A connection to a server that runs until the end, when it gets the signal `end`."""
+    """Run a server and connect to it; send it the signal `end` at the end."""
     log = folder / "log"
     with log.open("w") as output:
         server = subprocess.Popen([str(part) for part in command], stderr=output, user=user, cwd="/")

@@ -1,4 +1,4 @@
-"""Django with the URLs of one test, under WSGI and under ASGI, with its CSRF protection on."""
+"""Django with the URLs of one test, under WSGI and ASGI, with CSRF protection enabled."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -53,7 +53,7 @@ def decorated(routes: list[Route]) -> tuple[Any, ...]:
 
 
 def mounted(routes: list[Route]) -> tuple[Any, ...]:
-    """The same by Endpoints."""
+    """The URL configuration of a case, made by Endpoints."""
     made: list[Endpoints] = []
 
     def below(prefix: str) -> Endpoints:

@@ -1,4 +1,4 @@
-"""An effect on a user's table, for `idempotent`, and what is left of it."""
+"""Effects on a user's table, for `idempotent`, and how to count them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ INSERT = "INSERT INTO users VALUES ('ada')"
 
 
 def make_empty(database: Database) -> None:
-    """Let there be the table of keys and two of a user's, with nothing in them."""
+    """Create the table of keys and two user tables, all empty."""
     database.sql(
         TABLE,
         "CREATE TABLE IF NOT EXISTS users (name VARCHAR(20))",
@@ -24,24 +24,24 @@ def make_empty(database: Database) -> None:
 
 
 class PowerCut(Exception):
-    """How an effect or its transaction fails here."""
+    """The error by which an effect or its transaction fails."""
 
 
 def users_in(database: Database) -> int:
-    """How many there are for everybody else."""
+    """The number of users that other connections see."""
     [(count,)] = database.sql("SELECT count(*) FROM users")
     return int(count)
 
 
 def keys_in(database: Database) -> list[str]:
-    """The answers that are stored."""
+    """The stored answers."""
     return [answer for (answer,) in database.sql("SELECT answer FROM atomic_idempotency")]
 
 
 def inserting(
     opened: Opened, answer: Any = "made", then: Callable[[], Any] | None = None
 ) -> Callable[[], Any]:
-    """An effect."""
+    """An effect that inserts a user."""
 
     def effect() -> Any:
         opened.execute(INSERT)

@@ -1,4 +1,4 @@
-"""A tiny HTTP server that answers what a test says, in order."""
+"""A minimal HTTP server that gives the answers of a test, in order."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ DROP = -1
 
 @dataclass
 class FakeApi:
-    """`answers` are (status, headers, document); status DROP closes the connection without a word."""
+    """`answers` are (status, headers, document); status DROP closes the connection without an answer."""
 
     answers: list[tuple[int, dict[str, str], Any]]
     url: str = ""
@@ -22,7 +22,7 @@ class FakeApi:
 
 @contextmanager
 def fake_api(*answers: tuple[int, dict[str, str], Any]) -> Iterator[FakeApi]:
-    """Serve; everything that was to be answered must have been asked for."""
+    """Serve; at the end, all answers must have been used."""
     api = FakeApi(list(answers))
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Functions whose annotations are texts, some of them for type checkers only."""
+"""Functions whose annotations are strings, some of them for type checkers only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SDK handlers and the whole engine on one event loop, in virtual time: thirty days take no time."""
+"""SDK handlers and the whole engine on one event loop in virtual time, so that long delays take no time."""
 
 import asyncio
 import gc
@@ -18,11 +18,11 @@ DAY = 86_400.0
 
 
 class InProcessClient(AsyncClient):
-    """Asks the engine of this process."""
+    """A client that calls the engine in this process."""
 
     atomic: LocalAtomic
     posts: list[dict[str, Any]]
-    # How many seconds later than others the answers of a step come, by its name.
+    # By how many seconds the answers of a step are delayed, by its name.
     late: dict[str, float]
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
@@ -48,18 +48,18 @@ class InProcess:
         self._atomic = atomic
         self.client = InProcessClient("http://atomic.test", client_id="me")
         self.client.atomic, self.client.posts, self.client.late = atomic, [], {}
-        # What steps did, in order, with the second at which each began.
+        # The effects of steps, in order, with the second at which each began.
         self.effects: list[tuple[float, str]] = []
-        # Status and length in seconds of every answer of the workflow.
+        # The status and the duration in seconds of every call of the workflow.
         self.answers: list[tuple[int, float]] = []
 
     @property
     def done(self) -> list[str]:
-        """The effects alone."""
+        """The effects without their times."""
         return [effect for _, effect in self.effects]
 
     def step(self, name: str, seconds: float = 0.0, error: str = "") -> None:
-        """Serve a step that takes so long, and then answers its payload or fails for good."""
+        """Serve a step that takes that long, and then returns its payload or fails permanently."""
 
         async def step(call: EndpointCall) -> EndpointReply:
             self.effects.append((asyncio.get_running_loop().time(), f"{name} {call.payload}"))
@@ -72,7 +72,7 @@ class InProcess:
         self.serve(name, step)
 
     def serve(self, name: str, endpoint: EndpointHandler) -> None:
-        """Serve anything."""
+        """Serve any handler."""
         self._atomic.endpoint(f"/{name}", endpoint)
 
     def workflow(
@@ -92,18 +92,18 @@ class InProcess:
         self.serve(name, serve)
 
     async def start(self, **options: Any) -> Any:
-        """Start the workflow and wait for its outcome, years if need be."""
+        """Start the workflow and wait for its outcome, for two years at most."""
         url = "https://app.test/main"
         started = await self.client.start("w", url, key="k", timeout=0, **{"retry": 0, **options})
         for _ in range(100_000):
             if (await self.client.step(started.id)).status in {"succeeded", "failed"}:
                 return (await self.client.start("w", url, key="k")).response
             await asyncio.sleep(600)
-        raise AssertionError("it goes on after two years")
+        raise AssertionError("it is not finished after two years")
 
 
 def in_process(play: Callable[[InProcess], Coroutine[Any, Any, Result]]) -> Result:
-    """Play in an application of its own. What asyncio complains of afterwards is an error."""
+    """Run a scenario in an application of its own. Fails if asyncio reports an error afterwards."""
     complaints: list[str] = []
 
     async def scenario() -> Result:

@@ -1,4 +1,4 @@
-"""Finds the cases, so that a new one runs on every framework without being named anywhere.
+"""Finds the cases, so that a new one runs on every framework without registration.
 
 `case_*` run on the decorators and on `Endpoints`, `mounted_case_*` on `Endpoints` alone.
 """
@@ -18,7 +18,7 @@ Case = Callable[[World], None]
 
 
 def cases_named(prefix: str) -> Iterator[Case]:
-    """Every function in `cases/` whose name begins so."""
+    """Every function in `cases/` whose name begins with the prefix."""
     for module in pkgutil.iter_modules(sdk.cases.__path__):
         cases = importlib.import_module(f"sdk.cases.{module.name}")
         for name, function in inspect.getmembers(cases, inspect.isfunction):
@@ -27,13 +27,13 @@ def cases_named(prefix: str) -> Iterator[Case]:
 
 
 def every_case(*, decorated: list[Serve], mounted: list[Serve]) -> pytest.MarkDecorator:
-    """Gives a test of a framework each `case` with each `serve`."""
+    """Parametrize a framework's test with each `case` and each `serve`."""
     given = [*params("case_", [*decorated, *mounted]), *params("mounted_case_", mounted)]
     return pytest.mark.parametrize(("case", "serve"), given)
 
 
 def params(prefix: str, serves: list[Serve]) -> Iterator[Any]:
-    """The cases of a kind, each with its name in a test report."""
+    """The cases of a kind as parameters, named for the test report."""
     for case in cases_named(prefix):
         for serve in serves:
             name = case.__name__.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""Workflows whose steps are answered by a function of the test, without a server."""
+"""Runs workflows without a server; a script of the test answers their posts."""
 
 import inspect
 import json
@@ -13,7 +13,7 @@ from atomic.sdk._serving import HandlerResponse, RawPath, Request
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, drive, drive_async
 
 Result = TypeVar("Result")
-# What a step is answered, by its name (the last part of the URL, or its own), for each post in turn.
+# The answers to a step's posts in order, by its name (its own, or the last part of its URL).
 Answers = Mapping[str, HttpResponse | Callable[[dict[str, Any]], HttpResponse]]
 
 
@@ -23,12 +23,12 @@ def answer(status: int, **members: Any) -> HttpResponse:
 
 
 def done(response: Any = None) -> HttpResponse:
-    """The step has ended."""
+    """The answer for a succeeded step."""
     return answer(200, response=response, finishedAt="2026-01-01T00:00:00.000Z", id="run_1-x")
 
 
 def refused(kind: problems.ProblemType, detail: str, **members: Any) -> HttpResponse:
-    """A problem of the API."""
+    """A problem as the API's answer."""
     return answer(kind.status, type=kind.uri, detail=detail, **members)
 
 
@@ -40,14 +40,14 @@ FAILED = refused(problems.STEP_FAILED, "No luck.", id="run_1-x", finishedAt="202
 
 
 class Script:
-    """Answers posts, and keeps the names of those that came."""
+    """Answers posts, and records the names of the posted steps."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
         self.posts: list[str] = []
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """What comes of a request."""
+        """The answer to a request."""
         document = json.loads(request.body)
         name = document.get("stepInvokeUrl", "").rpartition("/")[2] or document["stepName"]
         self.posts.append(name)
@@ -56,7 +56,7 @@ class Script:
 
 
 class ScriptedClient(Client):
-    """Blocks."""
+    """A blocking client of the script."""
 
     script: Script
 
@@ -65,7 +65,7 @@ class ScriptedClient(Client):
 
 
 class ScriptedAsyncClient(AsyncClient):
-    """Awaits."""
+    """An async client of the script."""
 
     script: Script
 
@@ -82,7 +82,7 @@ class ScriptedAsyncClient(AsyncClient):
 def called(
     handler: Callable[..., Any], answers: Answers, **options: Any
 ) -> tuple[HandlerResponse, list[str]]:
-    """Call a workflow once: what it answers, and the names of what it posted."""
+    """Call a workflow once; return its answer and the names of the steps that it posted."""
     endpoint, request, script = _served(handler, answers, **options)
     return endpoint.answer(request), script.posts
 
@@ -90,7 +90,7 @@ def called(
 async def called_async(
     handler: Callable[..., Any], answers: Answers, **options: Any
 ) -> tuple[HandlerResponse, list[str]]:
-    """The same on a loop that goes on."""
+    """The same on the running event loop."""
     endpoint, request, script = _served(handler, answers, **options)
     return await endpoint.answer_async(request), script.posts
 

@@ -1,4 +1,4 @@
-"""The application that the command line is tried on."""
+"""The application for the tests of the command line."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from sdk.threads import wsgi_server
 
 @contextmanager
 def shop(refuses: Callable[[int], bool]) -> Iterator[str]:
-    """Serve /order, which pays the payload in a step unless it is refused, and /approval, which waits."""
+    """Serve /order, whose step pays the payload unless refused, and /approval, which waits for an event."""
     app = Flask("shop")
     served = Endpoints(app)
 

@@ -1,4 +1,4 @@
-"""DynamoDB tables of a user's, as moto plays them."""
+"""A user's DynamoDB tables, simulated by moto."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from contract.aws import one_request_at_a_time
 
 @contextmanager
 def tables(*names: str) -> Iterator[Any]:
-    """A client of an account with these tables, all empty; their partition key is a string `id`."""
+    """A client of an account with these tables, empty, with a string `id` as partition key."""
     with pytest.MonkeyPatch.context() as patch, mock_aws(), one_request_at_a_time():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")

@@ -1,4 +1,7 @@
-"""What is given to the SDK: keys, durations, payloads. What the wire does not take is refused at once."""
+"""Arguments of the SDK: keys, durations, payloads.
+
+Values that the API would refuse are refused at the call.
+"""
 
 import enum
 import math
@@ -24,7 +27,7 @@ from sdk.test_clients import OK
 from wording import one_of
 
 
-class Kind(str, enum.Enum):  # noqa: UP042 - older code has such ones
+class Kind(str, enum.Enum):  # noqa: UP042 - older code has such enumerations
     A = "a"
 
 
@@ -35,7 +38,7 @@ class Size(enum.IntEnum):
 @pytest.mark.parametrize(
     ("key", "text"), [("k", "k"), (5, "5"), (UUID(int=5), str(UUID(int=5))), (Kind.A, "a"), (Size.ONE, "1")]
 )
-def test_a_key_has_one_text(key: Any, text: str) -> None:
+def test_a_key_is_converted_to_text(key: Any, text: str) -> None:
     with fake_api(OK) as api, Client(api.url, client_id="me") as client:
         client.start("w", "https://app.example/w", key=key)
         assert api.seen[0][3]["idempotencyKey"] == text
@@ -44,7 +47,7 @@ def test_a_key_has_one_text(key: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, True, 1.5, b"k", object(), ("a", 1), date(2026, 1, 1)])
-def test_what_has_several_texts_or_none_is_no_key(key: Any) -> None:
+def test_a_value_without_a_unique_text_is_no_key(key: Any) -> None:
     with pytest.raises(InvalidRequestError, match=r"key: use a str, an int or a UUID, not .* Change the"):
         Client().start("w", "https://app.example/w", key=key)
     context = Context(call_of("https://app.example/w"), Client(), 1.0)
@@ -55,7 +58,7 @@ def test_what_has_several_texts_or_none_is_no_key(key: Any) -> None:
 
 @pytest.mark.parametrize("given", [-5, -0.001, timedelta(seconds=-1), math.inf, math.nan, "soon", [5]])
 @pytest.mark.parametrize("name", ["delay", "deadline", "attempt_timeout", "back_off", "max_back_off"])
-def test_a_duration_is_finite_and_not_less_than_nothing(name: str, given: Any) -> None:
+def test_a_duration_is_finite_and_not_negative(name: str, given: Any) -> None:
     options: dict[str, Any] = {name: given}
     if name.endswith("back_off"):
         options = {"retry": Retry(**options)}
@@ -107,7 +110,7 @@ def test_an_option_that_does_not_exist_is_refused() -> None:
         Client().redrive_all(**misspelled)
 
 
-def test_a_sleep_that_is_over_is_none() -> None:
+def test_a_sleep_of_no_time_posts_nothing() -> None:
     context = Context(call_of("https://app.example/w"), Client(), 1.0)
     planned = [context._plan_sleep(given).document["delay"] for given in (-5, timedelta(days=-1), 0, 0.5)]
     assert planned == [0, 0, 0, 500]

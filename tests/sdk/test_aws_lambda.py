@@ -1,4 +1,4 @@
-"""Every case on Lambda functions: a gateway of a few lines makes events (2.0) of requests."""
+"""Every case on Lambda functions, behind a minimal gateway that turns requests into events (format 2.0)."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 
 class Gateway:
-    """Calls the function of a path."""
+    """Calls the function that serves a path."""
 
     def __init__(self, functions: Mapping[str, Handler]) -> None:
         self._functions = functions
@@ -32,7 +32,7 @@ class Gateway:
 
 
 def event_of(request: Request) -> dict[str, Any]:
-    """As a function URL writes it; what is not taken for text is encoded."""
+    """A request as an event of a function URL; a body that is not text is base64-encoded."""
     return {
         "version": "2.0",
         "routeKey": "$default",
@@ -51,7 +51,7 @@ def decorated(routes: list[Route]) -> Iterator[str]:
     with wsgi_server(Gateway(functions)) as url:
         for route in routes:
             decorator = workflow if route.is_workflow else step
-            # The gateway has no TLS, and a function cannot know that.
+            # The test gateway has no TLS, which the function cannot detect.
             functions[route.path] = decorator(**route.options, base_url=url)(route.function)
         yield url
 
@@ -88,7 +88,7 @@ EVENTS: dict[str, dict[str, Any]] = {
         "path": "/prod/Müller ☃/pay",
         "requestContext": {"domainName": HOST, "path": "/prod/Müller ☃/pay"},
     },
-    # It leaves the stage out of the path, and a header may come as a list of values.
+    # This gateway omits the stage from the path, and may pass a header as a list of values.
     "REST API": {
         "path": "/M%C3%BCller%20%E2%98%83/pay",
         "requestContext": {

@@ -1,4 +1,4 @@
-"""What `async def` handlers see, and do not see, while their steps go on."""
+"""The concurrent branches of `async def` handlers while their steps are unfinished."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ def serve(app: InProcess) -> None:
 
 
 def played(handler: Any, *, late: str = "none", **options: Any) -> tuple[Any, InProcess]:
-    """The response of a workflow, and the application after it; the answers of one step may come late."""
+    """Run a workflow; return its response and the application. The answers of one step can be delayed."""
 
     async def play(app: InProcess) -> tuple[Any, InProcess]:
         serve(app)
@@ -63,7 +63,7 @@ class TestNothingLeaks:
             try:
                 value = await ctx.step("slow", "value")
             finally:
-                return value  # noqa: B012 - that is the question
+                return value  # noqa: B012 - this is under test
 
         async def catches_all(ctx: AsyncContext) -> Any:
             try:
@@ -168,7 +168,7 @@ class TestOthersGoOn:
 
     @pytest.mark.parametrize("how", ["gather", "group", "background", "wait"])
     def test_what_they_do_beside_steps_is_awaited(self, how: str) -> None:
-        """Before its first step, nothing tells that a task is the handler's."""
+        """Before its first step, a task cannot be recognized as the handler's."""
 
         async def asks(ctx: AsyncContext) -> None:
             await asyncio.sleep(0.3)
@@ -269,7 +269,7 @@ class TestOthersGoOn:
 
 
 class TestTheLoop:
-    """What the handler's tasks are told apart by touches nobody else's."""
+    """The SDK's tracking of the handler's tasks does not affect other tasks."""
 
     def test_the_application_s_task_factory_goes_on_making_tasks(self) -> None:
         made: list[str] = []
@@ -336,7 +336,7 @@ class TestRealFailures:
         _, app = played(main)
         assert app.effects[-1] == (pytest.approx(FAST, abs=0.1), "note caught")
 
-    def test_a_failure_that_nobody_catches_ends_the_workflow_at_once(self) -> None:
+    def test_an_uncaught_failure_ends_the_workflow_at_once(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             await asyncio.gather(ctx.step("bad"), ctx.step("slow"))
 
@@ -349,7 +349,7 @@ class TestRealFailures:
 
         assert in_process(play) == [(500, pytest.approx(FAST))]
 
-    def test_who_is_cancelled_for_a_failure_may_tidy_up(self) -> None:
+    def test_a_task_cancelled_for_a_failure_may_clean_up(self) -> None:
         async def works(ctx: AsyncContext) -> None:
             try:
                 await ctx.step("slow", "work")
@@ -368,10 +368,10 @@ class TestRealFailures:
             await ctx.step("note", "end")
 
         _, app = played(main)
-        # In the replay both have ended, the failure first, as it was.
+        # In the replay both have settled, the failure first, as before.
         assert app.done == ["slow work", "bad None", "slow tidy", "note end"]
 
-    def test_who_is_cancelled_by_a_suspension_does_nothing(self) -> None:
+    def test_a_task_cancelled_by_a_suspension_does_nothing(self) -> None:
         async def works(ctx: AsyncContext) -> None:
             try:
                 await ctx.step("slow", "work")
@@ -400,7 +400,7 @@ class TestRealFailures:
         assert response == "end"
         assert len(app.answers) == 3
 
-    def test_an_exception_of_a_task_that_nobody_asked_yet_is_kept_for_later(self) -> None:
+    def test_an_unretrieved_exception_of_a_task_is_kept(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             task = asyncio.create_task(ctx.step("bad"))
             await ctx.sleep(DAY)
@@ -425,7 +425,7 @@ class TestRealFailures:
 
 
 class TestOrder:
-    """Both have ended when the handler is called again; who was first stays first."""
+    """When the handler is called again both have settled, and their order is kept."""
 
     def test_the_first_of_two_stays_the_first(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
@@ -459,7 +459,7 @@ class TestOrder:
 
     @pytest.mark.parametrize("listed", [list, tuple, dict.fromkeys])
     def test_branches_that_are_taken_as_they_complete_stay_the_same(self, listed: Any) -> None:
-        """asyncio makes a set of what it is given, and has another order each time."""
+        """asyncio puts its arguments into a set, whose order varies."""
 
         async def branch(ctx: AsyncContext, number: int) -> Any:
             return await ctx.step("note", await ctx.step("slow", number))
@@ -493,7 +493,7 @@ class TestOrder:
         assert played(main, late="bad")[0] == "no luck"
 
     def test_a_branch_does_not_get_ahead_of_another(self) -> None:
-        """What a branch posts in a replay may have ended before what another one waits for."""
+        """In a replay, one branch's step may have settled before the step that another branch waits for."""
 
         async def main(ctx: AsyncContext) -> Any:
             order: list[str] = []

@@ -1,4 +1,4 @@
-"""The commands that call the API, against a real server."""
+"""The commands that call the API, on a real server."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def app_url() -> Iterator[str]:
 
 @pytest.fixture
 def cli(atomic_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Cli:
-    """Run `atomic` as a client that nobody used before; `code` is what it must end with."""
+    """Run `atomic` as a fresh client; `code` is the expected exit code."""
     monkeypatch.setenv("ATOMIC_URL", atomic_url)
     name = re.sub(r"[^A-Za-z0-9_-]", "-", request.node.name.replace("test_", ""))
     monkeypatch.setenv("ATOMIC_CLIENT_ID", name[:60])
@@ -99,12 +99,12 @@ def test_cancelling(cli: Cli, app_url: str) -> None:
     cli("start", "approval", f"{app_url}/approval", "--key", "k", code=5)
 
 
-def test_who_does_not_wait_is_told_the_state(cli: Cli, app_url: str) -> None:
+def test_without_waiting_the_state_is_printed(cli: Cli, app_url: str) -> None:
     told = cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0").stdout
     assert told.split(" is ")[1].strip() in {"pending", "running", "waiting"}
 
 
-def test_who_waits_at_a_terminal_sees_how_it_stands(cli: Cli, app_url: str) -> None:
+def test_while_waiting_a_terminal_shows_the_state(cli: Cli, app_url: str) -> None:
     terminal, side = pty.openpty()
     command = [sys.executable, "-m", "atomic.cli", "start", "approval", f"{app_url}/approval"]
     command += ["--key", "k", "--timeout", "2.5"]
@@ -188,7 +188,7 @@ def test_a_byte_order_mark_in_front_of_a_payload_does_no_harm(
 @pytest.mark.parametrize(
     "arguments", ["--help", "--version", "runs --help", "runs list", "runs list --json", "doctor"]
 )
-def test_output_that_finds_no_room_is_no_traceback(cli: Cli, arguments: str) -> None:
+def test_output_to_a_full_disk_is_an_error_without_traceback(cli: Cli, arguments: str) -> None:
     with open("/dev/full", "wb") as full:
         command = [*ATOMIC, *arguments.split()]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -197,7 +197,7 @@ def test_output_that_finds_no_room_is_no_traceback(cli: Cli, arguments: str) -> 
     )  # fmt: skip
 
 
-def test_output_that_the_terminal_cannot_show_is_no_traceback(cli: Cli, app_url: str) -> None:
+def test_unprintable_output_is_an_error_without_traceback(cli: Cli, app_url: str) -> None:
     cli("start", "café", f"{app_url}/order", "--key", "k", "--payload", "42")
     done = subprocess.run(
         [*ATOMIC, "runs", "list"],
@@ -206,12 +206,12 @@ def test_output_that_the_terminal_cannot_show_is_no_traceback(cli: Cli, app_url:
         text=True,
         check=False,
     )
-    # Some terminals are written to as UTF-8 all the same.
+    # Some terminals are written to as UTF-8 regardless.
     assert "Traceback" not in done.stderr
     assert done.returncode == 0 or done.stderr.startswith("Error: cannot write the output: ")
 
 
-def test_who_has_read_enough_ends_it_without_a_word(cli: Cli, app_url: str) -> None:
+def test_a_closed_output_pipe_ends_the_command_silently(cli: Cli, app_url: str) -> None:
     cli("start", "order", f"{app_url}/order", "--key", "k" * 255, "--payload", "42")
     command = f"{' '.join(ATOMIC)} runs list --json | head -c 1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
@@ -224,7 +224,7 @@ def test_doctor_when_all_is_well(cli: Cli, app_url: str) -> None:
 
 
 def test_doctor_leaves_nothing_behind(cli: Cli, app_url: str) -> None:
-    """The endpoint takes a number and is given none, so a step would be a dead letter."""
+    """The endpoint requires a number, and doctor sends none, so a step would become a dead letter."""
     found = cli("doctor", "--endpoint", f"{app_url}/pay")
     assert "it answered 400" in found.stdout
     assert json.loads(cli("runs", "list", "--json").stdout) == []

@@ -1,4 +1,4 @@
-"""Both clients against a server that answers by script: what is sent, sent again, and raised."""
+"""Both clients on a scripted server: what they send, retry and raise."""
 
 import asyncio
 from typing import Any
@@ -81,15 +81,15 @@ NOT_FINISHED: tuple[int, dict[str, str], Any] = (
 
 
 @pytest.fixture(params=["Client", "AsyncClient"])
-def colour(request: pytest.FixtureRequest) -> str:
+def variant(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
 
-def call(colour: str, api: FakeApi, method: str, *args: Any, **options: Any) -> Any:
-    """The same call on either client."""
+def call(variant: str, api: FakeApi, method: str, *args: Any, **options: Any) -> Any:
+    """Make the same call on either client."""
     settings = {"client_id": "me", "api_key": "secret", "patience": options.pop("patience", 5)}
-    if colour == "Client":
+    if variant == "Client":
         with Client(api.url, **settings) as client:
             return getattr(client, method)(*args, **options)
 
@@ -100,13 +100,13 @@ def call(colour: str, api: FakeApi, method: str, *args: Any, **options: Any) -> 
     return asyncio.run(main())
 
 
-def start(colour: str, api: FakeApi, **options: Any) -> Any:
-    return call(colour, api, "start", "w", "https://app.example/w", {"a": 1}, key="k", **options)
+def start(variant: str, api: FakeApi, **options: Any) -> Any:
+    return call(variant, api, "start", "w", "https://app.example/w", {"a": 1}, key="k", **options)
 
 
-def test_a_start_is_one_post(colour: str) -> None:
+def test_a_start_is_one_post(variant: str) -> None:
     with fake_api(OK) as api:
-        outcome = start(colour, api, retry=Retry(count=10, back_off=1), timeout=8, delay=0.5)
+        outcome = start(variant, api, retry=Retry(count=10, back_off=1), timeout=8, delay=0.5)
         assert (outcome.response, outcome.run_id) == ({"ok": True}, STEP[:-5])
         [(method, path, headers, body)] = api.seen
         assert (method, path, headers["authorization"]) == ("POST", "/me", "Bearer secret")
@@ -117,30 +117,30 @@ def test_a_start_is_one_post(colour: str) -> None:
 
 
 @pytest.mark.parametrize("trouble", [(DROP, {}, None), (503, {}, {}), (429, {"Retry-After": "0"}, {})])
-def test_trouble_is_sat_out_under_the_same_key(colour: str, trouble: Any) -> None:
+def test_a_failed_request_is_retried_with_the_same_key(variant: str, trouble: Any) -> None:
     with fake_api(trouble, trouble, OK) as api:
-        assert start(colour, api).response == {"ok": True}
+        assert start(variant, api).response == {"ok": True}
         assert [body["idempotencyKey"] for _, _, _, body in api.seen] == ["k"] * 3
 
 
-def test_an_unfinished_start_attaches_again(colour: str) -> None:
+def test_an_unfinished_start_attaches_again(variant: str) -> None:
     with fake_api(NOT_FINISHED, (202, {}, {**DONE, "status": "running"}), OK) as api:
-        assert start(colour, api).response == {"ok": True}
+        assert start(variant, api).response == {"ok": True}
 
 
-def test_the_caller_s_limit_holds(colour: str) -> None:
+def test_the_caller_s_limit_holds(variant: str) -> None:
     with fake_api(NOT_FINISHED, NOT_FINISHED) as api, pytest.raises(NotFinishedError) as late:
-        start(colour, api, timeout=0.5)
+        start(variant, api, timeout=0.5)
     assert late.value.step_id == STEP
 
 
-def test_who_does_not_wait_gets_the_run_as_it_stands(colour: str) -> None:
+def test_without_waiting_the_present_state_is_returned(variant: str) -> None:
     with fake_api((202, {}, {**DONE, "status": "running", "response": None})) as api:
-        assert start(colour, api, timeout=0).status == "running"
+        assert start(variant, api, timeout=0).status == "running"
         assert api.seen[0][2]["prefer"] == "respond-async"
 
 
-def test_what_a_failed_step_left_behind(colour: str) -> None:
+def test_what_a_failed_step_left_behind(variant: str) -> None:
     problem = {
         "type": "urn:atomic:problem:step-failed",
         "detail": "failed",
@@ -151,7 +151,7 @@ def test_what_a_failed_step_left_behind(colour: str) -> None:
         "response": 1,
     }
     with fake_api((424, {}, problem)) as api, pytest.raises(StepFailedError, match="failed") as failed:
-        start(colour, api)
+        start(variant, api)
     error = failed.value
     assert (error.step_id, error.last_status, error.last_error) == (STEP, 500, "e")
     assert (error.attempts, error.response) == (4, 1)
@@ -172,20 +172,20 @@ def test_what_a_failed_step_left_behind(colour: str) -> None:
     ],
 )
 def test_refusals_are_raised_at_once_with_their_cure(
-    colour: str, status: int, name: str, kind: type[AtomicError]
+    variant: str, status: int, name: str, kind: type[AtomicError]
 ) -> None:
     problem = {"type": f"urn:atomic:problem:{name}", "detail": "what is wrong."}
     with fake_api((status, {}, problem)) as api, pytest.raises(kind) as refused:
-        start(colour, api)
+        start(variant, api)
     assert type(refused.value) is kind
     assert str(refused.value).startswith("what is wrong. ")
     assert len(str(refused.value)) > 30
 
 
-def test_a_result_for_what_is_no_open_event(colour: str) -> None:
+def test_a_result_for_what_is_no_open_event(variant: str) -> None:
     problem = {"type": "urn:atomic:problem:not-an-open-event", "detail": "It is a timer."}
     with fake_api((409, {}, problem)) as api, pytest.raises(NotAnOpenEventError):
-        call(colour, api, "complete", STEP, {"yes": True})
+        call(variant, api, "complete", STEP, {"yes": True})
 
 
 @pytest.mark.parametrize(
@@ -196,62 +196,62 @@ def test_a_result_for_what_is_no_open_event(colour: str) -> None:
         ((503, {"Retry-After": "60"}, {}), UnavailableError),
     ],
 )
-def test_patience_ends(colour: str, answer: Any, kind: type[AtomicError]) -> None:
+def test_patience_ends(variant: str, answer: Any, kind: type[AtomicError]) -> None:
     with fake_api(answer) as api, pytest.raises(kind):
-        start(colour, api, patience=0)
+        start(variant, api, patience=0)
 
 
-def test_a_proxy_s_page_is_no_problem_document(colour: str) -> None:
+def test_a_proxy_s_page_is_no_problem_document(variant: str) -> None:
     with fake_api((404, {}, "<html>")) as api, pytest.raises(RefusedError, match="not as Atomic") as told:
-        start(colour, api)
+        start(variant, api)
     assert not told.value.is_permanent
 
 
-def test_waiting_for_a_step_is_a_long_poll(colour: str) -> None:
+def test_waiting_for_a_step_is_a_long_poll(variant: str) -> None:
     with fake_api((200, {}, {**WHOLE, "status": "running"}), (200, {}, WHOLE)) as api:
-        assert call(colour, api, "wait", STEP).response == {"ok": True}
+        assert call(variant, api, "wait", STEP).response == {"ok": True}
         assert api.seen[0][1].startswith(f"/me/steps/{STEP}?wait=25000")
 
 
 @pytest.mark.parametrize(("status", "kind"), [("failed", StepFailedError), ("cancelled", CancelledError)])
-def test_waiting_for_a_step_that_ends_badly(colour: str, status: str, kind: type[AtomicError]) -> None:
+def test_waiting_for_a_step_that_ends_badly(variant: str, status: str, kind: type[AtomicError]) -> None:
     with fake_api((200, {}, {**WHOLE, "status": status})) as api, pytest.raises(kind):
-        call(colour, api, "wait", STEP)
+        call(variant, api, "wait", STEP)
 
 
-def test_waiting_ends_at_the_limit(colour: str) -> None:
+def test_waiting_ends_at_the_limit(variant: str) -> None:
     with fake_api((200, {}, {**WHOLE, "status": "running"})) as api, pytest.raises(NotFinishedError):
-        call(colour, api, "wait", STEP, timeout=0)
+        call(variant, api, "wait", STEP, timeout=0)
 
 
-def test_a_run_comes_with_all_pages_of_its_steps(colour: str) -> None:
+def test_a_run_comes_with_all_pages_of_its_steps(variant: str) -> None:
     first = {"run": DONE, "root": WHOLE, "steps": [WHOLE], "estimatedCostUsd": None, "next": "/me/more?x=1"}
     last = {**first, "next": None}
     with fake_api((200, {}, first), (200, {}, last)) as api:
-        assert len(call(colour, api, "get", STEP[:-5]).steps) == 2
+        assert len(call(variant, api, "get", STEP[:-5]).steps) == 2
         assert [path for _, path, _, _ in api.seen] == [f"/me/runs/{STEP[:-5]}", "/me/more?x=1"]
 
 
-def test_lists_follow_their_pages_up_to_the_limit(colour: str) -> None:
+def test_lists_follow_their_pages_up_to_the_limit(variant: str) -> None:
     page = {"runs": [DONE, DONE], "next": "/me/runs?cursor=c"}
     with fake_api((200, {}, page), (200, {}, page)) as api:
-        assert len(call(colour, api, "runs", status="failed", workflow_name="w", limit=3)) == 3
+        assert len(call(variant, api, "runs", status="failed", workflow_name="w", limit=3)) == 3
         assert api.seen[0][1] == "/me/runs?status=failed&workflowName=w&limit=3"
     letter = {**DONE, "responseStatus": 500, "notRedrivableReason": "handled"}
     page = {"deadLetters": [letter, letter], "next": "/me/dead-letters?cursor=c"}
     with fake_api((200, {}, page), (200, {}, page)) as api:
-        found = call(colour, api, "dead_letters", key_prefix="k", limit=3)
+        found = call(variant, api, "dead_letters", key_prefix="k", limit=3)
         assert [one.not_redrivable_reason for one in found] == ["handled"] * 3
         assert api.seen[0][1] == "/me/dead-letters?keyPrefix=k&limit=3"
 
 
-def test_actions(colour: str) -> None:
+def test_actions(variant: str) -> None:
     bulk = {"redriven": 1, "steps": [STEP], "more": True}
     with fake_api(OK, OK, (200, {}, WHOLE), (200, {}, bulk), (200, {}, {**bulk, "more": False})) as api:
-        call(colour, api, "cancel", STEP[:-5])
-        call(colour, api, "redrive", STEP)
-        assert call(colour, api, "step", STEP).payload == 1
-        assert call(colour, api, "redrive_all", workflow_name="w") == [STEP, STEP]
+        call(variant, api, "cancel", STEP[:-5])
+        call(variant, api, "redrive", STEP)
+        assert call(variant, api, "step", STEP).payload == 1
+        assert call(variant, api, "redrive_all", workflow_name="w") == [STEP, STEP]
         paths = [path for _, path, _, _ in api.seen]
         assert paths[:2] == [f"/me/runs/{STEP[:-5]}/cancel", f"/me/steps/{STEP}/redrive"]
         assert api.seen[3][3] == {"filter": {"workflowName": "w"}}
@@ -267,6 +267,6 @@ def test_the_environment_says_where_atomic_is(monkeypatch: pytest.MonkeyPatch) -
     assert Client(client_id="other").client_id == "other"
 
 
-def test_a_url_without_a_scheme_is_told(colour: str) -> None:
+def test_a_url_without_a_scheme_is_told(variant: str) -> None:
     with pytest.raises(ValueError, match="ATOMIC_URL"):
-        start(colour, FakeApi([], url="localhost"))
+        start(variant, FakeApi([], url="localhost"))

@@ -1,4 +1,4 @@
-"""Each error that users may meet has a stable code, and the guide lists it."""
+"""Each error of the SDK has a stable code, which the guide lists."""
 
 import inspect
 import json
@@ -15,7 +15,7 @@ from atomic.sdk._transport import HttpResponse, error_of
 
 ROOT = Path(__file__).parents[2]
 
-# Whatever is listed here is relied on by programs; codes may be added, and never change.
+# Programs rely on these codes. Codes may be added, but never change.
 CODES = {
     "AtomicError": "error",
     "CancelledError": "cancelled",

@@ -1,4 +1,4 @@
-"""Every case on Django, under WSGI and under ASGI, with its CSRF protection on."""
+"""Every case on Django, under WSGI and ASGI, with CSRF protection enabled."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from sdk.world import Route, Serve
 
 
 def serve_by(django_for: Any, server: Any, urls_of: Callable[[list[Route]], tuple[Any, ...]]) -> Serve:
-    """Serve what the function makes of routes."""
+    """Serve the URL configuration that the function makes from routes."""
 
     @contextmanager
     def serve(routes: list[Route]) -> Iterator[str]:
@@ -22,7 +22,7 @@ def serve_by(django_for: Any, server: Any, urls_of: Callable[[list[Route]], tupl
     return serve
 
 
-# What Endpoints make are the same views, so one of the two servers shows it.
+# Endpoints makes the same views for both servers, so one of them is enough.
 @every_case(
     decorated=[serve_by(Wsgi, wsgi_server, decorated), serve_by(Asgi, asgi_server, decorated)],
     mounted=[serve_by(Asgi, asgi_server, mounted)],

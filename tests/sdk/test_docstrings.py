@@ -1,4 +1,4 @@
-"""What an editor shows of the SDK: each public function says what it does, and names all of its options."""
+"""The SDK's docstrings: each public function says what it does, and names all of its options."""
 
 import importlib
 import inspect
@@ -17,7 +17,7 @@ FRAMEWORKS = ("aws_lambda", "django", "fastapi", "flask", "starlette")
 
 
 def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """All that users call, by the name that they know it by."""
+    """All public functions, by their public names."""
     for name in atomic.sdk.__all__:
         yield from functions_of(name, getattr(atomic.sdk, name))
     for framework in FRAMEWORKS:
@@ -29,7 +29,7 @@ def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def functions_of(name: str, thing: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """A function itself; of a class its methods and what its constructor takes."""
+    """A function itself, or the methods and the constructor of a class."""
     if not isinstance(thing, type):
         yield name, thing
         return
@@ -44,7 +44,7 @@ def functions_of(name: str, thing: Any) -> Iterator[tuple[str, Callable[..., Any
 
 
 def options_of(function: Callable[..., Any]) -> list[str]:
-    """The names of its parameters, with those behind `**options: Unpack[…]`."""
+    """The names of a function's parameters, including those of `**options: Unpack[…]`."""
     names = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD and typing.get_origin(parameter.annotation) is Unpack:
@@ -55,7 +55,7 @@ def options_of(function: Callable[..., Any]) -> list[str]:
 
 
 def missing_in(function: Callable[..., Any]) -> list[str]:
-    """The options that its docstring does not name."""
+    """The options that a function's docstring does not name."""
     documentation = function.__doc__ or ""
     return [name for name in options_of(function) if f"`{name}`" not in documentation]
 
@@ -72,7 +72,7 @@ def test_a_docstring_names_every_option(name: str) -> None:
 def test_a_docstring_says_itself_what_the_function_does(name: str) -> None:
     documentation = FUNCTIONS[name].__doc__ or ""
     assert documentation.split()[:2]
-    assert not re.match("(As|See|Like) `", documentation), "an editor shows this alone"
+    assert not re.match("(As|See|Like) `", documentation), "an editor shows only this docstring"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_method_of_a_client_says_what_it_raises(name: str) -> None:
 
 
 def raised_names(documentation: str) -> set[str]:
-    """What of a docstring looks like the SDK's errors."""
+    """The names in a docstring that look like errors of the SDK."""
     return {word.strip("`,.()") for word in documentation.split() if word.strip("`,.()").endswith("Error")}
 
 
@@ -104,17 +104,17 @@ def test_both_variants_name_the_same_errors_and_options(kind: str) -> None:
 
 
 class _Options(TypedDict, total=False):
-    colour: str
+    variant: str
 
 
 def test_an_option_that_is_left_out_is_found() -> None:
     def paint(size: int, *, coats: int = 1, **options: Unpack[_Options]) -> None:
         """Paint `size` square metres, with `coats`."""
 
-    assert missing_in(paint) == ["colour"]
+    assert missing_in(paint) == ["variant"]
 
 
-def test_there_is_something_to_look_at() -> None:
+def test_functions_are_found() -> None:
     assert {"Client.start", "AsyncClient.wait", "Context.parallel", "AsyncContext", "Retry"} <= set(
         FUNCTIONS
     )

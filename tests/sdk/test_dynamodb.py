@@ -1,4 +1,4 @@
-"""`idempotent` on DynamoDB: the key, the answer and the effect are one transaction."""
+"""`idempotent` on DynamoDB: key, answer and effect are written in one transaction."""
 
 import threading
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ def dynamodb() -> Iterator[Any]:
 
 
 def opening(number: str) -> tuple[dict[str, str], list[Any]]:
-    """An effect: an account of that number, which must not be there yet."""
+    """An effect: create the account of that number, which must not exist yet."""
     item = {"id": {"S": number}, "owner": {"S": "ada"}}
     put = {"TableName": "accounts", "Item": item, "ConditionExpression": "attribute_not_exists(id)"}
     return {"number": number}, [{"Put": put}]
 
 
 def accounts(dynamodb: Any) -> list[str]:
-    """The numbers that are taken."""
+    """The numbers of existing accounts."""
     return sorted(item["id"]["S"] for item in dynamodb.scan(TableName="accounts")["Items"])
 
 
@@ -65,7 +65,7 @@ def test_of_calls_at_once_one_has_an_effect_and_all_have_its_answer(dynamodb: An
 
     def call(number: str) -> None:
         def effect() -> tuple[Any, list[Any]]:
-            together.wait(timeout=30)  # everybody has looked for the key, and nobody has found it
+            together.wait(timeout=30)  # all calls have looked for the key, and found none
             return opening(number)
 
         answers.append(idempotent(dynamodb, CALL, effect, table="keys"))

@@ -1,4 +1,4 @@
-"""The settings and names of `Endpoints`, and what each framework makes of them."""
+"""The settings and names of `Endpoints`, and their effect on each framework."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_settings_are_given_once_and_a_decorator_may_have_its_own() -> None:
 
 
 def test_an_option_that_does_not_exist_is_refused_at_the_start() -> None:
-    # Taken silently it would leave everybody's calls unchecked.
+    # If such a misspelt option were ignored, calls would not be verified.
     misspelled: dict[str, Any] = {"secret": [encode_secret(NEW)]}
     with pytest.raises(
         TypeError, match=r"^echo: secret: there is no such option; there are client, secrets"
@@ -69,7 +69,7 @@ def test_settings_that_no_call_could_use_are_refused_at_the_start(
 @pytest.mark.parametrize(
     ("api_key", "secret", "said"), [("k", "", 1), ("", "", 0), ("k", encode_secret(NEW), 0)]
 )
-def test_who_has_a_key_and_no_secret_is_told(
+def test_a_key_without_a_signing_secret_is_warned_about(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     api_key: str,
@@ -86,7 +86,7 @@ def test_who_has_a_key_and_no_secret_is_told(
     ] * said
 
 
-def test_a_client_is_for_the_workflows_of_its_colour() -> None:
+def test_a_client_fits_only_def_or_async_def_workflows() -> None:
     async_ones = aws_lambda.Endpoints(steps=[echo], client=AsyncClient())
     assert async_ones.workflow(later) is later
     with pytest.raises(TypeError, match="a Client to `def` workflows"):

@@ -1,4 +1,4 @@
-"""What a call of a workflow is answered, whatever its code makes of what it meets; in both colours."""
+"""The answer of a workflow's call, whatever its code does with exceptions, for `def` and `async def`."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ WAITING, REFUSES, NO_RETRY = "atomic-waiting-for", "atomic-refused", "atomic-no-
 
 
 def told(response: HandlerResponse) -> tuple[int, str]:
-    """The status of an answer, and what it says of a further call."""
+    """The status of an answer, and its headers about a further call."""
     names = [name for name in (WAITING, REFUSES, NO_RETRY) if name in response.headers]
     return response.status, " ".join(names)
 
@@ -29,11 +29,11 @@ def detail(response: HandlerResponse) -> str:
     return str(json.loads(response.body)["detail"])
 
 
-# Each of them calls `ctx.step("one")`, makes its own of what comes, calls `two`, and returns.
+# Each workflow calls `ctx.step("one")`, handles its exception in some way, calls `two`, and returns.
 def bare(ctx: Context) -> Any:
     try:
         return ctx.step("one")
-    except:  # noqa: E722 - that is the question
+    except:  # noqa: E722 - this is under test
         return ctx.step("two")
 
 
@@ -42,7 +42,7 @@ def in_finally(ctx: Context) -> Any:
         ctx.step("one")
     finally:
         ctx.step("two")
-        return "end"  # noqa: B012 - that is the question
+        return "end"  # noqa: B012 - this is under test
 
 
 def suppressed(ctx: Context) -> Any:
@@ -73,7 +73,7 @@ def in_a_thread(ctx: Context) -> Any:
 async def later_bare(ctx: AsyncContext) -> Any:
     try:
         return await ctx.step("one")
-    except:  # noqa: E722 - that is the question
+    except:  # noqa: E722 - this is under test
         return await ctx.step("two")
 
 
@@ -82,7 +82,7 @@ async def later_in_finally(ctx: AsyncContext) -> Any:
         await ctx.step("one")
     finally:
         await ctx.step("two")
-        return "end"  # noqa: B012 - that is the question
+        return "end"  # noqa: B012 - this is under test
 
 
 async def later_gathered(ctx: AsyncContext) -> Any:
@@ -130,7 +130,7 @@ def test_nothing_after_it_counts(handler: Callable[..., Any], came: Any, answere
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
-def test_a_failure_of_a_step_is_the_handler_s_to_handle(handler: Callable[..., Any]) -> None:
+def test_a_handler_can_handle_the_failure_of_a_step(handler: Callable[..., Any]) -> None:
     response, posts = called(handler, {"one": FAILED, "two": done(2), "three": done(3)})
     if handler is another_error:
         assert (told(response), detail(response)) == ((500, ""), "ValueError: another")
@@ -139,7 +139,7 @@ def test_a_failure_of_a_step_is_the_handler_s_to_handle(handler: Callable[..., A
     assert "two" in posts
 
 
-def test_what_refuses_is_told() -> None:
+def test_a_refusal_is_passed_on() -> None:
     response, _ = called(bare, {"one": REFUSED})
     assert "Too many starts." in detail(response)
     response, _ = called(later_bare, {"one": MISMATCH})
@@ -158,13 +158,13 @@ def test_a_handler_cannot_make_a_refusal_its_outcome() -> None:
         try:
             return ctx.step("one")
         except TooManyRequestsError:
-            return "given up"
+            return "refused"
 
     assert told(called(main, {"one": REFUSED})[0]) == (503, REFUSES)
 
 
 def test_one_refusal_among_others_is_called_again_soon() -> None:
-    """The refused step is not there yet, so to wait for the other one might take for ever."""
+    """The refused step does not exist yet, so waiting for the other one alone might take for ever."""
 
     async def later(ctx: AsyncContext) -> Any:
         await asyncio.gather(ctx.step("one"), ctx.step("two"))
@@ -202,7 +202,7 @@ def test_an_event_that_has_expired_was_opened() -> None:
 
 
 def test_side_by_side_all_end_before_one_is_raised() -> None:
-    """Else the second failure of a replay might come first, and the handler would see another one."""
+    """Otherwise a replay might see the failures in another order, and raise another one."""
 
     def main(ctx: Context) -> Any:
         try:
@@ -225,7 +225,7 @@ def test_what_is_described_is_called_or_the_workflow_fails() -> None:
     response, posted = called(forgotten, {"one": done(), "two": done()})
     assert (told(response), posted) == ((500, NO_RETRY), ["one"])
     assert detail(response).startswith("Not called: step 'two' (test_ends_of_handlers.py, line ")
-    # A replay comes to it later.
+    # A replay reaches the call later.
     assert told(called(forgotten, {"one": GOES_ON, "two": done()})[0]) == (202, WAITING)
 
 
@@ -255,7 +255,7 @@ def test_ctrl_c_is_let_through() -> None:
 
 
 class TestThreads:
-    def test_one_that_waits_lets_the_others_go_on(self) -> None:
+    def test_a_waiting_thread_lets_the_others_go_on(self) -> None:
         def main(ctx: Context) -> Any:
             with ThreadPoolExecutor() as pool:
                 waits = pool.submit(ctx.sleep, 1000)
@@ -312,7 +312,7 @@ def test_a_task_that_goes_on_after_the_end_is_told() -> None:
     asyncio.run(scenario())
 
 
-def test_who_does_not_stop_is_named_in_the_log(
+def test_a_handler_that_does_not_stop_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atomic.sdk.context.LOOP_PAUSE_S", 0.0)
@@ -331,7 +331,10 @@ def test_who_does_not_stop_is_named_in_the_log(
 
 
 class TestNotAwaited:
-    """A step that nobody awaits is never called; without a word the workflow would succeed without it."""
+    """A step that is not awaited is never called.
+
+    Without an error, the workflow would succeed without it.
+    """
 
     def test_a_forgotten_await(self) -> None:
         async def main(ctx: AsyncContext) -> str:
@@ -355,7 +358,7 @@ class TestNotAwaited:
 
     def test_a_task_that_never_began(self) -> None:
         async def main(ctx: AsyncContext) -> None:
-            asyncio.create_task(ctx.step("one"))  # noqa: RUF006 - that is the question
+            asyncio.create_task(ctx.step("one"))  # noqa: RUF006 - this is under test
 
         assert told(called(main, {"one": done()})[0]) == (500, NO_RETRY)
 

@@ -1,4 +1,4 @@
-"""Events of a workflow: which one is waited for, and until when."""
+"""Events of a workflow: which one a call waits for, and its deadline."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,10 @@ from sdk.in_process import DAY, InProcess, in_process
 
 
 def played(handler: Any, **options: Any) -> tuple[Any, InProcess]:
-    """The response of a workflow. Its step `ask` completes an event: the payload is id and answer."""
+    """Run a workflow; return its response.
+
+    Its step `ask` completes an event; the payload is id and answer.
+    """
 
     async def play(app: InProcess) -> tuple[Any, InProcess]:
         async def ask(call: EndpointCall) -> EndpointReply:
@@ -100,7 +103,7 @@ def test_an_event_may_be_opened_in_another_task(where: str) -> None:
 
 class TestDeadlines:
     @pytest.mark.parametrize("where", ["open", "event", "both"])
-    def test_an_event_that_nobody_completes_is_an_error_of_the_workflow(self, where: str) -> None:
+    def test_an_event_that_is_not_completed_is_an_error_of_the_workflow(self, where: str) -> None:
         async def main(ctx: AsyncContext) -> Any:
             opened = 60 if where in {"open", "both"} else None
             event_id = await ctx.open_event("approval", deadline=opened)
@@ -110,7 +113,7 @@ class TestDeadlines:
             except EventTimeoutError as error:
                 await ctx.step("note", "nobody")
                 await ctx.sleep(DAY)
-                # Called again long after, `open_event` gives the same id and raises nothing.
+                # In a much later call, `open_event` returns the same id and raises nothing.
                 return error.step_id == event_id
             return "never"
 
@@ -118,7 +121,7 @@ class TestDeadlines:
         assert response is True
         assert app.effects[-1] == (pytest.approx(60, abs=0.1), "note nobody")
 
-    def test_it_is_a_failure_like_others_for_who_does_not_care(self) -> None:
+    def test_it_can_be_handled_like_any_failure(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             try:
                 await ctx.event("approval", deadline=60)
@@ -153,7 +156,7 @@ class TestDeadlines:
 
 
 def test_a_key_is_its_step_s_and_its_branch_s_own() -> None:
-    """Two batches whose items have the same keys share nothing."""
+    """Two batches with the same keys share no steps and no events."""
 
     async def batch(ctx: AsyncContext, items: list[str]) -> list[Any]:
         return [await ctx.step("note", item, key=str(number)) for number, item in enumerate(items)]

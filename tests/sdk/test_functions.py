@@ -1,4 +1,4 @@
-"""Functions are read when they are served: however one is written, it is called right or refused then."""
+"""Functions are inspected when they are registered: each is either called correctly or refused then."""
 
 import asyncio
 import functools
@@ -27,7 +27,7 @@ BODY = {
 
 
 def called(function: Callable[..., Any], payload: Any = 3, *, workflow: bool = False) -> Any:
-    """What the function answers when it is served and called."""
+    """Serve and call the function; return its answer."""
     handler = (aws_lambda.workflow if workflow else aws_lambda.step)(function)
     event = {
         "rawPath": "/f",
@@ -41,7 +41,7 @@ def called(function: Callable[..., Any], payload: Any = 3, *, workflow: bool = F
 
 
 class Service:
-    """Has methods of every kind, and can be called itself."""
+    """Has methods of every kind, and is callable itself."""
 
     def __init__(self) -> None:
         self.more = 10
@@ -63,7 +63,7 @@ class Service:
 
 
 def timed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain wrapper, as it is mostly written."""
+    """A typical decorator."""
 
     @functools.wraps(function)
     def inner(*args: Any, **named: Any) -> Any:
@@ -73,7 +73,7 @@ def timed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def blocking(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A wrapper that waits for what it wraps."""
+    """A decorator that makes an async function blocking."""
 
     @functools.wraps(function)
     def inner(*args: Any, **named: Any) -> Any:
@@ -106,7 +106,7 @@ def payload_that_goes_by_a_context_s_name(context: int) -> Any:
     return context
 
 
-def unannotated(call, x) -> Any:  # type: ignore[no-untyped-def]  # that is what is tried
+def unannotated(call, x) -> Any:  # type: ignore[no-untyped-def]  # this is under test
     return [x, call.attempt]
 
 
@@ -195,7 +195,7 @@ class Old(TypedDict):
 
 
 class Alien:
-    """Nothing that pydantic knows."""
+    """A type that pydantic does not support."""
 
 
 def many(*args: int) -> None: ...

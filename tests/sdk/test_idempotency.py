@@ -1,4 +1,4 @@
-"""`idempotent`: an effect and its key are written together or not at all."""
+"""`idempotent` writes an effect and its key together or not at all."""
 
 import sqlite3
 import threading
@@ -186,7 +186,7 @@ def test_every_parameter_style_of_the_db_api(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_driver_that_does_not_tell_its_parameter_style_is_refused() -> None:
     class Cursor:
         def execute(self, *statement: Any) -> None:
-            """Nothing gets here."""
+            """Never called."""
 
         def close(self) -> None:
             """There is nothing to close."""
@@ -199,7 +199,7 @@ def test_a_driver_that_does_not_tell_its_parameter_style_is_refused() -> None:
 
 
 class Python312(sqlite3.Connection):
-    """What `sqlite3.connect(…, autocommit=True)` gives since Python 3.12, for older ones as well."""
+    """A connection like `sqlite3.connect(…, autocommit=True)` of Python 3.12, for older versions."""
 
     autocommit = True
     isolation_level = ""
@@ -216,7 +216,7 @@ def test_an_autocommit_of_python_3_12_is_refused(path: Path) -> None:
 
 
 class Unrecognised:
-    """A wrapper that hides what is SQLite about a connection."""
+    """A wrapper that hides that a connection is SQLite's."""
 
     def __init__(self, wrapped: sqlite3.Connection) -> None:
         self.wrapped = wrapped
@@ -226,7 +226,7 @@ class Unrecognised:
 
 
 class UnrecognisedCursor(sqlite3.Cursor):
-    """Of that wrapper."""
+    """The cursor of that wrapper."""
 
     connection = None
 
@@ -239,7 +239,7 @@ def test_a_sqlite_that_is_not_recognised_is_refused(path: Path) -> None:
     assert rows_in(path) == 0
 
 
-def test_a_row_tells_its_age(path: Path) -> None:
+def test_a_row_has_its_creation_time(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         idempotent(db, CALL, insert_with(db))
         idempotent(db, replace(CALL, step_id="old"), insert_with(db))

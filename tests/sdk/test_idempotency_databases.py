@@ -1,4 +1,4 @@
-"""`idempotent` on real databases, through every sort of connection that people have."""
+"""`idempotent` on real databases, through every kind of supported connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ of_every_database = pytest.mark.parametrize("sort", [by_name[name] for name in P
 
 
 def call_twice(sort: Sort, database: Database, call: Call = CALL) -> list[Any]:
-    """What two calls get, each by a connection of its own."""
+    """The answers of two calls, each on a connection of its own."""
     answers = []
     for number in (1, 2):
         with sort.opened(database) as opened, opened.transaction():
@@ -62,7 +62,7 @@ def test_a_failure_leaves_nothing_and_the_next_attempt_has_the_effect(
 
 
 @of_every_sort
-def test_who_hides_a_failure_and_commits_keeps_nothing_of_it(sort: Sort, database: Database) -> None:
+def test_a_swallowed_failure_leaves_nothing_after_a_commit(sort: Sort, database: Database) -> None:
     with sort.opened(database) as opened, opened.transaction():
         with suppress(PowerCut):
             idempotent(opened.db, CALL, failing(opened))
@@ -72,7 +72,7 @@ def test_who_hides_a_failure_and_commits_keeps_nothing_of_it(sort: Sort, databas
 
 
 @of_every_sort
-def test_who_commits_each_statement_is_refused_and_has_no_effect(sort: Sort, database: Database) -> None:
+def test_a_connection_in_autocommit_mode_is_refused(sort: Sort, database: Database) -> None:
     refused = pytest.raises(ValueError, match="begin one before the call")
     with sort.opened(database, autocommit=True) as opened, refused:
         idempotent(opened.db, CALL, failing(opened))
@@ -118,14 +118,14 @@ def test_an_effect_that_commits_is_refused_and_never_taken_for_done(sort: Sort, 
     refused = pytest.raises(ValueError, match="ended the transaction")
     with sort.opened(database) as opened, refused, opened.transaction():
         idempotent(opened.db, CALL, inserting(opened, then=lambda: opened.end("commit")))
-    # Some connections commit what follows by themselves, the answer among it.
+    # After that, some connections commit each statement by themselves, including the stored answer.
     with sort.opened(database) as opened, suppress(RuntimeError), opened.transaction():
         assert idempotent(opened.db, CALL, inserting(opened, answer="again")) == "made"
     assert users_in(database) == 1
 
 
 @of_every_database
-def test_an_effect_whose_end_is_unknown_is_left_to_people(sort: Sort, database: Database) -> None:
+def test_an_effect_with_an_unknown_end_is_not_retried(sort: Sort, database: Database) -> None:
     with sort.opened(database) as opened:
         with pytest.raises(PowerCut), opened.transaction():
             idempotent(opened.db, CALL, lambda: [opened.end("commit"), failing(opened)()])
@@ -150,7 +150,7 @@ def test_an_effect_that_rolls_back_is_refused_and_may_be_tried_again(
 
 
 @of_every_database
-def test_effects_may_have_effects(sort: Sort, database: Database) -> None:
+def test_effects_can_be_nested(sort: Sort, database: Database) -> None:
     with sort.opened(database) as opened, opened.transaction():
 
         def outer() -> list[Any]:
@@ -226,7 +226,7 @@ def test_a_table_without_transactions_is_refused(sort: Sort, database: Database)
 
 
 class Base(DeclarativeBase):
-    """Of the classes below."""
+    """The base of the classes below."""
 
 
 class User(Base):
@@ -261,7 +261,7 @@ def test_objects_that_a_session_writes_at_the_end_are_part_of_the_effect(
 
 
 async def as_inner(url: str, effect: Callable[[Any], Any]) -> Any:
-    """What an AsyncSession does with a session that blocks."""
+    """Run blocking session code as an AsyncSession does."""
     engine = create_async_engine(url)
     try:
         async with AsyncSession(engine) as session, session.begin():

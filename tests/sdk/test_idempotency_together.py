@@ -1,4 +1,4 @@
-"""`idempotent` in two transactions at once, at every isolation level of every database."""
+"""`idempotent` in two concurrent transactions, at every isolation level of every database."""
 
 import sqlite3
 import threading
@@ -33,9 +33,9 @@ ERRORS = (sqlite3.DatabaseError, psycopg.DatabaseError, pymysql.DatabaseError)
 
 
 class Late(threading.Thread):
-    """A second call, on a connection of its own, that began when the first was not yet committed.
+    """A second call, on a connection of its own, that begins before the first has committed.
 
-    At its end `got` is an answer, or an error of the driver.
+    Afterwards `got` is an answer, or an error of the driver.
     """
 
     def __init__(self, sort: Sort, level: str, database: Database, begun: threading.Event) -> None:
@@ -44,7 +44,7 @@ class Late(threading.Thread):
         self._where = sort, level, database, begun
 
     def run(self) -> None:
-        """Look at the database first, which is when some levels take their snapshot."""
+        """Read the database first, because some isolation levels take their snapshot then."""
         sort, level, database, begun = self._where
         with sort.opened(database) as opened:
             if level:

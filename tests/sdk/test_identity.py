@@ -1,4 +1,4 @@
-"""Which keys the steps of a handler get."""
+"""The idempotency keys of a handler's steps."""
 
 import asyncio
 import itertools
@@ -22,7 +22,7 @@ from atomic.sdk._identity import (
 )
 
 KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
-# Few of them, so that two drawn ones are often the same.
+# Few keys, so that two drawn ones are often equal.
 WORDS = st.sampled_from(["", "a", "a#2", "@1", "/a", "2", "https://app.test/a"])
 NUMBERS = st.integers(1, 3)
 PATHS = st.lists(WORDS, max_size=3).map(tuple)
@@ -56,7 +56,7 @@ def test_a_key_is_always_usable(key: str, position: Position) -> None:
 
 
 @given(KEYS | WORDS, POSITIONS, KEYS | WORDS, POSITIONS)
-def test_keys_do_not_meet(key: str, position: Position, other: str, other_position: Position) -> None:
+def test_keys_do_not_collide(key: str, position: Position, other: str, other_position: Position) -> None:
     same = (key, position) == (other, other_position)
     assert (step_key(key, position) == step_key(other, other_position)) is same
 
@@ -71,7 +71,7 @@ def test_keys_do_not_meet(key: str, position: Position, other: str, other_positi
         (Position(("1", "2")), Position(("12",))),
     ],
 )
-def test_no_chosen_key_meets_a_made_one(one: Position, other: Position) -> None:
+def test_no_chosen_key_collides_with_a_generated_one(one: Position, other: Position) -> None:
     assert step_key("order-1", one) != step_key("order-1", other)
 
 
@@ -83,7 +83,10 @@ Names = dict[str, Position]
 
 
 def positions_when(order: tuple[int, ...], *, keyed: bool = False, late: bool = False) -> Names:
-    """Three tasks of two steps each, which go on in this order; `late` ones do not begin with a step."""
+    """Three tasks of two steps each, which resume in this order.
+
+    The `late` tasks do not begin with a step.
+    """
 
     async def main() -> Names:
         owner, root, found = object(), Scope(), {}
@@ -171,7 +174,7 @@ def test_tasks_of_tasks_have_scopes_of_their_own() -> None:
 
 
 def positions_of_makers(order: tuple[int, ...]) -> Names:
-    """Three tasks that begin with tasks of their own, which end in this order, and go on with a step."""
+    """Three tasks that first start tasks of their own, which end in this order, and then call a step."""
 
     async def main() -> Names:
         owner, root, found = object(), Scope(), {}

@@ -1,4 +1,4 @@
-"""A wrong ATOMIC_URL, and what stands between: both clients say what happened, and what to do about it."""
+"""A wrong ATOMIC_URL, proxies and TLS: the errors of both clients name the problem and its cure."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(params=["Client", "AsyncClient"])
-def colour(request: pytest.FixtureRequest) -> str:
+def variant(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -38,9 +38,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
-def ask(colour: str, url: str) -> Any:
-    """One request of either client, not repeated."""
-    if colour == "Client":
+def ask(variant: str, url: str) -> Any:
+    """Make one request with either client, without retries."""
+    if variant == "Client":
         with Client(url, patience=0) as client:
             return client.runs()
 
@@ -51,15 +51,15 @@ def ask(colour: str, url: str) -> Any:
     return asyncio.run(main())
 
 
-def complaint(colour: str, url: str, kind: type[Exception] = AtomicError) -> str:
+def complaint(variant: str, url: str, kind: type[Exception] = AtomicError) -> str:
     with pytest.raises(kind) as told:
-        ask(colour, url)
+        ask(variant, url)
     return str(told.value)
 
 
 @contextmanager
 def server(talk: Talk) -> Iterator[int]:
-    """Accepts connections and has them talked to; its port."""
+    """Accept connections, and pass each to the function; yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def accept() -> None:
@@ -122,8 +122,8 @@ def speaks_tls(certificate: Path, answer: bytes = b"") -> Talk:
         "http://127.0.0.1:99999",
     ],
 )
-def test_what_is_no_url_is_refused_before_anything_is_sent(colour: str, url: str) -> None:
-    told = complaint(colour, url, ValueError)
+def test_what_is_no_url_is_refused_before_anything_is_sent(variant: str, url: str) -> None:
+    told = complaint(variant, url, ValueError)
     assert told.startswith(
         f"ATOMIC_URL '{url}' is no URL of a server: write scheme, host and port, as in http://"
     )
@@ -142,33 +142,33 @@ NGINX = b"<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS po
     ],
     ids=["silence", "alert", "nginx"],
 )
-def test_http_where_tls_is_spoken(colour: str, answer: bytes) -> None:
+def test_http_where_tls_is_spoken(variant: str, answer: bytes) -> None:
     with server(says(answer)) as port:
-        told = complaint(colour, f"http://127.0.0.1:{port}")
+        told = complaint(variant, f"http://127.0.0.1:{port}")
     assert f"If it speaks TLS, set ATOMIC_URL to https://127.0.0.1:{port}." in told
     assert "Change the fields" not in told
     assert told.isprintable()
     assert (b"nginx" in answer or b"title" in answer) is ("plain HTTP request was sent" in told)
 
 
-def test_http_to_a_server_that_speaks_tls(colour: str, certificates: Certificates) -> None:
+def test_http_to_a_server_that_speaks_tls(variant: str, certificates: Certificates) -> None:
     with server(speaks_tls(certificates.good)) as port:
         assert f"set ATOMIC_URL to https://127.0.0.1:{port}." in complaint(
-            colour, f"http://127.0.0.1:{port}"
+            variant, f"http://127.0.0.1:{port}"
         )
 
 
-def test_https_where_no_tls_is_spoken(colour: str) -> None:
+def test_https_where_no_tls_is_spoken(variant: str) -> None:
     with server(page(b"400 Bad Request", b"what?")) as port:
-        told = complaint(colour, f"https://127.0.0.1:{port}", NoAnswerError)
+        told = complaint(variant, f"https://127.0.0.1:{port}", NoAnswerError)
     assert "no TLS is spoken there" in told
     assert told.endswith(f"Set ATOMIC_URL to http://127.0.0.1:{port} if that is meant.")
 
 
 @pytest.mark.parametrize("name", ["lone", "good", "other", "old"])
-def test_a_certificate_that_is_not_trusted(colour: str, certificates: Certificates, name: str) -> None:
+def test_a_certificate_that_is_not_trusted(variant: str, certificates: Certificates, name: str) -> None:
     with server(speaks_tls(getattr(certificates, name))) as port:
-        told = complaint(colour, f"https://127.0.0.1:{port}", NoAnswerError)
+        told = complaint(variant, f"https://127.0.0.1:{port}", NoAnswerError)
     assert "its certificate is not trusted: " in told
     assert "Set SSL_CERT_FILE to a file" in told
     assert "Nothing answers there" not in told
@@ -176,15 +176,15 @@ def test_a_certificate_that_is_not_trusted(colour: str, certificates: Certificat
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_certificates_that_the_environment_names_are_trusted(
-    colour: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str
+    variant: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     body = b'{"runs":[],"next":null}'
     answer = whole(b"200 OK", body)
     monkeypatch.setenv(variable, str(certificates.ca))
     with server(speaks_tls(certificates.good, answer)) as port:
-        assert ask(colour, f"https://127.0.0.1:{port}") == []
+        assert ask(variant, f"https://127.0.0.1:{port}") == []
         monkeypatch.setenv(variable, str(certificates.ca) + "-gone")
-        assert "nothing is there" in complaint(colour, f"https://127.0.0.1:{port}", ValueError)
+        assert "nothing is there" in complaint(variant, f"https://127.0.0.1:{port}", ValueError)
 
 
 @pytest.mark.parametrize(
@@ -203,15 +203,17 @@ def test_certificates_that_the_environment_names_are_trusted(
         ),
     ],
 )  # fmt: skip
-def test_answers_of_somebody_else(colour: str, status: bytes, head: bytes, body: bytes, words: str) -> None:
+def test_answers_of_somebody_else(
+    variant: str, status: bytes, head: bytes, body: bytes, words: str
+) -> None:
     with server(page(status, body, head)) as port:
-        told = complaint(colour, f"http://127.0.0.1:{port}", RefusedError)
+        told = complaint(variant, f"http://127.0.0.1:{port}", RefusedError)
     assert f"http://127.0.0.1:{port} {words}" in told
     assert told.isprintable()
 
 
 def test_a_proxy_is_used_alike_and_never_for_this_machine(
-    colour: str, monkeypatch: pytest.MonkeyPatch
+    variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bytes] = []
 
@@ -224,17 +226,17 @@ def test_a_proxy_is_used_alike_and_never_for_this_machine(
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"127.0.0.1:{proxy_port}")
         for host in ("127.0.0.1", "localhost"):
-            assert ask(colour, f"http://{host}:{port}") == []
+            assert ask(variant, f"http://{host}:{port}") == []
         assert seen == []
-        complaint(colour, "http://atomic.test:8787")
-        complaint(colour, "https://atomic.test")
-        # aiohttp asks once more when a connection ends.
+        complaint(variant, "http://atomic.test:8787")
+        complaint(variant, "https://atomic.test")
+        # aiohttp retries once when a connection is closed.
         assert list(dict.fromkeys(line.rpartition(b" ")[0].split(b"?")[0] for line in seen)) == [
             b"GET http://atomic.test:8787/dev/runs", b"CONNECT atomic.test:443"
         ]  # fmt: skip
         monkeypatch.setenv("no_proxy", "other.test,atomic.test")
         seen.clear()
-        complaint(colour, "http://atomic.test:1")
+        complaint(variant, "http://atomic.test:1")
         assert seen == []
 
 
@@ -263,15 +265,15 @@ def test_which_proxy_is_whose(
     assert _transport.proxy_of(url) == proxy
 
 
-def test_a_proxy_that_speaks_no_http_is_told(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_speaks_no_http_is_told(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "socks5://me:secret@p:1")
-    told = complaint(colour, "http://a.test", ValueError)
+    told = complaint(variant, "http://a.test", ValueError)
     assert "socks5" in told
     assert "secret" not in told
 
 
 def test_a_key_comes_from_nowhere_else(
-    colour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
     (tmp_path / ".netrc").chmod(0o600)
@@ -284,7 +286,7 @@ def test_a_key_comes_from_nowhere_else(
         connection.sendall(whole(b"404 Not Found", b""))
 
     with server(talk) as port:
-        complaint(colour, f"http://127.0.0.1:{port}")
+        complaint(variant, f"http://127.0.0.1:{port}")
     assert b"authorization" not in heads[0]
 
 

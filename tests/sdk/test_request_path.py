@@ -1,4 +1,4 @@
-"""Where an endpoint is: the path as it was sent, on every kind of server and behind prefixes."""
+"""The path of an endpoint, as the client sent it, on every kind of server and behind prefixes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from atomic.protocol.signatures import encode_secret
 
-# Django wants its settings first.
+# Django needs its settings before it is imported.
 from atomic.sdk import (
     Call,
     django,
@@ -44,14 +44,14 @@ from unit.strategies import examples
         ({"path": "/a\ufffd/b", "raw_path": b"/a%FF/b"}, "", "/a%FF/b"),
         ({"path": "/a b/100%"}, "", "/a%20b/100%25"),
         ({"path": "/a b", "raw_path": None}, "", "/a%20b"),
-        # Middleware has changed the path, and left the other one.
+        # Middleware has changed the path, but not the raw path.
         ({"path": "/b c", "raw_path": b"/prefix/b%20c"}, "", "/b%20c"),
-        # uvicorn puts the root before both; others leave it away.
+        # uvicorn prepends the root path to both; other servers omit it.
         ({"path": "/api/a b", "raw_path": b"/api/a%20b", "root_path": "/api"}, "/api", "/a%20b"),
         ({"path": "/a b", "raw_path": b"/a%20b", "root_path": "/api/"}, "/api", "/a%20b"),
         ({"path": "/my api/a", "raw_path": b"/my%20api/a", "root_path": "/my api"}, "/my%20api", "/a"),
         ({"path": "/apix/a", "raw_path": b"/apix/a", "root_path": "/api"}, "/api", "/apix/a"),
-        # What is mounted is a part of the application's own paths.
+        # The prefix of a mounted application is part of the path.
         (
             {
                 "path": "/api/sub/a",
@@ -130,7 +130,7 @@ def told(url: str, headers: dict[str, str] | None = None) -> Any:
 
 
 def starlette_application(**options: Any) -> Starlette:
-    """An endpoint of a path with a parameter, and one in an application that is mounted in it."""
+    """An endpoint whose path has a parameter, and one in a mounted application."""
     view = fastapi.step(**options)(where)
     sub = FastAPI()
     fastapi.Endpoints(sub, "/w", steps=[where], **options)
@@ -164,11 +164,11 @@ def test_uvicorn_behind_a_prefix(base_url: str) -> None:
 
 @contextmanager
 def bare_wsgi(app: Any) -> Iterator[str]:
-    """The standard library's server, which tells nothing of what was sent."""
+    """The standard library's server, which does not pass on the raw path."""
 
     class Quiet(WSGIRequestHandler):
         def log_message(self, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
     thread = Thread(target=server.serve_forever)
@@ -219,7 +219,7 @@ def test_wsgi_behind_a_prefix_and_mounted() -> None:
 
 
 def test_what_atomic_signed_counts_before_what_the_request_shows() -> None:
-    """A proxy took a prefix away, and nobody told the application."""
+    """A proxy removed a prefix, and the application is not told."""
     called = "https://app.example/api/t/a%2Fb/where?x=1"
     signed_call = signed(NEW, url=called)
     forged = {"atomic-url": "https://evil.example/t/a%2Fb/where"}

@@ -1,4 +1,4 @@
-"""What the SDK writes it reads back, equal and of the same type; what it cannot keep it refuses at once."""
+"""Values survive the SDK's JSON round trip, equal and of the same type, or are refused at once."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ WHAT = "the payload of step 'pay'"
 
 
 def stored(written: Any) -> Any:
-    """JSON as it comes back from a server."""
+    """JSON after a round trip through a server."""
     return json.loads(canonical_json(parse_json(json.dumps(written).encode())))
 
 
@@ -121,18 +121,18 @@ def test_what_is_kept(annotation: Any, value: Any, form: Any) -> None:
 
 
 class Loud(str):
-    """A kind of str."""
+    """A subclass of str."""
 
 
 class Shouted(BaseModel):
-    """Each reading changes it."""
+    """A model whose validation changes the value each time."""
 
     text: typing.Annotated[str, AfterValidator(lambda text: text + "!")]
 
 
 @dataclasses.dataclass
 class Session:
-    """Holds what nobody can send."""
+    """Holds a value without a JSON form."""
 
     db: Any
 
@@ -188,7 +188,7 @@ def test_what_is_refused(annotation: Any, value: Any, words: str) -> None:
 
 def test_a_forgotten_await_is_told_and_ended() -> None:
     async def work() -> None:
-        """Never begins."""
+        """A coroutine that is never started."""
 
     with pytest.raises(
         SerializationError, match=r"it holds a value of type coroutine; is an `await` missing\?"
@@ -206,7 +206,7 @@ class Drawn(BaseModel):
     other: UUID | str = ""
 
 
-def test_defaults_that_are_drawn_are_left_to_who_reads() -> None:
+def test_random_defaults_are_left_to_the_reader() -> None:
     kept = ValueType(Drawn)
     assert kept.kept({"name": "x"}, WHAT) == {"name": "x"}
     drawn = Drawn(name="x")
@@ -245,7 +245,7 @@ def test_equal_unions_of_another_order_are_other_types() -> None:
 
 
 class Renamed(BaseModel):
-    """Another shape in JSON than in Python."""
+    """A model with other names in JSON than in Python."""
 
     model_config = ConfigDict(frozen=True)
     marks: frozenset[str]

@@ -1,4 +1,4 @@
-"""How long handlers ask to wait when `wait` says nothing, by what they post on each kind of server."""
+"""The default wait of a handler's posts on each kind of server."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ def on_lambda(function: Callable[..., Any], options: dict[str, Any]) -> Iterator
 
 
 one_thread = partial(wsgi_server, threaded=False)
-# What serves, and how long a handler waits there, `def` or `async def`, in seconds.
+# A server, and the default wait there of a `def` and of an `async def` handler, in seconds.
 SERVERS: dict[str, tuple[Serve, float]] = {
     "Flask, threads": (flask_by(wsgi_server), 0.25),
     "Flask, one thread": (flask_by(one_thread), 0),
@@ -72,10 +72,10 @@ SERVERS: dict[str, tuple[Serve, float]] = {
 }
 
 
-def asked_s(serve: Serve, *, colour: str, wait: Seconds | None = None) -> float:
-    """The wait that a handler's only post asks for."""
+def asked_s(serve: Serve, *, variant: str, wait: Seconds | None = None) -> float:
+    """The wait that a handler's only post requests."""
     with fake_api(NOT_FINISHED) as api:
-        client: Any = (AsyncClient if colour == "async" else Client)(api.url)
+        client: Any = (AsyncClient if variant == "async" else Client)(api.url)
 
         def plain(ctx: Context) -> Any:
             return ctx.step("s")
@@ -83,14 +83,14 @@ def asked_s(serve: Serve, *, colour: str, wait: Seconds | None = None) -> float:
         async def on_a_loop(ctx: AsyncContext) -> Any:
             return await ctx.step("s")
 
-        function = on_a_loop if colour == "async" else plain
+        function = on_a_loop if variant == "async" else plain
         options = {"client": client, **({} if wait is None else {"wait": wait})}
         with serve(function, options) as url:
             answer = requests.post(
                 f"{url}/w", json={**CALL, "payload": None}, headers={"Atomic-Attempt": "1"}, timeout=10
             )
         assert answer.status_code == 202, answer.text
-        if colour == "async":
+        if variant == "async":
             asyncio.run(client.close())
         else:
             client.close()
@@ -99,25 +99,25 @@ def asked_s(serve: Serve, *, colour: str, wait: Seconds | None = None) -> float:
 
 
 def assert_asks(asked_s: float, wait_s: float) -> None:
-    """Some of the wait is gone when the post is made; nothing is asked for as a millisecond."""
+    """Assert the wait. Part of it has passed when the post is made; no time left is requested as 1 ms."""
     assert wait_s / 3 < asked_s <= max(wait_s, 0.001)
 
 
-@pytest.mark.parametrize("colour", ["def", "async"])
+@pytest.mark.parametrize("variant", ["def", "async"])
 @pytest.mark.parametrize("name", SERVERS)
-def test_the_wait_fits_the_server(name: str, colour: str) -> None:
+def test_the_wait_fits_the_server(name: str, variant: str) -> None:
     serve, wait_s = SERVERS[name]
-    assert_asks(asked_s(serve, colour=colour), wait_s)
+    assert_asks(asked_s(serve, variant=variant), wait_s)
 
 
 @pytest.mark.parametrize("wait", [0, 4])
 @pytest.mark.parametrize("name", SERVERS)
 def test_what_the_user_says_counts(name: str, wait: int) -> None:
-    assert_asks(asked_s(SERVERS[name][0], colour="def", wait=wait), wait)
+    assert_asks(asked_s(SERVERS[name][0], variant="def", wait=wait), wait)
 
 
 def calls(threads: Threads, number: int, *, is_workflow: bool, stack: ExitStack) -> list[float]:
-    """So many calls begin and do not end yet; how long each may wait."""
+    """Begin that many calls, which do not end yet; return how long each may wait."""
     environ = {"wsgi.multithread": True}
     return [stack.enter_context(threads.serving(environ, is_workflow=is_workflow)) for _ in range(number)]
 
@@ -129,23 +129,23 @@ def test_half_of_the_threads_stay_free_for_steps_and_eight_at_most(threads: int,
     pool = Threads()
     with ExitStack() as stack:
         calls(pool, threads, is_workflow=False, stack=stack)
-    # So many were busy at a time, and now workflows have all of them.
+    # The limit follows the highest number of busy threads, which workflows now occupy.
     with ExitStack() as stack:
         waits_s = calls(pool, threads, is_workflow=True, stack=stack)
         assert waits_s == [0.25] * waiting + [0.0] * (threads - waiting)
-    # What has ended gives its place back.
+    # A finished call frees its thread.
     with ExitStack() as stack:
         assert calls(pool, threads, is_workflow=True, stack=stack) == waits_s
 
 
-def test_steps_take_no_place_of_those_who_wait() -> None:
+def test_steps_do_not_count_as_waiting_handlers() -> None:
     pool = Threads()
     with ExitStack() as stack:
         assert set(calls(pool, 32, is_workflow=False, stack=stack)) == {0.0}
         assert set(calls(pool, 24, is_workflow=True, stack=stack)) == {0.25}
 
 
-def test_a_handler_that_raises_gives_its_place_back() -> None:
+def test_a_handler_that_raises_frees_its_thread() -> None:
     pool = Threads()
     for _ in range(3):
         with (
@@ -156,7 +156,7 @@ def test_a_handler_that_raises_gives_its_place_back() -> None:
         assert wait_s == 0.25
 
 
-def test_in_the_only_thread_nobody_waits() -> None:
+def test_a_handler_in_the_only_thread_does_not_wait() -> None:
     pool = Threads()
     for environ in ({"wsgi.multithread": False}, {}, {"wsgi.multiprocess": True}):
         with pool.serving(environ, is_workflow=True) as wait_s:

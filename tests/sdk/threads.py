@@ -12,7 +12,7 @@ from werkzeug.serving import make_server
 
 @contextmanager
 def wsgi_server(app: Any, *, threaded: bool = True) -> Iterator[str]:
-    """Serve a WSGI application, in a thread for each request or all in one; its URL."""
+    """Serve a WSGI application, with a thread per request or one for all; yield its URL."""
     server = make_server("127.0.0.1", 0, app, threaded=threaded)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -25,7 +25,7 @@ def wsgi_server(app: Any, *, threaded: bool = True) -> Iterator[str]:
 
 
 def asgi_server(app: Any, **more: Any) -> AbstractContextManager[str]:
-    """Serve an ASGI application; its URL. `more` is what uvicorn takes."""
+    """Serve an ASGI application; yield its URL. `more` are further options of uvicorn."""
     settings = {"log_level": "error", "lifespan": "off", "timeout_graceful_shutdown": 1, **more}
     return _running(uvicorn.Config(app, port=0, **settings))
 

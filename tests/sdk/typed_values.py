@@ -1,4 +1,4 @@
-"""Draws types that pydantic knows, each with values of it, and tells whether two values are the same."""
+"""Hypothesis strategies for pydantic types with values, and a strict comparison of values."""
 
 import dataclasses
 import datetime as dt
@@ -39,40 +39,40 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 T = TypeVar("T")
-# A type, and values that are of it.
+# A type, and a strategy for its values.
 Typed = tuple[Any, st.SearchStrategy[Any]]
 
 
 class Colour(enum.Enum):
-    """Its values have two types."""
+    """An enumeration whose values have two types."""
 
     RED = "red"
     ONE = 1
 
 
 class Text(enum.StrEnum):
-    """Each is a str, too."""
+    """An enumeration whose members are strings."""
 
     A = "a"
     B = "1"
 
 
 class Number(enum.IntEnum):
-    """Each is an int, too."""
+    """An enumeration whose members are integers."""
 
     ONE = 1
     TWO = 2
 
 
 class Point(NamedTuple):
-    """A tuple with names."""
+    """A named tuple."""
 
     x: int
     y: float
 
 
 class Pair(TypedDict, total=False):
-    """A dict with names."""
+    """A typed dict."""
 
     at: dt.datetime
     ids: set[UUID]
@@ -80,14 +80,14 @@ class Pair(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True)
 class Money:
-    """Can stand in sets."""
+    """A hashable model."""
 
     amount: Decimal
     parts: tuple[int, ...] = ()
 
 
 class Strict(BaseModel):
-    """Takes no string for a UUID, but for JSON."""
+    """A strict model: it accepts a string as a UUID only in JSON."""
 
     model_config = ConfigDict(strict=True)
     id: UUID
@@ -96,7 +96,7 @@ class Strict(BaseModel):
 
 
 class Closed(BaseModel):
-    """Knows nothing beside its fields, and computes one."""
+    """A model that forbids extra fields, and has a computed one."""
 
     model_config = ConfigDict(extra="forbid")
     tags: set[str]
@@ -109,14 +109,14 @@ class Closed(BaseModel):
 
 
 class Open(BaseModel):
-    """Takes anything beside its fields."""
+    """A model that allows extra fields."""
 
     model_config = ConfigDict(extra="allow")
     name: str = "x"
 
 
 class Aliased(BaseModel):
-    """Goes by other names in JSON."""
+    """A model with aliases."""
 
     both: int = Field(alias="bothNames")
     read: int = Field(validation_alias="readName")
@@ -125,7 +125,7 @@ class Aliased(BaseModel):
 
 
 class Hiding(BaseModel):
-    """Keeps a part to itself."""
+    """A model with an excluded field."""
 
     shown: int
     hidden: int = Field(default=0, exclude=True)
@@ -133,7 +133,7 @@ class Hiding(BaseModel):
 
 
 class Encoded(BaseModel):
-    """Has parts that are JSON in JSON, or hidden, or encoded."""
+    """A model with fields that are nested JSON, secrets or encoded bytes."""
 
     json_inside: Json[list[int]]
     raw: Base64Bytes | None = None
@@ -141,7 +141,7 @@ class Encoded(BaseModel):
 
 
 class Own(BaseModel):
-    """Writes itself."""
+    """A model with its own serializer."""
 
     parts: frozenset[int]
 
@@ -151,40 +151,40 @@ class Own(BaseModel):
 
 
 class Base(BaseModel):
-    """Has a subclass."""
+    """A model with a subclass."""
 
     kind: Literal["base"] = "base"
     a: int = 0
 
 
 class Derived(Base):
-    """Knows more than what it may be declared as."""
+    """The subclass, with an additional field."""
 
     b: int = 1
 
 
 class Cat(BaseModel):
-    """One of two."""
+    """A member of a discriminated union."""
 
     kind: Literal["cat"] = "cat"
     at: dt.date
 
 
 class Dog(BaseModel):
-    """The other."""
+    """The other member of the union."""
 
     kind: Literal["dog"] = "dog"
     at: dt.date
 
 
 class Box(BaseModel, Generic[T]):
-    """Holds one."""
+    """A model that holds the union."""
 
     held: T
 
 
 class Node(BaseModel):
-    """Holds its like."""
+    """A recursive model."""
 
     below: list["Node"] = []
     seen: set[int] = set()
@@ -257,7 +257,7 @@ MODELS: tuple[Typed, ...] = (
     (Money, st.builds(Money, decimals, st.lists(integers, max_size=3).map(tuple))),
 )
 
-# What can be told apart by no hash cannot stand in a set.
+# Unhashable values cannot be in a set.
 HASHABLE: tuple[Typed, ...] = (
     *(each for each in SCALARS if each[0] not in {AnyUrl, float}),
     (float, floats),
@@ -338,7 +338,7 @@ types = st.recursive(
 
 @st.composite
 def typed_values(draw: Callable[[st.SearchStrategy[Any]], Any]) -> tuple[Any, Any]:
-    """A type and a value of it."""
+    """A type, and a value of it."""
     kind, values = draw(types)
     value = draw(values)
     assume(_stays(kind, value))
@@ -346,16 +346,19 @@ def typed_values(draw: Callable[[st.SearchStrategy[Any]], Any]) -> tuple[Any, An
 
 
 def _stays(kind: Any, value: Any) -> bool:
-    """Whether the type leaves the value as it is: a union of dict and OrderedDict makes a dict of both."""
+    """Whether validation keeps the value unchanged.
+
+    A union of dict and OrderedDict turns both into dict.
+    """
     try:
         return is_same(value, TypeAdapter(kind).validate_python(value, by_alias=True, by_name=True))
     except ValidationError:
-        # Only JSON makes this type of it.
+        # Only validation from JSON gives this type.
         return True
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of one type, all the way down. JSON has one kind of number."""
+    """Whether two values are equal and of the same type at every level. JSON has one type of number."""
     if type(one) is not type(other):
         numbers = {type(one), type(other)} == {int, float}
         return numbers and bool(one == other)
@@ -388,7 +391,7 @@ def _sorted(items: Any) -> list[Any]:
 
 
 def _plain(item: Any) -> Any:
-    # A set shows itself in no order, and 1 and 1.0 are one key.
+    # The repr of a set has no fixed order, and 1 and 1.0 are the same key.
     if isinstance(item, set | frozenset):
         return _sorted(item)
     if isinstance(item, tuple):

@@ -1,4 +1,4 @@
-"""What a case sees: an application of its own on some framework, and an Atomic server."""
+"""The environment of a case: its own application on a framework, and an Atomic server."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ _serial = itertools.count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A path, the function behind it, and how it is decorated."""
+    """A path, its function, and how that is decorated."""
 
     path: str
     function: Callable[..., Any]
@@ -25,7 +25,7 @@ class Route:
 
 
 def served_by(routes: list[Route], endpoints_below: Callable[[str], Any]) -> None:
-    """Have `Endpoints` (what the function makes of a prefix) serve routes, one object for each prefix."""
+    """Serve routes with `Endpoints`, which the function creates for each prefix."""
     made: dict[str, Any] = {}
     for route in routes:
         prefix, _, name = route.path.rpartition("/")
@@ -35,7 +35,7 @@ def served_by(routes: list[Route], endpoints_below: Callable[[str], Any]) -> Non
         assert serve(name=name, **route.options)(route.function) is route.function
 
 
-# Serves routes until the context ends; gives the URL before their paths.
+# Serves routes until the context ends; yields the base URL.
 Serve = Callable[[list[Route]], AbstractContextManager[str]]
 
 
@@ -52,10 +52,10 @@ class World:
         self._url = ""
 
     def workflow(
-        self, path: str, function: Callable[..., Any], *, colour: str = "def", **more: Any
+        self, path: str, function: Callable[..., Any], *, variant: str = "def", **more: Any
     ) -> None:
-        """Serve a workflow; `colour` says which client its handler takes."""
-        options = {"client": self._async_client if colour == "async" else self.client, **more}
+        """Serve a workflow; `variant` (def or async) decides which client its handler gets."""
+        options = {"client": self._async_client if variant == "async" else self.client, **more}
         self._routes.append(Route(path=path, function=function, is_workflow=True, options=options))
 
     def step(self, path: str, function: Callable[..., Any], **options: Any) -> None:
@@ -63,7 +63,7 @@ class World:
         self._routes.append(Route(path=path, function=function, is_workflow=False, options=options))
 
     def url(self, path: str) -> str:
-        """Where a path is served."""
+        """The URL of a path."""
         if not self._url:
             self._url = self._stack.enter_context(self._serve(self._routes))
         return self._url + path
@@ -74,14 +74,14 @@ class World:
         return self.client.start("case", self.url(path), payload, key=key, **options)
 
     def run_of(self, outcome: StepOutcome) -> RunDocument:
-        """The run behind an outcome."""
+        """Read the run of an outcome."""
         return self.client.get(outcome.run_id)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> requests.Response:
-        """Call an endpoint as somebody other than Atomic does."""
+        """Call an endpoint directly, and not through Atomic."""
         return requests.post(self.url(path), data=body, headers=headers, timeout=10)
 
     def close(self) -> None:
-        """End what was begun."""
+        """Stop the server."""
         self._stack.close()
         self.client.close()

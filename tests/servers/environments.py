@@ -1,7 +1,7 @@
-"""Lambda on this machine: a gateway, and environments that are processes and take one request at a time.
+"""Lambda on this machine: a gateway, and processes as environments, each with one request at a time.
 
-`python -m servers.environments PORT MOST MODULE` serves `handler` of the module by that many environments.
-While all are busy, a request is refused with 429, as Lambda refuses what is beyond the concurrency.
+`python -m servers.environments PORT MOST MODULE` serves `handler` of the module in that many environments.
+While all are busy, a request gets 429, as on Lambda above its concurrency.
 """
 
 import asyncio
@@ -23,18 +23,19 @@ _BODY_MAX = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A process that has loaded the function."""
+    """A process with the loaded function."""
 
     pid: int
     link: socket.socket
 
     @classmethod
     def start(cls, handler: Handler, others: list["Environment"]) -> "Environment":
-        """Start one. It is forked: how long a function takes to load is no question here."""
+        """Start an environment. It is forked, because the time to load a function does not matter here."""
         here, there = socket.socketpair()
         pid = os.fork()
         if pid == 0:
-            # Only the gateway holds its ends: when it is gone, each environment reads the end of its own.
+            # Only the gateway keeps the other ends of the pipes open, so that each environment ends with
+            # the gateway.
             for link in (here, *(other.link for other in others)):
                 link.close()
             with there, there.makefile("rw") as events:
@@ -96,7 +97,7 @@ def main(port: int, most: int, module: str) -> None:
     app.on_startup.append(gateway.open)
     web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None, backlog=2048)
     for each in environments:
-        # It may wait for a step that nobody will call any more.
+        # It may be waiting for a step that is never called any more.
         os.kill(each.pid, signal.SIGKILL)
         os.waitpid(each.pid, 0)
 

@@ -1,4 +1,4 @@
-"""The application servers, started as in production or in development, on a port of this machine."""
+"""The application servers, started as in production or development."""
 
 import os
 import sys
@@ -15,9 +15,9 @@ APPLICATIONS = Path(__file__).parent / "applications"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A server: the command for a port, and where the application's workflow is.
+    """A server: its command for a port, and the path of the application's workflow.
 
-    `is_small` says that it answers one request at a time, or is not meant for production.
+    `is_small` marks a server that handles one request at a time, or is not meant for production.
     """
 
     command: Callable[[int], list[str]]
@@ -26,7 +26,7 @@ class Kind:
 
 
 def _python(*arguments: str) -> Callable[[int], list[str]]:
-    """A command with the port where it says PORT."""
+    """A command in which PORT is replaced by the port."""
     return lambda port: [sys.executable, *(each.replace("PORT", str(port)) for each in arguments)]
 
 
@@ -65,13 +65,13 @@ KINDS = {
 def serving(
     kind: Kind, atomic_url: str, port: int | None = None, *, log: int | None = None
 ) -> Iterator[tuple[int, str]]:
-    """Start the server, which logs to a file descriptor; its process id, and the URL of its workflow."""
+    """Start the server, which logs to a file descriptor. Yields its process id and its workflow's URL."""
     [port] = free_ports(1) if port is None else [port]
     url = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ,
         "ATOMIC_URL": atomic_url,
-        # What is served by Lambda cannot see that nobody speaks TLS here.
+        # A Lambda function cannot detect that there is no TLS here.
         "ATOMIC_BASE_URL": url,
         "PYTHONPATH": f"{TESTS}:{APPLICATIONS}",
     }

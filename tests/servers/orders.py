@@ -1,4 +1,4 @@
-"""Callers in a closed loop: each starts its next order when its last one is done; none may be lost."""
+"""Callers in a closed loop: each starts its next order when its last one is done. No order may be lost."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ _serial = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What came of them. `latencies_s` is sorted; `calls` counts how often a workflow was called."""
+    """The results. `latencies_s` is sorted; `calls` is the number of calls of workflows."""
 
     elapsed_s: float
     latencies_s: list[float]
@@ -31,7 +31,7 @@ class Orders:
 
 
 async def order(atomic_url: str, url: str, *, runs: int, callers: int) -> Orders:
-    """Make orders, waiting for each as long as it takes. Raises AssertionError unless all succeed."""
+    """Make orders, and wait for each until it is done. Raises AssertionError unless all succeed."""
     numbers, prefix = iter(range(runs)), f"{time.time_ns()}-{next(_serial)}"
     latencies_s: list[float] = []
     calls: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""An application that goes away for a while, with orders under way and others coming: none may be lost."""
+"""An application stops for a while, with orders running and new ones coming. No order may be lost."""
 
 import asyncio
 import time
@@ -9,7 +9,10 @@ from servers.kinds import Kind, serving
 
 
 async def redeploy(atomic_url: str, kind: Kind, *, starts: int, down_s: float) -> float:
-    """Half of the orders come before the application ends; how long all took. Raises when one is lost."""
+    """Post half of the orders before the application stops; return the time for all.
+
+    Raises if one is lost.
+    """
     [port] = free_ports(1)
     prefix, began_s = f"redeploy-{time.time_ns()}", time.perf_counter()
     async with AsyncClient(atomic_url) as client:

@@ -1,6 +1,6 @@
-"""Runs of a two-step workflow on application servers, with defaults: `make servers RUNS=2000 CALLERS=64`.
+"""Runs a two-step workflow on application servers, with defaults: `make servers RUNS=2000 CALLERS=64`.
 
-Usage: python -m servers.run [RUNS] [CALLERS] [NAME]: NAME is the beginning of servers' names
+Usage: python -m servers.run [RUNS] [CALLERS] [NAME], where NAME is a prefix of the servers' names.
 
 Then the application of the first of them is redeployed for ten seconds.
 """
@@ -19,7 +19,7 @@ from servers.orders import Orders, order
 from servers.redeploy import redeploy
 
 HEAD = f"{'server':22}    runs  callers  runs/s  p50 s  p99 s  calls/run  CPU s/1000: server + app"
-# What is small gets 200 runs by 4 callers where others get 2,000 by 64.
+# Small servers get 200 runs by 4 callers where others get 2,000 by 64.
 SMALLER, FEWER = 10, 16
 REDEPLOYED, STARTS, DOWN_S = KINDS["gunicorn --threads 64"], 200, 10
 

@@ -1,4 +1,4 @@
-"""Defaults on every application server, small; `make servers RUNS=2000 CALLERS=64` is the same, large."""
+"""A short run on every application server, with defaults; `make servers RUNS=2000` makes a long one."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from servers.orders import order
 from servers.redeploy import redeploy
 
 RUNS, CALLERS = 32, 16
-# Callers of what answers one request at a time.
+# The number of callers of servers that handle one request at a time.
 FEW = 4
 WITHIN_S = 90
 

@@ -1,4 +1,4 @@
-"""The application that uses Atomic: its endpoints, callers and operators. It outlives every process."""
+"""The application that uses Atomic: its endpoints, callers and operators. It survives every crash."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _CALLER_WAITS_MS: Final = 20_000
 _PAUSE_MAX_S: Final = 10.0
-# What every operation of a start takes together when the store is as slow as it gets.
+# The longest total time of the operations of a start, with the slowest store.
 _SLOW_S: Final = 50.0
-# A set-back of the clock may double it.
+# A clock that is set back may double it.
 _KNOWN_WITHIN_S: Final = FRESH_MS / 1000
 _UNLUCKY: Final = (ConnectionError, StoreUnavailable, TimeoutError)
 _LOST: Final = {Status.FAILED, Status.CANCELLED}
@@ -36,11 +36,11 @@ _REFUSES_FOR_GOOD: Final = {headers.NO_RETRY: "true"}
 
 
 class Application:
-    """Serves the nodes of every plan, and posts what the plans say."""
+    """Serves the nodes of every plan, and posts the runs of the plans."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._books = world.books
+        self._observed = world.observed
         self._loop = asyncio.get_running_loop()
         self._nodes = {n.url: (plan, n) for plan in world.scenario.runs for n in plan.root.tree()}
         self._mended: set[str] = set()
@@ -49,9 +49,9 @@ class Application:
     # Endpoints
 
     def call(self, request: EndpointRequest) -> Awaitable[EndpointResponse]:
-        """One attempt; it goes on here even if nobody waits for its answer any more."""
+        """Run one attempt. It continues even if its caller no longer waits for the answer."""
         step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
-        self._books.calls[step_id, attempt] += 1
+        self._observed.calls[step_id, attempt] += 1
         self._note_late(keys.run_of(step_id))
         plan, node = self._nodes[request.url]
         if not node.stages:
@@ -60,17 +60,17 @@ class Application:
         return self._within(handling, step_id, request.timeout_ms)
 
     def note_failure(self, request: EndpointRequest) -> None:
-        """The network failed, and the endpoint's answer, if there is one, was not heard."""
-        self._books.own_failures[request.headers["Atomic-Step-Id"]] += 1
+        """The network failed, and the endpoint's answer, if there is one, was lost."""
+        self._observed.own_failures[request.headers["Atomic-Step-Id"]] += 1
 
     def _note_late(self, run_id: str) -> None:
-        """Nothing of a run is called once its cancel was answered; on AWS others may know later."""
-        answered_s = self._books.cancelled_at_s.get(run_id)
+        """No step may be called once its run's cancel is answered; other AWS processes may see it later."""
+        answered_s = self._observed.cancelled_at_s.get(run_id)
         if answered_s is None:
             return
         late_s = self._loop.time() - answered_s
         if not self._world.scenario.on_aws or late_s > _KNOWN_WITHIN_S * (2 if self._world.skewed else 1):
-            self._books.wrong.append(f"a step of {run_id} was called {late_s:.3f} s after its cancel")
+            self._observed.wrong.append(f"a step of {run_id} was called {late_s:.3f} s after its cancel")
 
     async def _leaf(
         self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int
@@ -86,7 +86,7 @@ class Application:
         if strike("endpoint fails", now_s):
             return self._failed(step_id, (500, 404, 503)[attempt % 3])
         if strike("retry after", now_s):
-            self._books.retry_after_ms[step_id] = 2_000
+            self._observed.retry_after_ms[step_id] = 2_000
             return self._failed(step_id, 429, {headers.RETRY_AFTER: "2"})
         if strike("forbids retry", now_s):
             return self._refused(step_id, for_good=True)
@@ -98,26 +98,26 @@ class Application:
         await asyncio.wait((handling,), timeout=timeout_ms / 1000)
         if handling.done():
             return handling.result()
-        # In a calm world it is its steps that it waits for, and that is no failure of its own.
+        # Without faults it waits only for its steps, which is no failure of its own.
         return self._timed_out(step_id, own=self._world.faults.rough)
 
     async def _handler(self, plan: RunPlan, node: Node, step_id: str, attempt: int) -> EndpointResponse:
         manner = plan.manners[(attempt - 1) % len(plan.manners)]
-        wait_ms = {"throws": plan.wait_ms, "hangs": 30_000, "suspends": 0}[manner]
+        wait_ms = {"raises": plan.wait_ms, "waits": 30_000, "suspends": 0}[manner]
         parent = step_id if node is not plan.root else None
         for stage in node.stages:
             if stage[0].cancels:
                 await self._cancel(plan)
                 return self._failed(step_id, 500)
-            self._books.waits(step_id, attempt, wait_ms)
+            self._observed.waits(step_id, attempt, wait_ms)
             posts = (self._post(plan, child, parent, wait_ms) for child in stage)
             ends = await asyncio.gather(*posts, return_exceptions=True)
             steps = [end for end in ends if not isinstance(end, BaseException)]
             if not wait_ms and node.retry.count and self._strike("handler fails"):
-                self._books.failed_alone.add((step_id, attempt))
+                self._observed.failed_alone.add((step_id, attempt))
                 return self._failed(step_id, 500)
             if len(steps) < len(ends):
-                # As an SDK answers, and as a plain handler does.
+                # The answer of an SDK, and that of a plain handler.
                 return (
                     EndpointResponse(status=503, headers=_REFUSED)
                     if not wait_ms
@@ -135,25 +135,25 @@ class Application:
     def _succeeded(self, step_id: str, attempt: int) -> EndpointResponse:
         self._sequence += 1
         text = b'{"attempt":%d,"n":%d}' % (attempt, self._sequence)
-        self._books.given[step_id][text] = attempt
+        self._observed.given[step_id][text] = attempt
         return EndpointResponse(status=200, headers={"content-type": "application/json"}, body=text)
 
     def _failed(self, step_id: str, status: int, extra: dict[str, str] | None = None) -> EndpointResponse:
-        self._books.own_failures[step_id] += 1
+        self._observed.own_failures[step_id] += 1
         return EndpointResponse(status=status, headers=extra or {})
 
     def _refused(self, step_id: str, *, for_good: bool) -> EndpointResponse:
-        self._books.refused[step_id] += 1
+        self._observed.refused[step_id] += 1
         return self._failed(step_id, 422, _REFUSES_FOR_GOOD if for_good else None)
 
     def _timed_out(self, step_id: str, *, own: bool = True) -> EndpointResponse:
-        self._books.own_failures[step_id] += own
+        self._observed.own_failures[step_id] += own
         return EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, "20000"))
 
     # Callers and operators
 
     def works(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """Everything that the plans say somebody does."""
+        """All actions of callers and operators in the plans."""
         for plan in self._world.scenario.runs:
             for number in range(plan.callers):
                 yield self._caller(plan, number)
@@ -177,22 +177,24 @@ class Application:
         started = await process.serve(start(process.engine, spec, wait_ms=wait_ms), patience_s=patience_s)
         step, late_s = started.step, self._loop.time() - began_s - wait_ms / 1000
         if late_s > _SLOW_S:
-            self._books.wrong.append(f"who posted {node.name} waited {late_s:.1f} s longer than asked for")
-        self._books.acknowledge(step, self._world.truth.rows)
+            self._observed.wrong.append(
+                f"who posted {node.name} waited {late_s:.1f} s longer than asked for"
+            )
+        self._observed.acknowledge(step, self._world.truth.rows)
         if step.id != plan.step_id(node):
-            self._books.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
+            self._observed.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
         return step
 
     async def _caller(self, plan: RunPlan, number: int) -> None:
         await asyncio.sleep(plan.starts_s)
         settled = await self._ask_until_settled(plan)
         if number == 0 and plan.redriven_by and settled is not None and settled.status is Status.FAILED:
-            await self._mend_and_redrive(plan, settled)
+            await self._repair_and_redrive(plan, settled)
         if settled is not None and self._strike("posts twice"):
             await self._ask_until_settled(plan)
 
     async def _ask_until_settled(self, plan: RunPlan) -> Step | None:
-        """The settled root; None when the run was cancelled before there was one."""
+        """The settled root; None if the run was cancelled before the root existed."""
         pause_s = 0.2
         while True:
             patience_s = 0.3 if self._strike("caller goes away") else None
@@ -205,11 +207,11 @@ class Application:
             except _UNLUCKY:
                 pass
             except PayloadMismatch as mismatch:
-                self._books.wrong.append(f"a caller was told of another payload of {mismatch}")
+                self._observed.wrong.append(f"a caller was told of another payload of {mismatch}")
                 return None
             except Refusal as refusal:
                 if not isinstance(refusal, RunCancelled):
-                    self._books.wrong.append(f"a caller was told {refusal!r}")
+                    self._observed.wrong.append(f"a caller was told {refusal!r}")
                 return None
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
@@ -224,10 +226,10 @@ class Application:
             return
         except Refusal:
             pass
-        self._books.wrong.append("another payload was taken")
+        self._observed.wrong.append("another payload was taken")
 
-    async def _mend_and_redrive(self, plan: RunPlan, root: Step) -> None:
-        """Several operators at once: some redrive the root, the others the step that it died of."""
+    async def _repair_and_redrive(self, plan: RunPlan, root: Step) -> None:
+        """Several operators redrive concurrently: some the root, the others the step that made it fail."""
         self._mended.add(plan.run_id)
         rows = self._world.truth.rows
         failed = [s.id for s in rows.values() if s.status is Status.FAILED and s.spec.run_id == plan.run_id]
@@ -236,7 +238,7 @@ class Application:
         await asyncio.gather(*(self._persist(_redrive, step_id) for step_id in chosen))
         for step_id in (culprit, root.id):
             if rows[step_id].generation == 1:
-                self._books.wrong.append(f"{step_id} was not redriven")
+                self._observed.wrong.append(f"{step_id} was not redriven")
         await self._ask_until_settled(plan)
 
     async def _canceller(self, plan: RunPlan, after_s: float) -> None:
@@ -247,14 +249,14 @@ class Application:
         await self._persist(_cancel, plan.run_id)
         root = self._world.truth.rows[keys.root_of(plan.run_id)]
         if root.status is Status.CANCELLED:
-            self._books.cancelled_at_s.setdefault(plan.run_id, self._loop.time())
+            self._observed.cancelled_at_s.setdefault(plan.run_id, self._loop.time())
 
     async def _event_poster(self, plan: RunPlan, node: Node) -> None:
         await asyncio.sleep(plan.posts_event_after_s)
         await self._persist(_post_event, plan.step_id(node))
 
     async def _persist(self, act: Any, subject: str) -> None:
-        """Do it again until Atomic has acknowledged it."""
+        """Repeat an action until Atomic has acknowledged it."""
         pause_s = 0.1
         while True:
             try:
@@ -281,7 +283,7 @@ async def _cancel(engine: Engine, run_id: str) -> bool:
     root = await engine.store.get(keys.root_of(run_id))
     if root is None:
         return False
-    # What says that it is cancelled nobody cancels again, though it may have been cut off.
+    # A run that is shown as cancelled is not cancelled again, even if its cancel was interrupted.
     if root.status is not Status.CANCELLED:
         await cancel_run(engine, run_id)
     return True
@@ -291,7 +293,7 @@ async def _post_event(engine: Engine, step_id: str) -> bool:
     step = await engine.store.get(step_id)
     if step is None:
         root = await engine.store.get(keys.root_of(keys.run_of(step_id)))
-        # A run that ended without its event will never want it.
+        # A run that ended without its event never needs it.
         return root is not None and root.is_settled
     try:
         await post_result(engine, step, StoredBody(EVENT_RESULT, "json"))

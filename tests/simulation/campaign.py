@@ -1,7 +1,7 @@
-"""More than a test run has time for: `make simulate`, `make programs`, `make crash-pairs`.
+"""Campaigns that are too long for a test run: `make simulate`, `make programs`, `make crash-pairs`.
 
-The work is cut into pieces for several processes. What failed is printed with what happened in it, and a
-line with the sums is appended to `ledger.jsonl`.
+The work is divided among several processes. Each failure is printed with its story, and a line with the
+totals is appended to `ledger.jsonl`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _PIECES_OF_PAIRS: Final = 16
 
 @dataclass(slots=True)
 class Tally:
-    """What a piece of work came to."""
+    """The result of a piece of work."""
 
     played: int = 0
     cpu_s: float = 0.0
@@ -40,7 +40,7 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
-        """Sum up."""
+        """Add another result."""
         self.played += other.played
         self.cpu_s += other.cpu_s
         self.sums += other.sums
@@ -49,7 +49,7 @@ class Tally:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a campaign; 1 when a law was broken."""
+    """Run a campaign; return 1 if a law was broken."""
     parser = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
     parser.add_argument("what", choices=("seeds", "programs", "sdk", "pairs"))
     parser.add_argument("--seeds", default="0..10000", help="first..last, the last not included")
@@ -153,7 +153,7 @@ def _write_down(what: str, seeds: str, total: Tally, wall_s: float) -> None:
 
 
 def _commit() -> str:
-    """The commit, marked when the tree is not what was committed."""
+    """The commit, marked if the tree has uncommitted changes."""
     git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     return subprocess.run(git, capture_output=True, text=True, check=True, cwd=LEDGER.parent).stdout.strip()
 

@@ -1,4 +1,4 @@
-"""What every test of this room needs."""
+"""Fixtures for the tests of this folder."""
 
 import logging
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _silence() -> Iterator[None]:
-    """Processes that lose their store say so, thousands of times; later tests read logs again."""
+    """Disable logging here, because processes without their store log thousands of lines."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

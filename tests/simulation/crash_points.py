@@ -1,6 +1,7 @@
-"""Crash points: every operation of a process with store, queue or endpoint, and three moments of each.
+"""Crash points: three moments of each operation of a process with store, queue or endpoint.
 
-`before` it takes effect, `applied` (it took effect, and the process never heard of it), and `after`.
+The moments are `before` it takes effect, `applied` (it took effect, but the process got no answer), and
+`after`.
 """
 
 from collections.abc import Iterator
@@ -48,14 +49,14 @@ WORKLOADS: Final = tuple((name, runtime) for name in _TREES for runtime in ("aws
 
 
 def singles(name: str, runtime: str) -> Iterator[Crashes]:
-    """Every crash point of the workload that is reached when nothing crashes."""
+    """Every crash point that the workload reaches without a crash."""
     for number in range(1, points_of(name, runtime) + 1):
         for moment in MOMENTS:
             yield ((number, moment),)
 
 
 def pairs(name: str, runtime: str) -> Iterator[Crashes]:
-    """Every two crash points, the second up to a whole workload's length after the first."""
+    """Every pair of crash points; the second is up to a workload's length after the first."""
     points = points_of(name, runtime)
     for first, later in product(range(1, points + 1), repeat=2):
         for moment, other in product(MOMENTS, repeat=2):
@@ -63,12 +64,12 @@ def pairs(name: str, runtime: str) -> Iterator[Crashes]:
 
 
 def points_of(name: str, runtime: str) -> int:
-    """How many operations the workload takes."""
+    """The number of operations of the workload."""
     return crash(name, runtime, ()).points
 
 
 def crash(name: str, runtime: str, crashes: Crashes) -> World:
-    """Play the workload with these crashes. Raises LawBroken."""
+    """Run the workload with these crashes. Raises LawBroken."""
     world = _LOOP.play(_play(_scenario(name, runtime), dict(crashes)))
     lines = broken(world)
     if lines:
@@ -87,7 +88,7 @@ def _scenario(name: str, runtime: str) -> Scenario:
         workflow="w",
         key="k",
         root=_TREES[name],
-        manners=("throws", "suspends"),
+        manners=("raises", "suspends"),
         wait_ms=30,
         cancel_after_s={"cancel": 0.05, "cancel what waits": 0.8}.get(name),
         redriven_by=1 if name == "redrive" else 0,

@@ -1,10 +1,10 @@
-"""What goes wrong. Each seed draws its own rates from nothing, low and high; after a while all is well."""
+"""The faults. Each seed draws a rate for each (none, low or high); after a while the faults end."""
 
 import random
 from collections import Counter
 from typing import Final
 
-# Name of the fault, its low and its high rate for each occasion.
+# The name of each fault, and its low and high rate per occasion.
 RATES: Final[dict[str, tuple[float, float]]] = {
     "store refuses": (0.02, 0.12),
     "reply lost": (0.02, 0.12),
@@ -29,7 +29,8 @@ RATES: Final[dict[str, tuple[float, float]]] = {
     "handler fails": (0.1, 0.4),
     "no room": (0.05, 0.3),
 }
-# These leave a wake-up or an attempt to its watchdog, so its tight laws do not hold for a seed with them.
+# These rely on the watchdog for a wake-up or an attempt, so the laws about promptness do not apply with
+# them.
 ROUGH: Final = frozenset(
     {
         "store refuses",
@@ -46,7 +47,7 @@ _ENDS_S: Final = (5.0, 15.0, 40.0, 90.0)
 
 
 class Faults:
-    """Decides, and counts what happened. `calm` seeds have no rough faults at all."""
+    """Decides when faults happen, and counts them. `calm` seeds have no rough faults."""
 
     def __init__(
         self,
@@ -75,17 +76,17 @@ class Faults:
         return True
 
     def note(self, name: str) -> None:
-        """Count a fault that was planned from the beginning."""
+        """Count a fault that was planned in advance."""
         self.happened[name] += 1
 
     @property
     def rough(self) -> bool:
-        """Whether something happened that only a watchdog repairs."""
+        """Whether a fault happened that only a watchdog repairs."""
         return not ROUGH.isdisjoint(self.happened)
 
 
 class NoFaults(Faults):
-    """A world in which all goes well."""
+    """No faults at all."""
 
     def __init__(self) -> None:
         super().__init__(random.Random(0), scale=0.0)

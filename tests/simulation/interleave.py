@@ -1,9 +1,9 @@
-"""One seeded interleaving of settle and suspend.
+"""A random interleaving of settle and suspend, from a seed.
 
-A workflow and its few steps run through the real use cases, in virtual time, on a store that keeps every
-operation waiting before and after it takes effect. A seed decides everything: how long the store takes,
-how long the steps do, how often they fail, how long the handler waits for them, and what it does when they
-are not finished: throw, wait until it is cut off, or suspend itself.
+A workflow and a few steps run through the real use cases, in virtual time, on a store that delays every
+operation before and after it takes effect. The seed decides everything: the delays of the store, the
+durations of the steps, how often they fail, how long the handler waits for them, and what it does when they
+are not finished: raise, wait until its time-out, or suspend.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from atomic.domain.steps import Step, StepOutline
 from atomic.protocol.enums import Status
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
 
-Manner = Literal["throws", "times out", "suspends"]
+Manner = Literal["raises", "times out", "suspends"]
 
-# The store takes up to 40 ms for an operation; the recheck that hides a lost wake-up comes after 60 s.
+# An operation of the store takes up to 40 ms. A recheck, which would hide a lost wake-up, comes after 60 s.
 PAUSE_MAX_S: Final = 0.020
 WAKE_WITHIN_S: Final = 2.0
 END_WITHIN_S: Final = 50.0
-_MANNERS: Final[tuple[Manner, ...]] = ("throws", "times out", "suspends")
+_MANNERS: Final[tuple[Manner, ...]] = ("raises", "times out", "suspends")
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A step that fails some times and takes its time, each time."""
+    """A step that fails a number of times, and takes a while each time."""
 
     name: str
     takes_s: float
@@ -38,7 +38,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a seed stands for. The handler's manner changes from attempt to attempt."""
+    """The plan of a seed. The handler's behaviour changes from attempt to attempt."""
 
     manners: tuple[Manner, ...]
     parallel: bool
@@ -50,18 +50,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A row at the moment it took effect."""
+    """A row, and the time when it took effect."""
 
     at_s: float
     step: Step
 
 
 class LawBroken(AssertionError):
-    """An interleaving that must not happen; the message holds the seed and what happened when."""
+    """An interleaving broke the law; the message holds the seed and the timeline."""
 
 
 def simulate(seed: int) -> None:
-    """Run one seed to its end and hold it against the law. Raises LawBroken."""
+    """Run one seed and check the law. Raises LawBroken."""
     store = SlowStore(seed)
     plan = plan_of(seed)
     broken = list(_broken(run(_play(plan, store, seed)), plan, store))
@@ -81,8 +81,8 @@ def plan_of(seed: int) -> Plan:
         manners=manners,
         parallel=chance.random() < 0.5,
         wait_ms=chance.choice((1, 20, 60, 200)),
-        # Far longer than the store needs for four answers from memory, so that no attempt runs out of
-        # time for want of time alone.
+        # Far longer than four operations of the store, so that no attempt times out only because the store
+        # is slow.
         attempt_timeout_ms=chance.choice((350, 500)),
         back_off_ms=chance.choice((1, 20, 100)),
         children=children,
@@ -90,7 +90,7 @@ def plan_of(seed: int) -> Plan:
 
 
 class SlowStore(MemoryStepStore):
-    """Takes effect some time after it was asked and answers some time after that; remembers each write."""
+    """A store that delays each operation before and after its effect, and records each write."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class SlowStore(MemoryStepStore):
 
 
 class Workflow:
-    """The endpoints of a plan. A handler that is cut off leaves its requests to Atomic behind."""
+    """The endpoints of a plan. A handler that times out leaves its requests to Atomic running."""
 
     def __init__(self, atomic: LocalAtomic, plan: Plan) -> None:
         self._atomic = atomic
@@ -153,7 +153,7 @@ class Workflow:
 
     async def _root(self, call: EndpointCall) -> EndpointReply:
         manner = self._plan.manners[(call.attempt - 1) % len(self._plan.manners)]
-        wait_ms = {"throws": self._plan.wait_ms, "times out": 30_000, "suspends": 0}[manner]
+        wait_ms = {"raises": self._plan.wait_ms, "times out": 30_000, "suspends": 0}[manner]
         live: list[str] = []
         if self._plan.parallel:
             replies = await asyncio.gather(*(self._step(url, wait_ms) for url in self._urls.values()))
@@ -190,7 +190,7 @@ class Workflow:
 async def _play(plan: Plan, store: SlowStore, seed: int) -> str:
     async with LocalAtomic(seed=seed, store=store) as atomic:
         workflow = Workflow(atomic, plan)
-        # No retry at all: whatever is held against the workflow ends it.
+        # No retries: any failure that counts ends the workflow.
         document = workflow.document(workflow.url, 300_000) | {
             "retry": {"count": 0},
             "attemptTimeout": plan.attempt_timeout_ms,
@@ -204,7 +204,7 @@ async def _play(plan: Plan, store: SlowStore, seed: int) -> str:
 
 
 def _broken(outcome: str, plan: Plan, store: SlowStore) -> Iterator[str]:
-    """The law; a line for each way in which the run broke it."""
+    """Check the law; return a line for each violation."""
     if outcome != "succeeded":
         yield f"the run did not succeed: {outcome}"
     settled = [write for write in store.history if write.step.is_settled]
@@ -223,17 +223,17 @@ def _broken(outcome: str, plan: Plan, store: SlowStore) -> Iterator[str]:
 
 
 def most_calls(plan: Plan) -> int:
-    """The first call, and two for each step that settles.
+    """The maximum of calls: the first one, and two for each step that settles.
 
-    Suspending and settling both look at the other side, so one settle may wake twice: the handler that
-    looks finds it, is called again, and then comes the wake-up of the step itself. It marks the new call
-    as woken, and a woken call that does not succeed is followed by another at once.
+    Suspending and settling both check the other side, so one settled step may wake the handler twice. The
+    suspended handler's recheck finds the step and calls the handler again. Then the wake-up of the step
+    arrives and marks the new call as woken; if that call does not succeed, another follows at once.
     """
     return 1 + 2 * len(plan.children)
 
 
 def _late(root: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterator[str]:
-    """Whether the root stood still from one write to the next although it had something to do."""
+    """Whether the root was idle between two writes although it was due."""
     since_s: float | None = None
     if root.step.status is Status.PENDING:
         since_s = root.at_s
@@ -241,7 +241,7 @@ def _late(root: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterat
         settled = [settled_at_s[step_id] for step_id in root.step.waiting_for if step_id in settled_at_s]
         since_s = max(root.at_s, min(settled)) if settled else None
         if not root.step.waiting_for:
-            # It ran out of time, and what it waits for is looked at next.
+            # It timed out; the steps that it waits for are checked next.
             since_s = root.at_s
     if since_s is not None and until_s - since_s > WAKE_WITHIN_S:
         yield f"the workflow was not called for {until_s - since_s:.3f} s after {since_s:.3f}"

@@ -1,4 +1,4 @@
-"""What must be true of every seed. Each law yields a line for each way in which it was broken."""
+"""The laws that must hold for every seed. Each law yields a line for each violation."""
 
 import math
 from collections import Counter
@@ -9,24 +9,30 @@ from atomic.domain.step_errors import timed_out
 from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation.books import Write, lost_attempts, told
+from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.world import World
 
-# A wake-up or a retry that nothing rough has delayed is never later than this.
+# The maximum lateness of a wake-up or retry without rough faults.
 PROMPT_S: Final = 5.0
-# The same after the faults: the slowest answer of the store, a restart and a sweep may still be under way.
+# The same after the faults: a slow answer of the store, a restart and a sweep may still be in progress.
 TAKEN_S: Final = 10.0
-# How long the store may take for what the recording of an outcome needs.
+# How long the store may take for the operations that record an outcome.
 RECORDED_S: Final = 8.0
-# What an attempt asked for so long before the next one began may be taken for the next one's.
+# A post of an attempt within this time before the next one may be attributed to the next one.
 _CLOCKS_APART_S: Final = 1.0
 WALK_S: Final = 10.0
 
 
 def broken(world: World) -> list[str]:
-    """Everything that is wrong with this world."""
-    lines = [*world.truth.wrong, *world.books.wrong, *world.sqs.wrong, *_ends(world), *_same_answers(world)]
+    """All violations in this world."""
+    lines = [
+        *world.truth.wrong,
+        *world.observed.wrong,
+        *world.sqs.wrong,
+        *_ends(world),
+        *_same_answers(world),
+    ]
     for step in world.truth.rows.values():
         lines += _calls(world, step)
         lines += _paid(world, step)
@@ -44,8 +50,8 @@ def broken(world: World) -> list[str]:
 
 
 def _ends(world: World) -> Iterator[str]:
-    """Nothing acknowledged is lost; all is over 15 minutes after the faults."""
-    for step_id in world.books.acknowledged - world.truth.rows.keys():
+    """Nothing acknowledged is lost; everything has settled 15 minutes after the faults."""
+    for step_id in world.observed.acknowledged - world.truth.rows.keys():
         yield f"{step_id} was acknowledged and is gone"
     for step_id in world.live():
         step = world.truth.rows[step_id]
@@ -57,35 +63,35 @@ def _ends(world: World) -> Iterator[str]:
 
 
 def _letters(world: World) -> Iterator[str]:
-    """Operators are told of every time that a step failed."""
+    """There is a dead letter for every time that a step failed."""
     times = {(w.step.id, w.step.generation) for w in world.truth.history if w.step.status is Status.FAILED}
     for step_id, number in Counter(step_id for step_id, _ in times).items():
-        if world.books.letters[step_id] < number:
-            yield f"{step_id} failed {number} times, with {world.books.letters[step_id]} dead letters"
+        if world.observed.letters[step_id] < number:
+            yield f"{step_id} failed {number} times, with {world.observed.letters[step_id]} dead letters"
 
 
 def _may_be_forgotten(world: World, step: Step) -> bool:
-    """A step on AWS whose run is over, so that nobody asks for it any more.
+    """Whether a step on AWS may be lost, because its run has ended and no caller waits for it.
 
-    Nobody was told that it exists; or SQS lost its only wake-up, which it promises not to; or it is an
-    event without a deadline, which DynamoDB deletes (time to live).
+    It may if no caller knows of it; if SQS lost its only wake-up, against its promise; or if it is an event
+    without a deadline, which DynamoDB deletes (time to live).
     """
     if step.spec.kind == "event" and step.due_at_ms is None:
         return True
-    return step.id not in world.books.acknowledged or world.faults.happened["wake-up lost"] > 0
+    return step.id not in world.observed.acknowledged or world.faults.happened["wake-up lost"] > 0
 
 
 def _same_answers(world: World) -> Iterator[str]:
-    """Whoever asks for an outcome gets the one that is recorded."""
+    """Every caller that asks for an outcome gets the recorded one."""
     recorded = {told(write.step) for write in world.truth.history if write.step.is_settled}
-    for answer in world.books.told:
+    for answer in world.observed.told:
         if answer not in recorded:
             yield f"told {answer}, which was never recorded"
 
 
 def _calls(world: World, step: Step) -> Iterator[str]:
-    """Attempts stay within the policy; those that Atomic lost come on top (decision 0005)."""
-    calls = {number: n for (step_id, number), n in world.books.calls.items() if step_id == step.id}
+    """The number of attempts is within the policy; lost attempts come on top (decision 0005)."""
+    calls = {number: n for (step_id, number), n in world.observed.calls.items() if step_id == step.id}
     for number, times in calls.items():
         if times > 1:
             yield f"{step.id}: attempt {number} was made {times} times"
@@ -98,7 +104,10 @@ def _calls(world: World, step: Step) -> Iterator[str]:
 
 
 def _paid(world: World, step: Step) -> Iterator[str]:
-    """Retries pay for failures of the endpoint's own alone; clocks that stray may mistake who was told."""
+    """Only the endpoint's own failures use retries.
+
+    With wrong clocks it may be unclear which attempt was told.
+    """
     if world.faults.happened["skew"]:
         return
     paid = sum(
@@ -106,13 +115,13 @@ def _paid(world: World, step: Step) -> Iterator[str]:
         for write in world.truth.history
         if write.step.id == step.id
     )
-    failures = world.books.own_failures[step.id]
+    failures = world.observed.own_failures[step.id]
     if paid > failures:
         yield f"{step.id}: paid {paid} retries for {failures} failures of its own"
 
 
 def _attempts(world: World) -> Iterator[str]:
-    """What came of each attempt is what became of it."""
+    """The recorded outcome of each attempt is what really happened."""
     for write in world.truth.history:
         before, step = write.before, write.step
         if (
@@ -126,10 +135,10 @@ def _attempts(world: World) -> Iterator[str]:
             continue
         if ended.outcome is OutcomeKind.NO_ANSWER:
             yield from _lost(world, write, before)
-        elif (step.id, ended.number) not in world.books.made:
+        elif (step.id, ended.number) not in world.observed.made:
             yield f"{step.id}: attempt {ended.number} is {ended.outcome} and was never made"
         elif (
-            (step.id, ended.number) in world.books.failed_alone
+            (step.id, ended.number) in world.observed.failed_alone
             and not timed_out(ended.error)
             and step.status not in {Status.RETRYING, Status.FAILED}
             and not world.faults.happened["skew"]
@@ -139,27 +148,27 @@ def _attempts(world: World) -> Iterator[str]:
 
 
 def _is_beside_another(world: World, write: Write, attempt: Attempt) -> bool:
-    """Whether a handler of another attempt was told of a step, which Atomic cannot tell from this one's."""
+    """Whether another attempt was told of a step, which Atomic cannot distinguish from this one."""
     since_s = (attempt.started_at_ms - EPOCH_MS) / 1000 - _CLOCKS_APART_S
-    hung = world.books.waited_s[write.step.id]
+    hung = world.observed.waited_s[write.step.id]
     return any(number != attempt.number and since_s <= at_s <= write.at_s for number, at_s in hung)
 
 
 def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
-    """An outcome that was received is recorded, or at least nobody else tries before the lease is over."""
+    """A received outcome is recorded, or at least no other attempt begins before the lease ends."""
     lease_s = ((before.due_at_ms or 0) - EPOCH_MS) / 1000
     if world.faults.happened["skew"]:
         return
-    # The embedded runtime takes over what a dead process held.
+    # The embedded runtime takes over the attempts of a dead process.
     if write.at_s < lease_s - 0.01 and (world.scenario.on_aws or write.step.status is not Status.PENDING):
         yield f"{before.id}: attempt {before.attempt_count} was lost before its lease was over"
-    at_s, process = world.books.heard.get((before.id, before.attempt_count), (lease_s, None))
+    at_s, process = world.observed.received.get((before.id, before.attempt_count), (lease_s, None))
     if process is None or lease_s - at_s < LEASE_MARGIN_MS / 1000 - RECORDED_S:
         return
     was_there = process.died_s is None or process.died_s > at_s + RECORDED_S
-    troubles = [t for t in world.books.troubled_s[before.id] if at_s <= t <= lease_s]
+    troubles = [t for t in world.observed.troubled_s[before.id] if at_s <= t <= lease_s]
     if was_there and not troubles:
-        yield f"{before.id}: the answer to attempt {before.attempt_count} was heard and thrown away"
+        yield f"{before.id}: the answer to attempt {before.attempt_count} was received and not recorded"
 
 
 def _outcome(world: World, step: Step) -> Iterator[str]:
@@ -168,25 +177,25 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
             yield f"{step.id}: not the result that was posted"
     elif step.status is Status.SUCCEEDED and step.spec.kind == "http":
         text = step.response.text if step.response else b""
-        given = world.books.given[step.id].get(text)
+        given = world.observed.given[step.id].get(text)
         if given is None:
             yield f"{step.id}: recorded {text!r}, which the endpoint never said"
         elif given != step.attempt_log[-1].number:
             yield f"{step.id}: attempt {step.attempt_log[-1].number} recorded the answer of {given}"
-    elif step.status is Status.FAILED and not world.books.refused[step.id]:
-        failures = world.books.own_failures[step.id]
+    elif step.status is Status.FAILED and not world.observed.refused[step.id]:
+        failures = world.observed.own_failures[step.id]
         if failures <= step.spec.retry.count:
             yield f"{step.id} failed after {failures} failures of its own: {step.error}"
 
 
 def _delays(world: World) -> Iterator[str]:
-    """No delay is longer than the policy and the endpoint asked for."""
+    """No delay is longer than the policy and the endpoint's Retry-After allow."""
     for write in world.truth.history:
         step, before = write.step, write.before
         if before is None or before.status is not Status.RUNNING or step.status is not Status.RETRYING:
             continue
         if step.retries_used == before.retries_used:
-            # Atomic's own doing, and no retry.
+            # Caused by Atomic, and no retry.
             continue
         longest = max(_planned_ms(step), _asked_for_ms(world, step))
         ended_ms = step.attempt_log[-1].ended_at_ms or 0
@@ -197,13 +206,13 @@ def _delays(world: World) -> Iterator[str]:
 def _planned_ms(step: Step) -> float:
     policy, retry = step.spec.retry, step.retries_used
     grown = {"fixed": 1.0, "linear": float(retry), "exponential": policy.factor ** min(retry - 1, 60)}
-    # Of a strategy that this law does not know, the ceiling is all that can be said.
+    # For a strategy that this law does not know, only the maximum can be checked.
     planned = policy.back_off_ms * grown.get(policy.strategy, math.inf) if policy.back_off_ms else 0
     return min(planned, policy.max_back_off_ms)
 
 
 def _prompt(world: World) -> Iterator[str]:
-    """When nothing rough has happened, no watchdog is needed: no attempt is lost, nothing stands still."""
+    """Without rough faults no watchdog is needed: no attempt is lost, and no step is late."""
     settled_at_s = {w.step.id: w.at_s for w in world.truth.history if w.step.is_settled}
     for step in world.truth.rows.values():
         writes = [write for write in world.truth.history if write.step.id == step.id]
@@ -215,7 +224,7 @@ def _prompt(world: World) -> Iterator[str]:
 
 
 def _taken_in_time(world: World) -> Iterator[str]:
-    """The embedded runtime sweeps every row each second: what is due is taken when the faults are over."""
+    """The embedded runtime sweeps all rows each second: due steps are processed after the faults."""
     open_writes: dict[str, Write] = {}
     for write in [*world.truth.history, None]:
         over = [open_writes.pop(write.step.id, None)] if write else list(open_writes.values())
@@ -231,10 +240,10 @@ def _taken_in_time(world: World) -> Iterator[str]:
 
 
 def _due_s(world: World, write: Write, due_at_ms: int) -> float:
-    """When a row is to be taken: when it is due, as soon as the faults are over.
+    """When a row must be processed: when it is due, and not before the faults are over.
 
-    A row of a clock that was ahead is due when it would be by the time that really passes; that is found
-    by a walk over all live steps.
+    A row written by a fast clock is due at the time that it would have by a right clock; a scan of all live
+    steps corrects that.
     """
     step, earliest_s = write.step, max(write.at_s, world.faults.ends_s)
     due_s = max((due_at_ms - EPOCH_MS) / 1000, earliest_s)
@@ -248,7 +257,7 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
 
 
 def _asked_for_ms(world: World, step: Step) -> int:
-    return world.books.retry_after_ms.get(step.id, 0)
+    return world.observed.retry_after_ms.get(step.id, 0)
 
 
 def _stood_still(write: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""A bare event loop in virtual time: `atomic.testing.VirtualTimeLoop` at a third of its price.
+"""A minimal event loop in virtual time, three times as fast as `atomic.testing.VirtualTimeLoop`.
 
-Thousands of seeds run on one loop. It has no sockets, no signals and no threads: what waits, waits for a
-timer or for another task.
+Thousands of seeds run on one loop. It has no sockets, signals or threads: a task waits only for timers and
+other tasks.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class _Handle:
 
 
 class SimulationLoop(asyncio.AbstractEventLoop):
-    """Runs one coroutine after the other; each begins at 0 s and finds nothing of the one before."""
+    """Runs coroutines one after the other. Each begins at 0 s, without remains of the one before."""
 
     def __init__(self) -> None:
         self._now_s = 0.0
@@ -40,7 +40,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def play(self, main: Coroutine[Any, Any, Result]) -> Result:
-        """Run to the end of `main` and break off whatever it leaves behind."""
+        """Run `main` to its end, and drop everything that is then still scheduled."""
         self._now_s = 0.0
         asyncio.events._set_running_loop(self)
         try:
@@ -64,12 +64,12 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """An error that nobody looked at is that of a process that died."""
+        """Ignore unretrieved errors, which come from processes that died."""
 
     def create_future(self) -> "asyncio.Future[Any]":
         return asyncio.Future(loop=self)
 
-    def create_task(  # type: ignore[override]  # as much as the engine uses
+    def create_task(  # type: ignore[override]  # only what the engine uses
         self, coro: Coroutine[Any, Any, Result], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Result]:
         task = asyncio.Task(coro, loop=self, name=name)
@@ -77,19 +77,19 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def call_soon(  # type: ignore[override]  # as much as the engine uses
+    def call_soon(  # type: ignore[override]  # only what the engine uses
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
         handle = _Handle(callback, args)
         self._ready.append(handle)
         return handle
 
-    def call_later(  # type: ignore[override]  # as much as the engine uses
+    def call_later(  # type: ignore[override]  # only what the engine uses
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
         return self.call_at(self._now_s + delay, callback, *args)
 
-    def call_at(  # type: ignore[override]  # as much as the engine uses
+    def call_at(  # type: ignore[override]  # only what the engine uses
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
         handle = _Handle(callback, args)
@@ -108,7 +108,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
             if task.done():
                 return
             if not timers:
-                raise NothingLeftError("nothing is scheduled, and somebody still waits")
+                raise NothingLeftError("nothing is scheduled, but a task still waits")
             if calls > _CALLS_MAX:
                 raise NothingLeftError(f"a hot loop: {calls} calls until {self._now_s:.3f} s")
             when, _, handle = heapq.heappop(timers)
@@ -129,5 +129,5 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
 
 def simulation_loop() -> SimulationLoop:
-    """A loop, which has no more of an event loop's methods than the engine and asyncio call."""
-    return SimulationLoop()  # type: ignore[abstract]  # just so
+    """A loop that implements only the methods that the engine and asyncio call."""
+    return SimulationLoop()  # type: ignore[abstract]  # on purpose

@@ -1,4 +1,4 @@
-"""The ports of one process, as they go wrong: slow, refused, applied without an answer, cut off."""
+"""The ports of one process, with faults: slow, refused, applied without an answer, disconnected."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryWakeupQueue
-from atomic.application.destinations import Turns, destination_of
+from atomic.application.destinations import Pacer, destination_of
 from atomic.application.permits import Permit
 from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
 from atomic.domain.outcomes import EndpointResponse, NotMade
@@ -29,7 +29,7 @@ _GIVES_UP_S: Final = 1.5
 
 
 class ProcessStore:
-    """The part of `ports.StepStore` that the use cases need, over the rows that all processes share."""
+    """The part of `ports.StepStore` that the use cases need, on the rows that all processes share."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
@@ -52,7 +52,7 @@ class ProcessStore:
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         due = await self._read(lambda: self._truth.due(before_ms, limit))
-        # On AWS only roots are in an index.
+        # On AWS only roots are indexed.
         return [step for step in due if not self._process.on_aws or step.id.endswith("-root")]
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
@@ -75,7 +75,7 @@ class ProcessStore:
         moment = await self._go()
         existing = await write()
         if self._process.strike("written twice"):
-            # The answer was lost and the SDK sent the write again: it meets its own row.
+            # The answer was lost, the SDK sent the write again, and the condition failed on its own row.
             existing = await write()
         if moment == "applied":
             self._process.die()
@@ -117,7 +117,7 @@ class ProcessStore:
 
 
 class SqsWakeups:
-    """At least once: delayed, doubled, reordered, and seen again long after the receiver failed."""
+    """A queue with at-least-once delivery: messages are delayed, duplicated, reordered and redelivered."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
@@ -150,7 +150,7 @@ class SqsWakeups:
         if "queue" in process.cut_off or process.strike("send refused"):
             process.note_trouble(step_id)
             return _refusal()
-        process.world.books.letters[step_id] += 1
+        process.world.observed.letters[step_id] += 1
         if moment == "applied":
             process.die()
         delay_s = process.latency_s()
@@ -160,7 +160,7 @@ class SqsWakeups:
 
 
 class EmbeddedWakeups(MemoryWakeupQueue):
-    """Timers of one process; some are lost, come early or twice."""
+    """Timers of one process, some of which are lost, early or duplicated."""
 
     def __init__(self, process: "Process", clock: Clock, horizon_ms: int) -> None:
         super().__init__(clock, horizon_ms=horizon_ms)
@@ -171,7 +171,7 @@ class EmbeddedWakeups(MemoryWakeupQueue):
         send = partial(super().send, step_id, client_id=client_id, attempt_ms=attempt_ms)
         moment = process.next_moment()
         if moment in {"before", "applied"}:
-            # Nothing outlives the process, so both are the same.
+            # Nothing survives the process, so both faults are the same.
             process.die()
         if moment == "after":
             process.die_soon(0.0)
@@ -185,7 +185,7 @@ class EmbeddedWakeups(MemoryWakeupQueue):
 
 
 class ProcessInvoker:
-    """Calls the application; a frozen process gets its answer when the lease is over."""
+    """Calls the application. A frozen process gets its answer after the end of the lease."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
@@ -195,11 +195,11 @@ class ProcessInvoker:
         moment = process.next_moment()
         if moment == "before":
             process.die()
-        application, books = process.world.application, process.world.books
+        application, observed = process.world.application, process.world.observed
         if process.strike("no room"):
             return EndpointResponse(not_made=NotMade(_NO_ROOM, round(process.some_s(2_000))))
         made = (request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"]))
-        books.made.add(made)
+        observed.made.add(made)
         if "endpoint" in process.cut_off:
             application.note_failure(request)
             await asyncio.sleep(process.some_s(_GIVES_UP_S))
@@ -217,21 +217,21 @@ class ProcessInvoker:
             answer = EndpointResponse(error=StepError(ErrorKind.NETWORK, "reset by peer"))
         if moment == "after":
             process.die()
-        books.heard[made] = (asyncio.get_running_loop().time(), process)
+        observed.received[made] = (asyncio.get_running_loop().time(), process)
         return answer
 
 
 class Crowds:
-    """Destinations that are full now and then, and sometimes slow to say so. It has dice of its own."""
+    """Destinations that are full at times, and sometimes slow to say so. It has its own random source."""
 
     def __init__(self, process: "Process", number: int) -> None:
         self._process = process
         self._chance = random.Random(f"places {process.world.scenario.seed} {number}")
         self._full = self._chance.choice((0.1, 0.6))
-        self._turns = Turns()
+        self._pacer = Pacer()
 
     async def enter(self, spec: StepSpec) -> Permit | None:
-        """A place, if there is one, which is known after a while. Nothing is held."""
+        """A permit, if one is free, after a while. The permit holds nothing."""
         world, drawn = self._process.world, self._chance.random()
         if asyncio.get_running_loop().time() > world.faults.ends_s:
             return Permit()
@@ -245,19 +245,19 @@ class Crowds:
         world.faults.note("no place")
         return None
 
-    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
+    def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
         """When to come again."""
-        return self._turns.turn_ms(destination_of(spec), now_ms)
+        return self._pacer.defer_until_ms(destination_of(spec), now_ms)
 
 
 def usual_latency_s(drawn: float) -> float:
-    """Half of all round trips take no time at all, which is where the races are."""
+    """Half of all round trips take no time, because races happen then."""
     return 0.0 if drawn < 0.5 else (drawn - 0.5) * 2 * _USUAL_S
 
 
 def _refusal() -> Awaitable[None]:
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.set_exception(StoreUnavailable("nobody acknowledged the wake-up"))
+    future.set_exception(StoreUnavailable("the wake-up was not acknowledged"))
     return future
 
 

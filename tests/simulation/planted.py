@@ -1,4 +1,4 @@
-"""Bugs to plant: each replaces one function of the engine or of a port, for as long as a test lasts."""
+"""Bugs to plant. Each replaces one function of the engine or of a port during a test."""
 
 import asyncio
 import hashlib
@@ -11,7 +11,7 @@ import atomic.application.attempts as attempts
 import atomic.application.commit as applying
 import atomic.application.leftovers as leftovers
 import atomic.application.process_wakeup as driving
-import atomic.application.rechecking as looking
+import atomic.application.rechecking as rechecking
 import atomic.application.start as creation
 import atomic.application.start as starting
 import atomic.application.waiting as waiting
@@ -43,14 +43,14 @@ from simulation.network import EmbeddedWakeups, ProcessStore, SqsWakeups
 Patch = tuple[ModuleType | type[Any], str, Any]
 
 _ended, _claimed, _transition = transitions.ended, transitions._claimed, transitions.transition
-_drive, _woken, _look = driving.process_wakeup, transitions.woken, looking.look
+_drive, _woken, _recheck = driving.process_wakeup, transitions.woken, rechecking.recheck
 _effects_of, _apply, _record = effects.effects_of, applying.commit, attempts._record
 _run_effects = applying.run_effects
 _sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
 
 
 def _ended_as(other: Step, step: Step, event: Ended, now_ms: int) -> Step:
-    """What the event makes of the other step, and the step itself where it makes nothing of it."""
+    """The result of the event on the other step; the step itself if the event does not change that one."""
     after = _ended(other, event, now_ms)
     return step if after is other else after
 
@@ -78,7 +78,7 @@ def _end_refusals_as_failures(step: Step, event: Ended, now_ms: int) -> Step:
 
 
 def _end_as_if_told(step: Step, event: Ended, now_ms: int) -> Step:
-    """Fault 3: a failure waits for whatever else of the run is live."""
+    """Fault 3: a failed attempt waits for every other live step of the run."""
     return _ended_as(replace(step, told=step.told or step.id), step, event, now_ms)
 
 
@@ -103,7 +103,7 @@ async def _read_then_create(self: ProcessStore, step: Step) -> Step | None:
 
 
 def _send_no_watchdog(self: Any, step_id: str, at_ms: int, **known: Any) -> Awaitable[None]:
-    # No policy of a scenario waits that long, and no timer.
+    # Longer than any policy and any timer of a scenario.
     if 15_000 < at_ms - self._process.clock.now_ms() <= 20_000:
         return MemoryWakeupQueue._ACKNOWLEDGED
     return _sends[type(self)](self, step_id, at_ms, **known)
@@ -208,7 +208,7 @@ def _is_spare_while_it_runs(step: Step, wakeup_at_ms: int | None) -> bool:
     )
 
 
-async def _look_at_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def _check_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     return waiting
 
 
@@ -282,7 +282,7 @@ async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event
 
 
 class _Letter(NamedTuple):
-    """A dead letter as what follows the row."""
+    """A dead letter as an effect that follows the row."""
 
     reason: str
 
@@ -330,7 +330,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (embedded, "sweep", _sweep_nothing),
     ],
     "acknowledged before it is committed": [(creation, "_insert", _insert_later)],
-    # Both users of the digest, for run ids are remembered and the control must not meet a planted one.
+    # Both users of the digest are replaced: run ids are cached, and the control must not get a planted one.
     "keys joined with #": [(keys, "run_id", _run_id_of_joined), (keys, "identity", _identity_of_joined)],
     "fan-in by a counter": [(transitions, "woken", _count_down)],
     "an early wake-up is dropped": [(driving, "_is_spare", _always)],
@@ -340,8 +340,8 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],
     "a waiter is registered before the waiting write": [
         (attempts, "_record", _register_before_waiting),
-        (attempts, "look", _look_at_nothing),
-        (driving, "look", _look_at_nothing),
+        (attempts, "recheck", _check_nothing),
+        (driving, "recheck", _check_nothing),
     ],
     "a 504 leaves no waiter": [(starting, "register_waiter", _leave_no_waiter)],
     "settling wakes nobody": [
@@ -357,7 +357,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a 504 leaves no mark": [(starting, "register_waiter", _leave_no_mark)],
     "a failure waits for what is live": [(transitions, "ended", _end_as_if_told)],
     "a 504 leaves its mark before its waiter": [(starting, "register_waiter", _mark_before_the_waiter)],
-    "a time-out finds no step": [(looking, "_own", _find_no_child)],
+    "a time-out finds no step": [(rechecking, "_own", _find_no_child)],
     "an attempt that was not made costs a retry": [(attempts, "_defer", _count_what_was_not_made)],
     "a refusal of Atomic's costs a retry": [(transitions, "ended", _end_refusals_as_failures)],
     "an end is recorded after a read": [(attempts, "_record", _read_before_recording)],
@@ -372,7 +372,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     ],
     "a wake-up overtakes its row": [(effects, "is_soon", _never)],
     "nobody sends a lost wake-up again": [
-        (looking, "wake_if_overdue", _do_nothing),
+        (rechecking, "wake_if_overdue", _do_nothing),
         (wakeups, "wake_if_overdue", _do_nothing),
     ],
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],

@@ -1,4 +1,7 @@
-"""Processes that run the engine: several on AWS, one embedded. They die at any await, and others follow."""
+"""Processes that run the engine: several on AWS, one embedded.
+
+They may die at any await, and are replaced.
+"""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -37,7 +40,7 @@ T = TypeVar("T")
 
 SWEEP_EVERY_S: Final = 300.0
 VISIBILITY_S: Final = 5_400.0
-# Handlers wait for 1 to 800 ms here: some first attempts are made inline, some are left to an invoker.
+# Handlers wait for 1 to 800 ms, so that some first attempts are made inline and others by an invoker.
 _AWS: Final = Settings(inline_attempt_max_ms=20_000, inline_wait_min_ms=100)
 _EMBEDDED: Final = Settings()
 
@@ -47,11 +50,11 @@ def _elapsed_ms() -> float:
 
 
 class ProcessDied(ConnectionError):
-    """The connection broke because the process at its other end is gone."""
+    """The connection is lost because the process at its other end died."""
 
 
 class SkewedClock:
-    """Every process has a clock of its own."""
+    """The clock of one process, which may be wrong."""
 
     def __init__(self, offset_ms: int) -> None:
         self.offset_ms = offset_ms
@@ -67,7 +70,7 @@ class SkewedClock:
 
 
 class Process:
-    """One engine with its own memory, clock and links to the store, the queue and the endpoints."""
+    """One engine with its own memory, clock and connections to the store, the queue and the endpoints."""
 
     def __init__(self, world: "World", number: int, offset_ms: int) -> None:
         self.world = world
@@ -106,18 +109,18 @@ class Process:
         )
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the process."""
         self.run(self._keep_house_on_aws() if self.on_aws else self._begin_embedded())
 
     def run(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Do this as part of the process: it ends when the process does."""
+        """Run a task of the process, which ends when the process dies."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     async def serve(self, work: Coroutine[Any, Any, T], *, patience_s: float | None = None) -> T:
-        """Answer a request. Raises ProcessDied, and TimeoutError for a caller who had no more patience."""
+        """Answer a request. Raises ProcessDied, and TimeoutError for a caller whose patience is over."""
         task = self.run(work)
         await asyncio.wait((task,), timeout=patience_s)
         if not task.done():
@@ -127,23 +130,23 @@ class Process:
         return task.result()
 
     def crash(self) -> None:
-        """End at once: what was under way goes no further, and nothing is tidied up."""
+        """Die at once: running tasks stop where they are, without cleanup."""
         self.dead = True
         self.died_s = self._loop.time()
         for task in self._tasks:
             task.cancel()
 
     def die(self) -> NoReturn:
-        """End here and now."""
+        """Die at this point."""
         self.world.crashed(self)
         raise asyncio.CancelledError
 
     def die_soon(self, delay_s: float) -> None:
-        """End a moment later, whatever is then under way."""
+        """Die a moment later, whatever is running then."""
         self._loop.call_later(delay_s, self.world.crashed, self)
 
     def next_moment(self) -> Moment:
-        """Whether, and in which moment of the operation that begins now, the process ends."""
+        """At which moment of the operation that begins now the process dies, if it does."""
         if self.dead:
             raise asyncio.CancelledError
         return self.world.next_moment()
@@ -153,8 +156,8 @@ class Process:
         return self.world.faults.strike(name, self._loop.time())
 
     def note_trouble(self, step_id: str) -> None:
-        """A write of the step, or what goes out before it, did not go well."""
-        self.world.books.troubled_s[step_id].append(self._loop.time())
+        """A write of the step, or a message before it, had a fault."""
+        self.world.observed.troubled_s[step_id].append(self._loop.time())
 
     def some_s(self, most_s: float) -> float:
         """A duration."""
@@ -201,7 +204,7 @@ class Process:
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message under way: for which step and moment, and how often it was received."""
+    """A message in the queue: its step, its time, and how often it was received."""
 
     step_id: str
     at_ms: int
@@ -210,7 +213,7 @@ class Message:
 
 
 class Sqs:
-    """The queue of an AWS runtime: it outlives every process."""
+    """The queue of an AWS runtime, which survives every process."""
 
     def __init__(self, world: "World") -> None:
         self.wrong: list[str] = []
@@ -225,7 +228,8 @@ class Sqs:
         wait_s = min(wait_s, DELAY_MAX_S) if wait_s < SCHEDULED_FROM_MS / 1000 else wait_s
         strike, now_s = self._world.faults.strike, self._loop.time()
         if any(m.at_ms == at_ms and now_s - m.put_s < 0.002 for m in self._under_way[step_id]):
-            # Two do the same in the same millisecond, and one of them is about to lose.
+            # Two processes send the same in the same millisecond, and one of them is about to lose the
+            # race.
             self._doubled[step_id] += 1
         if strike("wake-up lost", now_s) and self._world.may_lose(step_id):
             return
@@ -261,15 +265,16 @@ class Sqs:
             done = True
         finally:
             if not done:
-                # Nobody deletes the message. Who lives makes it come again soon; else it stays hidden.
+                # The message is not deleted. A live receiver makes it visible again soon; otherwise it
+                # stays hidden for long.
                 again_s = min(AGAIN_AFTER_S * 2 ** (message.receives - 1), DELAY_MAX_S)
                 self._doubled[message.step_id] += 1
                 self._later(VISIBILITY_S if process.dead else again_s, message)
 
     def _count(self, step_id: str) -> None:
-        """At most two wake-ups of a step are not spare, and those that the queue itself doubled.
+        """A step has at most two wake-ups that are not spare, apart from those that the queue duplicated.
 
-        One that nobody is sure of may be sent twice. Whoever finds a step overdue sends one that comes at
+        An unconfirmed one may be sent twice. A process that finds a step overdue sends one that is due at
         once.
         """
         step = self._world.truth.rows.get(step_id)
@@ -279,6 +284,6 @@ class Sqs:
         if step.due_at_ms <= now_ms or self._world.faults.happened["skew"]:
             return
         own = [m for m in self._under_way[step_id] if not _is_spare(step, m.at_ms)]
-        sent_again = self._doubled[step_id] + len(self._world.books.troubled_s[step_id])
+        sent_again = self._doubled[step_id] + len(self._world.observed.troubled_s[step_id])
         if len(own) > 2 + sent_again:
             self.wrong.append(f"{step_id}: {len(own)} wake-ups are under way, {sent_again} sent again")

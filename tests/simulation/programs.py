@@ -1,7 +1,7 @@
-"""Random programs: workflows of less than 20 commands, and a model that knows exactly what they do.
+"""Random programs: workflows of fewer than 20 commands, and a model that predicts their effects exactly.
 
 Commands are do, fail, sleep, cancel, sequence, parallel and nested workflow, the last with or without a
-`catch`. The model is a plain walk over the tree; the engine comes to the same effects by way of retries,
+`catch`. The model is a plain walk over the tree. The engine must have the same effects in spite of retries,
 suspensions, crashes and lost answers.
 """
 
@@ -22,10 +22,9 @@ from simulation.simulate import story
 from simulation.world import World
 
 COMMANDS_MAX: Final = 19
-_MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
+_MANNERS: Final[tuple[Manner, ...]] = ("raises", "waits", "suspends")
 _CANCEL: Final = Node(name="cancel", kind="timer", cancels=True)
-# The model knows of no endpoint that fails for good by chance; and SQS, unlike this fault, keeps its
-# wake-ups.
+# The model has no random permanent failures; and SQS, unlike this fault, does not lose wake-ups.
 _WITHOUT: Final = frozenset({"forbids retry", "wake-up lost", "other payload"})
 _LOOP: Final = simulation_loop()
 End = Literal["succeeded", "failed", "cancelled"]
@@ -35,7 +34,7 @@ End = Literal["succeeded", "failed", "cancelled"]
 class Model:
     """What a program does: how often each endpoint has an effect, and how the run ends.
 
-    `beside`: the effects beside a failure that ends their handler; a cancel may come before them.
+    `beside` holds effects concurrent with a failure that ends their handler; a cancel may prevent them.
     """
 
     effects: Counter[str]
@@ -44,14 +43,14 @@ class Model:
 
 
 def model_of(root: Node) -> Model:
-    """Walk the tree."""
+    """Compute the model of a program."""
     effects: Counter[str] = Counter()
     beside: Counter[str] = Counter()
     return Model(effects=effects, beside=beside, end=_walk(root, effects, beside))
 
 
 def play_program(seed: int) -> Model:
-    """Run the program of the seed and compare. Raises LawBroken."""
+    """Run the program of the seed, and compare it with the model. Raises LawBroken."""
     scenario = program_of(seed)
     world = _LOOP.play(_play(scenario))
     model = model_of(scenario.runs[0].root)
@@ -62,7 +61,7 @@ def play_program(seed: int) -> Model:
 
 
 def program_of(seed: int) -> Scenario:
-    """One run on a runtime of its own."""
+    """The scenario of a seed: one run on a runtime of its own."""
     chance = random.Random(f"program {seed}")
     root = _handler(chance, "root", _Budget(chance.randint(1, COMMANDS_MAX)), depth=0, alone=True)
     on_aws = chance.random() < 0.5
@@ -78,12 +77,12 @@ def program_of(seed: int) -> Scenario:
 
 
 def commands_of(node: Node) -> int:
-    """How many commands the tree has, its root not counted."""
+    """The number of commands of the tree, without its root."""
     return sum(1 + commands_of(child) for stage in node.stages for child in stage)
 
 
 class _Budget:
-    """How many commands may still be written, and how many there were."""
+    """The number of commands that may still be generated, and the number so far."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -163,11 +162,11 @@ def _differences(world: World, model: Model) -> list[str]:
 
 
 def _called(world: World) -> set[str]:
-    """The steps that were called, without those that the model has cancelled before they were posted.
+    """The called steps, without those that the model cancels before they are posted.
 
-    On AWS such a step may be called by a process that does not know of the cancel yet.
+    On AWS, a process that does not know of the cancel yet may call such a step.
     """
-    called = {step_id for step_id, _ in world.books.calls}
+    called = {step_id for step_id, _ in world.observed.calls}
     if not world.scenario.on_aws:
         return called
     root_id = keys.root_of(world.scenario.runs[0].run_id)

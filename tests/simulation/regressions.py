@@ -1,40 +1,46 @@
-"""Seeds that once broke a law; they always run.
+"""Seeds that once broke a law. They are run every time.
 
-A seed means what it meant only as long as `interleave.plan_of`, the pauses of the store and the order of
-the engine's reads and writes stay as they are. When they change, other seeds find the same fault: see the
-planted ones in `test_settle_and_suspend.py`.
+A seed keeps its meaning only as long as `interleave.plan_of`, the delays of the store and the order of the
+engine's reads and writes do not change. When they change, other seeds find the same faults: see the planted
+ones in `test_settle_and_suspend.py`.
 """
 
 from typing import Final
 
 SETTLE_AND_SUSPEND: Final = (
-    1,  # the wake-up of a wake-up came before its row was written, and was spent in vain until the recheck
-    9,  # the same for a step that was missed, 15 s late by way of its first lease
+    1,  # a wake-up arrived before its row was written, and the step then waited for the recheck
+    9,  # the same for a step that settled meanwhile: 15 s late, at the end of its first lease
     281,  # the same for a retry: it began at the end of the lease, not after its back-off
-    48,  # a step settled between its 504 and the end of the attempt, which overtook the wake-up and counted
-    149,  # a wait that was over before the step was written left no waiter behind
-    137,  # one settle called the workflow twice: by looking across, and by the wake-up itself
+    48,  # a step settled after its 504, and the attempt ended before its wake-up: the failure counted
+    149,  # a wait that ended before the step was written registered no waiter
+    137,  # one settled step caused two calls of the workflow: by the recheck and by its wake-up
 )
 
-# Seeds of `simulate.play`. Each broke a law before the engine was changed as the comment says.
+# Seeds of `simulate.play`. Each broke a law before the change of the engine that its comment names.
 FAULTS: Final = (
-    82,  # a child's wake-up died with its receiver, and nobody else looked at the child:
-    12,  # who waits for an overdue step now sends its wake-up again (`waiting.watch`)
-    864,  # a start whose wake-up was refused was acknowledged to the next caller, and never ran:
-    2186,  # whoever attaches during the first attempt now sends its wake-up
-    79,  # each retry left one more wake-up that circled for ever, and each of those woke the workflow:
-    127,  # a wake-up of an older state is spare while an attempt runs (`process_wakeup`)
-    455,  # a redrive that broke off halfway did nothing when repeated: the run stayed dead
+    # A child's wake-up was lost with its receiver, and no other process checked the child. Now a step that
+    # waits for an overdue step sends its wake-up again (`rechecking`).
+    82,
+    12,
+    # A start whose wake-up was refused was acknowledged to the next caller, and never ran. Now attaching
+    # during the first attempt sends the wake-up.
+    864,
+    2186,
+    # Each retry left one more wake-up that was sent again for ever, and each of them woke the workflow. Now
+    # a wake-up of an older state is spare while an attempt runs (`process_wakeup`).
+    79,
+    127,
+    455,  # an interrupted redrive did nothing when it was repeated: the run stayed failed
     541,
-    10369,  # an end decided before an attempt began, and seen after it: the workflow paid for waiting
-    646,  # a clock set back and then right again left the embedded driver asleep for that long
+    10369,  # an end decided before an attempt began, and seen after it: waiting cost the workflow a retry
+    646,  # after a clock was set back and right again, the embedded driver slept for that difference
 )
 
-# Seeds of `programs.play_program`. But for 4717, a law was stricter than what is promised, and was changed.
+# Seeds of `programs.play_program`. Except for 4717, a law was stricter than the promise, and was changed.
 PROGRAMS: Final = (
-    1985,  # on AWS a handler posted after the cancel, and another process called what it had posted
-    3711,  # what stood beside a failure was cancelled before it was called, and the model had it called:
-    12250,  # so was what stood beside a failure further above
-    4717,  # the store took a cancel and did not say so: this process went on to call (`cancel_run`)
-    20364,  # what the attempt before had asked for was told less than a second after the next one began
+    1985,  # on AWS a handler posted after the cancel, and another process called the posted step
+    3711,  # a step concurrent with a failure was cancelled before its call, but the model had it called
+    12250,  # the same for a step concurrent with a failure further above
+    4717,  # the store applied a cancel without an answer, and this process went on to call (`cancel_run`)
+    20364,  # a post of the attempt before was answered less than a second after the next attempt began
 )

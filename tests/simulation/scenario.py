@@ -1,4 +1,4 @@
-"""What a seed stands for: the runtime, the runs, and everything that is planned to go wrong."""
+"""The scenario of a seed: the runtime, the runs, and all planned faults."""
 
 import random
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.canonical import canonical_json, fingerprint
 from atomic.protocol.enums import Kind
 
-Manner = Literal["throws", "hangs", "suspends"]
+Manner = Literal["raises", "waits", "suspends"]
 CLIENT: Final = "me"
 EVENT_RESULT: Final = b'"delivered"'
-_MANNERS: Final[tuple[Manner, ...]] = ("throws", "hangs", "suspends")
+_MANNERS: Final[tuple[Manner, ...]] = ("raises", "waits", "suspends")
 _LINKS: Final = ("store", "queue", "endpoint")
 _RETENTION_MS: Final = 30 * 24 * 3600 * 1000
 PATIENT: Final = RetryPolicy(count=1000, back_off_ms=300, strategy="fixed")
@@ -39,10 +39,10 @@ _RUN_KINDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A step of a plan; one with stages is a workflow handler that waits for each stage before the next.
+    """A step of a plan. A node with stages is a workflow handler that waits for each stage before the next.
 
-    A broken one fails for good until it is mended. A handler that `catches` goes on when a step failed.
-    One that `cancels` is no step: the handler cancels its own run there.
+    A broken node fails permanently until it is repaired. A handler that `catches` continues when a step
+    failed. A node that `cancels` is no step: there the handler cancels its own run.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Node:
 
     @property
     def url(self) -> str:
-        """Where it is called; timers and events have no URL."""
+        """The URL of the endpoint; timers and events have none."""
         return f"https://app.test/{self.name}" if self.kind == "http" else ""
 
     def tree(self) -> Iterator["Node"]:
-        """The node and all below it."""
+        """The node and all nodes under it."""
         yield self
         for stage in self.stages:
             for child in stage:
@@ -71,7 +71,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """One run: its tree, and who does what to it."""
+    """One run: its tree, and the actions of callers and operators on it."""
 
     workflow: str
     key: str
@@ -90,7 +90,7 @@ class RunPlan:
         return keys.run_id(CLIENT, self.workflow, self.key)
 
     def step_id(self, node: Node) -> str:
-        """The id that the step of this node gets: the handler of the root names no parent, others do."""
+        """The id of this node's step. The handler of the root names no parent; other handlers do."""
         if node is self.root:
             return keys.root_of(self.run_id)
         parent = next(other for other in self.root.tree() if any(node in stage for stage in other.stages))
@@ -139,7 +139,7 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Everything but the dice of the faults."""
+    """The whole plan of a seed, except for the random faults."""
 
     seed: int
     on_aws: bool
@@ -179,7 +179,7 @@ def _run(chance: random.Random, number: int, kind: str, calm: bool) -> RunPlan:
         timeout_ms=chance.choice((400, 1_500, 5_000)),
         retry=handler if kind != "single" else _policy(chance),
     )
-    # Parts that a careless join would mix up.
+    # Parts that joining with a separator would confuse.
     workflow, key = ("w#x", "k") if number else ("w", "x#k")
     return RunPlan(
         workflow=workflow,
@@ -225,7 +225,7 @@ def _stages(
 
 
 def _left_over(chance: random.Random, prefix: str) -> tuple[Node, ...]:
-    """What nobody would look at for long, or would look at again and again."""
+    """Steps that would be checked only after a long time, or again and again."""
     again = RetryPolicy(count=1000, back_off_ms=400, strategy="fixed")
     return chance.choice(
         (

@@ -1,4 +1,4 @@
-"""Play a seed and hold it against the laws."""
+"""Runs a seed and checks the laws."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ class Played:
 
 
 def play(seed: int, *, crowded: bool = False) -> Played:
-    """Play one seed to its end. Raises LawBroken, which tells what happened when.
+    """Run one seed to its end.
 
-    `crowded`: destinations are full now and then.
+    Raises LawBroken with the story. `crowded`: destinations are full at times.
     """
     try:
         world = _LOOP.play(_play(replace(scenario_of(seed), crowded=crowded)))
@@ -39,7 +39,7 @@ def play(seed: int, *, crowded: bool = False) -> Played:
         raise LawBroken("\n".join([f"seed {seed}", *lines, *story(world)]))
     return Played(
         happened=world.faults.happened,
-        calls=world.books.calls.total(),
+        calls=world.observed.calls.total(),
         writes=len(world.truth.history),
         virtual_s=world.quiet_s or 0.0,
     )
@@ -52,7 +52,7 @@ async def _play(scenario: Scenario) -> World:
 
 
 def story(world: World) -> Iterator[str]:
-    """What happened, write by write."""
+    """The story of a seed, write by write."""
     yield f"{world.scenario.on_aws=} {world.faults.ends_s=} {dict(world.faults.happened)}"
     for write in world.truth.history:
         step = write.step

@@ -1,7 +1,7 @@
-"""3,000 interleavings of a cancel with the posts of its run.
+"""3,000 interleavings of a cancel and posts of its run.
 
-Once the cancel is answered this process begins no call, and another one that shares the rows none later
-than 5 s after. Every step of the run is cancelled too or had ended.
+After the answer to the cancel, this process begins no call, and another process on the same rows begins
+none later than 5 s after it. Every step of the run is cancelled or had settled before.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ FRESH_S: Final = FRESH_MS / 1000
 
 
 class Race:
-    """One run that is cancelled, and when each call of it began."""
+    """A cancelled run, and the times at which its calls began."""
 
     def __init__(self, seed: int) -> None:
         self.store = SlowStore(seed)
@@ -37,7 +37,7 @@ class Race:
         self.late_s: list[float] = []
 
     def watch(self, atomic: LocalAtomic) -> None:
-        """Write down what is called after the cancel was answered."""
+        """Record the calls after the answer to the cancel."""
         handlers = atomic._invoker.handlers
         for url, handler in handlers.items():
 
@@ -50,26 +50,26 @@ class Race:
             handlers[url] = watched
 
     async def cancel(self, atomic: LocalAtomic) -> str:
-        """Cancel the run; how it stands then."""
+        """Cancel the run; return its state."""
         reply = await atomic.request("POST", f"/me/runs/{RUN_ID}/cancel")
         if reply.json["status"] == "cancelled":
             self.answered_s = asyncio.get_running_loop().time()
         return str(reply.json["status"])
 
     async def at(self, first_s: float, last_s: float, act: Callable[[], Awaitable[object]]) -> None:
-        """Do it at some moment between these."""
+        """Run it at a random time between these two."""
         await asyncio.sleep(first_s + (last_s - first_s) * self.chance.random())
         await act()
 
     def left(self) -> Iterator[str]:
-        """What goes on although the run was cancelled."""
+        """The steps that are live although the run was cancelled."""
         newest = {write.step.id: write.step for write in self.store.history}
         if newest[keys.root_of(RUN_ID)].status is Status.CANCELLED:
             yield from (f"{step.id} is {step.status}" for step in newest.values() if not step.is_settled)
 
 
 def of_the_handler(seed: int) -> Race:
-    """The run of the seed's plan is cancelled within its first half second."""
+    """Race: the run of the seed's plan is cancelled within its first half second."""
     race, plan = Race(seed), plan_of(seed)
 
     async def play() -> None:
@@ -89,7 +89,7 @@ def of_the_handler(seed: int) -> Race:
 
 
 def of_a_late_post(seed: int) -> Race:
-    """A step is posted when the memory of its run ends, and the run is cancelled in that moment."""
+    """Race: a step is posted when the cached state of its run expires, just when the run is cancelled."""
     race = Race(seed)
 
     async def play() -> None:
@@ -97,7 +97,7 @@ def of_a_late_post(seed: int) -> Race:
             root, step = _documents(atomic)
             race.watch(atomic)
             if seed % 4 == 0:
-                # Nobody will look at this one by itself.
+                # This step has no wake-up of its own.
                 step |= {"kind": "event", "stepName": "e", "stepInvokeUrl": None}
             await asyncio.gather(
                 _start(atomic, root),
@@ -111,7 +111,7 @@ def of_a_late_post(seed: int) -> Race:
 
 
 def of_another_process(seed: int) -> Race:
-    """One process cancels the run, and another one takes a step of it that is called again and again."""
+    """Race: one process cancels the run, while another one retries a step of it."""
     race = Race(seed)
 
     async def play() -> None:
@@ -155,7 +155,7 @@ async def _start(atomic: LocalAtomic, document: dict[str, Any]) -> None:
     )
 
 
-# How long after the answer a call may begin.
+# How long after the answer to the cancel a call may still begin.
 RACES: Final = {of_the_handler: 0.0, of_a_late_post: 0.0, of_another_process: FRESH_S}
 
 
@@ -178,7 +178,7 @@ async def _believe_for_ever(self: RunCache, store: StepStore, run_id: str, now_m
     return self._runs.get(run_id) or await self.look(store, run_id, now_ms)
 
 
-# Nobody looks at the run once the step's row is written; what was seen of a run is believed for ever.
+# No check of the run after the step's row is written; a cache of runs that never expires.
 _BLIND: Final = [(module, "is_called_off", _see_no_cancel) for module in (
     atomic.application.start, atomic.application.attempts
 )]  # fmt: skip
@@ -199,5 +199,5 @@ def test_a_planted_fault_is_found(
 
 
 def _too_late(play: Callable[[int], Race], race: Race) -> list[float]:
-    # Where no call may follow, one of the very moment of the answer is too late.
+    # Where no call may follow, one at the moment of the answer is too late as well.
     return [late_s for late_s in race.late_s if late_s > RACES[play] or RACES[play] == 0]

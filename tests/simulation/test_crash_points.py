@@ -1,4 +1,4 @@
-"""A crash at every single await leaves nothing lost. All pairs: `make crash-pairs`."""
+"""A crash at any single await loses nothing. `make crash-pairs` tests all pairs."""
 
 import pytest
 

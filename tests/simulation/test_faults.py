@@ -1,4 +1,4 @@
-"""10,000 seeds of everything that goes wrong, each held against the laws of `laws.py`."""
+"""10,000 seeds with random faults, each checked against the laws of `laws.py`."""
 
 from collections import Counter
 from typing import Final
@@ -21,7 +21,7 @@ def test_no_seed_breaks_a_law(first: int) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, CROWDED, SLICE))
-def test_nor_does_one_where_destinations_are_full(first: int) -> None:
+def test_no_seed_breaks_a_law_where_destinations_are_full(first: int) -> None:
     happened: Counter[str] = Counter()
     for seed in range(first, first + SLICE):
         happened += play(seed, crowded=True).happened
@@ -29,11 +29,11 @@ def test_nor_does_one_where_destinations_are_full(first: int) -> None:
 
 
 @pytest.mark.parametrize("seed", FAULTS)
-def test_what_once_failed_holds(seed: int) -> None:
+def test_seeds_that_once_failed_pass(seed: int) -> None:
     play(seed)
 
 
-def test_a_seed_means_the_same_each_time() -> None:
+def test_a_seed_is_reproducible() -> None:
     assert play(5) == play(5)
 
 

@@ -1,4 +1,4 @@
-"""What the seeds found in the engine, each as the smallest case that shows it."""
+"""Faults that the simulation found in the engine, each as the smallest test that shows it."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
@@ -13,7 +13,7 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
-from atomic.application.rechecking import look
+from atomic.application.rechecking import recheck
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import start
@@ -33,14 +33,14 @@ from simulation.scenario import Node, RunPlan
 
 CHILD = Node(name="child")
 PLAN = RunPlan(
-    workflow="w", key="k", root=Node(name="root", stages=((CHILD,),)), manners=("throws",), wait_ms=1
+    workflow="w", key="k", root=Node(name="root", stages=((CHILD,),)), manners=("raises",), wait_ms=1
 )
 SPEC, CHILD_SPEC = PLAN.spec(PLAN.root, None), PLAN.spec(CHILD, None).below_root()
 ROOT_ID = keys.root_of(PLAN.run_id)
 
 
 class Wakeups:
-    """A queue that only notes what is sent."""
+    """A queue that only records what is sent."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, int]] = []
@@ -59,7 +59,7 @@ class Wakeups:
 
 
 class Case:
-    """An engine over rows as a crash may have left them."""
+    """An engine on rows as a crash may have left them."""
 
     def __init__(self, *rows: Step) -> None:
         self.store = MemoryStepStore()
@@ -101,7 +101,7 @@ def waiting_child(**changes: Any) -> Step:
     return running(**{**waiting, **changes})
 
 
-def test_whoever_attaches_during_the_first_attempt_sends_its_wakeup() -> None:
+def test_attaching_during_the_first_attempt_sends_its_wakeup() -> None:
     row = running(due_at_ms=EPOCH_MS + 5_000)
     case = Case(waiting_root(), row)
 
@@ -110,15 +110,16 @@ def test_whoever_attaches_during_the_first_attempt_sends_its_wakeup() -> None:
 
     case.play(attach())
 
-    # The tries to create it have sent wake-ups as well, but for moments of rows that never were.
+    # The attempts to create it have sent wake-ups as well, but for the times of rows that were never
+    # written.
     assert case.wakeups.sent[-1] == (row.id, row.due_at_ms + 1)
 
 
-def test_who_waits_for_an_overdue_step_sends_its_wakeup() -> None:
+def test_a_recheck_sends_the_wakeup_of_an_overdue_step() -> None:
     case = Case(waiting_root(), running(due_at_ms=EPOCH_MS - 1))
 
     async def look_again() -> None:
-        await look(case.engine(), case.row(ROOT_ID), again=True)
+        await recheck(case.engine(), case.row(ROOT_ID), again=True)
 
     case.play(look_again())
 
@@ -130,7 +131,7 @@ async def _take(case: Case, wakeup_at_ms: int | None) -> None:
 
 
 def _sent(case: Case, wakeup_at_ms: int | None) -> list[tuple[str, int]]:
-    """What is sent when a wake-up for the moment comes now."""
+    """What is sent when a wake-up for that time arrives now."""
     case.wakeups.sent.clear()
     case.play(_take(case, wakeup_at_ms))
     return case.wakeups.sent
@@ -143,25 +144,25 @@ def test_an_early_wakeup_is_spare_unless_it_is_for_the_moment_at_which_the_step_
         assert due_at_ms is not None
         for other_ms in (EPOCH_MS, due_at_ms - 1, due_at_ms + 1, running().due_at_ms):
             assert _sent(case, other_ms) == []
-        # One that comes again may be the only one: who had it before may have died.
+        # A redelivered wake-up may be the only one, because its earlier receiver may have died.
         for its_own_ms in (due_at_ms, None):
             assert _sent(case, its_own_ms) == [(row.id, due_at_ms)]
 
 
 def test_after_the_first_attempt_the_wakeup_of_its_lease_is_not_spare() -> None:
-    """Whoever made it had no wake-up in hand, and may have died before its end had one."""
+    """The process of the first attempt held no wake-up, and may have died before it sent one."""
     row = waiting_child(attempt_count=1)
     assert _sent(Case(row), running().due_at_ms) == [(row.id, row.due_at_ms)]
     assert _sent(Case(row), EPOCH_MS + 1) == []
 
 
-def test_a_wakeup_of_a_settled_step_wakes_only_who_waits_for_it() -> None:
+def test_a_wakeup_of_a_settled_step_wakes_only_its_waiters() -> None:
     settled = running(status=Status.SUCCEEDED, due_at_ms=None, waiters=(ROOT_ID,))
     before, after = (replace(settled, finished_at_ms=EPOCH_MS + moment) for moment in (-1, 0))
     for row, waiting_for, status in (
         (before, (settled.id,), Status.PENDING),
         (before, ("another",), Status.WAITING),
-        # It was told of several, and names the first alone.
+        # It was told of several steps, and its row names only the first.
         (after, ("another",), Status.PENDING),
     ):
         case = Case(waiting_root(waiting_for=waiting_for), row)
@@ -169,7 +170,7 @@ def test_a_wakeup_of_a_settled_step_wakes_only_who_waits_for_it() -> None:
         assert case.row(ROOT_ID).status is status
 
 
-def test_a_wakeup_of_a_settled_step_repeats_the_wakeup_of_whom_it_has_woken() -> None:
+def test_a_wakeup_of_a_settled_step_repeats_the_wakeup_of_its_waiters() -> None:
     settled = running(status=Status.SUCCEEDED, due_at_ms=None, waiters=(ROOT_ID,))
     overdue = waiting_root(status=Status.PENDING, waiting_for=(), due_at_ms=EPOCH_MS - 1)
     case = Case(overdue, settled)
@@ -181,7 +182,7 @@ async def _ask(case: Case) -> None:
     await start(case.engine(), CHILD_SPEC, wait_ms=10)
 
 
-def test_a_telling_is_noted_once() -> None:
+def test_telling_an_attempt_is_recorded_once() -> None:
     case = Case(begin(SPEC, keys.ROOT, EPOCH_MS, "nonce"), running())
     case.play(_ask(case))
     told = case.row(ROOT_ID)
@@ -190,7 +191,7 @@ def test_a_telling_is_noted_once() -> None:
     assert case.row(ROOT_ID) is told
 
 
-def test_nobody_is_told_of_a_step_that_settles_before_its_waiter_is_noted() -> None:
+def test_a_step_that_settles_before_its_waiter_is_registered_is_not_told() -> None:
     case = Case(begin(SPEC, keys.ROOT, EPOCH_MS, "nonce"), running(awaited=True))
     settled = running(awaited=True, status=Status.SUCCEEDED, due_at_ms=None, version=2)
     write = case.store.replace
@@ -204,7 +205,7 @@ def test_nobody_is_told_of_a_step_that_settles_before_its_waiter_is_noted() -> N
     assert case.row(ROOT_ID).told is None
 
 
-def test_who_died_before_it_looked_is_looked_at_by_whoever_takes_the_wakeup_of_its_lease() -> None:
+def test_the_wakeup_of_the_lease_rechecks_after_a_crash_before_the_recheck() -> None:
     cut_off = Attempt(
         number=1, generation=1, started_at_ms=EPOCH_MS, error=StepError(ErrorKind.TIMED_OUT, "20000")
     )
@@ -218,14 +219,14 @@ def test_who_died_before_it_looked_is_looked_at_by_whoever_takes_the_wakeup_of_i
     after = case.row(ROOT_ID)
     assert (after.status, after.waiting_for) == (Status.WAITING, (running().id,))
     assert case.row(running().id).waiters == (ROOT_ID,)
-    # The next time it is called: nobody told it of the step.
+    # At the next call it knows nothing of the step.
     case.store._rows[ROOT_ID] = replace(after, due_at_ms=EPOCH_MS)
     case.play(take())
     assert case.row(ROOT_ID).status is Status.PENDING
 
 
-def test_a_look_finds_what_settled_without_a_wake_up() -> None:
-    """Whoever settled it died before it woke the others, and the row names another step alone."""
+def test_a_recheck_finds_a_step_that_settled_without_a_wakeup() -> None:
+    """The process that settled it died before it woke the waiters, and the row names only another step."""
     told = Attempt(number=1, generation=1, started_at_ms=EPOCH_MS, outcome=OutcomeKind.RETRYABLE)
     other = replace(CHILD_SPEC, identity=CHILD_SPEC.identity[:8] + "0" * 24)
     named = begin(other, other.identity, EPOCH_MS, "nonce", awaited=True)
@@ -241,7 +242,7 @@ def test_a_look_finds_what_settled_without_a_wake_up() -> None:
         assert case.row(ROOT_ID).status is status
 
 
-def test_an_end_is_recorded_although_nothing_can_be_read() -> None:
+def test_an_end_is_recorded_while_the_store_cannot_be_read() -> None:
     case = Case(waiting_root(), running(), LAST)
 
     async def unreadable(*_: Any, **__: Any) -> Any:
@@ -249,7 +250,7 @@ def test_an_end_is_recorded_although_nothing_can_be_read() -> None:
 
     for name in ("get", "outline", "children"):
         setattr(case.store, name, unreadable)
-    case.play(_give_up(case))
+    case.play(_fail_last_attempt(case))
     assert case.row(LAST.id).status is Status.FAILED
 
 
@@ -272,7 +273,7 @@ def test_a_store_that_does_not_take_an_end_is_asked_again_while_the_lease_lasts(
     assert case.row(running().id).status is Status.SUCCEEDED
 
 
-def test_a_redrive_that_broke_off_is_finished_by_the_next() -> None:
+def test_an_interrupted_redrive_is_finished_by_the_next() -> None:
     case = Case(waiting_root(), running(generation=2))
     case.store._rows[ROOT_ID] = replace(waiting_root(), status=Status.FAILED, waiting_for=())
 
@@ -304,8 +305,8 @@ def test_an_end_that_was_decided_before_an_attempt_and_seen_after_it_is_missed()
 LAST = replace(running(), spec=replace(CHILD_SPEC, retry=replace(CHILD_SPEC.retry, count=0)))
 
 
-async def _give_up(case: Case) -> None:
-    """The attempt of `LAST` ends without success."""
+async def _fail_last_attempt(case: Case) -> None:
+    """End the last attempt of `LAST` without success."""
     with suppress(StoreUnavailable):
         await end_attempt(case.engine(), LAST, EndpointResponse(status=500))
 
@@ -313,11 +314,11 @@ async def _give_up(case: Case) -> None:
 def test_a_step_fails_only_when_its_dead_letter_is_out() -> None:
     case = Case(waiting_root(), LAST)
     case.wakeups.refuses_letters = True
-    case.play(_give_up(case))
+    case.play(_fail_last_attempt(case))
     assert case.row(LAST.id).status is Status.RUNNING
     assert {step_id for step_id, _ in case.wakeups.sent} == {LAST.id}
     case.wakeups.refuses_letters = False
-    case.play(_give_up(case))
+    case.play(_fail_last_attempt(case))
     assert case.row(LAST.id).status is Status.FAILED
     assert case.wakeups.letters == [LAST.id]
 
@@ -325,12 +326,12 @@ def test_a_step_fails_only_when_its_dead_letter_is_out() -> None:
 def test_a_step_that_was_cancelled_meanwhile_leaves_no_dead_letter() -> None:
     cancelled = replace(LAST, status=Status.CANCELLED, due_at_ms=None, nonce=None, version=2)
     case = Case(waiting_root(), cancelled)
-    case.play(_give_up(case))
+    case.play(_fail_last_attempt(case))
     assert case.row(cancelled.id).status is Status.CANCELLED
     assert case.wakeups.letters == []
 
 
-def test_who_cannot_wake_a_waiter_leaves_a_wakeup_for_the_step_that_settled() -> None:
+def test_a_failure_to_wake_a_waiter_leaves_a_wakeup_for_the_settled_step() -> None:
     case = Case(waiting_root(), running(waiters=(ROOT_ID,)))
     read = case.store.get
 
@@ -350,8 +351,8 @@ def test_who_cannot_wake_a_waiter_leaves_a_wakeup_for_the_step_that_settled() ->
     assert case.wakeups.sent == [(running().id, EPOCH_MS + 1_000)]
 
 
-def test_who_is_woken_at_the_moment_of_its_own_look_gets_a_wakeup() -> None:
-    """The wake-up for that moment may be in the hands of somebody who finds another state."""
+def test_a_step_woken_at_the_time_of_its_recheck_gets_a_wakeup() -> None:
+    """The wake-up for that time may be at a process that finds another state."""
     root = waiting_root(due_at_ms=EPOCH_MS)
     case = Case(root)
 
@@ -367,8 +368,8 @@ MAIL = Node(name="mail", kind="event")
 MAIL_SPEC = PLAN.spec(MAIL, None).below_root()
 
 
-def test_an_event_that_somebody_waits_for_has_a_wakeup_before_it_is_completed() -> None:
-    """Nobody looks at an event, and who waits for it is looked at once a day."""
+def test_an_event_with_a_waiter_gets_a_wakeup_before_it_is_completed() -> None:
+    """An event is not checked itself, and a step that waits for it is rechecked once a day."""
     event = begin(MAIL_SPEC, MAIL_SPEC.identity, EPOCH_MS, None)
     result = StoredBody(b"1", "json")
     for waiters, sent in (((), []), ((ROOT_ID,), [(event.id, EPOCH_MS + 10_000)])):
@@ -400,7 +401,7 @@ async def _unavailable(step: Step, expected_version: int) -> Step | None:
 
 
 class StrayingClock:
-    """The loop's clock, set back for a while."""
+    """The loop's clock, which is set back for a while."""
 
     def __init__(self) -> None:
         self.offset_ms = -60_000
@@ -412,7 +413,7 @@ class StrayingClock:
         return self.now_ms()
 
 
-def test_a_clock_that_is_set_right_wakes_the_driver() -> None:
+def test_a_corrected_clock_wakes_the_driver() -> None:
     async def receive() -> float:
         clock = StrayingClock()
         queue = MemoryWakeupQueue(clock, horizon_ms=120_000)

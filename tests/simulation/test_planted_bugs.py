@@ -1,4 +1,4 @@
-"""The laws are worth something: each planted bug is found within 1,000 seeds."""
+"""The laws work: each planted bug is found within 1,000 seeds."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_a_planted_bug_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -
         seed, failure = _first_broken()
     print(f"{planted}: seed {seed}: {str(failure).splitlines()[1]}")
 
-    # The control: it is the bug that breaks the law, not the seed.
+    # The control: without the bug, the seed breaks no law.
     play(seed)
 
 

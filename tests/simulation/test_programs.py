@@ -1,4 +1,4 @@
-"""1,000 random programs with light faults do exactly what the model says."""
+"""1,000 random programs with light faults have exactly the effects of the model."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ def test_programs_have_exactly_their_effects(first: int) -> None:
 
 
 @pytest.mark.parametrize("seed", FOUND)
-def test_what_once_failed_holds(seed: int) -> None:
+def test_seeds_that_once_failed_pass(seed: int) -> None:
     play_program(seed)
 
 

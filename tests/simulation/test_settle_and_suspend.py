@@ -1,6 +1,6 @@
-"""10,000 interleavings of settle and suspend, each held against the same law.
+"""10,000 interleavings of settle and suspend, each checked against the same law.
 
-The run succeeds; no wake-up is lost; nothing is held against the workflow's retries; a step settles once.
+The run succeeds, no wake-up is lost, the workflow uses no retry, and each step settles once.
 """
 
 import itertools
@@ -35,7 +35,7 @@ def test_no_interleaving_breaks_the_law(first: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SETTLE_AND_SUSPEND)
-def test_what_once_failed_holds(seed: int) -> None:
+def test_seeds_that_once_failed_pass(seed: int) -> None:
     simulate(seed)
 
 
@@ -48,11 +48,11 @@ async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     return after
 
 
-async def _look_at_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def _check_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     return waiting
 
 
-async def _look_without_looking_across(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def _recheck_without_checking_steps(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     for step_id in waiting.waiting_for:
         needed = await engine.store.get(step_id)
         assert needed is not None
@@ -82,8 +82,8 @@ _START, _LOOKING = atomic.application.start, atomic.application.rechecking
 PLANTED: Final[dict[str, list[tuple[object, str, Callable[..., Any]]]]] = {
     "a 504 leaves no waiter": [(_START, "register_waiter", _leave_no_waiter)],
     "a 504 leaves no mark": [(_START, "register_waiter", _leave_no_mark)],
-    "suspending asks nobody for a wake-up": [(_ATTEMPTS, "look", _look_at_nothing)],
-    "suspending does not look across": [(_ATTEMPTS, "look", _look_without_looking_across)],
+    "suspending asks nobody for a wake-up": [(_ATTEMPTS, "recheck", _check_nothing)],
+    "suspending does not look across": [(_ATTEMPTS, "recheck", _recheck_without_checking_steps)],
     "running out of time finds no step": [(_LOOKING, "_own", _find_no_child)],
     "settling wakes nobody": [(_APPLY, "wake_waiters", _wake_nobody)],
     "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],

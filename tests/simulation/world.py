@@ -1,4 +1,4 @@
-"""One seed: processes, queue, rows and application, from the first post until all is quiet."""
+"""The world of one seed: processes, queue, rows and application, from the first post until all is idle."""
 
 import asyncio
 import random
@@ -9,9 +9,9 @@ from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import Refusal
 from atomic.protocol import keys
 from simulation.application import Application
-from simulation.books import Books, Truth
 from simulation.faults import Faults
 from simulation.network import Moment
+from simulation.observations import Observations, Truth
 from simulation.process import VISIBILITY_S, Process, ProcessDied, Sqs
 from simulation.scenario import Scenario
 
@@ -21,7 +21,7 @@ _MOMENTS: Final[tuple[Moment, ...]] = ("before", "applied", "after")
 
 
 class World:
-    """Made inside the loop; `play` once, then ask the laws."""
+    """Create it inside the loop, call `play` once, then check the laws."""
 
     def __init__(
         self, scenario: Scenario, faults: Faults, *, crashes: dict[int, Moment] | None = None
@@ -30,7 +30,7 @@ class World:
         self.faults = faults
         self.chance = random.Random(-scenario.seed - 1)
         self.truth = Truth()
-        self.books = Books()
+        self.observed = Observations()
         self.processes: list[Process] = []
         self.sqs = Sqs(self)
         self.application = Application(self)
@@ -42,7 +42,7 @@ class World:
         self._loop = asyncio.get_running_loop()
 
     async def play(self) -> None:
-        """Start the runs, let the faults end, let all end."""
+        """Start the runs, wait until the faults end, wait until everything settles."""
         for _ in range(self.scenario.processes):
             self._begin_process()
         self._plan_what_goes_wrong()
@@ -52,7 +52,7 @@ class World:
             await self._until_quiet(works, self.faults.ends_s + VISIBILITY_S + ALL_DONE_S)
         if self._is_quiet(works):
             self.quiet_s = self._loop.time()
-            # Wake-ups and answers that are still under way may not change a thing.
+            # Wake-ups and answers that arrive later must not change anything.
             await asyncio.sleep(LINGER_S)
         self.unfinished = sum(not work.done() for work in works)
         for work in works:
@@ -61,7 +61,7 @@ class World:
 
     @property
     def skewed(self) -> bool:
-        """Whether a clock was wrong at some time."""
+        """Whether a clock was wrong at any time."""
         return self.faults.happened["skew"] > 0
 
     def live(self) -> list[str]:
@@ -69,14 +69,14 @@ class World:
         return [step.id for step in self.truth.rows.values() if not step.is_settled]
 
     def any_process(self) -> Process:
-        """Who takes the next request. Raises ProcessDied when nobody is there."""
+        """The process for the next request. Raises ProcessDied if none is running."""
         there = [process for process in self.processes if process.ready]
         if not there:
             raise ProcessDied
         return there[int(self.chance.random() * len(there))]
 
     def crashed(self, process: Process) -> None:
-        """The process ends here, and another one is started after a while."""
+        """The process dies, and another one is started after a while."""
         if process.dead:
             return
         process.crash()
@@ -84,7 +84,7 @@ class World:
         self._loop.call_later(0.2 + 2 * self.chance.random(), self._begin_process)
 
     def next_moment(self) -> Moment:
-        """Where in the next operation its process ends, if it does."""
+        """The moment of the next operation at which its process dies, if it does."""
         if self._crashes is not None:
             self.points += 1
             if self.points in self._crashes:
@@ -95,14 +95,14 @@ class World:
         return ""
 
     def may_lose(self, step_id: str) -> bool:
-        """Lost wake-ups of steps that somebody waits for are sent again; those of the others SQS keeps."""
+        """Whether a step's wake-up may be lost: a waiter sends it again; for other steps, SQS keeps it."""
         root = self.truth.rows.get(keys.root_of(keys.run_of(step_id)))
         return root is not None and not root.is_settled
 
     def note_error(self, error: BaseException) -> None:
-        """What broke off a task of a process."""
+        """Record the error that ended a task of a process."""
         if not isinstance(error, StoreUnavailable | Refusal):
-            self.books.wrong.append(f"a task broke off: {error!r}")
+            self.observed.wrong.append(f"a task failed: {error!r}")
 
     def _begin_process(self) -> None:
         skew_ms = self.scenario.skew_ms if self._loop.time() < self.faults.ends_s else 0
@@ -148,16 +148,16 @@ class World:
         return all(work.done() for work in works) and not self.live()
 
     def is_orphan(self, step_id: str) -> bool:
-        """Whether the step's run is over, on a runtime that lists no steps but roots."""
+        """Whether the step's run has ended, on a runtime that lists only roots."""
         root = self.truth.rows.get(keys.root_of(keys.run_of(step_id)))
         return self.scenario.on_aws and root is not None and root.is_settled
 
 
 def faults_of(scenario: Scenario) -> Faults:
-    """The dice of a scenario."""
+    """The random faults of a scenario."""
     return Faults(random.Random(f"faults {scenario.seed}"), calm=scenario.calm)
 
 
 def without_faults(scenario: Scenario) -> Scenario:
-    """The same runs on the same runtime, and nothing planned to go wrong."""
+    """The same runs on the same runtime, without planned faults."""
     return replace(scenario, skew_ms=0, set_back_s=None, cuts=())

@@ -1,4 +1,4 @@
-"""Uses of the public API. mypy (strict) and pyright (strict) read this file; nobody runs it."""
+"""Uses of the public API, for mypy and pyright in strict mode to check. This file is never run."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The public surface as type checkers see it."""
+"""The types of the public API, checked by mypy and pyright."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
-"""What the unit tests draw and build.
+"""Hypothesis strategies and builders for the unit tests.
 
-Property tests stay random: every run looks at new examples, which a fixed seed would never do. A failure
-can still be repeated, as hypothesis prints the example with its blob and keeps it in `.hypothesis/`.
+Property tests use no fixed seed, so that every run tries new examples. A failure is reproducible:
+Hypothesis prints the example with its blob, and stores it in `.hypothesis/`.
 """
 
 import json
@@ -40,11 +40,11 @@ SUSPENDED = Outcome(kind=OutcomeKind.SUSPENDED, status=202, waiting_for=(OTHER,)
 
 
 def examples(count: int) -> settings:
-    """So many examples, without a limit of time for one."""
+    """Settings for that many examples, without a time limit for each."""
     return settings(max_examples=count, deadline=None, print_blob=True)
 
 
-# JSON values. Small alphabets, so that two draws are often equal or nearly so.
+# JSON values, from small alphabets, so that two draws are often equal or similar.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
     ["", "a", "1", "1.0", "x.0", "1e+5", "-0.0", "\x00", "\u2028", "é", "e\u0301", "😀"]
 )
@@ -61,7 +61,7 @@ json_values = st.recursive(
 
 
 def meaning(value: Any) -> Any:
-    """A JSON value as something that Python compares as JSON does: true is not 1, 1.0 is 1."""
+    """A JSON value in a form that Python compares as JSON does: true differs from 1, and 1.0 equals 1."""
     match value:
         case bool() | None | str():
             return value.__class__.__name__, value
@@ -74,7 +74,7 @@ def meaning(value: Any) -> Any:
 
 
 def spelling(draw: st.DrawFn, value: Any) -> str:
-    """One of the ways to write a JSON value."""
+    """One of the possible spellings of a JSON value."""
     gap = draw(st.sampled_from(["", " ", "\n\t"]))
     match value:
         case bool() | None:
@@ -103,7 +103,7 @@ def _number_spellings(value: int | float) -> list[str]:
 
 # Steps.
 def spec(**changes: Any) -> StepSpec:
-    """A step's spec that is sound wherever a test does not care."""
+    """A step's spec with valid defaults."""
     values = {
         "client_id": "acme",
         "run_id": RUN,
@@ -126,14 +126,14 @@ def running(**changes: Any) -> Step:
 
 
 def ended(step: Step, outcome: Outcome, now_ms: int, **more: Any) -> Step:
-    """The step after its running attempt ended so."""
+    """The step after its running attempt ended with this outcome."""
     assert step.nonce is not None
     event = events.Ended(nonce=step.nonce, outcome=outcome, **{"jitter": 0.5, **more})
     return transition(step, event, now_ms)
 
 
 def claimed(step: Step, nonce: str = "n2") -> Step:
-    """The step after it was claimed at the moment it is due."""
+    """The step after a claim at its due time."""
     assert step.due_at_ms is not None
     return transition(step, events.Claimed(nonce), step.due_at_ms)
 
@@ -149,12 +149,12 @@ def waiting(**changes: Any) -> Step:
 
 
 def loses(step: Step, times: int) -> Step:
-    """The step after that many attempts of which nobody recorded the end, and one more claim each."""
+    """The step after that many lost attempts, each followed by another claim."""
     for number in range(times):
         step = claimed(step, f"lost{number}")
     return step
 
 
 def is_same_but_version(one: Step, other: Step) -> bool:
-    """Whether two rows say the same."""
+    """Whether two rows are equal except for their version."""
     return replace(one, version=0) == replace(other, version=0)

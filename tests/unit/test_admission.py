@@ -1,4 +1,4 @@
-"""What a new step takes of its client's quota comes back when nothing was started, and else not."""
+"""The reservation of a new step is released if nothing was started, and kept otherwise."""
 
 import asyncio
 from contextlib import nullcontext
@@ -19,7 +19,7 @@ NOW_MS = 1_000_000_000_000
 
 
 class Ledger(MemoryStepStore):
-    """Counts how often it is asked for what a client has stored."""
+    """Counts how often a client's stored bytes are requested."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ async def held(admission: Admission, key: str, **quota: Any) -> Reservation:
         (asyncio.CancelledError(), False),
     ],
 )
-def test_what_was_not_used_comes_back_unless_nobody_knows(
+def test_an_unused_reservation_is_released_unless_the_result_is_unknown(
     quota: dict[str, Any], of: str, error: BaseException | None, comes_back: bool
 ) -> None:
     async def main() -> None:
@@ -71,7 +71,7 @@ def test_what_was_not_used_comes_back_unless_nobody_knows(
     asyncio.run(main())
 
 
-def test_what_was_started_is_kept() -> None:
+def test_the_reservation_of_a_started_step_is_kept() -> None:
     async def main() -> None:
         admission = Admission()
         async with await held(admission, "a", live_steps=1) as reservation:
@@ -99,9 +99,7 @@ def test_a_refusal_by_one_limit_takes_nothing_of_the_others() -> None:
 @pytest.mark.parametrize(
     ("quota", "asked"), [({}, False), ({"live_steps": 9}, False), ({"stored_bytes": 999}, True)]
 )
-def test_the_ledger_is_asked_for_those_alone_whose_bytes_are_limited(
-    quota: dict[str, Any], asked: bool
-) -> None:
+def test_stored_bytes_are_read_only_for_clients_with_a_limit(quota: dict[str, Any], asked: bool) -> None:
     class Registry:
         async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
             return await self.get(client_id)
@@ -122,7 +120,7 @@ def test_the_ledger_is_asked_for_those_alone_whose_bytes_are_limited(
     run(main())
 
 
-def test_who_has_no_limit_any_more_is_counted_no_more() -> None:
+def test_a_client_whose_limit_is_removed_is_not_counted_any_more() -> None:
     async def main() -> None:
         admission, store = Admission(), Ledger()
         admission.meter.watch(Client(id="acme", quota=Quota(stored_bytes=9)))

@@ -1,4 +1,4 @@
-"""`atomic backup`: whole or not at all, for its owner alone, whatever stands or happens around it."""
+"""`atomic backup`: complete or absent, readable only by its owner, whatever happens meanwhile."""
 
 import shutil
 import threading
@@ -28,7 +28,7 @@ def backed_up(target: Path, data_dir: Path, *, code: int = 0) -> Result:
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A directory with a client and 500 numbers in a table of ours, which stand in the log alone."""
+    """A directory with a client, and with 500 numbers in a test table, which are only in SQLite's log."""
     data_dir = tmp_path / "data"
     with client_admin.admin(data_dir) as admin:
         admin.create("acme", base_urls=["https://app.example/"])
@@ -49,7 +49,7 @@ def numbers(directory: Path) -> list[int]:
     return found
 
 
-def test_everything_is_taken_and_nothing_else(tmp_path: Path, data_dir: Path) -> None:
+def test_the_backup_has_everything_and_nothing_else(tmp_path: Path, data_dir: Path) -> None:
     (data_dir / "notes.txt").write_text("not ours")
     before = {path.name: path.read_bytes() for path in data_dir.iterdir() if path.suffix != ".db-shm"}
     target = tmp_path / "some" / "where"
@@ -70,8 +70,8 @@ def test_everything_is_taken_and_nothing_else(tmp_path: Path, data_dir: Path) ->
     assert [path.name for path in (tmp_path / "some").iterdir()] == ["where"]
 
 
-def test_writers_go_on_and_the_copy_is_of_one_moment(tmp_path: Path, data_dir: Path) -> None:
-    """Each transaction writes a pair; half of one would be a copy of two moments."""
+def test_writers_go_on_and_the_backup_is_consistent(tmp_path: Path, data_dir: Path) -> None:
+    """Each transaction writes a pair, so half a pair would show a copy of two different times."""
     copying = threading.Event()
     written: list[int] = []
 
@@ -111,7 +111,7 @@ def test_a_directory_that_holds_something_is_refused(tmp_path: Path, data_dir: P
     assert (tmp_path / "empty").stat().st_mode & 0o777 == 0o700
 
 
-def test_where_nothing_is_nothing_is_made(tmp_path: Path) -> None:
+def test_a_missing_directory_is_refused_and_not_created(tmp_path: Path) -> None:
     said = backed_up(tmp_path / "copy", tmp_path / "nowhere", code=1).stderr
     assert "holds no atomic.db" in said
     assert "--data-dir" in said
@@ -145,7 +145,7 @@ def make_newer(data_dir: Path) -> None:
     ("spoil", "words"),
     [(damage_pages, "is damaged"), (damage_log, "-wal is damaged"), (make_newer, "newer Atomic")],
 )
-def test_a_backup_of_a_damaged_directory_is_none(
+def test_a_damaged_directory_is_not_backed_up(
     tmp_path: Path,
     data_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -161,7 +161,7 @@ def test_a_backup_of_a_damaged_directory_is_none(
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_a_backup_that_finds_no_room_leaves_nothing(
+def test_a_backup_onto_a_full_disk_leaves_nothing(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Work side by side."""
+"""Work in parallel."""
 
 import asyncio
 

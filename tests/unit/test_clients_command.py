@@ -1,4 +1,4 @@
-"""`atomic clients` on a data directory, from the making of a client to the end of its keys."""
+"""`atomic clients` on a data directory, from the creation of a client to the end of its keys."""
 
 import base64
 import json
@@ -112,7 +112,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path, arguments: tuple[str, .
     store.close()
 
 
-def test_public_keys_are_published_for_who_wants_them(tmp_path: Path) -> None:
+def test_public_keys_can_be_exported(tmp_path: Path) -> None:
     wanted = made(tmp_path, "create", "acme", *BASE, "--ed25519")
     made(tmp_path, "create", "plain", *BASE)
     registry = SqliteClientRegistry(tmp_path / "clients.db", pepper=b"", now_ms=lambda: 1)
@@ -144,7 +144,7 @@ sys.meta_path.insert(0, Missing())
 from atomic.cli.main import main
 main(["clients", "list", *sys.argv[2:]])
 """
-# What one extra brings and the other does not.
+# The packages of one extra that the other lacks.
 OF_SERVER = "apsw prometheus_client pythonjsonlogger uvicorn uvloop"
 OF_AWS = "aws_lambda_powertools boto3 botocore"
 
@@ -161,7 +161,7 @@ OF_AWS = "aws_lambda_powertools boto3 botocore"
 def test_each_place_needs_its_own_extra(
     tmp_path: Path, missing: str, kept: str, code: int, said: str
 ) -> None:
-    # Nobody's credentials: AWS is never asked.
+    # Invalid credentials, because AWS is never called.
     nobody = {
         "HOME": str(tmp_path),
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -1,4 +1,4 @@
-"""The clock of the embedded runtime never goes back; for others the wall clock counts."""
+"""The embedded runtime's clock never goes back; times for other systems are those of the wall clock."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ jumps = st.sampled_from([0, 0, 1, -1, 37, -37, 5_000, -5_000, HOUR, -HOUR, -400 
 
 
 class Machine:
-    """A machine's clocks, which a test moves."""
+    """A machine's clocks, which a test sets."""
 
     def __init__(self) -> None:
         self.wall = EPOCH_MS
@@ -67,7 +67,7 @@ def test_it_is_the_wall_clock_as_long_as_that_goes_on() -> None:
     for step_ms in (0, 1, 5, 10_000_000):
         machine.passes(step_ms)
         assert machine.clock.now_ms() == machine.wall
-    # The machine slept, and its count of what has elapsed did not.
+    # The machine was suspended, and its monotonic clock did not count that time.
     machine.wall += HOUR
     assert machine.clock.now_ms() == machine.wall
 
@@ -104,7 +104,7 @@ def test_the_machine_s_own_clocks() -> None:
 
 
 class Straying:
-    """The loop's clock, which may be set to anything."""
+    """The loop's clock, which can be set to any time."""
 
     off_ms = 0
 
@@ -152,7 +152,7 @@ def test_a_call_carries_the_time_of_the_wall_clock() -> None:
         step = begin(a_spec(deadline_ms=9_000), keys.ROOT, clock.now_ms(), "n")
         request = endpoint_request(clock, step, client)
         assert request.headers["webhook-timestamp"] == str(clock.wall_ms() // 1000)
-        # What the step's own deadline leaves is counted as its row counts.
+        # The time left until the step's deadline is computed with the clock of its row.
         assert request.timeout_ms == 9_000
 
     run(body())

@@ -1,4 +1,4 @@
-"""The messages of commits: what `scripts/commit_subject.py` finds wrong with them."""
+"""The faults that `scripts/commit_subject.py` finds in commit messages."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An attempt that Atomic itself does not make costs nothing: no attempt, no retry, and no hot loop."""
+"""A deferred step costs no attempt, no retry and no busy loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ CAP = 200
 
 
 class Lacking:
-    """An invoker without means until a moment, or a few times; it notes when it was asked."""
+    """An invoker that lacks resources until a given time, or a few times. It records when it was called."""
 
     def __init__(self, *, until_s: float = 0.0, times: int = 0, again_in_ms: int = 0) -> None:
         self.until_s, self.times, self.again_in_ms = until_s, times, again_in_ms
@@ -37,7 +37,7 @@ class Lacking:
 
 
 class Writes(MemoryStepStore):
-    """A store that counts what is written."""
+    """A store that counts writes."""
 
     written = 0
 
@@ -70,7 +70,7 @@ async def step_of(atomic: LocalAtomic, reply: ApiReply) -> Any:
     return (await atomic.get(f"/me/steps/{reply.json['id']}")).json
 
 
-def test_it_comes_again_until_it_is_made_and_the_caller_waits_on() -> None:
+def test_it_is_deferred_until_it_can_be_made_and_the_caller_keeps_waiting() -> None:
     invoker = Lacking(times=7)
 
     async def body(atomic: LocalAtomic) -> None:
@@ -99,7 +99,7 @@ def test_meanwhile_the_step_says_why_it_is_not_called() -> None:
     on(Lacking(times=10**6), body)
 
 
-def test_nobody_looks_before_it_can_be_made() -> None:
+def test_it_is_not_tried_before_it_can_be_made() -> None:
     invoker = Lacking(until_s=9.0, again_in_ms=9_000)
 
     async def body(atomic: LocalAtomic) -> None:
@@ -118,7 +118,7 @@ def test_a_deadline_ends_it() -> None:
     on(Lacking(times=10**6), body)
 
 
-def test_however_many_wait_few_of_them_look_in_a_second() -> None:
+def test_the_rate_of_tries_does_not_grow_with_deferred_steps() -> None:
     """A dead endpoint with a thousand steps costs as much as one with a hundred."""
     invoker, store = Lacking(until_s=60.0), Writes()
 
@@ -132,11 +132,11 @@ def test_however_many_wait_few_of_them_look_in_a_second() -> None:
     on(invoker, body, store=store)
     looks = [sum(second <= at_s < second + 1 for at_s in invoker.asked_s) for second in range(1, 60)]
     assert max(looks) <= CAP + 1
-    # Each look is a claim and its undoing.
+    # Each try is a claim and its undoing.
     assert store.written <= 1_000 * 3 + 2 * CAP * 60
 
 
-def test_a_client_whose_record_cannot_be_read_pays_nothing() -> None:
+def test_an_unreadable_client_record_costs_no_retry() -> None:
     class Unreadable(OpenRegistry):
         reads = 0
 

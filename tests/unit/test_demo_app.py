@@ -1,5 +1,4 @@
-"""The user-creation example alone: the application against a little Atomic made of the standard library,
-and the parts of its demo that need no Atomic at all."""
+"""The user-creation application with a minimal fake of Atomic, and the parts of its demo without Atomic."""
 
 import json
 import mailbox
@@ -64,7 +63,7 @@ def serving(server: ThreadingHTTPServer) -> Iterator[str]:
 
 
 class FakeAtomic(ThreadingHTTPServer):
-    """Calls the URL until it answers 2xx, remembers nothing, and keeps what was posted to it."""
+    """Calls the URL until it answers 2xx, does not deduplicate, and keeps all posts."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), FakeAtomicHandler)
@@ -218,7 +217,7 @@ def test_an_answer_that_is_not_200_is_passed_on(url: str, atomic: FakeAtomic):
     assert (reply.status, reply.body["title"]) == (504, "Not finished in time")
 
 
-def test_atomic_being_away_is_a_502(start_app: StartApp):
+def test_an_unreachable_atomic_is_a_502(start_app: StartApp):
     url = start_app(atomic_url="http://127.0.0.1:1")
     assert post(f"{url}/users", {"userName": "ada"}).status == 502
 
@@ -379,7 +378,7 @@ def signature(body: Any, *, age_s: int = 0) -> dict[str, str]:
 
 
 def step_view(name: str, starts: list[tuple[int, int, int]], *, created: int, parent: str | None) -> Any:
-    """A step as Atomic's API shows it; `starts` are (began, ended, status) of its attempts."""
+    """A step as Atomic's API shows it; `starts` holds (began, ended, status) of its attempts."""
     log = [
         {
             "number": n,

@@ -1,4 +1,4 @@
-"""A destination that answers nobody holds so many runs of a client and no more; everybody else goes on."""
+"""A destination that does not answer holds a limited number of a client's runs; all others go on."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ POLICY = {"count": 1, "backOff": 1000, "jitter": "none"}
 
 
 async def never(call: EndpointCall) -> EndpointReply:
-    """An endpoint that takes the call and says nothing."""
+    """An endpoint that accepts the call and never answers."""
     await asyncio.sleep(10**6)
     raise AssertionError
 
@@ -36,7 +36,7 @@ async def step_of(atomic: LocalAtomic, reply: ApiReply) -> Any:
     return (await atomic.get(f"/me/steps/{reply.json['id']}")).json
 
 
-def test_what_is_over_the_cap_waits_its_turn_and_pays_no_retry() -> None:
+def test_runs_over_the_limit_are_deferred_without_a_retry() -> None:
     async def body(atomic: LocalAtomic) -> None:
         url, calls = "https://dead.test/x", 0
 
@@ -51,7 +51,7 @@ def test_what_is_over_the_cap_waits_its_turn_and_pays_no_retry() -> None:
         held = [await atomic.post("/me", start(url, f"k-{n}", **more)) for n in range(10)]
         assert {reply.status for reply in held} == {504}
         assert calls == MOST
-        # Another destination, and another client at the same one, are served at once.
+        # Another destination, and another client at the same destination, are served at once.
         assert (await atomic.post("/me", start(good, "good"))).status == 200
         await atomic.post("/other", start(url, "theirs", attemptTimeout=20_000))
         assert calls == MOST + 1
@@ -62,7 +62,7 @@ def test_what_is_over_the_cap_waits_its_turn_and_pays_no_retry() -> None:
         assert {(step["attempts"], step["retriesUsed"], step["error"]) for step in waiting} == {
             (0, 0, None)
         }
-        # Places are free after 20 s, and again and again.
+        # Permits become free after 20 s, again and again.
         await asyncio.sleep(300)
         ended = [await step_of(atomic, reply) for reply in held]
         assert {step["status"] for step in ended} == {"failed"}
@@ -73,7 +73,7 @@ def test_what_is_over_the_cap_waits_its_turn_and_pays_no_retry() -> None:
     on(body)
 
 
-def test_those_who_wait_are_served_when_the_destination_answers_again() -> None:
+def test_deferred_runs_are_called_when_the_destination_answers_again() -> None:
     async def body(atomic: LocalAtomic) -> None:
         url = atomic.endpoint("/moody", never)
         held = [await atomic.post("/me", start(url, f"k-{n}", attemptTimeout=20_000)) for n in range(50)]
@@ -81,14 +81,14 @@ def test_those_who_wait_are_served_when_the_destination_answers_again() -> None:
         await asyncio.sleep(60)
         ended = [await step_of(atomic, reply) for reply in held]
         assert {step["status"] for step in ended} == {"succeeded"}
-        # The first three had one attempt that timed out; nobody else paid for it.
+        # The first three runs each had one attempt that timed out; the others used no retry.
         assert sorted(step["attempts"] for step in ended) == [1] * 47 + [2] * 3
 
     on(body)
 
 
-def test_a_workflow_never_waits_for_the_place_that_it_holds() -> None:
-    """Ten runs at once, each with steps of its own at the same destination: three at a time get through."""
+def test_a_workflow_never_waits_for_its_own_permit() -> None:
+    """Ten concurrent runs have steps at their own destination; with three permits, all finish."""
 
     async def body(atomic: LocalAtomic) -> None:
         mail = atomic.endpoint("/mail", answer_ok)
@@ -111,7 +111,7 @@ def test_a_workflow_never_waits_for_the_place_that_it_holds() -> None:
     on(body)
 
 
-def test_who_makes_no_attempt_yet_holds_no_place_while_its_caller_waits() -> None:
+def test_a_delayed_step_holds_no_permit_while_its_caller_waits() -> None:
     async def main() -> None:
         async with LocalAtomic(destinations=CountedRuns(1)) as atomic:
             url = atomic.endpoint("/good", answer_ok)
@@ -123,7 +123,7 @@ def test_who_makes_no_attempt_yet_holds_no_place_while_its_caller_waits() -> Non
     run(main())
 
 
-def test_a_deadline_ends_who_waits_for_a_place() -> None:
+def test_a_deadline_ends_a_deferred_step() -> None:
     async def body(atomic: LocalAtomic) -> None:
         url = atomic.endpoint("/dead", never)
         for number in range(MOST):
@@ -137,8 +137,8 @@ def test_a_deadline_ends_who_waits_for_a_place() -> None:
     on(body)
 
 
-def test_a_runtime_may_take_its_time_to_say_that_there_is_no_place() -> None:
-    """The turn is reckoned from the moment of the refusal: one that is over would leave no wake-up."""
+def test_a_refusal_of_a_permit_may_be_slow() -> None:
+    """The next try is computed from the time of the refusal; one in the past would leave no wake-up."""
 
     class Slow(CountedRuns):
         asked = 0

@@ -1,4 +1,4 @@
-"""The embedded driver in virtual time: nobody's work waits for that of another client, or for nothing."""
+"""The embedded driver in virtual time: no client's work waits for another's, or without reason."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ TIMERS = 40
 
 
 class SlowEndpoint:
-    """It takes its time and then fails, for the one client that calls it."""
+    """An endpoint that is slow and then fails; only one client calls it."""
 
     async def post(self, request: EndpointRequest) -> EndpointResponse:
         await asyncio.sleep(1.5)
@@ -36,7 +36,7 @@ class SlowEndpoint:
 
 @asynccontextmanager
 async def driven(*rows: Step, invoker: Any = None) -> AsyncIterator[Engine]:
-    """An engine whose driver finds these rows at its start, as after a restart."""
+    """An engine with a driver that starts on these rows, as after a restart."""
     store, tasks = MemoryStepStore(), Tasks()
     store._rows = {row.id: row for row in rows}
     engine = LocalAtomic(store=store).engine
@@ -53,7 +53,7 @@ async def driven(*rows: Step, invoker: Any = None) -> AsyncIterator[Engine]:
 
 
 def retrying(number: int) -> Step:
-    """A step of the busy client that has been due for long."""
+    """A step of the busy client that has long been overdue."""
     spec = a_spec(client_id="busy", key=f"b{number}")
     return replace(begin(spec, keys.ROOT, EPOCH_MS - 60_000, None), due_at_ms=EPOCH_MS - 50_000 + number)
 
@@ -76,7 +76,7 @@ def test_the_backlog_of_one_client_does_not_delay_the_timers_of_another() -> Non
                 assert after is not None
                 assert after.finished_at_ms is not None, "it stands behind the backlog"
                 late_ms.append(after.finished_at_ms - (row.due_at_ms or 0))
-            # The others have their share of what is left.
+            # The others share the remaining capacity.
             waiting = await engine.store.count("busy", 0)
             assert waiting.live[Status.PENDING] < BACKLOG * 0.5
 
@@ -147,7 +147,7 @@ def test_what_is_found_page_by_page() -> None:
         assert {row.status for row in store._rows.values()} == {Status.CANCELLED}
         return pages
 
-    # Three of what is pending, and one for each other state.
+    # Three pages of pending steps, and one for each other status.
     assert run(body()) == 6
 
 

@@ -1,4 +1,4 @@
-"""What the end of an attempt reads: a row or two, however many steps its run has."""
+"""The end of an attempt reads one or two rows, however many steps its run has."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ RETRY = {"count": RETRIES, "backOff": 1_000, "strategy": "fixed", "jitter": "non
 
 
 class Reads(MemoryStepStore):
-    """Counts the rows that are read, by the kind of the read, once somebody says so."""
+    """Counts the rows that are read, by the kind of read, once it is switched on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Reads(MemoryStepStore):
         return found
 
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
-        raise AssertionError("nobody reads a run to end an attempt")
+        raise AssertionError("the end of an attempt must not read the run")
 
 
 async def fails(call: EndpointCall) -> EndpointReply:
@@ -68,7 +68,7 @@ def test_steps_of_one_run_that_fail_read_no_more_than_runs_of_their_own(ends: An
                 for number in range(STEPS):
                     more: dict[str, Any] = {"retry": RETRY, "attemptTimeout": 1_000, **parent}
                     await atomic.post("/me", document(url, f"k-{number}", **more))
-                # The root's own attempt has ended, and what its end reads is not meant here.
+                # The root's own attempt has ended; its reads are not counted here.
                 store.read.clear()
                 await asyncio.sleep(19)
 
@@ -77,12 +77,12 @@ def test_steps_of_one_run_that_fail_read_no_more_than_runs_of_their_own(ends: An
         assert {(row.status, row.attempt_count) for row in steps} == {(Status.FAILED, 1 + RETRIES)}
         reads[in_one_run] = store.read
     assert reads[True]["outline"] == reads[True]["children"] == 0
-    # A claim and a dead letter each look at the row, a settled step at the one that waits for it, and what
-    # a run is, is known for five seconds.
+    # A claim and a dead letter each read the row; a settled step reads its waiter; the state of a run is
+    # cached for five seconds.
     assert reads[True]["get"] <= reads[False]["get"] + STEPS + 10
 
 
-def test_who_runs_out_of_time_reads_its_own_steps_and_no_others() -> None:
+def test_a_time_out_reads_only_the_steps_of_its_own_attempt() -> None:
     store = Reads()
 
     async def main() -> None:

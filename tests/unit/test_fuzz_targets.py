@@ -1,4 +1,4 @@
-"""The targets of `make fuzz`, a little of each by Hypothesis: keys, JSON, URLs, headers, the guard."""
+"""A few cases of each target of `make fuzz`, by Hypothesis: keys, JSON, URLs, headers, the guard."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from atomic.domain.clients import api_keys
 from atomic.protocol import canonical
 from fuzz.targets import SEEDS, TARGETS
 
-# Pieces of which the wire is made, so that most of it is nearly right.
+# Pieces of real messages, so that most inputs are nearly valid.
 PIECES = {
     "strict-json": [
         b"{",

@@ -1,4 +1,4 @@
-"""Large bodies: one piece of work at a time, clients in turn, and the loop is everybody's in between."""
+"""Large bodies: one piece of work at a time, round-robin by client, with pauses for the event loop."""
 
 import asyncio
 import itertools
@@ -15,7 +15,7 @@ Held = tuple[str, float, float]
 
 
 def piece(held: list[Held], name: str) -> Callable[[], str]:
-    """Work that holds the loop for a while, and notes from when to when."""
+    """Work that blocks the loop for a while, and records its start and end."""
 
     def work() -> str:
         loop = asyncio.get_running_loop()
@@ -28,7 +28,7 @@ def piece(held: list[Held], name: str) -> Callable[[], str]:
     return work
 
 
-def test_clients_take_turns_however_much_one_of_them_sends() -> None:
+def test_clients_are_served_round_robin_however_much_one_sends() -> None:
     held: list[Held] = []
 
     async def main() -> None:
@@ -43,13 +43,13 @@ def test_clients_take_turns_however_much_one_of_them_sends() -> None:
     assert names[3:] == [f"busy-{number}" for number in range(1, 10)]
 
 
-def test_the_loop_is_free_for_as_long_as_it_was_held() -> None:
+def test_the_loop_is_free_for_as_long_as_it_was_blocked() -> None:
     held: list[Held] = []
 
     async def main() -> None:
         bodies = LargeBodies()
         await asyncio.gather(*(bodies.read("busy", LARGE, piece(held, "x")) for _ in range(10)))
-        # Who comes when it has been free long enough begins at once.
+        # Work that arrives after a long enough pause begins at once.
         await asyncio.sleep(1)
         before_s = asyncio.get_running_loop().time()
         await bodies.read("busy", LARGE, piece(held, "x"))
@@ -76,7 +76,7 @@ def test_others_go_on_between_two_pieces() -> None:
     assert rounds > 9 * 9
 
 
-def test_what_is_small_waits_for_nobody() -> None:
+def test_small_bodies_do_not_wait() -> None:
     held: list[Held] = []
 
     async def main() -> None:
@@ -90,7 +90,7 @@ def test_what_is_small_waits_for_nobody() -> None:
     assert held[0][0] == "small"
 
 
-def test_who_fails_or_goes_away_gives_the_turn_back() -> None:
+def test_failed_and_cancelled_work_frees_the_queue() -> None:
     held: list[Held] = []
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""What runs leave behind when they end, and what this process remembers of them."""
+"""Steps that are live after the end of their run, and the cache of runs."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -38,7 +38,7 @@ RESULT = StoredBody(b'"yes"', "json")
 
 
 class CountingStore(MemoryStepStore):
-    """Rows that somebody left, and how often each was read; each operation takes 10 ms."""
+    """A store with given rows that counts the reads of each; each operation takes 10 ms."""
 
     def __init__(self, *rows: Step) -> None:
         super().__init__()
@@ -90,10 +90,10 @@ def engine_on(store: MemoryStepStore, invoker: Any = None) -> Engine:
     return replace(LocalAtomic(store=store).engine, invoker=invoker or Calls())
 
 
-# --- who looks at a step ---
+# --- processing a step whose run has ended ---
 
 
-def test_a_driven_step_of_a_cancelled_run_ends_and_is_not_called() -> None:
+def test_a_due_step_of_a_cancelled_run_ends_and_is_not_called() -> None:
     store, calls = CountingStore(root(Status.CANCELLED), due_step("one"), due_step("two")), Calls()
 
     async def take() -> None:
@@ -107,7 +107,7 @@ def test_a_driven_step_of_a_cancelled_run_ends_and_is_not_called() -> None:
     assert [step.status for step in steps] == [Status.CANCELLED] * 2
     assert {step.expires_at_ms for step in steps} == {EPOCH_MS + 777}
     assert calls.count == 0
-    # The root is read once in five seconds.
+    # The root is read once per five seconds.
     assert store.reads.count(ROOT_ID) == 1
 
 
@@ -124,7 +124,7 @@ def test_calls_of_a_run_that_ended_otherwise_go_on(status: Status) -> None:
     assert store._rows[due_step("one").id].status is Status.RETRYING
 
 
-def test_a_timer_that_is_due_ends_without_a_look_at_its_root() -> None:
+def test_a_due_timer_ends_without_a_read_of_its_root() -> None:
     timer = due_step("nap", kind="timer", url="")
     store = CountingStore(root(Status.SUCCEEDED), timer)
 
@@ -223,7 +223,7 @@ def test_a_redrive_lets_the_deadline_of_a_resting_event_count_again() -> None:
 
 
 class RedrivenMeanwhile(CountingStore):
-    """The root is redriven by somebody who does not see the event rest: just before that is written."""
+    """A store in which the root is redriven just before the write that lets the event rest."""
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         if step.spec.kind == "event" and step.due_at_ms is None:
@@ -242,7 +242,7 @@ def test_an_event_does_not_rest_under_a_root_that_was_redriven_meanwhile() -> No
     assert store._rows[event().id].due_at_ms is not None
 
 
-def test_a_redrive_that_died_before_it_woke_an_event_is_made_good_by_who_attaches() -> None:
+def test_attaching_finishes_a_redrive_that_crashed_before_it_woke_an_event() -> None:
     resting = replace(event(deadline_ms=5_000), due_at_ms=None)
     store = CountingStore(a_root(at_ms=EPOCH_MS), resting)
 
@@ -265,7 +265,7 @@ def test_a_cancel_settles_many_steps_at_a_time() -> None:
         await cancel_run(engine_on(store), RUN_ID)
         return asyncio.get_running_loop().time()
 
-    # Ten batches of a read and a write, not a thousand.
+    # Ten batches of reads and writes, and not a thousand single ones.
     assert run(cancel()) < 0.5
     assert {row.status for row in store._rows.values()} == {Status.CANCELLED}
 
@@ -336,7 +336,7 @@ async def _redrive(engine: Engine, step: Step) -> None:
 
 
 class CancelsInBetween:
-    """A registry that is asked between a claim and its call; just then somebody cancels the run."""
+    """A registry that is read between a claim and its call, and that cancels the run at that moment."""
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
@@ -350,7 +350,7 @@ class CancelsInBetween:
         raise NotImplementedError
 
 
-def test_a_run_that_is_cancelled_after_a_claim_calls_nobody() -> None:
+def test_a_run_that_is_cancelled_after_a_claim_calls_no_endpoint() -> None:
     for row in (replace(a_root(at_ms=EPOCH_MS), due_at_ms=EPOCH_MS), due_step("one")):
         store, calls, clients = CountingStore(a_root(at_ms=EPOCH_MS), row), Calls(), CancelsInBetween()
         engine = replace(engine_on(store, calls), clients=clients)
@@ -365,12 +365,12 @@ def test_a_run_that_is_cancelled_after_a_claim_calls_nobody() -> None:
         assert {row.status for row in store._rows.values()} == {Status.CANCELLED}
 
 
-def test_an_attempt_that_reached_nobody_before_the_cancel_leaves_no_dead_letter() -> None:
+def test_an_attempt_that_did_not_connect_before_the_cancel_leaves_no_dead_letter() -> None:
     asked = due_step("one", retry=RetryPolicy(count=0))
     store = CountingStore(a_root(at_ms=EPOCH_MS), asked)
 
     class Dials:
-        """It dials for a while, and then nobody wants the call any more."""
+        """An invoker that dials for a while; by then the call is cancelled."""
 
         engine: Engine
 
@@ -391,14 +391,14 @@ def test_an_attempt_that_reached_nobody_before_the_cancel_leaves_no_dead_letter(
     assert store._rows[asked.id].status is Status.CANCELLED
 
 
-# --- what is remembered of runs ---
+# --- the cache of runs ---
 
 
 def look(memory: RunCache, store: MemoryStepStore, now_ms: int) -> Awaitable[Any]:
     return memory.find(store, RUN_ID, now_ms)
 
 
-def test_a_run_is_looked_at_once_in_five_seconds_by_a_clock_that_may_be_set_back() -> None:
+def test_a_run_is_read_once_in_five_seconds_even_if_the_clock_is_set_back() -> None:
     store, memory = CountingStore(a_root()), RunCache()
 
     async def body() -> None:
@@ -413,7 +413,7 @@ def test_a_run_is_looked_at_once_in_five_seconds_by_a_clock_that_may_be_set_back
     run(body())
 
 
-def test_who_asked_before_a_cancel_and_is_answered_after_it_does_not_undo_it() -> None:
+def test_a_read_that_overlaps_a_cancel_does_not_undo_it() -> None:
     live, memory = a_root(), RunCache()
     cancelled = transition(live, Cancelled(), EPOCH_MS)
     memory.remember(cancelled, EPOCH_MS)
@@ -422,7 +422,7 @@ def test_who_asked_before_a_cancel_and_is_answered_after_it_does_not_undo_it() -
 
     assert known.is_cancelled
     assert memory.is_cancelled(RUN_ID)
-    # A new run of the same key, long afterwards, is another one.
+    # A new run of the same key, long afterwards, is not cancelled.
     assert not memory.remember(replace(live, version=1), EPOCH_MS + FRESH_MS).is_cancelled
     assert not memory.is_cancelled(RUN_ID)
 

@@ -1,4 +1,4 @@
-"""What a client may use is counted once for each new step, and never for one that is there."""
+"""Quotas count each new step once, and existing steps never."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -58,10 +58,10 @@ def test_replays_cost_nothing() -> None:
         refused = await start("c")
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         assert refused.headers["ratelimit"] == '"starts";r=0;t=1'
-        # The bucket is empty, and those that are there are still answered.
+        # The bucket is empty, but posts of existing steps are still answered.
         again = await start("b")
         assert (again.status, again.headers["idempotency-replayed"]) == (200, "true")
-        # Nor do they give what they did not take.
+        # They do not return starts that they did not take.
         assert [(await start(key)).status for key in "bcbcbc"] == [200, 429] * 3
         await asyncio.sleep(1)
         assert [(await start(key)).status for key in "cde"] == [200, 200, 429]
@@ -105,9 +105,9 @@ def test_live_steps_are_bounded_and_free_again_when_they_end() -> None:
     on({"live_steps": 3}, body)
 
 
-def test_many_at_once_do_not_share_a_place() -> None:
+def test_concurrent_starts_do_not_exceed_the_limit() -> None:
     class Store(MemoryStepStore):
-        """Takes its time to count, as stores on a disk or behind a network do."""
+        """A store that is slow to count, like stores on a disk or a network."""
 
         async def count(self, client_id: str, created_from_ms: int) -> Counts:
             counts = await super().count(client_id, created_from_ms)
@@ -138,7 +138,7 @@ def test_stored_bytes_are_bounded_and_forgotten_by_the_day() -> None:
     async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         payload = "x" * 98
         assert [(await start(key, payload=payload)).status for key in "abcd"] == [200, 200, 200, 507]
-        # A step that was there already is not counted again.
+        # An existing step is not counted again.
         assert {(await start("a", payload=payload)).status for _ in range(20)} == {200}
         assert (await start("e", payload="")).status == 200
         await asyncio.sleep(29 * 24 * 3600)
@@ -146,7 +146,7 @@ def test_stored_bytes_are_bounded_and_forgotten_by_the_day() -> None:
         await asyncio.sleep(3 * 24 * 3600)
         assert [(await start(key, payload=payload)).status for key in "ghij"] == [200, 200, 200, 507]
 
-    # Three payloads of 100 bytes, each answered by 11; and two bytes of text with its answer.
+    # Three payloads of 100 bytes with answers of 11 bytes, and a payload of two bytes with its answer.
     on({"stored_bytes": 400}, body)
 
 
@@ -163,7 +163,7 @@ def test_what_is_refused_is_not_counted() -> None:
     on({"stored_bytes": 400, "live_steps": 30}, body)
 
 
-def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
+def test_bytes_that_the_store_cannot_add_are_still_counted() -> None:
     class Store(MemoryStepStore):
         fails = False
 
@@ -178,7 +178,7 @@ def test_what_a_store_does_not_take_is_counted_all_the_same() -> None:
         async def total(now_ms: int) -> int:
             return await stored.total(store, "me", now_ms=now_ms, retention_ms=30 * day_ms)
 
-        stored.add("me", 1, 0)  # nobody counts for this client yet
+        stored.add("me", 1, 0)  # nothing is counted for this client yet
         stored.watch(Client(id="me", quota=Quota(stored_bytes=99)))
         stored.add("me", 10, 0)
         assert await total(0) == 10

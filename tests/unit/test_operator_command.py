@@ -1,4 +1,4 @@
-"""`atomic operator` on a data directory: the keys by which clients are made over the API."""
+"""`atomic operator` on a data directory: the keys that can create clients over the API."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def made(directory: Path, *arguments: str) -> Any:
 
 
 def scopes(directory: Path, api_key: str) -> frozenset[str]:
-    """What a server would let the key do."""
+    """The scopes that a server would grant the key."""
     registry = SqliteClientRegistry(
         directory / "clients.db", pepper=key_pepper(directory), now_ms=SystemClock().now_ms
     )
@@ -51,7 +51,7 @@ def test_keys_are_made_listed_rotated_and_revoked(tmp_path: Path) -> None:
     assert not any(key.rpartition("_")[2] in shown + json.dumps(listed) for key in (first, second, third))
     assert made(tmp_path, "revoke-key", ids[1]) == {"revoked": ids[1]}
     assert scopes(tmp_path, second) == frozenset()
-    # It is none of the clients.
+    # The operator is not listed as a client.
     assert CliRunner().invoke(clients, ["list", "--data-dir", str(tmp_path)]).stdout.strip() == ""
 
 

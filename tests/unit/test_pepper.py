@@ -1,4 +1,4 @@
-"""Keys and the pepper that they were made under belong together: without it a server does not start."""
+"""API keys need the pepper that they were created with; without it a server does not start."""
 
 import asyncio
 from pathlib import Path
@@ -31,7 +31,7 @@ def pepper_of(directory: Path) -> bytes:
     return client_admin.pepper_of_keys(directory, lambda: open_clients(ServerSettings(data_dir=directory)))
 
 
-def opens(directory: Path, api_key: str) -> bool:
+def is_valid(directory: Path, api_key: str) -> bool:
     registry = SqliteClientRegistry(
         directory / "clients.db", pepper=pepper_of(directory), now_ms=SystemClock().now_ms
     )
@@ -41,7 +41,7 @@ def opens(directory: Path, api_key: str) -> bool:
         registry.close()
 
 
-def test_the_pepper_is_made_when_nobody_needs_another(tmp_path: Path) -> None:
+def test_the_pepper_is_created_if_no_key_needs_another(tmp_path: Path) -> None:
     pepper = pepper_of(tmp_path)
     assert pepper_of(tmp_path) == pepper == (tmp_path / KEY_PEPPER).read_bytes()
 
@@ -68,12 +68,12 @@ def test_another_pepper_is_refused_until_no_key_needs_the_old_one(directory: Pat
         with pytest.raises(ValueError, match=r"API keys of globex, the operator were"):
             pepper_of(directory)
         admin.rotate_key("_operator", overlap_ms=0)
-        # With an overlap the key before is still to open its client, and cannot.
+        # During an overlap the previous key should still be valid, which it cannot be.
         admin.rotate_key("globex", overlap_ms=60_000)
         with pytest.raises(ValueError, match=r"API keys of globex were"):
             pepper_of(directory)
         admin.revoke_key("globex", admin.known("globex").keys[0].id)
-    assert opens(directory, acme)
+    assert is_valid(directory, acme)
 
 
 def test_many_are_not_all_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Servers on one store: the only one takes over what the last one left, one of several leaves it alone."""
+"""Servers on one store: a single server takes over its predecessor's steps; one of several does not."""
 
 import asyncio
 from collections import Counter
@@ -28,10 +28,10 @@ from unit.strategies import running
 
 
 class FarStore(MemoryStepStore):
-    """Others get their turn between a look at a row and the write that follows."""
+    """A store that lets other tasks run between a read of a row and the following write."""
 
     async def get(self, step_id: str) -> Step | None:
-        """The row as it stood a moment ago."""
+        """The row as it was a moment ago."""
         found = await super().get(step_id)
         await asyncio.sleep(0.001)
         return found
@@ -39,7 +39,7 @@ class FarStore(MemoryStepStore):
 
 @dataclass
 class MemoryBackend:
-    """A store that is no SQLite, without clients."""
+    """A backend in memory, without clients."""
 
     shared: SharedCounts | None
     steps: MemoryStepStore = field(default_factory=FarStore)
@@ -76,7 +76,7 @@ def test_what_a_row_says_is_running_is_taken_over_by_the_only_process(
     assert (after.status is Status.RUNNING) is (taken == 0)
 
 
-def test_who_waits_at_one_of_several_hears_what_another_one_settled(tmp_path: Path) -> None:
+def test_a_caller_at_one_server_gets_an_outcome_from_another(tmp_path: Path) -> None:
     async def main() -> None:
         backend = MemoryBackend(shared_counts())
         step = running()
@@ -87,7 +87,7 @@ def test_who_waits_at_one_of_several_hears_what_another_one_settled(tmp_path: Pa
                 done = replace(settled(step, step.created_at_ms + 1), version=step.version + 1)
                 assert await backend.steps.replace(done, step.version) is None
                 other.engine.notifier.publish(done)
-                # None: it is worth asking the store.
+                # None means that the store should be read.
                 assert await asyncio.wait_for(subscription.next(60_000), 5) is None
                 assert await one.engine.store.get(step.id) == done
 

@@ -1,4 +1,4 @@
-"""What `/metrics` shows, read by the library's own parser."""
+"""The metrics of `/metrics`, read by the library's own parser."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -7,7 +7,7 @@ from unit.strategies import NOW, PERMANENT, RETRYABLE, SUCCEEDED, ended, running
 
 
 def shown(telemetry: PrometheusTelemetry) -> dict[str, float]:
-    """The samples by their names and labels."""
+    """The samples by name and labels."""
     families = text_string_to_metric_families(telemetry.exposition().decode())
     return {
         " ".join([sample.name, *sample.labels.values()]): sample.value

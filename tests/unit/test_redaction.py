@@ -1,4 +1,4 @@
-"""Which members a path names, and what becomes of them."""
+"""Which members a redaction path matches, and how they are replaced."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ def client(*names: str, pepper: bytes = b"pepper", client_id: str = "acme") -> C
 
 
 def shown(value: Any, *names: str) -> Any:
-    """The payload as it is shown, each hash as `#`."""
+    """The redacted payload, with each hash as `#`."""
     step = redacted(a_root(a_spec(payload=canonical_json(value))), client(*names))
 
     def marked(part: Any) -> Any:

@@ -1,4 +1,4 @@
-"""An application that is redeployed: nobody answers for a while, and no start is lost by default."""
+"""A redeployed application does not answer for a while, and with default retries no start is lost."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ STARTS = 200
 
 
 async def lost(seed: int, down_s: float, **members: object) -> int:
-    """How many of 200 starts failed, when the application comes after so many seconds."""
+    """How many of 200 starts fail if the application starts after that many seconds."""
     async with LocalAtomic(seed=seed) as atomic:
 
         async def work(call: EndpointCall) -> EndpointReply:

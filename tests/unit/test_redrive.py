@@ -1,4 +1,4 @@
-"""Redrive on rows as races and strangers may have left them."""
+"""Redrive on rows as races or wrong handlers may have left them."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def filled(*rows: Step) -> MemoryStepStore:
     return store
 
 
-def test_those_that_are_passed_over_do_not_hide_the_others() -> None:
+def test_skipped_dead_letters_do_not_hide_the_others() -> None:
     rows = []
     for number in range(9):
         spec = a_spec(key=f"key-{number}")
@@ -38,7 +38,7 @@ def test_those_that_are_passed_over_do_not_hide_the_others() -> None:
     assert run(redrive()) == ([dead.id], False)
 
 
-def test_a_step_above_itself_is_no_riddle() -> None:
+def test_a_cycle_of_parents_is_handled() -> None:
     spec = a_spec()
     one, other = (a_child(name, spec, status=Status.FAILED) for name in ("one", "other"))
     one = replace(one, spec=replace(one.spec, parent=other.id))
@@ -75,7 +75,7 @@ def test_a_run_that_is_cancelled_while_a_step_of_it_is_redriven_stays_cancelled(
     assert store._rows[step.id].status is Status.CANCELLED
 
 
-def test_a_redrive_that_read_an_old_row_looks_again_before_it_refuses() -> None:
+def test_a_redrive_that_read_an_old_row_reads_again_before_it_refuses() -> None:
     spec = a_spec()
     old = a_child("step", spec, status=Status.FAILED)
     now = replace(old, version=4, generation=2, status=Status.SUCCEEDED)

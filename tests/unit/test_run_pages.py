@@ -1,4 +1,4 @@
-"""A page of a run is as long as was asked for, or as is sendable; following pages misses nothing."""
+"""A page of a run has the requested length, or as much as can be sent; paging misses nothing."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def test_a_page_ends_where_it_becomes_too_large_and_has_one_step_at_least() -> N
         for child in (a_child(f"{number:03d}") for number in range(30))
     ]
     assert pages(children, 1000) == [9, 9, 9, 3]
-    # Control characters in a text: six bytes each, as JSON has them.
+    # Control characters in a text take six bytes each in JSON.
     text = StoredBody(b"\x01" * 262_144, "text", "text/plain")
     large = [replace(a_child(f"{number}"), response=text) for number in range(3)]
     assert pages(large, 1000) == [1, 1, 1]

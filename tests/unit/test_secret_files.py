@@ -1,4 +1,4 @@
-"""Secrets that a data directory makes for itself: made once, whole, and for nobody else to read."""
+"""Generated secrets of a data directory: created once, completely, and readable only by the owner."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from atomic.adapters import secret_files
 from atomic.adapters.secret_files import kept_secret, key_pepper
 
 
-def test_all_who_come_first_get_the_same(tmp_path: Path) -> None:
+def test_concurrent_first_users_get_the_same_secret(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         for number in range(50):
             path = tmp_path / str(number)
@@ -22,7 +22,7 @@ def test_all_who_come_first_get_the_same(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(map(str, range(50)))
 
 
-def test_who_dies_halfway_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_during_creation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(_: int) -> None:
         raise OSError("no space left")
 
@@ -35,7 +35,7 @@ def test_who_dies_halfway_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("content", [b"", b"short"])
-def test_a_damaged_pepper_is_not_taken(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_pepper_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key-pepper").write_bytes(content)
     with pytest.raises(ValueError, match="key-pepper is damaged"):
         key_pepper(tmp_path)

@@ -1,4 +1,4 @@
-"""Files and directories: what is refused at the start, and that refusing changes nothing."""
+"""Files and directories that are refused at the start, and that a refusal changes nothing."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from contract.builders import a_root, a_spec
 
 
 def fill(path: Path) -> None:
-    """A store with 60 runs, closed in order."""
+    """Write a store with 60 runs, and close it in an orderly way."""
 
     async def body() -> None:
         store = await SqliteStepStore.open(path, on_fatal=pytest.fail)
@@ -27,7 +27,7 @@ def fill(path: Path) -> None:
 
 
 def refusal(path: Path) -> str:
-    """Why the file is not opened; asserts that its bytes stay as they are."""
+    """The reason why the file is refused; asserts that its bytes do not change."""
     before = path.read_bytes()
     with pytest.raises(DatabaseRefused) as refused:
         asyncio.run(SqliteStepStore.open(path, on_fatal=pytest.fail))
@@ -148,7 +148,7 @@ def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
 def test_a_log_that_is_emptied_while_it_is_looked_at_is_not_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bytes
 ) -> None:
-    """Another process has copied it into the database in between."""
+    """Another process copies the log into the database in between."""
     path = tmp_path / "atomic.db-wal"
     path.write_bytes(bytes(100))
     monkeypatch.setattr(log, "_header", lambda _: left)

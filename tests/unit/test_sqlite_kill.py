@@ -1,4 +1,4 @@
-"""kill -9 while rows are written: what was acknowledged is there afterwards."""
+"""kill -9 while rows are written: acknowledged rows are kept."""
 
 import asyncio
 import subprocess
@@ -15,7 +15,7 @@ _ACKNOWLEDGED = 400
 
 
 async def write_for_ever(directory: Path) -> None:
-    """Create and settle runs, and print the id of each one that was acknowledged."""
+    """Create and settle runs, and print the id of each acknowledged one."""
     from contract.builders import a_root, a_spec, settled
 
     store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=pytest.fail)

@@ -1,4 +1,4 @@
-"""Every query is answered from an index, so that a million stored runs are as fast as a thousand."""
+"""Every query uses an index, so that it is as fast with a million stored runs as with a thousand."""
 
 from itertools import product
 from pathlib import Path
@@ -28,7 +28,7 @@ QUERIES = [
     )
     for mask in product([False, True], repeat=len(FILTERS))
 ]
-# The rows of a page are looked up one by one, by what was found in the index.
+# The rows of a page are looked up one by one, by the row ids from the index.
 _PAGE = {"SCAN page", "CO-ROUTINE page", "SEARCH steps USING INTEGER PRIMARY KEY (rowid=?)"}
 _MERGED = {"MERGE (UNION ALL)", "LEFT", "RIGHT"}
 
@@ -111,7 +111,7 @@ def test_clients_with_due_steps_are_found_by_a_look_into_the_index_each(
 
 @pytest.mark.parametrize("sql", [codec.INSERT, codec.UPDATE_PROGRESS])
 def test_a_write_makes_no_temporary_table(connection: apsw.Connection, sql: str) -> None:
-    """A condition with a list of more than two values, in an index, makes one for each write."""
+    """An index whose condition is a list of more than two values would create one for each write."""
     program = connection.execute(f"EXPLAIN {sql}", (None,) * sql.count("?"))
     assert "OpenEphemeral" not in {opcode for _, opcode, *_ in program}
 

@@ -1,4 +1,4 @@
-"""Long reads: they have a thread of their own, and the end of the server does not wait for them."""
+"""Long reads have a thread of their own, and shutdown does not wait for them."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.ports import StoreUnavailable
 
-# Minutes of work, in one statement.
+# A statement that takes minutes.
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 
 
@@ -55,7 +55,7 @@ def test_closing_breaks_off_what_reads_and_drops_what_waits(tmp_path: Path) -> N
     assert made == []
 
 
-def test_a_reader_who_is_cancelled_is_cancelled(tmp_path: Path) -> None:
+def test_a_cancelled_read_is_cancelled(tmp_path: Path) -> None:
     async def body() -> None:
         with reader(tmp_path) as opened:
             release = threading.Event()

@@ -1,4 +1,4 @@
-"""Group commit: what shares a commit, what a failing disk does, who learns of it and when."""
+"""Group commit: shared commits, failing disks, and when callers get the result."""
 
 import asyncio
 import threading
@@ -75,7 +75,7 @@ def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path) -> None
     asyncio.run(body())
 
 
-def test_somebody_elses_lock_is_waited_for_beside_the_loop(tmp_path: Path) -> None:
+def test_waiting_for_another_processs_lock_does_not_block_the_loop(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(tmp_path) as store:
             other = apsw.Connection(str(tmp_path / "atomic.db"))
@@ -122,7 +122,7 @@ def test_a_closed_store_refuses(tmp_path: Path) -> None:
             waiting = asyncio.ensure_future(store.create(a_root()))
             await asyncio.sleep(0)
             await store.close()
-            assert await waiting is None  # what was asked before is finished
+            assert await waiting is None  # earlier writes are finished
             for refused in (
                 lambda: store.create(a_root()),
                 lambda: store.get(a_root().id),
@@ -135,7 +135,7 @@ def test_a_closed_store_refuses(tmp_path: Path) -> None:
 
 
 class FailingDisk:
-    """A connection whose statements fail as they are told to."""
+    """A connection whose statements fail on request."""
 
     def __init__(self, **failures: Exception) -> None:
         self.failures = failures
@@ -153,10 +153,11 @@ class FailingDisk:
 
 
 def on_disk(disk: FailingDisk, body: Callable[[Writer], Any]) -> list[str]:
-    """What was reported as fatal while `body` used a writer on the disk."""
+    """The errors reported as fatal while `body` used a writer on the disk."""
 
     async def run() -> None:
-        writer = Writer(disk, on_fatal=fatal.append)  # type: ignore[arg-type]  # the part that is used
+        # it has only the used methods
+        writer = Writer(disk, on_fatal=fatal.append)  # type: ignore[arg-type]
         await body(writer)
         await writer.close()
 
@@ -192,7 +193,7 @@ def test_a_failed_fsync_is_fatal_once_for_present_and_later_writes() -> None:
     assert disk.statements == ["begin", "commit", "rollback"]
 
 
-def test_nobody_learns_of_a_write_before_it_is_durable() -> None:
+def test_a_write_is_not_acknowledged_before_it_is_durable() -> None:
     synced = threading.Event()
 
     class SlowDisk(FailingDisk):
@@ -213,7 +214,7 @@ def test_nobody_learns_of_a_write_before_it_is_durable() -> None:
     assert on_disk(disk, body) == []
 
 
-def test_a_caller_who_went_away_does_not_disturb_the_others() -> None:
+def test_a_cancelled_caller_does_not_disturb_the_others() -> None:
     async def body(writer: Writer) -> None:
         gone, stays = writer.submit(int, "1"), writer.submit(int, "2")
         gone.cancel()

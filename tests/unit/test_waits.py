@@ -1,4 +1,4 @@
-"""How long a post waits when it does not say: the root of a run, and what a handler posts."""
+"""The default wait of a post, for the root of a run and for a handler's posts."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ async def never(call: EndpointCall) -> EndpointReply:
 
 
 async def waited_s(atomic: LocalAtomic, document: dict[str, Any]) -> float:
-    """How long a post of a step that does not end takes to be told so."""
+    """After how long a post of an unfinished step gets its answer."""
     clock = asyncio.get_running_loop()
     began_s = clock.time()
     reply = await atomic.post("/me", {"workflowName": "w", "idempotencyKey": "k", **document})
@@ -25,7 +25,7 @@ async def waited_s(atomic: LocalAtomic, document: dict[str, Any]) -> float:
 
 
 async def both_waits_s(*, names_parent: bool, settings: Settings, **members: Any) -> tuple[float, float]:
-    """How long the start of a run waited, and the first post of its handler."""
+    """The waits of a run's start and of its handler's first post."""
     async with LocalAtomic(settings=settings) as atomic:
         step_url = atomic.endpoint("/step", never)
         told: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -42,7 +42,7 @@ async def both_waits_s(*, names_parent: bool, settings: Settings, **members: Any
 
 
 @pytest.mark.parametrize("names_parent", [True, False], ids=["names its parent", "plain"])
-def test_a_handler_is_told_before_its_own_attempt_is_over(names_parent: bool) -> None:
+def test_a_handlers_post_is_answered_before_its_own_attempt_ends(names_parent: bool) -> None:
     waits_s = run(both_waits_s(names_parent=names_parent, settings=Settings()))
     assert waits_s == (25, 15)
     assert STEP_WAIT_MS < ATTEMPT_TIMEOUT_MS
@@ -54,7 +54,7 @@ def test_what_is_asked_for_counts(names_parent: bool) -> None:
     assert waits_s == (18, 18)
 
 
-def test_nobody_waits_longer_than_the_server_allows() -> None:
+def test_no_wait_is_longer_than_the_server_allows() -> None:
     low = Settings(wait_max_ms=10_000)
     assert run(both_waits_s(names_parent=True, settings=low)) == (10, 10)
     assert run(both_waits_s(names_parent=True, settings=low, timeout=18_000)) == (10, 10)
@@ -65,7 +65,7 @@ def test_nobody_waits_longer_than_the_server_allows() -> None:
     [(20_000, None, True), (20_000, 1_000, True), (20_000, 999, False), (20_000, 0, False),
      (20_001, None, False), (20_001, 25_000, False)],
 )  # fmt: skip
-def test_where_an_attempt_holds_the_answer_it_is_made_for_who_waits_long_enough(
+def test_inline_attempts_are_made_only_for_long_enough_waits(
     attempt_timeout_ms: int, wait_ms: int | None, is_inline: bool
 ) -> None:
     holds = Settings(inline_attempt_max_ms=20_000)

@@ -1,4 +1,4 @@
-"""The user creation's workflow on DBOS over its default, SQLite, behind the smallest HTTP server.
+"""The user-creation workflow on DBOS over SQLite, its default, behind a minimal HTTP server.
 
 Usage: python app.py PORT DIRECTORY
 

@@ -1,10 +1,11 @@
-"""The user creation's workflow on Restate's Python SDK, both ways: `inside` runs its steps in its own
-handler, `apart` calls each step as a service of its own (our shape).
+"""The user-creation workflow on Restate's Python SDK, in two shapes.
+
+`inside` runs its steps in its own handler; `apart` calls each step as a service of its own, as Atomic does.
 
 Usage: python app.py PORT
 
-Served as Restate's documentation says for production (Hypercorn, streams without a bound), in one process
-as everybody here, and on uvloop.
+It is served as Restate's documentation advises for production (Hypercorn, unbounded streams), in one
+process like every system here, and on uvloop.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Cancel and redrive, alone and against each other."""
+"""Cancel and redrive, alone and concurrently."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -24,14 +24,14 @@ async def scenario_cancel_ends_a_live_run_with_all_its_steps(runtime: Runtime) -
     assert (reply.status, reply.json["type"]) == (409, "urn:atomic:problem:cancelled")
     calls = len(runtime.calls(flow.step))
     await asyncio.sleep(0.15)
-    assert len(runtime.calls(flow.step)) <= calls + 1  # one may have been under way
+    assert len(runtime.calls(flow.step)) <= calls + 1  # one may have been in progress
     run = (await runtime.get(f"/runs/{run_id}")).json
     statuses = [step["status"] for step in (run["root"], *run["steps"])]
     assert statuses == ["cancelled", "cancelled"]
     assert all(step["dueAt"] is None and step["finishedAt"] for step in (run["root"], *run["steps"]))
 
 
-async def scenario_the_handler_of_a_cancelled_run_is_told_409_and_posts_no_more(runtime: Runtime) -> None:
+async def scenario_the_handler_of_a_cancelled_run_gets_409_and_posts_no_more(runtime: Runtime) -> None:
     flow = Flow(runtime, always(500), retry=FOR_LONG)
     caller = asyncio.create_task(runtime.start(flow.document()))
     run_id = await flow.run_id_once_called(flow.step)
@@ -105,7 +105,7 @@ async def scenario_cancel_after_the_end_changes_nothing(runtime: Runtime) -> Non
         assert (await runtime.get(run)).body == before
 
 
-async def scenario_a_failed_run_that_was_cancelled_in_vain_can_be_redriven(runtime: Runtime) -> None:
+async def scenario_a_failed_run_whose_cancel_changed_nothing_can_be_redriven(runtime: Runtime) -> None:
     step = Breakable()
     flow = Flow(runtime, step)
     failed = await runtime.finish(flow.document())
@@ -297,7 +297,7 @@ async def scenario_a_bulk_redrive_makes_whole_runs_succeed_and_finds_nothing_twi
 
 
 class Flow:
-    """A workflow of two steps, a plain handler; `told` is what it was answered for them."""
+    """A workflow of two steps with a plain handler; `told` holds the answers that it got for them."""
 
     def __init__(self, runtime: Runtime, step: Handler, *, retry: dict[str, Any] = RETRY) -> None:
         self.runtime = runtime
@@ -312,7 +312,7 @@ class Flow:
         return document(self.root, **{"retry": {"count": 0}, **members})
 
     async def run_id_once_called(self, url: str) -> str:
-        """The run's id, as soon as one of its endpoints was called."""
+        """Wait until one of the run's endpoints was called; return the run's id."""
 
         async def called() -> bool:
             return bool(self.runtime.calls(url))
@@ -343,14 +343,14 @@ class Breakable:
         self._takes_s = takes_s
 
     async def __call__(self, call: EndpointCall) -> EndpointReply:
-        """Answer."""
+        """Answer one call."""
         repaired = self.repaired
         await asyncio.sleep(self._takes_s)
         return EndpointReply(status=200 if repaired else 500, json="repaired" if repaired else "broken")
 
 
 def nested(runtime: Runtime, url: str) -> Handler:
-    """A handler that posts one step as its parent."""
+    """A handler that posts one step, and names itself as its parent."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
         reply = await runtime.start(document(url, parent=call.json["stepId"]))
@@ -360,7 +360,7 @@ def nested(runtime: Runtime, url: str) -> Handler:
 
 
 async def three_failed_runs(runtime: Runtime) -> dict[str, ApiReply]:
-    """Two of workflow w1 and, after them, one of w2; the steps by their keys, in the order of creation."""
+    """Two failed runs of workflow w1, then one of w2; returns their steps by key, in order of creation."""
     url = runtime.endpoint("/bad", always(500))
     failed = {}
     for key, name in (("a-1", "w1"), ("a-2", "w1"), ("b-1", "w2")):

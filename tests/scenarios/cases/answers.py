@@ -1,4 +1,4 @@
-"""What a start answers: every row of the table in the wire contract, and who is told the same."""
+"""The answers to a start: every row of the table in docs/protocol.md, for all callers of a step."""
 
 import asyncio
 
@@ -185,7 +185,7 @@ async def scenario_respond_async_with_wait_waits_first(runtime: Runtime) -> None
     gate.open()
 
 
-async def scenario_cancelled_is_a_409_for_all_who_ask(runtime: Runtime) -> None:
+async def scenario_cancelled_is_a_409_for_every_caller(runtime: Runtime) -> None:
     gate = Gate()
     url = runtime.endpoint("/mail", gate)
     waiting = asyncio.create_task(runtime.start(document(url)))
@@ -213,5 +213,5 @@ async def scenario_a_delay_passes_before_the_first_attempt(runtime: Runtime) -> 
     assert runtime.calls(url) == []
     assert (await runtime.start(document(url, delay=200))).status == 200
     [call] = runtime.calls(url)
-    # The clock of the server counts whole milliseconds.
+    # The server's clock counts whole milliseconds.
     assert call.began_s >= began_s + 0.198

@@ -1,4 +1,4 @@
-"""What an endpoint receives, and what each of its answers does."""
+"""What an endpoint receives, and the effect of each of its answers."""
 
 import asyncio
 from collections.abc import Sequence
@@ -196,13 +196,13 @@ async def scenario_delays_are_fixed_linear_or_exponential(runtime: Runtime) -> N
     wanted = {
         "fixed": (30, 30, 30),
         "linear": (30, 60, 90),
-        "exponential": (30, 90, 100),  # the ceiling holds the third one, 270 ms, down
+        "exponential": (30, 90, 100),  # the maximum limits the third delay, which would be 270 ms
     }
     retry = {**RETRY, "backOff": 30, "factor": 3, "maxBackOff": 100}
     urls = {name: runtime.endpoint(f"/{name}", failing_first(3, 500)) for name in wanted}
 
     replies = await asyncio.gather(
-        # Runs of their own: the root of a run waits for the steps of its run besides.
+        # Each is a run of its own, because a failing root also waits for the steps of its run.
         *(
             runtime.start(document(url, idempotencyKey=name, retry={**retry, "strategy": name}))
             for name, url in urls.items()
@@ -350,7 +350,7 @@ def document(url: str, **members: Any) -> dict[str, Any]:
 
 
 async def start_each(runtime: Runtime, handlers: dict[int, Handler], **members: Any) -> dict[int, ApiReply]:
-    """Start a run for each handler, all at once; the replies under the same keys."""
+    """Start a run for each handler concurrently; return the replies under the same keys."""
     urls = {status: runtime.endpoint(f"/{status}", handler) for status, handler in handlers.items()}
     documents = [document(url, idempotencyKey=f"k-{status}", **members) for status, url in urls.items()]
     replies = await asyncio.gather(*map(runtime.start, documents))
@@ -364,7 +364,7 @@ async def attempt_log(runtime: Runtime, reply: ApiReply) -> list[dict[str, Any]]
 
 
 def pauses_ms(log: Sequence[dict[str, Any]]) -> list[int]:
-    """How long each retry came after the end of the attempt before it."""
+    """The pause between the end of each attempt and its retry."""
     return [
         round(_moment_ms(after["startedAt"]) - _moment_ms(before["endedAt"]))
         for before, after in pairwise(log)

@@ -1,4 +1,4 @@
-"""What an attempt's end means: a failure of the endpoint's own, a wait for steps, a refusal of Atomic's."""
+"""How an attempt's end is read: the endpoint's own failure, a wait for steps, or Atomic's refusal."""
 
 import asyncio
 from typing import Any
@@ -69,7 +69,7 @@ async def scenario_a_handler_that_always_fails_beside_a_live_step_fails(runtime:
     assert (reply.status, reply.json["attempts"]) == (424, 4)
 
 
-async def scenario_who_was_told_of_a_step_and_fails_waits_for_it(runtime: Runtime) -> None:
+async def scenario_a_failed_attempt_that_was_told_of_a_step_waits_for_it(runtime: Runtime) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
         parent = call.json["stepId"]
         await runtime.start(event_document("never", parent=parent), **ASYNC)
@@ -79,7 +79,7 @@ async def scenario_who_was_told_of_a_step_and_fails_waits_for_it(runtime: Runtim
     started = await runtime.start(document(runtime.endpoint("/root", handler), retry={"count": 0}), **ASYNC)
     waiting = await runtime.step_in(started.json["id"], "waiting")
 
-    # It waits for what it was told of, and not for what it never waited for.
+    # It waits for the steps that it was told of, and not for those that it never waited for.
     [approval] = waiting["waitingFor"]
     assert (await runtime.get(f"/steps/{approval}")).json["stepName"] == "approval"
     assert waiting["retriesUsed"] == 0
@@ -101,11 +101,11 @@ async def scenario_a_later_attempt_is_not_excused_by_what_an_earlier_one_was_tol
     assert (reply.status, (await of_root(runtime, reply))[1]) == (200, 1)
 
 
-async def scenario_who_runs_out_of_time_waits_for_the_steps_that_it_waited_for(runtime: Runtime) -> None:
+async def scenario_after_a_time_out_it_waits_for_the_steps_that_it_waited_for(runtime: Runtime) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
         parent = call.json["stepId"]
         await runtime.start(event_document("never", parent=parent), **ASYNC)
-        # Opened without waiting, and waited for later.
+        # An event that is opened without waiting, and waited for later.
         await runtime.start(event_document("approval", parent=parent), **ASYNC)
         reply = await runtime.start(event_document("approval", parent=parent))
         return EndpointReply(status=reply.status)
@@ -123,7 +123,7 @@ async def scenario_who_runs_out_of_time_waits_for_the_steps_that_it_waited_for(r
     assert (ended["attempts"], ended["retriesUsed"]) == (2, 0)
 
 
-async def scenario_who_runs_out_of_time_beside_steps_that_nobody_waited_for_has_failed(
+async def scenario_a_time_out_beside_steps_that_were_not_waited_for_is_a_failure(
     runtime: Runtime,
 ) -> None:
     async def handler(call: EndpointCall) -> EndpointReply:
@@ -139,7 +139,7 @@ async def scenario_who_runs_out_of_time_beside_steps_that_nobody_waited_for_has_
     assert await of_root(runtime, reply) == (2, 1, ["retryable", "succeeded"])
 
 
-async def scenario_whose_posts_atomic_refused_pays_nothing(runtime: Runtime) -> None:
+async def scenario_an_attempt_whose_posts_were_refused_costs_no_retry(runtime: Runtime) -> None:
     replies = iter([REFUSED, REFUSED, EndpointReply(json="done")])
 
     async def handler(call: EndpointCall) -> EndpointReply:
@@ -174,7 +174,7 @@ def document(url: str, **members: Any) -> dict[str, Any]:
 
 
 def beside(runtime: Runtime, step: dict[str, Any], failure: EndpointReply | None = None) -> Handler:
-    """A handler that posts a step, waits for nothing, and fails at its first attempt."""
+    """A handler that posts a step, does not wait for it, and fails at its first attempt."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
         reply = await runtime.start({**step, "parent": call.json["stepId"]}, **ASYNC)
@@ -187,7 +187,7 @@ def beside(runtime: Runtime, step: dict[str, Any], failure: EndpointReply | None
 
 
 def saying(answer: EndpointReply) -> Handler:
-    """An endpoint that always answers so."""
+    """An endpoint that always gives this answer."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
         return answer
@@ -196,6 +196,6 @@ def saying(answer: EndpointReply) -> Handler:
 
 
 async def of_root(runtime: Runtime, reply: ApiReply) -> tuple[int, int, list[str]]:
-    """The attempts of a run's root, the retries it used, and what came of each attempt."""
+    """The number of attempts of a run's root, its used retries, and the outcome of each attempt."""
     root = (await runtime.get(f"/runs/{reply.json['runId']}")).json["root"]
     return root["attempts"], root["retriesUsed"], [attempt["outcome"] for attempt in root["attemptLog"]]

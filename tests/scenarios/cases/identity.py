@@ -1,4 +1,4 @@
-"""Which posts are the same step: attach, refuse another payload, keep apart what differs in any part."""
+"""Identity: equal posts attach, another payload is refused, any different part makes another step."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ OTHER_PAYLOADS: tuple[Any, ...] = (
     PAYLOAD | {"more": None},
     [PAYLOAD],
 )
-# What a key made with separators would mix up.
+# Parts that keys joined with separators would confuse.
 PARTS = ("a", "a#b", "b", "#", "a%23b", "a:b", "a/b", "a|b", "A")
 
 
@@ -131,7 +131,10 @@ async def scenario_joined_names_do_not_collide(runtime: Runtime) -> None:
 
 
 async def scenario_handlers_that_name_themselves_share_no_step(runtime: Runtime) -> None:
-    """Two child workflows and their parent call one URL under one key: three charges, each with a key."""
+    """Two child workflows and their parent call the same URL with the same key.
+
+    These are three steps, with three keys.
+    """
     charge = runtime.endpoint("/charge", lambda call: answer(call.json["payload"]))
 
     def charging(name: str, *below: str) -> Handler:
@@ -202,14 +205,14 @@ async def answer(value: Any) -> EndpointReply:
 
 
 async def post(runtime: Runtime, call: EndpointCall, url: str, payload: Any) -> Any:
-    """A step of the handler that was called so, under the key that it was given."""
+    """Post a step of the called handler, under the handler's own key."""
     key, parent = call.json["idempotencyKey"], call.json["stepId"]
     reply = await runtime.finish(document(url, key=key, parent=parent, payload=payload))
     return reply.json["response"]
 
 
 async def refuses_other_payloads(runtime: Runtime, url: str) -> None:
-    """The identity is known with `PAYLOAD`: it again is no 422, everything else is."""
+    """Posting the identity with `PAYLOAD` again is no 422; any other payload is."""
     same = await runtime.start(document(url, payload=PAYLOAD), Prefer="respond-async")
     for payload in OTHER_PAYLOADS:
         reply = await runtime.start(document(url, payload=payload))

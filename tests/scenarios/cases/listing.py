@@ -1,4 +1,4 @@
-"""Listing runs: order, pages, filters, and queries that nobody understands."""
+"""Listing runs: order, pages, filters, and invalid queries."""
 
 import asyncio
 from urllib.parse import quote
@@ -109,7 +109,7 @@ async def scenario_a_list_says_how_far_each_run_is_when_asked(runtime: Runtime) 
     listed = (await runtime.get("/runs?progress=true")).json["runs"]
 
     assert [each["id"] for each in listed] == [live.json["id"], run["id"]]
-    # The steps failed once each; the root's own attempts count, but it is no step of itself.
+    # Each step failed once. The root's attempts count, but the root is not counted as a step.
     assert listed[1]["progress"] == {"steps": {"succeeded": 3}, "attempts": 7}
     assert listed[0]["progress"] == {"steps": {}, "attempts": 1}
     for without in ("/runs", "/runs?progress=false"):
@@ -210,7 +210,7 @@ async def scenario_times_cut_at_the_millisecond(runtime: Runtime) -> None:
     assert await found("createdBefore=9999-12-31T23:59:59-23:59&limit=1") == [last]
 
 
-async def scenario_a_query_that_is_not_understood_is_a_400(runtime: Runtime) -> None:
+async def scenario_an_invalid_query_is_a_400(runtime: Runtime) -> None:
     for path, query, field in BAD_QUERIES:
         reply = await runtime.get(f"{path.format(run=UNKNOWN_RUN)}?{query}")
         assert_problem(reply, 400, "invalid-request")

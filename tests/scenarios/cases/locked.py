@@ -1,6 +1,7 @@
-"""A runtime with API keys: what a key opens, what it does not, and how little the refusals tell.
+"""A runtime with API keys: what a key gives access to, and how little refusals reveal.
 
-The scenario is alpha; beta and slow are clients too. They live as long as the runtime, so keys are unique.
+The scenario's client is alpha; others are beta and slow. They exist as long as the runtime, so each
+scenario uses unique idempotency keys.
 """
 
 import asyncio
@@ -107,7 +108,7 @@ async def scenario_every_url_under_the_base_is_allowed(runtime: Runtime) -> None
         assert (reply.status, len(runtime.calls(url))) == (200, 1), path
 
 
-async def scenario_who_starts_too_fast_waits_and_others_do_not(runtime: Runtime) -> None:
+async def scenario_a_client_over_its_start_rate_waits_and_others_do_not(runtime: Runtime) -> None:
     url = runtime.endpoint("/app/fast", answer_ok)
     keys = [f"fast-{number}" for number in range(20)]
 
@@ -134,14 +135,14 @@ async def scenario_who_starts_too_fast_waits_and_others_do_not(runtime: Runtime)
     assert (again.status, "idempotency-replayed" in again.headers) == (200, False)
 
 
-async def scenario_who_stores_too_much_is_told_and_others_are_not(runtime: Runtime) -> None:
+async def scenario_a_client_over_its_storage_quota_is_refused_and_others_are_not(runtime: Runtime) -> None:
     async def echo(call: EndpointCall) -> EndpointReply:
         return EndpointReply(json=call.payload)
 
     url, text = runtime.endpoint("/app/large", echo), "x" * 300
 
     first = await start_as(runtime, "small", document(url, key="large-1", payload=text))
-    # What is stored is counted with the answers: 604 bytes now, and twice 302 with the next.
+    # Stored bytes include the answers: 604 bytes so far, and 302 more with each further step.
     refused = [await start_as(runtime, "small", document(url, key="large-2", payload=text + text[:100]))]
     second = await start_as(runtime, "small", document(url, key="large-3", payload=text))
     refused.append(await start_as(runtime, "small", document(url, key="large-4", payload="y")))
@@ -183,7 +184,7 @@ async def scenario_attempts_carry_the_standard_webhooks_headers(runtime: Runtime
 
 
 def urls_outside(url: str) -> list[str]:
-    """Neighbours of an allowed URL `…/app/inside`."""
+    """URLs that are similar to the allowed `…/app/inside`, but outside of the base URL."""
     base, parts = url.removesuffix("/inside"), urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443
     paths = (

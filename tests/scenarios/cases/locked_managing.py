@@ -1,4 +1,4 @@
-"""What a key with the scope `admin` does to its own client; another key is told that nothing is there."""
+"""What a key with the scope `admin` can do to its own client; any other key gets 404."""
 
 import json
 from typing import Any
@@ -10,18 +10,18 @@ from scenarios.locked_clients import LIVE_STEPS, scoped
 from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import assert_problem, document
 
-# Every process knows of a change within a minute.
+# Every process sees a change within a minute.
 WITHIN_S = 60
 
 
 async def manage(runtime: Runtime, client: str, method: str, path: str, body: Any = None) -> ApiReply:
-    """Ask with the client's managing key."""
+    """Send a request with the client's key of the scope `admin`."""
     data = b"" if body is None else json.dumps(body).encode()
     return await runtime.request(method, f"/{client}{path}", body=data, key_of=scoped(client))
 
 
 async def until_status(runtime: Runtime, client: str, api_key: str, status: int) -> None:
-    """Wait until the key opens the client's counts, or no longer does."""
+    """Wait until the key can, or can no longer, read the client's statistics."""
 
     async def seen() -> bool:
         headers = {"Authorization": f"Bearer {api_key}"}

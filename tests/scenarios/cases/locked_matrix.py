@@ -1,4 +1,4 @@
-"""Whose key opens what: two clients over every path and verb, every scope over every route."""
+"""The access matrix: two clients on every path and method, and every scope on every route."""
 
 from atomic.domain.clients.client import has_scope
 from atomic.entrypoints.http_api.routes import ROUTES
@@ -29,7 +29,7 @@ async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(runtim
     ]
 
     replies = [await send(runtime, method, target, url) for method, target in asked]
-    # The key that manages its own client manages no other one, and no key of another one.
+    # A key that manages its own client can manage neither another client nor another client's keys.
     replies += [
         await send(runtime, method, target, url, key_of=MANAGER)
         for method, target in (*operations("beta", *theirs), *operations("managed-keys", *theirs))
@@ -78,7 +78,7 @@ async def scenario_a_key_without_the_scope_is_told_the_404_of_what_is_not_there(
     for client, key, scopes in (*opens, (OPERATED, OPERATOR, {"admin", "operator"})):
         there = (await start_as(runtime, client, document(url, key="scoped-1"))).json
         ids = {"runId": there["runId"], "stepId": there["id"], "keyId": key_id(runtime.keys[client])}
-        # What takes the key away comes last.
+        # The operation that revokes the key comes last.
         for method, template in sorted(needed, key=lambda route: route[0] == "DELETE"):
             target = template.format(clientId=client, **ids)
             reply = await send(runtime, method, target, url, key_of=key)

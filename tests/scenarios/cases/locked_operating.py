@@ -1,4 +1,4 @@
-"""What the operator's key does over the API: clients are made, listed, changed, and their keys managed."""
+"""The operator's key over the API: creating, listing and changing clients, and managing their keys."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ NEW = {"baseUrls": ["https://app.example/"]}
 
 
 async def operate(runtime: Runtime, method: str, path: str, body: Any = None) -> ApiReply:
-    """Ask with the operator's key."""
+    """Send a request with the operator's key."""
     data = b"" if body is None else json.dumps(body).encode()
     return await runtime.request(method, path, body=data, key_of=OPERATOR)
 
 
 async def start_with(runtime: Runtime, api_key: str, client: str, sent: dict[str, Any]) -> ApiReply:
-    """Start a step with a key that the runtime does not know of."""
+    """Start a step with an API key that is not among the scenario's own."""
     headers = {"Authorization": f"Bearer {api_key}"}
     return await runtime.request(
         "POST", f"/{client}", body=json.dumps(sent).encode(), headers=headers, key_of="nobody"
@@ -75,7 +75,7 @@ async def scenario_clients_are_listed_page_by_page(runtime: Runtime) -> None:
             target = page["next"]
         return found if {"listed-a", "listed-b"} <= set(found) else None
 
-    # The list may be seconds behind.
+    # The list may lag by seconds.
     found = await runtime.until(listed, within_s=WITHIN_S)
     assert found == sorted(set(found))
     assert {*ORDINARY} <= set(found)
@@ -151,7 +151,7 @@ async def scenario_a_base_url_that_is_taken_away_is_called_no_more(runtime: Runt
         await asyncio.sleep(runtime.ms(400) / 1000)
         return len(runtime.calls(url)) == called
 
-    # Other processes may learn of it later.
+    # Other processes may see the change later.
     await runtime.until(is_quiet, within_s=WITHIN_S)
     target = f"/closing/runs/{step.json['runId']}/cancel"
     cancelled = await runtime.request("POST", target, headers=headers, key_of="nobody")
@@ -179,7 +179,7 @@ async def scenario_the_operator_manages_the_keys_of_any_client(runtime: Runtime)
 
 async def scenario_no_client_of_that_name_is_the_404_of_everything_else(runtime: Runtime) -> None:
     nothing = await runtime.get("/nothing")
-    # Not even the operator's own record.
+    # The operator's own record is hidden as well.
     for name in ("nobody", "_operator", "health2"):
         for method, path, body in (
             ("GET", "", None),
@@ -243,7 +243,7 @@ async def scenario_a_client_that_cannot_be_used_is_refused_by_its_field(runtime:
     assert (await operate(runtime, "GET", "/operated")).body == before.body
 
 
-async def scenario_changes_at_once_take_place_one_after_the_other(runtime: Runtime) -> None:
+async def scenario_concurrent_changes_are_serialized(runtime: Runtime) -> None:
     made = await operate(runtime, "POST", "/clients", {"clientId": "crowded", **NEW})
     assert made.status == 201
 
@@ -252,7 +252,7 @@ async def scenario_changes_at_once_take_place_one_after_the_other(runtime: Runti
         *(operate(runtime, "GET", "/crowded/keys") for _ in range(30)),
     )
 
-    # Who comes between the reading and the writing of another one is told to try again.
+    # A change that conflicts with a concurrent one is refused, and can be tried again.
     assert {reply.status for reply in replies} <= {200, 409}
     changed = [reply.json["liveSteps"] for reply in replies[:30] if reply.status == 200]
     assert (await operate(runtime, "GET", "/crowded")).json["liveSteps"] in changed

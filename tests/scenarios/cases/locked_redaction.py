@@ -1,4 +1,4 @@
-"""What a client does not want to read back: its endpoints get it, its readers are shown a keyed hash."""
+"""Redaction: endpoints get the real values, and readers get keyed hashes of them."""
 
 import json
 import re
@@ -22,7 +22,7 @@ HASH = re.compile(r"hmac-sha256:[0-9a-f]{64}")
 
 
 async def read(runtime: Runtime, path: str) -> tuple[Any, str]:
-    """What a reader is shown: parsed, and as text."""
+    """What a reader gets: parsed, and as text."""
     reply = await runtime.request("GET", f"/{CLIENT}{path}", key_of=CLIENT)
     assert reply.status == 200
     return reply.json, reply.body.decode()
@@ -50,7 +50,7 @@ async def scenario_readers_are_shown_hashes_of_what_the_endpoint_gets(runtime: R
     assert len(set(hashes)) == 3
     assert step["response"] == {"got": shown}
     assert run["root"]["payload"] == shown
-    # Posting it again is answered with the real one, and one value has one hash.
+    # Posting again returns the real value, and equal values have equal hashes.
     again = await start_as(runtime, CLIENT, document(url, key="private-1", payload=PAYLOAD))
     assert again.json["response"] == {"got": PAYLOAD}
     other = await start_as(runtime, CLIENT, document(url, key="private-2", payload={"email": SECRETS[0]}))

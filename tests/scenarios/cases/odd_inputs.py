@@ -1,4 +1,4 @@
-"""Odd keys, odd payloads, odd answers of endpoints: either exact or refused, never something between."""
+"""Unusual keys, payloads and endpoint answers are kept exactly or refused."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ OTHER_MEANING = (
 )  # fmt: skip
 
 PLAIN, JSON, BYTES = "text/plain", "application/json", "application/octet-stream"
-# Body, content type, how it reads.
+# Body, content type, and the value that is read.
 JSON_BODIES: tuple[tuple[bytes, str, Any], ...] = (
     (b'{"ok": true}', JSON, {"ok": True}),
     (b'{"ok": true}', "text/html", {"ok": True}),
@@ -77,7 +77,7 @@ TEXT_BODIES: tuple[tuple[bytes, str, str], ...] = (
     ("söß".encode("utf-16"), "text/plain; charset=utf-16", "söß"),
     ("日本".encode("shift_jis"), "text/plain; charset=Shift_JIS; format=flowed", "日本"),
 )  # fmt: skip
-# Valid to most readers, and not to be stored as what they are.
+# Valid JSON for most parsers, which cannot be stored exactly.
 UNSTORABLE_BODIES: tuple[bytes, ...] = (
     b'{"a":1,"a":2}',
     b'{"n": NaN}',
@@ -240,7 +240,7 @@ async def scenario_json_that_cannot_be_stored_as_json_fails_loudly(runtime: Runt
         assert_problem(reply, 424, "step-failed")
         assert reply.json["lastError"].startswith("response_not_storable: "), body[:40]
         assert (reply.json["lastStatus"], reply.json["attempts"]) == (200, 1)
-        # Nothing of it is lost.
+        # The body is kept completely.
         assert reply.json["response"] == body.decode()
         assert len(runtime.calls(url)) == 1
 
@@ -254,7 +254,7 @@ async def scenario_every_2xx_is_a_success(runtime: Runtime) -> None:
 
     assert (empty.status, empty.json["responseStatus"], empty.json["response"]) == (200, 204, None)
     assert (bare.status, bare.json["response"]) == (200, "ok")
-    # Some servers name a type when the handler names none.
+    # Some servers set a content type if the handler sets none.
     assert bare.json["responseContentType"] in {None, BYTES}
 
 
@@ -273,7 +273,7 @@ async def scenario_a_response_may_be_256_kib_and_no_more(runtime: Runtime) -> No
 
 
 def odd_bodies() -> Iterator[tuple[bytes, str, str, Any]]:
-    """Body, content type, form, how it reads."""
+    """Bodies with their content type, form, and the value that is read."""
     for form, bodies in (("json", JSON_BODIES), ("text", TEXT_BODIES), ("base64", BINARY_BODIES)):
         for body, content_type, expected in bodies:
             yield body, content_type, form, expected
@@ -290,12 +290,12 @@ def answering(status: int, body: bytes, content_type: str | None) -> Any:
 
 
 async def start_with(runtime: Runtime, url: str, key: str, payload: str | bytes) -> ApiReply:
-    """Start with a payload that is spelled just so."""
+    """Start with a payload in exactly this spelling."""
     text = payload.encode() if isinstance(payload, str) else payload
     body = json.dumps(document(url, key)).encode()[:-1] + b',"payload":' + text + b"}"
     return await runtime.request("POST", f"/{runtime.client}", body=body)
 
 
 def spelled(value: Any) -> str:
-    """One spelling for each meaning: True is not 1, and 1.0 is."""
+    """One spelling for each JSON value: True differs from 1, and 1.0 does not."""
     return json.dumps(value, sort_keys=True).replace(".0", "")

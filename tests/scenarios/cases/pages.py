@@ -1,4 +1,4 @@
-"""The pages: one dashboard, one description, and files beside them; nothing of strangers is run."""
+"""The pages (the dashboard and the API's description) and their files run no foreign scripts."""
 
 import posixpath
 import re
@@ -24,7 +24,7 @@ async def scenario_every_page_and_file_holds_the_strict_policy(runtime: Runtime)
 
 
 async def scenario_every_module_of_the_dashboard_is_served(runtime: Runtime) -> None:
-    """Each imports others by their relative path, so all can be found from the first."""
+    """Modules import each other by relative paths, so all can be found from the first one."""
     seen: set[str] = set()
     left = ["/static/main.js"]
     while left:
@@ -34,7 +34,8 @@ async def scenario_every_module_of_the_dashboard_is_served(runtime: Runtime) -> 
         assert (module.status, module.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
         assert_strict(module.headers)
         text = module.body.decode()
-        # Preact can set HTML when it is told to (and the browser then refuses); nothing here tells it.
+        # Preact can set inner HTML on request (which the browser's policy would refuse); no module requests
+        # it.
         html = r"dangerouslySetInnerHTML|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b"
         assert path == VENDORED or not re.search(html, text), path
         imports = re.findall(r'^(?:import|\} from|export .* from) .*?"(\.[^"]+)";$', text, re.MULTILINE)
@@ -52,7 +53,7 @@ async def scenario_no_file_outside_is_served(runtime: Runtime) -> None:
 
 
 def assert_strict(headers: object) -> None:
-    """Nothing inline, nothing from elsewhere, no guessing of types."""
+    """Assert the strict policy: nothing inline, nothing from other hosts, no content sniffing."""
     assert isinstance(headers, dict)
     assert headers["x-content-type-options"] == "nosniff"
     policy = headers["content-security-policy"]

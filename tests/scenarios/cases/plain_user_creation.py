@@ -1,4 +1,4 @@
-"""The user creation's workflow, call for call: a plain handler without any SDK."""
+"""The user-creation workflow, call by call: a plain handler without any SDK."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ RETRY = {"count": 10, "backOff": 20, "jitter": "none", "strategy": "fixed"}
 
 
 class UserCreation:
-    """createUser, then sendEmail and sendAnalytics in parallel; analytics answers 404 three times."""
+    """createUser, then sendEmail and sendAnalytics in parallel; sendAnalytics answers 404 three times."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -21,7 +21,7 @@ class UserCreation:
         self.analytics = runtime.endpoint(f"{base}/sendAnalytics", failing_first(3, 404, {"ok": True}))
 
     def document(self, url: str, key: str, payload: Any) -> dict[str, Any]:
-        """The user creation's JSON."""
+        """The body of the request that starts the user creation."""
         return {
             "workflowName": "createUser",
             "stepInvokeUrl": url,
@@ -32,7 +32,7 @@ class UserCreation:
         }
 
     async def step(self, url: str, call: EndpointCall) -> Any:
-        """What the sample's `step` does: post, and throw unless it worked."""
+        """As `step` in the original sample: post, and raise unless the step succeeded."""
         key = call.json["idempotencyKey"]
         reply = await self.runtime.start(self.document(url, key, call.payload))
         if reply.status != 200:

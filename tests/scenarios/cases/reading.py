@@ -1,4 +1,4 @@
-"""Reading a run, a step, waiting for one, counts, and the pages for people and probes."""
+"""Reading runs, steps and statistics, waiting for a step, and the pages for people and health checks."""
 
 import asyncio
 from typing import Any
@@ -172,7 +172,7 @@ async def scenario_pages_for_people_and_probes(runtime: Runtime) -> None:
 
 
 async def start_runs(runtime: Runtime, count: int) -> list[dict[str, Any]]:
-    """Finished runs of the workflow `w`, each a few milliseconds younger than the last."""
+    """Make finished runs of the workflow `w`, a few milliseconds apart."""
     url = runtime.endpoint("/listed", answer_ok)
     started = []
     for number in range(count):
@@ -182,7 +182,7 @@ async def start_runs(runtime: Runtime, count: int) -> list[dict[str, Any]]:
 
 
 async def run_of_steps(runtime: Runtime, count: int) -> dict[str, Any]:
-    """A finished run with steps that failed once each; its root."""
+    """Make a finished run whose steps each failed once; return its root."""
     step = [runtime.endpoint(f"/steps/{number}", failing_first(1, 503)) for number in range(count)]
 
     async def workflow(call: EndpointCall) -> EndpointReply:
@@ -203,7 +203,7 @@ async def run_of_steps(runtime: Runtime, count: int) -> dict[str, Any]:
 
 
 async def pages_of(runtime: Runtime, link: str, member: str) -> list[list[dict[str, Any]]]:
-    """Every page from here on, by following `next`, which the Link header says too."""
+    """Every page from this one on, by following `next`, which equals the Link header."""
     pages = []
     next_link: str | None = link
     while next_link is not None:

@@ -1,4 +1,4 @@
-"""Dead letters that nobody waits for any more are never called again."""
+"""Dead letters that were handled, or whose run was cancelled, are not redriven."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ def catching(runtime: Runtime, url: str, then: str) -> Handler:
 
 
 def passing_on(runtime: Runtime, *urls: str) -> Handler:
-    """A handler that posts its steps in turn and fails when one of them does."""
+    """A handler that posts its steps one by one, and fails when one of them fails."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
         for url in urls:
@@ -42,7 +42,7 @@ def passing_on(runtime: Runtime, *urls: str) -> Handler:
 
 
 async def letter_of(runtime: Runtime, url: str) -> dict[str, Any]:
-    """The dead letter of an endpoint, once it is in the list."""
+    """Wait for the dead letter of an endpoint to be in the list; return it."""
 
     async def look() -> dict[str, Any] | None:
         letters = (await runtime.get("/dead-letters")).json["deadLetters"]
@@ -53,7 +53,7 @@ async def letter_of(runtime: Runtime, url: str) -> dict[str, Any]:
 
 
 async def assert_left_alone(runtime: Runtime, url: str, why: str) -> None:
-    """Neither one by one nor among many is the dead letter of this endpoint called again."""
+    """Neither a single nor a bulk redrive calls this endpoint's dead letter again."""
     letter = await letter_of(runtime, url)
     assert letter["notRedrivableReason"] == why
     calls = len(runtime.calls(url))
@@ -140,7 +140,7 @@ async def scenario_a_step_that_failed_after_its_run_had_succeeded_is_redriven(ru
 
     run = await runtime.finish(document(runtime.endpoint("/saga", careless)))
     assert run.json["response"] == 202
-    # Moments have milliseconds, and the step has to fail later than its run ended.
+    # Times have a resolution of 1 ms, and the step has to fail later than its run ended.
     await asyncio.sleep(0.02)
     answered.set()
     letter = await letter_of(runtime, url)

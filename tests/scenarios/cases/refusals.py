@@ -1,4 +1,4 @@
-"""What the API refuses, and how: the field, the cure, and nothing done."""
+"""What the API refuses. Each refusal names the field and the cure, and has no effect."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ KIB = 1024
 ABSENT = object()
 UNKNOWN_RUN = "run_" + "0" * 32
 RULES = "write status codes or classes"
-# Members that replace those of a good document, the field that is named, a part of the cure.
+# Members that replace those of a valid document, the field in the refusal, and a part of the cure.
 BAD_MEMBERS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"workflowName": ABSENT}, "workflowName", "required"),
     ({"workflowName": ""}, "workflowName", "at least 1"),
@@ -238,7 +238,7 @@ async def scenario_a_payload_may_be_256_kib_and_no_more(runtime: Runtime) -> Non
 
     reply = await runtime.start(document(url, payload=largest))
     over = await runtime.start(document(url, key="k-2", payload=largest + "x"))
-    # 3 bytes of UTF-8 that JSON may also write as 6.
+    # A character of 3 bytes in UTF-8, which JSON may also write as 6 bytes.
     wide = await runtime.start(document(url, key="k-3", payload="€" * ((256 * KIB - 2) // 3)))
     too_wide = await runtime.start(document(url, key="k-4", payload="€" * ((256 * KIB - 2) // 3 + 1)))
 
@@ -270,7 +270,7 @@ async def scenario_a_body_may_be_1_mib_and_no_more(runtime: Runtime) -> None:
 
 
 def assert_names(reply: ApiReply, field: str, cure: str) -> None:
-    """The reply is a 400 about the field, and says what to change."""
+    """Assert that the reply is a 400 that names the field and the cure."""
     assert_problem(reply, 400, "invalid-request")
     said = {error["field"]: error["message"] for error in reply.json["errors"]}
     assert field in said, reply.json
@@ -279,6 +279,6 @@ def assert_names(reply: ApiReply, field: str, cure: str) -> None:
 
 
 async def nothing_happened(runtime: Runtime, url: str) -> None:
-    """No endpoint was called and no run exists."""
+    """Whether no endpoint was called and no run exists."""
     assert runtime.calls(url) == []
     assert (await runtime.get("/runs")).json["runs"] == []

@@ -1,4 +1,4 @@
-"""Workflows that outlive their own calls: plain handlers, suspended ones, events and timers."""
+"""Workflows that last longer than their calls: plain handlers, suspended handlers, events and timers."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ async def scenario_two_slow_steps_side_by_side(runtime: Runtime) -> None:
     reply = await runtime.finish(document(root, retry=NO_RETRY))
 
     assert (reply.status, reply.json["response"]) == (200, ["a", "b"])
-    # A settle may call the handler twice: once by the step that settles, once by the handler that looks.
+    # A settled step may cause two calls of the handler: by its wake-up, and by the handler's own recheck.
     assert 2 <= reply.json["attempts"] <= 5
     assert (await run_of(runtime, reply))["root"]["retriesUsed"] == 0
     assert [len(runtime.calls(step)) for step in steps] == [1, 1]
@@ -186,7 +186,7 @@ async def scenario_parents_three_levels_deep_wait_for_their_own(runtime: Runtime
     assert steps[leaf]["parent"] == steps[middle]["id"]
     assert steps[middle]["parent"] == steps[root]["id"]
     assert [steps[url]["retriesUsed"] for url in (root, middle, leaf)] == [0, 0, 8]
-    # Once more when a settle is seen by looking across and by the wake-up as well.
+    # One more call if a settled step is noticed both by the recheck and by its wake-up.
     assert 2 <= steps[middle]["attempts"] <= 3
     assert 2 <= steps[root]["attempts"] <= 3
 
@@ -236,7 +236,7 @@ async def scenario_an_event_that_comes_before_its_root_becomes_a_step_of_it(runt
     assert (reply.json["parent"], reply.json["response"]) == (None, [early.json["id"], "yes"])
 
 
-async def scenario_a_result_wakes_the_caller_who_waits_for_it(runtime: Runtime) -> None:
+async def scenario_a_result_wakes_a_waiting_caller(runtime: Runtime) -> None:
     created = await runtime.start(event_document("approval"), Prefer="respond-async")
     waiting = asyncio.create_task(runtime.start(event_document("approval")))
     await asyncio.sleep(0.05)
@@ -308,22 +308,25 @@ async def scenario_a_handler_waits_for_an_event(runtime: Runtime) -> None:
     assert (ended["response"], ended["attempts"], ended["retriesUsed"]) == ("yes", 2, 0)
 
 
-async def scenario_an_event_that_nobody_posts_ends_with_its_deadline(runtime: Runtime) -> None:
+async def scenario_an_event_without_a_result_ends_with_its_deadline(runtime: Runtime) -> None:
     reply = await runtime.finish(event_document("approval", deadline=100))
 
     assert (reply.status, reply.json["attempts"]) == (424, 0)
     assert reply.json["type"] == "urn:atomic:problem:event-expired"
     assert reply.json["detail"] == "The event was not completed within 100 ms."
     assert reply.headers["atomic-error-source"] == "step"
-    # It is an answer to its workflow, and nothing for operators.
+    # The failure is an answer to the workflow, and not a dead letter.
     assert (await runtime.get("/dead-letters")).json["deadLetters"] == []
     assert (await runtime.get("/stats")).json["deadLetters"] == 0
     bulk = await runtime.post("/redrive", {"filter": {"keyPrefix": "k"}})
     assert bulk.json == {"redriven": 0, "steps": [], "more": False}
 
 
-async def scenario_an_open_event_takes_a_deadline_from_who_waits_for_it(runtime: Runtime) -> None:
-    """Opened before its id is handed out, waited for later: the time of that wait counts."""
+async def scenario_an_open_event_takes_the_deadline_of_a_wait(runtime: Runtime) -> None:
+    """The event is opened before its id is passed on, and waited for later.
+
+    The deadline of that wait applies.
+    """
     opened = await runtime.start(event_document("approval"), Prefer="respond-async")
     assert opened.json["dueAt"] is None
 
@@ -345,7 +348,7 @@ async def scenario_a_timer_ends_after_its_delay(runtime: Runtime) -> None:
     reply = await runtime.finish(timer_document("nap", delay=150, parent=root.json["id"]))
 
     assert (reply.status, reply.json["kind"], reply.json["response"]) == (200, "timer", None)
-    # The clock of the far side may be cut to milliseconds differently from ours.
+    # The server's clock may round milliseconds differently from the test's.
     assert loop.time() - began_s >= 0.149
     assert reply.json["attempts"] == 0
 
@@ -371,7 +374,7 @@ async def scenario_a_delayed_step_starts_after_its_delay(runtime: Runtime) -> No
     loop = asyncio.get_running_loop()
     began_s = loop.time()
 
-    # A delay of 1 ms is over before a durable row is written; its wake-up must not be spent by then.
+    # A delay of 1 ms is over before the row is written; the wake-up must not be lost because of that.
     for number, delay in enumerate((1, 5, 120)):
         reply = await runtime.start(document(url, idempotencyKey=f"k-{number}", delay=delay))
         assert reply.status == 200
@@ -381,24 +384,24 @@ async def scenario_a_delayed_step_starts_after_its_delay(runtime: Runtime) -> No
 
 
 def document(url: str, **members: Any) -> dict[str, Any]:
-    """A start that is retried soon and for long."""
+    """A start with quick and many retries."""
     return start_document(url, "k", **{"timeout": 20_000, "retry": RETRY, **members})
 
 
 def event_document(name: str, **members: Any) -> dict[str, Any]:
-    """A step that waits for somebody to post a result."""
+    """An event: a step that waits for a posted result."""
     event = {"workflowName": "w", "kind": "event", "stepName": name, "idempotencyKey": "k"}
     return {**event, "timeout": 20_000, **members}
 
 
 def timer_document(name: str, **members: Any) -> dict[str, Any]:
-    """A step that does nothing for a while."""
+    """A timer: a step that is done after a delay."""
     timer = {"workflowName": "w", "kind": "timer", "stepName": name, "idempotencyKey": "k"}
     return {**timer, "timeout": 20_000, **members}
 
 
 def sleeping(ms: int, then: Any = None) -> Handler:
-    """An endpoint that takes its time."""
+    """A slow endpoint."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
         await asyncio.sleep(ms / 1000)
@@ -416,7 +419,7 @@ def plain(
     told: list[int] | None = None,
     retry: dict[str, Any] = RETRY,
 ) -> Handler:
-    """A handler without any SDK: it posts its steps, waits for them, and throws unless they worked."""
+    """A handler without any SDK: it posts its steps, waits for them, and raises unless they succeeded."""
 
     async def step(url: str, call: EndpointCall) -> Any:
         key = call.json["idempotencyKey"]
@@ -438,7 +441,7 @@ def plain(
 
 
 def suspending(runtime: Runtime, *urls: str) -> Handler:
-    """A handler as an SDK writes it: it never waits, it says which steps it needs."""
+    """A handler as an SDK implements it: it never waits, but suspends on the steps that it needs."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
         key = call.json["idempotencyKey"]
@@ -454,7 +457,7 @@ def suspending(runtime: Runtime, *urls: str) -> Handler:
 
 
 def always_waiting_for(step_id: str | None) -> Handler:
-    """An endpoint that only ever waits; for itself when no step is named."""
+    """An endpoint that is always suspended, on itself if no step is named."""
 
     async def handler(call: EndpointCall) -> EndpointReply:
         named = call.json["stepId"] if step_id is None else step_id
@@ -464,6 +467,6 @@ def always_waiting_for(step_id: str | None) -> Handler:
 
 
 async def run_of(runtime: Runtime, reply: ApiReply) -> dict[str, Any]:
-    """The run that a reply is about."""
+    """Read the run of a reply."""
     run: dict[str, Any] = (await runtime.get(f"/runs/{reply.json['runId']}")).json
     return run

@@ -1,8 +1,8 @@
-"""User creation as it was first drawn, call for call: plain HTTP and its own retry options.
+"""User creation as in the original sequence diagram: plain HTTP, with its own retry options.
 
-One key is that of the workflow and of all its steps. No step says how long it waits, nor to which run it
-belongs. The client throws at whatever is not 200. Mail and analytics are awaited inside of `Promise.all`,
-which makes one after the other.
+The workflow and all its steps have the same key. No step names a wait or a parent. The client raises on any
+status but 200. Mail and analytics are awaited inside the list of `Promise.all`, so they run one after the
+other.
 """
 
 import asyncio
@@ -19,13 +19,14 @@ ADA = {"userName": "ada", "email": "ada@example.com"}
 
 
 class NotOkError(Exception):
-    """What the client throws."""
+    """The client's error for any status but 200."""
 
 
 class Application:
-    """The user's application. `drawn` holds its calls and those of Atomic, in the order of the diagram.
+    """The user's application.
 
-    Analytics answers 404 some times, or until it is up; `analytics_retry` is the policy of that step.
+    `drawn` records its calls and those of Atomic, as in the diagram. Analytics answers 404 a number of
+    times, or until it is up; `analytics_retry` is the policy of that step.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Application:
         }
 
     async def create_user(self, key: str) -> dict[str, Any]:
-        """What the user calls, again and again until it works."""
+        """What the user calls, repeatedly until it succeeds."""
         self.drawn.append("post index")
         while True:
             self.posts_of_the_user += 1
@@ -84,7 +85,7 @@ class Application:
         return self._returned("sendAnalytics", 404 if is_down else 200)
 
     def _returned(self, name: str, status: int) -> EndpointReply:
-        """What a function answers that returns nothing."""
+        """The answer of a function that returns nothing."""
         self.drawn.append(f"{name} answers {status}")
         return EndpointReply(status=status, body=b"")
 
@@ -133,15 +134,15 @@ async def scenario_user_creation_is_played_as_it_was_drawn(runtime: Runtime) -> 
     root = await root_of(runtime, answer)
     assert (root["status"], root["attempts"], root["retriesUsed"]) == ("succeeded", 1, 0)
     assert (root["payload"], root["response"]) == (ADA, None)
-    # Three delays of a second, two and four at most: less than the eight seconds that the user waits.
+    # Three delays of at most one, two and four seconds: less than the eight seconds that the user waits.
     assert app.posts_of_the_user == 1 or not is_virtual()
 
 
-async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(runtime: Runtime) -> None:
-    """For an hour, where time is virtual; elsewhere for longer than a handler's post waits.
+async def scenario_the_workflow_uses_no_retry_while_analytics_is_down(runtime: Runtime) -> None:
+    """Analytics is down for an hour in virtual time, and elsewhere for longer than a handler's post waits.
 
-    Ten retries of a second last nine minutes, so the analytics step is given more of them. The workflow has
-    what every step has.
+    Ten retries of a second last nine minutes, so the analytics step has more. The workflow has the default
+    policy.
     """
     down_s = 3600 if is_virtual() else 18
     policy = {"count": 1000, "backOff": 1000, "maxBackOff": 60_000 if is_virtual() else 1000}
@@ -154,7 +155,7 @@ async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(runtime: R
     assert clock.time() - began_s >= down_s
     root = await root_of(runtime, answer)
     assert (root["status"], root["retriesUsed"]) == ("succeeded", 0)
-    # The handler was told 504 and threw; it is called again when analytics is done, and only then.
+    # The handler got 504 and raised. It is called again only when analytics is done.
     assert [attempt["status"] for attempt in root["attemptLog"]] == [500, 200]
     said = Counter(app.drawn)
     assert said["sendAnalytics answers 404"] > 5
@@ -163,5 +164,5 @@ async def scenario_the_workflow_pays_no_retry_while_analytics_is_down(runtime: R
 
 
 def is_virtual() -> bool:
-    """Whether an hour takes no time here."""
+    """Whether the runtime has virtual time."""
     return isinstance(asyncio.get_running_loop(), VirtualTimeLoop)

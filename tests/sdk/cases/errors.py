@@ -1,4 +1,4 @@
-"""What goes wrong, and what becomes of it."""
+"""Failures of steps and handlers, and their effects."""
 
 from datetime import timedelta
 from typing import Any
@@ -40,7 +40,7 @@ def case_a_step_that_failed_can_be_compensated(world: World) -> None:
         except StepFailedError as error:
             return {"released": await ctx.step("release", room), "because": error.response["detail"]}
 
-    world.workflow("/order", order, colour="async")
+    world.workflow("/order", order, variant="async")
     world.step("/reserve", lambda: "room 7")
     world.step("/release", lambda payload: payload)
     world.step("/refuse", refuse)
@@ -84,7 +84,7 @@ def case_a_crash_of_the_handler_is_told(world: World) -> None:
 
 
 def case_other_payloads_in_a_replay_are_found(world: World) -> None:
-    """A workflow that asks chance between its steps cannot be replayed; the second call must say so."""
+    """A workflow with a random choice between its steps cannot be replayed; its second call must say so."""
 
     def order(ctx: Context) -> Any:
         ctx.step("echo", ctx.attempt)
@@ -148,7 +148,7 @@ def case_an_answer_that_cannot_be_stored_ends_its_step_at_once(world: World) -> 
     calls: list[str] = []
 
     async def later() -> None:
-        """Never awaited."""
+        """A coroutine that is never awaited."""
 
     async def forgetful(payload: Any) -> Any:
         calls.append("forgetful")

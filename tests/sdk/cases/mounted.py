@@ -1,4 +1,4 @@
-"""What `Endpoints` add to the decorators: functions that name their steps."""
+"""What `Endpoints` adds to the decorators: steps can be called by their function instead of a URL."""
 
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ async def rate(order: Order) -> int:
 
 
 def position(ctx: Context, order: Order) -> Receipt:
-    """What `charge` answers comes back as what it says it returns."""
+    """A result of `charge` has the type of its annotation."""
     receipt = ctx.step(charge, order)
     assert isinstance(receipt, Receipt)
     [again] = ctx.parallel(ctx.call(charge, order, result=dict))
@@ -42,7 +42,7 @@ def mounted_case_a_function_names_a_workflow_inside_another(world: World) -> Non
         receipt = await ctx.step(position, order)
         return [receipt.paid, await ctx.step(rate, order)]
 
-    world.workflow("/both", both, colour="async")
+    world.workflow("/both", both, variant="async")
     world.workflow("/place", position)
     world.step("/charge", charge)
     world.step("/rate", rate)

@@ -1,4 +1,4 @@
-"""Paths that frameworks decode: a step beside such a workflow, and a signature over such a URL."""
+"""Percent-encoded paths, which frameworks decode: relative step URLs and signatures must still be right."""
 
 from typing import Any
 from urllib.parse import quote
@@ -8,12 +8,12 @@ from atomic.sdk import Call, Context
 from sdk.cases.signing import BODY, NEW, signed
 from sdk.world import World
 
-# As they are decoded.
+# The folders in decoded form.
 FOLDERS = ("Acme Ltd", "Müller ☃", "a\\b", "100%", "a%2Fb", "a+b;v=1", "a:b@c", "(x)'", "a#b?c")
 
 
 def encoded_folders() -> list[str]:
-    """The folders as they stand in a URL."""
+    """The folders as encoded in a URL."""
     return [quote(folder, safe="+;=:@()'") for folder in FOLDERS]
 
 

@@ -1,4 +1,4 @@
-"""Steps in sequence and side by side, on both colours of handlers."""
+"""Steps in sequence and in parallel, in `def` and in `async def` handlers."""
 
 import asyncio
 from datetime import date
@@ -50,7 +50,7 @@ def case_a_workflow_in_async_code(world: World) -> None:
         await asyncio.sleep(0)
         return f"parcel for {payload}"
 
-    world.workflow("/shop/order", order, colour="async")
+    world.workflow("/shop/order", order, variant="async")
     world.step("/shop/charge", lambda payload: payload["amount"])
     world.step("/shop/ship", ship)
     assert world.start("/shop/order", {"amount": 7}).response == "parcel for 7"
@@ -66,18 +66,18 @@ def case_models_go_in_and_come_out(world: World) -> None:
     assert outcome.response == {"paid": 42, "item": "book"}
 
 
-def case_side_by_side_in_async_code(world: World) -> None:
+def case_parallel_steps_in_async_code(world: World) -> None:
     async def fan_out(ctx: AsyncContext, items: list[int]) -> Any:
         return await asyncio.gather(*[ctx.step("square", item) for item in items])
 
-    world.workflow("/fan-out", fan_out, colour="async")
+    world.workflow("/fan-out", fan_out, variant="async")
     world.step("/square", lambda payload: payload * payload)
     outcome = world.start("/fan-out", list(range(12)))
     assert outcome.response == [n * n for n in range(12)]
     assert len({step.idempotency_key for step in world.run_of(outcome).steps}) == 12
 
 
-def case_side_by_side_in_plain_code(world: World) -> None:
+def case_parallel_steps_in_plain_code(world: World) -> None:
     def fan_out(ctx: Context, items: list[int]) -> list[int]:
         return ctx.parallel(*[ctx.call("square", item, result=int) for item in items])
 

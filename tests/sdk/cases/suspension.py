@@ -1,4 +1,4 @@
-"""Workflows that last longer than any call of theirs."""
+"""Workflows that last longer than each of their calls."""
 
 import asyncio
 from typing import Any
@@ -70,7 +70,7 @@ def case_a_suspension_is_no_exception_of_a_task(world: World) -> None:
             await ctx.step("note")
 
     noted: list[int] = []
-    world.workflow("/order", order, colour="async", wait=0.1)
+    world.workflow("/order", order, variant="async", wait=0.1)
     world.step("/slow", not_before(3))
     world.step("/note", lambda: noted.append(1))
     assert (world.start("/order").response, noted) == ([0, 1, 2], [1])
@@ -85,12 +85,12 @@ def case_async_handlers_suspend_on_all_that_they_wait_for(world: World) -> None:
         return await asyncio.gather(*[one(ctx, number) for number in range(4)])
 
     def first(payload: int, call: Call) -> int:
-        # The first of them ends last: in each replay the seconds are called in another order.
+        # The first branch ends last, so that in each replay the second steps are called in another order.
         if call.attempt < 5 - payload:
             raise RuntimeError("not yet")
         return payload * 10
 
-    world.workflow("/order", order, colour="async", wait=0.1)
+    world.workflow("/order", order, variant="async", wait=0.1)
     world.step("/first", first)
     world.step("/second", not_before(2))
     outcome = world.start("/order")
@@ -104,12 +104,12 @@ def case_a_task_group_suspends_as_well(world: World) -> None:
             tasks = [group.create_task(ctx.step("slow", number, retry=SLOW)) for number in range(3)]
         return [task.result() for task in tasks]
 
-    world.workflow("/order", order, colour="async", wait=0.1)
+    world.workflow("/order", order, variant="async", wait=0.1)
     world.step("/slow", not_before(3))
     assert world.start("/order").response == [0, 1, 2]
 
 
-def case_plain_code_suspends_side_by_side(world: World) -> None:
+def case_parallel_plain_code_suspends(world: World) -> None:
     def order(ctx: Context) -> Any:
         return ctx.parallel(*[ctx.call("slow", number, retry=SLOW) for number in range(3)])
 
@@ -153,7 +153,7 @@ def case_a_workflow_calls_a_workflow(world: World) -> None:
 
 
 def case_nested_workflows_share_no_step_no_sleep_and_no_event(world: World) -> None:
-    """Parent and child charge once each, sleep once each, and wait for an approval each."""
+    """Parent and child each charge once, sleep once, and wait for one approval."""
     charged: list[str] = []
 
     def charge(payload: str, call: Call) -> str:

@@ -1,4 +1,4 @@
-"""A workflow of two steps on Django, with every option left out; for WSGI, ASGI and `runserver`."""
+"""A workflow of two steps on Django, with all options at their defaults; for WSGI, ASGI and `runserver`."""
 
 import sys
 
@@ -17,7 +17,7 @@ orders = Endpoints("orders")
 
 @orders.workflow
 def order(ctx: Context, number: int) -> int:
-    """The number, changed by both steps."""
+    """Call both steps, each of which changes the number."""
     return ctx.step(ship, ctx.step(pay, number))
 
 

@@ -1,4 +1,4 @@
-"""A workflow of two steps on FastAPI, with every option left out: `async def`, and `def` under /plain."""
+"""A workflow of two steps on FastAPI with default options: `async def`, and `def` under /plain."""
 
 from fastapi import FastAPI
 
@@ -10,7 +10,7 @@ orders, plain = Endpoints(app, "/orders"), Endpoints(app, "/plain")
 
 @orders.workflow
 async def order(ctx: AsyncContext, number: int) -> int:
-    """The number, changed by both steps."""
+    """Call both steps, each of which changes the number."""
     return await ctx.step(ship, await ctx.step(pay, number))
 
 
@@ -28,7 +28,7 @@ async def ship(paid: int) -> int:
 
 @plain.workflow(name="order")
 def plain_order(ctx: Context, number: int) -> int:
-    """The number, changed by both steps."""
+    """Call both steps, each of which changes the number."""
     return ctx.step(plain_ship, ctx.step(plain_pay, number))
 
 

@@ -1,4 +1,4 @@
-"""A workflow of two steps on Flask, with every option left out."""
+"""A workflow of two steps on Flask, with all options at their defaults."""
 
 from flask import Flask
 
@@ -10,7 +10,7 @@ orders = Endpoints(app, "/orders")
 
 @orders.workflow
 def order(ctx: Context, number: int) -> int:
-    """The number, changed by both steps."""
+    """Call both steps, each of which changes the number."""
     return ctx.step(ship, ctx.step(pay, number))
 
 

@@ -1,4 +1,4 @@
-"""A workflow of two steps on AWS Lambda, with every option left out."""
+"""A workflow of two steps on AWS Lambda, with all options at their defaults."""
 
 from atomic.sdk.aws_lambda import Context, Endpoints
 
@@ -7,7 +7,7 @@ handler = Endpoints("/orders")
 
 @handler.workflow
 def order(ctx: Context, number: int) -> int:
-    """The number, changed by both steps."""
+    """Call both steps, each of which changes the number."""
     return ctx.step(ship, ctx.step(pay, number))
 
 

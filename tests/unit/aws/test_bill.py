@@ -1,4 +1,4 @@
-"""What a step costs: the calls to AWS, and the write units of the table (1 KB of the larger item each)."""
+"""The cost of a step: its calls to AWS, and the write units of the table (1 KB of the larger item each)."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ import pytest
 
 from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.system import SystemClock
-from atomic.application.destinations import TURN_EVERY_MS
+from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import StartResult, start
@@ -38,7 +38,7 @@ from contract.builders import a_spec, incompressible
 from unit.strategies import ended
 
 COST_PAGE = Path(__file__).parents[3] / "docs" / "cost.md"
-# Due again at once.
+# A retry that is due at once.
 RETRY = RetryPolicy(count=3, back_off_ms=0)
 UUID = "0b9cf1b2-5a7d-4d1e-9d4f-0a1b2c3d4e5f"
 
@@ -87,22 +87,23 @@ def test_a_step_is_two_writes_one_message_and_no_read() -> None:
             recorder.calls.clear()
             again = await runtime.call(a_spec())
             assert again.replayed
-            # The failed condition gives the row, so that an answer from memory needs no read either.
+            # The failed condition returns the row, so a replay needs no read either.
             assert sorted(recorder.operations) == ["PutItem", "SendMessage"]
 
     asyncio.run(body())
 
 
-# While a handler runs, its environment is taken: the steps that it posts land in others.
+# A running handler occupies its environment, so its steps are started in others.
 STEPS = Counter({"PutItem": 4, "UpdateItem": 4, "SendMessage": 4})
 
 
 @pytest.mark.parametrize(
     ("names_parent", "besides"),
     [
-        # Each environment looks once at the root.
+        # Each environment reads the root once.
         pytest.param(True, {"GetItem": 3}, id="sdk"),
-        # Each environment tries the step as the root of a run, which shows what the run is.
+        # Each environment tries to create the step as the root of a run, which returns the state of the
+        # run.
         pytest.param(False, {"PutItem": 3, "SendMessage": 3}, id="naive"),
     ],
 )
@@ -130,7 +131,7 @@ def test_a_run_of_three_steps_in_environments_of_their_own(
     asyncio.run(body())
 
 
-def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
+def test_a_handler_that_gets_504_costs_one_more_read_and_write() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
             runtime, elsewhere = Runtime(account), Runtime(account)
@@ -157,11 +158,12 @@ def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
             root_step = await runtime.engine.store.get(root_id)
             assert root_step is not None
             assert root_step.status is Status.WAITING
-            # Whoever waits reads the row at the end, and the step notes whom it has to wake.
+            # The waiting post reads the row at the end, and the handler is registered as a waiter of the
+            # step.
             hung = Counter({"PutItem": 1, "SendMessage": 1, "GetItem": 1, "UpdateItem": 1})
-            # The environment looks once whose run it is.
+            # The environment reads once to which client the run belongs.
             assert told[0] == hung + Counter({"GetItem": 1}) + Counter({"GetItem": 1, "UpdateItem": 1})
-            # The handler's row says already that its attempt was told.
+            # The handler's row already says that its attempt was told.
             assert told[1] == hung + Counter({"GetItem": 1})
             for task in [*runtime.tasks, *elsewhere.tasks]:
                 task.cancel()
@@ -173,7 +175,7 @@ def test_a_handler_that_is_told_costs_a_read_and_a_write_more() -> None:
     ("of", "looks"),
     [
         pytest.param("root", 0, id="root"),
-        # An environment that does not know the run looks whether it has been cancelled.
+        # An environment that has no cached state of the run checks whether it was cancelled.
         pytest.param("step", 1, id="step"),
     ],
 )
@@ -205,32 +207,32 @@ def test_a_retry_is_two_writes_two_messages_and_a_read(of: str, looks: int) -> N
     asyncio.run(body())
 
 
-def test_what_docs_say_of_the_price_is_what_a_run_shows() -> None:
+def test_the_prices_in_the_docs_match_a_counted_run() -> None:
     places = (keys.ROOT, "a" * 32, "b" * 32, "c" * 32)
     ordinary = estimated_usd([settled_step(position, b'{"id":7}') for position in places])
     text = b'"' + incompressible(1022) + b'"'
     incompressible_text = estimated_usd([settled_step(position, text) for position in places])
 
-    # The root of the page lasts as long as its steps after each other, these last 50 ms each.
+    # On the page, each step takes 50 ms, and the root as long as its steps one after another.
     lasts_longer = 0.106 * FUNCTION_GB * LAMBDA_GB_S_USD
     stated = re.findall(r"\*\*\$(\d+\.\d+)\*\*", COST_PAGE.read_text())
     assert [f"{1e6 * (price + lasts_longer):.2f}" for price in (ordinary, incompressible_text)] == stated
-    # What `prices` takes for a row is not less than what it is.
+    # The size of a row in `prices` is not below the real one.
     assert sum(write_units("step", text, text)) <= 4
 
 
-def test_what_docs_say_of_waiting_for_a_place_follows_from_the_prices() -> None:
-    # A root's write moves its entry in the listing index, too. What is counted is in test_handlers.
-    turn_usd = DRAIN_USD + 2 * WRITE_UNIT_USD + READ_UNIT_USD / 2
-    hour_usd = turn_usd * 3600 * 1000 / TURN_EVERY_MS
+def test_the_docs_costs_of_deferral_follow_from_the_prices() -> None:
+    # A write of a root also moves its entry in the listing index. The calls are counted in test_handlers.
+    deferral_usd = DRAIN_USD + 2 * WRITE_UNIT_USD + READ_UNIT_USD / 2
+    hour_usd = deferral_usd * 3600 * 1000 / TRY_EVERY_MS
     page = COST_PAGE.read_text()
-    assert f"| a turn | ${1e6 * turn_usd:.2f} |" in page
+    assert f"| a deferral | ${1e6 * deferral_usd:.2f} |" in page
     assert f"${hour_usd:.2f} an hour" in page
     assert f"| 2 writes | ${1e6 * 2 * WRITE_UNIT_USD:.2f} |" in page
 
 
 def settled_step(position: str, text: bytes) -> Step:
-    """A step that succeeded after 50 ms with as much as it was asked."""
+    """A step that succeeded after 50 ms with a response as large as its payload."""
     step = begin(a_spec(key=UUID, payload=text), position, 1_767_225_600_123, "9" * 32)
     response = StoredBody(text, "json", "application/json")
     outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=response)
@@ -238,7 +240,7 @@ def settled_step(position: str, text: bytes) -> Step:
 
 
 def a_step(number: int) -> StepSpec:
-    """A step of a handler that knows nothing of Atomic: same workflow, same key, another URL."""
+    """A step of a plain handler: same workflow, same key, another URL."""
     url = f"https://app.example/steps/{number}"
     spec = a_spec(key=UUID)
     identity = keys.identity("acme", spec.workflow_name, "", url, "", UUID)

@@ -1,4 +1,4 @@
-"""Time-outs and retries of every client are the ones that the engine counts on, not botocore's defaults."""
+"""Every boto client has the time-outs and retries that the engine relies on, not botocore's defaults."""
 
 import asyncio
 from typing import Any
@@ -34,7 +34,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=str)
-def test_whatever_aws_or_the_network_says_the_store_is_not_available(error: Exception) -> None:
+def test_every_error_of_aws_or_the_network_means_the_store_is_not_available(error: Exception) -> None:
     def fails(**_: Any) -> None:
         raise error
 

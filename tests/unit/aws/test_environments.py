@@ -1,7 +1,7 @@
-"""Many environments of an invoker side by side, in virtual time: whom a destination holds up, and whom not.
+"""Many environments of an invoker in virtual time: which of them a slow destination occupies.
 
-Each takes one wake-up after the other, and nothing else until what it set in motion is over. Places are in
-the table as moto plays it; rows and wake-ups are in memory.
+Each environment processes one wake-up after the other, each to its end. The leases of permits are in the
+table (moto); rows and wake-ups are in memory.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.admission import Admission
-from atomic.application.destinations import TURN_EVERY_MS, CountedRuns, destination_of
+from atomic.application.destinations import TRY_EVERY_MS, CountedRuns, destination_of
 from atomic.application.engine import Engine, Settings
 from atomic.application.permits import Permit
 from atomic.application.ports import Destinations
@@ -36,7 +36,7 @@ from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
 from atomic.testing.virtual_time import LoopClock
 from contract.aws import TABLE_NAME, Aws, LateCalls, Recorder, aws
 from contract.builders import a_spec
-from contract.destinations_contract import comer
+from contract.destinations_contract import long_step
 
 SILENT, GOOD = "https://silent.example/x", "https://good.example/x"
 ENVIRONMENTS = 10
@@ -45,7 +45,7 @@ BOUNDS = Bounds.of(ENVIRONMENTS)
 
 @dataclass
 class Fleet:
-    """An API function, and an invoker of so many environments. Runs in one loop."""
+    """An API function, and an invoker with that many environments, on one event loop."""
 
     account: Aws
     invoker: FunctionInvoker = field(default_factory=FunctionInvoker)
@@ -83,7 +83,7 @@ class Fleet:
             await process_wakeup(engine, await self.queue.receive())
 
     def serve(self, url: str, answer: Callable[[EndpointCall], Coroutine[Any, Any, EndpointReply]]) -> None:
-        """Serve an endpoint, and count the environments that it holds up."""
+        """Serve an endpoint, and count the environments that it occupies."""
 
         async def counted(call: EndpointCall) -> EndpointReply:
             self.held[url] += 1
@@ -96,11 +96,11 @@ class Fleet:
         self.invoker.handlers[url] = counted
 
     async def post(self, *specs: StepSpec) -> list[str]:
-        """Start steps that nobody waits for; their ids."""
+        """Start steps without waiting for them; return their ids."""
         return [(await start(self.api, spec, wait_ms=0)).step.id for spec in specs]
 
     async def times(self, ids: list[str]) -> list[float]:
-        """How long each of the steps took, in seconds; all have to have succeeded."""
+        """The seconds that each of the steps took. All must have succeeded."""
         steps = [await self.store.get(each) for each in ids]
         assert {step and step.status for step in steps} == {Status.SUCCEEDED}
         return [((step.finished_at_ms or 0) - step.created_at_ms) / 1000 for step in steps if step]
@@ -117,7 +117,7 @@ async def at_once(call: EndpointCall) -> EndpointReply:
 
 
 def on_fleet(story: Callable[[Fleet], Coroutine[Any, Any, None]]) -> None:
-    """Play a story."""
+    """Run a test body."""
 
     async def main(account: Aws) -> None:
         fleet = Fleet(account)
@@ -137,7 +137,7 @@ def on_fleet(story: Callable[[Fleet], Coroutine[Any, Any, None]]) -> None:
 
 
 def steps(number: int, url: str, *, first: int = 0, client: str = "acme", **more: Any) -> list[StepSpec]:
-    """Steps, each the root of a run of its own."""
+    """Start documents of steps, each the root of its own run."""
     policy = RetryPolicy(count=1000, back_off_ms=1000, strategy="fixed", jitter="none")
     made = []
     for n in range(first, first + number):
@@ -147,12 +147,13 @@ def steps(number: int, url: str, *, first: int = 0, client: str = "acme", **more
     return made
 
 
-def test_it_holds_everybody_up_for_one_attempt_and_then_its_share() -> None:
+def test_it_occupies_all_environments_for_one_attempt_and_then_its_share() -> None:
     async def story(fleet: Fleet) -> None:
         fleet.serve(SILENT, never)
         fleet.serve(GOOD, at_once)
         await fleet.post(*steps(100, SILENT))
-        # It was never slow before: this once it may take all, until the first attempts end.
+        # The destination is not known as slow yet, so it may occupy all environments until the first
+        # attempts end.
         await asyncio.sleep(21)
         fleet.most_held.clear()
         others: list[str] = []
@@ -165,7 +166,7 @@ def test_it_holds_everybody_up_for_one_attempt_and_then_its_share() -> None:
     on_fleet(story)
 
 
-def test_long_attempts_have_their_share_from_the_first() -> None:
+def test_long_attempts_are_limited_to_their_share_from_the_first() -> None:
     async def story(fleet: Fleet) -> None:
         fleet.serve(SILENT, never)
         fleet.serve(GOOD, at_once)
@@ -184,8 +185,8 @@ def test_long_attempts_have_their_share_from_the_first() -> None:
     on_fleet(story)
 
 
-def test_a_fan_out_leaves_something_to_others() -> None:
-    """The steps of a run that is inside have a little more room than others, not all there is."""
+def test_a_fan_out_leaves_environments_to_others() -> None:
+    """The steps of a run that has a permit may use a few more environments than others, but not all."""
 
     async def story(fleet: Fleet) -> None:
         fleet.serve(SILENT, never)
@@ -206,7 +207,7 @@ def test_a_fan_out_leaves_something_to_others() -> None:
 
 
 def test_workflows_that_wait_for_steps_at_their_own_destination_get_through() -> None:
-    """More of them than may be inside, and each step needs a second attempt, which an invoker makes."""
+    """There are more runs than permits, and each step needs a second attempt, which an invoker makes."""
 
     async def story(fleet: Fleet) -> None:
         at, tried = "https://app.example/", set()
@@ -234,7 +235,7 @@ def test_workflows_that_wait_for_steps_at_their_own_destination_get_through() ->
     on_fleet(story)
 
 
-def test_those_who_wait_are_served_when_the_destination_answers_again() -> None:
+def test_deferred_steps_run_when_the_destination_answers_again() -> None:
     async def story(fleet: Fleet) -> None:
         fleet.serve(SILENT, never)
         ids = await fleet.post(*steps(60, SILENT))
@@ -264,7 +265,7 @@ def test_a_destination_that_answers_in_time_costs_no_write() -> None:
     on_fleet(story)
 
 
-def test_when_the_table_does_not_say_the_work_goes_on() -> None:
+def test_the_work_goes_on_when_the_table_cannot_be_read() -> None:
     async def story(fleet: Fleet) -> None:
         for leases in fleet.leases:
             calls_of(leases).cut = True
@@ -278,14 +279,16 @@ def test_when_the_table_does_not_say_the_work_goes_on() -> None:
     on_fleet(story)
 
 
-def test_together_they_look_as_often_as_one_process_would() -> None:
-    """However many steps wait, 200 a second look whether there is a place, which is what waiting costs."""
+def test_together_they_try_as_often_as_one_process() -> None:
+    """However many steps are deferred, 200 per second try to get a permit, which is the cost of waiting."""
 
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, 50) for n in range(50)]
-        seconds = Counter(leases.turn_ms(comer(n), 0) // 1000 for leases in fleet for n in range(100))
+        seconds = Counter(
+            leases.defer_until_ms(long_step(n), 0) // 1000 for leases in fleet for n in range(100)
+        )
         assert min(seconds) == 1
-        assert max(seconds.values()) == 1000 // TURN_EVERY_MS
+        assert max(seconds.values()) == 1000 // TRY_EVERY_MS
 
     with aws() as account:
         run(main(account))
@@ -307,8 +310,8 @@ async def release(permit: Permit | None) -> None:
 
 
 def holders(account: Aws) -> set[str]:
-    """Who holds a place where comers go."""
-    destination = destination_of(comer(0))
+    """The holders of leases at the destination."""
+    destination = destination_of(long_step(0))
     assert destination is not None
     leases = LeaseItems(account.dynamodb, TABLE_NAME, invoker="short").read(destination)
     held = [each.holder for each in leases if each.until_ms >= LoopClock().now_ms()]
@@ -317,17 +320,17 @@ def holders(account: Aws) -> set[str]:
 
 
 @pytest.mark.parametrize("attempt_ms", [20_000, 60_000])
-def test_the_places_of_the_killed_are_free_after_their_lease(attempt_ms: int) -> None:
+def test_the_permits_of_killed_environments_are_free_after_their_lease(attempt_ms: int) -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
-        inside = [comer(n, attempt_timeout_ms=attempt_ms) for n in range(BOUNDS.most)]
+        inside = [long_step(n, attempt_timeout_ms=attempt_ms) for n in range(BOUNDS.most)]
         for leases, spec in zip(fleet, inside, strict=False):
             assert await leases.enter(spec)
         await asyncio.sleep(60)
-        late = comer(BOUNDS.most)
+        late = long_step(BOUNDS.most)
         assert not await fleet[-1].enter(late)
         for leases in fleet[:-1]:
-            # Killed: it renews nothing and gives nothing back.
+            # After a kill, the environment neither renews nor releases its lease.
             calls_of(leases).cut = True
         await asyncio.sleep(tuning.LEASE_MS / 1000 + 2)
         assert await fleet[-1].enter(late)
@@ -336,19 +339,19 @@ def test_the_places_of_the_killed_are_free_after_their_lease(attempt_ms: int) ->
         run(main(account))
 
 
-def test_who_was_frozen_longer_than_its_lease_takes_nobody_s_place_away() -> None:
+def test_an_environment_frozen_longer_than_its_lease_takes_no_other_lease() -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
-        permits = [await fleet[n].enter(comer(n)) for n in range(BOUNDS.most)]
+        permits = [await fleet[n].enter(long_step(n)) for n in range(BOUNDS.most)]
         assert None not in permits
-        frozen, late = fleet[0], comer(BOUNDS.most)
+        frozen, late = fleet[0], long_step(BOUNDS.most)
         calls_of(frozen).thawed.clear()
         await asyncio.sleep(tuning.LEASE_MS / 1000 + 20)
         late_permit = await fleet[-1].enter(late)
         assert late_permit is not None
         calls_of(frozen).thawed.set()
         await asyncio.sleep(30)
-        # It is held up there still, so it is counted on top, and gives back what is its own.
+        # Its attempt is still running there, so it is counted on top, and it releases only its own lease.
         others = {f"environment {n}" for n in range(1, BOUNDS.most)}
         assert holders(account) == {*others, "environment 0", f"environment {ENVIRONMENTS - 1}"}
         await release(permits[0])
@@ -360,15 +363,15 @@ def test_who_was_frozen_longer_than_its_lease_takes_nobody_s_place_away() -> Non
         run(main(account))
 
 
-def test_who_was_cut_off_gives_back_nothing_that_is_another_s() -> None:
+def test_a_disconnected_environment_releases_only_its_own_lease() -> None:
     async def main(account: Aws) -> None:
         fleet = [account.destinations(n, ENVIRONMENTS) for n in range(ENVIRONMENTS)]
-        permits = [await fleet[n].enter(comer(n)) for n in range(BOUNDS.most)]
+        permits = [await fleet[n].enter(long_step(n)) for n in range(BOUNDS.most)]
         assert None not in permits
         calls_of(fleet[0]).cut = True
         await asyncio.sleep(tuning.LEASE_MS / 1000 + 20)
-        # The only number that is free is the one that the first still believes to hold.
-        assert await fleet[-1].enter(comer(BOUNDS.most))
+        # The only free lease is the one that the first environment still believes to hold.
+        assert await fleet[-1].enter(long_step(BOUNDS.most))
         calls_of(fleet[0]).cut = False
         await release(permits[0])
         numbers = {*range(1, BOUNDS.most), ENVIRONMENTS - 1}

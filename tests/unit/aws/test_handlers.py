@@ -1,4 +1,4 @@
-"""The three functions, event for event, on moto; endpoints are real HTTP servers."""
+"""The three functions on moto, called with single events; endpoints are real HTTP servers."""
 
 import base64
 import io
@@ -35,7 +35,7 @@ INVOKER = {"ATOMIC_INVOKER": "short", "ATOMIC_INVOKERS_MAX": "50"}
 
 
 class Endpoint:
-    """An HTTP endpoint that gives the answers of a list, the last one for ever."""
+    """An HTTP endpoint that gives the answers of a list in order, and then repeats the last one."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = [(200, b'{"ok":true}')]
@@ -50,7 +50,7 @@ class Endpoint:
 
 @dataclass
 class Stack:
-    """The functions and what they share."""
+    """The functions, and the AWS account that they share."""
 
     aws: Aws
     endpoint: Endpoint
@@ -67,19 +67,19 @@ class Stack:
         return self.api(posted, None)
 
     def deliver(self) -> dict[str, Any]:
-        """Give the invoker every message that is in the step queues, delayed ones too."""
+        """Pass every message of the step queues to the invoker, including delayed ones."""
         self.queue_time.late_ms += 900_000
         queues = (self.aws.queue_url, self.aws.long_queue_url)
         return self.invoker(batch(*(body for url in queues for body in self.aws.received(url))), None)
 
 
 class QueueTime:
-    """moto's queues live this much in the future, so that a delayed message is there at once."""
+    """An offset into the future for moto's queues, so that delayed messages are available at once."""
 
     late_ms = 0
 
     def now_ms(self) -> int:
-        """What moto takes for the time."""
+        """The time that moto uses."""
         return SystemClock().now_ms() + self.late_ms
 
 
@@ -104,7 +104,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
 
 
 def environment(account: Aws) -> dict[str, str]:
-    """What the template gives the functions."""
+    """The functions' environment, as in the template."""
     return {
         "ATOMIC_TABLE": TABLE_NAME,
         "ATOMIC_QUEUE_URL": account.queue_url,
@@ -166,7 +166,7 @@ def test_a_retry_comes_through_the_queue(stack: Stack) -> None:
     assert [call["attempt"] for call in stack.endpoint.calls] == [1, 2]
 
 
-def test_who_does_not_wait_leaves_the_first_attempt_to_the_invoker(stack: Stack) -> None:
+def test_without_a_wait_the_invoker_makes_the_first_attempt(stack: Stack) -> None:
     answer = stack.post(document(stack), prefer="respond-async")
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (202, "pending")
     assert stack.endpoint.calls == []
@@ -175,8 +175,8 @@ def test_who_does_not_wait_leaves_the_first_attempt_to_the_invoker(stack: Stack)
     assert len(stack.endpoint.calls) == 1
 
 
-def test_who_waits_for_a_moment_is_not_held_for_the_attempt(stack: Stack) -> None:
-    """The only thread of an application may be what waits, and what the attempt needs."""
+def test_a_short_wait_is_not_extended_for_the_attempt(stack: Stack) -> None:
+    """An application with one thread may need that thread both to wait and to serve the attempt."""
     answer = stack.post(document(stack, timeout=50))
     assert (answer["statusCode"], json.loads(answer["body"])["stepStatus"]) == (504, "pending")
     assert stack.endpoint.calls == []
@@ -186,7 +186,7 @@ def test_who_waits_for_a_moment_is_not_held_for_the_attempt(stack: Stack) -> Non
 
 
 def test_what_an_invoker_s_attempt_costs(stack: Stack) -> None:
-    """A look whether the destination is slow; a place, taken and given back, where an attempt may last."""
+    """A check whether the destination is slow; for a long attempt also a permit, acquired and released."""
     stack.post(document(stack), prefer="respond-async")
     first, *_ = stack.aws.received(stack.aws.queue_url)
     with Recorder(*stack.invoker.runtime.clients) as recorder:
@@ -198,7 +198,7 @@ def test_what_an_invoker_s_attempt_costs(stack: Stack) -> None:
     first, *_ = stack.aws.received(stack.aws.long_queue_url)
     with Recorder(*stack.invoker.runtime.clients) as recorder:
         stack.invoker(batch(first), None)
-    # The client and, within two seconds, the look are remembered.
+    # The client is cached, and for two seconds the check as well.
     long = Counter(recorder.operations)
     assert long == Counter({"GetItem": 1, "UpdateItem": 4, "SendMessage": 1})
     leases = [each["Key"]["sk"]["S"] for _, each in recorder.calls if "lease#" in str(each.get("Key"))]
@@ -208,7 +208,7 @@ def test_what_an_invoker_s_attempt_costs(stack: Stack) -> None:
     assert len(stack.endpoint.calls) == 2
 
 
-def test_a_step_without_a_place_comes_again_and_calls_nobody(
+def test_a_step_without_a_permit_is_deferred_and_not_called(
     stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now_ms, origin = SystemClock().now_ms(), stack.endpoint.url.removesuffix("/step")
@@ -226,11 +226,11 @@ def test_a_step_without_a_place_comes_again_and_calls_nobody(
     )
     assert stack.endpoint.calls == []
     assert json.loads(capsys.readouterr().out)["StepsDeferred"] == [1.0]
-    # Whoever waits is served: his attempt holds up nobody but him.
+    # A waiting caller gets its attempt, because that occupies only the caller's own environment.
     assert stack.post(document(stack, "inline"))["statusCode"] == 200
 
 
-def test_exhaustion_tells_the_dead_letter_queue_and_its_redrive_gives_a_fresh_budget(stack: Stack) -> None:
+def test_a_dead_letter_is_queued_and_its_redrive_gives_a_fresh_budget(stack: Stack) -> None:
     stack.endpoint.answers = [(500, b"no")]
     stack.post(document(stack, retry={"count": 0}))
     [letter] = stack.aws.received(stack.aws.dead_letter_url)
@@ -259,26 +259,26 @@ def test_a_stale_dead_letter_redrives_nothing_above_its_step(stack: Stack) -> No
 
     stack.invoker(batch(letter), None)
     assert runtime.run(runtime.engine.store.get(root_id)) == failed
-    # One that comes again may have been left halfway.
+    # A redelivered message may have been processed partly.
     stack.invoker({"Records": [record("m0", letter, receives=2)]}, None)
     root = runtime.run(runtime.engine.store.get(root_id))
     assert root is not None
     assert (root.generation, root.status) == (3, Status.PENDING)
 
 
-def test_a_poisoned_message_is_put_aside_and_its_neighbours_are_driven(stack: Stack) -> None:
+def test_an_invalid_message_goes_to_the_dead_letter_queue_and_others_are_processed(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
     [wakeup, *_] = stack.aws.received(stack.aws.queue_url)
     unknown = encode_wakeup("run_" + "0" * 32 + "-root", 0)
     ended = stack.invoker(batch("{not json", wakeup, unknown), None)
     assert ended == {"batchItemFailures": []}
-    # moto has no locks, so the doubled message comes in a batch of its own.
+    # moto has no locks, so the duplicated message is delivered in a batch of its own.
     assert stack.invoker(batch(wakeup, wakeup), None) == {"batchItemFailures": []}
     assert stack.aws.received(stack.aws.dead_letter_url) == ["{not json"]
     assert len(stack.endpoint.calls) == 1
 
 
-def test_only_the_record_that_failed_comes_again(stack: Stack) -> None:
+def test_only_the_failed_record_is_redelivered(stack: Stack) -> None:
     stack.post(document(stack, "a"), prefer="respond-async")
     stack.post(document(stack, "b"), prefer="respond-async")
     wakeups = sorted(set(stack.aws.received(stack.aws.queue_url)))
@@ -294,7 +294,7 @@ def test_only_the_record_that_failed_comes_again(stack: Stack) -> None:
     assert len(stack.endpoint.calls) == 1
 
 
-def test_a_record_that_failed_comes_again_soon_and_later_each_time(stack: Stack) -> None:
+def test_a_failed_record_is_redelivered_soon_and_later_each_time(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
     stack.aws.received(stack.aws.queue_url)
     stack.aws.sqs.send_message(
@@ -321,7 +321,9 @@ def test_maintenance_finds_the_root_whose_wakeup_was_lost(stack: Stack) -> None:
     assert len(stack.endpoint.calls) == 1
 
 
-def test_the_answer_is_there_before_the_gateway_cuts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_answer_comes_before_the_gateways_timeout(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack.api.runtime.clients[0].meta.events.register("before-call.*.*", be_slow, unique_id="slow")
     with monkeypatch.context() as patch:
         patch.setattr(api, "_ANSWER_WITHIN_S", 0.2)
@@ -337,14 +339,15 @@ def test_a_tick_reads_the_index_of_live_runs_and_no_run(stack: Stack) -> None:
         with Recorder(*stack.maintenance.runtime.clients) as recorder:
             stack.maintenance({"work": "sweep"}, None)
         assert Counter(recorder.operations) == {
-            # The clients, and of each four live states in four shards.
+            # One query for the clients, and for each client one for each of four live states in each of
+            # four shards.
             "Query": 1 + 16 * (1 + more),
             "SendMessage": 1,
         }
         stack.aws.admin().create(f"more-{more}", base_urls=[stack.endpoint.url])
 
 
-def test_once_a_day_long_runs_are_looked_at(stack: Stack) -> None:
+def test_long_runs_are_checked_once_a_day(stack: Stack) -> None:
     assert stack.maintenance({"work": "purge"}, None) == {"purged": 0}
 
 
@@ -375,7 +378,7 @@ def test_metrics_are_one_emf_line_without_clients(stack: Stack, capsys: pytest.C
 
 @pytest.fixture
 def lines(stack: Stack) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """What the functions have logged so far."""
+    """The log lines of the functions so far."""
     assert stack
     [handler] = [each for each in logging.getLogger().handlers if isinstance(each, AllowedLines)]
     before = handler.setStream(io.StringIO())
@@ -403,7 +406,7 @@ def test_the_saved_query_finds_a_step_that_retried_and_failed(
     assert {line["stepId"] for line in found} == {f"{run_id}-root"}
 
 
-def test_a_record_that_comes_again_names_its_step_and_is_counted(
+def test_a_redelivered_record_is_logged_with_its_step_and_counted(
     stack: Stack, lines: Callable[[], list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack.post(document(stack), prefer="respond-async")
@@ -428,7 +431,7 @@ def test_the_log_names_the_call_that_aws_refused(
 
 
 def event(name: str) -> dict[str, Any]:
-    """An event as AWS makes it, from the files that `sam local` is fed with, too."""
+    """An event as AWS sends it, from the files that `sam local` also uses."""
     made: dict[str, Any] = json.loads((REPO / "events" / f"{name}.json").read_text())
     return made
 
@@ -443,22 +446,22 @@ def gateway_event(method: str, path: str, body: str) -> dict[str, Any]:
 
 
 def refuse(**_: Any) -> None:
-    """DynamoDB is away."""
+    """An error as if DynamoDB were not available."""
     raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
 
 
 def be_slow(**_: Any) -> None:
-    """DynamoDB takes its time."""
+    """Make DynamoDB slow."""
     threading.Event().wait(0.5)
 
 
 def batch(*bodies: str) -> dict[str, Any]:
-    """An event of the queue."""
+    """An event of the queue with these records."""
     return {"Records": [record(f"m{n}", body) for n, body in enumerate(bodies)]}
 
 
 def record(message_id: str, body: str, *, receives: int = 1, receipt: str = "unknown") -> dict[str, Any]:
-    """A message as the queue hands it over."""
+    """A record as the queue delivers it."""
     made: dict[str, Any] = event("invoker")["Records"][0]
     made["attributes"]["ApproximateReceiveCount"] = str(receives)
     return made | {

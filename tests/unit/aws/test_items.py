@@ -1,4 +1,4 @@
-"""Items of the table beyond the store contract: parts, expiry, indexes that lag, batches left over."""
+"""The table's items beyond the store contract: parts, expiry, lagging indexes, unprocessed batch items."""
 
 import asyncio
 import hashlib
@@ -45,16 +45,16 @@ def items(account: Aws) -> list[dict[str, Any]]:
 
 
 def ttls(account: Aws) -> dict[str, int | None]:
-    """When each item is to be deleted, by the place of its step."""
+    """The expiry of each item, by the position of its step."""
     return {item["sk"]["S"]: int(item["ttl"]["N"]) if "ttl" in item else None for item in items(account)}
 
 
 # --- records ---
 
 
-def test_records_that_are_stored_can_be_read_for_ever() -> None:
-    # Should one of these fail, do not mend it here: the dictionary was changed, and with that every stored
-    # row has become unreadable.
+def test_stored_records_stay_readable() -> None:
+    # If one of these fails, do not change the test: the dictionary was changed, which makes all stored rows
+    # unreadable.
     digest = hashlib.sha256(packing._DICTIONARY).hexdigest()
     assert digest == "1cd038d18a9ec2468824e22e2285ace2dd34a001a79867303ff761c4161e0907"
     stored = bytes.fromhex("232ed0a81a5566e64646a6c0246568648cab7826a9f00796e12885efe195407fc5d60200")
@@ -102,7 +102,7 @@ async def test_a_redriven_step_leaves_the_index_and_does_not_expire(
 
 
 def large(step: Step, length: int = 400_000) -> Step:
-    """The step, succeeded, with a response that does not fit beside its payload."""
+    """The step, succeeded, with a response that does not fit into the item of its payload."""
     return replace(settled(step, NOW), response=StoredBody(incompressible(length), "text"))
 
 
@@ -120,13 +120,13 @@ async def test_a_response_beyond_one_item_is_kept_in_parts(account: Aws, store: 
     row, *parts = sorted(items(account), key=lambda item: str(item["sk"]["S"]))
     assert len(parts) == 2
     assert "r" not in row
-    # A part is there as long as the row that refers to it.
+    # A part expires with the row that refers to it.
     assert all(int(part["ttl"]["N"]) > int(row["ttl"]["N"]) for part in parts)
     assert [step.id for step in await store.outline(root.spec.run_id)] == [root.id]
 
 
 @on_table
-async def test_who_loses_the_race_does_not_damage_the_winners_parts(
+async def test_the_loser_of_a_race_does_not_damage_the_winners_parts(
     account: Aws, store: DynamoStepStore
 ) -> None:
     root = a_large_root()
@@ -165,14 +165,14 @@ async def test_steps_of_a_run_that_lives_long_are_kept(account: Aws, store: Dyna
     await put(store, root, child, dead, a_child("live", at_ms=NOW))
     before = ttls(account)
     assert await store.purge(NOW + DAY_MS - 1, 100) == 0
-    assert ttls(account) == before  # it is young
+    assert ttls(account) == before  # the run is young
     day_1 = NOW + DAY_MS + 1
     assert await store.purge(day_1, 100) == 0
     after = ttls(account)
     assert after[child.position] == after[dead.position] == day_1 // 1000 + 32 * 86_400
-    assert list(after.values()).count(None) == 2  # what lives does not expire
+    assert list(after.values()).count(None) == 2  # live steps do not expire
     assert await store.purge(day_1 + DAY_MS, 1) == 0
-    assert ttls(account) == after  # far enough
+    assert ttls(account) == after  # far enough in the future
     assert await store.purge(day_1 + 31 * DAY_MS, 1) == 0
     assert ttls(account)[child.position] == (day_1 + 31 * DAY_MS) // 1000 + 32 * 86_400
 
@@ -228,7 +228,7 @@ async def test_an_open_event_expires_with_a_run_that_has_ended_and_not_before(
     own_s = (NOW + event.spec.retention_ms) // 1000 + GRACE_S
     await put(store, root, event)
     assert ttls(account) == {"root": None, event.position: own_s}
-    # While its run lives, maintenance puts its end off, and other writes leave it there.
+    # While its run is live, maintenance postpones its expiry, and other writes keep that.
     day_1 = NOW + DAY_MS + 1
     await store.purge(day_1, 100)
     kept_s = day_1 // 1000 + 32 * 86_400
@@ -236,7 +236,7 @@ async def test_an_open_event_expires_with_a_run_that_has_ended_and_not_before(
     waited_for = transition(event, WaiterAdded(root.id), NOW)
     await store.replace(waited_for, 1)
     assert ttls(account)[event.position] == kept_s
-    # The end of the run, and its own.
+    # The write for the end of the run, and the event's own.
     await store.replace(settled(root, day_1 + DAY_MS), 1)
     assert ttls(account)[event.position] == kept_s
     done = transition(waited_for, ResultPosted(StoredBody(b"1", "json")), day_1)
@@ -245,7 +245,7 @@ async def test_an_open_event_expires_with_a_run_that_has_ended_and_not_before(
     assert await store.get(event.id) == done
 
 
-# --- indexes that lag, batches that stay behind ---
+# --- lagging indexes, unprocessed batch items ---
 
 
 @on_table
@@ -256,7 +256,7 @@ async def test_a_list_shows_no_run_under_a_state_that_it_has_left(
     await put(store, *roots)
     done = settled(roots[5], 2_000)
     await store.replace(done, 1)
-    account.dynamodb.update_item(  # the index has not heard of it yet
+    account.dynamodb.update_item(  # the index is not up to date yet
         TableName=TABLE_NAME,
         Key={"pk": {"S": done.spec.run_id}, "sk": {"S": keys.ROOT}},
         UpdateExpression="SET lp = :old",
@@ -275,7 +275,9 @@ async def test_a_list_shows_no_run_under_a_state_that_it_has_left(
 
 
 @on_table
-async def test_what_a_batch_leaves_over_is_asked_for_again(account: Aws, store: DynamoStepStore) -> None:
+async def test_unprocessed_items_of_a_batch_are_requested_again(
+    account: Aws, store: DynamoStepStore
+) -> None:
     roots = [keyed(f"k{number}") for number in range(3)]
     await put(store, *roots)
     answers = 0
@@ -319,7 +321,7 @@ async def test_a_batch_that_is_never_finished_is_an_error(account: Aws, store: D
 
 @on_table
 async def test_lists_of_more_than_one_page_of_the_index(account: Aws, store: DynamoStepStore) -> None:
-    """With a filter, DynamoDB may answer with an empty page that has a next one."""
+    """With a filter, DynamoDB may return an empty page that is not the last."""
     roots = [keyed(f"{'a' if n % 5 == 0 else 'b'}{n}", at_ms=1_000 + n) for n in range(25)]
     await put(store, *roots)
 

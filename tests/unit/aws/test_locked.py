@@ -1,4 +1,4 @@
-"""The scenarios about API keys on the API function, with the table and the queues as moto plays them."""
+"""The scenarios about API keys on the API function, with table and queues by moto."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ EXCLUDED = dict.fromkeys(
         "attempts_carry_the_standard_webhooks_headers",
         "a_base_url_that_is_taken_away_is_called_no_more",
     ),
-    "retries are the invoker's, and nobody calls it here",
+    "the invoker makes retries, and it does not run here",
 )
 
 
@@ -38,7 +38,7 @@ def locked() -> Iterator[Locked]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-        # The contract holds the real times; waiting half a minute would show no more.
+        # The contract tests the real times; waiting half a minute would add nothing.
         patch.setattr(client_store, "KNOWN_S", 1.0)
         with aws() as account:
             port = free_port()
@@ -52,7 +52,7 @@ def locked() -> Iterator[Locked]:
 def test_locked(locked: Locked, scenario: Scenario) -> None:
     if name_of(scenario) in EXCLUDED:
         pytest.skip(EXCLUDED[name_of(scenario)])
-    # One environment takes one event after the other.
+    # An environment handles one event after the other.
     turn = asyncio.Lock()
 
     async def send(

@@ -1,4 +1,4 @@
-"""Real invokers side by side, each with threads and an event loop, on one table (moto) and real HTTP."""
+"""Several real invokers, each with threads and an event loop, on one table (moto) and real HTTP."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ WITHIN_S = 30
 
 
 class Silent:
-    """An endpoint that takes calls, and answers none before it is let go."""
+    """An endpoint that accepts calls, and answers none before it is released."""
 
     def __init__(self) -> None:
         self.came, self.let_go = threading.Semaphore(0), threading.Event()
@@ -37,7 +37,7 @@ class Silent:
         return 200, path
 
     def await_calls(self, number: int) -> None:
-        """Wait until so many more calls came, and see that there is none besides."""
+        """Wait until that many more calls arrived, and assert that there are no others."""
         assert all(self.came.acquire(timeout=WITHIN_S) for _ in range(number))
         assert not self.came.acquire(blocking=False)
 
@@ -52,18 +52,18 @@ class Stack:
     pool: ThreadPoolExecutor
 
     def post(self, url: str, key: str, **more: Any) -> str:
-        """Start a step whose attempt may last, and that nobody waits for; its id."""
+        """Start a step with a long attempt, without waiting for it; return its id."""
         document = {"workflowName": "w", "stepInvokeUrl": f"{url}/x", "idempotencyKey": key, **more}
         event = gateway_event("POST", "/acme", json.dumps(document | {"attemptTimeout": 60_000}))
         event["headers"] |= {"authorization": f"Bearer {self.key}", "prefer": "respond-async"}
         return str(json.loads(self.api(event, None)["body"])["id"])
 
     def drive(self, invoker: InvokerFunction, step_id: str) -> Future[Any]:
-        """Give an environment the wake-up of a step."""
+        """Pass the wake-up of a step to an environment."""
         return self.pool.submit(invoker, batch(encode_wakeup(step_id, 0)), None)
 
     def step(self, step_id: str) -> Step:
-        """The row."""
+        """The row of a step."""
         step = self.api.runtime.run(self.api.runtime.engine.store.get(step_id))
         assert step is not None
         return step
@@ -106,13 +106,13 @@ def test_a_silent_endpoint_leaves_environments_to_others(stack: Stack) -> None:
         step = stack.step(step_id)
         assert (step.status, step.attempt_count, step.retries_used) == (Status.PENDING, 0, 0)
 
-    # Another destination is served by the first who is free.
+    # The first free environment serves another destination.
     (free, _), (other, _) = idle
     elsewhere = stack.post(stack.good.url, "good")
     assert stack.drive(free, elsewhere).result(WITHIN_S) == {"batchItemFailures": []}
     assert stack.step(elsewhere).status is Status.SUCCEEDED
 
-    # A step of a run that is inside goes in, as far as one environment is left; then nobody does.
+    # A further step of a run with a permit is called as long as one environment stays free; then no more.
     _, inside = next(iter(held.values()))
     steps = [
         stack.post(stack.silent.server.url, inside_key, parent=inside, stepName="s")

@@ -1,7 +1,7 @@
-"""What waiting costs on AWS: messages, schedules and writes of runs that wait for days, in virtual time.
+"""The cost of waiting on AWS: messages, schedules and writes of runs that wait for days, in virtual time.
 
-The engine, the queue adapter and the scheduler adapter are the real ones; SQS and Scheduler are modelled by
-what they do with a message: delay it, deliver it once, and forget it.
+The engine, the queue adapter and the scheduler adapter are the real ones. SQS and Scheduler are models:
+they delay a message, deliver it once, and delete it.
 """
 
 import asyncio
@@ -42,11 +42,11 @@ _LATE_S = 0.03
 
 
 class Account:
-    """SQS and Scheduler: what comes of a message, and how many there were."""
+    """A model of SQS and Scheduler that delivers messages and counts them."""
 
     class exceptions:  # noqa: N801 - as boto3 has it
         class ConflictException(Exception):
-            """The schedule exists."""
+            """The schedule exists already."""
 
     def __init__(self, deliver: Callable[[str], None]) -> None:
         self.deliver = deliver
@@ -72,7 +72,8 @@ class Account:
         self.counts["schedules"] += 1
         at = datetime.strptime(ScheduleExpression, "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
         wait_s = at.timestamp() - EPOCH_MS / 1000 - asyncio.get_running_loop().time()
-        # The message is no request of ours, and is received and deleted like any other.
+        # The schedule's message is sent without a request of Atomic's, and received and deleted like any
+        # other.
         self.counts["messages"] += 1
         self._later(max(0.0, wait_s), Target["Input"])
 
@@ -88,7 +89,7 @@ class Account:
 
 
 class Rows(MemoryStepStore):
-    """Rows that count their writes."""
+    """A store that counts its writes."""
 
     def __init__(self, counts: Counter[str]) -> None:
         super().__init__()
@@ -104,7 +105,7 @@ class Rows(MemoryStepStore):
 
 
 class Runtime:
-    """An engine as on AWS, and the account it runs in."""
+    """An engine as on AWS, and its account."""
 
     def __init__(self) -> None:
         clock, self.tasks, self.invoker = LoopClock(), Tasks(), FunctionInvoker()
@@ -138,7 +139,7 @@ class Runtime:
         self.tasks.spawn(process_wakeup(self.engine, wakeup.step_id, wakeup.at_ms), step_id=wakeup.step_id)
 
     async def post(self, spec: StepSpec, **members: Any) -> Step:
-        """Post a step and wait for nothing."""
+        """Post a step without waiting."""
         identity = keys.identity(
             "acme", spec.workflow_name, spec.parent or "", spec.url, spec.step_name, "k"
         )
@@ -173,9 +174,9 @@ async def _suspend_or(step: Step) -> EndpointReply:
 
 
 def counted(handler: Handler, *, days: int) -> tuple[Counter[str], int]:
-    """What a run of this handler makes AWS do whose event is completed after so many days.
+    """The AWS operations of a run of this handler, whose event is completed after that many days.
 
-    And how many wake-ups of its root are under way at most, while it waits and a few minutes have gone by.
+    Also the maximum number of queued wake-ups of its root, a few minutes into its wait.
     """
 
     async def main() -> tuple[Counter[str], int]:
@@ -200,14 +201,17 @@ def counted(handler: Handler, *, days: int) -> tuple[Counter[str], int]:
 
 
 def price_usd(counts: Counter[str]) -> float:
-    """Each message is sent or scheduled, received, deleted, and looked at; each write is one unit."""
+    """The price.
+
+    Each message is sent or scheduled, received, deleted and processed; a write is one unit.
+    """
     scheduled = counts["schedules"] * (SCHEDULE_USD - SQS_REQUEST_USD)
     return counts["messages"] * DRAIN_USD + scheduled + counts["writes"] * WRITE_UNIT_USD
 
 
 def test_a_month_of_waiting() -> None:
     counts, under_way = counted(waits_for_a_person, days=30)
-    # It is looked at once a day. A schedule's message comes a minute early and is sent again.
+    # It is rechecked once a day. A schedule's message comes a minute early, and is sent again.
     assert counts["schedules"] == 30
     assert counts["messages"] <= 2 * 30 + 10
     assert under_way <= 3
@@ -216,15 +220,15 @@ def test_a_month_of_waiting() -> None:
 
 def test_twenty_sleeps_of_a_day_and_then_a_person() -> None:
     counts, under_way = counted(sleeps_twenty_days_and_waits, days=50)
-    # A sleep has a schedule of its own, and one for the look at its handler, which comes in vain.
+    # A sleep has a schedule of its own, and one for the recheck of its handler, which finds nothing.
     assert counts["schedules"] <= 20 + 20 + 30
     assert counts["messages"] <= 20 * 9 + 30 * 2 + 10
-    # The wake-ups of earlier waits are spare: they come once, within a day, and are gone.
+    # The wake-ups of earlier waits are spare: they arrive once, within a day, and are dropped.
     assert under_way <= 6
     assert price_usd(counts) * 1e6 <= 1_000
 
 
-def test_what_docs_say_of_waiting_is_what_is_counted() -> None:
+def test_the_docs_costs_of_waiting_match_the_counts() -> None:
     page = COST_PAGE.read_text()
     for handler, days in ((waits_for_a_person, 30), (sleeps_twenty_days_and_waits, 50)):
         counts, _ = counted(handler, days=days)

@@ -1,4 +1,4 @@
-"""What comes out of a queue is a wake-up or is refused; no message makes the reader fail otherwise."""
+"""A message from the queue is parsed as a wake-up or refused; no message causes another error."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def test_members_that_a_later_version_added_are_skipped() -> None:
         {"padding": "x" * 1_000},
     ],
 )
-def test_poison(change: dict[str, Any]) -> None:
+def test_an_invalid_message_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(PoisonMessage):
         parse_wakeup(json.dumps(GOOD | change))
 
@@ -71,7 +71,7 @@ bodies = (
 
 @examples(500)
 @given(bodies)
-def test_any_text_is_a_wakeup_or_poison(body: str) -> None:
+def test_any_text_is_a_wakeup_or_refused(body: str) -> None:
     try:
         wakeup = parse_wakeup(body)
     except PoisonMessage:

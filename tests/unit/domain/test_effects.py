@@ -1,4 +1,4 @@
-"""What follows from a change of a row, told by the row before and the row after alone."""
+"""The effects of a change of a row, derived only from the row before and the row after."""
 
 from dataclasses import replace
 from typing import Final
@@ -40,12 +40,12 @@ def failed(step: Step) -> Step:
 
 
 @pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])
-def test_what_settles_is_told_when_the_row_stands(step: Step, first: tuple[Follow, ...]) -> None:
+def test_an_outcome_is_published_after_the_row_is_written(step: Step, first: tuple[Follow, ...]) -> None:
     found = effects_of(step, succeeded(step), NOW + 5)
     assert found == Effects(after=(*first, *TELLS), if_unsure=("look again",))
 
 
-def test_the_dead_letter_is_told_first_and_of_a_failed_http_step_alone() -> None:
+def test_the_dead_letter_is_sent_first_and_only_for_a_failed_http_step() -> None:
     after = failed(CHILD)
     assert after.status is Status.FAILED
     found = effects_of(CHILD, after, NOW + 5)
@@ -82,7 +82,7 @@ def test_a_wakeup_that_is_soon_follows_the_row() -> None:
 
 
 @pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])
-def test_what_had_no_wakeup_gets_one_ahead_of_the_row_as_well(
+def test_a_step_without_a_wakeup_also_gets_one_before_the_row(
     step: Step, first: tuple[Follow, ...]
 ) -> None:
     dead = failed(step)
@@ -93,7 +93,7 @@ def test_what_had_no_wakeup_gets_one_ahead_of_the_row_as_well(
     )
 
 
-def test_who_is_woken_at_the_moment_of_its_own_look_gets_a_wakeup() -> None:
+def test_a_step_woken_at_the_time_of_its_recheck_gets_a_wakeup() -> None:
     waiting = replace(CHILD, status=Status.WAITING, waiting_for=("x",), due_at_ms=NOW, nonce=None)
     after = transition(waiting, Woken(), NOW)
     assert (after.status, after.due_at_ms) == (Status.PENDING, waiting.due_at_ms)

@@ -1,4 +1,4 @@
-"""When a step has to be looked at, where its row alone does not say."""
+"""When a step has to be checked, in cases that its row alone does not decide."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def test_an_event_that_goes_on_has_its_deadline_or_a_fresh_one(
 
 
 def retrying() -> Step:
-    """A step that is to be called again after a second."""
+    """A step whose retry is due after a second."""
     return ended(running(), RETRYABLE, NOW)
 
 
@@ -51,7 +51,7 @@ def timer() -> Step:
     return begin(spec(kind="timer", url="", delay_ms=7_000), "0" * 32, NOW, None)
 
 
-def test_what_was_written_by_a_clock_ahead_waits_no_longer_than_it_was_meant_to() -> None:
+def test_a_row_written_by_a_fast_clock_waits_no_longer_than_intended() -> None:
     woken = transition(waiting(), Woken(), NOW + 150)
     asked_for = ended(running(), replace(RETRYABLE, retry_after_ms=HOUR), NOW)
     deferred = transition(claimed(retrying()), Deferred("n2", NO_ROOM, NOW + 1_500), NOW + 1_200)
@@ -59,7 +59,7 @@ def test_what_was_written_by_a_clock_ahead_waits_no_longer_than_it_was_meant_to(
     waits = ((retrying(), 1_000), (asked_for, HOUR), (woken, 50), (timer(), 7_000), (event(9_000), 9_000))
     waits += ((deferred, 300), (not_admitted, 400))
     for step, waits_ms in waits:
-        # As often as the clock is set back, and only then.
+        # Once for each time that the clock is set back.
         for now_ms in (NOW - 1, NOW - HOUR, NOW - 400 * 24 * HOUR):
             due_at_ms = redated_due_ms(step, now_ms)
             assert due_at_ms == now_ms + waits_ms
@@ -74,7 +74,7 @@ def test_a_row_that_is_right_stays_as_it_is() -> None:
             assert redated_due_ms(step, now_ms) is None
 
 
-def test_what_waits_for_others_or_has_ended_is_left_alone() -> None:
+def test_waiting_and_settled_steps_are_left_unchanged() -> None:
     for step in (event(None), waiting(), failed(), running()):
         assert redated_due_ms(step, NOW - HOUR) is None
 
@@ -85,7 +85,7 @@ def test_what_ends_with_its_run(calls: bool) -> None:
     assert ends == {Status.CANCELLED} | (set() if calls else {Status.SUCCEEDED})
 
 
-def test_what_has_no_root_is_forgotten_like_what_has_ended() -> None:
+def test_a_step_without_a_root_is_treated_like_a_settled_one() -> None:
     for step, is_mortal in ((timer(), True), (event(None), True), (retrying(), False)):
         assert not is_forgotten(step, NOW + RETENTION - 1)
         assert is_forgotten(step, NOW + RETENTION) is is_mortal

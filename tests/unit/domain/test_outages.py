@@ -1,4 +1,4 @@
-"""What the default retries outlive, as `docs/errors.md` shows it, and that the arithmetic is right."""
+"""The outages that the default retries survive, as in `docs/errors.md`, and a check of the formula."""
 
 import random
 from fractions import Fraction
@@ -45,7 +45,7 @@ def test_the_formula_is_what_the_engine_draws(policy: RetryPolicy, outage_ms: in
         return sum(next_delay_ms(policy, retry, jitter=chance.random()) for retry in retries)
 
     drawn = sum(last_retry_ms() > outage_ms for _ in range(rounds)) / rounds
-    # Four standard deviations of so many draws.
+    # Four standard deviations for that many draws.
     assert drawn == pytest.approx(float(outlived(policy, outage_ms)), abs=0.0142)
 
 

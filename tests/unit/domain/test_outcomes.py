@@ -1,4 +1,4 @@
-"""How an endpoint's answer is read."""
+"""How an endpoint's answer is interpreted."""
 
 import base64
 import json
@@ -301,14 +301,14 @@ def test_an_empty_204_is_null() -> None:
 
 
 def test_half_a_character_in_what_is_kept_is_replaced() -> None:
-    """Raw bytes of a header come in as lone surrogates, and no store takes those."""
+    """Raw bytes of a header are decoded as lone surrogates, which no store accepts."""
     assert read_response(b"x", "text/plain; a=\udc80") == StoredBody(b"x", "text", "text/plain; a=?")
     assert read_response(b"x", "text/plain; charset=\udc80").form == "base64"
     error = StepError(ErrorKind.NETWORK, "bad header \udcff")
     assert read(None, error=error).error == StepError(ErrorKind.NETWORK, "bad header ?")
 
 
-def test_who_says_nothing_of_the_error_gave_no_answer() -> None:
+def test_an_attempt_without_status_and_error_has_no_answer() -> None:
     assert str(read(None).error) == "no answer"
 
 
@@ -355,7 +355,7 @@ names = st.sampled_from(
 
 @examples(120)
 @given(st.integers(100, 999), st.dictionaries(names, st.text(max_size=20)), st.binary(max_size=20))
-def test_no_answer_is_too_odd_to_read(status: int, headers: dict[str, str], body: bytes) -> None:
+def test_every_answer_can_be_interpreted(status: int, headers: dict[str, str], body: bytes) -> None:
     outcome = read(status, headers, body=body)
     assert (outcome.kind in {SUCCEEDED, SUSPENDED}) is (200 <= status <= 299)
 
@@ -385,7 +385,7 @@ def test_an_error_holds_the_beginning_of_what_the_endpoint_said(
 def failed(
     error: str, excerpt: str | None = None, url: str = "http://app/pay", attempts: int = 2, **more: Any
 ) -> dict[str, Any]:
-    """A step-failed problem, as a start is told it."""
+    """A step-failed problem, as the answer to a start."""
     known = {"type": "urn:atomic:problem:step-failed", "detail": "nested"}
     known |= {"lastError": error, "lastErrorExcerpt": excerpt}
     return {**known, "attempts": attempts, "stepInvokeUrl": url, **more}

@@ -1,4 +1,4 @@
-"""A limit is named once; whatever shows or takes limits knows all of them."""
+"""Every place that shows or accepts a quota has all of its limits."""
 
 from dataclasses import replace
 from typing import Any

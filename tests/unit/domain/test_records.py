@@ -1,4 +1,4 @@
-"""Rows of other versions, and what a row does not say."""
+"""Rows written by other versions, and members that a row omits."""
 
 import json
 

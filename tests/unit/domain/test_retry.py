@@ -1,4 +1,4 @@
-"""When an attempt is repeated, and which answers allow it."""
+"""When an attempt is retried, and after which answers."""
 
 from typing import Any
 

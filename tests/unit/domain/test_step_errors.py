@@ -1,4 +1,4 @@
-"""Errors as data: a sentence for each kind, and an excerpt that can be told apart whatever it says."""
+"""Errors as data: each kind has a sentence, and the excerpt can be separated, whatever text it holds."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_what_the_endpoint_said_is_hidden_whatever_it_says(excerpt: str) -> None
 
 
 def test_what_atomic_found_is_kept_whatever_it_looks_like() -> None:
-    """It has a colon, and even the words of another kind."""
+    """The detail contains a colon, and even the sentence of another kind."""
     error = StepError(ErrorKind.NETWORK, "cannot resolve the endpoint answered 500: here.test")
     assert error.without_excerpt() == error
     assert error.said == ""
@@ -64,7 +64,7 @@ def test_a_failure_that_is_passed_on_puts_what_the_endpoint_said_first(
     assert cause(problem) == f"{excerpt} (step pay failed at attempt 2: {found})"
 
 
-def test_a_failure_without_words_is_told_by_what_atomic_found() -> None:
+def test_a_failure_without_an_excerpt_has_the_detail_that_atomic_found() -> None:
     problem = {"lastError": "network: cannot connect: Connection refused", "stepName": "pay", "attempts": 2}
     assert cause(problem) == "network: cannot connect: Connection refused (step pay failed at attempt 2)"
     assert cause({"stepName": "pay"}) == "no answer (step pay)"

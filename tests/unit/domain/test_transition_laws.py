@@ -1,4 +1,4 @@
-"""What holds after any events in any order, whatever the clock does."""
+"""Invariants that hold after any events in any order, whatever the clock does."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ outcomes = st.builds(
     response=st.just(StoredBody(b"1", "json")),
     retry_after_ms=st.sampled_from([None, 0, 5000, 10**9]),
 )
-# "held" stands for the nonce of the attempt that runs at that moment.
+# "held" is replaced by the nonce of the attempt that runs at that time.
 ends = st.builds(
     events.Ended,
     nonce=st.sampled_from(["held", "held", "held", "stale", ""]),
@@ -39,7 +39,7 @@ others = st.one_of(
     st.builds(events.AnsweredLate, st.integers(0, 5), st.just("note")),
     st.builds(events.WaiterAdded, ids),
     st.just(events.Woken()),
-    st.builds(events.Looked, st.integers(0, 4), st.sampled_from([(), ("a",), ("b", "c")]), st.just(0.5)),
+    st.builds(events.Rechecked, st.integers(0, 4), st.sampled_from([(), ("a",), ("b", "c")]), st.just(0.5)),
     st.builds(events.ToldUnfinished, ids, st.sampled_from([NOW, NOW + 10**9])),
     st.builds(
         events.Deferred,
@@ -51,12 +51,13 @@ others = st.one_of(
     st.just(events.OwnerLost()),
     st.builds(events.ResultPosted, st.just(StoredBody(b"2", "json"))),
     st.just(events.Cancelled()),
-    # The moment that was seen is put in; only an event may have no time.
+    # The step's due time is filled in; only an event may have none.
     st.builds(events.Rescheduled, st.just(0), st.none() | st.integers(NOW, NOW + 10**6)),
     st.builds(events.Redriven, st.integers(1, 3)),
 )
 claims = st.builds(events.Claimed, st.just("fresh"))
-# How long after the last event: "due" is the moment the step is due, negative is a clock set back.
+# The time since the last event: "due" means the time at which the step is due; a negative value sets the
+# clock back.
 pauses = st.sampled_from(["due", "due", 0, 1, 1000, 100_000, 10**8, -5000])
 moments = st.tuples(claims | ends | others | claims | ends, pauses)
 specs = st.builds(
@@ -74,7 +75,7 @@ specs = st.builds(
 def history(
     asked: StepSpec, story: Sequence[tuple[events.Event, Any]]
 ) -> list[tuple[Step, Any, Step, int]]:
-    """Each step before an event, the event, the step after it, and when."""
+    """For each event: the step before it, the event, the step after it, and the time."""
     now_ms = NOW
     step = begin(asked, "root", now_ms, "first")
     seen = [(step, None, step, now_ms)]
@@ -172,7 +173,7 @@ def test_a_version_counts_changes(asked: StepSpec, story: Any) -> None:
         assert after.generation == before.generation + (
             isinstance(event, events.Redriven) and after is not before
         )
-        # The number of an attempt that was never made is not used.
+        # The number of an attempt that was not made is used again.
         undone = isinstance(event, events.Deferred) and after is not before
         assert before.attempt_count - undone <= after.attempt_count <= before.attempt_count + 1 - 2 * undone
 
@@ -216,8 +217,8 @@ def test_a_wakeup_before_its_time_changes_nothing(asked: StepSpec, story: Any) -
 
 @examples(120)
 @given(specs.filter(lambda asked: asked.kind != "event"), stories)
-def test_who_follows_the_wakeups_comes_to_an_end(asked: StepSpec, story: Any) -> None:
-    """However it got where it is: with nothing but claims and plain failures a step settles."""
+def test_following_the_wakeups_settles_a_step(asked: StepSpec, story: Any) -> None:
+    """From any state, a step settles after nothing but claims and failures."""
     step = history(asked, story)[-1][2]
     failure = Outcome(kind=OutcomeKind.RETRYABLE, error=DOWN)
     for turn in range(100):

@@ -1,4 +1,4 @@
-"""What every event makes of a step in every state."""
+"""The result of every event on a step in every state."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +14,9 @@ from atomic.domain.events import (
     DeadlineGiven,
     Deferred,
     Ended,
-    Looked,
     NotAdmitted,
     OwnerLost,
+    Rechecked,
     Redriven,
     Rescheduled,
     ResultPosted,
@@ -61,7 +61,7 @@ ONCE = RetryPolicy(count=0)
 
 
 def due() -> Step:
-    """A step that was woken and is to be called again."""
+    """A step that was woken and is due."""
     return transition(waiting(), Woken(), NOW + 200)
 
 
@@ -71,16 +71,16 @@ def told(**changes: Any) -> Step:
 
 
 def timed_out(**changes: Any) -> Step:
-    """A step whose attempt ran out of time, before anybody looked at its own steps."""
+    """A step whose attempt timed out, before its own steps were checked."""
     return ended(running(**changes), TIMED_OUT, NOW + 20_000)
 
 
 def lost() -> Step:
-    """A step whose attempt nobody holds any more: its lease is over."""
+    """A step whose attempt was lost: its lease has ended."""
     return replace(running(), due_at_ms=NOW + 100)
 
 
-# A step of kind http in each of its states; what is late, is due before LATER.
+# A step of kind http in each of its states. Overdue ones are due before LATER.
 STATES: dict[str, Callable[[], Step]] = {
     "delayed": lambda: begin(spec(delay_ms=HOUR), keys.ROOT, NOW, "n1"),
     "due": due,
@@ -108,8 +108,8 @@ EVENTS: dict[str, events.Event] = {
     "Unknown": AnsweredLate(7, "succeeded 200"),
     "Waiter": WaiterAdded(OTHER),
     "Woken": Woken(),
-    "Looked": Looked(1, (OTHER,), 0.5),
-    "Nothing": Looked(1, (), 0.5),
+    "Rechecked": Rechecked(1, (OTHER,), 0.5),
+    "Nothing": Rechecked(1, (), 0.5),
     "OwnerLost": OwnerLost(),
     "Result": ResultPosted(StoredBody(b"1", "json")),
     "Deadline": DeadlineGiven(HOUR),
@@ -117,7 +117,7 @@ EVENTS: dict[str, events.Event] = {
     "Rescheduled": Rescheduled(NOW + 200, LATER),
     "Redriven": Redriven(1),
 }
-# `=`: the same object. `~`: the same state, something else changed.
+# `=` means the same object; `~` means the same status with other changes.
 TABLE = """
             delayed    due        running    lost       retrying   waiting    succeeded  failed    cancelled
 Claimed     =          running    =          running    =          =          =          =         =
@@ -135,7 +135,7 @@ Late        =          ~          ~          ~          ~          ~          ~ 
 Unknown     =          =          =          =          =          =          =          =         =
 Waiter      ~          ~          ~          ~          ~          ~          =          =         =
 Woken       =          =          ~          ~          =          pending    =          =         =
-Looked      =          =          =          =          =          =          =          =         =
+Rechecked   =          =          =          =          =          =          =          =         =
 Nothing     =          =          =          =          =          retrying   =          =         =
 OwnerLost    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
@@ -217,7 +217,7 @@ class TestSettling:
         assert (step.response, step.response_status) == (PERMANENT.response, 410)
         assert step.expires_at_ms == NOW + 100 + RETENTION
 
-    def test_a_permanent_answer_fails_whoever_else_is_alive(self) -> None:
+    def test_a_permanent_answer_fails_whatever_else_is_live(self) -> None:
         woken = transition(told(), Woken(), NOW + 1)
         step = ended(woken, PERMANENT, NOW + 100)
         assert (step.status, step.waiting_for, step.woken, step.told) == (Status.FAILED, (), False, None)
@@ -286,7 +286,7 @@ class TestRetries:
         assert [attempt.number for attempt in step.attempt_log] == list(range(72, 122))
         assert transition(step, AnsweredLate(71, "x"), NOW) is step
 
-    def test_a_retry_that_would_miss_the_deadline_is_not_waited_for(self) -> None:
+    def test_a_retry_after_the_deadline_is_not_scheduled(self) -> None:
         step = ended(running(deadline_ms=1000), RETRYABLE, NOW + 500)
         assert step.status is Status.FAILED
         assert str(step.error) == (
@@ -302,13 +302,13 @@ class TestFencing:
         assert transition(step, Ended(nonce=nonce, outcome=outcome, jitter=0), LATER) is step
         assert transition(step, Deferred(nonce, NO_ROOM, LATER + HOUR), LATER) is step
 
-    def test_the_old_nonce_is_stale_once_somebody_else_has_claimed(self) -> None:
+    def test_the_old_nonce_is_stale_after_another_claim(self) -> None:
         step = claimed(lost(), "n2")
         assert transition(step, Ended(nonce="n1", outcome=SUCCEEDED, jitter=0), LATER) is step
         assert ended(step, SUCCEEDED, LATER).status is Status.SUCCEEDED
 
-    def test_a_late_answer_in_time_for_nobody_is_taken(self) -> None:
-        """The lease is over, but nobody has claimed the step: the answer is still its own."""
+    def test_an_answer_after_the_lease_counts_until_the_next_claim(self) -> None:
+        """The lease has ended, but the step was not claimed again, so the answer still counts."""
         step = running()
         assert ended(step, SUCCEEDED, NOW + HOUR).status is Status.SUCCEEDED
 
@@ -358,7 +358,7 @@ class TestLeases:
         assert step.status is Status.RUNNING
 
     @pytest.mark.parametrize("name", ["running", "waiting"])
-    def test_an_orphan_is_due_at_once(self, name: str) -> None:
+    def test_a_step_whose_owner_is_lost_is_due_at_once(self, name: str) -> None:
         step = transition(STATES[name](), OwnerLost(), LATER)
         assert step.due_at_ms == LATER
         assert transition(step, OwnerLost(), LATER) is step
@@ -366,7 +366,7 @@ class TestLeases:
     def test_an_attempt_that_answers_after_its_lease_but_before_the_next_claim_counts(self) -> None:
         assert ended(lost(), SUCCEEDED, LATER).status is Status.SUCCEEDED
 
-    def test_an_orphan_has_lost_its_attempt_and_does_not_count_it(self) -> None:
+    def test_a_step_whose_owner_is_lost_does_not_count_the_attempt(self) -> None:
         step = transition(running(), OwnerLost(), LATER)
         assert (step.status, step.nonce, step.consecutive_lost) == (Status.PENDING, None, 0)
         assert step.attempt_log[-1].outcome is OutcomeKind.NO_ANSWER
@@ -403,7 +403,7 @@ class TestDeadline:
     def test_waiting_ends_at_it(self) -> None:
         step = waiting(deadline_ms=MINUTE)
         assert step.due_at_ms == NOW + MINUTE
-        over = transition(step, Looked(1, (OTHER,), 0.5), NOW + MINUTE)
+        over = transition(step, Rechecked(1, (OTHER,), 0.5), NOW + MINUTE)
         assert (over.status, over.waiting_for) == (Status.FAILED, ())
 
     def test_redrive_gives_a_new_one(self) -> None:
@@ -417,7 +417,7 @@ class TestWaiting:
     @pytest.mark.parametrize(
         ("before", "outcome"), [(running, SUSPENDED), (told, RETRYABLE), (told, SUSPENDED)]
     )
-    def test_who_names_steps_or_was_told_of_one_waits_and_pays_nothing(
+    def test_an_attempt_that_names_steps_or_was_told_of_one_waits_without_a_retry(
         self, before: Callable[..., Step], outcome: Outcome
     ) -> None:
         step = ended(before(retry=ONCE), outcome, NOW + 100)
@@ -429,8 +429,8 @@ class TestWaiting:
         again = transition(woken, Claimed("n2"), LATER)
         assert (again.status, again.attempt_count, again.retries_used) == (Status.RUNNING, 2, 0)
 
-    def test_a_failure_of_its_own_is_counted_whoever_wakes_it(self) -> None:
-        """Nobody told this attempt of anything, so what settles is none of its business."""
+    def test_a_failure_of_its_own_counts_whatever_wakes_it(self) -> None:
+        """The attempt was not told of any step, so a settled step does not affect it."""
         woken = transition(running(), Woken(), NOW + 1)
         for step in (running(), woken):
             after = ended(step, replace(RETRYABLE, retry_after_ms=MINUTE), LATER)
@@ -438,7 +438,7 @@ class TestWaiting:
             assert after.due_at_ms == LATER + MINUTE
         assert ended(running(retry=ONCE), RETRYABLE, LATER).status is Status.FAILED
 
-    def test_the_first_telling_of_an_attempt_stands_and_the_next_attempt_forgets_it(self) -> None:
+    def test_the_first_told_step_of_an_attempt_is_kept_until_the_next_attempt(self) -> None:
         step = told()
         assert step.told == OTHER
         assert transition(step, ToldUnfinished("another", NOW), LATER) is step
@@ -452,54 +452,54 @@ class TestWaiting:
         step = claimed(lost())
         began_ms = step.attempt_log[-1].started_at_ms
         assert transition(step, ToldUnfinished(OTHER, began_ms - 1_001), LATER) is step
-        # Processes have clocks of their own.
+        # The clocks of processes differ.
         assert transition(step, ToldUnfinished(OTHER, began_ms - 1_000), LATER).told == OTHER
 
     def test_a_wakeup_does_not_start_what_waits(self) -> None:
         step = waiting()
         assert transition(step, Claimed("n2"), NOW + HOUR) is step
 
-    def test_looks_come_less_and_less_often_up_to_a_day(self) -> None:
+    def test_rechecks_become_less_frequent_up_to_once_a_day(self) -> None:
         step, gaps = waiting(), []
         for _ in range(14):
             now_ms = step.due_at_ms or 0
-            step = transition(step, Looked(1, (OTHER,), 0.5), now_ms)
+            step = transition(step, Rechecked(1, (OTHER,), 0.5), now_ms)
             gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
         assert gaps == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1440, 1440, 1440, 1440]
 
-    def test_who_waits_for_a_person_alone_is_looked_at_once_a_day(self) -> None:
-        looked = Looked(1, (OTHER,), 0.5, idle_until_ms=2**53)
-        step = transition(waiting(), looked, NOW + 200)
+    def test_a_step_that_waits_only_for_an_event_is_rechecked_once_a_day(self) -> None:
+        rechecked = Rechecked(1, (OTHER,), 0.5, idle_until_ms=2**53)
+        step = transition(waiting(), rechecked, NOW + 200)
         assert (step.status, step.due_at_ms) == (Status.WAITING, NOW + 200 + 24 * HOUR)
-        assert transition(step, looked, NOW + 300) is step
-        again = transition(step, looked, step.due_at_ms or 0)
+        assert transition(step, rechecked, NOW + 300) is step
+        again = transition(step, rechecked, step.due_at_ms or 0)
         assert again.due_at_ms == (step.due_at_ms or 0) + 24 * HOUR
-        # A time-out is called again, and soon.
-        assert transition(timed_out(), looked, NOW + 20_000).due_at_ms == NOW + 20_000 + MINUTE
+        # After a time-out the step is called again, and soon.
+        assert transition(timed_out(), rechecked, NOW + 20_000).due_at_ms == NOW + 20_000 + MINUTE
 
     @pytest.mark.parametrize("due_ms", [NOW + HOUR, NOW + 3 * MINUTE])
-    def test_who_waits_for_a_timer_is_looked_at_when_that_is_overdue(self, due_ms: int) -> None:
-        step = transition(waiting(), Looked(1, (OTHER,), 0.5, idle_until_ms=due_ms), NOW + 200)
+    def test_a_step_that_waits_for_a_timer_is_rechecked_when_that_is_overdue(self, due_ms: int) -> None:
+        step = transition(waiting(), Rechecked(1, (OTHER,), 0.5, idle_until_ms=due_ms), NOW + 200)
         assert step.due_at_ms == due_ms + MINUTE
-        # It is late, and nobody can say how much.
-        late = Looked(1, (OTHER,), 0.5, idle_until_ms=due_ms)
+        # The timer is overdue, by an unknown time.
+        late = Rechecked(1, (OTHER,), 0.5, idle_until_ms=due_ms)
         assert transition(step, late, due_ms + MINUTE).due_at_ms == due_ms + 3 * MINUTE
 
-    def test_a_timer_that_rings_soon_changes_nothing(self) -> None:
+    def test_a_timer_that_is_due_soon_changes_nothing(self) -> None:
         step = waiting()
-        assert transition(step, Looked(1, (OTHER,), 0.5, idle_until_ms=NOW + 30_000), NOW + 200) is step
+        assert transition(step, Rechecked(1, (OTHER,), 0.5, idle_until_ms=NOW + 30_000), NOW + 200) is step
 
-    def test_a_look_before_its_time_only_drops_what_there_is_no_need_of(self) -> None:
+    def test_an_early_recheck_only_drops_settled_steps(self) -> None:
         step = waiting()
         early_ms = (step.due_at_ms or 0) - 1
-        assert transition(step, Looked(1, (OTHER,), 0.5), early_ms) is step
-        fewer = transition(step, Looked(1, ("another",), 0.5), early_ms)
+        assert transition(step, Rechecked(1, (OTHER,), 0.5), early_ms) is step
+        fewer = transition(step, Rechecked(1, ("another",), 0.5), early_ms)
         assert fewer == replace(step, version=step.version + 1, waiting_for=("another",))
 
-    def test_a_look_of_an_earlier_wait_changes_nothing(self) -> None:
+    def test_a_recheck_of_an_earlier_wait_changes_nothing(self) -> None:
         step = ended(claimed(transition(waiting(), Woken(), LATER)), SUSPENDED, LATER)
-        assert transition(step, Looked(1, (), 0.5), LATER) is step
-        assert transition(step, Looked(2, (), 0.5), LATER).status is Status.RETRYING
+        assert transition(step, Rechecked(1, (), 0.5), LATER) is step
+        assert transition(step, Rechecked(2, (), 0.5), LATER).status is Status.RETRYING
 
     def test_an_old_generation_is_not_redriven_again(self) -> None:
         again = transition(failed(), Redriven(1), LATER)
@@ -508,7 +508,7 @@ class TestWaiting:
         assert transition(step, Redriven(1), LATER) is step
 
     def test_waiting_again_begins_with_short_gaps(self) -> None:
-        step = transition(waiting(), Looked(1, (OTHER,), 0.5), NOW + HOUR)
+        step = transition(waiting(), Rechecked(1, (OTHER,), 0.5), NOW + HOUR)
         step = transition(step, Woken(), NOW + HOUR)
         step = ended(claimed(step), SUSPENDED, NOW + HOUR)
         assert step.due_at_ms == NOW + HOUR + MINUTE
@@ -516,7 +516,7 @@ class TestWaiting:
     @pytest.mark.parametrize(
         ("before", "outcome"), [(running, SUSPENDED), (told, RETRYABLE), (running, TIMED_OUT)]
     )
-    def test_who_is_woken_while_running_is_called_again_at_once(
+    def test_a_step_woken_while_running_is_called_again_at_once(
         self, before: Callable[..., Step], outcome: Outcome
     ) -> None:
         step = transition(before(retry=ONCE), Woken(), NOW + 1)
@@ -526,7 +526,7 @@ class TestWaiting:
         assert (after.status, after.due_at_ms, after.woken) == (Status.PENDING, LATER, False)
         assert after.retries_used == 0
 
-    def test_who_is_woken_while_running_and_succeeds_is_done(self) -> None:
+    def test_a_step_woken_while_running_that_succeeds_is_done(self) -> None:
         step = ended(transition(running(), Woken(), NOW + 1), SUCCEEDED, LATER)
         assert (step.status, step.woken) == (Status.SUCCEEDED, False)
 
@@ -535,9 +535,9 @@ class TestWaiting:
         assert (step.status, step.woken) == (Status.RUNNING, False)
 
     def test_to_suspend_for_nothing_costs_a_retry(self) -> None:
-        """Otherwise an endpoint that names no live step would be called in a circle."""
+        """Otherwise an endpoint that names no live step would be called in an endless loop."""
         policy = RetryPolicy(count=1, back_off_ms=1000, jitter="full")
-        found = transition(waiting(retry=policy), Looked(1, (), 0.25), LATER)
+        found = transition(waiting(retry=policy), Rechecked(1, (), 0.25), LATER)
         named = ended(running(retry=policy), replace(SUSPENDED, waiting_for=()), LATER, jitter=0.25)
         for step in (found, named):
             assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, WAITED_FOR_NOTHING)
@@ -546,41 +546,41 @@ class TestWaiting:
                 "retryable",
                 WAITED_FOR_NOTHING,
             )
-            last = transition(ended(claimed(step), SUSPENDED, LATER), Looked(2, (), 0.5), LATER)
+            last = transition(ended(claimed(step), SUSPENDED, LATER), Rechecked(2, (), 0.5), LATER)
             assert (last.status, last.error, last.waiting_for) == (Status.FAILED, WAITED_FOR_NOTHING, ())
 
 
 class TestTimeOuts:
-    def test_until_somebody_has_looked_it_waits_with_the_wakeup_of_its_lease(self) -> None:
+    def test_until_a_recheck_it_waits_with_the_wakeup_of_its_lease(self) -> None:
         step = timed_out(retry=ONCE)
         assert (step.status, step.waiting_for, step.retries_used) == (Status.WAITING, (), 0)
         assert (step.due_at_ms, step.nonce) == (running().due_at_ms, None)
         assert is_timed_out(step.attempt_log[-1].error)
 
     def test_with_steps_of_its_own_it_waits_for_them(self) -> None:
-        step = transition(timed_out(retry=ONCE), Looked(1, (OTHER,), 0.5), NOW + 20_000)
+        step = transition(timed_out(retry=ONCE), Rechecked(1, (OTHER,), 0.5), NOW + 20_000)
         assert (step.status, step.waiting_for) == (Status.WAITING, (OTHER,))
         assert step.due_at_ms == NOW + 20_000 + MINUTE
         assert transition(step, Woken(), LATER).status is Status.PENDING
 
     def test_without_any_it_is_a_failure(self) -> None:
-        step = transition(timed_out(), Looked(1, (), 0.5), NOW + 20_000)
+        step = transition(timed_out(), Rechecked(1, (), 0.5), NOW + 20_000)
         assert (step.status, step.retries_used) == (Status.RETRYING, 1)
         assert (step.error, step.due_at_ms) == (TIMED_OUT.error, NOW + 21_000)
-        assert transition(timed_out(retry=ONCE), Looked(1, (), 0.5), LATER).status is Status.FAILED
+        assert transition(timed_out(retry=ONCE), Rechecked(1, (), 0.5), LATER).status is Status.FAILED
 
-    def test_each_look_calls_it_again_each_time_later(self) -> None:
-        """It may have waited for another reason, and would never be called again."""
+    def test_each_recheck_calls_it_again_after_a_longer_time(self) -> None:
+        """It may have been waiting for something else, and would otherwise never be called again."""
         step, gaps = timed_out(retry=ONCE), []
         for number in range(1, 7):
             now_ms = step.attempt_log[-1].ended_at_ms or 0
-            step = transition(step, Looked(number, (OTHER,), 0.5), now_ms)
+            step = transition(step, Rechecked(number, (OTHER,), 0.5), now_ms)
             gaps.append(((step.due_at_ms or 0) - now_ms) // MINUTE)
-            step = transition(step, Looked(number, (OTHER,), 0.5), step.due_at_ms or 0)
+            step = transition(step, Rechecked(number, (OTHER,), 0.5), step.due_at_ms or 0)
             assert (step.status, step.waiting_for) == (Status.PENDING, ())
             step = ended(claimed(step), TIMED_OUT, step.due_at_ms or 0)
         assert (gaps, step.retries_used) == ([1, 2, 4, 8, 16, 32], 0)
-        step = transition(transition(step, Looked(7, (OTHER,), 0.5), LATER), Woken(), LATER)
+        step = transition(transition(step, Rechecked(7, (OTHER,), 0.5), LATER), Woken(), LATER)
         assert step.rechecks == 0
 
 
@@ -614,7 +614,7 @@ class TestDeferring:
         over = claimed(step)
         assert (over.status, str(over.error)) == (Status.FAILED, f"the deadline of {MINUTE} ms is over")
 
-    def test_whose_posts_are_refused_is_called_again_each_time_later_and_pays_nothing(self) -> None:
+    def test_a_step_whose_posts_are_refused_is_called_again_later_without_a_retry(self) -> None:
         step, delays = running(retry=ONCE), []
         for _ in range(8):
             step = ended(step, REFUSED, LATER, jitter=0.0)
@@ -741,7 +741,7 @@ class TestEventSteps:
         )
         assert transition(over, ResultPosted(RESULT), LATER) is over
 
-    def test_who_waits_for_it_may_give_it_a_deadline_once(self) -> None:
+    def test_a_waiter_can_set_its_deadline_once(self) -> None:
         step = transition(running(**EVENT), DeadlineGiven(5000), LATER)
         assert (step.status, step.due_at_ms) == (Status.PENDING, LATER + 5000)
         assert transition(step, DeadlineGiven(1), LATER) is step
@@ -782,7 +782,7 @@ class TestNotAdmitted:
             moved = {"due_at_ms": later_ms + HOUR, "deferred_at_ms": later_ms}
             assert after == replace(before, version=before.version + 1, **moved)
 
-    def test_putting_off_to_the_past_changes_nothing(self) -> None:
+    def test_deferring_to_the_past_changes_nothing(self) -> None:
         step = STATES["due"]()
         assert transition(step, NotAdmitted(LATER), LATER) is step
 

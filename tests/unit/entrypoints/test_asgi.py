@@ -19,7 +19,7 @@ def part(size: int, *, more: bool) -> Message:
 
 
 class Caller:
-    """Sends the messages one by one and keeps what is answered."""
+    """Sends the messages one by one, and keeps the answer."""
 
     def __init__(self, *messages: Message, length: int | None = None) -> None:
         self.left = list(messages)
@@ -40,7 +40,7 @@ class Caller:
         self.answers.append(message)
 
     def status(self) -> int:
-        """Post; the status of the answer."""
+        """Post; return the status of the answer."""
 
         async def main() -> None:
             async with LocalAtomic() as atomic:
@@ -57,7 +57,7 @@ def test_a_body_comes_in_parts(size: int) -> None:
     assert Caller(part(size - 1, more=True), part(1, more=False)).status() == 404
 
 
-def test_a_caller_who_sends_too_much_is_heard_to_the_end_so_that_it_reads_the_413() -> None:
+def test_a_body_that_is_too_large_is_read_to_its_end_so_that_the_caller_gets_413() -> None:
     caller = Caller(part(BODY_MAX_BYTES, more=True), part(1, more=True), part(9, more=False), length=1)
     assert caller.status() == 413
     assert caller.left == []
@@ -76,5 +76,5 @@ def test_a_body_that_says_it_is_huge_is_not_read() -> None:
 
 
 def test_half_a_body_is_no_request() -> None:
-    """`12` of `123` is JSON as well, and must not become the result of a step."""
+    """`12` of `123` is valid JSON as well, but must not become the result of a step."""
     assert Caller(part(2, more=True), {"type": "http.disconnect"}, length=3).status() == 413

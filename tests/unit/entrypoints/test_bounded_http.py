@@ -1,4 +1,4 @@
-"""A request that does not come to its end: its connection is closed, others are served meanwhile."""
+"""Unfinished requests: their connections are closed, and others are served meanwhile."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Any], Awaitable[No
 
 
 def noting(seen: list[str]) -> App:
-    """Notes what came of each request."""
+    """An application that records the outcome of each request."""
 
     async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Any) -> None:
         body = b""
@@ -39,7 +39,7 @@ def noting(seen: list[str]) -> App:
 
 @asynccontextmanager
 async def serving(app: App, **options: Any) -> AsyncIterator[int]:
-    """A server; its port."""
+    """Run a server; yield its port."""
     config = uvicorn.Config(app, http=BoundedHttp, ws="none", lifespan="off", log_config=None, **options)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -50,9 +50,9 @@ async def serving(app: App, **options: Any) -> AsyncIterator[int]:
 
 
 async def drip(port: int, head: bytes, piece: bytes, pause_s: float) -> bytes:
-    """Send the head and then a piece again and again; what the server says before it closes.
+    """Send the head, then a piece repeatedly; return all that the server sends before it closes.
 
-    A connection that is closed on unread bytes is reset, and then the answer may be lost on its way.
+    Closing a connection with unread bytes resets it, and the answer may then be lost.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
@@ -92,8 +92,8 @@ def test_a_body_that_drips_ends_its_connection(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_time_of_a_body_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a connection did before does not count, nor does the time in which it is answered."""
-    # Long beside what a busy machine may lose of it.
+    """Earlier requests of the connection do not count, nor does the time that the answer takes."""
+    # Long compared with the delays of a busy machine.
     monkeypatch.setattr(bounded_http, "BODY_S", 3 * SHORT_S)
     seen: list[str] = []
 
@@ -126,7 +126,7 @@ GET = b"GET /%d HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 async def said(port: int, *parts: bytes) -> bytes:
-    """What the server says until it closes, or for a while."""
+    """What the server sends until it closes, or until a timeout."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for part in parts:
         writer.write(part)
@@ -173,7 +173,7 @@ def test_few_requests_come_before_the_answer(requests: int, answered: int) -> No
             return await said(port, b"".join(GET % number for number in range(requests)))
 
     assert asyncio.run(main()).count(b"HTTP/1.1 200") == answered
-    # The one in front may have begun.
+    # The first of the pipelined requests may have begun.
     assert asked[1:] == [f"/{number}" for number in range(1, answered)]
 
 

@@ -1,4 +1,4 @@
-"""Which requests of browsers are for this server."""
+"""The Host and Origin checks against requests of browsers for other servers."""
 
 import pytest
 

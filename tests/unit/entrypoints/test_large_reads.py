@@ -1,4 +1,4 @@
-"""What a large row costs the event loop is paid in turns, when it is read as when it is sent."""
+"""The work of a large row on the event loop is queued and split, for reads as for writes."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ class Hiding(OpenRegistry):
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The size of each piece of work that stood in line."""
+    """The size of each queued piece of work."""
     noted: list[int] = []
     read = LargeBodies.read
 
@@ -74,7 +74,7 @@ def test_hiding_members_of_a_large_row_waits_for_its_turn(sizes: list[int]) -> N
 
 
 def test_a_page_of_many_small_rows_is_several_pieces(sizes: list[int]) -> None:
-    """A page is 2 MB, and all of it at once would hold the loop for seconds."""
+    """A page is 2 MB, and processing it in one piece would block the loop for seconds."""
 
     async def main() -> None:
         async with LocalAtomic(clients=Hiding()) as atomic:

@@ -1,4 +1,4 @@
-"""Nothing that a client sent, and nothing that its endpoint answered, reaches a log line."""
+"""No log line contains text of a client's request or of an endpoint's answer."""
 
 import io
 import json
@@ -28,7 +28,7 @@ CANARY = "canary7f3a"
 
 @pytest.fixture(params=["embedded", "aws"])
 def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What is logged at every level, by the formatter of a runtime."""
+    """The log lines of every level, in the format of a runtime."""
     written = io.StringIO()
     handler = AllowedLines(written)
     formatters: dict[str, logging.Formatter] = {
@@ -46,7 +46,7 @@ def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
 
 
 class BrokenStore(MemoryStepStore):
-    """Fails with words that quote the row."""
+    """A store whose error messages quote the row."""
 
     async def count(self, client_id: str, created_from_ms: int) -> Any:
         raise ValueError(f"{CANARY} stands in this row")
@@ -91,7 +91,7 @@ def test_a_canary_in_every_field_is_never_logged(lines: io.StringIO) -> None:
     assert CANARY not in text
 
 
-def test_new_keys_and_secrets_are_never_logged_and_their_making_is(lines: io.StringIO) -> None:
+def test_new_keys_and_secrets_are_never_logged_but_their_creation_is(lines: io.StringIO) -> None:
     clients = MemoryClients()
     key, _ = clients.admin.create("acme", base_urls=["https://app.test/"], scopes=["read"])
     admin_key, _ = clients.admin.add_key("acme", scopes=["admin"])
@@ -127,7 +127,7 @@ def test_new_keys_and_secrets_are_never_logged_and_their_making_is(lines: io.Str
         assert secret.rpartition("_")[2] not in logged
 
 
-def test_what_helps_is_still_there(lines: io.StringIO) -> None:
+def test_useful_fields_are_still_logged(lines: io.StringIO) -> None:
     log = logging.getLogger("atomic.test")
     try:
         raise KeyError(CANARY)
@@ -145,7 +145,7 @@ def test_what_helps_is_still_there(lines: io.StringIO) -> None:
 def test_other_handlers_of_the_process_get_records_as_they_were(
     lines: io.StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # The handlers of a logger come before those of the root, where pytest listens.
+    # A logger's handlers run before those of the root logger, where pytest captures records.
     first = AllowedLines(io.StringIO())
     log = logging.getLogger("atomic.test")
     log.addHandler(first)
@@ -167,7 +167,7 @@ def test_other_handlers_of_the_process_get_records_as_they_were(
         ("100% sure", (), "100% sure"),
     ],
 )
-def test_words_of_a_library_show_where_something_is_left_out(
+def test_messages_of_libraries_show_where_values_are_left_out(
     template: str, filled: tuple[int, ...], said: str
 ) -> None:
     record = logging.LogRecord("uvicorn.error", logging.INFO, "f.py", 1, template, filled, None)
@@ -218,7 +218,7 @@ fail()
 """
 
 
-def test_what_nobody_caught_is_a_line_without_its_text() -> None:
+def test_an_uncaught_error_is_logged_without_its_text() -> None:
     ended = subprocess.run([sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, check=False)
     said = [json.loads(line) for line in ended.stderr.splitlines()]
     assert (ended.returncode, ended.stdout) == (1, "")

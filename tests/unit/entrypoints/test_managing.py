@@ -1,4 +1,4 @@
-"""Managing clients where none are kept, and where their store does not answer."""
+"""The client API on a server without stored clients, and with a store that does not answer."""
 
 import asyncio
 import json
@@ -46,8 +46,8 @@ def test_a_server_without_clients_says_so(method: str, target: str) -> None:
     run(main())
 
 
-def test_without_keys_it_is_said_whose_it_is() -> None:
-    """An application with another ATOMIC_CLIENT_ID posts its steps to a run of somebody else."""
+def test_without_keys_a_refusal_names_the_owner() -> None:
+    """An application with a wrong ATOMIC_CLIENT_ID posts steps to a run of another client."""
 
     async def main() -> None:
         async with LocalAtomic() as atomic:
@@ -70,7 +70,7 @@ def test_without_keys_it_is_said_whose_it_is() -> None:
     run(main())
 
 
-def test_where_there_are_keys_it_is_not_said() -> None:
+def test_with_keys_a_refusal_does_not_name_the_owner() -> None:
     clients = MemoryClients()
     keys = {
         name: clients.admin.create(name, base_urls=["https://app.test/"])[0] for name in ("alpha", "beta")

@@ -1,4 +1,4 @@
-"""Pieces of an answer that are written one after the other go out as one."""
+"""Successive writes of parts of an answer are combined into one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from atomic.entrypoints.embedded.bounded_http import OneWrite
 
 
 class Wire(asyncio.Transport):
-    """Keeps what it is told."""
+    """A transport that records what is written."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1)})

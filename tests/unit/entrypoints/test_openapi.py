@@ -32,8 +32,8 @@ def test_each_route_is_described_but_for_the_files_of_the_pages() -> None:
 
 def test_each_kind_of_refusal_is_named_where_it_may_come() -> None:
     described = {refusal for route in ROUTES for refusal in route.refusals}
-    # Any path may be asked with a wrong method, and any request may meet a bug.
-    # The first two may answer any request, the others any that a page of another site led a browser to.
+    # Any path may be requested with a wrong method, and any request may hit a bug.
+    # The first two may answer any request; the others any request of a browser that another site caused.
     anywhere = {
         problems.METHOD_NOT_ALLOWED, problems.INTERNAL, problems.FOREIGN_ORIGIN, problems.MISDIRECTED
     }  # fmt: skip

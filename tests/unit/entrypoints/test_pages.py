@@ -1,4 +1,4 @@
-"""Paths that no client normalises: nothing leads out of the folder of static files."""
+"""Raw paths, which no client has normalised: none leads out of the folder of static files."""
 
 import asyncio
 from typing import Any, cast
@@ -11,7 +11,7 @@ from atomic.entrypoints.http_api.routes import handle
 
 
 def status_of(path: str) -> int:
-    """What a GET of the path is answered; pages need no engine."""
+    """The status of a GET of the path; pages need no engine."""
     request = ApiRequest(method="GET", path=path, query="", headers={}, body=b"")
     api: Any = Api(engine=cast("Any", None))
     return asyncio.run(handle(api, request)).status

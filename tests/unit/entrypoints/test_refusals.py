@@ -1,4 +1,4 @@
-"""Whatever a use case refuses has a problem, and the API tells it."""
+"""Every refusal of a use case is mapped to a problem of the API."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_every_refusal_is_mapped() -> None:
         for kind in vars(refusals).values()
         if isinstance(kind, type) and issubclass(kind, refusals.Refusal) and kind is not refusals.Refusal
     }
-    # What is told of a mismatch depends on the caller's key: `mismatch` words it.
+    # The text about a mismatch depends on the caller's key, so `mismatch` makes it.
     assert made == {*MAPPED, refusals.PayloadMismatch}
 
 
@@ -38,7 +38,7 @@ def test_each_is_put_into_words(
     assert problem.detail.startswith(detail)
 
 
-def test_whose_it_is_is_told_to_nobody() -> None:
+def test_a_refusal_does_not_reveal_the_owner() -> None:
     assert problem_of(NotFound("acme")).document() == problems.not_found().document()
 
 

@@ -13,7 +13,7 @@ from atomic.entrypoints.embedded.settings import ServerSettings
 
 
 class Caller(asyncio.Protocol):
-    """Counts those who were let in."""
+    """Counts accepted connections."""
 
     let_in = 0
 
@@ -22,8 +22,8 @@ class Caller(asyncio.Protocol):
         transport.close()
 
 
-def test_a_crowd_is_let_in_within_two_rounds_of_the_loop() -> None:
-    """libuv accepts one connection a round for each socket; under load a round is long."""
+def test_many_connections_are_accepted_within_two_rounds_of_the_loop() -> None:
+    """libuv accepts one connection per socket in each round of the loop, and under load a round is long."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -41,11 +41,11 @@ def test_a_crowd_is_let_in_within_two_rounds_of_the_loop() -> None:
     uvloop.run(main())
 
 
-def test_who_reads_that_it_listens_can_connect(tmp_path: Path) -> None:
+def test_the_server_accepts_connections_once_it_logs_that_it_listens(tmp_path: Path) -> None:
     connections: list[socket.socket] = []
 
     class Reader(logging.Handler):
-        """Connects while the line is written."""
+        """A log handler that connects when the line is written."""
 
         def emit(self, record: logging.LogRecord) -> None:
             if record.getMessage() == "listening":
@@ -53,7 +53,7 @@ def test_who_reads_that_it_listens_can_connect(tmp_path: Path) -> None:
                 connections.append(socket.create_connection((host, int(port))))
 
                 connections[0].close()
-                # With its lock gone the server ends.
+                # The server ends when its lock is gone.
                 (tmp_path / "lock").unlink()
 
     options = ServerSettings(port=0, data_dir=tmp_path, dev=True)

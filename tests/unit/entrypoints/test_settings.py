@@ -1,4 +1,4 @@
-"""Settings: flags and variables, what they may be, what the engine gets, and the table in the pages."""
+"""Settings: flags and variables, allowed values, the effect on the engine, and the table in the docs."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -18,7 +18,7 @@ from settings_table import PAGE, with_table
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[ServerSettings]:
-    """With what settings the command would have begun to serve."""
+    """The settings with which the command would serve."""
     begun: list[ServerSettings] = []
 
     def run_server(settings: ServerSettings) -> int:
@@ -31,7 +31,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[ServerSettings]:
 
 
 def serve(*flags: str, **variables: str) -> tuple[int, str]:
-    """Run the command; its exit code and what it said."""
+    """Run the command; return its exit code and output."""
     result = CliRunner().invoke(main, ["serve", *flags], env=variables)
     return result.exit_code, result.output
 
@@ -45,7 +45,7 @@ def test_without_any_the_engine_gets_what_it_has_by_itself(served: list[ServerSe
 
 
 def another(setting: Setting) -> tuple[str, Any]:
-    """A value that is not the default, as it is given and as it is then."""
+    """A value other than the default, as text and as parsed."""
     if setting.is_list:
         return "a.example b.example", ("a.example", "b.example")
     if setting.kind is bool:
@@ -104,7 +104,7 @@ def test_a_bad_value_is_refused_with_its_name_and_the_cure(
     variable = "ATOMIC" + flag.replace("-", "_").upper().removeprefix("_")
     expected = f"Error: {flag} ({variable}) is {value!r}; {cure}\n"
     assert serve(flag, value) == (1, expected)
-    # An empty variable is as good as none.
+    # An empty variable counts as unset.
     assert serve(**{variable: value}) == ((1, expected) if value else (0, ""))
     assert len(served) == (not value)
 

@@ -1,4 +1,4 @@
-"""What is logged of a step that did not go well: the kind of its error, not what its endpoint said."""
+"""The log line of an unsuccessful attempt has the kind of its error, and not the endpoint's text."""
 
 import logging
 from dataclasses import replace

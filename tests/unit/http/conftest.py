@@ -1,4 +1,4 @@
-"""Every test here runs on both event loops: asyncio's on Lambda, uvloop in the embedded server."""
+"""Every test here runs on both event loops: asyncio's (used on Lambda) and uvloop (used embedded)."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,5 +15,5 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Run a coroutine to its end; no socket, transport or task may be left."""
+    """Run a coroutine to its end, and assert that no socket, transport or task is left."""
     return partial(run_on, request.param)

@@ -1,4 +1,4 @@
-"""Servers that write bytes, whatever they mean, and the invoker that calls them."""
+"""Servers that write arbitrary bytes, and the invoker that calls them."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ class Peer:
         self.reader, self.writer, self.number = reader, writer, number
 
     async def request(self) -> bytes:
-        """The next request, whole; raises IncompleteReadError when there is none."""
+        """Read the next complete request; raises IncompleteReadError at the end of the connection."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         lengths = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
         return head + await self.reader.readexactly(int(lengths[0].partition(b":")[2]))
@@ -43,7 +43,7 @@ Behaviour = Callable[[Peer], Awaitable[None]]
 
 
 class Server:
-    """What a test sees of its server."""
+    """The server of a test."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
@@ -57,7 +57,7 @@ class Server:
         return f"{self.scheme}://127.0.0.1:{self.port}/step"
 
     async def ended(self) -> None:
-        """Wait until every connection is over."""
+        """Wait until every connection is closed."""
         await asyncio.wait_for(asyncio.gather(*self._tasks), 5)
 
     def cancel(self) -> None:
@@ -70,7 +70,7 @@ class Server:
         self._tasks.add(task)
 
     async def _serve(self, peer: Peer) -> None:
-        # The client may leave at any time, and the test may end.
+        # The client may disconnect at any time, and the test may end.
         try:
             with suppress(OSError, EOFError, ssl.SSLError, asyncio.CancelledError):
                 await self._behaviour(peer)
@@ -118,13 +118,13 @@ async def post(
 async def answer_to(
     behaviour: Behaviour, *, timeout_ms: int = 5000, body: bytes = b"{}"
 ) -> EndpointResponse:
-    """What the invoker makes of a server, in one call."""
+    """The outcome of one call of a server by the invoker."""
     async with serving(behaviour) as server, invoking() as invoker:
         return await post(invoker, server.url, timeout_ms=timeout_ms, body=body)
 
 
 def writes(*parts: bytes, then_closes: bool = True) -> Behaviour:
-    """A server that reads one request and writes the parts, a little apart; then it closes or stays."""
+    """A server that reads one request and writes the parts with pauses; then it closes or stays open."""
 
     async def behaviour(peer: Peer) -> None:
         await peer.request()
@@ -148,7 +148,7 @@ def keeps_writing(*parts: bytes) -> Behaviour:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait until it holds, for 5 s at most."""
+    """Wait until the condition is true, for 5 s at most."""
     for _ in range(500):
         if holds():
             return
@@ -166,7 +166,7 @@ def open_sockets() -> int:
 
 
 def run_on(loop_factory: Callable[[], asyncio.AbstractEventLoop], work: Coroutine[Any, Any, Any]) -> Any:
-    """Do the work on a loop of its own; nothing may be left of it."""
+    """Run the work on a new loop, and assert that nothing is left of it."""
     before = open_sockets()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         result = runner.run(_alone(work))
@@ -177,7 +177,7 @@ def run_on(loop_factory: Callable[[], asyncio.AbstractEventLoop], work: Coroutin
 
 async def _alone(work: Coroutine[Any, Any, Any]) -> Any:
     result = await work
-    # The listener of the server may still be at it.
+    # The server's listening socket may still be closing.
     await asyncio.sleep(0.01)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert not others, others

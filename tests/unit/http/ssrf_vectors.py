@@ -1,9 +1,9 @@
-"""Addresses that an attempt must not reach, written down without a look at the guard's own table."""
+"""Addresses that an attempt must not reach, listed independently of the guard's own table."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import chain
 
-# IANA's registries of special-purpose addresses, multicast, and what clouds keep for themselves.
+# IANA's registries of special-purpose addresses, multicast, and addresses of cloud providers' services.
 RANGES_V4 = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
@@ -35,7 +35,7 @@ ADDRESSES_V4 = tuple(dict.fromkeys((*chain.from_iterable(map(_samples, RANGES_V4
 
 
 def embedded(address: str) -> tuple[str, ...]:
-    """The IPv6 addresses in which an IPv4 address can hide."""
+    """The IPv6 addresses that can embed an IPv4 address."""
     number = int(IPv4Address(address))
     inverted = number ^ 0xFFFFFFFF
     high, low = number >> 16, number & 0xFFFF
@@ -68,7 +68,7 @@ ADDRESSES_V6 = tuple(
 
 
 def spellings(address: str) -> tuple[str, ...]:
-    """How an address may be written as the host of a URL, as some reader or other takes it."""
+    """The spellings of an address as the host of a URL that some parser accepts."""
     if ":" in address:
         exploded = IPv6Address(address).exploded
         return (

@@ -1,4 +1,4 @@
-"""What becomes of what a far side writes: whole answers, half answers, and what is no answer."""
+"""The outcome of what a server writes: complete answers, partial answers, and invalid ones."""
 
 import asyncio
 import gzip
@@ -185,7 +185,7 @@ def test_an_endless_answer_is_stopped_early(run: Run, size: int) -> None:
 
     answer = run(answer_to(endless))
     assert (answer.status, answer.too_large, answer.body) == (200, True, b"")
-    # What the sockets hold counts too.
+    # The buffers of the sockets count as well.
     assert written < 16 * 2**20
 
 

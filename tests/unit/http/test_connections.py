@@ -1,4 +1,4 @@
-"""Which connections are used again, which never, and what is left of them."""
+"""Which connections are reused, which are not, and that none leaks."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -28,7 +28,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 async def connections_for(calls: int, behaviour: Callable[[Peer], Any], *, pause_s: float = 0.0) -> int:
-    """How many connections so many good calls, one after the other, need."""
+    """The number of connections for that many successful calls, one after the other."""
     async with serving(behaviour) as server, invoking() as invoker:
         for _ in range(calls):
             answer = await post(invoker, server.url)
@@ -66,7 +66,7 @@ def test_a_connection_is_not_used_again(run: Run, raw: bytes) -> None:
     assert run(connections_for(3, keeps_writing(raw))) == 3
 
 
-def test_what_comes_while_nobody_asks_ends_the_connection(run: Run) -> None:
+def test_unrequested_bytes_close_the_connection(run: Run) -> None:
     async def behaviour(peer: Peer) -> None:
         while await peer.request():
             await peer.write(OK)
@@ -259,7 +259,7 @@ def test_those_in_use_meanwhile_stay(run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 class Clock:
-    """The pool's clock on the wall."""
+    """A wall clock for the pool."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 1e9
@@ -275,7 +275,7 @@ def test_after_a_freeze_an_old_connection_is_not_used(run: Run, monkeypatch: pyt
     async def body() -> None:
         async with serving(keeps_writing(OK)) as server, invoking() as invoker:
             await post(invoker, server.url)
-            # The loop did not run meanwhile, so no timer and no end of a connection was seen.
+            # The loop did not run meanwhile, so it has seen no timer and no close of a connection.
             clock.now_s += 60
             await post(invoker, server.url)
             assert server.connections == 2

@@ -1,4 +1,4 @@
-"""Names, addresses, and what the environment must not change."""
+"""Resolving names and connecting to addresses, regardless of proxies in the environment."""
 
 import asyncio
 import socket
@@ -56,7 +56,7 @@ def test_a_refused_connection_says_so(run: Run) -> None:
 
 
 @pytest.mark.parametrize("host", ["name.invalid", "a" * 63 + ".invalid"])
-def test_a_name_that_leads_nowhere_says_so(run: Run, host: str) -> None:
+def test_an_unknown_name_says_so(run: Run, host: str) -> None:
     async def body() -> Any:
         async with invoking() as invoker:
             return await post(invoker, f"http://{host}/")
@@ -116,7 +116,7 @@ def test_a_silent_name_server_keeps_no_other_name_waiting(
             answered.set()
 
     run(body())
-    # Each name once, however many wait for it.
+    # Each name is looked up once, however many calls wait for it.
     assert sorted(asked) == sorted({*asked})
     assert len(asked) == 41
 
@@ -148,7 +148,7 @@ def test_names_beyond_the_threads_wait_for_theirs(run: Run, monkeypatch: pytest.
     assert 1 <= most <= 2
 
 
-def test_every_address_has_its_turn(run: Run) -> None:
+def test_every_address_is_tried(run: Run) -> None:
     async def body() -> None:
         async with serving(keeps_writing(OK)) as server:
             answer = await post_resolved(found("127.0.0.3", "::1", "127.0.0.2", "127.0.0.1"), server.port)
@@ -163,7 +163,7 @@ def test_an_address_that_swallows_packets_does_not_take_all_the_time(
     monkeypatch.setattr(dial, "_ADDRESS_S", 0.1)
 
     async def body() -> None:
-        # A listener whose queue is full answers no SYN.
+        # A listening socket with a full queue does not answer a SYN.
         with closing(socket.socket()) as full, closing(socket.socket()) as waiting:
             full.bind(("127.0.0.2", 0))
             full.listen(0)
@@ -227,10 +227,10 @@ def test_a_name_without_an_address(run: Run) -> None:
 
 
 def test_a_name_is_resolved_once(run: Run) -> None:
-    """What was checked is what is dialled: the loop gets the address, so that it has nothing to look up."""
+    """The checked address is the one that is dialled: the loop gets it, and has no name to look up."""
 
     async def body() -> None:
-        # Nothing but the fake knows name.test.
+        # Only the fake resolver knows name.test.
         async with serving(keeps_writing(OK)) as server:
             assert (await post_resolved(found("127.0.0.1"), server.port)).status == 200
 

@@ -1,4 +1,4 @@
-"""A dead endpoint is not knocked at by everybody, and is found again when it lives."""
+"""The gate: a dead endpoint is dialled by few attempts, and is found again soon after it recovers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,7 +22,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 @pytest.fixture
 def dials(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every address that is dialled, and how many at a time at most (`most`)."""
+    """Every dialled address, and the maximum of simultaneous dials (`most`)."""
     seen: list[str] = []
     dial = Dialer._dial
 
@@ -35,7 +35,7 @@ def dials(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("most", [FAILURES_MAX, 4])
-def test_who_is_dead_is_left_alone_and_found_again(
+def test_a_dead_origin_is_not_dialled_and_is_found_again(
     run: Run, dials: list[str], monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     monkeypatch.setattr(gate, "_PAUSE_FIRST_S", 0.2)
@@ -50,7 +50,7 @@ def test_who_is_dead_is_left_alone_and_found_again(
                     "network: cannot connect: Connection refused"
                 }
                 dials.clear()
-                # One tries again at once, since nobody did so far; the others are told when to come.
+                # One attempt dials again at once, as the first; the others are deferred.
                 tried, *rest = [await post(invoker, url) for _ in range(200)]
                 assert len(dials) == 1
                 assert tried == first[0]
@@ -60,12 +60,12 @@ def test_who_is_dead_is_left_alone_and_found_again(
                 for answer in rest:
                     assert answer == EndpointResponse(not_made=NotMade(error, answer.not_made.again_in_ms))
                     assert 0 < answer.not_made.again_in_ms <= 500
-                # The others of this process are not concerned.
+                # Other origins of this process are not affected.
                 assert (await post(invoker, other.url)).status == 200
                 held.listen()
                 server = await asyncio.start_server(_answer, sock=held)
                 async with asyncio.timeout(5):
-                    while (await post(invoker, url)).status != 200:  # noqa: ASYNC110 - nobody tells
+                    while (await post(invoker, url)).status != 200:  # noqa: ASYNC110 - there is no event
                         await asyncio.sleep(0.05)
                 assert {(await post(invoker, url)).status for _ in range(100)} == {200}
                 server.close()
@@ -81,7 +81,9 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await writer.wait_closed()
 
 
-def test_what_one_client_does_is_not_for_others_to_pay(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_clients_failures_do_not_affect_other_clients(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dial = Dialer.connect
 
     async def slowly(self: Dialer, *rest: Any) -> Any:
@@ -103,7 +105,7 @@ def test_what_one_client_does_is_not_for_others_to_pay(run: Run, monkeypatch: py
     run(body())
 
 
-def test_so_many_are_dialled_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simultaneous_dials_are_limited(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     now = most = 0
 
     async def never(self: Dialer, *_: Any) -> Any:
@@ -122,13 +124,14 @@ def test_so_many_are_dialled_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch
             answers = await asyncio.gather(
                 *(post(invoker, "http://127.0.0.1:9/", timeout_ms=300) for _ in range(500))
             )
-        # Who was not dialled for had no attempt.
+        # An attempt for which nothing was dialled was not made.
         dialled = [answer for answer in answers if answer.not_made is None]
         assert {str(answer.error) for answer in dialled} == {"timeout: no connection within 300 ms"}
-        # A slot may become free in the last moment.
+        # A slot may become free at the last moment.
         assert DIALS_MAX <= len(dialled) <= 2 * DIALS_MAX
         reasons = [str(answer.not_made.error) for answer in answers if answer.not_made]
-        # Some wait for a slot until the end; others are told that those before them found nobody.
+        # Some wait for a slot until their time is over; others are deferred because dials before them
+        # failed.
         assert reasons
         assert all(reason.startswith("not called yet: ") for reason in reasons)
         assert most == DIALS_MAX
@@ -137,8 +140,8 @@ def test_so_many_are_dialled_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch
     run(body())
 
 
-def test_while_one_tries_the_others_come_again_soon(run: Run) -> None:
-    """Else they would stay away for a whole pause after the origin is found alive."""
+def test_while_one_dials_the_others_are_deferred_briefly(run: Run) -> None:
+    """Otherwise they would be deferred for a whole pause after the origin has recovered."""
     origin, gate = Origin("http", "app.test", 80), DialGate(failures_max=1)
 
     async def fails() -> None:
@@ -169,7 +172,7 @@ def test_while_one_tries_the_others_come_again_soon(run: Run) -> None:
 
 
 def test_connections_in_use_do_not_count(run: Run) -> None:
-    """A workflow keeps its connection while its steps, which are at the same origin, need their own."""
+    """A workflow keeps its connection while its steps at the same origin need connections of their own."""
     held = asyncio.Event()
 
     async def behaviour(peer: Peer) -> None:

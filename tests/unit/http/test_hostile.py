@@ -1,4 +1,4 @@
-"""Endpoints that mean harm or are broken: each attempt ends in time, as what it is, in little memory."""
+"""Hostile and broken endpoints: each attempt ends in time, with the right outcome, in little memory."""
 
 import asyncio
 import gzip
@@ -26,7 +26,7 @@ NOISE = random.Random(7).randbytes(4096)
 
 
 def says(*parts: bytes, then: str = "close", pause_s: float = 0.0) -> Behaviour:
-    """Reads a request, writes the parts; then closes, resets, or stays without a word."""
+    """A server that reads a request and writes the parts; then it closes, resets or stays silent."""
 
     async def behaviour(peer: Peer) -> None:
         await peer.request()
@@ -42,7 +42,7 @@ def says(*parts: bytes, then: str = "close", pause_s: float = 0.0) -> Behaviour:
 
 
 def goes_on(part: bytes, *, head: bytes = b"", pause_s: float = 0.0) -> Behaviour:
-    """Writes the same for ever."""
+    """A server that writes the same bytes for ever."""
 
     async def behaviour(peer: Peer) -> None:
         await peer.request()
@@ -83,7 +83,7 @@ def framed(body: bytes, *lines: bytes, status: bytes = b"200 OK") -> bytes:
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 TIMEOUT, BROKEN, REFUSED, LARGE = "timeout", "network: the connection was closed", "network: ", "too large"
-# What it does, and how the attempt ends: an error that begins so, a status, or either of two.
+# What the server does, and how the attempt ends: a prefix of its error, a status, or either of two.
 HOSTILE: dict[str, tuple[Behaviour, str | int]] = {
     "never reads": (deaf, TIMEOUT),
     "reads a byte a second": (reads_a_byte_a_second, TIMEOUT),
@@ -174,12 +174,12 @@ def outcome(answer: Any) -> str:
 
 
 def forget_peak() -> None:
-    """From now on `peak_bytes` is about what comes."""
+    """Reset `peak_bytes`."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_bytes() -> int:
-    """The most memory that this process had at a time since the last reset."""
+    """The peak memory of this process since the last reset."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) * 1024
@@ -190,7 +190,7 @@ def test_there_are_sixty() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_it_ends_in_time_as_what_it_is_in_little_memory(run: Run, name: str) -> None:
+def test_it_ends_in_time_with_the_right_outcome_in_little_memory(run: Run, name: str) -> None:
     behaviour, expected = HOSTILE[name]
 
     async def body() -> None:

@@ -1,4 +1,4 @@
-"""What this machine lacks is no failure of an endpoint's."""
+"""A lack of local resources is not the endpoint's failure."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ NO_FILES = EndpointResponse(
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    """Use up every file descriptor that there may be."""
+    """Use up all file descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken: list[int] = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
@@ -42,14 +42,14 @@ def no_more_files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_without_file_descriptors_nobody_is_called_and_nobody_blamed(run: Run, host: str) -> None:
+def test_without_file_descriptors_no_attempt_is_made_and_no_failure_counted(run: Run, host: str) -> None:
     async def body() -> None:
         async with serving(keeps_writing(OK)) as server, invoking() as invoker:
             url = f"http://{host}:{server.port}/"
             with no_more_files():
                 for _ in range(FAILURES_MAX + 9):
                     assert await post(invoker, url) == NO_FILES
-            # The gate of the origin is open.
+            # The origin's gate has not counted a failure.
             assert (await post(invoker, url)).status == 200
 
     run(body())

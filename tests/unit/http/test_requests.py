@@ -1,4 +1,4 @@
-"""The request as it goes over the wire, and what is refused before."""
+"""The bytes of a request, and the requests that are refused before they are sent."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_a_request_is_this(run: Run) -> None:
     ]
 
 
-def test_what_nobody_wants_any_more_when_the_connection_is_open_is_not_sent(run: Run) -> None:
+def test_a_request_cancelled_while_connecting_is_not_sent(run: Run) -> None:
     seen: list[bytes] = []
 
     async def behaviour(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""No attempt reaches an address that the guard refuses: watched at the socket, not in the guard."""
+"""No attempt connects to a forbidden address, as observed at the socket and not in the guard."""
 
 import asyncio
 import random
@@ -23,20 +23,20 @@ from unit.http.test_dial import found
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
-# Where the redirecting server of these tests is; no vector leads there.
+# The address of these tests' redirecting server, which is no vector.
 SERVER = "127.0.0.77"
 PUBLIC = ("8.8.8.8", "93.184.215.14", "2606:4700::6810:84e5", "2a00:1450:4001::200e")
 FAMILIES = pytest.mark.parametrize("addresses", [ADDRESSES_V4, ADDRESSES_V6], ids=["v4", "v6"])
 
 
 class _Watch:
-    """Sees each `connect` of a Python socket, and stops all that do not go to this module's server."""
+    """Observes each `connect` of a Python socket, and blocks all but those to this module's server."""
 
     def __init__(self) -> None:
         self.connects: list[str] | None = None
-        sys.addaudithook(self._hear)
+        sys.addaudithook(self._on_audit_event)
 
-    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+    def _on_audit_event(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "socket.connect" and self.connects is not None and args[1][0] != SERVER:
             self.connects.append(args[1][0])
             raise OSError(101, "no route in this test")
@@ -47,10 +47,10 @@ _watch = _Watch()
 
 @contextmanager
 def watched_world(answers: Callable[[str], list[str]]) -> Iterator[list[str]]:
-    """Names have these addresses; what is dialled is written down instead of called.
+    """Resolve names to these addresses, and record connects instead of making them.
 
-    On asyncio the interpreter's own audit events tell. uvloop connects in C, so there the way into the
-    loop is watched.
+    On asyncio, the interpreter's audit events report connects. uvloop connects in C, so there the calls of
+    the loop are observed.
     """
     loop = asyncio.get_running_loop()
     dialled: list[str] = []
@@ -76,16 +76,16 @@ def watched_world(answers: Callable[[str], list[str]]) -> Iterator[list[str]]:
 
 
 def nobody(_host: str) -> list[str]:
-    """No name has an address."""
+    """A resolver that finds no address."""
     return []
 
 
-# What is refused here must be refused by the guard, not because so many failed before.
+# Refusals must come from the guard, and not from the gate after many failures.
 invoking = partial(raw_server.invoking, failures_max=sys.maxsize)
 
 
 def allows(address: str) -> bool:
-    """As in production, but for the server that redirects."""
+    """The guard of production, which also allows the redirecting server."""
     return address == SERVER or is_public(address)
 
 
@@ -95,7 +95,7 @@ def test_there_are_enough_vectors() -> None:
 
 
 def test_the_watch_sees_and_stops_a_connect(run: Run) -> None:
-    """Otherwise the silence below proves nothing."""
+    """Otherwise the absence of connects below would prove nothing."""
 
     async def body() -> None:
         with watched_world(nobody) as dialled:
@@ -124,8 +124,8 @@ def test_no_address_is_dialled_however_it_is_spelled(run: Run, addresses: tuple[
 
 
 @FAMILIES
-def test_nor_when_the_reading_of_urls_is_passed_by(run: Run, addresses: tuple[str, ...]) -> None:
-    """The check is at the socket: an odd host that a resolver takes for an address ends there as well."""
+def test_no_address_is_dialled_when_url_parsing_is_bypassed(run: Run, addresses: tuple[str, ...]) -> None:
+    """The check is at the socket, so it also refuses odd hosts that a resolver takes for an address."""
 
     async def body() -> None:
         for address in addresses:
@@ -165,8 +165,8 @@ def test_no_redirect_leads_there(run: Run, addresses: tuple[str, ...]) -> None:
 
 
 @FAMILIES
-def test_no_name_leads_there_when_it_is_bound_anew(run: Run, addresses: tuple[str, ...]) -> None:
-    """The first answer is public, the next is the vector; and the vector hides among public ones."""
+def test_no_name_leads_there_by_dns_rebinding(run: Run, addresses: tuple[str, ...]) -> None:
+    """The first answer is public and the next is the vector; or the vector is among public addresses."""
 
     async def body() -> None:
         answers: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Whom the invoker trusts, and what it makes of broken TLS."""
+"""Which certificates the invoker trusts, and how broken TLS ends an attempt."""
 
 import asyncio
 import socket
@@ -36,7 +36,7 @@ def client_context(certificates: Certificates) -> ssl.SSLContext:
 def test_tls_with_a_trusted_certificate(
     run: Run, certificates: Certificates, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Not every machine knows `localhost.`.
+    # Not every machine resolves `localhost.`.
     monkeypatch.setattr(Names, "addresses", lambda *_: asyncio.sleep(0, ["127.0.0.1"]))
 
     async def body() -> None:
@@ -113,7 +113,7 @@ def test_https_to_what_speaks_no_tls(run: Run, kind: str) -> None:
         "silent": "timeout: no connection within 500 ms",
     }
     assert str(answer.error).startswith(expected[kind])
-    # The endpoint was not called, so it cannot have been waiting for steps of its own.
+    # The endpoint was not called, so the attempt cannot be waiting for steps.
     assert not timed_out(answer.error)
 
 
@@ -122,7 +122,7 @@ def test_a_cut_is_no_end_of_a_body_over_tls(run: Run, certificates: Certificates
         await peer.request()
         await peer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
         await asyncio.sleep(0.05)
-        # The socket ends without TLS having said so.
+        # The socket closes without TLS's close_notify.
         duplicate = socket.socket(fileno=socket.dup(peer.writer.get_extra_info("socket").fileno()))
         duplicate.shutdown(socket.SHUT_RDWR)
         duplicate.close()

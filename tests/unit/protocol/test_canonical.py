@@ -1,4 +1,4 @@
-"""Strict JSON: what is refused, and that a payload has one spelling and one fingerprint."""
+"""Strict JSON: what is refused, and that each payload has one canonical form and one fingerprint."""
 
 import json
 import math
@@ -108,10 +108,10 @@ def test_100_000_levels_are_refused_and_nothing_breaks(text: str) -> None:
     def read() -> None:
         try:
             parse_json(text)
-        except Exception as error:  # what else comes than a refusal is what this test looks for
+        except Exception as error:  # any error but a refusal fails the test
             caught.append(error)
 
-    # On a thread of its own: the frames of the test runner do not count.
+    # In a new thread, so that the test runner's stack frames do not count.
     for where in (read, lambda: (thread := threading.Thread(target=read)).start() or thread.join()):
         where()
     assert [type(error) for error in caught] == [JsonRefused, JsonRefused]
@@ -230,7 +230,7 @@ def test_any_text_is_read_or_refused(text: bytes | str) -> None:
 
 
 def read_by(read: Callable[[bytes], Any], text: bytes) -> str:
-    """What a reader makes of the text; `repr` tells 1 from 1.0 and one order of members from another."""
+    """The result of a parser; `repr` distinguishes 1 from 1.0 and different orders of members."""
     try:
         return f"read {read(text)!r}"
     except JsonRefused as refused:
@@ -272,7 +272,7 @@ def test_compact_texts_that_orjson_would_take_or_trip_over_are_refused(text: byt
 
 
 def carefully_written(value: Any) -> bytes:
-    """What canonical JSON is, value by value."""
+    """Canonical JSON by a simple, slow implementation."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, float) and value.is_integer() and -(2**63) <= value < 2**64:
@@ -288,7 +288,7 @@ def carefully_written(value: Any) -> bytes:
 @examples(1000)
 @given(json_values)
 def test_the_fast_writer_writes_what_the_careful_one_does(value: Any) -> None:
-    """Fingerprints are stored: a payload must be spelt by every version as by the first."""
+    """Fingerprints are stored, so the canonical form must never change."""
     assert canonical_json(value) == carefully_written(value)
 
 
@@ -297,7 +297,7 @@ def test_the_fast_writer_writes_what_the_careful_one_does(value: Any) -> None:
     [450.000081, -34272780.00003438, 123939179320.00009, 0.00003, -0.00003, 10.0, 100.5, -0.0, 1e16, -1e19],
 )
 def test_a_number_is_written_as_a_whole(number: float) -> None:
-    """Parts of some look like others that are spelled in another way."""
+    """Parts of some numbers look like other numbers with a different canonical form."""
     for value in (number, [number], {"a": number}, [[number, number], {"a": number}]):
         assert canonical_json(value) == carefully_written(value)
 
@@ -330,7 +330,7 @@ def test_floats_of_every_size_are_written_as_the_careful_writer_does() -> None:
 
 
 def padded(text: bytes) -> bytes:
-    """The same in a text so large that the reason for a refusal is not looked for."""
+    """The value inside a text so large that the exact reason of a refusal is not determined."""
     return b'[%b,"%b"]' % (text, b"x" * 40_000)
 
 

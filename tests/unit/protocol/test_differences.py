@@ -1,4 +1,4 @@
-"""Where two values differ first, and how that is written."""
+"""The first difference of two values, and its description."""
 
 from typing import Any
 

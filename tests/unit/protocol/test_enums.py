@@ -1,4 +1,4 @@
-"""The words of the wire: what a type checker knows and what the engine decides by are the same words."""
+"""The enumerations of the protocol: type checkers and the engine use the same values."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""The small grammars inside header values."""
+"""The parsers of header values."""
 
 import time
 from datetime import UTC, datetime, timedelta

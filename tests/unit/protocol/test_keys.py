@@ -1,4 +1,4 @@
-"""Identities never meet, and ids tell what they are."""
+"""Different identities never collide, and ids show what they are."""
 
 import pytest
 from hypothesis import assume, given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from atomic.protocol import keys
 from unit.strategies import examples
 
-# Parts made of what others use as separators.
+# Parts that contain common separators.
 parts = st.text("ab#:/|-\x00\x01é", max_size=4)
 
 
@@ -54,7 +54,7 @@ def test_names_are_byte_exact(one: tuple[str, str, str], other: tuple[str, str, 
 
 
 def test_ids_are_the_same_for_ever() -> None:
-    """Rows written by an older version must be found."""
+    """Rows that older versions wrote must be found."""
     assert keys.run_id("acme", "createUser", "k1") == "run_" + RUN_HASH
     assert keys.identity(*BASE) == IDENTITY
 

@@ -1,4 +1,4 @@
-"""What a request body may hold, and that every refusal names the field and the cure."""
+"""Request bodies: what is accepted, and that every refusal names the field and the cure."""
 
 import json
 from typing import Any
@@ -37,7 +37,7 @@ def read(body: dict[str, Any]) -> StartRequest:
 
 
 def refusals(body: Any, model: Any = StartRequest) -> dict[str, str]:
-    """Field and message of everything that is wrong with the body."""
+    """Field and message of every error in the body."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(Problem) as caught:
         read_message(model, raw)
@@ -48,7 +48,7 @@ def refusals(body: Any, model: Any = StartRequest) -> dict[str, str]:
     return {error["field"]: error["message"] for error in errors}
 
 
-def test_the_least_that_may_be_said() -> None:
+def test_the_minimal_body() -> None:
     message = read(BASE)
     assert (message.workflow_name, message.kind, message.idempotency_key) == ("createUser", "http", "k1")
     assert message.payload is None
@@ -81,7 +81,7 @@ def test_a_first_delay_is_cut_only_by_a_ceiling_that_was_asked_for(retry: Any, l
     assert read({**BASE, "retry": retry}).retry.max_back_off_ms == longest_ms
 
 
-def test_one_source_says_what_holds_by_default() -> None:
+def test_defaults_have_one_source() -> None:
     sent = read({**BASE, "retry": Retry().document()}).retry
     for retry in (read(BASE).retry, sent):
         assert retry_policy(retry) == RetryPolicy()
@@ -310,7 +310,7 @@ def test_names_are_camel_case_only(name: str) -> None:
     assert "unknown field" in refusals({**BASE, name: "x"})[name]
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     found = refusals({"stepInvokeUrl": "x", "retry": {"count": -1, "no": 1}, "timeout": "1"})
     assert set(found) == {"workflowName", "stepInvokeUrl", "retry.count", "retry.no", "timeout"}
 
@@ -381,7 +381,7 @@ def test_a_timer_is_a_step_of_a_handler() -> None:
 
 def test_a_message_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        read(BASE).timeout = 1  # type: ignore[misc]  # as a type checker says, too
+        read(BASE).timeout = 1  # type: ignore[misc]  # a type checker refuses it as well
 
 
 @pytest.mark.parametrize(

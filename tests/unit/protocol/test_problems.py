@@ -30,7 +30,7 @@ STATUSES = {
 
 
 def test_types_and_statuses_are_stable() -> None:
-    """A caller may switch on them: names are only ever added."""
+    """Callers may branch on them, so names are only added."""
     assert {kind.name: kind.status for kind in problems.ALL} == STATUSES
 
 

@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures, with the scheme's own library as the oracle."""
+"""Standard Webhooks signatures, compared with the scheme's own library as the oracle."""
 
 import base64
 import time
@@ -104,7 +104,7 @@ VALUE = GOOD["webhook-signature"].removeprefix("v1,")
         {"webhook-timestamp": "soon"},
         {"webhook-timestamp": f"{NOW_S}.5"},
         {"webhook-timestamp": "9" * 5000},
-        # Other spellings of the moment that was signed.
+        # Other spellings of the signed timestamp.
         {"webhook-timestamp": f"+{NOW_S}"},
         {"webhook-timestamp": f"0{NOW_S}"},
         {"webhook-timestamp": f" {NOW_S}"},
@@ -179,7 +179,7 @@ PATH = "/steps/mail"
 
 
 def bound(*secrets: bytes, url: str = URL, ed25519_too: bool = False) -> dict[str, str]:
-    """Headers as an attempt carries them."""
+    """The headers of an attempt."""
     signature = sign(secrets, "msg_1", NOW_S, BODY, ed25519_too=ed25519_too)
     return {
         "webhook-id": "msg_1",
@@ -198,7 +198,7 @@ def takes(headers: Mapping[str, str], body: bytes, path: str, *, by_key: bool) -
 
 
 def made(*secrets: bytes, url: str = URL) -> Signed:
-    """A call as an attempt makes it."""
+    """A signed call, as an attempt makes it."""
     return Signed(bound(*secrets, url=url, ed25519_too=True), BODY, urlsplit(url).path)
 
 

@@ -1,4 +1,4 @@
-"""Moments on the wire."""
+"""Timestamps in the wire format."""
 
 import pytest
 from hypothesis import given

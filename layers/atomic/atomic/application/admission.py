@@ -217,9 +217,9 @@ class Admission:
         """A place for an attempt at its destination; None when there is none now."""
         return await self._destinations.enter(spec)
 
-    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
-        """The moment at which a step that got no permit may ask again: one after the other."""
-        return self._destinations.turn_ms(spec, now_ms)
+    def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
+        """The time at which a step that got no permit may try again: one after the other."""
+        return self._destinations.defer_until_ms(spec, now_ms)
 
 
 async def _exists(store: StepStore, spec: StepSpec) -> bool:

@@ -11,7 +11,7 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.permits import Claim
 from atomic.application.ports import Clock, EndpointRequest, StoreUnavailable, always
-from atomic.application.rechecking import look
+from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.outcomes import EndpointResponse, NotMade, classify
@@ -80,7 +80,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         return
     try:
         if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
-            after = await look(engine, after)
+            after = await recheck(engine, after)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
 
@@ -88,7 +88,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
 async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     """Undo the claim: the step comes again, one of its destination after the other, and pays nothing."""
     now_ms = engine.clock.now_ms()
-    until_ms = engine.admission.turn_ms(step.spec, now_ms + not_made.again_in_ms)
+    until_ms = engine.admission.defer_until_ms(step.spec, now_ms + not_made.again_in_ms)
     engine.telemetry.deferred(step)
     await _record(engine, step, Deferred(step.nonce or "", not_made.error, until_ms))
 

@@ -1,9 +1,9 @@
-"""How many runs of a client have attempts under way to one destination, and whose turn it is beyond that.
+"""Limits how many runs of a client may have attempts at one destination, and paces deferred steps.
 
 A destination that accepts calls and never answers them would otherwise hold every socket of this process.
-Runs are counted, not attempts: a run that is inside takes no further place for its own steps, so a workflow
-never waits for the place that it holds itself. Nobody waits here: who gets no place is told when to come
-again, and its step keeps its retries.
+Runs are counted, not attempts: a run that has a permit needs no further one for its own steps, so a
+workflow never waits for its own permit. `enter` never blocks: a step that gets no permit is deferred until
+`defer_until_ms`, and uses no retry.
 """
 
 from collections import Counter
@@ -15,10 +15,10 @@ from atomic.domain.steps import StepSpec
 from atomic.protocol.urls import parse_url
 
 RUNS_MAX: Final = 1000
-# However many wait for a destination, so many a second look whether there is a place: 200.
-TURN_EVERY_MS: Final = 5
-_TURN_FIRST_MS: Final = 1_000
-_TURNS_MAX: Final = 10_000
+# However many steps are deferred at a destination, 200 of them per second try again.
+TRY_EVERY_MS: Final = 5
+_TRY_AFTER_MS: Final = 1_000
+_DESTINATIONS_MAX: Final = 10_000
 
 # Of whom, and where: the same origin of two clients is two destinations.
 Destination = tuple[str, str]
@@ -29,20 +29,20 @@ def destination_of(spec: StepSpec) -> Destination | None:
     return (spec.client_id, _origin(spec.url)) if spec.url else None
 
 
-class Turns:
-    """Who finds no place may look again after a second, one after the other."""
+class Pacer:
+    """Paces the deferred steps of a destination: each may try again after a second, one after the other."""
 
-    def __init__(self, every_ms: int = TURN_EVERY_MS) -> None:
+    def __init__(self, every_ms: int = TRY_EVERY_MS) -> None:
         self._every_ms = every_ms
         self._next_ms: dict[Destination | None, int] = {}
 
-    def turn_ms(self, destination: Destination | None, now_ms: int) -> int:
-        """The moment at which whoever asks now may look again."""
-        if len(self._next_ms) >= _TURNS_MAX:
+    def defer_until_ms(self, destination: Destination | None, now_ms: int) -> int:
+        """The time at which a step that is deferred now may try again."""
+        if len(self._next_ms) >= _DESTINATIONS_MAX:
             self._next_ms = {to: next_ms for to, next_ms in self._next_ms.items() if next_ms > now_ms}
-        turn_ms = max(self._next_ms.get(destination, 0), now_ms + _TURN_FIRST_MS)
-        self._next_ms[destination] = turn_ms + self._every_ms
-        return turn_ms
+        until_ms = max(self._next_ms.get(destination, 0), now_ms + _TRY_AFTER_MS)
+        self._next_ms[destination] = until_ms + self._every_ms
+        return until_ms
 
 
 class CountedRuns:
@@ -51,7 +51,7 @@ class CountedRuns:
     def __init__(self, most: int = RUNS_MAX) -> None:
         self._most = most
         self._inside: dict[Destination, Counter[str]] = {}
-        self._turns = Turns()
+        self._pacer = Pacer()
 
     async def enter(self, spec: StepSpec) -> Permit | None:
         """Take a place for an attempt; None when as many runs as may be are inside, and this is none."""
@@ -72,9 +72,9 @@ class CountedRuns:
         if not attempts:
             del self._inside[destination]
 
-    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
-        """The moment at which a step that got no place may try again."""
-        return self._turns.turn_ms(destination_of(spec), now_ms)
+    def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
+        """The time at which a step that got no permit may try again."""
+        return self._pacer.defer_until_ms(destination_of(spec), now_ms)
 
 
 @lru_cache(maxsize=4096)

@@ -249,8 +249,8 @@ class Destinations(Protocol):
         """Take a place for an attempt; None when there is none. A step that calls nothing needs none."""
         ...
 
-    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
-        """The moment at which a step that got no place may try again: one after the other."""
+    def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
+        """The time at which a step that got no permit may try again: one after the other."""
         ...
 
 

@@ -5,7 +5,7 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import is_over
 from atomic.application.permits import Claim, Permit
-from atomic.application.rechecking import look
+from atomic.application.rechecking import recheck
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.steps import Step, lease_end_ms
@@ -39,14 +39,14 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
     engine.telemetry.lagged(now_ms - due_at_ms)
     if step.status is Status.WAITING:
         # When this fails, the step is still due and is looked at again.
-        await look(engine, step, again=True)
+        await recheck(engine, step, again=True)
         return
     permit = await engine.admission.permit(step.spec)
     if permit is None:
-        # Time may have passed, and a turn that is over by now would leave the step without a wake-up.
-        turn_ms = engine.admission.turn_ms(step.spec, engine.clock.now_ms())
+        # Read the clock again: a time that is already over would leave the step without a wake-up.
+        until_ms = engine.admission.defer_until_ms(step.spec, engine.clock.now_ms())
         engine.telemetry.deferred(step)
-        await commit(engine, step, NotAdmitted(turn_ms))
+        await commit(engine, step, NotAdmitted(until_ms))
         return
     async with permit:
         claim = await _claim(engine, step, permit)

@@ -10,7 +10,7 @@ from typing import Final
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.wakeups import wake_if_overdue
-from atomic.domain.events import Looked, WaiterAdded, Woken
+from atomic.domain.events import Rechecked, WaiterAdded, Woken
 from atomic.domain.step_errors import timed_out
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol.enums import SETTLED, OutcomeKind
@@ -22,7 +22,7 @@ _OWN_MAX: Final = 100
 _NEVER_MS: Final = 2**53
 
 
-async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     """Ask each step that `waiting` needs to wake it, and wake it at once when one has settled.
 
     `again`: it has waited for a while. Nobody but the one who waits looks at a step whose wake-up was lost
@@ -31,7 +31,7 @@ async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     live: list[Step] = []
     if again and timed_out(waiting.attempt_log[-1].error) and waiting.waiting_for:
         # It is called again, whatever these are doing.
-        event = Looked(waiting.attempt_count, waiting.waiting_for, engine.entropy.fraction())
+        event = Rechecked(waiting.attempt_count, waiting.waiting_for, engine.entropy.fraction())
     else:
         async for needed in _needed(engine, waiting, again=again):
             if not needed.is_settled:
@@ -42,7 +42,7 @@ async def look(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
             live.append(needed)
             await wake_if_overdue(engine, needed)
         ids = tuple(needed.id for needed in live)
-        event = Looked(waiting.attempt_count, ids, engine.entropy.fraction(), _idle_until_ms(live))
+        event = Rechecked(waiting.attempt_count, ids, engine.entropy.fraction(), _idle_until_ms(live))
     after, _ = await commit(engine, waiting, event)
     return after
 

@@ -62,7 +62,7 @@ def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms
     return changed(step, status=Status.WAITING, waiting_for=waiting_for, rechecks=0, due_at_ms=due_at_ms)
 
 
-def looked(step: Step, event: events.Looked, now_ms: int) -> Step:
+def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
     """The step after a recheck that found nothing settled of what it waits for."""
     if step.status is not Status.WAITING or step.attempt_count != event.attempt:
         return step

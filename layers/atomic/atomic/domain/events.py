@@ -67,7 +67,7 @@ class Woken:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Rechecked:
     """Nothing that this step waits for since its attempt `attempt` has settled; `live` are these steps.
 
     If there are none, the attempt counts as a failure. `idle_until_ms`: when the first of them is due, if
@@ -131,7 +131,7 @@ Event = (
     | AnsweredLate
     | WaiterAdded
     | Woken
-    | Looked
+    | Rechecked
     | OwnerLost
     | ResultPosted
     | DeadlineGiven

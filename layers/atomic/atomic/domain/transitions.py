@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from atomic.domain import events
-from atomic.domain.endings import deferred, ended, looked, told, woken
+from atomic.domain.endings import deferred, ended, rechecked, told, woken
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.step_errors import CANCELLED, StepError
 from atomic.domain.steps import (
@@ -82,8 +82,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return step if known else changed(step, waiters=(*step.waiters, waiter))
         case events.Woken():
             return woken(step, now_ms)
-        case events.Looked():
-            return looked(step, event, now_ms)
+        case events.Rechecked():
+            return rechecked(step, event, now_ms)
         case events.OwnerLost():
             return _owner_lost(step, now_ms)
         case events.ResultPosted(response):

@@ -18,7 +18,7 @@ from zlib import crc32
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.leases import Lease, LeaseItems
 from atomic.adapters.aws.sqs import SHORT_ATTEMPT_MAX_MS
-from atomic.application.destinations import TURN_EVERY_MS, Destination, Turns, destination_of
+from atomic.application.destinations import TRY_EVERY_MS, Destination, Pacer, destination_of
 from atomic.application.permits import Permit
 from atomic.application.ports import Clock, StoreUnavailable
 from atomic.domain.steps import StepSpec
@@ -83,7 +83,7 @@ class SharedDestinations:
         # Environments begin at different numbers, to avoid conflicts.
         self._first = crc32(holder.encode())
         # Together, all environments read as often as one process would.
-        self._turns = Turns(TURN_EVERY_MS * bounds.all)
+        self._pacer = Pacer(TRY_EVERY_MS * bounds.all)
         self._occupancies: dict[Destination, _Occupancy] = {}
         self._seen: OrderedDict[Destination, tuple[float, Sequence[Lease] | None]] = OrderedDict()
 
@@ -124,9 +124,9 @@ class SharedDestinations:
                     occupancy.lease = None
         self._forget(destination, occupancy)
 
-    def turn_ms(self, spec: StepSpec, now_ms: int) -> int:
+    def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
         """When a step that got no permit may try again."""
-        return self._turns.turn_ms(destination_of(spec), now_ms)
+        return self._pacer.defer_until_ms(destination_of(spec), now_ms)
 
     async def _has_lease(self, destination: Destination, occupancy: _Occupancy, spec: StepSpec) -> bool:
         may_last = spec.attempt_timeout_ms > SHORT_ATTEMPT_MAX_MS

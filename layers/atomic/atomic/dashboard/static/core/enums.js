@@ -1,5 +1,5 @@
-// The words of the wire, made from protocol/enums.py by `make openapi`. A server may be newer than a page
-// that is open: whoever looks a word up has something to say of one that is not listed here.
+// The enumerations of the wire, generated from protocol/enums.py by `make openapi`. A server may be newer
+// than an open page, so code that looks up a value must also handle one that is not listed here.
 
 export const STATUSES = ["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"];
 

@@ -1,4 +1,4 @@
-"""What is written down while a program plays: its story, its effects, and what must not be."""
+"""Records a run of a program: its story, its effects, and the rules that it broke."""
 
 import asyncio
 import json
@@ -14,28 +14,29 @@ from programs.ledger import Effect
 from programs.library import said_in
 from programs.outcome import Done, Outcome, ended_with, failed_by
 
-# Beyond the longest back-off of the first retries.
+# Longer than the longest back-off of the first retries.
 _CALLED_AGAIN_S: Final = 30.0
 
 
-class Books:
-    """Of one play; `rows` are those of the store."""
+class Journal:
+    """The journal of one run; `rows` are the rows of the store."""
 
     def __init__(self, rows: Mapping[str, Step]) -> None:
         self.rows = rows
         self.story: list[str] = []
         self.wrong: list[str] = []
         self.effects: dict[tuple[str, str], Effect] = {}
-        # When an attempt of a step failed, and what its handlers were told to be unfinished since it began.
+        # When an attempt of a step failed, and the unfinished steps that its handlers were told of since it
+        # began.
         self._failed_s: dict[str, float] = {}
         self._told: defaultdict[str, set[str]] = defaultdict(set)
 
     def note(self, text: str) -> None:
-        """Something happened."""
+        """Add a line to the story."""
         self.story.append(f"{_now_s():12.3f} {text}")
 
     def name(self, step_id: str) -> str:
-        """A step in the story."""
+        """The name of a step in the story."""
         return f"{self.step_name(step_id)}[{step_id[-4:]}]"
 
     def step_name(self, step_id: str) -> str:
@@ -44,7 +45,7 @@ class Books:
         return spec.url.rpartition("/")[2] or spec.step_name
 
     def did(self, effect: Effect) -> None:
-        """A step did what it does."""
+        """A step had its effect."""
         self.effects[effect.step, effect.key] = effect
         self.note(f"{effect.name} is done under {effect.key}")
 
@@ -53,11 +54,14 @@ class Books:
         self._told[step_id].add(other_id)
 
     def failed(self, step_id: str) -> None:
-        """An attempt of the step failed, as far as Atomic can tell."""
+        """An attempt of the step failed, from Atomic's point of view."""
         self._failed_s[step_id] = _now_s()
 
     def called(self, step_id: str) -> None:
-        """The step is called; if it failed, then soon, or when one settles that it was told of."""
+        """The step is called.
+
+        After a failure this must be soon, or when a step settles that it was told of.
+        """
         failed_s = self._failed_s.pop(step_id, _now_s())
         ends = [self._ended_s(other_id) for other_id in self._told.pop(step_id, ())]
         waited_s = _now_s() - max(failed_s, min(ends, default=failed_s))
@@ -65,7 +69,7 @@ class Books:
             self.wrong.append(f"{self.name(step_id)} failed, and was called again after {waited_s:.0f} s")
 
     def outcome(self, root: Step) -> Outcome:
-        """What the rows and the effects say."""
+        """The outcome according to the rows and the effects."""
         done = Done()
         done.count(list(self.effects.values()))
         for row in self.rows.values():

@@ -1,5 +1,6 @@
-"""What callers were told, what endpoints did, what the rows say: after whatever happened to the server,
-the three must agree.
+"""Records what callers were told and what endpoints did, and compares both with the rows.
+
+Whatever happened to the server, the three must agree.
 """
 
 import asyncio
@@ -27,8 +28,8 @@ _ACKNOWLEDGED: Final = frozenset({200, 202, 504})
 
 
 @dataclass(slots=True)
-class Books:
-    """By key, and for the endpoints by path and key."""
+class Observations:
+    """The observations of callers by key, and of endpoints by path and key."""
 
     acknowledged: set[str] = field(default_factory=set)
     told: dict[str, Any] = field(default_factory=dict)
@@ -37,12 +38,12 @@ class Books:
     answered: dict[tuple[str, str], list[Any]] = field(default_factory=lambda: defaultdict(list))
 
     def tell(self, key: str, outcome: Any) -> None:
-        """A caller was given the outcome; it must be the one of the first time."""
+        """A caller got the outcome. It must equal the first one."""
         if self.told.setdefault(key, outcome) != outcome:
             self.told_otherwise.append(key)
 
     def problems(self, rows: dict[tuple[str, str], Step]) -> list[str]:
-        """Where the books disagree; `rows` are by path and key as well."""
+        """Where the observations and the rows disagree; `rows` are by path and key as well."""
         found = [f"{key}: two outcomes were told" for key in self.told_otherwise]
         found += [
             f"{key}: acknowledged, but no caller got an outcome"
@@ -74,10 +75,10 @@ class Books:
 
 
 class Application:
-    """A workflow of one to three steps, each slow and now and then failing, and callers of it."""
+    """A workflow of one to three steps, which are slow and sometimes fail, and its callers."""
 
     def __init__(self, runtime: Runtime, seed: int) -> None:
-        self.books = Books()
+        self.observed = Observations()
         self.client = runtime.client
         self._runtime = runtime
         self._chance = random.Random(seed)
@@ -85,10 +86,10 @@ class Application:
         self._steps = [runtime.endpoint(f"/step{number}", self._run_step) for number in range(STEPS_MAX)]
 
     async def call(self, key: str, after_s: float = 0.0) -> None:
-        """Post until the run has an outcome: without waiting, waiting briefly, or as long as it takes."""
+        """Post until the run has an outcome: without waiting, with a short wait, or with a long one."""
         await asyncio.sleep(after_s)
         document = _document(self._flow, key, self._chance.randint(1, STEPS_MAX))
-        while key not in self.books.told:
+        while key not in self.observed.told:
             prefer = self._chance.choice(["respond-async", "wait=1", "wait=20"])
             try:
                 reply = await self._runtime.start(document, Prefer=prefer)
@@ -97,17 +98,17 @@ class Application:
                 continue
             assert reply.status in _ACKNOWLEDGED | {503}, (reply.status, reply.body)
             if reply.status in _ACKNOWLEDGED:
-                self.books.acknowledged.add(key)
+                self.observed.acknowledged.add(key)
             if reply.status == 200:
-                self.books.tell(key, reply.json["response"])
+                self.observed.tell(key, reply.json["response"])
             else:
                 await asyncio.sleep(0.05)
 
     async def ask_again(self, key: str) -> None:
-        """Post once more: a replay of what was told."""
-        reply = await self._runtime.start(_document(self._flow, key, len(self.books.told[key]["steps"])))
+        """Post once more, which replays the outcome."""
+        reply = await self._runtime.start(_document(self._flow, key, len(self.observed.told[key]["steps"])))
         assert reply.headers.get("idempotency-replayed") == "true", (key, reply.status, reply.body)
-        self.books.tell(key, reply.json["response"])
+        self.observed.tell(key, reply.json["response"])
 
     async def _run_flow(self, call: EndpointCall) -> EndpointReply:
         key = self._note_call("/flow", call)
@@ -129,11 +130,11 @@ class Application:
 
     def _note_call(self, path: str, call: EndpointCall) -> str:
         key: str = call.json["idempotencyKey"]
-        self.books.calls[path, key].append(call.attempt)
+        self.observed.calls[path, key].append(call.attempt)
         return key
 
     def _answer(self, path: str, key: str, outcome: Any) -> EndpointReply:
-        self.books.answered[path, key].append(outcome)
+        self.observed.answered[path, key].append(outcome)
         return EndpointReply(json=outcome)
 
 
@@ -143,7 +144,7 @@ def _document(url: str, key: str, steps: int) -> dict[str, Any]:
 
 
 async def rows_of(data_dir: Path, client: str) -> dict[tuple[str, str], Step]:
-    """All rows of the client by path and key, read from the file of a server that has ended."""
+    """All rows of the client by path and key, read from the file of a stopped server."""
 
     def broken(message: str) -> None:
         raise AssertionError(message)

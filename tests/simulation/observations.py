@@ -1,4 +1,4 @@
-"""The three books: what callers were told, what endpoints did, what the store holds."""
+"""What the simulated world observes: answers to callers, calls of endpoints, and writes to the store."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ Told = tuple[str, int, Status, bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A row at the moment it took effect, and the row it replaced."""
+    """A write at the time it took effect: the new row, and the one that it replaced."""
 
     at_s: float
     step: Step
@@ -26,8 +26,8 @@ class Write:
 
 
 @dataclass(slots=True)
-class Books:
-    """Kept by the world outside of Atomic."""
+class Observations:
+    """The observations of callers and endpoints, outside of Atomic."""
 
     acknowledged: set[str] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
@@ -35,14 +35,14 @@ class Books:
     calls: Counter[tuple[str, int]] = field(default_factory=Counter)
     given: defaultdict[str, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))
     own_failures: Counter[str] = field(default_factory=Counter)
-    # Attempts by their step and number: that were made; that a handler failed which nobody had told of a
-    # step; and whose answer was heard: when, and by whom.
+    # Attempts by step and number: those that were made; those that failed although they were not told of an
+    # unfinished step; and when and by which process the answer was received.
     made: set[tuple[str, int]] = field(default_factory=set)
     failed_alone: set[tuple[str, int]] = field(default_factory=set)
-    # Which attempts of a step waited for others, and when they asked for those.
+    # The attempts of a step that waited for others, and when they requested those.
     waited_s: defaultdict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
-    heard: dict[tuple[str, int], tuple[float, "Process"]] = field(default_factory=dict)
-    # When a write of the step, or what goes out before it, was refused, unsure or slow.
+    received: dict[tuple[str, int], tuple[float, "Process"]] = field(default_factory=dict)
+    # When a write of the step, or a message before it, was refused, unconfirmed or slow.
     troubled_s: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     letters: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -50,12 +50,12 @@ class Books:
     wrong: list[str] = field(default_factory=list)
 
     def waits(self, step_id: str, attempt: int, wait_ms: int) -> None:
-        """A handler asks for steps; it is told that one is unfinished if it waits for them."""
+        """A handler posts steps. If it waits for them, it is told that one is unfinished."""
         if wait_ms:
             self.waited_s[step_id].append((attempt, asyncio.get_running_loop().time()))
 
     def acknowledge(self, step: Step, rows: dict[str, Step]) -> None:
-        """A caller was given this row."""
+        """A caller got this row as its answer."""
         self.acknowledged.add(step.id)
         if step.id not in rows:
             self.wrong.append(f"{step.id} was acknowledged and does not exist")
@@ -64,7 +64,7 @@ class Books:
 
 
 class Truth(MemoryStepStore):
-    """The rows, and every write in its order; what no row may ever do is noted at once."""
+    """The rows, and every write in order. A transition that is never allowed is recorded at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Truth(MemoryStepStore):
         return existing
 
     def overwrite(self, step: Step) -> None:
-        """Write without asking: for planted bugs."""
+        """Write unconditionally, for planted bugs."""
         before = self._rows.get(step.id)
         self._rows[step.id] = step
         self._note(step, before)
@@ -103,12 +103,12 @@ class Truth(MemoryStepStore):
 
 
 def told(step: Step) -> Told:
-    """A settled row as far as it never changes."""
+    """The part of a settled row that never changes."""
     return step.id, step.generation, step.status, step.response.text if step.response else None
 
 
 def lost_attempts(history: list[Write], step_id: str) -> int:
-    """How many attempts of the step ended without anybody to record their answer."""
+    """How many attempts of the step were lost: no process recorded their answer."""
     return sum(
         1
         for write in history
