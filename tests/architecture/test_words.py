@@ -84,7 +84,14 @@ FIGURES: Final = (
     r"\b[Nn]obody (answers|asks|completed|knows|learns|looks|waits|wants)\b",
 )
 # Folders whose comments, docstrings and messages are checked against both lists.
-PLAIN_ROOMS: Final = ("adapters", "cli", "domain", "protocol")
+PLAIN_ROOMS: Final = (
+    "adapters",
+    "application",
+    "cli",
+    "domain",
+    "protocol",
+    "runtime",
+)
 
 
 def tracked(*patterns: str) -> list[Path]:
