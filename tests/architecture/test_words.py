@@ -89,6 +89,7 @@ PLAIN_ROOMS: Final = (
     "application",
     "cli",
     "domain",
+    "entrypoints",
     "protocol",
     "runtime",
 )

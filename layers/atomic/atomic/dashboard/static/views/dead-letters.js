@@ -19,9 +19,9 @@ import { html } from "../vendor/preact-htm.js";
 const FILTERS = ["workflow", "key", "period", "from", "to"];
 const PAGE = 50;
 const EVERY_MS = 3000;
-// Why nobody waits for a dead letter any more, so that it cannot be redriven.
+// Why a dead letter cannot be redriven.
 const OVER = {
-  handled: "The handler above it went on without it and succeeded.",
+  handled: "An ancestor went on without it and succeeded.",
   cancelled: "Its run was cancelled.",
 };
 
