@@ -92,6 +92,8 @@ PLAIN_ROOMS: Final = (
     "entrypoints",
     "protocol",
     "runtime",
+    "sdk",
+    "testing",
 )
 
 

@@ -1,4 +1,4 @@
-"""What a workflow's plain handler is given: which run it is, and how to call steps."""
+"""The context of a plain `def` workflow: it identifies the run, and calls steps."""
 
 import sys
 import threading
@@ -31,7 +31,7 @@ _THREADS_MAX: Final = 32
 
 
 class Context(BaseContext):
-    """What a plain `def` workflow is given: which run it is, and how to call steps.
+    """The context of a plain `def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
 
@@ -71,8 +71,8 @@ class Context(BaseContext):
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
-        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
-        - `result`: the type that the response is read as (default: what the function says it returns; for a
+        - `payload`: the input of the step: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
@@ -112,8 +112,8 @@ class Context(BaseContext):
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
-        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
-        - `result`: the type that the response is read as (default: what the function says it returns; for a
+        - `payload`: the input of the step: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
@@ -140,14 +140,14 @@ class Context(BaseContext):
 
         - `calls`: what `call` returned, each as an argument of its own.
 
-        Returns the responses in the order of the calls. All of the steps end before anything is raised;
-        then it raises what `step` would raise for the first call that has an error.
+        Returns the responses in the order of the calls. All of the steps end before anything is raised.
+        Raises the error that `step` would raise for the first call that failed.
         """
         self._check()
         for step_call in calls:
             if not isinstance(step_call, StepCall):
                 self._refuse(
-                    f"parallel takes what `ctx.call` gives, not a {type(step_call).__qualname__}: write "
+                    f"parallel takes results of `ctx.call`, not a {type(step_call).__qualname__}: write "
                     "`ctx.parallel(*calls)` for a list of them, and `ctx.call` instead of `ctx.step`."
                 )
             self._uncalled.pop(id(step_call), None)
@@ -164,9 +164,9 @@ class Context(BaseContext):
     def sleep(self, duration: Seconds) -> None:
         """Go on after a time, which may be days or months. Nothing runs meanwhile.
 
-        - `duration`: seconds or a timedelta, of 366 days at most; less than nothing is nothing.
+        - `duration`: seconds or a timedelta, at most 366 days; a negative one counts as 0.
 
-        Raises `InvalidRequestError` for what is no duration, and `CancelledError` when the run was
+        Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
         """
         self._perform(self._plan_sleep(duration))
@@ -183,13 +183,13 @@ class Context(BaseContext):
         - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
           from `open_event` when that was given the deadline.
 
-        The oldest event that `open_event` has opened under this name, and nobody has waited for yet, is
-        taken. If there is none, each call opens another event.
+        This takes the oldest event of this name that `open_event` has opened and no call has waited for
+        yet. If there is none, each call opens another event.
 
         Returns the result.
 
         Raises `EventTimeoutError` when the deadline is over, `CancelledError`, `SerializationError` when
-        the result does not fit the type, and `InvalidRequestError` for a deadline that is none. A deadline
+        the result does not fit the type, and `InvalidRequestError` for an invalid deadline. A deadline
         other than the one of `open_event` fails the workflow.
         """
         return self._perform(self._plan_event(name, deadline, result))
@@ -203,7 +203,7 @@ class Context(BaseContext):
 
         Returns the id, for `Client.complete`. Each call opens another event.
 
-        Raises `InvalidRequestError` for a deadline that is none, and `CancelledError`.
+        Raises `InvalidRequestError` for an invalid deadline, and `CancelledError`.
         """
         self._check()
         step_call = self._plan_opening(name, deadline)
@@ -213,13 +213,13 @@ class Context(BaseContext):
     def call_handler(self, function: Callable[[], T]) -> T:
         """Run the handler, a `function` without arguments. For framework adapters.
 
-        Raises Suspended when the handler is suspended, whatever it ends with.
+        Raises Suspended when the handler is suspended, even if the handler catches it.
         """
         try:
             result = function()
             if self._uncalled:
                 made = "; ".join(map(str, self._uncalled.values()))
-                raise NonRetryable(f"Not called: {made}. Give what `ctx.call` returns to `ctx.parallel`.")
+                raise NonRetryable(f"Not called: {made}. Pass the result of `ctx.call` to `ctx.parallel`.")
             return result
         finally:
             self._has_ended = True
@@ -239,7 +239,7 @@ class Context(BaseContext):
 
     @contextmanager
     def _suspending(self) -> Iterator[None]:
-        """Around a call of a branch: when it is suspended, so is the whole handler."""
+        """Wrap a call of a branch: when the branch is suspended, so is the whole handler."""
         try:
             yield
         except Suspended as signal:
@@ -256,19 +256,17 @@ class Context(BaseContext):
             self._suspended.set()
 
     def _check(self) -> None:
-        """Raises Suspended when the handler is suspended: nothing of it has an effect any more."""
+        """Raise Suspended when the handler is suspended: its calls have no effect any more."""
         if self._suspended.is_set():
             if self._came_late():
                 time.sleep(LOOP_PAUSE_S)
             raise Suspended
         if self._has_ended:
-            raise RuntimeError(
-                "The workflow has ended, and this call came after: let it wait for its threads."
-            )
+            raise RuntimeError("The workflow ended before this call: let it wait for its threads.")
 
 
 def _finality(error: BaseException) -> int:
-    """Sorts what came of calls: first what keeps the others from counting."""
+    """The priority of an error among those of several calls; the lowest number is raised."""
     if not isinstance(error, Suspended):
         return 3
     if error.cause is None:
