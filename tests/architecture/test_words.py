@@ -178,6 +178,14 @@ def test_comments_and_messages_have_no_retired_phrase(room: str) -> None:
     assert found == []
 
 
+def test_the_dashboard_has_no_retired_phrase() -> None:
+    static = "layers/atomic/atomic/dashboard/static"
+    paths = tracked(f"{static}/**.js", f"{static}/**.css", f"{static}/**.html")
+    assert paths
+    found = [line for path in paths for line in phrases_in(path, path.read_text(), PHRASES + FIGURES)]
+    assert found == []
+
+
 @pytest.mark.parametrize("folder", ["tests", "benchmarks", "scripts", "examples", "functions"])
 def test_comments_and_docstrings_around_the_package_have_no_retired_phrase(folder: str) -> None:
     paths = [path for path in tracked(f"{folder}/**.py") if path != Path(__file__)]
