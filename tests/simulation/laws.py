@@ -11,6 +11,7 @@ from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
+from simulation.wait_laws import is_wait_for_several, over_at_s, waits
 from simulation.world import World
 
 # The maximum lateness of a wake-up or retry without rough faults.
@@ -39,6 +40,7 @@ def broken(world: World) -> list[str]:
         if step.is_settled:
             lines += _outcome(world, step)
     lines += _delays(world)
+    lines += waits(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -220,7 +222,12 @@ def _prompt(world: World) -> Iterator[str]:
             yield f"{step.id}: an attempt was lost although nobody died"
         ends_s = [write.at_s for write in writes[1:]] + [world.quiet_s or 0.0]
         for write, until_s in zip(writes, ends_s, strict=True):
-            yield from _stood_still(write, until_s, settled_at_s)
+            if is_wait_for_several(step := write.step):
+                over_s = over_at_s(world, write, settled_at_s)
+                if over_s is not None and until_s - max(over_s, write.at_s) > PROMPT_S:
+                    yield f"{step.id} still waited {until_s - over_s:.1f} s after its wait was over"
+            else:
+                yield from _stood_still(write, until_s, settled_at_s)
 
 
 def _taken_in_time(world: World) -> Iterator[str]:

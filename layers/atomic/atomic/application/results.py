@@ -28,7 +28,7 @@ async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
         # Who is told that a result was taken wants it to be used: what was known a moment ago will not do.
         await engine.runs.look(engine.store, step.spec.run_id, engine.clock.now_ms())
         step = await end_if_left_over(engine, step)
-    if step.waiters and not step.is_settled:
+    if (step.waiters or step.watches) and not step.is_settled:
         # Nobody looks at an event, and who dies before its waiters are woken would leave them asleep.
         await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
     after, effects = await commit(engine, step, ResultPosted(response))

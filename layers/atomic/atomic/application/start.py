@@ -11,11 +11,12 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.permits import Claim, Permit
-from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled
+from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled
 from atomic.application.run_cache import CachedRun
 from atomic.application.waiting import ask_to_wake, now_s, register_waiter, until_settled, wait
 from atomic.application.wakeups import ensure_wakeup
-from atomic.domain.events import DeadlineGiven
+from atomic.domain.events import Cancelled, DeadlineGiven
+from atomic.domain.step_errors import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -70,7 +71,7 @@ async def start(engine: Engine, spec: StepSpec, *, wait_ms: int | None) -> Start
 
     None waits by default, which is longer for a root than for what a handler posts.
     Raises PayloadMismatch when the identity is known with another payload, RunCancelled when the run was
-    cancelled, NotFound when `parent` names no run of this client.
+    cancelled, StepCancelled when `parent` was, NotFound when `parent` names no run of this client.
     """
     began_s, asked_at_ms = now_s(), engine.clock.now_ms()
     permit, claim = await _permit(engine, spec, wait_ms), None
@@ -127,7 +128,8 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
 
     Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step of
     the root's: of a handler that knows nothing of parents, or an event that may come before its root.
-    Raises RunCancelled when the run was cancelled, NotFound when `parent` names no run of this client.
+    Raises RunCancelled when the run was cancelled, StepCancelled when `parent` was, NotFound when `parent`
+    names no run of this client.
     """
     spec, asked_ms = post.spec, engine.clock.now_ms()
     cached = await _cached_run(engine, spec, asked_ms)
@@ -141,13 +143,27 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
         spec = spec.below_root()
     if cached is not None and cached.is_cancelled:
         raise RunCancelled
+    if await _is_below_cancelled(engine, spec):
+        raise StepCancelled
     spec = _with_own_key(spec, cached)
     inserted = await _insert(engine, replace(post, spec=spec), spec.identity)
     # The run may have been cancelled while the row was written, by somebody who did not see the row.
     if isinstance(inserted, Created) and await is_called_off(engine, spec.run_id):
         await end_if_left_over(engine, inserted.step)
         raise RunCancelled
+    if isinstance(inserted, Created) and await _is_below_cancelled(engine, spec):
+        await commit(engine, inserted.step, Cancelled(STEP_CANCELLED))
+        raise StepCancelled
     return inserted
+
+
+async def _is_below_cancelled(engine: Engine, spec: StepSpec) -> bool:
+    """Whether the step whose handler posts was cancelled, as far as this process has seen."""
+    if spec.parent is None or not engine.runs.is_step_cancelled(spec.parent):
+        return False
+    # Its identity may have begun anew since.
+    handler = await engine.store.get(spec.parent)
+    return handler is not None and is_step_cancelled(handler.error)
 
 
 async def _cached_run(engine: Engine, spec: StepSpec, now_ms: int) -> CachedRun | None:

@@ -46,6 +46,11 @@ class OutcomeKind(StrEnum):
     NO_ANSWER = "no_answer"
 
 
+# When a suspended handler is called again: when any of the steps that it waits for has settled, when all
+# have succeeded or one has failed, or when all have settled.
+WakePolicy = Literal["any", "all", "settled"]
+WAKE_POLICIES: Final[tuple[WakePolicy, ...]] = get_args(WakePolicy)
+
 # Why a dead letter is not redriven: see `domain.leftovers`.
 NotRedrivable = Literal["handled", "cancelled"]
 

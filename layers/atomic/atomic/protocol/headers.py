@@ -25,6 +25,7 @@ REFUSED: Final = "atomic-refused"
 RETRY_AFTER: Final = "retry-after"
 STEP_ID: Final = "atomic-step-id"
 TRACEPARENT: Final = "traceparent"
+WAKE: Final = "atomic-wake"
 WAITING_FOR: Final = "atomic-waiting-for"
 
 _TRACEPARENT: Final = re.compile(

@@ -61,6 +61,16 @@ def children_range(parent: str) -> tuple[str, str]:
     return before, f"{before}~"
 
 
+def is_child_of(step: str, parent: str) -> bool:
+    """Whether the step's id is one that children of the parent have. Another parent's may look the same."""
+    return run_of(step) == run_of(parent) and position_of(step).startswith(children_prefix(parent))
+
+
+def lot(step: str, *seed: str) -> str:
+    """A lot that the step draws: its order among those of other steps says nothing of what they are."""
+    return _digest(step, *seed)
+
+
 def scoped_key(idempotency_key: str, identity: str) -> str:
     """A key for the endpoint that no other identity with this key sends: at most 217 characters."""
     return f"{idempotency_key[:_SENT_KEY_CHARS]}-{identity[-16:]}"

@@ -5,7 +5,8 @@ AtomicError
 ├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
 ├── StepFailedError          the step failed                                          (424)
 │   └── EventTimeoutError    nobody completed the event before its deadline            (424)
-├── CancelledError           the step or its run was cancelled                         (409)
+├── CancelledError           the run was cancelled                                     (409)
+│   └── StepCancelledError   the step was cancelled, and not its run                   (409)
 ├── SerializationError       a value would not come back from JSON as it is
 └── RefusedError             the API said no
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
@@ -95,6 +96,12 @@ class CancelledError(AtomicError):
 
     code = "cancelled"
     is_permanent = True
+
+
+class StepCancelledError(CancelledError):
+    """The step was cancelled, and its run goes on: catch this to go on without the step."""
+
+    code = "step-cancelled"
 
 
 class SerializationError(AtomicError, ValueError):
