@@ -83,18 +83,18 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
         return _of_live(before, after, now_ms, was_settled=was_settled)
     if was_settled:
         return NONE
-    concerns_others = _concerns_others(after)
+    concerns_others = bool(after.waiters or after.watches) or (
+        after.status is not Status.SUCCEEDED and _concerns_handler(after)
+    )
     found = _SETTLED[after.is_root, concerns_others]
     # The letter goes first. A process that ends in between leaves a step that is live, whose wake-up comes,
     # so no dead letter is ever missing.
     return replace(found, dead_letter=sentence_of(after.error) or "") if after.is_dead_letter else found
 
 
-def _concerns_others(settled: Step) -> bool:
-    """Whether there may be somebody to wake: a handler that waits for all is told of each failure."""
-    if settled.waiters or settled.watches:
-        return True
-    if settled.status is Status.SUCCEEDED or settled.spec.parent is None or settled.is_root:
+def _concerns_handler(settled: Step) -> bool:
+    """Whether a handler is to be told: one that waits for all hears of each step that did not succeed."""
+    if settled.spec.parent is None or settled.is_root:
         return False
     return settled.error is None or settled.error.kind not in _ENDED_WITH_RUN
 

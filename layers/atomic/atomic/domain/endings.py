@@ -43,7 +43,10 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
             return settled(step, Status.FAILED, now_ms, error=outcome.error, **over, **answered)
         case OutcomeKind.DEFERRED:
             return _deferred(replace(step, **freed), event, now_ms)
-        case OutcomeKind.RETRYABLE if _is_its_own(step, outcome):
+        case OutcomeKind.RETRYABLE if step.told is None and not timed_out(outcome.error):
+            return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
+        case OutcomeKind.RETRYABLE if outcome.error and outcome.error.kind is ErrorKind.UNKNOWN_WAKE:
+            # It is the endpoint's own failure, whatever it was told.
             return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
         case _ if step.woken and outcome.wake is None:
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, **freed)
@@ -52,13 +55,6 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
                 outcome.waiting_for if outcome.kind is OutcomeKind.SUSPENDED else (step.told or "",)
             )
             return _waits(replace(step, **freed), event, unfinished, now_ms)
-
-
-def _is_its_own(step: Step, outcome: Outcome) -> bool:
-    """Whether a failure is the endpoint's own, whatever it was waiting for."""
-    if outcome.error is not None and outcome.error.kind is ErrorKind.UNKNOWN_WAKE:
-        return True
-    return step.told is None and not timed_out(outcome.error)
 
 
 def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms: int) -> Step:
