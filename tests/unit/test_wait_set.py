@@ -4,11 +4,14 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.process_wakeup import process_wakeup
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol.enums import Status
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
@@ -109,8 +112,6 @@ class Fan:
 
 
 def _json(document: Any) -> bytes:
-    import orjson
-
     return orjson.dumps(document)
 
 
@@ -142,3 +143,156 @@ def test_a_handler_of_many_steps_is_called_twice(order: str, wake: str, named: i
     assert store.count["writes of the root"] <= 6
     assert store.count["outlines"] <= (store.count["watches"] + 2) * STEPS
     assert named or store.root_chars < 3_000
+
+
+FEW = 20
+
+
+def watched(store: Counting) -> list[Step]:
+    """The live steps that are watched."""
+    return [row for row in store._rows.values() if row.watches and not row.is_settled]
+
+
+def test_a_failure_wakes_at_once_although_another_step_is_watched() -> None:
+    store = Counting()
+
+    async def main() -> int:
+        async with LocalAtomic(store=store) as atomic:
+            fan = Fan(atomic, wake="all", named=0, steps=FEW)
+            ids = await fan.begin()
+            [chosen] = watched(store)
+            before = store.count["outlines"]
+            await fan.end(next(step_id for step_id in ids if step_id != chosen.id), 500)
+            assert store.count["outlines"] == before
+            return len(fan.calls)
+
+    assert run(main()) == 2
+    [root] = [row for row in store._rows.values() if row.is_root]
+    assert root.status is Status.FAILED
+
+
+def test_a_wake_up_that_comes_again_makes_no_second_chain() -> None:
+    store = Counting()
+
+    async def main() -> None:
+        async with LocalAtomic(store=store) as atomic:
+            fan = Fan(atomic, wake="settled", named=0, steps=FEW)
+            await fan.begin()
+            settled = []
+            for _ in range(3):
+                [chosen] = watched(store)
+                await fan.end(chosen.id)
+                settled.append(chosen.id)
+                for step_id in settled:
+                    await process_wakeup(atomic.engine, step_id)
+                assert len(watched(store)) == 1
+            assert store.count["watches"] == 4
+
+    run(main())
+
+
+def test_a_chain_that_broke_off_is_begun_anew_by_the_recheck() -> None:
+    store = Counting()
+
+    async def main() -> list[float]:
+        async with LocalAtomic(store=store) as atomic:
+            fan = Fan(atomic, wake="all", named=0, steps=FEW)
+            ids = await fan.begin()
+            # Whoever settled the watched step died before it looked for another; its wake-up is lost.
+            [chosen] = watched(store)
+            store._rows[chosen.id] = replace(chosen, watches=())
+            for step_id in ids[: FEW // 2]:
+                await fan.end(step_id)
+            if chosen.id in ids[FEW // 2 :]:
+                await fan.end(chosen.id)
+            assert watched(store) == []
+            await asyncio.sleep(61)
+            assert len(watched(store)) == 1
+            for step_id in ids[FEW // 2 :]:
+                if step_id != chosen.id:
+                    await fan.end(step_id)
+            return fan.calls
+
+    assert len(run(main())) == 2
+
+
+def test_a_step_of_another_handler_is_asked_to_tell_of_its_failure() -> None:
+    store = Counting()
+
+    async def main() -> list[float]:
+        async with LocalAtomic(store=store) as atomic:
+            called, strange = [], asyncio.get_running_loop().create_future()
+
+            async def stranger(call: EndpointCall) -> EndpointReply:
+                await strange
+                return EndpointReply(status=410)
+
+            other = {
+                "workflowName": "w",
+                "idempotencyKey": "o",
+                "stepInvokeUrl": atomic.endpoint("/o", stranger),
+            }
+            reply = await atomic.request(
+                "POST", "/me", body=_json(other), headers={"Prefer": "respond-async"}
+            )
+            named = reply.json["id"]
+
+            async def handler(call: EndpointCall) -> EndpointReply:
+                called.append(asyncio.get_running_loop().time())
+                headers = {"Atomic-Waiting-For": named, "Atomic-Wake": "all"}
+                return EndpointReply(status=202, headers=headers) if len(called) == 1 else EndpointReply()
+
+            root = {
+                "workflowName": "w",
+                "idempotencyKey": "k",
+                "stepInvokeUrl": atomic.endpoint("/r", handler),
+            }
+            await atomic.request("POST", "/me", body=_json(root), headers={"Prefer": "respond-async"})
+            await asyncio.sleep(5)
+            strange.set_result(None)
+            await asyncio.sleep(1)
+            return called
+
+    first, second = run(main())
+    assert second - first < 6
+
+
+def test_what_a_cancelled_handler_posts_elsewhere_ends_with_its_answer() -> None:
+    """Another process takes the post: it has not seen the cancel."""
+    store = Counting()
+
+    async def main() -> list[str]:
+        async with LocalAtomic(store=store) as atomic, LocalAtomic(store=store) as elsewhere:
+            go_on = asyncio.get_running_loop().create_future()
+            statuses: list[str] = []
+            leaf = elsewhere.endpoint("/leaf", lambda call: asyncio.sleep(10**6))
+
+            async def middle(call: EndpointCall) -> EndpointReply:
+                await go_on
+                post = {"workflowName": "w", "idempotencyKey": "l", "stepInvokeUrl": leaf}
+                post |= {"parent": call.json["stepId"], "delay": 1_000_000}
+                reply = await elsewhere.request(
+                    "POST", "/me", body=_json(post), headers={"Prefer": "respond-async"}
+                )
+                statuses.append(reply.json["status"])
+                return EndpointReply()
+
+            async def root(call: EndpointCall) -> EndpointReply:
+                await asyncio.sleep(10**6)
+                raise AssertionError
+
+            urls = {name: atomic.endpoint(f"/{name}", each) for name, each in (("m", middle), ("r", root))}
+            prefer = {"Prefer": "respond-async"}
+            start = {"workflowName": "w", "idempotencyKey": "k", "stepInvokeUrl": urls["r"]}
+            started = await atomic.request("POST", "/me", body=_json(start), headers=prefer)
+            post = {**start, "stepInvokeUrl": urls["m"], "parent": started.json["id"]}
+            posted = await atomic.request("POST", "/me", body=_json(post), headers=prefer)
+            await asyncio.sleep(0.1)
+            cancelled = await atomic.request("POST", f"/me/steps/{posted.json['id']}/cancel")
+            assert cancelled.status == 200
+            go_on.set_result(None)
+            await asyncio.sleep(1)
+            below = [row for row in store._rows.values() if row.spec.parent == posted.json["id"]]
+            return [*statuses, *(row.status.value for row in below)]
+
+    assert run(main()) == ["pending", "cancelled"]

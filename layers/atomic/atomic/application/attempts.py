@@ -37,6 +37,8 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
         answer = await _call(engine, step)
     if answer is None or (answer.status is None and engine.runs.is_off(step)):
         await end_if_left_over(engine, step)
+        if not engine.runs.is_cancelled(step.spec.run_id):
+            await cancel_below(engine, step)
         return
     await end_attempt(engine, step, answer)
     await engine.admission.meter.flush(engine.store, step.spec, engine.clock.now_ms())
