@@ -86,7 +86,7 @@ async def scenario_what_cannot_be_cancelled_as_a_step(runtime: Runtime) -> None:
     assert missing.status == 404
     with_body = await runtime.post(f"/steps/{step_id}/cancel", {"because": "I say so"})
     assert with_body.status == 400
-    assert (await runtime.get(f"/steps/{step_id}")).json["status"] == "running"
+    assert (await runtime.get(f"/steps/{step_id}")).json["status"] in {"pending", "running"}
     assert (await runtime.get(f"/steps/{race.root_id}")).json["status"] == "waiting"
     race.slow.open()
 
@@ -126,7 +126,7 @@ async def scenario_what_is_below_a_cancelled_step_is_cancelled_too(runtime: Runt
         assert (below["status"], below["errorKind"]) == ("cancelled", "step_cancelled")
     result = await runtime.post(f"/steps/{waiting['waitingFor'][0]}/result", "late")
     assert result.status == 409
-    assert (await runtime.get(f"/steps/{other_id}")).json["status"] == "running"
+    assert (await runtime.get(f"/steps/{other_id}")).json["status"] in {"pending", "running"}
     await runtime.step_in(started.json["id"], "succeeded")
     held.open()
 
