@@ -50,8 +50,8 @@ def test_a_handled_dead_letter_cannot_be_redriven(page: Page, api: Api, endpoint
 
 def test_one_step_is_cancelled_and_its_run_goes_on(page: Page, api: Api, endpoints: Endpoints) -> None:
     run = api.start(endpoints.serve("/busy", (503, 0)), "busy", wait=False, retry={"count": 9})
-    hangs = endpoints.serve("/hangs", (503, 0))
-    step = api.start(hangs, "busy", parent=run["id"], wait=False, retry={"count": 9})
+    slow = endpoints.serve("/hangs", (503, 0))
+    step = api.start(slow, "busy", parent=run["id"], wait=False, retry={"count": 9})
     open_at(page, api, f"runs/{run['runId']}?step={step['id']}")
 
     page.get_by_role("button", name="Cancel step").click()

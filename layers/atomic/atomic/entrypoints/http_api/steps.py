@@ -196,7 +196,7 @@ async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_
     Operation(
         id="cancelStep",
         summary="Cancel one step and the live steps below it",
-        description="Its run goes on. Whoever waits for the step, or posts it later, is answered 409 "
+        description="Its run goes on. A caller that waits for it, or posts it later, gets 409 "
         "`step-cancelled`. A step that has ended stays as it is. The root of a run is "
         "refused: cancel the run.",
         answers=((200, "StepOutcome", "The step as it stands now."),),
