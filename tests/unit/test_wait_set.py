@@ -198,7 +198,7 @@ def test_a_chain_that_broke_off_is_begun_anew_by_the_recheck() -> None:
         async with LocalAtomic(store=store) as atomic:
             fan = Fan(atomic, wake="all", named=0, steps=FEW)
             ids = await fan.begin()
-            # The process that settled the watched step died before it looked for another; its wake-up is lost.
+            # The process that settled the watched step died before its look; its wake-up is lost.
             [chosen] = watched(store)
             store._rows[chosen.id] = replace(chosen, watches=())
             for step_id in ids[: FEW // 2]:
