@@ -254,6 +254,9 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
     """
     step, earliest_s = write.step, max(write.at_s, world.faults.ends_s)
     due_s = max((due_at_ms - EPOCH_MS) / 1000, earliest_s)
+    if step.attempt_log and step.attempt_log[-1].outcome is OutcomeKind.DEFERRED:
+        # Refused posts lengthen the delay beyond the policy, up to a minute.
+        return due_s
     if step.status is Status.RETRYING:
         waits_ms = max(_planned_ms(step), _asked_for_ms(world, step))
     elif step.attempt_count == 0 and step.spec.kind == "timer":
