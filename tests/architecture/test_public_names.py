@@ -34,6 +34,7 @@ NAMES = [
     "RunDocument",
     "RunSummary",
     "SerializationError",
+    "StepCancelledError",
     "StepDocument",
     "StepFailedError",
     "StepOutcome",
@@ -46,6 +47,7 @@ NAMES = [
 ]
 CLIENT = [
     "cancel",
+    "cancel_step",
     "client_id",
     "close",
     "complete",

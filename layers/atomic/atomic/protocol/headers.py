@@ -28,6 +28,7 @@ RETRY_AFTER: Final = "retry-after"
 STEP_ID: Final = "atomic-step-id"
 STEPS_URL: Final = "atomic-steps-url"
 TRACEPARENT: Final = "traceparent"
+WAKE: Final = "atomic-wake"
 WAITING_FOR: Final = "atomic-waiting-for"
 
 _TRACEPARENT: Final = re.compile(
