@@ -1,7 +1,7 @@
 """A step that waits for several steps (`Atomic-Wake: all` or `settled`), without a count.
 
 One live step of the set is watched at a time. When it settles, the process that settled it reads the
-outlines of the set once, and watches another live one, which is drawn by lot. When none is left, the wait is
+outlines of the set once, and watches another live one, drawn by lot. When none is left, the wait is
 over. Each draw is uniform among the live steps, so N steps take about ln N reads, in any order of settling.
 
 A read that is repeated finds the step that it chose before, so a wake-up that comes twice does not make two
