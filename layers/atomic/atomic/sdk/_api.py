@@ -24,7 +24,16 @@ from atomic.protocol.documents import (
 )
 from atomic.protocol.enums import LIVE
 from atomic.protocol.error_kinds import ErrorKind
-from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, error_of, members, read
+from atomic.sdk._transport import (
+    Flow,
+    HttpRequest,
+    HttpResponse,
+    Model,
+    StepsPath,
+    error_of,
+    members,
+    read,
+)
 from atomic.sdk.errors import (
     CancelledError,
     InvalidRequestError,
@@ -163,14 +172,6 @@ def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
         if answer.at_s + pause_s > first_s + patience_s:
             raise error_of(answer)
         request = replace(request, pause_s=pause_s)
-
-
-@dataclass(frozen=True, slots=True)
-class StepsPath:
-    """Where a handler posts its steps (a path, or a whole URL of the server), and the headers for that."""
-
-    target: str
-    headers: Mapping[str, str]
 
 
 def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> HttpRequest:
