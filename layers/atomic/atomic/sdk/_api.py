@@ -24,16 +24,7 @@ from atomic.protocol.documents import (
 )
 from atomic.protocol.enums import LIVE
 from atomic.protocol.error_kinds import ErrorKind
-from atomic.sdk._transport import (
-    Flow,
-    HttpRequest,
-    HttpResponse,
-    Model,
-    StepsPath,
-    error_of,
-    members,
-    read,
-)
+from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, StepsPath, error_of, members, read
 from atomic.sdk.errors import (
     CancelledError,
     InvalidRequestError,
