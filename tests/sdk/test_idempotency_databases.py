@@ -157,7 +157,7 @@ def test_effects_can_be_nested(sort: Sort, database: Database) -> None:
             return [idempotent(opened.db, CALL, inserting(opened), scope=name) for name in ("a", "b")]
 
         assert idempotent(opened.db, CALL, outer) == ["made", "made"]
-        with pytest.raises(RuntimeError, match="for itself"):
+        with pytest.raises(RuntimeError, match="it calls idempotent again inside"):
             idempotent(opened.db, CALL, lambda: idempotent(opened.db, CALL, outer, scope="c"), scope="c")
     assert (users_in(database), len(keys_in(database))) == (2, 3)
 
