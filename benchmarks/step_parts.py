@@ -23,7 +23,6 @@ from atomic.adapters.http.request import encode, target_of
 from atomic.adapters.sqlite import codec
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
-from atomic.adapters.system import SystemClock
 from atomic.application.attempts import endpoint_request
 from atomic.domain.clients.client import Client
 from atomic.domain.events import Ended
@@ -72,14 +71,14 @@ def _cpu_us(part: Callable[[], object]) -> float:
 def _parts() -> dict[str, Callable[[], Any]]:
     """The parts of one step, in order."""
     body = orjson.dumps(start_document("http://127.0.0.1:9000/createUser", "run-64-123"))
-    client = Client(id="bench", signing_secrets=(b"s" * 32,))
-    api: Any = SimpleNamespace(engine=LocalAtomic().engine)
+    client = Client(id="bench", signing_secrets=(b"s" * 32,), attempt_key=b"a" * 32)
+    engine = LocalAtomic().engine
+    api: Any = SimpleNamespace(engine=engine)
     request = ApiRequest(method="POST", path="/bench", query="", headers={}, body=body)
     message = read_message(StartRequest, body)
     spec = step_spec(api, request, client, message)
     step = begin(spec, keys.ROOT, _NOW_MS, "n" * 32)
-    clock = SystemClock()
-    call = endpoint_request(clock, step, client)
+    call = endpoint_request(engine, step, client)
     answer = EndpointResponse(status=200, headers={"content-type": "application/json"}, body=b'{"ok":true}')
     ended = Ended(nonce="n" * 32, outcome=classify(answer, spec.retry, _NOW_MS), jitter=0.5)
     done = transition(step, ended, _NOW_MS)
@@ -90,7 +89,7 @@ def _parts() -> dict[str, Callable[[], Any]]:
         ),
         _NEW: lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
         "its row, with checksums": lambda: (codec.immutable_columns(step), codec.mutable_columns(step)),
-        "the call: envelope, headers, signature": lambda: endpoint_request(clock, step, client),
+        "the call: envelope, headers, signature": lambda: endpoint_request(engine, step, client),
         "its bytes": lambda: encode(target_of(call.url), call),
         "the outcome": lambda: classify(answer, spec.retry, _NOW_MS),
         _ENDED: lambda: transition(step, ended, _NOW_MS),

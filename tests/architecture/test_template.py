@@ -319,7 +319,8 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
     for value in (allowed_values["MinValue"], allowed_values["Default"], allowed_values["MaxValue"]):
         given = dict.fromkeys(VARIABLES, "x" * 32) | {
             "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000", "ATOMIC_INVOKERS_MAX": "1",
-            "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", variable: str(value),
+            "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
+            variable: str(value),
         }  # fmt: skip
         settings = LambdaSettings.of_environment(given)
         assert getattr(settings, VARIABLES[variable].name) == value
@@ -328,6 +329,16 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
 def test_private_addresses_are_not_allowed_by_default() -> None:
     assert TEMPLATE["Parameters"]["AllowPrivate"]["Default"] == "false"
     assert GLOBALS["Environment"]["Variables"]["ATOMIC_ALLOW_PRIVATE"] == {"Ref": "AllowPrivate"}
+
+
+def test_each_function_tells_endpoints_where_the_api_is() -> None:
+    told = GLOBALS["Environment"]["Variables"]["ATOMIC_PUBLIC_URL"]["Fn::If"]
+    assert told[:2] == ["HasPublicUrl", {"Ref": "PublicUrl"}]
+    known, of_gateway, of_emulator = told[2]["Fn::If"]
+    assert (known, of_emulator) == ("IsOnAws", "")
+    assert of_gateway["Fn::Sub"].startswith("https://${HttpApi}.execute-api.")
+    # The functions know the API, and the API's resource knows no function: that would be a circle.
+    assert "Function" not in str(RESOURCES["HttpApi"])
 
 
 def test_the_pepper_is_required_and_not_shown() -> None:

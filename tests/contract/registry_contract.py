@@ -99,18 +99,23 @@ class RegistryContract:
         )
         other_key, _ = runtime.admin.create("other", base_urls=[URL])
         acme = await runtime.registry.authenticate(api_key, "acme")
+        assert acme is not None
+        # Tokens of attempts are made under a key that nobody else has.
+        assert len(acme.attempt_key) == 32
         assert acme == Client(
             id="acme",
             base_urls=urls,
             signing_secrets=(decode_secret(secret),),
             quota=Quota(starts_per_second=2.5, live_steps=7, stored_bytes=9),
             scopes=frozenset({"start", "read", "act"}),
+            attempt_key=acme.attempt_key,
         )
         assert await runtime.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES))
         # The registry ignores which client the path names: the key alone identifies its client.
         other = await runtime.registry.authenticate(other_key, "acme")
         assert other is not None
         assert (other.id, other.quota.starts_per_second) == ("other", None)
+        assert other.attempt_key != acme.attempt_key
 
     @on_runtime
     async def test_a_host_is_stored_as_a_labels(self, runtime: RegistryRuntime) -> None:

@@ -10,6 +10,7 @@ from scenarios.runtime import Runtime
 from scenarios.starts import document
 
 VERBS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_NO_STEP: Final = f"run_{'f' * 32}-root"
 CREATED: Final = {"clientId": "made-by-matrix", "baseUrls": ["https://app.example/"]}
 
 
@@ -38,8 +39,16 @@ def operations(client: str, run_id: str, step_id: str, key_id: str = "x") -> Ite
         yield from ((method, target) for method in sorted(served - {"HEAD"}))
 
 
-async def send(runtime: Runtime, method: str, target: str, url: str, key_of: str | None = None) -> ApiReply:
-    """Send the request with a body that is valid."""
+async def send(
+    runtime: Runtime,
+    method: str,
+    target: str,
+    url: str,
+    *,
+    key_of: str | None = None,
+    step_id: str = _NO_STEP,
+) -> ApiReply:
+    """Send the request with a body that is valid; `step_id` is a parent to name."""
     body = b""
     if method == "PATCH":
         body = b'{"liveSteps":100}'
@@ -49,6 +58,8 @@ async def send(runtime: Runtime, method: str, target: str, url: str, key_of: str
         body = b'{"scopes":["read"]}'
     elif method == "POST" and (target.count("/") == 1 or target.endswith("/probe")):
         body = json.dumps(document(url, key="sent-1")).encode()
+    elif method == "POST" and target.endswith("/steps"):
+        body = json.dumps(document(url, key="sent-1", parent=step_id)).encode()
     elif target.endswith("/redrive") and target.count("/") == 2:
         body = b'{"filter":{"workflowName":"w"}}'
     return await runtime.request(method, target, body=body, key_of=key_of)

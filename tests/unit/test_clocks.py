@@ -150,7 +150,7 @@ def test_a_call_carries_the_time_of_the_wall_clock() -> None:
         clock = Straying()
         client = Client(id="acme", signing_secrets=(b"s" * 32,))
         step = begin(a_spec(deadline_ms=9_000), keys.ROOT, clock.now_ms(), "n")
-        request = endpoint_request(clock, step, client)
+        request = endpoint_request(engine_of(clock), step, client)
         assert request.headers["webhook-timestamp"] == str(clock.wall_ms() // 1000)
         # The time left until the step's deadline is computed with the clock of its row.
         assert request.timeout_ms == 9_000

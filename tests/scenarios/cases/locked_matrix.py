@@ -81,7 +81,7 @@ async def scenario_a_key_without_the_scope_is_told_the_404_of_what_is_not_there(
         # The operation that revokes the key comes last.
         for method, template in sorted(needed, key=lambda route: route[0] == "DELETE"):
             target = template.format(clientId=client, **ids)
-            reply = await send(runtime, method, target, url, key_of=key)
+            reply = await send(runtime, method, target, url, key_of=key, step_id=there["id"])
             if has_scope(scopes, needed[method, template]):
                 granted.add((method, template))
                 assert reply.status in {200, 201, 409}, (template, reply.body)

@@ -62,7 +62,7 @@ pauses = st.sampled_from(["due", "due", 0, 1, 1000, 100_000, 10**8, -5000])
 moments = st.tuples(claims | ends | others | claims | ends, pauses)
 specs = st.builds(
     lambda kind, **fields: spec(kind=kind, url="https://a.example/" if kind == "http" else "", **fields),
-    st.sampled_from(["http", "http", "http", "timer", "event"]),
+    st.sampled_from(["http", "http", "http", "timer", "event", "value"]),
     retry=st.builds(
         RetryPolicy, count=st.integers(0, 4), back_off_ms=st.sampled_from([0, 1000]), factor=st.just(2.0)
     ),

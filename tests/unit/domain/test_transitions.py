@@ -717,6 +717,25 @@ class TestTimers:
         assert transition(step, Claimed("n"), LATER) is step
 
 
+class TestValues:
+    def test_what_is_posted_is_the_outcome(self) -> None:
+        asked = spec(kind="value", url="", step_name="now", payload=b'{"at":17}')
+        step = begin(asked, "0" * 32, NOW, "nonce", awaited=True)
+        assert (step.status, step.response) == (Status.SUCCEEDED, StoredBody(b'{"at":17}', "json"))
+        assert (step.due_at_ms, step.nonce, step.attempt_log, step.awaited) == (None, None, (), False)
+        assert (step.finished_at_ms, step.expires_at_ms) == (NOW, NOW + asked.retention_ms)
+        # It is stored once: a row has room for one value of the largest size, not for two.
+        assert step.spec == replace(asked, payload=b"null")
+
+    @pytest.mark.parametrize(
+        "event",
+        [Claimed("n"), ResultPosted(RESULT), Cancelled(), Redriven(1), WaiterAdded("run_x-root"), Woken()],
+    )
+    def test_nothing_changes_it(self, event: Any) -> None:
+        step = begin(spec(kind="value", url="", step_name="now"), "0" * 32, NOW, None)
+        assert transition(step, event, LATER) is step
+
+
 class TestEventSteps:
     def test_it_waits_for_a_result_and_is_never_due(self) -> None:
         step = running(**EVENT)

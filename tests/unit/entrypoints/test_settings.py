@@ -55,6 +55,8 @@ def another(setting: Setting) -> tuple[str, Any]:
     if get_origin(setting.kind) is Literal:
         choice = next(value for value in get_args(setting.kind) if value != setting.field.default)
         return choice, choice
+    if setting.name == "public_url":
+        return "https://atomic.example/base", "https://atomic.example/base"
     return "another", setting.kind("another")
 
 
@@ -78,6 +80,15 @@ def test_the_engine_gets_what_was_set(served: list[ServerSettings]) -> None:
     assert (two.attempt_timeout_default_ms, two.attempt_timeout_max_ms) == (5_000, 3_600_000)
 
 
+def test_endpoints_are_told_the_public_url_or_where_the_server_listens(
+    served: list[ServerSettings],
+) -> None:
+    assert serve("--public-url", "https://atomic.example/") == (0, "")
+    assert serve() == (0, "")
+    told = [settings.engine("http://127.0.0.1:8787").public_url for settings in served]
+    assert told == ["https://atomic.example", "http://127.0.0.1:8787"]
+
+
 def test_a_flag_wins_over_its_variable(served: list[ServerSettings]) -> None:
     assert serve("--slots", "3", ATOMIC_SLOTS="4") == (0, "")
     assert served[0].slots == 3
@@ -96,6 +107,8 @@ def test_a_flag_wins_over_its_variable(served: list[ServerSettings]) -> None:
         ("--destination-runs", "0", "use a whole number from 1 to 1000000"),
         ("--port", "65536", "use a whole number from 0 to 65535"),
         ("--log-level", "loud", "use debug, info or warning"),
+        ("--public-url", "atomic.example", "use an absolute URL, as in https://app.example/steps/mail"),
+        ("--public-url", "https://atomic.example/?a=1", "use a URL without a query"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_the_cure(
@@ -128,13 +141,22 @@ def test_settings_are_frozen() -> None:
         ({"ATOMIC_WAIT_MAX_MS": None}, "ATOMIC_WAIT_MAX_MS is missing; use a whole number from 0 to 25000"),
         ({"ATOMIC_INVOKER": "tall"}, "ATOMIC_INVOKER is 'tall'; use short or long"),
         ({"ATOMIC_ALLOW_PRIVATE": "perhaps"}, "ATOMIC_ALLOW_PRIVATE is 'perhaps'; use true or false"),
+        (
+            {"ATOMIC_PUBLIC_URL": "here"},
+            "ATOMIC_PUBLIC_URL is 'here'; use an absolute URL, as in https://app.example/steps/mail",
+        ),
         ({"POWERTOOLS_SERVICE_NAME": None}, "POWERTOOLS_SERVICE_NAME is missing; use a text"),
     ],
 )
 def test_a_bad_variable_of_a_stack_is_named(changes: dict[str, str | None], message: str) -> None:
     given: dict[str, str | None] = {s.variable: "x" * 32 for s in LambdaSettings.settings()}
     given |= {"ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1", "ATOMIC_INVOKER": "long"}
-    given |= {"ATOMIC_INVOKERS_MAX": "5", "ATOMIC_ALLOW_PRIVATE": "false", "UNRELATED": "x"} | changes
+    given |= {
+        "ATOMIC_PUBLIC_URL": "",
+        "ATOMIC_INVOKERS_MAX": "5",
+        "ATOMIC_ALLOW_PRIVATE": "false",
+        "UNRELATED": "x",
+    } | changes
     with pytest.raises(BadSettingError) as refused:
         LambdaSettings.of_environment({name: text for name, text in given.items() if text is not None})
     assert str(refused.value).partition(" (")[0] == message

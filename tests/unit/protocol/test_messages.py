@@ -359,24 +359,34 @@ def test_a_body_that_is_no_object_of_json(body: bytes, says: str) -> None:
     assert caught.value.document()["errors"][0]["field"] == "body"
 
 
-@pytest.mark.parametrize("kind", ["timer", "event"])
-def test_a_timer_and_an_event_call_nothing(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["timer", "event", "value"])
+def test_a_kind_without_a_url_calls_nothing(kind: str) -> None:
     assert read({**TIMER, "kind": kind}).step_invoke_url is None
     found = refusals({**TIMER, "kind": kind, "stepInvokeUrl": "https://app.example/"})
     assert found == {"stepInvokeUrl": f"a step of kind {kind} calls nothing; leave it out"}
 
 
-@pytest.mark.parametrize("kind", ["timer", "event"])
-def test_a_timer_and_an_event_have_a_name(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["timer", "event", "value"])
+def test_a_kind_without_a_url_has_a_name(kind: str) -> None:
     body = {**TIMER, "kind": kind}
     del body["stepName"]
     assert refusals(body) == {"stepName": f"a step of kind {kind} needs a name"}
 
 
-def test_a_timer_is_a_step_of_a_handler() -> None:
-    body = {name: value for name, value in TIMER.items() if name != "parent"}
-    assert refusals(body) == {"parent": "name the step whose handler sleeps; a timer is no workflow"}
+@pytest.mark.parametrize("kind", ["timer", "value"])
+def test_a_timer_and_a_value_are_steps_of_a_handler(kind: str) -> None:
+    body = {name: value for name, value in TIMER.items() if name != "parent"} | {"kind": kind}
+    cure = f"name the step whose handler posts it; a {kind} is no workflow"
+    assert refusals(body) == {"parent": cure}
     assert read({**body, "kind": "event"}).parent is None
+
+
+@pytest.mark.parametrize("member", ["retry", "timeout", "delay", "deadline", "attemptTimeout"])
+def test_a_value_has_nothing_to_wait_for(member: str) -> None:
+    body = {**TIMER, "kind": "value", "payload": [1, "a"]}
+    assert read(body).payload == [1, "a"]
+    cure = "a value has its outcome when it is posted; leave it out"
+    assert refusals({**body, member: {} if member == "retry" else 1}) == {member: cure}
 
 
 def test_a_message_cannot_be_changed() -> None:

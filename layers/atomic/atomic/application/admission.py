@@ -127,7 +127,7 @@ class _LiveSteps:
 
     async def take(self, new: _NewStep, taken: AsyncExitStack) -> Refused | None:
         most, now_ms = new.client.quota.live_steps, new.now_ms
-        if most is None:
+        if most is None or new.spec.kind == "value":
             return None
         live = self._live.setdefault(new.client.id, _Live())
         fresh_s = _COUNT_FULL_S if live.counted + live.begun >= most else _COUNT_S

@@ -10,7 +10,7 @@ from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
 from atomic.application.permits import Claim
-from atomic.application.ports import Clock, EndpointRequest, StoreUnavailable, always
+from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
@@ -53,7 +53,7 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     if client is None or not client.may_call(step.spec.url):
         return EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
     engine.admission.meter.watch(client)
-    request = endpoint_request(engine.clock, step, client, is_wanted=lambda: not is_off(run_id))
+    request = endpoint_request(engine, step, client, is_wanted=lambda: not is_off(run_id))
     return await engine.invoker.post(request)
 
 
@@ -113,14 +113,10 @@ def _is_known(step: Step, number: int) -> bool:
 
 
 def endpoint_request(
-    clock: Clock,
-    step: Step,
-    client: Client | None,
-    *,
-    is_wanted: Callable[[], bool] = always,
+    engine: Engine, step: Step, client: Client, *, is_wanted: Callable[[], bool] = always
 ) -> EndpointRequest:
     """The attempt as it goes over the wire, signed with every live secret of the client."""
-    spec = step.spec
+    spec, clock = step.spec, engine.clock
     envelope = {
         "idempotencyKey": spec.endpoint_key,
         "workflowName": spec.workflow_name,
@@ -143,7 +139,12 @@ def endpoint_request(
         "webhook-id": step.id,
         "webhook-timestamp": str(timestamp_s),
     }
-    if client is not None and client.signing_secrets:
+    if engine.settings.public_url:
+        request_headers["Atomic-Steps-Url"] = f"{engine.settings.public_url}/{spec.client_id}/steps"
+    if client.attempt_key:
+        token = headers.attempt_token(client.attempt_key, step.id, step.attempt_count)
+        request_headers["Atomic-Attempt-Token"] = token
+    if client.signing_secrets:
         request_headers |= _signatures(client, step, timestamp_s, body)
     return EndpointRequest(
         client_id=spec.client_id,

@@ -1,5 +1,6 @@
 """Clients and their keys as the engine meets them, made from the records that a runtime keeps."""
 
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
         ed25519=record.ed25519,
         redact=record.redact,
         redaction_key=redaction_key(pepper, record.id) if record.redact else b"",
+        attempt_key=hmac.digest(pepper, b"attempt:" + record.id.encode(), "sha256"),
     )
 
 

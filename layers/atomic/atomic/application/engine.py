@@ -37,6 +37,7 @@ class Settings:
     therefore hold the answer until the attempt has ended. A first attempt that may last longer is left to
     whoever takes its wake-up. So is one whose caller waits for less than `inline_wait_min_ms`: it would be
     held for the whole attempt, which may need what it runs on.
+    `public_url` is where endpoints reach this API, without a slash at the end; empty when not known.
     """
 
     wait_max_ms: int = 300_000
@@ -45,6 +46,7 @@ class Settings:
     retention_ms: int = 30 * 24 * 3600 * 1000
     inline_attempt_max_ms: int | None = None
     inline_wait_min_ms: int = 1_000
+    public_url: str = ""
 
     def is_inline(self, attempt_timeout_ms: int, wait_ms: int | None) -> bool:
         """Whether the process that creates a step makes its first attempt; wait None is the default."""

@@ -33,7 +33,9 @@ async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None
         timeout_ms = min(spec.attempt_timeout_ms, engine.settings.attempt_timeout_default_ms)
         at_once = replace(spec, delay_ms=0, attempt_timeout_ms=timeout_ms)
         step = begin(at_once, keys.ROOT, engine.clock.now_ms(), engine.entropy.token())
-        request = endpoint_request(engine.clock, step, client)
+        # A step of this identity may exist: its token is for its own attempts only.
+        called_by = replace(client, attempt_key=b"")
+        request = endpoint_request(engine, step, called_by)
         answer = await engine.invoker.post(request)
     duration_ms = round((loop.time() - began_s) * 1000)
     return Probed(answer.status, await _error(engine, spec, answer), duration_ms)

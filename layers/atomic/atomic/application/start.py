@@ -96,6 +96,9 @@ async def _permit(engine: Engine, spec: StepSpec, wait_ms: int | None) -> Permit
 async def _begin(engine: Engine, step: Step, claim: Claim | None, caller: _Caller) -> StartResult:
     """Make the first attempt of a new step, if it is claimed, beside the caller, who waits for the step."""
     engine.telemetry.started(step)
+    if step.spec.kind == "value":
+        engine.telemetry.settled(step)
+        return StartResult(step, created=True)
     with engine.notifier.subscribe(step.id) as subscription:
         if claim is not None:
             engine.spawn(run_attempt(engine, claim), step_id=step.id)
@@ -107,7 +110,8 @@ async def _begin(engine: Engine, step: Step, claim: Claim | None, caller: _Calle
 
 async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -> StartResult:
     """Wait for a step that somebody else has created."""
-    if step.spec.fingerprint != spec.fingerprint:
+    # Two overlapping attempts may both have computed a value; the first one that was posted is it.
+    if spec.kind != "value" and step.spec.fingerprint != spec.fingerprint:
         raise PayloadMismatch(step)
     if step.is_settled:
         return StartResult(step, replayed=True)
@@ -192,8 +196,9 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
         existing = await engine.store.replace(step, existing.version)
     if beside is not None:
         await beside
-    # What stands there may be our own row, when the answer to the write was lost on its way.
-    if existing is not None and existing != step:
+    # What stands there may be our own row, when the answer to the write was lost on its way. Of a value
+    # nobody can tell, and need not.
+    if existing is not None and (existing != step or step.is_settled):
         return Found(existing)
     if beside is None and due_at_ms is not None:
         await engine.send_wakeup(step, due_at_ms)

@@ -41,7 +41,10 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
     """A new step: already claimed if it can run at once, else pending until it is due.
 
     Without a nonce it is pending, and its wake-up starts it. `awaited`: the poster asks to wait for it.
+    A value has succeeded.
     """
+    if spec.kind == "value":
+        return _value(spec, position, now_ms)
     deadline_at_ms = deadline_from_now_ms(spec.deadline_ms, now_ms)
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
     if runs_now:
@@ -59,6 +62,20 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
         nonce=nonce if runs_now else None,
         attempt_count=1 if runs_now else 0,
         attempt_log=(Attempt(number=1, generation=1, started_at_ms=now_ms),) if runs_now else (),
+    )
+
+
+def _value(spec: StepSpec, position: str, now_ms: int) -> Step:
+    """What was posted is the outcome; it is kept there and not a second time as what was requested."""
+    return Step(
+        spec=replace(spec, payload=NOTHING.text),
+        id=keys.step_id(spec.run_id, position),
+        created_at_ms=now_ms,
+        status=Status.SUCCEEDED,
+        due_at_ms=None,
+        response=StoredBody(spec.payload, "json"),
+        finished_at_ms=now_ms,
+        expires_at_ms=now_ms + spec.retention_ms,
     )
 
 

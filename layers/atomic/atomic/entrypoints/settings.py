@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from atomic.protocol.urls import parse_url
+
 PREFIX: Final = "ATOMIC_"
 _BOUNDS: Final = {"ge": " from {}", "le": " to {}", "min_length": " of {} characters or more"}
 _KINDS: Final = {
@@ -22,6 +24,15 @@ _KINDS: Final = {
     Path: "a path",
     str: "a text",
 }
+
+
+def as_public_url(url: str) -> str:
+    """The URL of an API without a slash at its end; nothing stays nothing. Raises ValueError for no URL."""
+    if url:
+        parse_url(url)
+        if "?" in url:
+            raise ValueError("use a URL without a query")
+    return url.rstrip("/")
 
 
 class BadSettingError(ValueError):
@@ -82,11 +93,11 @@ class Setting:
                     words += phrase.format(getattr(bound, name))
         return words
 
-    def refusal(self, value: object, *, given_by: str) -> str:
-        """What to say of a value that it may not have."""
+    def refusal(self, value: object, *, given_by: str, cure: str = "") -> str:
+        """What to say of a value that it may not have; without a cure of its own, what it may be."""
         shown = "missing" if value is None else "too short" if self.is_secret else repr(value)
         meaning = f" ({self.field.description})" if self.field.is_required() else ""
-        return f"{given_by} is {shown}; use {self.allowed}{meaning}"
+        return f"{given_by} is {shown}; {cure or f'use {self.allowed}'}{meaning}"
 
 
 class SettingsModel(BaseModel):
@@ -121,4 +132,6 @@ class SettingsModel(BaseModel):
             raise BadSettingError(str(error["ctx"]["error"]))
         known = {name: s for s in cls.settings() for name in (s.name, s.variable)}
         setting = known[str(error["loc"][0])]
-        raise BadSettingError(setting.refusal(values.get(setting.name), given_by=given_by(setting)))
+        cure = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
+        value = values.get(setting.name)
+        raise BadSettingError(setting.refusal(value, given_by=given_by(setting), cure=cure))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from atomic.protocol.enums import Kind, NotRedrivable, OutcomeName, Scope, StatusName
+from atomic.protocol.enums import FEATURES, Kind, NotRedrivable, OutcomeName, Scope, StatusName
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.retry import RetryDocument
 from atomic.protocol.wire import Document
@@ -275,3 +275,7 @@ class Health(Document):
 
     status: Literal["ok", "unavailable"]
     version: str
+    features: list[str] = Field(
+        description="What the server can do: ask before using one. Newer servers may add some.",
+        examples=[list(FEATURES)],
+    )

@@ -11,7 +11,7 @@ the engine decides by there is a `StrEnum` beside it.
 from enum import StrEnum
 from typing import Final, Literal, get_args
 
-Kind = Literal["http", "timer", "event"]
+Kind = Literal["http", "timer", "event", "value"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"]
@@ -45,6 +45,10 @@ class OutcomeKind(StrEnum):
     DEFERRED = "deferred"
     NO_ANSWER = "no_answer"
 
+
+# What a server can do beside what servers of the first version could; `GET /health` lists it.
+Feature = Literal["attempt-token", "results", "steps", "value"]
+FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 # Why a dead letter is not redriven: see `domain.leftovers`.
 NotRedrivable = Literal["handled", "cancelled"]

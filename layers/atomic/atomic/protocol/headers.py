@@ -1,5 +1,6 @@
 """Header names and the small grammars inside header values."""
 
+import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC
@@ -10,6 +11,7 @@ from atomic.protocol import problems
 
 # Names are lower case, as both runtimes pass them; HTTP ignores case.
 ATTEMPT: Final = "atomic-attempt"
+ATTEMPT_TOKEN: Final = "atomic-attempt-token"  # noqa: S105 - the name of a header
 AUTHORIZATION: Final = "authorization"
 CONTENT_TYPE: Final = "content-type"
 ERROR_SOURCE: Final = "atomic-error-source"
@@ -24,12 +26,14 @@ PREFERENCE_APPLIED: Final = "preference-applied"
 REFUSED: Final = "atomic-refused"
 RETRY_AFTER: Final = "retry-after"
 STEP_ID: Final = "atomic-step-id"
+STEPS_URL: Final = "atomic-steps-url"
 TRACEPARENT: Final = "traceparent"
 WAITING_FOR: Final = "atomic-waiting-for"
 
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})"
 )
+_ATTEMPT_TOKEN: Final = re.compile(r"([1-9][0-9]{0,9})\.[0-9a-f]{32}", re.ASCII)
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 
 
@@ -84,6 +88,26 @@ def parse_retry_after_ms(value: str, now_ms: int) -> int | None:
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return moment_ms - now_ms if moment_ms > now_ms else None
+
+
+def attempt_token(key: bytes, step_id: str, attempt: int) -> str:
+    """The proof that its holder was called as this attempt of the step, counted from 1.
+
+    It is `<attempt>.<32 hex digits>`: half of an HMAC-SHA256 of step and number. It is checked without a
+    read, and nothing is stored for it.
+    """
+    # A step's id has no dot, so no other step and number give the same text.
+    mac = hmac.digest(key, f"{step_id}.{attempt}".encode(), "sha256").hex()
+    return f"{attempt}.{mac[:32]}"
+
+
+def parse_attempt_token(key: bytes, step_id: str, value: str) -> int | None:
+    """The number of the attempt, None when the token is none of this step; without a key there are none."""
+    match = _ATTEMPT_TOKEN.fullmatch(value)
+    if match is None or not key:
+        return None
+    attempt = int(match[1])
+    return attempt if hmac.compare_digest(attempt_token(key, step_id, attempt), value) else None
 
 
 def parse_trace_id(value: str) -> str | None:

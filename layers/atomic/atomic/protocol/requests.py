@@ -71,7 +71,7 @@ class StartRequest(WireModel):
     workflow_name: Name
     kind: Kind = "http"
     step_invoke_url: Url | None = Field(
-        default=None, description="The endpoint to call; kind `http` requires it."
+        default=None, description="The endpoint to call; kind `http` requires it, others have none."
     )
     step_name: Name | None = None
     idempotency_key: Key | None = Field(
@@ -106,11 +106,19 @@ class StartRequest(WireModel):
         if self.kind != "http" and self.step_name is None:
             cure = "stepName: a step of kind {kind} needs a name"
             raise PydanticCustomError("name_missing", cure, {"kind": self.kind})
-        if self.kind == "timer" and self.parent is None:
-            raise PydanticCustomError(
-                "parent_missing", "parent: name the step whose handler sleeps; a timer is no workflow"
-            )
+        if self.kind in {"timer", "value"} and self.parent is None:
+            cure = "parent: name the step whose handler posts it; a {kind} is no workflow"
+            raise PydanticCustomError("parent_missing", cure, {"kind": self.kind})
+        if self.kind == "value":
+            self._refuse_times()
         return self
+
+    def _refuse_times(self) -> None:
+        for name in ("retry", "timeout", "delay", "deadline", "attempt_timeout"):
+            if name in self.model_fields_set:
+                member = type(self).model_fields[name].alias
+                cure = "{member}: a value has its outcome when it is posted; leave it out"
+                raise PydanticCustomError("member_surplus", cure, {"member": member})
 
 
 class RedriveFilter(WireModel):

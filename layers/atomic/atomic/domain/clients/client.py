@@ -18,7 +18,8 @@ class Client:
     """A tenant of the runtime, and what the key that opened it may do.
 
     An empty `base_urls` allows every URL (only `--dev` gives such clients). `redact` names members of JSON
-    that its readers are shown as a hash under `redaction_key`.
+    that its readers are shown as a hash under `redaction_key`. Attempts get tokens under `attempt_key`, and
+    none when it is empty.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Client:
     ed25519: bool = False
     redact: tuple[str, ...] = ()
     redaction_key: bytes = b""
+    attempt_key: bytes = b""
     scopes: frozenset[str] = frozenset(SCOPES)
 
     def may_call(self, url: str) -> bool:

@@ -34,6 +34,8 @@ DRAIN_USD: Final = (
     + READ_UNIT_USD
     + LOG_GB_USD * DRAIN_LOG_BYTES / 1e9
 )
+# The post of a value is one write of the two, and no send.
+VALUE_S: Final = OVERHEAD_S / 2
 # A root moves through the listing index: in at its start, out and in again at its end.
 INDEX_WRITES: Final = 3
 _ROW_BYTES: Final = 420
@@ -45,27 +47,36 @@ def estimated_usd(steps: Sequence[Step]) -> float:
 
 
 def _step_usd(step: Step) -> float:
+    if step.spec.kind == "value":
+        return _calls_usd(1, VALUE_S) + READ_UNIT_USD + WRITE_UNIT_USD * ceil(_row_bytes(step) / 1024)
     attempts = max(1, step.attempt_count)
     seconds = sum(
         (attempt.ended_at_ms - attempt.started_at_ms) / 1000
         for attempt in step.attempt_log
         if attempt.ended_at_ms is not None
     )
-    lambda_usd = LAMBDA_REQUEST_USD * attempts
-    lambda_usd += LAMBDA_GB_S_USD * FUNCTION_GB * (seconds + OVERHEAD_S * attempts)
-    logs_usd = LOG_GB_USD * LOG_BYTES_PER_INVOCATION * attempts / 1e9
     watchdogs_usd = DRAIN_USD * attempts
     # The first attempt is made by the caller's own invocation, each other one by a message's.
     retries_usd = SQS_REQUEST_USD * 3 * (attempts - 1)
     writes = _write_units(step) * attempts + (INDEX_WRITES if step.is_root else 0)
     # An environment looks once whose run it is, and steps land in other ones than their root.
     looks_usd = 0.0 if step.is_root else READ_UNIT_USD
-    calls_usd = GATEWAY_REQUEST_USD + lambda_usd + logs_usd
+    calls_usd = _calls_usd(attempts, seconds + OVERHEAD_S * attempts)
     return calls_usd + watchdogs_usd + retries_usd + looks_usd + WRITE_UNIT_USD * writes
+
+
+def _calls_usd(invocations: int, seconds: float) -> float:
+    """The caller's request, and the functions that do its work for so long altogether."""
+    lambda_usd = LAMBDA_REQUEST_USD * invocations + LAMBDA_GB_S_USD * FUNCTION_GB * seconds
+    return GATEWAY_REQUEST_USD + lambda_usd + LOG_GB_USD * LOG_BYTES_PER_INVOCATION * invocations / 1e9
 
 
 def _write_units(step: Step) -> int:
     """Units of an attempt's claim and of its end; rows are deflated, so this is rather too much."""
     asked = _ROW_BYTES + len(step.spec.payload)
+    return ceil(asked / 1024) + ceil(_row_bytes(step) / 1024)
+
+
+def _row_bytes(step: Step) -> int:
     answered = 0 if step.response is None else len(step.response.text)
-    return ceil(asked / 1024) + ceil((asked + answered) / 1024)
+    return _ROW_BYTES + len(step.spec.payload) + answered

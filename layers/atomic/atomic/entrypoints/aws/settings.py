@@ -5,10 +5,10 @@
 
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from atomic.application.engine import Settings
-from atomic.entrypoints.settings import SettingsModel
+from atomic.entrypoints.settings import SettingsModel, as_public_url
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # An attempt has to end, and its outcome to be written, before Lambda ends the function after 15 minutes.
@@ -35,6 +35,7 @@ class LambdaSettings(PepperSettings):
     dead_letter_queue_arn: str = Field(description="the same")
     schedule_group: str = Field(description="where wake-ups further away are kept")
     schedule_role_arn: str = Field(description="the role that sends them")
+    public_url: str = Field("", description="where endpoints reach the API")
     stage: str = Field(description="name of the installation in logs")
     allow_private: bool = Field(description="steps may call private networks")
     retention_days: int = Field(
@@ -51,6 +52,11 @@ class LambdaSettings(PepperSettings):
         "INFO", validation_alias="POWERTOOLS_LOG_LEVEL", description="which lines are logged"
     )
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_base_url(cls, url: str) -> str:
+        return as_public_url(url)
+
     def engine(self) -> Settings:
         """What the engine needs of them."""
         return Settings(
@@ -58,4 +64,5 @@ class LambdaSettings(PepperSettings):
             attempt_timeout_max_ms=ATTEMPT_MAX_MS,
             retention_ms=self.retention_days * _DAY_MS,
             inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,
+            public_url=self.public_url,
         )

@@ -10,11 +10,15 @@ from atomic.protocol.signatures import decode_secret, encode_secret
 
 
 class DevRegistry:
-    """Every well-formed client id is a client that may call every URL; all share one signing secret."""
+    """Every well-formed client id is a client that may call every URL; all share one signing secret.
+
+    Attempt tokens are good for as long as the process lasts.
+    """
 
     def __init__(self, signing_secret: bytes) -> None:
         # Asked for twice with each step.
-        self._client = lru_cache(maxsize=1024)(partial(Client, signing_secrets=(signing_secret,)))
+        made = partial(Client, signing_secrets=(signing_secret,), attempt_key=token_bytes(32))
+        self._client = lru_cache(maxsize=1024)(made)
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client that the path names, with or without a key."""

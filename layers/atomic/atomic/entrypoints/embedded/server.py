@@ -13,7 +13,13 @@ import uvloop
 from atomic.entrypoints.embedded.backends import open_backend
 from atomic.entrypoints.embedded.http_server import BACKLOG, HttpServer
 from atomic.entrypoints.embedded.settings import ServerSettings
-from atomic.entrypoints.embedded.wiring import Server, ServeRefusedError, is_loopback, wired
+from atomic.entrypoints.embedded.wiring import (
+    Server,
+    ServeRefusedError,
+    is_loopback,
+    is_one_address,
+    wired,
+)
 
 _log = logging.getLogger("atomic.server")
 
@@ -43,15 +49,16 @@ async def _serve(settings: ServerSettings) -> int:
             open_backend(settings, on_fatal=lambda message: _break(broken, message))
         )
         listeners = _listen(settings.host, settings.port)
-        server = await opened.enter_async_context(wired(settings, backend))
+        host, port = listeners[0].getsockname()[:2]
+        url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+        listens_at = url if is_one_address(host) else ""
+        server = await opened.enter_async_context(wired(settings, backend, listens_at=listens_at))
         recovered = await server.recover()
         # From here on callers are connected, and let in when the server runs: those who read that it
         # listens, and the handlers that are called now and post their steps.
         listeners[0].listen(BACKLOG)
         server.driver.start()
         http = HttpServer(server.app, server.drain)
-        host, port = listeners[0].getsockname()[:2]
-        url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
         _log.info(
             "listening",
             extra={

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from atomic.application.destinations import RUNS_MAX
 from atomic.application.engine import Settings
-from atomic.entrypoints.settings import SettingsModel
+from atomic.entrypoints.settings import SettingsModel, as_public_url
 from atomic.runtime.driver import Pace
 
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -26,6 +26,11 @@ class ServerSettings(SettingsModel):
     allow_private: bool = Field(False, description="Steps may call this machine and private networks.")
     allow_host: tuple[str, ...] = Field(
         (), description="A name under which browsers and clients reach it. May be given several times."
+    )
+    public_url: str = Field(
+        "",
+        description="Where endpoints reach this server, as https://atomic.example; calls name it in "
+        "Atomic-Steps-Url. Left out: the address that it listens on, if that is one address.",
     )
     log_level: Literal["debug", "info", "warning"] = Field("info", description="Which lines are logged.")
     retention_days: int = Field(
@@ -84,11 +89,17 @@ class ServerSettings(SettingsModel):
             )
         return self
 
-    def engine(self) -> Settings:
-        """What the engine needs of them."""
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_base_url(cls, url: str) -> str:
+        return as_public_url(url)
+
+    def engine(self, listens_at: str = "") -> Settings:
+        """What the engine needs of them; `listens_at` is a URL of the server by which it can be reached."""
         return Settings(
             wait_max_ms=self.wait_max_ms,
             attempt_timeout_default_ms=self.attempt_timeout_ms,
             attempt_timeout_max_ms=self.attempt_timeout_max_ms,
             retention_ms=self.retention_days * _DAY_MS,
+            public_url=self.public_url or listens_at,
         )

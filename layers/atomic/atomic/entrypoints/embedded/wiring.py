@@ -50,7 +50,12 @@ class Server:
     """A server without its sockets: the engine, its driver and the ASGI application."""
 
     def __init__(
-        self, settings: ServerSettings, backend: Backend, invoker: HttpInvoker, clients: _Clients
+        self,
+        settings: ServerSettings,
+        backend: Backend,
+        invoker: HttpInvoker,
+        clients: _Clients,
+        listens_at: str,
     ) -> None:
         self.tasks = Tasks()
         self.metrics = PrometheusTelemetry()
@@ -70,7 +75,7 @@ class Server:
             clock=self._processes.clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
-            settings=settings.engine(),
+            settings=settings.engine(listens_at),
             admission=Admission(destinations=self._processes.destinations, rates=self._processes.starts),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
@@ -113,13 +118,19 @@ class Server:
 
 
 @asynccontextmanager
-async def wired(settings: ServerSettings, backend: Backend) -> AsyncIterator[Server]:
-    """A server over an open backend. Raises ServeRefusedError."""
+async def wired(
+    settings: ServerSettings, backend: Backend, *, listens_at: str = ""
+) -> AsyncIterator[Server]:
+    """A server over an open backend; `listens_at` is its URL, if one address is it.
+
+    Raises ServeRefusedError.
+    """
     reaches_private = settings.dev or settings.allow_private
     invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(invoker.close)
-        server = Server(settings, backend, invoker, _clients(settings, backend, opened))
+        clients = _clients(settings, backend, opened)
+        server = Server(settings, backend, invoker, clients, listens_at)
         server.metrics.found_live(await backend.steps.count_live())
         yield server
 
@@ -143,6 +154,11 @@ def _browser_check(settings: ServerSettings) -> BrowserCheck:
     if not settings.allow_host and not is_loopback(settings.host):
         return BrowserCheck()
     return BrowserCheck((*settings.allow_host, settings.host))
+
+
+def is_one_address(host: str) -> bool:
+    """Whether a server that listens there is reached at just this address."""
+    return not ip_address(host).is_unspecified
 
 
 def is_loopback(host: str) -> bool:

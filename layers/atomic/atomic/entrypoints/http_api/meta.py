@@ -10,6 +10,7 @@ from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
 from atomic.entrypoints.http_api.route import Operation, Routes
 from atomic.protocol import ed25519, keys, problems
+from atomic.protocol.enums import FEATURES
 from atomic.protocol.problems import not_found
 
 routes = Routes()
@@ -73,7 +74,8 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
     except StoreUnavailable:
         healthy = False
     status = "ok" if healthy else "unavailable"
-    return json_response(200 if healthy else 503, {"status": status, "version": __version__})
+    document = {"status": status, "version": __version__, "features": FEATURES}
+    return json_response(200 if healthy else 503, document)
 
 
 @routes.add(

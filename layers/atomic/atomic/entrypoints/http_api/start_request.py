@@ -22,6 +22,18 @@ def read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequ
     return message, step_spec(api, request, client, message)
 
 
+def read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+    """The same for what a handler posts: it names the step whose handler it is. Raises Problem."""
+    message, spec = read_start(api, request, client)
+    if message.parent is None:
+        raise problems.invalid(
+            "parent",
+            "required on this path: name the step whose handler posts this one, by its header "
+            "Atomic-Step-Id; a run is started at /{clientId}",
+        )
+    return message, spec
+
+
 def step_spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) -> StepSpec:
     """The step that a message asks for. Raises Problem."""
     key = _idempotency_key(request, message)

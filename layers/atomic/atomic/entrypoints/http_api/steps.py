@@ -1,6 +1,8 @@
 """Steps: start or attach, probe an endpoint, read, redrive, complete an event."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
 
 from atomic.application import queries
 from atomic.application.probe import probe
@@ -12,7 +14,7 @@ from atomic.application.start import StartResult, start
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.step_errors import sentence_of
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, charge_start, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.http import (
     ApiRequest,
@@ -24,7 +26,7 @@ from atomic.entrypoints.http_api.http import (
 )
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
-from atomic.entrypoints.http_api.start_request import read_start, wait_ms
+from atomic.entrypoints.http_api.start_request import read_start, read_step, wait_ms
 from atomic.entrypoints.http_api.views import failure_members, outcome_view, probe_view, step_view
 from atomic.protocol import headers, problems
 from atomic.protocol.canonical import JsonRefused, JsonTooLong, canonical_json, parse_json
@@ -41,43 +43,68 @@ routes = Routes()
 _RETRY_AFTER_MAX_S = 60
 
 
+_START: Final = Operation(
+    id="start",
+    summary="Start a step, or attach to it",
+    description="Call this URL with this key until it succeeds, remember the answer, give it again "
+    "whenever it is asked for. The first post of a run is its workflow; what its handler posts under "
+    "the same workflowName and idempotencyKey, or with `parent`, are the steps.",
+    headers=(
+        in_header("Idempotency-Key", "Instead of the member."),
+        in_header("Prefer", "`wait=SECONDS`, `respond-async` (RFC 7240)."),
+        in_header("traceparent", "W3C Trace Context to go on with."),
+        in_header("Atomic-Attempt-Token", "Of the call in which the step is posted, from its headers."),
+    ),
+    request=StartRequest,
+    answers=(
+        (200, "StepOutcome", "Succeeded."),
+        (202, "StepOutcome", "Not finished, and `Prefer: respond-async` was given."),
+    ),
+    refusals=(
+        *OF_BODIES,
+        problems.URL_NOT_ALLOWED,
+        problems.CANCELLED,
+        problems.PAYLOAD_MISMATCH,
+        problems.STEP_FAILED,
+        problems.EVENT_EXPIRED,
+        problems.TOO_MANY_REQUESTS,
+        problems.NOT_FINISHED,
+        problems.STORAGE_FULL,
+    ),
+)
+
+
+@routes.add("POST", "/{clientId}", _START, scope="start")
+async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Create or attach, wait, answer."""
+    return await _post(api, request, client, read_start)
+
+
 @routes.add(
     "POST",
-    "/{clientId}",
-    Operation(
-        id="start",
-        summary="Start a step, or attach to it",
-        description="Call this URL with this key until it succeeds, remember the answer, give it again "
-        "whenever it is asked for. The first post of a run is its workflow; what its handler posts under "
-        "the same workflowName and idempotencyKey, or with `parent`, are the steps.",
-        headers=(
-            in_header("Idempotency-Key", "Instead of the member."),
-            in_header("Prefer", "`wait=SECONDS`, `respond-async` (RFC 7240)."),
-            in_header("traceparent", "W3C Trace Context to go on with."),
-        ),
-        request=StartRequest,
-        answers=(
-            (200, "StepOutcome", "Succeeded."),
-            (202, "StepOutcome", "Not finished, and `Prefer: respond-async` was given."),
-        ),
-        refusals=(
-            *OF_BODIES,
-            problems.URL_NOT_ALLOWED,
-            problems.CANCELLED,
-            problems.PAYLOAD_MISMATCH,
-            problems.STEP_FAILED,
-            problems.EVENT_EXPIRED,
-            problems.TOO_MANY_REQUESTS,
-            problems.NOT_FINISHED,
-            problems.STORAGE_FULL,
-        ),
+    "/{clientId}/steps",
+    replace(
+        _START,
+        id="postStep",
+        summary="Post a step of a run, or attach to it",
+        description="What the handler of a step posts: the same as a start, and `parent` is required. "
+        "Each call of an endpoint names this path in its header `Atomic-Steps-Url`.",
     ),
     scope="start",
 )
-async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """Create or attach, wait, answer."""
+async def post_step(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Create or attach, wait, answer: a step of a handler."""
+    return await _post(api, request, client, read_step)
+
+
+async def _post(
+    api: Api,
+    request: ApiRequest,
+    client: Client,
+    reading: Callable[[Api, ApiRequest, Client], tuple[StartRequest, StepSpec]],
+) -> ApiResponse:
     preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
-    message, spec = await in_turn(api, client, request, lambda: read_start(api, request, client))
+    message, spec = await in_turn(api, client, request, lambda: reading(api, request, client))
     if not api.admits(spec.run_id):
         raise Problem(
             problems.UNAVAILABLE,

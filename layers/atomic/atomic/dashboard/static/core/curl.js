@@ -12,11 +12,14 @@ export function startCommand(step, client, { origin, needsKey }) {
     ...(step.stepName ? { stepName: step.stepName } : {}),
     idempotencyKey: step.idempotencyKey,
     ...(step.parent ? { parent: step.parent } : {}),
-    payload: step.payload,
+    // A value was posted as what is its response now, and has nothing to retry.
+    payload: step.kind === "value" ? step.response : step.payload,
     ...(step.delay ? { delay: step.delay } : {}),
     ...(step.deadline === null ? {} : { deadline: step.deadline }),
     ...(step.kind === "http" ? { attemptTimeout: step.attemptTimeout } : {}),
-    retry: Object.fromEntries(Object.entries(step.retry).filter(([, value]) => value !== null)),
+    ...(step.kind === "value"
+      ? {}
+      : { retry: Object.fromEntries(Object.entries(step.retry).filter(([, value]) => value !== null)) }),
   };
   return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
 }
@@ -46,6 +49,7 @@ export function headersSent(step, attempt) {
     ["Atomic-Run-Id", step.runId, true],
     ["Atomic-Step-Id", step.id, true],
     ["Atomic-Attempt", String(attempt), true],
+    ["Atomic-Attempt-Token", "(made for each attempt, not kept)", false],
     ["webhook-id", step.id, true],
     ["traceparent", `00-${step.traceId}-(a new span)-01`, false],
     ["webhook-timestamp", "(the time of the attempt, in seconds)", false],

@@ -7,6 +7,6 @@ export const LIVE = ["pending", "running", "retrying", "waiting"];
 
 export const SETTLED = ["succeeded", "failed", "cancelled"];
 
-export const KINDS = ["http", "timer", "event"];
+export const KINDS = ["http", "timer", "event", "value"];
 
 export const OUTCOMES = ["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"];
