@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from atomic.application.child_steps import ChildPage
 from atomic.application.ports import RunQuery, StepStore
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import StepOutline
+from atomic.domain.transitions import begin
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from contract.builders import (
@@ -195,6 +197,54 @@ class StoreContract(QueryContract):
             StepOutline(awaited.id, root.id, Status.SUCCEEDED, awaited.finished_at_ms, 4, awaited=True),
             StepOutline(later.id, root.id, Status.PENDING, None, 0, awaited=True),
         }
+
+    @on_store
+    async def test_the_children_of_a_step_are_read_whole(self, store: StepStore) -> None:
+        root, plain = a_root(), a_spec()
+        spec = replace(plain, kind="value", url="", step_name="now", parent=root.id)
+        value = begin(spec, keys.identity("acme", "w", root.id, "value", "now", "k"), 1_000, None)
+        children = sorted(
+            (value, a_child("live"), settled(a_child("done"), 2_000), a_child("no", status=Status.FAILED)),
+            key=lambda step: step.id,
+        )
+        # Another parent's digits may be the same.
+        stranger = a_child("stranger", parent=f"{root.spec.run_id}-{'0' * 32}")
+        stranger_id = keys.step_id(root.spec.run_id, children[1].position[:8] + stranger.position[8:])
+        below = a_child("below", parent=children[0].id)
+        await put(store, root, *children, replace(stranger, id=stranger_id), below, keyed("another run"))
+        for limit in (1, 2, 3, 4, 1000):
+            found, after = [], ""
+            while True:
+                page = await store.child_steps(root.id, after=after, limit=limit, max_bytes=10**6)
+                assert 1 <= len(page.steps) <= limit
+                found += page.steps
+                if page.next_after is None:
+                    break
+                assert page.next_after == page.steps[-1].id
+                after = page.next_after
+            assert found == children
+        for childless, after in ((children[1].id, ""), (root.id, children[-1].id)):
+            none = await store.child_steps(childless, after=after, limit=3, max_bytes=10**6)
+            assert none == ChildPage([], None)
+
+    @on_store
+    async def test_a_page_of_whole_children_is_bounded_by_their_size(self, store: StepStore) -> None:
+        root, text = a_root(), b'"' + incompressible(90_000) + b'"'
+        large = [
+            replace(settled(a_child(f"{n}"), 2_000), response=StoredBody(text, "json", "application/json"))
+            for n in range(5)
+        ]
+        children = sorted(large, key=lambda step: step.id)
+        await put(store, root, *children)
+        sizes, after = [], ""
+        while after is not None:
+            page = await store.child_steps(root.id, after=after, limit=1000, max_bytes=200_000)
+            assert list(page.steps) == children[sum(sizes) : sum(sizes) + len(page.steps)]
+            sizes.append(len(page.steps))
+            after = page.next_after
+        assert sizes == [2, 2, 1]
+        tiny = await store.child_steps(root.id, after="", limit=1000, max_bytes=1)
+        assert (list(tiny.steps), tiny.next_after) == (children[:1], children[0].id)
 
     # --- purge ---
 

@@ -23,6 +23,8 @@ EXCLUDED = {
     "the_smaller_of_timeout_and_wait_counts": INLINE,
     "cancel_races_with_completion_and_one_of_them_wins": INLINE,
     "a_cancelled_run_takes_no_new_step": CANCELLED_ELSEWHERE,
+    "a_cancelled_run_takes_no_values": CANCELLED_ELSEWHERE,
+    "a_later_attempt_of_a_cancelled_run_posts_nothing": CANCELLED_ELSEWHERE,
     "cancel_ends_a_live_run_with_all_its_steps": CANCELLED_ELSEWHERE,
     "the_handler_of_a_cancelled_run_gets_409_and_posts_no_more": CANCELLED_ELSEWHERE,
     "a_bad_document_is_told_field_and_cure": "attemptTimeout has a lower ceiling on AWS",

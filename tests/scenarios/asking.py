@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from atomic.entrypoints.http_api.openapi import openapi
-from atomic.testing import ApiReply
+from atomic.testing import ApiReply, EndpointCall
 from scenarios.runtime import Runtime
 from scenarios.starts import document
 
@@ -46,9 +46,13 @@ async def send(
     url: str,
     *,
     key_of: str | None = None,
-    step_id: str = _NO_STEP,
+    of: EndpointCall | None = None,
 ) -> ApiReply:
-    """Send the request with a body that is valid; `step_id` is a parent to name."""
+    """Send the request with what makes it valid; `of` is the call of a handler that asks."""
+    step_id = _NO_STEP if of is None else of.json["stepId"]
+    headers = {} if of is None else {"Atomic-Attempt-Token": of.headers["atomic-attempt-token"]}
+    if of is not None and target.endswith("/results"):
+        target += f"?parent={step_id}"
     body = b""
     if method == "PATCH":
         body = b'{"liveSteps":100}'
@@ -62,7 +66,7 @@ async def send(
         body = json.dumps(document(url, key="sent-1", parent=step_id)).encode()
     elif target.endswith("/redrive") and target.count("/") == 2:
         body = b'{"filter":{"workflowName":"w"}}'
-    return await runtime.request(method, target, body=body, key_of=key_of)
+    return await runtime.request(method, target, body=body, headers=headers, key_of=key_of)
 
 
 async def start_as(runtime: Runtime, client: str, document: dict[str, Any], prefer: str = "") -> ApiReply:

@@ -18,6 +18,7 @@ from atomic.domain.steps import Step
 from atomic.protocol import headers, keys
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
+from simulation.memory import Memory
 from simulation.scenario import EVENT_RESULT, Node, RunPlan
 
 if TYPE_CHECKING:
@@ -105,32 +106,50 @@ class Application:
         manner = plan.manners[(attempt - 1) % len(plan.manners)]
         wait_ms = {"raises": plan.wait_ms, "waits": 30_000, "suspends": 0}[manner]
         parent = step_id if node is not plan.root else None
+        known = await self._known(plan, step_id, attempt, with_live=manner == "suspends")
+        if known is None:
+            return self._unanswered(step_id, wait_ms)
         for stage in node.stages:
             if stage[0].cancels:
                 await self._cancel(plan)
                 return self._failed(step_id, 500)
             self._observed.waits(step_id, attempt, wait_ms)
-            posts = (self._post(plan, child, parent, wait_ms) for child in stage)
+            posts = [
+                self._post(plan, child, parent, wait_ms, attempt=attempt)
+                for child in stage
+                if plan.step_id(child) not in known
+            ]
+            found = [known[step_id] for step_id in map(plan.step_id, stage) if step_id in known]
+            self._observed.remembered["used"] += len(found)
             ends = await asyncio.gather(*posts, return_exceptions=True)
-            steps = [end for end in ends if not isinstance(end, BaseException)]
+            steps = [end for end in [*found, *ends] if not isinstance(end, BaseException)]
             if not wait_ms and node.retry.count and self._strike("handler fails"):
                 self._observed.failed_alone.add((step_id, attempt))
                 return self._failed(step_id, 500)
-            if len(steps) < len(ends):
-                # The answer of an SDK, and that of a plain handler.
-                return (
-                    EndpointResponse(status=503, headers=_REFUSED)
-                    if not wait_ms
-                    else self._failed(step_id, 500)
-                )
+            if len(steps) < len(stage):
+                return self._unanswered(step_id, wait_ms)
             if not node.catches and any(step.status in _LOST for step in steps):
                 return self._refused(step_id, for_good=True)
             live = [step.id for step in steps if not step.is_settled]
-            if live and manner == "suspends":
-                return EndpointResponse(status=202, headers={headers.WAITING_FOR: ", ".join(live)})
             if live:
-                return EndpointResponse(status=500)
+                waiting_for = {headers.WAITING_FOR: ", ".join(live)}
+                suspended = EndpointResponse(status=202, headers=waiting_for)
+                return suspended if manner == "suspends" else EndpointResponse(status=500)
         return self._succeeded(step_id, attempt)
+
+    async def _known(
+        self, plan: RunPlan, step_id: str, attempt: int, *, with_live: bool
+    ) -> dict[str, Step] | None:
+        """The steps that a handler need not post; None when it cannot tell its value."""
+        if not self._world.scenario.remembers:
+            return {}
+        memory = Memory(self._world, plan, step_id, attempt)
+        known = await memory.results(with_live=with_live)
+        return known if await memory.has_value() else None
+
+    def _unanswered(self, step_id: str, wait_ms: int) -> EndpointResponse:
+        """A post had no answer: as an SDK tells it, and as a plain handler does."""
+        return self._failed(step_id, 500) if wait_ms else EndpointResponse(status=503, headers=_REFUSED)
 
     def _succeeded(self, step_id: str, attempt: int) -> EndpointResponse:
         self._sequence += 1
@@ -171,10 +190,14 @@ class Application:
         wait_ms: int,
         *,
         patience_s: float | None = None,
+        attempt: int = 1,
     ) -> Step:
         process, began_s = self._world.any_process(), self._loop.time()
         spec = plan.spec(node, parent)
-        started = await process.serve(start(process.engine, spec, wait_ms=wait_ms), patience_s=patience_s)
+        # A handler that names its parent sends its attempt's token, too.
+        is_repeated = self._world.scenario.remembers and parent is not None and attempt > 1
+        starting = start(process.engine, spec, wait_ms=wait_ms, is_repeated=is_repeated)
+        started = await process.serve(starting, patience_s=patience_s)
         step, late_s = started.step, self._loop.time() - began_s - wait_ms / 1000
         if late_s > _SLOW_S:
             self._observed.wrong.append(

@@ -172,9 +172,10 @@ def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
 
 
 def _outcome(world: World, step: Step) -> Iterator[str]:
-    if step.status is Status.SUCCEEDED and step.spec.kind == "event":
-        if step.response is None or step.response.text != EVENT_RESULT:
-            yield f"{step.id}: not the result that was posted"
+    if step.status is Status.SUCCEEDED and step.spec.kind in {"event", "value"}:
+        posted = {EVENT_RESULT} if step.spec.kind == "event" else world.observed.values[step.id]
+        if step.response is None or step.response.text not in posted:
+            yield f"{step.id}: not a result that was posted"
     elif step.status is Status.SUCCEEDED and step.spec.kind == "http":
         text = step.response.text if step.response else b""
         given = world.observed.given[step.id].get(text)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Pacer, destination_of
 from atomic.application.permits import Permit
 from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
@@ -49,6 +50,15 @@ class ProcessStore:
 
     async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
         return await self._read(lambda: self._truth.children(parent_id, after=after, limit=limit))
+
+    async def child_steps(self, parent_id: str, *, after: str, limit: int, max_bytes: int) -> ChildPage:
+        # Consistent on the embedded runtime; on AWS rows may be shown as they were a moment ago.
+        lag_s = self._process.world.lag_s() if self._process.on_aws else 0.0
+        return await self._read(
+            lambda: self._truth.child_steps_ago(
+                lag_s, parent_id, after=after, limit=limit, max_bytes=max_bytes
+            )
+        )
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         due = await self._read(lambda: self._truth.due(before_ms, limit))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.child_steps import ChildPage, first_page
 from atomic.domain.steps import Step
 from atomic.protocol.enums import OutcomeKind, Status
 
@@ -47,6 +48,9 @@ class Observations:
     letters: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     retry_after_ms: dict[str, int] = field(default_factory=dict)
+    # What was posted as a value, by its step. How often what a handler remembers was posted, read and used.
+    values: defaultdict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    remembered: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def waits(self, step_id: str, attempt: int, wait_ms: int) -> None:
@@ -90,6 +94,18 @@ class Truth(MemoryStepStore):
         if existing is None:
             self._note(step, before)
         return existing
+
+    async def child_steps_ago(
+        self, lag_s: float, parent_id: str, *, after: str, limit: int, max_bytes: int
+    ) -> ChildPage:
+        """The children of a step, each as it was up to so long ago, or missing if it was not there."""
+        if not lag_s:
+            return await self.child_steps(parent_id, after=after, limit=limit, max_bytes=max_bytes)
+        until_s = asyncio.get_running_loop().time() - lag_s
+        known = (write.step for write in self.history if write.at_s <= until_s)
+        then = {step.id: step for step in known if step.spec.parent == parent_id}
+        steps = (then[step_id] for step_id in sorted(then) if step_id > after)
+        return first_page(steps, limit=limit, max_bytes=max_bytes)
 
     def overwrite(self, step: Step) -> None:
         """Write unconditionally, for planted bugs."""

@@ -22,11 +22,12 @@ import atomic.domain.steps as changes
 import atomic.domain.transitions as transitions
 import atomic.runtime.driver as embedded
 from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.application.child_steps import ChildPage
 from atomic.application.commit import Committed
 from atomic.application.engine import Engine
 from atomic.application.permits import Claim, Permit
 from atomic.application.ports import StoreUnavailable, Subscription
-from atomic.application.start import Created, Found, Post
+from atomic.application.start import Created, Found, Post, StartResult
 from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
 from atomic.domain.outcomes import NotMade, Outcome
 from atomic.domain.retry import RetryPolicy
@@ -36,7 +37,7 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
-from simulation import application
+from simulation import application, memory
 from simulation import process as processes
 from simulation.network import EmbeddedWakeups, ProcessStore, SqsWakeups
 
@@ -46,6 +47,7 @@ _ended, _claimed, _transition = transitions.ended, transitions._claimed, transit
 _drive, _woken, _recheck = driving.process_wakeup, transitions.woken, rechecking.recheck
 _effects_of, _apply, _record = effects.effects_of, applying.commit, attempts._record
 _run_effects = applying.run_effects
+_create_row, _attach, _own_steps = ProcessStore.create, starting._attach, memory.own_steps
 _sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
 
 
@@ -318,6 +320,46 @@ async def _wait_by_the_wall(engine: Engine, subscription: Subscription, step: St
     return step
 
 
+async def _replace_values(self: ProcessStore, step: Step) -> Step | None:
+    existing = await _create_row(self, step)
+    if existing is None or step.spec.kind != "value":
+        return existing
+    return await _replace_blindly(self, replace(step, version=existing.version + 1), existing.version)
+
+
+async def _attach_to_what_is_posted(engine: Engine, step: Step, spec: StepSpec, caller: Any) -> StartResult:
+    if spec.kind == "value":
+        return StartResult(transitions.begin(spec, step.position, step.created_at_ms, None), replayed=True)
+    return await _attach(engine, step, spec, caller)
+
+
+async def _show_answers_of_others(engine: Engine, parent_id: str, **page: Any) -> ChildPage:
+    found = await _own_steps(engine, parent_id, **page)
+    done = [step for step in found.steps if step.status is Status.SUCCEEDED]
+    others = [replace(step, response=done[0].response) for step in done]
+    return replace(found, steps=others)
+
+
+async def _show_the_live_as_done(engine: Engine, parent_id: str, **page: Any) -> ChildPage:
+    found = await _own_steps(engine, parent_id, **page)
+    done: Any = {"status": Status.SUCCEEDED, "response": transitions.NOTHING}
+    steps = [step if step.is_settled else replace(step, **done) for step in found.steps]
+    return replace(found, steps=steps)
+
+
+async def _find_any_step_of_the_parent(engine: Engine, spec: StepSpec) -> Step | None:
+    page = await engine.store.child_steps(spec.parent or "", after="", limit=1, max_bytes=1)
+    return page.steps[0] if page.steps else None
+
+
+# These are found by handlers that remember.
+PLANTED_IN_MEMORY: Final[dict[str, list[Patch]]] = {
+    "the last value wins": [(ProcessStore, "create", _replace_values)],
+    "a value is told as it was posted": [(starting, "_attach", _attach_to_what_is_posted)],
+    "results are those of other steps": [(memory, "own_steps", _show_answers_of_others)],
+    "results show a live step as done": [(memory, "own_steps", _show_the_live_as_done)],
+    "a repeated post finds another step": [(starting, "posted_before", _find_any_step_of_the_parent)],
+}
 PLANTED: Final[dict[str, list[Patch]]] = {
     "no fence on a result": [(transitions, "ended", _end_under_any_nonce)],
     "a late result is accepted": [(transitions, "ended", _end_what_has_ended)],

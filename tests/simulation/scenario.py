@@ -139,7 +139,11 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """The whole plan of a seed, except for the random faults."""
+    """The whole plan of a seed, except for the random faults.
+
+    `crowded`: destinations are full at times. `remembers`: handlers post values, and read results when they
+    are called again.
+    """
 
     seed: int
     on_aws: bool
@@ -147,6 +151,7 @@ class Scenario:
     runs: tuple[RunPlan, ...]
     calm: bool = False
     crowded: bool = False
+    remembers: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()

@@ -20,18 +20,19 @@ class Played:
     """A seed that broke no law."""
 
     happened: Counter[str]
+    remembered: Counter[str]
     calls: int
     writes: int
     virtual_s: float
 
 
-def play(seed: int, *, crowded: bool = False) -> Played:
+def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
-    Raises LawBroken with the story. `crowded`: destinations are full at times.
+    Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded` or `remembers`.
     """
     try:
-        world = _LOOP.play(_play(replace(scenario_of(seed), crowded=crowded)))
+        world = _LOOP.play(_play(replace(scenario_of(seed), **manner)))
     except NothingLeftError as error:
         raise LawBroken(f"seed {seed}\n{error}") from None
     lines = broken(world)
@@ -40,6 +41,7 @@ def play(seed: int, *, crowded: bool = False) -> Played:
     return Played(
         happened=world.faults.happened,
         calls=world.observed.calls.total(),
+        remembered=world.observed.remembered,
         writes=len(world.truth.history),
         virtual_s=world.quiet_s or 0.0,
     )

@@ -12,6 +12,7 @@ from simulation.simulate import play
 SEEDS: Final = 10_000
 SLICE: Final = 500
 CROWDED: Final = 1_000
+REMEMBERING: Final = 2_000
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -26,6 +27,15 @@ def test_no_seed_breaks_a_law_where_destinations_are_full(first: int) -> None:
     for seed in range(first, first + SLICE):
         happened += play(seed, crowded=True).happened
     assert happened["no place"] > SLICE
+
+
+@pytest.mark.parametrize("first", range(0, REMEMBERING, SLICE))
+def test_nor_does_one_whose_handlers_remember(first: int) -> None:
+    remembered: Counter[str] = Counter()
+    for seed in range(first, first + SLICE):
+        remembered += play(seed, remembers=True).remembered
+    assert all(remembered[name] > SLICE for name in ("values", "read", "used"))
+    assert remembered["outdated"] > 0
 
 
 @pytest.mark.parametrize("seed", FAULTS)

@@ -3,7 +3,7 @@
 import pytest
 
 from simulation.interleave import LawBroken
-from simulation.planted import PLANTED
+from simulation.planted import PLANTED, PLANTED_IN_MEMORY, Patch
 from simulation.simulate import play
 
 FOUND_WITHIN = 1_000
@@ -11,20 +11,29 @@ FOUND_WITHIN = 1_000
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_bug_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED[planted], monkeypatch)
+
+
+@pytest.mark.parametrize("planted", PLANTED_IN_MEMORY)
+def test_one_in_what_handlers_remember_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_MEMORY[planted], monkeypatch, remembers=True)
+
+
+def _find(planted: str, patches: list[Patch], monkeypatch: pytest.MonkeyPatch, **manner: bool) -> None:
     with monkeypatch.context() as patching:
-        for owner, name, bug in PLANTED[planted]:
+        for owner, name, bug in patches:
             patching.setattr(owner, name, bug)
-        seed, failure = _first_broken()
+        seed, failure = _first_broken(**manner)
     print(f"{planted}: seed {seed}: {str(failure).splitlines()[1]}")
 
     # The control: without the bug, the seed breaks no law.
-    play(seed)
+    play(seed, **manner)
 
 
-def _first_broken() -> tuple[int, LawBroken]:
+def _first_broken(**manner: bool) -> tuple[int, LawBroken]:
     for seed in range(FOUND_WITHIN):
         try:
-            play(seed)
+            play(seed, **manner)
         except LawBroken as failure:
             return seed, failure
     pytest.fail(f"{FOUND_WITHIN} seeds did not find it")

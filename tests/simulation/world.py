@@ -29,6 +29,8 @@ class World:
         self.scenario = scenario
         self.faults = faults
         self.chance = random.Random(-scenario.seed - 1)
+        # Dice of their own, so that what handlers remember changes no other seed.
+        self.memory_chance = random.Random(f"memory {scenario.seed}")
         self.truth = Truth()
         self.observed = Observations()
         self.processes: list[Process] = []
@@ -63,6 +65,10 @@ class World:
     def skewed(self) -> bool:
         """Whether a clock was wrong at any time."""
         return self.faults.happened["skew"] > 0
+
+    def lag_s(self) -> float:
+        """How old a row may be that is read as it was a moment ago."""
+        return max(0.0, self.memory_chance.random() - 0.5)
 
     def live(self) -> list[str]:
         """The steps that have not settled."""

@@ -77,6 +77,7 @@ def test_failed_steps_have_an_index_of_their_own(connection: apsw.Connection) ->
         (queries.GET, ("i",), "INDEX sqlite_autoindex_steps_1 (id=?)"),
         (queries.RUN, ("a", "b", 1), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
         (queries.OUTLINE, ("a", "b", 9), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
+        (queries.CHILD_STEPS, ("a", "b", "p", 9), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
         (queries.CHILDREN, ("a", "b", "p", 9), "INDEX sqlite_autoindex_steps_1 (id>? AND id<?)"),
         (
             queries.DUE_OF_CLIENT,

@@ -77,11 +77,12 @@ async def scenario_a_key_without_the_scope_is_told_the_404_of_what_is_not_there(
     opens = [(client, scoped(client), {scope}) for client, scope in SCOPED.items()]
     for client, key, scopes in (*opens, (OPERATED, OPERATOR, {"admin", "operator"})):
         there = (await start_as(runtime, client, document(url, key="scoped-1"))).json
+        [call] = [seen.call for seen in runtime.calls(url) if seen.call.json["stepId"] == there["id"]]
         ids = {"runId": there["runId"], "stepId": there["id"], "keyId": key_id(runtime.keys[client])}
         # The operation that revokes the key comes last.
         for method, template in sorted(needed, key=lambda route: route[0] == "DELETE"):
             target = template.format(clientId=client, **ids)
-            reply = await send(runtime, method, target, url, key_of=key, step_id=there["id"])
+            reply = await send(runtime, method, target, url, key_of=key, of=call)
             if has_scope(scopes, needed[method, template]):
                 granted.add((method, template))
                 assert reply.status in {200, 201, 409}, (template, reply.body)

@@ -34,7 +34,7 @@ from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.endpoints import EndpointCall, EndpointReply, FunctionInvoker
 from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
 from contract.aws import TABLE_NAME, Aws, Recorder, aws
-from contract.builders import a_spec, incompressible
+from contract.builders import a_root, a_spec, incompressible
 from unit.strategies import ended
 
 COST_PAGE = Path(__file__).parents[3] / "docs" / "cost.md"
@@ -131,6 +131,82 @@ def test_a_run_of_three_steps_in_environments_of_their_own(
     asyncio.run(body())
 
 
+def test_a_value_is_one_write_and_nothing_else() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            root = a_root()
+            await runtime.engine.store.create(root)
+            first, second, large = (a_value(root.id, name) for name in ("first", "second", "large"))
+            large = replace(large, payload=b'"' + incompressible(262_000) + b'"')
+            recorder.calls.clear()
+            started = await runtime.call(first)
+            assert (started.created, started.step.status) == (True, Status.SUCCEEDED)
+            # The environment looks once whose run it is.
+            assert Counter(recorder.operations) == Counter({"PutItem": 1, "GetItem": 1})
+            for spec in (second, large):
+                recorder.calls.clear()
+                assert (await runtime.call(spec)).created
+                assert recorder.operations == ["PutItem"]
+            recorder.calls.clear()
+            again = await runtime.call(replace(first, payload=b"2", fingerprint="other"))
+            assert (again.replayed, again.step.response) == (True, StoredBody(b"17", "json"))
+            assert recorder.operations == ["PutItem"]
+
+    asyncio.run(body())
+
+
+def test_a_later_attempt_reads_before_it_writes() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime, elsewhere = Runtime(account), Runtime(account)
+            root = a_root(a_spec(key=UUID))
+            await runtime.engine.store.create(root)
+            step = replace(a_step(0), parent=root.id)
+            runtime.invoker.handlers[step.url] = answer({"id": 7})
+            value = a_value(root.id, "first")
+            for spec in (step, value):
+                assert (await runtime.call(spec)).created
+            for spec in (step, value):
+                recorder.calls.clear()
+                again = await start(elsewhere.engine, spec, wait_ms=20_000, is_repeated=True)
+                assert (again.replayed, again.step.status) == (True, Status.SUCCEEDED)
+                # No look at the root, no failed put, no wake-up.
+                assert recorder.operations == ["GetItem"]
+
+    asyncio.run(body())
+
+
+def test_what_a_handler_posted_is_read_by_one_query_for_half_the_price() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            store = account.store("acme")
+            root = a_root()
+            for number in range(60):
+                await store.create(begin(a_value(root.id, f"v{number}"), f"{number:032x}", 1_000, None))
+            for number in range(60):
+                spec = a_value(root.id, f"v{number}")
+                await store.create(begin(spec, spec.identity, 1_000, None))
+            recorder.calls.clear()
+            page = await store.child_steps(root.id, after="", limit=1000, max_bytes=2_000_000)
+            assert (len(page.steps), page.next_after) == (60, None)
+            [(operation, asked)] = recorder.calls
+            assert (operation, asked["ConsistentRead"]) == ("Query", False)
+            # Only the range of this parent's steps is read.
+            first, end = keys.children_range(root.id)
+            assert asked["ExpressionAttributeValues"][":first"]["S"] == keys.position_of(first)
+            assert asked["ExpressionAttributeValues"][":end"]["S"] == keys.position_of(end)
+
+    asyncio.run(body())
+
+
+def a_value(parent: str, name: str) -> StepSpec:
+    """A value of a handler."""
+    identity = keys.identity("acme", "createUser", parent, "value", name, "key-1")
+    spec = a_spec(step_name=name, payload=b"17", parent=parent)
+    return replace(spec, kind="value", url="", identity=identity, run_id=keys.run_of(parent))
+
+
 def test_a_handler_that_gets_504_costs_one_more_read_and_write() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
@@ -219,6 +295,25 @@ def test_the_prices_in_the_docs_match_a_counted_run() -> None:
     assert [f"{1e6 * (price + lasts_longer):.2f}" for price in (ordinary, incompressible_text)] == stated
     # The size of a row in `prices` is not below the real one.
     assert sum(write_units("step", text, text)) <= 4
+
+
+def test_what_docs_say_of_values_and_results_follows_from_the_prices() -> None:
+    value = begin(a_value(a_root().id, "now"), "0" * 32, 1_767_225_600_123, None)
+    # 1,000 rows of 1 KB, eventually consistent: 8 KB a unit.
+    units = math.ceil(1_000 * 1024 / 8192)
+    page = COST_PAGE.read_text()
+    for what, usd in (
+        (
+            "a value: a request, half of a step's time, a write, a look at its root",
+            estimated_usd([value]),
+        ),
+        ("its write alone", WRITE_UNIT_USD),
+        (f"results of 1,000 steps of 1 KB: {units} read units", units * READ_UNIT_USD),
+        ("a step that is posted again by a later attempt: a read", READ_UNIT_USD),
+    ):
+        # A tenth of a cent is too much said; half a cent counts as one.
+        cents = math.floor(1e8 * usd + 0.5)
+        assert f"| {what} | ${cents / 100:.2f} |" in page
 
 
 def test_the_docs_costs_of_deferral_follow_from_the_prices() -> None:

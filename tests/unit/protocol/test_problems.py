@@ -9,6 +9,7 @@ STATUSES = {
     "invalid-request": 400,
     "unauthorized": 401,
     "url-not-allowed": 403,
+    "attempt-token-required": 403,
     "foreign-origin": 403,
     "not-found": 404,
     "method-not-allowed": 405,

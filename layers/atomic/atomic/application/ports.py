@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from atomic.application.child_steps import ChildPage
 from atomic.application.permits import Permit
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
@@ -105,6 +106,13 @@ class StepStore(Protocol):
         """The steps whose parent this is, in the order of their ids, beginning after the given id.
 
         It reads these, however many other steps their run has.
+        """
+        ...
+
+    async def child_steps(self, parent_id: str, *, after: str, limit: int, max_bytes: int) -> ChildPage:
+        """The steps whose parent this is, whole, as `first_page` takes them, beginning after the given id.
+
+        It reads these, however many other steps their run has. They may be as they were a moment ago.
         """
         ...
 

@@ -11,6 +11,7 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.permits import Claim, Permit
+from atomic.application.reentry import is_forgotten, posted_before
 from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled
 from atomic.application.run_cache import CachedRun
 from atomic.application.waiting import ask_to_wake, now_s, register_waiter, until_settled, wait
@@ -43,12 +44,13 @@ class _Caller:
 class Post:
     """What is posted. With a permit its first attempt is to be made at once, by this process.
 
-    `awaited`: whoever posts it asks to wait for it.
+    `awaited`: whoever posts it asks to wait for it. `is_repeated`: it has probably been posted before.
     """
 
     spec: StepSpec
     awaited: bool
     permit: Permit | None
+    is_repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +67,21 @@ class Found:
     step: Step
 
 
-async def start(engine: Engine, spec: StepSpec, *, wait_ms: int | None) -> StartResult:
+async def start(
+    engine: Engine, spec: StepSpec, *, wait_ms: int | None, is_repeated: bool = False
+) -> StartResult:
     """Create the step, or attach to the one of the same identity; wait up to `wait_ms` for its outcome.
 
-    None waits by default, which is longer for a root than for what a handler posts.
+    None waits by default, which is longer for a root than for what a handler posts. `is_repeated`: the step
+    named as parent is called again, and has probably posted it before.
     Raises PayloadMismatch when the identity is known with another payload, RunCancelled when the run was
     cancelled, NotFound when `parent` names no run of this client.
     """
     began_s, asked_at_ms = now_s(), engine.clock.now_ms()
     permit, claim = await _permit(engine, spec, wait_ms), None
     async with permit or nullcontext():
-        inserted = await create_or_find(engine, Post(spec, awaited=wait_ms != 0, permit=permit))
+        post = Post(spec, awaited=wait_ms != 0, permit=permit, is_repeated=is_repeated)
+        inserted = await create_or_find(engine, post)
         step = inserted.step
         if permit is not None and isinstance(inserted, Created) and step.status is Status.RUNNING:
             claim = Claim(step, permit.pass_on())
@@ -134,6 +140,9 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
     Raises RunCancelled when the run was cancelled, NotFound when `parent` names no run of this client.
     """
     spec, asked_ms = post.spec, engine.clock.now_ms()
+    # A read costs less than a write that is refused, and the wake-up beside it.
+    if post.is_repeated and (before := await posted_before(engine, spec)) is not None:
+        return Found(before)
     cached = await _cached_run(engine, spec, asked_ms)
     if spec.parent is None:
         may_be_root = cached is None or cached.root_identity == spec.identity
@@ -191,7 +200,7 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
     due_at_ms, runs = step.due_at_ms, step.status is Status.RUNNING
     beside = engine.send_wakeup(step, due_at_ms) if runs and due_at_ms is not None else None
     existing = await engine.store.create(step)
-    if existing is not None and existing != step and await _is_forgotten(engine, existing):
+    if existing is not None and existing != step and await is_forgotten(engine, existing):
         step = replace(step, version=existing.version + 1)
         existing = await engine.store.replace(step, existing.version)
     if beside is not None:
@@ -203,19 +212,3 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
     if beside is None and due_at_ms is not None:
         await engine.send_wakeup(step, due_at_ms)
     return Created(step)
-
-
-async def _is_forgotten(engine: Engine, existing: Step) -> bool:
-    """Whether the identity has expired: a step is remembered at least as long as its run's root.
-
-    A root that began when the step had expired is that of another run.
-    """
-    now_ms = engine.clock.now_ms()
-    if existing.expires_at_ms is None or existing.expires_at_ms > now_ms:
-        return False
-    if existing.is_root:
-        return True
-    root = await engine.store.get(keys.root_of(existing.spec.run_id))
-    if root is None or existing.expires_at_ms <= root.created_at_ms:
-        return True
-    return root.expires_at_ms is not None and root.expires_at_ms <= now_ms

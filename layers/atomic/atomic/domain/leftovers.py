@@ -1,4 +1,4 @@
-"""Steps that no workflow needs any more: live ones of runs that have ended, and dead letters."""
+"""Steps that no workflow needs any more: live ones of runs that have ended, expired ones, dead letters."""
 
 from collections.abc import Sequence
 
@@ -21,6 +21,19 @@ def is_forgotten(rootless: Step, now_ms: int) -> bool:
     An event may be posted before its root. It is kept for its retention.
     """
     return rootless.spec.kind != "http" and rootless.created_at_ms + rootless.spec.retention_ms <= now_ms
+
+
+def is_outlived(step: Step, root: Step | None, now_ms: int) -> bool:
+    """Whether the outcome of a step has expired, given the root that its run has now.
+
+    It is kept at least as long as the root of its run. A root that began when the step had expired is
+    that of another run.
+    """
+    if step.expires_at_ms is None or step.expires_at_ms > now_ms:
+        return False
+    if root is None or step.expires_at_ms <= root.created_at_ms:
+        return True
+    return root.expires_at_ms is not None and root.expires_at_ms <= now_ms
 
 
 def not_redrivable_reason(dead_letter: Step, ancestors: Sequence[Step]) -> NotRedrivable | None:

@@ -135,6 +135,29 @@ class RunDocument(Document):
     next: str | None = Field(description="Path of the next page of steps.")
 
 
+class StepResult(Document):
+    """What became of a step; what has not succeeded has neither `finishedAt` nor a response."""
+
+    id: str
+    kind: Kind
+    status: StatusName
+    step_name: str | None = None
+    fingerprint: str = Field(description="SHA-256 of the payload as canonical JSON, in hex digits.")
+    finished_at: str | None = None
+    response: Any = None
+    response_status: int | None = None
+    response_content_type: str | None = None
+    response_encoding: Literal["base64"] | None = None
+
+
+class Results(Document):
+    """A page of a handler's steps, in the order of their ids."""
+
+    parent: str
+    steps: list[StepResult]
+    next: str | None = Field(description="What `after` is for the next page; null on the last one.")
+
+
 class RunList(Document):
     """A page of runs, newest first."""
 

@@ -61,6 +61,12 @@ def children_range(parent: str) -> tuple[str, str]:
     return before, f"{before}~"
 
 
+def is_in_children_range(parent: str, step: str) -> bool:
+    """Whether the step may be one of this parent's: its id is in their range."""
+    first, end = children_range(parent)
+    return first < step < end
+
+
 def scoped_key(idempotency_key: str, identity: str) -> str:
     """A key for the endpoint that no other identity with this key sends: at most 217 characters."""
     return f"{idempotency_key[:_SENT_KEY_CHARS]}-{identity[-16:]}"

@@ -30,6 +30,9 @@ class ProblemType:
 INVALID_REQUEST: Final = ProblemType("invalid-request", 400, "The request is not valid")
 UNAUTHORIZED: Final = ProblemType("unauthorized", 401, "No valid API key")
 URL_NOT_ALLOWED: Final = ProblemType("url-not-allowed", 403, "The URL is not allowed")
+ATTEMPT_TOKEN_REQUIRED: Final = ProblemType(
+    "attempt-token-required", 403, "Only an attempt of the step may do this"
+)
 FOREIGN_ORIGIN: Final = ProblemType("foreign-origin", 403, "Requests from pages of other sites are refused")
 NOT_FOUND: Final = ProblemType("not-found", 404, "Not found")
 METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", 405, "The method is not allowed here")

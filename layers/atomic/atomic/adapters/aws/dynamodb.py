@@ -10,6 +10,7 @@ from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.listing import Index, Range
 from atomic.adapters.aws.storage_items import StorageItems
 from atomic.application.batches import side_by_side
+from atomic.application.child_steps import ChildPage
 from atomic.application.ports import Counts, DueStep, RunQuery
 from atomic.application.round_robin import due_in_turns
 from atomic.domain.steps import Step, StepOutline
@@ -75,6 +76,10 @@ class DynamoStepStore:
     async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
         """A page of the step's children in the order of their ids."""
         return await self._calls.start(self._items.children, parent_id, after, limit)
+
+    async def child_steps(self, parent_id: str, *, after: str, limit: int, max_bytes: int) -> ChildPage:
+        """A page of the step's children in the order of their ids, whole, eventually consistent."""
+        return await self._calls.start(self._items.child_steps, parent_id, after, limit, max_bytes)
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first. A run that changes its status meanwhile may be left out."""

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from atomic.adapters.aws import rows, table
 from atomic.adapters.aws.packing import inflate, unpack_text
 from atomic.adapters.aws.rows import Item
+from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
@@ -101,11 +102,8 @@ class StepItems:
     def children(self, parent_id: str, after: str, limit: int) -> list[StepOutline]:
         """A page of the step's children, strongly consistent."""
         children: list[StepOutline] = []
-        first, end = (keys.position_of(step_id) for step_id in keys.children_range(parent_id))
-        first = max(first, keys.position_of(after) + "!" if after else "")
-        found = self._query(
-            keys.run_of(parent_id), first, end, ProjectionExpression="pk, sk, s, g", Limit=limit
-        )
+        wanted = _children_after(parent_id, after)
+        found = self._query(*wanted, ProjectionExpression="pk, sk, s, g", Limit=limit)
         for item in found:
             child = rows.decode_outline(item)
             if child.parent == parent_id:
@@ -113,6 +111,14 @@ class StepItems:
             if len(children) == limit:
                 break
         return children
+
+    def child_steps(self, parent_id: str, after: str, limit: int, max_bytes: int) -> ChildPage:
+        """A page of the step's children, whole; half the price of a consistent read."""
+        # One more tells whether there are more.
+        found = self._query(*_children_after(parent_id, after), ConsistentRead=False, Limit=limit + 1)
+        steps = (self._decode(item) for item in found)
+        own = (step for step in steps if step.spec.parent == parent_id)
+        return first_page(own, limit=limit, max_bytes=max_bytes)
 
     def many(self, ids: Sequence[str]) -> dict[str, Step]:
         """The rows that exist, by id, strongly consistent."""
@@ -191,15 +197,14 @@ class StepItems:
         yield from self._query(run_id, first, _AFTER_STEPS, **options)
 
     def _query(self, run_id: str, first: str, end: str, **options: Any) -> Iterator[Item]:
-        """The steps of a run between two positions, strongly consistent."""
+        """The steps of a run between two positions, strongly consistent unless told otherwise."""
         if first > end:
             return
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :run AND sk BETWEEN :first AND :end",
             ExpressionAttributeValues={":run": {"S": run_id}, ":first": {"S": first}, ":end": {"S": end}},
-            ConsistentRead=True,
-            **options,
+            **{"ConsistentRead": True, **options},
         )
         for page in pages:
             yield from page["Items"]
@@ -235,3 +240,10 @@ class StepItems:
         found = [part["r"]["B"] for part in parts if part is not None]
         # They are deleted only after the row has expired, and then its response is not needed.
         return inflate(b"".join(found)) if keys and len(found) == len(keys) else None
+
+
+def _children_after(parent_id: str, after: str) -> tuple[str, str, str]:
+    """The run of a step's children, and their positions after an id: the first one and the end."""
+    first, end = (keys.position_of(step_id) for step_id in keys.children_range(parent_id))
+    first = max(first, keys.position_of(after) + "!" if after else "")
+    return keys.run_of(parent_id), first, end

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
 from atomic.application.round_robin import due_in_turns
 from atomic.domain.steps import Step, StepOutline, last_recorded_ms, outline_of
@@ -52,6 +53,11 @@ class MemoryStepStore:
         """A page of the step's children in the order of their ids."""
         steps = [step for step in self._rows.values() if step.spec.parent == parent_id and step.id > after]
         return [outline_of(step) for step in sorted(steps, key=lambda step: step.id)[:limit]]
+
+    async def child_steps(self, parent_id: str, *, after: str, limit: int, max_bytes: int) -> ChildPage:
+        """A page of the step's children in the order of their ids, whole."""
+        steps = [step for step in self._rows.values() if step.spec.parent == parent_id and step.id > after]
+        return first_page(sorted(steps, key=lambda step: step.id), limit=limit, max_bytes=max_bytes)
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""

@@ -29,6 +29,9 @@ FROM steps WHERE id > ? AND id < ?
 OUTLINE: Final = f"{_OUTLINE} LIMIT ?"
 # Two parents may share the range.
 CHILDREN: Final = f"{_OUTLINE} AND parent = ? ORDER BY id LIMIT ?"
+CHILD_STEPS: Final = (
+    f"SELECT {COLUMNS} FROM steps WHERE id > ? AND id < ? AND parent = ? ORDER BY id LIMIT ?"
+)
 _CLIENT_AFTER: Final = "SELECT min(client_id) FROM steps INDEXED BY due WHERE due_at_ms IS NOT NULL"
 # One index look-up finds the next client, however many rows each client has.
 DUE_CLIENTS: Final = f"""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -18,6 +19,7 @@ from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
+from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
 from atomic.application.round_robin import in_turns
 from atomic.domain.steps import Step, StepOutline
@@ -118,6 +120,18 @@ class SqliteStepStore:
             self._timers, queries.CHILDREN, (max(first, after), end, parent_id, limit)
         )
         return _outlines(rows)
+
+    async def child_steps(self, parent_id: str, *, after: str, limit: int, max_bytes: int) -> ChildPage:
+        """A page of the step's children in the order of their ids, whole."""
+        first, end = keys.children_range(parent_id)
+        # One more tells whether there are more.
+        values = (max(first, after), end, parent_id, limit + 1)
+
+        def read(lists: apsw.Connection) -> ChildPage:
+            with closing(lists.execute(queries.CHILD_STEPS, values)) as rows:
+                return first_page(map(codec.decode, rows), limit=limit, max_bytes=max_bytes)
+
+        return await self._long(self._lists, read)
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""

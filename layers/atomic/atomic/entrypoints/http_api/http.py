@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
+from atomic.protocol.keys import is_step_id
 from atomic.protocol.problems import MEDIA_TYPE, Problem, invalid
 from atomic.protocol.timestamps import from_rfc3339
 
@@ -111,6 +112,13 @@ def read_number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise ValueError
     return int(text)
+
+
+def read_step_id(text: str) -> str:
+    """The id of a step as a query string has it; raises ValueError."""
+    if not is_step_id(text):
+        raise ValueError
+    return text
 
 
 def link_header(link: str | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import NotFound
-from atomic.entrypoints.http_api import clients, meta, runs, steps
+from atomic.entrypoints.http_api import clients, meta, results, runs, steps
 from atomic.entrypoints.http_api.api import Api, authorize, of_another_client
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, problem_response
 from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
@@ -22,7 +22,7 @@ _log = logging.getLogger("atomic.api")
 # A key that is revoked opens nothing 60 s later, and processes may believe in it for half of that.
 _AUTHORIZED_FOR_S: Final = 30.0
 
-ROUTES: Final = (*steps.routes, *runs.routes, *clients.routes, *meta.routes)
+ROUTES: Final = (*steps.routes, *results.routes, *runs.routes, *clients.routes, *meta.routes)
 
 
 def _table() -> dict[int, tuple[tuple[Route, re.Pattern[str]], ...]]:

@@ -20,6 +20,7 @@ from atomic.entrypoints.http_api.http import (
     link_header,
     read_moment,
     read_number,
+    read_step_id,
     refuse_body,
 )
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes, in_query
@@ -30,7 +31,7 @@ from atomic.entrypoints.http_api.views import (
     run_view,
     stats_view,
 )
-from atomic.protocol import keys, problems
+from atomic.protocol import problems
 from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS, PAGE_MAX
 from atomic.protocol.enums import Status
 from atomic.protocol.requests import RedriveRequest
@@ -97,7 +98,7 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
 async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """A run with a page of its steps."""
     query = Query(request)
-    after = query.take("after", _read_step_id, "use the value of `next`, unchanged")
+    after = query.take("after", read_step_id, "use the value of `next`, unchanged")
     limit = query.number("limit", _STEPS_DEFAULT, least=1, most=_STEPS_DEFAULT)
     query.refuse_rest()
     page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
@@ -222,12 +223,6 @@ def _wanted(query: Query, client: Client, status: Status | None) -> RunQuery:
     return wanted
 
 
-def _read_step_id(text: str) -> str:
-    if not keys.is_step_id(text):
-        raise ValueError
-    return text
-
-
 def _read_flag(text: str) -> bool:
     if text not in {"true", "false"}:
         raise ValueError
@@ -243,4 +238,4 @@ def _read_cursor(text: str) -> tuple[int, str]:
         created_at_ms, _, step_id = base64.urlsafe_b64decode(text).decode("ascii").partition(".")
     except binascii.Error:
         raise ValueError from None
-    return read_number(created_at_ms), _read_step_id(step_id)
+    return read_number(created_at_ms), read_step_id(step_id)

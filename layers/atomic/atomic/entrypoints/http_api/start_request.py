@@ -142,6 +142,14 @@ def wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
     return min(asked) if preferences.respond_async else max(1, min(asked))
 
 
+def is_repeated(request: ApiRequest, client: Client, spec: StepSpec) -> bool:
+    """Whether the handler that posts this has been called before: its attempt token says so."""
+    token = request.headers.get(headers.ATTEMPT_TOKEN)
+    if token is None or spec.parent is None:
+        return False
+    return (headers.parse_attempt_token(client.attempt_key, spec.parent, token) or 0) > 1
+
+
 # Of nearly every start; pydantic gives each message the same object.
 _DEFAULT_RETRY: Final = StartRequest.model_fields["retry"].default
 _DEFAULT_POLICY: Final = retry_policy(_DEFAULT_RETRY)

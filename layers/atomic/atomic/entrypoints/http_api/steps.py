@@ -26,7 +26,7 @@ from atomic.entrypoints.http_api.http import (
 )
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
-from atomic.entrypoints.http_api.start_request import read_start, read_step, wait_ms
+from atomic.entrypoints.http_api.start_request import is_repeated, read_start, read_step, wait_ms
 from atomic.entrypoints.http_api.views import failure_members, outcome_view, probe_view, step_view
 from atomic.protocol import headers, problems
 from atomic.protocol.canonical import JsonRefused, JsonTooLong, canonical_json, parse_json
@@ -113,7 +113,12 @@ async def _post(
         )
     try:
         async with await reserve(api, client, spec) as reservation:
-            started = await start(api.engine, spec, wait_ms=wait_ms(message, preferences))
+            started = await start(
+                api.engine,
+                spec,
+                wait_ms=wait_ms(message, preferences),
+                is_repeated=is_repeated(request, client, spec),
+            )
             if started.created:
                 reservation.keep()
     except PayloadMismatch as refused:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from atomic.application.child_steps import ChildPage
 from atomic.application.ports import Counts
 from atomic.application.probe import Probed
 from atomic.application.queries import DeadLetter, Progress, RunPage
@@ -65,6 +66,27 @@ def run_page_view(page: RunPage, next_link: str | None, price_usd: float | None)
         "steps": [step_view(step) for step in steps],
         "estimatedCostUsd": price_usd,
         "next": next_link,
+    }
+
+
+def results_view(parent: str, page: ChildPage) -> dict[str, Any]:
+    """What became of a handler's steps, with the responses of those that have succeeded."""
+    return {"parent": parent, "steps": [_result(step) for step in page.steps], "next": page.next_after}
+
+
+def _result(step: Step) -> dict[str, Any]:
+    spec = step.spec
+    shown: dict[str, Any] = {"id": step.id, "kind": spec.kind, "status": step.status.value}
+    if spec.step_name:
+        shown["stepName"] = spec.step_name
+    shown["fingerprint"] = spec.fingerprint
+    if step.status is not Status.SUCCEEDED:
+        return shown
+    return {
+        **shown,
+        "finishedAt": _moment(step.finished_at_ms),
+        **_response(step.response),
+        "responseStatus": step.response_status,
     }
 
 

@@ -1,0 +1,43 @@
+"""A page of a handler's own steps, whole rows: what it reads when it is called again.
+
+It is read as a stream and ends where it becomes too large, so that what is read is bounded, too.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from atomic.domain.steps import Step
+
+# What the document says of a step beside its response.
+_STEP_BYTES: Final = 400
+# A control character in text, as JSON writes it.
+_ESCAPED: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPage:
+    """Steps in the order of their ids; `next_after` is the last one's id when there are more."""
+
+    steps: Sequence[Step]
+    next_after: str | None
+
+
+def first_page(children: Iterable[Step], *, limit: int, max_bytes: int) -> ChildPage:
+    """The first ones: `limit` at most, about `max_bytes` of payloads and responses, and one at least."""
+    steps: list[Step] = []
+    room = max_bytes
+    for child in children:
+        room -= _weight(child)
+        if steps and (room < 0 or len(steps) == limit):
+            return ChildPage(steps, steps[-1].id)
+        steps.append(child)
+    return ChildPage(steps, None)
+
+
+def _weight(step: Step) -> int:
+    # The payload is not shown, but rows are read whole.
+    weight = _STEP_BYTES + len(step.spec.payload)
+    if step.response is not None:
+        weight += len(step.response.text) * (_ESCAPED if step.response.form == "text" else 1)
+    return weight
