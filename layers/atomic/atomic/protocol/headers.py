@@ -29,6 +29,7 @@ STEP_ID: Final = "atomic-step-id"
 STEPS_URL: Final = "atomic-steps-url"
 TRACEPARENT: Final = "traceparent"
 WAITING_FOR: Final = "atomic-waiting-for"
+WAKE: Final = "atomic-wake"
 
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})"

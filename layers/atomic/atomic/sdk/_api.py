@@ -215,6 +215,17 @@ def step_once(
     return Outcome(error=error, ended_at=error.finished_at or "", was_replayed=was_replayed)
 
 
+def value_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[Outcome]:
+    """Make a value durable. The outcome has the one that was posted first."""
+    extra = {headers.TRACEPARENT: trace} if trace else {}
+    answer = yield from exchange(_post(f"/{quote(client_id)}", document, extra), patience_s)
+    if answer.status != 200:
+        raise error_of(answer)
+    response, ended_at = members(answer, "response", "finishedAt")
+    was_replayed = headers.IDEMPOTENCY_REPLAYED in answer.headers
+    return Outcome(response=response, ended_at=ended_at, was_replayed=was_replayed)
+
+
 def open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
     """Make an event durable without waiting for it; its id. One that has ended was opened before."""
     answer = yield from exchange(post_start(client_id, document, 0.0, trace), patience_s)

@@ -1,16 +1,17 @@
 """What `Context` and `AsyncContext` share: the calls of steps, their documents, the time that is left."""
 
 import logging
+import math
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from types import CodeType, MappingProxyType
-from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 from urllib.parse import urljoin
 
 from atomic.sdk._api import (
@@ -22,6 +23,7 @@ from atomic.sdk._api import (
     open_once,
     start_document,
     step_once,
+    value_once,
 )
 from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, step_id, step_key
 from atomic.sdk._transport import Flow
@@ -131,10 +133,23 @@ class StepCall(Generic[CallResult]):
         kind = self.document.get("kind", "step")
         return "sleep" if kind == "timer" else f"{kind} {self.name!r}"
 
+    def waited_for(self, timeout_s: float) -> "StepCall[CallResult]":
+        """The same, waited for so long at most."""
+        known_s = math.inf if self.timeout_s is None else self.timeout_s
+        return replace(self, timeout_s=min(timeout_s, known_s))
+
     def read(self, response: Any) -> CallResult:
         """The response as the type that was asked for. Raises SerializationError when it is none."""
         value: CallResult = self.result.read(response, f"the result of step {self.name!r}")
         return value
+
+
+class Titled(Protocol):
+    """What a handler calls, with a name for people."""
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
 
 
 class MadeCall(NamedTuple):
@@ -144,18 +159,18 @@ class MadeCall(NamedTuple):
     then, so the contexts report it.
     """
 
-    step: StepCall[Any]
+    made: Titled
     code: CodeType
     line: int
 
     @classmethod
-    def here(cls, step: StepCall[Any], depth: int) -> "MadeCall":
+    def here(cls, made: Titled, depth: int) -> "MadeCall":
         """The call that is being made now; its line is `depth` frames above the caller of this."""
         frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
-        return cls(step, frame.f_code, frame.f_lineno)
+        return cls(made, frame.f_code, frame.f_lineno)
 
     def __str__(self) -> str:
-        return f"{self.step.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
+        return f"{self.made.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
 
 
 class BaseContext(ABC):
@@ -182,6 +197,8 @@ class BaseContext(ABC):
         self._lock = threading.RLock()
         self._events = OpenedEvents()
         self._open: dict[str, None] = {}
+        # Whether steps of the handler may be live that nobody of it waits for.
+        self._has_left = False
         self._late_calls = 0
 
     def _wait_by(self, now_s: Callable[[], float]) -> None:
@@ -195,23 +212,30 @@ class BaseContext(ABC):
         return list(self._open)
 
     def _plan(
-        self, step: str | Function, payload: Any, options: CallOptions, result: Any = None
+        self,
+        step: str | Function,
+        payload: Any,
+        options: CallOptions,
+        result: Any = None,
+        scope: Scope | None = None,
     ) -> StepCall[Any]:
         check_options(options, CallOptions)
-        if isinstance(step, str):
-            name, returns = step, UNDECLARED
-            written = jsonable(payload, f"the payload of step {name!r}")
-        else:
-            served = self._served(step)
-            name, returns, written = served.name, served.returns, served.written(payload)
+        name, returns, written = self._written(step, payload)
         url = urljoin(self._call.url, name)
         key = options.get("key")
-        position = self._position(url, None if key is None else key_text(key))
+        position = self._position(url, None if key is None else key_text(key), scope)
         own_key = step_key(self.idempotency_key, position)
         document = start_document(self.workflow_name, url, written, key=own_key, options=options)
         timeout_s = milliseconds("timeout", options["timeout"]) / 1000 if "timeout" in options else None
         returns = returns if result is None else value_type(result)
         return self._step_call(name, document, result=returns, timeout_s=timeout_s)
+
+    def _written(self, step: str | Function, payload: Any) -> tuple[str, ValueType, Any]:
+        """The name of a step, what it returns, and its payload as JSON values."""
+        if isinstance(step, str):
+            return step, UNDECLARED, jsonable(payload, f"the payload of step {step!r}")
+        served = self._served(step)
+        return served.name, served.returns, served.written(payload)
 
     def _plan_sleep(self, duration: Seconds) -> StepCall[None]:
         delay_ms = milliseconds("sleep", duration, may_be_past=True)
@@ -228,6 +252,7 @@ class BaseContext(ABC):
 
     def _plan_opening(self, name: str, deadline: Seconds | None) -> StepCall[Any]:
         deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
+        self._has_left = True
         with self._lock:
             position = self._position(f"event {name}")
             self._events.add(OpenedEvent(name, position, deadline_ms))
@@ -281,12 +306,17 @@ class BaseContext(ABC):
         """The scope of the branch that makes a call."""
         return self._root
 
-    def _position(self, step: str, key: str | None = None) -> Position:
+    def _position(self, step: str, key: str | None = None, scope: Scope | None = None) -> Position:
         with self._lock:
-            return self._scope().position(step, key)
+            return (scope or self._scope()).position(step, key)
 
     def _flow(self, step_call: StepCall[Any]) -> Flow[Outcome]:
         left_s = max(_LOOK_S, self._until_s - self._now_s())
+        if step_call.document.get("kind") == "value":
+            patience_s = min(self._client.patience_s, left_s)
+            return value_once(
+                self._client.client_id, step_call.document, patience_s, self._call.traceparent
+            )
         wait_s = left_s if step_call.timeout_s is None else min(step_call.timeout_s, left_s)
         return step_once(
             self._client.client_id,
@@ -314,9 +344,15 @@ class BaseContext(ABC):
             self._open.pop(step_call.id, None)
             raise
         except BaseException:
-            self._open.pop(step_call.id, None)
+            self._leave([step_call.id])
             raise
         self._open.pop(step_call.id, None)
+
+    def _leave(self, step_ids: Iterable[str]) -> None:
+        """Nobody waits for these steps any more, which may be live."""
+        for left in step_ids:
+            self._open.pop(left, None)
+            self._has_left = True
 
     def _refuse(self, why: str) -> NoReturn:
         """Fail the workflow without a retry, even when its code catches the error."""

@@ -1,15 +1,18 @@
 """What a workflow's `async def` handler is given: which run it is, and how to call steps."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Unpack, overload
 
+from atomic.sdk._api import Key, Outcome
+from atomic.sdk._batches import ALL, ALL_SUCCESSFUL, EMPTY, Batch, PolicyOptions, gathered, policy_of
+from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
     AsyncFunction,
-    BaseContext,
     Call,
     CallOptions,
     MadeCall,
@@ -17,6 +20,7 @@ from atomic.sdk._context import (
     PlainFunction,
     Step,
     StepCall,
+    Titled,
 )
 from atomic.sdk._identity import Scope, current_scope, enter_branch
 from atomic.sdk._transport import TRANSIENT
@@ -28,9 +32,10 @@ if TYPE_CHECKING:
     from atomic.sdk._branches import Branches
 
 T = TypeVar("T")
+Made = TypeVar("Made", bound=Titled)
 
 
-class AsyncContext(BaseContext):
+class AsyncContext(BatchingContext):
     """What an `async def` workflow is given: which run it is, and how to call steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -98,6 +103,137 @@ class AsyncContext(BaseContext):
         """
         step_call = self._plan(step, payload, options, result)
         return PendingCall(step_call, self._perform, self._unawaited)
+
+    @overload
+    def map(
+        self,
+        items: Iterable[Any],
+        step: Step,
+        *,
+        key: Callable[[Any], Key] | None = None,
+        result: type[T],
+        **options: Unpack[MapOptions],
+    ) -> Coroutine[Any, Any, Batch[T]]: ...
+    @overload
+    def map(
+        self,
+        items: Iterable[Any],
+        step: str,
+        *,
+        key: Callable[[Any], Key] | None = None,
+        **options: Unpack[MapOptions],
+    ) -> Coroutine[Any, Any, Batch[Any]]: ...
+    @overload
+    def map(
+        self,
+        items: Iterable[Any],
+        step: AsyncFunction[T],
+        *,
+        key: Callable[[Any], Key] | None = None,
+        **options: Unpack[MapOptions],
+    ) -> Coroutine[Any, Any, Batch[T]]: ...
+    @overload
+    def map(
+        self,
+        items: Iterable[Any],
+        step: PlainFunction[T],
+        *,
+        key: Callable[[Any], Key] | None = None,
+        **options: Unpack[MapOptions],
+    ) -> Coroutine[Any, Any, Batch[T]]: ...
+    def map(
+        self,
+        items: Iterable[Any],
+        step: Step,
+        *,
+        key: Callable[[Any], Key] | None = None,
+        result: Any = None,
+        **options: Unpack[MapOptions],
+    ) -> Coroutine[Any, Any, Batch[Any]]:
+        """Call a step for each of the items, side by side; await the batch.
+
+        - `items`: the payloads, 100,000 at most.
+        - `step`: a URL, absolute or relative to the workflow's own, or a function that the same `Endpoints`
+          serve.
+        - `concurrency`: how many of the steps may be unfinished at a time (default: all). When one of them
+          ends, the next one starts, in the order of the items.
+        - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
+        - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
+        - `key`: a function that tells what an item is, as a str, an int or a UUID, where the order of the
+          items may change between replays (default: their places tell them apart).
+        - `result`: the type that the responses are read as (default: what the function says it returns; for
+          a URL, plain JSON values).
+        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
+          with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before the first attempt of each step (default 0).
+        - `deadline`: seconds, or a timedelta, that each step may take in total (default: no limit).
+        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+
+        Returns a `Batch`: what came of each item, in their order. Items that were not started are not
+        posted. Steps that have not ended when the batch does go on, and nothing waits for them. Where a
+        batch may end before all of its items have, its end is recorded, and every replay sees the same.
+
+        Raises `InvalidRequestError`, which is a ValueError, for a wrong option, two items with one key, or
+        too many items; `SerializationError` when an item does not fit; and LookupError for a function that
+        is not served. All of these come before anything is posted.
+        """
+        batch = self._plan_map(items, step, key, result, options)
+        return PendingCall(batch, self._run_batch, self._unawaited)
+
+    def parallel(
+        self,
+        calls: Iterable[Awaitable[T]],
+        **policy: Unpack[PolicyOptions],
+    ) -> Coroutine[Any, Any, Batch[T]]:
+        """Make calls side by side under a policy; await the batch.
+
+        - `calls`: a list of calls of this context, or of coroutines, which may make several of them.
+        - `concurrency`: how many of them may be unfinished at a time (default: all). When one of them ends,
+          the next one starts, in the order of the calls.
+        - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
+        - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
+
+        Returns a `Batch`: what came of each call, in their order. Calls that were not started are not
+        posted. Steps that have not ended when the batch does go on, and nothing waits for them; a coroutine
+        is cancelled. Where a batch may end before all of its calls have, its end is recorded, and every
+        replay sees the same.
+
+        Raises `InvalidRequestError`, which is a ValueError, for a wrong option, or too many calls. A call
+        that is none fails the workflow.
+        """
+        known = policy_of(policy)
+        batch = self._plan_units("parallel", self._taken("parallel", calls), known)
+        return PendingCall(batch, self._run_batch, self._unawaited)
+
+    @overload
+    def gather(
+        self, *calls: Awaitable[T], return_exceptions: Literal[False] = False
+    ) -> Coroutine[Any, Any, list[T]]: ...
+    @overload
+    def gather(
+        self, *calls: Awaitable[T], return_exceptions: bool
+    ) -> Coroutine[Any, Any, list[T | Exception]]: ...
+    def gather(
+        self, *calls: Awaitable[Any], return_exceptions: bool = False
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Make calls side by side, and return their results in order; await the list.
+
+        - `calls`: calls of this context, or coroutines, which may make several of them.
+        - `return_exceptions`: put the errors of calls that failed among the results (default False: raise
+          the first one at once, while the other steps go on).
+
+        While nothing else of the handler is unfinished, it is not called again for each of them, but when
+        all have succeeded or one has failed.
+
+        Raises what the first call that failed raises.
+        """
+        policy = ALL if return_exceptions else ALL_SUCCESSFUL
+        batch = self._plan_units("gather", self._taken("gather", calls), policy)
+
+        async def gather(batch: BatchCall) -> list[Any]:
+            return gathered(await self._run_batch(batch), return_exceptions=return_exceptions)
+
+        return PendingCall(batch, gather, self._unawaited)
 
     def sleep(self, duration: Seconds) -> Coroutine[Any, Any, None]:
         """Await this to go on after a time, which may be days or months. Nothing runs meanwhile.
@@ -168,7 +304,7 @@ class AsyncContext(BaseContext):
             main = await self._branches.run(self._main(handler))
             if self._branches.is_suspended:
                 self._require_awaited(self._unawaited.dropped)
-                raise Suspended(self._branches.cause, self.unfinished)
+                raise self._suspension(self._branches.cause)
             if main.cancelled():
                 raise RuntimeError("The handler cancelled itself.")
             result: T = main.result()
@@ -188,8 +324,7 @@ class AsyncContext(BaseContext):
             await self._refuse_late()
         with self._branches.call() as call:
             try:
-                with self._called(step_call):
-                    outcome = await self._client.run_flow(self._flow(step_call))
+                outcome = await self._ask(step_call)
             except Suspended as signal:
                 call.answered()
                 await self._stay(step_call, signal.cause)
@@ -197,6 +332,49 @@ class AsyncContext(BaseContext):
             if self._branches.has_order:
                 await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
         return step_call.read(outcome.unwrap())
+
+    async def _ask(self, step_call: StepCall[Any]) -> Outcome:
+        with self._called(step_call):
+            return await self._client.run_flow(self._flow(step_call))
+
+    def _taken(self, method: str, calls: Iterable[Any]) -> list[Any]:
+        """The calls that a batch makes: those of one step as such, everything else as it is."""
+        if isinstance(calls, PendingCall) or not isinstance(calls, Iterable):
+            self._refuse(f"{method} takes a list of calls: write `ctx.{method}([...])`.")
+        taken = list(calls)
+        for call in taken:
+            if not isinstance(call, Awaitable):
+                self._refuse(
+                    f"{method} takes calls of the context, or coroutines, not a {type(call).__qualname__}."
+                )
+        return [call.taken(self._perform) if isinstance(call, PendingCall) else call for call in taken]
+
+    async def _run_batch(self, batch: BatchCall) -> Batch[Any]:
+        if self._has_ended or self._branches.is_suspended:
+            await self._refuse_late()
+        if not batch.count:
+            return EMPTY
+        from atomic.sdk._async_batches import AsyncBatchRun
+
+        run = AsyncBatchRun(batch, self._branches, self._ask, self._enter)
+        self._runs.append(run)
+        try:
+            ended = await run.run(self._left_s, partial(self._recorded, batch))
+        finally:
+            self._runs.remove(run)
+            self._leave(run.steps.values())
+        if self._branches.has_order:
+            at, was_replayed = run.progress.ended_at, run.progress.was_replayed
+            await self._branches.turn(self._branches.call().post, at, was_replayed=was_replayed)
+        return ended
+
+    async def _recorded(self, batch: BatchCall, end: Any) -> Any:
+        return await self._perform(self._plan_record(batch, end))
+
+    async def _enter(self, branch: Branch) -> Any:
+        assert isinstance(branch.work, Awaitable), "a batch of an `async def` handler is given awaitables"
+        enter_branch(self, branch.scope)
+        return await branch.work
 
     async def _open_event(self, step_call: StepCall[Any]) -> str:
         if self._has_ended or self._branches.is_suspended:
@@ -227,7 +405,7 @@ class AsyncContext(BaseContext):
         try:
             await self._branches.park(cause)
         finally:
-            self._open.pop(step_call.id, None)
+            self._leave([step_call.id])
 
     def _suspend(self, cause: Exception | None) -> None:
         self._branches.suspend(cause)
@@ -254,20 +432,17 @@ class PendingCall(Coroutine[Any, Any, T]):
     No coroutine exists before it is awaited, so Python does not warn of it.
     """
 
-    __slots__ = ("_begin", "_coroutine", "_step", "_unawaited")
+    __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")
 
     def __init__(
-        self,
-        step: StepCall[Any],
-        begin: Callable[[StepCall[Any]], Coroutine[Any, Any, T]],
-        unawaited: _Unawaited,
+        self, made: Made, begin: Callable[[Made], Coroutine[Any, Any, T]], unawaited: _Unawaited
     ) -> None:
-        self._step = step
+        self._made: Any = made
         self._begin = begin
         self._coroutine: Coroutine[Any, Any, T] | None = None
         self._unawaited = unawaited
         # The context's method stands between.
-        unawaited.calls[id(self)] = MadeCall.here(step, 2)
+        unawaited.calls[id(self)] = MadeCall.here(made, 2)
 
     def send(self, value: Any) -> Any:
         """As of any coroutine."""
@@ -287,6 +462,15 @@ class PendingCall(Coroutine[Any, Any, T]):
         """As of any coroutine."""
         self._begun().close()
 
+    def taken(self, begin: Callable[[Any], Coroutine[Any, Any, Any]]) -> "StepCall[Any] | PendingCall[T]":
+        """What a batch makes of it: the call of a step that would begin in this way, otherwise itself."""
+        if self._coroutine is not None or self._begin != begin:
+            return self
+        self._unawaited.calls.pop(id(self), None)
+        self._is_taken = True
+        made: StepCall[Any] = self._made
+        return made
+
     def __await__(self) -> Generator[Any, Any, T]:
         return self._begun().__await__()
 
@@ -299,5 +483,5 @@ class PendingCall(Coroutine[Any, Any, T]):
     def _begun(self) -> Coroutine[Any, Any, T]:
         if self._coroutine is None:
             self._unawaited.calls.pop(id(self), None)
-            self._coroutine = self._begin(self._step)
+            self._coroutine = self._begin(self._made)
         return self._coroutine

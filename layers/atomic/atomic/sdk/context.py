@@ -3,16 +3,18 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar, Unpack, overload
+from functools import partial
+from typing import Any, Literal, TypeVar, Unpack, overload
 
+from atomic.sdk._api import Key, Outcome
+from atomic.sdk._batches import ALL, ALL_SUCCESSFUL, EMPTY, Batch, PolicyOptions, gathered, policy_of
+from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
     AsyncFunction,
-    BaseContext,
     Call,
     CallOptions,
     MadeCall,
@@ -21,16 +23,16 @@ from atomic.sdk._context import (
     Step,
     StepCall,
 )
+from atomic.sdk._identity import Scope
 from atomic.sdk._transport import TRANSIENT
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
 
 T = TypeVar("T")
-_THREADS_MAX: Final = 32
 
 
-class Context(BaseContext):
+class Context(BatchingContext):
     """What a plain `def` workflow is given: which run it is, and how to call steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -53,6 +55,8 @@ class Context(BaseContext):
         self._cause: Exception | None = None
         self._uncalled: dict[int, MadeCall] = {}
         self._has_ended = False
+        # The branch of a batch that a thread runs.
+        self._local = threading.local()
 
     @overload
     def step(
@@ -108,7 +112,7 @@ class Context(BaseContext):
     def call(
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> StepCall[Any]:
-        """Describe a call of a step, for `parallel` to make. It takes what `step` takes.
+        """Describe a call of a step, for `gather` or `parallel` to make. It takes what `step` takes.
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
@@ -128,38 +132,139 @@ class Context(BaseContext):
         Returns the call.
 
         Raises `SerializationError` when the payload does not fit its type, `InvalidRequestError` for a
-        wrong option, and LookupError for a function that is not served. A call that `parallel` is never
+        wrong option, and LookupError for a function that is not served. A call that neither of them is ever
         given fails the workflow.
         """
         step_call = self._plan(step, payload, options, result)
         self._uncalled[id(step_call)] = MadeCall.here(step_call, 1)
         return step_call
 
-    def parallel(self, *calls: StepCall[T]) -> list[T]:
-        """Call steps side by side, 32 at a time.
+    @overload
+    def map(
+        self,
+        items: Iterable[Any],
+        step: Step,
+        *,
+        key: Callable[[Any], Key] | None = None,
+        result: type[T],
+        **options: Unpack[MapOptions],
+    ) -> Batch[T]: ...
+    @overload
+    def map(
+        self,
+        items: Iterable[Any],
+        step: str,
+        *,
+        key: Callable[[Any], Key] | None = None,
+        **options: Unpack[MapOptions],
+    ) -> Batch[Any]: ...
+    @overload
+    def map(
+        self,
+        items: Iterable[Any],
+        step: AsyncFunction[T],
+        *,
+        key: Callable[[Any], Key] | None = None,
+        **options: Unpack[MapOptions],
+    ) -> Batch[T]: ...
+    @overload
+    def map(
+        self,
+        items: Iterable[Any],
+        step: PlainFunction[T],
+        *,
+        key: Callable[[Any], Key] | None = None,
+        **options: Unpack[MapOptions],
+    ) -> Batch[T]: ...
+    def map(
+        self,
+        items: Iterable[Any],
+        step: Step,
+        *,
+        key: Callable[[Any], Key] | None = None,
+        result: Any = None,
+        **options: Unpack[MapOptions],
+    ) -> Batch[Any]:
+        """Call a step for each of the items, side by side.
 
-        - `calls`: what `call` returned, each as an argument of its own.
+        - `items`: the payloads, 100,000 at most.
+        - `step`: a URL, absolute or relative to the workflow's own, or a function that the same `Endpoints`
+          serve.
+        - `concurrency`: how many of the steps may be unfinished at a time (default: all). When one of them
+          ends, the next one starts, in the order of the items.
+        - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
+        - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
+        - `key`: a function that tells what an item is, as a str, an int or a UUID, where the order of the
+          items may change between replays (default: their places tell them apart).
+        - `result`: the type that the responses are read as (default: what the function says it returns; for
+          a URL, plain JSON values).
+        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
+          with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before the first attempt of each step (default 0).
+        - `deadline`: seconds, or a timedelta, that each step may take in total (default: no limit).
+        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
 
-        Returns the responses in the order of the calls. All of the steps end before anything is raised;
-        then it raises what `step` would raise for the first call that has an error.
+        Returns a `Batch`: what came of each item, in their order. Items that were not started are not
+        posted. Steps that have not ended when the batch does go on, and nothing waits for them. Where a
+        batch may end before all of its items have, its end is recorded, and every replay sees the same.
+
+        Raises `InvalidRequestError`, which is a ValueError, for a wrong option, two items with one key, or
+        too many items; `SerializationError` when an item does not fit; and LookupError for a function that
+        is not served. All of these come before anything is posted.
         """
-        self._check()
-        for step_call in calls:
-            if not isinstance(step_call, StepCall):
-                self._refuse(
-                    f"parallel takes what `ctx.call` gives, not a {type(step_call).__qualname__}: write "
-                    "`ctx.parallel(*calls)` for a list of them, and `ctx.call` instead of `ctx.step`."
-                )
-            self._uncalled.pop(id(step_call), None)
-        if not calls:
-            return []
-        with ThreadPoolExecutor(min(len(calls), _THREADS_MAX)) as pool:
-            futures = [pool.submit(self._ask, step_call) for step_call in calls]
-        errors = [error for future in futures if (error := future.exception()) is not None]
-        with self._suspending():
-            for error in sorted(errors, key=_finality):
-                raise error
-        return [future.result() for future in futures]
+        return self._run_batch(self._plan_map(items, step, key, result, options))
+
+    def parallel(
+        self,
+        calls: Iterable[StepCall[T] | Callable[[], T]],
+        **policy: Unpack[PolicyOptions],
+    ) -> Batch[T]:
+        """Make calls side by side under a policy, 32 at a time.
+
+        - `calls`: a list of what `call` returned, or of functions without arguments, which may call steps
+          themselves.
+        - `concurrency`: how many of them may be unfinished at a time (default: all). When one of them ends,
+          the next one starts, in the order of the calls.
+        - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
+        - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
+
+        Returns a `Batch`: what came of each call, in their order. Calls that were not started are not
+        posted. Steps that have not ended when the batch does go on, and nothing waits for them; a function
+        ends at its next call of a step. Where a batch may end before all of its calls have, its end is
+        recorded, and every replay sees the same.
+
+        Raises `InvalidRequestError`, which is a ValueError, for a wrong option, or too many calls. A call
+        that is none fails the workflow.
+        """
+        known = policy_of(policy)
+        return self._run_batch(self._plan_units("parallel", self._taken("parallel", calls), known))
+
+    @overload
+    def gather(
+        self, *calls: StepCall[T] | Callable[[], T], return_exceptions: Literal[False] = False
+    ) -> list[T]: ...
+    @overload
+    def gather(
+        self, *calls: StepCall[T] | Callable[[], T], return_exceptions: bool
+    ) -> list[T | Exception]: ...
+    def gather(
+        self, *calls: StepCall[Any] | Callable[[], Any], return_exceptions: bool = False
+    ) -> list[Any]:
+        """Make calls side by side, and return their results in order, 32 at a time.
+
+        - `calls`: what `call` returned, each as an argument of its own, or functions without arguments,
+          which may call steps themselves.
+        - `return_exceptions`: put the errors of calls that failed among the results (default False: raise
+          the first one at once, while the other steps go on).
+
+        While nothing else of the handler is unfinished, it is not called again for each of them, but when
+        all have succeeded or one has failed.
+
+        Raises what the first call that failed raises.
+        """
+        policy = ALL if return_exceptions else ALL_SUCCESSFUL
+        batch = self._run_batch(self._plan_units("gather", self._taken("gather", calls), policy))
+        return gathered(batch, return_exceptions=return_exceptions)
 
     def sleep(self, duration: Seconds) -> None:
         """Go on after a time, which may be days or months. Nothing runs meanwhile.
@@ -219,23 +324,70 @@ class Context(BaseContext):
             result = function()
             if self._uncalled:
                 made = "; ".join(map(str, self._uncalled.values()))
-                raise NonRetryable(f"Not called: {made}. Give what `ctx.call` returns to `ctx.parallel`.")
+                raise NonRetryable(f"Not called: {made}. Give it to `ctx.gather` or `ctx.parallel`.")
             return result
         finally:
             self._has_ended = True
             is_stopped = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)
             if self._suspended.is_set() and not is_stopped:
-                raise Suspended(self._cause, self.unfinished) from None
+                raise self._suspension(self._cause) from None
 
     def _perform(self, step_call: StepCall[T]) -> T:
         self._check()
         with self._suspending():
-            return self._ask(step_call)
+            outcome = self._ask(step_call)
+        return step_call.read(outcome.unwrap())
 
-    def _ask(self, step_call: StepCall[T]) -> T:
+    def _ask(self, step_call: StepCall[Any]) -> Outcome:
         with self._called(step_call):
-            response = self._client.run_flow(self._flow(step_call)).unwrap()
-        return step_call.read(response)
+            return self._client.run_flow(self._flow(step_call))
+
+    def _taken(self, method: str, calls: Iterable[Any]) -> list[Any]:
+        """The calls that a batch makes."""
+        if isinstance(calls, StepCall) or not isinstance(calls, Iterable):
+            self._refuse(f"{method} takes a list of calls: write `ctx.{method}([...])`.")
+        taken = list(calls)
+        for call in taken:
+            if not (isinstance(call, StepCall) or callable(call)):
+                self._refuse(
+                    f"{method} takes what `ctx.call` gives, or functions, not a {type(call).__qualname__}: "
+                    "write `ctx.gather(*calls)` for a list of them, and `ctx.call` instead of `ctx.step`."
+                )
+            self._uncalled.pop(id(call), None)
+        return taken
+
+    def _run_batch(self, batch: BatchCall) -> Batch[Any]:
+        self._check()
+        if not batch.count:
+            return EMPTY
+        from atomic.sdk._thread_batches import ThreadBatchRun
+
+        run = ThreadBatchRun(batch, self._ask, self._enter)
+        self._runs.append(run)
+        with self._suspending():
+            ended = run.run(self._left_s, partial(self._recorded, batch))
+        self._runs.remove(run)
+        self._leave(run.steps.values())
+        return ended
+
+    def _recorded(self, batch: BatchCall, end: Any) -> Any:
+        return self._perform(self._plan_record(batch, end))
+
+    def _enter(self, branch: Branch) -> Any:
+        assert callable(branch.work), "a batch of a plain handler is given functions"
+        self._local.branch = branch
+        try:
+            return branch.work()
+        finally:
+            self._local.branch = None
+
+    def _branch(self) -> Branch | None:
+        branch: Branch | None = getattr(self._local, "branch", None)
+        return branch
+
+    def _scope(self) -> Scope:
+        branch = self._branch()
+        return self._root if branch is None else branch.scope
 
     @contextmanager
     def _suspending(self) -> Iterator[None]:
@@ -243,6 +395,9 @@ class Context(BaseContext):
         try:
             yield
         except Suspended as signal:
+            if self._branch() is not None:
+                # The batch knows whether anything else goes on.
+                raise
             if threading.get_ident() != self._thread:
                 # The other threads go on while there is time.
                 self._suspended.wait(max(0.0, self._until_s - self._now_s()))
@@ -261,16 +416,10 @@ class Context(BaseContext):
             if self._came_late():
                 time.sleep(LOOP_PAUSE_S)
             raise Suspended
+        branch = self._branch()
+        if branch is not None and branch.is_over:
+            raise Suspended
         if self._has_ended:
             raise RuntimeError(
                 "The workflow has ended, and this call came after: let it wait for its threads."
             )
-
-
-def _finality(error: BaseException) -> int:
-    """Sorts what came of calls: first what keeps the others from counting."""
-    if not isinstance(error, Suspended):
-        return 3
-    if error.cause is None:
-        return 2
-    return 1 if isinstance(error.cause, TRANSIENT) else 0

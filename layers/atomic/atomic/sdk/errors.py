@@ -129,7 +129,7 @@ class RefusedError(AtomicError):
             self.code = name
 
 
-class InvalidRequestError(RefusedError):
+class InvalidRequestError(RefusedError, ValueError):
     """Change the fields that the message names."""
 
     code = "invalid-request"
@@ -223,13 +223,17 @@ class Suspended(BaseException):
     """The handler ends here, whatever it was about to do, and is called again. Internal.
 
     Not an Exception, so that no `except Exception` of a handler stops it. `waiting_for` are the ids of the
-    steps that go on. A `cause` is what else keeps the handler from going on.
+    steps that go on, and `wake` says when it is called again: when "any" of them has ended, when "all" have
+    succeeded or one has failed, or when all have "settled". A `cause` is what else keeps it from going on.
     """
 
-    def __init__(self, cause: Exception | None = None, waiting_for: Iterable[str] = ()) -> None:
+    def __init__(
+        self, cause: Exception | None = None, waiting_for: Iterable[str] = (), wake: str = "any"
+    ) -> None:
         super().__init__()
         self.cause = cause
         self.waiting_for = tuple(waiting_for)
+        self.wake = wake
 
 
 def _reason(problem: Mapping[str, Any]) -> str:

@@ -1,0 +1,368 @@
+"""Batches: calls side by side under a policy, which of them may start, and when the batch has ended.
+
+Nothing here waits or posts. Who does tells what came of each item.
+
+Items start in the order of their indexes, so those that were started are always the first ones. An item
+starts when few enough of the ones before it are unfinished. What has ended stays ended, so a replay starts
+all of them again. Which items had ended when a batch ended early is another matter: more of them may have
+ended by the time of a replay. Such an end is recorded as a value, and each replay takes it from there.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Literal, TypedDict, TypeVar
+
+from atomic.sdk._api import Key, check_options, key_text
+from atomic.sdk.errors import InvalidRequestError
+
+T = TypeVar("T")
+ItemStatus = Literal["succeeded", "failed", "started", "not_started"]
+EndedBy = Literal["all_completed", "min_successful", "failures_exceeded"]
+Wake = Literal["any", "all", "settled"]
+
+# The record of an early end has a letter for each item; 256 KiB is the limit of a value.
+ITEMS_MAX: Final = 100_000
+_LETTERS: Final[Mapping[ItemStatus, str]] = {
+    "succeeded": "S",
+    "failed": "F",
+    "started": "L",
+    "not_started": "N",
+}
+_ENDED: Final = frozenset("SF")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchItem(Generic[T]):
+    """What came of one item of a batch.
+
+    - `index`: its place among the items, from 0.
+    - `status`: "succeeded", "failed", "started" (it had not ended when the batch did) or "not_started".
+    - `result`: what it returned, when it has succeeded.
+    - `error`: what it raised, when it has failed.
+    """
+
+    index: int
+    status: ItemStatus
+    result: T | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Generic[T]):
+    """What came of a batch. It has a length, an index and an order, which are those of its items.
+
+    - `items`: the items.
+    - `ended_by`: why it ended: "all_completed", "min_successful" (so many have succeeded) or
+      "failures_exceeded" (more have failed than are tolerated).
+    """
+
+    items: tuple[BatchItem[T], ...]
+    ended_by: EndedBy
+
+    @property
+    def succeeded(self) -> tuple[BatchItem[T], ...]:
+        """The items that have succeeded."""
+        return self._of("succeeded")
+
+    @property
+    def failed(self) -> tuple[BatchItem[T], ...]:
+        """The items that have failed."""
+        return self._of("failed")
+
+    @property
+    def counts(self) -> dict[ItemStatus, int]:
+        """How many items there are of each status."""
+        return {status: len(self._of(status)) for status in _LETTERS}
+
+    def results(self) -> list[T]:
+        """The results of the items that have succeeded, in order.
+
+        Raises what the first item that failed has raised.
+        """
+        for item in self.failed:
+            assert item.error is not None, "an item that has failed has an error"
+            raise item.error
+        results: list[Any] = [item.result for item in self.succeeded]
+        return results
+
+    def __getitem__(self, index: int) -> BatchItem[T]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[BatchItem[T]]:
+        return iter(self.items)
+
+    def _of(self, status: ItemStatus) -> tuple[BatchItem[T], ...]:
+        return tuple(item for item in self.items if item.status == status)
+
+
+class PolicyOptions(TypedDict, total=False):
+    """When a batch starts its items, and when it ends before all of them have; see `BatchPolicy`."""
+
+    concurrency: int | None
+    min_successful: int | None
+    tolerated_failures: int | None
+
+
+EMPTY: Final[Batch[Any]] = Batch(items=(), ended_by="all_completed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPolicy:
+    """How many items may be unfinished at a time, and when the batch ends before all have ended.
+
+    None is: any number at a time, not before all have ended, however many fail.
+    """
+
+    concurrency: int | None = None
+    min_successful: int | None = None
+    tolerated_failures: int | None = None
+
+    def check(self, count: int) -> None:
+        """Raise InvalidRequestError, a ValueError, for what does not fit a batch of so many items."""
+        _check_number("concurrency", self.concurrency, 1)
+        _check_number("min_successful", self.min_successful, 1)
+        _check_number("tolerated_failures", self.tolerated_failures, 0)
+        if count > ITEMS_MAX:
+            raise InvalidRequestError(
+                f"items: a batch has {ITEMS_MAX} at most, and these are {count}; make several batches."
+            )
+        if self.min_successful is not None and self.min_successful > count:
+            raise InvalidRequestError(
+                f"min_successful: {self.min_successful} of {count} items can never succeed; use fewer."
+            )
+
+
+def policy_of(options: PolicyOptions) -> BatchPolicy:
+    """The policy. Raises InvalidRequestError for an option that there is not."""
+    check_options(options, PolicyOptions)
+    return BatchPolicy(**options)
+
+
+ALL: Final = BatchPolicy()
+ALL_SUCCESSFUL: Final = BatchPolicy(tolerated_failures=0)
+FIRST: Final = BatchPolicy(min_successful=1, tolerated_failures=0)
+
+
+def listed(items: Iterable[Any], key: Callable[[Any], Key] | None) -> tuple[list[Any], list[str]]:
+    """The items of a map and what tells them apart. Raises InvalidRequestError, a ValueError."""
+    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
+        raise InvalidRequestError(f"items: give a list of them, not {type(items).__qualname__}.")
+    if key is None and isinstance(items, set | frozenset):
+        raise InvalidRequestError(
+            "items: a set has another order in each process; sort it, or give a `key`."
+        )
+    known = list(items)
+    if key is None:
+        return known, [str(index) for index in range(len(known))]
+    first: dict[str, int] = {}
+    for index, item in enumerate(known):
+        text = f"/{key_text(key(item))}"
+        if first.setdefault(text, index) != index:
+            raise InvalidRequestError(f"key: items {first[text]} and {index} have the same, {text[1:]!r}.")
+    return known, list(first)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """An item to be asked for its outcome now. `is_brief`: others want to start, so do not wait for it."""
+
+    index: int
+    is_brief: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    result: Any
+    error: Exception | None
+    ended_at: str
+    was_replayed: bool
+
+    @property
+    def letter(self) -> str:
+        return _LETTERS["succeeded" if self.error is None else "failed"]
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a batch is, in one call of its handler. At most `window` items are asked at a time."""
+
+    count: int
+    policy: BatchPolicy
+    window: int
+    _next: int = 0
+    _asked: set[int] = field(default_factory=set)
+    _branches: set[int] = field(default_factory=set)
+    # Unfinished, and nobody asks: those that were not waited for, and those that were, with the cause.
+    _again: deque[int] = field(default_factory=deque)
+    _parked: dict[int, Exception | None] = field(default_factory=dict)
+    _ends: dict[int, _End] = field(default_factory=dict)
+    _failures: int = 0
+    # Once the end is recorded: the record, and the items of it that are still to be asked.
+    _record: str | None = None
+    _wanted: deque[int] = field(default_factory=deque)
+    _ended_by: EndedBy | None = None
+
+    def next(self, *, may_start: bool, may_wait: bool) -> Ask | None:
+        """The item to ask now, if there is one.
+
+        `may_start`: there is time to start another item. A batch of which nothing is unfinished does so in
+        any case, since a handler that is suspended waits for something. `may_wait`: there is time to wait.
+        """
+        if len(self._asked) >= self.window:
+            return None
+        if self._record is not None:
+            return self._asking(self._wanted.popleft()) if self._wanted else None
+        if self._ended_by is not None:
+            return None
+        unfinished = len(self._asked) + len(self._branches) + len(self._again) + len(self._parked)
+        slots = self.count if self.policy.concurrency is None else self.policy.concurrency - unfinished
+        startable = min(slots, self.count - self._next)
+        if startable > 0 and (may_start or unfinished == 0):
+            self._next += 1
+            return self._asking(self._next - 1, is_brief=startable > self.window - len(self._asked))
+        return self._asking(self._again.popleft()) if self._again and may_wait else None
+
+    def _asking(self, index: int, *, is_brief: bool = False) -> Ask:
+        self._parked.pop(index, None)
+        self._asked.add(index)
+        return Ask(index, is_brief)
+
+    def runs(self, index: int) -> None:
+        """An item is a branch, which goes on without taking part of the window."""
+        self._asked.discard(index)
+        self._branches.add(index)
+
+    def unfinished(self, ask: Ask, cause: Exception | None) -> None:
+        """An item has no outcome yet; `cause` is why, unless it is a live step."""
+        self._asked.discard(ask.index)
+        if ask.is_brief and cause is None:
+            self._again.append(ask.index)
+        else:
+            self._parked[ask.index] = cause
+
+    def ended(
+        self,
+        index: int,
+        *,
+        result: Any = None,
+        error: Exception | None = None,
+        ended_at: str = "",
+        was_replayed: bool = True,
+    ) -> None:
+        """An item has its outcome."""
+        self._asked.discard(index)
+        self._branches.discard(index)
+        self._ends[index] = _End(result, error, ended_at, was_replayed)
+        self._failures += error is not None
+        if self._record is None:
+            self._ended_by = self._ended_by or self._why_ended()
+
+    def _why_ended(self) -> EndedBy | None:
+        policy, ended = self.policy, len(self._ends)
+        if policy.tolerated_failures is not None and self._failures > policy.tolerated_failures:
+            return "failures_exceeded"
+        if ended == self.count:
+            return "all_completed"
+        if policy.min_successful is not None and ended - self._failures >= policy.min_successful:
+            return "min_successful"
+        return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the batch has ended, and what it ended with is known."""
+        if self._record is None:
+            return self._ended_by is not None
+        return all(index in self._ends for index, letter in enumerate(self._record) if letter in _ENDED)
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether items wait for their outcomes, and nobody asks for them."""
+        return bool(self._again or self._parked)
+
+    @property
+    def cause(self) -> Exception | None:
+        """What else than a live step keeps an item from its outcome."""
+        return next((cause for cause in self._parked.values() if cause is not None), None)
+
+    @property
+    def wake(self) -> Wake:
+        """When a handler that waits for the unfinished items has something to do."""
+        if self._next < self.count or self.policy.min_successful is not None:
+            return "any"
+        return "settled" if self.policy.tolerated_failures is None else "all"
+
+    @property
+    def ended_at(self) -> str:
+        """When the last of the items that count has ended; it sorts."""
+        return max((end.ended_at for end in self._ends.values()), default="")
+
+    @property
+    def was_replayed(self) -> bool:
+        """Whether all of them had ended before they were asked for."""
+        return all(end.was_replayed for end in self._ends.values())
+
+    @property
+    def needs_record(self) -> bool:
+        """Whether a replay might find another end."""
+        if self._record is not None:
+            return False
+        policy = self.policy
+        return self._ended_by == "failures_exceeded" or (
+            policy.min_successful is not None and policy.min_successful < self.count
+        )
+
+    def record(self) -> dict[str, Any]:
+        """The end as it is recorded."""
+        letters = [_LETTERS[self._status(index)] for index in range(self.count)]
+        return {"endedBy": self._ended_by, "items": "".join(letters)}
+
+    def adopt(self, record: Mapping[str, Any]) -> None:
+        """Take the end that was recorded first.
+
+        When one of its failed items has succeeded since, somebody has redriven it: that end is no more, and
+        the batch ends as it does now.
+        """
+        letters: str = record["items"]
+        if any(end.letter != letters[at] for at, end in self._ends.items() if letters[at] in _ENDED):
+            letters = self.record()["items"]
+        else:
+            self._ended_by = record["endedBy"]
+        self._record = letters
+        known = self._ends.keys() | self._asked | self._branches
+        self._wanted.extend(at for at, each in enumerate(letters) if each in _ENDED and at not in known)
+
+    def result(self) -> Batch[Any]:
+        """The batch that has ended."""
+        assert self._ended_by is not None, "it is over"
+        items = []
+        for index in range(self.count):
+            status = self._status(index)
+            end = self._ends[index] if _LETTERS[status] in _ENDED else None
+            result, error = (None, None) if end is None else (end.result, end.error)
+            items.append(BatchItem(index=index, status=status, result=result, error=error))
+        return Batch(items=tuple(items), ended_by=self._ended_by)
+
+    def _status(self, index: int) -> ItemStatus:
+        if self._record is not None and self._record[index] not in _ENDED:
+            return "started" if self._record[index] == _LETTERS["started"] else "not_started"
+        if index in self._ends:
+            return "succeeded" if self._ends[index].error is None else "failed"
+        return "started" if index < self._next else "not_started"
+
+
+def gathered(batch: Batch[T], *, return_exceptions: bool) -> list[Any]:
+    """The results of a batch in order, with the errors of failed items among them or raised."""
+    if not return_exceptions:
+        return batch.results()
+    return [item.result if item.error is None else item.error for item in batch]
+
+
+def _check_number(name: str, number: int | None, least: int) -> None:
+    if number is None:
+        return
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise InvalidRequestError(f"{name}: use a number from {least} on, not {number!r}.")

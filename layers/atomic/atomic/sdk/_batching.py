@@ -1,0 +1,232 @@
+"""What batches need of both contexts: their calls are planned here, and asked for their outcomes.
+
+`_batches` has the rules. An event loop (`_async_batches`) and threads (in `context`) run them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from atomic.sdk._api import Key, Outcome, StepOptions, check_options
+from atomic.sdk._batches import Ask, BatchPolicy, PolicyOptions, Progress, Wake, listed, policy_of
+from atomic.sdk._context import NO_NAMES, BaseContext, Call, Names, Step, StepCall
+from atomic.sdk._identity import Position, Scope, step_key
+from atomic.sdk._transport import TRANSIENT
+from atomic.sdk.async_client import AsyncClient
+from atomic.sdk.client import Client
+from atomic.sdk.errors import Suspended
+
+# An item that others wait behind is asked for its outcome so briefly: long enough for a step that is done,
+# or takes no time.
+_BRIEF_S: Final = 0.05
+# How long a handler whose time for waiting is over goes on to start items. The rest is started when it is
+# called again, since its attempt has an end as well.
+_STARTING_S: Final = 3.0
+# Proxies take some 4 KiB of headers. A server that knows no `*` wakes on one of the others.
+_NAMED_MAX: Final = 40
+_EVERY_CHILD: Final = "*"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Branch:
+    """An item that calls steps itself: what to await (in a `def` handler: to call), and its own scope.
+
+    `is_left`: nobody waits for it any more. `outer` is the branch that the batch is called in.
+    """
+
+    work: Awaitable[Any] | Callable[[], Any]
+    scope: Scope
+    outer: "Branch | None" = None
+    is_left: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing that it does counts."""
+        return self.is_left or (self.outer is not None and self.outer.is_over)
+
+
+class MapOptions(StepOptions, PolicyOptions, total=False):
+    """The policy of a map, and the options of each of its steps."""
+
+
+Unit = StepCall[Any] | Branch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCall:
+    """A batch with its identity. `unit` makes an item, and `record` is where an early end is recorded.
+
+    `works` are what its items were given as, when not all of them may come to be awaited.
+    """
+
+    title: str
+    count: int
+    policy: BatchPolicy
+    unit: Callable[[int], Unit]
+    record: Position
+    works: Sequence[Any] = ()
+
+
+class BatchingContext(BaseContext, ABC):
+    """A context that runs batches."""
+
+    def __init__(
+        self, call: Call, client: Client | AsyncClient, wait_s: float, names: Names = NO_NAMES
+    ) -> None:
+        super().__init__(call, client, wait_s, names)
+        # Those that have not ended.
+        self._runs: list[BatchRun] = []
+
+    def _plan_map(
+        self,
+        items: Iterable[Any],
+        step: Step,
+        key: Callable[[Any], Key] | None,
+        result: Any,
+        options: MapOptions,
+    ) -> BatchCall:
+        check_options(options, MapOptions)
+        given: Mapping[str, Any] = options
+        own: Any = {name: value for name, value in given.items() if name in StepOptions.__annotations__}
+        rest: Any = {name: value for name, value in given.items() if name not in own}
+        policy = policy_of(rest)
+        known, keys = listed(items, key)
+        policy.check(len(known))
+        for item in known:
+            # Nothing is posted before each of them is known to have a form in JSON.
+            self._written(step, item)
+        scope = self._batch_scope("map")
+
+        def unit(index: int) -> StepCall[Any]:
+            return self._plan(step, known[index], own, result, scope.below(keys[index]))
+
+        name = step if isinstance(step, str) else self._served(step).name
+        return self._batch_call(f"map {name!r}", len(known), policy, unit, scope)
+
+    def _plan_units(
+        self,
+        kind: str,
+        calls: Sequence[StepCall[Any] | Any],
+        policy: BatchPolicy,
+        names: Sequence[str] = (),
+    ) -> BatchCall:
+        policy.check(len(calls))
+        scope = self._batch_scope(kind)
+        outer = self._branch()
+
+        def unit(index: int) -> Unit:
+            call = calls[index]
+            if isinstance(call, StepCall):
+                return call
+            part = names[index] if names else str(index)
+            return Branch(work=call, scope=scope.below(part), outer=outer)
+
+        return replace(self._batch_call(kind, len(calls), policy, unit, scope), works=calls)
+
+    def _batch_scope(self, kind: str) -> Scope:
+        """The scope of the next batch of a kind."""
+        with self._lock:
+            return self._scope().below(f"{kind}{self._position(kind).number}")
+
+    def _batch_call(
+        self, title: str, count: int, policy: BatchPolicy, unit: Callable[[int], Unit], scope: Scope
+    ) -> BatchCall:
+        record = Position(scope.path)
+        return BatchCall(title=title, count=count, policy=policy, unit=unit, record=record)
+
+    def _plan_record(self, batch: BatchCall, end: Any) -> StepCall[Any]:
+        return self._plan_value(batch.title.partition(" ")[0], batch.record, end)
+
+    def _plan_value(self, name: str, position: Position, value: Any) -> StepCall[Any]:
+        document = {
+            "workflowName": self.workflow_name,
+            "kind": "value",
+            "stepName": name,
+            "idempotencyKey": step_key(self.idempotency_key, position),
+            "payload": value,
+        }
+        return self._step_call(name, document)
+
+    def _branch(self) -> Branch | None:
+        """The branch of a batch that calls, where the contexts need to know it."""
+        return None
+
+    def _left_s(self) -> float:
+        """For how many seconds the handler may still wait; below 0 when that is over."""
+        return self._until_s - self._now_s()
+
+    def _suspension(self, cause: Exception | None) -> Suspended:
+        """The end of a handler that is suspended: what it waits for, and when it is to be called again."""
+        waiting_for, wake = self.unfinished, self._wake()
+        if wake != "any" and len(waiting_for) > _NAMED_MAX:
+            # Of more than go into a header the first ones do, unless all that are live are waited for.
+            every = () if self._has_left else (_EVERY_CHILD,)
+            waiting_for = [*every, *waiting_for[: _NAMED_MAX - 1]]
+        return Suspended(cause, waiting_for, wake)
+
+    def _wake(self) -> Wake:
+        """As the batch says that all open steps belong to; otherwise any of them may be of use."""
+        open_steps = self._open.keys()
+        for run in self._runs:
+            if open_steps and open_steps == set(run.steps.values()):
+                return run.progress.wake
+        return "any"
+
+
+class BatchRun(ABC):
+    """A batch in one call of its handler. At most `window` items are asked at a time."""
+
+    def __init__(self, batch: BatchCall, window: int) -> None:
+        self._batch = batch
+        self.progress = Progress(batch.count, batch.policy, window)
+        # The ids of the steps that were asked and have no outcome yet, by index.
+        self.steps: dict[int, str] = {}
+
+    def _start(self, left_s: float) -> None:
+        """Ask for what is to be asked now; `left_s`: for how long the handler may still wait."""
+        may_start, may_wait = left_s > -_STARTING_S, left_s > _BRIEF_S
+        while (ask := self.progress.next(may_start=may_start, may_wait=may_wait)) is not None:
+            unit = self._batch.unit(ask.index)
+            if isinstance(unit, Branch):
+                self._run_branch(ask.index, unit)
+            else:
+                self.steps[ask.index] = unit.id
+                self._ask(ask, unit.waited_for(_BRIEF_S) if ask.is_brief else unit)
+
+    @abstractmethod
+    def _run_branch(self, index: int, branch: Branch) -> None:
+        """Run an item that calls steps itself."""
+
+    @abstractmethod
+    def _ask(self, ask: Ask, step_call: StepCall[Any]) -> None:
+        """Post the step of an item."""
+
+    @abstractmethod
+    def _suspend(self, cause: Exception) -> None:
+        """End the handler for a cause that does not pass."""
+
+    def _take(self, ask: Ask, step_call: StepCall[Any], answer: Outcome | Suspended | Exception) -> None:
+        """What came of a post."""
+        if isinstance(answer, Suspended):
+            self._take_unfinished(ask, answer.cause)
+            return
+        self.steps.pop(ask.index, None)
+        if isinstance(answer, Exception):
+            self.progress.ended(ask.index, error=answer)
+        else:
+            self._take_outcome(ask.index, step_call, answer)
+
+    def _take_outcome(self, index: int, step_call: StepCall[Any], outcome: Outcome) -> None:
+        at, was_replayed = outcome.ended_at, outcome.was_replayed
+        try:
+            result = step_call.read(outcome.unwrap())
+        except Exception as error:
+            self.progress.ended(index, error=error, ended_at=at, was_replayed=was_replayed)
+        else:
+            self.progress.ended(index, result=result, ended_at=at, was_replayed=was_replayed)
+
+    def _take_unfinished(self, ask: Ask, cause: Exception | None) -> None:
+        self.progress.unfinished(ask, cause)
+        if cause is not None and not isinstance(cause, TRANSIENT):
+            self._suspend(cause)

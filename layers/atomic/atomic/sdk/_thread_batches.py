@@ -1,0 +1,101 @@
+"""Runs a batch of a `def` handler: its posts and its branches have threads."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any, Final
+
+from atomic.sdk._api import Outcome
+from atomic.sdk._batches import Ask, Batch
+from atomic.sdk._batching import BatchCall, BatchRun, Branch
+from atomic.sdk._context import StepCall
+from atomic.sdk.errors import Suspended
+
+_THREADS_MAX: Final = 32
+
+
+class ThreadBatchRun(BatchRun):
+    """A batch in one call of its handler. `ask` posts a step; `enter` runs a branch in its scope."""
+
+    def __init__(
+        self,
+        batch: BatchCall,
+        ask: Callable[[StepCall[Any]], Outcome],
+        enter: Callable[[Branch], Any],
+    ) -> None:
+        super().__init__(batch, _THREADS_MAX)
+        self._post = ask
+        self._enter = enter
+        self._pool = ThreadPoolExecutor(min(batch.count, _THREADS_MAX), "atomic-batch")
+        # What the threads report, for the thread of the handler to take.
+        self._reports: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._under_way = 0
+        self._branches: list[Branch] = []
+
+    def run(self, left_s: Callable[[], float], record: Callable[[Any], Any]) -> Batch[Any]:
+        """Run it to its end; `record` posts how it ended, and returns how it ended first.
+
+        Raises Suspended when it has to wait.
+        """
+        try:
+            while True:
+                self._start(left_s())
+                if self.progress.is_over:
+                    if not self.progress.needs_record:
+                        return self.progress.result()
+                    self.progress.adopt(record(self.progress.record()))
+                elif self._under_way:
+                    report = self._reports.get()
+                    self._under_way -= 1
+                    report()
+                else:
+                    raise Suspended(self.progress.cause)
+        finally:
+            # What is under way ends by itself, and nobody asks what came of it.
+            for branch in self._branches:
+                branch.is_left = True
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run_branch(self, index: int, branch: Branch) -> None:
+        self._branches.append(branch)
+
+        def run() -> Callable[[], None]:
+            try:
+                result = self._enter(branch)
+            except Suspended as signal:
+                cause = signal.cause
+                return lambda: self._take_unfinished(Ask(index, is_brief=False), cause)
+            except Exception as error:
+                failed = error
+                return lambda: self.progress.ended(index, error=failed)
+            return lambda: self.progress.ended(index, result=result)
+
+        self._submit(run)
+
+    def _ask(self, ask: Ask, step_call: StepCall[Any]) -> None:
+        def post() -> Callable[[], None]:
+            try:
+                answer: Outcome | Suspended | Exception = self._post(step_call)
+            except (Suspended, Exception) as raised:
+                answer = raised
+            return lambda: self._take(ask, step_call, answer)
+
+        self._submit(post)
+
+    def _submit(self, work: Callable[[], Callable[[], None]]) -> None:
+        def report() -> None:
+            try:
+                self._reports.put(work())
+            except BaseException as raised:
+                failure = raised
+                self._reports.put(lambda: _raise(failure))
+
+        self._under_way += 1
+        self._pool.submit(report)
+
+    def _suspend(self, cause: Exception) -> None:
+        raise Suspended(cause)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
