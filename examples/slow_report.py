@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-ATOMIC = os.environ.get("ATOMIC_URL", "http://127.0.0.1:8787") + "/dev"
+STEPS = os.environ.get("ATOMIC_URL", "http://127.0.0.1:8787") + "/dev/steps"
 PORT = int(os.environ.get("PORT", "9000"))
 LOOK_AGAIN_MS = 500
 at_work: set[str] = set()
@@ -59,9 +59,9 @@ def write_report(finished: Path, month: str) -> None:
 
 
 def post_to_atomic(document: dict[str, Any]) -> Any:
-    """Start a step, without waiting for it."""
+    """Post a step of this handler, without waiting for it."""
     headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
-    request = urllib.request.Request(ATOMIC, json.dumps(document).encode(), headers)
+    request = urllib.request.Request(STEPS, json.dumps(document).encode(), headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 

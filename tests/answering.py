@@ -14,12 +14,15 @@ class Answering:
     """Serves until `close`.
 
     The function takes the path and the document, and returns a status and a document; bytes are sent as
-    they are.
+    they are. `headers` are those of each request, with names in lower case.
     """
 
     def __init__(self, answer: Callable[[str, Any], Answer]) -> None:
+        self.headers = headers = list[dict[str, str]]()
+
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                headers.append({name.lower(): value for name, value in self.headers.items()})
                 call = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 status, document = answer(self.path, call)
                 body = document if isinstance(document, bytes) else json.dumps(document).encode()

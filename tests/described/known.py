@@ -49,6 +49,7 @@ _BELOW: Final = (
     {"kind": "event", "stepName": "e"},
     {"kind": "timer", "stepName": "t", "delay": 3_600_000},
     {"kind": "timer", "stepName": "done"},
+    {"kind": "value", "stepName": "v", "payload": 1},
 )
 _RUNS: Final = {
     workflow: [keys.run_id(CLIENT, workflow, f"k-{number}") for number in range(_EACH)]

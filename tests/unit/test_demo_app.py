@@ -27,6 +27,7 @@ from atomic.demo.storage import Storage
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB1c2VyIGNyZWF0aW9uIHRlc3Q="
 STEPS = "/workflows/userCreation"
 USER = {"userId": 1, "userName": "ada"}
+STEP_ID = "run_" + "0" * 32 + "-root"
 
 
 class Reply(NamedTuple):
@@ -48,7 +49,7 @@ def post(url: str, body: Any, headers: dict[str, str] | None = None) -> Reply:
 
 
 def envelope(key: str = "k1", **payload: Any) -> dict[str, Any]:
-    return {"idempotencyKey": key, "payload": payload or USER, "attempt": 1}
+    return {"idempotencyKey": key, "payload": payload or USER, "attempt": 1, "stepId": STEP_ID}
 
 
 @contextmanager
@@ -94,7 +95,8 @@ class FakeAtomicHandler(BaseHTTPRequestHandler):
     @staticmethod
     def _call(body: Any) -> tuple[int, Any]:
         for _ in range(body["retry"]["count"] + 1):
-            reply = post(body["stepInvokeUrl"], {k: body[k] for k in ("idempotencyKey", "payload")})
+            call = {k: body[k] for k in ("idempotencyKey", "payload")} | {"stepId": STEP_ID}
+            reply = post(body["stepInvokeUrl"], call, {"Atomic-Attempt-Token": "1.token"})
             if reply.status == 200:
                 return 200, {"status": "succeeded", "response": reply.body}
         return 424, {"status": 424}
@@ -168,7 +170,13 @@ def test_the_workflow_is_started_with_exactly_the_json_of_the_user_creation(url:
 
 def test_steps_are_posted_with_the_same_name_and_key_and_only_another_url(url: str, atomic: FakeAtomic):
     post(f"{url}/users", {"userName": "ada"}, {"Idempotency-Key": "order-1"})
-    start, create, *parallel = [body for _, _, body in atomic.posted]
+    (_, first, start), *steps = atomic.posted
+    assert "atomic-attempt-token" not in first
+    assert {(path, headers["atomic-attempt-token"]) for path, headers, _ in steps} == {
+        ("/acme/steps", "1.token")
+    }
+    start["parent"] = STEP_ID
+    create, *parallel = [body for _, _, body in steps]
     assert create == start | {"stepInvokeUrl": f"{url}/workflows/userCreation/createUser"}
     assert sorted(parallel, key=lambda body: body["stepInvokeUrl"]) == [
         start | {"stepInvokeUrl": f"{url}/workflows/userCreation/{name}", "payload": USER}

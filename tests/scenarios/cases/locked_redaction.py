@@ -57,6 +57,26 @@ async def scenario_readers_are_shown_hashes_of_what_the_endpoint_gets(runtime: R
     assert (await read(runtime, f"/steps/{other.json['id']}"))[0]["payload"] == {"email": hashes[0]}
 
 
+async def scenario_a_handler_reads_the_real_results_of_its_steps(runtime: Runtime) -> None:
+    url = runtime.endpoint("/app/remembering", answer_ok)
+    root = (await start_as(runtime, CLIENT, document(url, key="private-9"))).json["id"]
+    value = {"kind": "value", "workflowName": "w", "idempotencyKey": "private-9", "stepName": "v"}
+    body = json.dumps({**value, "parent": root, "payload": PAYLOAD}).encode()
+
+    posted = await runtime.request("POST", f"/{CLIENT}/steps", body=body, key_of=CLIENT)
+    token = runtime.calls(url)[-1].call.headers["atomic-attempt-token"]
+    asked = f"/{CLIENT}/runs/{root.removesuffix('-root')}/results?parent={root}"
+    results = await runtime.request("GET", asked, headers={"Atomic-Attempt-Token": token}, key_of=CLIENT)
+
+    assert posted.json["response"] == PAYLOAD
+    [step] = results.json["steps"]
+    assert (step["id"], step["response"]) == (posted.json["id"], PAYLOAD)
+    shown, text = await read(runtime, f"/steps/{step['id']}")
+    assert HASH.fullmatch(shown["response"]["email"])
+    for secret in SECRETS:
+        assert secret not in text
+
+
 async def scenario_hidden_members_of_dead_letters_and_of_what_is_no_json_stay_hidden(
     runtime: Runtime,
 ) -> None:

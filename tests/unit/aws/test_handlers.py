@@ -60,9 +60,9 @@ class Stack:
     maintenance: MaintenanceFunction
     queue_time: "QueueTime"
 
-    def post(self, document: dict[str, Any], **headers: str) -> dict[str, Any]:
+    def post(self, document: dict[str, Any], path: str = "/acme", **headers: str) -> dict[str, Any]:
         """Start a step."""
-        posted = gateway_event("POST", "/acme", json.dumps(document))
+        posted = gateway_event("POST", path, json.dumps(document))
         posted["headers"] |= {"authorization": f"Bearer {self.key}", **headers}
         return self.api(posted, None)
 
@@ -118,6 +118,7 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_RETENTION_DAYS": "30",
         "ATOMIC_WAIT_MAX_MS": "300",
         "ATOMIC_STAGE": "test",
+        "ATOMIC_PUBLIC_URL": "https://atomic.example",
         "ATOMIC_ALLOW_PRIVATE": "true",
         "ATOMIC_KEY_PEPPER": PEPPER.decode(),
         "POWERTOOLS_SERVICE_NAME": "atomic",
@@ -349,6 +350,44 @@ def test_a_tick_reads_the_index_of_live_runs_and_no_run(stack: Stack) -> None:
 
 def test_long_runs_are_checked_once_a_day(stack: Stack) -> None:
     assert stack.maintenance({"work": "purge"}, None) == {"purged": 0}
+
+
+def test_a_handler_that_is_called_again_reads_what_it_has_posted(stack: Stack) -> None:
+    stack.endpoint.answers = [(500, b"{}"), (200, b'{"ok":true}')]
+    assert stack.post(document(stack), prefer="respond-async")["statusCode"] == 202
+    assert stack.deliver() == {"batchItemFailures": []}
+    assert stack.deliver() == {"batchItemFailures": []}
+    first, second = stack.endpoint.server.headers
+    root, tokens = first["atomic-step-id"], [call["atomic-attempt-token"] for call in (first, second)]
+    assert {call["atomic-steps-url"] for call in (first, second)} == {"https://atomic.example/acme/steps"}
+    assert [token.partition(".")[0] for token in tokens] == ["1", "2"]
+    value = {"kind": "value", "workflowName": "w", "idempotencyKey": "k-1", "stepName": "v"}
+    value |= {"parent": root, "payload": {"n": 17}}
+    step = document(stack, parent=root)
+    for post in (value, step):
+        posted = stack.post(post, "/acme/steps", **{"atomic-attempt-token": tokens[0]})
+        assert posted["statusCode"] == 200
+
+    # The functions share a pepper, so what an invoker has given the API function knows.
+    token = {"atomic-attempt-token": tokens[1]}
+    for post in (value | {"payload": "other"}, step):
+        with Recorder(*stack.api.runtime.clients) as recorder:
+            again = stack.post(post, "/acme/steps", **token)
+        assert (again["statusCode"], again["headers"]["idempotency-replayed"]) == (200, "true")
+        assert recorder.operations == ["GetItem"]
+    asked = gateway_event("GET", f"/acme/runs/{root.removesuffix('-root')}/results", "")
+    asked |= {"rawQueryString": f"parent={root}"}
+    asked["headers"] = {"authorization": f"Bearer {stack.key}", **token}
+    with Recorder(*stack.api.runtime.clients) as recorder:
+        results = json.loads(stack.api(asked, None)["body"])
+    assert recorder.operations == ["Query"]
+    assert results["next"] is None
+    assert {step["kind"]: step["response"] for step in results["steps"]} == {
+        "value": {"n": 17},
+        "http": {"ok": True},
+    }
+    asked["headers"]["atomic-attempt-token"] = f"3.{'0' * 32}"
+    assert stack.api(asked, None)["statusCode"] == 403
 
 
 def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:

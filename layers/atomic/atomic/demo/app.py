@@ -90,7 +90,8 @@ class Call:
 
     key: str
     payload: dict[str, Any]
-    trace: Mapping[str, str]
+    step_id: str
+    headers: Mapping[str, str]
 
 
 class UserCreation:
@@ -116,7 +117,7 @@ class UserCreation:
         """The client app: start the workflow, wait for its answer, pass it on."""
         key = request.headers.get("idempotency-key") or str(uuid.uuid4())
         payload = {"userName": _user_name(request.json_object())}
-        answer = self._post_to_atomic("index", key, payload, _trace(request))
+        answer = self._post_to_atomic("index", key, payload, _passed_on(request))
         passed_on = ("idempotency-replayed", "retry-after")
         headers = {name: answer.headers[name] for name in passed_on if name in answer.headers}
         return Answer(answer.status, answer.body, headers)
@@ -168,14 +169,17 @@ class UserCreation:
 
     def _step(self, name: str, call: Call, payload: dict[str, Any]) -> Any:
         """The response of a step, however often Atomic must call it. Throws when it is not there yet."""
-        answer = self._post_to_atomic(name, call.key, payload, call.trace)
+        answer = self._post_to_atomic(name, call.key, payload, call.headers, parent=call.step_id)
         if answer.status != 200:
             raise HttpError(500, f"{name}: Atomic answered {answer.status}")
         return answer.body["response"]
 
-    def _post_to_atomic(self, name: str, key: str, payload: Any, headers: Mapping[str, str]) -> Answer:
+    def _post_to_atomic(
+        self, name: str, key: str, payload: Any, headers: Mapping[str, str], parent: str | None = None
+    ) -> Answer:
         """The whole protocol: call this URL with this key until it succeeds, and give me its answer."""
         config = self._config
+        url = f"{config.atomic_url}/{config.client_id}"
         body = {
             "workflowName": WORKFLOW_NAME,
             "stepInvokeUrl": f"{self._own_url}{PATH}/{name}",
@@ -186,7 +190,9 @@ class UserCreation:
         }
         if config.api_key:
             headers = {**headers, "Authorization": f"Bearer {config.api_key}"}
-        url = f"{config.atomic_url}/{config.client_id}"
+        if parent:  # the step whose handler posts this
+            body["parent"] = parent
+            url += "/steps"
         # Atomic answers 504 by itself when the time is over; waiting longer guards against its silence.
         return post_json(url, body, headers, timeout_s=TIMEOUT_MS / 1000 + 5)
 
@@ -195,15 +201,16 @@ class UserCreation:
         if secret and not is_signed(secret, request.headers, request.raw):
             raise HttpError(401, "the signature is missing, wrong or too old")
         body = request.json_object()
-        key, payload = body.get("idempotencyKey"), body.get("payload")
-        if not isinstance(key, str) or not key or not isinstance(payload, dict):
-            raise HttpError(400, "send idempotencyKey and payload, as Atomic does")
-        return Call(key, payload, _trace(request))
+        key, payload, step_id = (body.get(name) for name in ("idempotencyKey", "payload", "stepId"))
+        if not (isinstance(key, str) and key and isinstance(payload, dict) and isinstance(step_id, str)):
+            raise HttpError(400, "send idempotencyKey, payload and stepId, as Atomic does")
+        return Call(key, payload, step_id, _passed_on(request))
 
 
-def _trace(request: Request) -> dict[str, str]:
-    traceparent = request.headers.get("traceparent")
-    return {"traceparent": traceparent} if traceparent else {}
+def _passed_on(request: Request) -> dict[str, str]:
+    """What a post to Atomic takes over from the call: the trace, and the proof that there is one."""
+    headers = request.headers
+    return {name: headers[name] for name in ("traceparent", "atomic-attempt-token") if name in headers}
 
 
 def _user_name(payload: Mapping[str, Any]) -> str:

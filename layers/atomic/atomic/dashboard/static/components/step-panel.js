@@ -21,7 +21,7 @@ import { Json } from "./json.js";
 import { nameOf, tookOf } from "./waterfall.js";
 import { Button, CopyButton, Fact } from "./widgets.js";
 
-const KINDS = { timer: "a timer", event: "an event" };
+const KINDS = { timer: "a timer", event: "an event", value: "a value" };
 const OUTCOMES = {
   succeeded: "succeeded",
   retryable: "failed",
@@ -57,10 +57,14 @@ export function StepPanel({ step, run, state, actions }) {
         isCalled &&
         html`<${Section} title="Retry policy"><p>${retryInWords(step.retry, step.retriesUsed)}</p><//>`
       }
-      <${Section} title="Payload">
-        <${Json} name="Payload" value=${step.payload} client=${route.client} />
-        <${CopyButton} text=${() => step.payload.indented} actions=${actions}>Copy payload<//>
-      <//>
+      ${
+        // A value was posted as what is its result.
+        step.kind !== "value" &&
+        html`<${Section} title="Payload">
+          <${Json} name="Payload" value=${step.payload} client=${route.client} />
+          <${CopyButton} text=${() => step.payload.indented} actions=${actions}>Copy payload<//>
+        <//>`
+      }
       ${!isFailed && answer}
       ${isCalled && html`<${Headers} step=${step} />`}
     </aside>
