@@ -14,6 +14,7 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
+from atomic.sdk._batches import Batch, BatchItem
 from atomic.sdk._context import Call
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
@@ -49,6 +50,8 @@ __all__ = [
     "AsyncContext",
     "AtomicError",
     "AttemptRecord",
+    "Batch",
+    "BatchItem",
     "Call",
     "CancelledError",
     "Client",

@@ -170,7 +170,7 @@ def listed(items: Iterable[Any], key: Callable[[Any], Key] | None) -> tuple[list
 class Ask:
     """An item to be asked for its outcome now. `is_brief`: others want to start, so do not wait for it."""
 
-    index: int
+    at: int
     is_brief: bool
 
 
@@ -238,11 +238,11 @@ class Progress:
 
     def unfinished(self, ask: Ask, cause: Exception | None) -> None:
         """An item has no outcome yet; `cause` is why, unless it is a live step."""
-        self._asked.discard(ask.index)
+        self._asked.discard(ask.at)
         if ask.is_brief and cause is None:
-            self._again.append(ask.index)
+            self._again.append(ask.at)
         else:
-            self._parked[ask.index] = cause
+            self._parked[ask.at] = cause
 
     def ended(
         self,

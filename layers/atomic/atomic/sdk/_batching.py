@@ -187,11 +187,11 @@ class BatchRun(ABC):
         """Ask for what is to be asked now; `left_s`: for how long the handler may still wait."""
         may_start, may_wait = left_s > -_STARTING_S, left_s > _BRIEF_S
         while (ask := self.progress.next(may_start=may_start, may_wait=may_wait)) is not None:
-            unit = self._batch.unit(ask.index)
+            unit = self._batch.unit(ask.at)
             if isinstance(unit, Branch):
-                self._run_branch(ask.index, unit)
+                self._run_branch(ask.at, unit)
             else:
-                self.steps[ask.index] = unit.id
+                self.steps[ask.at] = unit.id
                 self._ask(ask, unit.waited_for(_BRIEF_S) if ask.is_brief else unit)
 
     @abstractmethod
@@ -211,11 +211,11 @@ class BatchRun(ABC):
         if isinstance(answer, Suspended):
             self._take_unfinished(ask, answer.cause)
             return
-        self.steps.pop(ask.index, None)
+        self.steps.pop(ask.at, None)
         if isinstance(answer, Exception):
-            self.progress.ended(ask.index, error=answer)
+            self.progress.ended(ask.at, error=answer)
         else:
-            self._take_outcome(ask.index, step_call, answer)
+            self._take_outcome(ask.at, step_call, answer)
 
     def _take_outcome(self, index: int, step_call: StepCall[Any], outcome: Outcome) -> None:
         at, was_replayed = outcome.ended_at, outcome.was_replayed

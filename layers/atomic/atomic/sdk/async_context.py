@@ -363,6 +363,7 @@ class AsyncContext(BatchingContext):
         finally:
             self._runs.remove(run)
             self._leave(run.steps.values())
+            _close_unstarted(batch.works)
         if self._branches.has_order:
             at, was_replayed = run.progress.ended_at, run.progress.was_replayed
             await self._branches.turn(self._branches.call().post, at, was_replayed=was_replayed)
@@ -426,6 +427,15 @@ class _Unawaited:
     dropped: list[MadeCall] = field(default_factory=list)
 
 
+def _close_unstarted(works: Iterable[Any]) -> None:
+    """Otherwise Python warns of coroutines that were never awaited; a batch that ended early starts none."""
+    from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
+
+    for work in works:
+        if isinstance(work, PendingCall) or (iscoroutine(work) and getcoroutinestate(work) == CORO_CREATED):
+            work.close()
+
+
 class PendingCall(Coroutine[Any, Any, T]):
     """What a call of the context returns: a coroutine, which is reported when it is never awaited.
 
@@ -467,7 +477,6 @@ class PendingCall(Coroutine[Any, Any, T]):
         if self._coroutine is not None or self._begin != begin:
             return self
         self._unawaited.calls.pop(id(self), None)
-        self._is_taken = True
         made: StepCall[Any] = self._made
         return made
 
