@@ -10,8 +10,8 @@ import pytest
 
 from atomic.sdk import AsyncContext, Batch, InvalidRequestError, SerializationError, StepFailedError
 from atomic.sdk._batches import BatchPolicy, Progress
-from sdk.in_process import InProcess, in_process
 from atomic.testing import EndpointCall, EndpointReply
+from sdk.in_process import InProcess, in_process
 
 FAST, SLOW, SLOWER = 0.25, 8.0, 16.0
 
@@ -326,7 +326,7 @@ class TestBadInput:
             with pytest.raises(ValueError, match=why) as caught:
                 await call(ctx)
             assert isinstance(caught.value, InvalidRequestError)
-            ctx._unawaited.calls.clear()  # noqa: SLF001 - the call that was to be made is not
+            ctx._unawaited.calls.clear()
 
         assert posts_of(played(main)[1], "for") == []
 
@@ -347,7 +347,7 @@ class TestThousands:
 
         def serve(app: InProcess) -> None:
             app.step("quick")
-            send = app.client._send  # noqa: SLF001 - to count what goes out
+            send = app.client._send
 
             async def counted(request: Any) -> Any:
                 nonlocal now, most
@@ -358,7 +358,7 @@ class TestThousands:
                 finally:
                     now -= 1
 
-            app.client._send = counted  # type: ignore[method-assign] # noqa: SLF001
+            app.client._send = counted  # type: ignore[method-assign]
 
         response, app = played(main, serve, wait=15.0)
         assert response == sum(range(10_000))

@@ -23,6 +23,7 @@ from atomic.sdk.context import Context
 from atomic.sdk.errors import (
     AtomicError,
     CancelledError,
+    ConditionNotMetError,
     EventTimeoutError,
     InvalidRequestError,
     NoAnswerError,
@@ -55,6 +56,7 @@ __all__ = [
     "Call",
     "CancelledError",
     "Client",
+    "ConditionNotMetError",
     "Context",
     "DeadLetter",
     "EventTimeoutError",

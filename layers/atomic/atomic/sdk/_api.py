@@ -24,7 +24,13 @@ from atomic.protocol.documents import (
 )
 from atomic.protocol.enums import LIVE
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, error_of, members, read
-from atomic.sdk.errors import CancelledError, InvalidRequestError, NotFinishedError, StepFailedError
+from atomic.sdk.errors import (
+    AtomicError,
+    CancelledError,
+    InvalidRequestError,
+    NotFinishedError,
+    StepFailedError,
+)
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
 Page = TypeVar("Page", RunList, DeadLetterList)
@@ -224,6 +230,34 @@ def value_once(client_id: str, document: Mapping[str, Any], patience_s: float, t
     response, ended_at = members(answer, "response", "finishedAt")
     was_replayed = headers.IDEMPOTENCY_REPLAYED in answer.headers
     return Outcome(response=response, ended_at=ended_at, was_replayed=was_replayed)
+
+
+def known_value(
+    client_id: str, run_id: str, parent: str, step_id: str, *, token: str, patience_s: float
+) -> Flow[Outcome | None]:
+    """The value of a step that an earlier attempt of its parent made durable; None when none is known."""
+    query = urlencode({"parent": parent, "id": step_id})
+    target = f"/{quote(client_id)}/runs/{quote(run_id)}/results?{query}"
+    request = HttpRequest(method="GET", target=target, headers={headers.ATTEMPT_TOKEN: token})
+    try:
+        answer = yield from exchange(request, patience_s)
+        [found] = members(answer, "steps")[0]
+        return Outcome(response=found["response"], ended_at=found["finishedAt"], was_replayed=True)
+    except (AtomicError, LookupError, ValueError, TypeError):
+        # Then it is posted, and the first one that was posted counts.
+        return None
+
+
+def leave_once(client_id: str, step_id: str, *, token: str, patience_s: float) -> Flow[bool]:
+    """Cancel a step that its handler waits for no more; whether it was, or goes on."""
+    extra = {headers.ATTEMPT_TOKEN: token}
+    try:
+        answer = yield from exchange(
+            _post(f"/{quote(client_id)}/steps/{quote(step_id)}/cancel", None, extra), patience_s
+        )
+    except AtomicError:
+        return False
+    return answer.status == 200
 
 
 def open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:

@@ -5,7 +5,7 @@ each time something moves. Its branches are tasks of the handler.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -27,11 +27,12 @@ class AsyncBatchRun(BatchRun):
     def __init__(
         self,
         batch: BatchCall,
+        open_steps: Mapping[str, object],
         branches: Branches,
         ask: Callable[[StepCall[Any]], Awaitable[Outcome]],
         enter: Callable[[Branch], Awaitable[Any]],
     ) -> None:
-        super().__init__(batch, _POSTS_MAX)
+        super().__init__(batch, open_steps, _POSTS_MAX)
         self._branches = branches
         self._post = ask
         self._enter = enter
@@ -56,7 +57,7 @@ class AsyncBatchRun(BatchRun):
                 elif self.progress.needs_record:
                     self.progress.adopt(await record(self.progress.record()))
                 else:
-                    return self.progress.result()
+                    return self._finished()
         finally:
             await self._stop()
 

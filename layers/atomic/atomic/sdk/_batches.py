@@ -121,6 +121,10 @@ class BatchPolicy:
     min_successful: int | None = None
     tolerated_failures: int | None = None
 
+    def may_end_early(self, count: int) -> bool:
+        """Whether a batch of so many items may end before all of them have."""
+        return self.tolerated_failures is not None or (self.min_successful or count) < count
+
     def check(self, count: int) -> None:
         """Raise InvalidRequestError, a ValueError, for what does not fit a batch of so many items."""
         _check_number("concurrency", self.concurrency, 1)
@@ -134,6 +138,17 @@ class BatchPolicy:
             raise InvalidRequestError(
                 f"min_successful: {self.min_successful} of {count} items can never succeed; use fewer."
             )
+
+
+def winner(batch: Batch[T], names: Iterable[str]) -> tuple[str, T]:
+    """Of a race: the name of what ended first, and its result. Raises its error."""
+    for name, item in zip(names, batch, strict=True):
+        if item.error is not None:
+            raise item.error
+        if item.status == "succeeded":
+            result: Any = item.result
+            return name, result
+    raise AssertionError("a race ends with the first of its calls")
 
 
 def policy_of(options: PolicyOptions) -> BatchPolicy:
@@ -272,11 +287,21 @@ class Progress:
         return None
 
     @property
+    def may_start_too_many(self) -> bool:
+        """Whether a replay might start items before it finds that the batch has ended without them."""
+        is_gradual = self.policy.concurrency is not None or self.count > self.window
+        return is_gradual and self.policy.may_end_early(self.count)
+
+    @property
     def is_over(self) -> bool:
         """Whether the batch has ended, and what it ended with is known."""
         if self._record is None:
             return self._ended_by is not None
         return all(index in self._ends for index, letter in enumerate(self._record) if letter in _ENDED)
+
+    def has_ended(self, at: int) -> bool:
+        """Whether an item has its outcome."""
+        return at in self._ends
 
     @property
     def has_unfinished(self) -> bool:
@@ -310,9 +335,8 @@ class Progress:
         """Whether a replay might find another end."""
         if self._record is not None:
             return False
-        policy = self.policy
-        return self._ended_by == "failures_exceeded" or (
-            policy.min_successful is not None and policy.min_successful < self.count
+        return (
+            self._ended_by == "failures_exceeded" or (self.policy.min_successful or self.count) < self.count
         )
 
     def record(self) -> dict[str, Any]:

@@ -8,14 +8,25 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from atomic.sdk._api import Key, Outcome, StepOptions, check_options
-from atomic.sdk._batches import Ask, BatchPolicy, PolicyOptions, Progress, Wake, listed, policy_of
+from atomic.sdk._api import Key, Outcome, StepOptions, check_options, known_value, leave_once
+from atomic.sdk._batches import (
+    FIRST,
+    Ask,
+    Batch,
+    BatchPolicy,
+    PolicyOptions,
+    Progress,
+    Wake,
+    listed,
+    policy_of,
+)
+from atomic.sdk._conditions import Begin, Check, Condition, Pause, UntilOptions, poll
 from atomic.sdk._context import NO_NAMES, BaseContext, Call, Names, Step, StepCall
 from atomic.sdk._identity import Position, Scope, step_key
-from atomic.sdk._transport import TRANSIENT
+from atomic.sdk._transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
-from atomic.sdk.errors import Suspended
+from atomic.sdk.errors import InvalidRequestError, Suspended
 
 # An item that others wait behind is asked for its outcome so briefly: long enough for a step that is done,
 # or takes no time.
@@ -26,19 +37,28 @@ _STARTING_S: Final = 3.0
 # Proxies take some 4 KiB of headers. A server that knows no `*` wakes on one of the others.
 _NAMED_MAX: Final = 40
 _EVERY_CHILD: Final = "*"
+_UNTIL: Final[Mapping[str, Any]] = {"back_off": 1.0, "deadline": None, "max_attempts": None}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Branch:
     """An item that calls steps itself: what to await (in a `def` handler: to call), and its own scope.
 
-    `is_left`: nobody waits for it any more. `outer` is the branch that the batch is called in.
+    `owner` is the handler's context. `outer` is the branch that the batch is called in. `is_left`: nobody
+    waits for it any more.
     """
 
+    owner: object
     work: Awaitable[Any] | Callable[[], Any]
     scope: Scope
     outer: "Branch | None" = None
     is_left: bool = False
+
+    def contains(self, other: object) -> bool:
+        """Whether another one is this, or belongs to a batch that is called in it."""
+        while isinstance(other, Branch) and other is not self:
+            other = other.outer
+        return other is self
 
     @property
     def is_over(self) -> bool:
@@ -57,7 +77,8 @@ Unit = StepCall[Any] | Branch
 class BatchCall:
     """A batch with its identity. `unit` makes an item, and `record` is where an early end is recorded.
 
-    `works` are what its items were given as, when not all of them may come to be awaited.
+    `works` are what its items were given as, when not all of them may come to be awaited. `cancels_rest`:
+    what has not ended with it is cancelled.
     """
 
     title: str
@@ -66,6 +87,7 @@ class BatchCall:
     unit: Callable[[int], Unit]
     record: Position
     works: Sequence[Any] = ()
+    cancels_rest: bool = False
 
 
 class BatchingContext(BaseContext, ABC):
@@ -120,7 +142,7 @@ class BatchingContext(BaseContext, ABC):
             if isinstance(call, StepCall):
                 return call
             part = names[index] if names else str(index)
-            return Branch(work=call, scope=scope.below(part), outer=outer)
+            return Branch(owner=self, work=call, scope=scope.below(part), outer=outer)
 
         return replace(self._batch_call(kind, len(calls), policy, unit, scope), works=calls)
 
@@ -148,9 +170,60 @@ class BatchingContext(BaseContext, ABC):
         }
         return self._step_call(name, document)
 
+    @abstractmethod
     def _branch(self) -> Branch | None:
-        """The branch of a batch that calls, where the contexts need to know it."""
-        return None
+        """The branch of a batch that calls; None outside of batches."""
+
+    def _plan_race(self, calls: Mapping[str, Any]) -> BatchCall:
+        if not calls:
+            raise InvalidRequestError("race: give at least one call; nobody wins a race of none.")
+        names = [f"/{name}" for name in calls]
+        batch = self._plan_units("race", list(calls.values()), FIRST, names)
+        return replace(batch, cancels_rest=True)
+
+    def _plan_until(self, check: Step, payload: Any, state: Any, options: UntilOptions) -> Condition:
+        check_options(options, UntilOptions)
+        if "every" not in options:
+            raise InvalidRequestError("every: say how many seconds are between two checks.")
+        asked = poll(payload, state, **{**_UNTIL, **options})
+        return Condition(check=check, poll=asked, scope=self._batch_scope("until"))
+
+    def _plan_request(self, condition: Condition, request: Check | Pause | Begin) -> StepCall[Any]:
+        """The step of a request; a check that is a function has none."""
+        if isinstance(request, Pause):
+            return self._plan_sleep(request.seconds)
+        if isinstance(request, Begin):
+            return self._plan_value("until", Position(condition.scope.path), None)
+        return self._plan(condition.check, request.payload, {}, None, condition.scope)
+
+    def _plan_check(self, condition: Condition) -> tuple[str, Position]:
+        """The name and the position of the value of a check that is a function."""
+        name = getattr(condition.check, "__name__", "check")
+        return name, condition.scope.position(f"value {name}")
+
+    def _is_function(self, condition: Condition) -> bool:
+        """Whether the check is a function that nobody serves, so that it runs in the handler."""
+        return callable(condition.check) and condition.check not in self._names
+
+    def _knowing(self, step_call: StepCall[Any]) -> Flow[Outcome | None]:
+        """Read a value that an earlier attempt may have made durable."""
+        return known_value(
+            self._client.client_id,
+            self.run_id,
+            self.step_id,
+            step_call.id,
+            token=self._call.attempt_token,
+            patience_s=self._client.patience_s,
+        )
+
+    def _leaving(self, step_id: str) -> Flow[bool]:
+        """Cancel a step that lost its race."""
+        return leave_once(
+            self._client.client_id,
+            step_id,
+            token=self._call.attempt_token,
+            patience_s=min(self._client.patience_s, max(0.0, self._left_s())),
+        )
 
     def _left_s(self) -> float:
         """For how many seconds the handler may still wait; below 0 when that is over."""
@@ -177,11 +250,22 @@ class BatchingContext(BaseContext, ABC):
 class BatchRun(ABC):
     """A batch in one call of its handler. At most `window` items are asked at a time."""
 
-    def __init__(self, batch: BatchCall, window: int) -> None:
+    def __init__(self, batch: BatchCall, open_steps: Mapping[str, object], window: int) -> None:
         self._batch = batch
+        self._open = open_steps
         self.progress = Progress(batch.count, batch.policy, window)
         # The ids of the steps that were asked and have no outcome yet, by index.
         self.steps: dict[int, str] = {}
+        self._branches_of: dict[int, Branch] = {}
+        # What had not ended when the batch did.
+        self.left: list[str] = []
+
+    def _finished(self) -> Batch[Any]:
+        """The batch, which is over."""
+        rest = [branch for at, branch in self._branches_of.items() if not self.progress.has_ended(at)]
+        within = [step for step, of in self._open.items() if any(branch.contains(of) for branch in rest)]
+        self.left = [*self.steps.values(), *within]
+        return self.progress.result()
 
     def _start(self, left_s: float) -> None:
         """Ask for what is to be asked now; `left_s`: for how long the handler may still wait."""
@@ -189,6 +273,7 @@ class BatchRun(ABC):
         while (ask := self.progress.next(may_start=may_start, may_wait=may_wait)) is not None:
             unit = self._batch.unit(ask.at)
             if isinstance(unit, Branch):
+                self._branches_of[ask.at] = unit
                 self._run_branch(ask.at, unit)
             else:
                 self.steps[ask.at] = unit.id

@@ -73,6 +73,7 @@ class Call:
     - `attempt`: which attempt of the step this is, from 1.
     - `url`: where the endpoint was called.
     - `traceparent`: the caller's trace (empty when there is none).
+    - `attempt_token`: proves to Atomic that it has made this call (empty when it sent none).
     """
 
     run_id: str
@@ -82,6 +83,7 @@ class Call:
     attempt: int
     url: str
     traceparent: str = ""
+    attempt_token: str = ""
 
 
 class CallOptions(StepOptions, total=False):
@@ -196,7 +198,8 @@ class BaseContext(ABC):
         # The handler may have threads.
         self._lock = threading.RLock()
         self._events = OpenedEvents()
-        self._open: dict[str, None] = {}
+        # The steps that were called and have no outcome yet, with the branch of a batch that called each.
+        self._open: dict[str, object] = {}
         # Whether steps of the handler may be live that nobody of it waits for.
         self._has_left = False
         self._late_calls = 0
@@ -333,7 +336,7 @@ class BaseContext(ABC):
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:
         """Around a post. Raises Suspended for a live step, and for an error that is no outcome."""
-        self._open[step_call.id] = None
+        self._open[step_call.id] = self._branch()
         try:
             yield
         except NotFinishedError:
@@ -347,6 +350,10 @@ class BaseContext(ABC):
             self._leave([step_call.id])
             raise
         self._open.pop(step_call.id, None)
+
+    def _branch(self) -> object:
+        """The branch of a batch that calls; None outside of batches."""
+        return None
 
     def _leave(self, step_ids: Iterable[str]) -> None:
         """Nobody waits for these steps any more, which may be live."""

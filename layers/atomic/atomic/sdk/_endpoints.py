@@ -168,6 +168,7 @@ class Endpoint:
                 attempt=document["attempt"],
                 url=request.own_url(self._options.get("base_url") or "", signed_url),
                 traceparent=request.headers.get(headers.TRACEPARENT, ""),
+                attempt_token=request.headers.get(headers.ATTEMPT_TOKEN, ""),
             )
         except (ValueError, KeyError, TypeError):
             raise Unreadable("This is an endpoint of Atomic's: start it through Atomic.") from None

@@ -1,6 +1,6 @@
 """Runs a batch of a `def` handler: its posts and its branches have threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Final
@@ -20,10 +20,11 @@ class ThreadBatchRun(BatchRun):
     def __init__(
         self,
         batch: BatchCall,
+        open_steps: Mapping[str, object],
         ask: Callable[[StepCall[Any]], Outcome],
         enter: Callable[[Branch], Any],
     ) -> None:
-        super().__init__(batch, _THREADS_MAX)
+        super().__init__(batch, open_steps, _THREADS_MAX)
         self._post = ask
         self._enter = enter
         self._pool = ThreadPoolExecutor(min(batch.count, _THREADS_MAX), "atomic-batch")
@@ -42,7 +43,7 @@ class ThreadBatchRun(BatchRun):
                 self._start(left_s())
                 if self.progress.is_over:
                     if not self.progress.needs_record:
-                        return self.progress.result()
+                        return self._finished()
                     self.progress.adopt(record(self.progress.record()))
                 elif self._under_way:
                     report = self._reports.get()

@@ -1,14 +1,25 @@
 """What a workflow's `async def` handler is given: which run it is, and how to call steps."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, Unpack, overload
 
 from atomic.sdk._api import Key, Outcome
-from atomic.sdk._batches import ALL, ALL_SUCCESSFUL, EMPTY, Batch, PolicyOptions, gathered, policy_of
+from atomic.sdk._batches import (
+    ALL,
+    ALL_SUCCESSFUL,
+    EMPTY,
+    Batch,
+    PolicyOptions,
+    gathered,
+    policy_of,
+    winner,
+)
 from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
+from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
@@ -22,8 +33,9 @@ from atomic.sdk._context import (
     StepCall,
     Titled,
 )
-from atomic.sdk._identity import Scope, current_scope, enter_branch
-from atomic.sdk._transport import TRANSIENT
+from atomic.sdk._identity import Position, Scope, current_scope, enter_branch
+from atomic.sdk._transport import TRANSIENT, Flow
+from atomic.sdk._values import jsonable
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
@@ -33,6 +45,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Made = TypeVar("Made", bound=Titled)
+Result = TypeVar("Result")
+# The branch of a batch that the running task belongs to.
+_in_branch: Final[ContextVar[Branch | None]] = ContextVar("atomic_batch_branch", default=None)
 
 
 class AsyncContext(BatchingContext):
@@ -235,6 +250,51 @@ class AsyncContext(BatchingContext):
 
         return PendingCall(batch, gather, self._unawaited)
 
+    def race(self, calls: Mapping[str, Awaitable[T]]) -> Coroutine[Any, Any, tuple[str, T]]:
+        """Make calls side by side, and await the first one that ends.
+
+        - `calls`: calls of this context, or coroutines, which may make several of them, each under a name.
+
+        Returns the name of the first one that has ended, and its result. Which one it was is recorded, and
+        every replay sees the same. The others are cancelled: their steps, and what these have started.
+
+        Raises what the first one that has ended raises, and `InvalidRequestError`, a ValueError, when there
+        are no calls.
+        """
+        taken = dict(zip(calls, self._taken("race", calls.values()), strict=True))
+
+        async def race(batch: BatchCall) -> tuple[str, T]:
+            return winner(await self._run_batch(batch), taken)
+
+        return PendingCall(self._plan_race(taken), race, self._unawaited)
+
+    def until(
+        self, check: Step, payload: Any = None, *, state: Any = NO_STATE, **options: Unpack[UntilOptions]
+    ) -> Coroutine[Any, Any, Any]:
+        """Check again and again until a condition is met; await what was found.
+
+        Nothing runs between two checks.
+
+        - `check`: a step, as `step` takes it, or a function that nobody serves: that runs in this handler,
+          and what it returns is recorded.
+        - `payload`: what the check is given (default None: a function is given nothing).
+        - `every`: seconds, or a timedelta, between two checks.
+        - `back_off`: by how much each pause is longer than the one before (default 1.0: all are the same).
+        - `deadline`: seconds, or a timedelta, after which the last check is made (default: never).
+        - `max_attempts`: how many checks there are at most (default: any number).
+        - `state`: what the first check is given instead of a payload. Then each returns `[is_met, state]`,
+          and the next one is given that state.
+
+        Returns what the last check returned, or with `state` the last state. A check that returns something
+        true has met the condition; with `state`, one that returns true as the first of the two.
+
+        Raises `ConditionNotMetError` when the deadline or the attempts are over, what the check raises, and
+        `InvalidRequestError`, a ValueError, for a wrong option.
+        """
+        return PendingCall(
+            self._plan_until(check, payload, state, options), self._run_until, self._unawaited
+        )
+
     def sleep(self, duration: Seconds) -> Coroutine[Any, Any, None]:
         """Await this to go on after a time, which may be days or months. Nothing runs meanwhile.
 
@@ -320,6 +380,9 @@ class AsyncContext(BatchingContext):
         return result
 
     async def _perform(self, step_call: StepCall[T]) -> T:
+        return step_call.read((await self._settle(step_call)).unwrap())
+
+    async def _settle(self, step_call: StepCall[Any]) -> Outcome:
         if self._has_ended or self._branches.is_suspended:
             await self._refuse_late()
         with self._branches.call() as call:
@@ -331,7 +394,7 @@ class AsyncContext(BatchingContext):
             call.answered()
             if self._branches.has_order:
                 await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
-        return step_call.read(outcome.unwrap())
+        return outcome
 
     async def _ask(self, step_call: StepCall[Any]) -> Outcome:
         with self._called(step_call):
@@ -356,18 +419,58 @@ class AsyncContext(BatchingContext):
             return EMPTY
         from atomic.sdk._async_batches import AsyncBatchRun
 
-        run = AsyncBatchRun(batch, self._branches, self._ask, self._enter)
+        run = AsyncBatchRun(batch, self._open, self._branches, self._ask, self._enter)
+        if run.progress.may_start_too_many and (known := await self._known(self._plan_record(batch, None))):
+            run.progress.adopt(known.unwrap())
         self._runs.append(run)
         try:
             ended = await run.run(self._left_s, partial(self._recorded, batch))
         finally:
             self._runs.remove(run)
-            self._leave(run.steps.values())
+            self._leave(run.left)
             _close_unstarted(batch.works)
+        if batch.cancels_rest:
+            for step_id in run.left:
+                await self._beside(self._leaving(step_id))
         if self._branches.has_order:
             at, was_replayed = run.progress.ended_at, run.progress.was_replayed
             await self._branches.turn(self._branches.call().post, at, was_replayed=was_replayed)
         return ended
+
+    async def _run_until(self, condition: Condition) -> Any:
+        found: Recorded | None = None
+        while True:
+            try:
+                request = condition.poll.send(found) if found else next(condition.poll)
+            except StopIteration as end:
+                return end.value
+            found = await self._found(condition, request)
+
+    async def _found(self, condition: Condition, request: Request) -> Recorded:
+        """What came of a request."""
+        if isinstance(request, Check) and self._is_function(condition):
+            return await self._computed(*self._plan_check(condition), partial(condition.run, request))
+        step_call = self._plan_request(condition, request)
+        outcome = await self._settle(step_call)
+        return Recorded(step_call.read(outcome.unwrap()), outcome.ended_at)
+
+    async def _computed(self, name: str, position: Position, function: Callable[[], Any]) -> Recorded:
+        """The value of a function, which runs unless an earlier attempt has recorded its value."""
+        known = await self._known(self._plan_value(name, position, None))
+        if known is None:
+            value = function()
+            value = await value if isinstance(value, Awaitable) else value
+            value = jsonable(value, f"what {name!r} returns")
+            known = await self._settle(self._plan_value(name, position, value))
+        return Recorded(known.unwrap(), known.ended_at)
+
+    async def _known(self, step_call: StepCall[Any]) -> Outcome | None:
+        return await self._beside(self._knowing(step_call)) if self.attempt > 1 else None
+
+    async def _beside(self, flow: Flow[Result]) -> Result:
+        """Requests that belong to no step, or to one that nobody waits for."""
+        with self._branches.call():
+            return await self._client.run_flow(flow)
 
     async def _recorded(self, batch: BatchCall, end: Any) -> Any:
         return await self._perform(self._plan_record(batch, end))
@@ -375,7 +478,12 @@ class AsyncContext(BatchingContext):
     async def _enter(self, branch: Branch) -> Any:
         assert isinstance(branch.work, Awaitable), "a batch of an `async def` handler is given awaitables"
         enter_branch(self, branch.scope)
+        _in_branch.set(branch)
         return await branch.work
+
+    def _branch(self) -> Branch | None:
+        branch = _in_branch.get()
+        return branch if branch is not None and branch.owner is self else None
 
     async def _open_event(self, step_call: StepCall[Any]) -> str:
         if self._has_ended or self._branches.is_suspended:
@@ -428,7 +536,7 @@ class _Unawaited:
 
 
 def _close_unstarted(works: Iterable[Any]) -> None:
-    """Otherwise Python warns of coroutines that were never awaited; a batch that ended early starts none."""
+    """Let go of what a batch that ended early did not start: Python warns of such coroutines otherwise."""
     from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 
     for work in works:

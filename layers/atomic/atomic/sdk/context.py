@@ -3,14 +3,24 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from atomic.sdk._api import Key, Outcome
-from atomic.sdk._batches import ALL, ALL_SUCCESSFUL, EMPTY, Batch, PolicyOptions, gathered, policy_of
+from atomic.sdk._batches import (
+    ALL,
+    ALL_SUCCESSFUL,
+    EMPTY,
+    Batch,
+    PolicyOptions,
+    gathered,
+    policy_of,
+    winner,
+)
 from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
+from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
@@ -23,8 +33,9 @@ from atomic.sdk._context import (
     Step,
     StepCall,
 )
-from atomic.sdk._identity import Scope
+from atomic.sdk._identity import Position, Scope
 from atomic.sdk._transport import TRANSIENT
+from atomic.sdk._values import jsonable
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
@@ -266,6 +277,53 @@ class Context(BatchingContext):
         batch = self._run_batch(self._plan_units("gather", self._taken("gather", calls), policy))
         return gathered(batch, return_exceptions=return_exceptions)
 
+    def race(self, calls: Mapping[str, StepCall[T] | Callable[[], T]]) -> tuple[str, T]:
+        """Make calls side by side, and wait for the first one that ends.
+
+        - `calls`: what `call` returned, or functions without arguments, which may call steps, each under a
+          name.
+
+        Returns the name of the first one that has ended, and its result. Which one it was is recorded, and
+        every replay sees the same. The others are cancelled: their steps, and what these have started.
+
+        Raises what the first one that has ended raises, and `InvalidRequestError`, a ValueError, when there
+        are no calls.
+        """
+        taken = dict(zip(calls, self._taken("race", calls.values()), strict=True))
+        return winner(self._run_batch(self._plan_race(taken)), taken)
+
+    def until(
+        self, check: Step, payload: Any = None, *, state: Any = NO_STATE, **options: Unpack[UntilOptions]
+    ) -> Any:
+        """Check again and again until a condition is met.
+
+        Nothing runs between two checks.
+
+        - `check`: a step, as `step` takes it, or a function that nobody serves: that runs in this handler,
+          and what it returns is recorded.
+        - `payload`: what the check is given (default None: a function is given nothing).
+        - `every`: seconds, or a timedelta, between two checks.
+        - `back_off`: by how much each pause is longer than the one before (default 1.0: all are the same).
+        - `deadline`: seconds, or a timedelta, after which the last check is made (default: never).
+        - `max_attempts`: how many checks there are at most (default: any number).
+        - `state`: what the first check is given instead of a payload. Then each returns `[is_met, state]`,
+          and the next one is given that state.
+
+        Returns what the last check returned, or with `state` the last state. A check that returns something
+        true has met the condition; with `state`, one that returns true as the first of the two.
+
+        Raises `ConditionNotMetError` when the deadline or the attempts are over, what the check raises, and
+        `InvalidRequestError`, a ValueError, for a wrong option.
+        """
+        condition = self._plan_until(check, payload, state, options)
+        found: Recorded | None = None
+        while True:
+            try:
+                request = condition.poll.send(found) if found else next(condition.poll)
+            except StopIteration as end:
+                return end.value
+            found = self._found(condition, request)
+
     def sleep(self, duration: Seconds) -> None:
         """Go on after a time, which may be days or months. Nothing runs meanwhile.
 
@@ -333,10 +391,12 @@ class Context(BatchingContext):
                 raise self._suspension(self._cause) from None
 
     def _perform(self, step_call: StepCall[T]) -> T:
+        return step_call.read(self._settle(step_call).unwrap())
+
+    def _settle(self, step_call: StepCall[Any]) -> Outcome:
         self._check()
         with self._suspending():
-            outcome = self._ask(step_call)
-        return step_call.read(outcome.unwrap())
+            return self._ask(step_call)
 
     def _ask(self, step_call: StepCall[Any]) -> Outcome:
         with self._called(step_call):
@@ -362,13 +422,38 @@ class Context(BatchingContext):
             return EMPTY
         from atomic.sdk._thread_batches import ThreadBatchRun
 
-        run = ThreadBatchRun(batch, self._ask, self._enter)
+        run = ThreadBatchRun(batch, self._open, self._ask, self._enter)
+        if run.progress.may_start_too_many and (known := self._known(self._plan_record(batch, None))):
+            run.progress.adopt(known.unwrap())
         self._runs.append(run)
         with self._suspending():
             ended = run.run(self._left_s, partial(self._recorded, batch))
         self._runs.remove(run)
-        self._leave(run.steps.values())
+        if batch.cancels_rest:
+            for step_id in run.left:
+                self._client.run_flow(self._leaving(step_id))
+        self._leave(run.left)
         return ended
+
+    def _found(self, condition: Condition, request: Request) -> Recorded:
+        """What came of a request."""
+        if isinstance(request, Check) and self._is_function(condition):
+            return self._computed(*self._plan_check(condition), partial(condition.run, request))
+        step_call = self._plan_request(condition, request)
+        outcome = self._settle(step_call)
+        return Recorded(step_call.read(outcome.unwrap()), outcome.ended_at)
+
+    def _computed(self, name: str, position: Position, function: Callable[[], Any]) -> Recorded:
+        """The value of a function, which runs unless an earlier attempt has recorded its value."""
+        known = self._known(self._plan_value(name, position, None))
+        if known is None:
+            value = jsonable(function(), f"what {name!r} returns")
+            known = self._settle(self._plan_value(name, position, value))
+        return Recorded(known.unwrap(), known.ended_at)
+
+    def _known(self, step_call: StepCall[Any]) -> Outcome | None:
+        self._check()
+        return self._client.run_flow(self._knowing(step_call)) if self.attempt > 1 else None
 
     def _recorded(self, batch: BatchCall, end: Any) -> Any:
         return self._perform(self._plan_record(batch, end))

@@ -6,6 +6,7 @@ AtomicError
 ├── StepFailedError          the step failed                                          (424)
 │   └── EventTimeoutError    nobody completed the event before its deadline            (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
+├── ConditionNotMetError     `ctx.until` gave up: its deadline or its attempts are over
 ├── SerializationError       a value would not come back from JSON as it is
 └── RefusedError             the API said no
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
@@ -95,6 +96,19 @@ class CancelledError(AtomicError):
 
     code = "cancelled"
     is_permanent = True
+
+
+class ConditionNotMetError(AtomicError):
+    """What `ctx.until` waits for did not come about in time: catch this to go on without it."""
+
+    code = "condition-not-met"
+    is_permanent = True
+
+    def __init__(self, detail: str = "", *, attempts: int = 0, state: Any = None) -> None:
+        super().__init__(detail)
+        # How often it was checked, and what the last check found.
+        self.attempts = attempts
+        self.state = state
 
 
 class SerializationError(AtomicError, ValueError):
