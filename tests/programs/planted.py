@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from atomic.protocol import keys
 from atomic.sdk import _branches, _context, _identity, _values
-from atomic.sdk._api import exchange, post_start
+from atomic.sdk._api import StepsPath, exchange, post_start
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import BaseContext, StepCall
 from atomic.sdk._identity import FIRST, enter_branch
@@ -79,8 +79,8 @@ def _plan_the_only_event(self: BaseContext, name: str, deadline: Seconds | None,
     return self._event_call(name, FIRST, deadline_ms, result)
 
 
-def _open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
-    answer = yield from exchange(post_start(client_id, document, 0.0, trace), patience_s)
+def _open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[str]:
+    answer = yield from exchange(post_start(path, document, 0.0), patience_s)
     if answer.status not in {200, 202}:
         raise error_of(answer)
     return str(json.loads(answer.body)["id"])
