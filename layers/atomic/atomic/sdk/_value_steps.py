@@ -29,7 +29,7 @@ from atomic.sdk._values import UNDECLARED, ValueType, value_type
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import InvalidRequestError, NonRetryable, RetryAfter, UnavailableError
-from atomic.sdk.retry import Retry, local_retry
+from atomic.sdk.retry import Retry, is_retried, local_retry
 
 T = TypeVar("T")
 # Raised on purpose, each with a meaning of its own for the whole handler.
@@ -47,7 +47,11 @@ class ValueCall:
 
     def pause_s(self, error: Exception, retries: int, left_s: float) -> float:
         """How long to pause before the next retry. Raises the error when there is none."""
-        if isinstance(error, _NOT_RETRIED) or not self.retry.is_for(error) or retries >= self.policy.count:
+        if (
+            isinstance(error, _NOT_RETRIED)
+            or not is_retried(self.retry, error)
+            or retries >= self.policy.count
+        ):
             raise error
         policy = self.policy
         planned = planned_ms(

@@ -43,34 +43,29 @@ class Retry:
     on: str | Exceptions | None = None
     never: str | Exceptions | None = None
 
-    def is_for(self, error: Exception) -> bool:
-        """Whether `on` and `never`, as types of exceptions, let an error be retried."""
-        is_on = isinstance(self.on, str | None) or isinstance(error, self.on)
-        return is_on and (isinstance(self.never, str | None) or not isinstance(error, self.never))
-
     def document(self) -> dict[str, Any]:
         """As it goes over the wire: milliseconds. Raises InvalidRequestError, which names what is wrong."""
-        options = self.options(on=_statuses("on", self.on), never=_statuses("never", self.never))
+        options = _options(self, on=_statuses("on", self.on), never=_statuses("never", self.never))
         return options.model_dump(by_alias=True, exclude_none=True)
 
-    def options(self, *, on: str | None = None, never: str | None = None) -> RetryOptions:
-        """The same in milliseconds, with these statuses. Raises InvalidRequestError."""
-        most = self.max_back_off
-        try:
-            return RetryOptions(
-                count=self.count,
-                back_off=milliseconds("back_off", self.back_off),
-                strategy=self.strategy,
-                factor=self.factor,
-                max_back_off=None if most is None else milliseconds("max_back_off", most),
-                jitter=self.jitter,
-                on=on,
-                never=never,
-            )
-        except ValidationError as refused:
-            errors = refused.errors(include_url=False)
-            wrong = [f"{to_snake(str(found['loc'][0]))}: {found['msg']}" for found in errors]
-            raise InvalidRequestError(f"retry: {'; '.join(wrong)}.") from None
+
+def _options(retry: Retry, *, on: str | None = None, never: str | None = None) -> RetryOptions:
+    most = retry.max_back_off
+    try:
+        return RetryOptions(
+            count=retry.count,
+            back_off=milliseconds("back_off", retry.back_off),
+            strategy=retry.strategy,
+            factor=retry.factor,
+            max_back_off=None if most is None else milliseconds("max_back_off", most),
+            jitter=retry.jitter,
+            on=on,
+            never=never,
+        )
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False)
+        wrong = [f"{to_snake(str(found['loc'][0]))}: {found['msg']}" for found in errors]
+        raise InvalidRequestError(f"retry: {'; '.join(wrong)}.") from None
 
 
 def retry_document(retry: Retry | int) -> dict[str, Any]:
@@ -100,7 +95,13 @@ def local_retry(retry: Retry | int | None) -> tuple[Retry, RetryOptions]:
                 f"retry: {name}: a function raises, so use a type of exception or a tuple of them, "
                 f"not {given!r}."
             )
-    return retry, retry.options()
+    return retry, _options(retry)
+
+
+def is_retried(retry: Retry, error: Exception) -> bool:
+    """Whether `on` and `never`, as types of exceptions, let an error be retried."""
+    is_on = isinstance(retry.on, str | None) or isinstance(error, retry.on)
+    return is_on and (isinstance(retry.never, str | None) or not isinstance(error, retry.never))
 
 
 def _statuses(name: str, given: str | Exceptions | None) -> str | None:
