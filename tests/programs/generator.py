@@ -94,6 +94,7 @@ class _Writer(Simple):
             (self._failing_step, 8 if self._caught else 2),
             (self._sleep, 6),
             (self._event, 7),
+            (self._value, 7),
             (self._side_by_side, 10),
             (self._over_a_set, 3),
             (self._nested, 14 if self._known else 0),

@@ -26,7 +26,7 @@ class InProcessClient(AsyncClient):
     late: dict[str, float]
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
-        document = json.loads(request.body) if request.target == "/me" else {}
+        document = json.loads(request.body) if request.target in {"/me", "/me/steps"} else {}
         self.posts += [document] if document else []
         reply = await self.atomic.request(
             request.method, request.target, body=request.body, headers=request.headers

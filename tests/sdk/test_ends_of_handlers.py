@@ -240,7 +240,7 @@ def test_gather_takes_calls_alone(give: Callable[[Context], Any]) -> None:
 
     response, _ = called(main, {"one": done()})
     assert told(response) == (500, NO_RETRY)
-    assert detail(response).startswith("gather takes what `ctx.call` gives, not a ")
+    assert detail(response).startswith("gather takes what `ctx.call` gives, or functions, not a ")
 
 
 def test_ctrl_c_is_let_through() -> None:

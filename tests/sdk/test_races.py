@@ -59,7 +59,19 @@ class TestRaces:
             response, app = played(main, wait=wait)
             assert response == ["fast", 2]
             assert app.done[-1] == "note fast"
-            [record] = {post["idempotencyKey"] for post in app.client.posts if post.get("kind") == "value"}
+            assert (
+                len({post["idempotencyKey"] for post in app.client.posts if post.get("kind") == "value"})
+                == 1
+            )
+
+    def test_what_ended_first_wins_whenever_the_handler_is_called(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            calls = {"slow": ctx.step("slow", 1), "late": ctx.sleep(9), "bad": ctx.step("fast", 2)}
+            tasks = [asyncio.ensure_future(ctx.step(name, 0, key=name)) for name in ("fast", "slow")]
+            await asyncio.wait(tasks)
+            return await ctx.race(calls)
+
+        assert played(main, wait=0.1)[0] == ["bad", 2]
 
     def test_a_failure_may_win(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
@@ -110,8 +122,8 @@ class TestAsyncio:
             done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             first = [task.result() for task in done]
             await asyncio.wait(left)
-            for each in asyncio.as_completed([ctx.step("slow", 1, key=1), ctx.step("fast", 2, key=2)]):
-                return [*first, await each]
+            calls = asyncio.as_completed([ctx.step("slow", 1, key=1), ctx.step("fast", 2, key=2)])
+            return [*first, await next(iter(calls))]
 
         assert played(main, wait=0.1)[0] == ["fast", 2]
 

@@ -30,6 +30,8 @@ _LETTERS: Final[Mapping[ItemStatus, str]] = {
     "not_started": "N",
 }
 _ENDED: Final = frozenset("SF")
+# Sorts behind every moment: when a branch without a step has ended is not recorded.
+_LAST: Final = "~"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +218,8 @@ class Progress:
     _parked: dict[int, Exception | None] = field(default_factory=dict)
     _ends: dict[int, _End] = field(default_factory=dict)
     _failures: int = 0
+    # Once it has ended: the items that had ended by then.
+    _counted: frozenset[int] = frozenset()
     # Once the end is recorded: the record, and the items of it that are still to be asked.
     _record: str | None = None
     _wanted: deque[int] = field(default_factory=deque)
@@ -231,7 +235,7 @@ class Progress:
             return None
         if self._record is not None:
             return self._asking(self._wanted.popleft()) if self._wanted else None
-        if self._ended_by is not None:
+        if self.may_end:
             return None
         unfinished = len(self._asked) + len(self._branches) + len(self._again) + len(self._parked)
         slots = self.count if self.policy.concurrency is None else self.policy.concurrency - unfinished
@@ -273,16 +277,35 @@ class Progress:
         self._branches.discard(index)
         self._ends[index] = _End(result, error, ended_at, was_replayed)
         self._failures += error is not None
-        if self._record is None:
-            self._ended_by = self._ended_by or self._why_ended()
 
-    def _why_ended(self) -> EndedBy | None:
-        policy, ended = self.policy, len(self._ends)
-        if policy.tolerated_failures is not None and self._failures > policy.tolerated_failures:
+    @property
+    def may_end(self) -> bool:
+        """Whether enough is known for the end of the batch."""
+        return self._why_ended(len(self._ends), self._failures) is not None
+
+    def end(self) -> None:
+        """End the batch where it ended, in the order in which its items did.
+
+        A handler that is called late finds more of them, and learns of them in any order.
+        """
+        if self._record is not None or self._ended_by is not None:
+            return
+        ended = failures = 0
+        counted: list[int] = []
+        for at in sorted(self._ends, key=lambda at: self._ends[at].ended_at or _LAST):
+            counted.append(at)
+            ended, failures = ended + 1, failures + (self._ends[at].error is not None)
+            if (why := self._why_ended(ended, failures)) is not None:
+                self._ended_by, self._counted = why, frozenset(counted)
+                return
+
+    def _why_ended(self, ended: int, failures: int) -> EndedBy | None:
+        policy = self.policy
+        if policy.tolerated_failures is not None and failures > policy.tolerated_failures:
             return "failures_exceeded"
         if ended == self.count:
             return "all_completed"
-        if policy.min_successful is not None and ended - self._failures >= policy.min_successful:
+        if policy.min_successful is not None and ended - failures >= policy.min_successful:
             return "min_successful"
         return None
 
@@ -298,6 +321,13 @@ class Progress:
         if self._record is None:
             return self._ended_by is not None
         return all(index in self._ends for index, letter in enumerate(self._record) if letter in _ENDED)
+
+    def left_before(self) -> list[int]:
+        """The items that an earlier attempt started, and that this one did not ask."""
+        letters = self._record or ""
+        known = self._ends.keys() | self._asked | self._branches | self._parked.keys() | {*self._again}
+        left = _LETTERS["started"]
+        return [at for at, letter in enumerate(letters) if letter == left and at not in known]
 
     def has_ended(self, at: int) -> bool:
         """Whether an item has its outcome."""
@@ -373,7 +403,7 @@ class Progress:
     def _status(self, index: int) -> ItemStatus:
         if self._record is not None and self._record[index] not in _ENDED:
             return "started" if self._record[index] == _LETTERS["started"] else "not_started"
-        if index in self._ends:
+        if index in self._ends and (self._record is not None or index in self._counted):
             return "succeeded" if self._ends[index].error is None else "failed"
         return "started" if index < self._next else "not_started"
 

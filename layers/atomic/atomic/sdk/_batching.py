@@ -6,9 +6,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
-from atomic.sdk._api import Key, Outcome, StepOptions, check_options, known_value, leave_once
+from atomic.sdk._api import Key, Outcome, StepOptions, check_options, leave_once
 from atomic.sdk._batches import (
     FIRST,
     Ask,
@@ -21,12 +22,15 @@ from atomic.sdk._batches import (
     policy_of,
 )
 from atomic.sdk._conditions import Begin, Check, Condition, Pause, UntilOptions, poll
-from atomic.sdk._context import NO_NAMES, BaseContext, Call, Names, Step, StepCall
+from atomic.sdk._context import NO_NAMES, Call, Names, Step, StepCall
 from atomic.sdk._identity import Position, Scope, step_key
+from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT, Flow
+from atomic.sdk._value_steps import ValueCall, ValueSteps
+from atomic.sdk._values import UNDECLARED
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
-from atomic.sdk.errors import InvalidRequestError, Suspended
+from atomic.sdk.errors import InvalidRequestError, NotFinishedError, Suspended
 
 # An item that others wait behind is asked for its outcome so briefly: long enough for a step that is done,
 # or takes no time.
@@ -45,7 +49,7 @@ class Branch:
     """An item that calls steps itself: what to await (in a `def` handler: to call), and its own scope.
 
     `owner` is the handler's context. `outer` is the branch that the batch is called in. `is_left`: nobody
-    waits for it any more.
+    waits for it any more. `ended_at` is when the last of its steps has ended.
     """
 
     owner: object
@@ -53,6 +57,13 @@ class Branch:
     scope: Scope
     outer: "Branch | None" = None
     is_left: bool = False
+    ended_at: str = ""
+
+    def went_on(self, outcome: Outcome) -> None:
+        """A step of the branch, or of one within it, has its outcome."""
+        self.ended_at = max(self.ended_at, outcome.ended_at)
+        if self.outer is not None:
+            self.outer.went_on(outcome)
 
     def contains(self, other: object) -> bool:
         """Whether another one is this, or belongs to a batch that is called in it."""
@@ -90,13 +101,18 @@ class BatchCall:
     cancels_rest: bool = False
 
 
-class BatchingContext(BaseContext, ABC):
+class BatchingContext(ValueSteps, ABC):
     """A context that runs batches."""
 
     def __init__(
-        self, call: Call, client: Client | AsyncClient, wait_s: float, names: Names = NO_NAMES
+        self,
+        call: Call,
+        client: Client | AsyncClient,
+        wait_s: float,
+        names: Names = NO_NAMES,
+        build: str = "",
     ) -> None:
-        super().__init__(call, client, wait_s, names)
+        super().__init__(call, client, wait_s, names, build)
         # Those that have not ended.
         self._runs: list[BatchRun] = []
 
@@ -158,17 +174,12 @@ class BatchingContext(BaseContext, ABC):
         return BatchCall(title=title, count=count, policy=policy, unit=unit, record=record)
 
     def _plan_record(self, batch: BatchCall, end: Any) -> StepCall[Any]:
-        return self._plan_value(batch.title.partition(" ")[0], batch.record, end)
+        name = batch.title.partition(" ")[0]
+        return self._plan_recorded(name, f"end of {name}", batch.record, end)
 
-    def _plan_value(self, name: str, position: Position, value: Any) -> StepCall[Any]:
-        document = {
-            "workflowName": self.workflow_name,
-            "kind": "value",
-            "stepName": name,
-            "idempotencyKey": step_key(self.idempotency_key, position),
-            "payload": value,
-        }
-        return self._step_call(name, document)
+    def _plan_recorded(self, name: str, step_name: str, position: Position, value: Any) -> StepCall[Any]:
+        step_call = self._value_call(name, step_name, step_key(self.idempotency_key, position), UNDECLARED)
+        return replace(step_call, document={**step_call.document, "payload": value})
 
     @abstractmethod
     def _branch(self) -> Branch | None:
@@ -193,41 +204,43 @@ class BatchingContext(BaseContext, ABC):
         if isinstance(request, Pause):
             return self._plan_sleep(request.seconds)
         if isinstance(request, Begin):
-            return self._plan_value("until", Position(condition.scope.path), None)
+            return self._plan_recorded("until", "begin of until", Position(condition.scope.path), None)
         return self._plan(condition.check, request.payload, {}, None, condition.scope)
 
-    def _plan_check(self, condition: Condition) -> tuple[str, Position]:
-        """The name and the position of the value of a check that is a function."""
+    def _plan_check(self, condition: Condition, check: Check) -> ValueCall:
+        """The value of a check that is a function."""
         name = getattr(condition.check, "__name__", "check")
-        return name, condition.scope.position(f"value {name}")
+        return self._plan_value(name, partial(condition.run, check), None, None)
 
     def _is_function(self, condition: Condition) -> bool:
         """Whether the check is a function that nobody serves, so that it runs in the handler."""
         return callable(condition.check) and condition.check not in self._names
 
-    def _knowing(self, step_call: StepCall[Any]) -> Flow[Outcome | None]:
-        """Read a value that an earlier attempt may have made durable."""
-        return known_value(
-            self._client.client_id,
-            self.run_id,
-            self.step_id,
-            step_call.id,
-            token=self._call.attempt_token,
-            patience_s=self._client.patience_s,
-        )
+    def _left_before(self, batch: BatchCall, run: "BatchRun", results: Results) -> list[str]:
+        """The ids of the live steps that the batch had left behind in an earlier attempt."""
+        live = []
+        for at in run.progress.left_before():
+            unit = batch.unit(at)
+            if isinstance(unit, StepCall):
+                try:
+                    self._earlier(results, unit)
+                except NotFinishedError:
+                    live.append(unit.id)
+        return live
 
     def _leaving(self, step_id: str) -> Flow[bool]:
         """Cancel a step that lost its race."""
         return leave_once(
             self._client.client_id,
             step_id,
-            token=self._call.attempt_token,
-            patience_s=min(self._client.patience_s, max(0.0, self._left_s())),
+            self._path,
+            min(self._client.patience_s, max(0.0, self._left_s())),
         )
 
-    def _left_s(self) -> float:
-        """For how many seconds the handler may still wait; below 0 when that is over."""
-        return self._until_s - self._now_s()
+    def _went_on(self, outcome: Outcome) -> None:
+        """A call has its outcome; the branch that made it goes on."""
+        if (branch := self._branch()) is not None:
+            branch.went_on(outcome)
 
     def _suspension(self, cause: Exception | None) -> Suspended:
         """The end of a handler that is suspended: what it waits for, and when it is to be called again."""
@@ -247,12 +260,20 @@ class BatchingContext(BaseContext, ABC):
         return "any"
 
 
+# How long a replay waits for what else had ended before it decides how a batch did.
+TOLD_S: Final = 0.1
+
+
 class BatchRun(ABC):
     """A batch in one call of its handler. At most `window` items are asked at a time."""
 
-    def __init__(self, batch: BatchCall, open_steps: Mapping[str, object], window: int) -> None:
+    def __init__(
+        self, batch: BatchCall, open_steps: Mapping[str, object], window: int, *, is_replay: bool
+    ) -> None:
         self._batch = batch
         self._open = open_steps
+        # Then it matters which items ended first, and a replay finds several at once.
+        self._is_ordered = is_replay and batch.policy.may_end_early(batch.count)
         self.progress = Progress(batch.count, batch.policy, window)
         # The ids of the steps that were asked and have no outcome yet, by index.
         self.steps: dict[int, str] = {}

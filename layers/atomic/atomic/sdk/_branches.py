@@ -99,14 +99,14 @@ class Branches:
         if self._main is not None and is_cut_off:
             left.add(self._main)
         for task in left:
-            task.add_done_callback(_take_notice)
+            task.add_done_callback(take_notice)
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=_UNWIND_S)
         if is_cut_off:
             # Otherwise asyncio logs that their exceptions were never retrieved.
             for task in self._failed:
-                _take_notice(task)
+                take_notice(task)
         self._main = None
         self._failed.clear()
 
@@ -298,7 +298,8 @@ class BranchCall:
         self._branches.leave(self._task)
 
 
-def _take_notice(task: Task) -> None:
+def take_notice(task: Task) -> None:
+    """Look at what a task raised, so that asyncio does not log that nobody did."""
     if not task.cancelled():
         task.exception()
 

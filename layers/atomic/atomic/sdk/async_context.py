@@ -1,25 +1,13 @@
 """What a workflow's `async def` handler is given: which run it is, and how to call steps."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 
-from atomic.sdk._api import Key, Outcome
-from atomic.sdk._batches import (
-    ALL,
-    ALL_SUCCESSFUL,
-    EMPTY,
-    Batch,
-    PolicyOptions,
-    gathered,
-    policy_of,
-    winner,
-)
-from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
-from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
+from atomic.sdk._api import Outcome
+from atomic.sdk._async_batches import AsyncBatches
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
@@ -33,24 +21,23 @@ from atomic.sdk._context import (
     StepCall,
     Titled,
 )
-from atomic.sdk._identity import Position, Scope, current_scope, enter_branch
-from atomic.sdk._transport import TRANSIENT, Flow
-from atomic.sdk._values import jsonable
+from atomic.sdk._identity import Scope, current_scope, enter_branch
+from atomic.sdk._results import Results
+from atomic.sdk._transport import TRANSIENT
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
 
 if TYPE_CHECKING:
+    import asyncio
+
     from atomic.sdk._branches import Branches
 
 T = TypeVar("T")
 Made = TypeVar("Made", bound=Titled)
-Result = TypeVar("Result")
-# The branch of a batch that the running task belongs to.
-_in_branch: Final[ContextVar[Branch | None]] = ContextVar("atomic_batch_branch", default=None)
 
 
-class AsyncContext(BatchingContext):
+class AsyncContext(AsyncBatches):
     """What an `async def` workflow is given: which run it is, and how to call steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -63,14 +50,17 @@ class AsyncContext(BatchingContext):
     can, the handler is suspended: it ends, and is called again when a step is done.
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
-    many seconds one call of the handler waits for them, and `names` are the functions that are served
-    beside it.
+    many seconds one call of the handler waits for them, `names` are the functions that are served beside
+    it, and `build` is that of the application.
     """
 
     _client: AsyncClient
 
-    def __init__(self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES) -> None:
-        super().__init__(call, client, wait_s, names)
+    def __init__(
+        self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES, build: str = ""
+    ) -> None:
+        super().__init__(call, client, wait_s, names, build)
+        self._reader: asyncio.Task[Results]
         self._branches: Branches
         self._unawaited = _Unawaited()
         self._has_ended = False
@@ -110,6 +100,8 @@ class AsyncContext(BatchingContext):
           (default: `wait` of the endpoint).
         - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
           change between replays (default None: they are numbered in order).
+        - `name`: what it is called in errors, lists and the dashboard (default: its URL). Calls of one URL
+          with different names are different steps.
 
         Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
         `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
@@ -119,191 +111,16 @@ class AsyncContext(BatchingContext):
         step_call = self._plan(step, payload, options, result)
         return PendingCall(step_call, self._perform, self._unawaited)
 
-    @overload
-    def map(
-        self,
-        items: Iterable[Any],
-        step: Step,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        result: type[T],
-        **options: Unpack[MapOptions],
-    ) -> Coroutine[Any, Any, Batch[T]]: ...
-    @overload
-    def map(
-        self,
-        items: Iterable[Any],
-        step: str,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
-    ) -> Coroutine[Any, Any, Batch[Any]]: ...
-    @overload
-    def map(
-        self,
-        items: Iterable[Any],
-        step: AsyncFunction[T],
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
-    ) -> Coroutine[Any, Any, Batch[T]]: ...
-    @overload
-    def map(
-        self,
-        items: Iterable[Any],
-        step: PlainFunction[T],
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
-    ) -> Coroutine[Any, Any, Batch[T]]: ...
-    def map(
-        self,
-        items: Iterable[Any],
-        step: Step,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        result: Any = None,
-        **options: Unpack[MapOptions],
-    ) -> Coroutine[Any, Any, Batch[Any]]:
-        """Call a step for each of the items, side by side; await the batch.
-
-        - `items`: the payloads, 100,000 at most.
-        - `step`: a URL, absolute or relative to the workflow's own, or a function that the same `Endpoints`
-          serve.
-        - `concurrency`: how many of the steps may be unfinished at a time (default: all). When one of them
-          ends, the next one starts, in the order of the items.
-        - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
-        - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
-        - `key`: a function that tells what an item is, as a str, an int or a UUID, where the order of the
-          items may change between replays (default: their places tell them apart).
-        - `result`: the type that the responses are read as (default: what the function says it returns; for
-          a URL, plain JSON values).
-        - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
-          with growing pauses of 1 s to 2 minutes).
-        - `delay`: seconds, or a timedelta, before the first attempt of each step (default 0).
-        - `deadline`: seconds, or a timedelta, that each step may take in total (default: no limit).
-        - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-
-        Returns a `Batch`: what came of each item, in their order. Items that were not started are not
-        posted. Steps that have not ended when the batch does go on, and nothing waits for them. Where a
-        batch may end before all of its items have, its end is recorded, and every replay sees the same.
-
-        Raises `InvalidRequestError`, which is a ValueError, for a wrong option, two items with one key, or
-        too many items; `SerializationError` when an item does not fit; and LookupError for a function that
-        is not served. All of these come before anything is posted.
-        """
-        batch = self._plan_map(items, step, key, result, options)
-        return PendingCall(batch, self._run_batch, self._unawaited)
-
-    def parallel(
-        self,
-        calls: Iterable[Awaitable[T]],
-        **policy: Unpack[PolicyOptions],
-    ) -> Coroutine[Any, Any, Batch[T]]:
-        """Make calls side by side under a policy; await the batch.
-
-        - `calls`: a list of calls of this context, or of coroutines, which may make several of them.
-        - `concurrency`: how many of them may be unfinished at a time (default: all). When one of them ends,
-          the next one starts, in the order of the calls.
-        - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
-        - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
-
-        Returns a `Batch`: what came of each call, in their order. Calls that were not started are not
-        posted. Steps that have not ended when the batch does go on, and nothing waits for them; a coroutine
-        is cancelled. Where a batch may end before all of its calls have, its end is recorded, and every
-        replay sees the same.
-
-        Raises `InvalidRequestError`, which is a ValueError, for a wrong option, or too many calls. A call
-        that is none fails the workflow.
-        """
-        known = policy_of(policy)
-        batch = self._plan_units("parallel", self._taken("parallel", calls), known)
-        return PendingCall(batch, self._run_batch, self._unawaited)
-
-    @overload
-    def gather(
-        self, *calls: Awaitable[T], return_exceptions: Literal[False] = False
-    ) -> Coroutine[Any, Any, list[T]]: ...
-    @overload
-    def gather(
-        self, *calls: Awaitable[T], return_exceptions: bool
-    ) -> Coroutine[Any, Any, list[T | Exception]]: ...
-    def gather(
-        self, *calls: Awaitable[Any], return_exceptions: bool = False
-    ) -> Coroutine[Any, Any, list[Any]]:
-        """Make calls side by side, and return their results in order; await the list.
-
-        - `calls`: calls of this context, or coroutines, which may make several of them.
-        - `return_exceptions`: put the errors of calls that failed among the results (default False: raise
-          the first one at once, while the other steps go on).
-
-        While nothing else of the handler is unfinished, it is not called again for each of them, but when
-        all have succeeded or one has failed.
-
-        Raises what the first call that failed raises.
-        """
-        policy = ALL if return_exceptions else ALL_SUCCESSFUL
-        batch = self._plan_units("gather", self._taken("gather", calls), policy)
-
-        async def gather(batch: BatchCall) -> list[Any]:
-            return gathered(await self._run_batch(batch), return_exceptions=return_exceptions)
-
-        return PendingCall(batch, gather, self._unawaited)
-
-    def race(self, calls: Mapping[str, Awaitable[T]]) -> Coroutine[Any, Any, tuple[str, T]]:
-        """Make calls side by side, and await the first one that ends.
-
-        - `calls`: calls of this context, or coroutines, which may make several of them, each under a name.
-
-        Returns the name of the first one that has ended, and its result. Which one it was is recorded, and
-        every replay sees the same. The others are cancelled: their steps, and what these have started.
-
-        Raises what the first one that has ended raises, and `InvalidRequestError`, a ValueError, when there
-        are no calls.
-        """
-        taken = dict(zip(calls, self._taken("race", calls.values()), strict=True))
-
-        async def race(batch: BatchCall) -> tuple[str, T]:
-            return winner(await self._run_batch(batch), taken)
-
-        return PendingCall(self._plan_race(taken), race, self._unawaited)
-
-    def until(
-        self, check: Step, payload: Any = None, *, state: Any = NO_STATE, **options: Unpack[UntilOptions]
-    ) -> Coroutine[Any, Any, Any]:
-        """Check again and again until a condition is met; await what was found.
-
-        Nothing runs between two checks.
-
-        - `check`: a step, as `step` takes it, or a function that nobody serves: that runs in this handler,
-          and what it returns is recorded.
-        - `payload`: what the check is given (default None: a function is given nothing).
-        - `every`: seconds, or a timedelta, between two checks.
-        - `back_off`: by how much each pause is longer than the one before (default 1.0: all are the same).
-        - `deadline`: seconds, or a timedelta, after which the last check is made (default: never).
-        - `max_attempts`: how many checks there are at most (default: any number).
-        - `state`: what the first check is given instead of a payload. Then each returns `[is_met, state]`,
-          and the next one is given that state.
-
-        Returns what the last check returned, or with `state` the last state. A check that returns something
-        true has met the condition; with `state`, one that returns true as the first of the two.
-
-        Raises `ConditionNotMetError` when the deadline or the attempts are over, what the check raises, and
-        `InvalidRequestError`, a ValueError, for a wrong option.
-        """
-        return PendingCall(
-            self._plan_until(check, payload, state, options), self._run_until, self._unawaited
-        )
-
-    def sleep(self, duration: Seconds) -> Coroutine[Any, Any, None]:
+    def sleep(self, duration: Seconds, *, name: str | None = None) -> Coroutine[Any, Any, None]:
         """Await this to go on after a time, which may be days or months. Nothing runs meanwhile.
 
         - `duration`: seconds or a timedelta, of 366 days at most; less than nothing is nothing.
+        - `name`: what it is called in lists and the dashboard (default: "sleep").
 
         Raises `InvalidRequestError` for what is no duration, and `CancelledError` when the run was
         cancelled.
         """
-        step_call = self._plan_sleep(duration)
+        step_call = self._plan_sleep(duration, name)
         return PendingCall(step_call, self._perform, self._unawaited)
 
     @overload
@@ -356,10 +173,15 @@ class AsyncContext(BatchingContext):
         # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
         from asyncio import get_running_loop
 
-        from atomic.sdk._branches import Branches
+        from atomic.sdk._branches import Branches, take_notice
 
-        self._wait_by(get_running_loop().time)
+        loop = get_running_loop()
+        self._wait_by(loop.time)
         self._branches = Branches(self._until_s, is_replay=self.attempt > 1)
+        if self._results is None:
+            # While it is under way, the handler does what comes before its first step.
+            self._reader = loop.create_task(self._client.run_flow(self._reading()))
+            self._reader.add_done_callback(take_notice)
         try:
             main = await self._branches.run(self._main(handler))
             if self._branches.is_suspended:
@@ -371,6 +193,8 @@ class AsyncContext(BatchingContext):
             return result
         finally:
             self._has_ended = True
+            if self._results is None:
+                self._reader.cancel()
             await self._branches.unwind()
 
     async def _main(self, handler: Awaitable[T]) -> T:
@@ -379,125 +203,82 @@ class AsyncContext(BatchingContext):
         self._require_awaited([*self._unawaited.dropped, *self._unawaited.calls.values()])
         return result
 
-    async def _perform(self, step_call: StepCall[T]) -> T:
-        return step_call.read((await self._settle(step_call)).unwrap())
+    async def _perform(
+        self,
+        step_call: StepCall[T],
+        ask: Callable[[StepCall[T]], Coroutine[Any, Any, Outcome]] | None = None,
+    ) -> T:
+        """Ask for the outcome of a call, and return its response when it is its turn."""
+        return step_call.read((await self._settle(step_call, ask)).unwrap())
 
-    async def _settle(self, step_call: StepCall[Any]) -> Outcome:
-        if self._has_ended or self._branches.is_suspended:
-            await self._refuse_late()
+    async def _settle(
+        self,
+        step_call: StepCall[Any],
+        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]] | None = None,
+    ) -> Outcome:
+        await self._check_late()
         with self._branches.call() as call:
             try:
-                outcome = await self._ask(step_call)
+                outcome = await (ask or self._ask)(step_call)
             except Suspended as signal:
                 call.answered()
                 await self._stay(step_call, signal.cause)
             call.answered()
             if self._branches.has_order:
                 await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
+        self._went_on(outcome)
         return outcome
 
     async def _ask(self, step_call: StepCall[Any]) -> Outcome:
         with self._called(step_call):
-            return await self._client.run_flow(self._flow(step_call))
+            known = self._earlier(await self._known(), step_call)
+            return known if known is not None else await self._client.run_flow(self._flow(step_call))
 
-    def _taken(self, method: str, calls: Iterable[Any]) -> list[Any]:
-        """The calls that a batch makes: those of one step as such, everything else as it is."""
-        if isinstance(calls, PendingCall) or not isinstance(calls, Iterable):
-            self._refuse(f"{method} takes a list of calls: write `ctx.{method}([...])`.")
-        taken = list(calls)
-        for call in taken:
-            if not isinstance(call, Awaitable):
-                self._refuse(
-                    f"{method} takes calls of the context, or coroutines, not a {type(call).__qualname__}."
-                )
-        return [call.taken(self._perform) if isinstance(call, PendingCall) else call for call in taken]
+    def _pending_batch(
+        self, made: Made, begin: Callable[[Made], Coroutine[Any, Any, T]]
+    ) -> "PendingCall[T]":
+        return PendingCall(made, begin, self._unawaited, depth=3)
 
-    async def _run_batch(self, batch: BatchCall) -> Batch[Any]:
-        if self._has_ended or self._branches.is_suspended:
-            await self._refuse_late()
-        if not batch.count:
-            return EMPTY
-        from atomic.sdk._async_batches import AsyncBatchRun
-
-        run = AsyncBatchRun(batch, self._open, self._branches, self._ask, self._enter)
-        if run.progress.may_start_too_many and (known := await self._known(self._plan_record(batch, None))):
-            run.progress.adopt(known.unwrap())
-        self._runs.append(run)
-        try:
-            ended = await run.run(self._left_s, partial(self._recorded, batch))
-        finally:
-            self._runs.remove(run)
-            self._leave(run.left)
-            _close_unstarted(batch.works)
-        if batch.cancels_rest:
-            for step_id in run.left:
-                await self._beside(self._leaving(step_id))
-        if self._branches.has_order:
-            at, was_replayed = run.progress.ended_at, run.progress.was_replayed
-            await self._branches.turn(self._branches.call().post, at, was_replayed=was_replayed)
-        return ended
-
-    async def _run_until(self, condition: Condition) -> Any:
-        found: Recorded | None = None
-        while True:
-            try:
-                request = condition.poll.send(found) if found else next(condition.poll)
-            except StopIteration as end:
-                return end.value
-            found = await self._found(condition, request)
-
-    async def _found(self, condition: Condition, request: Request) -> Recorded:
-        """What came of a request."""
-        if isinstance(request, Check) and self._is_function(condition):
-            return await self._computed(*self._plan_check(condition), partial(condition.run, request))
-        step_call = self._plan_request(condition, request)
-        outcome = await self._settle(step_call)
-        return Recorded(step_call.read(outcome.unwrap()), outcome.ended_at)
-
-    async def _computed(self, name: str, position: Position, function: Callable[[], Any]) -> Recorded:
-        """The value of a function, which runs unless an earlier attempt has recorded its value."""
-        known = await self._known(self._plan_value(name, position, None))
-        if known is None:
-            value = function()
-            value = await value if isinstance(value, Awaitable) else value
-            value = jsonable(value, f"what {name!r} returns")
-            known = await self._settle(self._plan_value(name, position, value))
-        return Recorded(known.unwrap(), known.ended_at)
-
-    async def _known(self, step_call: StepCall[Any]) -> Outcome | None:
-        return await self._beside(self._knowing(step_call)) if self.attempt > 1 else None
-
-    async def _beside(self, flow: Flow[Result]) -> Result:
-        """Requests that belong to no step, or to one that nobody waits for."""
-        with self._branches.call():
-            return await self._client.run_flow(flow)
-
-    async def _recorded(self, batch: BatchCall, end: Any) -> Any:
-        return await self._perform(self._plan_record(batch, end))
-
-    async def _enter(self, branch: Branch) -> Any:
-        assert isinstance(branch.work, Awaitable), "a batch of an `async def` handler is given awaitables"
-        enter_branch(self, branch.scope)
-        _in_branch.set(branch)
-        return await branch.work
-
-    def _branch(self) -> Branch | None:
-        branch = _in_branch.get()
-        return branch if branch is not None and branch.owner is self else None
+    def _take(self, call: Any) -> Any:
+        return call.taken(self._perform) if isinstance(call, PendingCall) else call
 
     async def _open_event(self, step_call: StepCall[Any]) -> str:
-        if self._has_ended or self._branches.is_suspended:
-            await self._refuse_late()
+        await self._check_late()
         with self._branches.call() as call:
             try:
                 with self._called(step_call):
+                    if (await self._known()).has_event(step_call.id):
+                        return step_call.id
                     return await self._client.run_flow(self._opening(step_call))
             except Suspended as signal:
                 call.answered()
                 await self._stay(step_call, signal.cause)
 
-    async def _refuse_late(self) -> NoReturn:
+    async def _known(self) -> Results:
+        """What earlier attempts posted, as soon as it is read."""
+        if self._results is None:
+            from asyncio import shield
+
+            # Other branches wait for the same answer.
+            self._results = await shield(self._reader)
+        return self._results
+
+    def _pending(
+        self,
+        step_call: StepCall[Any],
+        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]],
+        *,
+        depth: int = 4,
+    ) -> "PendingCall[Any]":
+        # `depth` methods stand between the handler and the call's constructor.
+        return PendingCall(step_call, partial(self._perform, ask=ask), self._unawaited, depth=depth)
+
+    async def _check_late(self) -> None:
         """End a task that calls after the end of the handler."""
+        if self._has_ended or self._branches.is_suspended:
+            await self._refuse_late()
+
+    async def _refuse_late(self) -> NoReturn:
         from asyncio import CancelledError, current_task, sleep
 
         # Let other tasks of the loop run, however often this one calls.
@@ -535,15 +316,6 @@ class _Unawaited:
     dropped: list[MadeCall] = field(default_factory=list)
 
 
-def _close_unstarted(works: Iterable[Any]) -> None:
-    """Let go of what a batch that ended early did not start: Python warns of such coroutines otherwise."""
-    from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
-
-    for work in works:
-        if isinstance(work, PendingCall) or (iscoroutine(work) and getcoroutinestate(work) == CORO_CREATED):
-            work.close()
-
-
 class PendingCall(Coroutine[Any, Any, T]):
     """What a call of the context returns: a coroutine, which is reported when it is never awaited.
 
@@ -553,14 +325,19 @@ class PendingCall(Coroutine[Any, Any, T]):
     __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")
 
     def __init__(
-        self, made: Made, begin: Callable[[Made], Coroutine[Any, Any, T]], unawaited: _Unawaited
+        self,
+        made: Made,
+        begin: Callable[[Made], Coroutine[Any, Any, T]],
+        unawaited: _Unawaited,
+        *,
+        depth: int = 2,
     ) -> None:
         self._made: Any = made
         self._begin = begin
         self._coroutine: Coroutine[Any, Any, T] | None = None
         self._unawaited = unawaited
-        # The context's method stands between.
-        unawaited.calls[id(self)] = MadeCall.here(made, 2)
+        # The context's methods stand between.
+        unawaited.calls[id(self)] = MadeCall.here(made, depth)
 
     def send(self, value: Any) -> Any:
         """As of any coroutine."""

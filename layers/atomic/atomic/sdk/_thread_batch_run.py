@@ -1,13 +1,15 @@
 """Runs a batch of a `def` handler: its posts and its branches have threads."""
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from atomic.sdk._api import Outcome
 from atomic.sdk._batches import Ask, Batch
-from atomic.sdk._batching import BatchCall, BatchRun, Branch
+from atomic.sdk._batching import TOLD_S, BatchCall, BatchRun, Branch
 from atomic.sdk._context import StepCall
 from atomic.sdk.errors import Suspended
 
@@ -23,8 +25,10 @@ class ThreadBatchRun(BatchRun):
         open_steps: Mapping[str, object],
         ask: Callable[[StepCall[Any]], Outcome],
         enter: Callable[[Branch], Any],
+        *,
+        is_replay: bool,
     ) -> None:
-        super().__init__(batch, open_steps, _THREADS_MAX)
+        super().__init__(batch, open_steps, _THREADS_MAX, is_replay=is_replay)
         self._post = ask
         self._enter = enter
         self._pool = ThreadPoolExecutor(min(batch.count, _THREADS_MAX), "atomic-batch")
@@ -41,14 +45,15 @@ class ThreadBatchRun(BatchRun):
         try:
             while True:
                 self._start(left_s())
+                if self.progress.may_end:
+                    self._hear_of_others()
+                    self.progress.end()
                 if self.progress.is_over:
                     if not self.progress.needs_record:
                         return self._finished()
                     self.progress.adopt(record(self.progress.record()))
                 elif self._under_way:
-                    report = self._reports.get()
-                    self._under_way -= 1
-                    report()
+                    self._hear(self._reports.get())
                 else:
                     raise Suspended(self.progress.cause)
         finally:
@@ -56,6 +61,18 @@ class ThreadBatchRun(BatchRun):
             for branch in self._branches:
                 branch.is_left = True
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _hear(self, report: Callable[[], None]) -> None:
+        self._under_way -= 1
+        report()
+
+    def _hear_of_others(self) -> None:
+        """In a replay others may have ended before, and be about to be told."""
+        until_s = time.monotonic() + TOLD_S
+        while self._is_ordered and self._under_way and (left_s := until_s - time.monotonic()) > 0:
+            with suppress(Empty):
+                self._hear(self._reports.get(timeout=left_s))
+        self._is_ordered = False
 
     def _run_branch(self, index: int, branch: Branch) -> None:
         self._branches.append(branch)
@@ -68,8 +85,8 @@ class ThreadBatchRun(BatchRun):
                 return lambda: self._take_unfinished(Ask(index, is_brief=False), cause)
             except Exception as error:
                 failed = error
-                return lambda: self.progress.ended(index, error=failed)
-            return lambda: self.progress.ended(index, result=result)
+                return lambda: self.progress.ended(index, error=failed, ended_at=branch.ended_at)
+            return lambda: self.progress.ended(index, result=result, ended_at=branch.ended_at)
 
         self._submit(run)
 
