@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8787
-WORKERS ?= 2
+# Tests wait more than they compute: three at a time keep two cores busy.
+WORKERS ?= 3
 
 .PHONY: help install lock demo serve test check hooks format decisions settings openapi clean \
   lock-aws build validate aws-local test-aws cold-start sam-local
