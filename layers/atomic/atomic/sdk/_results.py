@@ -169,12 +169,14 @@ def read_results(query: ResultsQuery | None, patience_s: float) -> Flow[Results]
     return results
 
 
-def read_one(query: ResultsQuery, step_id: str, document: Mapping[str, Any]) -> Flow[Outcome | None]:
+def read_one(
+    query: ResultsQuery, step_id: str, document: Mapping[str, Any], patience_s: float
+) -> Flow[Outcome | None]:
     """The outcome of one step as it stands now; None when there is none, or the server does not tell.
 
     Raises what passes, as a server that is busy: then the answer may come later.
     """
-    answer = yield from exchange(query.request(id=step_id), _PATIENCE_S)
+    answer = yield from exchange(query.request(id=step_id), min(patience_s, _PATIENCE_S))
     found = Results()
     found.add(_document(answer), query)
     return found.outcome(step_id, document)

@@ -107,8 +107,9 @@ class ValueSteps(BaseContext, ABC):
 
     def _stored(self, step_call: StepCall[Any]) -> Flow[Outcome | None] | None:
         """Asks for a value that an earlier attempt may have stored a moment ago; None at the first one."""
-        query = self._query
-        return None if query is None else read_one(query, step_call.id, step_call.document)
+        if self._query is None:
+            return None
+        return read_one(self._query, step_call.id, step_call.document, self._client.patience_s)
 
     def _first_version(self, step_call: StepCall[int], newest: int, results: Results) -> StepCall[int]:
         """The version that this run is to have from now on.
