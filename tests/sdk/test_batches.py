@@ -118,6 +118,14 @@ class TestMap:
         assert len(app.effects) == 3
         assert len(app.answers) > 1
 
+    def test_a_name_is_that_of_each_step(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            return (await ctx.map([1, 2], "for", name="wait a little")).results()
+
+        response, app = played(main, wait=0.5)
+        assert response == [1, 2]
+        assert {post["stepName"] for post in posts_of(app, "for")} == {"wait a little"}
+
     def test_two_maps_of_one_step_share_nothing(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             one, two = await asyncio.gather(ctx.map([1, 2], "for"), ctx.map([1, 2], "for"))

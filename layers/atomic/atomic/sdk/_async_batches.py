@@ -103,6 +103,7 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         - `delay`: seconds, or a timedelta, before the first attempt of each step (default 0).
         - `deadline`: seconds, or a timedelta, that each step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `name`: what the steps are called in errors, lists and the dashboard (default: their URL).
 
         Returns a `Batch`: what came of each item, in their order. Items that were not started are not
         posted. Steps that have not ended when the batch does go on, and nothing waits for them. Where a

@@ -77,7 +77,13 @@ class Branch:
         return self.is_left or (self.outer is not None and self.outer.is_over)
 
 
-class MapOptions(StepOptions, PolicyOptions, total=False):
+class ItemOptions(StepOptions, total=False):
+    """Options of each step of a map; `name` is what they are called."""
+
+    name: str | None
+
+
+class MapOptions(ItemOptions, PolicyOptions, total=False):
     """The policy of a map, and the options of each of its steps."""
 
 
@@ -126,7 +132,7 @@ class BatchingContext(ValueSteps, ABC):
     ) -> BatchCall:
         check_options(options, MapOptions)
         given: Mapping[str, Any] = options
-        own: Any = {name: value for name, value in given.items() if name in StepOptions.__annotations__}
+        own: Any = {name: value for name, value in given.items() if name in ItemOptions.__annotations__}
         rest: Any = {name: value for name, value in given.items() if name not in own}
         policy = policy_of(rest)
         known, keys = listed(items, key)
