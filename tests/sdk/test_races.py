@@ -94,6 +94,19 @@ class TestRaces:
         assert response == "late"
         assert app.done == ["slow 1"]
 
+    def test_what_lost_is_no_sign_of_changed_code(self) -> None:
+        """A replay does not run the branch that lost, and asks for none of its steps."""
+
+        async def both(ctx: AsyncContext) -> Any:
+            return [await ctx.step("fast", 1), await ctx.step("slow", 2)]
+
+        async def main(ctx: AsyncContext) -> Any:
+            await ctx.race({"late": ctx.sleep(4), "both": both(ctx), "slow": ctx.step("slow", 3)})
+            await ctx.sleep(DAY)
+            return [await ctx.version("new", 2), ctx.unused_results]
+
+        assert played(main, wait=0.1)[0] == [2, 0]
+
     def test_a_race_of_none_is_refused(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             with pytest.raises(ValueError, match="at least one call"):

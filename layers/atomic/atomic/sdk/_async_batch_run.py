@@ -60,7 +60,7 @@ class AsyncBatchRun(BatchRun):
                 if not self.progress.is_over:
                     await self._rest()
                 elif self.progress.needs_record:
-                    self.progress.adopt(await record(self.progress.record()))
+                    self.progress.adopt(await record(self._end()))
                 else:
                     return self._finished()
         finally:

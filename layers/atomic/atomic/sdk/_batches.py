@@ -223,6 +223,8 @@ class Progress:
     # Once the end is recorded: the record, and the items of it that are still to be asked.
     _record: str | None = None
     _wanted: deque[int] = field(default_factory=deque)
+    # The steps of branches that had not ended then.
+    left_steps: tuple[str, ...] = ()
     _ended_by: EndedBy | None = None
 
     def next(self, *, may_start: bool, may_wait: bool) -> Ask | None:
@@ -385,6 +387,7 @@ class Progress:
             letters = self.record()["items"]
         else:
             self._ended_by = record["endedBy"]
+            self.left_steps = tuple(record["left"])
         self._record = letters
         known = self._ends.keys() | self._asked | self._branches
         self._wanted.extend(at for at, each in enumerate(letters) if each in _ENDED and at not in known)

@@ -5,7 +5,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from atomic.sdk._value_steps import ValueCall, ValueSteps
 from atomic.sdk._values import UNDECLARED
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
-from atomic.sdk.errors import InvalidRequestError, NotFinishedError, Suspended
+from atomic.sdk.errors import InvalidRequestError, Suspended
 
 # An item that others wait behind is asked for its outcome so briefly: long enough for a step that is done,
 # or takes no time.
@@ -49,7 +49,8 @@ class Branch:
     """An item that calls steps itself: what to await (in a `def` handler: to call), and its own scope.
 
     `owner` is the handler's context. `outer` is the branch that the batch is called in. `is_left`: nobody
-    waits for it any more. `ended_at` is when the last of its steps has ended.
+    waits for it any more. `steps` are the ids of its steps, and `ended_at` is when the last of them
+    has ended.
     """
 
     owner: object
@@ -58,6 +59,13 @@ class Branch:
     outer: "Branch | None" = None
     is_left: bool = False
     ended_at: str = ""
+    steps: list[str] = field(default_factory=list)
+
+    def calls(self, step_id: str) -> None:
+        """A step of the branch, or of one within it, is called."""
+        self.steps.append(step_id)
+        if self.outer is not None:
+            self.outer.calls(step_id)
 
     def went_on(self, outcome: Outcome) -> None:
         """A step of the branch, or of one within it, has its outcome."""
@@ -224,15 +232,9 @@ class BatchingContext(ValueSteps, ABC):
 
     def _left_before(self, batch: BatchCall, run: "BatchRun", results: Results) -> list[str]:
         """The ids of the live steps that the batch had left behind in an earlier attempt."""
-        live = []
-        for at in run.progress.left_before():
-            unit = batch.unit(at)
-            if isinstance(unit, StepCall):
-                try:
-                    self._earlier(results, unit)
-                except NotFinishedError:
-                    live.append(unit.id)
-        return live
+        units = [batch.unit(at) for at in run.progress.left_before()]
+        ids = [unit.id for unit in units if isinstance(unit, StepCall)]
+        return [step_id for step_id in (*ids, *run.progress.left_steps) if results.is_live(step_id)]
 
     def _leaving(self, step_id: str) -> Flow[bool]:
         """Cancel a step that lost its race."""
@@ -242,6 +244,11 @@ class BatchingContext(ValueSteps, ABC):
             self._path,
             min(self._client.patience_s, max(0.0, self._left_s())),
         )
+
+    def _owner(self, step_id: str) -> Branch | None:
+        if (branch := self._branch()) is not None:
+            branch.calls(step_id)
+        return branch
 
     def _went_on(self, outcome: Outcome) -> None:
         """A call has its outcome; the branch that made it goes on."""
@@ -266,6 +273,8 @@ class BatchingContext(ValueSteps, ABC):
         return "any"
 
 
+# An id takes some 60 bytes, and a value 256 KiB.
+_LEFT_MAX: Final = 1000
 # How long a replay waits for what else had ended before it decides how a batch did.
 TOLD_S: Final = 0.1
 
@@ -289,10 +298,18 @@ class BatchRun(ABC):
 
     def _finished(self) -> Batch[Any]:
         """The batch, which is over."""
-        rest = [branch for at, branch in self._branches_of.items() if not self.progress.has_ended(at)]
+        rest = self._unfinished_branches()
         within = [step for step, of in self._open.items() if any(branch.contains(of) for branch in rest)]
         self.left = [*self.steps.values(), *within]
         return self.progress.result()
+
+    def _end(self) -> dict[str, Any]:
+        """How the batch ended, with the steps of branches that no replay will run."""
+        left = [step_id for branch in self._unfinished_branches() for step_id in branch.steps]
+        return {**self.progress.record(), "left": left[:_LEFT_MAX]}
+
+    def _unfinished_branches(self) -> list[Branch]:
+        return [branch for at, branch in self._branches_of.items() if not self.progress.has_ended(at)]
 
     def _start(self, left_s: float) -> None:
         """Ask for what is to be asked now; `left_s`: for how long the handler may still wait."""

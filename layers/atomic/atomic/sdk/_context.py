@@ -401,7 +401,7 @@ class BaseContext(ABC):
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:
         """Around a post. Raises Suspended for a live step, and for an error that is no outcome."""
-        self._open[step_call.id] = self._branch()
+        self._open[step_call.id] = self._owner(step_call.id)
         try:
             yield
         except NotFinishedError:
@@ -416,8 +416,8 @@ class BaseContext(ABC):
             raise
         self._open.pop(step_call.id, None)
 
-    def _branch(self) -> object:
-        """The branch of a batch that calls; None outside of batches."""
+    def _owner(self, _step_id: str) -> object:
+        """The branch of a batch that calls a step; None outside of batches."""
         return None
 
     def _leave(self, step_ids: Iterable[str]) -> None:

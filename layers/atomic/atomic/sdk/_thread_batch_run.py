@@ -51,7 +51,7 @@ class ThreadBatchRun(BatchRun):
                 if self.progress.is_over:
                     if not self.progress.needs_record:
                         return self._finished()
-                    self.progress.adopt(record(self.progress.record()))
+                    self.progress.adopt(record(self._end()))
                 elif self._under_way:
                     self._hear(self._reports.get())
                 else:
