@@ -84,7 +84,17 @@ FIGURES: Final = (
     r"\b[Nn]obody (answers|asks|completed|knows|learns|looks|waits|wants)\b",
 )
 # Folders whose comments, docstrings and messages are checked against both lists.
-PLAIN_ROOMS: Final = ("adapters", "cli", "domain", "protocol")
+PLAIN_ROOMS: Final = (
+    "adapters",
+    "application",
+    "cli",
+    "domain",
+    "entrypoints",
+    "protocol",
+    "runtime",
+    "sdk",
+    "testing",
+)
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -165,6 +175,14 @@ def test_comments_and_messages_have_no_retired_phrase(room: str) -> None:
     paths = tracked(f"layers/atomic/atomic/{room}/**.py")
     assert paths
     found = [line for path in paths for line in phrases_in(path, _prose_of(path), PHRASES + FIGURES)]
+    assert found == []
+
+
+def test_the_dashboard_has_no_retired_phrase() -> None:
+    static = "layers/atomic/atomic/dashboard/static"
+    paths = tracked(f"{static}/**.js", f"{static}/**.css", f"{static}/**.html")
+    assert paths
+    found = [line for path in paths for line in phrases_in(path, path.read_text(), PHRASES + FIGURES)]
     assert found == []
 
 

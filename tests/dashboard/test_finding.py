@@ -150,7 +150,7 @@ def test_going_back_keeps_filters_and_position(page: Page, api: Api, endpoints: 
 def test_a_missing_run_has_a_message(page: Page, api: Api) -> None:
     open_at(page, api, "runs/run_" + "0" * 32)
     expect(page.get_by_role("button", name="Try again now")).to_be_visible()
-    expect(page.get_by_text("It may have been forgotten")).to_be_visible()
+    expect(page.get_by_text("Its retention may be over")).to_be_visible()
 
 
 def test_the_empty_list_shows_a_command_that_starts_a_run(

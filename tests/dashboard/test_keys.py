@@ -31,7 +31,7 @@ def test_the_key_is_asked_for_and_kept_for_the_tab(page: Page, locked: Api, endp
 
     page.get_by_label("API key").fill("wrong")
     page.get_by_role("button", name="Show runs").click()
-    expect(page.get_by_role("alert")).to_contain_text("That key does not open this client")
+    expect(page.get_by_role("alert")).to_contain_text("This key is not valid for this client")
 
     page.get_by_label("API key").fill(key_of(locked))
     page.get_by_role("button", name="Show runs").click()
@@ -58,7 +58,7 @@ def test_a_key_without_the_scope_read_gets_a_message(
         page.goto(f"{server.url}/dashboard#/acme/runs")
         page.get_by_label("API key").fill(key)
         page.get_by_role("button", name="Show runs").click()
-        expect(page.locator(".blank")).to_contain_text("it may not read")
+        expect(page.locator(".blank")).to_contain_text("it lacks the scope")
         expect(page.locator(".pulse")).to_have_text("Refused")
     finally:
         server.stop()

@@ -62,7 +62,7 @@ def test_a_duration_is_finite_and_not_negative(name: str, given: Any) -> None:
     options: dict[str, Any] = {name: given}
     if name.endswith("back_off"):
         options = {"retry": Retry(**options)}
-    with pytest.raises(InvalidRequestError, match=rf"^{name}: use seconds or a timedelta from 0 on, not"):
+    with pytest.raises(InvalidRequestError, match=rf"^{name}: use seconds or a timedelta, 0 or more, not"):
         Client().start("w", "https://app.example/w", key="k", **options)
 
 
@@ -119,7 +119,7 @@ def test_a_sleep_of_no_time_posts_nothing() -> None:
 def test_a_later_call_is_at_some_time() -> None:
     assert [RetryAfter(given).seconds for given in (5, 0.5, -1, timedelta(minutes=10))] == [5, 0.5, 0, 600]
     for never in (math.inf, math.nan):
-        with pytest.raises(ValueError, match="to be called no more, raise NonRetryable"):
+        with pytest.raises(ValueError, match="to end the retries, raise NonRetryable"):
             RetryAfter(never)
 
 

@@ -69,7 +69,7 @@ def test_the_timeline_of_a_run(cli: Cli, app_url: str) -> None:
 
 def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:
     failed = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "500", code=4)
-    assert "mend its endpoint and redrive it" in failed.stderr
+    assert "fix its endpoint and redrive it" in failed.stderr
     assert failed.stderr.count("the endpoint answered 500 and forbade a retry: too much (step http") == 1
     shown = cli("runs", "show", run_id_of(cli), "--watch", code=4).stdout
     assert "/pay  failed: the endpoint answered 500 and forbade a retry: too much" in shown
@@ -234,7 +234,7 @@ def test_doctor_leaves_nothing_behind(cli: Cli, app_url: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        (("--url", "http://127.0.0.1:9", "--patience", "0"), "check ATOMIC_URL"),
+        (("--url", "http://127.0.0.1:9", "--patience", "0"), "Check ATOMIC_URL"),
         (("--client", "no such"), "Check"),
         (("--endpoint", "http://127.0.0.1:9/x"), "is it running"),
     ],

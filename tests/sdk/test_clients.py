@@ -202,7 +202,7 @@ def test_patience_ends(variant: str, answer: Any, kind: type[AtomicError]) -> No
 
 
 def test_a_proxy_s_page_is_no_problem_document(variant: str) -> None:
-    with fake_api((404, {}, "<html>")) as api, pytest.raises(RefusedError, match="not as Atomic") as told:
+    with fake_api((404, {}, "<html>")) as api, pytest.raises(RefusedError, match="not like Atomic") as told:
         start(variant, api)
     assert not told.value.is_permanent
 

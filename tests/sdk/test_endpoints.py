@@ -54,8 +54,12 @@ def test_an_option_that_does_not_exist_is_refused_at_the_start() -> None:
     [
         ({"secrets": encode_secret(NEW)}, TypeError, "secrets: give a list"),
         ({"secrets": ["s3cret"]}, ValueError, "a signing secret is whsec_"),
-        ({"base_url": "app.example"}, ValueError, "base_url 'app.example' is no URL of a server: write"),
-        ({"wait": "soon"}, ValueError, "wait: use seconds or a timedelta from 0 on, not 'soon'"),
+        (
+            {"base_url": "app.example"},
+            ValueError,
+            "base_url 'app.example' is not the URL of a server: write",
+        ),
+        ({"wait": "soon"}, ValueError, "wait: use seconds or a timedelta, 0 or more, not 'soon'"),
         ({"wait": -1}, ValueError, "wait: use seconds"),
     ],
 )
@@ -110,7 +114,7 @@ def test_names_are_one_segment_and_each_its_own() -> None:
     served = aws_lambda.Endpoints("/users", steps=[echo])
     with pytest.raises(ValueError, match=r"<lambda>.*give .* a name="):
         served.step(lambda payload: payload)
-    with pytest.raises(ValueError, match="'a/b' is no segment"):
+    with pytest.raises(ValueError, match="'a/b' is not a segment"):
         served.step(name="a/b")(other)
     with pytest.raises(ValueError, match="'echo' is served already"):
         served.step(name="echo")(other)

@@ -143,7 +143,7 @@ def test_a_refusal_is_passed_on() -> None:
     response, _ = called(bare, {"one": REFUSED})
     assert "Too many starts." in detail(response)
     response, _ = called(later_bare, {"one": MISMATCH})
-    assert "the same payloads each time" in detail(response)
+    assert "the same payloads in each replay" in detail(response)
 
 
 def test_a_refusal_says_when_to_come_again() -> None:
@@ -288,7 +288,7 @@ class TestThreads:
         gate.set()
         threads[0].join(5)
         assert (response.status, posts) == (200, [])
-        assert "The workflow has ended" in raised[0]
+        assert "The workflow ended before this call" in raised[0]
 
 
 def test_a_task_that_goes_on_after_the_end_is_told() -> None:
@@ -305,7 +305,7 @@ def test_a_task_that_goes_on_after_the_end_is_told() -> None:
     async def scenario() -> None:
         response, posts = await called_async(main, {"one": done()})
         gate.set()
-        with pytest.raises(RuntimeError, match="The workflow has ended"):
+        with pytest.raises(RuntimeError, match="The workflow ended before this call"):
             await tasks[0]
         assert (response.status, posts) == (200, [])
 

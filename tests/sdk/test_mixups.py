@@ -125,9 +125,9 @@ def speaks_tls(certificate: Path, answer: bytes = b"") -> Talk:
 def test_what_is_no_url_is_refused_before_anything_is_sent(variant: str, url: str) -> None:
     told = complaint(variant, url, ValueError)
     assert told.startswith(
-        f"ATOMIC_URL '{url}' is no URL of a server: write scheme, host and port, as in http://"
+        f"ATOMIC_URL '{url}' is not the URL of a server: write scheme, host and port, such as http://"
     )
-    assert "://" in url or f"as in http://{url}" in told
+    assert "://" in url or f"such as http://{url}" in told
 
 
 NGINX = b"<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n<body>"
@@ -145,7 +145,7 @@ NGINX = b"<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS po
 def test_http_where_tls_is_spoken(variant: str, answer: bytes) -> None:
     with server(says(answer)) as port:
         told = complaint(variant, f"http://127.0.0.1:{port}")
-    assert f"If it speaks TLS, set ATOMIC_URL to https://127.0.0.1:{port}." in told
+    assert f"If the server uses TLS, set ATOMIC_URL to https://127.0.0.1:{port}." in told
     assert "Change the fields" not in told
     assert told.isprintable()
     assert (b"nginx" in answer or b"title" in answer) is ("plain HTTP request was sent" in told)
@@ -161,8 +161,8 @@ def test_http_to_a_server_that_speaks_tls(variant: str, certificates: Certificat
 def test_https_where_no_tls_is_spoken(variant: str) -> None:
     with server(page(b"400 Bad Request", b"what?")) as port:
         told = complaint(variant, f"https://127.0.0.1:{port}", NoAnswerError)
-    assert "no TLS is spoken there" in told
-    assert told.endswith(f"Set ATOMIC_URL to http://127.0.0.1:{port} if that is meant.")
+    assert "the server does not use TLS" in told
+    assert told.endswith(f"Set ATOMIC_URL to http://127.0.0.1:{port} if this is the right server.")
 
 
 @pytest.mark.parametrize("name", ["lone", "good", "other", "old"])
@@ -171,7 +171,7 @@ def test_a_certificate_that_is_not_trusted(variant: str, certificates: Certifica
         told = complaint(variant, f"https://127.0.0.1:{port}", NoAnswerError)
     assert "its certificate is not trusted: " in told
     assert "Set SSL_CERT_FILE to a file" in told
-    assert "Nothing answers there" not in told
+    assert "Check ATOMIC_URL, and that the server runs" not in told
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
@@ -184,22 +184,22 @@ def test_certificates_that_the_environment_names_are_trusted(
     with server(speaks_tls(certificates.good, answer)) as port:
         assert ask(variant, f"https://127.0.0.1:{port}") == []
         monkeypatch.setenv(variable, str(certificates.ca) + "-gone")
-        assert "nothing is there" in complaint(variant, f"https://127.0.0.1:{port}", ValueError)
+        assert "which does not exist" in complaint(variant, f"https://127.0.0.1:{port}", ValueError)
 
 
 @pytest.mark.parametrize(
     ("status", "head", "body", "words"),
     [
-        (b"200 OK", b"", b"<title>Sign in</title>", "answered 200, and not as Atomic does (Sign in)."),
-        (b"200 OK", b"", b'{"other":1}', 'answered 200, and not as Atomic does ({"other":1}).'),
-        (b"200 OK", b"", b"[]", "answered 200, and not as Atomic does ([])."),
-        (b"204 No Content", b"", b"", "answered 204, and not as Atomic does. Check ATOMIC_URL"),
-        (b"404 Not Found", b"", b'{"detail":"Not Found"}', "answered 404, and not as Atomic does"),
-        (b"403 Forbidden", b"", b"<h1>no</h1>", "answered 403, and not as Atomic does. Check"),
+        (b"200 OK", b"", b"<title>Sign in</title>", "answered 200, but not like Atomic (Sign in)."),
+        (b"200 OK", b"", b'{"other":1}', 'answered 200, but not like Atomic ({"other":1}).'),
+        (b"200 OK", b"", b"[]", "answered 200, but not like Atomic ([])."),
+        (b"204 No Content", b"", b"", "answered 204, but not like Atomic. Check ATOMIC_URL"),
+        (b"404 Not Found", b"", b'{"detail":"Not Found"}', "answered 404, but not like Atomic"),
+        (b"403 Forbidden", b"", b"<h1>no</h1>", "answered 403, but not like Atomic. Check"),
         (b"502 Bad Gateway", b"", b"upstream\x1b[31m gone", "answered 502 (upstream [31m gone)."),
         (
             b"301 Moved Permanently", b"location: https://atomic.example/dev/runs\r\n", b"",
-            "answered 301 and sends to https://atomic.example/dev/runs, which is not followed. Set",
+            "answered 301 and redirects to https://atomic.example/dev/runs, which is not followed. Set",
         ),
     ],
 )  # fmt: skip

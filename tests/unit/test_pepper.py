@@ -61,7 +61,7 @@ def test_a_missing_pepper_is_named_and_no_other_is_made(directory: Path) -> None
 
 def test_another_pepper_is_refused_until_no_key_needs_the_old_one(directory: Path) -> None:
     (directory / KEY_PEPPER).write_bytes(b"x" * 32)
-    with pytest.raises(ValueError, match="is another one"):
+    with pytest.raises(ValueError, match="is a different pepper"):
         pepper_of(directory)
     with client_admin.admin(directory) as admin:
         acme, _ = admin.rotate_key("acme", overlap_ms=0)

@@ -99,7 +99,7 @@ def case_other_payloads_in_a_replay_are_found(world: World) -> None:
     told = failed.value.response["detail"]
     url = world.url("/echo")
     assert told.startswith(f"{url} was posted before with another payload: payload was 1 and is 2 now.")
-    assert "the same payloads each time" in told
+    assert "the same payloads in each replay" in told
     assert "give each call a `key=` where their order may change" in told
 
 
@@ -205,7 +205,7 @@ def case_errors_of_any_kind_are_told(world: World) -> None:
         return function
 
     raised: dict[str, tuple[BaseException, int, str, str | None]] = {
-        "wordless": (Wordless(), 500, "Wordless: (it cannot be put into words)", None),
+        "wordless": (Wordless(), 500, "Wordless: (the error has no text)", None),
         "half": (NonRetryable("n\ud800"), 500, "n?", None),
         "silent": (NonRetryable(), 500, "The endpoint failed.", None),
         "later": (RetryAfter(timedelta(minutes=10), "later"), 503, "later", "600"),

@@ -82,7 +82,7 @@ def mounted_case_a_payload_that_would_not_arrive_is_refused_at_the_call(world: W
     outcome = world.start("/orders/refuses", ORDER)
     subclass, incomplete, number, surplus = outcome.response
     assert subclass.startswith(
-        "The payload of step 'charge' would not arrive as it is: Refund(item='book', born="
+        "The payload of step 'charge' would not arrive unchanged: Refund(item='book', born="
     )
     assert incomplete == "The payload of step 'charge' does not fit: bornOn: Field required."
     assert number.startswith("The payload of step 'charge' does not fit: payload: Input should be ")

@@ -68,7 +68,7 @@ def case_a_call_is_taken_once(world: World) -> None:
     assert world.post("/echo", BODY, call).status_code == 200
     again = world.post("/echo", BODY, call)
     assert again.status_code == 401
-    assert "taken before" in again.json()["detail"]
+    assert "accepted before" in again.json()["detail"]
     for spelling in ("+{}", "0{}", "{}.0"):
         respelled = call | {"webhook-timestamp": spelling.format(call["webhook-timestamp"])}
         assert world.post("/echo", BODY, respelled).status_code == 401

@@ -223,9 +223,9 @@ def test_an_uncaught_error_is_logged_without_its_text() -> None:
     said = [json.loads(line) for line in ended.stderr.splitlines()]
     assert (ended.returncode, ended.stdout) == (1, "")
     assert [(line["message"], line["exception"]) for line in said] == [
-        ("a thread broke off", "ValueError"),
+        ("a thread crashed", "ValueError"),
         ("an error was ignored", "ValueError"),
-        ("nobody caught an error", "ValueError"),
+        ("uncaught error", "ValueError"),
     ]
     assert CANARY not in ended.stderr
 

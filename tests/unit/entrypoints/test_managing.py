@@ -64,7 +64,7 @@ def test_without_keys_a_refusal_names_the_owner() -> None:
             assert {reply.status for reply in asked} == {404}
             [detail] = {reply.json["detail"] for reply in asked}
             assert detail.startswith(
-                "This belongs to the client 'me', and 'other' asks for it: use the same"
+                "This belongs to the client 'me', but the request is for 'other': use the same"
             )
 
     run(main())

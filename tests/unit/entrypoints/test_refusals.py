@@ -24,7 +24,7 @@ def test_every_refusal_is_mapped() -> None:
     [
         (NotFound("acme"), "not-found", "Nothing is at this path."),
         (RunCancelled(), "cancelled", "The run was cancelled and takes no more steps."),
-        (NotRedrivableStep("handled"), "not-redrivable", "The handler above it went on without it"),
+        (NotRedrivableStep("handled"), "not-redrivable", "An ancestor went on without it"),
         (NotRedrivableStep("cancelled"), "not-redrivable", "Its run was cancelled"),
         (NotAnOpenEvent("timer", Status.PENDING), "not-an-open-event", "The step is of kind 'timer'"),
         (NotAnOpenEvent("event", Status.FAILED), "not-an-open-event", "The event step is failed already"),

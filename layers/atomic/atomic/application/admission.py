@@ -1,7 +1,7 @@
-"""The one door to what a client may use: its quota for new steps, and its share of a destination.
+"""All limits of a client: its quota for new steps, and its permits for a destination.
 
 A new step takes a `Reservation` of its client's quota: starts, live steps, stored bytes. Posting a step
-again is no start: it is never refused and costs nothing. An attempt takes a `Permit` of its destination.
+again is not a start: it is never refused and costs nothing. An attempt takes a `Permit` of its destination.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from atomic.domain.clients.quota import NO_QUOTA
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 
-# How old the number of live steps may be, and how old when a client seems to have too many.
+# How old the count of live steps may be, and how old it may be when a client seems to have too many.
 _COUNT_S: Final = 5.0
 _COUNT_FULL_S: Final = 0.25
 _FULL_WAIT_MS: Final = 1000
-# What is stored becomes less when a day of it is forgotten.
+# The stored bytes are forgotten a whole day at a time.
 _DAY_MS: Final = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What is used up, when it is worth asking again, and what to do. `detail` is for the client."""
+    """Which limit is reached, and when to post again. `detail` tells the client what to do."""
 
     of: Literal["rate", "steps", "storage"]
     wait_ms: int
@@ -40,12 +40,12 @@ class Refused:
 class Reservation:
     """What a new step takes of its client's quota, as an asynchronous context manager.
 
-    It is given back at the end of the block, unless the step was started (`keep`) or nobody knows: the
-    store has failed, or the block was cut off.
+    It is released at the end of the block, unless the step was started (`keep`) or may have been started:
+    the store has failed, or the block was cancelled.
     """
 
     def __init__(self, taken: AsyncExitStack | None = None) -> None:
-        """`taken` gives back what was taken, when it is closed."""
+        """Closing `taken` releases the reservation."""
         self._taken = taken
 
     def keep(self) -> None:
@@ -68,7 +68,7 @@ _NOTHING: Final = Reservation()
 
 @dataclass(frozen=True, slots=True)
 class _NewStep:
-    """A step that may be new, and whose it is."""
+    """A step that may be new, and its client."""
 
     store: StepStore
     client: Client
@@ -77,10 +77,10 @@ class _NewStep:
 
 
 class _Limit(Protocol):
-    """One number of the quota."""
+    """One limit of the quota."""
 
     async def take(self, new: _NewStep, taken: AsyncExitStack) -> Refused | None:
-        """Take what the step needs, if its client has this limit, and leave behind how to give it back."""
+        """Take what the step needs, if its client has this limit; put how to release it on `taken`."""
         ...
 
 
@@ -99,7 +99,8 @@ class _StoredBytes:
         if total + size > most:
             detail = (
                 f"This client may store {most} bytes of payloads and answers. Steps are forgotten some "
-                "time after their end; have the limit raised, or store data elsewhere and send references."
+                "time after their end. Ask the operator for a higher limit, or store data elsewhere and "
+                "send references."
             )
             return Refused("storage", _DAY_MS - now_ms % _DAY_MS, detail)
         self._meter.add(client_id, size, now_ms)
@@ -109,7 +110,7 @@ class _StoredBytes:
 
 @dataclass(slots=True)
 class _Live:
-    """The live steps that were counted, and those that were begun since."""
+    """The number of live steps when they were counted, and how many were started since."""
 
     counted: int = 0
     counted_at_ms: int | None = None
@@ -120,7 +121,7 @@ class _Live:
 
 
 class _LiveSteps:
-    """They are counted by this process, and with the store every few seconds."""
+    """This process counts the steps that it starts, and reads the store's count every few seconds."""
 
     def __init__(self) -> None:
         self._live: dict[str, _Live] = {}
@@ -154,7 +155,7 @@ class _StartRate:
         return refused
 
     async def charge(self, client: Client, now_ms: int) -> Refused | None:
-        """Take a start that is not given back."""
+        """Take one start, which is not released."""
         per_s = client.quota.starts_per_second
         if per_s is None:
             return None
@@ -174,13 +175,13 @@ class _StartRate:
 
 
 class Admission:
-    """What the clients of a runtime use, as this process knows it."""
+    """Checks and counts what the clients of a runtime use, as far as this process knows it."""
 
     def __init__(
         self, *, destinations: Destinations | None = None, rates: StartRates | None = None
     ) -> None:
         self._destinations = destinations or CountedRuns()
-        # What has been stored, which attempts and what follows them tell.
+        # Attempts and effects tell it how much was stored.
         self.meter = StorageMeter()
         self._rate = _StartRate(rates or CountedStarts())
         self._limits: Sequence[_Limit] = (_StoredBytes(self.meter), _LiveSteps(), self._rate)
@@ -189,11 +190,11 @@ class Admission:
     async def reserve(
         self, store: StepStore, client: Client, spec: StepSpec, now_ms: int
     ) -> Reservation | Refused:
-        """Take what a step needs that may be new; one that is there needs nothing."""
+        """Reserve what the step needs of its client's quota; a step that exists needs nothing."""
         if client.quota == NO_QUOTA:
             return _NOTHING
         new, refused = _NewStep(store, client, spec, now_ms), None
-        # One after the other: who comes while a store counts must not be let in by the number before.
+        # One post at a time: a post that comes while the store counts must not use the count before.
         async with self._locks.setdefault(client.id, asyncio.Lock()), AsyncExitStack() as taken:
             for limit in self._limits:
                 refused = await limit.take(new, taken)
@@ -202,19 +203,19 @@ class Admission:
             else:
                 return Reservation(taken.pop_all())
         assert refused is not None
-        # Only who is refused pays for a look whether the step is there.
+        # Only a refused post costs a read: it is refused only when the step does not exist.
         return _NOTHING if await _exists(store, spec) else refused
 
     async def charge(self, client: Client, now_ms: int) -> Refused | None:
-        """Take one of the client's starts for what is no step."""
+        """Take one of the client's starts for a call that creates no step."""
         return await self._rate.charge(client, now_ms)
 
     def starts_left(self, client: Client) -> int:
-        """How many steps may be started at once, as far as is known; of a client that has a rate."""
+        """How many steps a client with a rate may start now, as far as this process knows."""
         return self._rate.left(client)
 
     async def permit(self, spec: StepSpec) -> Permit | None:
-        """A place for an attempt at its destination; None when there is none now."""
+        """A permit for an attempt at its destination; None when there is none now."""
         return await self._destinations.enter(spec)
 
     def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:

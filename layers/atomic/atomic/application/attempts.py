@@ -29,7 +29,7 @@ _SPAN_ID_CHARS: Final = 16
 async def run_attempt(engine: Engine, claim: Claim) -> None:
     """Make the attempt that was claimed.
 
-    A step of a run that was cancelled meanwhile is cancelled, and nobody is called.
+    If its run was cancelled meanwhile, the step is cancelled and its endpoint is not called.
     """
     step = claim.step
     async with claim.permit:
@@ -42,7 +42,7 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
 
 
 async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
-    """What came of the call; None when nobody was called, for the run was cancelled."""
+    """Call the endpoint; None when it was not called because the run was cancelled."""
     run_id, is_off = step.spec.run_id, engine.runs.is_cancelled
     try:
         client = await engine.clients.get(step.spec.client_id)
@@ -58,15 +58,15 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
 
 
 async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> None:
-    """Record what came of the attempt; a late answer is noted and changes nothing else.
+    """Record the outcome of the attempt; a late answer is noted and changes nothing else.
 
-    The end is written down before anything else is read. What it waits for is looked at afterwards, by
-    whoever takes its wake-up if this process dies in between.
+    The outcome is written before anything is read. The steps that this one waits for are checked
+    afterwards. If this process ends in between, the receiver of the step's wake-up checks them.
     """
     if answer.not_made is not None:
         await _defer(engine, step, answer.not_made)
         return
-    # A Retry-After may be a moment of the endpoint's clock.
+    # A Retry-After may be a time by the endpoint's clock.
     wall_ms = engine.clock.wall_ms()
     outcome = await engine.large_bodies.read(
         step.spec.client_id, len(answer.body), lambda: classify(answer, step.spec.retry, wall_ms)
@@ -86,7 +86,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
 
 
 async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
-    """Undo the claim: the step comes again, one of its destination after the other, and pays nothing."""
+    """Undo the claim: the step is tried again later, paced with others, and uses no attempt or retry."""
     now_ms = engine.clock.now_ms()
     until_ms = engine.admission.defer_until_ms(step.spec, now_ms + not_made.again_in_ms)
     engine.telemetry.deferred(step)
@@ -94,7 +94,7 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
 
 
 async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> Committed:
-    """Apply the event; while the attempt's lease lasts, a store that fails is asked again."""
+    """Commit the event; repeat this while the store fails and the attempt's lease lasts."""
     pause_s = _RECORD_AGAIN_FIRST_S
     while True:
         try:
@@ -107,7 +107,7 @@ async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> Commit
 
 
 def _is_known(step: Step, number: int) -> bool:
-    """Whether the end of the attempt is recorded: the store had not told whether it took it."""
+    """Whether the attempt's outcome is recorded already: a write may be applied and its answer lost."""
     made = next((attempt for attempt in step.attempt_log if attempt.number == number), None)
     return made is not None and made.outcome not in {None, OutcomeKind.NO_ANSWER}
 
@@ -124,7 +124,7 @@ def endpoint_request(
         "stepId": step.id,
         "attempt": step.attempt_count,
     }
-    # The payload is JSON already; it is not worth a second encoding.
+    # The payload is JSON already, so it is not encoded a second time.
     body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], spec.payload)
     # The endpoint compares it with its own clock.
     timestamp_s = clock.wall_ms() // 1000

@@ -1,4 +1,4 @@
-"""The port of a server: what the folder of a store provides for one."""
+"""The port between a server and its store: what the store's folder provides."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,37 +11,37 @@ from atomic.application.ports import ClientRegistry, Destinations, ServerStore, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedCounts:
-    """What several processes on one store count together."""
+    """Counts that several processes on one store share."""
 
     starts: StartRates
     destinations: Destinations
 
 
 class Backend(Protocol):
-    """What the folder of a store provides for a server: one store, open, and in nobody else's hands.
+    """An open store, as its folder provides it for a server.
 
-    `shared` is None where this process is the only one on the store; no other one can open it then.
-    Whoever opens a backend closes it after all else, and says what is to happen once it cannot be trusted.
+    `shared` is None where only this process can open the store. The function that opens a backend takes a
+    callback for a store that can no longer be trusted. The caller closes the backend last.
     """
 
     @property
     def steps(self) -> ServerStore:
-        """The rows."""
+        """The step rows."""
         ...
 
     @property
     def shared(self) -> SharedCounts | None:
-        """How several processes count together what one would count by itself."""
+        """The shared counts; None where this process counts alone."""
         ...
 
     def registry(
         self, *, pepper: bytes, now_ms: Callable[[], int]
     ) -> AbstractContextManager[ClientRegistry]:
-        """The clients, for whoever asks whom a key opens. Raises OSError when they cannot be opened."""
+        """The clients, to look up API keys. Raises OSError when they cannot be opened."""
         ...
 
     def client_store(self) -> AbstractContextManager[ClientStore]:
-        """The clients, for whoever changes them; it may be opened and used in another thread.
+        """The clients, to change them; it may be opened and used in another thread.
 
         Raises OSError when they cannot be opened.
         """

@@ -1,4 +1,4 @@
-"""Many things at a time: side by side, and many steps some at a time."""
+"""Concurrent work: several awaitables at once, and many steps in batches."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,10 +11,11 @@ AT_ONCE: Final = 250
 
 
 async def side_by_side(*work: Awaitable[T]) -> list[T]:
-    """What each of them returned, in their order. Raises the first error in that order.
+    """Run the awaitables concurrently; their results, in order. Raises the first error in that order.
 
-    Unlike after `asyncio.gather`, nothing of it goes on after an error: the loop may be closed by then, or
-    frozen, as Lambda does it. What the others have begun is finished first, so no write lacks what follows.
+    Unlike `asyncio.gather`, this returns only after all of them have ended, also after an error. Otherwise
+    the rest would run on a loop that is closed by then, or frozen as on Lambda, and a write could miss its
+    effects.
     """
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
@@ -24,6 +25,6 @@ async def side_by_side(*work: Awaitable[T]) -> list[T]:
 
 
 async def for_each(ids: Sequence[str], work: Callable[[str], Awaitable[object]]) -> None:
-    """Do the work for each id, some hundred at a time. Raises what the first failure raised."""
+    """Do the work for each id, some hundred at a time. Raises the first error."""
     for start in range(0, len(ids), AT_ONCE):
         await side_by_side(*(work(each) for each in ids[start : start + AT_ONCE]))

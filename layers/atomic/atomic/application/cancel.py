@@ -13,8 +13,8 @@ from atomic.protocol.enums import SETTLED, Status
 async def cancel_run(engine: Engine, run_id: str) -> None:
     """Cancel the run, its root first so that nothing wakes it. Doing it again changes nothing.
 
-    From the moment that the root says so this process calls nothing of the run, so the steps that are
-    not settled when this is cut off are settled by whoever looks at them (`leftovers`).
+    Once the root is cancelled, this process calls no endpoint of the run. If this call does not finish,
+    each live step is cancelled when it is next due (`leftovers`).
     A run whose root has ended otherwise keeps that end, and may be redriven and take steps again.
     """
     event = Cancelled()
@@ -23,7 +23,7 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
         try:
             root, _ = await commit(engine, root, event)
         except StoreUnavailable:
-            # It may say so by now: whoever acts for the run has to look.
+            # The root may be cancelled by now, so it has to be read again before anything is called.
             engine.runs.forget(run_id)
             raise
         if root.status is Status.CANCELLED:
@@ -34,7 +34,7 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
         if step is not None:
             await commit(engine, step, event)
 
-    # A handler may post a step while we look; what it posts after its root is cancelled is refused.
+    # A handler may post a step meanwhile; a step posted after the root was cancelled is refused.
     while live := await _live_ids(engine, run_id):
         await for_each(live, cancel)
 

@@ -1,4 +1,4 @@
-"""What operators do to clients, the same on every runtime: create, rotate, revoke, limit."""
+"""The administration of clients, the same on every runtime: create, rotate, revoke, limit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,36 +18,36 @@ from atomic.domain.clients.records import (
 from atomic.domain.clients.rules import check_base_urls, check_client, check_redaction
 from atomic.protocol.signatures import encode_secret
 
-# Long enough for every receiver and every caller to learn of the new one.
+# Long enough to hand the new key or secret to every caller and every endpoint.
 OVERLAP_DEFAULT_MS: Final = 24 * 3600 * 1000
 
 
 class ClientStore(Protocol):
-    """Where a runtime keeps its clients. Methods may raise what their store raises."""
+    """The store of a runtime's clients. Methods may raise the errors of their store."""
 
     def load(self, client_id: str) -> ClientRecord | None:
-        """A client as it stands now, past every cache."""
+        """A client as it is stored now, not from a cache."""
         ...
 
     def save(self, record: ClientRecord) -> bool:
-        """Write the client if the store has its version, which is then one more; version 0 is a new one.
+        """Write the client if the stored version is the record's; return whether it was written.
 
-        Whether it was written.
+        The write increases the version by one. Version 0 stands for a new client.
         """
         ...
 
     def ids(self) -> Sequence[str]:
-        """The ids of all clients, in their order; the operator's record is none."""
+        """The ids of all clients, sorted; the operator's record is not among them."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientAdmin:
-    """What an operator does to the clients of a store: create, rotate, revoke, limit.
+    """Creates, changes and limits the clients of a store, and rotates and revokes their keys.
 
-    Methods raise ValueError for what cannot be done, with the cure (Conflict, UnknownClient and UnknownKey
-    where it is not the request that is wrong), and what the store raises. `OPERATOR_ID` stands for the
-    operator wherever keys of a client are meant.
+    Methods raise ValueError with a text that says what to do, and the errors of the store. The subclasses
+    ClientConflictError, UnknownClient and UnknownKey are for requests that are well-formed. Methods for
+    keys take `OPERATOR_ID` for the operator's own keys.
     """
 
     store: ClientStore
@@ -56,13 +56,13 @@ class ClientAdmin:
     token_bytes: Callable[[int], bytes]
 
     def known(self, client_id: str) -> ClientRecord:
-        """A client as it stands now. Raises UnknownClient for one that is not there."""
+        """A client as it is stored now. Raises UnknownClient when there is no such client."""
         record = self.store.load(client_id)
         if record is None and client_id == OPERATOR_ID:
             raise UnknownClient("the operator has no keys; `atomic operator create-key` makes one")
         if record is None:
             raise UnknownClient(
-                f"there is no client {client_id!r}; `atomic clients list` names those there are"
+                f"there is no client {client_id!r}; `atomic clients list` lists all clients"
             )
         return record
 
@@ -77,9 +77,9 @@ class ClientAdmin:
         ed25519: bool = False,
         redact: Sequence[str] = (),
     ) -> tuple[str, str]:
-        """Add a client: its API key and its signing secret, which are shown this once.
+        """Add a client; return its API key and its signing secret, which cannot be read again.
 
-        Raises ValueError for a client that exists and for what cannot be used.
+        Raises ValueError for a client that exists and for invalid arguments.
         """
         kept_urls = check_client(client_id, base_urls)
         check_quota(quota)
@@ -100,7 +100,7 @@ class ClientAdmin:
         return api_key, secret
 
     def create_operator_key(self, *, expires_at_ms: int | None = None) -> tuple[str, StoredKey]:
-        """One more key of the operator, and what is kept of it; the first one makes the record."""
+        """Add a key of the operator; the key and its stored form. The first key creates the record."""
         api_key, stored = self._new_key((OPERATOR_SCOPE,), expires_at_ms)
         record = self.store.load(OPERATOR_ID) or ClientRecord(
             id=OPERATOR_ID, base_urls=(), keys=(), secrets=(), created_at_ms=stored.created_at_ms
@@ -111,7 +111,7 @@ class ClientAdmin:
     def add_key(
         self, client_id: str, *, scopes: Sequence[str], expires_at_ms: int | None = None
     ) -> tuple[str, StoredKey]:
-        """One more key beside those there are, and what is kept of it."""
+        """Add a key of a client; the key and its stored form."""
         record = self.known(client_id)
         api_key, stored = self._new_key(check_scopes(scopes), expires_at_ms)
         self._save(records.with_key(record, stored))
@@ -127,10 +127,11 @@ class ClientAdmin:
         overlap_ms: int = OVERLAP_DEFAULT_MS,
         may_widen: bool = True,
     ) -> tuple[str, StoredKey]:
-        """A key that takes the place of another, which ends after the overlap; and what is kept of it.
+        """Replace a key, which ends after the overlap; the new key and its stored form.
 
-        Without an id the client's only key is meant. The new one has the old one's scopes unless told.
-        Unless it may do more than that one, it has no others and ends with it at the latest.
+        Without `key_id`, the client's only live key is replaced. The new key has the old key's scopes by
+        default. Unless `may_widen`, it can only have scopes of the old key, and expires with it at the
+        latest.
         """
         record = self.known(client_id)
         old = records.key_to_replace(record, key_id, self.now_ms())
@@ -157,7 +158,7 @@ class ClientAdmin:
         return stored
 
     def revoke_key(self, client_id: str, key_id: str) -> None:
-        """Take a key away; servers believe in it for 60 s at most."""
+        """Revoke a key; servers accept it for another 60 s at most."""
         self._save(records.without_key(self.known(client_id), key_id))
 
     def change(
@@ -169,9 +170,9 @@ class ClientAdmin:
         redact: Sequence[str] | None = None,
         ed25519: bool | None = None,
     ) -> ClientRecord:
-        """Set what a client may call and use, what its readers are not shown, and how calls are signed.
+        """Change the base URLs, the quota, the redaction or the signing of a client; return the client.
 
-        What is None stays as it is, and so does a limit that `quota` does not name. Returns the client.
+        An argument of None changes nothing, and neither does a limit that `quota` does not contain.
         """
         record = self.known(client_id)
         record = replace(
@@ -188,7 +189,7 @@ class ClientAdmin:
     def _new_key(self, scopes: tuple[str, ...], expires_at_ms: int | None) -> tuple[str, StoredKey]:
         now_ms = self.now_ms()
         if expires_at_ms is not None and expires_at_ms <= now_ms:
-            raise ValueError("the key would have expired already; choose a moment to come")
+            raise ValueError("the key would have expired already; choose a time in the future")
         api_key = api_keys.issue(self.token_bytes)
         key_id = api_keys.key_id_of(api_key)
         assert key_id is not None
@@ -205,5 +206,5 @@ class ClientAdmin:
     def _save(self, record: ClientRecord) -> None:
         if not self.store.save(record):
             raise ClientConflictError(
-                f"the client {record.id!r} was changed by somebody else just now; try again"
+                f"another request changed the client {record.id!r} just now; try again"
             )

@@ -1,4 +1,4 @@
-"""Clients and their keys as the engine meets them, made from the records that a runtime keeps."""
+"""Clients and their keys as the engine uses them, made from the stored records."""
 
 import hmac
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from atomic.protocol.signatures import decode_secret
 
 
 def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
-    """The client as the engine knows it, with every scope."""
+    """The client as the engine uses it, with every scope."""
     return Client(
         id=record.id,
         base_urls=record.base_urls,
@@ -29,18 +29,18 @@ def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
 
 @dataclass(frozen=True, slots=True)
 class CachedKey:
-    """A key and what it opens."""
+    """A key, and its client with the key's scopes."""
 
     key: StoredKey
     client: Client
 
     def opens(self, api_key: str, *, pepper: bytes, now_ms: int) -> bool:
-        """Whether it is this key, and still good."""
+        """Whether the text is this key, and the key is still valid."""
         is_same = api_keys.opens(api_key, bytes.fromhex(self.key.digest), pepper)
         return is_same and is_live(self.key, now_ms)
 
     def is_under(self, pepper: bytes) -> bool:
-        """Whether the pepper may be the one that the key was made under."""
+        """Whether the key may have been hashed with this pepper."""
         return _is_under(self.key, pepper)
 
 
@@ -50,9 +50,9 @@ def cached_keys(record: ClientRecord, client: Client) -> dict[str, CachedKey]:
 
 
 def locked_out(records: Iterable[ClientRecord], pepper: bytes | None, now_ms: int) -> list[str]:
-    """The ids of those with a live key that does not open them, for it was made under another pepper.
+    """The ids of clients with a live key that was hashed with another pepper and is therefore refused.
 
-    Without a pepper that is every live key. Keys of before peppers had names pass.
+    Without a pepper, every live key is refused. Keys that do not name their pepper are not checked.
     """
     return [
         record.id

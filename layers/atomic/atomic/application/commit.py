@@ -1,4 +1,4 @@
-"""The one way a row changes: transition, fenced write, and the effects of the change."""
+"""The one way to change a row: transition, fenced write, and the effects of the change."""
 
 from contextlib import suppress
 from typing import NamedTuple, assert_never
@@ -12,16 +12,16 @@ from atomic.domain.transitions import transition
 
 
 class Committed(NamedTuple):
-    """The row as it now stands, and what followed from its change: None when the event changed nothing."""
+    """The row as it now stands, and the effects of the change; None when the event changed nothing."""
 
     row: Step
     effects: Effects | None
 
 
 async def commit(engine: Engine, step: Step, event: Event) -> Committed:
-    """Write what the event makes of the step, and run the effects.
+    """Apply the event to the step, write the row and run the effects.
 
-    When another writer was first, the event is judged again on the row that writer left. Raises
+    When another writer was first, the event is applied again to the row that writer wrote. Raises
     StoreUnavailable when the store or the queue fails; whether the row changed is then unknown.
     """
     has_told = False
@@ -51,10 +51,10 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
 
 
 async def _newer_row(engine: Engine, judged: Step) -> Step | None:
-    """The row, when it is another one by now.
+    """The row, when it has changed meanwhile; None when it has not, or cannot be read.
 
-    It is read before a dead letter goes out, for the failure may not be the end of the step any more. One
-    letter too many does no harm, so a row that cannot be read now is no reason to fail.
+    It is read before a dead letter is sent, because the step may have ended otherwise. A dead letter too
+    many does no harm, so a failed read is ignored.
     """
     with suppress(StoreUnavailable):
         existing = await engine.store.get(judged.id)
@@ -75,10 +75,9 @@ async def _write(engine: Engine, before: Step, after: Step, effects: Effects) ->
 
 
 def _is_written(existing: Step | None, after: Step) -> bool:
-    """Whether the row stands as it was to be written.
+    """Whether the stored row is the one that was to be written.
 
-    A write may be applied and its answer lost, and the SDK then sends it again: what stands there is then
-    our own row, not somebody else's.
+    A write may be applied and its answer lost. The store's SDK then repeats it, and finds our own row.
     """
     return existing is None or existing == after
 
@@ -86,7 +85,7 @@ def _is_written(existing: Step | None, after: Step) -> bool:
 async def run_effects(  # noqa: C901 - one arm an effect
     engine: Engine, step: Step, effects: tuple[Effect, ...]
 ) -> None:
-    """Run these for the row as it now stands, one after the other."""
+    """Run the effects for the row as it now stands, one after the other."""
     for effect in effects:
         match effect:
             case SendWakeup(at_ms):

@@ -20,12 +20,12 @@ TRY_EVERY_MS: Final = 5
 _TRY_AFTER_MS: Final = 1_000
 _DESTINATIONS_MAX: Final = 10_000
 
-# Of whom, and where: the same origin of two clients is two destinations.
+# Client id and origin: the same origin of two clients is two destinations.
 Destination = tuple[str, str]
 
 
 def destination_of(spec: StepSpec) -> Destination | None:
-    """Where an attempt of the step goes; None when it calls nothing."""
+    """The destination of the step's attempts; None for a step that calls nothing."""
     return (spec.client_id, _origin(spec.url)) if spec.url else None
 
 
@@ -54,7 +54,7 @@ class CountedRuns:
         self._pacer = Pacer()
 
     async def enter(self, spec: StepSpec) -> Permit | None:
-        """Take a place for an attempt; None when as many runs as may be are inside, and this is none."""
+        """A permit for an attempt; None when the maximum of other runs have permits."""
         destination = destination_of(spec)
         if destination is None:
             return Permit()
@@ -82,6 +82,6 @@ def _origin(url: str) -> str:
     try:
         scheme, host, port, *_ = parse_url(url)
     except ValueError:
-        # Its attempt ends before it calls anybody.
+        # Such an attempt ends without a call.
         return url
     return f"{scheme}://{host}:{port}"

@@ -22,10 +22,10 @@ from atomic.protocol import defaults
 
 
 class Spawn(Protocol):
-    """Runs an attempt beside the caller, who may go away before it ends."""
+    """Runs an attempt in the background; its caller may disconnect before it ends."""
 
     def __call__(self, work: Coroutine[Any, Any, None], *, step_id: str) -> None:
-        """Start the work now; the step's run is busy while it lasts."""
+        """Start the work now; until it ends, the step's run counts as busy."""
         ...
 
 
@@ -33,10 +33,11 @@ class Spawn(Protocol):
 class Settings:
     """Numbers that a runtime may choose.
 
-    `inline_attempt_max_ms` is for runtimes whose process may be frozen when it has answered, which
-    therefore hold the answer until the attempt has ended. A first attempt that may last longer is left to
-    whoever takes its wake-up. So is one whose caller waits for less than `inline_wait_min_ms`: it would be
-    held for the whole attempt, which may need what it runs on.
+    `inline_attempt_max_ms` is for runtimes whose process may be frozen after its answer, and which
+    therefore answer only when the attempt has ended. The receiver of the wake-up makes a first attempt
+    that may last longer. It also makes the first attempt when the caller waits for less than
+    `inline_wait_min_ms`: the caller would be held for the whole attempt, and the attempt may need the
+    process that the caller occupies.
     `public_url` is where endpoints reach this API, without a slash at the end; empty when not known.
     """
 
@@ -56,7 +57,7 @@ class Settings:
         return waits and attempt_timeout_ms <= self.inline_attempt_max_ms
 
     def wait_ms(self, asked_ms: int | None, *, is_root: bool) -> int:
-        """How long a post waits: as asked, else by what it is; never longer than the runtime allows."""
+        """How long a post waits: as asked, or a default for its kind; at most what the runtime allows."""
         default_ms = defaults.ROOT_WAIT_MS if is_root else defaults.STEP_WAIT_MS
         return min(default_ms if asked_ms is None else asked_ms, self.wait_max_ms)
 
@@ -80,6 +81,6 @@ class Engine:
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
 
     def send_wakeup(self, step: Step, at_ms: int) -> Awaitable[None]:
-        """Begin sending a wake-up for the step; done when it is acknowledged."""
+        """Begin to send a wake-up for the step; the awaitable is done when it is acknowledged."""
         spec = step.spec
         return self.queue.send(step.id, at_ms, client_id=spec.client_id, attempt_ms=spec.attempt_timeout_ms)

@@ -1,7 +1,7 @@
-"""Work that holds the event loop for milliseconds: one piece at a time, clients in turn.
+"""Work that blocks the event loop for milliseconds: one piece at a time, clients in turn.
 
-Between two pieces the loop is everybody else's, for as long as the last one took. So whoever sends large
-bodies only, over however many connections, has half of the loop at most, and waits for himself.
+After each piece, the loop is free for other work for as long as the piece took. So all large bodies
+together take at most half of the loop, and a client that sends many of them delays mainly itself.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from typing import Final, TypeVar
 
 Done = TypeVar("Done")
 
-# What is smaller is read within a millisecond or so.
+# A smaller body is read within a millisecond or so.
 SMALL_BYTES: Final = 32 * 1024
 
 
 class LargeBodies:
-    """Those of one event loop."""
+    """The large bodies of one event loop."""
 
     def __init__(self) -> None:
         self._loop_is_held = asyncio.Lock()
@@ -24,10 +24,10 @@ class LargeBodies:
         self._clients: dict[str, _Line] = {}
 
     async def read(self, client_id: str, size: int, work: Callable[[], Done]) -> Done:
-        """Do the work on so many bytes, when they are few at once, or else when it is the client's turn."""
+        """Do the work on `size` bytes: at once for a small body, otherwise when it is the client's turn."""
         if size <= SMALL_BYTES:
             return work()
-        # Locks are fair: each client has one in the line of clients.
+        # Locks are fair: each client has at most one piece of work waiting for the lock of all clients.
         async with self._line_of(client_id), self._loop_is_held:
             loop = asyncio.get_running_loop()
             await asyncio.sleep(max(0.0, self._free_at_s - loop.time()))

@@ -1,7 +1,7 @@
-"""Live steps of runs that have ended: whoever looks at one ends it, and calls nothing.
+"""Live steps of runs that have ended: when such a step is due, it is ended and nothing is called.
 
-A run ends without a look at its other steps, which may be many, or be posted at that very moment by
-somebody who does not know yet. A cancel looks at them, and may be cut off.
+A run ends without reading its other steps: there may be many, and others may be posted at the same moment.
+A cancel settles them, and may be interrupted.
 """
 
 from atomic.application.commit import commit
@@ -17,22 +17,22 @@ from atomic.protocol.error_kinds import ErrorKind
 
 
 async def is_called_off(engine: Engine, run_id: str) -> bool:
-    """Whether the run was cancelled. What this process has cancelled it knows at once, else within 5 s."""
+    """Whether the run was cancelled: known at once if by this process, otherwise within 5 s."""
     cached = await engine.runs.find(engine.store, run_id, engine.clock.now_ms())
     return cached is not None and cached.is_cancelled
 
 
 async def is_over(engine: Engine, due: Step) -> bool:
-    """Whether nothing is to be done for a step that is due, since its run has ended."""
+    """Whether a due step needs no more work because its run has ended."""
     if due.is_root or due.spec.kind == "timer":
-        # A timer ends now by itself, so it is not worth a look at its root.
+        # A due timer settles anyway, so its root need not be read.
         return False
     step = await end_if_left_over(engine, due)
     return step.is_settled or (step.spec.kind == "event" and await _rests(engine, step))
 
 
 async def end_if_left_over(engine: Engine, step: Step) -> Step:
-    """End a live step that nobody wants any more; the step as it then stands."""
+    """End a live step if its run has ended; the step as it then stands."""
     if step.is_settled or step.is_root:
         return step
     now_ms = engine.clock.now_ms()
@@ -45,12 +45,12 @@ async def end_if_left_over(engine: Engine, step: Step) -> Step:
 
 
 def ended_with(run: CachedRun) -> Cancelled:
-    """The end of a step with its run. It is remembered no longer: the next run of the key is another."""
+    """The event that ends a step because its run has ended. Step and run are remembered equally long."""
     return Cancelled(CANCELLED if run.is_cancelled else StepError(ErrorKind.RUN_ENDED), run.expires_at_ms)
 
 
 async def resume(engine: Engine, step: Step) -> Step:
-    """The run of the step goes on: look at its deadline again, if it is an event that rests."""
+    """Start the deadline of an event again after its failed run was redriven; other steps do not change."""
     if step.is_settled or step.spec.kind != "event" or step.due_at_ms is not None:
         return step
     step, _ = await commit(engine, step, Rescheduled(None, resumed_at_ms(step, engine.clock.now_ms())))
@@ -58,16 +58,16 @@ async def resume(engine: Engine, step: Step) -> Step:
 
 
 async def _rests(engine: Engine, event_step: Step) -> bool:
-    """Let an event whose run has failed wait for the redrive, past its deadline too; False if it has not.
+    """Suspend the deadline of an event whose run has failed; whether the run has failed.
 
-    It still takes its result.
+    Until a redrive, the event has no deadline. Its result can still be posted.
     """
     root_id, seen_ms = keys.root_of(event_step.spec.run_id), event_step.due_at_ms
     root = await engine.store.get(root_id)
     if root is None or root.status is not Status.FAILED:
         return False
     step, _ = await commit(engine, event_step, Rescheduled(seen_ms, None))
-    # Written first and looked at afterwards, as a redrive does it: whoever comes second sees the first.
+    # Both this function and a redrive write before they read, so the later one sees the other's write.
     root = await engine.store.get(root_id)
     if root is not None and not root.is_settled:
         await resume(engine, step)

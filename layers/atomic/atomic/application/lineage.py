@@ -1,4 +1,4 @@
-"""The steps above others: those that wait for them, or did."""
+"""The ancestors of a step: its parent, the parent of that one, up to the root."""
 
 from atomic.application.ports import StepStore
 from atomic.domain.steps import Step
@@ -6,19 +6,19 @@ from atomic.protocol import keys
 
 
 class Lineage:
-    """Looks up what stands above steps, each row once."""
+    """Looks up the ancestors of steps, and reads each row once."""
 
     def __init__(self, store: StepStore) -> None:
         self._store = store
         self._known: dict[str, Step | None] = {}
 
     async def ancestors(self, step: Step) -> list[Step]:
-        """The steps above this one, the nearest first, the root last; empty for a root."""
+        """The ancestors of this step, the parent first, the root last; empty for a root."""
         ancestors: list[Step] = []
         if step.is_root:
             return ancestors
         root_id, seen = keys.root_of(step.spec.run_id), {step.id}
-        # A parent is named by whoever posts the step: it may not exist, or stand below it.
+        # The caller names the parent, so it may not exist, or may be a descendant of the step.
         while step.spec.parent is not None and step.spec.parent not in seen and step.spec.parent != root_id:
             seen.add(step.spec.parent)
             parent = await self._get(step.spec.parent)

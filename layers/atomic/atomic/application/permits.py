@@ -1,4 +1,4 @@
-"""What an attempt holds from before its claim to the end of its call: the permit for its destination."""
+"""The permit for a destination, which an attempt holds from before its claim to the end of its call."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from atomic.domain.steps import Step
 
 
 class Permit:
-    """A place for one attempt at its destination, as an asynchronous context manager.
+    """Permission for one attempt at its destination, as an asynchronous context manager.
 
-    It is released once, at the end of the block, unless it was passed on to who makes the attempt.
+    It is released once, at the end of the block. After `pass_on`, the other permit's block releases it.
     """
 
     __slots__ = ("_release",)
 
     def __init__(self, release: Callable[[], Awaitable[None]] | None = None) -> None:
-        """`release` gives the place back; None where there is nothing to give back. It does not raise."""
+        """`release` gives the permit back and does not raise; None when there is nothing to give back."""
         self._release = release
 
     def pass_on(self) -> "Permit":
-        """The permit for somebody else's block; this one holds nothing any more."""
+        """A permit for another block; this one holds nothing any more."""
         passed, self._release = Permit(self._release), None
         return passed
 
@@ -35,7 +35,7 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A step whose next attempt is ours to make: its row says so, and its destination permits it."""
+    """A step whose next attempt this process makes: the row is claimed, and the permit is held."""
 
     step: Step
     permit: Permit

@@ -1,4 +1,4 @@
-"""What the engine needs of the world. Each port has one contract suite in `tests/contract`.
+"""The interfaces that the engine needs. Each port has one contract suite in `tests/contract`.
 
 All times are integer milliseconds since the epoch (UTC).
 """
@@ -17,10 +17,10 @@ from atomic.protocol.enums import Status
 
 
 class StoreUnavailable(Exception):
-    """The store did not take or give the row; whether a write was applied is unknown.
+    """The store did not read or write the row; whether a write was applied is unknown.
 
-    `kind` says what failed in a few words that quote nobody, as "CreateSchedule: AccessDeniedException".
-    Logs show it, and not the message.
+    `kind` says in a few words what failed, such as "CreateSchedule: AccessDeniedException". It never
+    quotes a client's data. Logs show `kind`, not the message.
     """
 
     def __init__(self, message: str = "", *, kind: str | None = None) -> None:
@@ -29,14 +29,14 @@ class StoreUnavailable(Exception):
 
     @classmethod
     def of(cls, error: Exception, *, kind: str | None = None) -> Self:
-        """What to raise for an error of a library; its kind is its type where nothing says more."""
+        """The exception for an error of a library; its kind is the error's type by default."""
         name = type(error).__name__
         return cls(f"{name}: {error}", kind=kind or name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """Which runs to list, by their root steps: newest first, `after` the cursor of the last page."""
+    """A filter for runs, by their root steps, newest first. `after` is the cursor of the last page."""
 
     client_id: str
     status: Status | None = None
@@ -48,7 +48,7 @@ class RunQuery:
     limit: int = 50
 
     def fits(self, step: Step) -> bool:
-        """Whether the step is to be listed, whatever its status. A store that queries means the same."""
+        """Whether the step fits the filter, its status aside. The queries of every store mean the same."""
         spec = step.spec
         from_ms, before_ms = self.created_from_ms, self.created_before_ms
         return (
@@ -63,7 +63,7 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class DueStep:
-    """A live step, whose it is, and when it has to be looked at."""
+    """A live step, its client, and when it is due."""
 
     id: str
     client_id: str
@@ -78,7 +78,7 @@ class StepStore(Protocol):
     """
 
     async def create(self, step: Step) -> Step | None:
-        """Insert the step unless its id is taken: None when inserted, else the row that is there."""
+        """Insert the step unless its id is taken: None when inserted, otherwise the existing row."""
         ...
 
     async def get(self, step_id: str) -> Step | None:
@@ -88,9 +88,9 @@ class StepStore(Protocol):
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         """Write the row if it still has the expected version.
 
-        None when written, else the row that is there. Raises LookupError when there is none.
-        `step.spec`, `step.place` and `step.created_at_ms` must be those of the row, unless the row has
-        expired and the step is new: then all of it is replaced.
+        None when written, otherwise the existing row. Raises LookupError when there is none.
+        `step.spec`, `step.id` and `step.created_at_ms` must be those of the row, unless the row has
+        expired and the step is new: then the whole row is replaced.
         """
         ...
 
@@ -105,7 +105,7 @@ class StepStore(Protocol):
     async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
         """The steps whose parent this is, in the order of their ids, beginning after the given id.
 
-        It reads these, however many other steps their run has.
+        It reads only these, however many other steps the run has.
         """
         ...
 
@@ -136,31 +136,31 @@ class StepStore(Protocol):
         ...
 
     async def count(self, client_id: str, created_from_ms: int) -> "Counts":
-        """How many of a client's steps are in which state."""
+        """The number of a client's steps in each state."""
         ...
 
     async def purge(self, now_ms: int, limit: int) -> int:
         """Delete expired rows whose run has no live or unexpired root; how many were deleted.
 
-        A root that was created when a row had expired is that of the next run, and does not keep it.
+        A root created after a row expired belongs to a later run, and does not keep the row.
         """
         ...
 
     async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
-        """Add to the bytes that a client stored on a day; those of the days from `since_day` on.
+        """Add to the bytes that a client stored on a day; return the sum of the days from `since_day` on.
 
-        Days are counted from the epoch. A write that is repeated may count twice, and nothing else
-        depends on the sum; earlier days may be forgotten.
+        Days are counted from the epoch. A repeated write may count twice. The store may forget earlier
+        days.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LiveStep:
-    """The little of a live step that tells whether somebody has to look at it before it is due.
+    """The part of a live step that decides whether it has to be checked before it is due.
 
-    `calls`: whether it calls an endpoint. `last_recorded_ms`: see `domain.moments`. `root`: how the root of
-    its run stands, None when there is none.
+    `calls`: whether it calls an endpoint. `last_recorded_ms`: see `domain.steps`. `root`: the status of the
+    root of its run, None when there is no root.
     """
 
     id: str
@@ -170,7 +170,7 @@ class LiveStep:
 
 
 class LiveSteps(Protocol):
-    """The rows that are live, whoever's, roots or not. It takes an index of all live steps.
+    """The live rows of all clients, roots or not. A store needs an index of all live steps for it.
 
     Methods may raise StoreUnavailable.
     """
@@ -180,17 +180,17 @@ class LiveSteps(Protocol):
         ...
 
     async def count_live(self) -> int:
-        """How many live steps there are."""
+        """The number of live steps."""
         ...
 
 
 class ServerStore(StepStore, LiveSteps, Protocol):
-    """What a server that is always there needs of its rows."""
+    """What a server that runs permanently needs of its store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """`live`: live steps by state, now. `runs`: runs created since the asked moment, by state."""
+    """`live`: live steps by state, now. `runs`: runs created since the given time, by state."""
 
     live: dict[Status, int]
     runs: dict[Status, int]
@@ -199,20 +199,20 @@ class Counts:
 
 
 class WakeupQueue(Protocol):
-    """Wake-ups that a step is due. A wake-up may come early, late, twice or, rarely, never; rows decide."""
+    """Messages that a step is due. A wake-up may come early, late, twice or, rarely, never; rows decide."""
 
     def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
-        """Begin sending at once; the awaitable is done when the wake-up is acknowledged.
+        """Begin to send at once; the awaitable is done when the wake-up is acknowledged.
 
-        `attempt_ms` is how long an attempt of the step may take, None where it is not known: queues keep
-        clients apart, and what is soon over from what may take long.
+        `attempt_ms` is how long an attempt of the step may take, None where it is not known. Queues keep
+        clients apart, and short attempts from long ones.
         """
         ...
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
-        """Begin telling operators that a step fails, where the runtime has a queue for that.
+        """Begin to tell operators that a step fails, where the runtime has a queue for that.
 
-        Its row says so only when this is acknowledged; rarely the row then says something else.
+        The row is written as failed only after this is acknowledged. Rarely, the step then ends otherwise.
         """
         ...
 
@@ -221,21 +221,21 @@ class EndpointInvoker(Protocol):
     """Calls endpoints."""
 
     async def post(self, request: "EndpointRequest") -> EndpointResponse:
-        """Make one attempt. Never raises for what the far side did; ends within `timeout_ms`."""
+        """Make one attempt within `timeout_ms`. Never raises because of the endpoint or the network."""
         ...
 
 
 def always() -> bool:
-    """What nobody calls off is always wanted."""
+    """The default of `is_wanted`: the request is never cancelled."""
     return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRequest:
-    """One attempt as it goes over the wire.
+    """One attempt as it is sent.
 
-    `is_wanted` is to be asked whenever the request has waited for something: once it says no, nothing is
-    sent any more.
+    The sender calls `is_wanted` each time the request has waited for something. Once it returns False,
+    nothing more is sent.
     """
 
     client_id: str
@@ -247,14 +247,14 @@ class EndpointRequest:
 
 
 class Destinations(Protocol):
-    """The attempts under way, by where they go, so that one dead destination does not take all workers.
+    """Limits the attempts at each destination, so that one dead destination does not take all workers.
 
-    A destination is an origin (scheme, host, port) as one client calls it. Nothing here raises: who cannot
-    be counted is let in.
+    A destination is an origin (scheme, host, port) as one client calls it. Nothing here raises: an attempt
+    that cannot be counted gets a permit.
     """
 
     async def enter(self, spec: StepSpec) -> Permit | None:
-        """Take a place for an attempt; None when there is none. A step that calls nothing needs none."""
+        """A permit for an attempt, or None. A step that calls nothing always gets one."""
         ...
 
     def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
@@ -264,21 +264,21 @@ class Destinations(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RateDecision:
-    """Whether a start may be: `wait_ms` is 0 if so. `left` is how many may follow it at once."""
+    """Whether a start is allowed: `wait_ms` is then 0. `left` is how many more are allowed at once."""
 
     wait_ms: int
     left: int
 
 
 class StartRates(Protocol):
-    """Counts starts. Nothing here raises: what cannot be counted is let in."""
+    """Counts starts. Nothing here raises: a start that cannot be counted is allowed."""
 
     async def take(self, client_id: str, per_s: float, now_ms: int) -> RateDecision:
-        """Take one start, if there is one."""
+        """Take one start, if one is left."""
         ...
 
     async def release(self, client_id: str, per_s: float) -> None:
-        """Give back one that was taken: nothing was started."""
+        """Give back a start that was taken when nothing was started."""
         ...
 
 
@@ -286,16 +286,16 @@ class Clock(Protocol):
     """The time. It decides when something happens, never whether."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch, as the rows count them."""
+        """Milliseconds since the epoch, for times in rows."""
         ...
 
     def wall_ms(self) -> int:
-        """The same as the wall clock has it: for moments that somebody else compares with his own."""
+        """Milliseconds since the epoch by the wall clock, for times that others compare with theirs."""
         ...
 
 
 class Entropy(Protocol):
-    """Where nonces and jitter come from."""
+    """The source of nonces and jitter."""
 
     def token(self) -> str:
         """32 unguessable hex digits."""
@@ -307,29 +307,29 @@ class Entropy(Protocol):
 
 
 class Subscription(Protocol):
-    """One caller's ear for one step. `is_open` is False when nobody may wait here any longer."""
+    """One caller's wait for one step. `is_open` is False once callers may not wait any longer."""
 
     @property
     def is_open(self) -> bool: ...
 
     async def next(self, timeout_ms: int) -> Step | None:
-        """The step as it settled, or None when the time is over or it is worth asking the store."""
+        """The settled step; None when the time is over, or when the caller should read the store."""
         ...
 
 
 class Notifier(Protocol):
-    """Tells waiting callers of this process that their step has settled. Losing news costs time only."""
+    """Tells waiting callers of this process that their step has settled. A lost message costs only time."""
 
     def subscribe(self, step_id: str) -> AbstractContextManager[Subscription]:
-        """Listen from now on."""
+        """Listen for one step from now on."""
         ...
 
     def publish(self, step: Step) -> None:
-        """The step has settled and the row is durable."""
+        """Tell the callers: the step has settled and its row is durable."""
         ...
 
     def close(self) -> None:
-        """Let nobody wait any longer, now or later: the process is about to end."""
+        """End all waits, now and later: the process is about to end."""
         ...
 
 
@@ -337,7 +337,7 @@ class ClientRegistry(Protocol):
     """The clients of a runtime."""
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
-        """The client that the key opens, whatever `client_id` the path names; None for no valid key."""
+        """The client that the key belongs to, which may not be `client_id`; None for an invalid key."""
         ...
 
     async def get(self, client_id: str) -> Client | None:
@@ -346,7 +346,7 @@ class ClientRegistry(Protocol):
 
 
 class Telemetry(Protocol):
-    """What operators watch. Methods return at once and never raise."""
+    """Metrics and logs for operators. Methods return at once and never raise."""
 
     def started(self, step: Step) -> None:
         """A step was created."""

@@ -1,4 +1,4 @@
-"""The call that the first attempt of a start would make, with nothing kept of it: no step, no retry."""
+"""A probe: the call that the first attempt of a start would make, without a step and without a retry."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from atomic.protocol import keys
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What came of the call: the endpoint's status, what is wrong with its answer, how long it took."""
+    """The result of the call: the endpoint's status, the error if there is one, and the duration."""
 
     status: int | None
     error: StepError | None
@@ -23,7 +23,7 @@ class Probed:
 
 
 async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None:
-    """Call the endpoint, signed as a step would be; None when too much is under way to its destination."""
+    """Call the endpoint, signed like an attempt; None when its destination gives no permit."""
     permit = await engine.admission.permit(spec)
     if permit is None:
         return None

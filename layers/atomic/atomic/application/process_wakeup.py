@@ -1,4 +1,4 @@
-"""Process a wake-up. It may be early, late or doubled: the row says what is to be done."""
+"""Process a wake-up. It may come early, late or twice, so the row decides what is done."""
 
 from atomic.application.attempts import run_attempt
 from atomic.application.commit import commit
@@ -13,9 +13,9 @@ from atomic.protocol.enums import OutcomeKind, Status
 
 
 async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None = None) -> None:
-    """Do what the step is due for, its attempt included.
+    """Do what the step is due for, including its attempt.
 
-    `wakeup_at_ms` is the moment that the wake-up was sent for, where the queue keeps it.
+    `wakeup_at_ms` is the time that the wake-up was sent for; None where the queue does not keep it.
     """
     asked_ms = engine.clock.now_ms()
     step = await engine.store.get(step_id)
@@ -24,7 +24,7 @@ async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None 
     if step.is_root:
         engine.runs.remember(step, asked_ms)
     if step.is_settled:
-        # Whoever settled it may have died before it woke the others.
+        # The process that settled it may have ended before it woke the waiters.
         await wake_waiters_again(engine, step)
     elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
         await _process_live(engine, step, step.due_at_ms, wakeup_at_ms)
@@ -38,12 +38,12 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
         return
     engine.telemetry.lagged(now_ms - due_at_ms)
     if step.status is Status.WAITING:
-        # When this fails, the step is still due and is looked at again.
+        # When this fails, the step is still due and is rechecked later.
         await recheck(engine, step, again=True)
         return
     permit = await engine.admission.permit(step.spec)
     if permit is None:
-        # Read the clock again: a time that is already over would leave the step without a wake-up.
+        # Read the clock again: a time in the past would leave the step without a wake-up.
         until_ms = engine.admission.defer_until_ms(step.spec, engine.clock.now_ms())
         engine.telemetry.deferred(step)
         await commit(engine, step, NotAdmitted(until_ms))
@@ -55,7 +55,7 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
 
 
 async def _claim(engine: Engine, due: Step, permit: Permit) -> Claim | None:
-    """The attempt that is due, unless somebody else has it, or the step has come to its end."""
+    """Claim the attempt that is due; None when another process has it, or the step has ended."""
     nonce = engine.entropy.token()
     step, effects = await commit(engine, due, Claimed(nonce))
     if effects is None:
@@ -67,16 +67,16 @@ async def _claim(engine: Engine, due: Step, permit: Permit) -> Claim | None:
 
 
 def _is_spare(step: Step, wakeup_at_ms: int | None) -> bool:
-    """Whether the step lives on without this early wake-up.
+    """Whether the step does not need this early wake-up.
 
-    Whoever changes the moment at which a step is due sends the wake-up for the new one. So a wake-up for
-    another moment is left over from an older state, or from a write that never was. Without this, each
-    retry and each wait would leave one more wake-up that is sent again and again for as long as the step
-    lives.
+    Each change of a step's due time sends a wake-up for the new time. So a wake-up for another time is
+    left over from an older state, or from a write that failed. Without this check, each retry and each
+    wait would leave one more wake-up that is sent again and again until the step settles.
 
-    The first attempt may have been made without a wake-up in hand (`application.start`), by somebody who
-    died before its end had one: the wake-up of its lease counts, too. So at most two are the step's own. A
-    wake-up that comes again (None) is never spare, because who had it before may have died at any moment.
+    `application.start` makes the first attempt without a wake-up, and its process may end before the
+    outcome is written and has one. So the wake-up for the end of the first lease also counts, and a step
+    has at most two wake-ups of its own. A wake-up that is delivered again (None) is never spare, because
+    its receiver may have ended at any point.
     """
     if wakeup_at_ms is None or wakeup_at_ms == step.due_at_ms:
         return False

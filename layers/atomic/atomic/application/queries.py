@@ -1,4 +1,4 @@
-"""Reading: everything a caller may see is looked up here, and only what is the client's own."""
+"""Reads: everything that a caller may see is looked up here, and only a client's own rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import NotRedrivable, Status
 
-# Lambda answers with 6 MB at most, and writes the document as a string of JSON: a quotation mark doubles,
-# and what is not ASCII becomes three times as long on runtimes before Python 3.12.
+# Lambda answers with 6 MB at most, and writes the document as a JSON string: each quotation mark takes two
+# bytes, and characters outside ASCII take three times their length on runtimes before Python 3.12.
 _PAGE_MAX_BYTES: Final = 2_000_000
 # A hundred of the largest steps are 50 MB.
 _READ_AT_ONCE: Final = 100
@@ -47,7 +47,7 @@ async def get_step(engine: Engine, client: Client, step_id: str) -> Step:
 
 
 async def wait_for_step(engine: Engine, client: Client, step_id: str, wait_ms: int) -> Step:
-    """A step of the client, as soon as it settles or the time is over."""
+    """Wait until a step of the client settles or the time is over; the step."""
     step = await get_step(engine, client, step_id)
     if step.is_settled or wait_ms <= 0:
         return step
@@ -62,7 +62,7 @@ async def get_root(engine: Engine, client: Client, run_id: str) -> Step:
 async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | None, limit: int) -> RunPage:
     """A run of the client with a page of its steps.
 
-    The page ends before the limit where its document would become too large; it has one step at least.
+    The page has fewer steps than the limit when its document would become too large, but at least one.
     """
     root = await get_root(engine, client, run_id)
     room = _PAGE_MAX_BYTES - _weight(root)
@@ -82,7 +82,7 @@ async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | N
 
 
 def _weight(step: Step) -> int:
-    """The bytes of the step's document, or more."""
+    """An upper bound of the size of the step's document, in bytes."""
     weight = _STEP_BYTES + len(step.spec.payload)
     if step.response is not None:
         weight += len(step.response.text) * (_ESCAPED if step.response.form == "text" else 1)
@@ -98,14 +98,14 @@ async def list_runs(engine: Engine, query: RunQuery) -> Sequence[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: its steps by state, the root left aside, and all attempts, the root's included."""
+    """How far a run is: its steps by state, without the root, and its attempts, with the root's."""
 
     steps: dict[Status, int]
     attempts: int
 
 
 async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
-    """How far each of these runs is; a read of the run's outline each."""
+    """How far each of these runs is. Reads the outline of each run."""
     outlines = await side_by_side(*(engine.store.outline(root.spec.run_id) for root in roots))
     return [
         Progress(
@@ -118,7 +118,7 @@ async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A step that failed, and why redriving it would be in vain, if so."""
+    """A step that failed, and the reason why it cannot be redriven, if there is one."""
 
     step: Step
     not_redrivable_reason: NotRedrivable | None
@@ -130,7 +130,7 @@ async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[DeadLetter
     found = await side_by_side(*(engine.store.get(step_id) for step_id in ids))
     steps = [step for step in found if step is not None]
     more = len(ids) == query.limit and steps
-    # The index may lag behind the rows: what was redriven a moment ago is none any more.
+    # The index may lag behind the rows, so a step of it may have been redriven already.
     failed = [step for step in steps if step.is_dead_letter]
     lineage = Lineage(engine.store)
     dead_letters = [
@@ -140,5 +140,5 @@ async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[DeadLetter
 
 
 async def count(engine: Engine, client: Client, window_ms: int) -> Counts:
-    """How many of the client's steps and recent runs are in which state."""
+    """The number of the client's steps and recent runs in each state."""
     return await engine.store.count(client.id, engine.clock.now_ms() - window_ms)

@@ -1,7 +1,8 @@
-"""What a step that waits is waiting for: each of these steps is asked to wake it, when none has settled.
+"""Rechecks the steps that a waiting step needs: registers it with each, or wakes it if one has settled.
 
-The step says that it waits before anybody looks, and settling looks after it has written. Whichever comes
-second sees the first, so no wake-up is lost. Looking again does no harm.
+The waiting step's row is written before the needed steps are read. A step that settles writes its row
+before it reads its waiters. So the later one sees the other's write, and no wake-up is lost.
+A recheck that is repeated does no harm.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -25,12 +26,12 @@ _NEVER_MS: Final = 2**53
 async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     """Ask each step that `waiting` needs to wake it, and wake it at once when one has settled.
 
-    `again`: it has waited for a while. Nobody but the one who waits looks at a step whose wake-up was lost
-    with its receiver. Returns the row after the look.
+    `again`: it has waited for a while. If the wake-up of a needed step was lost with its receiver, only
+    this recheck sends another one. Returns the row after the recheck.
     """
     live: list[Step] = []
     if again and timed_out(waiting.attempt_log[-1].error) and waiting.waiting_for:
-        # It is called again, whatever these are doing.
+        # It is called again, whatever the needed steps do.
         event = Rechecked(waiting.attempt_count, waiting.waiting_for, engine.entropy.fraction())
     else:
         async for needed in _needed(engine, waiting, again=again):
@@ -48,19 +49,19 @@ async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step
 
 
 def _idle_until_ms(needed: Sequence[Step]) -> int | None:
-    """When the first of these steps is due, if they are timers and events alone."""
+    """When the first of these steps is due, if all of them are timers and events."""
     if any(step.spec.kind == "http" for step in needed):
         return None
     return min((step.due_at_ms for step in needed if step.due_at_ms is not None), default=_NEVER_MS)
 
 
 async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
-    """The live steps that it needs, and those that have settled without it having been called since."""
+    """The steps that it needs: live ones, and those that settled after its last call began."""
     last = waiting.attempt_log[-1]
     since_ms = 0
     if not again and last.outcome is OutcomeKind.SUSPENDED:
-        # An end carries the time at which it was decided, and is seen a write later: what ended during
-        # the attempt before may still have looked live to this one. Further back, the handler is wrong.
+        # `finished_at_ms` is set before the row is written, so a step that settled during the previous
+        # attempt may still have looked live to this one. If it settled earlier, the handler is wrong.
         since_ms = waiting.attempt_log[-2:][0].started_at_ms
     for step_id in waiting.waiting_for:
         named = await engine.store.get(step_id)
@@ -71,14 +72,14 @@ async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterato
     if last.outcome is OutcomeKind.SUSPENDED:
         return
     async for child in _own(engine, waiting):
-        # An attempt that was cut off has not heard of what settled meanwhile. One that was told has, unless
-        # it was told before that the same step is unfinished.
+        # An attempt that timed out was not told of steps that settled meanwhile. Any other attempt was,
+        # unless it had been told before that the same step is unfinished.
         if not child.is_settled or timed_out(last.error) or waiting.id in child.waiters:
             yield child
 
 
 async def _own(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
-    """Its own steps that a poster asked to wait for: live ones, and those that settled in its attempt."""
+    """Its children that were posted with a wait: live ones, and those that settled in its last attempt."""
     began_ms, live, after = waiting.attempt_log[-1].started_at_ms, 0, ""
     while live < _OWN_MAX:
         page = await engine.store.children(waiting.id, after=after, limit=_PAGE)

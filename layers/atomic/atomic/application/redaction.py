@@ -1,6 +1,6 @@
-"""What a client does not want to read back: members of payloads and answers, shown as a keyed hash.
+"""Redaction: members of payloads and answers that readers see as a keyed hash only.
 
-The endpoint is sent the real value, and whoever starts a step and waits for it is told the real answer.
+The endpoint gets the real payload, and the caller that starts a step and waits gets the real answer.
 """
 
 import hmac
@@ -23,12 +23,12 @@ Path = tuple[str, ...]
 
 
 def redaction_key(pepper: bytes, client_id: str) -> bytes:
-    """The key of a client's hashes; who lacks the pepper cannot try values."""
+    """The key of a client's hashes. Without the pepper, nobody can find a value by trying."""
     return hmac.digest(pepper, b"redaction:" + client_id.encode(), "sha256")
 
 
 def without_error_excerpt(step: Step, client: Client) -> Step:
-    """The step without the words of its endpoint: they have no members that could be told apart."""
+    """The step without the excerpts of its errors: an excerpt has no members that could be hidden."""
     if not client.redact:
         return step
     attempts = tuple(
@@ -39,7 +39,7 @@ def without_error_excerpt(step: Step, client: Client) -> Step:
 
 
 def redacted(step: Step, client: Client) -> Step:
-    """The step as it may be shown to a reader of this client. It is for showing only."""
+    """The step as it may be shown to a reader of this client. Never store the result."""
     if not client.redact:
         return step
     paths = _paths(client)
@@ -53,7 +53,7 @@ def redacted(step: Step, client: Client) -> Step:
 async def all_redacted(bodies: LargeBodies, steps: Sequence[Step], client: Client) -> list[Step]:
     """The steps as they may be shown to a reader of this client.
 
-    Hiding takes a hundred times as long as reading the rows, so it is done in pieces, clients in turn.
+    Redaction takes a hundred times as long as reading the rows, so it is done in pieces, clients in turn.
     """
     if not client.redact:
         return list(steps)
@@ -68,7 +68,7 @@ def _all_redacted(steps: Sequence[Step], client: Client) -> list[Step]:
 
 
 def _pieces(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
-    """The steps in order, in pieces that are just large enough to be taken in turn, with their sizes."""
+    """The steps in order, in pieces with their sizes. A piece is just large enough to be read in turn."""
     size = 0
     piece: list[Step] = []
     for step in steps:
@@ -93,7 +93,7 @@ def _paths(client: Client) -> list[Path]:
 def _redacted_response(response: StoredBody, paths: Sequence[Path], key: bytes) -> StoredBody:
     if response.form == "json":
         return replace(response, text=_redacted_json(response.text, paths, key))
-    # What has no members cannot be told apart, so all of it is hidden.
+    # A payload without members is hidden as a whole.
     return replace(response, form="text", text=_hash(response.text, key).encode())
 
 
@@ -106,9 +106,9 @@ def _redacted_json(text: bytes, paths: Sequence[Path], key: bytes) -> bytes:
 
 
 def _without(value: Any, paths: Mapping[str, Sequence[Path]], path_here: Path, key: bytes) -> Any:
-    """The value without what the paths name; `place` is the names of the members it stands in.
+    """The value without the members that the paths name; `path_here` leads to the value.
 
-    A path may begin at any depth, and an item of a list stands where its list does.
+    A path may begin at any depth. The items of a list have the path of the list.
     """
     if isinstance(value, dict):
         return {
@@ -132,7 +132,7 @@ def _is_named(path_here: Path, paths: Mapping[str, Sequence[Path]]) -> bool:
 
 
 def _hash_of(value: Any, key: bytes) -> str:
-    # What has one spelling anyway; there may be tens of thousands of them in one text.
+    # These values have one spelling only; a document may have tens of thousands of them.
     is_plain = value is None or isinstance(value, (int, str))
     return _hash(orjson.dumps(value) if is_plain else canonical_json(value), key)
 

@@ -1,4 +1,4 @@
-"""Redrive: a fresh budget of attempts for what failed."""
+"""Redrive: a fresh budget of attempts for dead letters."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -21,21 +21,21 @@ from atomic.protocol.enums import Status
 async def redrive_step(engine: Engine, step: Step) -> Step:
     """Redrive a dead letter so that its run goes on; a step that did not fail is left as it is.
 
-    A failed step takes the failed steps above it along: they failed because of it. A root takes every
-    failed step of its run along: called again, it would only be told again that they failed.
-    Raises NotRedrivableStep for a dead letter that nobody waits for any more.
+    The failed ancestors of the step are redriven with it, because they failed because of it. With a root,
+    every failed step of its run is redriven. Otherwise the root would be called and told again that they
+    failed. Raises NotRedrivableStep for a dead letter that no handler needs any more.
     """
     lineage = Lineage(engine.store)
     ancestors = await lineage.ancestors(step)
     if step.status is not Status.FAILED:
         if step.generation > 1:
-            # Whoever redrove it may have died before the steps above it were taken along.
+            # The process that redrove it may have ended before it redrove the ancestors.
             await _redrive_all(engine, lineage, [parent.id for parent in ancestors])
         return step
     if why := not_redrivable_reason(step, ancestors):
         newer = await engine.store.get(step.id)
         if newer is not None and newer.version != step.version:
-            # Somebody else redrove it and its run has succeeded by now: we judged an old row.
+            # Another redrive came first and the run has succeeded by now: our row was old.
             return await redrive_step(engine, newer)
         raise NotRedrivableStep(why)
     return await _redrive(engine, lineage, step, ancestors)
@@ -46,7 +46,7 @@ async def redrive_many(
 ) -> tuple[list[str], bool]:
     """Redrive the dead letters that fit: their ids, and whether there may be more than the limit.
 
-    Those that nobody waits for any more are passed over.
+    Dead letters that no handler needs any more are skipped.
     """
     redriven: list[str] = []
     async for step in _dead_letters(engine, query):
@@ -64,7 +64,7 @@ async def redrive_many(
 
 
 async def _dead_letters(engine: Engine, query: RunQuery) -> AsyncIterator[Step]:
-    """Page after page, so that those that are passed over do not hide the others."""
+    """The dead letters of all pages, so that skipped ones do not hide the others."""
     while ids := await engine.store.failed(query):
         before = query
         for step_id in ids:
@@ -87,7 +87,7 @@ async def _redrive(engine: Engine, lineage: Lineage, step: Step, ancestors: Sequ
     await _redrive_all(engine, lineage, [parent.id for parent in ancestors])
     root = await engine.store.get(keys.root_of(step.spec.run_id))
     if root is not None and root.status is Status.CANCELLED:
-        # It was cancelled between our look and our write, by somebody who did not see the step alive.
+        # The run was cancelled between our read and our write, and the cancel did not see the step live.
         await cancel_run(engine, step.spec.run_id)
     elif (ancestors[-1] if ancestors else step).status is Status.FAILED:
         await _resume_events(engine, step.spec.run_id)
@@ -95,7 +95,7 @@ async def _redrive(engine: Engine, lineage: Lineage, step: Step, ancestors: Sequ
 
 
 async def _resume_events(engine: Engine, run_id: str) -> None:
-    """A failed run goes on, so the deadlines of its events count again."""
+    """Start the deadlines of the run's events again, since the failed run goes on."""
 
     async def look(step_id: str) -> None:
         step = await engine.store.get(step_id)
@@ -108,7 +108,7 @@ async def _resume_events(engine: Engine, run_id: str) -> None:
 
 async def _redrive_all(engine: Engine, lineage: Lineage, ids: Sequence[str]) -> None:
     for step_id in ids:
-        # Read anew: it may have failed because of the step that was redriven a moment ago.
+        # Read the row again: it may have failed because of the step that was redriven just now.
         step = await engine.store.get(step_id)
         if (
             step is None

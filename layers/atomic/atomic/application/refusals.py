@@ -1,15 +1,15 @@
-"""What use cases refuse. Each says what is so in terms of the engine; the HTTP API puts it into words."""
+"""Errors of use cases, in terms of the engine. The HTTP API turns them into problems."""
 
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Kind, NotRedrivable, Status
 
 
 class Refusal(Exception):
-    """A use case cannot do what it was asked for."""
+    """A use case refuses a request."""
 
 
 class NotFound(Refusal):
-    """There is no such thing, or it belongs to another client: to `owner`, where that is known."""
+    """It does not exist, or belongs to another client: `owner`, where that is known."""
 
     def __init__(self, owner: str | None = None) -> None:
         super().__init__(owner)
@@ -17,11 +17,11 @@ class NotFound(Refusal):
 
 
 class RunCancelled(Refusal):
-    """The run was cancelled and takes no more steps."""
+    """The run was cancelled, so no step can be added."""
 
 
 class PayloadMismatch(Refusal):
-    """The identity is known with another payload: that of `first`, which is untouched."""
+    """The identity was posted before with another payload. `first` is that step, which is unchanged."""
 
     def __init__(self, first: Step) -> None:
         super().__init__(first.id)
@@ -29,7 +29,7 @@ class PayloadMismatch(Refusal):
 
 
 class NotRedrivableStep(Refusal):
-    """Nobody waits for the dead letter any more; `reason` says why."""
+    """No handler needs the dead letter any more; `reason` says why."""
 
     def __init__(self, reason: NotRedrivable) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class NotRedrivableStep(Refusal):
 
 
 class NotAnOpenEvent(Refusal):
-    """The step takes no result: it is no event, or has ended otherwise."""
+    """The step takes no result: it is not an event, or has ended otherwise."""
 
     def __init__(self, kind: Kind, status: Status) -> None:
         super().__init__(kind, status)

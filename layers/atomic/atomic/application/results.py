@@ -1,4 +1,4 @@
-"""Event steps: somebody outside posts the result."""
+"""Event steps, whose result is posted from outside."""
 
 from typing import Final
 
@@ -17,19 +17,19 @@ _LOOK_AFTER_MS: Final = 10_000
 
 
 async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
-    """Complete an event step. The same result again is no error.
+    """Complete an event step. Posting the same result again is not an error.
 
-    Raises NotAnOpenEvent for another one, and for a run that has succeeded or was cancelled. A run that
-    failed keeps the result for its redrive.
+    Raises NotAnOpenEvent for a different result, and for a run that has succeeded or was cancelled. A run
+    that failed keeps the result for its redrive.
     """
     if step.spec.kind != "event":
         raise NotAnOpenEvent(step.spec.kind, step.status)
     if not step.is_settled:
-        # Who is told that a result was taken wants it to be used: what was known a moment ago will not do.
+        # An accepted result must be used, so the cached state of the run is not enough.
         await engine.runs.look(engine.store, step.spec.run_id, engine.clock.now_ms())
         step = await end_if_left_over(engine, step)
     if step.waiters and not step.is_settled:
-        # Nobody looks at an event, and who dies before its waiters are woken would leave them asleep.
+        # Nothing rechecks an event. If this process ends before it wakes the waiters, they are never woken.
         await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
     after, effects = await commit(engine, step, ResultPosted(response))
     if effects is not None:

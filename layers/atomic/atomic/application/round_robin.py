@@ -1,4 +1,4 @@
-"""Taking from several lines in turns, so that the longest one does not hold up the others."""
+"""Takes from several queues in turn, so that the longest one does not delay the others."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def in_turns(lines: Iterable[Iterator[T]], limit: int) -> list[T]:
-    """The first of each line, then the second of each, and so on; no line is read for more than `limit`."""
+    """The first of each line, then the second of each, and so on, up to `limit`; no line is read ahead."""
     taken: list[T] = []
     waiting = list(lines)
     while waiting and len(taken) < limit:

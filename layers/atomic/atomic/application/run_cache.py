@@ -1,6 +1,6 @@
-"""What this process remembers of runs, so that the steps of a run need no look at its root.
+"""A cache of runs in this process, so that the steps of a run need not read its root each time.
 
-Forgetting costs a round trip, nothing else: every decision that matters is made by a conditional write.
+A miss costs one read and nothing else: every decision that matters is made by a conditional write.
 """
 
 from collections import OrderedDict
@@ -15,14 +15,14 @@ from atomic.protocol.enums import Status
 T = TypeVar("T")
 
 _RUNS_MAX: Final = 10_000
-# Another process may have ended the run meanwhile; a look at the root every few seconds costs next to
-# nothing. Far shorter than any retention, so that a run is never remembered longer than its root is kept.
+# Another process may end the run meanwhile, so its root is read every few seconds, at almost no cost. This
+# is far shorter than any retention, so that a run is never cached longer than its root is kept.
 FRESH_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class CachedRun:
-    """A run, by its root as it stood at the moment `seen_at_ms` or later."""
+    """A run, from its root as it was read at `seen_at_ms` or later."""
 
     client_id: str
     workflow_name: str
@@ -35,16 +35,16 @@ class CachedRun:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether nothing of the run may be called any more."""
+        """Whether the run was cancelled, so that none of its endpoints may be called."""
         return self.status is Status.CANCELLED
 
 
 class RunCache:
-    """The runs that this process saw last."""
+    """The runs that this process has read last."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, CachedRun] = OrderedDict()
-        # However many runs come after them, these are known until no attempt of theirs is under way.
+        # Kept apart, so that reads of other runs do not push out a cancelled run with live attempts.
         self._cancelled: OrderedDict[str, None] = OrderedDict()
 
     def is_cancelled(self, run_id: str) -> bool:
@@ -52,24 +52,24 @@ class RunCache:
         return run_id in self._cancelled
 
     def get(self, run_id: str, now_ms: int) -> CachedRun | None:
-        """The run, unless it was not seen lately."""
+        """The run, if it was read lately."""
         cached = self._runs.get(run_id)
-        # A clock that was set back tells nothing of the time that has passed.
+        # After the clock was set back, the time that has passed is unknown.
         return cached if cached and 0 <= now_ms - cached.seen_at_ms < FRESH_MS else None
 
     async def find(self, store: StepStore, run_id: str, now_ms: int) -> CachedRun | None:
-        """The run, by a look at its root if it was not seen lately; None when there is no such run."""
+        """The run, from the cache or by reading its root; None when there is no such run."""
         return self.get(run_id, now_ms) or await self.look(store, run_id, now_ms)
 
     async def look(self, store: StepStore, run_id: str, now_ms: int) -> CachedRun | None:
-        """The run, by a look at its root; None when there is no such run."""
+        """The run, by reading its root; None when there is no such run."""
         root = await store.get(keys.root_of(run_id))
         return None if root is None else self.remember(root, now_ms)
 
     def remember(self, root: Step, at_ms: int) -> CachedRun:
-        """Remember how the root stands, which was asked for at `at_ms`; the run as it is known now.
+        """Cache the run by its root, whose read began at `at_ms`; the run as it is cached now.
 
-        Who has asked earlier may be answered later: it does not undo what was seen in between.
+        A read that began earlier may be answered later. It does not replace a newer root.
         """
         run_id = root.spec.run_id
         before = self._runs.get(run_id)
@@ -93,7 +93,7 @@ class RunCache:
         return cached
 
     def forget(self, run_id: str) -> None:
-        """Look at the root of the run before anything is done for it again."""
+        """Drop the run, so that its root is read before it is used again."""
         self._runs.pop(run_id, None)
 
 

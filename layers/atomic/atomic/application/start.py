@@ -25,7 +25,7 @@ from atomic.protocol.enums import Status
 
 @dataclass(frozen=True, slots=True)
 class StartResult:
-    """The step; whether this call made it, or its outcome had been there before."""
+    """The step; whether this call created it, and whether its outcome existed before."""
 
     step: Step
     created: bool = False
@@ -34,7 +34,7 @@ class StartResult:
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
-    """When a caller asked, and for how long it waits: `until_s` by `now_s`, None for one that does not."""
+    """When a caller posted, and until when it waits: `until_s` by `now_s`, None if it does not wait."""
 
     asked_at_ms: int
     until_s: float | None
@@ -42,9 +42,9 @@ class _Caller:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What is posted. With a permit its first attempt is to be made at once, by this process.
+    """What is posted. With a permit, this process makes the first attempt at once.
 
-    `awaited`: whoever posts it asks to wait for it. `is_repeated`: it has probably been posted before.
+    `awaited`: the post asks to wait for the outcome. `is_repeated`: it was probably posted before.
     """
 
     spec: StepSpec
@@ -72,8 +72,8 @@ async def start(
 ) -> StartResult:
     """Create the step, or attach to the one of the same identity; wait up to `wait_ms` for its outcome.
 
-    None waits by default, which is longer for a root than for what a handler posts. `is_repeated`: the step
-    named as parent is called again, and has probably posted it before.
+    None waits by default, which is longer for a root than for a step that a handler posts. `is_repeated`:
+    the parent is called again, and has probably posted this step before.
     Raises PayloadMismatch when the identity is known with another payload, RunCancelled when the run was
     cancelled, NotFound when `parent` names no run of this client.
     """
@@ -93,14 +93,14 @@ async def start(
 
 
 async def _permit(engine: Engine, spec: StepSpec, wait_ms: int | None) -> Permit | None:
-    """What it takes to make the first attempt here; without it, that is left to who takes the wake-up."""
+    """A permit to make the first attempt here; without it, the receiver of the wake-up makes it."""
     if not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
         return None
     return await engine.admission.permit(spec)
 
 
 async def _begin(engine: Engine, step: Step, claim: Claim | None, caller: _Caller) -> StartResult:
-    """Make the first attempt of a new step, if it is claimed, beside the caller, who waits for the step."""
+    """Begin the first attempt of a new step, if it is claimed, and wait for the step meanwhile."""
     engine.telemetry.started(step)
     if step.spec.kind == "value":
         engine.telemetry.settled(step)
@@ -115,8 +115,8 @@ async def _begin(engine: Engine, step: Step, claim: Claim | None, caller: _Calle
 
 
 async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -> StartResult:
-    """Wait for a step that somebody else has created."""
-    # Two overlapping attempts may both have computed a value; the first one that was posted is it.
+    """Wait for a step that another post has created."""
+    # Two overlapping attempts may both have computed a value; the value that was posted first counts.
     if spec.kind != "value" and step.spec.fingerprint != spec.fingerprint:
         raise PayloadMismatch(step)
     if step.is_settled:
@@ -135,8 +135,8 @@ async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -
 async def create_or_find(engine: Engine, post: Post) -> Created | Found:
     """Create the step, unless there is one of its identity.
 
-    Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step of
-    the root's: of a handler that knows nothing of parents, or an event that may come before its root.
+    Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step
+    under the root: its handler may not send parents, or it is an event, which may come before its root.
     Raises RunCancelled when the run was cancelled, NotFound when `parent` names no run of this client.
     """
     spec, asked_ms = post.spec, engine.clock.now_ms()
@@ -156,7 +156,7 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
         raise RunCancelled
     spec = _with_own_key(spec, cached)
     inserted = await _insert(engine, replace(post, spec=spec), spec.identity)
-    # The run may have been cancelled while the row was written, by somebody who did not see the row.
+    # The run may have been cancelled while the row was written, and the cancel did not see the row.
     if isinstance(inserted, Created) and await is_called_off(engine, spec.run_id):
         await end_if_left_over(engine, inserted.step)
         raise RunCancelled
@@ -175,8 +175,8 @@ async def _cached_run(engine: Engine, spec: StepSpec, now_ms: int) -> CachedRun 
 def _with_own_key(spec: StepSpec, cached: CachedRun | None) -> StepSpec:
     """The spec with a key for its endpoint that no other identity of the run sends to the same URL.
 
-    A database or a payment provider that remembers keys must not merge two calls. Most steps are told apart
-    by URL and key; the others differ in what the endpoint is not sent: the parent, the names.
+    A database or a payment provider that remembers keys must not merge two calls. Most steps differ by URL
+    or key. The others differ only in what the endpoint is not sent: the parent and the names.
     """
     is_told_apart = (
         cached is not None
@@ -193,7 +193,7 @@ def _with_own_key(spec: StepSpec, cached: CachedRun | None) -> StepSpec:
 async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
     """Write the row and send its wake-up, unless the position is taken.
 
-    An attempt begins when both are acknowledged. What begins later is there before its wake-up.
+    An attempt begins when both are acknowledged. Without an attempt, the row is written first.
     """
     nonce = None if post.permit is None else engine.entropy.token()
     step = begin(post.spec, position, engine.clock.now_ms(), nonce, awaited=post.awaited)
@@ -205,8 +205,8 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
         existing = await engine.store.replace(step, existing.version)
     if beside is not None:
         await beside
-    # What stands there may be our own row, when the answer to the write was lost on its way. Of a value
-    # nobody can tell, and need not.
+    # The existing row may be our own, when the answer to the write was lost. For a value this cannot be
+    # told, and makes no difference.
     if existing is not None and (existing != step or step.is_settled):
         return Found(existing)
     if beside is None and due_at_ms is not None:

@@ -1,8 +1,8 @@
-"""How many bytes a client has stored: payloads and answers, of clients that have a limit on them.
+"""Counts the stored bytes (payloads and answers) of the clients that have a limit on them.
 
-A sum over all steps would be a long read on every runtime. So what is stored is added up by the day in the
-store's ledger, and a day counts until the steps that settled on it are forgotten. Each process keeps what
-it stored itself in memory for some seconds; one that is killed loses count of that.
+To sum over all steps would be a long read on every runtime. So the store keeps one sum per client and day,
+and a day counts until the steps that settled on it are forgotten. Each process keeps its own last seconds
+in memory; a process that is killed loses them.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ from atomic.application.ports import StepStore, StoreUnavailable
 from atomic.domain.clients.client import Client
 from atomic.domain.steps import Step, StepSpec
 
-# How old the sum may be, and how long this process keeps what it adds to it.
+# How old the sum may be, and how long this process keeps its own bytes before it writes them.
 _KNOWN_MS: Final = 5_000
 _DAY_MS: Final = 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
 class _Sum:
-    """What the ledger said, and what this process has added since."""
+    """The stored sum as last read, and the bytes that this process has added since."""
 
     total: int = 0
     added: int = 0
@@ -29,27 +29,27 @@ class _Sum:
 
 
 class StorageMeter:
-    """The clients that this process counts for. Of any other client nothing is kept."""
+    """The stored bytes of the clients that have a limit. Other clients are not counted."""
 
     def __init__(self) -> None:
         self._sums: dict[str, _Sum] = {}
 
     def watch(self, client: Client) -> None:
-        """Count what the client stores from now on if that is limited, and no more if it is not."""
+        """From now on, count what the client stores if it has a limit; otherwise stop counting."""
         if client.quota.stored_bytes is not None:
             self._sums.setdefault(client.id, _Sum())
         else:
             self._sums.pop(client.id, None)
 
     def add(self, client_id: str, size: int, now_ms: int) -> None:
-        """So many bytes more (or less) are stored."""
+        """Count `size` more stored bytes (or fewer, when negative)."""
         usage = self._sums.get(client_id)
         if usage is not None:
             usage.added += size
             usage.added_at_ms = now_ms
 
     def settled(self, step: Step) -> None:
-        """The step has its answer."""
+        """Count the answer of a step that settled."""
         if self._sums and step.response is not None and step.finished_at_ms is not None:
             self.add(step.spec.client_id, len(step.response.text), step.finished_at_ms)
 
@@ -59,7 +59,7 @@ class StorageMeter:
         if usage.asked_at_ms is None or now_ms - usage.asked_at_ms >= _KNOWN_MS:
             usage.asked_at_ms = now_ms
             added, usage.added = usage.added, 0
-            # Who asks while the ledger is written sees it as it will be.
+            # The sum includes the bytes that are being written now.
             usage.total += added
             day = (usage.added_at_ms if added else now_ms) // _DAY_MS
             since_day = (now_ms - retention_ms) // _DAY_MS
@@ -73,7 +73,7 @@ class StorageMeter:
         return usage.total + usage.added
 
     async def flush(self, store: StepStore, spec: StepSpec, now_ms: int) -> None:
-        """Write down what the step's client has stored, if it is time; what is not taken is kept."""
+        """Write the bytes that the step's client has stored, if it is time; keep them when this fails."""
         if spec.client_id in self._sums:
             with contextlib.suppress(StoreUnavailable):
                 await self.total(store, spec.client_id, now_ms=now_ms, retention_ms=spec.retention_ms)

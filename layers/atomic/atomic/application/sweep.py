@@ -1,4 +1,4 @@
-"""Housekeeping: lost wake-ups, steps whose owner died or whose run has ended, rows whose time is over."""
+"""Housekeeping: lost wake-ups, steps whose owner or run has ended, rows whose retention is over."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -18,7 +18,7 @@ _BATCH: Final = 500
 
 
 async def sweep(engine: Engine, *, ahead_ms: int, limit: int) -> int:
-    """Send a wake-up for each live step that is due within `ahead_ms`; how many were found."""
+    """Send a wake-up for each live step that is due within `ahead_ms`; the number of steps."""
     due = await engine.store.due(engine.clock.now_ms() + ahead_ms, limit)
     for step in due:
         await engine.queue.send(step.id, step.due_at_ms, client_id=step.client_id, attempt_ms=None)
@@ -26,7 +26,7 @@ async def sweep(engine: Engine, *, ahead_ms: int, limit: int) -> int:
 
 
 async def recover(engine: Engine) -> int:
-    """After a restart of the only process: take over what the last one was doing; how many steps."""
+    """After a restart of the only process: take over the steps that the last one had; their number."""
     taken = 0
 
     async def take_over(step_id: str) -> None:
@@ -45,9 +45,9 @@ async def recover(engine: Engine) -> int:
 
 
 async def look_through(engine: Engine, live_steps: LiveSteps) -> AsyncIterator[None]:
-    """Look through all live steps, a page at a time, for those that nobody would look at in time.
+    """Check all live steps, a page at a time, for those that would not be processed in time.
 
-    That is what runs left behind when they ended, and what was written by a clock that was ahead.
+    These are live steps of runs that have ended, and steps that were written while the clock was ahead.
     """
     for status in sorted(LIVE):
         after: str | None = ""
@@ -67,7 +67,7 @@ def _deserves_a_look(step: LiveStep, now_ms: int) -> bool:
 
 
 async def _set_right(engine: Engine, step_id: str) -> None:
-    # One that cannot be read now does not keep the others from being looked at.
+    # A step that cannot be read now does not keep the others from being checked.
     with suppress(StoreUnavailable):
         step = await engine.store.get(step_id)
         if step is None:
@@ -79,7 +79,7 @@ async def _set_right(engine: Engine, step_id: str) -> None:
 
 
 async def purge(engine: Engine) -> int:
-    """Delete the rows whose retention is over; how many."""
+    """Delete the rows whose retention is over; their number."""
     deleted = 0
     while batch := await engine.store.purge(engine.clock.now_ms(), _BATCH):
         deleted += batch

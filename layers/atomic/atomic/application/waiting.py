@@ -1,4 +1,4 @@
-"""Callers that wait for an outcome, and what it takes to tell them that there is none yet."""
+"""Callers that wait for an outcome, and the writes before a caller is told that there is none yet."""
 
 import asyncio
 import math
@@ -11,12 +11,12 @@ from atomic.domain.steps import Step
 
 
 def now_s() -> float:
-    """The time by which callers wait, in seconds of the loop's clock: that one is never set."""
+    """The event loop's clock in seconds, by which callers wait: unlike the wall clock, it is never set."""
     return asyncio.get_running_loop().time()
 
 
 async def until_settled(engine: Engine, subscription: Subscription, step: Step, until_s: float) -> Step:
-    """Wait until the step settles or the moment comes (by `now_s`); the step as it was last seen."""
+    """Wait until the step settles, or until `until_s` (by `now_s`); the step as it was last read."""
     while not step.is_settled and subscription.is_open:
         left_ms = math.ceil((until_s - now_s()) * 1000)
         if left_ms <= 0:
@@ -26,7 +26,7 @@ async def until_settled(engine: Engine, subscription: Subscription, step: Step, 
 
 
 async def wait(engine: Engine, step: Step, until_s: float) -> Step:
-    """Wait for a step that somebody else drives."""
+    """Wait for a step that another process or task processes."""
     with engine.notifier.subscribe(step.id) as subscription:
         # The row was read before we listened; it may have settled in between.
         newer = await engine.store.get(step.id)
@@ -34,9 +34,9 @@ async def wait(engine: Engine, step: Step, until_s: float) -> Step:
 
 
 async def ask_to_wake(engine: Engine, step: Step) -> Step:
-    """A poster asks to wait for a step that was posted without waiting: from now on it wakes its handler.
+    """A post asks to wait for a step that was posted without a wait: from now on it wakes its parent.
 
-    So the handler is found to wait for it, should its attempt run out of time. Returns the step.
+    If the parent's attempt times out, it is then known to wait for this step. Returns the step.
     """
     if step.awaited or step.spec.parent is None:
         return step
@@ -45,10 +45,10 @@ async def ask_to_wake(engine: Engine, step: Step) -> Step:
 
 
 async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    """Somebody is told that the step is not finished: see to it that its handler is called again.
+    """Before a handler is told that the step is not finished: make sure that it is called again.
 
-    The step is to wake its handler, and the handler's row notes that its attempt was told, so that its end
-    is no failure. Returns the step, which may have settled by now; then nobody is told.
+    The step is marked to wake its parent. The parent's row notes that its attempt was told, so that the
+    end of this attempt is not a failure. Returns the step; if it has settled by now, its outcome is told.
     """
     if step.is_settled or step.spec.parent is None:
         return step

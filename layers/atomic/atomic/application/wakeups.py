@@ -1,4 +1,4 @@
-"""Wake-ups that are sent once more: the first may be lost, or whoever should have sent it has died."""
+"""Sends wake-ups again: the first may be lost, or its sender may have ended before it was sent."""
 
 from atomic.application.commit import commit, run_effects
 from atomic.application.engine import Engine
@@ -15,15 +15,15 @@ async def wake_if_overdue(engine: Engine, step: Step) -> None:
 
 
 async def ensure_wakeup(engine: Engine, step: Step) -> None:
-    """Nobody may be told of a step that has no wake-up.
+    """Make sure that a step has a wake-up before a caller is told of it.
 
-    Whoever created it may have died, or been refused, before its first wake-up was acknowledged. Whoever
-    changed it since had one.
+    The process that created the step may have ended, or the queue may have failed, before its first
+    wake-up was acknowledged. After a later change, the step has had a wake-up.
     """
     if step.status is Status.PENDING and step.attempt_count == 0 and step.due_at_ms is not None:
         await engine.send_wakeup(step, step.due_at_ms)
     elif step.status is Status.RUNNING and step.attempt_count == 1 and step.due_at_ms is not None:
-        # Its creator's, if there is one, is for the very moment; this one is spare when the row moves on.
+        # The creator's wake-up, if there is one, is for the same time. This one is spare once it changes.
         await engine.send_wakeup(step, step.due_at_ms + 1)
     else:
         await wake_if_overdue(engine, step)
@@ -32,8 +32,8 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
 async def wake_waiters_again(engine: Engine, settled: Step) -> None:
     """Wake the steps that still wait for one that settled some time ago.
 
-    Whoever settled it may have died before the others were woken, or before the wake-up of one that was
-    woken had gone out. When the store fails, a wake-up makes somebody do it again.
+    The process that settled it may have ended before it woke the waiters, or before the wake-up of a woken
+    waiter was sent. When the store fails, another wake-up of the settled step makes this be repeated.
     """
     try:
         for waiter_id in settled.waiters:
@@ -50,9 +50,9 @@ async def wake_waiters_again(engine: Engine, settled: Step) -> None:
 
 
 def _still_waits(waiter: Step, settled: Step) -> bool:
-    """Whether a step that waits has not been called since the other one settled."""
+    """Whether the waiter has not been called since the other step settled."""
     if waiter.status is not Status.WAITING:
         return False
-    # One that was told of several steps names the first alone.
+    # An attempt that was told of several unfinished steps names only the first.
     began_ms = waiter.attempt_log[-1].started_at_ms
     return settled.id in waiter.waiting_for or (settled.finished_at_ms or 0) >= began_ms

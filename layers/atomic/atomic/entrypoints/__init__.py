@@ -1,1 +1,1 @@
-"""The runtimes: what translates between the world's events and the use cases."""
+"""The entry points of the runtimes: they turn requests and messages into calls of use cases."""

@@ -1,7 +1,7 @@
-"""What may stand in a log line: named fields and our own words. Everything else is left out.
+"""What a log line may contain: fields on a list and our own texts. Everything else is left out.
 
-Names, keys, URLs, payloads and answers are the clients' own, and exceptions quote them; a line names run
-and step, by which their owner finds the rest.
+Names, keys, URLs, payloads and answers belong to the clients, and exceptions may quote them. A line has the
+ids of run and step, by which the client finds the rest.
 """
 
 import copy
@@ -25,24 +25,24 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 class AllowedLines(logging.StreamHandler[TextIO]):
-    """Writes of each record what is allowed; other handlers of the process get the record as it was."""
+    """Writes the allowed parts of each record. Other handlers of the process get the whole record."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream)
         self.addFilter(OnlyAllowed())
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write a copy, since filters change what they are given."""
+        """Write a copy of the record, since filters change their record."""
         return super().handle(copy.copy(record))
 
 
 class OnlyAllowed(logging.Filter):
-    """Takes from a record what is not on the list."""
+    """Removes from a record what is not on the list."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Every record passes, with less in it."""
+        """Remove what is not allowed. Every record passes."""
         is_ours = record.name.partition(".")[0] == _OWN
-        # What a library means by a name on the list (a `url`) is another thing.
+        # A library's field may have a name on the list (such as `url`) with another meaning.
         for name in vars(record).keys() - _STANDARD - (FIELDS if is_ours else frozenset()):
             delattr(record, name)
         error = record.exc_info[1] if record.exc_info else None
@@ -54,7 +54,7 @@ class OnlyAllowed(logging.Filter):
         # The text of an exception may quote what a client sent.
         record.exc_info = record.exc_text = record.stack_info = None
         if not is_ours:
-            # Words of a library: the template, without what it was filled with.
+            # A library's text: only the template, without its arguments.
             words = str(record.msg).partition("\n")[0]
             record.msg = _BLANK.sub("…", words).replace("%%", "%") if record.args else words
             record.args = ()

@@ -1,7 +1,7 @@
-"""What a runtime may be told by its flags and its environment. Each setting is declared once, as a field.
+"""Settings of a runtime, from flags and environment variables. Each setting is declared once, as a field.
 
-The flag, the variable, what is allowed, the refusal and the row of the table in the documentation all come
-from the field.
+The flag, the variable, the allowed values, the error message and the row in the documentation's table are
+all derived from the field.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -36,12 +36,12 @@ def as_public_url(url: str) -> str:
 
 
 class BadSettingError(ValueError):
-    """A setting has a value that it may not have; the message names it and says what to use."""
+    """A setting has an invalid value; the message names the setting and says what to use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
-    """One setting, as people see it."""
+    """One setting, with its names and texts for people."""
 
     name: str
     field: FieldInfo
@@ -59,12 +59,12 @@ class Setting:
 
     @property
     def is_secret(self) -> bool:
-        """Whether no message may show its value."""
+        """Whether messages must not show its value."""
         return not self.field.repr
 
     @property
     def kind(self) -> Any:
-        """The type of its value; of a list, that of a member; of what may be left out, that of the rest."""
+        """The type of its value: for a list the type of its members, for an optional one without None."""
         kind: Any = self.field.annotation
         if get_origin(kind) in {tuple, Union, UnionType}:
             kind = get_args(kind)[0]
@@ -77,12 +77,12 @@ class Setting:
 
     @property
     def metavar(self) -> str:
-        """What stands for its value in the help."""
+        """The placeholder for its value in the help."""
         return "|".join(map(str, get_args(self.kind))) or self.kind.__name__.upper()
 
     @property
     def allowed(self) -> str:
-        """What it may be, in words."""
+        """The allowed values, in words."""
         if get_origin(self.kind) is Literal:
             *others, last = (str(choice) for choice in get_args(self.kind))
             return f"{', '.join(others)} or {last}"
@@ -94,14 +94,14 @@ class Setting:
         return words
 
     def refusal(self, value: object, *, given_by: str, cure: str = "") -> str:
-        """What to say of a value that it may not have; without a cure of its own, what it may be."""
+        """The error message for an invalid value; without a `cure`, it names the allowed values."""
         shown = "missing" if value is None else "too short" if self.is_secret else repr(value)
         meaning = f" ({self.field.description})" if self.field.is_required() else ""
         return f"{given_by} is {shown}; {cure or f'use {self.allowed}'}{meaning}"
 
 
 class SettingsModel(BaseModel):
-    """The settings of a runtime: frozen, and checked as a whole when they are made."""
+    """The settings of a runtime, which are immutable and are checked together when they are made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, validate_default=True)
 
@@ -113,12 +113,12 @@ class SettingsModel(BaseModel):
 
     @classmethod
     def of_flags(cls, **values: Any) -> Self:
-        """Made of flags or, in their place, variables. Raises BadSettingError."""
+        """Make the settings from flags, or variables where no flag is given. Raises BadSettingError."""
         return cls._made(values, lambda setting: f"{setting.flag} ({setting.variable})")
 
     @classmethod
     def of_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Made of an environment, other variables of which do not matter. Raises BadSettingError."""
+        """Make the settings from an environment; other variables are ignored. Raises BadSettingError."""
         found = {s.name: environ[s.variable] for s in cls.settings() if s.variable in environ}
         return cls._made(found, lambda setting: setting.variable)
 

@@ -1,4 +1,4 @@
-"""What every runtime logs of its steps: a line for everything that did not go well."""
+"""The log lines about steps, on every runtime: one line for each failure."""
 
 import logging
 from typing import Final
@@ -12,11 +12,11 @@ _log: Final = logging.getLogger("atomic.steps")
 
 
 class LoggedTelemetry:
-    """Implements `ports.Telemetry`: the runtime's metrics, and log lines beside them."""
+    """Implements `ports.Telemetry`: passes events on to the runtime's metrics, and logs failures."""
 
     def __init__(self, metrics: Telemetry) -> None:
         self._metrics = metrics
-        # Nothing to say about these.
+        # These events are not logged.
         self.started = metrics.started
         self.reopened = metrics.reopened
         self.lagged = metrics.lagged

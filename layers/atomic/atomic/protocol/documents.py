@@ -67,8 +67,8 @@ class DeadLetter(RunSummary):
 
     response_status: int | None
     not_redrivable_reason: NotRedrivable | None = Field(
-        description="Why it cannot be redriven: the handler above it went on without it and succeeded, "
-        "or its run was cancelled; null for one that can."
+        description="Why it cannot be redriven: an ancestor went on without it and succeeded, or its run "
+        "was cancelled; null when it can be redriven."
     )
 
 

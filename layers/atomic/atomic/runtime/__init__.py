@@ -1,1 +1,1 @@
-"""What every runtime is made of, whichever store it has."""
+"""The parts of every runtime that do not depend on its store."""

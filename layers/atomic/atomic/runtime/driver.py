@@ -1,4 +1,4 @@
-"""Timers: wake-ups are taken from the queue and driven, the store is swept, looked through and purged."""
+"""The background loops: process wake-ups from the queue; sweep, check and purge the store."""
 
 import asyncio
 import logging
@@ -15,12 +15,12 @@ from atomic.application.sweep import look_through, purge, sweep
 _log = logging.getLogger("atomic.driver")
 
 SWEEP_EVERY_MS = 1_000
-# The queue keeps wake-ups this far ahead, and each sweep brings in those that have come within reach.
+# The queue keeps wake-ups this far ahead. Each sweep adds those that have come within this time.
 HORIZON_MS = 2 * SWEEP_EVERY_MS
 _SWEEP_LIMIT = 1_000
 _BACKLOG_PAUSE_S = 0.05
 _PURGE_EVERY_S = 60.0
-# Of a million live steps a thousand a second, which takes a hundredth of the time of a thread.
+# With a million live steps, this is a thousand a second, which takes 1 % of the time of a thread.
 _LOOK_EVERY_S = 10.0
 _PAGE_PAUSE_S = 0.5
 
@@ -29,7 +29,7 @@ _PAGE_PAUSE_S = 0.5
 class Pace:
     """How fast due steps begin: 500 a second when endpoints are slow.
 
-    Few at a time, for what is posted meanwhile stands behind them.
+    There are few slots, because steps that are posted meanwhile wait behind the ones that have begun.
     """
 
     slots: int = 50
@@ -40,11 +40,11 @@ _USUAL: Final = Pace()
 
 
 class Driver:
-    """Drives what is due.
+    """Processes due steps.
 
-    Of the driven steps at most `pace.slots` are young; soon a step gives its slot back though its attempt
-    goes on. So a large backlog cannot flood endpoints and sockets, and yet a workflow that waits for its
-    own steps can never starve them.
+    At most `pace.slots` steps hold a slot. A step gives its slot back after a short time, though its
+    attempt goes on. So a large backlog cannot flood endpoints and sockets, and a workflow that waits for
+    its own steps cannot starve them.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Driver:
         self._engine = engine
         self._queue = queue
         self._live_steps = live_steps
-        # The first time without a pause: a cancel may have been cut off, or the clock have been set back.
+        # The first pass is at full speed: a cancel may have been interrupted, or the clock was set back.
         self._page_pause_s = 0.0
         self._slots = asyncio.Semaphore(pace.slots)
         self._slot_held_s = pace.slot_held_s
@@ -69,7 +69,7 @@ class Driver:
         ]
 
     async def stop(self) -> None:
-        """Begin nothing new; what is under way goes on."""
+        """Begin nothing new; steps that have begun go on."""
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -106,7 +106,7 @@ class Driver:
         return _PURGE_EVERY_S
 
     async def _again_and_again(self, work: Callable[[], Awaitable[float]]) -> None:
-        """Do the work, wait as long as it says, do it again."""
+        """Repeat the work; it returns the pause before the next time, in seconds."""
         while True:
             try:
                 pause_s = await work()

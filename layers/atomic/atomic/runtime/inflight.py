@@ -13,7 +13,7 @@ _log = logging.getLogger("atomic.tasks")
 
 
 class Tasks:
-    """Starts work beside its caller, knows which runs are busy, and can wait until all is quiet."""
+    """Starts work in the background, knows which runs are busy, and can wait until all work has ended."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
@@ -27,11 +27,11 @@ class Tasks:
         task.add_done_callback(partial(self._ended, run_id))
 
     def is_busy(self, run_id: str) -> bool:
-        """Whether something of the run is under way."""
+        """Whether any attempt of the run is under way."""
         return run_id in self._busy
 
     async def quiet(self, timeout_s: float) -> bool:
-        """Wait until nothing is under way; False when the time is over first."""
+        """Wait until all work has ended; False when the time is over first."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while self._running:
             left_s = deadline - asyncio.get_running_loop().time()
@@ -41,7 +41,7 @@ class Tasks:
         return True
 
     async def cancel(self) -> None:
-        """Break off whatever is under way, as the end of the process would."""
+        """Cancel all work, with the effect that the end of the process would have."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -52,7 +52,7 @@ class Tasks:
         if not self._busy[run_id]:
             del self._busy[run_id]
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The row still says that the step is live, so its lease or the next sweep takes it up again.
+            # The row is still live, so the step is processed again after its lease or at the next sweep.
             _log.error(
-                "an attempt broke off", exc_info=error, extra={"runId": run_id, "stepId": task.get_name()}
+                "an attempt crashed", exc_info=error, extra={"runId": run_id, "stepId": task.get_name()}
             )

@@ -1,4 +1,4 @@
-"""Tells callers of settled steps where any process may settle them."""
+"""Tells callers that their step has settled, on runtimes where any process may settle it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +14,9 @@ _GAP_MAX_MS: Final = 1_000
 
 
 class PollingNotifier:
-    """Tells a waiting caller when it is worth asking the store, at growing gaps.
+    """Tells a waiting caller when to read the store, at growing intervals.
 
-    While the attempt is made in this very process, its end will be heard here, and a read would be
-    paid for nothing.
+    While this process makes the attempt itself, it is told of the end, and no read is needed.
     """
 
     def __init__(self, is_busy: Callable[[str], bool]) -> None:
@@ -36,7 +35,7 @@ class PollingNotifier:
         self._local.publish(step)
 
     def close(self) -> None:
-        """Let nobody wait any longer, now or later."""
+        """End all waits, now and later."""
         self._local.close()
 
 
@@ -52,7 +51,7 @@ class _PollingSubscription:
         return self._subscription.is_open
 
     async def next(self, timeout_ms: int) -> Step | None:
-        """The settled step, or None when it is worth asking the store."""
+        """The settled step, or None when the caller should read the store."""
         left_ms = timeout_ms
         while True:
             gap_ms = min(self._gap_ms, left_ms)

@@ -1,8 +1,8 @@
-"""Whether this process is the only one that works on its rows. Whatever depends on that stands here.
+"""Everything that depends on whether this process is the only one that works on its rows.
 
-The same for both: rows are written under a condition, so that of two who do the same one loses; a run is
-believed to stand as it was seen for five seconds (`application/run_cache`), and so is the number of a
-client's live steps (`application/admission`).
+Two things are the same either way. Each write is conditional, so one of two processes that do the same
+loses. A run (`application/run_cache`) and the number of a client's live steps (`application/admission`)
+are cached for some seconds.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,9 +22,9 @@ from atomic.runtime.polling import PollingNotifier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """What a process needs to get on with the others, or to do without.
+    """The parts of a server that differ between one process and several on the same store.
 
-    `recover` takes over at the start what earlier processes left; how many steps.
+    `recover` takes over, at the start, the steps that earlier processes left; it returns their number.
     """
 
     clock: Clock
@@ -35,7 +35,7 @@ class Processes:
 
 
 def only_process(*, destination_runs: int) -> Processes:
-    """It hears of every outcome, counts by itself, and what a row says is running nobody runs any more."""
+    """For the only process: it sees every outcome, counts alone, and takes over every running step."""
     return Processes(
         clock=SteadyClock(),
         notifier=MemoryNotifier(),
@@ -46,7 +46,7 @@ def only_process(*, destination_runs: int) -> Processes:
 
 
 def one_of_several(tasks: Tasks, shared: SharedCounts) -> Processes:
-    """Others settle steps, too, and run what a row says is running: that is left to its lease."""
+    """For one of several: others settle steps, too, and a running step is theirs until its lease ends."""
     return Processes(
         clock=SystemClock(),
         notifier=PollingNotifier(tasks.is_busy),

@@ -1,4 +1,4 @@
-"""Atomic's API as flows: from Python's arguments to requests, what to send again, and for how long."""
+"""Atomic's API as flows: they turn arguments into requests, and decide which to repeat and how long."""
 
 import json
 import math
@@ -36,7 +36,7 @@ from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, secon
 Page = TypeVar("Page", RunList, DeadLetterList)
 Item = TypeVar("Item")
 
-# API Gateway cuts at 29 s; a longer wait is made of several waits.
+# API Gateway ends a request after 29 s; a longer wait is made of several requests.
 _WAIT_MAX_S: Final = ROOT_WAIT_MS / 1000
 _SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
@@ -57,7 +57,7 @@ class StepOptions(TypedDict, total=False):
 
 
 class RunFilter(TypedDict, total=False):
-    """Which runs: by name, the beginning of the key, and RFC 3339 moments as in 2026-11-23T07:38:00Z."""
+    """A filter for runs: by name, prefix of the key, and RFC 3339 times such as 2026-11-23T07:38:00Z."""
 
     workflow_name: str
     key_prefix: str
@@ -68,7 +68,7 @@ class RunFilter(TypedDict, total=False):
 def unknown_options(given: Mapping[str, object], known: type) -> str:
     """A message about options that a TypedDict does not have; empty when it has all of them.
 
-    Python checks no options that go by `**options`, and a misspelled one would be ignored.
+    Python does not check options that are passed on as `**options`; a misspelled one would be ignored.
     """
     names = ", ".join(sorted(given.keys() - known.__annotations__.keys()))
     return (
@@ -83,7 +83,7 @@ def check_options(given: Mapping[str, object], known: type) -> None:
 
 
 def key_text(key: Key) -> str:
-    """A key as it goes over the wire: the text of what has one text only, in every process."""
+    """A key as text. Only types whose text is the same in every process are allowed."""
     if isinstance(key, str):
         return str.__str__(key)
     if isinstance(key, int) and not isinstance(key, bool):
@@ -128,8 +128,11 @@ def filter_document(wanted: RunFilter) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """`now_s` is when the call began; `timeout_s` the caller's own limit (None: as long as it takes);
-    `patience_s` for how long lost connections, 429 and 503 in a row are retried."""
+    """The limits of a call.
+
+    `now_s` is when it began; `timeout_s` is the caller's limit (None: no limit); `patience_s` is how long
+    lost connections, 429 and 503 in a row are retried.
+    """
 
     now_s: float
     timeout_s: float | None
@@ -137,17 +140,17 @@ class Deadline:
 
     @classmethod
     def from_now(cls, timeout: Seconds | None, patience_s: float) -> "Deadline":
-        """Of a call that begins now."""
+        """The limits of a call that begins now."""
         return cls(time.monotonic(), None if timeout is None else seconds(timeout), patience_s)
 
     @property
     def until_s(self) -> float:
-        """The moment the caller's time is over."""
+        """When the caller's time is over."""
         return math.inf if self.timeout_s is None else self.now_s + self.timeout_s
 
 
 def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
-    """One request. It is sent again while no answer comes or the server is busy: all are idempotent."""
+    """One request. It is repeated while no answer comes or the server is busy; all are idempotent."""
     failures, first_s = 0, 0.0
     while True:
         answer = yield request
@@ -170,7 +173,7 @@ class StepsPath:
 
 
 def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> HttpRequest:
-    """The one post that everything is made of; without a wait it is answered as soon as it is durable.
+    """Post a step. Without a wait, the server answers as soon as the step is durable.
 
     A value is durable and done at once, so nobody waits for it.
     """
@@ -198,9 +201,10 @@ def start(client_id: str, document: Mapping[str, Any], limits: Deadline) -> Flow
 
 
 class Outcome(NamedTuple):
-    """How a step ended: its response, or the error to raise. `ended_at` sorts, and is empty when not told.
+    """How a step ended: its response, or the error to raise.
 
-    `was_replayed`: it had ended before it was asked for.
+    `ended_at` can be compared with others, and is empty when the server does not say. `was_replayed`: the
+    step had ended before the post.
     """
 
     ended_at: str
@@ -218,7 +222,7 @@ class Outcome(NamedTuple):
 def step_once(
     path: StepsPath, document: Mapping[str, Any], *, wait_s: float, patience_s: float
 ) -> Flow[Outcome]:
-    """A step of a handler, waited for once. Raises NotFinishedError when it needs longer."""
+    """Post a step of a handler and wait for it once. Raises NotFinishedError when it needs longer."""
     request = post_start(path, document, max(wait_s, 0.001))
     answer = yield from exchange(request, patience_s)
     was_replayed = headers.IDEMPOTENCY_REPLAYED in answer.headers
@@ -242,7 +246,7 @@ def leave_once(client_id: str, step_id: str, path: StepsPath, patience_s: float)
 
 
 def open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[str]:
-    """Make an event durable without waiting for it; its id. One that has ended was opened before."""
+    """Make an event durable without waiting for it; its id. If it has ended, it was opened before."""
     answer = yield from exchange(post_start(path, document, 0.0), patience_s)
     if answer.status not in {200, 202, 424}:
         raise error_of(answer)
@@ -250,7 +254,7 @@ def open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -
 
 
 def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
-    """Long-poll a step until it settles. Raises as `start` does."""
+    """Long-poll a step until it settles. Raises the errors of `start`."""
     now_s, pause_s = limits.now_s, 0.0
     while True:
         wait_s = min(max(0.0, limits.until_s - now_s), _WAIT_MAX_S)
@@ -273,7 +277,7 @@ def probe(client_id: str, document: Mapping[str, Any], patience_s: float) -> Flo
 
 
 def get_step(client_id: str, step_id: str, patience_s: float) -> Flow[StepDocument]:
-    """A step as it stands."""
+    """A step in its present state."""
     path = f"/{quote(client_id)}/steps/{quote(step_id)}"
     return _read(StepDocument, (yield from exchange(_get(path), patience_s)))
 
@@ -291,7 +295,7 @@ def get_run(client_id: str, run_id: str, patience_s: float) -> Flow[RunDocument]
 def list_runs(
     client_id: str, query: Mapping[str, str], limit: int, patience_s: float
 ) -> Flow[list[RunSummary]]:
-    """The newest runs that fit, at most `limit`."""
+    """The newest runs that match the filter, at most `limit`."""
     path = _first_page(client_id, "runs", query, limit)
     return [*(yield from _listed(path, RunList, lambda page: page.runs, limit, patience_s))]
 
@@ -299,7 +303,7 @@ def list_runs(
 def list_dead_letters(
     client_id: str, query: Mapping[str, str], limit: int, patience_s: float
 ) -> Flow[list[DeadLetter]]:
-    """The newest steps that failed and fit, at most `limit`."""
+    """The newest dead letters that match the filter, at most `limit`."""
     path = _first_page(client_id, "dead-letters", query, limit)
     return (yield from _listed(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
 
@@ -337,7 +341,7 @@ def redrive(client_id: str, step_id: str, patience_s: float) -> Flow[StepOutcome
 
 
 def redrive_all(client_id: str, wanted: Mapping[str, str], patience_s: float) -> Flow[list[str]]:
-    """Redrive every dead letter that fits a filter; the ids."""
+    """Redrive every dead letter that matches a filter; their ids."""
     redriven: list[str] = []
     while True:
         request = _post(f"/{quote(client_id)}/redrive", {"filter": wanted})
@@ -396,11 +400,11 @@ def _pause_s(answer: HttpResponse, failures: int) -> float:
     text = answer.headers.get(headers.RETRY_AFTER, "")
     if text.isdigit():
         return float(text)
-    # Half is fixed and half is random, so that clients which lost the same server do not return at once.
+    # Half is fixed and half is random, so that clients of one lost server do not return at the same time.
     longest = min(_PAUSE_MIN_S * 2.0**failures, _PAUSE_MAX_S)
     return longest * (1 + answer.jitter) / 2
 
 
 def _between_waits_s(sent_s: float, answer: HttpResponse) -> float:
-    """A wait paces itself; only a server that does not wait is not asked again at once."""
+    """The pause before the next wait: none, unless the server answered without waiting."""
     return 0.0 if answer.at_s - sent_s >= 0.5 else 0.5

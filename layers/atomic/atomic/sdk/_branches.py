@@ -1,15 +1,15 @@
-"""The branches of an `async def` handler: its tasks, what they wait for, and when none of them can go on.
+"""The branches of an `async def` handler: its tasks, and how to find out when none of them can go on.
 
 A call of the context that has no outcome yet parks its task: the task stops, and nothing is raised in it.
 The other tasks continue. When none of them can, or the time for waiting is over, the whole handler is
 suspended.
 
-In a replay, answers are handed over in the order in which the steps ended. What a handler did because one
-step ended before another, it does again when both have ended.
+In a replay, answers are delivered in the order in which the steps ended. So a handler that acts on this
+order acts in the same way again.
 
-asyncio has no API for what a task waits for. It is read from the task's own attributes and from the frames
-of asyncio's combinators. Where that is not known (a lock, a queue, another release of Python) it counts as
-something outside the handler, which may happen at any time.
+asyncio has no API that tells what a task waits for. This module reads it from the task's own attributes and
+from the frames of asyncio's combinators. Where this does not tell (a lock, a queue, another release of
+Python), the task counts as waiting for something outside the handler, which may happen at any time.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from atomic.sdk._identity import in_new_branch, task_maker, watch
 Task = asyncio.Task[Any]
 Future = asyncio.Future[Any]
 
-# How long the handler may await something of its own when the time for waiting is over.
+# How long the handler may await something other than its steps after the time for waiting is over.
 _OWN_WORK_S: Final = 2.0
 # A server answers within this time for a step that has ended. A step without an answer is still live.
 _TOLD_S: Final = 0.1
-# Callbacks carry what has ended from task to task, and take turns of the loop for that.
+# A result passes from task to task by callbacks, and each of them takes a turn of the loop.
 _TURNS: Final = 3
 _RESTLESS_TURNS: Final = 100
 _UNWIND_S: Final = 1.0
@@ -37,7 +37,7 @@ _UNWIND_S: Final = 1.0
 
 @dataclass(order=True, slots=True)
 class _Answer:
-    """Sorted by the moment at which the step ended, then by the order of the posts."""
+    """An answer to a post. Answers are sorted by when the step ended, then by the order of the posts."""
 
     ended_at: str
     post: int
@@ -46,7 +46,7 @@ class _Answer:
 
 
 class Branches:
-    """Those of one call of a handler. `until_s` (of the loop's time): when its time for waiting is over."""
+    """The branches of one call of a handler, which may wait for its steps until `until_s` (loop time)."""
 
     def __init__(self, until_s: float, *, is_replay: bool) -> None:
         self._loop = asyncio.get_running_loop()
@@ -84,15 +84,15 @@ class Branches:
         return self._main
 
     def suspend(self, cause: Exception | None) -> None:
-        """Go no further, whatever other branches could do."""
+        """Suspend the handler, even if other branches could go on."""
         self.is_suspended, self.cause = True, cause
         self._wake()
 
     async def unwind(self) -> None:
-        """Cancel what is left, and give it a moment to let go of what it holds.
+        """Cancel the remaining tasks, and give them some time to release their resources.
 
-        Of a handler that has not ended that is every task that has called the context; else those that are
-        in such a call.
+        If the handler has not ended, this cancels all tasks that have called the context. Otherwise it
+        cancels the tasks that are in such a call.
         """
         is_cut_off = self._main is not None and not self._main.done()
         left = set(self._callers if is_cut_off else self._inside)
@@ -111,7 +111,7 @@ class Branches:
         self._failed.clear()
 
     def call(self) -> "BranchCall":
-        """A call of the context by the running task, with a post that goes out now."""
+        """A call of the context by the running task, which posts now."""
         task = asyncio.current_task()
         assert task is not None, "asyncio runs coroutines in tasks"
         self._take(task)
@@ -126,12 +126,12 @@ class Branches:
         return call.post
 
     def begin(self, task: Task, post: int) -> None:
-        """A post goes out."""
+        """A post is sent."""
         self._inside.add(task)
         self._posts[post] = self._loop.time()
 
     def answered(self, post: int) -> None:
-        """A post is answered, or nobody waits for it any more."""
+        """A post is answered, or its call has ended."""
         if self._posts.pop(post, None) is not None:
             self._moved_s = self._loop.time()
             if self._parked or self._answers:
@@ -160,18 +160,18 @@ class Branches:
 
     @property
     def has_order(self) -> bool:
-        """Whether answers have to wait for their turn: in a replay, when there is more than one task."""
+        """Whether answers must be delivered in order: in a replay, when there is more than one task."""
         return self._is_replay and len(self._tasks) > 1
 
     async def turn(self, post: int, ended_at: str, *, was_replayed: bool) -> None:
-        """Wait until it is an answer's turn; `was_replayed`: the step had ended before the post."""
+        """Wait until the answer may be delivered; `was_replayed`: the step had ended before the post."""
         answer = _Answer(ended_at, post, was_replayed, self._loop.create_future())
         heapq.heappush(self._answers, answer)
         self._wake()
         await answer.turn
 
     async def park(self, cause: Exception | None = None) -> NoReturn:
-        """Stop the running task. `cause` is what stopped it, unless that is a live step."""
+        """Stop the running task. `cause` is the error that stopped it; None for a live step."""
         future: asyncio.Future[NoReturn] = self._loop.create_future()
         with self.within(future, cause, is_parked=True):
             await future
@@ -198,7 +198,7 @@ class Branches:
             self._move.set_result(None)
 
     async def _rest(self, seconds: float | None) -> None:
-        """Wait until something moves, or for so many seconds."""
+        """Wait for the next change, at most so many seconds."""
         if self._has_moved:
             return
         self._move = self._loop.create_future()
@@ -210,7 +210,7 @@ class Branches:
                 timer.cancel()
 
     async def _advance(self) -> float | None:
-        """Do what can be done now; in how many seconds to look again at the latest."""
+        """Do what can be done now; the seconds until the next check at the latest."""
         self._has_moved = False
         if not (self._parked or self._answers):
             return None
@@ -234,7 +234,7 @@ class Branches:
     def _hand_over(self) -> float:
         first = self._answers[0]
         if first.was_replayed and self._posts:
-            # A step that ended earlier may be about to be told.
+            # The answer of a step that ended earlier may be about to arrive.
             told_s = max(self._posts.values()) + _TOLD_S
             if (left_s := told_s - self._loop.time()) > 0:
                 return left_s
@@ -246,14 +246,14 @@ class Branches:
     def _look_for_an_end(self) -> float | None:
         left_s = max(map(self._patience_until_s, self._tasks)) - self._loop.time()
         if left_s > 0:
-            # Nothing wakes this up when a task that is always ready stops being so.
+            # There is no callback for a task that was always ready and then is not.
             return min(left_s, _TOLD_S) if self._restless else left_s
         causes = [cause for cause in self._parked.values() if cause is not None]
         self.suspend(causes[0] if causes else None)
         return None
 
     def _patience_until_s(self, task: Task) -> float:
-        """How long to wait for what a task does beside its steps; 0 when it does nothing."""
+        """Until when to wait for work of the task other than its steps; 0 when there is none."""
         outside = [future for future in _awaited(task) if not self._is_own(future)]
         for future in outside:
             future.remove_done_callback(self._wake)
@@ -278,7 +278,7 @@ class BranchCall:
         self.post = post
 
     def __enter__(self) -> "BranchCall":
-        # What the client does for the post is none of the handler's tasks.
+        # Tasks that the client makes for the post do not belong to the handler.
         self._maker = task_maker.get()
         task_maker.set(None)
         self.sent()
@@ -305,40 +305,40 @@ def take_notice(task: Task) -> None:
 
 
 def _is_ready(task: Task) -> bool:
-    """Whether the loop will run the task without anything happening before."""
+    """Whether the loop will run the task next, without waiting for anything."""
     future = _waiter(task)
     return not task.done() and (future is None or future.done())
 
 
 def _awaited(task: Task) -> list[Future]:
-    """The futures that a task waits for; where one of asyncio's combinators stands between, its parts."""
+    """The futures that a task waits for; for one of asyncio's combinators, its parts."""
     future = _waiter(task)
     if future is None:
         return []
     _, names = _innermost(task)
     if isinstance(names.get("self"), asyncio.TaskGroup):
         return list(names["self"]._tasks)  # noqa: SLF001 - no public name
-    # A time-out does not count, since no clock runs for a suspended handler.
+    # A time-out does not count, because it cannot end in a suspended handler.
     if "return_when" in names:
         return [part for each in names["fs"] for part in _parts(each)]
     return list(_parts(names["fut"] if "timeout_handle" in names else future))
 
 
 def _gathers(task: Task) -> int:
-    """How many `gather` there are between a task and what it waits for. Each takes a turn of the loop."""
+    """The number of `gather` calls between a task and its futures. Each takes a turn of the loop."""
     return _depth(_waiter(task))
 
 
 def _waits_for_peer(task: Task) -> bool:
-    """Whether a task waits in a lock or a queue, which other tasks of this process let it pass."""
+    """Whether a task waits for a lock or a queue, which another task of this process will release."""
     module, names = _innermost(task)
-    # Libraries wait for the network by events.
+    # An `asyncio.Event` does not count, because libraries wait for the network by events.
     is_event = isinstance(names.get("self"), asyncio.Event)
     return module in {"asyncio.locks", "asyncio.queues"} and not is_event
 
 
 def _failure_of(task: Task) -> BaseException | None:
-    """What a task raised. To ask so does not count as taking notice of it."""
+    """What a task raised. Unlike `exception()`, this does not mark the exception as retrieved."""
     return None if task.cancelled() else task._exception  # noqa: SLF001 - `exception()` takes notice
 
 
@@ -349,7 +349,7 @@ def _waiter(task: Task) -> Future | None:
 
 
 def _parts(future: Future) -> Iterator[Future]:
-    """Of a `gather` its parts, of anything else the future itself."""
+    """The parts of a `gather`; for any other future the future itself."""
     children = getattr(future, "_children", None)
     if children is None:
         yield future
@@ -364,7 +364,7 @@ def _depth(future: Future | None) -> int:
 
 
 def _innermost(task: Task) -> tuple[str, dict[str, Any]]:
-    """Module and variables of the function that a task stands in, when it is one of asyncio's."""
+    """Module and variables of asyncio's function in which a task waits; empty for other functions."""
     coroutine: Any = task.get_coro()
     while hasattr(inner := getattr(coroutine, "cr_await", None), "cr_frame"):
         coroutine = inner

@@ -1,4 +1,4 @@
-"""What `Context` and `AsyncContext` share: the calls of steps, their documents, the time that is left."""
+"""The common part of `Context` and `AsyncContext`: calls of steps, their documents, the remaining time."""
 
 import logging
 import math
@@ -48,13 +48,13 @@ from atomic.sdk.errors import (
 from atomic.sdk.retry import Seconds, milliseconds
 
 _log: Final = logging.getLogger("atomic.sdk")
-# A server answers what is finished however short the wait is.
+# A server returns the outcome of a finished step, however short the wait is.
 _LOOK_S: Final = 0.001
-# Errors that are the outcome of a step, so handlers may catch them. All others are about the server, the
-# moment, or a handler that changed between replays: a replay would not meet them, so they suspend.
+# Errors that are the outcome of a step, so handlers may catch them. All others come from the server or the
+# network, or from a handler that changed between replays. A replay may not meet them, so they suspend.
 _OUTCOMES: Final = (StepFailedError, CancelledError, InvalidRequestError, TooLargeError, UrlNotAllowedError)
 _LATE_CALLS_MAX: Final = 100
-# Between the calls of a handler that does not stop when it is suspended.
+# The pause between the calls of a handler that does not stop when it is suspended.
 LOOP_PAUSE_S: Final = 1.0
 
 T = TypeVar("T")
@@ -70,9 +70,9 @@ class Call:
     """One call of an endpoint by Atomic.
 
     - `run_id`: the id of the run.
-    - `step_id`: the id of the step, which no other step has; give it to services that remember keys.
-    - `workflow_name`: what the run is called in lists.
-    - `idempotency_key`: the step's own key among those of its URL in its run.
+    - `step_id`: the unique id of the step; send it to services that remember idempotency keys.
+    - `workflow_name`: the name of the run in lists.
+    - `idempotency_key`: the key of the step, unique for its URL in its run.
     - `attempt`: which attempt of the step this is, from 1.
     - `url`: where the endpoint was called.
     - `traceparent`: the caller's trace (empty when there is none).
@@ -93,12 +93,12 @@ class Call:
 
 
 class CallOptions(StepOptions, total=False):
-    """What a step called from a handler may be given: `timeout` is how long the handler waits for it.
+    """Options of a step that a handler calls. `timeout` is how long the handler waits for it.
 
     `name` is what people see of it; calls of one URL with different names are different steps.
 
-    The second call of a URL is another step, and so on in order; `key` says which is which instead. The
-    second call of a URL with the same key is another step again.
+    Calls of the same URL are numbered in order, and each is another step. `key` replaces this number.
+    Calls of the same URL with the same key are numbered again.
     """
 
     timeout: Seconds
@@ -108,14 +108,14 @@ class CallOptions(StepOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A function that is served beside a workflow, and what it takes (None: no payload) and returns."""
+    """A function that is served beside a workflow, with its types; `takes` is None without a payload."""
 
     name: str
     takes: ValueType | None
     returns: ValueType
 
     def written(self, payload: Any) -> Any:
-        """The JSON form of a payload that the function gets as it is. Raises SerializationError."""
+        """The JSON form of a payload, which the function reads back equal. Raises SerializationError."""
         if self.takes is None and payload is not None:
             raise SerializationError(f"Step {self.name!r} takes no payload.")
         return (self.takes or UNDECLARED).kept(payload, f"the payload of step {self.name!r}")
@@ -127,9 +127,9 @@ NO_NAMES: Final[Names] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCall(Generic[CallResult]):
-    """A step with its identity. The handler waits `timeout_s` for it at most (None: what is left).
+    """A step with its identity. The handler waits at most `timeout_s` for it (None: its remaining time).
 
-    `name` is how messages call it. `changes_live`: the step may be live without what this call gives it.
+    `name` is its name in messages. `changes_live`: the step may be live without what this call gives it.
     """
 
     id: str
@@ -141,7 +141,7 @@ class StepCall(Generic[CallResult]):
 
     @property
     def title(self) -> str:
-        """What it is, for people."""
+        """The step's kind and name, for people."""
         kind = self.document.get("kind", "step")
         if kind == "timer":
             return "sleep" if self.name == "sleep" else f"sleep {self.name!r}"
@@ -153,7 +153,7 @@ class StepCall(Generic[CallResult]):
         return replace(self, timeout_s=min(timeout_s, known_s))
 
     def read(self, response: Any) -> CallResult:
-        """The response as the type that was asked for. Raises SerializationError when it is none."""
+        """The response as the requested type. Raises SerializationError when it does not fit."""
         value: CallResult = self.result.read(response, f"the result of step {self.name!r}")
         return value
 
@@ -169,8 +169,8 @@ class Titled(Protocol):
 class MadeCall(NamedTuple):
     """A call of the context, and the line of the handler that made it.
 
-    One that is never awaited, or never given to `parallel`, does not begin. Python has nothing to warn of
-    then, so the contexts report it.
+    A call that is never awaited, or never given to `parallel`, does not begin. Python does not warn about
+    it, so the contexts report it.
     """
 
     made: Titled
@@ -244,7 +244,7 @@ class BaseContext(ABC):
         self._late_calls = 0
 
     def _wait_by(self, now_s: Callable[[], float]) -> None:
-        """The time for waiting begins now, by this clock."""
+        """Start the time for waiting now, by this clock."""
         self._now_s = now_s
         self._until_s = now_s() + self._wait_s
 
@@ -298,7 +298,7 @@ class BaseContext(ABC):
             "idempotencyKey": step_key(self.idempotency_key, self._position(f"timer {name}")),
             "delay": delay_ms,
         }
-        # A timer that outlasts this attempt is not worth waiting for.
+        # Waiting is useless for a timer that outlasts this attempt.
         is_long = delay_ms / 1000 > self._until_s - self._now_s()
         return self._step_call(name, document, timeout_s=0.0 if is_long else None)
 
@@ -319,7 +319,7 @@ class BaseContext(ABC):
         if opened.deadline_ms is not None and deadline_ms not in {None, opened.deadline_ms}:
             self._refuse(
                 f"event({name!r}): open_event gave it a deadline of {opened.deadline_ms} ms, counted from "
-                f"there; {deadline_ms} ms is another one. Give it in one place."
+                f"there; {deadline_ms} ms differs from it. Give the deadline in one place."
             )
         step_call = self._event_call(name, opened.position, opened.deadline_ms or deadline_ms, result)
         # A deadline that the opening did not have counts from the first post with it.
@@ -400,7 +400,7 @@ class BaseContext(ABC):
 
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:
-        """Around a post. Raises Suspended for a live step, and for an error that is no outcome."""
+        """Wrap a post. Raises Suspended for a live step, and for an error that is not an outcome."""
         self._open[step_call.id] = self._owner(step_call.id)
         try:
             yield
@@ -434,10 +434,10 @@ class BaseContext(ABC):
 
     @abstractmethod
     def _suspend(self, cause: Exception | None) -> None:
-        """End the handler for this cause, whatever its code goes on to do. None: steps are not finished."""
+        """End the handler for this cause, even if its code goes on. None: steps are not finished."""
 
     def _came_late(self) -> bool:
-        """Count a call after the handler's end. True when there are so many that it must be a loop."""
+        """Count a call after the handler's end; whether there are so many that it must be a loop."""
         self._late_calls += 1
         if self._late_calls == _LATE_CALLS_MAX:
             _log.error(

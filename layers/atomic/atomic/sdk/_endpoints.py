@@ -1,4 +1,4 @@
-"""Functions as endpoints of Atomic's, alone or below one prefix: all of it but the mounting.
+"""Functions as endpoints, alone or below one prefix. The framework modules only mount them.
 
 Plain and `async def` functions both run in synchronous and asynchronous frameworks.
 """
@@ -44,20 +44,20 @@ App = TypeVar("App")
 View = TypeVar("View")
 AnyFunction = TypeVar("AnyFunction", bound=Function)
 
-# One segment of a path, so that names are beside each other, as relative URLs are.
+# One segment of a path, so that a function's name is also its URL relative to the others.
 _NAME: Final = re.compile(r"[A-Za-z0-9_~-]+")
 _BUILD: Final = re.compile(r"[!-~]{0,64}")
 _BUILD_VARIABLE: Final = "ATOMIC_BUILD"
 
 
 class EndpointOptions(TypedDict, total=False):
-    """What an endpoint may be given; the environment stands in for most of it.
+    """Options of an endpoint. Most have a default in the environment.
 
     `client`: the Client (of `def`) or AsyncClient (of `async def`) that posts its steps.
     `secrets`: signing secrets, one of which must have signed (ATOMIC_SIGNING_SECRET); none: no check.
-    `base_url`: where Atomic reaches this application, when the request does not tell (ATOMIC_BASE_URL).
-    `wait`: how long one call of a workflow waits for its steps before it suspends itself; left out, what
-    fits the server: see docs/workers.md.
+    `base_url`: where Atomic reaches this application, if the request does not tell (ATOMIC_BASE_URL).
+    `wait`: how long one call of a workflow waits for its steps before it is suspended; the default depends
+    on the server: see docs/workers.md.
     `build`: which build of the application this is (ATOMIC_BUILD); Atomic is told with each answer.
     """
 
@@ -69,7 +69,7 @@ class EndpointOptions(TypedDict, total=False):
 
 
 def _check_options(function: Function, options: EndpointOptions) -> None:
-    """Raise TypeError or ValueError for options that no call could use."""
+    """Raise TypeError or ValueError for invalid options."""
     if unknown := unknown_options(options, EndpointOptions):
         raise TypeError(f"{name_of(function)}: {unknown}")
     secrets = options.get("secrets") or ()
@@ -93,7 +93,7 @@ def _check_build(name: str, build: str) -> str:
 
 
 class Endpoint:
-    """A function of the user's as an endpoint of Atomic's; `names` are those of the functions beside it."""
+    """A user's function as an endpoint; `names` are the names of the functions served beside it."""
 
     def __init__(
         self,
@@ -120,16 +120,16 @@ class Endpoint:
             require_aiohttp()
 
     def as_served(self, name: str) -> Served:
-        """What contexts need to call the function by this name."""
+        """The function as contexts see it, under this name."""
         return Served(name, self._signature.takes, self._signature.returns)
 
     def answer(self, request: Request) -> HandlerResponse:
-        """For frameworks that give a thread to each request."""
+        """Answer a request, for frameworks that give a thread to each request."""
         begun = self._begin(request)
         return begun if isinstance(begun, HandlerResponse) else asyncio.run(begun)
 
     async def answer_async(self, request: Request) -> HandlerResponse:
-        """For frameworks on an event loop."""
+        """Answer a request, for frameworks on an event loop."""
         if self._signature.may_block:
             begun = await in_thread(lambda: self._begin(request))
         else:
@@ -137,7 +137,7 @@ class Endpoint:
         return begun if isinstance(begun, HandlerResponse) else await begun
 
     def _begin(self, request: Request) -> HandlerResponse | Coroutine[Any, Any, HandlerResponse]:
-        """Call the function. What it leaves to be awaited is awaited by the answer's coroutine."""
+        """Call the function. If its result must be awaited, this returns a coroutine that does so."""
         try:
             call, payload = self._read(request)
             context = self._context(call, request.wait_s)
@@ -176,7 +176,7 @@ class Endpoint:
         return self._marked(response, {})
 
     def _read(self, request: Request) -> tuple[Call, Any]:
-        """Who calls, and the payload as the function takes it."""
+        """The call, and the payload as the type that the function takes."""
         signed_url = self._signatures.check(request)
         try:
             document = json.loads(request.body)
@@ -193,7 +193,7 @@ class Endpoint:
                 steps_url=request.headers.get(headers.STEPS_URL, ""),
             )
         except (ValueError, KeyError, TypeError):
-            raise Unreadable("This is an endpoint of Atomic's: start it through Atomic.") from None
+            raise Unreadable("This is an endpoint for Atomic: start it through Atomic.") from None
         if self._signature.takes is None:
             return call, None
         try:
@@ -230,8 +230,8 @@ class Endpoint:
 class Decorator(Generic[View]):
     """`@workflow` or `@step` of a framework, bare or with options: makes a function the framework's view.
 
-    One parameter of the function gets the payload, validated by its annotation; one that is annotated as a
-    context or `Call` is given that.
+    One parameter of the function gets the payload, validated by its annotation. A parameter that is
+    annotated as a context or `Call` gets this object.
     """
 
     def __init__(self, view: Callable[[Endpoint], View], *, is_workflow: bool) -> None:
@@ -245,13 +245,13 @@ class Decorator(Generic[View]):
     def __call__(
         self, *functions: Function, **options: Unpack[EndpointOptions]
     ) -> View | Callable[[Function], View]:
-        """Make a function an endpoint of Atomic's.
+        """Make a function an endpoint.
 
         - `functions`: the function, when the decorator has no options.
         - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
           steps of a workflow (default: one that takes its settings from the environment).
         - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a
-          call (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+          call (default: ATOMIC_SIGNING_SECRET; without any, calls are not checked).
         - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that
           Atomic signed, else what the request shows).
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
@@ -260,10 +260,10 @@ class Decorator(Generic[View]):
         - `build`: which build of the application this is, as its commit; up to 64 characters (default:
           ATOMIC_BUILD, else none).
 
-        Returns what the framework takes as a view or handler.
+        Returns a view or handler of the framework.
 
-        Raises TypeError for a function that cannot be called with what Atomic sends, or an option that does
-        not exist, and ValueError for a name or option that cannot be used.
+        Raises TypeError for a function that cannot be called by Atomic, or an option that does
+        not exist, and ValueError for an invalid name or option.
         """
         if not functions:
             return lambda function: self._make(function, options)
@@ -275,11 +275,11 @@ class Decorator(Generic[View]):
 
 
 def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
-    """A framework's view of an endpoint, which goes by the names of the user's function."""
+    """A framework's view of an endpoint, with the names of the user's function."""
     view = view_of(endpoint)
     # Not functools.wraps: frameworks read signatures, and this one has the framework's.
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-        # A partial and an object that can be called have not all of them.
+        # A partial or a callable object does not have all of these attributes.
         if hasattr(endpoint.function, name):
             setattr(view, name, getattr(endpoint.function, name))
     return view
@@ -288,7 +288,7 @@ def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
 class BaseEndpoints:
     """Functions that are served below one prefix: POST {prefix}/{name} calls the function of that name.
 
-    The functions stay what they are. Workflows call a step by its function or by its URL.
+    The functions themselves are not changed. Workflows call a step by its function or by its URL.
     """
 
     def __init__(
@@ -297,7 +297,7 @@ class BaseEndpoints:
         self._folder = f"{prefix.strip('/')}/".lstrip("/")
         self._shared = options
         self._names: dict[Function, Served] = {}
-        # Where no application takes them at once: by path, without a leading slash.
+        # Endpoints by path, without a leading slash, for frameworks that mount them later.
         self._endpoints: dict[str, Endpoint] = {}
         for function in steps:
             self.step(function)
@@ -321,7 +321,7 @@ class BaseEndpoints:
         - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
           steps of a workflow (default: one that takes its settings from the environment).
         - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a
-          call (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+          call (default: ATOMIC_SIGNING_SECRET; without any, calls are not checked).
         - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that
           Atomic signed, else what the request shows).
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
@@ -332,8 +332,8 @@ class BaseEndpoints:
 
         Returns the function as it is, so that other code and tests may call it.
 
-        Raises TypeError for a function that cannot be called with what Atomic sends, or an option that does
-        not exist, and ValueError for a name or option that cannot be used.
+        Raises TypeError for a function that cannot be called by Atomic, or an option that does
+        not exist, and ValueError for an invalid name or option.
         """
         return self._served(functions, name, options, is_workflow=True)
 
@@ -356,7 +356,7 @@ class BaseEndpoints:
         - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
           steps of a workflow (default: one that takes its settings from the environment).
         - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a
-          call (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+          call (default: ATOMIC_SIGNING_SECRET; without any, calls are not checked).
         - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that
           Atomic signed, else what the request shows).
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
@@ -367,8 +367,8 @@ class BaseEndpoints:
 
         Returns the function as it is, so that other code and tests may call it.
 
-        Raises TypeError for a function that cannot be called with what Atomic sends, or an option that does
-        not exist, and ValueError for a name or option that cannot be used.
+        Raises TypeError for a function that cannot be called by Atomic, or an option that does
+        not exist, and ValueError for an invalid name or option.
         """
         return self._served(functions, name, options, is_workflow=False)
 
@@ -393,13 +393,13 @@ class BaseEndpoints:
 
     def _check_name(self, function: Function, name: str) -> None:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no segment of a path: give {function!r} a name=")
+            raise ValueError(f"{name!r} is not a segment of a path: give {function!r} a name=")
         if function in self._names or any(served.name == name for served in self._names.values()):
             raise ValueError(f"{name!r} is served already: give {function!r} another name=")
 
 
 class MountedEndpoints(BaseEndpoints, ABC, Generic[App]):
-    """Those of an application that takes routes while it is built."""
+    """Endpoints of an application whose routes are added one by one."""
 
     def __init__(
         self,
@@ -414,4 +414,4 @@ class MountedEndpoints(BaseEndpoints, ABC, Generic[App]):
 
     @abstractmethod
     def _add(self, path: str, endpoint: Endpoint) -> None:
-        """Have the application pass every POST of the path to the endpoint."""
+        """Route every POST of the path to the endpoint."""

@@ -1,6 +1,6 @@
-"""What a user's function takes and returns, read when it is served: what cannot be called is refused then.
+"""Reads the signature of a user's function when it is served, and refuses one that cannot be called.
 
-One of its parameters gets the payload; those annotated as `Call`, `Context` or `AsyncContext` get that.
+One parameter gets the payload. Parameters annotated as `Call`, `Context` or `AsyncContext` get this object.
 """
 
 import functools
@@ -25,7 +25,8 @@ from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 
 _CONTEXTS: Final = (Call, BaseContext)
-# By these names they go in annotations that exist for type checkers only, and by those without annotations.
+# The names of these types in annotations that exist for type checkers only, and the names of parameters
+# that get a context or call without an annotation.
 _BY_ANNOTATION: Final[Mapping[str, type]] = {"Call": Call, "Context": Context, "AsyncContext": AsyncContext}
 _UNANNOTATED: Final = frozenset({"ctx", "context", "call"})
 _MANY: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -34,7 +35,7 @@ _UNIONS: Final = (typing.Union, types.UnionType)
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a parameter is given: the payload, a context or call (`kind` is the class), or its default."""
+    """The value of a parameter: the payload, a context or call (`kind` is the class), or its default."""
 
     name: str
     is_positional: bool
@@ -47,8 +48,8 @@ class Argument:
 class Signature:
     """How a function is called. `takes` is None when it takes no payload.
 
-    `is_async`: an `async def` does the work, perhaps below plain wrappers. `may_block`: the call itself may
-    do some of it.
+    `is_async`: an `async def` does the work, perhaps inside plain wrappers. `may_block`: the call may block
+    before it returns something to await.
     """
 
     function: Function
@@ -59,7 +60,7 @@ class Signature:
     may_block: bool
 
     def call(self, call: Call, context: Call | BaseContext, payload: Any) -> Any:
-        """Call the function. `context` is what a workflow is given; a step is given the call there, too."""
+        """Call the function. `context` is the context of a workflow; for a step it is the call, too."""
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for argument in self.arguments:
@@ -74,12 +75,12 @@ class Signature:
 
 
 def signature_of(function: Function, *, is_workflow: bool) -> Signature:
-    """Read a function that is to be served. Raises TypeError, with the cure, for one that cannot be."""
+    """Read a function that is to be served. Raises TypeError that says what to change if it cannot be."""
     return _Reader(function, is_workflow=is_workflow).read()
 
 
 def name_of(function: Function) -> str:
-    """What a function is called; of a partial, the one inside."""
+    """The name of a function; for a partial, that of the function inside."""
     while isinstance(function, functools.partial):
         function = function.func
     return str(getattr(function, "__qualname__", type(function).__qualname__))
@@ -143,7 +144,7 @@ class _Reader:
             self._arguments.append(_argument(parameter))
 
     def _annotation(self, name: str, annotation: Any) -> Any:
-        """The annotation, evaluated; of one that cannot be, its text when it names a context."""
+        """The evaluated annotation; its text if it cannot be evaluated and names a context."""
         if annotation is Parameter.empty:
             return Any
         # One at a time, so that the error names the one that cannot be evaluated.
@@ -189,7 +190,7 @@ class _Reader:
         )
 
     def _check_injected(self, parameter: Parameter, annotation: Any) -> None:
-        """Defaults that mean something to a framework would be given as they are."""
+        """Raise TypeError for defaults that only a framework resolves: Atomic would pass them unchanged."""
         marks = [parameter.default, *getattr(annotation, "__metadata__", ())]
         if any(type(mark).__module__.partition(".")[0] == "fastapi" for mark in marks):
             raise self._refusal(
@@ -228,7 +229,7 @@ def _names_context(annotation: str) -> type | None:
 
 
 def _plain(function: Function) -> Any:
-    """The function that does the work, below partials, methods and wrappers that name what they wrap."""
+    """The function that does the work, inside partials, methods and wrappers with `__wrapped__`."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -243,13 +244,13 @@ def _plain(function: Function) -> Any:
 
 
 def _is_coroutine_function(function: Function) -> bool:
-    # Of an object that can be called, its method counts.
+    # For a callable object, its `__call__` counts.
     called = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def _awaited(annotation: Any) -> Any:
-    """What comes of an answer when it has been awaited."""
+    """The type of the result after it has been awaited."""
     if annotation in (typing.NoReturn, typing.Never):
         return Any
     if typing.get_origin(annotation) in (Awaitable, Coroutine):

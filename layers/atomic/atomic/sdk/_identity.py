@@ -1,12 +1,12 @@
-"""Which key a step of a handler gets: the same in every replay, another one for every call.
+"""The keys of a handler's steps: each call has its own key, which is the same in every replay.
 
 The first call of a step gets the run's own key, as a handler without an SDK would send. Further calls of
-the same step are numbered as they are made. Each asyncio task numbers its own: tasks of one `gather` finish
-in another order each time, but they start in the same one. asyncio does not tell which tasks are made; a
-task factory sees them.
+the same step are numbered in order. Each asyncio task numbers its own calls, because the tasks of one
+`gather` always start in the same order, but finish in different orders. asyncio does not tell which tasks
+are made, so a task factory sees them.
 
-A call with a `key=` is the call of that key, whichever task makes it: then neither the order of calls nor
-that of tasks matters. A task that uses a key which another task has used before has it for its own.
+For a call with a `key=`, this key replaces the number: neither the order of calls nor that of tasks
+matters. When two tasks use the same key, their calls are different steps.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     Task = asyncio.Task[Any]
 
 _READABLE_CHARS: Final = 200
-# Makes every task of this context; it is given what would make it.
+# Makes every task of this context; its argument is the function that would make the task otherwise.
 task_maker: Final[ContextVar["Callable[[Callable[[], Task]], Task] | None"]] = ContextVar(
     "atomic_task_maker", default=None
 )
-# Which function of asyncio it is (up to Python 3.12, from then on), and how far it is from a task factory.
+# The name of asyncio's function (up to Python 3.12, and later), and how many frames above a task factory.
 _AS_COMPLETED: Final = frozenset({"as_completed", "_AsCompletedIterator.__init__"})
 _FRAMES_MAX: Final = 8
 _watched: Final[WeakSet["asyncio.AbstractEventLoop"]] = WeakSet()
@@ -41,7 +41,7 @@ Path = tuple[str, ...]
 
 
 class Position(NamedTuple):
-    """Which call of a step one is: the branch that makes it, the key it was given, its number (from 1)."""
+    """Identifies a call of a step: the branch that makes it, its `key=`, and its number (from 1)."""
 
     path: Path = ()
     key: str | None = None
@@ -49,23 +49,23 @@ class Position(NamedTuple):
 
     @property
     def readable(self) -> str:
-        """For people who read keys. The digest tells positions apart."""
+        """The readable part of a key. Only the digest tells all positions apart."""
         path = "".join(f"@{part}" for part in self.path if part)
         key = "" if self.key is None else f"/{self.key}"
         return path + key + (f"#{self.number}" if self.number > 1 else "")
 
 
 FIRST: Final = Position()
-# The path of a key that no other branch has used before.
+# The path of a key in the branch that uses it first.
 _ANYWHERE: Final = ("",)
 
 
 @dataclass(slots=True)
 class Scope:
-    """Numbers the calls of one branch of a handler. `path` tells which, empty for the handler itself."""
+    """Numbers the calls of one branch of a handler. `path` identifies it; empty for the handler itself."""
 
     path: Path = ()
-    # Of the whole handler: which branch has used a step's key first.
+    # For the whole handler: the branch that has used a step's key first.
     _owners: dict[tuple[str, str], Path] = field(default_factory=dict)
     _calls: dict[tuple[str, str | None], int] = field(default_factory=dict)
     _branches: int = 0
@@ -77,7 +77,7 @@ class Scope:
         return Position(_ANYWHERE if is_owner else self.path, key, number)
 
     def branch(self) -> "Scope":
-        """The scope of a task that was made in this one and makes its first call."""
+        """The scope of a task that was made in this branch and makes its first call."""
         self._branches += 1
         return Scope((*self.path, str(self._branches)), self._owners)
 
@@ -88,20 +88,20 @@ class Scope:
 
 @dataclass(slots=True, eq=False)
 class _Branch:
-    """A task of a handler, and the one that made it.
+    """A task of a handler, and the task that made it.
 
-    It has its scope from the first call that it makes, or a task below it. So tasks that wait for tasks of
-    their own before they make a call are told apart as well.
+    It gets its scope at the first call, which it or a task below it makes. So tasks that make no call, but
+    wait for tasks of their own, are told apart as well.
     """
 
     owner: object
     maker: "_Branch | None" = None
-    # A task holds its context, and this stands in one.
+    # Weak, because the task holds its context, and the context holds this object.
     task: "ReferenceType[Task] | None" = None
     known_scope: Scope | None = None
 
     def scope(self) -> Scope:
-        """The scope, below that of the task that made it."""
+        """The scope of this task, below the scope of the task that made it."""
         if self.known_scope is None:
             assert self.maker is not None, "the handler's own has its scope from the beginning"
             self.known_scope = self.maker.scope().branch()
@@ -112,7 +112,7 @@ _branch: ContextVar[_Branch | None] = ContextVar("atomic_branch", default=None)
 
 
 def enter_branch(owner: object, scope: Scope) -> None:
-    """The running task is the handler itself."""
+    """Mark the running task as the handler itself."""
     from asyncio import current_task
 
     task = current_task()
@@ -144,28 +144,28 @@ def untracked(make: "Callable[[], Task]") -> "Task":
 
 
 def current_scope(owner: object, root: Scope) -> Scope:
-    """The scope of the running task: its own, below that of the task that made it."""
+    """The scope of the running task, below the scope of the task that made it."""
     known = _branch.get()
     if known is None or known.owner is not owner:
         return root
     from asyncio import current_task
 
     task = current_task()
-    # A callback runs in no task.
+    # A callback does not run in a task.
     if task is not None and known.task is not None and known.task() is not task:
-        # It was made with a context of its own, a copy of its maker's.
+        # The task was made with its own copy of its maker's context.
         known = _Branch(owner, known, ref(task))
         _branch.set(known)
     return known.scope()
 
 
 def watch(loop: "asyncio.AbstractEventLoop") -> None:
-    """Have a loop ask `task_maker` for new tasks. Its own factory still makes them."""
+    """Let a loop call `task_maker` for new tasks. The loop's own factory still makes them."""
     if loop in _watched:
         return
     _watched.add(loop)
     factory = loop.get_task_factory() or _new_task
-    # By their coroutines, those that were made and not asked for yet.
+    # Tasks that were made and not requested yet, by their coroutines.
     early: dict[Any, Any] = {}
 
     def made(loop: "asyncio.AbstractEventLoop", coroutine: Any, **options: Any) -> Any:
@@ -189,10 +189,10 @@ def _new_task(loop: "asyncio.AbstractEventLoop", coroutine: Any, **options: Any)
 
 
 def _in_order(coroutine: Any) -> list[Any]:
-    """The coroutines that get tasks together with this one, in the order in which they were listed.
+    """The coroutines that get tasks together with this one, in the order of the list.
 
-    `as_completed` makes a set of its list, whose order is another one in each replay. The task that starts
-    first makes the first call.
+    `as_completed` turns its list into a set, whose order differs between replays. Tasks must start in the
+    order of the list, because the task that starts first makes the first call.
     """
     from asyncio import iscoroutine, isfuture
 
@@ -205,7 +205,7 @@ def _in_order(coroutine: Any) -> list[Any]:
 
 
 def _list_of_as_completed() -> Any:
-    """What it was given, when it is making a task; nothing of it is left when that was a generator."""
+    """The argument of the `as_completed` that is making a task; a generator is used up by then."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - quicker than `inspect.stack()`
     for _ in range(_FRAMES_MAX):
         if frame is None:
@@ -217,7 +217,7 @@ def _list_of_as_completed() -> Any:
 
 
 def step_key(run_key: str, position: Position) -> str:
-    """The key of a step. The digest keeps a key that somebody chose from meeting one that was made here."""
+    """The key of a step. Its digest prevents that a key chosen by a user equals a generated one."""
     if position == FIRST:
         return run_key
     key = "" if position.key is None else f"/{position.key}"
@@ -231,7 +231,7 @@ def step_key(run_key: str, position: Position) -> str:
 
 
 def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
-    """The id that the server will give to a step with a parent in this run."""
+    """The id that the server will give to a step of this run that has a parent."""
     identity = keys.identity(
         client_id,
         document["workflowName"],
@@ -245,7 +245,7 @@ def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OpenedEvent:
-    """An event that was opened and is not waited for yet."""
+    """An event that was opened and that no call waits for yet."""
 
     name: str
     position: Position
@@ -254,18 +254,18 @@ class OpenedEvent:
 
 @dataclass(slots=True)
 class OpenedEvents:
-    """Those of one call of a handler."""
+    """The opened events of one call of a handler."""
 
     _events: list[OpenedEvent] = field(default_factory=list)
 
     def add(self, event: OpenedEvent) -> None:
-        """An event was opened."""
+        """Note that an event was opened."""
         self._events.append(event)
 
     def take(self, name: str, path: tuple[str, ...]) -> OpenedEvent | None:
-        """The one of this name that the branch at `path` is to wait for; each is waited for once.
+        """The event of this name that the branch at `path` should wait for; each is returned once.
 
-        The branch's own comes first, then those of the branches that it came from, the nearest first.
+        Events that the branch itself opened come first, then those of its ancestors, the nearest first.
         """
         named = [event for event in self._events if event.name == name]
         if not named:

@@ -1,8 +1,9 @@
 """One call of an endpoint, between its web framework and its handler.
 
-The request comes with the path as it was sent: frameworks decode it, and `%2F` becomes a slash. It is taken
-when Atomic signed it for this endpoint within five minutes, and once. The server tells how long a handler
-may wait for its steps without an option `wait`. What the handler ends with becomes the response.
+The request comes with the path as it was sent, because frameworks decode it and turn `%2F` into a slash. A
+request is accepted once, if Atomic signed it for this endpoint in the last five minutes. The kind of web
+server decides how long a handler may wait for its steps when there is no option `wait`. The result or the
+error of the handler becomes the response.
 """
 
 import asyncio
@@ -36,30 +37,31 @@ from atomic.sdk.errors import (
     Suspended,
 )
 
-# How long a handler waits for its steps without an option `wait`. Its steps call the same application. A
-# handler that waits in a thread of few, or in an environment of Lambda, may keep from its steps what they
-# need to begin. So it waits for a short time there, or not at all: it suspends itself, and is called again
+# How long a handler waits for its steps without an option `wait`. Its steps usually call the same
+# application. A waiting handler occupies one of few threads, or a Lambda environment, which its steps may
+# need to begin. So it waits only for a short time there, or not at all: it is suspended, and called again
 # when a step is done.
 
-# On an event loop, or in a thread that was made for this call, which no other call needs.
+# On an event loop, or in a thread that was made for this call only.
 OWN_S: Final = STEP_WAIT_MS / 1000
 # In a thread of a WSGI server.
 _THREAD_S: Final = 0.25
-# For a second, an environment of Lambda costs as much as being called again does (docs/workers.md).
+# One second of a Lambda environment costs as much as another call (docs/workers.md).
 ENVIRONMENT_S: Final = 1.0
 _KEPT_FREE_MAX: Final = 8
 
 _BASE_URL: Final = "ATOMIC_BASE_URL"
-# What may stand in a path as it is (RFC 3986, 3.3).
+# Characters that a path may contain unencoded (RFC 3986, 3.3).
 _PLAIN: Final = "/:@!$&'()*+,;=~"
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# 333 calls a second, for the five minutes in which one may come again. Beyond it the oldest are forgotten.
+# 333 calls a second, for the five minutes in which a call may be repeated. Beyond that, the oldest are
+# forgotten.
 _REMEMBERED_MAX: Final = 100_000
 SIGNING_SECRET: Final = "ATOMIC_SIGNING_SECRET"  # noqa: S105 - the name of a variable, not a secret
 
 _log = logging.getLogger("atomic")
 _NO_RETRY: Final = {headers.NO_RETRY: "true"}
-# Proxies take some 4 KiB of headers; one of the steps is enough to be called again.
+# Proxies accept some 4 KiB of headers. One of the steps is enough to be called again.
 _NAMED_MAX: Final = 40
 
 Done = TypeVar("Done")
@@ -68,9 +70,9 @@ Done = TypeVar("Done")
 class RawPath(NamedTuple):
     """A path in two parts, percent-encoded.
 
-    `root` stands before the application's own paths (a proxy's prefix, `--root-path`, SCRIPT_NAME). It is
-    empty or begins with "/", and does not end with it. `path` is the rest. A server may or may not have
-    `root` in the path that it hands on.
+    `root` comes before the application's own paths (a proxy's prefix, `--root-path`, SCRIPT_NAME). It is
+    empty or begins with "/", and does not end with it. `path` is the rest. Servers differ in whether the
+    path that they hand on contains `root`.
     """
 
     root: str
@@ -82,7 +84,7 @@ class Request:
     """One request: scheme, host and port, the path as it was sent, headers with lower-case names, the body
     as it was signed.
 
-    `wait_s` is how long a handler waits for its steps on this server when its options do not say.
+    `wait_s` is the default for how long a handler waits for its steps on this server.
     """
 
     origin: str
@@ -92,10 +94,10 @@ class Request:
     wait_s: float = OWN_S
 
     def own_url(self, base_url: str, signed_url: str) -> str:
-        """Where the endpoint is: as the application was told, else as Atomic signed, else as it sees.
+        """The URL of the endpoint: from the settings, else the signed URL, else the URL of the request.
 
-        `base_url` is an option of the endpoint, ATOMIC_BASE_URL when that is empty; `signed_url` is empty
-        when none was signed. Raises ValueError when ATOMIC_BASE_URL is not the URL of a server.
+        `base_url` is an option of the endpoint; if it is empty, ATOMIC_BASE_URL counts. `signed_url` is
+        empty when no URL was signed. Raises ValueError when ATOMIC_BASE_URL is not the URL of a server.
         """
         base = base_url or os.environ.get(_BASE_URL, "")
         if base:
@@ -107,33 +109,33 @@ class Request:
 
 
 def of_scope(scope: Mapping[str, Any]) -> RawPath:
-    """Of an ASGI application. What is mounted within it belongs to its own paths."""
+    """The path of a request to an ASGI application. Paths of mounted applications belong to `path`."""
     sent = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
     root = scope.get("app_root_path", scope.get("root_path", ""))
-    # Where the two differ middleware has changed the decoded one, which counts. What is not UTF-8 is
-    # decoded to replacement characters.
+    # If the two differ, middleware has changed the decoded path, which counts. Bytes that are not UTF-8
+    # are decoded to replacement characters.
     return _parted(root.encode(), sent if unquote(sent) == scope["path"] else "", scope["path"].encode())
 
 
 def of_environ(environ: Mapping[str, Any], charset: str = "latin-1") -> RawPath:
-    """Of a WSGI application. If the server does not give the raw path, `%2F` is lost."""
+    """The path of a request to a WSGI application. If the server gives no raw path, `%2F` is lost."""
     root, rest = (environ.get(name, "").encode(charset) for name in ("SCRIPT_NAME", "PATH_INFO"))
     sent = str(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "").partition("?")[0]
     if not sent.startswith("/"):
         sent = urlsplit(sent).path
-    # Some servers, too, decode to replacement characters. Middleware may have changed the others; then they
-    # count.
+    # Some servers also decode to replacement characters. Middleware may have changed the decoded path; then
+    # it counts.
     decoded = {unquote_to_bytes(sent), unquote(sent).encode()}
     return _parted(root, "" if decoded.isdisjoint((root + rest, rest)) else sent, rest)
 
 
 def encoded(path: str) -> str:
-    """A path that may be decoded or not, as some gateways have it: what cannot stand in one is encoded."""
+    """A path with all other characters encoded. Some gateways send it decoded, others do not."""
     return quote(_LONE_PERCENT.sub("%25", path), safe=f"{_PLAIN}%")
 
 
 def below(base_url: str, root: str) -> str:
-    """What the application's own paths follow, at a base URL that may name some of `root` itself."""
+    """The base URL of the application's own paths; `base_url` may already end with a part of `root`."""
     base_url = base_url.rstrip("/")
     known, segments = urlsplit(base_url).path, root.split("/")[1:]
     for count in range(len(segments), 0, -1):
@@ -154,14 +156,14 @@ def _parted(root: bytes, sent: str, decoded: bytes) -> RawPath:
 
 
 def signing_secrets() -> tuple[str, ...]:
-    """The secrets of ATOMIC_SIGNING_SECRET, separated by white space while they rotate."""
+    """The secrets of ATOMIC_SIGNING_SECRET; during a rotation there are several, separated by spaces."""
     return tuple(os.environ.get(SIGNING_SECRET, "").split())
 
 
 class SignatureCheck:
-    """Takes calls that one of the secrets (`whsec_…`) or public keys (`whpk_…`) signed; without any, all.
+    """Accepts calls that one of the secrets (`whsec_…`) or public keys (`whpk_…`) signed; without any, all.
 
-    Calls that were taken are remembered for as long as their time stamp is good, by this process.
+    This process remembers accepted calls for as long as their time stamps are valid.
     """
 
     def __init__(self, given: Sequence[str]) -> None:
@@ -169,13 +171,13 @@ class SignatureCheck:
         self._public_keys = [ed25519.decode_public_key(text) for text in public]
         self._secrets = [signatures.decode_secret(text) for text in given if text not in public]
         self._taken: dict[bytes, float] = {}
-        # When two threads have the same call, only one may take it.
+        # When two threads get the same call, only one may accept it.
         self._lock = threading.Lock()
 
     def check(self, request: Request) -> str:
-        """The signed URL of the call, empty when nothing is checked.
+        """The signed URL of the call; empty when nothing is checked.
 
-        Raises SignatureRefused for a call that may not be taken.
+        Raises SignatureRefused for a call that is not accepted.
         """
         if not self._secrets and not self._public_keys:
             return ""
@@ -195,11 +197,11 @@ class SignatureCheck:
         with self._lock:
             self._forget(now_s)
             if call in self._taken:
-                raise SignatureRefused("this very call was taken before")
+                raise SignatureRefused("this call was accepted before")
             self._taken[call] = int(sent) + signatures.TOLERANCE_S + 1
 
     def _forget(self, now_s: float) -> None:
-        # In the order in which they came, so the oldest stand in front.
+        # In the order of arrival, so the oldest come first.
         while self._taken and (
             len(self._taken) >= _REMEMBERED_MAX or self._taken[next(iter(self._taken))] <= now_s
         ):
@@ -207,11 +209,11 @@ class SignatureCheck:
 
 
 class Threads:
-    """The threads by which a WSGI server calls the endpoints of this process.
+    """The threads in which a WSGI server calls the endpoints of this process.
 
-    Their number is unknown, but it is at least the number that were busy at a time. Half of them are kept
-    free for steps, eight at most, which is what one interpreter can use. A handler beyond that does not
-    wait: with four threads and 64 callers all others would wait for steps that wait for a thread.
+    Their number is unknown, but it is at least the number that were busy at the same time. Half of them,
+    and at most eight, are kept free for steps; one interpreter cannot use more. A handler that would occupy
+    one of these does not wait. Otherwise all handlers could wait for steps that wait for a thread.
     """
 
     def __init__(self) -> None:
@@ -220,11 +222,11 @@ class Threads:
 
     @contextmanager
     def serving(self, environ: Mapping[str, Any], *, is_workflow: bool) -> Iterator[float]:
-        """A call is served while the context lasts; how long its handler may wait, in seconds.
+        """A context in which a call is served; its value is how long the handler may wait, in seconds.
 
-        In a server with one thread no handler waits: no step of this process can begin before the handler
-        has ended. Other processes (`wsgi.multiprocess`) change nothing, for each of them may hold a
-        handler, too.
+        In a server with one thread no handler waits, because no step of this process can begin before the
+        handler has ended. Other processes (`wsgi.multiprocess`) do not help: each of them may be busy with
+        a handler, too.
         """
         with self._lock:
             self._busy += 1
@@ -248,7 +250,7 @@ THREADS: Final = Threads()
 
 
 async def in_thread(work: Callable[[], Done]) -> Done:
-    """A thread for each call: in a shared pool, workflows would keep their steps from running."""
+    """Do the work in a new thread: in a shared pool, workflows would keep their steps from running."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Done] = loop.create_future()
 
@@ -270,7 +272,7 @@ async def in_thread(work: Callable[[], Done]) -> Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerResponse:
-    """What a framework adapter sends back."""
+    """The response that a framework adapter sends."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -278,11 +280,11 @@ class HandlerResponse:
 
 
 class Unreadable(Exception):
-    """The request is not one of Atomic's."""
+    """The request was not sent by Atomic."""
 
 
 def success(result: Any) -> HandlerResponse:
-    """200 with the result, which is plain JSON values."""
+    """200 with the result, which consists of plain JSON values."""
     body = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
     return HandlerResponse(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
 
@@ -314,7 +316,7 @@ def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
 
 
 def not_found(path: str) -> HandlerResponse:
-    """What web frameworks answer by themselves: nothing is served there."""
+    """A 404 for paths without a function, as web frameworks answer by themselves."""
     return _problem(404, f"Nothing is served at {path}.")
 
 
@@ -326,7 +328,7 @@ def _of_atomic(error: AtomicError) -> HandlerResponse:
 
 
 def _suspension(signal: Suspended) -> HandlerResponse:
-    """202 with the steps that the handler waits for, or the response for what else suspended it."""
+    """202 with the steps that the handler waits for, or the response for another cause."""
     if signal.cause is None:
         named = ", ".join(signal.waiting_for[:_NAMED_MAX])
         # A server that does not know the policy wakes on any.
@@ -346,7 +348,7 @@ def _problem(
     members: Mapping[str, Any] | None = None,
 ) -> HandlerResponse:
     title = "The endpoint asks for a later call" if status == 503 else "The endpoint failed"
-    # A lone surrogate would make it no JSON.
+    # A lone surrogate would make the body invalid JSON.
     detail = detail.encode(errors="replace").decode()
     document = {**(members or {}), "title": title, "status": status, "detail": detail}
     given = {headers.CONTENT_TYPE: MEDIA_TYPE, **(extra or {})}
@@ -357,11 +359,11 @@ def _text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:
-        return "(it cannot be put into words)"
+        return "(the error has no text)"
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The error that counts: of a group, as a TaskGroup raises it, the most final one."""
+    """The error that counts: for a group, such as a TaskGroup raises, the most final one."""
     return max(_leaves(error), key=_finality)
 
 

@@ -1,8 +1,8 @@
-"""How the SDK talks to Atomic: where the server is, what a request is, and what a response means.
+"""The SDK's connection to Atomic: the address of the server, requests, and the meaning of responses.
 
-A flow yields the requests it wants made and is sent their responses; it does no I/O itself. Time and
-jitter come with each response, so a flow is a plain function of what it is sent, and one flow serves the
-blocking and the asynchronous client.
+A flow is a generator: it yields requests and receives their responses, and does no I/O itself. Each
+response has the time and a random number, so a flow depends only on its responses. Both the blocking and
+the asynchronous client use the same flows.
 """
 
 import http.client
@@ -46,11 +46,11 @@ Result = TypeVar("Result")
 _URL: Final = "ATOMIC_URL"
 _CLIENT_ID: Final = "ATOMIC_CLIENT_ID"
 _API_KEY: Final = "ATOMIC_API_KEY"
-# Beyond the time that the server was asked to wait: connecting, and the answer's way back.
+# In addition to the time that the server waits: the connection, and the way of the answer.
 _GRACE_S: Final = 10.0
-# On AWS a first attempt that is made inline holds the answer for up to 20 s, however short the wait.
+# On AWS, an inline first attempt delays the answer by up to 20 s, however short the wait is.
 _AT_LEAST_S: Final = 30.0
-# aiohttp's, which is not imported for this.
+# The name of aiohttp's errors; aiohttp is not imported for this.
 _NO_HTTP: Final = frozenset({"ServerDisconnectedError", "ClientResponseError", "BadStatusLine"})
 _BY_STATUS: Final[dict[int, type[RefusedError]]] = {
     400: InvalidRequestError,
@@ -61,7 +61,7 @@ _BY_STATUS: Final[dict[int, type[RefusedError]]] = {
     422: PayloadMismatchError,
     429: TooManyRequestsError,
 }
-# The server is busy or does not answer. Nothing is known of the step, and posting again may succeed.
+# The server is busy or does not answer. The state of the step is unknown, and another post may succeed.
 TRANSIENT: Final = (NoAnswerError, TooManyRequestsError, UnavailableError)
 _CONFLICTS: Final[dict[str, type[RefusedError]]] = {
     problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
@@ -73,7 +73,7 @@ _SAID_MAX_CHARS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ApiTarget:
-    """An API and a client of it; `api_key` is empty where the server asks for none."""
+    """A server, a client id and its key; `api_key` is empty where the server needs none."""
 
     url: str
     client_id: str
@@ -82,8 +82,8 @@ class ApiTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """To be made after `pause_s`. `target` is path and query, or a whole URL of the server; `wait_s` is how
-    long the server may wait."""
+    """A request to make after `pause_s`. `target`: path and query, or a whole URL of the server. `wait_s`:
+    how long the server waits."""
 
     method: str
     target: str
@@ -104,10 +104,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """What came of a request. Status 0: nothing did, `error` says why and `cure` what to do about it, where
-    that is known. Header names are lower case, `url` is that of the server.
+    """The response to a request. Header names are lower case; `url` is the server's.
 
-    `at_s` is the moment by a monotonic clock, `jitter` a random number in [0, 1).
+    With status 0 there was no response: `error` says why, and `cure` what to do, if that is known. `at_s`
+    is the time by a monotonic clock; `jitter` is a random number in [0, 1).
     """
 
     status: int
@@ -157,9 +157,9 @@ async def drive_async(
 
 
 def connection(url: str | None, client_id: str | None, api_key: str | None) -> ApiTarget:
-    """What is not given comes from ATOMIC_URL, ATOMIC_CLIENT_ID and ATOMIC_API_KEY.
+    """The target; a missing argument is taken from ATOMIC_URL, ATOMIC_CLIENT_ID or ATOMIC_API_KEY.
 
-    Raises ValueError for what is no URL of a server.
+    Raises ValueError for an invalid URL of a server.
     """
     return ApiTarget(
         url=checked(_URL, url or os.environ.get(_URL) or "http://127.0.0.1:8787").rstrip("/"),
@@ -169,9 +169,9 @@ def connection(url: str | None, client_id: str | None, api_key: str | None) -> A
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a URL; this machine has none.
+    """The proxy for a URL by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None for this machine.
 
-    Raises ValueError for one that speaks no HTTP.
+    Raises ValueError for a proxy that is not an HTTP proxy.
     """
     from urllib.request import getproxies, proxy_bypass  # a tenth of the SDK's import
 
@@ -190,14 +190,14 @@ def proxy_of(url: str) -> str | None:
 
 
 def ca_file() -> str | None:
-    """A file or folder of certificates to trust instead of the usual ones, where the environment names one.
+    """The file or folder of certificates that the environment names, to trust instead of the usual ones.
 
-    Raises ValueError for one that is not there.
+    Raises ValueError when it does not exist.
     """
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
         path = os.environ.get(name)
         if path and not os.path.exists(path):
-            raise ValueError(f"{name} names {path!r}, and nothing is there")
+            raise ValueError(f"{name} names {path!r}, which does not exist")
         if path:
             return path
     return None
@@ -206,7 +206,7 @@ def ca_file() -> str | None:
 def response_from(
     url: str, status: int, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes
 ) -> HttpResponse:
-    """A response that came from there just now."""
+    """The response that a server gave just now."""
     lower = {name.lower(): value for name, value in dict(headers).items()}
     return HttpResponse(
         status=status, headers=lower, body=body, url=url, at_s=time.monotonic(), jitter=_jitter()
@@ -214,7 +214,7 @@ def response_from(
 
 
 def no_response(url: str, error: Exception) -> HttpResponse:
-    """What stands for a response when none came from there."""
+    """The object that stands for a response when there was none."""
     reason, cure = _why(url, error)
     return HttpResponse(
         status=0, error=f"{url}: {reason}", cure=cure, url=url, at_s=time.monotonic(), jitter=_jitter()
@@ -222,7 +222,7 @@ def no_response(url: str, error: Exception) -> HttpResponse:
 
 
 def error_of(response: HttpResponse) -> AtomicError:
-    """The error for a response that is no success."""
+    """The error for a response without success."""
     if response.status == 0:
         return NoAnswerError(f"No answer from {response.error}.", cure=response.cure)
     problem = _problem_of(response)
@@ -245,7 +245,7 @@ def error_of(response: HttpResponse) -> AtomicError:
 
 
 def read(model: type[Model], response: HttpResponse) -> Model:
-    """The document of a successful response. Raises RefusedError when somebody else has given it."""
+    """The document of a successful response. Raises RefusedError when it is not from Atomic."""
     try:
         return model.model_validate_json(response.body)
     except ValueError:
@@ -253,7 +253,7 @@ def read(model: type[Model], response: HttpResponse) -> Model:
 
 
 def members(response: HttpResponse, *names: str) -> list[Any]:
-    """The same of some members. The rest is not looked at: this is where a handler's time goes."""
+    """Some members of the document. The rest is not validated, to save most of a handler's time."""
     try:
         document = json.loads(response.body)
         return [document[name] for name in names]
@@ -262,7 +262,7 @@ def members(response: HttpResponse, *names: str) -> list[Any]:
 
 
 def _problem_of(response: HttpResponse) -> dict[str, Any]:
-    """Atomic's problem document of a response; empty when somebody else answered."""
+    """Atomic's problem document in a response; empty when the response is not from Atomic."""
     try:
         document = json.loads(response.body)
     except ValueError:
@@ -271,17 +271,17 @@ def _problem_of(response: HttpResponse) -> dict[str, Any]:
 
 
 def _foreign(response: HttpResponse) -> RefusedError:
-    """The error for a response that Atomic has not given: a proxy's, a login page's, another server's.
+    """The error for a response that is not from Atomic, but from a proxy, a login page or another server.
 
     None of them fails a workflow, since the request itself may be right.
     """
     location = response.headers.get("location", "")
     if 300 <= response.status < 400 and location:
         detail = (
-            f"{response.url} answered {response.status} and sends to {location[:200]}, "
+            f"{response.url} answered {response.status} and redirects to {location[:200]}, "
             "which is not followed."
         )
-        return RefusedError(detail, status=response.status, cure="Set ATOMIC_URL to where it sends.")
+        return RefusedError(detail, status=response.status, cure="Set ATOMIC_URL to this address.")
     said = _said(response)
     words = f" ({said})" if said else ""
     if response.status >= 500:
@@ -290,10 +290,10 @@ def _foreign(response: HttpResponse) -> RefusedError:
         )
     if response.status == 429:
         return TooManyRequestsError(f"{response.url} answered 429{words}.", status=429)
-    cure = "Check ATOMIC_URL, and what stands between (a proxy, a login page)."
+    cure = "Check ATOMIC_URL, and what is in between (a proxy, a login page)."
     if response.status == 400 and response.url.startswith("http:"):
-        cure += f" If it speaks TLS, set ATOMIC_URL to https{response.url.removeprefix('http')}."
-    detail = f"{response.url} answered {response.status}, and not as Atomic does{words}."
+        cure += f" If the server uses TLS, set ATOMIC_URL to https{response.url.removeprefix('http')}."
+    detail = f"{response.url} answered {response.status}, but not like Atomic{words}."
     return RefusedError(detail, status=response.status, cure=cure)
 
 
@@ -312,7 +312,7 @@ def has_api_key() -> bool:
 
 
 def checked(name: str, url: str) -> str:
-    """The URL of a server. Raises ValueError, which names the setting, for what is none."""
+    """The URL, if it is the URL of a server. Otherwise raises ValueError, which names the setting."""
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -321,30 +321,34 @@ def checked(name: str, url: str) -> str:
     if is_url:
         return url
     meant = f"http://{url}" if "://" not in url else "http://127.0.0.1:8787"
-    raise ValueError(f"{name} {url!r} is no URL of a server: write scheme, host and port, as in {meant}")
+    raise ValueError(
+        f"{name} {url!r} is not the URL of a server: write scheme, host and port, such as {meant}"
+    )
 
 
 def _why(url: str, error: BaseException) -> tuple[str, str]:
-    """What happened below all libraries ("Connection refused", not who raised it from what), and its cure;
-    empty where that of NoAnswerError will do."""
+    """The innermost reason of an error ("Connection refused") and its cure.
+
+    The cure is empty when that of NoAnswerError is enough.
+    """
     causes = list(_causes(error))
     for cause in causes:
-        # aiohttp wraps both kinds in its own, which say less.
+        # aiohttp wraps both kinds in its own errors, which say less.
         if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             return f"its certificate is not trusted: {cause.verify_message}", (
                 "Set SSL_CERT_FILE to a file with the certificate of its authority, or ATOMIC_URL to the "
                 "name that its certificate is for."
             )
         if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None) and url.startswith("https:"):
-            return f"no TLS is spoken there ({cause.reason})", (
-                f"Set ATOMIC_URL to http{url.removeprefix('https')} if that is meant."
+            return f"the server does not use TLS ({cause.reason})", (
+                f"Set ATOMIC_URL to http{url.removeprefix('https')} if this is the right server."
             )
     last = causes[-1]
     if url.startswith("http:") and _is_no_http(last):
         secure = "https" + url.removeprefix("http")
-        return "it closed the connection, or what it said is no HTTP", (
-            f"If it speaks TLS, set ATOMIC_URL to {secure}. Otherwise it broke off, and posting again "
-            "under the same key is safe."
+        return "it closed the connection, or its answer is not HTTP", (
+            f"If the server uses TLS, set ATOMIC_URL to {secure}. Otherwise the connection was lost, and "
+            "posting again with the same key is safe."
         )
     if isinstance(last, OSError) and last.strerror:
         return last.strerror, ""
@@ -374,4 +378,4 @@ def _is_no_http(error: BaseException) -> bool:
 
 
 def _jitter() -> float:
-    return random.random()  # noqa: S311 - it spreads retries, it keeps no secret
+    return random.random()  # noqa: S311 - it spreads retries, and is not a secret

@@ -1,9 +1,9 @@
-"""Values on their way into JSON and back: what does not arrive as it was sent is refused.
+"""Writes values as JSON and reads them back: a value that would not arrive unchanged is refused.
 
-A value crosses processes, replays and versions. So it is read back where it is written, as its reader will
-read it, and compared with what was sent. What pydantic wrote of it is brought into one spelling, or refused
-with its place: strict JSON has no NaN, no integers beyond 64 bit, no halves of characters and 64 levels
-(see `protocol.canonical`), and pydantic lets all of these out.
+A value passes between processes, replays and versions. So the writer reads its own JSON back, as the reader
+will, and compares the result with the value. What pydantic wrote is brought into one spelling, or refused
+with the path: strict JSON has no NaN, no integers beyond 64 bit, no half surrogate pairs and at most 64
+levels (see `protocol.canonical`), and pydantic writes all of these.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ _TOLD_MAX: Final = 20
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 _UNKNOWN: Final = object()
-# What may be beyond 64 bit, or a float that is an integer. Texts that look so are looked at, too.
+# Matches integers that may be beyond 64 bit, and floats that are integers, also within strings.
 _ODD_NUMBER: Final = re.compile(r"\d{19}|\.0(?!\d)|\de\+")
 _HALF_A_CHARACTER: Final = "a string holds half of a surrogate pair; send whole characters"
 _MISSING: Final = object()
@@ -41,37 +41,37 @@ _NO_EQUALITY: Final[Any] = object.__eq__
 _SCALARS: Final = frozenset({str, int, bool, type(None), bytes})
 _SHORT: Final = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 60
-# Each value below a model or a dataclass, by a name; None where values have no parts.
+# The values inside a model or a dataclass, by names; None where values have no parts.
 _Part = tuple[object, Any, Any]
 
 
 class ValueType:
-    """A declared type, as pydantic knows it; `Any` where nothing is declared. `what` names the value."""
+    """A declared type, read by pydantic; `Any` where nothing is declared. `what` names the value."""
 
     def __init__(self, annotation: Any = Any) -> None:
         self.annotation = annotation
 
     def kept(self, value: Any, what: str) -> Any:
-        """The JSON form of a value that is equal, and of the same type, when it is read back as this type.
+        """The JSON form of a value. Reading it back as this type gives an equal value of the same type.
 
         Raises SerializationError for any other value.
         """
         written, is_plain = self._written(value, what)
         got = self.read(written, what)
-        # Of plain values, and models of such, equal ones have equal types.
+        # Plain values, and models of plain values, have equal types if they are equal.
         if is_plain and value == got:
             return written
         found = _difference(value, got)
         if found is not None and not found.is_rounded and self.annotation is not Any:
             found = self._changed(value, written, got)
         if found is not None:
-            raise SerializationError(f"{_capital(what)} would not arrive as it is: {found}.")
+            raise SerializationError(f"{_capital(what)} would not arrive unchanged: {found}.")
         return written
 
     def given(self, value: Any, what: str) -> Any:
         """The JSON form of an answer, for readers that this program does not know.
 
-        As `kept`, but the parts that the type leaves open (`Any`, `dict`) may become plain JSON values.
+        Like `kept`, but parts whose type is open (`Any`, `dict`) may become plain JSON values.
         """
         if not _is_open(self.annotation):
             return self.kept(value, what)
@@ -80,12 +80,12 @@ class ValueType:
         return written
 
     def read(self, written: Any, what: str) -> Any:
-        """JSON values as a value of this type. Raises SerializationError when they are none."""
+        """JSON values as a value of this type. Raises SerializationError when they do not fit."""
         if self.annotation is Any:
             return written
         try:
-            # In JSON mode strict types take what they wrote. The server sorts members. What has an alias
-            # for reading alone was written by its name.
+            # In JSON mode, strict types read what they wrote. The server sorts members. A member with an
+            # alias only for reading was written by its name.
             text = json.dumps(written, sort_keys=True)
             return self._adapter.validate_json(text, by_alias=True, by_name=True)
         except ValidationError as error:
@@ -107,22 +107,22 @@ class ValueType:
             return _stored(value, what, write)
         written = partial(self._adapter.dump_python, value, by_alias=True, round_trip=True, warnings=False)
         try:
-            # Models become dicts, and all else stays: sets, dates, secrets.
+            # Models become dicts, and all other values stay: sets, dates, secrets.
             parts = written(mode="python")
         except Exception:
             parts = value
         return _stored(parts, what, lambda: written(mode="json", fallback=_refuse))
 
     def _changed(self, value: Any, written: Any, got: Any) -> "_Difference | None":
-        """What the trip changed of a value that this type makes another one of."""
+        """The first change in a value that this type does not read back equal."""
         try:
             made = self._made(value)
         except ValidationError:
-            # Only JSON makes this type of it: as a strict model is made of a string for its UUID.
+            # Only JSON input gives this type: a strict model reads its UUID from a string.
             return _difference(value, written) and _difference(value, got)
         found = _difference(made, got)
         if found is not None and _difference(made, self._made(value)) is not None:
-            # It has defaults that are drawn anew each time.
+            # Its defaults differ each time, such as random ids.
             return None
         return found
 
@@ -136,7 +136,7 @@ UNDECLARED: Final = ValueType()
 def value_type(annotation: Any) -> ValueType:
     """The type of an annotation."""
     try:
-        # Equal unions may have another order, which counts when two members fit.
+        # Equal unions may have a different order, which matters when two members fit.
         return _value_type(annotation, repr(annotation))
     except TypeError:
         return ValueType(annotation)
@@ -148,16 +148,17 @@ def _value_type(annotation: Any, _spelling: str) -> ValueType:
 
 
 def jsonable(value: Any, what: str = "the value") -> Any:
-    """A value as plain JSON values, for readers of any kind: models, dataclasses, dates, UUIDs and more.
+    """A value as plain JSON values, for all readers: models, dataclasses, dates, UUIDs and more.
 
-    Members of models go by their aliases; computed fields are left out. Equal values have equal forms, in
-    every process. Raises SerializationError for what has no JSON form, or none that Atomic can store.
+    Members of models have their aliases as names; computed fields are left out. Equal values have equal
+    forms, in every process. Raises SerializationError for a value that has no JSON form, or that Atomic
+    cannot store.
     """
     return UNDECLARED.given(value, what)
 
 
 def _misfits(error: ValidationError) -> str:
-    """What does not fit where, without the values."""
+    """The paths that do not fit and the reasons, without the values."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     wrong = (f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}" for item in found[:_TOLD_MAX])
     return "; ".join(wrong)
@@ -183,7 +184,7 @@ def _stored(parts: Any, what: str, write: Callable[[], Any]) -> tuple[Any, bool]
 
 
 def _refuse(value: Any) -> NoReturn:
-    """Pydantic does not know what to write for this."""
+    """Refuse a value that pydantic cannot write."""
     kind = type(value).__qualname__
     cure = "use a model, a dataclass or plain values"
     if inspect.isawaitable(value):
@@ -191,14 +192,14 @@ def _refuse(value: Any) -> NoReturn:
         if inspect.iscoroutine(value):
             value.close()
     elif type(value).__module__.startswith("atomic.sdk"):
-        cure = "that belongs to the SDK and is no value"
+        cure = "that belongs to the SDK and is not a value"
     elif inspect.isroutine(value):
         cure = "is a call missing, `()`?"
     raise SerializationError(f"has no JSON form: it holds a value of type {kind}; {cure}.")
 
 
 def _is_open(annotation: Any) -> bool:
-    """Whether a type says of all or a part of a value no more than that it is there."""
+    """Whether a type, or a part of it, is open: it says nothing about the value."""
     annotation = getattr(annotation, "__value__", annotation)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
@@ -218,7 +219,7 @@ def _capital(what: str) -> str:
 
 
 class _Unstorable(ValueError):
-    """The value cannot be stored as what it is; `path` is the place, as Python writes it."""
+    """The value cannot be stored unchanged; `path` is where, as Python writes it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -230,12 +231,13 @@ class _Unstorable(ValueError):
 
 
 def _is_json(value: Any, written: Any) -> bool:
-    """Whether a value is its own JSON form, in Python's own types, and can be stored as it is.
+    """Whether a value is its own JSON form, in Python's own types, and can be stored unchanged.
 
-    Most are, and are looked at as a whole, by what runs in C. False also where that does not tell.
+    This is true for most values. The check uses functions in C on the whole value, and returns False also
+    where these cannot decide.
     """
     try:
-        # marshal takes exact types only: no enums, no other subclasses.
+        # marshal accepts only exact types: no enums, no other subclasses.
         if value != written or not marshal.dumps(value):
             return False
         text = json.dumps(written, allow_nan=False, ensure_ascii=False)
@@ -264,8 +266,8 @@ def _is_flat(written: Any) -> bool:
 def _storable(value: Any, written: Any, depth: int = 0) -> Any:
     """`written`, the JSON form of `value`, with the members of its sets in one order and 1.0 as 1.
 
-    A set has another order in each process, and a server must find the same payload in a replay. Changes
-    `written` in place. Raises Unstorable.
+    The order of a set differs between processes, but a replay must send the same payload. Changes `written`
+    in place. Raises _Unstorable.
     """
     if not isinstance(written, dict | list):
         return _scalar(value, written)
@@ -280,7 +282,7 @@ def _scalar(value: Any, written: Any) -> Any:
     if isinstance(written, str):
         return _text(value, written)
     if written is None and isinstance(value, float):
-        # Some writers make null of NaN.
+        # Some serializers write NaN as null.
         written = value
     if isinstance(written, float):
         if not math.isfinite(written):
@@ -322,7 +324,7 @@ def _array(value: Any, written: list[Any], depth: int) -> list[Any]:
     is_set = isinstance(value, set | frozenset)
     items: Iterable[Any] = repeat(_UNKNOWN)
     if (is_set or isinstance(value, list | tuple | deque)) and len(value) == len(written):
-        # Nothing was added meanwhile, so a set is in the order in which it was written.
+        # The set was not changed, so it still has the order in which it was written.
         items = value
     index = 0
     try:
@@ -337,11 +339,11 @@ def _array(value: Any, written: list[Any], depth: int) -> list[Any]:
 
 
 def _members_of(value: Any, written: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The members of what became an object, by the names that they go by there."""
+    """The members of a value that became an object, by their names in it."""
     value = _parts_of(value)
     if isinstance(value, dict):
         if len(value) > len(written) and not all(isinstance(key, str) for key in value):
-            raise _Unstorable("two keys are one in JSON, where all keys are strings; give them one type")
+            raise _Unstorable("two keys are equal in JSON, where all keys are strings; give them one type")
         _check_keys(value)
         return zip(written, value.values(), strict=False) if len(value) == len(written) else iter(())
     fields = getattr(type(value), "__pydantic_fields__", None)
@@ -362,13 +364,13 @@ def _check_keys(value: dict[Any, Any]) -> None:
 
 
 def _parts_of(value: Any) -> Any:
-    """What a model writes, before that becomes JSON: with the names and shapes of its own serializers."""
+    """The output of a model before it becomes JSON, with the names and shapes of its own serializers."""
     serializer = getattr(type(value), "__pydantic_serializer__", None)
     if serializer is not None:
         try:
             return serializer.to_python(value, by_alias=True, round_trip=True, warnings=False)
         except Exception:
-            # A set of models would become one of dicts. The parts of the model are asked one by one.
+            # A set of models would become a set of dicts, so the parts of the model are written one by one.
             while getattr(type(value), "__pydantic_root_model__", False):
                 value = value.root
     return value
@@ -401,10 +403,10 @@ class _Difference:
 
 
 def _difference(sent: Any, got: Any) -> _Difference | None:
-    """The first difference, None when `got` is what was sent.
+    """The first difference between `sent` and `got`; None when they are the same.
 
-    JSON has one kind of number, so 1 and 1.0 are the same; a time zone arrives as its offset. Types count
-    everywhere else. Of objects without an equality of their own only the types are compared.
+    JSON has one kind of number, so 1 and 1.0 are the same. A time zone arrives as its offset. Otherwise,
+    types must be equal. Objects without their own equality are compared by type only.
     """
     if type(sent) is not type(got):
         return None if _are_one_number(sent, got) else _Difference("", sent, got)
@@ -426,7 +428,7 @@ def _are_one_number(sent: Any, got: Any) -> bool:
 
 
 def _parts(sent: Any, got: Any) -> Iterator[_Part] | None:
-    """What two values of one type consist of; None when they are compared as a whole."""
+    """The parts of two values of one type; None when they are compared as a whole."""
     if isinstance(sent, str | bytes | int):
         return None
     if isinstance(sent, Mapping):
@@ -446,7 +448,7 @@ def _members(sent: Mapping[Any, Any], got: Mapping[Any, Any]) -> Iterator[_Part]
     keys = {key: key for key in got}
     for key, member in sent.items():
         where = f"[{_shown(key)}]"
-        # 1, 1.0 and True are one key to Python.
+        # 1, 1.0 and True are the same key in Python.
         if _difference(key, keys.get(key, _MISSING)) is not None:
             yield where, member, _MISSING
         yield where, member, got[key]
@@ -470,7 +472,7 @@ def _items(sent: Any, got: Any) -> Iterator[_Part]:
 
 
 def _fields(sent: Any, got: Any) -> Iterator[_Part]:
-    """Fields, members that a model allows beside them, and private attributes."""
+    """Fields, extra members that a model allows, and private attributes."""
     kind = type(sent)
     names = getattr(kind, "__pydantic_fields__", None)
     if dataclasses.is_dataclass(kind):
@@ -485,17 +487,17 @@ def _fields(sent: Any, got: Any) -> Iterator[_Part]:
 
 def _is_equal(sent: Any, got: Any) -> bool:
     if isinstance(sent, datetime.datetime | datetime.time):
-        # Across zones Python compares moments, and finds that two of a repeated hour never are the same.
+        # Across time zones Python compares times in UTC, and never finds times of a repeated hour equal.
         clocks = [(each.replace(tzinfo=None), each.utcoffset()) for each in (sent, got)]
         return clocks[0] == clocks[1]
     if type(sent).__eq__ is _NO_EQUALITY:
         return True
     try:
-        # Two of NaN are the same value here.
+        # NaN equals NaN here.
         equal: object = sent == got or (sent != sent and got != got)
     except Exception:
         return False
-    # An array answers with an array.
+    # Comparing arrays gives an array.
     return equal if isinstance(equal, bool) else True
 
 

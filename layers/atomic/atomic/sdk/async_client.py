@@ -1,8 +1,8 @@
 """The asynchronous client, on aiohttp (`pip install atomic-workflows[async]`).
 
-Threads around the blocking client would be a bounded pool that nested workflows share and starve in, and
-httpx took seven times aiohttp's CPU for one call (2.0 ms against 0.28). So it is aiohttp, with no limit
-of connections.
+The blocking client in a bounded pool of threads would starve nested workflows, which share the pool. httpx
+took seven times aiohttp's CPU for one call (2.0 ms against 0.28). So this uses aiohttp, without a limit of
+connections.
 """
 
 import os
@@ -30,7 +30,7 @@ from atomic.sdk.client import BaseClient
 from atomic.sdk.retry import Seconds
 
 if TYPE_CHECKING:
-    # An extra: programs with steps or blocking code only do not need it.
+    # An extra: programs that have only steps or blocking code do not need it.
     import asyncio
     import ssl
 
@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 
 
 def require_aiohttp() -> None:
-    """Raise ModuleNotFoundError with what to install, before the first request would."""
+    """Raise ModuleNotFoundError that says what to install, if aiohttp is missing."""
     if find_spec("aiohttp") is None:
         raise ModuleNotFoundError(
             "aiohttp is not installed, and AsyncClient and `async def` workflows need it: "
@@ -55,11 +55,11 @@ class AsyncClient(BaseClient):
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).
     - `client_id`: the client whose runs these are (default: ATOMIC_CLIENT_ID, else "dev").
     - `api_key`: its key (default: ATOMIC_API_KEY, else none).
-    - `patience`: seconds, or a timedelta, for which lost connections, 429 and 503 in a row are borne
-      (default 30). The request is sent again meanwhile, which is safe, since every request may be repeated.
+    - `patience`: how long lost connections, 429 and 503 in a row are retried, in seconds or as a timedelta
+      (default 30). A retry is safe, since every request may be repeated.
 
     Every method raises subclasses of `AtomicError`; `atomic.sdk.errors` shows them all. The constructor
-    raises ValueError for a URL that is none, and for settings of the environment that cannot be used. It
+    raises ValueError for an invalid URL, and for invalid settings in the environment. It
     raises ModuleNotFoundError when aiohttp is not installed.
 
     Event loops may share a client. Each gets connections of its own, which close with it; `async with
@@ -84,9 +84,9 @@ class AsyncClient(BaseClient):
     ) -> StepOutcome:
         """Start a workflow, or attach to the run of the same name, URL and key, and wait for its outcome.
 
-        - `workflow_name`: what the run is called in lists.
+        - `workflow_name`: the name of the run in lists.
         - `url`: the endpoint of the workflow.
-        - `payload`: what the endpoint is given: JSON values, a model, a dataclass (default None).
+        - `payload`: the input of the endpoint: JSON values, a model, a dataclass (default None).
         - `key`: says which run this is, as a str, an int or a UUID; a second start under it starts nothing.
         - `timeout`: seconds, or a timedelta, to wait for the outcome (default 60). None waits for ever; 0
           returns the run as it stands as soon as it is stored.
@@ -156,14 +156,14 @@ class AsyncClient(BaseClient):
     async def runs(
         self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
     ) -> list[RunSummary]:
-        """List runs, newest first. What is left out of the filter selects all.
+        """List runs, newest first. A filter that is left out selects all.
 
-        - `status`: runs in this state alone, one of "pending", "running", "retrying", "waiting",
+        - `status`: only runs in this state, one of "pending", "running", "retrying", "waiting",
           "succeeded", "failed", "cancelled".
         - `limit`: how many runs to return at most (default 100).
-        - `workflow_name`: this name alone.
+        - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
-        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
         Returns summaries of the runs.
 
@@ -174,12 +174,12 @@ class AsyncClient(BaseClient):
         return await self.run_flow(_api.list_runs(self.client_id, query, limit, self.patience_s))
 
     async def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
-        """List steps that have failed, newest first. What is left out of the filter selects all.
+        """List steps that have failed, newest first. A filter that is left out selects all.
 
         - `limit`: how many steps to return at most (default 100).
-        - `workflow_name`: this name alone.
+        - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
-        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
         Returns dead letters, each with its step and last error.
 
@@ -207,7 +207,7 @@ class AsyncClient(BaseClient):
 
         Returns the step as it is afterwards.
 
-        Raises `NotRedrivableError` when nobody waits for the step any more, `NotFoundError`,
+        Raises `NotRedrivableError` when no handler needs the step any more, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return await self.run_flow(_api.redrive(self.client_id, step_id, self.patience_s))
@@ -215,11 +215,11 @@ class AsyncClient(BaseClient):
     async def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.
 
-        - `workflow_name`: this name alone.
+        - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
-        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
-        Returns the ids of the steps that were redriven; those that nobody waits for any more are left out.
+        Returns the ids of the steps that were redriven; those that no handler needs any more are left out.
 
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
@@ -253,7 +253,7 @@ class AsyncClient(BaseClient):
             await kept.aclose()
 
     async def run_flow(self, flow: Flow[Result]) -> Result:
-        """Send what a `flow` of the SDK yields over this client's connections; its result. Internal."""
+        """Send the requests that a `flow` of the SDK yields; the result of the flow. Internal."""
         from asyncio import sleep
 
         return await drive_async(flow, self._send, sleep)
@@ -276,7 +276,7 @@ class AsyncClient(BaseClient):
             ) as response:
                 body = await response.read()
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as wrong:
-            raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
+            raise ValueError(f"ATOMIC_URL {url!r} is not a URL: {wrong}") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             return no_response(self.connection.url, error)
         return response_from(self.connection.url, response.status, response.headers, body)
@@ -286,7 +286,7 @@ class AsyncClient(BaseClient):
 
         loop = get_running_loop()
         if loop not in self._sessions:
-            # A loop that ends closes the generators that began on it, so users need not close anything.
+            # A loop that ends closes its asynchronous generators, so users need not close anything.
             self._kept[loop] = self._session_of(loop)
             await anext(self._kept[loop])
         return self._sessions[loop]

@@ -1,4 +1,4 @@
-"""What a workflow's `async def` handler is given: which run it is, and how to call steps."""
+"""The context of an `async def` workflow: it identifies the run, and calls steps."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
@@ -38,13 +38,13 @@ Made = TypeVar("Made", bound=Titled)
 
 
 class AsyncContext(AsyncBatches):
-    """What an `async def` workflow is given: which run it is, and how to call steps.
+    """The context of an `async def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
 
-    Steps side by side are calls in `asyncio.gather` or a TaskGroup. A step that is done answers at once,
-    however often the workflow is called. Which call of a step one is, is settled when the method is called,
-    not when its result is awaited; a call that is never awaited fails the workflow.
+    To run steps concurrently, use `asyncio.gather` or a TaskGroup. A step that is done answers at once,
+    however often the workflow is called. A step gets its number when the method is called, not when its
+    result is awaited; a call that is never awaited fails the workflow.
 
     A task that awaits a step that is not finished does not go on. The other tasks do; when none of them
     can, the handler is suspended: it ends, and is called again when a step is done.
@@ -88,8 +88,8 @@ class AsyncContext(AsyncBatches):
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
-        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
-        - `result`: the type that the response is read as (default: what the function says it returns; for a
+        - `payload`: the input of the step: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
@@ -114,10 +114,10 @@ class AsyncContext(AsyncBatches):
     def sleep(self, duration: Seconds, *, name: str | None = None) -> Coroutine[Any, Any, None]:
         """Await this to go on after a time, which may be days or months. Nothing runs meanwhile.
 
-        - `duration`: seconds or a timedelta, of 366 days at most; less than nothing is nothing.
+        - `duration`: seconds or a timedelta, at most 366 days; a negative one counts as 0.
         - `name`: what it is called in lists and the dashboard (default: "sleep").
 
-        Raises `InvalidRequestError` for what is no duration, and `CancelledError` when the run was
+        Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
         """
         step_call = self._plan_sleep(duration, name)
@@ -139,13 +139,13 @@ class AsyncContext(AsyncBatches):
         - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
           from `open_event` when that was given the deadline.
 
-        The oldest event that `open_event` has opened under this name, and nobody has waited for yet, is
-        taken. If there is none, each call opens another event.
+        This takes the oldest event of this name that `open_event` has opened and no call has waited for
+        yet. If there is none, each call opens another event.
 
         Returns the result.
 
         Raises `EventTimeoutError` when the deadline is over, `CancelledError`, `SerializationError` when
-        the result does not fit the type, and `InvalidRequestError` for a deadline that is none. A deadline
+        the result does not fit the type, and `InvalidRequestError` for an invalid deadline. A deadline
         other than the one of `open_event` fails the workflow.
         """
         step_call = self._plan_event(name, deadline, result)
@@ -160,7 +160,7 @@ class AsyncContext(AsyncBatches):
 
         Returns the id, for `Client.complete`. Each call opens another event.
 
-        Raises `InvalidRequestError` for a deadline that is none, and `CancelledError`.
+        Raises `InvalidRequestError` for an invalid deadline, and `CancelledError`.
         """
         step_call = self._plan_opening(name, deadline)
         return PendingCall(step_call, self._open_event, self._unawaited)
@@ -168,7 +168,7 @@ class AsyncContext(AsyncBatches):
     async def await_handler(self, handler: Awaitable[T]) -> T:
         """Await the `handler` until it has ended or is suspended. For framework adapters.
 
-        Raises what the handler raises, and Suspended when it is suspended.
+        Raises the errors of the handler, and Suspended when it is suspended.
         """
         # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
         from asyncio import get_running_loop
@@ -286,10 +286,10 @@ class AsyncContext(AsyncBatches):
         task = current_task()
         if self._branches.is_suspended or (task is not None and task.cancelling()):
             raise CancelledError
-        raise RuntimeError("The workflow has ended, and this call came after: await what calls steps.")
+        raise RuntimeError("The workflow ended before this call: await every task that calls steps.")
 
     async def _stay(self, step_call: StepCall[Any], cause: Exception | None) -> NoReturn:
-        """Go on no more. What other branches do cannot change a cause that does not pass."""
+        """Stop this branch. For a permanent cause, stop the handler: other branches cannot change it."""
         if cause is not None and not isinstance(cause, TRANSIENT):
             self._suspend(cause)
         try:
@@ -310,16 +310,16 @@ class AsyncContext(AsyncBatches):
 
 @dataclass(slots=True)
 class _Unawaited:
-    """The calls of a handler that were made and are not awaited yet; `dropped` are those that cannot be."""
+    """The calls of a handler that are not awaited yet; `dropped` are those that never can be awaited."""
 
     calls: dict[int, MadeCall] = field(default_factory=dict)
     dropped: list[MadeCall] = field(default_factory=list)
 
 
 class PendingCall(Coroutine[Any, Any, T]):
-    """What a call of the context returns: a coroutine, which is reported when it is never awaited.
+    """The result of a call of the context: a coroutine, which is reported when it is never awaited.
 
-    No coroutine exists before it is awaited, so Python does not warn of it.
+    The real coroutine is made only when it is awaited, so Python itself does not warn about it.
     """
 
     __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")

@@ -1,6 +1,6 @@
 """Endpoints on AWS Lambda behind an HTTP API, a REST API, a function URL or a load balancer.
 
-`Endpoints("/orders")` is the Lambda handler of many functions, which it chooses by the path.
+`Endpoints("/orders")` is the Lambda handler of many functions, and chooses one by the path.
 `@workflow` or `@step` above a function makes it the handler itself.
 """
 
@@ -37,7 +37,7 @@ def _asked(event: Mapping[str, Any]) -> EndpointRequest:
     headers = {name.lower(): value for name, value in (event.get("headers") or many).items()}
     host = event["requestContext"].get("domainName") or headers.get("host")
     return EndpointRequest(
-        # Gateways are called by TLS; a load balancer says how it was.
+        # Gateways are always called with TLS; a load balancer says how it was called.
         origin=f"{headers.get('x-forwarded-proto', 'https')}://{host}",
         at=RawPath("", encoded(path)),
         headers=headers,
@@ -51,8 +51,8 @@ def _path_of(event: Mapping[str, Any]) -> str:
     path = event.get("rawPath") or (event.get("requestContext") or {}).get("path") or event.get("path")
     if path is None:
         raise ValueError(
-            "this event is no HTTP request: have the function called by an HTTP API, a REST API with proxy "
-            "integration, a function URL or a load balancer"
+            "this event is not an HTTP request: call the function through an HTTP API, a REST API with "
+            "proxy integration, a function URL or a load balancer"
         )
     return str(path)
 
@@ -66,7 +66,7 @@ def _answered(event: Mapping[str, Any], answer: HandlerResponse) -> dict[str, An
         "isBase64Encoded": False,
     }
     if "multiValueHeaders" in event:
-        # A load balancer that sends them this way takes them this way alone.
+        # A load balancer that sends multi-value headers accepts only multi-value headers.
         answered["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
     return answered
 
@@ -76,15 +76,15 @@ step: Decorator[View] = Decorator(_view, is_workflow=False)
 
 
 class Endpoints(BaseEndpoints):
-    """Serves functions by one Lambda function, whose handler is this object.
+    """Serves functions in one Lambda function, whose handler is this object.
 
     - `prefix`: what stands before the names of the functions; a stage, or what else the gateway puts before
       it, is passed over (default: nothing).
-    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `steps`: functions from elsewhere that are served as steps, too (default: none).
     - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
       steps of a workflow (default: one that takes its settings from the environment).
     - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
-      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+      (default: ATOMIC_SIGNING_SECRET; without any, calls are not checked).
     - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
       signed, else what the request shows).
     - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
@@ -92,7 +92,7 @@ class Endpoints(BaseEndpoints):
     - `build`: which build of the application this is, as its commit; up to 64 characters (default:
       ATOMIC_BUILD, else none).
 
-    A decorator may give one function other options. The constructor raises what `step` raises.
+    A decorator may give one function other options. The constructor raises the errors of `step`.
     """
 
     def __call__(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -100,11 +100,11 @@ class Endpoints(BaseEndpoints):
 
         - `event`: the event of an HTTP API, a REST API with proxy integration, a function URL or a load
           balancer.
-        - `context`: Lambda's own, which is not used.
+        - `context`: Lambda's context, which is not used.
 
-        Returns the response as the gateway wants it.
+        Returns the response in the gateway's format.
 
-        Raises ValueError for an event that is no HTTP request.
+        Raises ValueError for an event that is not an HTTP request.
         """
         del context
         path = _path_of(event)

@@ -30,7 +30,7 @@ _CONNECTIONS_KEPT: Final = 64
 
 
 class BaseClient(ABC):
-    """What both clients know: which server they talk to, as whom, and how patiently. See `Client`."""
+    """The settings of both clients: the server, the client id and key, and the patience. See `Client`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class BaseClient(ABC):
 
     @abstractmethod
     def _open(self) -> None:
-        """Make what requests will go through."""
+        """Prepare the connections for requests."""
 
 
 class Client(BaseClient):
@@ -56,11 +56,11 @@ class Client(BaseClient):
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).
     - `client_id`: the client whose runs these are (default: ATOMIC_CLIENT_ID, else "dev").
     - `api_key`: its key (default: ATOMIC_API_KEY, else none).
-    - `patience`: seconds, or a timedelta, for which lost connections, 429 and 503 in a row are borne
-      (default 30). The request is sent again meanwhile, which is safe, since every request may be repeated.
+    - `patience`: how long lost connections, 429 and 503 in a row are retried, in seconds or as a timedelta
+      (default 30). A retry is safe, since every request may be repeated.
 
     Every method raises subclasses of `AtomicError`; `atomic.sdk.errors` shows them all. The constructor
-    raises ValueError for a URL that is none, and for settings of the environment that cannot be used.
+    raises ValueError for an invalid URL, and for invalid settings in the environment.
 
     `with Client() as client` closes its connections at the end.
     """
@@ -80,9 +80,9 @@ class Client(BaseClient):
     ) -> StepOutcome:
         """Start a workflow, or attach to the run of the same name, URL and key, and wait for its outcome.
 
-        - `workflow_name`: what the run is called in lists.
+        - `workflow_name`: the name of the run in lists.
         - `url`: the endpoint of the workflow.
-        - `payload`: what the endpoint is given: JSON values, a model, a dataclass (default None).
+        - `payload`: the input of the endpoint: JSON values, a model, a dataclass (default None).
         - `key`: says which run this is, as a str, an int or a UUID; a second start under it starts nothing.
         - `timeout`: seconds, or a timedelta, to wait for the outcome (default 60). None waits for ever; 0
           returns the run as it stands as soon as it is stored.
@@ -147,14 +147,14 @@ class Client(BaseClient):
     def runs(
         self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
     ) -> list[RunSummary]:
-        """List runs, newest first. What is left out of the filter selects all.
+        """List runs, newest first. A filter that is left out selects all.
 
-        - `status`: runs in this state alone, one of "pending", "running", "retrying", "waiting",
+        - `status`: only runs in this state, one of "pending", "running", "retrying", "waiting",
           "succeeded", "failed", "cancelled".
         - `limit`: how many runs to return at most (default 100).
-        - `workflow_name`: this name alone.
+        - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
-        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
         Returns summaries of the runs.
 
@@ -165,12 +165,12 @@ class Client(BaseClient):
         return self.run_flow(_api.list_runs(self.client_id, query, limit, self.patience_s))
 
     def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
-        """List steps that have failed, newest first. What is left out of the filter selects all.
+        """List steps that have failed, newest first. A filter that is left out selects all.
 
         - `limit`: how many steps to return at most (default 100).
-        - `workflow_name`: this name alone.
+        - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
-        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
         Returns dead letters, each with its step and last error.
 
@@ -198,7 +198,7 @@ class Client(BaseClient):
 
         Returns the step as it is afterwards.
 
-        Raises `NotRedrivableError` when nobody waits for the step any more, `NotFoundError`,
+        Raises `NotRedrivableError` when no handler needs the step any more, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return self.run_flow(_api.redrive(self.client_id, step_id, self.patience_s))
@@ -206,11 +206,11 @@ class Client(BaseClient):
     def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.
 
-        - `workflow_name`: this name alone.
+        - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
-        - `created_after`, `created_before`: RFC 3339 moments, as in "2026-11-23T07:38:00Z".
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
-        Returns the ids of the steps that were redriven; those that nobody waits for any more are left out.
+        Returns the ids of the steps that were redriven; those that no handler needs any more are left out.
 
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
@@ -240,7 +240,7 @@ class Client(BaseClient):
         self._connections.close()
 
     def run_flow(self, flow: Flow[Result]) -> Result:
-        """Send what a `flow` of the SDK yields over this client's connections; its result. Internal."""
+        """Send the requests that a `flow` of the SDK yields; the result of the flow. Internal."""
         return drive(flow, self._connections.send, time.sleep)
 
     def __enter__(self) -> Self:
@@ -256,13 +256,13 @@ class _Connections:
     """Connections to one server, kept between requests. For `Client`: they block."""
 
     def __init__(self, target: ApiTarget) -> None:
-        # A handler that only writes steps makes no client, and requests is a third of the SDK's import.
+        # Imported here: it is a third of the SDK's import time, which programs with steps only save.
         import requests
         from requests.adapters import HTTPAdapter
 
         self._url = target.url
         self._session = requests.Session()
-        # By itself it takes a key from ~/.netrc, and proxies for this machine, too.
+        # By default it uses a key from ~/.netrc, and proxies even for this machine.
         self._session.trust_env = False
         if target.api_key:
             self._session.headers["Authorization"] = f"Bearer {target.api_key}"
@@ -277,7 +277,7 @@ class _Connections:
         self._session.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Make one request. Raises ValueError for a wrong URL; a failure on the way is a response, too."""
+        """Make one request. Raises ValueError for an invalid URL; a lost request gives a response, too."""
         from requests import RequestException
         from requests.exceptions import InvalidURL, MissingSchema
 
@@ -293,7 +293,7 @@ class _Connections:
                 allow_redirects=False,
             )
         except (InvalidURL, MissingSchema) as wrong:
-            raise ValueError(f"ATOMIC_URL {url!r} is no URL: {wrong}") from None
+            raise ValueError(f"ATOMIC_URL {url!r} is not a URL: {wrong}") from None
         except RequestException as error:
             return no_response(self._url, error)
         return response_from(self._url, response.status_code, response.headers, response.content)

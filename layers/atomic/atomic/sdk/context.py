@@ -1,4 +1,4 @@
-"""What a workflow's plain handler is given: which run it is, and how to call steps."""
+"""The context of a plain `def` workflow: it identifies the run, and calls steps."""
 
 import sys
 import threading
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Context(BlockingBatches):
-    """What a plain `def` workflow is given: which run it is, and how to call steps.
+    """The context of a plain `def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
 
@@ -75,8 +75,8 @@ class Context(BlockingBatches):
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
-        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
-        - `result`: the type that the response is read as (default: what the function says it returns; for a
+        - `payload`: the input of the step: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
@@ -118,8 +118,8 @@ class Context(BlockingBatches):
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
-        - `payload`: what it is given: JSON values, a model, a dataclass (default None).
-        - `result`: the type that the response is read as (default: what the function says it returns; for a
+        - `payload`: the input of the step: JSON values, a model, a dataclass (default None).
+        - `result`: the type that the response is read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
@@ -146,10 +146,10 @@ class Context(BlockingBatches):
     def sleep(self, duration: Seconds, *, name: str | None = None) -> None:
         """Go on after a time, which may be days or months. Nothing runs meanwhile.
 
-        - `duration`: seconds or a timedelta, of 366 days at most; less than nothing is nothing.
+        - `duration`: seconds or a timedelta, at most 366 days; a negative one counts as 0.
         - `name`: what it is called in lists and the dashboard (default: "sleep").
 
-        Raises `InvalidRequestError` for what is no duration, and `CancelledError` when the run was
+        Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
         """
         self._perform(self._plan_sleep(duration, name))
@@ -166,13 +166,13 @@ class Context(BlockingBatches):
         - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
           from `open_event` when that was given the deadline.
 
-        The oldest event that `open_event` has opened under this name, and nobody has waited for yet, is
-        taken. If there is none, each call opens another event.
+        This takes the oldest event of this name that `open_event` has opened and no call has waited for
+        yet. If there is none, each call opens another event.
 
         Returns the result.
 
         Raises `EventTimeoutError` when the deadline is over, `CancelledError`, `SerializationError` when
-        the result does not fit the type, and `InvalidRequestError` for a deadline that is none. A deadline
+        the result does not fit the type, and `InvalidRequestError` for an invalid deadline. A deadline
         other than the one of `open_event` fails the workflow.
         """
         return self._perform(self._plan_event(name, deadline, result))
@@ -186,7 +186,7 @@ class Context(BlockingBatches):
 
         Returns the id, for `Client.complete`. Each call opens another event.
 
-        Raises `InvalidRequestError` for a deadline that is none, and `CancelledError`.
+        Raises `InvalidRequestError` for an invalid deadline, and `CancelledError`.
         """
         self._check()
         step_call = self._plan_opening(name, deadline)
@@ -198,7 +198,7 @@ class Context(BlockingBatches):
     def call_handler(self, function: Callable[[], T]) -> T:
         """Run the handler, a `function` without arguments. For framework adapters.
 
-        Raises Suspended when the handler is suspended, whatever it ends with.
+        Raises Suspended when the handler is suspended, even if the handler catches it.
         """
         try:
             result = function()
@@ -239,7 +239,7 @@ class Context(BlockingBatches):
 
     @contextmanager
     def _suspending(self) -> Iterator[None]:
-        """Around a call of a branch: when it is suspended, so is the whole handler."""
+        """Wrap a call of a branch: when the branch is suspended, so is the whole handler."""
         try:
             yield
         except Suspended as signal:
@@ -259,7 +259,7 @@ class Context(BlockingBatches):
             self._suspended.set()
 
     def _check(self) -> None:
-        """Raises Suspended when the handler is suspended: nothing of it has an effect any more."""
+        """Raise Suspended when the handler is suspended: its calls have no effect any more."""
         if self._suspended.is_set():
             if self._came_late():
                 time.sleep(LOOP_PAUSE_S)

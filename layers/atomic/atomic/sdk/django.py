@@ -44,15 +44,15 @@ def _view(endpoint: Endpoint) -> View:
 
 def _waiting(request: HttpRequest, endpoint: Endpoint) -> AbstractContextManager[float]:
     if isinstance(request, ASGIRequest):
-        # Each call has a thread or a task of its own.
+        # Each call has its own thread or task.
         return nullcontext(OWN_S)
-    # An `async def` view, too, is called in one of the server's threads, by a loop of its own.
+    # An `async def` view is also called in one of the server's threads, with its own loop.
     return THREADS.serving(request.META, is_workflow=endpoint.is_workflow)
 
 
 def _asked(request: HttpRequest, wait_s: float) -> EndpointRequest:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    # Django puts real characters where WSGI has bytes.
+    # Django decodes these values, which WSGI gives as bytes in latin-1.
     at = of_scope(request.scope) if isinstance(request, ASGIRequest) else of_environ(request.META, "utf-8")
     return EndpointRequest(
         origin=f"{request.scheme}://{request.get_host()}",
@@ -74,12 +74,12 @@ step: Decorator[View] = Decorator(_view, is_workflow=False)
 class Endpoints(BaseEndpoints):
     """Serves functions on Django: `urlpatterns` has a POST {prefix}/{name of the function} for each.
 
-    - `prefix`: what stands before the names of the functions (default: nothing).
-    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `prefix`: the part of the path before the names of the functions (default: empty).
+    - `steps`: functions from elsewhere that are served as steps, too (default: none).
     - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
       steps of a workflow (default: one that takes its settings from the environment).
     - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
-      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+      (default: ATOMIC_SIGNING_SECRET; without any, calls are not checked).
     - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
       signed, else what the request shows).
     - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
@@ -87,14 +87,12 @@ class Endpoints(BaseEndpoints):
     - `build`: which build of the application this is, as its commit; up to 64 characters (default:
       ATOMIC_BUILD, else none).
 
-    A decorator may give one function other options. The constructor raises what `step` raises.
+    A decorator may give one function other options. The constructor raises the errors of `step`.
     """
 
     @property
     def urlpatterns(self) -> list[URLPattern]:
-        """The patterns of all functions that are served by now. Put them into a `urlpatterns` of the
-        project.
-        """
+        """The URL patterns of all functions so far. Add them to a `urlpatterns` of the project."""
         return [
             path(own, named_view(_view, endpoint), name=own) for own, endpoint in self._endpoints.items()
         ]

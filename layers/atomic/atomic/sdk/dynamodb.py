@@ -1,7 +1,7 @@
 """Effects that happen once for each step, in the step author's own DynamoDB tables.
 
-The key and the answer are written by the same transaction as the effect, so all of it is there or nothing,
-and the second call finds the answer. Nothing here imports boto3: the client is yours.
+One transaction writes the key, the answer and the effect, so either all or none of them exist, and a second
+call finds the answer. This module does not import boto3: you pass your own client.
 """
 
 import json
@@ -24,13 +24,13 @@ def idempotent(
     table: str,
     scope: str | None = None,
 ) -> Any:
-    """Make the writes of an effect once for the step of this call; later calls get the first one's result.
+    """Write an effect once for the step of this call; later calls get the result of the first one.
 
     - `dynamodb`: `boto3.client("dynamodb")`.
-    - `call`: the call that the step was given.
+    - `call`: the call that the step got.
     - `effect`: a function without arguments that returns a value with a JSON form, and up to 99 members of
-      a TransactWriteItems (as in {"Put": …}), which are written here. It may be called again, so it has no
-      other effect.
+      a TransactWriteItems (such as {"Put": …}), which are written here. It may be called again, so it must
+      have no other effect.
     - `table`: the table of the keys, whose partition key is a string named "id".
     - `scope`: tells effects of one step apart (default: the path of the endpoint's URL).
 
@@ -57,7 +57,7 @@ def idempotent(
     try:
         dynamodb.transact_write_items(TransactItems=[{"Put": claim}, *writes])
     except dynamodb.exceptions.TransactionCanceledException as cancelled:
-        # Another call with this key was faster: its effect is the one that counts.
+        # Another call with this key was faster, so its effect counts.
         first = cancelled.response.get("CancellationReasons", [{}])[0].get("Item")
         if first is None:
             raise
@@ -66,5 +66,5 @@ def idempotent(
 
 
 def _compact(answer: Any) -> str:
-    # An item may have 400 KB. The longest answer is above it where what is not ASCII is escaped.
+    # An item may have 400 KB. With characters outside ASCII escaped, the longest answer would exceed this.
     return json.dumps(answer, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

@@ -1,14 +1,14 @@
-"""Everything the SDK raises. The docstring of an error is its message's second half: the cure.
+"""All errors of the SDK. The docstring of an error is the second half of its message: what to do.
 
 AtomicError
-├── NoAnswerError            nobody answered, within the client's patience
+├── NoAnswerError            no answer within the client's patience
 ├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
 ├── StepFailedError          the step failed                                          (424)
-│   └── EventTimeoutError    nobody completed the event before its deadline            (424)
+│   └── EventTimeoutError    the event was not completed before its deadline           (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
 ├── ConditionNotMetError     `ctx.until` gave up: its deadline or its attempts are over
-├── SerializationError       a value would not come back from JSON as it is
-└── RefusedError             the API said no
+├── SerializationError       a value would not come back from JSON unchanged
+└── RefusedError             the API refused the request
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
     ├── UnauthorizedError    (401)     ├── PayloadMismatchError  (422)
     ├── UrlNotAllowedError   (403)     ├── TooManyRequestsError  (429)
@@ -30,28 +30,28 @@ from atomic.protocol import failures, problems
 class AtomicError(Exception):
     """Something went wrong between this program and Atomic."""
 
-    # A stable name for programs; of what the API refused, the name of the problem's type.
+    # A stable name for programs; for a refusal of the API, the name of the problem type.
     code: str = "error"
-    # Whether calling the same handler again can do no good: such an error ends a workflow for good.
+    # Whether calling the handler again is useless: such an error fails a workflow without a retry.
     is_permanent: ClassVar[bool] = False
 
     def __init__(self, detail: str = "", *, cure: str = "") -> None:
         cure = cure or " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
-        # Some details are sentences, and some are what a validator says of a field.
+        # Some details are sentences, and some are a validator's messages without a full stop.
         stop = "." if cure and detail and detail[-1] not in ".!?…" else ""
         super().__init__(f"{detail}{stop} {cure}".strip())
         self.detail = detail
 
 
 class NoAnswerError(AtomicError):
-    """Nothing answers there: check ATOMIC_URL and that the server runs (`atomic doctor` tells).
-    Posting again under the same key is safe."""
+    """Check ATOMIC_URL, and that the server runs (`atomic doctor` tells).
+    Posting again with the same key is safe."""
 
     code = "no-answer"
 
 
 class NotFinishedError(AtomicError):
-    """The step goes on. To get its outcome, start the same again under the same key."""
+    """The step goes on. To get its outcome, make the same start again with the same key."""
 
     code = "not-finished"
 
@@ -61,7 +61,7 @@ class NotFinishedError(AtomicError):
 
 
 class StepFailedError(AtomicError):
-    """The step is a dead letter: mend its endpoint and redrive it, or catch this and go on without it."""
+    """The step is a dead letter: fix its endpoint and redrive it, or catch this and go on without it."""
 
     code = "step-failed"
     is_permanent = True
@@ -73,12 +73,12 @@ class StepFailedError(AtomicError):
         self.step: str | None = known.get("stepName") or known.get("stepInvokeUrl")
         self.last_status: int | None = known.get("lastStatus")
         self.last_error: str | None = known.get("lastError")
-        # Why, for programs: one of the kinds of docs/errors.md.
+        # The reason, for programs: one of the kinds of docs/errors.md.
         self.last_error_kind: str | None = known.get("lastErrorKind")
         self.attempts: int | None = known.get("attempts")
-        # Why, in the endpoint's own words where it said something; of nested steps, those of the innermost.
+        # The reason, with the endpoint's own text if it gave one; for nested steps, that of the innermost.
         self.reason = _reason(known)
-        # What the endpoint answered last; when nothing came, an object with the reason as its `detail`.
+        # The last answer of the endpoint; without an answer, an object with the reason as its `detail`.
         self.response: Any = known.get("response")
         if self.response is None:
             self.response = {"detail": self.reason}
@@ -86,13 +86,13 @@ class StepFailedError(AtomicError):
 
 
 class EventTimeoutError(StepFailedError):
-    """Nobody completed the event before its deadline: catch this to go on without it."""
+    """The event was not completed before its deadline: catch this to go on without it."""
 
     code = "event-expired"
 
 
 class CancelledError(AtomicError):
-    """The run was cancelled and takes no more steps. Start it under a new key if it is wanted after all."""
+    """The run was cancelled and takes no more steps. To run it again, start it with a new key."""
 
     code = "cancelled"
     is_permanent = True
@@ -112,7 +112,7 @@ class ConditionNotMetError(AtomicError):
 
 
 class SerializationError(AtomicError, ValueError):
-    """Values travel as JSON: declare a type that pydantic reads back from it (a model, a dataclass,
+    """Values are sent as JSON: declare a type that pydantic reads back from it (a model, a dataclass,
     `list[UUID]`), or send another form of the value (text, numbers, a reference)."""
 
     code = "not-serializable"
@@ -135,10 +135,10 @@ class RefusedError(AtomicError):
     ) -> None:
         super().__init__(detail, cure=cure)
         self.status = status
-        # As the header `Retry-After` says it; empty when there was none.
+        # The header `Retry-After`; empty when there was none.
         self.retry_after = retry_after
         self.problem = dict(problem or {})
-        # More of them may come than there are classes.
+        # There may be problem types without a class.
         if name := problems.name_of(self.problem):
             self.code = name
 
@@ -157,28 +157,28 @@ class UnauthorizedError(RefusedError):
 
 
 class UrlNotAllowedError(RefusedError):
-    """`atomic clients base-urls` and the operator's API set them."""
+    """`atomic clients base-urls` and the operator's API set the allowed URLs."""
 
     code = "url-not-allowed"
     is_permanent = True
 
 
 class NotFoundError(RefusedError):
-    """The client's id is that of ATOMIC_CLIENT_ID."""
+    """Check the id, and that ATOMIC_CLIENT_ID is the client it belongs to."""
 
     code = "not-found"
     is_permanent = True
 
 
 class NotAnOpenEventError(RefusedError):
-    """Only an event that is still awaited takes a result."""
+    """Only an event that is still open takes a result."""
 
     code = "not-an-open-event"
     is_permanent = True
 
 
 class NotRedrivableError(RefusedError):
-    """Only a dead letter that its run still waits for can be redriven."""
+    """Only a dead letter that its run still needs can be redriven."""
 
     code = "not-redrivable"
     is_permanent = True
@@ -192,35 +192,35 @@ class TooLargeError(RefusedError):
 
 
 class PayloadMismatchError(RefusedError):
-    """A workflow must post the same payloads each time it is replayed: take time, chance and outside data
-    from steps, and give each call a `key=` where their order may change (as_completed, sets, threads)."""
+    """A workflow must post the same payloads in each replay: get times, random values and outside data from
+    steps, and give each call a `key=` where their order may change (as_completed, sets, threads)."""
 
     code = "payload-mismatch"
     is_permanent = True
 
 
 class TooManyRequestsError(RefusedError):
-    """Start less at a time, or have the client's limit raised."""
+    """Start fewer steps at a time, or ask the operator for a higher limit."""
 
     code = "too-many-requests"
 
 
 class UnavailableError(RefusedError):
-    """The server cannot answer right now; posting again under the same key is safe."""
+    """The server cannot answer right now; posting again with the same key is safe."""
 
     code = "unavailable"
 
 
 class NonRetryable(Exception):
-    """Raise it in an endpoint when a further attempt can do no good: the step fails at once."""
+    """Raise it in an endpoint when another attempt would be useless: the step fails at once."""
 
     code: ClassVar[str] = "non-retryable"
 
 
 class RetryAfter(Exception):
-    """Raise it in an endpoint to be called again, no sooner than so many seconds (or a timedelta) from now.
+    """Raise it in an endpoint to be called again after so many seconds (or a timedelta) at the earliest.
 
-    A day at most is waited for. What is less than nothing is nothing.
+    The longest delay is one day. A negative one counts as 0.
     """
 
     code: ClassVar[str] = "retry-after"
@@ -229,16 +229,17 @@ class RetryAfter(Exception):
         super().__init__(message)
         given = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
         if not math.isfinite(given):
-            raise ValueError(f"RetryAfter({seconds}): say when; to be called no more, raise NonRetryable")
+            raise ValueError(f"RetryAfter({seconds}): give a delay; to end the retries, raise NonRetryable")
         self.seconds = max(given, 0.0)
 
 
 class Suspended(BaseException):
-    """The handler ends here, whatever it was about to do, and is called again. Internal.
+    """The handler ends at this point, and is called again. Internal.
 
-    Not an Exception, so that no `except Exception` of a handler stops it. `waiting_for` are the ids of the
-    steps that go on, and `wake` says when it is called again: when "any" of them has ended, when "all" have
-    succeeded or one has failed, or when all have "settled". A `cause` is what else keeps it from going on.
+    It is not an Exception, so that no `except Exception` of a handler catches it. `waiting_for` are the ids
+    of the live steps, and `wake` says when the handler is called again: when "any" of them has ended, when
+    "all" have succeeded or one has failed, or when all have "settled". `cause` is another reason why the
+    handler cannot go on.
     """
 
     def __init__(

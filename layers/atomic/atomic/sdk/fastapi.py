@@ -1,6 +1,6 @@
 """Endpoints on FastAPI: `Endpoints(app, "/orders")`, or `@app.post(…)` above `@workflow` or `@step`.
 
-FastAPI is made of Starlette, so views are Starlette's.
+FastAPI is built on Starlette, so the views are those of `atomic.sdk.starlette`.
 """
 
 from typing import TYPE_CHECKING
@@ -24,12 +24,12 @@ class Endpoints(MountedEndpoints["App"]):
     """Serves functions on FastAPI: POST {prefix}/{name of the function}.
 
     - `app`: the FastAPI application or the APIRouter.
-    - `prefix`: what stands before the names of the functions (default: nothing).
-    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `prefix`: the part of the path before the names of the functions (default: empty).
+    - `steps`: functions from elsewhere that are served as steps, too (default: none).
     - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
       steps of a workflow (default: one that takes its settings from the environment).
     - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
-      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+      (default: ATOMIC_SIGNING_SECRET; without any, calls are not checked).
     - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
       signed, else what the request shows).
     - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
@@ -37,7 +37,7 @@ class Endpoints(MountedEndpoints["App"]):
     - `build`: which build of the application this is, as its commit; up to 64 characters (default:
       ATOMIC_BUILD, else none).
 
-    A decorator may give one function other options. The constructor raises what `step` raises.
+    A decorator may give one function other options. The constructor raises the errors of `step`.
     """
 
     def _add(self, path: str, endpoint: Endpoint) -> None:

@@ -43,12 +43,12 @@ class Endpoints(MountedEndpoints[Flask | Blueprint]):
     """Serves functions on Flask: POST {prefix}/{name of the function}.
 
     - `app`: the Flask application or the Blueprint.
-    - `prefix`: what stands before the names of the functions (default: nothing).
-    - `steps`: functions that are written elsewhere, to be served as steps (default: none).
+    - `prefix`: the part of the path before the names of the functions (default: empty).
+    - `steps`: functions from elsewhere that are served as steps, too (default: none).
     - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
       steps of a workflow (default: one that takes its settings from the environment).
     - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a call
-      (default: ATOMIC_SIGNING_SECRET; without any, nobody checks who calls).
+      (default: ATOMIC_SIGNING_SECRET; without any, calls are not checked).
     - `base_url`: where Atomic reaches this application (default: ATOMIC_BASE_URL, else the URL that Atomic
       signed, else what the request shows).
     - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
@@ -56,7 +56,7 @@ class Endpoints(MountedEndpoints[Flask | Blueprint]):
     - `build`: which build of the application this is, as its commit; up to 64 characters (default:
       ATOMIC_BUILD, else none).
 
-    A decorator may give one function other options. The constructor raises what `step` raises.
+    A decorator may give one function other options. The constructor raises the errors of `step`.
     """
 
     def _add(self, path: str, endpoint: Endpoint) -> None:

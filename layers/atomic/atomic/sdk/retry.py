@@ -1,4 +1,4 @@
-"""How a step is to be retried, and durations as Python writes them."""
+"""The retry policy of a step, and durations as seconds or timedeltas."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Exceptions = type[Exception] | tuple[type[Exception], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """When a failed attempt of a step is repeated.
+    """The retry policy of a step: when a failed attempt is repeated.
 
     - `count`: how many times at most (default 25), so 3 allows 4 attempts.
     - `back_off`: seconds, or a timedelta, before the first retry (default 1).
@@ -28,8 +28,8 @@ class Retry:
     - `factor`: for "exponential" (default 2).
     - `max_back_off`: the longest pause in seconds, or a timedelta (default: two minutes, or `back_off` when
       that is longer).
-    - `jitter`: "full" (the default) draws each pause between nothing and its length, "none" does not.
-    - `on`: the statuses that are retried alone, as in "404,429,5xx" (default: those that may pass). Of
+    - `jitter`: "full" (the default) draws each pause between 0 and its length, "none" does not.
+    - `on`: retry only these statuses, such as "404,429,5xx" (default: those of temporary errors). Of
       `ctx.run`, a type of exception or a tuple of them (default: all but `NonRetryable` and `RetryAfter`).
     - `never`: statuses, or types of exceptions, that are not retried, in the same form (default: none).
     """
@@ -44,7 +44,7 @@ class Retry:
     never: str | Exceptions | None = None
 
     def document(self) -> dict[str, Any]:
-        """As it goes over the wire: milliseconds. Raises InvalidRequestError, which names what is wrong."""
+        """The wire form, in milliseconds. Raises InvalidRequestError that names the invalid options."""
         options = _options(self, on=_statuses("on", self.on), never=_statuses("never", self.never))
         return options.model_dump(by_alias=True, exclude_none=True)
 
@@ -69,7 +69,7 @@ def _options(retry: Retry, *, on: str | None = None, never: str | None = None) -
 
 
 def retry_document(retry: Retry | int) -> dict[str, Any]:
-    """A policy; a bare number is its `count`. Raises InvalidRequestError for anything else."""
+    """The wire form of a policy; a number is its `count`. Raises InvalidRequestError for other values."""
     if isinstance(retry, Retry):
         return retry.document()
     if isinstance(retry, int) and not isinstance(retry, bool):
@@ -119,10 +119,10 @@ def seconds(duration: Seconds) -> float:
 
 
 def milliseconds(name: str, duration: Seconds, *, may_be_past: bool = False) -> int:
-    """A duration as the wire has it; what is more than nothing stays more than nothing.
+    """A duration in milliseconds. A positive duration never becomes 0.
 
-    `may_be_past`: less than nothing is nothing, and not refused. Raises InvalidRequestError, which
-    names it, for what is less than nothing, endless or no number.
+    `may_be_past`: a negative duration counts as 0 instead of being refused. Raises InvalidRequestError with
+    `name` for a duration that is negative, infinite or not a number.
     """
     try:
         exact = seconds(duration) * 1000
@@ -131,5 +131,5 @@ def milliseconds(name: str, duration: Seconds, *, may_be_past: bool = False) -> 
     if may_be_past:
         exact = max(exact, 0.0)
     if not 0 <= exact < math.inf:
-        raise InvalidRequestError(f"{name}: use seconds or a timedelta from 0 on, not {duration!r}.")
+        raise InvalidRequestError(f"{name}: use seconds or a timedelta, 0 or more, not {duration!r}.")
     return max(1, round(exact)) if exact > 0 else 0

@@ -1,4 +1,4 @@
-"""Endpoints as functions."""
+"""Endpoints of tests, as plain functions."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ class EndpointCall:
 
     @property
     def payload(self) -> Any:
-        """What the caller of the step sent."""
+        """The payload that the caller of the step sent."""
         return self.json["payload"]
 
     @property
@@ -40,7 +40,7 @@ class EndpointCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointReply:
-    """What an endpoint answers: `json` unless `body` is given."""
+    """The answer of an endpoint: `json` unless `body` is given."""
 
     status: int = 200
     json: Any = None
@@ -48,7 +48,7 @@ class EndpointReply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> tuple[dict[str, str], bytes]:
-        """Headers (lower case) and body as they go over the wire."""
+        """Headers (lower case) and body as they are sent."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         if self.body is not None:
             return headers, self.body

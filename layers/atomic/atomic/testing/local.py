@@ -29,7 +29,7 @@ _HOST = "https://app.test"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiReply:
-    """What the API answered; header names are lower case."""
+    """The answer of the API; header names are lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class ApiReply:
 
 
 class OpenRegistry:
-    """Every well-formed client id is a client without a key."""
+    """A registry in which each well-formed client id is a client without a key."""
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client that the path names."""
@@ -55,7 +55,7 @@ class OpenRegistry:
 
 
 class SeededEntropy:
-    """Repeatable randomness."""
+    """Random values that a seed makes repeatable."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
@@ -70,7 +70,7 @@ class SeededEntropy:
 
 
 class SilentTelemetry:
-    """Tells nobody anything."""
+    """Telemetry without an output."""
 
     def started(self, step: Step) -> None:
         """A step was created."""
@@ -88,7 +88,7 @@ class SilentTelemetry:
         """A due step was picked up late."""
 
     def deferred(self, step: Step) -> None:
-        """A due step has to come again."""
+        """A due step was deferred."""
 
 
 class LocalAtomic:

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps: when nothing is left to do, the next timer is due at once."""
+"""An event loop with virtual time: when nothing is left to do, its clock jumps to the next timer."""
 
 import asyncio
 import selectors
@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 Selected = list[tuple[selectors.SelectorKey, int]]
 
-# 2026-01-01T00:00:00Z: any moment will do, as long as it looks like one in a printed document.
+# 2026-01-01T00:00:00Z: an arbitrary time that looks real in a printed document.
 EPOCH_MS = 1_767_225_600_000
 
 
 class NothingLeftError(RuntimeError):
-    """Everything waits for something that nothing will ever set in motion."""
+    """All tasks wait, and no timer is set that could wake one of them."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """For code that waits by timers only; sockets and threads take real time and do not fit in here."""
+    """For code that waits only for timers. Sockets and threads take real time, so they cannot be used."""
 
     def __init__(self) -> None:
         self._virtual_s = 0.0
@@ -40,7 +40,7 @@ class LoopClock:
         return EPOCH_MS + round(asyncio.get_running_loop().time() * 1000)
 
     def wall_ms(self) -> int:
-        """The same."""
+        """The same as `now_ms`: virtual time has one clock."""
         return self.now_ms()
 
 
@@ -62,7 +62,7 @@ class _JumpingSelector(selectors.BaseSelector):
         if events:
             return events
         if timeout is None:
-            raise NothingLeftError("nothing is scheduled, and somebody still waits")
+            raise NothingLeftError("nothing is scheduled, but a task still waits")
         self._loop.jump(timeout)
         return []
 

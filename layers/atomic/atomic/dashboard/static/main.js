@@ -29,14 +29,14 @@ const keyName = (client) => `atomic.key.${client}`;
 const store = createStore({
   route: parseRoute(location.hash),
   data: null,
-  // How many there are, once the server has said it.
+  // The number of dead letters, once the server has answered.
   deadLetters: null,
   error: null,
   locked: false,
   needsKey: false,
   now: Date.now(),
   notes: [],
-  // The list that was shown last: filters and page, for the way back.
+  // The filters and the page of the list that was shown last, for the link back.
   lastList: null,
   question: null,
   theme: localStorage.getItem("atomic.theme") ?? "auto",
@@ -49,9 +49,9 @@ const scrolls = new Map();
 const actions = {
   refresh: () => polling?.now(),
   go: (route) => void (location.hash = linkTo(route)),
-  /** Change the filters; `keep` leaves the former ones in the history. */
+  /** Change the filters; `keep` keeps the former ones in the history. */
   query(changes, { keep = false } = {}) {
-    // A link that was just clicked has changed the address, but not yet what is shown.
+    // A link that was just clicked has changed the address, but not the page yet.
     const route = parseRoute(location.hash);
     if (!isSamePage(route, store.get().route)) return;
     const hash = linkTo({ ...route, query: { ...route.query, ...changes } });
@@ -95,7 +95,7 @@ function api() {
 
 async function confirm(question) {
   const answer = (changes) => store.set({ question: { ...store.get().question, ...changes } });
-  // Whoever went on meanwhile may have opened another question.
+  // Another question may have been opened meanwhile.
   const isOpen = () => store.get().question?.act === question.act;
   answer({ busy: true, error: "" });
   try {
@@ -103,7 +103,7 @@ async function confirm(question) {
     actions.refresh();
     if (!isOpen()) return;
     store.set({ question: null });
-    // The button that asked may be gone with what it did.
+    // The action may have removed the button that opened the question.
     requestAnimationFrame(() => document.getElementById("main").focus({ preventScroll: true }));
   } catch (error) {
     const said = `${error.message}. ${error.detail ?? ""}`;
@@ -121,8 +121,8 @@ function note(text, bad = false) {
 const isSamePage = (a, b) => ["client", "page", "id"].every((part) => a[part] === b[part]);
 
 /**
- * Show what the address says; what is loaded is kept when only the choice within it has changed. It is
- * drawn at once, so that no timer and no click meets a view whose address is gone.
+ * Show the route of the address. Loaded data is kept when only the choice within it has changed. The page
+ * is drawn at once, so that no timer or click reaches a view of an old address.
  */
 function follow() {
   const known = localStorage.getItem("atomic.client");
@@ -143,7 +143,7 @@ function follow() {
   store.flush();
 }
 
-/** Keep where a list stood, so that coming back to it shows the same. */
+/** Keep the scroll position of a list, so that the way back shows the same rows. */
 function leave(route) {
   if (VIEWS[route.page] && route.page !== "run") {
     scrolls.set(linkTo(route), scrollY);
@@ -154,7 +154,7 @@ function leave(route) {
 
 function watch(view, route, samePage) {
   polling?.stop();
-  // While filters change, the list before stays until the next is there.
+  // While filters change, the previous list stays until the next one is loaded.
   const data = samePage && route.page !== "overview" ? store.get().data : null;
   const deadLetters = route.client === store.get().route.client ? store.get().deadLetters : null;
   store.set({ route, data, deadLetters, error: null, locked: false, now: Date.now() });
@@ -166,14 +166,14 @@ async function load(view, signal) {
   const { route, data: before } = store.get();
   const data = await view.load({ api: api(), route, signal, now: Date.now(), before });
   if (signal.aborted) return;
-  // A run's page does not ask how many dead letters there are: what was heard last stays.
+  // The page of a run does not read the number of dead letters, so the last number stays.
   const heard = data.stats?.deadLetters ?? store.get().deadLetters;
   const deadLetters = heard ?? (await api().stats(signal)).deadLetters;
   if (signal.aborted) return;
   const needsKey = actions.hasKey();
   store.set({ data, deadLetters, needsKey, error: null, locked: false, now: Date.now() });
   const hash = linkTo(route);
-  // After the list is drawn, for before there is nothing to scroll.
+  // After the list is drawn, because before that there is nothing to scroll.
   if (!before && scrolls.has(hash)) requestAnimationFrame(() => scrollTo(0, scrolls.get(hash)));
 }
 
@@ -185,7 +185,7 @@ function draw(state) {
   const { route, locked, theme } = state;
   document.documentElement.dataset.theme = theme;
   const { View } = locked ? signIn : (VIEWS[route.page] ?? signIn);
-  // Nothing of one page, or of one client, is taken over by another.
+  // Each page and each client starts without the data of another.
   const place = `${route.client} ${route.page} ${route.id}`;
   const page = html`
     <${Shell} state=${state} actions=${actions}>

@@ -1,4 +1,4 @@
-"""The API function: HTTP API events (payload format 2.0) in, the routes of `http_api` behind."""
+"""The API function: answers HTTP API events (payload format 2.0) by the routes of `http_api`."""
 
 import asyncio
 import base64
@@ -13,12 +13,12 @@ from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.routes import handle, unavailable
 
-# The gateway cuts at 30 s whatever we do (HTTP API quotas), and the answer needs time to travel.
+# The gateway ends each request after 30 s (HTTP API quotas), and the answer needs time to arrive.
 _ANSWER_WITHIN_S: Final = 28.0
 
 
 class ApiFunction:
-    """The handler; everything that can be made before the first event is made with it."""
+    """The Lambda handler. Its constructor prepares all that is needed before the first event."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.runtime = AwsRuntime(environ)
@@ -39,9 +39,9 @@ class ApiFunction:
             async with asyncio.timeout(self._left_s()):
                 response = await handle(self._api, api_request(event))
         except TimeoutError:
-            # AWS was slow on top of a long wait; a function that is killed at the cut tells nobody.
+            # AWS was slow after a long wait. Answer before the gateway's limit.
             response = unavailable()
-        # A first attempt may outlast its caller, and what is unfinished when we return is frozen.
+        # A first attempt may outlast its caller. Lambda would freeze it when this function returns.
         await self.runtime.tasks.quiet(self._left_s())
         return response
 
@@ -50,7 +50,7 @@ class ApiFunction:
 
 
 def api_request(event: Mapping[str, Any]) -> ApiRequest:
-    """The request inside an event."""
+    """The request in an event."""
     body = event.get("body") or ""
     return ApiRequest(
         method=event["requestContext"]["http"]["method"],
@@ -62,7 +62,7 @@ def api_request(event: Mapping[str, Any]) -> ApiRequest:
 
 
 def gateway_response(response: ApiResponse) -> dict[str, Any]:
-    """The response as the gateway takes it. All bodies of this API are text."""
+    """The response in the gateway's format. All bodies of this API are text."""
     return {
         "statusCode": response.status,
         "headers": dict(response.headers),

@@ -1,4 +1,4 @@
-"""What operators do to a deployed stack with their own AWS credentials."""
+"""The administration of a deployed stack's clients, with the operator's own AWS credentials."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from atomic.entrypoints.aws.settings import PepperSettings
 
 @contextmanager
 def admin(table: str, environ: Mapping[str, str]) -> Iterator[ClientAdmin]:
-    """The clients of a stack, by its pepper in the environment. What AWS refuses is a ValueError."""
+    """The clients of a stack, with the pepper of the environment. Raises ValueError when AWS refuses."""
     try:
         yield ClientAdmin(
             store=DynamoClientStore(config.dynamodb_client(), table),

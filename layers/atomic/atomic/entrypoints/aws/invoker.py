@@ -1,4 +1,4 @@
-"""The step-invoker function: SQS batches of wake-ups, driven side by side."""
+"""The step-invoker function: processes the wake-ups of an SQS batch concurrently."""
 
 import asyncio
 import logging
@@ -19,13 +19,13 @@ _log = logging.getLogger("atomic.invoker")
 
 
 class InvokerFunction:
-    """The handler. It reports the records that failed, so that only those come again."""
+    """The Lambda handler. It reports the records that failed, so that SQS delivers only those again."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.runtime = AwsRuntime(environ)
 
     def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
-        """Drive one batch."""
+        """Process one batch."""
         return self.runtime.run(self._take_all(event["Records"]))
 
     async def _take_all(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class InvokerFunction:
         return {"batchItemFailures": failures}
 
     async def _come_again_soon(self, record: dict[str, Any]) -> None:
-        """Else a wake-up that failed stays hidden for six times as long as an invocation may take."""
+        """Shorten the delay: otherwise SQS hides the record for six times the function's time-out."""
         with suppress(StoreUnavailable):
             await self.runtime.queue.delay(
                 record["eventSourceARN"], record["receiptHandle"], _receives(record)
@@ -49,7 +49,7 @@ class InvokerFunction:
 
 
 def _fields(record: Mapping[str, Any]) -> dict[str, str]:
-    """What a log line says of a record."""
+    """The fields of a log line about a record."""
     try:
         step_id = parse_wakeup(record["body"]).step_id
     except PoisonMessage:
@@ -61,21 +61,21 @@ async def _take(runtime: AwsRuntime, record: dict[str, Any]) -> None:
     try:
         wakeup = parse_wakeup(record["body"])
     except PoisonMessage as poison:
-        # It would fail each time it came again; operators find it in the dead-letter queue.
+        # It would fail at each delivery. It is moved to the dead-letter queue, where operators find it.
         _log.error("a message is no wake-up", extra={"messageId": record["messageId"]})
         await runtime.queue.quarantine(record["body"], str(poison))
         return
     if not wakeup.dead_letter:
-        # Who had a wake-up before may have died between the claim and the wake-up for the end of its lease:
-        # one that comes again is the only one of its step that is certain.
+        # The earlier receiver may have ended after the claim and before it sent the wake-up for the end of
+        # its lease. So a record that is delivered again may be the only wake-up of its step.
         is_first = _receives(record) == 1
         await process_wakeup(runtime.engine, wakeup.step_id, wakeup.at_ms if is_first else None)
         return
-    # Operators moved it back out of the dead-letter queue, with the redrive of SQS itself. The letter of a
-    # step that did not fail is stale, unless it comes again: then whoever took it may have died halfway.
+    # An operator moved this dead letter back with the redrive of SQS itself. If its step is not failed, the
+    # dead letter is stale, unless it is delivered again: its first receiver may have not redriven it.
     step = await runtime.engine.store.get(wakeup.step_id)
     if step is not None and (step.status is Status.FAILED or _receives(record) > 1):
-        # One that nobody waits for any more is refused, and would be refused again.
+        # A dead letter that no handler needs any more is refused, and would be refused again.
         with suppress(NotRedrivableStep):
             await redrive_step(runtime.engine, step)
 

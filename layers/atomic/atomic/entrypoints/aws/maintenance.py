@@ -1,4 +1,4 @@
-"""The maintenance function: it finds what wake-ups missed, and keeps what runs still need."""
+"""The maintenance function: finds overdue steps, and extends the retention of rows that runs still need."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,14 +10,14 @@ _LIMIT: Final = 1_000
 
 
 class MaintenanceFunction:
-    """The handler. Each schedule says in `work` what it is for: `sweep` often, `purge` once a day."""
+    """The Lambda handler. `work` of the schedule's event says what to do: `sweep` often, `purge` daily."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.runtime = AwsRuntime(environ)
         self._works = {"sweep": self._sweep, "purge": self._purge}
 
     def __call__(self, event: Mapping[str, Any], _context: Any) -> dict[str, int]:
-        """Do one round; how many steps it was about."""
+        """Do one round; the number of steps."""
         return self.runtime.run(self._works[event["work"]]())
 
     async def _sweep(self) -> dict[str, int]:
@@ -25,5 +25,5 @@ class MaintenanceFunction:
         return {"swept": await sweep(self.runtime.engine, ahead_ms=0, limit=_LIMIT)}
 
     async def _purge(self) -> dict[str, int]:
-        """Keep what long runs still need; DynamoDB itself deletes the rest."""
+        """Extend the retention of rows that long runs still need; DynamoDB deletes the others."""
         return {"purged": await purge(self.runtime.engine)}

@@ -1,7 +1,7 @@
-"""What a run costs on AWS, estimated from its rows: list prices of us-east-1, no free tiers.
+"""Estimates the cost of a run on AWS from its rows: list prices of us-east-1, no free tiers.
 
-Sources: the price pages of each service, and the Price List API, as of 2026-09-19. `docs/cost.md` shows the
-sum beside others'. A change of price is a change of one constant here.
+Sources: the price pages of each service, and the Price List API, as of 2026-09-19. `docs/cost.md` compares
+the sum with other products. Each price is one constant here.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,12 @@ SQS_REQUEST_USD: Final = 0.40e-6 + 0.10e-6  # standard queue, with a message gro
 LOG_GB_USD: Final = 0.50
 
 FUNCTION_GB: Final = 0.5
-# Beside the endpoint's own time: the writes, the send, the way in and out (estimated, not run on AWS).
+# In addition to the endpoint's own time: the writes, the send, request and response (an estimate, not
+# measured on AWS).
 OVERHEAD_S: Final = 0.028
 LOG_BYTES_PER_INVOCATION: Final = 1_000
 # Each attempt leaves a wake-up for the end of its lease. It is sent, received and deleted, and the invoker
-# looks at the row in vain. Batches of ten, which come with load, cost a third of that.
+# reads the row without need. Batches of ten, which come with load, cost a third of that.
 DRAIN_REQUESTS: Final = 3
 DRAIN_S: Final = 0.010
 DRAIN_LOG_BYTES: Final = 500
@@ -36,13 +37,13 @@ DRAIN_USD: Final = (
 )
 # The post of a value is one write of the two, and no send.
 VALUE_S: Final = OVERHEAD_S / 2
-# A root moves through the listing index: in at its start, out and in again at its end.
+# A root is written to the listing index three times: added at its start, removed and added at its end.
 INDEX_WRITES: Final = 3
 _ROW_BYTES: Final = 420
 
 
 def estimated_usd(steps: Sequence[Step]) -> float:
-    """The price of everything these steps made AWS do so far."""
+    """The cost of everything that AWS did for these steps so far, in US dollars."""
     return sum(_step_usd(step) for step in steps)
 
 
@@ -56,10 +57,10 @@ def _step_usd(step: Step) -> float:
         if attempt.ended_at_ms is not None
     )
     watchdogs_usd = DRAIN_USD * attempts
-    # The first attempt is made by the caller's own invocation, each other one by a message's.
+    # The caller's own invocation makes the first attempt; a message's invocation makes each other one.
     retries_usd = SQS_REQUEST_USD * 3 * (attempts - 1)
     writes = _write_units(step) * attempts + (INDEX_WRITES if step.is_root else 0)
-    # An environment looks once whose run it is, and steps land in other ones than their root.
+    # Each environment reads the root once, and the steps of a run reach several environments.
     looks_usd = 0.0 if step.is_root else READ_UNIT_USD
     calls_usd = _calls_usd(attempts, seconds + OVERHEAD_S * attempts)
     return calls_usd + watchdogs_usd + retries_usd + looks_usd + WRITE_UNIT_USD * writes
@@ -72,7 +73,7 @@ def _calls_usd(invocations: int, seconds: float) -> float:
 
 
 def _write_units(step: Step) -> int:
-    """Units of an attempt's claim and of its end; rows are deflated, so this is rather too much."""
+    """Write units of an attempt's claim and end. Rows are compressed, so this is an upper estimate."""
     asked = _ROW_BYTES + len(step.spec.payload)
     return ceil(asked / 1024) + ceil(_row_bytes(step) / 1024)
 

@@ -1,6 +1,6 @@
-"""The settings of a Lambda environment, as the template passes them on.
+"""The settings of a Lambda environment, which the template sets as variables.
 
-`AWS_ENDPOINT_URL` is botocore's own.
+`AWS_ENDPOINT_URL` is not among them: botocore reads it itself.
 """
 
 from typing import Final, Literal
@@ -13,28 +13,28 @@ from atomic.entrypoints.settings import SettingsModel, as_public_url
 _DAY_MS: Final = 24 * 3600 * 1000
 # An attempt has to end, and its outcome to be written, before Lambda ends the function after 15 minutes.
 ATTEMPT_MAX_MS: Final = 870_000
-# With the gateway's 30 s: the attempt, its two writes, and the way back.
+# The gateway's 30 s must be enough for the attempt, its two writes, and the answer.
 _INLINE_ATTEMPT_MAX_MS: Final = 20_000
 
 
 class PepperSettings(SettingsModel):
-    """What whoever makes keys needs to know."""
+    """The settings that making keys needs."""
 
     key_pepper: str = Field(min_length=32, repr=False, description="the KeyPepper of the stack")
 
 
 class LambdaSettings(PepperSettings):
-    """What every function of a stack is told; those that take wake-ups get the two of an invoker, too."""
+    """The settings of every function of a stack. `invoker` and `invokers_max` are for invokers only."""
 
     table: str = Field(description="the table")
     queue_url: str = Field(description="the queue of short attempts")
-    queue_arn: str = Field(description="the same")
+    queue_arn: str = Field(description="the ARN of this queue")
     long_queue_url: str = Field(description="the queue of long attempts")
-    long_queue_arn: str = Field(description="the same")
+    long_queue_arn: str = Field(description="the ARN of this queue")
     dead_letter_queue_url: str = Field(description="the queue of dead letters")
-    dead_letter_queue_arn: str = Field(description="the same")
-    schedule_group: str = Field(description="where wake-ups further away are kept")
-    schedule_role_arn: str = Field(description="the role that sends them")
+    dead_letter_queue_arn: str = Field(description="the ARN of this queue")
+    schedule_group: str = Field(description="the schedule group for wake-ups that are far in the future")
+    schedule_role_arn: str = Field(description="the role that sends these wake-ups")
     public_url: str = Field("", description="where endpoints reach the API")
     stage: str = Field(description="name of the installation in logs")
     allow_private: bool = Field(description="steps may call private networks")
@@ -43,7 +43,7 @@ class LambdaSettings(PepperSettings):
     )
     wait_max_ms: int = Field(ge=0, le=25_000, description="how long a caller may wait for a result")
     invoker: Literal["short", "long"] | None = Field(None, description="which invoker this is")
-    invokers_max: int | None = Field(None, ge=1, description="how many environments it may have")
+    invokers_max: int | None = Field(None, ge=1, description="how many environments this invoker may have")
     service: str = Field(validation_alias="POWERTOOLS_SERVICE_NAME", description="the dimension of metrics")
     namespace: str = Field(
         validation_alias="POWERTOOLS_METRICS_NAMESPACE", description="the namespace of metrics"
@@ -58,7 +58,7 @@ class LambdaSettings(PepperSettings):
         return as_public_url(url)
 
     def engine(self) -> Settings:
-        """What the engine needs of them."""
+        """The settings for the engine."""
         return Settings(
             wait_max_ms=self.wait_max_ms,
             attempt_timeout_max_ms=ATTEMPT_MAX_MS,

@@ -1,4 +1,4 @@
-"""Wiring of a Lambda environment: what is made once, before the first event, and how an event is run."""
+"""Wiring of a Lambda environment: makes its parts once, before the first event, and runs each event."""
 
 import asyncio
 import logging
@@ -37,12 +37,12 @@ _log: Final = logging.getLogger("atomic.functions")
 
 Result = TypeVar("Result")
 
-# Each environment finds out for itself that an origin cannot be reached, and makes few of its attempts.
+# Each environment finds out by itself that an origin cannot be reached, and makes only few attempts there.
 _FAILURES_MAX: Final = 4
 
 
 class InvocationFailed(Exception):
-    """An invocation failed; the log says how. Lambda writes down texts of exceptions, which may quote."""
+    """An invocation failed; the log says why. Lambda logs the texts of exceptions, so this one has none."""
 
 
 class AwsRuntime:
@@ -128,7 +128,7 @@ class AwsRuntime:
     def _open_destinations(self) -> Destinations:
         settings = self._settings
         if settings.invoker is None or settings.invokers_max is None:
-            # An attempt of the API function holds up its own caller, who waits anyway.
+            # An attempt in the API function delays only its own caller, which waits anyway.
             return CountedRuns()
         return SharedDestinations(
             self._calls,
@@ -139,9 +139,9 @@ class AwsRuntime:
         )
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do the work of one invocation, and write out its metrics whatever came of it.
+        """Do the work of one invocation, and write its metrics even when it fails.
 
-        Raises InvocationFailed, so that the event counts as failed, and nothing else.
+        Raises only InvocationFailed, so that Lambda counts the event as failed.
         """
         self._began_s = time.monotonic()
         try:
@@ -153,7 +153,7 @@ class AwsRuntime:
             self.metrics.flush()
 
     def close(self) -> None:
-        """Close what an environment that is thrown away would just lose."""
+        """Close the connections and the loop. Lambda never calls this; tests do."""
         self._loop.run_until_complete(self._invoker.close())
         self._loop.close()
         self._calls.close()
@@ -166,7 +166,7 @@ class AwsRuntime:
 
 
 def _log_as_json(settings: LambdaSettings) -> None:
-    """Every record of the process as one JSON line; Lambda's own handler would write plain text."""
+    """Log every record of the process as one JSON line; Lambda's own handler would write plain text."""
     handler = AllowedLines()
     handler.setFormatter(LambdaPowertoolsFormatter(service=settings.service, stage=settings.stage))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)

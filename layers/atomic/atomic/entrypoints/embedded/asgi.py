@@ -11,7 +11,7 @@ from atomic.entrypoints.http_api.routes import handle, too_large
 from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.problems import Problem, invalid
 
-# A connection that is closed on unread bytes is reset, and then the caller never sees the 413.
+# Closing a connection with unread bytes resets it, and then the caller never sees the 413.
 _DRAINED_MAX_BYTES: Final = 16 * BODY_MAX_BYTES
 
 Scope = dict[str, Any]
@@ -20,7 +20,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class AsgiApp:
-    """`Api` behind ASGI, and `/metrics`, which only this runtime has."""
+    """Serves `Api` over ASGI, and `/metrics`, which only this runtime has."""
 
     def __init__(self, api: Api, metrics: PrometheusTelemetry, browsers: BrowserCheck) -> None:
         self._api = api
@@ -57,17 +57,17 @@ class AsgiApp:
 
 
 def _wrong_host(scope: Scope, hosts: int) -> Problem | None:
-    """What RFC 9112, 3.2 refuses. Load balancers ask whether the server is well by HTTP/1.0 without one."""
+    """The problem for a wrong Host header (RFC 9112, 3.2). Health checks by HTTP/1.0 may have none."""
     if hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0"):
         return None
-    return invalid("Host", "HTTP/1.1 wants this header once; send the name or address that you connect to")
+    return invalid("Host", "HTTP/1.1 needs this header once; send the name or address that you connect to")
 
 
 async def _read_body(content_length: str, receive: Receive) -> bytes | None:
-    """The whole body; None when it is too large, or when the caller went away while it was sent."""
+    """The whole body; None when it is too large, or when the caller disconnected before its end."""
     if content_length.isdigit() and int(content_length) > _DRAINED_MAX_BYTES:
         return None
-    # Joined at the end: a body that comes byte by byte would be copied with each of them.
+    # Joined at the end: otherwise a body that comes byte by byte would be copied for each byte.
     parts: list[bytes] = []
     size = 0
     while True:

@@ -1,4 +1,4 @@
-"""Which store the embedded server has. For another one these functions choose by the settings."""
+"""The store of the embedded server. To add another store, let these functions choose by the settings."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -12,9 +12,9 @@ from atomic.entrypoints.embedded.settings import ServerSettings
 def open_backend(
     settings: ServerSettings, *, on_fatal: Callable[[str], None]
 ) -> AbstractAsyncContextManager[Backend]:
-    """The store of a server. `on_fatal` is called once it can no longer be trusted.
+    """Open the store of a server. It calls `on_fatal` once it can no longer be trusted.
 
-    Raises OSError, which says what to do, when it cannot be opened.
+    Raises OSError with a text that says what to do when it cannot be opened.
     """
     return SqliteBackend.open(settings.data_dir, on_fatal=on_fatal)
 

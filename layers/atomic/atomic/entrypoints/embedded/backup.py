@@ -1,4 +1,4 @@
-"""`atomic backup`: everything of a data directory that a server needs, while one uses it."""
+"""`atomic backup`: copies what a server needs of a data directory, also while the server runs."""
 
 import os
 import shutil
@@ -11,23 +11,23 @@ from atomic.adapters.sqlite.backup import copy_database
 from atomic.adapters.sqlite.client_store import CLIENTS
 from atomic.adapters.sqlite.schema import STEPS
 
-# In this order: a client whose steps are in the copy is in it, too, and so is the pepper of its keys.
+# In this order, so that the copy has the client of each copied step, and the pepper of each copied key.
 _DATABASES: Final = (("atomic.db", STEPS), ("clients.db", CLIENTS))
 
 
 class BackupRefusedError(Exception):
-    """There is nothing to back up, or no place for it; the message says what to change."""
+    """There is nothing to back up, or the target cannot be used; the message says what to change."""
 
 
 def back_up(data_dir: Path, target: Path) -> list[Path]:
-    """Copy a data directory into a new one (mode 0700), whole or not at all; the copies.
+    """Copy a data directory into a new one (mode 0700), completely or not at all; the copied files.
 
-    Raises BackupRefusedError, and OSError for what cannot be read or written.
+    Raises BackupRefusedError, and OSError for a file that cannot be read or written.
     """
     if not (data_dir / "atomic.db").exists():
         raise BackupRefusedError(f"{data_dir} holds no atomic.db; name the server's --data-dir")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BackupRefusedError(f"{target} is not empty; name a directory that is not there yet")
+        raise BackupRefusedError(f"{target} is not empty; name a directory that does not exist yet")
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:

@@ -1,8 +1,8 @@
 """uvicorn's HTTP/1.1 with bounds, and one write for each answer.
 
-By itself it keeps heads of any size and waits for ever, in both directions. It writes head and body one
-after the other, and event loops send what they are given at once: two system calls, two packets, and the
-caller is woken twice.
+By itself, uvicorn keeps heads of any size, and waits for ever to read and to write. It writes head and body
+one after the other, and event loops send each write at once. This takes two system calls and two packets,
+and wakes the caller twice.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_MAX_BYTES: Final = 32 * 1024
 HEADERS_MAX: Final = 100
-# From the first byte to the end of the head, and from the connection to the first byte.
+# The time from the first byte to the end of the head, and from the connection to the first byte.
 HEAD_S: Final = 15.0
-# From the end of the head to the end of the body: 1 MiB at 35 KB a second.
+# The time from the end of the head to the end of the body: 1 MiB at 35 KB a second.
 BODY_S: Final = 30.0
-# For what is answered to be taken: the largest answer, 2 MB, at 35 KB a second.
+# The time in which the caller must read an answer: the largest one, 2 MB, at 35 KB a second.
 ANSWER_S: Final = 60.0
-# A closed connection is gone when its last answer is sent; a caller may never take it.
+# A closing connection ends when its last answer is sent, but a caller may never read it.
 LINGER_S: Final = 60.0
-# Requests that wait for the answer to the one in front. Few callers do that, and a packet holds thousands.
+# Pipelined requests that wait for earlier answers. Few callers pipeline, and a packet can hold thousands.
 PIPELINED_MAX: Final = 8
 
 _REFUSAL: Final = (
@@ -35,10 +35,10 @@ class _Refused(Exception):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends connections whose head is too large or too slow, before anything of it is kept.
+    """Ends connections whose head is too large or too slow, before any of it is kept.
 
-    A body that comes too slowly ends its connection too (its size is the application's business), and so
-    does an answer that is not taken. Beyond uvicorn's `limit_concurrency` none is opened.
+    A body that comes too slowly also ends its connection, and so does an answer that is not read. The
+    application limits the size of bodies. At uvicorn's `limit_concurrency`, new connections are refused.
     """
 
     _answer_timer: asyncio.TimerHandle | None = None
@@ -58,12 +58,12 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Asyncio: the caller does not take what it is sent."""
+        """Asyncio: the caller does not read fast enough."""
         super().pause_writing()
         self._answer_timer = self.loop.call_later(ANSWER_S, self._one_write.abort)
 
     def resume_writing(self) -> None:
-        """Asyncio: it took nearly all."""
+        """Asyncio: the caller has read nearly everything."""
         self._stop_answer_timer()
         super().resume_writing()
 
@@ -80,7 +80,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._in_head_still(len(data), was_in_head=was_in_head)
 
     def _in_head_still(self, size: int, *, was_in_head: bool) -> None:
-        # One header line may go on for ever without a callback.
+        # The parser has no callback before the end of a header line, however long it is.
         self._head_bytes += size
         if self._head_bytes > HEAD_MAX_BYTES:
             self._refuse(_REFUSAL)
@@ -98,14 +98,14 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Parser: a header line, or a trailer, which counts and is no header (RFC 9110, 6.5.1)."""
+        """Parser: a header line or a trailer. A trailer counts, but is not a header (RFC 9110, 6.5.1)."""
         self._header_count += 1
         self._count(len(name) + len(value))
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Parser: the head is whole."""
+        """Parser: the head is complete."""
         self._in_head, self._in_body = False, True
         if not self.url.startswith(b"/"):
             self._take_host_of_target()
@@ -114,19 +114,19 @@ class BoundedHttp(HttpToolsProtocol):
             raise _Refused
 
     def on_message_complete(self) -> None:
-        """Parser: the request is whole."""
+        """Parser: the request is complete."""
         self._in_body = False
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Uvicorn: the parser failed; it says so of what a callback of ours refused as well."""
+        """Uvicorn: the parser failed. It also fails when one of our callbacks refuses the request."""
         if self._header_bytes > HEAD_MAX_BYTES or self._header_count > HEADERS_MAX or self._owes_answers():
             self._refuse(_REFUSAL)
         else:
             super().send_400_response(msg)
 
     def _take_host_of_target(self) -> None:
-        """Of `GET http://name/path` the name counts, whatever `Host` says (RFC 9112, 3.2.2)."""
+        """In `GET http://name/path`, the name replaces the `Host` header (RFC 9112, 3.2.2)."""
         _, is_absolute, rest = self.url.partition(b"://")
         indexes = [index for index, (name, _) in enumerate(self.headers) if name == b"host"]
         if is_absolute and len(indexes) == 1:
@@ -166,13 +166,13 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.close()
 
     def _owes_answers(self) -> bool:
-        """Whether a refusal would be taken for the answer to a request before."""
+        """Whether the caller would take a refusal for the answer to an earlier request."""
         is_answering = self.cycle is not None and not self.cycle.response_complete
         return bool(self.pipeline) or (self._in_head and is_answering)
 
 
 class OneWrite(asyncio.Transport):
-    """Keeps a piece until the next one comes, and at most until the loop's next round."""
+    """Joins writes: holds each until the next one comes, and at most until the loop's next round."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()

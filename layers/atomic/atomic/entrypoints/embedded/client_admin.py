@@ -1,4 +1,4 @@
-"""What is done to the clients of an embedded server, by operators and by its own API."""
+"""The administration of an embedded server's clients, for operators and for its own API."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ _NOTHING: Final[Mapping[str, str]] = {}
 
 @contextmanager
 def admin(directory: Path, environ: Mapping[str, str] = _NOTHING) -> Iterator[ClientAdmin]:
-    """The clients of the server that has this environment and data directory, which is made if missing."""
+    """The clients of the server with this environment and data directory, which is created if missing."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = ServerSettings.of_environment({**environ, "ATOMIC_DATA_DIR": str(directory)})
     with open_clients(settings) as store:
@@ -41,9 +41,9 @@ def _admin(store: ClientStore, directory: Path) -> ClientAdmin:
 
 
 def pepper_of_keys(directory: Path, opens: OpenClients) -> bytes:
-    """The pepper under which the keys of clients open, made when no key needs another one.
+    """The pepper that the keys of clients are hashed with. It is made when no live key needs another one.
 
-    Raises ValueError when live keys do: a server would refuse each of them, and nobody would know why.
+    Raises ValueError when a live key does: the server would refuse this key without a visible reason.
     """
     path = directory / KEY_PEPPER
     pepper = key_pepper(directory) if path.exists() else None
@@ -51,10 +51,10 @@ def pepper_of_keys(directory: Path, opens: OpenClients) -> bytes:
         records = [store.load(client_id) for client_id in (*store.ids(), OPERATOR_ID)]
     found = [record for record in records if record is not None]
     if out := locked_out(found, pepper, SystemClock().now_ms()):
-        what = "missing" if pepper is None else "another one"
+        what = "missing" if pepper is None else "a different pepper"
         raise ValueError(
-            f"{path} is {what}: the API keys of {_listed(out)} were made under the one that belongs to "
-            "clients.db, and open nothing without it. Put that file back (`atomic backup` takes both), or "
+            f"{path} is {what}: the API keys of {_listed(out)} were made with the pepper that belongs to "
+            "clients.db, and are refused without it. Restore that file (`atomic backup` copies both), or "
             "make new keys by `atomic clients rotate ID --overlap-hours 0` (the operator's by `atomic "
             "operator rotate-key`)"
         )
@@ -62,10 +62,10 @@ def pepper_of_keys(directory: Path, opens: OpenClients) -> bytes:
 
 
 class ManagedClients:
-    """Implements `http_api.api.ManageClients`: one piece of work after the other, in a thread. Close it.
+    """Implements `http_api.api.ManageClients`: does one piece of work after the other, in a thread.
 
-    The store is opened for the first one: opening a file looks for damage, which others' writes may look
-    like.
+    The first piece of work opens the store, which stays open until `close`. Opening a file checks it for
+    damage, and a write by another process may look like damage.
     """
 
     def __init__(self, directory: Path, opens: OpenClients) -> None:

@@ -10,13 +10,13 @@ from atomic.protocol.signatures import decode_secret, encode_secret
 
 
 class DevRegistry:
-    """Every well-formed client id is a client that may call every URL; all share one signing secret.
+    """Each well-formed client id is a client that may call every URL. All share one signing secret.
 
-    Attempt tokens are good for as long as the process lasts.
+    Attempt tokens are valid until the process ends.
     """
 
     def __init__(self, signing_secret: bytes) -> None:
-        # Asked for twice with each step.
+        # Each step asks for it twice.
         made = partial(Client, signing_secrets=(signing_secret,), attempt_key=token_bytes(32))
         self._client = lru_cache(maxsize=1024)(made)
 
@@ -34,7 +34,7 @@ class DevRegistry:
 
 
 def dev_signing_secret(data_dir: Path) -> str:
-    """The printable signing secret of a data directory; made at first use."""
+    """The signing secret of a data directory as text; it is made at first use."""
     made = kept_secret(
         data_dir / DEV_SIGNING_SECRET, lambda: f"{encode_secret(token_bytes(24))}\n".encode()
     )

@@ -1,4 +1,4 @@
-"""uvicorn as `atomic serve` runs it: its settings, what a signal does, and how it ends."""
+"""uvicorn as `atomic serve` runs it: its settings, its signals, and its end."""
 
 import asyncio
 import resource
@@ -14,18 +14,18 @@ from uvicorn.server import HANDLED_SIGNALS
 from atomic.entrypoints.embedded.asgi import AsgiApp
 from atomic.entrypoints.embedded.bounded_http import BoundedHttp
 
-# Callers who are connected and wait to be let in.
+# Connections that wait to be accepted.
 BACKLOG: Final = 4096
-# For answers that are under way when nothing new is taken any more.
+# The time for open requests to be answered after the server stops taking new ones.
 _GRACE_S: Final = 5
-# Longer than a client's pool keeps a connection, so that it is the client who closes.
+# Longer than the pools of clients keep a connection, so that the client closes it first.
 _KEEP_ALIVE_S: Final = 75
 
 
 class HttpServer(uvicorn.Server):
     """Serves until it is told to stop: the first signal drains it first, the second ends it at once.
 
-    `drain` lets what is under way end. To be made on the running event loop.
+    `drain` waits for attempts under way. Create this object on the running event loop.
     """
 
     def __init__(self, app: AsgiApp, drain: Callable[[], Awaitable[None]]) -> None:
@@ -57,10 +57,10 @@ class HttpServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Uvicorn: hear signals while it serves.
+        """Uvicorn: handle signals while it serves.
 
-        Its own version raises them again afterwards: the process would die of the signal, with the store
-        open and without the exit code that says why it ended.
+        Uvicorn's own version raises them again afterwards. The process would then end by the signal, with
+        the store open and without the exit code that says why it ended.
         """
         before = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
         try:
@@ -86,6 +86,6 @@ class HttpServer(uvicorn.Server):
 
 
 def _callers_max() -> int | None:
-    """Half of what may be open: a step that is refused a socket for its own call pays a retry."""
+    """Half of the file descriptors; the other half is for the calls of endpoints."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft // 2

@@ -15,14 +15,15 @@ _log = logging.getLogger("atomic.server")
 
 _LINES_MAX: Final = 10
 _WINDOW_S: Final = 10.0
-# Who has a key causes lines about these; they are the history of a step, and of what was done to clients.
+# Only callers with a key cause these lines, which are the history of steps and of changes to clients.
 _HISTORY: Final = ("stepId", "clientId", "keyId")
 
 
 class NoFlood(logging.Filter):
-    """Lets ten lines pass in ten seconds from one place in the code; the next one counts those left out.
+    """Passes ten lines in ten seconds from one line of code; the next line counts those left out.
 
-    Whoever reaches the port can cause such lines, a malformed request is one, and must not fill the disk.
+    Anyone who can reach the port can cause log lines, for example by malformed requests. This must not fill
+    the disk.
     """
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
@@ -48,7 +49,7 @@ class NoFlood(logging.Filter):
 
 
 class _Origin:
-    """A line of code that logs."""
+    """The recent log lines from one line of code."""
 
     def __init__(self, began_s: float) -> None:
         self.began_s = began_s
@@ -57,7 +58,7 @@ class _Origin:
 
 
 def configure_logs(level: str) -> None:
-    """Send every log record of the process to standard error as JSON, and what nobody caught as one."""
+    """Write every log record of the process to standard error as JSON, and every uncaught error as one."""
     handler = AllowedLines(sys.stderr)
     handler.setFormatter(
         JsonFormatter(
@@ -70,6 +71,6 @@ def configure_logs(level: str) -> None:
     handler.addFilter(NoFlood())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Python's own hooks would write the texts of exceptions, which may quote what a client sent.
-    sys.excepthook = lambda _kind, error, _trace: _log.critical("nobody caught an error", exc_info=error)
-    threading.excepthook = lambda thrown: _log.critical("a thread broke off", exc_info=thrown.exc_value)
+    sys.excepthook = lambda _kind, error, _trace: _log.critical("uncaught error", exc_info=error)
+    threading.excepthook = lambda thrown: _log.critical("a thread crashed", exc_info=thrown.exc_value)
     sys.unraisablehook = lambda thrown: _log.error("an error was ignored", exc_info=thrown.exc_value)

@@ -1,7 +1,7 @@
-"""Against browsers that were led astray: a page of somebody else must not reach a server on loopback.
+"""Checks of `Host` and `Origin`, so that a foreign web page cannot use a browser to reach this server.
 
-A name of the page's own may be bound to 127.0.0.1 (DNS rebinding), so `Host` must be a name of this server.
-A form or script may post from elsewhere without asking, so `Origin`, where there is one, must be this one.
+A page's own name may be bound to 127.0.0.1 (DNS rebinding), so `Host` must be a name of this server. A form
+or script of another origin may post without a preflight, so `Origin`, if present, must be this server.
 """
 
 import re
@@ -25,9 +25,9 @@ class BrowserCheck:
         self._known: str | None = None
 
     def refusal(self, headers: Mapping[str, str]) -> Problem | None:
-        """Why the request is not for us, None when it is. Without `Host` no browser has sent it."""
+        """The problem of a request that is refused; None for others. Every browser sends a `Host`."""
         host = headers.get("host")
-        # Callers name the same host again and again.
+        # Most requests have the same Host.
         if host != self._known:
             if host is not None and (refusal := self._not_ours(host)):
                 return refusal
@@ -37,14 +37,14 @@ class BrowserCheck:
             return Problem(
                 FOREIGN_ORIGIN,
                 "Origin: pages of other servers may not call this one. A proxy in between must pass `Host` "
-                "on as it came (nginx: proxy_set_header Host $http_host).",
+                "on unchanged (nginx: proxy_set_header Host $http_host).",
             )
         return None
 
     def _not_ours(self, host: str) -> Problem | None:
         match = _AUTHORITY.fullmatch(host)
         if match is None:
-            return invalid("Host", "send a name or an address, and after a colon a port where there is one")
+            return invalid("Host", "send a name or an address, optionally followed by a colon and a port")
         name = match[1].strip("[]").lower().rstrip(".")
         if self._names is None or name in self._names or name == "localhost":
             return None
@@ -56,7 +56,7 @@ class BrowserCheck:
 
 
 def _is_ip(name: str) -> bool:
-    # Nobody can bind an address to another one.
+    # Unlike a name, an address cannot be bound to another address.
     try:
         ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`atomic serve`: start, sockets, graceful end."""
+"""`atomic serve`: its start, its sockets and its graceful end."""
 
 import asyncio
 import gc
@@ -24,8 +24,8 @@ from atomic.entrypoints.embedded.wiring import (
 _log = logging.getLogger("atomic.server")
 
 _GC_OBJECTS: Final = 50_000
-# libuv takes one connection from a listening socket in each round of the loop, and a round under load lasts
-# tens of milliseconds: whoever came hundredth would stand in line for seconds.
+# libuv accepts one connection per listening socket in each round of the loop, and a round under load lasts
+# tens of milliseconds. The hundredth connection would wait for seconds.
 _ACCEPTED_AT_ONCE: Final = 8
 _EXIT_STORE_BROKEN: Final = 70  # EX_SOFTWARE of sysexits.h
 
@@ -34,7 +34,7 @@ def serve(settings: ServerSettings) -> int:
     """Run the server until it is told to stop; the exit code."""
     if settings.dev and not is_loopback(settings.host):
         raise ServeRefusedError(
-            "--dev asks nobody for a key, so it listens on loopback only; leave out "
+            "--dev needs no API key, so it listens on loopback only; leave out "
             f"--host {settings.host}, or leave out --dev and make keys with `atomic clients create`"
         )
     _raise_file_limit()
@@ -54,8 +54,8 @@ async def _serve(settings: ServerSettings) -> int:
         listens_at = url if is_one_address(host) else ""
         server = await opened.enter_async_context(wired(settings, backend, listens_at=listens_at))
         recovered = await server.recover()
-        # From here on callers are connected, and let in when the server runs: those who read that it
-        # listens, and the handlers that are called now and post their steps.
+        # From here on, callers can connect, and are accepted once the server runs: callers that read the
+        # line about listening, and handlers that are called now and post steps.
         listeners[0].listen(BACKLOG)
         server.driver.start()
         http = HttpServer(server.app, server.drain)
@@ -69,8 +69,8 @@ async def _serve(settings: ServerSettings) -> int:
                 "recovered": recovered,
             },
         )
-        # What is there now stays for good; the collector need not look at it again and again. Steps leave
-        # few cycles behind, so it need not look after every 700 objects either.
+        # The objects that exist now stay, so the collector need not scan them again. Steps make few cycles,
+        # so it need not run after every 700 objects either.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS, 20, 20)
@@ -89,18 +89,18 @@ def _break(broken: asyncio.Event, message: str) -> None:
 
 async def _stop_when(broken: asyncio.Event, server: Server, http: HttpServer) -> None:
     await broken.wait()
-    # After a failed fsync nobody knows what is on the disk: only a fresh start tells. Who waits need not
-    # wait for that.
+    # After a failed fsync, the content of the disk is unknown until the next start. Waiting callers are
+    # answered now.
     server.send_away()
     http.stop()
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """The one socket, as often as connections are to be accepted in one round of the loop."""
+    """One socket, duplicated once for each connection that one round of the loop should accept."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Answers are small and must not wait for more; accepted connections inherit this.
+    # Small answers are sent at once (no Nagle delay). Accepted connections inherit this option.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
@@ -113,6 +113,6 @@ def _listen(host: str, port: int) -> list[socket.socket]:
 
 
 def _raise_file_limit() -> None:
-    """A waiting caller costs a file descriptor, and the soft limit is often 1024."""
+    """Raise the limit of file descriptors: each waiting caller needs one, and the limit is often 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -17,7 +17,7 @@ _PACE: Final = Pace()
 
 
 class ServerSettings(SettingsModel):
-    """What `atomic serve` was asked for."""
+    """The settings of one server."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8787, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
@@ -37,38 +37,38 @@ class ServerSettings(SettingsModel):
         _ENGINE.retention_ms // _DAY_MS,
         ge=1,
         le=366,
-        description="How long the outcome of a finished step is remembered, of steps that start now.",
+        description="How long the outcome of a finished step is remembered. Applies to new steps.",
     )
     wait_max_ms: int = Field(
         _ENGINE.wait_max_ms,
         ge=0,
         le=_HOUR_MS,
-        description="How long a caller may wait for a result. A proxy has to wait longer.",
+        description="How long a caller may wait for a result. The time-out of a proxy must be longer.",
     )
     attempt_timeout_ms: int = Field(
         _ENGINE.attempt_timeout_default_ms,
         ge=1,
         le=24 * _HOUR_MS,
-        description="How long an attempt may last when its start does not say.",
+        description="How long an attempt may last when the start request does not say.",
     )
     attempt_timeout_max_ms: int = Field(
         _ENGINE.attempt_timeout_max_ms,
         ge=1,
         le=24 * _HOUR_MS,
-        description="The longest time that a start may ask for an attempt.",
+        description="The longest time for an attempt that a start request may ask for.",
     )
     slots: int = Field(
         _PACE.slots,
         ge=1,
         le=10_000,
-        description="How many due steps begin at once. First attempts of what is posted do not count.",
+        description="How many due steps begin at once. First attempts of new steps do not count.",
     )
     slot_held_ms: int = Field(
         round(1000 * _PACE.slot_held_s),
         ge=1,
         le=60_000,
         description="A step gives its slot to the next one after this time, though its attempt goes on. "
-        "So slots / held is how many due steps a second begin when endpoints are slow.",
+        "So slots divided by this time is how many due steps begin per second when endpoints are slow.",
     )
     destination_runs: int = Field(
         RUNS_MAX,
@@ -77,7 +77,7 @@ class ServerSettings(SettingsModel):
         description="How many runs of a client may have attempts under way to one destination.",
     )
     drain_s: int = Field(
-        25, ge=0, le=3600, description="How long attempts may go on when the server is told to stop."
+        25, ge=0, le=3600, description="How long attempts may go on after the server is told to stop."
     )
 
     @model_validator(mode="after")
@@ -95,7 +95,7 @@ class ServerSettings(SettingsModel):
         return as_public_url(url)
 
     def engine(self, listens_at: str = "") -> Settings:
-        """What the engine needs of them; `listens_at` is a URL of the server by which it can be reached."""
+        """The settings for the engine; `listens_at` is a URL that reaches the server."""
         return Settings(
             wait_max_ms=self.wait_max_ms,
             attempt_timeout_default_ms=self.attempt_timeout_ms,

@@ -1,4 +1,4 @@
-"""The parts of a server, put together over whatever backend it has."""
+"""Puts the parts of a server together over its backend."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ from atomic.runtime.processes import one_of_several, only_process
 
 _log = logging.getLogger("atomic.server")
 
-# Attempts get this long to end by themselves; then callers are sent away, and their handlers may end too.
+# How long attempts may end by themselves. Then waiting callers are answered, so that handlers can end, too.
 _GRACE_S: Final = 5.0
 
 
@@ -40,7 +40,7 @@ class ServeRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Clients:
-    """Whom the server serves; `manage` is None where no clients are kept."""
+    """The clients of a server; `manage` is None where no clients are stored."""
 
     registry: ClientRegistry
     manage: ManageClients | None = None
@@ -90,14 +90,14 @@ class Server:
         self.app = AsgiApp(api, self.metrics, _browser_check(settings))
 
     async def recover(self) -> int:
-        """Take over what earlier processes left; how many steps. Raises ServeRefusedError."""
+        """Take over the steps that earlier processes left; their number. Raises ServeRefusedError."""
         try:
             return await self._processes.recover(self.engine)
         except StoreUnavailable as error:
             raise ServeRefusedError(f"cannot take over the steps of the last server: {error}") from None
 
     async def drain(self) -> None:
-        """Begin nothing new and let attempts end; callers who still wait by then are sent away."""
+        """Begin nothing new and let attempts end; then answer the callers that still wait."""
         _log.info("draining")
         self._draining = True
         await self.driver.stop()
@@ -109,11 +109,11 @@ class Server:
         _log.info("stopping", extra={"attemptsLeft": not quiet})
 
     def send_away(self) -> None:
-        """Let no caller wait any longer."""
+        """End all waits, so that waiting callers are answered now."""
         self.engine.notifier.close()
 
     def _admits(self, run_id: str) -> bool:
-        """While draining, only the steps of handlers that still run are taken."""
+        """Whether a step of the run is accepted: while draining, only if a handler of it still runs."""
         return not self._draining or self.tasks.is_busy(run_id)
 
 
@@ -150,7 +150,7 @@ def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack)
 
 
 def _browser_check(settings: ServerSettings) -> BrowserCheck:
-    # Who listens on a network may stand behind any name, and there it is keys that keep strangers out.
+    # A server on a network may have any name. There, API keys keep strangers out.
     if not settings.allow_host and not is_loopback(settings.host):
         return BrowserCheck()
     return BrowserCheck((*settings.allow_host, settings.host))

@@ -1,6 +1,6 @@
-"""What the routes need beside the request: the engine, the caller's rights, and its limits.
+"""What all routes share: the engine, the authorization of callers, and their limits.
 
-The headers of limits are those of draft-ietf-httpapi-ratelimit-headers-10.
+The rate limit headers follow draft-ietf-httpapi-ratelimit-headers-10.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,17 +25,17 @@ from atomic.protocol.problems import (
 from atomic.protocol.requests import Model, read_message
 
 Done = TypeVar("Done")
-# Whoever makes clients manages them, too, and does nothing in their place.
+# The operator's scopes: it makes and manages clients, but does not read or start their runs.
 _OPERATED: Final = frozenset({"admin", OPERATOR_SCOPE})
 
 
 class ManageClients(Protocol):
-    """Where a runtime keeps its clients. Their stores block, so each runtime runs the work its own way."""
+    """Runs work on a runtime's clients. Their stores block, so each runtime does it in its own way."""
 
     def __call__(self, work: Callable[[ClientAdmin], Done], /) -> Awaitable[Done]:
         """Do the work beside the event loop.
 
-        Raises what the work raises, and StoreUnavailable for the store.
+        Raises the errors of the work, and StoreUnavailable when the store fails.
         """
         ...
 
@@ -44,8 +44,8 @@ class ManageClients(Protocol):
 class Api:
     """The engine behind the API.
 
-    `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` prices steps, where
-    a runtime is paid by use. `manage` is None where no clients are kept.
+    `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` estimates the cost of
+    steps, on runtimes that are paid by use. `manage` is None where no clients are stored.
     """
 
     engine: Engine
@@ -55,11 +55,12 @@ class Api:
 
 
 async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -> Client:
-    """The client that the path names, when the request's API key is its own and has the scope.
+    """The client that the path names, if the request's API key belongs to it and has the scope.
 
-    The operator's key stands for any client, there or not, where clients are managed; only that one opens
-    what belongs to no client (`client_id` is empty). Raises Problem 401 without a valid key, 404 when the
-    key is another client's or lacks the scope, and where no clients are kept.
+    On routes that manage clients, the operator's key is valid for any client, even one that does not exist.
+    On routes without a client (`client_id` is empty), only the operator's key is valid.
+    Raises Problem 401 without a valid key. Raises Problem 404 when the key belongs to another client or
+    lacks the scope, and where no clients are stored.
     """
     if scope == OPERATOR_SCOPE and api.manage is None:
         raise keeps_no_clients()
@@ -82,30 +83,30 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -
 
 
 def keeps_no_clients() -> Problem:
-    """There is nothing to manage under `--dev`."""
+    """The 404 of routes that manage clients under `--dev`."""
     return Problem(
         NOT_FOUND,
-        "This server keeps no clients and asks for no keys; start it without --dev to have some. POST "
-        "to /{clientId} to start a step.",
+        "This server stores no clients and needs no API keys; start it without --dev to manage clients. "
+        "To start a step, POST to /{clientId}.",
     )
 
 
 def of_another_client(owner: str, client_id: str) -> Problem:
-    """A 404 where nobody has a key, and so whose it is is no secret."""
+    """A 404 that names the owner. For servers without keys, where the owner is not a secret."""
     return Problem(
         NOT_FOUND,
-        f"This belongs to the client {owner!r}, and {client_id!r} asks for it: use the same client in both "
-        "places (ATOMIC_CLIENT_ID, or the first part of the path).",
+        f"This belongs to the client {owner!r}, but the request is for {client_id!r}: use the same client "
+        "in both places (ATOMIC_CLIENT_ID, or the first part of the path).",
     )
 
 
 async def in_turn(api: Api, client: Client, request: ApiRequest, work: Callable[[], Done]) -> Done:
-    """Do what reads the request's body; a large one holds everybody up, so clients take turns."""
+    """Read the request's body by `work`. Large bodies delay all callers, so clients take turns."""
     return await api.engine.large_bodies.read(client.id, len(request.body), work)
 
 
 async def read(api: Api, client: Client, request: ApiRequest, model: type[Model]) -> Model:
-    """The request's body as a message; an empty one stands for an object without members.
+    """The request's body as a message. An empty body is read as an object without members.
 
     Raises Problem as `read_message` does.
     """
@@ -113,7 +114,7 @@ async def read(api: Api, client: Client, request: ApiRequest, model: type[Model]
 
 
 async def reserve(api: Api, client: Client, spec: StepSpec) -> Reservation:
-    """Raise Problem 429 or 507 for a new step that the client may not start now."""
+    """Reserve the step's share of the quota. Raises Problem 429 or 507 when the client may not start it."""
     engine = api.engine
     reserved = await engine.admission.reserve(engine.store, client, spec, engine.clock.now_ms())
     if isinstance(reserved, Refused):
@@ -122,7 +123,7 @@ async def reserve(api: Api, client: Client, spec: StepSpec) -> Reservation:
 
 
 async def charge_start(api: Api, client: Client) -> None:
-    """Raise Problem 429 when the client may not start anything now; nothing is stored or lives on."""
+    """Take one start of the client's rate for a call without a step. Raises Problem 429."""
     if refused := await api.engine.admission.charge(client, api.engine.clock.now_ms()):
         raise _refusal(api, client, refused)
 
@@ -137,7 +138,7 @@ def _refusal(api: Api, client: Client, refused: Refused) -> Problem:
 
 
 def rate_headers(api: Api, client: Client, wait_s: int = 1) -> dict[str, str]:
-    """How many starts are left, for clients that have a rate."""
+    """The rate limit headers, for clients that have a rate."""
     per_s = client.quota.starts_per_second
     if per_s is None:
         return {}

@@ -14,7 +14,7 @@ from atomic.protocol.enums import Scope
 from atomic.protocol.wire import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
-# The largest whole number that every reader of JSON reads the same (RFC 8259, section 6).
+# The largest integer that all JSON readers read alike (RFC 8259, section 6).
 _NUMBER_MAX: Final = 2**53 - 1
 
 
@@ -74,7 +74,7 @@ Overlap = Annotated[Duration, Field(description="How long the old one stays vali
 class _ClientSettings(WireModel):
     """Settings of a client that can be given at its creation and later. A limit of null means unlimited."""
 
-    # Seldom used, so not built at the start; so are all of this module.
+    # The models of this module are seldom used, so they are built at their first use.
     model_config = ConfigDict(defer_build=True)
     base_urls: BaseUrls = Field(default_factory=list)
     allow_http: bool = Field(default=False, description="Accept base URLs without TLS.")

@@ -1,4 +1,4 @@
-"""Clients, their API keys and signing secrets: by their own key with `admin`, and by the operator's."""
+"""Clients, their API keys and signing secrets, for a client's key with `admin` and the operator's key."""
 
 import logging
 from bisect import bisect_right
@@ -40,7 +40,7 @@ _log = logging.getLogger("atomic.clients")
 routes = Routes()
 
 Done = TypeVar("Done")
-# What is shown once shall stay nowhere on its way.
+# No cache may keep a secret that is shown once.
 _SHOWN_ONCE: Final = {"cache-control": "no-store"}
 _LIMIT_DEFAULT: Final = 50
 _OF_CHANGES: Final = (*OF_BODIES, problems.CLIENT_CONFLICT)
@@ -51,13 +51,13 @@ _OF_CHANGES: Final = (*OF_BODIES, problems.CLIENT_CONFLICT)
     "/{clientId}",
     Operation(
         id="getClient",
-        summary="What the client may call and use",
+        summary="Read a client: base URLs, limits, redaction",
         answers=((200, "ClientDocument", "The client."),),
     ),
     scope="admin",
 )
 async def get_client(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
-    """What the client may call and use, and what of it is hidden."""
+    """The client's base URLs, its limits, and the members that readers see as a hash."""
     return json_response(200, client_view(await _manage(api, lambda admin: admin.known(client.id))))
 
 
@@ -66,9 +66,9 @@ async def get_client(api: Api, _request: ApiRequest, client: Client) -> ApiRespo
     "/{clientId}",
     Operation(
         id="changeClient",
-        summary="Change what a client may call and use",
-        description="For the operator. What is left out stays as it is, a limit of null is no limit. "
-        "Attempts at URLs that are under no base URL any more fail.",
+        summary="Change a client: base URLs, limits, redaction",
+        description="For the operator. A member that is left out is not changed; a limit of null means "
+        "unlimited. Later attempts at URLs that are under no base URL fail.",
         request=ChangeClientRequest,
         answers=((200, "ClientDocument", "The client as it stands now."),),
         refusals=_OF_CHANGES,
@@ -76,7 +76,7 @@ async def get_client(api: Api, _request: ApiRequest, client: Client) -> ApiRespo
     scope=OPERATOR_SCOPE,
 )
 async def patch_client(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """Change what is named of a client; all of it holds for steps that were taken before, too."""
+    """Change the given members of a client. The changes also apply to steps that exist."""
     changes = (await read(api, client, request, ChangeClientRequest)).changes()
     changed = await _manage(api, lambda admin: admin.change(client.id, **changes))
     _log.info("client changed", extra={"clientId": client.id})
@@ -89,12 +89,12 @@ async def patch_client(api: Api, request: ApiRequest, client: Client) -> ApiResp
     Operation(
         id="listKeys",
         summary="List the client's API keys",
-        answers=((200, "KeyList", "The keys, without what opens."),),
+        answers=((200, "KeyList", "The metadata of the keys; the keys themselves are never returned."),),
     ),
     scope="admin",
 )
 async def get_keys(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
-    """The client's API keys, without what opens."""
+    """The metadata of the client's API keys."""
     record = await _manage(api, lambda admin: admin.known(client.id))
     return json_response(200, {"keys": [key_view(key) for key in record.keys]})
 
@@ -104,16 +104,16 @@ async def get_keys(api: Api, _request: ApiRequest, client: Client) -> ApiRespons
     "/{clientId}/keys",
     Operation(
         id="addKey",
-        summary="Make one more API key of a client",
+        summary="Make another API key of a client",
         description="For the operator.",
         request=AddKeyRequest,
-        answers=((201, "NewKey", "The new key, shown this once."),),
+        answers=((201, "NewKey", "The new key, which is shown only once."),),
         refusals=_OF_CHANGES,
     ),
     scope=OPERATOR_SCOPE,
 )
 async def post_key(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """Make one more key of a client, with scopes of its own."""
+    """Make another key of a client, with its own scopes."""
     wanted = await read(api, client, request, AddKeyRequest)
 
     def add(admin: ClientAdmin) -> tuple[str, StoredKey]:
@@ -130,17 +130,18 @@ async def post_key(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     "/{clientId}/keys/{keyId}/rotate",
     Operation(
         id="rotateKey",
-        summary="Make an API key that takes the place of another",
-        description="It may do what that one may, or less, and no longer; that one ends after the overlap.",
+        summary="Make an API key that replaces another",
+        description="The new key has the scopes of the old one, or fewer, and expires with it at the "
+        "latest. The old key expires after the overlap.",
         request=RotateKeyRequest,
         needs_body=False,
-        answers=((201, "NewKey", "The new key, shown this once."),),
+        answers=((201, "NewKey", "The new key, which is shown only once."),),
         refusals=_OF_CHANGES,
     ),
     scope="admin",
 )
 async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
-    """Make a key that takes the place of another, and may do no more than that one."""
+    """Make a key that replaces another, with the same scopes or fewer."""
     wanted = await read(api, client, request, RotateKeyRequest)
 
     def rotate(admin: ClientAdmin) -> tuple[str, StoredKey]:
@@ -171,7 +172,7 @@ async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id:
     scope="admin",
 )
 async def delete_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
-    """Revoke a key, which may be the one that asks; the keys that are left."""
+    """Revoke a key, which may be the request's own; the keys that are left."""
     refuse_body(request)
 
     def revoke(admin: ClientAdmin) -> list[dict[str, Any]]:
@@ -189,12 +190,12 @@ async def delete_key(api: Api, request: ApiRequest, client: Client, key_id: str)
     Operation(
         id="listSecrets",
         summary="List the client's signing secrets",
-        answers=((200, "SecretList", "Their ages, without the secrets."),),
+        answers=((200, "SecretList", "The metadata of the secrets; the secrets are never returned."),),
     ),
     scope="admin",
 )
 async def get_secrets(api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
-    """The client's signing secrets, without the secrets."""
+    """The metadata of the client's signing secrets."""
     record = await _manage(api, lambda admin: admin.known(client.id))
     return json_response(200, {"secrets": [secret_view(secret) for secret in record.secrets]})
 
@@ -205,16 +206,16 @@ async def get_secrets(api: Api, _request: ApiRequest, client: Client) -> ApiResp
     Operation(
         id="rotateSecret",
         summary="Make a signing secret",
-        description="Both sign until the one before ends after the overlap.",
+        description="Both secrets sign until the old one expires after the overlap.",
         request=RotateSecretRequest,
         needs_body=False,
-        answers=((201, "NewSecret", "The new secret, shown this once."),),
+        answers=((201, "NewSecret", "The new secret, which is shown only once."),),
         refusals=_OF_CHANGES,
     ),
     scope="admin",
 )
 async def post_secret(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """Make a signing secret; the one there is signs on for the overlap."""
+    """Make a signing secret; the old one also signs until the overlap is over."""
     wanted = await read(api, client, request, RotateSecretRequest)
     made = await _manage(api, lambda admin: admin.rotate_secret(client.id, overlap_ms=wanted.overlap))
     _log.info("signing secret rotated", extra={"clientId": client.id})
@@ -259,8 +260,8 @@ async def get_clients(api: Api, request: ApiRequest, _operator: Client) -> ApiRe
     Operation(
         id="createClient",
         summary="Make a client, its first API key and its signing secret",
-        description="For the operator. Key and secret are shown this once; when the answer is lost, give "
-        "the client another key and secret.",
+        description="For the operator. Key and secret are shown only once; if the answer is lost, make "
+        "another key and secret for the client.",
         request=CreateClientRequest,
         answers=((201, "NewClient", "The client."),),
         refusals=_OF_CHANGES,
@@ -290,7 +291,7 @@ async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiRes
 
 
 async def _manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str = "body") -> Done:
-    """Do the work on the clients. Raises Problem; `field` is what a 400 is about."""
+    """Do the work on the clients. Raises Problem; `field` is the member that a 400 names."""
     if api.manage is None:
         raise keeps_no_clients()
     try:

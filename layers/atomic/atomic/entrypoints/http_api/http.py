@@ -1,4 +1,4 @@
-"""A request and a response as every runtime can make them, and what a request says beside its JSON."""
+"""Requests and responses in a form that every runtime can make, and readers of queries and headers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 _PARAMETERS_MAX: Final = 20
 _TIME: Final = "use a time as in 2026-11-23T07:38:00Z"
 
-# Answers hold what endpoints and callers said: a browser takes them for JSON, whatever they look like.
+# Answers contain data of endpoints and callers, so a browser must never treat them as anything but JSON.
 _NO_GUESSING: Final = {"x-content-type-options": "nosniff"}
 
 
@@ -42,7 +42,7 @@ class ApiResponse:
 def json_response(
     status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> ApiResponse:
-    """A JSON answer."""
+    """A JSON response."""
     return ApiResponse(
         status=status,
         body=orjson.dumps(document),
@@ -51,7 +51,7 @@ def json_response(
 
 
 def problem_response(problem: Problem) -> ApiResponse:
-    """A refusal as RFC 9457 wants it."""
+    """A problem as a response (RFC 9457)."""
     return ApiResponse(
         status=problem.type.status,
         body=orjson.dumps(problem.document()),
@@ -60,7 +60,7 @@ def problem_response(problem: Problem) -> ApiResponse:
 
 
 class Query:
-    """The query string, taken apart member by member; what is left over is refused."""
+    """The parameters of a query string. Each is read by `take`; `refuse_rest` refuses the others."""
 
     def __init__(self, request: ApiRequest) -> None:
         self._path = request.path
@@ -71,10 +71,10 @@ class Query:
         self._given = dict(pairs)
         self._left = dict(pairs)
         if len(pairs) != len(self._given):
-            raise invalid("query", "a parameter stands twice; keep one of them")
+            raise invalid("query", "a parameter is given twice; keep one of them")
 
     def take(self, name: str, read: Callable[[str], Value], cure: str) -> Value | None:
-        """A parameter as `read` understands it, None when it is absent or empty."""
+        """A parameter, read by `read`; None when it is absent or empty."""
         text = self._left.pop(name, "")
         if not text:
             return None
@@ -94,11 +94,11 @@ class Query:
         return number
 
     def moment(self, name: str) -> int | None:
-        """A moment, as milliseconds since the epoch."""
+        """A time, as milliseconds since the epoch."""
         return self.take(name, from_rfc3339, _TIME)
 
     def refuse_rest(self) -> None:
-        """Raise Problem 400 for parameters that nobody took."""
+        """Raise Problem 400 for parameters that were not taken."""
         for name in self._left:
             raise invalid(name, "unknown query parameter; see /docs")
 
@@ -108,7 +108,7 @@ class Query:
 
 
 def read_number(text: str) -> int:
-    """A number as a query string has it; raises ValueError."""
+    """A number of a query string. Raises ValueError."""
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise ValueError
     return int(text)
@@ -122,18 +122,18 @@ def read_step_id(text: str) -> str:
 
 
 def link_header(link: str | None) -> dict[str, str]:
-    """The header that leads to the next page, where there is one."""
+    """The header that links to the next page, if there is one."""
     return {} if link is None else {"link": f'<{link}>; rel="next"'}
 
 
 def refuse_body(request: ApiRequest) -> None:
-    """Raise Problem 400 for a body where none is read."""
+    """Raise Problem 400 for a body on a route that takes none."""
     if request.body not in {b"", b"{}"}:
         raise invalid("body", "this request takes no body; leave it out")
 
 
 def read_moment(where: str, text: str | None) -> int | None:
-    """A member that is a moment, as milliseconds since the epoch. Raises Problem 400."""
+    """A time member, as milliseconds since the epoch. Raises Problem 400."""
     try:
         return None if text is None else from_rfc3339(text)
     except ValueError:

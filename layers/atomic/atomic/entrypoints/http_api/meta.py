@@ -1,4 +1,4 @@
-"""What needs no key: health, public keys, the API's description, the dashboard."""
+"""Routes that need no API key: health, public keys, the API's description, the dashboard."""
 
 import re
 from importlib import resources
@@ -15,7 +15,7 @@ from atomic.protocol.problems import not_found
 
 routes = Routes()
 
-# Nothing is loaded from elsewhere and nothing inline is run, so text of strangers stays text.
+# The page loads nothing from other servers and runs no inline script, so data of callers is never run.
 _PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
@@ -24,7 +24,7 @@ _PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-# Not guessed: what the standard library says depends on the machine.
+# Fixed here, because the standard library's guess depends on the machine.
 _CONTENT_TYPES = {
     "css": "text/css",
     "html": "text/html",
@@ -32,7 +32,7 @@ _CONTENT_TYPES = {
     "svg": "image/svg+xml",
     "txt": "text/plain",
 }
-# What files and folders are called here; nothing of it leads out of the folder.
+# The allowed names of files and folders. None of them leads out of the folder.
 _NAME = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9]+)?")
 _PROBE = "run_" + "0" * 32 + "-root"
 
@@ -43,13 +43,13 @@ _PROBE = "run_" + "0" * 32 + "-root"
     Operation(
         id="getSigningKeys",
         summary="Public keys that verify calls to endpoints (Ed25519)",
-        description="For clients that sign by Ed25519, too; 404 for any other. No API key is needed.",
+        description="Only for clients that also sign with Ed25519; 404 for others. No API key is needed.",
         answers=((200, "SigningKeys", "The keys."),),
         refusals=(problems.NOT_FOUND, problems.UNAVAILABLE),
     ),
 )
 async def get_signing_keys(api: Api, _request: ApiRequest, client_id: str) -> ApiResponse:
-    """The public keys by which a client's calls are signed, for everybody."""
+    """The public keys that verify the signatures of a client's calls. No API key is needed."""
     client = await api.engine.clients.get(client_id) if keys.is_client_id(client_id) else None
     if client is None or not client.ed25519:
         raise not_found()
@@ -122,7 +122,7 @@ async def get_static(_api: Api, _request: ApiRequest, *path: str) -> ApiResponse
 
 
 def _description() -> dict[str, Any]:
-    # Building it loads models that nothing else needs, and a Lambda start has no time to give away.
+    # Imported here: it loads models that nothing else needs, and the start of a Lambda must be fast.
     from atomic.entrypoints.http_api.openapi import openapi
 
     return openapi()

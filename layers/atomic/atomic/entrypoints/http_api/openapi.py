@@ -21,7 +21,7 @@ _REF: Final = "#/components/schemas/{model}"
 
 @cache
 def openapi() -> dict[str, Any]:
-    """The whole description. It is built when first asked for: most processes never are."""
+    """The whole description. It is built at the first request, since most processes never serve it."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         if route.operation is not None:
@@ -65,10 +65,10 @@ def _described(route: Route, operation: Operation) -> dict[str, Any]:
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     described = {
         "clientId": {
-            "description": "The client: whose runs these are.",
+            "description": "The id of the client that owns the runs.",
             "schema": {"type": "string", "pattern": CLIENT_ID_PATTERN},
         },
-        "client": {"description": "The client: whose runs these are.", "schema": {"type": "string"}},
+        "client": {"description": "The id of the client that owns the runs.", "schema": {"type": "string"}},
         "runId": {"description": "The run.", "schema": {"type": "string"}},
         "stepId": {"description": "The step.", "schema": {"type": "string"}},
         "keyId": {"description": "The middle part of an API key.", "schema": {"type": "string"}},

@@ -1,4 +1,4 @@
-"""What use cases refuse, as the problem that the caller is told."""
+"""Turns the refusals of use cases into problems for the caller."""
 
 from typing import Any, Final, assert_never
 
@@ -17,12 +17,12 @@ from atomic.protocol.differences import first_difference
 from atomic.protocol.enums import NotRedrivable
 from atomic.protocol.problems import Problem
 
-# What `problem_of` puts into words. A PayloadMismatch is told with what the caller may
-# see: `payload_mismatch`.
+# The refusals that `problem_of` turns into problems. `payload_mismatch` does it for PayloadMismatch, since
+# its text depends on what the caller may see.
 MAPPED: Final = (NotFound, RunCancelled, NotRedrivableStep, NotAnOpenEvent)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
-    "cancelled": "Its run was cancelled, and nothing of a cancelled run is called any more.",
-    "handled": "The handler above it went on without it and succeeded, so nobody waits for it any more.",
+    "cancelled": "Its run was cancelled, and the endpoints of a cancelled run are not called any more.",
+    "handled": "An ancestor went on without it and succeeded, so no handler needs it any more.",
 }
 
 
@@ -34,7 +34,7 @@ def problem_of(refusal: NotFound | RunCancelled | NotRedrivableStep | NotAnOpenE
         case RunCancelled():
             return Problem(problems.CANCELLED, "The run was cancelled and takes no more steps.")
         case NotRedrivableStep(reason=reason):
-            detail = f"{_NOT_REDRIVABLE[reason]} Start anew under another idempotencyKey."
+            detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
         case NotAnOpenEvent(kind="event", status=status):
             detail = f"The event step is {status} already; its outcome never changes."
@@ -46,9 +46,9 @@ def problem_of(refusal: NotFound | RunCancelled | NotRedrivableStep | NotAnOpenE
 
 
 def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:
-    """The 422. Of the first payload only a key that may read is told anything, without what is hidden.
+    """The 422. It shows the first payload (redacted) only to a key with the scope `read`.
 
-    With the place alone, a key that may not could find out the payload member by member.
+    Even the path of the difference would let another key find out the payload member by member.
     """
     name = spec.step_name or spec.url
     members: dict[str, Any] = {

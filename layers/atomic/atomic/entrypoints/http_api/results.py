@@ -69,14 +69,14 @@ async def get_results(api: Api, request: ApiRequest, client: Client, run_id: str
 async def _may_ask_for(
     api: Api, request: ApiRequest, client: Client, run_id: str, parent: str | None
 ) -> str:
-    """The parent, when who asks was called as an attempt of it or of the run's root. Raises Problem."""
+    """The parent, if the caller has a token of an attempt of it or of the run's root. Raises Problem."""
     token = request.headers.get(headers.ATTEMPT_TOKEN, "")
     askers = {keys.root_of(run_id)}
     if parent is not None and keys.run_of(parent) == run_id:
         askers.add(parent)
     is_attempt = any(headers.parse_attempt_token(client.attempt_key, asker, token) for asker in askers)
     if not is_attempt:
-        # Only who has no token pays for a look whose run it is.
+        # Only a caller without a token costs a read of the run.
         await queries.get_root(api.engine, client, run_id)
     if parent is None:
         raise problems.invalid("parent", "required: name the step whose handler asks, its Atomic-Step-Id")

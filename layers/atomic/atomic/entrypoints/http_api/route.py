@@ -1,4 +1,4 @@
-"""A route: the requests it takes, who may send them, the function that answers, and its description."""
+"""A route: its method and path, the scope it needs, the function that answers, and its description."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,17 +14,17 @@ from atomic.protocol.constants import PAGE_MAX
 Handler = Callable[..., Awaitable[ApiResponse]]
 Decorated = TypeVar("Decorated", bound=Handler)
 
-# Whatever asks for a key may find none, be somebody else's, or meet a store that does not answer.
+# A route that needs a key may find no valid key, or another client's, or a store that does not answer.
 _OF_KEYS: Final = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What the API's description says of a route.
+    """The entry of a route in the API's description.
 
-    `answers` are (status, model in `protocol.documents`, description). They are named, not imported: only
-    the description needs those models, and a Lambda environment that answers a start does without them.
-    `refusals` leaves out those that each route with a scope has.
+    `answers` are (status, model in `protocol.documents`, description). The models are given by name, not
+    imported: only the description needs them, and a Lambda environment that answers a start should not load
+    them. `refusals` does not contain the problems that every route with a scope may answer.
     """
 
     id: str
@@ -42,8 +42,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path template. A scope asks for a key that has it, and for that of the client whose id
-    stands first in the path, if any does. Without an operation, the description leaves the route out.
+    """A method and a path template.
+
+    With a scope, a request needs a key that has it. If the path begins with a client's id, the key must
+    belong to this client. A route without an operation is not in the description.
     """
 
     method: str
@@ -54,7 +56,7 @@ class Route:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """What paths of this route look like."""
+        """The pattern that the paths of this route match."""
         segments = self.template.split("/")
         return re.compile(
             "/".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in segments)
@@ -62,7 +64,7 @@ class Route:
 
     @property
     def refusals(self) -> tuple[problems.ProblemType, ...]:
-        """Every kind of problem that the route may answer with, beside those of any request."""
+        """The problem types that the route may answer, besides those of every request."""
         own = self.operation.refusals if self.operation else ()
         return (*_OF_KEYS, *own) if self.scope else own
 
@@ -79,8 +81,10 @@ class Routes:
     def add(
         self, method: str, template: str, operation: Operation | None, *, scope: str = ""
     ) -> Callable[[Decorated], Decorated]:
-        """Let the decorated function answer these requests. It gets the Api, the request, with a scope the
-        Client, and then each part of the path that stands in braces, but for the client's id.
+        """Let the decorated function answer these requests.
+
+        Its arguments are the Api, the request, the Client (only with a scope), and each part of the path
+        that is in braces, except the client's id.
         """
 
         def decorate(handler: Decorated) -> Decorated:
@@ -100,7 +104,7 @@ def in_header(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
 
 
-# What may be wrong with whatever reads a body.
+# The problems of every route that reads a body.
 OF_BODIES: Final = (problems.INVALID_REQUEST, problems.TOO_LARGE)
 PAGE: Final = (
     in_query("cursor", "Where the last page ended.", type="string"),

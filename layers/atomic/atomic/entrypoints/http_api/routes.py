@@ -19,14 +19,14 @@ from atomic.protocol.problems import Problem
 
 _log = logging.getLogger("atomic.api")
 
-# A key that is revoked opens nothing 60 s later, and processes may believe in it for half of that.
+# A revoked key must be refused after 60 s, and processes may cache a key for half of that.
 _AUTHORIZED_FOR_S: Final = 30.0
 
 ROUTES: Final = (*steps.routes, *results.routes, *runs.routes, *clients.routes, *meta.routes)
 
 
 def _table() -> dict[int, tuple[tuple[Route, re.Pattern[str]], ...]]:
-    """The routes by their number of slashes; fixed paths come first: `/health` is no client."""
+    """The routes by their number of slashes. Fixed paths come first: `/health` is not a client."""
     ordered = sorted(ROUTES, key=lambda route: "{clientId}" in route.template)
     return {
         slashes: tuple((route, route.pattern) for route in ordered if route.template.count("/") == slashes)
@@ -38,7 +38,7 @@ _TABLE: Final = _table()
 
 
 async def handle(api: Api, request: ApiRequest) -> ApiResponse:
-    """Answer a request. Never raises: what goes wrong becomes problem+json."""
+    """Answer a request. Never raises: errors become problem+json."""
     try:
         if len(request.body) > BODY_MAX_BYTES:
             raise too_large()
@@ -52,13 +52,11 @@ async def handle(api: Api, request: ApiRequest) -> ApiResponse:
         return unavailable()
     except Exception:
         _log.exception("unexpected error", extra={"method": request.method})
-        return problem_response(
-            Problem(problems.INTERNAL, "Something went wrong on this side; the log says what.")
-        )
+        return problem_response(Problem(problems.INTERNAL, "The server failed; its log says why."))
 
 
 def unavailable() -> ApiResponse:
-    """The store gave no answer in time."""
+    """The response when the store does not answer in time."""
     return problem_response(
         Problem(
             problems.UNAVAILABLE,
@@ -70,17 +68,17 @@ def unavailable() -> ApiResponse:
 
 
 def too_large() -> Problem:
-    """The request's body is over the limit; nothing of it was read."""
+    """The problem for a body over the limit, of which nothing was read."""
     return Problem(problems.TOO_LARGE, f"body: {BODY_MAX_BYTES} bytes are allowed.")
 
 
 async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
-    # An answer to HEAD is that to GET; runtimes leave out the body.
+    # HEAD is answered like GET; runtimes leave out the body.
     method = "GET" if request.method == "HEAD" else request.method
     others: list[Route] = []
     for route, pattern in _TABLE.get(request.path.count("/"), ()):
         match = pattern.fullmatch(request.path)
-        # The first template that fits owns the path: a POST to `/health` is no start of a client.
+        # The first template that fits owns the path, so a POST to `/health` never starts a step.
         if match is None or (others and others[0].template != route.template):
             continue
         if route.method != method:
@@ -97,7 +95,7 @@ async def _dispatch(api: Api, request: ApiRequest) -> ApiResponse:
 
 
 async def _answer(api: Api, request: ApiRequest, route: Route, ids: Sequence[str]) -> ApiResponse:
-    """The route's answer to whoever may have it, now and when it is there."""
+    """Answer an authorized request; authorize it again if the answer took long."""
     client_id = ids[0] if ids else ""
     clock = asyncio.get_running_loop()
     began_s = clock.time()

@@ -43,7 +43,7 @@ _STEPS_DEFAULT: Final = 1000
 _WINDOW_DEFAULT_MS: Final = 24 * 3600 * 1000
 _FILTER: Final = (
     in_query("workflowName", "Only of this workflow.", type="string"),
-    in_query("keyPrefix", "Only keys that begin so.", type="string"),
+    in_query("keyPrefix", "Only idempotency keys with this prefix.", type="string"),
     in_query("createdAfter", "Created at or after.", type="string", format="date-time"),
     in_query("createdBefore", "Created before.", type="string", format="date-time"),
 )
@@ -58,7 +58,7 @@ _FILTER: Final = (
         query=(
             in_query("status", "Only in this state.", type="string", enum=list(Status)),
             *_FILTER,
-            in_query("progress", "Say how far each run is, too.", type="boolean"),
+            in_query("progress", "Include how far each run is.", type="boolean"),
             *PAGE,
         ),
         answers=((200, "RunList", "A page of runs."),),
@@ -115,7 +115,7 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     Operation(
         id="cancelRun",
         summary="Cancel a run",
-        description="Every live step ends as cancelled; doing it again changes nothing.",
+        description="Every live step ends as cancelled. Cancelling again changes nothing.",
         answers=((200, "RunSummary", "The run as it stands now."),),
         refusals=OF_BODIES,
     ),
@@ -200,7 +200,7 @@ async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResp
     scope="read",
 )
 async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """How many of the client's steps and recent runs are in which state."""
+    """The number of the client's steps and recent runs in each state."""
     query = Query(request)
     window_ms = query.number("window", _WINDOW_DEFAULT_MS, least=1, most=DURATION_MAX_MS)
     query.refuse_rest()

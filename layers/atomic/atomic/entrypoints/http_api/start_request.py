@@ -1,4 +1,4 @@
-"""From the wire to a step: the body and the headers of a start as the spec of the step it asks for."""
+"""Reads a start request: its body and its headers become the spec of a step."""
 
 from typing import Final
 
@@ -50,7 +50,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
             client.id,
             message.workflow_name,
             message.parent or "",
-            # What calls nothing has no URL; its kind stands in for it.
+            # A timer or an event has no URL; its kind takes the place of the URL.
             url or message.kind,
             step_name,
             key,
@@ -68,7 +68,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         attempt_timeout_ms=_attempt_timeout_ms(api, message),
         deadline_ms=message.deadline,
         retention_ms=api.engine.settings.retention_ms,
-        # Without a caller's trace a run is a trace of its own; its id has just the right form.
+        # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
     )
 
@@ -138,7 +138,7 @@ def wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
     asked = [ms for ms in (message.timeout, preferences.wait_ms) if ms is not None]
     if not asked:
         return None
-    # Who is told 504 must be called again when the step settles, and only who waits for it is noted.
+    # A handler that is told 504 must be called again when the step settles; only a waiting post is noted.
     return min(asked) if preferences.respond_async else max(1, min(asked))
 
 
@@ -150,6 +150,6 @@ def is_repeated(request: ApiRequest, client: Client, spec: StepSpec) -> bool:
     return (headers.parse_attempt_token(client.attempt_key, spec.parent, token) or 0) > 1
 
 
-# Of nearly every start; pydantic gives each message the same object.
+# Nearly every start has these options; pydantic gives each message the same object.
 _DEFAULT_RETRY: Final = StartRequest.model_fields["retry"].default
 _DEFAULT_POLICY: Final = retry_policy(_DEFAULT_RETRY)

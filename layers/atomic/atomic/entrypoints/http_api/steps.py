@@ -46,9 +46,9 @@ _RETRY_AFTER_MAX_S = 60
 _START: Final = Operation(
     id="start",
     summary="Start a step, or attach to it",
-    description="Call this URL with this key until it succeeds, remember the answer, give it again "
-    "whenever it is asked for. The first post of a run is its workflow; what its handler posts under "
-    "the same workflowName and idempotencyKey, or with `parent`, are the steps.",
+    description="Atomic calls the URL with the key until it succeeds, and records the answer. Posting "
+    "the same again returns the recorded answer. The first post of a run is its root, the workflow. "
+    "Its handler posts the steps, with the same workflowName and idempotencyKey, or with `parent`.",
     headers=(
         in_header("Idempotency-Key", "Instead of the member."),
         in_header("Prefer", "`wait=SECONDS`, `respond-async` (RFC 7240)."),
@@ -136,23 +136,23 @@ async def _post(
     Operation(
         id="probe",
         summary="Call an endpoint once, with no step",
-        description="The call that the first attempt of this start would make, signed as it would be. "
-        "Nothing is kept of it or repeated, it lasts 20 s at most, and for the client's rate it "
-        "is a start.",
+        description="Makes the call that the first attempt of this start would make, signed in the same "
+        "way. It is not recorded or retried, lasts 20 s at most, and counts as a start for the client's "
+        "rate.",
         request=StartRequest,
-        answers=((200, "ProbeResult", "What came of the call."),),
+        answers=((200, "ProbeResult", "The result of the call."),),
         refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED, problems.TOO_MANY_REQUESTS),
     ),
     scope="start",
 )
 async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """Call the endpoint of a start once, and keep nothing of it; for the client's rate it is a start.
+    """Call the endpoint of a start once and record nothing. It counts as a start for the client's rate.
 
-    `atomic doctor` asks: does Atomic reach the endpoint, and what does it say?
+    `atomic doctor` uses it to check whether Atomic reaches an endpoint, and what the endpoint answers.
     """
     _, spec = await in_turn(api, client, request, lambda: read_start(api, request, client))
     if spec.kind != "http":
-        raise problems.invalid("kind", "only an endpoint can be called: leave it out, name stepInvokeUrl")
+        raise problems.invalid("kind", "only an endpoint can be called: leave it out, give stepInvokeUrl")
     await charge_start(api, client)
     probed = await probe(api.engine, client, spec)
     if probed is None:
@@ -201,9 +201,9 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     Operation(
         id="redriveStep",
         summary="Give a dead letter a fresh budget of attempts",
-        description="The failed steps above it go along, so that the run goes on; a root takes every "
-        "failed step of its run along. A step that did not fail stays as it is. One whose run was "
-        "cancelled, or whose handler went on without it and succeeded, is refused.",
+        description="Its failed ancestors are redriven with it, so that the run goes on. With a root, "
+        "every failed step of its run is redriven. A step that did not fail is not changed. The redrive "
+        "is refused when the run was cancelled, or when an ancestor went on without it and succeeded.",
         answers=((200, "StepOutcome", "The step as it stands now."),),
         refusals=(*OF_BODIES, problems.NOT_REDRIVABLE),
     ),
@@ -223,7 +223,8 @@ async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_
         id="postResult",
         summary="Complete an event step",
         any_json_body=True,
-        description="The body, any JSON value, becomes the step's response. The same again is no error.",
+        description="The body, any JSON value, becomes the step's response. Posting the same result again "
+        "is not an error.",
         answers=((200, "StepOutcome", "The step as it stands now."),),
         refusals=(*OF_BODIES, problems.NOT_AN_OPEN_EVENT),
     ),

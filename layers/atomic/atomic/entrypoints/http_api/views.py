@@ -1,4 +1,4 @@
-"""What the API shows, as JSON documents for orjson to write: stored JSON stands in them as it is."""
+"""The JSON documents of the API, for orjson to write. They contain stored JSON unchanged."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from atomic.protocol.timestamps import to_rfc3339
 
 
 def outcome_view(step: Step) -> dict[str, Any]:
-    """What the caller of a start is told: who the step is, where it stands, what came of it."""
+    """The answer to a start: the step's ids, its state and its outcome."""
     return {**_summary(step), **_response(step.response), "responseStatus": step.response_status}
 
 
@@ -53,12 +53,12 @@ def step_view(step: Step) -> dict[str, Any]:
 
 
 def run_view(root: Step) -> dict[str, Any]:
-    """A run as it stands in lists: its root step without payload and response."""
+    """A run in a list: its root step without payload and response."""
     return _summary(root)
 
 
 def run_page_view(page: RunPage, next_link: str | None, price_usd: float | None) -> dict[str, Any]:
-    """A run with a page of its steps, oldest first, and what these cost where that is known."""
+    """A run with a page of its steps, oldest first, and their cost where it is known."""
     steps = sorted(page.steps, key=lambda step: (step.created_at_ms, step.id))
     return {
         "run": run_view(page.root),
@@ -93,7 +93,7 @@ def _result(step: Step) -> dict[str, Any]:
 def run_list_view(
     roots: Sequence[Step], progress: Sequence[Progress] | None, next_link: str | None
 ) -> dict[str, Any]:
-    """A page of runs, with how far each of them is when that was asked for."""
+    """A page of runs, each with its progress when the request asked for it."""
     runs = [run_view(root) for root in roots]
     for run, far in zip(runs, progress or (), strict=progress is not None):
         run["progress"] = {"steps": _by_name(far.steps), "attempts": far.attempts}
@@ -114,7 +114,7 @@ def dead_letters_view(letters: Sequence[DeadLetter], next_link: str | None) -> d
 
 
 def probe_view(probed: Probed) -> dict[str, Any]:
-    """What came of one call of an endpoint."""
+    """The result of a probe."""
     return {
         "responseStatus": probed.status,
         "error": sentence_of(probed.error),
@@ -124,7 +124,7 @@ def probe_view(probed: Probed) -> dict[str, Any]:
 
 
 def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
-    """How much is going on."""
+    """The counts of steps and recent runs."""
     return {
         "window": window_ms,
         "runs": _by_name(counts.runs),
@@ -135,7 +135,7 @@ def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
 
 
 def failure_members(step: Step) -> dict[str, Any]:
-    """The extension members of a 424: which step, what its endpoint said last, its body included."""
+    """The extension members of a 424: the step's ids and the last answer of its endpoint, with its body."""
     return {
         "id": step.id,
         "runId": step.spec.run_id,
@@ -152,7 +152,7 @@ def failure_members(step: Step) -> dict[str, Any]:
 
 
 def client_view(record: ClientRecord) -> dict[str, Any]:
-    """A client as the API shows it: nothing that opens or signs."""
+    """A client as the API shows it: without keys and secrets."""
     return {
         "clientId": record.id,
         "createdAt": to_rfc3339(record.created_at_ms),
@@ -164,7 +164,7 @@ def client_view(record: ClientRecord) -> dict[str, Any]:
 
 
 def key_view(key: StoredKey) -> dict[str, Any]:
-    """A key as the API shows it: not the key itself."""
+    """The metadata of a key, without the key itself."""
     return {
         "id": key.id,
         "scopes": key.scopes,
@@ -175,7 +175,7 @@ def key_view(key: StoredKey) -> dict[str, Any]:
 
 
 def secret_view(secret: StoredSecret) -> dict[str, Any]:
-    """A signing secret as the API shows it: not the secret itself."""
+    """The metadata of a signing secret, without the secret itself."""
     return {"createdAt": to_rfc3339(secret.created_at_ms), "expiresAt": _moment(secret.expires_at_ms)}
 
 

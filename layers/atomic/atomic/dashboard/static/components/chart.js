@@ -1,4 +1,4 @@
-// Charts over time: one SVG for the shapes, HTML for the words, and the same numbers as a table.
+// Charts over time: an SVG for the shapes, HTML for the texts, and a table with the same numbers.
 
 import { shortTime } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
@@ -8,7 +8,7 @@ const HIGH = 100;
 
 /**
  * `series`: `{name, kind, tone, value(bucket)}` with kind `bar` (stacked) or `line`; null leaves a gap.
- * `show(number)` writes a value in words; `headline` stands beside the title.
+ * `show(number)` returns the text of a value; `headline` is shown beside the title.
  */
 export function Chart({ title, headline, buckets, series, show }) {
   const bars = series.filter((each) => each.kind === "bar");
@@ -71,9 +71,9 @@ function Line({ buckets, each, top }) {
     const value = each.value(bucket);
     if (value !== null) {
       const point = `${index + 0.5} ${HIGH - (value / top) * (HIGH - 4) - 1}`;
-      // Nothing is known of a gap, so no line leads over it.
+      // The value in a gap is unknown, so the line has a gap, too.
       line += `${before === null ? "M" : "L"}${point}`;
-      // A line of no length with round ends is a dot, however the drawing is stretched.
+      // A line without length and with round ends is a dot, even when the drawing is stretched.
       dots += `M${point}h0`;
     }
     before = value;

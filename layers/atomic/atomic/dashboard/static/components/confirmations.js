@@ -1,4 +1,4 @@
-// What is asked before something is done, and what is said afterwards.
+// The questions before an action, and the notes after it.
 
 /** Ask, then redrive one dead letter. */
 export function askRedrive(step, actions) {
@@ -6,13 +6,13 @@ export function askRedrive(step, actions) {
     title: "Redrive this step?",
     text: [
       "It gets a fresh budget of attempts, and its endpoint is called again with the same key and payload.",
-      "Failed steps above it go along, so that the run can go on.",
-      "A root takes every failed step of its run along.",
+      "Its failed ancestors are redriven with it, so that the run can go on.",
+      "With a root, every failed step of its run is redriven.",
     ],
     verb: "Redrive",
     act: async (api) => {
       const after = await api.redrive(step.id);
-      return `Redriven: it is ${after.status} now.`;
+      return `Redriven: the step is ${after.status} now.`;
     },
   });
 }
@@ -21,7 +21,7 @@ export function askRedrive(step, actions) {
 export function askCancel(root, actions) {
   actions.ask({
     title: "Cancel this run?",
-    text: ["Every live step ends as cancelled; what has succeeded stays. This cannot be undone."],
+    text: ["Every live step is cancelled; steps that have succeeded stay. This cannot be undone."],
     verb: "Cancel run",
     danger: true,
     act: async (api) => {
@@ -33,13 +33,13 @@ export function askCancel(root, actions) {
   });
 }
 
-/** Ask, then redrive every dead letter that fits; `filter` as the API takes it, `which` in words. */
+/** Ask, then redrive all matching dead letters; `filter` is for the API, `which` describes it in words. */
 export function askRedriveMany(filter, which, actions) {
   actions.ask({
     title: "Redrive these dead letters?",
     text: [
       `${which}: each gets a fresh budget of attempts.`,
-      "What fails again becomes a dead letter again.",
+      "A step that fails again becomes a dead letter again.",
     ],
     verb: "Redrive all of them",
     act: async (api) => {

@@ -1,4 +1,4 @@
-// Asking before acting, and saying what came of it.
+// The dialog before an action, and the notes about its result.
 
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
@@ -31,7 +31,7 @@ export function Dialog({ question, actions }) {
   `;
 }
 
-/** What has just been done. */
+/** Notes about actions that were just done. */
 export function Notes({ list, actions }) {
   return html`
     <div class="notes" role="status" aria-live="polite">

@@ -1,4 +1,4 @@
-// Filters over lists. They live in the address; what is typed goes there after a moment of rest.
+// Filters of lists. They are kept in the address, and typed text is added to it after a short pause.
 
 import { STATUSES } from "../core/enums.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
@@ -15,7 +15,7 @@ export const PERIODS = [
   ["custom", "from … to …"],
 ];
 
-/** The API's time filters for a query of the address; a moving period begins anew with each call. */
+/** The API's time filters for a query of the address; "last …" periods are computed at each call. */
 export function periodOf({ period, from, to }, now) {
   const since = PERIODS.find(([name]) => name === period)?.[2];
   if (since) return { createdAfter: new Date(now - since).toISOString() };
@@ -23,10 +23,10 @@ export function periodOf({ period, from, to }, now) {
   return { createdAfter: isoOf(from), createdBefore: isoOf(to) };
 }
 
-/** Whether any of the filters is in force. */
+/** Whether any of the filters is set. */
 export const isFiltered = (query, names) => names.some((name) => query[name]);
 
-/** Clears the filters, and what is typed in fields under `key` but not in force yet: `{key, clear}`. */
+/** Clears the filters, and text in fields under `key` that is not applied yet: `{key, clear}`. */
 export function useClear(names, change) {
   const [key, setKey] = useState(0);
   const clear = () => {
@@ -67,7 +67,7 @@ export function PeriodFilter({ label, query, change }) {
   `;
 }
 
-/** A choice of one; `options` are pairs of value and text. */
+/** A select field; `options` are pairs of value and text. */
 export function Select({ label, value, options, change }) {
   return html`
     <label class="field">
@@ -88,12 +88,12 @@ export function Field({ label, ...props }) {
   `;
 }
 
-/** A field whose text is handed to `change` once typing rests. */
+/** A text field that calls `change` after a pause in typing. */
 export function TextFilter({ value = "", change, ...props }) {
   return html`<${Field} type="text" ...${props} ...${useTyped(value, change)} />`;
 }
 
-/** The search field: a key's beginning, or an id, which is gone to at once. */
+/** The search field for the prefix of a key, or for an id, which is opened at once. */
 export function SearchFilter({ value = "", change }) {
   return html`
     <label class="field search">
@@ -112,7 +112,7 @@ export function SearchFilter({ value = "", change }) {
   `;
 }
 
-/** The states as buttons of which one is pressed. */
+/** The states as buttons, one of which is pressed. */
 export function StatusFilter({ chosen = "", change }) {
   return html`
     <div class="states" role="group" aria-label="Status">
@@ -132,14 +132,14 @@ export function StatusFilter({ chosen = "", change }) {
   `;
 }
 
-/** The props of a field that is typed into while `value` is in force; the rest of it is `hand`ed on. */
+/** The props of a text field. `value` is the applied text; typed text is passed to `hand` after a pause. */
 function useTyped(value, hand) {
   const [typed, setTyped] = useState({ text: value, over: value });
-  // What was typed over one value is forgotten beside another, which came with a link or by going back.
+  // Typed text is dropped when the applied value changes by a link or by going back.
   if (typed.over !== value) setTyped({ text: value, over: value });
   const { text } = typed;
   const meant = text.trim();
-  // In the same turn as the key: were it later, the timer could hand on a text that is no longer there.
+  // In the same turn as the key. Later, the timer could pass on text that is not in the field any more.
   useLayoutEffect(() => {
     if (text === value || meant === value) return undefined;
     const rest = setTimeout(() => {

@@ -1,4 +1,4 @@
-// Icons as shapes: a status is told by its shape and its word, never by colour alone.
+// Icons: a status is shown by its shape and its word, never only by its colour.
 
 import { html } from "../vendor/preact-htm.js";
 

@@ -4,10 +4,10 @@ import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
 
 const RUN_ID = /(run_[0-9a-f]{32})/;
-// A page must stay quick whatever a payload holds; all of it can be copied.
+// The page must stay fast with any payload, so only its beginning is shown; copying gives all of it.
 const SHOWN_CHARS = 20_000;
 
-/** A `Stored` value; `name` is what assistive technology calls it. */
+/** A `Stored` value; `name` is its label for assistive technology. */
 export function Json({ name, value, client }) {
   const text = value.shown;
   const parts = text.slice(0, SHOWN_CHARS).split(RUN_ID);

@@ -1,4 +1,4 @@
-// Moving through a list by keys: the first key of all goes to its first row.
+// Moves through a list with the keyboard: the first key press goes to the first row.
 
 const STEPS = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 };
 

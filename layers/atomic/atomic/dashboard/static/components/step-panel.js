@@ -1,4 +1,4 @@
-// Everything about one step.
+// The panel of one step.
 
 import { endpointCommand, headersSent, startCommand } from "../core/curl.js";
 import {
@@ -26,19 +26,19 @@ const OUTCOMES = {
   succeeded: "succeeded",
   retryable: "failed",
   permanent: "failed, no retry",
-  suspended: "handed back, to wait",
-  deferred: "its posts refused, not counted",
+  suspended: "suspended, to wait",
+  deferred: "deferred, not counted",
   no_answer: "lost, not counted",
   running: "running",
 };
 
-/** Everything about `step`; it is to be keyed by the step's id. */
+/** The panel of `step`. Use the step's id as its key. */
 export function StepPanel({ step, run, state, actions }) {
   const element = useRef();
   useLayoutEffect(() => reveal(element.current), []);
   const { route, now } = state;
   const isCalled = step.kind === "http";
-  // Of a step that failed, what its endpoint said is what one looks for.
+  // For a step that failed, the answer of its endpoint matters most, so it comes first.
   const isFailed = step.status === "failed";
   const answer = html`
     <${Section} title=${isCalled ? "Response" : "Result"}>
@@ -71,7 +71,7 @@ export function StepPanel({ step, run, state, actions }) {
   `;
 }
 
-/** On a narrow page the panel stands below the steps. */
+/** On a narrow page the panel is below the steps. */
 function reveal(element) {
   if (element.getBoundingClientRect().top > innerHeight * 0.6) element.scrollIntoView({ block: "start" });
 }
@@ -94,7 +94,7 @@ function Section({ title, children }) {
 }
 
 function Acts({ step, run, state: { route, needsKey }, actions }) {
-  // Once its run has succeeded or was cancelled, nobody waits for the step any more.
+  // Once its run has succeeded or was cancelled, no handler needs the step any more.
   const isWanted = run.root.status === "failed" || isLive(run.root);
   const canRedrive = step.status === "failed" && isWanted;
   const start = () => startCommand(step, route.client, { origin: location.origin, needsKey });

@@ -1,4 +1,4 @@
-// The run on a time axis: a row for each step, a bar for each attempt, hatching for what it waited for.
+// The run on a time axis: a row for each step, a bar for each attempt, and hatching for waits.
 
 import { duration, ms, plural, roundDuration, ticking } from "../core/format.js";
 import { isLive, nextOf, rangeOf, segmentsOf, ticksOf, treeOf } from "../core/timeline.js";
@@ -8,9 +8,9 @@ import { Badge } from "./icons.js";
 const WORDS = {
   succeeded: "succeeded",
   retryable: "failed, to be retried",
-  permanent: "failed for good",
-  suspended: "handed back to wait for other steps",
-  deferred: "deferred: Atomic refused its posts, not counted",
+  permanent: "failed, no retry",
+  suspended: "suspended, to wait for other steps",
+  deferred: "deferred by Atomic, not counted",
   no_answer: "lost by Atomic, not counted",
   running: "running",
 };
@@ -25,13 +25,13 @@ const LEGEND = [
 ];
 const DEPTH_SHOWN = 8;
 
-/** `run` as the API file gives it; `chosen` is the id of the chosen step; a click calls `choose(id)`. */
+/** `run` comes from core/api.js; `chosen` is the id of the chosen step; a click calls `choose(id)`. */
 export function Waterfall({ run, chosen, now, choose }) {
   const range = rangeOf(run.root, run.steps, now);
   const span = range.to - range.from;
   const ticks = ticksOf(span, 6);
   const hasLive = [run.root, ...run.steps].some(isLive);
-  // The rows of a run that has ended need no look at all until it is read again.
+  // The rows of a run that has ended do not change until the run is read again.
   const rows = useMemo(
     () =>
       treeOf(run.root, run.steps).map(
@@ -41,7 +41,7 @@ export function Waterfall({ run, chosen, now, choose }) {
       ),
     [run, chosen, hasLive && now],
   );
-  // One handler for all rows, for a row is not drawn anew when another one is chosen.
+  // One handler for all rows, because a row is not drawn again when another one is chosen.
   const click = ({ target }) => {
     const row = target.closest("[data-step]");
     if (row) choose(row.dataset.step);
@@ -81,7 +81,7 @@ function Axis({ ticks, span }) {
   `;
 }
 
-/** A settled step is drawn anew only when it is chosen: where its bars stand is left to the axis' scale. */
+/** A settled step is drawn again only when it is chosen; CSS places its bars by the scale of the axis. */
 function Row({ step, depth, range, now, isChosen }) {
   return useMemo(
     () => drawnRow({ step, depth, range, now, isChosen }),
@@ -132,7 +132,7 @@ function Bar({ part, range }) {
   return html`<span class="bar is-${part.kind}" title=${titleOf(part)} style=${style} />`;
 }
 
-/** So many milliseconds along the axis. */
+/** The position on the axis of a time in milliseconds. */
 const along = (time) => `calc(${time} * var(--ms))`;
 
 function titleOf({ from, to, kind, attempt, label }) {
@@ -166,7 +166,7 @@ function Legend() {
   `;
 }
 
-/** What a step is called: its name, or the last part of its URL. */
+/** The name of a step, or the last part of its URL. */
 export function nameOf(step) {
   if (step.stepName) return step.stepName;
   if (step.parent === null) return step.workflowName;

@@ -1,20 +1,20 @@
-// Small things that every view uses.
+// Small elements that all views use.
 
 import { ago, fullTime, ms } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 
 const ABSENT =
-  "It may have been forgotten (30 days after its end by default), or belong to another client.";
+  "Its retention may be over (30 days after its end by default), or it belongs to another client.";
 
-/** A moment as people say it, exact in its title. */
+/** A time relative to now, with the exact time as its title. */
 export function When({ text, now }) {
   if (!text) return "–";
   const at = ms(text);
   return html`<time datetime=${text} title=${fullTime(at)}>${ago(at, now)}</time>`;
 }
 
-/** A table by the names of its columns; `caption` names it for those who do not see it. */
+/** A table with these column names; `caption` is its name for screen readers. */
 export function Table({ names, caption, children, ...props }) {
   return html`
     <table ...${props}>
@@ -44,7 +44,7 @@ export function Fact({ name, children }) {
   return html`<dt>${name}</dt><dd>${children}</dd>`;
 }
 
-/** The place of what is not there: says why, and what to do next. */
+/** Shown where there is nothing to show: says why, and what to do next. */
 export function Blank({ icon, title, children }) {
   return html`<div class="blank"><${Icon} name=${icon} /><h2>${title}</h2>${children}</div>`;
 }
@@ -58,9 +58,9 @@ export function Loading({ rows = 6 }) {
   `;
 }
 
-export const LIST_REFUSED = "This key opens another client, or it may not read: that is the scope `read`.";
+export const LIST_REFUSED = "This key belongs to another client, or it lacks the scope `read`.";
 
-/** What went wrong, in the server's words, and what to do; `absent` says what a 404 can mean here. */
+/** An error, with the server's text and what to do; `absent` says what a 404 can mean here. */
 export function Problem({ error, actions, absent = ABSENT }) {
   const next = error.status === 404 ? absent : "This page tries again by itself.";
   return html`
@@ -72,7 +72,7 @@ export function Problem({ error, actions, absent = ABSENT }) {
   `;
 }
 
-/** A command to be copied. */
+/** A command with a button to copy it. */
 export function Command({ text, actions }) {
   return html`
     <div class="command">

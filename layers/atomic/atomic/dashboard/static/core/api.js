@@ -1,12 +1,12 @@
-// The public API, and the only place that speaks it. Whatever the dashboard shows or does can be scripted
-// with these same requests; they are described at /docs.
+// All requests to the public API are made here. Everything that the dashboard shows or does can be scripted
+// with the same requests; they are described at /docs.
 
 import { parse } from "./stored.js";
 
 const STEPS_PAGE = 1000;
 const BULK_ROUNDS_MAX = 100;
 
-/** What the server refused, in its own words (RFC 9457), or that it could not be reached (`status` 0). */
+/** A refusal with the server's text (RFC 9457), or `status` 0 when the server could not be reached. */
 export class ApiError extends Error {
   constructor(status, title, detail) {
     super(title);
@@ -46,7 +46,7 @@ export function createApi(client, key) {
   const act = (path, body) => request("POST", `${base}${path}`, { body });
 
   return {
-    // Of the runs only those of the shortest window: counting those of a day may take long.
+    // Only the runs of the shortest window are counted, because counting those of a day may take long.
     stats: (signal) => read("/stats", { window: 1 }, signal),
     runs: (query, signal) => read("/runs", { ...query, progress: true }, signal),
     deadLetters: (query, signal) => read("/dead-letters", query, signal),

@@ -24,7 +24,7 @@ export function startCommand(step, client, { origin, needsKey }) {
   return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
 }
 
-/** The command that calls the endpoint as the given attempt did; without a signature, which is not kept. */
+/** The command that calls the endpoint like the given attempt; without a signature, which is not stored. */
 export function endpointCommand(step, attempt) {
   const body = {
     idempotencyKey: step.endpointKey,
@@ -41,7 +41,7 @@ export function endpointCommand(step, attempt) {
   );
 }
 
-/** What an attempt sent: name, value, and whether the value is known to the byte. */
+/** The headers that an attempt sent: name, value, and whether the value is exact. */
 export function headersSent(step, attempt) {
   return [
     ["Content-Type", "application/json", true],
@@ -72,7 +72,7 @@ export function firstRunCommand(client, { origin, needsKey }) {
 
 function curl(url, body, headers) {
   const given = Object.entries(headers).map(([name, value]) => {
-    // The key is the shell's to fill in, so this one header stands in double quotes; no other may.
+    // The shell fills in the key, so only this header is in double quotes.
     return `  -H ${name === "Authorization" ? `"${name}: ${value}"` : quoted(`${name}: ${value}`)}`;
   });
   return [`curl ${quoted(url)}`, ...given, `  -d ${quoted(write(body))}`].join(" \\\n");

@@ -40,7 +40,7 @@ export function duration(value) {
 export const roundDuration = (value) =>
   duration(value).replace(/\.?0+ s$/, (zeros) => (zeros.includes(".") ? " s" : zeros));
 
-/** A duration that is still growing: whole seconds, so that it ticks calmly. */
+/** A duration that still grows: whole seconds, so that it changes once a second. */
 export function ticking(value) {
   const span = Math.max(0, value);
   return span < MINUTE ? `${Math.floor(span / SECOND)} s` : duration(span);
@@ -62,14 +62,14 @@ export function ago(at, now) {
 
 export const timeOfDay = (at) => clock.format(at);
 export const fullTime = (at) => moment.format(at);
-/** A moment on an axis of this span: no more of it than tells the ticks apart. */
+/** A time on an axis of this span, as short as the ticks allow. */
 export function shortTime(at, span) {
   if (span > 4 * DAY) return date.format(at);
   if (span > DAY / 2) return `${date.format(at)}, ${clock.format(at).slice(0, 5)}`;
   return clock.format(at).slice(0, span > 10 * MINUTE ? 5 : 8);
 }
 
-/** Dollars; what a run costs is far below a cent. */
+/** Dollars, with enough digits for the cost of a run, which is far below a cent. */
 export function dollars(usd) {
   return usd === 0 ? "$0" : `$${usd.toPrecision(2).includes("e") ? usd.toFixed(9) : usd.toPrecision(2)}`;
 }
@@ -80,7 +80,7 @@ export function retryInWords(retry, used) {
   const times = retry.count === 1 ? "once" : `up to ${count(retry.count)} times`;
   const parts = [`Retried ${times}${delayInWords(retry)}.`];
   if (retry.jitter === "full")
-    parts.push("Each delay is drawn at random between nothing and that (full jitter).");
+    parts.push("Each delay is drawn at random between 0 and this time (full jitter).");
   else if (retry.jitter !== "none") parts.push(`Each delay is drawn by the jitter “${retry.jitter}”.`);
   if (retry.on) parts.push(`Only answers ${retry.on} are retried.`);
   if (retry.never) parts.push(`Answers ${retry.never} are never retried.`);
@@ -88,7 +88,7 @@ export function retryInWords(retry, used) {
   return parts.join(" ");
 }
 
-// How the delays of a strategy grow. Of one that is not here the page tells the name, and claims nothing.
+// How the delays of a strategy grow. For a strategy that is not in this list, the page shows only its name.
 const GROWTH = {
   exponential: ({ factor }) => `${factor} times as long each time`,
   linear: ({ backOff }) => `${duration(backOff)} longer each time`,

@@ -1,10 +1,10 @@
-// Asking again and again: only while somebody looks, and slower when the server is slow or in trouble.
+// Polls the server: only while the page is visible, and less often when the server is slow or fails.
 
 const BACK_OFF_MAX_MS = 30_000;
-// A tenth of the server's time at most goes into one open page.
+// One open page takes at most a tenth of the server's time.
 const SHARE = 10;
 
-/** Call `task(signal)` every `everyMs()` until stopped; `failed(error)` hears of what it throws. */
+/** Call `task(signal)` every `everyMs()` until stopped; `failed(error)` gets the errors that it throws. */
 export function poll(task, everyMs, failed) {
   let timer;
   let controller;

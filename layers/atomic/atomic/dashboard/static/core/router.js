@@ -1,10 +1,10 @@
-// Where one is stands in the address, filters included, so that every view can be shared and reloaded:
+// The address holds the route with its filters, so that every view can be shared and reloaded:
 // #/{client}/{page}/{id}?{filters}
 
 const PAGES = new Set(["overview", "runs", "dead-letters"]);
 const CLIENT = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
-/** The route of an address' hash; without a well-formed client it is the page that asks for one. */
+/** The route in the hash of an address; without a valid client id it is the sign-in page. */
 export function parseRoute(hash) {
   const [path, search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [client = "", page = "runs", id = ""] = path.split("/").map(decode);

@@ -1,4 +1,4 @@
-// What the overview says, computed from the newest runs: pure arithmetic, no DOM.
+// The statistics of the overview, computed from the newest runs: pure arithmetic, no DOM.
 
 import { ms } from "./format.js";
 import { isLive } from "./timeline.js";
@@ -6,12 +6,12 @@ import { isLive } from "./timeline.js";
 const BUCKETS = 36;
 const SIZES = [1e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 144e5, 216e5, 432e5, 864e5];
 
-/** The value below which the share of the sorted numbers lies (nearest rank); null for none. */
+/** The percentile of sorted numbers for a share (nearest rank); null without numbers. */
 export function quantile(sorted, share) {
   return sorted.length ? sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] : null;
 }
 
-/** Calls beyond the first of each step. */
+/** The number of calls after the first call of each step. */
 export function retriesOf(run) {
   const steps = Object.values(run.progress.steps).reduce((sum, number) => sum + number, 0);
   return Math.max(0, run.progress.attempts - steps - 1);
@@ -39,7 +39,7 @@ export function bucketsOf(runs, now) {
 export function summaryOf(runs) {
   const succeeded = runs.filter((run) => run.status === "succeeded").length;
   const failed = runs.filter((run) => run.status === "failed").length;
-  // How long somebody took to cancel a run says nothing about it.
+  // The duration of a cancelled run says nothing about its workflow.
   const times = runs
     .filter((run) => run.status === "succeeded" || run.status === "failed")
     .map((run) => ms(run.finishedAt) - ms(run.createdAt))
@@ -69,7 +69,7 @@ function grouped(runs) {
   return byName;
 }
 
-/** The oldest live run that has called something in vain; null when there is none. */
+/** The oldest live run with a call that did not succeed; null when there is none. */
 export function oldestRetry(runs) {
   const retrying = runs.filter(
     (run) => isLive(run) && (run.status === "retrying" || run.progress.steps.retrying),

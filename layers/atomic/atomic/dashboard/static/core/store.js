@@ -1,4 +1,4 @@
-// The one store: whatever the page shows follows from this state, but for what is being typed.
+// The store: all that the page shows depends on this state, except text that is being typed.
 
 /** `get()`, `set(changes)`, `flush()`, `subscribe(listener)`; listeners are called once a frame. */
 export function createStore(initial) {
@@ -18,7 +18,7 @@ export function createStore(initial) {
       state = { ...state, ...changes };
       if (asked) return;
       asked = true;
-      // A hidden page gets no frames; it is drawn when somebody looks again.
+      // A hidden page gets no frames; it is drawn when it becomes visible again.
       requestAnimationFrame(tell);
     },
     /** Call the listeners now instead of with the next frame. */

@@ -1,10 +1,10 @@
-// JSON that clients have stored: payloads and responses, kept as the text that came. JavaScript's numbers
-// round what is beyond 2^53 and forget how it was written, and its objects put "10" in front of "9".
+// JSON that clients have stored (payloads and responses), kept as text. JavaScript would round integers
+// beyond 2^53 and lose the spelling of numbers, and its objects sort numeric member names first.
 
 const MEMBER = /"(?:payload|response)"\s*:\s*/g;
 const TOKEN = /\s*(?:([{}[\],:])|(")|([^\s{}[\],:"]+))/y;
 const INDENTS_MAX = 8;
-// A view is drawn twice a second, and the same values come with each answer.
+// A view is drawn twice a second, and each answer has the same values.
 const indents = new Map();
 
 /** One JSON value as it is stored. */
@@ -33,14 +33,14 @@ export class Stored {
   }
 }
 
-/** Read an answer of the API; what stands under `payload` and `response` becomes `Stored`. */
+/** Read an answer of the API; the values of `payload` and `response` become `Stored`. */
 export function parse(text) {
   const stored = [];
   let rest = "";
   let from = 0;
   const member = new RegExp(MEMBER);
-  // A quote within a string has a backslash before it, so a name that is found is one. What it holds is
-  // stepped over, and no name in there is ever looked at.
+  // A quote inside a string has a backslash before it, so each match is a real name. Its value is skipped,
+  // so names inside the value never match.
   while (member.exec(text)) {
     const begin = member.lastIndex;
     const end = endOfValue(text, begin);
@@ -80,7 +80,7 @@ function endOfValue(text, begin) {
   }
 }
 
-/** Behind the quote that closes the one at `begin`. */
+/** The position after the quote that closes the one at `begin`. */
 function endOfString(text, begin) {
   for (let end = begin; ; ) {
     end = text.indexOf('"', end + 1);
@@ -113,5 +113,5 @@ function indent(text) {
   return parts.join("");
 }
 
-/** The same string, with its letters instead of their numbers. */
+/** The same string with characters instead of \u escapes. */
 const readable = (string) => (string.includes("\\u") ? JSON.stringify(JSON.parse(string)) : string);

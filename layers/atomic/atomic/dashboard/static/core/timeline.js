@@ -2,7 +2,7 @@
 
 import { ms } from "./format.js";
 
-// A queue of a few milliseconds is not worth a mark.
+// A queue of a few milliseconds is not shown.
 const QUEUED_SHOWN_MS = 50;
 const TICKS = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5,
@@ -11,10 +11,10 @@ const TICKS = [
 const DAY_MS = 864e5;
 const ENDS = { cancelled: "it was cancelled", failed: "its time was over" };
 
-/** Whether a step or run goes on; that holds for states, too, that this page has never heard of. */
+/** Whether a step or run is live; a state that this page does not know counts as live. */
 export const isLive = (step) => !step.finishedAt;
 
-/** The root and its steps in the order they began, those of a step below it, each with its depth. */
+/** The root and its steps with their depths, in the order they began, the steps of each step below it. */
 export function treeOf(root, steps) {
   const known = new Set([root.id, ...steps.map((step) => step.id)]);
   const below = new Map();
@@ -33,7 +33,7 @@ export function treeOf(root, steps) {
   return rows;
 }
 
-/** What a step will do by itself, and when: `{name, verb, at}`; null when it does nothing. */
+/** The next change of a step without outside help: `{name, verb, at}`; null when there is none. */
 export function nextOf(step) {
   if (!step.dueAt || step.kind === "event") return null;
   const at = ms(step.dueAt);
@@ -43,7 +43,7 @@ export function nextOf(step) {
   return step.kind === "http" ? { name: "Starts", verb: "starts", at } : { name: "Due", verb: "due", at };
 }
 
-/** The moments between which a run is drawn; a live one leaves room for what comes next. */
+/** The first and the last time of the drawing of a run; a live run has some space at the end. */
 export function rangeOf(root, steps, now) {
   const from = ms(root.createdAt);
   const all = [root, ...steps];
@@ -62,9 +62,9 @@ export function rangeOf(root, steps, now) {
 }
 
 /**
- * What happened to a step, in order: `{kind, from, to, attempt?, label}`. Kinds are outcomes of attempts
- * (`succeeded`, `retryable`, `permanent`, `suspended`, `deferred`, `no_answer`, `running`) and what lies
- * between them (`queued`, `backoff`, `waiting`, `dead`).
+ * The history of a step, in order: `{kind, from, to, attempt?, label}`. Kinds are outcomes of attempts
+ * (`succeeded`, `retryable`, `permanent`, `suspended`, `deferred`, `no_answer`, `running`) and the times
+ * between attempts (`queued`, `backoff`, `waiting`, `dead`).
  */
 export function segmentsOf(step, now) {
   const attempts = step.attemptLog;
@@ -84,7 +84,7 @@ export function segmentsOf(step, now) {
   return segments.filter((part) => part.kind !== "queued" || part.to - part.from >= QUEUED_SHOWN_MS);
 }
 
-/** What came of an attempt; the last retryable one of a dead letter was the end of it. */
+/** The kind of an attempt; the last retryable one of a dead letter counts as permanent. */
 export function outcomeOf(step, attempt) {
   const isLast = attempt === step.attemptLog.at(-1);
   if (isLast && step.status === "failed" && attempt.outcome === "retryable") return "permanent";
@@ -102,7 +102,7 @@ function gap(before, next, from, to) {
   if (before.outcome === "deferred") return { kind: "backoff", from, to, label: "Deferred by Atomic" };
   if (before.outcome === "no_answer") return { kind: "backoff", from, to, label: "Lost attempt, repeated" };
   if (before.outcome !== "retryable") return { kind: "backoff", from, to, label: "Between two attempts" };
-  // A handler that threw while its steps went on waits for them; its attempts do not tell.
+  // A handler that failed while its steps were live waits for them; its attempts do not show this.
   return { kind: "backoff", from, to, label: "Back-off, or waiting for its steps" };
 }
 
@@ -133,7 +133,7 @@ function waitingFor(step) {
   return step.kind === "http" ? "Waiting to start" : "Waiting";
 }
 
-/** Where ticks stand, as offsets from the start: round numbers, about `wanted` of them. */
+/** The positions of ticks as offsets from the start: round numbers, about `wanted` of them. */
 export function ticksOf(span, wanted) {
   const size = TICKS.find((tick) => span / tick <= wanted) ?? Math.ceil(span / wanted / DAY_MS) * DAY_MS;
   return Array.from({ length: Math.floor(span / size) + 1 }, (_, at) => at * size);

@@ -1,4 +1,4 @@
-// The steps that failed: why, and another chance for one of them or for all that fit the filters.
+// The steps that failed, the reasons, and redrives of one of them or of all that match the filters.
 
 import { askRedrive, askRedriveMany } from "../components/confirmations.js";
 import {
@@ -19,16 +19,16 @@ import { html } from "../vendor/preact-htm.js";
 const FILTERS = ["workflow", "key", "period", "from", "to"];
 const PAGE = 50;
 const EVERY_MS = 3000;
-// Why nobody waits for a dead letter any more, so that it cannot be redriven.
+// Why a dead letter cannot be redriven.
 const OVER = {
-  handled: "The handler above it went on without it and succeeded.",
+  handled: "An ancestor went on without it and succeeded.",
   cancelled: "Its run was cancelled.",
 };
 
 export const everyMs = () => EVERY_MS;
 export const loadedBy = ({ query }) => JSON.stringify(query);
 
-/** Fetch what the view shows. */
+/** Fetch the data of the view. */
 export async function load({ api, route, signal, now }) {
   const { workflow, key, cursor } = route.query;
   const wanted = {
@@ -169,7 +169,7 @@ function Nothing({ query, clear }) {
 function redriveAll({ route, data, now }, actions) {
   const { workflow, key, period } = route.query;
   const { createdAfter, createdBefore } = periodOf(route.query, now);
-  // What fails while somebody thinks about it is not meant, and the API wants a condition.
+  // Steps that fail while the question is open are not included; also, the API requires a filter.
   const filter = { failedBefore: new Date(now).toISOString() };
   if (workflow) filter.workflowName = workflow;
   if (key) filter.keyPrefix = key;
@@ -179,7 +179,7 @@ function redriveAll({ route, data, now }, actions) {
   const words = [
     workflow && `workflow “${workflow}”`,
     key && `key beginning with “${key}”`,
-    period && `begun ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
+    period && `created ${period === "custom" ? "in the chosen time" : `in the ${label}`}`,
   ].filter(Boolean);
   const isWhole = !data.next && !route.query.cursor;
   const redrivable = data.letters.filter((letter) => !letter.notRedrivableReason);

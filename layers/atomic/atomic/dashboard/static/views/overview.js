@@ -1,4 +1,4 @@
-// How everything is going, computed here from the newest runs; how many those are stands on the page.
+// Charts and tables computed in the browser from the newest runs; the page says how many runs these are.
 
 import { Chart } from "../components/chart.js";
 import { PERIODS, periodOf, Select } from "../components/filters.js";
@@ -14,7 +14,7 @@ import { html } from "../vendor/preact-htm.js";
 const SAMPLE = 500;
 const PAGE = 100;
 const EVERY_MS = 5000;
-// Older runs of the sample are read again now and then; in between only the newest page is.
+// The whole sample is read again now and then; in between, only the newest page is read.
 const WHOLE_EVERY = 12;
 const RANKED = 5;
 const CHARTS = [
@@ -55,7 +55,7 @@ const CHARTS = [
 export const everyMs = () => EVERY_MS;
 export const loadedBy = ({ query }) => JSON.stringify(query);
 
-/** Fetch what the view shows; `before` is what it showed last. */
+/** Fetch the data of the view; `before` is its previous data. */
 export async function load({ api, route, signal, now, before }) {
   const since = periodOf(route.query, now);
   const whole = !before || before.round % WHOLE_EVERY === 0;
@@ -116,7 +116,7 @@ export function View({ state, actions }) {
 function said(number, period) {
   const time = period ? " of this time" : "";
   if (number >= SAMPLE) return `Of the newest ${count(SAMPLE)} runs${time}`;
-  return number === 1 ? "Of the one run there is" : `Of all ${count(number)} runs${time}`;
+  return number === 1 ? "Of the only run" : `Of all ${count(number)} runs${time}`;
 }
 
 function Body({ state: { route, data, error, now, needsKey }, actions }) {
@@ -153,7 +153,7 @@ function Tiles({ data: { runs, stats, oldest }, route: { client, query }, now })
   return html`
     <ul class="tiles">
       <${Tile} name="Live now" value=${count(live)} to=${{ client, page: "runs" }}>
-        ${words || "nothing is going on"}
+        ${words || "no live steps"}
       <//>
       <${Tile}
         name="Failure rate"
@@ -170,7 +170,7 @@ function Tiles({ data: { runs, stats, oldest }, route: { client, query }, now })
         value=${oldest ? ticking(now - ms(oldest.createdAt)) : "none"}
         to=${oldest ? { client, page: "run", id: oldest.runId } : { client, page: "runs" }}
       >
-        ${overdue > 5000 ? `something is overdue by ${ticking(overdue)}` : "since its run began"}
+        ${overdue > 5000 ? `a step is overdue by ${ticking(overdue)}` : "since its run began"}
       <//>
     </ul>
   `;

@@ -1,4 +1,4 @@
-// One run: its steps on a time axis, and beside them everything about the chosen one.
+// One run: its steps on a time axis, and the panel of the chosen step.
 
 import { askCancel, askRedrive } from "../components/confirmations.js";
 import { Badge } from "../components/icons.js";
@@ -18,7 +18,7 @@ const ENDED_MS = 10_000;
 export const everyMs = (data) => (data && [data.root, ...data.steps].some(isLive) ? LIVE_MS : ENDED_MS);
 export const loadedBy = ({ id }) => id;
 
-/** Fetch what the view shows. */
+/** Fetch the data of the view. */
 export const load = ({ api, route, signal }) => api.run(route.id, signal);
 
 export function View({ state, actions }) {
@@ -31,7 +31,7 @@ export function View({ state, actions }) {
 function Run({ state, actions }) {
   const { route, data: run, now } = state;
   const chosen = [run.root, ...run.steps].find((step) => step.id === route.query.step);
-  // The first choice is a place of its own: going back from it leads to the run, not out of it.
+  // The first choice adds an entry to the history: going back from it leads to the run, not to the list.
   const choose = (id) =>
     actions.query({ step: id === route.query.step ? "" : id }, { keep: !route.query.step });
   return html`
@@ -105,6 +105,6 @@ function Facts({ run: { root, steps, costUsd }, now }) {
 
 function Cost({ usd }) {
   if (usd !== null) return html`<span title="Estimated by AWS list prices">${dollars(usd)}</span>`;
-  const why = "This server is your own; on AWS an estimate by list price stands here.";
+  const why = "This is your own server. On AWS, an estimate by list prices is shown here.";
   return html`<span title=${why}>own server</span>`;
 }

@@ -1,4 +1,4 @@
-// The list of runs: newest first, live, filtered by what stands in the address.
+// The list of runs: newest first, updated live, with the filters of the address.
 
 import { Badge } from "../components/icons.js";
 import {
@@ -35,7 +35,7 @@ const ID = /^(run_[0-9a-f]{32})(-.+)?$/;
 export const everyMs = (data) => (data && !liveOf(data.stats) ? QUIET_MS : EVERY_MS);
 export const loadedBy = ({ query }) => JSON.stringify(query);
 
-/** Fetch what the view shows. */
+/** Fetch the data of the view. */
 export async function load({ api, route, signal, now }) {
   const { status, workflow, search, cursor } = route.query;
   const wanted = {
@@ -143,7 +143,7 @@ const liveOf = (stats) => Object.values(stats.live).reduce((sum, each) => sum + 
 
 function Live({ stats }) {
   const number = liveOf(stats);
-  return html`<p class="soft">${number ? `${plural(number, "step")} live now` : "Nothing is live now"}</p>`;
+  return html`<p class="soft">${number ? `${plural(number, "step")} live now` : "No live steps now"}</p>`;
 }
 
 function Pager({ route, data, actions }) {
@@ -179,7 +179,7 @@ function Nothing({ route, actions, needsKey, clear }) {
       <p>Start the first run of client “${route.client}”: post the URL of one of your endpoints.</p>
       <${Command} text=${command} actions=${actions} />
       <p class="soft">
-        It appears here by itself. <a href="/docs">The whole API is described here.</a>
+        It appears here by itself. See the <a href="/docs">description of the API</a>.
       </p>
     <//>
   `;

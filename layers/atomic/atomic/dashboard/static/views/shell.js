@@ -1,4 +1,4 @@
-// What stands around every view.
+// The frame around every view.
 
 import { Dialog, Notes } from "../components/dialog.js";
 import { Icon } from "../components/icons.js";
@@ -72,14 +72,14 @@ function Pulse({ error }) {
   return html`<span class="pulse ${error ? "off" : ""}" role="status">${text}</span>`;
 }
 
-/** Whether the server did not answer, or not as one that works. */
+/** Whether the server did not answer, or answered with a failure of its own. */
 const isAway = ({ status }) => status === 0 || status >= 500;
 
 function Stale({ error, data }) {
   if (!error || !data) return null;
   return html`
     <p class="stale" role="alert">
-      <${Icon} name="warning" />${`${error.message}. What you see is from before. ${error.detail}`}
+      <${Icon} name="warning" />${`${error.message}. The page shows older data. ${error.detail}`}
     </p>
   `;
 }

@@ -1,4 +1,4 @@
-// Who is looking: the client, and its key where the server is locked.
+// The sign-in page: the client id, and the API key where the server needs one.
 
 import { Field } from "../components/filters.js";
 import { Icon } from "../components/icons.js";
@@ -6,7 +6,7 @@ import { Button } from "../components/widgets.js";
 import { isClientId } from "../core/router.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 
-/** `state.locked` when the server has refused a request for want of a key. */
+/** `state.locked`: the server has refused a request because it had no valid key. */
 export function View({ state: { route, error, locked }, actions }) {
   const wrong = locked && error?.status === 401;
   const form = useRef();
@@ -25,8 +25,8 @@ export function View({ state: { route, error, locked }, actions }) {
       <p class="soft">
         ${
           wrong
-            ? "The server is locked. The key stays in this tab only and is gone when you close it."
-            : "A client is who owns runs: the first part of the path you post to, as “dev” in POST /dev."
+            ? "The server needs a key. The key stays in this tab only and is gone when you close it."
+            : "A client owns runs. Its id comes first in the path you post to, such as “dev” in POST /dev."
         }
       </p>
       <${Field}
@@ -49,7 +49,7 @@ export function View({ state: { route, error, locked }, actions }) {
         actions.hasKey() &&
         html`
           <p class="error-text" role="alert">
-            That key does not open this client. ${"`atomic clients create`"} makes a key.
+            This key is not valid for this client. ${"`atomic clients create`"} makes a key.
           </p>
         `
       }
