@@ -65,12 +65,18 @@ CONTEXT = [
     "attempt",
     "event",
     "idempotency_key",
+    "now",
     "open_event",
+    "random",
+    "run",
     "run_id",
     "sleep",
     "step",
     "step_id",
     "unfinished",
+    "unused_results",
+    "uuid",
+    "version",
     "workflow_name",
 ]
 

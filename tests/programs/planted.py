@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from atomic.protocol import keys
 from atomic.sdk import _branches, _context, _identity, _values
-from atomic.sdk._api import exchange, post_start
+from atomic.sdk._api import Outcome, StepsPath, exchange, post_start
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import BaseContext, StepCall
 from atomic.sdk._identity import FIRST, enter_branch
+from atomic.sdk._results import Results
 from atomic.sdk._transport import Flow, error_of
+from atomic.sdk._value_steps import AsyncValues, ValueCall
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.errors import Suspended
@@ -79,11 +81,25 @@ def _plan_the_only_event(self: BaseContext, name: str, deadline: Seconds | None,
     return self._event_call(name, FIRST, deadline_ms, result)
 
 
-def _open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
-    answer = yield from exchange(post_start(client_id, document, 0.0, trace), patience_s)
+def _open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[str]:
+    answer = yield from exchange(post_start(path, document, 0.0), patience_s)
     if answer.status not in {200, 202}:
         raise error_of(answer)
     return str(json.loads(answer.body)["id"])
+
+
+async def _own_value(self: AsyncValues, value: ValueCall) -> Outcome:
+    posted = value.posted(await self._computed(value))
+    with self._called(posted):
+        await self._client.run_flow(self._flow(posted))
+    return Outcome(ended_at="", was_replayed=False, response=posted.document["payload"])
+
+
+def _whatever_it_is(
+    self: Results, step_id: str, document: Mapping[str, Any], *, changes_live: bool = False
+) -> Outcome | None:
+    known = self._steps.get(step_id)
+    return known and Outcome(ended_at=known.finished_at, was_replayed=True, response=known.response)
 
 
 # Client and server both use `protocol`, so these faults are planted into the engine as well.
@@ -106,6 +122,8 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
         (BaseContext, "_plan_opening", _plan_the_only_event),
     ),
     "an event that is over cannot be opened": ((_context, "open_once", _open_once),),
+    "each attempt goes on with a value of its own": ((AsyncValues, "_asked_value", _own_value),),
+    "what has a result has succeeded": ((Results, "outcome", _whatever_it_is),),
     "sets have the order of their process": ((_values, "_spelling", _no_order),),
     "tasks of tasks are numbered as they come": ((_branches, "in_new_branch", _in_no_branch),),
     "branches that are taken as they complete begin in any order": (

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from atomic.sdk import AsyncClient, AsyncContext
-from atomic.sdk._endpoints import Endpoint
+from atomic.sdk._endpoints import Endpoint, EndpointOptions
 from atomic.sdk._serving import RawPath, Request
 from atomic.sdk._transport import HttpRequest, HttpResponse
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
@@ -26,7 +26,7 @@ class InProcessClient(AsyncClient):
     late: dict[str, float]
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
-        document = json.loads(request.body) if request.target == "/me" else {}
+        document = json.loads(request.body) if request.target in {"/me", "/me/steps"} else {}
         self.posts += [document] if document else []
         reply = await self.atomic.request(
             request.method, request.target, body=request.body, headers=request.headers
@@ -76,10 +76,16 @@ class InProcess:
         self._atomic.endpoint(f"/{name}", endpoint)
 
     def workflow(
-        self, handler: Callable[[AsyncContext], Awaitable[Any]], *, name: str = "main", wait: float = 1.0
+        self,
+        handler: Callable[[AsyncContext], Awaitable[Any]],
+        *,
+        name: str = "main",
+        wait: float = 1.0,
+        build: str = "",
     ) -> None:
         """Serve a workflow."""
-        endpoint = Endpoint(handler, is_workflow=True, options={"client": self.client, "wait": wait})
+        options: EndpointOptions = {"client": self.client, "wait": wait, "build": build}
+        endpoint = Endpoint(handler, is_workflow=True, options=options)
 
         async def serve(call: EndpointCall) -> EndpointReply:
             began_s = asyncio.get_running_loop().time()

@@ -47,7 +47,13 @@ class Script:
         self.posts: list[str] = []
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """The answer to a request."""
+        """The answer to a request; that to a question for results is called `results`, for one `result`."""
+        if request.method == "GET":
+            name = "result" if "&id=" in request.target else "results"
+            self.posts.append(name)
+            found = self._answers[name]
+            assert isinstance(found, HttpResponse)
+            return found
         document = json.loads(request.body)
         name = document.get("stepInvokeUrl", "").rpartition("/")[2] or document["stepName"]
         self.posts.append(name)
@@ -96,7 +102,7 @@ async def called_async(
 
 
 def _served(
-    handler: Callable[..., Any], answers: Answers, *, wait: float = 0.05, attempt: int = 1
+    handler: Callable[..., Any], answers: Answers, *, wait: float = 0.05, attempt: int = 1, token: str = ""
 ) -> tuple[Endpoint, Request, Script]:
     script = Script(answers)
     client: Any = (ScriptedAsyncClient if inspect.iscoroutinefunction(handler) else ScriptedClient)(
@@ -106,5 +112,6 @@ def _served(
     endpoint = Endpoint(handler, is_workflow=True, options={"client": client, "wait": wait})
     call = {"runId": "run_1", "stepId": "run_1-root", "workflowName": "w", "idempotencyKey": "k"}
     body = json.dumps({**call, "attempt": attempt, "payload": None}).encode()
-    request = Request(origin="https://app.test", at=RawPath("", "/main"), headers={}, body=body)
+    given = {"atomic-attempt-token": token} if token else {}
+    request = Request(origin="https://app.test", at=RawPath("", "/main"), headers=given, body=body)
     return endpoint, request, script

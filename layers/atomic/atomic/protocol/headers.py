@@ -13,6 +13,7 @@ from atomic.protocol import problems
 ATTEMPT: Final = "atomic-attempt"
 ATTEMPT_TOKEN: Final = "atomic-attempt-token"  # noqa: S105 - the name of a header
 AUTHORIZATION: Final = "authorization"
+BUILD: Final = "atomic-build"
 CONTENT_TYPE: Final = "content-type"
 ERROR_SOURCE: Final = "atomic-error-source"
 IDEMPOTENCY_EXPIRES: Final = "idempotency-expires"
@@ -28,6 +29,7 @@ RETRY_AFTER: Final = "retry-after"
 STEP_ID: Final = "atomic-step-id"
 STEPS_URL: Final = "atomic-steps-url"
 TRACEPARENT: Final = "traceparent"
+UNUSED_RESULTS: Final = "atomic-unused-results"
 WAITING_FOR: Final = "atomic-waiting-for"
 
 _TRACEPARENT: Final = re.compile(

@@ -158,23 +158,33 @@ def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
         request = replace(request, pause_s=pause_s)
 
 
-def post_start(client_id: str, document: Mapping[str, Any], wait_s: float, trace: str = "") -> HttpRequest:
-    """Post a step. Without a wait, the server answers as soon as the step is durable."""
+@dataclass(frozen=True, slots=True)
+class StepsPath:
+    """Where a handler posts its steps (a path, or a whole URL of the server), and the headers for that."""
+
+    target: str
+    headers: Mapping[str, str]
+
+
+def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> HttpRequest:
+    """Post a step. Without a wait, the server answers as soon as the step is durable.
+
+    A value is durable and done at once, so nobody waits for it.
+    """
+    if document.get("kind") == "value":
+        return _post(path.target, document, path.headers)
     body = {**document, "timeout": max(1, round(wait_s * 1000))}
     extra = {headers.PREFER: "respond-async"} if wait_s <= 0 else {}
-    if trace:
-        extra[headers.TRACEPARENT] = trace
-    return _post(f"/{quote(client_id)}", body, extra, wait_s)
+    return _post(path.target, body, {**path.headers, **extra}, wait_s)
 
 
-def start(
-    client_id: str, document: Mapping[str, Any], limits: Deadline, *, trace: str = ""
-) -> Flow[StepOutcome]:
+def start(client_id: str, document: Mapping[str, Any], limits: Deadline) -> Flow[StepOutcome]:
     """Start or attach, and wait for the outcome up to the caller's limit."""
+    path = StepsPath(f"/{quote(client_id)}", {})
     now_s, pause_s = limits.now_s, 0.0
     while True:
         left_s = max(0.0, limits.until_s - now_s)
-        request = post_start(client_id, document, min(left_s, _WAIT_MAX_S), trace)
+        request = post_start(path, document, min(left_s, _WAIT_MAX_S))
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         if answer.status == 200 or (answer.status == 202 and limits.timeout_s == 0):
             return read(StepOutcome, answer)
@@ -204,10 +214,10 @@ class Outcome(NamedTuple):
 
 
 def step_once(
-    client_id: str, document: Mapping[str, Any], *, wait_s: float, patience_s: float, trace: str
+    path: StepsPath, document: Mapping[str, Any], *, wait_s: float, patience_s: float
 ) -> Flow[Outcome]:
     """Post a step of a handler and wait for it once. Raises NotFinishedError when it needs longer."""
-    request = post_start(client_id, document, max(wait_s, 0.001), trace)
+    request = post_start(path, document, max(wait_s, 0.001))
     answer = yield from exchange(request, patience_s)
     was_replayed = headers.IDEMPOTENCY_REPLAYED in answer.headers
     if answer.status == 200:
@@ -219,9 +229,9 @@ def step_once(
     return Outcome(error=error, ended_at=error.finished_at or "", was_replayed=was_replayed)
 
 
-def open_once(client_id: str, document: Mapping[str, Any], patience_s: float, trace: str) -> Flow[str]:
+def open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[str]:
     """Make an event durable without waiting for it; its id. If it has ended, it was opened before."""
-    answer = yield from exchange(post_start(client_id, document, 0.0, trace), patience_s)
+    answer = yield from exchange(post_start(path, document, 0.0), patience_s)
     if answer.status not in {200, 202, 424}:
         raise error_of(answer)
     return str(members(answer, "id")[0])

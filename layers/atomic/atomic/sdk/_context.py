@@ -7,16 +7,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from types import CodeType, MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
+from atomic.protocol import headers
 from atomic.sdk._api import (
     Key,
     Outcome,
     StepOptions,
+    StepsPath,
     check_options,
     key_text,
     open_once,
@@ -24,6 +27,7 @@ from atomic.sdk._api import (
     step_once,
 )
 from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, step_id, step_key
+from atomic.sdk._results import Results, ResultsQuery, read_results, steps_target
 from atomic.sdk._transport import Flow
 from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
@@ -71,6 +75,9 @@ class Call:
     - `attempt`: which attempt of the step this is, from 1.
     - `url`: where the endpoint was called.
     - `traceparent`: the caller's trace (empty when there is none).
+    - `attempt_token`: the proof that this attempt was called, for requests to Atomic (empty when there is
+      none).
+    - `steps_url`: where Atomic takes its handler's posts (empty when the server does not say).
     """
 
     run_id: str
@@ -80,10 +87,14 @@ class Call:
     attempt: int
     url: str
     traceparent: str = ""
+    attempt_token: str = field(default="", repr=False)
+    steps_url: str = ""
 
 
 class CallOptions(StepOptions, total=False):
     """Options of a step that a handler calls. `timeout` is how long the handler waits for it.
+
+    `name` is what people see of it. Calls of the same URL with different names are different steps.
 
     Calls of the same URL are numbered in order, and each is another step. `key` replaces this number.
     Calls of the same URL with the same key are numbered again.
@@ -91,6 +102,7 @@ class CallOptions(StepOptions, total=False):
 
     timeout: Seconds
     key: Key | None
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +128,7 @@ NO_NAMES: Final[Names] = MappingProxyType({})
 class StepCall(Generic[CallResult]):
     """A step with its identity. The handler waits at most `timeout_s` for it (None: its remaining time).
 
-    `name` is its name in messages.
+    `name` is its name in messages. `changes_live`: a live step may lack what this call gives it.
     """
 
     id: str
@@ -124,12 +136,15 @@ class StepCall(Generic[CallResult]):
     document: dict[str, Any]
     result: ValueType = UNDECLARED
     timeout_s: float | None = None
+    changes_live: bool = False
 
     @property
     def title(self) -> str:
         """The step's kind and name, for people."""
         kind = self.document.get("kind", "step")
-        return "sleep" if kind == "timer" else f"{kind} {self.name!r}"
+        if kind == "timer":
+            return "sleep" if self.name == "sleep" else f"sleep {self.name!r}"
+        return f"{kind} {self.name!r}"
 
     def read(self, response: Any) -> CallResult:
         """The response as the requested type. Raises SerializationError when it does not fit."""
@@ -158,14 +173,35 @@ class MadeCall(NamedTuple):
         return f"{self.step.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
 
 
+class RunningValue(NamedTuple):
+    """The function of a value while it runs, and the context whose value it is."""
+
+    owner: "BaseContext"
+    name: str
+
+
+running_value: Final[ContextVar[RunningValue | None]] = ContextVar("atomic_running_value", default=None)
+
+
+def _checked_name(name: str | None) -> str:
+    if name is None or (isinstance(name, str) and name):
+        return name or ""
+    raise InvalidRequestError(f"name: use a text that is not empty, not {name!r}.")
+
+
 class BaseContext(ABC):
     """A handler's view of its run. `wait_s` is how long one call of the handler waits for its steps.
 
-    `names` are the names of the functions that are served beside it.
+    `names` are the names of the functions that are served beside it; `build` is that of the application.
     """
 
     def __init__(
-        self, call: Call, client: Client | AsyncClient, wait_s: float, names: Names = NO_NAMES
+        self,
+        call: Call,
+        client: Client | AsyncClient,
+        wait_s: float,
+        names: Names = NO_NAMES,
+        build: str = "",
     ) -> None:
         self._call = call
         self._names = names
@@ -175,6 +211,12 @@ class BaseContext(ABC):
         self.idempotency_key = call.idempotency_key
         self.attempt = call.attempt
         self._client = client
+        self._path = self._steps_path(call, build)
+        self._query: ResultsQuery | None = None
+        if call.attempt > 1 and call.attempt_token:
+            self._query = ResultsQuery(client.client_id, call.run_id, call.step_id, call.attempt_token)
+        # What earlier attempts posted: nothing before the second one; None until it is read.
+        self._results: Results | None = Results() if call.attempt == 1 else None
         self._wait_s = wait_s
         self._wait_by(time.monotonic)
         self._root = Scope()
@@ -194,6 +236,11 @@ class BaseContext(ABC):
         """The ids of the steps that were called and have no outcome yet."""
         return list(self._open)
 
+    @property
+    def unused_results(self) -> int:
+        """How many steps of earlier attempts this one has not asked for, as far as it knows them."""
+        return 0 if self._results is None else self._results.unused
+
     def _plan(
         self, step: str | Function, payload: Any, options: CallOptions, result: Any = None
     ) -> StepCall[Any]:
@@ -205,26 +252,31 @@ class BaseContext(ABC):
             served = self._served(step)
             name, returns, written = served.name, served.returns, served.written(payload)
         url = urljoin(self._call.url, name)
-        key = options.get("key")
-        position = self._position(url, None if key is None else key_text(key))
+        key, given = options.get("key"), _checked_name(options.get("name"))
+        # A URL has no spaces.
+        called = f"{url} {given}" if given else url
+        position = self._position(called, None if key is None else key_text(key))
         own_key = step_key(self.idempotency_key, position)
         document = start_document(self.workflow_name, url, written, key=own_key, options=options)
+        if given:
+            name = document["stepName"] = given
         timeout_s = milliseconds("timeout", options["timeout"]) / 1000 if "timeout" in options else None
         returns = returns if result is None else value_type(result)
         return self._step_call(name, document, result=returns, timeout_s=timeout_s)
 
-    def _plan_sleep(self, duration: Seconds) -> StepCall[None]:
+    def _plan_sleep(self, duration: Seconds, name: str | None = None) -> StepCall[None]:
+        name = _checked_name(name) or "sleep"
         delay_ms = milliseconds("sleep", duration, may_be_past=True)
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
             "kind": "timer",
-            "stepName": "sleep",
-            "idempotencyKey": step_key(self.idempotency_key, self._position("timer sleep")),
+            "stepName": name,
+            "idempotencyKey": step_key(self.idempotency_key, self._position(f"timer {name}")),
             "delay": delay_ms,
         }
         # Waiting is useless for a timer that outlasts this attempt.
         is_long = delay_ms / 1000 > self._until_s - self._now_s()
-        return self._step_call("sleep", document, timeout_s=0.0 if is_long else None)
+        return self._step_call(name, document, timeout_s=0.0 if is_long else None)
 
     def _plan_opening(self, name: str, deadline: Seconds | None) -> StepCall[Any]:
         deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
@@ -244,7 +296,9 @@ class BaseContext(ABC):
                 f"event({name!r}): open_event gave it a deadline of {opened.deadline_ms} ms, counted from "
                 f"there; {deadline_ms} ms differs from it. Give the deadline in one place."
             )
-        return self._event_call(name, opened.position, opened.deadline_ms or deadline_ms, result)
+        step_call = self._event_call(name, opened.position, opened.deadline_ms or deadline_ms, result)
+        # A deadline that the opening did not have counts from the first post with it.
+        return replace(step_call, changes_live=opened.deadline_ms is None and deadline_ms is not None)
 
     def _event_call(
         self, name: str, position: Position, deadline_ms: int | None, result: Any = None
@@ -267,6 +321,11 @@ class BaseContext(ABC):
         result: ValueType = UNDECLARED,
         timeout_s: float | None = None,
     ) -> StepCall[Any]:
+        if (running := running_value.get()) is not None and running.owner is self:
+            self._refuse(
+                f"The function of value {running.name!r} calls {name!r}: it runs again when its attempt "
+                "dies, so let the handler call steps, before or after it."
+            )
         posted = {**document, "parent": self.step_id}
         step_call_id = step_id(self._client.client_id, self.run_id, posted)
         return StepCall(id=step_call_id, name=name, document=posted, result=result, timeout_s=timeout_s)
@@ -289,16 +348,30 @@ class BaseContext(ABC):
         left_s = max(_LOOK_S, self._until_s - self._now_s())
         wait_s = left_s if step_call.timeout_s is None else min(step_call.timeout_s, left_s)
         return step_once(
-            self._client.client_id,
+            self._path,
             step_call.document,
             wait_s=max(_LOOK_S, wait_s),
             patience_s=min(self._client.patience_s, left_s),
-            trace=self._call.traceparent,
         )
+
+    def _earlier(self, results: Results, step_call: StepCall[Any]) -> Outcome | None:
+        return results.outcome(step_call.id, step_call.document, changes_live=step_call.changes_live)
+
+    def _reading(self) -> Flow[Results]:
+        return read_results(self._query, self._client.patience_s)
 
     def _opening(self, step_call: StepCall[Any]) -> Flow[str]:
         patience_s = min(self._client.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
-        return open_once(self._client.client_id, step_call.document, patience_s, self._call.traceparent)
+        return open_once(self._path, step_call.document, patience_s)
+
+    def _steps_path(self, call: Call, build: str) -> StepsPath:
+        given = {
+            headers.ATTEMPT_TOKEN: call.attempt_token,
+            headers.TRACEPARENT: call.traceparent,
+            headers.BUILD: build,
+        }
+        target = steps_target(self._client.connection, call.steps_url)
+        return StepsPath(target, {name: value for name, value in given.items() if value})
 
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:

@@ -7,9 +7,11 @@ import asyncio
 import inspect
 import json
 import logging
+import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 
@@ -44,6 +46,8 @@ AnyFunction = TypeVar("AnyFunction", bound=Function)
 
 # One segment of a path, so that a function's name is also its URL relative to the others.
 _NAME: Final = re.compile(r"[A-Za-z0-9_~-]+")
+_BUILD: Final = re.compile(r"[!-~]{0,64}")
+_BUILD_VARIABLE: Final = "ATOMIC_BUILD"
 
 
 class EndpointOptions(TypedDict, total=False):
@@ -54,12 +58,14 @@ class EndpointOptions(TypedDict, total=False):
     `base_url`: where Atomic reaches this application, if the request does not tell (ATOMIC_BASE_URL).
     `wait`: how long one call of a workflow waits for its steps before it is suspended; the default depends
     on the server: see docs/workers.md.
+    `build`: which build of the application this is (ATOMIC_BUILD); Atomic is told with each answer.
     """
 
     client: Client | AsyncClient
     secrets: Sequence[str]
     base_url: str
     wait: Seconds
+    build: str
 
 
 def _check_options(function: Function, options: EndpointOptions) -> None:
@@ -72,11 +78,18 @@ def _check_options(function: Function, options: EndpointOptions) -> None:
     SignatureCheck(secrets)
     if base_url := options.get("base_url"):
         checked("base_url", base_url)
+    _check_build("build", options.get("build") or "")
     if "wait" in options:
         try:
             milliseconds("wait", options["wait"])
         except InvalidRequestError as error:
             raise ValueError(error.detail) from None
+
+
+def _check_build(name: str, build: str) -> str:
+    if not _BUILD.fullmatch(build):
+        raise ValueError(f"{name} {build!r}: use up to 64 visible ASCII characters")
+    return build
 
 
 class Endpoint:
@@ -132,7 +145,7 @@ class Endpoint:
             result = context.call_handler(function) if isinstance(context, Context) else function()
             if inspect.isawaitable(result):
                 return self._end(request, context, result)
-            return self._success(result)
+            return self._success(context, result)
         except BaseException as error:
             return self._failure(request, error)
 
@@ -141,18 +154,26 @@ class Endpoint:
     ) -> HandlerResponse:
         try:
             if isinstance(context, AsyncContext):
-                return self._success(await context.await_handler(result))
-            return self._success(await result)
+                return self._success(context, await context.await_handler(result))
+            return self._success(context, await result)
         except BaseException as error:
             return self._failure(request, error)
 
-    def _success(self, result: Any) -> HandlerResponse:
+    def _success(self, context: Call | BaseContext, result: Any) -> HandlerResponse:
         written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
-        return success(written)
+        unused = context.unused_results if isinstance(context, BaseContext) else 0
+        return self._marked(success(written), {headers.UNUSED_RESULTS: str(unused)} if unused else {})
+
+    def _marked(self, response: HandlerResponse, more: Mapping[str, str]) -> HandlerResponse:
+        """The response with headers that are for operators."""
+        if self._build:
+            more = {**more, headers.BUILD: self._build}
+        return replace(response, headers={**response.headers, **more}) if more else response
 
     def _failure(self, request: Request, error: BaseException) -> HandlerResponse:
         attempt, step = (request.headers.get(name, "?") for name in (headers.ATTEMPT, headers.STEP_ID))
-        return failure(error, f"{name_of(self.function)} (attempt {attempt} of step {step})")
+        response = failure(error, f"{name_of(self.function)} (attempt {attempt} of step {step})")
+        return self._marked(response, {})
 
     def _read(self, request: Request) -> tuple[Call, Any]:
         """The call, and the payload as the type that the function takes."""
@@ -168,6 +189,8 @@ class Endpoint:
                 attempt=document["attempt"],
                 url=request.own_url(self._options.get("base_url") or "", signed_url),
                 traceparent=request.headers.get(headers.TRACEPARENT, ""),
+                attempt_token=request.headers.get(headers.ATTEMPT_TOKEN, ""),
+                steps_url=request.headers.get(headers.STEPS_URL, ""),
             )
         except (ValueError, KeyError, TypeError):
             raise Unreadable("This is an endpoint for Atomic: start it through Atomic.") from None
@@ -183,12 +206,17 @@ class Endpoint:
             return call
         wait_s = seconds(self._options.get("wait", wait_s))
         if isinstance(self._client, AsyncClient):
-            return AsyncContext(call, self._client, wait_s, self._names)
-        return Context(call, self._client, wait_s, self._names)
+            return AsyncContext(call, self._client, wait_s, self._names, self._build)
+        return Context(call, self._client, wait_s, self._names, self._build)
 
     @cached_property
     def _client(self) -> Client | AsyncClient:
         return self._options.get("client") or (AsyncClient() if self.is_async else Client())
+
+    @cached_property
+    def _build(self) -> str:
+        own = self._options.get("build")
+        return own or _check_build(_BUILD_VARIABLE, os.environ.get(_BUILD_VARIABLE, ""))
 
     @cached_property
     def _signatures(self) -> SignatureCheck:
@@ -229,6 +257,8 @@ class Decorator(Generic[View]):
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
           suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
           Lambda).
+        - `build`: which build of the application this is, as its commit; up to 64 characters (default:
+          ATOMIC_BUILD, else none).
 
         Returns a view or handler of the framework.
 
@@ -297,6 +327,8 @@ class BaseEndpoints:
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
           suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
           Lambda).
+        - `build`: which build of the application this is, as its commit; up to 64 characters (default:
+          ATOMIC_BUILD, else none).
 
         Returns the function as it is, so that other code and tests may call it.
 
@@ -330,6 +362,8 @@ class BaseEndpoints:
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
           suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
           Lambda).
+        - `build`: which build of the application this is, as its commit; up to 64 characters (default:
+          ATOMIC_BUILD, else none).
 
         Returns the function as it is, so that other code and tests may call it.
 

@@ -82,7 +82,8 @@ class ApiTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """A request to make after `pause_s`. `target`: path and query. `wait_s`: how long the server waits."""
+    """A request to make after `pause_s`. `target`: path and query, or a whole URL of the server. `wait_s`:
+    how long the server waits."""
 
     method: str
     target: str
@@ -95,6 +96,10 @@ class HttpRequest:
     def timeout_s(self) -> float:
         """How long to wait for the response."""
         return max(self.wait_s + _GRACE_S, _AT_LEAST_S) if self.wait_s else _GRACE_S
+
+    def url_at(self, server: str) -> str:
+        """The URL of the request, where `server` is the one of the server."""
+        return server + self.target if self.target.startswith("/") else self.target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -261,7 +261,7 @@ class AsyncClient(BaseClient):
     async def _send(self, request: HttpRequest) -> HttpResponse:
         import aiohttp
 
-        url = self.connection.url + request.target
+        url = request.url_at(self.connection.url)
         timeout = aiohttp.ClientTimeout(total=request.timeout_s)
         try:
             session = await self._session()

@@ -2,14 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 
+from atomic.sdk._api import Outcome
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
     AsyncFunction,
-    BaseContext,
     Call,
     CallOptions,
     MadeCall,
@@ -19,18 +20,22 @@ from atomic.sdk._context import (
     StepCall,
 )
 from atomic.sdk._identity import Scope, current_scope, enter_branch
+from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT
+from atomic.sdk._value_steps import AsyncValues
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
 
 if TYPE_CHECKING:
+    import asyncio
+
     from atomic.sdk._branches import Branches
 
 T = TypeVar("T")
 
 
-class AsyncContext(BaseContext):
+class AsyncContext(AsyncValues):
     """The context of an `async def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -43,14 +48,17 @@ class AsyncContext(BaseContext):
     can, the handler is suspended: it ends, and is called again when a step is done.
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
-    many seconds one call of the handler waits for them, and `names` are the functions that are served
-    beside it.
+    many seconds one call of the handler waits for them, `names` are the functions that are served beside
+    it, and `build` is that of the application.
     """
 
     _client: AsyncClient
 
-    def __init__(self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES) -> None:
-        super().__init__(call, client, wait_s, names)
+    def __init__(
+        self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES, build: str = ""
+    ) -> None:
+        super().__init__(call, client, wait_s, names, build)
+        self._reader: asyncio.Task[Results]
         self._branches: Branches
         self._unawaited = _Unawaited()
         self._has_ended = False
@@ -90,6 +98,8 @@ class AsyncContext(BaseContext):
           (default: `wait` of the endpoint).
         - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
           change between replays (default None: they are numbered in order).
+        - `name`: what it is called in errors, lists and the dashboard (default: its URL). Calls of one URL
+          with different names are different steps.
 
         Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
         `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
@@ -99,15 +109,16 @@ class AsyncContext(BaseContext):
         step_call = self._plan(step, payload, options, result)
         return PendingCall(step_call, self._perform, self._unawaited)
 
-    def sleep(self, duration: Seconds) -> Coroutine[Any, Any, None]:
+    def sleep(self, duration: Seconds, *, name: str | None = None) -> Coroutine[Any, Any, None]:
         """Await this to go on after a time, which may be days or months. Nothing runs meanwhile.
 
         - `duration`: seconds or a timedelta, at most 366 days; a negative one counts as 0.
+        - `name`: what it is called in lists and the dashboard (default: "sleep").
 
         Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
         """
-        step_call = self._plan_sleep(duration)
+        step_call = self._plan_sleep(duration, name)
         return PendingCall(step_call, self._perform, self._unawaited)
 
     @overload
@@ -160,10 +171,15 @@ class AsyncContext(BaseContext):
         # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
         from asyncio import get_running_loop
 
-        from atomic.sdk._branches import Branches
+        from atomic.sdk._branches import Branches, take_notice
 
-        self._wait_by(get_running_loop().time)
+        loop = get_running_loop()
+        self._wait_by(loop.time)
         self._branches = Branches(self._until_s, is_replay=self.attempt > 1)
+        if self._results is None:
+            # While it is under way, the handler does what comes before its first step.
+            self._reader = loop.create_task(self._client.run_flow(self._reading()))
+            self._reader.add_done_callback(take_notice)
         try:
             main = await self._branches.run(self._main(handler))
             if self._branches.is_suspended:
@@ -175,6 +191,8 @@ class AsyncContext(BaseContext):
             return result
         finally:
             self._has_ended = True
+            if self._results is None:
+                self._reader.cancel()
             await self._branches.unwind()
 
     async def _main(self, handler: Awaitable[T]) -> T:
@@ -183,13 +201,17 @@ class AsyncContext(BaseContext):
         self._require_awaited([*self._unawaited.dropped, *self._unawaited.calls.values()])
         return result
 
-    async def _perform(self, step_call: StepCall[T]) -> T:
+    async def _perform(
+        self,
+        step_call: StepCall[T],
+        ask: Callable[[StepCall[T]], Coroutine[Any, Any, Outcome]] | None = None,
+    ) -> T:
+        """Ask for the outcome of a call, and return its response when it is its turn."""
         if self._has_ended or self._branches.is_suspended:
             await self._refuse_late()
         with self._branches.call() as call:
             try:
-                with self._called(step_call):
-                    outcome = await self._client.run_flow(self._flow(step_call))
+                outcome = await (ask or self._ask)(step_call)
             except Suspended as signal:
                 call.answered()
                 await self._stay(step_call, signal.cause)
@@ -198,16 +220,42 @@ class AsyncContext(BaseContext):
                 await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
         return step_call.read(outcome.unwrap())
 
+    async def _ask(self, step_call: StepCall[Any]) -> Outcome:
+        with self._called(step_call):
+            known = self._earlier(await self._known(), step_call)
+            return known if known is not None else await self._client.run_flow(self._flow(step_call))
+
     async def _open_event(self, step_call: StepCall[Any]) -> str:
         if self._has_ended or self._branches.is_suspended:
             await self._refuse_late()
         with self._branches.call() as call:
             try:
                 with self._called(step_call):
+                    if (await self._known()).has_event(step_call.id):
+                        return step_call.id
                     return await self._client.run_flow(self._opening(step_call))
             except Suspended as signal:
                 call.answered()
                 await self._stay(step_call, signal.cause)
+
+    async def _known(self) -> Results:
+        """What earlier attempts posted, as soon as it is read."""
+        if self._results is None:
+            from asyncio import shield
+
+            # Other branches wait for the same answer.
+            self._results = await shield(self._reader)
+        return self._results
+
+    def _pending(
+        self,
+        step_call: StepCall[Any],
+        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]],
+        *,
+        depth: int = 4,
+    ) -> "PendingCall[Any]":
+        # `depth` methods stand between the handler and the call's constructor.
+        return PendingCall(step_call, partial(self._perform, ask=ask), self._unawaited, depth=depth)
 
     async def _refuse_late(self) -> NoReturn:
         """End a task that calls a step after the end of the handler."""
@@ -261,13 +309,15 @@ class PendingCall(Coroutine[Any, Any, T]):
         step: StepCall[Any],
         begin: Callable[[StepCall[Any]], Coroutine[Any, Any, T]],
         unawaited: _Unawaited,
+        *,
+        depth: int = 2,
     ) -> None:
         self._step = step
         self._begin = begin
         self._coroutine: Coroutine[Any, Any, T] | None = None
         self._unawaited = unawaited
-        # One frame more, for the context's method.
-        unawaited.calls[id(self)] = MadeCall.here(step, 2)
+        # Further frames, for the context's methods.
+        unawaited.calls[id(self)] = MadeCall.here(step, depth)
 
     def send(self, value: Any) -> Any:
         """As of any coroutine."""

@@ -281,7 +281,7 @@ class _Connections:
         from requests import RequestException
         from requests.exceptions import InvalidURL, MissingSchema
 
-        url = self._url + request.target
+        url = request.url_at(self._url)
         timeout = (_CONNECT_S, request.timeout_s)
         try:
             response = self._session.request(

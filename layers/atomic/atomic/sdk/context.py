@@ -12,7 +12,6 @@ from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
     AsyncFunction,
-    BaseContext,
     Call,
     CallOptions,
     MadeCall,
@@ -21,7 +20,9 @@ from atomic.sdk._context import (
     Step,
     StepCall,
 )
+from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT
+from atomic.sdk._value_steps import BlockingValues
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
@@ -30,7 +31,7 @@ T = TypeVar("T")
 _THREADS_MAX: Final = 32
 
 
-class Context(BaseContext):
+class Context(BlockingValues):
     """The context of a plain `def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -40,14 +41,17 @@ class Context(BaseContext):
     by raising a BaseException; nothing that the handler does after it counts, so let it pass.
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
-    many seconds one call of the handler waits for them, and `names` are the functions that are served
-    beside it.
+    many seconds one call of the handler waits for them, `names` are the functions that are served beside
+    it, and `build` is that of the application.
     """
 
     _client: Client
 
-    def __init__(self, call: Call, client: Client, wait_s: float, names: Names = NO_NAMES) -> None:
-        super().__init__(call, client, wait_s, names)
+    def __init__(
+        self, call: Call, client: Client, wait_s: float, names: Names = NO_NAMES, build: str = ""
+    ) -> None:
+        super().__init__(call, client, wait_s, names, build)
+        self._reading_lock = threading.Lock()
         self._thread = threading.get_ident()
         self._suspended = threading.Event()
         self._cause: Exception | None = None
@@ -83,6 +87,8 @@ class Context(BaseContext):
           (default: `wait` of the endpoint).
         - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
           change between replays (default None: they are numbered in order).
+        - `name`: what it is called in errors, lists and the dashboard (default: its URL). Calls of one URL
+          with different names are different steps.
 
         Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
         `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
@@ -124,6 +130,8 @@ class Context(BaseContext):
           (default: `wait` of the endpoint).
         - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
           change between replays (default None: they are numbered in order).
+        - `name`: what it is called in errors, lists and the dashboard (default: its URL). Calls of one URL
+          with different names are different steps.
 
         Returns the call.
 
@@ -161,15 +169,16 @@ class Context(BaseContext):
                 raise error
         return [future.result() for future in futures]
 
-    def sleep(self, duration: Seconds) -> None:
+    def sleep(self, duration: Seconds, *, name: str | None = None) -> None:
         """Go on after a time, which may be days or months. Nothing runs meanwhile.
 
         - `duration`: seconds or a timedelta, at most 366 days; a negative one counts as 0.
+        - `name`: what it is called in lists and the dashboard (default: "sleep").
 
         Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
         """
-        self._perform(self._plan_sleep(duration))
+        self._perform(self._plan_sleep(duration, name))
 
     @overload
     def event(self, name: str, *, result: type[T], deadline: Seconds | None = None) -> T: ...
@@ -208,6 +217,8 @@ class Context(BaseContext):
         self._check()
         step_call = self._plan_opening(name, deadline)
         with self._suspending(), self._called(step_call):
+            if self._known().has_event(step_call.id):
+                return step_call.id
             return self._client.run_flow(self._opening(step_call))
 
     def call_handler(self, function: Callable[[], T]) -> T:
@@ -234,8 +245,18 @@ class Context(BaseContext):
 
     def _ask(self, step_call: StepCall[T]) -> T:
         with self._called(step_call):
-            response = self._client.run_flow(self._flow(step_call)).unwrap()
+            known = self._earlier(self._known(), step_call)
+            if known is None:
+                known = self._client.run_flow(self._flow(step_call))
+            response = known.unwrap()
         return step_call.read(response)
+
+    def _known(self) -> Results:
+        """What earlier attempts posted. The first call that needs it reads it."""
+        with self._reading_lock:
+            if self._results is None:
+                self._results = self._client.run_flow(self._reading())
+        return self._results
 
     @contextmanager
     def _suspending(self) -> Iterator[None]:

@@ -34,6 +34,8 @@ class Endpoints(MountedEndpoints["App"]):
       signed, else what the request shows).
     - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
       suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
+    - `build`: which build of the application this is, as its commit; up to 64 characters (default:
+      ATOMIC_BUILD, else none).
 
     A decorator may give one function other options. The constructor raises the errors of `step`.
     """

@@ -14,6 +14,7 @@ from atomic.protocol.retry import RetryOptions
 from atomic.sdk.errors import InvalidRequestError
 
 Seconds = float | timedelta
+Exceptions = type[Exception] | tuple[type[Exception], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,9 @@ class Retry:
     - `max_back_off`: the longest pause in seconds, or a timedelta (default: two minutes, or `back_off` when
       that is longer).
     - `jitter`: "full" (the default) draws each pause between 0 and its length, "none" does not.
-    - `on`: retry only these statuses, such as "404,429,5xx" (default: those of temporary errors).
-    - `never`: statuses that are not retried, in the same form (default: none).
+    - `on`: retry only these statuses, such as "404,429,5xx" (default: those of temporary errors). Of
+      `ctx.run`, a type of exception or a tuple of them (default: all but `NonRetryable` and `RetryAfter`).
+    - `never`: statuses, or types of exceptions, that are not retried, in the same form (default: none).
     """
 
     count: int = defaults.RETRY_COUNT
@@ -38,28 +40,32 @@ class Retry:
     factor: float = defaults.FACTOR
     max_back_off: Seconds | None = None
     jitter: Jitter = defaults.JITTER
-    on: str | None = None
-    never: str | None = None
+    on: str | Exceptions | None = None
+    never: str | Exceptions | None = None
 
     def document(self) -> dict[str, Any]:
         """The wire form, in milliseconds. Raises InvalidRequestError that names the invalid options."""
-        most = self.max_back_off
-        try:
-            options = RetryOptions(
-                count=self.count,
-                back_off=milliseconds("back_off", self.back_off),
-                strategy=self.strategy,
-                factor=self.factor,
-                max_back_off=None if most is None else milliseconds("max_back_off", most),
-                jitter=self.jitter,
-                on=self.on or None,
-                never=self.never or None,
-            )
-        except ValidationError as refused:
-            errors = refused.errors(include_url=False)
-            wrong = [f"{to_snake(str(found['loc'][0]))}: {found['msg']}" for found in errors]
-            raise InvalidRequestError(f"retry: {'; '.join(wrong)}.") from None
+        options = _options(self, on=_statuses("on", self.on), never=_statuses("never", self.never))
         return options.model_dump(by_alias=True, exclude_none=True)
+
+
+def _options(retry: Retry, *, on: str | None = None, never: str | None = None) -> RetryOptions:
+    most = retry.max_back_off
+    try:
+        return RetryOptions(
+            count=retry.count,
+            back_off=milliseconds("back_off", retry.back_off),
+            strategy=retry.strategy,
+            factor=retry.factor,
+            max_back_off=None if most is None else milliseconds("max_back_off", most),
+            jitter=retry.jitter,
+            on=on,
+            never=never,
+        )
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False)
+        wrong = [f"{to_snake(str(found['loc'][0]))}: {found['msg']}" for found in errors]
+        raise InvalidRequestError(f"retry: {'; '.join(wrong)}.") from None
 
 
 def retry_document(retry: Retry | int) -> dict[str, Any]:
@@ -69,6 +75,42 @@ def retry_document(retry: Retry | int) -> dict[str, Any]:
     if isinstance(retry, int) and not isinstance(retry, bool):
         return {"count": retry}
     raise InvalidRequestError(f"retry: use a Retry, or the number of retries, not {retry!r}.")
+
+
+def local_retry(retry: Retry | int | None) -> tuple[Retry, RetryOptions]:
+    """A policy for a function of the handler's own; a number is its `count`, None is none at all.
+
+    Raises InvalidRequestError for anything else, and for a policy with statuses.
+    """
+    if retry is None or (isinstance(retry, int) and not isinstance(retry, bool)):
+        retry = Retry(count=retry or 0)
+    if not isinstance(retry, Retry):
+        raise InvalidRequestError(f"retry: use a Retry, or the number of retries, not {retry!r}.")
+    for name, given in (("on", retry.on), ("never", retry.never)):
+        kinds = given if isinstance(given, tuple) else (given,)
+        if given is not None and not all(
+            isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
+        ):
+            raise InvalidRequestError(
+                f"retry: {name}: a function raises, so use a type of exception or a tuple of them, "
+                f"not {given!r}."
+            )
+    return retry, _options(retry)
+
+
+def is_retried(retry: Retry, error: Exception) -> bool:
+    """Whether `on` and `never`, as types of exceptions, let an error be retried."""
+    is_on = isinstance(retry.on, str | None) or isinstance(error, retry.on)
+    return is_on and (isinstance(retry.never, str | None) or not isinstance(error, retry.never))
+
+
+def _statuses(name: str, given: str | Exceptions | None) -> str | None:
+    if given is None or isinstance(given, str):
+        return given or None
+    raise InvalidRequestError(
+        f'retry: {name}: a step answers with a status, so use those, as in "404,429,5xx"; types of '
+        "exceptions are for ctx.run."
+    )
 
 
 def seconds(duration: Seconds) -> float:
