@@ -94,6 +94,7 @@ class _Writer(Simple):
             (self._failing_step, 8 if self._caught else 2),
             (self._sleep, 6),
             (self._event, 7),
+            (self._value, 7),
             (self._side_by_side, 10),
             (self._over_a_set, 3),
             (self._nested, 14 if self._known else 0),
@@ -190,7 +191,7 @@ class _Writer(Simple):
         self._indexes.append(index)
         self._numbers.append(index)
         may_fail, self.may_fail, caught, self._caught = self.may_fail, False, self._caught, []
-        leaves = self._leaves(index) if self._chance.random() < 0.4 else ()
+        leaves = self._leaves(index) if self._chance.random() < 0.75 else ()
         rest = self._statements(depth + 1, at_least=2, most=4)
         written = (Line("out = []"), *leaves, *rest, Line("return out"))
         fails, self.may_fail, self._caught = self.may_fail, may_fail, caught

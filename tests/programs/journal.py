@@ -74,7 +74,7 @@ class Journal:
         done.count(list(self.effects.values()))
         for row in self.rows.values():
             if row.spec.kind != "http":
-                what = row.spec.step_name if row.spec.kind == "event" else row.spec.delay_ms
+                what = row.spec.delay_ms if row.spec.kind == "timer" else row.spec.step_name
                 done.waits[f"{row.spec.kind} {what}"] += 1
         said = root.response.text.decode() if root.response else "null"
         if root.status is Status.SUCCEEDED:

@@ -5,6 +5,7 @@ A program imports all of it by `from programs.library import *`.
 
 import asyncio
 import json
+import random
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from atomic.sdk import Call, NonRetryable, RetryAfter, StepFailedError
 from programs.ledger import once
@@ -22,6 +24,8 @@ __all__ = [
     "Point",
     "StepFailedError",
     "add",
+    "answer",
+    "answer_async",
     "ask",
     "asyncio",
     "broken",
@@ -30,6 +34,7 @@ __all__ = [
     "grow",
     "held",
     "held_async",
+    "hide",
     "label",
     "maybe",
     "move",
@@ -37,6 +42,7 @@ __all__ = [
     "price",
     "reason",
     "refuse",
+    "roll",
     "shaky",
     "shout",
     "shown",
@@ -123,9 +129,31 @@ def maybe(n: int, call: Call) -> int:
     return n
 
 
+def hide(drawn: object, call: Call) -> str:
+    """A payload of chance: a replay that sends another one is refused. So its effects are not compared."""
+    return once(call, "", lambda: "hidden")
+
+
+# What values are computed by.
+
+
+def answer(n: int) -> int:
+    return n + 40
+
+
+async def answer_async(n: int) -> int:
+    await asyncio.sleep(0)
+    return n + 40
+
+
+def roll() -> float:
+    """Another number at each call, so that a replay which computes again is found."""
+    return random.random()
+
+
 STEPS: Final = (
     *(note, add, double, total, label, shout, grow, price, tomorrow, move, ask),
-    *(shaky, refuse, broken, maybe),
+    *(shaky, refuse, broken, maybe, hide),
 )
 
 
@@ -177,6 +205,6 @@ def shown(outcome: Any) -> Any:
             return ["set", *sorted(outcome)]
         case Point(x, tags):
             return ["Point", x, type(tags).__name__, *tags]
-        case Decimal() | datetime():
+        case Decimal() | datetime() | UUID():
             return f"{outcome!r}"
     return outcome

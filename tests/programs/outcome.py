@@ -9,8 +9,9 @@ from atomic.sdk._values import jsonable
 from programs.ledger import Effect
 from programs.library import reason
 
-# Runs concurrently with a failing step, so whether it is called depends on timing.
-_UNSURE: Final = frozenset({"maybe"})
+# Whether `maybe` is called depends on timing, since it runs beside a failing step; what `hide` is given is
+# chance.
+_UNSURE: Final = frozenset({"hide", "maybe"})
 
 
 @dataclass(slots=True)

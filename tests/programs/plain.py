@@ -2,12 +2,16 @@
 
 import asyncio
 import itertools
+import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from inspect import iscoroutine
 from typing import Any, Final
+from uuid import UUID, uuid4
 
 from atomic.sdk import Call, NonRetryable, StepFailedError
 from atomic.sdk.retry import milliseconds
@@ -96,6 +100,10 @@ class _World:
         delay_ms = milliseconds("delay", seconds)
         self.done.waits[f"timer {delay_ms}"] += 1
 
+    def value(self, name: str) -> None:
+        """A value is kept."""
+        self.done.waits[f"value {name}"] += 1
+
     def open(self, owner: object, name: str) -> str:
         """Open the next event of a name."""
         self._opened[owner, name] += 1
@@ -149,6 +157,27 @@ class PlainContext:
         """Wait."""
         self._world.sleep(seconds)
 
+    def run(self, name: str, function: Callable[[], Any], *, returns: Any = None) -> Any:
+        """Compute a value."""
+        self._world.value(name)
+        return function()
+
+    def now(self) -> datetime:
+        """The time."""
+        return self.run("now", partial(datetime.now, UTC))
+
+    def uuid(self) -> UUID:
+        """A random one."""
+        return self.run("uuid", uuid4)
+
+    def random(self) -> float:
+        """A number."""
+        return self.run("random", random.random)
+
+    def version(self, name: str, newest: int) -> int:
+        """The newest one: no run is older than its program."""
+        return self.run(f"version {name}", lambda: newest)
+
     def event(self, name: str, *, deadline: float | None = None) -> str:
         """Wait for an answer."""
         return self._world.event(self, name, deadline)
@@ -175,6 +204,29 @@ class PlainAsyncContext:
         """Wait."""
         await asyncio.sleep(0)
         self._world.sleep(seconds)
+
+    async def run(self, name: str, function: Callable[[], Any], *, returns: Any = None) -> Any:
+        """Compute a value."""
+        await asyncio.sleep(0)
+        self._world.value(name)
+        outcome = function()
+        return await outcome if iscoroutine(outcome) else outcome
+
+    async def now(self) -> datetime:
+        """The time."""
+        return await self.run("now", partial(datetime.now, UTC))
+
+    async def uuid(self) -> UUID:
+        """A random one."""
+        return await self.run("uuid", uuid4)
+
+    async def random(self) -> float:
+        """A number."""
+        return await self.run("random", random.random)
+
+    async def version(self, name: str, newest: int) -> int:
+        """The newest one: no run is older than its program."""
+        return await self.run(f"version {name}", lambda: newest)
 
     async def event(self, name: str, *, deadline: float | None = None) -> str:
         """Wait for an answer."""

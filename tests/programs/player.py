@@ -17,6 +17,7 @@ from programs.journal import Journal
 from programs.language import ENTRY, Program
 from programs.ledger import Effect
 from programs.outcome import Outcome
+from programs.readings import Readings
 from programs.schedule import Schedule
 from programs.script import ANSWERED_AFTER_S, answer_of
 from programs.workers import Worker
@@ -65,6 +66,7 @@ class Player:
         self._calls: dict[int, _Call] = {}
         self._ticks: dict[Worker, asyncio.TimerHandle] = {}
         self._loaded: set[Worker] = set()
+        self._readings = Readings(dice)
         self._opened: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: OSError | None = None
@@ -232,6 +234,8 @@ class Player:
         reply = await self._atomic.request(
             asked.method, asked.target, body=asked.body, headers=asked.headers
         )
+        if "/results?" in asked.target:
+            return self._readings.told(asked.target, reply)
         document = json.loads(reply.body) if b'"event"' in asked.body else {}
         if "id" in document and document["id"] not in self._opened:
             await self._opened_event(document["id"])
@@ -294,9 +298,13 @@ def _marks(fate: str) -> str:
 
 
 def _short(asked: wire.Ask) -> str:
+    if asked.method == "GET":
+        return asked.target.rpartition("/")[2]
     document = json.loads(asked.body or b"{}")
-    url = document.get("stepInvokeUrl", "").rpartition("/")[2]
-    return f"{url or document.get('stepName')}({json.dumps(document.get('payload'))})"
+    name = document.get("stepInvokeUrl", "").rpartition("/")[2] or document.get("stepName")
+    # What chance has drawn is different each time a seed is run.
+    is_drawn = name == "hide" or document.get("kind") == "value"
+    return f"{name}({'…' if is_drawn else json.dumps(document.get('payload'))})"
 
 
 def _told(reply: ApiReply | None) -> str:

@@ -33,6 +33,18 @@ CRASHES: Final = frozenset({REFUSED, DIES, FAILS, UNHEARD})
 WELL: Final = "well"
 LOST, DEAF, DOUBLED, LATE = ("is lost", "its answer is lost", "comes twice", "is late")
 _WAYS: Final = {LOST: (0.01, 0.06), DEAF: (0.01, 0.06), DOUBLED: (0.02, 0.1), LATE: (0.03, 0.2)}
+# The faults of an answer with results. They cost nobody an attempt, so they are not limited.
+AS_IT_IS: Final = "as it is"
+NONE, FAILS_TO_READ, CUT, LOSSY, OLD, MALFORMED, MARKED = (
+    "is refused",
+    "is unavailable",
+    "is cut off",
+    "has lost some",
+    "is old",
+    "is malformed",
+    "has other fingerprints",
+)
+_READINGS: Final = (NONE, FAILS_TO_READ, CUT, LOSSY, LOSSY, OLD, OLD, MALFORMED, MARKED)
 # Retries are limited, so the faults that use one are limited as well: they must not change the outcome.
 _PAID_MAX: Final = 2
 _STRIKES_MAX: Final = 8
@@ -48,6 +60,7 @@ class Schedule:
         self.wait_s = self._chance.choice(_WAITS_S)
         self.happened: Counter[str] = Counter()
         self._is_calm = self._chance.random() < 0.2 or calm
+        self._faulty_readings = self._chance.choice((0.0, 0.1, 0.5, 0.9))
         self._fates = {fate: self._chance.choice((0.0, *rates)) for fate, rates in _FATES.items()}
         self._ways = {way: self._chance.choice((0.0, *rates)) for way, rates in _WAYS.items()}
 
@@ -58,6 +71,16 @@ class Schedule:
     def way(self, step: Step) -> str:
         """The fault of a request of a step's handler."""
         return self._strike(self._ways, step) or WELL
+
+    def reading(self) -> str:
+        """The fault of an answer with results."""
+        if self._is_calm or self._chance.random() >= self._faulty_readings:
+            return AS_IT_IS
+        return self._chance.choice(_READINGS)
+
+    def lost(self) -> bool:
+        """Whether an entry of results is hit by the fault of its answer."""
+        return self._chance.random() < 0.5
 
     def duration_s(self) -> float:
         """How long a step takes."""

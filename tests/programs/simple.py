@@ -56,6 +56,27 @@ class Simple:
     def _sleep(self, depth: int) -> list[Statement]:
         return [Line(f"{self._await}ctx.sleep({self._chance.choice((0, 0.02, 1, 45, 260_000))})")]
 
+    def _value(self, depth: int) -> list[Statement]:
+        """A value that the handler computes, or one that chance decides and a step is given."""
+        kind = self._chance.choice(("number", "number", "typed", "roll", "roll", "version"))
+        if kind == "version" and depth == 0:
+            newest = self._chance.randint(1, 3)
+            return [self._append(f"{self._await}ctx.version('{self._new('change')}', {newest})")]
+        if kind == "roll":
+            drawn = self._chance.choice(
+                ("run('roll', roll)", "random()", "uuid()", "now()", "run('a', roll)")
+            )
+            return [self._append(self._step(f"hide, shown({self._await}ctx.{drawn})"))]
+        if kind == "typed":
+            words = f"lambda: {self._words()}"
+            return [self._append(self._shown(f"{self._await}ctx.run('words', {words}, returns=set[str])"))]
+        name = self._new("v")
+        function = self._chance.choice(("answer", "answer_async")) if self.is_async else "answer"
+        computed = f"lambda: {function}({self._number()})"
+        line = Line(f"{name} = {self._await}ctx.run('answer', {computed})")
+        self._numbers.append(name)
+        return [line, Line(f"out.append({name})")]
+
     def _nested(self, depth: int) -> list[Statement]:
         called = self._chance.choice(self._known)
         if called.may_fail:
