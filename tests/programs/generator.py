@@ -191,7 +191,7 @@ class _Writer(Simple):
         self._indexes.append(index)
         self._numbers.append(index)
         may_fail, self.may_fail, caught, self._caught = self.may_fail, False, self._caught, []
-        leaves = self._leaves(index) if self._chance.random() < 0.6 else ()
+        leaves = self._leaves(index) if self._chance.random() < 0.75 else ()
         rest = self._statements(depth + 1, at_least=2, most=4)
         written = (Line("out = []"), *leaves, *rest, Line("return out"))
         fails, self.may_fail, self._caught = self.may_fail, may_fail, caught

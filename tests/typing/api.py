@@ -1,7 +1,7 @@
 """Uses of the public API, for mypy and pyright in strict mode to check. This file is never run."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, assert_type
 from uuid import UUID
 
@@ -67,8 +67,18 @@ def plain(ctx: Context, user: User) -> None:
     ctx.sleep(timedelta(days=30))
     assert_type(ctx.event("approval", result=bool, deadline=timedelta(days=3)), bool)
     assert_type(ctx.open_event("approval"), str)
+    assert_type(ctx.run("tag", lambda: user.name), str)
+    assert_type(ctx.run("user", lambda: user, returns=User, retry=Retry(count=2, on=ConnectionError)), User)
+    assert_type((ctx.now(), ctx.uuid(), ctx.random()), tuple[datetime, UUID, float])
+    assert_type(ctx.version("by letter", 2), int)
+    ctx.step("pay", name="deposit")
+    ctx.sleep(1, name="cool down")
     assert_type([ctx.run_id, ctx.idempotency_key], list[str])
     assert_type(ctx.attempt, int)
+
+
+async def fetch() -> bytes:
+    return b""
 
 
 async def asynchronous(ctx: AsyncContext, user: User) -> None:
@@ -78,7 +88,13 @@ async def asynchronous(ctx: AsyncContext, user: User) -> None:
     async with asyncio.TaskGroup() as group:
         mail = group.create_task(ctx.step("mail", user, result=str))
     assert_type(mail.result(), str)
-    await ctx.sleep(1.5)
+    await ctx.sleep(1.5, name="cool down")
+    assert_type(await ctx.run("tag", lambda: user.name, retry=2), str)
+    assert_type(await ctx.run("user", lambda: user, returns=User), User)
+    assert_type(await ctx.run("fetched", fetch), bytes)
+    assert_type(await ctx.now(), datetime)
+    assert_type(await ctx.version("by letter", 2), int)
+    await asyncio.gather(ctx.uuid(), ctx.random(), ctx.step("pay", name="deposit"))
     assert_type(await ctx.event("approval", result=bool), bool)
 
 

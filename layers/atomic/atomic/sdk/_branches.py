@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
+from weakref import WeakKeyDictionary
 
 from atomic.sdk._identity import in_new_branch, task_maker, watch
 
@@ -33,6 +34,7 @@ _TOLD_S: Final = 0.1
 _TURNS: Final = 3
 _RESTLESS_TURNS: Final = 100
 _UNWIND_S: Final = 1.0
+_depths: Final[WeakKeyDictionary[Future, int]] = WeakKeyDictionary()
 
 
 @dataclass(order=True, slots=True)
@@ -54,6 +56,9 @@ class Branches:
         self._is_replay = is_replay
         self._main: Task | None = None
         self._tasks: set[Task] = set()
+        # Those that do not stand in a call which waits for its turn or is parked. Of a thousand tasks that
+        # a replay goes through, these are few.
+        self._moving: set[Task] = set()
         self._failed: list[Task] = []
         # Tasks that have called the context, and those that are in such a call.
         self._callers: set[Task] = set()
@@ -168,13 +173,27 @@ class Branches:
         answer = _Answer(ended_at, post, was_replayed, self._loop.create_future())
         heapq.heappush(self._answers, answer)
         self._wake()
-        await answer.turn
+        await self._standing(answer.turn)
 
     async def park(self, cause: Exception | None = None) -> NoReturn:
         """Stop the running task. `cause` is the error that stopped it; None for a live step."""
         future: asyncio.Future[NoReturn] = self._loop.create_future()
         with self.within(future, cause, is_parked=True):
-            await future
+            await self._standing(future)
+        raise AssertionError("nothing ends it but its task's cancellation")
+
+    async def _standing(self, future: Future) -> None:
+        """Wait for a future that only this object, or a cancellation, completes."""
+        task = asyncio.current_task()
+        assert task is not None, "asyncio runs coroutines in tasks"
+        # It runs before the task goes on.
+        future.add_done_callback(lambda _: self._goes_on(task))
+        self._moving.discard(task)
+        await future
+
+    def _goes_on(self, task: Task) -> None:
+        if task in self._tasks:
+            self._moving.add(task)
 
     def _make(self, make: Callable[[], Task]) -> Task:
         task = in_new_branch(make)
@@ -184,10 +203,12 @@ class Branches:
     def _take(self, task: Task) -> None:
         if task not in self._tasks and not task.done():
             self._tasks.add(task)
+            self._moving.add(task)
             task.add_done_callback(self._lose)
 
     def _lose(self, task: Task) -> None:
         self._tasks.discard(task)
+        self._moving.discard(task)
         self._callers.discard(task)
         if self._main is not None and _failure_of(task) is not None:
             self._failed.append(task)
@@ -224,9 +245,9 @@ class Branches:
 
     async def _is_calm(self) -> bool:
         """Whether all tasks wait for something that has not happened yet."""
-        turns = _TURNS + max(map(_gathers, self._tasks))
+        turns = _TURNS + max(map(_gathers, self._moving), default=0)
         for _ in range(turns):
-            if any(map(_is_ready, self._tasks)):
+            if any(map(_is_ready, self._moving)):
                 return False
             await asyncio.sleep(0)
         return not self._has_moved
@@ -360,7 +381,12 @@ def _parts(future: Future) -> Iterator[Future]:
 
 def _depth(future: Future | None) -> int:
     children = getattr(future, "_children", None)
-    return 0 if children is None else 1 + max(map(_depth, children), default=0)
+    if future is None or children is None:
+        return 0
+    # The parts of a `gather` stay the same, and there may be thousands.
+    if (known := _depths.get(future)) is None:
+        known = _depths[future] = 1 + max(map(_depth, children), default=0)
+    return known
 
 
 def _innermost(task: Task) -> tuple[str, dict[str, Any]]:

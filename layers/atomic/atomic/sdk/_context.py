@@ -95,7 +95,7 @@ class Call:
 class CallOptions(StepOptions, total=False):
     """Options of a step that a handler calls. `timeout` is how long the handler waits for it.
 
-    `name` is what people see of it; calls of one URL with different names are different steps.
+    `name` is what people see of it. Calls of the same URL with different names are different steps.
 
     Calls of the same URL are numbered in order, and each is another step. `key` replaces this number.
     Calls of the same URL with the same key are numbered again.
@@ -129,7 +129,7 @@ NO_NAMES: Final[Names] = MappingProxyType({})
 class StepCall(Generic[CallResult]):
     """A step with its identity. The handler waits at most `timeout_s` for it (None: its remaining time).
 
-    `name` is its name in messages. `changes_live`: the step may be live without what this call gives it.
+    `name` is its name in messages. `changes_live`: a live step may lack what this call gives it.
     """
 
     id: str
@@ -206,7 +206,7 @@ def _checked_name(name: str | None) -> str:
 class BaseContext(ABC):
     """A handler's view of its run. `wait_s` is how long one call of the handler waits for its steps.
 
-    `names` are those of the functions that are served beside it; `build` is that of the application.
+    `names` are the names of the functions that are served beside it; `build` is that of the application.
     """
 
     def __init__(

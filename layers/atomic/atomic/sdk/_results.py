@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -33,6 +34,7 @@ def fingerprint(payload: Any) -> str:
     return hashlib.sha256(_CANONICAL.encode(payload).encode()).hexdigest()
 
 
+@lru_cache(maxsize=256)
 def steps_target(connection: ApiTarget, steps_url: str) -> str:
     """Where a handler posts its steps: `steps_url` if it is one of the server that is configured.
 

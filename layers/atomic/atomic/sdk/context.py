@@ -267,6 +267,4 @@ class Context(BlockingBatches):
         if (branch := self._branch()) is not None and branch.is_over:
             raise Suspended
         if self._has_ended:
-            raise RuntimeError(
-                "The workflow has ended, and this call came after: let it wait for its threads."
-            )
+            raise RuntimeError("The workflow ended before this call: let it wait for its threads.")
