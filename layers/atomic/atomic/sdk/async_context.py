@@ -22,7 +22,7 @@ from atomic.sdk._context import (
 from atomic.sdk._identity import Scope, current_scope, enter_branch
 from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT
-from atomic.sdk._value_steps import AsyncValues
+from atomic.sdk._value_calls import AsyncValues
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds

@@ -22,7 +22,7 @@ from atomic.sdk._context import (
 )
 from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT
-from atomic.sdk._value_steps import BlockingValues
+from atomic.sdk._value_calls import BlockingValues
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
