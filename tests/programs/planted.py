@@ -13,7 +13,8 @@ from atomic.sdk._context import BaseContext, StepCall
 from atomic.sdk._identity import FIRST, enter_branch
 from atomic.sdk._results import Results
 from atomic.sdk._transport import Flow, error_of
-from atomic.sdk._value_steps import AsyncValues, ValueCall
+from atomic.sdk._value_calls import AsyncValues
+from atomic.sdk._value_steps import ValueCall
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.errors import Suspended

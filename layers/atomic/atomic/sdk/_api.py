@@ -175,7 +175,7 @@ class StepsPath:
 def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> HttpRequest:
     """Post a step. Without a wait, the server answers as soon as the step is durable.
 
-    A value is durable and done at once, so nobody waits for it.
+    A value is durable and done at once, so its post has no wait.
     """
     if document.get("kind") == "value":
         return _post(path.target, document, path.headers)

@@ -22,7 +22,7 @@ from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
 from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
 from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall, Titled
 from atomic.sdk._identity import enter_branch
-from atomic.sdk._value_steps import AsyncValues
+from atomic.sdk._value_calls import AsyncValues
 
 if TYPE_CHECKING:
     from atomic.sdk._branches import Branches

@@ -21,7 +21,7 @@ from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
 from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
 from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._identity import Scope
-from atomic.sdk._value_steps import BlockingValues
+from atomic.sdk._value_calls import BlockingValues
 
 T = TypeVar("T")
 

@@ -15,20 +15,18 @@ from types import CodeType, MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 from urllib.parse import urljoin
 
-from atomic.protocol import headers
 from atomic.sdk._api import (
     Key,
     Outcome,
     StepOptions,
-    StepsPath,
     check_options,
     key_text,
     open_once,
     start_document,
     step_once,
 )
-from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, step_id, step_key
-from atomic.sdk._results import Results, ResultsQuery, read_results, steps_target
+from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, name_text, step_id, step_key
+from atomic.sdk._results import Results, ResultsQuery, read_results, steps_path
 from atomic.sdk._transport import Flow
 from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
@@ -197,12 +195,6 @@ class RunningValue(NamedTuple):
 running_value: Final[ContextVar[RunningValue | None]] = ContextVar("atomic_running_value", default=None)
 
 
-def _checked_name(name: str | None) -> str:
-    if name is None or (isinstance(name, str) and name):
-        return name or ""
-    raise InvalidRequestError(f"name: use a text that is not empty, not {name!r}.")
-
-
 class BaseContext(ABC):
     """A handler's view of its run. `wait_s` is how long one call of the handler waits for its steps.
 
@@ -225,7 +217,9 @@ class BaseContext(ABC):
         self.idempotency_key = call.idempotency_key
         self.attempt = call.attempt
         self._client = client
-        self._path = self._steps_path(call, build)
+        self._path = steps_path(
+            client.connection, call.steps_url, call.attempt_token, call.traceparent, build
+        )
         self._query: ResultsQuery | None = None
         if call.attempt > 1 and call.attempt_token:
             self._query = ResultsQuery(client.client_id, call.run_id, call.step_id, call.attempt_token)
@@ -269,7 +263,7 @@ class BaseContext(ABC):
         check_options(options, CallOptions)
         name, returns, written = self._written(step, payload)
         url = urljoin(self._call.url, name)
-        key, given = options.get("key"), _checked_name(options.get("name"))
+        key, given = options.get("key"), name_text(options.get("name"))
         # A URL has no spaces.
         called = f"{url} {given}" if given else url
         position = self._position(called, None if key is None else key_text(key), scope)
@@ -289,7 +283,7 @@ class BaseContext(ABC):
         return served.name, served.returns, served.written(payload)
 
     def _plan_sleep(self, duration: Seconds, name: str | None = None) -> StepCall[None]:
-        name = _checked_name(name) or "sleep"
+        name = name_text(name) or "sleep"
         delay_ms = milliseconds("sleep", duration, may_be_past=True)
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
@@ -388,15 +382,6 @@ class BaseContext(ABC):
     def _opening(self, step_call: StepCall[Any]) -> Flow[str]:
         patience_s = min(self._client.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
         return open_once(self._path, step_call.document, patience_s)
-
-    def _steps_path(self, call: Call, build: str) -> StepsPath:
-        given = {
-            headers.ATTEMPT_TOKEN: call.attempt_token,
-            headers.TRACEPARENT: call.traceparent,
-            headers.BUILD: build,
-        }
-        target = steps_target(self._client.connection, call.steps_url)
-        return StepsPath(target, {name: value for name, value in given.items() if value})
 
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:

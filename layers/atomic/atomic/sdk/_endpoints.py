@@ -7,11 +7,9 @@ import asyncio
 import inspect
 import json
 import logging
-import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 
@@ -25,8 +23,10 @@ from atomic.sdk._serving import (
     Request,
     SignatureCheck,
     Unreadable,
+    build_of,
     failure,
     in_thread,
+    marked,
     signing_secrets,
     success,
 )
@@ -46,8 +46,6 @@ AnyFunction = TypeVar("AnyFunction", bound=Function)
 
 # One segment of a path, so that a function's name is also its URL relative to the others.
 _NAME: Final = re.compile(r"[A-Za-z0-9_~-]+")
-_BUILD: Final = re.compile(r"[!-~]{0,64}")
-_BUILD_VARIABLE: Final = "ATOMIC_BUILD"
 
 
 class EndpointOptions(TypedDict, total=False):
@@ -78,18 +76,11 @@ def _check_options(function: Function, options: EndpointOptions) -> None:
     SignatureCheck(secrets)
     if base_url := options.get("base_url"):
         checked("base_url", base_url)
-    _check_build("build", options.get("build") or "")
     if "wait" in options:
         try:
             milliseconds("wait", options["wait"])
         except InvalidRequestError as error:
             raise ValueError(error.detail) from None
-
-
-def _check_build(name: str, build: str) -> str:
-    if not _BUILD.fullmatch(build):
-        raise ValueError(f"{name} {build!r}: use up to 64 visible ASCII characters")
-    return build
 
 
 class Endpoint:
@@ -110,6 +101,7 @@ class Endpoint:
         self.is_async = self._signature.is_async
         self.is_workflow = is_workflow
         self._options = options
+        self._build = build_of(options.get("build"))
         if (
             is_workflow
             and "client" in options
@@ -162,18 +154,12 @@ class Endpoint:
     def _success(self, context: Call | BaseContext, result: Any) -> HandlerResponse:
         written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
         unused = context.unused_results if isinstance(context, BaseContext) else 0
-        return self._marked(success(written), {headers.UNUSED_RESULTS: str(unused)} if unused else {})
-
-    def _marked(self, response: HandlerResponse, more: Mapping[str, str]) -> HandlerResponse:
-        """The response with headers that are for operators."""
-        if self._build:
-            more = {**more, headers.BUILD: self._build}
-        return replace(response, headers={**response.headers, **more}) if more else response
+        return marked(success(written), self._build, unused)
 
     def _failure(self, request: Request, error: BaseException) -> HandlerResponse:
         attempt, step = (request.headers.get(name, "?") for name in (headers.ATTEMPT, headers.STEP_ID))
-        response = failure(error, f"{name_of(self.function)} (attempt {attempt} of step {step})")
-        return self._marked(response, {})
+        where = f"{name_of(self.function)} (attempt {attempt} of step {step})"
+        return marked(failure(error, where), self._build)
 
     def _read(self, request: Request) -> tuple[Call, Any]:
         """The call, and the payload as the type that the function takes."""
@@ -212,11 +198,6 @@ class Endpoint:
     @cached_property
     def _client(self) -> Client | AsyncClient:
         return self._options.get("client") or (AsyncClient() if self.is_async else Client())
-
-    @cached_property
-    def _build(self) -> str:
-        own = self._options.get("build")
-        return own or _check_build(_BUILD_VARIABLE, os.environ.get(_BUILD_VARIABLE, ""))
 
     @cached_property
     def _signatures(self) -> SignatureCheck:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import ReferenceType, WeakSet, ref
 
 from atomic.protocol import keys
+from atomic.sdk.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     # A seventh of the SDK's import time. A program with asyncio tasks has imported it.
@@ -214,6 +215,13 @@ def _list_of_as_completed() -> Any:
             return frame.f_locals.get("fs", frame.f_locals.get("aws"))
         frame = frame.f_back
     return None
+
+
+def name_text(name: str | None) -> str:
+    """The name of a call as it goes over the wire; empty for none."""
+    if name is None or (isinstance(name, str) and name):
+        return name or ""
+    raise InvalidRequestError(f"name: use a text that is not empty, not {name!r}.")
 
 
 def step_key(run_key: str, position: Position) -> str:

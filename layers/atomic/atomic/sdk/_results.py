@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
-from atomic.sdk._api import Outcome, exchange
+from atomic.sdk._api import Outcome, StepsPath, exchange
 from atomic.sdk._transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse
 from atomic.sdk.errors import NotFinishedError
 
@@ -47,6 +47,13 @@ def steps_target(connection: ApiTarget, steps_url: str) -> str:
     except ValueError:
         return own
     return steps_url if is_own and not (parts.query or parts.fragment or "@" in parts.netloc) else own
+
+
+def steps_path(connection: ApiTarget, steps_url: str, token: str, trace: str, build: str) -> StepsPath:
+    """The same with the headers of a handler's posts: its attempt's token, its trace and its build."""
+    given = {headers.ATTEMPT_TOKEN: token, headers.TRACEPARENT: trace, headers.BUILD: build}
+    target = steps_target(connection, steps_url)
+    return StepsPath(target, {name: value for name, value in given.items() if value})
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeVar
@@ -51,6 +51,8 @@ ENVIRONMENT_S: Final = 1.0
 _KEPT_FREE_MAX: Final = 8
 
 _BASE_URL: Final = "ATOMIC_BASE_URL"
+_BUILD: Final = "ATOMIC_BUILD"
+_BUILD_TEXT: Final = re.compile(r"[!-~]{0,64}")
 # Characters that a path may contain unencoded (RFC 3986, 3.3).
 _PLAIN: Final = "/:@!$&'()*+,;=~"
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -287,6 +289,22 @@ def success(result: Any) -> HandlerResponse:
     """200 with the result, which consists of plain JSON values."""
     body = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
     return HandlerResponse(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
+
+
+def build_of(given: str | None) -> str:
+    """The build of this application: an option, else ATOMIC_BUILD. Raises ValueError for an invalid one."""
+    build = given or os.environ.get(_BUILD, "")
+    if not _BUILD_TEXT.fullmatch(build):
+        name = "build" if given else _BUILD
+        raise ValueError(f"{name} {build!r}: use up to 64 visible ASCII characters")
+    return build
+
+
+def marked(response: HandlerResponse, build: str, unused_results: int = 0) -> HandlerResponse:
+    """The response with headers for operators: the build, and how many results were not used."""
+    unused = str(unused_results or "")
+    more = {name: text for name, text in ((headers.BUILD, build), (headers.UNUSED_RESULTS, unused)) if text}
+    return replace(response, headers={**response.headers, **more}) if more else response
 
 
 def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:

@@ -1,0 +1,304 @@
+"""The methods of both contexts that keep values: `run`, `now`, `uuid`, `random` and `version`."""
+
+import random as chance
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+from inspect import isawaitable
+from typing import Any, TypeVar, overload
+from uuid import UUID, uuid4
+
+from atomic.sdk._api import Outcome
+from atomic.sdk._context import StepCall
+from atomic.sdk._results import Results
+from atomic.sdk._value_steps import ValueCall, ValueSteps
+from atomic.sdk.async_client import AsyncClient
+from atomic.sdk.client import Client
+from atomic.sdk.retry import Retry
+
+T = TypeVar("T")
+
+
+class BlockingValues(ValueSteps, ABC):
+    """Values of a `def` handler."""
+
+    _client: Client
+
+    @overload
+    def run(
+        self, name: str, function: Callable[[], Any], *, returns: type[T], retry: Retry | int | None = None
+    ) -> T: ...
+    @overload
+    def run(
+        self,
+        name: str,
+        function: Callable[[], T],
+        *,
+        returns: None = None,
+        retry: Retry | int | None = None,
+    ) -> T: ...
+    def run(
+        self,
+        name: str,
+        function: Callable[[], Any],
+        *,
+        returns: Any = None,
+        retry: Retry | int | None = None,
+    ) -> Any:
+        """Compute a value here, once: at each further call of the handler it is the same.
+
+        The function runs again when the attempt dies before the value is stored. Small work that may be
+        repeated belongs here; what takes long, costs money or must be retried for hours is a step.
+
+        - `name`: what the value is called; the second value of a name is another one, and so on in order.
+        - `function`: takes no arguments, and must not call steps.
+        - `retry`: how often the function is called again when it raises, as a number or a `Retry`, whose
+          `on` and `never` are types of exceptions here (default 0). The pauses have to fit into the time
+          that the handler may wait; an error that is left fails this attempt of the handler.
+        - `returns`: the type of the value (default: what the function says it returns, else plain JSON
+          values).
+
+        Raises what the function raises, `SerializationError` for a value that would not come back as it is,
+        `TooLargeError`, `InvalidRequestError` for a wrong option, and `CancelledError`.
+        """
+        return self._value(name, function, retry, returns)
+
+    def now(self) -> datetime:
+        """Tell the time, in UTC, as it was when the run came here for the first time.
+
+        Raises `CancelledError`.
+        """
+        moment: datetime = self._value("now", _utc_now, None, datetime)
+        return moment
+
+    def uuid(self) -> UUID:
+        """Draw a random UUID, the same at each further call of the handler.
+
+        Raises `CancelledError`.
+        """
+        drawn: UUID = self._value("uuid", uuid4, None, UUID)
+        return drawn
+
+    def random(self) -> float:
+        """Draw a random number from 0 to below 1, the same at each further call of the handler.
+
+        Raises `CancelledError`.
+        """
+        drawn: float = self._value("random", chance.random, None, float)
+        return drawn
+
+    def version(self, name: str, newest: int) -> int:
+        """Tell which version of this part of the code the run is to have.
+
+        - `name`: what the change is called.
+        - `newest`: the newest version that this code has, from 1 on.
+
+        Returns `newest` in a run that comes here for the first time, and what it was then at each further
+        call. It is 0 in a run that went on from here before there was a version.
+
+        Raises `InvalidRequestError` for a version that is none, and `CancelledError`.
+        """
+        self._check()
+        step_call = self._plan_version(name, newest)
+        with self._suspending(), self._called(step_call):
+            found = self._found(step_call)
+            if found is None:
+                posted = self._first_version(step_call, newest, self._known())
+                found = self._client.run_flow(self._flow(posted))
+                self._known().learn(step_call.id, found)
+        return step_call.read(found.unwrap())
+
+    def _value(
+        self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
+    ) -> Any:
+        value = self._plan_value(name, function, retry, returns)
+        return value.step.read(self._asked_value(value).unwrap())
+
+    def _asked_value(self, value: ValueCall) -> Outcome:
+        self._check()
+        with self._suspending(), self._called(value.step):
+            found = self._found(value.step)
+        if found is None:
+            posted = value.posted(self._computed(value))
+            with self._suspending(), self._called(posted):
+                found = self._client.run_flow(self._flow(posted))
+        return found
+
+    def _found(self, step_call: StepCall[Any]) -> Outcome | None:
+        found = self._earlier(self._known(), step_call)
+        if found is None and (asking := self._stored(step_call)) is not None:
+            found = self._client.run_flow(asking)
+        return found
+
+    def _computed(self, value: ValueCall) -> Any:
+        retries = 0
+        with self._running(value.step):
+            while True:
+                try:
+                    return value.function()
+                except Exception as error:
+                    pause_s = value.pause_s(error, retries, self._left_s())
+                retries += 1
+                time.sleep(pause_s)
+
+    @abstractmethod
+    def _check(self) -> None: ...
+
+    @abstractmethod
+    def _known(self) -> Results: ...
+
+    @abstractmethod
+    def _suspending(self) -> AbstractContextManager[None]: ...
+
+
+class AsyncValues(ValueSteps, ABC):
+    """Values of an `async def` handler."""
+
+    _client: AsyncClient
+
+    @overload
+    def run(
+        self, name: str, function: Callable[[], Any], *, returns: type[T], retry: Retry | int | None = None
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def run(
+        self,
+        name: str,
+        function: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        returns: None = None,
+        retry: Retry | int | None = None,
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def run(
+        self,
+        name: str,
+        function: Callable[[], T],
+        *,
+        returns: None = None,
+        retry: Retry | int | None = None,
+    ) -> Coroutine[Any, Any, T]: ...
+    def run(
+        self,
+        name: str,
+        function: Callable[[], Any],
+        *,
+        returns: Any = None,
+        retry: Retry | int | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """Await this to compute a value here, once: at each further call of the handler it is the same.
+
+        The function runs again when the attempt dies before the value is stored. Small work that may be
+        repeated belongs here; what takes long, costs money or must be retried for hours is a step.
+
+        - `name`: what the value is called; the second value of a name is another one, and so on in order.
+        - `function`: takes no arguments, may be `async def`, and must not call steps. A plain one runs on
+          the event loop.
+        - `retry`: how often the function is called again when it raises, as a number or a `Retry`, whose
+          `on` and `never` are types of exceptions here (default 0). The pauses have to fit into the time
+          that the handler may wait; an error that is left fails this attempt of the handler.
+        - `returns`: the type of the value (default: what the function says it returns, else plain JSON
+          values).
+
+        Raises what the function raises, `SerializationError` for a value that would not come back as it is,
+        `TooLargeError`, `InvalidRequestError` for a wrong option, and `CancelledError`.
+        """
+        return self._value(name, function, retry, returns)
+
+    def now(self) -> Coroutine[Any, Any, datetime]:
+        """Await this for the time, in UTC, as it was when the run came here for the first time.
+
+        Raises `CancelledError`.
+        """
+        return self._value("now", _utc_now, None, datetime)
+
+    def uuid(self) -> Coroutine[Any, Any, UUID]:
+        """Await this for a random UUID, the same at each further call of the handler.
+
+        Raises `CancelledError`.
+        """
+        return self._value("uuid", uuid4, None, UUID)
+
+    def random(self) -> Coroutine[Any, Any, float]:
+        """Await this for a random number from 0 to below 1, the same at each further call of the handler.
+
+        Raises `CancelledError`.
+        """
+        return self._value("random", chance.random, None, float)
+
+    def version(self, name: str, newest: int) -> Coroutine[Any, Any, int]:
+        """Await this for the version of this part of the code that the run is to have.
+
+        - `name`: what the change is called.
+        - `newest`: the newest version that this code has, from 1 on.
+
+        Returns `newest` in a run that comes here for the first time, and what it was then at each further
+        call. It is 0 in a run that went on from here before there was a version.
+
+        Raises `InvalidRequestError` for a version that is none, and `CancelledError`.
+        """
+        step_call = self._plan_version(name, newest)
+        return self._pending(step_call, partial(self._asked_version, newest=newest), depth=3)
+
+    def _value(
+        self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
+    ) -> Coroutine[Any, Any, Any]:
+        value = self._plan_value(name, function, retry, returns)
+        return self._pending(value.step, lambda _: self._asked_value(value))
+
+    async def _asked_version(self, step_call: StepCall[int], newest: int) -> Outcome:
+        with self._called(step_call):
+            found = await self._found(step_call)
+            if found is None:
+                posted = self._first_version(step_call, newest, await self._known())
+                found = await self._client.run_flow(self._flow(posted))
+                (await self._known()).learn(step_call.id, found)
+            return found
+
+    async def _asked_value(self, value: ValueCall) -> Outcome:
+        with self._called(value.step):
+            found = await self._found(value.step)
+        if found is not None:
+            return found
+        posted = value.posted(await self._computed(value))
+        with self._called(posted):
+            return await self._client.run_flow(self._flow(posted))
+
+    async def _found(self, step_call: StepCall[Any]) -> Outcome | None:
+        found = self._earlier(await self._known(), step_call)
+        if found is None and (asking := self._stored(step_call)) is not None:
+            found = await self._client.run_flow(asking)
+        return found
+
+    async def _computed(self, value: ValueCall) -> Any:
+        from asyncio import sleep
+
+        retries = 0
+        with self._running(value.step):
+            while True:
+                try:
+                    result = value.function()
+                    return await result if isawaitable(result) else result
+                except Exception as error:
+                    pause_s = value.pause_s(error, retries, self._left_s())
+                retries += 1
+                await sleep(pause_s)
+
+    @abstractmethod
+    def _pending(
+        self,
+        step_call: StepCall[Any],
+        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]],
+        *,
+        depth: int = 4,
+    ) -> Coroutine[Any, Any, Any]: ...
+
+    @abstractmethod
+    async def _known(self) -> Results: ...
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
