@@ -37,6 +37,7 @@ NAMES = [
     "RunDocument",
     "RunSummary",
     "SerializationError",
+    "StepCancelledError",
     "StepDocument",
     "StepFailedError",
     "StepOutcome",
@@ -49,6 +50,7 @@ NAMES = [
 ]
 CLIENT = [
     "cancel",
+    "cancel_step",
     "client_id",
     "close",
     "complete",

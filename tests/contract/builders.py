@@ -8,7 +8,7 @@ from typing import Any
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Attempt, Step, StepSpec
+from atomic.domain.steps import Attempt, Step, StepSpec, Watch
 from atomic.protocol import keys
 from atomic.protocol.canonical import fingerprint
 from atomic.protocol.enums import SETTLED, OutcomeKind, Status
@@ -120,9 +120,12 @@ def a_full_step() -> Step:
         deferred_at_ms=6_000,
         rechecks=5,
         woken=True,
+        failed_meanwhile=True,
         told=keys.root_of(spec.run_id),
         waiting_for=(keys.root_of(spec.run_id), "another"),
+        wake="settled",
         waiters=("one", "two"),
+        watches=(Watch("three", 4, "five"), Watch("six", 7)),
         attempt_log=(
             Attempt(number=1, generation=1, started_at_ms=1_000),
             Attempt(

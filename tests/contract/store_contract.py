@@ -9,7 +9,7 @@ import pytest
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import RunQuery, StepStore
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import StepOutline
+from atomic.domain.steps import StepOutline, Watch
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
@@ -159,7 +159,7 @@ class StoreContract(QueryContract):
         await put(store, root, child, keyed("another run"))
         outline = await store.outline(root.spec.run_id)
         assert set(outline) == {
-            StepOutline(root.id, None, Status.PENDING, None, 0),
+            StepOutline(root.id, None, Status.PENDING, None, 0, due_at_ms=root.due_at_ms),
             StepOutline(child.id, root.id, Status.FAILED, child.finished_at_ms, 12),
         }
 
@@ -191,11 +191,17 @@ class StoreContract(QueryContract):
         root, plain = a_root(), a_child("plain")
         awaited = replace(a_child("awaited", status=Status.SUCCEEDED), awaited=True, attempt_count=4)
         later = replace(a_child("later"), waiters=(root.id,))
-        await put(store, root, plain, awaited, later)
+        nap = a_child("nap")
+        watches = (Watch(root.id, 2, nap.id), Watch(plain.id, 1))
+        nap = replace(nap, spec=replace(nap.spec, kind="timer"), due_at_ms=9_000, watches=watches)
+        await put(store, root, plain, awaited, later, nap)
+        pending = (root.id, Status.PENDING, None, 0)
+        due_at_ms = plain.due_at_ms
         assert set(await store.children(root.id, after="", limit=10)) == {
-            StepOutline(plain.id, root.id, Status.PENDING, None, 0, awaited=False),
+            StepOutline(plain.id, *pending, awaited=False, due_at_ms=due_at_ms),
             StepOutline(awaited.id, root.id, Status.SUCCEEDED, awaited.finished_at_ms, 4, awaited=True),
-            StepOutline(later.id, root.id, Status.PENDING, None, 0, awaited=True),
+            StepOutline(later.id, *pending, awaited=True, due_at_ms=due_at_ms),
+            StepOutline(nap.id, *pending, calls=False, due_at_ms=9_000, watches=watches),
         }
 
     @on_store

@@ -48,6 +48,24 @@ def test_a_handled_dead_letter_cannot_be_redriven(page: Page, api: Api, endpoint
     expect(page.get_by_role("button", name="Redrive")).to_have_count(0)
 
 
+def test_one_step_is_cancelled_and_its_run_goes_on(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/busy", (503, 0)), "busy", wait=False, retry={"count": 9})
+    slow = endpoints.serve("/hangs", (503, 0))
+    step = api.start(slow, "busy", parent=run["id"], wait=False, retry={"count": 9})
+    open_at(page, api, f"runs/{run['runId']}?step={step['id']}")
+
+    page.get_by_role("button", name="Cancel step").click()
+    dialog = page.get_by_role("dialog", name="Cancel this step?")
+    dialog.get_by_role("button", name="Cancel step").click()
+
+    expect(page.get_by_role("status").filter(has_text="The step is cancelled")).to_be_visible()
+    assert api.get(f"/steps/{step['id']}")["errorKind"] == "step_cancelled"
+    assert api.get(f"/steps/{run['id']}")["status"] != "cancelled"
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    expect(page.get_by_role("complementary")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel step")).to_have_count(0)
+
+
 def test_closing_the_dialog_changes_nothing(page: Page, api: Api, endpoints: Endpoints) -> None:
     api.start(endpoints.serve("/lost", (410, 0)), "lost")
     open_at(page, api, "dead-letters")

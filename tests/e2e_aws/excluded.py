@@ -22,6 +22,7 @@ EXCLUDED = {
     "cancelled_is_a_409_for_every_caller": INLINE,
     "the_smaller_of_timeout_and_wait_counts": INLINE,
     "cancel_races_with_completion_and_one_of_them_wins": INLINE,
+    "steps_that_were_told_unfinished_do_not_wake_who_waits_for_all": INLINE,
     "a_cancelled_run_takes_no_new_step": CANCELLED_ELSEWHERE,
     "a_cancelled_run_takes_no_values": CANCELLED_ELSEWHERE,
     "a_later_attempt_of_a_cancelled_run_posts_nothing": CANCELLED_ELSEWHERE,

@@ -1,10 +1,11 @@
 """The application that uses Atomic: its endpoints, callers and operators. It survives every crash."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from atomic.application.cancel import cancel_run
+from atomic.application.cancel import cancel_run, cancel_step
 from atomic.application.engine import Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
@@ -16,6 +17,7 @@ from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Step
 from atomic.protocol import headers, keys
+from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 from simulation.memory import Memory
@@ -54,6 +56,7 @@ class Application:
         step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
         self._observed.calls[step_id, attempt] += 1
         self._note_late(keys.run_of(step_id))
+        self._note_late_step(step_id)
         plan, node = self._nodes[request.url]
         if not node.stages:
             return self._leaf(plan, node, step_id, attempt, request.timeout_ms)
@@ -72,6 +75,14 @@ class Application:
         late_s = self._loop.time() - answered_s
         if not self._world.scenario.on_aws or late_s > _KNOWN_WITHIN_S * (2 if self._world.skewed else 1):
             self._observed.wrong.append(f"a step of {run_id} was called {late_s:.3f} s after its cancel")
+
+    def _note_late_step(self, step_id: str) -> None:
+        """The same of a step that was cancelled, and of those that were below it then."""
+        answered_s = self._observed.cancelled_step_at_s.get(step_id, math.inf)
+        late_s = self._loop.time() - answered_s
+        allowed_s = _KNOWN_WITHIN_S if self._world.scenario.on_aws else 0.0
+        if late_s > allowed_s or (late_s >= 0 and not allowed_s):
+            self._observed.wrong.append(f"{step_id} was called {late_s:.3f} s after it was cancelled")
 
     async def _leaf(
         self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int
@@ -132,9 +143,7 @@ class Application:
                 return self._refused(step_id, for_good=True)
             live = [step.id for step in steps if not step.is_settled]
             if live:
-                waiting_for = {headers.WAITING_FOR: ", ".join(live)}
-                suspended = EndpointResponse(status=202, headers=waiting_for)
-                return suspended if manner == "suspends" else EndpointResponse(status=500)
+                return _suspended(plan, live) if manner == "suspends" else EndpointResponse(status=500)
         return self._succeeded(step_id, attempt)
 
     async def _known(
@@ -178,6 +187,8 @@ class Application:
                 yield self._caller(plan, number)
             if plan.cancel_after_s is not None:
                 yield self._canceller(plan, plan.cancel_after_s)
+            if plan.cancels_step:
+                yield self._step_canceller(plan)
             for node in plan.root.tree():
                 if node.kind == "event":
                     yield self._event_poster(plan, node)
@@ -274,6 +285,15 @@ class Application:
         if root.status is Status.CANCELLED:
             self._observed.cancelled_at_s.setdefault(plan.run_id, self._loop.time())
 
+    async def _step_canceller(self, plan: RunPlan) -> None:
+        await asyncio.sleep(plan.cancels_step_after_s)
+        node = next(node for node in plan.root.tree() if node.name == plan.cancels_step)
+        step_id, rows = plan.step_id(node), self._world.truth.rows
+        await self._persist(_cancel_step, step_id)
+        if step_id in rows and rows[step_id].status is Status.CANCELLED:
+            for below in _tree(rows, step_id):
+                self._observed.cancelled_step_at_s.setdefault(below, self._loop.time())
+
     async def _event_poster(self, plan: RunPlan, node: Node) -> None:
         await asyncio.sleep(plan.posts_event_after_s)
         await self._persist(_post_event, plan.step_id(node))
@@ -295,6 +315,21 @@ class Application:
         return self._world.faults.strike(name, self._loop.time())
 
 
+def _tree(rows: dict[str, Step], step_id: str) -> Iterator[str]:
+    yield step_id
+    for row in list(rows.values()):
+        if row.spec.parent == step_id:
+            yield from _tree(rows, row.id)
+
+
+def _suspended(plan: RunPlan, live: list[str]) -> EndpointResponse:
+    named = EVERY_CHILD if plan.every_child else ", ".join(live)
+    given = {headers.WAITING_FOR: named}
+    if plan.wake != "any":
+        given[headers.WAKE] = plan.wake
+    return EndpointResponse(status=202, headers=given)
+
+
 async def _redrive(engine: Engine, step_id: str) -> bool:
     step = await engine.store.get(step_id)
     assert step is not None
@@ -309,6 +344,16 @@ async def _cancel(engine: Engine, run_id: str) -> bool:
     # A run that is shown as cancelled is not cancelled again, even if its cancel was interrupted.
     if root.status is not Status.CANCELLED:
         await cancel_run(engine, run_id)
+    return True
+
+
+async def _cancel_step(engine: Engine, step_id: str) -> bool:
+    step = await engine.store.get(step_id)
+    if step is None:
+        root = await engine.store.get(keys.root_of(keys.run_of(step_id)))
+        # A run that ended without the step will never post it.
+        return root is not None and root.is_settled
+    await cancel_step(engine, step)
     return True
 
 

@@ -11,6 +11,7 @@ from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
+from simulation.wait_laws import is_wait_for_several, over_at_s, waits
 from simulation.world import World
 
 # The maximum lateness of a wake-up or retry without rough faults.
@@ -39,6 +40,7 @@ def broken(world: World) -> list[str]:
         if step.is_settled:
             lines += _outcome(world, step)
     lines += _delays(world)
+    lines += waits(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -221,7 +223,12 @@ def _prompt(world: World) -> Iterator[str]:
             yield f"{step.id}: an attempt was lost although nobody died"
         ends_s = [write.at_s for write in writes[1:]] + [world.quiet_s or 0.0]
         for write, until_s in zip(writes, ends_s, strict=True):
-            yield from _stood_still(write, until_s, settled_at_s)
+            if is_wait_for_several(step := write.step):
+                over_s = over_at_s(world, write, settled_at_s)
+                if over_s is not None and until_s - max(over_s, write.at_s) > PROMPT_S:
+                    yield f"{step.id} still waited {until_s - over_s:.1f} s after its wait was over"
+            else:
+                yield from _stood_still(write, until_s, settled_at_s)
 
 
 def _taken_in_time(world: World) -> Iterator[str]:
@@ -248,6 +255,9 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
     """
     step, earliest_s = write.step, max(write.at_s, world.faults.ends_s)
     due_s = max((due_at_ms - EPOCH_MS) / 1000, earliest_s)
+    if step.attempt_log and step.attempt_log[-1].outcome is OutcomeKind.DEFERRED:
+        # Refused posts lengthen the delay beyond the policy, up to a minute.
+        return due_s
     if step.status is Status.RETRYING:
         waits_ms = max(_planned_ms(step), _asked_for_ms(world, step))
     elif step.attempt_count == 0 and step.spec.kind == "timer":

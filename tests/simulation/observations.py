@@ -33,6 +33,7 @@ class Observations:
     acknowledged: set[str] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
     cancelled_at_s: dict[str, float] = field(default_factory=dict)
+    cancelled_step_at_s: dict[str, float] = field(default_factory=dict)
     calls: Counter[tuple[str, int]] = field(default_factory=Counter)
     given: defaultdict[str, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))
     own_failures: Counter[str] = field(default_factory=Counter)

@@ -8,12 +8,14 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import atomic.application.attempts as attempts
+import atomic.application.cancel as cancelling
 import atomic.application.commit as applying
 import atomic.application.leftovers as leftovers
 import atomic.application.process_wakeup as driving
 import atomic.application.rechecking as rechecking
 import atomic.application.start as creation
 import atomic.application.start as starting
+import atomic.application.wait_set as wait_set
 import atomic.application.waiting as waiting
 import atomic.application.wakeups as wakeups
 import atomic.domain.effects as effects
@@ -28,12 +30,21 @@ from atomic.application.engine import Engine
 from atomic.application.permits import Claim, Permit
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.application.start import Created, Found, Post, StartResult
-from atomic.domain.events import Cancelled, Claimed, Ended, Event, Redriven, ToldUnfinished, WaiterAdded
+from atomic.domain.events import (
+    Cancelled,
+    Claimed,
+    Ended,
+    Event,
+    Redriven,
+    ToldUnfinished,
+    WaiterAdded,
+    Woken,
+)
 from atomic.domain.outcomes import NotMade, Outcome
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.retry import next_delay_ms as _next_delay_ms
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Step, StepSpec
+from atomic.domain.steps import Step, StepSpec, Watch
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -142,14 +153,14 @@ def _run_id_of_joined(*parts: str) -> str:
     return f"run_{_digest_of_joined(*parts)}"
 
 
-def _count_down(step: Step, now_ms: int) -> Step:
+def _count_down(step: Step, event: Woken, now_ms: int) -> Step:
     if step.status is Status.WAITING and len(step.waiting_for) > 1:
         return replace(step, version=step.version + 1, waiting_for=step.waiting_for[1:])
-    return _woken(step, now_ms)
+    return _woken(step, event, now_ms)
 
 
-def _wake_only_who_waits(step: Step, now_ms: int) -> Step:
-    return _woken(step, now_ms) if step.status is Status.WAITING else step
+def _wake_only_who_waits(step: Step, event: Woken, now_ms: int) -> Step:
+    return _woken(step, event, now_ms) if step.status is Status.WAITING else step
 
 
 def _always(*_: Any) -> bool:
@@ -304,6 +315,14 @@ async def _send_letters_too(engine: Engine, step: Step, found: tuple[Any, ...]) 
             await _run_effects(engine, step, (effect,))
 
 
+def _lowest_id(step_id: str, watch: Watch) -> str:
+    return step_id
+
+
+async def _watch_nothing(engine: Engine, commit: Any, waiting: Step, origin: str) -> bool:
+    return True
+
+
 async def _see_no_cancel(engine: Engine, run_id: str) -> bool:
     return False
 
@@ -411,6 +430,14 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "an attempt is made although its claim is unsure": [
         (applying, "commit", _run_before_the_claim_is_sure),
         (driving, "commit", _run_before_the_claim_is_sure),
+    ],
+    "the first live step is watched, and not a random one": [(wait_set, "lot_of", _lowest_id)],
+    "nobody watches another step": [(wait_set, "watch_another", _watch_nothing)],
+    "a failure waits for the watched step": [(endings, "_is_over_by", _never)],
+    "what is below a cancelled step goes on": [
+        (cancelling, "cancel_below", _do_nothing),
+        (attempts, "cancel_below", _do_nothing),
+        (driving, "cancel_below", _do_nothing),
     ],
     "a wake-up overtakes its row": [(effects, "is_soon", _never)],
     "nobody sends a lost wake-up again": [

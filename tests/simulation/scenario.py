@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from atomic.domain.retry import RetryPolicy
@@ -10,13 +10,15 @@ from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.canonical import canonical_json, fingerprint
-from atomic.protocol.enums import Kind
+from atomic.protocol.enums import Kind, WakePolicy
 
 Manner = Literal["raises", "waits", "suspends"]
 CLIENT: Final = "me"
 EVENT_RESULT: Final = b'"delivered"'
 _MANNERS: Final[tuple[Manner, ...]] = ("raises", "waits", "suspends")
 _LINKS: Final = ("store", "queue", "endpoint")
+# Enough to tell a logarithm from a number.
+_WIDE: Final = 60
 _RETENTION_MS: Final = 30 * 24 * 3600 * 1000
 PATIENT: Final = RetryPolicy(count=1000, back_off_ms=300, strategy="fixed")
 _STRICT: Final = RetryPolicy(count=0)
@@ -83,6 +85,12 @@ class RunPlan:
     cancel_after_s: float | None = None
     redriven_by: int = 0
     posts_event_after_s: float = 0.0
+    # How its handlers wait when they suspend, and whether they name their steps.
+    wake: WakePolicy = "any"
+    every_child: bool = False
+    # Somebody cancels the step of this name, and not the run.
+    cancels_step: str = ""
+    cancels_step_after_s: float = 0.0
 
     @property
     def run_id(self) -> str:
@@ -161,13 +169,18 @@ def scenario_of(seed: int) -> Scenario:
     """The scenario of a seed."""
     chance = random.Random(seed)
     on_aws, calm = chance.random() < 0.5, chance.random() < 0.25
+    # Dice of their own, so that what is new leaves the other parts of a seed as they were.
+    waking = random.Random(f"waking {seed}")
     kinds = chance.choice(([_RUN_KINDS[0]], [_RUN_KINDS[0]], [_RUN_KINDS[0], _RUN_KINDS[1]]))
     processes = chance.choice((1, 2, 3)) if on_aws else 1
     return Scenario(
         seed=seed,
         on_aws=on_aws,
         processes=processes,
-        runs=tuple(_run(chance, number, chance.choice(names), calm) for number, names in enumerate(kinds)),
+        runs=tuple(
+            _waking(waking, _run(chance, number, chance.choice(names), calm))
+            for number, names in enumerate(kinds)
+        ),
         calm=calm,
         skew_ms=0 if calm else chance.choice((0, 0, 2_000, 120_000)),
         set_back_s=None if calm or chance.random() < 0.8 else chance.random() * 30,
@@ -198,6 +211,31 @@ def _run(chance: random.Random, number: int, kind: str, calm: bool) -> RunPlan:
         redriven_by=chance.choice((1, 2, 2, 3)) if kind == "redrive" else 0,
         posts_event_after_s=chance.random() * 10,
     )
+
+
+def _waking(chance: random.Random, plan: RunPlan) -> RunPlan:
+    """The plan with a way of waiting; now and then with many steps, or with one that is cancelled."""
+    drawn = chance.random()
+    wake: WakePolicy = chance.choice(("all", "settled")) if drawn < 0.5 else "any"
+    plan = replace(plan, wake=wake, every_child=chance.random() < 0.5)
+    is_plain = plan.cancel_after_s is None and not plan.redriven_by and bool(plan.root.stages)
+    if drawn < 0.06 and is_plain:
+        return _wide(plan)
+    if drawn > 0.4 and is_plain:
+        named = [node.name for node in plan.root.tree() if node is not plan.root]
+        after_s = chance.random() * 4
+        return replace(plan, cancels_step=chance.choice(named), cancels_step_after_s=after_s)
+    return plan
+
+
+def _wide(plan: RunPlan) -> RunPlan:
+    """The plan with many steps, which end in the order of their ids."""
+    nodes = [Node(name=f"{plan.root.name}-{number}", timeout_ms=60_000) for number in range(_WIDE)]
+    root = replace(plan.root, stages=(tuple(nodes),), timeout_ms=5_000)
+    plan = replace(plan, root=root, manners=("suspends",))
+    nodes.sort(key=plan.step_id)
+    slow = tuple(replace(node, takes_s=6.0 + 0.1 * rank) for rank, node in enumerate(nodes))
+    return replace(plan, root=replace(root, stages=(slow,)))
 
 
 def _stages(

@@ -6,11 +6,20 @@ from typing import Final
 import pytest
 
 from atomic.domain.effects import NONE, Effects, Follow, SendWakeup, effects_of, is_soon
-from atomic.domain.events import Cancelled, Claimed, Ended, Redriven, ResultPosted, WaiterAdded, Woken
+from atomic.domain.events import (
+    Cancelled,
+    Claimed,
+    Ended,
+    Redriven,
+    ResultPosted,
+    WaiterAdded,
+    WatchAdded,
+    Woken,
+)
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError, sentence_of
-from atomic.domain.steps import Step
+from atomic.domain.step_errors import CANCELLED, STEP_CANCELLED, StepError, sentence_of
+from atomic.domain.steps import Step, Watch
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
@@ -62,6 +71,17 @@ def test_the_end_of_a_step_wakes_its_waiters_last() -> None:
     asked = transition(event, WaiterAdded("w"), NOW)
     after = transition(asked, ResultPosted(StoredBody(b"1", "json")), NOW)
     assert effects_of(asked, after, NOW).after == (*TELLS, "wake waiters")
+
+
+def test_a_watched_step_and_one_that_fails_below_a_handler_concern_others() -> None:
+    watched = transition(CHILD, WatchAdded(Watch("w", 1)), NOW)
+    assert effects_of(watched, succeeded(watched), NOW).after == (*TELLS, "wake waiters")
+    below = replace(CHILD, spec=replace(HTTP, parent=ROOT.id))
+    assert effects_of(below, succeeded(below), NOW).after == TELLS
+    assert effects_of(below, failed(below), NOW).after == (*TELLS, "wake waiters")
+    for error, more in ((STEP_CANCELLED, ("wake waiters",)), (CANCELLED, ())):
+        after = transition(below, Cancelled(error), NOW)
+        assert effects_of(below, after, NOW).after == (*TELLS, *more)
 
 
 def test_a_wakeup_that_is_not_soon_goes_out_beside_the_write() -> None:

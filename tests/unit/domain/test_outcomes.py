@@ -13,7 +13,7 @@ from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError, sentence_of
 from atomic.domain.step_errors import timed_out as is_timed_out
 from atomic.protocol import keys
-from atomic.protocol.enums import OutcomeKind
+from atomic.protocol.enums import OutcomeKind, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import NOW, OTHER, RUN, examples
 
@@ -185,6 +185,29 @@ ROOT = keys.root_of(RUN)
 def test_a_202_that_waits_is_suspended(value: str, waiting_for: tuple[str, ...]) -> None:
     outcome = read(202, {"atomic-waiting-for": value}, body=b"ignored")
     assert outcome == Outcome(kind=SUSPENDED, status=202, waiting_for=waiting_for)
+
+
+@pytest.mark.parametrize(
+    ("value", "wake"),
+    [("any", None), (" Any ", None), ("all", "all"), ("ALL", "all"), ("settled", "settled")],
+)
+def test_a_202_says_when_it_is_called_again(value: str, wake: WakePolicy | None) -> None:
+    outcome = read(202, {"atomic-waiting-for": f"{OTHER}, {ROOT}", "atomic-wake": value})
+    assert (outcome.kind, outcome.waiting_for, outcome.wake) == (SUSPENDED, (OTHER, ROOT), wake)
+
+
+@pytest.mark.parametrize("value", ["", "both", "all,any", "all settled", "true", "\udcff"])
+def test_an_unknown_wake_fails_the_attempt_and_says_what_is_known(value: str) -> None:
+    outcome = read(202, {"atomic-waiting-for": OTHER, "atomic-wake": value})
+    assert (outcome.kind, outcome.waiting_for, outcome.wake) == (RETRYABLE, (), None)
+    assert outcome.error is not None
+    assert outcome.error.kind is ErrorKind.UNKNOWN_WAKE
+    assert str(outcome.error).startswith("atomic-wake may be any, all or settled, and not '")
+
+
+@pytest.mark.parametrize("value", ["*", f"{OTHER}, *", f"*,{OTHER}"])
+def test_a_star_is_every_child(value: str) -> None:
+    assert read(202, {"atomic-waiting-for": value}).waiting_for == ("*",)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(200, SUCCEEDED), (201, SUCCEEDED), (503, RETRYABLE)])

@@ -11,7 +11,7 @@ from atomic.domain import events
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError, timed_out
-from atomic.domain.steps import ATTEMPTS_KEPT, Step, StepSpec
+from atomic.domain.steps import ATTEMPTS_KEPT, Step, StepSpec, Watch
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol.enums import LIVE, SETTLED, OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -25,6 +25,7 @@ outcomes = st.builds(
     waiting_for=st.sampled_from([(), ("a",), ("a", "b")]),
     status=st.sampled_from([None, 200, 404, 503]),
     error=st.sampled_from([None, DOWN, StepError(ErrorKind.TIMED_OUT, "20000")]),
+    wake=st.sampled_from([None, None, "all", "settled"]),
     response=st.just(StoredBody(b"1", "json")),
     retry_after_ms=st.sampled_from([None, 0, 5000, 10**9]),
 )
@@ -38,7 +39,10 @@ ends = st.builds(
 others = st.one_of(
     st.builds(events.AnsweredLate, st.integers(0, 5), st.just("note")),
     st.builds(events.WaiterAdded, ids),
-    st.just(events.Woken()),
+    st.builds(events.Woken, st.just("") | ids, st.booleans()),
+    st.builds(events.ChildFailed, ids),
+    st.builds(events.WaitOver, st.integers(0, 4)),
+    st.builds(events.WatchAdded, st.builds(Watch, ids, st.integers(0, 4), ids)),
     st.builds(events.Rechecked, st.integers(0, 4), st.sampled_from([(), ("a",), ("b", "c")]), st.just(0.5)),
     st.builds(events.ToldUnfinished, ids, st.sampled_from([NOW, NOW + 10**9])),
     st.builds(
@@ -121,6 +125,9 @@ def test_a_row_is_always_sound(asked: StepSpec, story: Any) -> None:
         numbers = [attempt.number for attempt in step.attempt_log]
         assert numbers == list(range(step.attempt_count - len(numbers) + 1, step.attempt_count + 1))
         assert len(set(step.waiters)) == len(step.waiters)
+        assert len(set(step.watches)) == len(step.watches)
+        assert step.wake is None or step.status is Status.WAITING
+        assert not step.failed_meanwhile or step.status is Status.RUNNING or step.wake is not None
         assert (step.spec, step.position, step.created_at_ms) == (asked, "root", NOW)
         assert asked.kind == "http" or (step.attempt_count == 0 and step.status is not Status.RUNNING)
 

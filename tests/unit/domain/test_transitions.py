@@ -10,6 +10,7 @@ from atomic.domain import events
 from atomic.domain.events import (
     AnsweredLate,
     Cancelled,
+    ChildFailed,
     Claimed,
     DeadlineGiven,
     Deferred,
@@ -22,16 +23,19 @@ from atomic.domain.events import (
     ResultPosted,
     ToldUnfinished,
     WaiterAdded,
+    WaitOver,
+    WatchAdded,
     Woken,
 )
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
 from atomic.domain.step_errors import timed_out as is_timed_out
-from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Step, attempt_timeout_ms
+from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Step, Watch, attempt_timeout_ms
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol import keys
-from atomic.protocol.enums import OutcomeKind, Status
+from atomic.protocol.constants import EVERY_CHILD
+from atomic.protocol.enums import OutcomeKind, Status, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import (
     GONE,
@@ -107,7 +111,11 @@ EVENTS: dict[str, events.Event] = {
     "Late": AnsweredLate(1, "succeeded 200"),
     "Unknown": AnsweredLate(7, "succeeded 200"),
     "Waiter": WaiterAdded(OTHER),
+    "Watched": WatchAdded(Watch(OTHER, 1)),
     "Woken": Woken(),
+    "Failed": ChildFailed(OTHER),
+    "Over": WaitOver(1),
+    "OverBefore": WaitOver(0),
     "Rechecked": Rechecked(1, (OTHER,), 0.5),
     "Nothing": Rechecked(1, (), 0.5),
     "OwnerLost": OwnerLost(),
@@ -134,7 +142,11 @@ Stale       =          =          =          =          =          =          = 
 Late        =          ~          ~          ~          ~          ~          ~          ~         ~
 Unknown     =          =          =          =          =          =          =          =         =
 Waiter      ~          ~          ~          ~          ~          ~          =          =         =
+Watched     ~          ~          ~          ~          ~          ~          =          =         =
 Woken       =          =          ~          ~          =          pending    =          =         =
+Failed      =          =          ~          ~          =          =          =          =         =
+Over        =          =          =          =          =          pending    =          =         =
+OverBefore  =          =          =          =          =          =          =          =         =
 Rechecked   =          =          =          =          =          =          =          =         =
 Nothing     =          =          =          =          =          retrying   =          =         =
 OwnerLost    =          =          pending    pending    =          ~          =          =         =
@@ -411,6 +423,76 @@ class TestDeadline:
         again = transition(step, Redriven(1), NOW + HOUR)
         assert again.deadline_at_ms == NOW + HOUR + 1000
         assert transition(again, Claimed("n3"), NOW + HOUR).status is Status.RUNNING
+
+
+ALL_OF_BOTH = replace(SUSPENDED, waiting_for=(OTHER, "another"), wake="all")
+
+
+class TestWaitingForSeveral:
+    @pytest.mark.parametrize("wake", ["all", "settled"])
+    def test_a_success_wakes_nobody_who_waits_for_all(self, wake: WakePolicy) -> None:
+        step = ended(running(), replace(ALL_OF_BOTH, wake=wake), NOW + 1)
+        assert (step.status, step.wake, step.waiting_for) == (Status.WAITING, wake, (OTHER, "another"))
+        assert transition(step, Woken(OTHER), LATER) is step
+        over = transition(step, WaitOver(1), LATER)
+        assert (over.status, over.wake, over.waiting_for) == (Status.PENDING, None, ())
+
+    def test_a_failure_wakes_who_waits_for_success_and_named_the_step(self) -> None:
+        step = ended(running(), ALL_OF_BOTH, NOW + 1)
+        assert transition(step, Woken(OTHER, failed=True), LATER).status is Status.PENDING
+        assert transition(step, Woken("a third", failed=True), LATER) is step
+        patient = ended(running(), replace(ALL_OF_BOTH, wake="settled"), NOW + 1)
+        assert transition(patient, Woken(OTHER, failed=True), LATER) is patient
+
+    def test_who_waits_for_every_child_is_woken_by_its_own_alone(self) -> None:
+        step = ended(running(), replace(ALL_OF_BOTH, waiting_for=(EVERY_CHILD,)), NOW + 1)
+        run = keys.run_of(step.id)
+        child = keys.step_id(run, keys.identity("me", "w", step.id, "u", "", "k"))
+        strange = keys.step_id(run, keys.identity("me", "w", child, "u", "", "k"))
+        assert transition(step, Woken(child, failed=True), LATER).status is Status.PENDING
+        assert transition(step, Woken(strange, failed=True), LATER) is step
+
+    def test_a_wake_up_during_the_attempt_does_not_end_the_wait(self) -> None:
+        woken = transition(running(), Woken(OTHER), NOW)
+        step = ended(woken, ALL_OF_BOTH, NOW + 1)
+        assert (step.status, step.woken, step.failed_meanwhile) == (Status.WAITING, False, False)
+
+    @pytest.mark.parametrize("event", [Woken(OTHER, failed=True), ChildFailed(OTHER)])
+    def test_a_failure_during_the_attempt_is_kept_for_the_look(self, event: events.Event) -> None:
+        marked = transition(running(), event, NOW)
+        assert (marked.failed_meanwhile, marked.woken) == (True, isinstance(event, Woken))
+        assert transition(marked, event, NOW) is marked
+        step = ended(marked, ALL_OF_BOTH, NOW + 1)
+        assert (step.status, step.failed_meanwhile) == (Status.WAITING, True)
+        assert not ended(marked, SUSPENDED, NOW + 1).failed_meanwhile
+        called = transition(step, event, LATER)
+        assert (called.status, called.failed_meanwhile) == (Status.PENDING, False)
+
+    def test_a_child_that_failed_unasked_wakes_nobody_who_waits_for_any(self) -> None:
+        step = waiting()
+        assert transition(step, ChildFailed(OTHER), LATER) is step
+
+    def test_a_look_keeps_the_names(self) -> None:
+        step = ended(running(), ALL_OF_BOTH, NOW + 1)
+        assert transition(step, Rechecked(1, step.waiting_for, 0.5), LATER) is step
+        due = transition(step, Rechecked(1, step.waiting_for, 0.5), NOW + HOUR)
+        assert (due.waiting_for, due.wake, due.rechecks) == (step.waiting_for, "all", 1)
+        nothing = transition(step, Rechecked(1, (), 0.5), LATER)
+        assert (nothing.status, nothing.wake, nothing.error) == (Status.RETRYING, None, WAITED_FOR_NOTHING)
+
+    def test_a_wrong_value_is_a_failure_even_of_who_was_told_of_a_step(self) -> None:
+        error = StepError(ErrorKind.UNKNOWN_WAKE, "'both'")
+        step = ended(told(), replace(RETRYABLE, error=error), NOW + 1)
+        assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, error)
+
+    def test_a_watch_of_an_earlier_attempt_is_replaced(self) -> None:
+        step = transition(running(), WatchAdded(Watch(OTHER, 1, "x")), NOW)
+        step = transition(step, WatchAdded(Watch("another", 1)), NOW)
+        assert transition(step, WatchAdded(Watch(OTHER, 1, "x")), NOW) is step
+        step = transition(step, WatchAdded(Watch(OTHER, 2)), NOW)
+        assert step.watches == (Watch("another", 1), Watch(OTHER, 2))
+        again = transition(ended(step, PERMANENT, NOW), Redriven(1), LATER)
+        assert (again.watches, again.waiters) == ((), ())
 
 
 class TestWaiting:

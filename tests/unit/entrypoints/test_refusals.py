@@ -3,7 +3,14 @@
 import pytest
 
 from atomic.application import refusals
-from atomic.application.refusals import NotAnOpenEvent, NotFound, NotRedrivableStep, RunCancelled
+from atomic.application.refusals import (
+    IsRoot,
+    NotAnOpenEvent,
+    NotFound,
+    NotRedrivableStep,
+    RunCancelled,
+    StepCancelled,
+)
 from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
 from atomic.protocol import problems
 from atomic.protocol.enums import Status
@@ -25,13 +32,17 @@ def test_every_refusal_is_mapped() -> None:
         (NotFound("acme"), "not-found", "Nothing is at this path."),
         (RunCancelled(), "cancelled", "The run was cancelled and takes no more steps."),
         (NotRedrivableStep("handled"), "not-redrivable", "An ancestor went on without it"),
-        (NotRedrivableStep("cancelled"), "not-redrivable", "Its run was cancelled"),
+        (NotRedrivableStep("cancelled"), "not-redrivable", "Its run or a step above it was cancelled"),
+        (StepCancelled(), "step-cancelled", "The step whose handler posts this was cancelled"),
+        (IsRoot("run_1"), "is-root", "The step is a workflow: cancel its run (POST …/runs/run_1/cancel)."),
         (NotAnOpenEvent("timer", Status.PENDING), "not-an-open-event", "The step is of kind 'timer'"),
         (NotAnOpenEvent("event", Status.FAILED), "not-an-open-event", "The event step is failed already"),
     ],
 )
 def test_each_is_put_into_words(
-    refusal: NotFound | RunCancelled | NotRedrivableStep | NotAnOpenEvent, name: str, detail: str
+    refusal: NotFound | RunCancelled | StepCancelled | IsRoot | NotRedrivableStep | NotAnOpenEvent,
+    name: str,
+    detail: str,
 ) -> None:
     problem = problem_of(refusal)
     assert problem.type.name == name

@@ -14,6 +14,8 @@ STATUSES = {
     "not-found": 404,
     "method-not-allowed": 405,
     "cancelled": 409,
+    "step-cancelled": 409,
+    "is-root": 409,
     "not-an-open-event": 409,
     "not-redrivable": 409,
     "client-conflict": 409,

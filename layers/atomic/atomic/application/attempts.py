@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 
+from atomic.application.cancel import cancel_below
 from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off
@@ -15,7 +16,7 @@ from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
 from atomic.domain.outcomes import EndpointResponse, NotMade, classify
-from atomic.domain.step_errors import StepError, timed_out
+from atomic.domain.step_errors import StepError, is_step_cancelled, timed_out
 from atomic.domain.steps import Step, attempt_timeout_ms
 from atomic.protocol import headers, signatures
 from atomic.protocol.enums import OutcomeKind, Status
@@ -34,26 +35,30 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
     step = claim.step
     async with claim.permit:
         answer = await _call(engine, step)
-    if answer is None or (answer.status is None and engine.runs.is_cancelled(step.spec.run_id)):
+    if answer is None or (answer.status is None and engine.runs.is_off(step)):
         await end_if_left_over(engine, step)
+        if not engine.runs.is_cancelled(step.spec.run_id):
+            await cancel_below(engine, step)
         return
     await end_attempt(engine, step, answer)
     await engine.admission.meter.flush(engine.store, step.spec, engine.clock.now_ms())
 
 
 async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
-    """Call the endpoint; None when it was not called because the run was cancelled."""
-    run_id, is_off = step.spec.run_id, engine.runs.is_cancelled
+    """Call the endpoint; None when it was not called because its run or the step was cancelled."""
+    is_off = engine.runs.is_off
     try:
         client = await engine.clients.get(step.spec.client_id)
-        if await is_called_off(engine, run_id):
+        # The same as `is_off`, by a look that costs nothing.
+        is_cancelled = engine.runs.cancelled_steps.get(step.id) == step.created_at_ms
+        if await is_called_off(engine, step.spec.run_id) or is_cancelled:
             return None
     except StoreUnavailable:
         return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
     if client is None or not client.may_call(step.spec.url):
         return EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
     engine.admission.meter.watch(client)
-    request = endpoint_request(engine, step, client, is_wanted=lambda: not is_off(run_id))
+    request = endpoint_request(engine, step, client, is_wanted=lambda: not is_off(step))
     return await engine.invoker.post(request)
 
 
@@ -77,6 +82,8 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         if not _is_known(after, step.attempt_count):
             note = f"{outcome.kind} {outcome.status or outcome.error}"
             await commit(engine, after, AnsweredLate(step.attempt_count, note))
+        if is_step_cancelled(after.error):
+            await cancel_below(engine, after)
         return
     try:
         if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):

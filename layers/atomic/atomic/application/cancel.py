@@ -1,11 +1,15 @@
-"""Cancel: every live step of a run ends, callers are told, late answers change nothing."""
+"""Cancel a run, or one step of it: live steps end, callers are told, late answers change nothing."""
 
 from atomic.application.batches import for_each
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import ended_with
 from atomic.application.ports import StoreUnavailable
+from atomic.application.refusals import IsRoot
+from atomic.application.wait_set import children
 from atomic.domain.events import Cancelled
+from atomic.domain.step_errors import STEP_CANCELLED, is_step_cancelled
+from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import SETTLED, Status
 
@@ -37,6 +41,53 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
     # A handler may post a step meanwhile; a step posted after the root was cancelled is refused.
     while live := await _live_ids(engine, run_id):
         await for_each(live, cancel)
+
+
+async def cancel_step(engine: Engine, step: Step) -> Step:
+    """Cancel one step and all live steps below it; a step that has ended stays as it is.
+
+    The step itself is first, so that nothing of it is called any more. Raises IsRoot for a run's root.
+    """
+    if step.is_root:
+        raise IsRoot(step.spec.run_id)
+    after, _ = await commit(engine, step, Cancelled(STEP_CANCELLED))
+    if is_step_cancelled(after.error):
+        await cancel_below(engine, after)
+    return after
+
+
+async def cancel_below(engine: Engine, cancelled: Step) -> None:
+    """Cancel what is live below a step that was cancelled. Doing it again changes nothing.
+
+    An attempt may go on in another process and post more steps. The process that gets its answer, or takes
+    the step's last wake-up, cancels them.
+    """
+    engine.runs.remember_cancelled_step(cancelled)
+    level, seen = [cancelled.id], {cancelled.id}
+    while level:
+        below: list[str] = []
+
+        async def cancel_children(handler_id: str, below: list[str] = below) -> None:
+            async for child in children(engine, handler_id):
+                if child.status not in SETTLED:
+                    await _cancel_one(engine, child.id)
+                # A settled step may have left live steps. The poster names the parent, so a step may stand
+                # below itself.
+                if child.calls and child.id not in seen:
+                    seen.add(child.id)
+                    below.append(child.id)
+
+        await for_each(level, cancel_children)
+        level = below
+
+
+async def _cancel_one(engine: Engine, step_id: str) -> None:
+    step = await engine.store.get(step_id)
+    if step is None:
+        return
+    after, _ = await commit(engine, step, Cancelled(STEP_CANCELLED))
+    if is_step_cancelled(after.error):
+        engine.runs.remember_cancelled_step(after)
 
 
 async def _live_ids(engine: Engine, run_id: str) -> list[str]:

@@ -5,10 +5,12 @@ from typing import NamedTuple, assert_never
 
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
+from atomic.application.wait_set import on_watched_settled
 from atomic.domain.effects import LOOK_AGAIN_MS, Effect, Effects, SendWakeup, effects_of
-from atomic.domain.events import Event, Woken
+from atomic.domain.events import ChildFailed, Event, Woken
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
+from atomic.protocol.enums import Status
 
 
 class Committed(NamedTuple):
@@ -110,7 +112,25 @@ async def run_effects(  # noqa: C901 - one arm an effect
 
 async def wake_waiters(engine: Engine, settled: Step) -> None:
     """Wake the steps that wait for this one."""
+    woken = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED)
     for waiter_id in settled.waiters:
         waiter = await engine.store.get(waiter_id)
         if waiter is not None:
-            await commit(engine, waiter, Woken())
+            await commit(engine, waiter, woken)
+    for watch in settled.watches:
+        await on_watched_settled(engine, commit, settled, watch)
+    handler = await handler_to_tell(engine, settled)
+    if handler is not None:
+        await commit(engine, handler, ChildFailed(settled.id))
+
+
+async def handler_to_tell(engine: Engine, settled: Step) -> Step | None:
+    """The step whose handler has posted this one, if this one has failed and was not asked to wake it.
+
+    A handler that waits for all of its steps is called as soon as one of them has failed, whichever of them
+    is watched; one that runs may go on to wait so.
+    """
+    handler_id = settled.spec.parent
+    if settled.status is Status.SUCCEEDED or handler_id is None or handler_id in settled.waiters:
+        return None
+    return await engine.store.get(handler_id)

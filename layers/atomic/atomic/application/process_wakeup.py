@@ -1,6 +1,7 @@
 """Process a wake-up. It may come early, late or twice, so the row decides what is done."""
 
 from atomic.application.attempts import run_attempt
+from atomic.application.cancel import cancel_below
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import is_over
@@ -8,6 +9,7 @@ from atomic.application.permits import Claim, Permit
 from atomic.application.rechecking import recheck
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
+from atomic.domain.step_errors import is_step_cancelled
 from atomic.domain.steps import Step, lease_end_ms
 from atomic.protocol.enums import OutcomeKind, Status
 
@@ -26,6 +28,8 @@ async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None 
     if step.is_settled:
         # The process that settled it may have ended before it woke the waiters.
         await wake_waiters_again(engine, step)
+        if is_step_cancelled(step.error):
+            await cancel_below(engine, step)
     elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
         await _process_live(engine, step, step.due_at_ms, wakeup_at_ms)
 

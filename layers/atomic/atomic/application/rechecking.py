@@ -3,20 +3,23 @@
 The waiting step's row is written before the needed steps are read. A step that settles writes its row
 before it reads its waiters. So the later one sees the other's write, and no wake-up is lost.
 A recheck that is repeated does no harm.
+
+Of a set of steps that are all to settle, one is watched at a time (`wait_set`).
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
+from atomic.application.wait_set import children, members, watch_one
 from atomic.application.wakeups import wake_if_overdue
-from atomic.domain.events import Rechecked, WaiterAdded, Woken
+from atomic.domain.events import Rechecked, WaiterAdded, WaitOver, Woken
 from atomic.domain.step_errors import timed_out
-from atomic.domain.steps import Step, StepOutline
+from atomic.domain.steps import Step, StepOutline, Watch, outline_of
+from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import SETTLED, OutcomeKind
 
-_PAGE: Final = 200
 # A row has a size limit on every runtime, and any of these wakes the step.
 _OWN_MAX: Final = 100
 # An event without a deadline is due when somebody completes it.
@@ -29,6 +32,8 @@ async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step
     `again`: it has waited for a while. If the wake-up of a needed step was lost with its receiver, only
     this recheck sends another one. Returns the row after the recheck.
     """
+    if waiting.wake is not None:
+        return await _look_at_set(engine, waiting, again=again)
     live: list[Step] = []
     if again and timed_out(waiting.attempt_log[-1].error) and waiting.waiting_for:
         # It is called again, whatever the needed steps do.
@@ -42,33 +47,100 @@ async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step
                 return after
             live.append(needed)
             await wake_if_overdue(engine, needed)
-        ids = tuple(needed.id for needed in live)
-        event = Rechecked(waiting.attempt_count, ids, engine.entropy.fraction(), _idle_until_ms(live))
+        event = _rechecked(engine, waiting, [outline_of(step) for step in live])
     after, _ = await commit(engine, waiting, event)
     return after
 
 
-def _idle_until_ms(needed: Sequence[Step]) -> int | None:
+class _Survey(NamedTuple):
+    """A set as it stands. `is_over`: nothing is left to wait for. `is_watched`: one of the live ones is."""
+
+    live: list[StepOutline]
+    is_over: bool
+    is_watched: bool
+
+
+async def _look_at_set(engine: Engine, waiting: Step, *, again: bool) -> Step:
+    """Read the whole set, when the wait begins and at each recheck, and watch one of its live steps."""
+    found = await _survey(engine, waiting, again=again)
+    is_over = found.is_over
+    if found.live and not (is_over or found.is_watched):
+        # A chain that ended by a crash must not find the step that it chose first, so the lots are others.
+        origin = str(waiting.due_at_ms) if again else ""
+        watch = Watch(waiting.id, waiting.attempt_count, origin)
+        is_over = not await watch_one(engine, commit, watch, found.live)
+    if is_over:
+        after, _ = await commit(engine, waiting, WaitOver(waiting.attempt_count))
+        return after
+    now_ms = engine.clock.now_ms()
+    for member in found.live:
+        is_overdue = member.due_at_ms is not None and member.due_at_ms < now_ms
+        # A step that another handler posted does not tell this one when it fails.
+        is_strange = waiting.wake == "all" and member.parent != waiting.id
+        if not (is_overdue or is_strange):
+            continue
+        row = await engine.store.get(member.id)
+        if row is not None and is_strange:
+            row, _ = await commit(engine, row, WaiterAdded(waiting.id))
+        if row is not None and is_strange and outline_of(row).has_failed:
+            after, _ = await commit(engine, waiting, WaitOver(waiting.attempt_count))
+            return after
+        if row is not None:
+            await wake_if_overdue(engine, row)
+    after, _ = await commit(engine, waiting, _rechecked(engine, waiting, found.live))
+    return after
+
+
+async def _survey(engine: Engine, waiting: Step, *, again: bool) -> _Survey:
+    live: list[StepOutline] = []
+    is_watched = has_settled = False
+    since_ms = _missed_since_ms(waiting)
+    async for member in members(engine, waiting):
+        is_missed = _ended_at_ms(member) >= since_ms
+        if member.status not in SETTLED:
+            live.append(member)
+            watches = member.watches
+            is_watched |= any((w.waiter, w.attempt) == (waiting.id, waiting.attempt_count) for w in watches)
+        elif waiting.wake == "all" and member.has_failed and is_missed and _may_be_unseen(waiting, member):
+            return _Survey([], is_over=True, is_watched=False)
+        else:
+            has_settled |= again or is_missed
+    return _Survey(live, is_over=has_settled and not live, is_watched=is_watched)
+
+
+def _may_be_unseen(waiting: Step, member: StepOutline) -> bool:
+    """Whether the handler may not know that the step has failed. What it named looked live to it.
+
+    Of every child it named none: one that failed during the attempt has left a mark on its row.
+    """
+    if waiting.waiting_for != (EVERY_CHILD,) or waiting.failed_meanwhile:
+        return True
+    return _ended_at_ms(member) > waiting.attempt_log[-1].started_at_ms
+
+
+def _rechecked(engine: Engine, waiting: Step, live: Sequence[StepOutline]) -> Rechecked:
+    """The recheck of a set. The row keeps the set as it was named, so that it does not grow."""
+    names_stay = live and (waiting.wake is not None or waiting.waiting_for == (EVERY_CHILD,))
+    ids = waiting.waiting_for if names_stay else tuple(step.id for step in live)
+    return Rechecked(waiting.attempt_count, ids, engine.entropy.fraction(), _idle_until_ms(live))
+
+
+def _idle_until_ms(live: Sequence[StepOutline]) -> int | None:
     """When the first of these steps is due, if all of them are timers and events."""
-    if any(step.spec.kind == "http" for step in needed):
+    if any(step.calls for step in live):
         return None
-    return min((step.due_at_ms for step in needed if step.due_at_ms is not None), default=_NEVER_MS)
+    return min((step.due_at_ms for step in live if step.due_at_ms is not None), default=_NEVER_MS)
 
 
 async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
     """The steps that it needs: live ones, and those that settled after its last call began."""
     last = waiting.attempt_log[-1]
-    since_ms = 0
-    if not again and last.outcome is OutcomeKind.SUSPENDED:
-        # `finished_at_ms` is set before the row is written, so a step that settled during the previous
-        # attempt may still have looked live to this one. If it settled earlier, the handler is wrong.
-        since_ms = waiting.attempt_log[-2:][0].started_at_ms
-    for step_id in waiting.waiting_for:
-        named = await engine.store.get(step_id)
-        if named is None or named.spec.client_id != waiting.spec.client_id or named.id == waiting.id:
-            continue
-        if not named.is_settled or _ended_at_ms(named) >= since_ms:
-            yield named
+    if waiting.waiting_for == (EVERY_CHILD,):
+        async for child in _every_child(engine, waiting, again=again):
+            yield child
+        return
+    async for named in _named(engine, waiting, again=again):
+        yield named
     if last.outcome is OutcomeKind.SUSPENDED:
         return
     async for child in _own(engine, waiting):
@@ -78,22 +150,55 @@ async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterato
             yield child
 
 
+async def _named(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
+    since_ms = 0
+    if not again and waiting.attempt_log[-1].outcome is OutcomeKind.SUSPENDED:
+        # Further back, the handler is wrong.
+        since_ms = _missed_since_ms(waiting)
+    for step_id in waiting.waiting_for:
+        named = await engine.store.get(step_id)
+        if named is None or named.spec.client_id != waiting.spec.client_id or named.id == waiting.id:
+            continue
+        if not named.is_settled or _ended_at_ms(named) >= since_ms:
+            yield named
+
+
+def _missed_since_ms(waiting: Step) -> int:
+    """What has settled since then, the last attempt of a step may not have seen.
+
+    An end carries the time at which it was decided, and is seen a write later: what ended during the
+    attempt before may still have looked live to the last one.
+    """
+    return waiting.attempt_log[-2:][0].started_at_ms
+
+
+async def _every_child(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
+    """Its live children, and those that it may not have seen settle.
+
+    It names none, so each time that it is called for one that has settled it would be called twice.
+    """
+    is_first = len(waiting.attempt_log) == 1
+    since_ms = _missed_since_ms(waiting) if again or is_first else waiting.attempt_log[-1].started_at_ms + 1
+    async for outline in children(engine, waiting.id):
+        if outline.status not in SETTLED or _ended_at_ms(outline) >= since_ms:
+            child = await engine.store.get(outline.id)
+            if child is not None:
+                yield child
+
+
 async def _own(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
     """Its children that were posted with a wait: live ones, and those that settled in its last attempt."""
-    began_ms, live, after = waiting.attempt_log[-1].started_at_ms, 0, ""
-    while live < _OWN_MAX:
-        page = await engine.store.children(waiting.id, after=after, limit=_PAGE)
-        for outline in page:
-            is_live = outline.status not in SETTLED
-            if not outline.awaited or not (is_live or _ended_at_ms(outline) >= began_ms):
-                continue
-            live += is_live
-            child = await engine.store.get(outline.id)
-            if child is not None and child.id not in waiting.waiting_for:
-                yield child
-        if len(page) < _PAGE:
+    began_ms, live = waiting.attempt_log[-1].started_at_ms, 0
+    async for outline in children(engine, waiting.id):
+        is_live = outline.status not in SETTLED
+        if not outline.awaited or not (is_live or _ended_at_ms(outline) >= began_ms):
+            continue
+        live += is_live
+        child = await engine.store.get(outline.id)
+        if child is not None and child.id not in waiting.waiting_for:
+            yield child
+        if live >= _OWN_MAX:
             return
-        after = page[-1].id
 
 
 def _ended_at_ms(step: Step | StepOutline) -> int:

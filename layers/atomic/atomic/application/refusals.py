@@ -20,6 +20,18 @@ class RunCancelled(Refusal):
     """The run was cancelled, so no step can be added."""
 
 
+class StepCancelled(Refusal):
+    """The step that posts was cancelled, and takes no more steps."""
+
+
+class IsRoot(Refusal):
+    """The step is the root of its run: what is asked for is asked of the run `run_id`."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+
 class PayloadMismatch(Refusal):
     """The identity was posted before with another payload. `first` is that step, which is unchanged."""
 

@@ -28,7 +28,7 @@ async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
         # An accepted result must be used, so the cached state of the run is not enough.
         await engine.runs.look(engine.store, step.spec.run_id, engine.clock.now_ms())
         step = await end_if_left_over(engine, step)
-    if step.waiters and not step.is_settled:
+    if (step.waiters or step.watches) and not step.is_settled:
         # Nothing rechecks an event. If this process ends before it wakes the waiters, they are never woken.
         await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
     after, effects = await commit(engine, step, ResultPosted(response))

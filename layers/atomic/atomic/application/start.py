@@ -12,11 +12,12 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over, is_called_off, resume
 from atomic.application.permits import Claim, Permit
 from atomic.application.reentry import is_forgotten, posted_before
-from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled
+from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled
 from atomic.application.run_cache import CachedRun
 from atomic.application.waiting import ask_to_wake, now_s, register_waiter, until_settled, wait
 from atomic.application.wakeups import ensure_wakeup
-from atomic.domain.events import DeadlineGiven
+from atomic.domain.events import Cancelled, DeadlineGiven
+from atomic.domain.step_errors import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
@@ -75,7 +76,7 @@ async def start(
     None waits by default, which is longer for a root than for a step that a handler posts. `is_repeated`:
     the parent is called again, and has probably posted this step before.
     Raises PayloadMismatch when the identity is known with another payload, RunCancelled when the run was
-    cancelled, NotFound when `parent` names no run of this client.
+    cancelled, StepCancelled when `parent` was, NotFound when `parent` names no run of this client.
     """
     began_s, asked_at_ms = now_s(), engine.clock.now_ms()
     permit, claim = await _permit(engine, spec, wait_ms), None
@@ -137,7 +138,8 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
 
     Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step
     under the root: its handler may not send parents, or it is an event, which may come before its root.
-    Raises RunCancelled when the run was cancelled, NotFound when `parent` names no run of this client.
+    Raises RunCancelled when the run was cancelled, StepCancelled when `parent` was, NotFound when `parent`
+    names no run of this client.
     """
     spec, asked_ms = post.spec, engine.clock.now_ms()
     # A read costs less than a write that is refused, and the wake-up beside it.
@@ -154,13 +156,35 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
         spec = spec.below_root()
     if cached is not None and cached.is_cancelled:
         raise RunCancelled
+    if await _is_below_cancelled(engine, spec):
+        raise StepCancelled
     spec = _with_own_key(spec, cached)
     inserted = await _insert(engine, replace(post, spec=spec), spec.identity)
-    # The run may have been cancelled while the row was written, and the cancel did not see the row.
-    if isinstance(inserted, Created) and await is_called_off(engine, spec.run_id):
-        await end_if_left_over(engine, inserted.step)
-        raise RunCancelled
+    if isinstance(inserted, Created):
+        await _end_if_cancelled(engine, inserted.step)
     return inserted
+
+
+async def _end_if_cancelled(engine: Engine, step: Step) -> None:
+    """End a new step whose run or handler was cancelled while its row was written, unseen by the cancel.
+
+    Raises RunCancelled or StepCancelled then.
+    """
+    if await is_called_off(engine, step.spec.run_id):
+        await end_if_left_over(engine, step)
+        raise RunCancelled
+    if await _is_below_cancelled(engine, step.spec):
+        await commit(engine, step, Cancelled(STEP_CANCELLED))
+        raise StepCancelled
+
+
+async def _is_below_cancelled(engine: Engine, spec: StepSpec) -> bool:
+    """Whether the step whose handler posts was cancelled, as far as this process has seen."""
+    if spec.parent is None or not engine.runs.is_step_cancelled(spec.parent):
+        return False
+    # Its identity may have begun anew since.
+    handler = await engine.store.get(spec.parent)
+    return handler is not None and is_step_cancelled(handler.error)
 
 
 async def _cached_run(engine: Engine, spec: StepSpec, now_ms: int) -> CachedRun | None:

@@ -1,9 +1,10 @@
 """Sends wake-ups again: the first may be lost, or its sender may have ended before it was sent."""
 
-from atomic.application.commit import commit, run_effects
+from atomic.application.commit import commit, handler_to_tell, run_effects
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
-from atomic.domain.events import Woken
+from atomic.application.wait_set import on_watched_settled
+from atomic.domain.events import ChildFailed, Woken
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
@@ -35,15 +36,21 @@ async def wake_waiters_again(engine: Engine, settled: Step) -> None:
     The process that settled it may have ended before it woke the waiters, or before the wake-up of a woken
     waiter was sent. When the store fails, another wake-up of the settled step makes this be repeated.
     """
+    woken = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED)
     try:
         for waiter_id in settled.waiters:
             waiter = await engine.store.get(waiter_id)
             if waiter is None:
                 continue
             if _still_waits(waiter, settled):
-                await commit(engine, waiter, Woken())
+                await commit(engine, waiter, woken)
             elif waiter.status is Status.PENDING:
                 await wake_if_overdue(engine, waiter)
+        for watch in settled.watches:
+            await on_watched_settled(engine, commit, settled, watch)
+        handler = await handler_to_tell(engine, settled)
+        if handler is not None and _still_waits(handler, settled):
+            await commit(engine, handler, ChildFailed(settled.id))
     except StoreUnavailable:
         await run_effects(engine, settled, ("look again",))
         raise

@@ -11,10 +11,19 @@ from atomic.sdk import DeadLetter
 
 
 @click.command()
-@click.argument("run_id")
+@click.argument("step_or_run_id", metavar="RUN_OR_STEP")
 @calls_api
-def cancel(api: Api, run_id: str) -> None:
-    """Cancel a run and its live steps."""
+def cancel(api: Api, step_or_run_id: str) -> None:
+    """Cancel a run and its live steps, or one step and the live steps below it.
+
+    The id of a root step means its run.
+    """
+    is_step = keys.is_step_id(step_or_run_id) and keys.position_of(step_or_run_id) != keys.ROOT
+    if is_step:
+        step = api.client.cancel_step(step_or_run_id)
+        api.show(step, f"{step.id} is {step.status}")
+        return
+    run_id = step_or_run_id.removesuffix(f"-{keys.ROOT}")
     run = api.client.cancel(run_id)
     api.show(run, f"{run.run_id} is {run.status}")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.timestamps import from_rfc3339
 from atomic.sdk import RunDocument, RunSummary, StepDocument
 
@@ -39,6 +40,8 @@ def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
 
 def _why(step: StepDocument) -> str:
     if step.status == "waiting":
+        if step.waiting_for == [EVERY_CHILD]:
+            return " for its steps"
         number = len(step.waiting_for)
         return f" for {number} step{'' if number == 1 else 's'}"
     if step.status == "cancelled":

@@ -11,10 +11,13 @@ from typing import Final, Literal
 from atomic.domain.step_errors import sentence_of
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
+from atomic.protocol.error_kinds import ErrorKind
 
 # Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
 _SOON_MS: Final = 10_000
 LOOK_AGAIN_MS: Final = 1_000
+# With the run, what stands above the step has ended as well.
+_ENDED_WITH_RUN: Final = frozenset({ErrorKind.CANCELLED, ErrorKind.RUN_ENDED, ErrorKind.RUN_GONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,20 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
         return _of_live(before, after, now_ms, was_settled=was_settled)
     if was_settled:
         return NONE
-    found = _SETTLED[after.is_root, bool(after.waiters)]
+    concerns_others = bool(after.waiters or after.watches) or (
+        after.status is not Status.SUCCEEDED and _concerns_handler(after)
+    )
+    found = _SETTLED[after.is_root, concerns_others]
     # The letter goes first. A process that ends in between leaves a step that is live, whose wake-up comes,
     # so no dead letter is ever missing.
     return replace(found, dead_letter=sentence_of(after.error) or "") if after.is_dead_letter else found
+
+
+def _concerns_handler(settled: Step) -> bool:
+    """Whether a handler is to be told: one that waits for all hears of each step that did not succeed."""
+    if settled.spec.parent is None or settled.is_root:
+        return False
+    return settled.error is None or settled.error.kind not in _ENDED_WITH_RUN
 
 
 def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Effects:

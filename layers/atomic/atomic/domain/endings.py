@@ -12,6 +12,8 @@ from atomic.domain.outcomes import Outcome
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
 from atomic.domain.step_errors import StepError, timed_out
 from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time, settled
+from atomic.protocol import keys
+from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
@@ -33,6 +35,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     over: dict[str, Any] = {"attempt_log": closed(step.attempt_log, outcome, now_ms), "consecutive_lost": 0}
     answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
     freed: dict[str, Any] = {**over, "nonce": None, "woken": False, "told": None}
+    freed["failed_meanwhile"] = step.failed_meanwhile and outcome.wake is not None
     match outcome.kind:
         case OutcomeKind.SUCCEEDED:
             return settled(step, Status.SUCCEEDED, now_ms, **over, **answered)
@@ -42,7 +45,10 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
             return _deferred(replace(step, **freed), event, now_ms)
         case OutcomeKind.RETRYABLE if step.told is None and not timed_out(outcome.error):
             return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
-        case _ if step.woken:
+        case OutcomeKind.RETRYABLE if outcome.error and outcome.error.kind is ErrorKind.UNKNOWN_WAKE:
+            # It is the endpoint's own failure, whatever it was told.
+            return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
+        case _ if step.woken and outcome.wake is None:
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, **freed)
         case _:
             unfinished = (
@@ -59,7 +65,14 @@ def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms
     if not waiting_for:
         return _nothing_to_wait_for(step, event.jitter, now_ms)
     due_at_ms = _recheck_at_ms(step, 0, now_ms)
-    return changed(step, status=Status.WAITING, waiting_for=waiting_for, rechecks=0, due_at_ms=due_at_ms)
+    return changed(
+        step,
+        status=Status.WAITING,
+        waiting_for=waiting_for,
+        wake=event.outcome.wake,
+        rechecks=0,
+        due_at_ms=due_at_ms,
+    )
 
 
 def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
@@ -88,13 +101,51 @@ def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
     return changed(step, waiting_for=event.live, rechecks=rechecks, due_at_ms=due_at_ms)
 
 
-def woken(step: Step, now_ms: int) -> Step:
+def woken(step: Step, event: events.Woken, now_ms: int) -> Step:
     """The step after one that it may be waiting for has settled."""
     if step.status is Status.WAITING:
-        return changed(step, status=Status.PENDING, due_at_ms=now_ms, waiting_for=(), rechecks=0)
-    if step.status is Status.RUNNING and not step.woken:
-        return changed(step, woken=True)
+        is_over = step.wake is None or (event.failed and _is_over_by(step, event.step_id))
+        return _called_again(step, now_ms) if is_over else step
+    failed_meanwhile = step.failed_meanwhile or event.failed
+    if step.status is Status.RUNNING and not (step.woken and step.failed_meanwhile == failed_meanwhile):
+        return changed(step, woken=True, failed_meanwhile=failed_meanwhile)
     return step
+
+
+def child_failed(step: Step, event: events.ChildFailed, now_ms: int) -> Step:
+    """The step after one of its own has failed: called again if it waits for all of them."""
+    if step.status is Status.WAITING and _is_over_by(step, event.step_id):
+        return _called_again(step, now_ms)
+    if step.status is Status.RUNNING and not step.failed_meanwhile:
+        return changed(step, failed_meanwhile=True)
+    return step
+
+
+def wait_over(step: Step, event: events.WaitOver, now_ms: int) -> Step:
+    """The step when nothing is left of what it waits for."""
+    is_meant = step.status is Status.WAITING and step.attempt_count == event.attempt
+    return _called_again(step, now_ms) if is_meant else step
+
+
+def _called_again(step: Step, now_ms: int) -> Step:
+    return changed(
+        step,
+        status=Status.PENDING,
+        due_at_ms=now_ms,
+        waiting_for=(),
+        wake=None,
+        failed_meanwhile=False,
+        rechecks=0,
+    )
+
+
+def _is_over_by(step: Step, failed_id: str) -> bool:
+    """Whether a failure ends the wait for several: it is of one of those that are all to succeed."""
+    if step.wake != "all":
+        return False
+    if step.waiting_for == (EVERY_CHILD,):
+        return keys.is_in_children_range(step.id, failed_id)
+    return failed_id in step.waiting_for
 
 
 def told(step: Step, event: events.ToldUnfinished) -> Step:
@@ -119,6 +170,7 @@ def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
         attempt_log=step.attempt_log[:-1],
         nonce=None,
         woken=False,
+        failed_meanwhile=False,
         told=None,
     )
 
@@ -146,7 +198,8 @@ def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
     error = _WAITED_FOR_NOTHING if last.outcome is OutcomeKind.SUSPENDED else last.error
     last = replace(last, outcome=OutcomeKind.RETRYABLE, error=error)
     outcome = Outcome(kind=OutcomeKind.RETRYABLE, status=last.status, error=error)
-    step = replace(step, attempt_log=(*step.attempt_log[:-1], last), waiting_for=())
+    step = replace(step, attempt_log=(*step.attempt_log[:-1], last), waiting_for=(), wake=None)
+    step = replace(step, failed_meanwhile=False)
     return _counted(step, outcome, jitter, now_ms)
 
 

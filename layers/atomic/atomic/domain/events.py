@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.step_errors import CANCELLED, StepError
+from atomic.domain.steps import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,35 @@ class WaiterAdded:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchAdded:
+    """A step that waits for several wants to look again when this one settles."""
+
+    watch: Watch
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
-    """A step that this one may be waiting for has settled."""
+    """A step that this one may be waiting for has settled: `step_id`, where it matters which one it was.
+
+    `failed`: without success.
+    """
+
+    step_id: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFailed:
+    """A step that this one has posted has failed, which was not asked to wake it."""
+
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitOver:
+    """What this step waits for since its attempt `attempt`: all of it has settled, or one step failed."""
+
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +158,10 @@ Event = (
     | Ended
     | AnsweredLate
     | WaiterAdded
+    | WatchAdded
     | Woken
+    | ChildFailed
+    | WaitOver
     | Rechecked
     | OwnerLost
     | ResultPosted

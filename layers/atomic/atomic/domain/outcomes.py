@@ -12,8 +12,8 @@ from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
 from atomic.protocol import failures, headers, keys
 from atomic.protocol.canonical import JsonRefused, parse_json
-from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
-from atomic.protocol.enums import OutcomeKind
+from atomic.protocol.constants import EVERY_CHILD, RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.enums import WAKE_POLICIES, OutcomeKind, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
 
 _CONTENT_TYPE_MAX: Final = 255
@@ -62,7 +62,10 @@ class EndpointResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """An attempt's end. `waiting_for` holds step ids when the endpoint suspended itself."""
+    """An attempt's end. `waiting_for` holds step ids, or EVERY_CHILD, when the endpoint suspended itself.
+
+    `wake` is then when it is called again; None is any.
+    """
 
     kind: OutcomeKind
     status: int | None = None
@@ -70,6 +73,7 @@ class Outcome:
     response: StoredBody | None = None
     retry_after_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
+    wake: WakePolicy | None = None
 
 
 def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outcome:
@@ -124,9 +128,7 @@ def _excerpt_of(response: StoredBody, value: Any) -> str:
 
 def _accepted(answer: EndpointResponse, status: int) -> Outcome:
     if status == 202 and headers.WAITING_FOR in answer.headers:
-        named = [part.strip() for part in answer.headers[headers.WAITING_FOR].split(",")]
-        ids = tuple(dict.fromkeys(part for part in named if keys.is_step_id(part)))
-        return Outcome(kind=OutcomeKind.SUSPENDED, status=status, waiting_for=ids[:WAITING_FOR_MAX])
+        return _suspended(answer, status)
     content_type = answer.headers.get(headers.CONTENT_TYPE)
     response = read_response(answer.body, content_type)
     refusal = _unstorable(answer.body, content_type) if response.form != "json" else None
@@ -134,6 +136,25 @@ def _accepted(answer: EndpointResponse, status: int) -> Outcome:
         error = StepError(ErrorKind.RESPONSE_NOT_STORABLE, refusal)
         return Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error, response=response)
     return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, response=response)
+
+
+def _suspended(answer: EndpointResponse, status: int) -> Outcome:
+    named = [part.strip() for part in answer.headers[headers.WAITING_FOR].split(",")]
+    asked = answer.headers.get(headers.WAKE, "any").strip().lower()
+    wake = next((policy for policy in WAKE_POLICIES if policy == asked), None)
+    if wake is None:
+        error = StepError(ErrorKind.UNKNOWN_WAKE, repr(_on_one_line(_storable(asked))))
+        return Outcome(kind=OutcomeKind.RETRYABLE, status=status, error=error)
+    if EVERY_CHILD in named:
+        ids: tuple[str, ...] = (EVERY_CHILD,)
+    else:
+        ids = tuple(dict.fromkeys(part for part in named if keys.is_step_id(part)))[:WAITING_FOR_MAX]
+    return Outcome(
+        kind=OutcomeKind.SUSPENDED,
+        status=status,
+        waiting_for=ids,
+        wake=None if wake == "any" else wake,
+    )
 
 
 def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms: int) -> Outcome:

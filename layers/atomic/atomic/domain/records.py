@@ -8,7 +8,7 @@ written out: a later version may have another default, which must not change exi
 unknown members, which a newer version wrote, and uses the default for missing ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from itertools import compress
 from operator import attrgetter, ne
@@ -17,7 +17,7 @@ from typing import Any, Final
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
-from atomic.domain.steps import Attempt, Step, StepSpec
+from atomic.domain.steps import Attempt, Step, StepSpec, Watch
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -64,7 +64,9 @@ def _names_without(cls: type[Any], *others: str) -> list[str]:
 _FIXED: Final = _Members(Step, "created_at_ms", "awaited")
 _CHANGING: Final = _Members(
     Step,
-    *_names_without(Step, "spec", "id", "created_at_ms", "awaited", "attempt_log", "response", "error"),
+    *_names_without(
+        Step, "spec", "id", "created_at_ms", "awaited", "watches", "attempt_log", "response", "error"
+    ),
 )
 _SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry"))
 _RETRY: Final = _Members(RetryPolicy)
@@ -88,6 +90,8 @@ def spec_record(step: Step) -> Record:
 def progress_record(step: Step) -> Record:
     """The progress record; it has the form and content type of the response, not its body."""
     record = _CHANGING.record(step)
+    if step.watches:
+        record["watches"] = [[watch.waiter, watch.attempt, watch.origin] for watch in step.watches]
     if step.attempt_log:
         record["attempt_log"] = [_attempt_record(attempt) for attempt in step.attempt_log]
     if step.error is not None:
@@ -106,6 +110,7 @@ def load_step(
     """
     members = dict(progress)
     attempts = members.pop("attempt_log", ())
+    watches = load_watches(members.pop("watches", ()))
     form, error = members.pop("response", None), members.pop("error", None)
     members = _CHANGING.known(members)
     members["status"] = _STATUS[members["status"]]
@@ -121,9 +126,15 @@ def load_step(
         created_at_ms=asked.pop("created_at_ms"),
         awaited=asked.pop("awaited", False),
         spec=_spec(asked, payload),
+        watches=watches,
         attempt_log=tuple(_attempt(record) for record in attempts),
         **members,
     )
+
+
+def load_watches(record: Iterable[Sequence[Any]]) -> tuple[Watch, ...]:
+    """The watches of a step, from its progress record."""
+    return tuple(Watch(*members) for members in record)
 
 
 def _spec(record: Record, payload: bytes) -> StepSpec:

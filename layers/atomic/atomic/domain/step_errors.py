@@ -21,6 +21,7 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.RESPONSE_NOT_STORABLE: "response_not_storable: {}",
     ErrorKind.WAITED_FOR_NOTHING: f"{headers.WAITING_FOR} named no step of this client that is still to "
     "settle",
+    ErrorKind.UNKNOWN_WAKE: f"{headers.WAKE} may be any, all or settled, and not {{}}",
     ErrorKind.TIMED_OUT: "timeout: no whole answer within {} ms",
     ErrorKind.CONNECTION_TIMED_OUT: "timeout: no connection within {} ms",
     ErrorKind.NETWORK: _NETWORK,
@@ -38,6 +39,7 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.NO_TIME_LEFT: "no time for another attempt within the deadline of {} ms",
     ErrorKind.EVENT_EXPIRED: "the event was not completed within {} ms",
     ErrorKind.CANCELLED: "cancelled",
+    ErrorKind.STEP_CANCELLED: "cancelled by itself, or with a step above it",
     ErrorKind.RUN_ENDED: "its run has ended",
     ErrorKind.RUN_GONE: "its run is gone",
 }
@@ -73,6 +75,12 @@ class StepError:
 
 
 CANCELLED: Final = StepError(ErrorKind.CANCELLED)
+STEP_CANCELLED: Final = StepError(ErrorKind.STEP_CANCELLED)
+
+
+def is_step_cancelled(error: StepError | None) -> bool:
+    """Whether a step was cancelled without its run."""
+    return error is not None and error.kind is ErrorKind.STEP_CANCELLED
 
 
 def sentence_of(error: StepError | None) -> str | None:

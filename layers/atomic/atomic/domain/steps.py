@@ -10,7 +10,7 @@ from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.step_errors import StepError
 from atomic.protocol import keys
-from atomic.protocol.enums import SETTLED, Kind, OutcomeKind, Status
+from atomic.protocol.enums import SETTLED, Kind, OutcomeKind, Status, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
 
 # A row has a size limit on every runtime, and 1000 retries must fit: the newest attempts are kept.
@@ -74,6 +74,18 @@ class Attempt:
     late: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Somebody waits for several steps since its attempt `attempt`, and looks again when this one settles.
+
+    `origin` is for whose sake this one was chosen: the step that was watched before it.
+    """
+
+    waiter: str
+    attempt: int
+    origin: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A step as stored in its row. `version` counts writes; `nonce` fences the running attempt.
@@ -81,9 +93,11 @@ class Step:
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
     its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
     deferred the attempt that is due.
-    `awaited`: its first poster asked to wait for it. `waiters` are the steps to wake when this one settles.
+    `awaited`: its first poster asked to wait for it. `waiters` are the steps to wake when this one settles,
+    `watches` are for those that wait for several. `wake`: how it waits for several itself; None is for any.
     `woken`: since the running attempt began, a step has settled that it may be waiting for. `told` is the
     first step of which the running attempt was told that it is unfinished.
+    `failed_meanwhile`: since the last attempt began, a step has failed that it may be waiting for.
     """
 
     spec: StepSpec
@@ -104,9 +118,12 @@ class Step:
     deferred_at_ms: int | None = None
     rechecks: int = 0
     woken: bool = False
+    failed_meanwhile: bool = False
     told: str | None = None
     waiting_for: tuple[str, ...] = ()
+    wake: WakePolicy | None = None
     waiters: tuple[str, ...] = ()
+    watches: tuple[Watch, ...] = ()
     attempt_log: tuple[Attempt, ...] = ()
     response: StoredBody | None = None
     response_status: int | None = None
@@ -145,6 +162,7 @@ class StepOutline:
     """The part of a step that shows whether it blocks another step, and the progress of its run.
 
     `awaited`: a poster asked to wait for it: the first one, or a later one, which is among its waiters.
+    `calls`: whether it calls an endpoint.
     """
 
     id: str
@@ -153,13 +171,29 @@ class StepOutline:
     finished_at_ms: int | None
     attempt_count: int
     awaited: bool = False
+    calls: bool = True
+    due_at_ms: int | None = None
+    watches: tuple[Watch, ...] = ()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the step has settled without success."""
+        return self.status in {Status.FAILED, Status.CANCELLED}
 
 
 def outline_of(step: Step) -> StepOutline:
     """The outline of a step."""
     awaited = step.awaited or bool(step.waiters)
     return StepOutline(
-        step.id, step.spec.parent, step.status, step.finished_at_ms, step.attempt_count, awaited
+        step.id,
+        step.spec.parent,
+        step.status,
+        step.finished_at_ms,
+        step.attempt_count,
+        awaited,
+        step.spec.kind == "http",
+        step.due_at_ms,
+        step.watches,
     )
 
 
@@ -243,7 +277,9 @@ def settled(
         due_at_ms=None,
         nonce=None,
         waiting_for=(),
+        wake=None,
         woken=False,
+        failed_meanwhile=False,
         told=None,
         deferred_at_ms=None,
         finished_at_ms=now_ms,

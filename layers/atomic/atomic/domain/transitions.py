@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from atomic.domain import events
-from atomic.domain.endings import deferred, ended, rechecked, told, woken
+from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.step_errors import CANCELLED, StepError
 from atomic.domain.steps import (
@@ -15,6 +15,7 @@ from atomic.domain.steps import (
     Attempt,
     Step,
     StepSpec,
+    Watch,
     changed,
     closed,
     deadline_from_now_ms,
@@ -97,8 +98,14 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.WaiterAdded(waiter):
             known = step.is_settled or waiter in step.waiters
             return step if known else changed(step, waiters=(*step.waiters, waiter))
+        case events.WatchAdded(watch):
+            return _watched(step, watch)
         case events.Woken():
-            return woken(step, now_ms)
+            return woken(step, event, now_ms)
+        case events.ChildFailed():
+            return child_failed(step, event, now_ms)
+        case events.WaitOver():
+            return wait_over(step, event, now_ms)
         case events.Rechecked():
             return rechecked(step, event, now_ms)
         case events.OwnerLost():
@@ -145,6 +152,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         consecutive_lost=consecutive_lost,
         due_at_ms=lease_end_ms(step.spec, step.deadline_at_ms, now_ms),
         woken=False,
+        failed_meanwhile=False,
         told=None,
         deferred_at_ms=None,
     )
@@ -167,6 +175,14 @@ def _is_to_be_run(step: Step, now_ms: int) -> bool:
     return step.status is not Status.WAITING and step.due_at_ms is not None and step.due_at_ms <= now_ms
 
 
+def _watched(step: Step, watch: Watch) -> Step:
+    if step.is_settled or watch in step.watches:
+        return step
+    # What the waiter has waited for in an earlier attempt is over.
+    others = (w for w in step.watches if w.waiter != watch.waiter or w.attempt == watch.attempt)
+    return changed(step, watches=(*others, watch))
+
+
 def _owner_lost(step: Step, now_ms: int) -> Step:
     if step.status is Status.WAITING:
         return changed(step, due_at_ms=now_ms, rechecks=0) if step.due_at_ms != now_ms else step
@@ -175,7 +191,13 @@ def _owner_lost(step: Step, now_ms: int) -> Step:
     # The server ended. The endpoint is not to blame, so `consecutive_lost` does not count it.
     attempts = closed(step.attempt_log, LOST, now_ms)
     return changed(
-        step, status=Status.PENDING, nonce=None, told=None, due_at_ms=now_ms, attempt_log=attempts
+        step,
+        status=Status.PENDING,
+        nonce=None,
+        told=None,
+        failed_meanwhile=False,
+        due_at_ms=now_ms,
+        attempt_log=attempts,
     )
 
 
@@ -227,6 +249,7 @@ def _redriven(step: Step, now_ms: int) -> Step:
         retries_used=0,
         consecutive_lost=0,
         waiters=(),
+        watches=(),
         response=None,
         response_status=None,
         error=None,

@@ -18,3 +18,5 @@ PAGE_MAX: Final = 100
 BULK_MAX: Final = 1000
 # Steps that a suspended handler may name: a row has a size limit on every runtime.
 WAITING_FOR_MAX: Final = 1000
+# Instead of ids: every live child of the handler.
+EVERY_CHILD: Final = "*"

@@ -47,8 +47,13 @@ class OutcomeKind(StrEnum):
 
 
 # What a server can do beside what servers of the first version could; `GET /health` lists it.
-Feature = Literal["attempt-token", "results", "steps", "value"]
+Feature = Literal["attempt-token", "cancel-step", "results", "steps", "value", "wake"]
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
+
+# When a suspended handler is called again: when any of the steps that it waits for has settled, when all
+# have succeeded or one has failed, or when all have settled.
+WakePolicy = Literal["any", "all", "settled"]
+WAKE_POLICIES: Final[tuple[WakePolicy, ...]] = get_args(WakePolicy)
 
 # Why a dead letter is not redriven: see `domain.leftovers`.
 NotRedrivable = Literal["handled", "cancelled"]

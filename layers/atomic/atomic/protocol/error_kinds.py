@@ -13,6 +13,7 @@ class ErrorKind(StrEnum):
     RESPONSE_TOO_LARGE = "response_too_large"
     RESPONSE_NOT_STORABLE = "response_not_storable"
     WAITED_FOR_NOTHING = "waited_for_nothing"
+    UNKNOWN_WAKE = "unknown_wake"
     # No whole answer came.
     TIMED_OUT = "timed_out"
     CONNECTION_TIMED_OUT = "connection_timed_out"
@@ -34,5 +35,6 @@ class ErrorKind(StrEnum):
     NO_TIME_LEFT = "no_time_left"
     EVENT_EXPIRED = "event_expired"
     CANCELLED = "cancelled"
+    STEP_CANCELLED = "step_cancelled"
     RUN_ENDED = "run_ended"
     RUN_GONE = "run_gone"

@@ -67,6 +67,11 @@ def is_in_children_range(parent: str, step: str) -> bool:
     return first < step < end
 
 
+def lot(step: str, *seed: str) -> str:
+    """A lot that the step draws: its order among those of other steps says nothing of what they are."""
+    return _digest(step, *seed)
+
+
 def scoped_key(idempotency_key: str, identity: str) -> str:
     """A key for the endpoint that no other identity with this key sends: at most 217 characters."""
     return f"{idempotency_key[:_SENT_KEY_CHARS]}-{identity[-16:]}"

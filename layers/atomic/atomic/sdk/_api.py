@@ -23,12 +23,14 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import LIVE
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, error_of, members, read
 from atomic.sdk.errors import (
     AtomicError,
     CancelledError,
     InvalidRequestError,
     NotFinishedError,
+    StepCancelledError,
     StepFailedError,
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
@@ -334,6 +336,12 @@ def cancel(client_id: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
     return _read(RunSummary, (yield from exchange(request, patience_s)))
 
 
+def cancel_step(client_id: str, step_id: str, patience_s: float) -> Flow[StepOutcome]:
+    """Cancel one step."""
+    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/cancel")
+    return _read(StepOutcome, (yield from exchange(request, patience_s)))
+
+
 def redrive(client_id: str, step_id: str, patience_s: float) -> Flow[StepOutcome]:
     """Give a dead letter a fresh budget of attempts."""
     request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/redrive")
@@ -392,7 +400,8 @@ def _settled(step: StepDocument) -> StepDocument:
             },
         )
     if step.status == "cancelled":
-        raise CancelledError("The step was cancelled.")
+        is_alone = step.error_kind == ErrorKind.STEP_CANCELLED
+        raise (StepCancelledError if is_alone else CancelledError)("The step was cancelled.")
     return step
 
 

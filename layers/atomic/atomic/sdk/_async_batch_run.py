@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 from atomic.sdk._api import Outcome
-from atomic.sdk._batches import Ask, Batch
+from atomic.sdk._batch_progress import Ask
+from atomic.sdk._batches import Batch
 from atomic.sdk._batching import TOLD_S, BatchCall, BatchRun, Branch
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import StepCall

@@ -10,17 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 from atomic.sdk._api import Key, Outcome, StepOptions, check_options, leave_once
-from atomic.sdk._batches import (
-    FIRST,
-    Ask,
-    Batch,
-    BatchPolicy,
-    PolicyOptions,
-    Progress,
-    Wake,
-    listed,
-    policy_of,
-)
+from atomic.sdk._batch_progress import Ask, Progress, Wake
+from atomic.sdk._batches import FIRST, Batch, BatchPolicy, PolicyOptions, listed, policy_of
 from atomic.sdk._conditions import Begin, Check, Condition, Pause, UntilOptions, poll
 from atomic.sdk._context import NO_NAMES, Call, Names, Step, StepCall
 from atomic.sdk._identity import Position, Scope, step_key

@@ -8,7 +8,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from atomic.sdk._api import Outcome
-from atomic.sdk._batches import Ask, Batch
+from atomic.sdk._batch_progress import Ask
+from atomic.sdk._batches import Batch
 from atomic.sdk._batching import TOLD_S, BatchCall, BatchRun, Branch
 from atomic.sdk._context import StepCall
 from atomic.sdk.errors import Suspended

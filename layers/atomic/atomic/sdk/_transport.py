@@ -33,6 +33,7 @@ from atomic.sdk.errors import (
     NotRedrivableError,
     PayloadMismatchError,
     RefusedError,
+    StepCancelledError,
     StepFailedError,
     TooLargeError,
     TooManyRequestsError,
@@ -237,6 +238,8 @@ def error_of(response: HttpResponse) -> AtomicError:
         return kind_of_failure(detail, members=problem)
     if problem["type"] == problems.CANCELLED.uri:
         return CancelledError(detail)
+    if problem["type"] == problems.STEP_CANCELLED.uri:
+        return StepCancelledError(detail)
     kind = _CONFLICTS.get(problem["type"]) or _BY_STATUS.get(response.status, RefusedError)
     if response.status >= 500:
         kind = UnavailableError

@@ -200,6 +200,18 @@ class AsyncClient(BaseClient):
         """
         return await self.run_flow(_api.cancel(self.client_id, run_id, self.patience_s))
 
+    async def cancel_step(self, step_id: str) -> StepOutcome:
+        """Cancel one step and the live steps below it; its run goes on. An ended step stays as it is.
+
+        - `step_id`: the id of the step.
+
+        Returns the step as it is afterwards.
+
+        Raises `RefusedError` for the root of a run, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
+        or `UnavailableError`.
+        """
+        return await self.run_flow(_api.cancel_step(self.client_id, step_id, self.patience_s))
+
     async def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
 

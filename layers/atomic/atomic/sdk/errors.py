@@ -6,6 +6,7 @@ AtomicError
 ├── StepFailedError          the step failed                                          (424)
 │   └── EventTimeoutError    the event was not completed before its deadline           (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
+│   └── StepCancelledError   the step was cancelled, and not its run                   (409)
 ├── ConditionNotMetError     `ctx.until` gave up: its deadline or its attempts are over
 ├── SerializationError       a value would not come back from JSON unchanged
 └── RefusedError             the API refused the request
@@ -96,6 +97,12 @@ class CancelledError(AtomicError):
 
     code = "cancelled"
     is_permanent = True
+
+
+class StepCancelledError(CancelledError):
+    """The step was cancelled, and its run goes on: catch this to go on without the step."""
+
+    code = "step-cancelled"
 
 
 class ConditionNotMetError(AtomicError):

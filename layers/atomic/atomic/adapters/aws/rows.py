@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.packing import deflate, pack_record, pack_text, unpack_record, unpack_text
-from atomic.domain.records import load_step, progress_record, spec_record
+from atomic.domain.records import load_step, load_watches, progress_record, spec_record
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
@@ -82,6 +82,9 @@ def decode_outline(item: Item) -> StepOutline:
         progress.get("finished_at_ms"),
         progress.get("attempt_count", 0),
         spec.get("awaited", False) or "waiters" in progress,
+        spec["kind"] == "http",
+        progress.get("due_at_ms"),
+        load_watches(progress.get("watches", ())),
     )
 
 

@@ -23,7 +23,8 @@ RUN: Final = f"SELECT {COLUMNS} FROM steps WHERE id > ? AND id < ? ORDER BY id L
 _OUTLINE: Final = """
 SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt_count', 0),
     coalesce(CAST(spec AS TEXT) ->> '$.awaited', 0)
-    OR CAST(progress AS TEXT) -> '$.waiters' IS NOT NULL
+    OR CAST(progress AS TEXT) -> '$.waiters' IS NOT NULL,
+    calls, due_at_ms, CAST(progress AS TEXT) -> '$.watches'
 FROM steps WHERE id > ? AND id < ?
 """
 OUTLINE: Final = f"{_OUTLINE} LIMIT ?"

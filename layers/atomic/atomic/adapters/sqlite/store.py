@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import apsw
+import orjson
 
 from atomic.adapters.sqlite import codec, queries
 from atomic.adapters.sqlite.database import (
@@ -22,6 +23,7 @@ from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
 from atomic.application.round_robin import in_turns
+from atomic.domain.records import load_watches
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
@@ -268,8 +270,18 @@ def _counts(lists: apsw.Connection, client_id: str, created_from_ms: int) -> Cou
 
 def _outlines(rows: _Rows) -> list[StepOutline]:
     return [
-        StepOutline(step_id, parent, Status(status), finished_at_ms, attempts, bool(awaited))
-        for step_id, parent, status, finished_at_ms, attempts, awaited in rows
+        StepOutline(
+            step_id,
+            parent,
+            Status(status),
+            finished_at_ms,
+            attempts,
+            bool(awaited),
+            bool(calls),
+            due_at_ms,
+            load_watches(orjson.loads(watches)) if watches else (),
+        )
+        for step_id, parent, status, finished_at_ms, attempts, awaited, calls, due_at_ms, watches in rows
     ]
 
 

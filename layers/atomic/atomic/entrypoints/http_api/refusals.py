@@ -4,10 +4,12 @@ from typing import Any, Final, assert_never
 
 from atomic.application.redaction import redacted_payload
 from atomic.application.refusals import (
+    IsRoot,
     NotAnOpenEvent,
     NotFound,
     NotRedrivableStep,
     RunCancelled,
+    StepCancelled,
 )
 from atomic.domain.clients.client import Client
 from atomic.domain.steps import Step, StepSpec
@@ -19,20 +21,28 @@ from atomic.protocol.problems import Problem
 
 # The refusals that `problem_of` turns into problems. `payload_mismatch` does it for PayloadMismatch, since
 # its text depends on what the caller may see.
-MAPPED: Final = (NotFound, RunCancelled, NotRedrivableStep, NotAnOpenEvent)
+MAPPED: Final = (NotFound, RunCancelled, StepCancelled, IsRoot, NotRedrivableStep, NotAnOpenEvent)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
-    "cancelled": "Its run was cancelled, and the endpoints of a cancelled run are not called any more.",
+    "cancelled": "Its run or a step above it was cancelled, and their endpoints are not called any more.",
     "handled": "An ancestor went on without it and succeeded, so no handler needs it any more.",
 }
 
 
-def problem_of(refusal: NotFound | RunCancelled | NotRedrivableStep | NotAnOpenEvent) -> Problem:
+def problem_of(
+    refusal: NotFound | RunCancelled | StepCancelled | IsRoot | NotRedrivableStep | NotAnOpenEvent,
+) -> Problem:
     """The problem for a refusal."""
     match refusal:
         case NotFound():
             return problems.not_found()
         case RunCancelled():
             return Problem(problems.CANCELLED, "The run was cancelled and takes no more steps.")
+        case StepCancelled():
+            detail = "The step whose handler posts this was cancelled and takes no more steps."
+            return Problem(problems.STEP_CANCELLED, detail)
+        case IsRoot(run_id=run_id):
+            detail = f"The step is a workflow: cancel its run (POST …/runs/{run_id}/cancel)."
+            return Problem(problems.IS_ROOT, detail, {"runId": run_id})
         case NotRedrivableStep(reason=reason):
             detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})

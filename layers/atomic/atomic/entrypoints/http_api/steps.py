@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.application import queries
+from atomic.application.cancel import cancel_step
 from atomic.application.probe import probe
 from atomic.application.redaction import all_redacted
 from atomic.application.redrive import redrive_step
@@ -13,7 +14,7 @@ from atomic.application.results import post_result
 from atomic.application.start import StartResult, start
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.step_errors import sentence_of
+from atomic.domain.step_errors import is_step_cancelled, sentence_of
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, charge_start, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.http import (
@@ -41,6 +42,10 @@ from atomic.protocol.timestamps import to_rfc3339
 routes = Routes()
 
 _RETRY_AFTER_MAX_S = 60
+_STEP_CANCELLED = (
+    "The step was cancelled, and its run goes on: go on without it, or post the work under another "
+    "idempotencyKey or stepName."
+)
 
 
 _START: Final = Operation(
@@ -64,6 +69,7 @@ _START: Final = Operation(
         *OF_BODIES,
         problems.URL_NOT_ALLOWED,
         problems.CANCELLED,
+        problems.STEP_CANCELLED,
         problems.PAYLOAD_MISMATCH,
         problems.STEP_FAILED,
         problems.EVENT_EXPIRED,
@@ -218,6 +224,27 @@ async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_
 
 @routes.add(
     "POST",
+    "/{clientId}/steps/{stepId}/cancel",
+    Operation(
+        id="cancelStep",
+        summary="Cancel one step and the live steps below it",
+        description="Its run goes on. A caller that waits for it, or posts it later, gets 409 "
+        "`step-cancelled`. A step that has ended stays as it is. The root of a run is "
+        "refused: cancel the run.",
+        answers=((200, "StepOutcome", "The step as it stands now."),),
+        refusals=(*OF_BODIES, problems.IS_ROOT),
+    ),
+    scope="act",
+)
+async def post_cancel_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Cancel one step; a step that has ended stays as it is."""
+    refuse_body(request)
+    step = await queries.get_step(api.engine, client, step_id)
+    return await _shown(api, await cancel_step(api.engine, step), client)
+
+
+@routes.add(
+    "POST",
     "/{clientId}/steps/{stepId}/result",
     Operation(
         id="postResult",
@@ -260,10 +287,16 @@ def _answer(
             extra[headers.ERROR_SOURCE] = "step"
             return _problem(problems.STEP_FAILED, _failure_detail(step), failure_members(step), extra)
         case Status.CANCELLED:
-            members = {"id": step.id, "runId": step.spec.run_id}
-            return _problem(problems.CANCELLED, "The step was cancelled.", members, extra)
+            return _cancelled(step, extra)
         case _:
             return _unfinished(step, preferences, now_ms, extra)
+
+
+def _cancelled(step: Step, extra: dict[str, str]) -> ApiResponse:
+    members = {"id": step.id, "runId": step.spec.run_id}
+    if is_step_cancelled(step.error):
+        return _problem(problems.STEP_CANCELLED, _STEP_CANCELLED, members, extra)
+    return _problem(problems.CANCELLED, "The step was cancelled.", members, extra)
 
 
 def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[str, str]) -> ApiResponse:

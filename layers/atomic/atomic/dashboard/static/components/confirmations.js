@@ -33,6 +33,25 @@ export function askCancel(root, actions) {
   });
 }
 
+/** Ask, then cancel one step. */
+export function askCancelStep(step, actions) {
+  actions.ask({
+    title: "Cancel this step?",
+    text: [
+      "It ends as cancelled, with the live steps below it. This cannot be undone.",
+      "Its run goes on: the workflow is told, and may go on without it.",
+    ],
+    verb: "Cancel step",
+    danger: true,
+    act: async (api) => {
+      const after = await api.cancelStep(step.id);
+      return after.status === "cancelled"
+        ? "The step is cancelled."
+        : `The step had ended already: ${after.status}.`;
+    },
+  });
+}
+
 /** Ask, then redrive all matching dead letters; `filter` is for the API, `which` describes it in words. */
 export function askRedriveMany(filter, which, actions) {
   actions.ask({

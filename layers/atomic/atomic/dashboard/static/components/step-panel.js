@@ -15,12 +15,14 @@ import {
 import { linkTo } from "../core/router.js";
 import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
-import { askRedrive } from "./confirmations.js";
+import { askCancelStep, askRedrive } from "./confirmations.js";
 import { Badge, Icon } from "./icons.js";
 import { Json } from "./json.js";
 import { nameOf, tookOf } from "./waterfall.js";
 import { Button, CopyButton, Fact } from "./widgets.js";
 
+// What a handler sends instead of the ids of its steps.
+const EVERY_CHILD = "*";
 const KINDS = { timer: "a timer", event: "an event", value: "a value" };
 const OUTCOMES = {
   succeeded: "succeeded",
@@ -96,12 +98,15 @@ function Section({ title, children }) {
 function Acts({ step, run, state: { route, needsKey }, actions }) {
   // Once its run has succeeded or was cancelled, no handler needs the step any more.
   const isWanted = run.root.status === "failed" || isLive(run.root);
+  const canCancel = isLive(step) && step.id !== run.root.id;
   const canRedrive = step.status === "failed" && isWanted;
   const start = () => startCommand(step, route.client, { origin: location.origin, needsKey });
+  const cancel = () => askCancelStep(step, actions);
   const call = () => endpointCommand(step, Math.max(1, step.attempts));
   return html`
     <div class="panel-actions">
       ${canRedrive && html`<${Button} primary small onClick=${() => askRedrive(step, actions)}>Redrive<//>`}
+      ${canCancel && html`<${Button} danger small onClick=${cancel}>Cancel step<//>`}
       <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
       ${step.kind === "http" && html`<${CopyButton} text=${call} actions=${actions}>Copy endpoint call<//>`}
     </div>
@@ -111,7 +116,9 @@ function Acts({ step, run, state: { route, needsKey }, actions }) {
 function Facts({ step, run, route, now }) {
   const next = nextOf(step);
   const nothing = `nothing: this is ${KINDS[step.kind] ?? `a step of kind ${step.kind}`}`;
-  const links = step.waitingFor.map((id) => html`<${StepLink} ...${{ id, run, route }} />`);
+  const links = step.waitingFor.map((id) =>
+    id === EVERY_CHILD ? "every live step of its own" : html`<${StepLink} ...${{ id, run, route }} />`,
+  );
   return html`
     <dl class="facts narrow">
       <${Fact} name="Calls"><code>${step.stepInvokeUrl ?? nothing}</code><//>

@@ -64,6 +64,7 @@ export function createApi(client, key) {
       return { run: first.run, root: first.root, steps, costUsd };
     },
     cancel: (runId) => act(`/runs/${encodeURIComponent(runId)}/cancel`),
+    cancelStep: (stepId) => act(`/steps/${encodeURIComponent(stepId)}/cancel`),
     redrive: (stepId) => act(`/steps/${encodeURIComponent(stepId)}/redrive`),
     async redriveMany(filter) {
       let redriven = 0;
