@@ -94,6 +94,24 @@ class TestRaces:
         assert response == "late"
         assert app.done == ["slow 1"]
 
+    def test_what_lost_is_cancelled(self) -> None:
+        async def both(ctx: AsyncContext) -> Any:
+            return [await ctx.step("slow", 5), await ctx.step("fast", 9)]
+
+        async def main(ctx: AsyncContext) -> Any:
+            calls = {"event": ctx.event("never"), "fast": ctx.step("fast", 2), "sleep": ctx.sleep(DAY)}
+            won = await ctx.race({**calls, "both": both(ctx)})
+            await ctx.sleep(60, name="end")
+            run = await ctx._client.get(ctx.run_id)
+            return [won, {step.step_name or step.step_invoke_url[-4:]: step.status for step in run.steps}]
+
+        for wait in (0.1, 5.0):
+            [won, statuses], app = played(main, wait=wait)
+            assert won == ["fast", 2]
+            lost = {"never": "cancelled", "sleep": "cancelled", "slow": "cancelled"}
+            assert statuses.items() >= {**lost, "fast": "succeeded", "end": "succeeded"}.items()
+            assert "fast 9" not in app.done
+
     def test_what_lost_is_no_sign_of_changed_code(self) -> None:
         """A replay does not run the branch that lost, and asks for none of its steps."""
 

@@ -57,7 +57,9 @@ def test_a_map_is_woken_when_all_is_done(count: int) -> None:
     assert requests <= count + 70
 
 
-def test_a_gather_of_few_names_them(count: int = 20) -> None:
+def test_a_gather_of_few_names_them() -> None:
+    count = 20
+
     async def main(ctx: AsyncContext) -> Any:
         return sum(await ctx.gather(*[ctx.step("work", number) for number in range(count)]))
 

@@ -23,14 +23,11 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import LIVE
-from atomic.protocol.error_kinds import ErrorKind
+from atomic.sdk._settled import settled
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, error_of, members, read
 from atomic.sdk.errors import (
-    AtomicError,
-    CancelledError,
     InvalidRequestError,
     NotFinishedError,
-    StepCancelledError,
     StepFailedError,
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
@@ -237,16 +234,6 @@ def step_once(
     return Outcome(error=error, ended_at=error.finished_at or "", was_replayed=was_replayed)
 
 
-def leave_once(client_id: str, step_id: str, path: StepsPath, patience_s: float) -> Flow[bool]:
-    """Cancel a step that its handler waits for no more; whether it was, or goes on."""
-    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/cancel", None, path.headers)
-    try:
-        answer = yield from exchange(request, patience_s)
-    except AtomicError:
-        return False
-    return answer.status == 200
-
-
 def open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[str]:
     """Make an event durable without waiting for it; its id. If it has ended, it was opened before."""
     answer = yield from exchange(post_start(path, document, 0.0), patience_s)
@@ -265,7 +252,7 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         step = _read(StepDocument, answer)
         if step.status not in LIVE:
-            return _settled(step)
+            return settled(step)
         if answer.at_s >= limits.until_s:
             raise NotFinishedError("Not finished in time.", step_id=step.id)
         pause_s = min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
@@ -336,9 +323,11 @@ def cancel(client_id: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
     return _read(RunSummary, (yield from exchange(request, patience_s)))
 
 
-def cancel_step(client_id: str, step_id: str, patience_s: float) -> Flow[StepOutcome]:
-    """Cancel one step."""
-    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/cancel")
+def cancel_step(
+    client_id: str, step_id: str, patience_s: float, given: Mapping[str, str] | None = None
+) -> Flow[StepOutcome]:
+    """Cancel one step; `given` are the headers of its parent's handler, if that is who cancels it."""
+    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/cancel", None, given)
     return _read(StepOutcome, (yield from exchange(request, patience_s)))
 
 
@@ -381,28 +370,6 @@ def _read(model: type[Model], answer: HttpResponse) -> Model:
     if answer.status != 200:
         raise error_of(answer)
     return read(model, answer)
-
-
-def _settled(step: StepDocument) -> StepDocument:
-    if step.status == "failed":
-        raise StepFailedError(
-            f"The step failed at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
-            members={
-                "id": step.id,
-                "lastStatus": step.response_status,
-                "lastError": step.error,
-                "lastErrorKind": step.error_kind,
-                "lastErrorExcerpt": step.error_excerpt,
-                "attempts": step.attempts,
-                "stepInvokeUrl": step.step_invoke_url,
-                "stepName": step.step_name,
-                "response": step.response,
-            },
-        )
-    if step.status == "cancelled":
-        is_alone = step.error_kind == ErrorKind.STEP_CANCELLED
-        raise (StepCancelledError if is_alone else CancelledError)("The step was cancelled.")
-    return step
 
 
 def _pause_s(answer: HttpResponse, failures: int) -> float:

@@ -113,7 +113,7 @@ class AsyncBatchRun(BatchRun):
             self._move.set_result(None)
 
     async def _rest(self) -> None:
-        """Wait until something came of an item."""
+        """Wait until an item has an answer."""
         if not self._has_moved:
             self._move = asyncio.get_running_loop().create_future()
             is_parked = self.progress.has_unfinished and not self._posts

@@ -20,8 +20,9 @@ from atomic.sdk._batches import (
 )
 from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
 from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
-from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall, Titled
+from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._identity import enter_branch
+from atomic.sdk._made_calls import Titled
 from atomic.sdk._value_calls import AsyncValues
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `name`: what the steps are called in errors, lists and the dashboard (default: their URL).
 
-        Returns a `Batch`: what came of each item, in their order. Items that were not started are not
+        Returns a `Batch`: the outcome of each item, in their order. Items that were not started are not
         posted. Steps that have not ended when the batch does go on, and nothing waits for them. Where a
         batch may end before all of its items have, its end is recorded, and every replay sees the same.
 
@@ -129,7 +130,7 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
         - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
 
-        Returns a `Batch`: what came of each call, in their order. Calls that were not started are not
+        Returns a `Batch`: the outcome of each call, in their order. Calls that were not started are not
         posted. Steps that have not ended when the batch does go on, and nothing waits for them; a coroutine
         is cancelled. Where a batch may end before all of its calls have, its end is recorded, and every
         replay sees the same.
@@ -196,7 +197,7 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
 
         Nothing runs between two checks.
 
-        - `check`: a step, as `step` takes it, or a function that nobody serves: that runs in this handler,
+        - `check`: a step, as `step` takes it, or a function that is not served: that runs in this handler,
           and what it returns is recorded.
         - `payload`: what the check is given (default None: a function is given nothing).
         - `every`: seconds, or a timedelta, between two checks.
@@ -281,7 +282,7 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
             found = await self._result(condition, request)
 
     async def _result(self, condition: Condition, request: Request) -> Recorded:
-        """What came of a request."""
+        """The answer to a request."""
         if isinstance(request, Check) and self._is_function(condition):
             value = self._plan_check(condition, request)
             outcome = await self._settle(value.step, lambda _: self._asked_value(value))

@@ -1,7 +1,7 @@
 """How far a batch is: which of its items may start, and when it has ended.
 
 
-Nothing here waits or posts. Who does tells what came of each item.
+Nothing here waits or posts. Who does tells the outcome of each item.
 
 Items start in the order of their indexes, so those that were started are always the first ones. An item
 starts when few enough of the ones before it are unfinished. What has ended stays ended, so a replay starts
@@ -58,7 +58,7 @@ class Progress:
     _next: int = 0
     _asked: set[int] = field(default_factory=set)
     _branches: set[int] = field(default_factory=set)
-    # Unfinished, and nobody asks: those that were not waited for, and those that were, with the cause.
+    # Unfinished, and not asked now: those that were not waited for, and those that were, with the cause.
     _again: deque[int] = field(default_factory=deque)
     _parked: dict[int, Exception | None] = field(default_factory=dict)
     _ends: dict[int, _End] = field(default_factory=dict)
@@ -182,7 +182,7 @@ class Progress:
 
     @property
     def has_unfinished(self) -> bool:
-        """Whether items wait for their outcomes, and nobody asks for them."""
+        """Whether items without an outcome are not asked now."""
         return bool(self._again or self._parked)
 
     @property

@@ -1,4 +1,4 @@
-"""Batches: calls side by side under a policy, and what came of them."""
+"""Batches: calls side by side under a policy, and their outcomes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ITEMS_MAX: Final = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchItem(Generic[T]):
-    """What came of one item of a batch.
+    """The outcome of one item of a batch.
 
     - `index`: its place among the items, from 0.
     - `status`: "succeeded", "failed", "started" (it had not ended when the batch did) or "not_started".
@@ -33,7 +33,7 @@ class BatchItem(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(Generic[T]):
-    """What came of a batch. It has a length, an index and an order, which are those of its items.
+    """The outcome of a batch. It has a length, an index and an order, which are those of its items.
 
     - `items`: the items.
     - `ended_by`: why it ended: "all_completed", "min_successful" (so many have succeeded) or

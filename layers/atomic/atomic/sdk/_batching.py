@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from atomic.sdk._api import Key, Outcome, StepOptions, check_options, leave_once
+from atomic.sdk._api import Key, Outcome, StepOptions, cancel_step, check_options
 from atomic.sdk._batch_progress import Ask, Progress, Wake
 from atomic.sdk._batches import FIRST, Batch, BatchPolicy, PolicyOptions, listed, policy_of
 from atomic.sdk._conditions import Begin, Check, Condition, Pause, UntilOptions, poll
@@ -21,7 +21,7 @@ from atomic.sdk._value_steps import ValueCall, ValueSteps
 from atomic.sdk._values import UNDECLARED
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
-from atomic.sdk.errors import InvalidRequestError, Suspended
+from atomic.sdk.errors import AtomicError, InvalidRequestError, Suspended
 
 # An item that others wait behind is asked for its outcome so briefly: long enough for a step that is done,
 # or takes no time.
@@ -39,8 +39,8 @@ _UNTIL: Final[Mapping[str, Any]] = {"back_off": 1.0, "deadline": None, "max_atte
 class Branch:
     """An item that calls steps itself: what to await (in a `def` handler: to call), and its own scope.
 
-    `owner` is the handler's context. `outer` is the branch that the batch is called in. `is_left`: nobody
-    waits for it any more. `steps` are the ids of its steps, and `ended_at` is when the last of them
+    `owner` is the handler's context. `outer` is the branch that the batch is called in. `is_left`: the
+    batch has ended without it. `steps` are the ids of its steps, and `ended_at` is when the last of them
     has ended.
     """
 
@@ -192,7 +192,7 @@ class BatchingContext(ValueSteps, ABC):
 
     def _plan_race(self, calls: Mapping[str, Any]) -> BatchCall:
         if not calls:
-            raise InvalidRequestError("race: give at least one call; nobody wins a race of none.")
+            raise InvalidRequestError("race: give at least one call; a race of none has no winner.")
         names = [f"/{name}" for name in calls]
         batch = self._plan_units("race", list(calls.values()), FIRST, names)
         return replace(batch, cancels_rest=True)
@@ -218,7 +218,7 @@ class BatchingContext(ValueSteps, ABC):
         return self._plan_value(name, partial(condition.run, check), None, None)
 
     def _is_function(self, condition: Condition) -> bool:
-        """Whether the check is a function that nobody serves, so that it runs in the handler."""
+        """Whether the check is a function that is not served, so that it runs in the handler."""
         return callable(condition.check) and condition.check not in self._names
 
     def _left_before(self, batch: BatchCall, run: "BatchRun", results: Results) -> list[str]:
@@ -228,13 +228,13 @@ class BatchingContext(ValueSteps, ABC):
         return [step_id for step_id in (*ids, *run.progress.left_steps) if results.is_live(step_id)]
 
     def _leaving(self, step_id: str) -> Flow[bool]:
-        """Cancel a step that lost its race."""
-        return leave_once(
-            self._client.client_id,
-            step_id,
-            self._path,
-            min(self._client.patience_s, max(0.0, self._left_s())),
-        )
+        """Cancel a step that lost its race; False when it could not be, and goes on."""
+        patience_s = min(self._client.patience_s, max(0.0, self._left_s()))
+        try:
+            yield from cancel_step(self._client.client_id, step_id, patience_s, self._path.headers)
+        except AtomicError:
+            return False
+        return True
 
     def _owner(self, step_id: str) -> Branch | None:
         if (branch := self._branch()) is not None:
@@ -327,7 +327,7 @@ class BatchRun(ABC):
         """End the handler for a cause that does not pass."""
 
     def _take(self, ask: Ask, step_call: StepCall[Any], answer: Outcome | Suspended | Exception) -> None:
-        """What came of a post."""
+        """The answer to a post."""
         if isinstance(answer, Suspended):
             self._take_unfinished(ask, answer.cause)
             return

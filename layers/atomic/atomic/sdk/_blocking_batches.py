@@ -98,7 +98,7 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `name`: what the steps are called in errors, lists and the dashboard (default: their URL).
 
-        Returns a `Batch`: what came of each item, in their order. Items that were not started are not
+        Returns a `Batch`: the outcome of each item, in their order. Items that were not started are not
         posted. Steps that have not ended when the batch does go on, and nothing waits for them. Where a
         batch may end before all of its items have, its end is recorded, and every replay sees the same.
 
@@ -122,7 +122,7 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
         - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
 
-        Returns a `Batch`: what came of each call, in their order. Calls that were not started are not
+        Returns a `Batch`: the outcome of each call, in their order. Calls that were not started are not
         posted. Steps that have not ended when the batch does go on, and nothing waits for them; a function
         ends at its next call of a step. Where a batch may end before all of its calls have, its end is
         recorded, and every replay sees the same.
@@ -182,7 +182,7 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
 
         Nothing runs between two checks.
 
-        - `check`: a step, as `step` takes it, or a function that nobody serves: that runs in this handler,
+        - `check`: a step, as `step` takes it, or a function that is not served: that runs in this handler,
           and what it returns is recorded.
         - `payload`: what the check is given (default None: a function is given nothing).
         - `every`: seconds, or a timedelta, between two checks.
@@ -253,7 +253,7 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         return self._settle(self._plan_record(batch, end)).unwrap()
 
     def _result(self, condition: Condition, request: Request) -> Recorded:
-        """What came of a request."""
+        """The answer to a request."""
         if isinstance(request, Check) and self._is_function(condition):
             outcome = self._asked_value(self._plan_check(condition, request))
             return Recorded(outcome.unwrap(), outcome.ended_at)

@@ -1,7 +1,7 @@
 """Waits until a check says so: which check or pause comes next.
 
 What a check says and when it ended are recorded, and everything here follows from those. So each replay
-pauses for the same times, and gives up at the same check.
+pauses for the same times, and ends at the same check.
 """
 
 import math
@@ -92,7 +92,7 @@ def poll(
     """The requests of a wait, which returns what the last check found.
 
     Raises InvalidRequestError, a ValueError, at once for an option that cannot be used, and
-    ConditionNotMetError when it is to be given up.
+    ConditionNotMetError when its time or its attempts are over.
     """
     every_ms = milliseconds("every", every)
     deadline_ms = None if deadline is None else milliseconds("deadline", deadline)

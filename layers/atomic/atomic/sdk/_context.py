@@ -2,7 +2,6 @@
 
 import logging
 import math
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -10,9 +9,8 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
-from types import CodeType, MappingProxyType
-from typing import Any, Final, Generic, NamedTuple, NoReturn, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
 from atomic.sdk._api import (
@@ -156,35 +154,6 @@ class StepCall(Generic[CallResult]):
         return value
 
 
-class Titled(Protocol):
-    """What a handler calls, with a name for people."""
-
-    @property
-    def title(self) -> str:
-        """What it is, for people."""
-
-
-class MadeCall(NamedTuple):
-    """A call of the context, and the line of the handler that made it.
-
-    A call that is never awaited, or never given to `parallel`, does not begin. Python does not warn about
-    it, so the contexts report it.
-    """
-
-    made: Titled
-    code: CodeType
-    line: int
-
-    @classmethod
-    def here(cls, made: Titled, depth: int) -> "MadeCall":
-        """The call that is being made now; its line is `depth` frames above the caller of this."""
-        frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
-        return cls(made, frame.f_code, frame.f_lineno)
-
-    def __str__(self) -> str:
-        return f"{self.made.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
-
-
 class RunningValue(NamedTuple):
     """The function of a value while it runs, and the context whose value it is."""
 
@@ -233,7 +202,7 @@ class BaseContext(ABC):
         self._events = OpenedEvents()
         # The steps that were called and have no outcome yet, with the branch of a batch that called each.
         self._open: dict[str, object] = {}
-        # Whether steps of the handler may be live that nobody of it waits for.
+        # Whether a step may be live that the handler does not wait for.
         self._has_left = False
         self._late_calls = 0
 
@@ -253,12 +222,7 @@ class BaseContext(ABC):
         return 0 if self._results is None else self._results.unused
 
     def _plan(
-        self,
-        step: str | Function,
-        payload: Any,
-        options: CallOptions,
-        result: Any = None,
-        scope: Scope | None = None,
+        self, step: Step, payload: Any, options: CallOptions, result: Any = None, scope: Scope | None = None
     ) -> StepCall[Any]:
         check_options(options, CallOptions)
         name, returns, written = self._written(step, payload)
@@ -406,7 +370,7 @@ class BaseContext(ABC):
         return None
 
     def _leave(self, step_ids: Iterable[str]) -> None:
-        """Nobody waits for these steps any more, which may be live."""
+        """The handler does not wait for these steps any more, which may be live."""
         for left in step_ids:
             self._open.pop(left, None)
             self._has_left = True

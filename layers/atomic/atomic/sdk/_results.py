@@ -125,7 +125,7 @@ class Results:
         return True
 
     def is_live(self, step_id: str) -> bool:
-        """Whether a step that the handler has left behind is known to be live. Nobody will ask for it."""
+        """Whether a step that the handler has left behind is known to be live. It counts as asked for."""
         self._asked.add(step_id)
         known = self._steps.get(step_id)
         return known is not None and known.status in LIVE

@@ -58,7 +58,7 @@ class ThreadBatchRun(BatchRun):
                 else:
                     raise Suspended(self.progress.cause)
         finally:
-            # What is under way ends by itself, and nobody asks what came of it.
+            # Threads that are under way end by themselves, and their reports are not read.
             for branch in self._branches:
                 branch.is_left = True
             self._pool.shutdown(wait=False, cancel_futures=True)

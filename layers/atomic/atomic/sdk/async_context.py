@@ -14,14 +14,13 @@ from atomic.sdk._context import (
     AsyncFunction,
     Call,
     CallOptions,
-    MadeCall,
     Names,
     PlainFunction,
     Step,
     StepCall,
-    Titled,
 )
 from atomic.sdk._identity import Scope, current_scope, enter_branch
+from atomic.sdk._made_calls import MadeCall, Titled
 from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT
 from atomic.sdk.async_client import AsyncClient

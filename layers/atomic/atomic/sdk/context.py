@@ -15,12 +15,12 @@ from atomic.sdk._context import (
     AsyncFunction,
     Call,
     CallOptions,
-    MadeCall,
     Names,
     PlainFunction,
     Step,
     StepCall,
 )
+from atomic.sdk._made_calls import MadeCall
 from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT
 from atomic.sdk.client import Client

@@ -7,7 +7,7 @@ AtomicError
 │   └── EventTimeoutError    the event was not completed before its deadline           (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
 │   └── StepCancelledError   the step was cancelled, and not its run                   (409)
-├── ConditionNotMetError     `ctx.until` gave up: its deadline or its attempts are over
+├── ConditionNotMetError     `ctx.until` ended without it: its deadline or its attempts are over
 ├── SerializationError       a value would not come back from JSON unchanged
 └── RefusedError             the API refused the request
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
