@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from atomic.protocol import keys
 from atomic.sdk import _branches, _context, _identity, _values
-from atomic.sdk._api import Outcome, StepsPath, exchange, post_start
+from atomic.sdk._api import Outcome, exchange, post_start
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import BaseContext, StepCall
 from atomic.sdk._identity import FIRST, enter_branch
 from atomic.sdk._results import Results
-from atomic.sdk._transport import Flow, error_of
+from atomic.sdk._transport import Flow, StepsPath, error_of
 from atomic.sdk._value_calls import AsyncValues
 from atomic.sdk._value_steps import ValueCall
 from atomic.sdk.async_context import AsyncContext

@@ -30,8 +30,8 @@ STEP_ID: Final = "atomic-step-id"
 STEPS_URL: Final = "atomic-steps-url"
 TRACEPARENT: Final = "traceparent"
 UNUSED_RESULTS: Final = "atomic-unused-results"
-WAITING_FOR: Final = "atomic-waiting-for"
 WAKE: Final = "atomic-wake"
+WAITING_FOR: Final = "atomic-waiting-for"
 
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})"

@@ -24,7 +24,7 @@ from atomic.protocol.documents import (
 )
 from atomic.protocol.enums import LIVE
 from atomic.sdk._settled import settled
-from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, error_of, members, read
+from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, StepsPath, error_of, members, read
 from atomic.sdk.errors import (
     InvalidRequestError,
     NotFinishedError,
@@ -161,14 +161,6 @@ def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
         if answer.at_s + pause_s > first_s + patience_s:
             raise error_of(answer)
         request = replace(request, pause_s=pause_s)
-
-
-@dataclass(frozen=True, slots=True)
-class StepsPath:
-    """Where a handler posts its steps (a path, or a whole URL of the server), and the headers for that."""
-
-    target: str
-    headers: Mapping[str, str]
 
 
 def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> HttpRequest:

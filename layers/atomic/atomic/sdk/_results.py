@@ -15,8 +15,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
-from atomic.sdk._api import Outcome, StepsPath, exchange
-from atomic.sdk._transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse
+from atomic.sdk._api import Outcome, exchange
+from atomic.sdk._transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse, StepsPath
 from atomic.sdk.errors import NotFinishedError
 
 # Without the results the handler posts everything, so they are not worth a longer wait.

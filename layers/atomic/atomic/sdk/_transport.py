@@ -81,6 +81,14 @@ class ApiTarget:
     api_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class StepsPath:
+    """Where a handler posts its steps (a path, or a whole URL of the server), and the headers for that."""
+
+    target: str
+    headers: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """A request to make after `pause_s`. `target`: path and query, or a whole URL of the server. `wait_s`:
