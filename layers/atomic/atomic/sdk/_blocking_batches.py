@@ -21,6 +21,7 @@ from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
 from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
 from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._identity import Scope
+from atomic.sdk._thread_batch_run import ThreadBatchRun
 from atomic.sdk._value_calls import BlockingValues
 
 T = TypeVar("T")
@@ -225,8 +226,6 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         self._check()
         if not batch.count:
             return EMPTY
-        from atomic.sdk._thread_batch_run import ThreadBatchRun
-
         run = ThreadBatchRun(batch, self._open, self._ask, self._enter, is_replay=self.attempt > 1)
         self._runs.append(run)
         with self._suspending():

@@ -1,10 +1,10 @@
 """Runs a batch of a `def` handler: its posts and its branches have threads."""
 
+import queue
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from atomic.sdk._api import Outcome
@@ -34,7 +34,7 @@ class ThreadBatchRun(BatchRun):
         self._enter = enter
         self._pool = ThreadPoolExecutor(min(batch.count, _THREADS_MAX), "atomic-batch")
         # What the threads report, for the thread of the handler to take.
-        self._reports: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._under_way = 0
         self._branches: list[Branch] = []
 
@@ -71,7 +71,7 @@ class ThreadBatchRun(BatchRun):
         """In a replay others may have ended before, and be about to be told."""
         until_s = time.monotonic() + TOLD_S
         while self._is_ordered and self._under_way and (left_s := until_s - time.monotonic()) > 0:
-            with suppress(Empty):
+            with suppress(queue.Empty):
                 self._hear(self._reports.get(timeout=left_s))
         self._is_ordered = False
 
