@@ -132,5 +132,5 @@ def test_other_events_are_refused_with_the_cure() -> None:
     handler = Endpoints(steps=[len])
     for event in ({"source": "warm-up"}, {"Records": []}, {}):
         for function in (handler, step(lambda payload: payload)):
-            with pytest.raises(ValueError, match="no HTTP request: have the function called by"):
+            with pytest.raises(ValueError, match="not an HTTP request: call the function through"):
                 function(event, None)

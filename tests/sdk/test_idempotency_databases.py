@@ -115,7 +115,7 @@ def test_a_transaction_of_psycopg_is_one(sort: Sort, database: Database) -> None
 
 @of_every_sort
 def test_an_effect_that_commits_is_refused_and_never_taken_for_done(sort: Sort, database: Database) -> None:
-    refused = pytest.raises(ValueError, match="ended the transaction")
+    refused = pytest.raises(ValueError, match="ended its transaction")
     with sort.opened(database) as opened, refused, opened.transaction():
         idempotent(opened.db, CALL, inserting(opened, then=lambda: opened.end("commit")))
     # After that, some connections commit each statement by themselves, including the stored answer.
@@ -142,7 +142,7 @@ def test_an_effect_with_an_unknown_end_is_not_retried(sort: Sort, database: Data
 def test_an_effect_that_rolls_back_is_refused_and_may_be_tried_again(
     sort: Sort, database: Database
 ) -> None:
-    refused = pytest.raises(ValueError, match="ended the transaction")
+    refused = pytest.raises(ValueError, match="ended its transaction")
     with sort.opened(database) as opened, refused, opened.transaction():
         idempotent(opened.db, CALL, inserting(opened, then=lambda: opened.end("rollback")))
     assert (users_in(database), keys_in(database)) == (0, [])
