@@ -59,7 +59,7 @@ def sign_up() -> Any:
 def create(ctx: Context, new: User) -> Any:
     """One step, then two in parallel."""
     user = ctx.step(insert, new, retry=RETRY)
-    mail, _ = ctx.parallel(ctx.call(welcome, user, retry=RETRY), ctx.call(track, user, retry=RETRY))
+    mail, _ = ctx.gather(ctx.call(welcome, user, retry=RETRY), ctx.call(track, user, retry=RETRY))
     return {"user": user, "mail": mail}
 
 

@@ -10,5 +10,5 @@ users = Endpoints(app, "/users", steps=[insert, send, track])
 @users.workflow
 def create(ctx: Context, name: str):
     user = ctx.step(insert, name, retry=10)
-    mail, _ = ctx.parallel(ctx.call(send, user, retry=10), ctx.call(track, user, retry=10))
+    mail, _ = ctx.gather(ctx.call(send, user, retry=10), ctx.call(track, user, retry=10))
     return {"user": user, "mail": mail}

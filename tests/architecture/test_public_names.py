@@ -14,9 +14,12 @@ NAMES = [
     "AsyncContext",
     "AtomicError",
     "AttemptRecord",
+    "Batch",
+    "BatchItem",
     "Call",
     "CancelledError",
     "Client",
+    "ConditionNotMetError",
     "Context",
     "DeadLetter",
     "EventTimeoutError",
@@ -66,9 +69,13 @@ CLIENT = [
 CONTEXT = [
     "attempt",
     "event",
+    "gather",
     "idempotency_key",
+    "map",
     "now",
     "open_event",
+    "parallel",
+    "race",
     "random",
     "run",
     "run_id",
@@ -76,6 +83,7 @@ CONTEXT = [
     "step",
     "step_id",
     "unfinished",
+    "until",
     "unused_results",
     "uuid",
     "version",
@@ -105,7 +113,7 @@ def test_both_contexts_have_the_same_methods() -> None:
     call = atomic.Call(run_id="r", step_id="s", workflow_name="w", idempotency_key="k", attempt=1, url="u")
     plain = atomic.Context(call, atomic.Client(), 1.0)
     asynchronous = atomic.AsyncContext(call, atomic.AsyncClient(), 1.0)
-    of_plain = {"call", "call_handler", "parallel"}
+    of_plain = {"call", "call_handler"}
     assert sorted({name for name in dir(plain) if name[0] != "_"} - of_plain) == CONTEXT
     assert sorted({name for name in dir(asynchronous) if name[0] != "_"} - {"await_handler"}) == CONTEXT
 

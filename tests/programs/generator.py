@@ -233,7 +233,7 @@ class _Writer(Simple):
     def _gathered(self, calls: list[str], *more: str) -> str:
         if self.is_async:
             return f"await asyncio.gather({', '.join([*(f'ctx.step({call})' for call in calls), *more])})"
-        return f"ctx.parallel({', '.join(f'ctx.call({call})' for call in calls)})"
+        return f"ctx.parallel([{', '.join(f'ctx.call({call})' for call in calls)}]).results()"
 
     # Compound statements
 

@@ -4,9 +4,10 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from inspect import iscoroutine
@@ -124,6 +125,20 @@ class _World:
         raise StepFailedError("the deadline is over")
 
 
+@dataclass
+class Batch:
+    """What came of calls side by side."""
+
+    outcomes: list[Any]
+    errors: list[Exception]
+
+    def results(self) -> list[Any]:
+        """All of them, or the first error."""
+        for error in self.errors:
+            raise error
+        return self.outcomes
+
+
 class PlainContext:
     """The plain equivalent of `Context`."""
 
@@ -140,18 +155,15 @@ class PlainContext:
         """Describe a call for `parallel`."""
         return lambda: self.step(function, payload, **options)
 
-    def parallel(self, *calls: Callable[[], Any]) -> list[Any]:
+    def parallel(self, calls: Sequence[Callable[[], Any]]) -> "Batch":
         """Make all calls before raising any failure."""
-        outcomes: list[Any] = []
-        errors: list[Exception] = []
+        batch = Batch([], [])
         for call in calls:
             try:
-                outcomes.append(call())
+                batch.outcomes.append(call())
             except StepFailedError as error:
-                errors.append(error)
-        for error in errors:
-            raise error
-        return outcomes
+                batch.errors.append(error)
+        return batch
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

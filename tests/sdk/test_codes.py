@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 CODES = {
     "AtomicError": "error",
     "CancelledError": "cancelled",
+    "ConditionNotMetError": "condition-not-met",
     "StepCancelledError": "step-cancelled",
     "EventTimeoutError": "event-expired",
     "InvalidRequestError": "invalid-request",

@@ -60,7 +60,7 @@ def another_error(ctx: Context) -> Any:
 
 def side_by_side(ctx: Context) -> Any:
     with suppress(BaseException):
-        ctx.parallel(ctx.call("one"), ctx.call("three"))
+        ctx.gather(ctx.call("one"), ctx.call("three"))
     return ctx.step("two")
 
 
@@ -170,7 +170,7 @@ def test_one_refusal_among_others_is_called_again_soon() -> None:
         await asyncio.gather(ctx.step("one"), ctx.step("two"))
 
     def plain(ctx: Context) -> Any:
-        ctx.parallel(ctx.call("one"), ctx.call("two"))
+        ctx.gather(ctx.call("one"), ctx.call("two"))
 
     for handler in (later, plain):
         assert told(called(handler, {"one": GOES_ON, "two": REFUSED})[0]) == (503, REFUSES)
@@ -206,7 +206,7 @@ def test_side_by_side_all_end_before_one_is_raised() -> None:
 
     def main(ctx: Context) -> Any:
         try:
-            ctx.parallel(ctx.call("one"), ctx.call("two"))
+            ctx.parallel([ctx.call("one"), ctx.call("two")]).results()
         except StepFailedError as error:
             return error.detail
 
@@ -218,7 +218,7 @@ def test_side_by_side_all_end_before_one_is_raised() -> None:
 
 def test_what_is_described_is_called_or_the_workflow_fails() -> None:
     def forgotten(ctx: Context) -> Any:
-        ctx.parallel(ctx.call("one"))
+        ctx.gather(ctx.call("one"))
         ctx.call("two")
         return "end"
 
@@ -233,14 +233,14 @@ def test_what_is_described_is_called_or_the_workflow_fails() -> None:
     "give",
     [lambda ctx: [ctx.call("one")], lambda ctx: iter([ctx.call("one")]), lambda ctx: ctx.step("one")],
 )
-def test_parallel_takes_calls_alone(give: Callable[[Context], Any]) -> None:
+def test_gather_takes_calls_alone(give: Callable[[Context], Any]) -> None:
     def main(ctx: Context) -> Any:
         with suppress(Exception):
-            return ctx.parallel(give(ctx))
+            return ctx.gather(give(ctx))
 
     response, _ = called(main, {"one": done()})
     assert told(response) == (500, NO_RETRY)
-    assert detail(response).startswith("parallel takes results of `ctx.call`, not a ")
+    assert detail(response).startswith("gather takes what `ctx.call` gives, or functions, not a ")
 
 
 def test_ctrl_c_is_let_through() -> None:

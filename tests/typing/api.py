@@ -62,7 +62,7 @@ async def async_clients(client: AsyncClient) -> None:
 def plain(ctx: Context, user: User) -> None:
     assert_type(ctx.step("createUser", user, result=User), User)
     assert_type(ctx.step("createUser", user), Any)
-    mails = ctx.parallel(*[ctx.call("mail", user, result=int, key=name) for name in ("a", "b")])
+    mails = ctx.gather(*[ctx.call("mail", user, result=int, key=name) for name in ("a", "b")])
     assert_type(mails, list[int])
     ctx.sleep(timedelta(days=30))
     assert_type(ctx.event("approval", result=bool, deadline=timedelta(days=3)), bool)
@@ -202,7 +202,7 @@ async def sign_up(ctx: fastapi.AsyncContext, user: User) -> str:
 def position(ctx: flask.Context, user: User) -> list[str]:
     assert_type(ctx.step(charge, user), int)
     assert_type(ctx.step(sign_up, user), str)
-    return ctx.parallel(ctx.call(mail, user), ctx.call("mail", user, result=str))
+    return ctx.gather(ctx.call(mail, user), ctx.call("mail", user, result=str))
 
 
 assert_type(mail(User(name="ada")), str)

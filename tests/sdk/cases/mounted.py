@@ -22,7 +22,7 @@ def position(ctx: Context, order: Order) -> Receipt:
     """A result of `charge` has the type of its annotation."""
     receipt = ctx.step(charge, order)
     assert isinstance(receipt, Receipt)
-    [again] = ctx.parallel(ctx.call(charge, order, result=dict))
+    [again] = ctx.gather(ctx.call(charge, order, result=dict))
     assert again == {"paid": 42, "item": "book"}
     return receipt
 

@@ -79,7 +79,7 @@ def case_parallel_steps_in_async_code(world: World) -> None:
 
 def case_parallel_steps_in_plain_code(world: World) -> None:
     def fan_out(ctx: Context, items: list[int]) -> list[int]:
-        return ctx.parallel(*[ctx.call("square", item, result=int) for item in items])
+        return ctx.gather(*[ctx.call("square", item, result=int) for item in items])
 
     world.workflow("/fan-out", fan_out)
     world.step("/square", lambda payload: payload * payload)

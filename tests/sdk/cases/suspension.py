@@ -111,7 +111,7 @@ def case_a_task_group_suspends_as_well(world: World) -> None:
 
 def case_parallel_plain_code_suspends(world: World) -> None:
     def order(ctx: Context) -> Any:
-        return ctx.parallel(*[ctx.call("slow", number, retry=SLOW) for number in range(3)])
+        return ctx.gather(*[ctx.call("slow", number, retry=SLOW) for number in range(3)])
 
     world.workflow("/order", order, wait=0.1)
     world.step("/slow", not_before(3))

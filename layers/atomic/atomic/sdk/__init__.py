@@ -14,6 +14,7 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
+from atomic.sdk._batches import Batch, BatchItem
 from atomic.sdk._context import Call
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
@@ -22,6 +23,7 @@ from atomic.sdk.context import Context
 from atomic.sdk.errors import (
     AtomicError,
     CancelledError,
+    ConditionNotMetError,
     EventTimeoutError,
     InvalidRequestError,
     NoAnswerError,
@@ -50,9 +52,12 @@ __all__ = [
     "AsyncContext",
     "AtomicError",
     "AttemptRecord",
+    "Batch",
+    "BatchItem",
     "Call",
     "CancelledError",
     "Client",
+    "ConditionNotMetError",
     "Context",
     "DeadLetter",
     "EventTimeoutError",

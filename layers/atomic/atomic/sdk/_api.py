@@ -23,13 +23,11 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import LIVE
-from atomic.protocol.error_kinds import ErrorKind
+from atomic.sdk._settled import settled
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, StepsPath, error_of, members, read
 from atomic.sdk.errors import (
-    CancelledError,
     InvalidRequestError,
     NotFinishedError,
-    StepCancelledError,
     StepFailedError,
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
@@ -246,7 +244,7 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         step = _read(StepDocument, answer)
         if step.status not in LIVE:
-            return _settled(step)
+            return settled(step)
         if answer.at_s >= limits.until_s:
             raise NotFinishedError("Not finished in time.", step_id=step.id)
         pause_s = min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
@@ -317,9 +315,11 @@ def cancel(client_id: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
     return _read(RunSummary, (yield from exchange(request, patience_s)))
 
 
-def cancel_step(client_id: str, step_id: str, patience_s: float) -> Flow[StepOutcome]:
-    """Cancel one step."""
-    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/cancel")
+def cancel_step(
+    client_id: str, step_id: str, patience_s: float, given: Mapping[str, str] | None = None
+) -> Flow[StepOutcome]:
+    """Cancel one step; `given` are the headers of its parent's handler, if that is who cancels it."""
+    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/cancel", None, given)
     return _read(StepOutcome, (yield from exchange(request, patience_s)))
 
 
@@ -362,28 +362,6 @@ def _read(model: type[Model], answer: HttpResponse) -> Model:
     if answer.status != 200:
         raise error_of(answer)
     return read(model, answer)
-
-
-def _settled(step: StepDocument) -> StepDocument:
-    if step.status == "failed":
-        raise StepFailedError(
-            f"The step failed at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
-            members={
-                "id": step.id,
-                "lastStatus": step.response_status,
-                "lastError": step.error,
-                "lastErrorKind": step.error_kind,
-                "lastErrorExcerpt": step.error_excerpt,
-                "attempts": step.attempts,
-                "stepInvokeUrl": step.step_invoke_url,
-                "stepName": step.step_name,
-                "response": step.response,
-            },
-        )
-    if step.status == "cancelled":
-        is_alone = step.error_kind == ErrorKind.STEP_CANCELLED
-        raise (StepCancelledError if is_alone else CancelledError)("The step was cancelled.")
-    return step
 
 
 def _pause_s(answer: HttpResponse, failures: int) -> float:

@@ -15,6 +15,7 @@ Python), the task counts as waiting for something outside the handler, which may
 import asyncio
 import heapq
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
@@ -66,6 +67,7 @@ class Branches:
         self._posts: dict[int, float] = {}
         self._posted = 0
         self._answers: list[_Answer] = []
+        self._inner: set[Future] = set()
         self._parked: dict[Future, Exception | None] = {}
         self._moved_s = 0.0
         self._has_moved = False
@@ -122,6 +124,12 @@ class Branches:
         self._posted += 1
         return BranchCall(self, task, self._posted)
 
+    def post(self) -> int:
+        """A post that goes out now, as part of a call of the running task that makes several."""
+        call = self.call()
+        call.sent()
+        return call.post
+
     def begin(self, task: Task, post: int) -> None:
         """A post is sent."""
         self._inside.add(task)
@@ -134,9 +142,26 @@ class Branches:
             if self._parked or self._answers:
                 self._wake()
 
-    def leave(self, task: Task) -> None:
+    def leave(self, task: Task | None) -> None:
         """A call of the context is over."""
         self._inside.discard(task)
+
+    @contextmanager
+    def within(self, future: Future, cause: Exception | None, *, is_parked: bool) -> Iterator[None]:
+        """The running task awaits a future that only other calls, or tasks, of the handler can set.
+
+        `is_parked`: or nothing can, since it waits for a live step or for what `cause` tells.
+        """
+        self._inner.add(future)
+        if is_parked:
+            self._parked[future] = cause
+            self._wake()
+        try:
+            yield
+        finally:
+            self._inner.discard(future)
+            if self._parked.pop(future, self) is not self:
+                self._wake()
 
     @property
     def has_order(self) -> bool:
@@ -152,14 +177,9 @@ class Branches:
 
     async def park(self, cause: Exception | None = None) -> NoReturn:
         """Stop the running task. `cause` is the error that stopped it; None for a live step."""
-        future: Future = self._loop.create_future()
-        self._parked[future] = cause
-        self._wake()
-        try:
+        future: asyncio.Future[NoReturn] = self._loop.create_future()
+        with self.within(future, cause, is_parked=True):
             await self._standing(future)
-        finally:
-            del self._parked[future]
-            self._wake()
         raise AssertionError("nothing ends it but its task's cancellation")
 
     async def _standing(self, future: Future) -> None:
@@ -265,7 +285,7 @@ class Branches:
         return max(self._until_s, self._moved_s + _OWN_WORK_S) if is_busy else 0.0
 
     def _is_own(self, future: Future) -> bool:
-        return future.done() or future in self._parked or future in self._tasks
+        return future.done() or future in self._inner or future in self._tasks
 
 
 class BranchCall:
@@ -282,8 +302,12 @@ class BranchCall:
         # Tasks that the client makes for the post do not belong to the handler.
         self._maker = task_maker.get()
         task_maker.set(None)
-        self._branches.begin(self._task, self.post)
+        self.sent()
         return self
+
+    def sent(self) -> None:
+        """The post goes out."""
+        self._branches.begin(self._task, self.post)
 
     def answered(self) -> None:
         """The post is answered; the call now waits for its turn, or is parked."""

@@ -1,16 +1,15 @@
 """The common part of `Context` and `AsyncContext`: calls of steps, their documents, the remaining time."""
 
 import logging
-import sys
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
-from types import CodeType, MappingProxyType
+from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
@@ -144,31 +143,15 @@ class StepCall(Generic[CallResult]):
             return "sleep" if self.name == "sleep" else f"sleep {self.name!r}"
         return f"{kind} {self.name!r}"
 
+    def waited_for(self, timeout_s: float) -> "StepCall[CallResult]":
+        """The same, waited for so long at most."""
+        known_s = math.inf if self.timeout_s is None else self.timeout_s
+        return replace(self, timeout_s=min(timeout_s, known_s))
+
     def read(self, response: Any) -> CallResult:
         """The response as the requested type. Raises SerializationError when it does not fit."""
         value: CallResult = self.result.read(response, f"the result of step {self.name!r}")
         return value
-
-
-class MadeCall(NamedTuple):
-    """A call of the context, and the line of the handler that made it.
-
-    A call that is never awaited, or never given to `parallel`, does not begin. Python does not warn about
-    it, so the contexts report it.
-    """
-
-    step: StepCall[Any]
-    code: CodeType
-    line: int
-
-    @classmethod
-    def here(cls, step: StepCall[Any], depth: int) -> "MadeCall":
-        """The call that is being made now; its line is `depth` frames above the caller of this."""
-        frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
-        return cls(step, frame.f_code, frame.f_lineno)
-
-    def __str__(self) -> str:
-        return f"{self.step.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
 
 
 class RunningValue(NamedTuple):
@@ -217,7 +200,10 @@ class BaseContext(ABC):
         # The handler may have threads.
         self._lock = threading.RLock()
         self._events = OpenedEvents()
-        self._open: dict[str, None] = {}
+        # The steps that were called and have no outcome yet, with the branch of a batch that called each.
+        self._open: dict[str, object] = {}
+        # Whether a step may be live that the handler does not wait for.
+        self._has_left = False
         self._late_calls = 0
 
     def _wait_by(self, now_s: Callable[[], float]) -> None:
@@ -236,20 +222,15 @@ class BaseContext(ABC):
         return 0 if self._results is None else self._results.unused
 
     def _plan(
-        self, step: str | Function, payload: Any, options: CallOptions, result: Any = None
+        self, step: Step, payload: Any, options: CallOptions, result: Any = None, scope: Scope | None = None
     ) -> StepCall[Any]:
         check_options(options, CallOptions)
-        if isinstance(step, str):
-            name, returns = step, UNDECLARED
-            written = jsonable(payload, f"the payload of step {name!r}")
-        else:
-            served = self._served(step)
-            name, returns, written = served.name, served.returns, served.written(payload)
+        name, returns, written = self._written(step, payload)
         url = urljoin(self._call.url, name)
         key, given = options.get("key"), name_text(options.get("name"))
         # A URL has no spaces.
         called = f"{url} {given}" if given else url
-        position = self._position(called, None if key is None else key_text(key))
+        position = self._position(called, None if key is None else key_text(key), scope)
         own_key = step_key(self.idempotency_key, position)
         document = start_document(self.workflow_name, url, written, key=own_key, options=options)
         if given:
@@ -257,6 +238,13 @@ class BaseContext(ABC):
         timeout_s = milliseconds("timeout", options["timeout"]) / 1000 if "timeout" in options else None
         returns = returns if result is None else value_type(result)
         return self._step_call(name, document, result=returns, timeout_s=timeout_s)
+
+    def _written(self, step: str | Function, payload: Any) -> tuple[str, ValueType, Any]:
+        """The name of a step, what it returns, and its payload as JSON values."""
+        if isinstance(step, str):
+            return step, UNDECLARED, jsonable(payload, f"the payload of step {step!r}")
+        served = self._served(step)
+        return served.name, served.returns, served.written(payload)
 
     def _plan_sleep(self, duration: Seconds, name: str | None = None) -> StepCall[None]:
         name = name_text(name) or "sleep"
@@ -274,6 +262,7 @@ class BaseContext(ABC):
 
     def _plan_opening(self, name: str, deadline: Seconds | None) -> StepCall[Any]:
         deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
+        self._has_left = True
         with self._lock:
             position = self._position(f"event {name}")
             self._events.add(OpenedEvent(name, position, deadline_ms))
@@ -334,9 +323,9 @@ class BaseContext(ABC):
         """The scope of the branch that makes a call."""
         return self._root
 
-    def _position(self, step: str, key: str | None = None) -> Position:
+    def _position(self, step: str, key: str | None = None, scope: Scope | None = None) -> Position:
         with self._lock:
-            return self._scope().position(step, key)
+            return (scope or self._scope()).position(step, key)
 
     def _flow(self, step_call: StepCall[Any]) -> Flow[Outcome]:
         left_s = max(_LOOK_S, self._until_s - self._now_s())
@@ -361,7 +350,7 @@ class BaseContext(ABC):
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:
         """Wrap a post. Raises Suspended for a live step, and for an error that is not an outcome."""
-        self._open[step_call.id] = None
+        self._open[step_call.id] = self._owner(step_call.id)
         try:
             yield
         except NotFinishedError:
@@ -372,9 +361,19 @@ class BaseContext(ABC):
             self._open.pop(step_call.id, None)
             raise
         except BaseException:
-            self._open.pop(step_call.id, None)
+            self._leave([step_call.id])
             raise
         self._open.pop(step_call.id, None)
+
+    def _owner(self, _step_id: str) -> object:
+        """The branch of a batch that calls a step; None outside of batches."""
+        return None
+
+    def _leave(self, step_ids: Iterable[str]) -> None:
+        """The handler does not wait for these steps any more, which may be live."""
+        for left in step_ids:
+            self._open.pop(left, None)
+            self._has_left = True
 
     def _refuse(self, why: str) -> NoReturn:
         """Fail the workflow without a retry, even when its code catches the error."""

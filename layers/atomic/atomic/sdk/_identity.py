@@ -82,6 +82,10 @@ class Scope:
         self._branches += 1
         return Scope((*self.path, str(self._branches)), self._owners)
 
+    def below(self, *parts: str) -> "Scope":
+        """A scope of its own: what it numbers is told apart from everything else by these parts."""
+        return Scope((*self.path, *parts))
+
 
 @dataclass(slots=True, eq=False)
 class _Branch:
@@ -129,6 +133,15 @@ def in_new_branch(make: "Callable[[], Task]") -> "Task":
     made = context.run(make)
     branch.task = ref(made)
     return made
+
+
+def untracked(make: "Callable[[], Task]") -> "Task":
+    """Make a task that is none of the handler's."""
+    maker = task_maker.set(None)
+    try:
+        return make()
+    finally:
+        task_maker.reset(maker)
 
 
 def current_scope(owner: object, root: Scope) -> Scope:

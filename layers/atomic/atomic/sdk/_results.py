@@ -124,6 +124,12 @@ class Results:
         self._asked.add(step_id)
         return True
 
+    def is_live(self, step_id: str) -> bool:
+        """Whether a step that the handler has left behind is known to be live. It counts as asked for."""
+        self._asked.add(step_id)
+        known = self._steps.get(step_id)
+        return known is not None and known.status in LIVE
+
     def learn(self, step_id: str, value: Outcome) -> None:
         """A value that was stored meanwhile, which further calls are to have without a request."""
         self._steps[step_id] = _Result("value", "succeeded", "", value.ended_at, value.response)

@@ -349,7 +349,9 @@ def _suspension(signal: Suspended) -> HandlerResponse:
     """202 with the steps that the handler waits for, or the response for another cause."""
     if signal.cause is None:
         named = ", ".join(signal.waiting_for[:_NAMED_MAX])
-        return HandlerResponse(status=202, headers={headers.WAITING_FOR: named})
+        # A server that does not know the policy wakes on any.
+        wake = {} if signal.wake == "any" else {headers.WAKE: signal.wake}
+        return HandlerResponse(status=202, headers={headers.WAITING_FOR: named, **wake})
     if isinstance(signal.cause, TRANSIENT):
         later = signal.cause.retry_after if isinstance(signal.cause, RefusedError) else ""
         extra = {headers.REFUSED: "true", **({headers.RETRY_AFTER: later} if later else {})}

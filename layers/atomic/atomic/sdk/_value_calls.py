@@ -114,15 +114,18 @@ class BlockingValues(ValueSteps, ABC):
     def _value(
         self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
     ) -> Any:
-        self._check()
         value = self._plan_value(name, function, retry, returns)
+        return value.step.read(self._asked_value(value).unwrap())
+
+    def _asked_value(self, value: ValueCall) -> Outcome:
+        self._check()
         with self._suspending(), self._called(value.step):
             found = self._found(value.step)
         if found is None:
             posted = value.posted(self._computed(value))
             with self._suspending(), self._called(posted):
                 found = self._client.run_flow(self._flow(posted))
-        return value.step.read(found.unwrap())
+        return found
 
     def _found(self, step_call: StepCall[Any]) -> Outcome | None:
         found = self._earlier(self._known(), step_call)

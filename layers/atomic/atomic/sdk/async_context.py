@@ -7,22 +7,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 
 from atomic.sdk._api import Outcome
+from atomic.sdk._async_batches import AsyncBatches
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
     AsyncFunction,
     Call,
     CallOptions,
-    MadeCall,
     Names,
     PlainFunction,
     Step,
     StepCall,
 )
 from atomic.sdk._identity import Scope, current_scope, enter_branch
+from atomic.sdk._made_calls import MadeCall, Titled
 from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT
-from atomic.sdk._value_calls import AsyncValues
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from atomic.sdk._branches import Branches
 
 T = TypeVar("T")
+Made = TypeVar("Made", bound=Titled)
 
 
-class AsyncContext(AsyncValues):
+class AsyncContext(AsyncBatches):
     """The context of an `async def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -184,7 +185,7 @@ class AsyncContext(AsyncValues):
             main = await self._branches.run(self._main(handler))
             if self._branches.is_suspended:
                 self._require_awaited(self._unawaited.dropped)
-                raise Suspended(self._branches.cause, self.unfinished)
+                raise self._suspension(self._branches.cause)
             if main.cancelled():
                 raise RuntimeError("The handler cancelled itself.")
             result: T = main.result()
@@ -207,8 +208,14 @@ class AsyncContext(AsyncValues):
         ask: Callable[[StepCall[T]], Coroutine[Any, Any, Outcome]] | None = None,
     ) -> T:
         """Ask for the outcome of a call, and return its response when it is its turn."""
-        if self._has_ended or self._branches.is_suspended:
-            await self._refuse_late()
+        return step_call.read((await self._settle(step_call, ask)).unwrap())
+
+    async def _settle(
+        self,
+        step_call: StepCall[Any],
+        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]] | None = None,
+    ) -> Outcome:
+        await self._check_late()
         with self._branches.call() as call:
             try:
                 outcome = await (ask or self._ask)(step_call)
@@ -218,16 +225,24 @@ class AsyncContext(AsyncValues):
             call.answered()
             if self._branches.has_order:
                 await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
-        return step_call.read(outcome.unwrap())
+        self._went_on(outcome)
+        return outcome
 
     async def _ask(self, step_call: StepCall[Any]) -> Outcome:
         with self._called(step_call):
             known = self._earlier(await self._known(), step_call)
             return known if known is not None else await self._client.run_flow(self._flow(step_call))
 
+    def _pending_batch(
+        self, made: Made, begin: Callable[[Made], Coroutine[Any, Any, T]]
+    ) -> "PendingCall[T]":
+        return PendingCall(made, begin, self._unawaited, depth=3)
+
+    def _take(self, call: Any) -> Any:
+        return call.taken(self._perform) if isinstance(call, PendingCall) else call
+
     async def _open_event(self, step_call: StepCall[Any]) -> str:
-        if self._has_ended or self._branches.is_suspended:
-            await self._refuse_late()
+        await self._check_late()
         with self._branches.call() as call:
             try:
                 with self._called(step_call):
@@ -257,8 +272,12 @@ class AsyncContext(AsyncValues):
         # `depth` methods stand between the handler and the call's constructor.
         return PendingCall(step_call, partial(self._perform, ask=ask), self._unawaited, depth=depth)
 
+    async def _check_late(self) -> None:
+        """End a task that calls after the end of the handler."""
+        if self._has_ended or self._branches.is_suspended:
+            await self._refuse_late()
+
     async def _refuse_late(self) -> NoReturn:
-        """End a task that calls a step after the end of the handler."""
         from asyncio import CancelledError, current_task, sleep
 
         # Let other tasks of the loop run, however often this one calls.
@@ -275,7 +294,7 @@ class AsyncContext(AsyncValues):
         try:
             await self._branches.park(cause)
         finally:
-            self._open.pop(step_call.id, None)
+            self._leave([step_call.id])
 
     def _suspend(self, cause: Exception | None) -> None:
         self._branches.suspend(cause)
@@ -302,22 +321,22 @@ class PendingCall(Coroutine[Any, Any, T]):
     The real coroutine is made only when it is awaited, so Python itself does not warn about it.
     """
 
-    __slots__ = ("_begin", "_coroutine", "_step", "_unawaited")
+    __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")
 
     def __init__(
         self,
-        step: StepCall[Any],
-        begin: Callable[[StepCall[Any]], Coroutine[Any, Any, T]],
+        made: Made,
+        begin: Callable[[Made], Coroutine[Any, Any, T]],
         unawaited: _Unawaited,
         *,
         depth: int = 2,
     ) -> None:
-        self._step = step
+        self._made: Any = made
         self._begin = begin
         self._coroutine: Coroutine[Any, Any, T] | None = None
         self._unawaited = unawaited
-        # Further frames, for the context's methods.
-        unawaited.calls[id(self)] = MadeCall.here(step, depth)
+        # The context's methods stand between.
+        unawaited.calls[id(self)] = MadeCall.here(made, depth)
 
     def send(self, value: Any) -> Any:
         """As of any coroutine."""
@@ -337,6 +356,14 @@ class PendingCall(Coroutine[Any, Any, T]):
         """As of any coroutine."""
         self._begun().close()
 
+    def taken(self, begin: Callable[[Any], Coroutine[Any, Any, Any]]) -> "StepCall[Any] | PendingCall[T]":
+        """What a batch makes of it: the call of a step that would begin in this way, otherwise itself."""
+        if self._coroutine is not None or self._begin != begin:
+            return self
+        self._unawaited.calls.pop(id(self), None)
+        made: StepCall[Any] = self._made
+        return made
+
     def __await__(self) -> Generator[Any, Any, T]:
         return self._begun().__await__()
 
@@ -349,5 +376,5 @@ class PendingCall(Coroutine[Any, Any, T]):
     def _begun(self) -> Coroutine[Any, Any, T]:
         if self._coroutine is None:
             self._unawaited.calls.pop(id(self), None)
-            self._coroutine = self._begin(self._step)
+            self._coroutine = self._begin(self._made)
         return self._coroutine

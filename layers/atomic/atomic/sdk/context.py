@@ -4,34 +4,33 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
+from atomic.sdk._api import Outcome
+from atomic.sdk._blocking_batches import BlockingBatches
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
     AsyncFunction,
     Call,
     CallOptions,
-    MadeCall,
     Names,
     PlainFunction,
     Step,
     StepCall,
 )
+from atomic.sdk._made_calls import MadeCall
 from atomic.sdk._results import Results
 from atomic.sdk._transport import TRANSIENT
-from atomic.sdk._value_calls import BlockingValues
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Seconds
 
 T = TypeVar("T")
-_THREADS_MAX: Final = 32
 
 
-class Context(BlockingValues):
+class Context(BlockingBatches):
     """The context of a plain `def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -57,6 +56,7 @@ class Context(BlockingValues):
         self._cause: Exception | None = None
         self._uncalled: dict[int, MadeCall] = {}
         self._has_ended = False
+        self._local = threading.local()
 
     @overload
     def step(
@@ -114,7 +114,7 @@ class Context(BlockingValues):
     def call(
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> StepCall[Any]:
-        """Describe a call of a step, for `parallel` to make. It takes what `step` takes.
+        """Describe a call of a step, for `gather` or `parallel` to make. It takes what `step` takes.
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
@@ -136,38 +136,12 @@ class Context(BlockingValues):
         Returns the call.
 
         Raises `SerializationError` when the payload does not fit its type, `InvalidRequestError` for a
-        wrong option, and LookupError for a function that is not served. A call that `parallel` is never
+        wrong option, and LookupError for a function that is not served. A call that neither of them is ever
         given fails the workflow.
         """
         step_call = self._plan(step, payload, options, result)
         self._uncalled[id(step_call)] = MadeCall.here(step_call, 1)
         return step_call
-
-    def parallel(self, *calls: StepCall[T]) -> list[T]:
-        """Call steps side by side, 32 at a time.
-
-        - `calls`: what `call` returned, each as an argument of its own.
-
-        Returns the responses in the order of the calls. All of the steps end before anything is raised.
-        Raises the error that `step` would raise for the first call that failed.
-        """
-        self._check()
-        for step_call in calls:
-            if not isinstance(step_call, StepCall):
-                self._refuse(
-                    f"parallel takes results of `ctx.call`, not a {type(step_call).__qualname__}: write "
-                    "`ctx.parallel(*calls)` for a list of them, and `ctx.call` instead of `ctx.step`."
-                )
-            self._uncalled.pop(id(step_call), None)
-        if not calls:
-            return []
-        with ThreadPoolExecutor(min(len(calls), _THREADS_MAX)) as pool:
-            futures = [pool.submit(self._ask, step_call) for step_call in calls]
-        errors = [error for future in futures if (error := future.exception()) is not None]
-        with self._suspending():
-            for error in sorted(errors, key=_finality):
-                raise error
-        return [future.result() for future in futures]
 
     def sleep(self, duration: Seconds, *, name: str | None = None) -> None:
         """Go on after a time, which may be days or months. Nothing runs meanwhile.
@@ -230,26 +204,31 @@ class Context(BlockingValues):
             result = function()
             if self._uncalled:
                 made = "; ".join(map(str, self._uncalled.values()))
-                raise NonRetryable(f"Not called: {made}. Pass the result of `ctx.call` to `ctx.parallel`.")
+                raise NonRetryable(f"Not called: {made}. Give it to `ctx.gather` or `ctx.parallel`.")
             return result
         finally:
             self._has_ended = True
             is_stopped = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)
             if self._suspended.is_set() and not is_stopped:
-                raise Suspended(self._cause, self.unfinished) from None
+                raise self._suspension(self._cause) from None
 
     def _perform(self, step_call: StepCall[T]) -> T:
+        return step_call.read(self._settle(step_call).unwrap())
+
+    def _settle(self, step_call: StepCall[Any]) -> Outcome:
         self._check()
         with self._suspending():
-            return self._ask(step_call)
+            outcome = self._ask(step_call)
+        self._went_on(outcome)
+        return outcome
 
-    def _ask(self, step_call: StepCall[T]) -> T:
+    def _ask(self, step_call: StepCall[Any]) -> Outcome:
         with self._called(step_call):
             known = self._earlier(self._known(), step_call)
-            if known is None:
-                known = self._client.run_flow(self._flow(step_call))
-            response = known.unwrap()
-        return step_call.read(response)
+            return known if known is not None else self._client.run_flow(self._flow(step_call))
+
+    def _take(self, call: Any) -> None:
+        self._uncalled.pop(id(call), None)
 
     def _known(self) -> Results:
         """What earlier attempts posted. The first call that needs it reads it."""
@@ -264,6 +243,9 @@ class Context(BlockingValues):
         try:
             yield
         except Suspended as signal:
+            if self._branch() is not None:
+                # The batch knows whether anything else goes on.
+                raise
             if threading.get_ident() != self._thread:
                 # The other threads go on while there is time.
                 self._suspended.wait(max(0.0, self._until_s - self._now_s()))
@@ -282,14 +264,7 @@ class Context(BlockingValues):
             if self._came_late():
                 time.sleep(LOOP_PAUSE_S)
             raise Suspended
+        if (branch := self._branch()) is not None and branch.is_over:
+            raise Suspended
         if self._has_ended:
             raise RuntimeError("The workflow ended before this call: let it wait for its threads.")
-
-
-def _finality(error: BaseException) -> int:
-    """The priority of an error among those of several calls; the lowest number is raised."""
-    if not isinstance(error, Suspended):
-        return 3
-    if error.cause is None:
-        return 2
-    return 1 if isinstance(error.cause, TRANSIENT) else 0

@@ -7,6 +7,7 @@ AtomicError
 │   └── EventTimeoutError    the event was not completed before its deadline           (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
 │   └── StepCancelledError   the step was cancelled, and not its run                   (409)
+├── ConditionNotMetError     `ctx.until` ended without it: its deadline or its attempts are over
 ├── SerializationError       a value would not come back from JSON unchanged
 └── RefusedError             the API refused the request
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
@@ -104,6 +105,19 @@ class StepCancelledError(CancelledError):
     code = "step-cancelled"
 
 
+class ConditionNotMetError(AtomicError):
+    """What `ctx.until` waits for did not come about in time: catch this to go on without it."""
+
+    code = "condition-not-met"
+    is_permanent = True
+
+    def __init__(self, detail: str = "", *, attempts: int = 0, state: Any = None) -> None:
+        super().__init__(detail)
+        # How often it was checked, and what the last check found.
+        self.attempts = attempts
+        self.state = state
+
+
 class SerializationError(AtomicError, ValueError):
     """Values are sent as JSON: declare a type that pydantic reads back from it (a model, a dataclass,
     `list[UUID]`), or send another form of the value (text, numbers, a reference)."""
@@ -136,7 +150,7 @@ class RefusedError(AtomicError):
             self.code = name
 
 
-class InvalidRequestError(RefusedError):
+class InvalidRequestError(RefusedError, ValueError):
     """Change the fields that the message names."""
 
     code = "invalid-request"
@@ -230,13 +244,18 @@ class Suspended(BaseException):
     """The handler ends at this point, and is called again. Internal.
 
     It is not an Exception, so that no `except Exception` of a handler catches it. `waiting_for` are the ids
-    of the live steps. `cause` is another reason why the handler cannot go on.
+    of the live steps, and `wake` says when the handler is called again: when "any" of them has ended, when
+    "all" have succeeded or one has failed, or when all have "settled". `cause` is another reason why the
+    handler cannot go on.
     """
 
-    def __init__(self, cause: Exception | None = None, waiting_for: Iterable[str] = ()) -> None:
+    def __init__(
+        self, cause: Exception | None = None, waiting_for: Iterable[str] = (), wake: str = "any"
+    ) -> None:
         super().__init__()
         self.cause = cause
         self.waiting_for = tuple(waiting_for)
+        self.wake = wake
 
 
 def _reason(problem: Mapping[str, Any]) -> str:

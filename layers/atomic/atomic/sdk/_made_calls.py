@@ -1,0 +1,35 @@
+"""Calls of a context that were made, for the report of those that never begin."""
+
+import sys
+from pathlib import PurePath
+from types import CodeType
+from typing import NamedTuple, Protocol
+
+
+class Titled(Protocol):
+    """What a handler calls, with a name for people."""
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+
+
+class MadeCall(NamedTuple):
+    """A call of the context, and the line of the handler that made it.
+
+    A call that is never awaited, or never given to `parallel`, does not begin. Python does not warn about
+    it, so the contexts report it.
+    """
+
+    made: Titled
+    code: CodeType
+    line: int
+
+    @classmethod
+    def here(cls, made: Titled, depth: int) -> "MadeCall":
+        """The call that is being made now; its line is `depth` frames above the caller of this."""
+        frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
+        return cls(made, frame.f_code, frame.f_lineno)
+
+    def __str__(self) -> str:
+        return f"{self.made.title} ({PurePath(self.code.co_filename).name}, line {self.line})"

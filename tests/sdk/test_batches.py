@@ -1,0 +1,406 @@
+"""Batches of `async def` handlers, in virtual time: what they start, when they end, what replays see."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from atomic.sdk import AsyncContext, Batch, InvalidRequestError, SerializationError, StepFailedError
+from atomic.sdk._batch_progress import Progress
+from atomic.sdk._batches import BatchPolicy
+from atomic.testing import EndpointCall, EndpointReply
+from sdk.in_process import InProcess, in_process
+
+FAST, SLOW, SLOWER = 0.25, 8.0, 16.0
+
+
+def played(
+    handler: Any, serve: Callable[[InProcess], None] | None = None, **options: Any
+) -> tuple[Any, InProcess]:
+    """Run a workflow; return its response and the application.
+
+    The step "for" takes as many seconds as its payload says, and fails when that is negative.
+    """
+
+    async def play(app: InProcess) -> tuple[Any, InProcess]:
+        async def takes(call: EndpointCall) -> EndpointReply:
+            app.effects.append((asyncio.get_running_loop().time(), f"for {call.payload}"))
+            await asyncio.sleep(abs(call.payload))
+            if call.payload < 0:
+                return EndpointReply(status=500, json={"detail": "no"}, headers={"Atomic-No-Retry": "true"})
+            return EndpointReply(json=call.payload)
+
+        app.serve("for", takes)
+        app.step("slow", SLOW)
+        app.step("note")
+        if serve is not None:
+            serve(app)
+        app.workflow(handler, **options)
+        return await app.start(), app
+
+    return in_process(play)
+
+
+def statuses(batch: Batch[Any]) -> str:
+    return "".join(item.status[0] if item.status != "started" else "l" for item in batch)
+
+
+def posts_of(app: InProcess, name: str) -> list[dict[str, Any]]:
+    return [post for post in app.client.posts if post.get("stepInvokeUrl", "").endswith(f"/{name}")]
+
+
+class TestMap:
+    def test_each_item_has_its_outcome(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.map([0, FAST, -FAST, SLOW], "for")
+            error = batch[2].error
+            assert isinstance(error, StepFailedError)
+            with pytest.raises(StepFailedError):
+                batch.results()
+            found = [item.result for item in batch.succeeded], [item.index for item in batch.failed]
+            return [*found, len(batch), batch.ended_by, batch.counts]
+
+        response, app = played(main)
+        counts = {"succeeded": 3, "failed": 1, "started": 0, "not_started": 0}
+        assert response == [[0, FAST, SLOW], [2], 4, "all_completed", counts]
+        assert [status for status, _ in app.answers] == [202, 200]
+
+    def test_an_empty_batch_costs_nothing(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            batches = [await ctx.map([], "for"), await ctx.parallel([])]
+            return [[batch.results(), batch.ended_by] for batch in batches] + [await ctx.gather()]
+
+        response, app = played(main)
+        assert response == [[[], "all_completed"], [[], "all_completed"], []]
+        assert len(posts_of(app, "for")) == 0
+
+    def test_no_more_than_so_many_are_unfinished_at_a_time(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            return (await ctx.map([3.0] * 10, "for", concurrency=3)).results()
+
+        for wait in (0.5, 60.0):
+            response, app = played(main, wait=wait)
+            assert response == [3.0] * 10
+            starts = [at for at, effect in app.effects]
+            assert len(starts) == 10, "each item is started once"
+            for at in starts:
+                assert sum(other <= at < other + 3.0 for other in starts) <= 3
+
+    def test_a_replay_starts_the_same_items_in_the_same_order(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            return (await ctx.map([16, 1, 2, 3, 1, 2], "for", concurrency=2)).results()
+
+        response, app = played(main, wait=0.5)
+        assert response == [16, 1, 2, 3, 1, 2]
+        assert [effect for _, effect in app.effects] == [f"for {n}" for n in (16, 1, 2, 3, 1, 2)]
+        assert len({post["idempotencyKey"] for post in posts_of(app, "for")}) == 6
+
+    def test_items_that_are_not_started_are_not_posted(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.map([1, 1, SLOW, 1, 1], "for", concurrency=2, min_successful=2)
+            return [statuses(batch), batch.ended_by, batch.results()]
+
+        response, app = played(main, wait=60.0)
+        assert response[0] in {"ssnnn", "sslnn"}
+        assert response[1:] == ["min_successful", [1, 1]]
+        assert len(posts_of(app, "for")) <= 3
+
+    def test_keys_tell_the_items_apart_whatever_their_order(self) -> None:
+        orders = itertools.cycle([[2, 1, 3], [3, 2, 1], [1, 2, 3]])
+
+        async def main(ctx: AsyncContext) -> Any:
+            return sorted((await ctx.map(next(orders), "for", key=int)).results())
+
+        response, app = played(main, wait=0.5)
+        assert response == [1, 2, 3]
+        assert len(app.effects) == 3
+        assert len(app.answers) > 1
+
+    def test_a_name_is_that_of_each_step(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            return (await ctx.map([1, 2], "for", name="wait a little")).results()
+
+        response, app = played(main, wait=0.5)
+        assert response == [1, 2]
+        assert {post["stepName"] for post in posts_of(app, "for")} == {"wait a little"}
+
+    def test_two_maps_of_one_step_share_nothing(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            one, two = await asyncio.gather(ctx.map([1, 2], "for"), ctx.map([1, 2], "for"))
+            three = await ctx.map([1], "for")
+            alone = await ctx.step("for", 1)
+            return [*one.results(), *two.results(), *three.results(), alone]
+
+        response, app = played(main)
+        assert response == [1, 2, 1, 2, 1, 1]
+        assert len(app.effects) == 6
+
+
+class TestEnds:
+    """How a batch ended early is the same in every replay, whatever has ended since."""
+
+    def test_so_many_have_succeeded(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.map([SLOWER, 1, -1, 2, 10], "for", min_successful=2)
+            # Here the others end, while the handler is suspended.
+            await ctx.sleep(3600)
+            await ctx.step("note", batch.results() if not batch.failed else statuses(batch))
+            return [statuses(batch), batch.ended_by]
+
+        response, app = played(main, wait=0.5)
+        assert response == ["lsfsl", "min_successful"]
+        assert app.done[-1] == "note lsfsl"
+        assert {post["stepName"] for post in app.client.posts if post.get("kind") == "value"} == {
+            "end of map"
+        }
+
+    def test_more_have_failed_than_are_tolerated(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.map([SLOWER, -1, 2, -3, -12], "for", tolerated_failures=1)
+            await ctx.sleep(3600)
+            return [statuses(batch), batch.ended_by]
+
+        response, _ = played(main, wait=0.5)
+        assert response == ["lfsfl", "failures_exceeded"]
+
+    def test_failures_that_are_tolerated_end_nothing(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.map([-1, 2, 5], "for", tolerated_failures=1)
+            return [statuses(batch), batch.ended_by]
+
+        response, app = played(main, wait=0.5)
+        assert response == ["fss", "all_completed"]
+        assert not [post for post in app.client.posts if post.get("kind") == "value"]
+
+    def test_random_batches_end_the_same_in_each_replay(self) -> None:
+        for seed in range(40):
+            chance = random.Random(seed)
+            items = [
+                chance.choice([1, -1]) * round(chance.uniform(0.1, 15), 2)
+                for _ in range(chance.randint(1, 9))
+            ]
+            policy = {
+                "concurrency": chance.choice([None, 1, 2, 3]),
+                "min_successful": chance.choice([None, chance.randint(1, len(items))]),
+                "tolerated_failures": chance.choice([None, 0, 1, 2]),
+            }
+            seen: list[list[Any]] = []
+            response, app = played(_twice_ending(items, policy, chance.uniform(1, 20), seen), wait=0.5)
+            assert all(each == response for each in seen), f"seed {seed}: {seen}"
+            started = len({post["idempotencyKey"] for post in posts_of(app, "for")})
+            assert started >= len(response[0]) - response[0].count("n"), f"seed {seed}"
+
+
+def _twice_ending(items: list[float], policy: Any, pause_s: float, seen: list[list[Any]]) -> Any:
+    """A handler that notes how its batch ended, and is called again when more of it has ended."""
+
+    async def main(ctx: AsyncContext) -> Any:
+        batch = await ctx.map(items, "for", **policy)
+        found = [statuses(batch), batch.ended_by]
+        seen.append(found)
+        await ctx.sleep(pause_s)
+        await ctx.sleep(3600)
+        await ctx.step("note", found)
+        return found
+
+    return main
+
+
+class TestParallel:
+    def test_branches_call_several_steps(self) -> None:
+        async def branch(ctx: AsyncContext, seconds: float) -> float:
+            first: float = await ctx.step("for", seconds)
+            await ctx.sleep(5)
+            second: float = await ctx.step("for", seconds + 0.5)
+            return first + second
+
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.parallel([branch(ctx, n) for n in (3, 1, 2)], concurrency=2)
+            return batch.results()
+
+        response, app = played(main, wait=0.5)
+        assert response == [6.5, 2.5, 4.5]
+        assert len(app.effects) == 6
+
+    def test_calls_of_every_kind_stand_side_by_side(self) -> None:
+        async def branch(ctx: AsyncContext) -> str:
+            return str(await ctx.step("for", 1))
+
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.parallel(
+                [ctx.step("for", 2), branch(ctx), ctx.sleep(100), ctx.map([1], "for")]
+            )
+            values = [item.result for item in batch]
+            return [*values[:3], values[3].results()]
+
+        assert played(main)[0] == [2, "1", None, [1]]
+
+    def test_a_branch_that_raises_has_failed(self) -> None:
+        async def branch(ctx: AsyncContext) -> None:
+            await ctx.step("for", 1)
+            raise KeyError("mine")
+
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.parallel([branch(ctx), ctx.step("for", 2)])
+            return [statuses(batch), type(batch[0].error).__name__]
+
+        assert played(main, wait=0.5)[0] == ["fs", "KeyError"]
+
+    def test_branches_that_did_not_start_are_let_go(self) -> None:
+        async def branch(ctx: AsyncContext, seconds: float) -> Any:
+            return await ctx.step("for", seconds)
+
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.parallel(
+                [branch(ctx, 1), branch(ctx, SLOW), ctx.step("for", 5), branch(ctx, 2)],
+                concurrency=2,
+                min_successful=1,
+            )
+            await ctx.sleep(60)
+            return statuses(batch)
+
+        response, app = played(main, wait=0.5)
+        assert response[:2] == "sl"
+        assert response[3] == "n"
+        assert len(app.effects) <= 3
+
+    def test_what_is_no_call_fails_the_workflow(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            return (await ctx.parallel([3])).results()  # type: ignore[list-item]
+
+        with pytest.raises(StepFailedError, match="parallel takes calls of the context"):
+            played(main)
+
+    def test_a_batch_that_is_not_awaited_fails_the_workflow(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            ctx.map([1], "for")  # type: ignore[unused-coroutine]
+
+        with pytest.raises(StepFailedError, match="Not awaited: map 'for'"):
+            played(main)
+
+
+class TestGather:
+    def test_results_come_in_order(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            return await ctx.gather(ctx.step("for", 3), ctx.step("for", 1), ctx.step("for", 2))
+
+        assert played(main)[0] == [3, 1, 2]
+
+    def test_the_first_failure_is_raised_at_once(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            try:
+                await ctx.gather(ctx.step("for", SLOWER), ctx.step("for", -2), ctx.step("for", -5))
+            except StepFailedError as error:
+                caught = error.step_id
+            await ctx.sleep(3600)
+            return caught
+
+        response, app = played(main, wait=0.5)
+        assert response == played(main, wait=0.5)[0]
+        assert len(app.effects) == 3
+
+    def test_errors_may_be_among_the_results(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            found = await ctx.gather(ctx.step("for", 1), ctx.step("for", -2), return_exceptions=True)
+            return [found[0], type(found[1]).__name__]
+
+        assert played(main, wait=0.5)[0] == [1, "StepFailedError"]
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("why", "call"),
+        [
+            ("concurrency", lambda ctx: ctx.map([1], "for", concurrency=0)),
+            ("concurrency", lambda ctx: ctx.map([1], "for", concurrency=True)),
+            ("concurrency", lambda ctx: ctx.parallel([ctx.step("for", 1)], concurrency=-1)),
+            ("min_successful", lambda ctx: ctx.map([1], "for", min_successful=0)),
+            ("min_successful: 2 of 1", lambda ctx: ctx.map([1], "for", min_successful=2)),
+            ("tolerated_failures", lambda ctx: ctx.map([1], "for", tolerated_failures=-1)),
+            ("there is no such option", lambda ctx: ctx.map([1], "for", tolerated=1)),
+            ("there is no such option", lambda ctx: ctx.parallel([], retry=1)),
+            ("items 1 and 3", lambda ctx: ctx.map([3, 1, 2, 1], "for", key=lambda item: item)),
+            ("100000 at most", lambda ctx: ctx.map(range(100_001), "for")),
+            ("a set has another order", lambda ctx: ctx.map({1, 2}, "for")),
+            ("a list of them", lambda ctx: ctx.map("abc", "for")),
+        ],
+    )
+    def test_it_is_refused_before_anything_is_posted(self, why: str, call: Any) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            with pytest.raises(ValueError, match=why) as caught:
+                await call(ctx)
+            assert isinstance(caught.value, InvalidRequestError)
+            ctx._unawaited.calls.clear()
+
+        assert posts_of(played(main)[1], "for") == []
+
+    def test_an_item_without_a_form_in_json_is_found_first(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            with pytest.raises(SerializationError):
+                await ctx.map([1, 2, object()], "for")
+
+        assert posts_of(played(main)[1], "for") == []
+
+
+class TestThousands:
+    def test_few_are_posted_at_a_time(self) -> None:
+        now, most = 0, 0
+
+        async def main(ctx: AsyncContext) -> Any:
+            return sum((await ctx.map(range(10_000), "quick")).results())
+
+        def serve(app: InProcess) -> None:
+            app.step("quick")
+            send = app.client._send
+
+            async def counted(request: Any) -> Any:
+                nonlocal now, most
+                now += 1
+                most = max(most, now)
+                try:
+                    return await send(request)
+                finally:
+                    now -= 1
+
+            app.client._send = counted  # type: ignore[method-assign]
+
+        response, app = played(main, serve, wait=15.0)
+        assert response == sum(range(10_000))
+        assert len(posts_of(app, "quick")) == 10_000
+        assert most <= 70
+
+
+class TestProgress:
+    def test_what_was_started_is_started_again_in_any_order_of_ends(self) -> None:
+        """A replay learns of what has ended in another order, and still starts all that was started."""
+        for seed in range(300):
+            chance = random.Random(seed)
+            count = chance.randint(1, 30)
+            policy = BatchPolicy(concurrency=chance.randint(1, 5))
+            first = Progress(count, policy, 64)
+            started, under_way, ended = [], [], set()
+            for _ in range(chance.randint(0, 60)):
+                while (ask := first.next(may_start=True, may_wait=True)) is not None:
+                    started.append(ask.at)
+                    under_way.append(ask.at)
+                if under_way:
+                    at = under_way.pop(chance.randrange(len(under_way)))
+                    first.ended(at, result=at)
+                    ended.add(at)
+            again = Progress(count, policy, 64)
+            found = []
+            asked: list[Any] = []
+            while True:
+                while (ask := again.next(may_start=True, may_wait=True)) is not None:
+                    found.append(ask.at)
+                    asked.append(ask)
+                known = [ask for ask in asked if ask.at in ended]
+                if not known:
+                    break
+                told = chance.choice(known)
+                asked.remove(told)
+                again.ended(told.at, result=told.at)
+            assert found[: len(started)] == started == list(range(len(started))), f"seed {seed}"
