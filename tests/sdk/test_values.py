@@ -14,6 +14,7 @@ import typing
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -44,6 +45,15 @@ WHAT = "the payload of step 'pay'"
 def stored(written: Any) -> Any:
     """JSON after a round trip through a server."""
     return json.loads(canonical_json(parse_json(json.dumps(written).encode())))
+
+
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [value]], ids=["alone", "in a list"])
+def test_an_equal_number_of_another_type_is_refused(wrap: Any) -> None:
+    alone = Decimal | Fraction
+    annotation: Any = alone if wrap(1) == 1 else list[alone]
+    with pytest.raises(SerializationError, match=r"Decimal\('0'\)"):
+        ValueType(annotation).kept(wrap(Fraction(0)), WHAT)
+    assert ValueType(annotation).kept(wrap(Decimal(0)), WHAT) == wrap("0")
 
 
 @examples(400)

@@ -58,8 +58,9 @@ class ValueType:
         """
         written, is_plain = self._written(value, what)
         got = self.read(written, what)
-        # Plain values, and models of plain values, have equal types if they are equal.
-        if is_plain and value == got:
+        # Plain values, and models of plain values, have equal types if they are equal. Of a union, a value
+        # may come back as one of another type that equals it: Fraction(0) as Decimal(0).
+        if is_plain and value == got and not self._has_union:
             return written
         found = _difference(value, got)
         if found is not None and not found.is_rounded and self.annotation is not Any:
@@ -95,6 +96,10 @@ class ValueType:
         """Raise pydantic's error when it does not know the type."""
         if self.annotation is not Any:
             _ = self._adapter
+
+    @cached_property
+    def _has_union(self) -> bool:
+        return self.annotation is not Any and "'type': 'union'" in repr(self._adapter.core_schema)
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
