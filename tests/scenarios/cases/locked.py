@@ -8,8 +8,9 @@ import asyncio
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-from atomic.testing import EndpointCall, EndpointReply
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.asking import operations, send, start_as
+from scenarios.locked_clients import scoped
 from scenarios.runtime import Runtime, always, answer_ok
 from scenarios.starts import assert_problem, document
 
@@ -157,6 +158,32 @@ async def scenario_a_client_over_its_storage_quota_is_refused_and_others_are_not
     mine = await runtime.start(document(url, key="large-2", payload=text))
     assert mine.status == 200
     assert len(runtime.calls(url)) == 3
+
+
+async def scenario_with_its_attempt_token_a_key_for_starts_cancels_steps_of_its_handler(
+    runtime: Runtime,
+) -> None:
+    client, url = "only-start", runtime.endpoint("/app/own", answer_ok)
+    root = (await start_as(runtime, client, document(url, key="own-1"))).json["id"]
+    other = (await start_as(runtime, client, document(url, key="own-2"))).json["id"]
+    tokens = {
+        seen.call.json["stepId"]: seen.call.headers["atomic-attempt-token"] for seen in runtime.calls(url)
+    }
+    child = document(url, key="own-3", parent=root, delay=60_000)
+    step_id = (await start_as(runtime, client, child, "respond-async")).json["id"]
+
+    async def cancel(step_id: str, token: str | None, act: str = "cancel") -> ApiReply:
+        headers = {} if token is None else {"Atomic-Attempt-Token": token}
+        path = f"/{client}/steps/{step_id}/{act}"
+        return await runtime.request("POST", path, headers=headers, key_of=scoped(client))
+
+    for token in (None, "1." + "0" * 32, tokens[other]):
+        assert_problem(await cancel(step_id, token), 404, "not-found")
+    # Nothing else is allowed by it, and not the handler's own step.
+    assert_problem(await cancel(step_id, tokens[root], "redrive"), 404, "not-found")
+    assert_problem(await cancel(root, tokens[root]), 404, "not-found")
+    cancelled = await cancel(step_id, tokens[root])
+    assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
 
 
 async def scenario_attempts_carry_the_standard_webhooks_headers(runtime: Runtime) -> None:

@@ -54,15 +54,15 @@ class Api:
     manage: ManageClients | None = None
 
 
-async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -> Client:
-    """The client that the path names, if the request's API key belongs to it and has the scope.
+async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str) -> Client:
+    """The client that the path names, if the request's API key belongs to it and has one of the scopes.
 
     On routes that manage clients, the operator's key is valid for any client, even one that does not exist.
     On routes without a client (`client_id` is empty), only the operator's key is valid.
     Raises Problem 401 without a valid key. Raises Problem 404 when the key belongs to another client or
-    lacks the scope, and where no clients are stored.
+    lacks the scopes, and where no clients are stored.
     """
-    if scope == OPERATOR_SCOPE and api.manage is None:
+    if OPERATOR_SCOPE in scopes and api.manage is None:
         raise keeps_no_clients()
     scheme, _, api_key = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
     given = api_key.strip() if scheme.lower() == "bearer" else None
@@ -75,9 +75,9 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, scope: str) -
         )
     if client_id and not keys.is_client_id(client_id):
         raise not_found()
-    if OPERATOR_SCOPE in holder.scopes and scope in _OPERATED:
+    if OPERATOR_SCOPE in holder.scopes and not _OPERATED.isdisjoint(scopes):
         return replace(holder, id=client_id)
-    if holder.id != client_id or not has_scope(holder.scopes, scope):
+    if holder.id != client_id or not any(has_scope(holder.scopes, scope) for scope in scopes):
         raise not_found()
     return holder
 

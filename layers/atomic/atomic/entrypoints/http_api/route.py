@@ -45,7 +45,8 @@ class Route:
     """A method and a path template.
 
     With a scope, a request needs a key that has it. If the path begins with a client's id, the key must
-    belong to this client. A route without an operation is not in the description.
+    belong to this client. `by_attempt`: a key for `start` is let through as well when the request has an
+    attempt token, and the handler checks the token. A route without an operation is not in the description.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Route:
     handler: Handler
     scope: str
     operation: Operation | None
+    by_attempt: bool = False
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -79,7 +81,13 @@ class Routes:
         return iter(self._routes)
 
     def add(
-        self, method: str, template: str, operation: Operation | None, *, scope: str = ""
+        self,
+        method: str,
+        template: str,
+        operation: Operation | None,
+        *,
+        scope: str = "",
+        by_attempt: bool = False,
     ) -> Callable[[Decorated], Decorated]:
         """Let the decorated function answer these requests.
 
@@ -88,7 +96,7 @@ class Routes:
         """
 
         def decorate(handler: Decorated) -> Decorated:
-            self._routes.append(Route(method, template, handler, scope, operation))
+            self._routes.append(Route(method, template, handler, scope, operation, by_attempt))
             return handler
 
         return decorate

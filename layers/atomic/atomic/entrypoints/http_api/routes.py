@@ -99,7 +99,10 @@ async def _answer(api: Api, request: ApiRequest, route: Route, ids: Sequence[str
     client_id = ids[0] if ids else ""
     clock = asyncio.get_running_loop()
     began_s = clock.time()
-    client = await authorize(api, request, client_id, route.scope)
+    scopes: tuple[str, ...] = (route.scope,)
+    if route.by_attempt and headers.ATTEMPT_TOKEN in request.headers:
+        scopes = (route.scope, "start")
+    client = await authorize(api, request, client_id, *scopes)
     try:
         response = await route.handler(api, request, client, *ids[1:])
     except NotFound as missing:
@@ -108,5 +111,5 @@ async def _answer(api: Api, request: ApiRequest, route: Route, ids: Sequence[str
         raise
     if clock.time() - began_s > _AUTHORIZED_FOR_S:
         # The key may have been revoked while the request waited for a step.
-        await authorize(api, request, client_id, route.scope)
+        await authorize(api, request, client_id, *scopes)
     return response

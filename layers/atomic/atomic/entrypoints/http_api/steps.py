@@ -12,7 +12,7 @@ from atomic.application.redrive import redrive_step
 from atomic.application.refusals import PayloadMismatch
 from atomic.application.results import post_result
 from atomic.application.start import StartResult, start
-from atomic.domain.clients.client import Client
+from atomic.domain.clients.client import Client, has_scope
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.step_errors import is_step_cancelled, sentence_of
 from atomic.domain.steps import Step, StepSpec
@@ -231,15 +231,25 @@ async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_
         description="Its run goes on. A caller that waits for it, or posts it later, gets 409 "
         "`step-cancelled`. A step that has ended stays as it is. The root of a run is "
         "refused: cancel the run.",
+        headers=(
+            in_header(
+                "Atomic-Attempt-Token", "Of an attempt of its parent: then a key for `start` is enough."
+            ),
+        ),
         answers=((200, "StepOutcome", "The step as it stands now."),),
         refusals=(*OF_BODIES, problems.IS_ROOT),
     ),
     scope="act",
+    by_attempt=True,
 )
 async def post_cancel_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Cancel one step; a step that has ended stays as it is."""
     refuse_body(request)
     step = await queries.get_step(api.engine, client, step_id)
+    token = request.headers.get(headers.ATTEMPT_TOKEN, "")
+    is_own = headers.parse_attempt_token(client.attempt_key, step.spec.parent or "", token) is not None
+    if not is_own and not has_scope(client.scopes, "act"):
+        raise problems.not_found()
     return await _shown(api, await cancel_step(api.engine, step), client)
 
 
