@@ -195,7 +195,7 @@ def test_a_restored_directory_without_its_pepper_is_refused(tmp_path: Path) -> N
     create_client(tmp_path / "data", "acme", "--base-url", "http://127.0.0.1:1/")
     (tmp_path / "data" / "key-pepper").unlink()
     said = refusal(tmp_path / "data", "--log-level", "info")
-    assert "key-pepper is missing: the API keys of acme were made under" in said
+    assert "key-pepper is missing: the API keys of acme were made with the pepper" in said
     assert "atomic clients rotate" in said
 
 
