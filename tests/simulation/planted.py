@@ -323,7 +323,7 @@ async def _watch_nothing(engine: Engine, commit: Any, waiting: Step, origin: str
     return True
 
 
-async def _see_no_cancel(engine: Engine, run_id: str) -> bool:
+async def _see_no_cancel(engine: Engine, subject: object) -> bool:
     return False
 
 
@@ -447,7 +447,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
     "nobody looks for a cancel before a call": [
         (creation, "is_called_off", _see_no_cancel),
-        (attempts, "is_called_off", _see_no_cancel),
+        (attempts, "is_step_called_off", _see_no_cancel),
         (leftovers, "end_if_left_over", _end_nothing),
     ],
     "callers wait by the wall clock": [

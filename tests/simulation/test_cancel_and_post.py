@@ -170,7 +170,7 @@ def test_nothing_of_a_cancelled_run_is_called_or_goes_on(play: Callable[[int], R
     assert cancelled > SEEDS * 0.3
 
 
-async def _see_no_cancel(engine: Engine, run_id: str) -> bool:
+async def _see_no_cancel(engine: Engine, subject: object) -> bool:
     return False
 
 
@@ -179,9 +179,10 @@ async def _believe_for_ever(self: RunCache, store: StepStore, run_id: str, now_m
 
 
 # No check of the run after the step's row is written; a cache of runs that never expires.
-_BLIND: Final = [(module, "is_called_off", _see_no_cancel) for module in (
-    atomic.application.start, atomic.application.attempts
-)]  # fmt: skip
+_BLIND: Final = [
+    (atomic.application.start, "is_called_off", _see_no_cancel),
+    (atomic.application.attempts, "is_step_called_off", _see_no_cancel),
+]
 _TRUSTING: Final = [(RunCache, "find", _believe_for_ever)]
 
 

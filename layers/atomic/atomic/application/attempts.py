@@ -9,7 +9,7 @@ import orjson
 from atomic.application.cancel import cancel_below
 from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
-from atomic.application.leftovers import end_if_left_over, is_called_off
+from atomic.application.leftovers import end_if_left_over, is_step_called_off
 from atomic.application.permits import Claim
 from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
@@ -49,9 +49,7 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     is_off = engine.runs.is_off
     try:
         client = await engine.clients.get(step.spec.client_id)
-        # The same as `is_off`, by a look that costs nothing.
-        is_cancelled = engine.runs.cancelled_steps.get(step.id) == step.created_at_ms
-        if await is_called_off(engine, step.spec.run_id) or is_cancelled:
+        if await is_step_called_off(engine, step):
             return None
     except StoreUnavailable:
         return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))

@@ -9,8 +9,8 @@ from typing import Final
 
 from atomic.domain.steps import Step
 
-# What the document says of a step beside its response.
-_STEP_BYTES: Final = 400
+# The members of a result beside its response.
+_RESULT_BYTES: Final = 400
 # A control character in text, as JSON writes it.
 _ESCAPED: Final = 6
 
@@ -28,16 +28,16 @@ def first_page(children: Iterable[Step], *, limit: int, max_bytes: int) -> Child
     steps: list[Step] = []
     room = max_bytes
     for child in children:
-        room -= _weight(child)
+        room -= _RESULT_BYTES + body_bytes(child)
         if steps and (room < 0 or len(steps) == limit):
             return ChildPage(steps, steps[-1].id)
         steps.append(child)
     return ChildPage(steps, None)
 
 
-def _weight(step: Step) -> int:
-    # The payload is not shown, but rows are read whole.
-    weight = _STEP_BYTES + len(step.spec.payload)
-    if step.response is not None:
-        weight += len(step.response.text) * (_ESCAPED if step.response.form == "text" else 1)
-    return weight
+def body_bytes(step: Step) -> int:
+    """An upper bound of the size of payload and response, as JSON. Rows are read whole, so both count."""
+    response = step.response
+    if response is None:
+        return len(step.spec.payload)
+    return len(step.spec.payload) + len(response.text) * (_ESCAPED if response.form == "text" else 1)

@@ -22,6 +22,11 @@ async def is_called_off(engine: Engine, run_id: str) -> bool:
     return cached is not None and cached.is_cancelled
 
 
+async def is_step_called_off(engine: Engine, step: Step) -> bool:
+    """Whether the step itself was cancelled, or its run, and so nothing may be called for it."""
+    return await is_called_off(engine, step.spec.run_id) or engine.runs.is_off(step)
+
+
 async def is_over(engine: Engine, due: Step) -> bool:
     """Whether a due step needs no more work because its run has ended."""
     if due.is_root or due.spec.kind == "timer":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.application.batches import side_by_side
+from atomic.application.child_steps import body_bytes
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Counts, RunQuery
@@ -25,8 +26,6 @@ _PAGE_MAX_BYTES: Final = 2_000_000
 _READ_AT_ONCE: Final = 100
 _STEP_BYTES: Final = 1_500
 _ATTEMPT_BYTES: Final = 250
-# A control character in text, as JSON writes it.
-_ESCAPED: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +82,10 @@ async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | N
 
 def _weight(step: Step) -> int:
     """An upper bound of the size of the step's document, in bytes."""
-    weight = _STEP_BYTES + len(step.spec.payload)
-    if step.response is not None:
-        weight += len(step.response.text) * (_ESCAPED if step.response.form == "text" else 1)
-    return weight + sum(
-        _ATTEMPT_BYTES + len(sentence_of(attempt.error) or "") for attempt in step.attempt_log
+    return (
+        _STEP_BYTES
+        + body_bytes(step)
+        + sum(_ATTEMPT_BYTES + len(sentence_of(attempt.error) or "") for attempt in step.attempt_log)
     )
 
 

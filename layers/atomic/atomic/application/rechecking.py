@@ -33,7 +33,7 @@ async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step
     this recheck sends another one. Returns the row after the recheck.
     """
     if waiting.wake is not None:
-        return await _look_at_set(engine, waiting, again=again)
+        return await _recheck_set(engine, waiting, again=again)
     live: list[Step] = []
     if again and timed_out(waiting.attempt_log[-1].error) and waiting.waiting_for:
         # It is called again, whatever the needed steps do.
@@ -60,7 +60,7 @@ class _Survey(NamedTuple):
     is_watched: bool
 
 
-async def _look_at_set(engine: Engine, waiting: Step, *, again: bool) -> Step:
+async def _recheck_set(engine: Engine, waiting: Step, *, again: bool) -> Step:
     """Read the whole set, when the wait begins and at each recheck, and watch one of its live steps."""
     found = await _survey(engine, waiting, again=again)
     is_over = found.is_over
@@ -76,13 +76,13 @@ async def _look_at_set(engine: Engine, waiting: Step, *, again: bool) -> Step:
     for member in found.live:
         is_overdue = member.due_at_ms is not None and member.due_at_ms < now_ms
         # A step that another handler posted does not tell this one when it fails.
-        is_strange = waiting.wake == "all" and member.parent != waiting.id
-        if not (is_overdue or is_strange):
+        is_of_another = waiting.wake == "all" and member.parent != waiting.id
+        if not (is_overdue or is_of_another):
             continue
         row = await engine.store.get(member.id)
-        if row is not None and is_strange:
+        if row is not None and is_of_another:
             row, _ = await commit(engine, row, WaiterAdded(waiting.id))
-        if row is not None and is_strange and outline_of(row).has_failed:
+        if row is not None and is_of_another and outline_of(row).has_failed:
             after, _ = await commit(engine, waiting, WaitOver(waiting.attempt_count))
             return after
         if row is not None:

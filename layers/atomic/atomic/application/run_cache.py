@@ -47,19 +47,19 @@ class RunCache:
         # Kept apart, so that reads of other runs do not push out a cancelled run with live attempts.
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         # The same of single steps: when each was created, for an identity may begin anew.
-        self.cancelled_steps: OrderedDict[str, int] = OrderedDict()
+        self._cancelled_steps: OrderedDict[str, int] = OrderedDict()
 
     def is_step_cancelled(self, step_id: str | None) -> bool:
         """Whether this process has seen that the step was cancelled, and not its run."""
-        return step_id in self.cancelled_steps
+        return step_id in self._cancelled_steps
 
     def remember_cancelled_step(self, step: Step) -> None:
         """Nothing is called for the step any more, and its handler posts no steps."""
-        _put(self.cancelled_steps, step.id, step.created_at_ms)
+        _put(self._cancelled_steps, step.id, step.created_at_ms)
 
     def is_off(self, step: Step) -> bool:
         """Whether this process knows that nothing may be called for the step any more."""
-        is_cancelled = self.cancelled_steps.get(step.id) == step.created_at_ms
+        is_cancelled = self._cancelled_steps.get(step.id) == step.created_at_ms
         return is_cancelled or self.is_cancelled(step.spec.run_id)
 
     def is_cancelled(self, run_id: str) -> bool:

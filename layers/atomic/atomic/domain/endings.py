@@ -36,6 +36,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
     freed: dict[str, Any] = {**over, "nonce": None, "woken": False, "told": None}
     freed["failed_meanwhile"] = step.failed_meanwhile and outcome.wake is not None
+    is_misspelt = outcome.error is not None and outcome.error.kind is ErrorKind.UNKNOWN_WAKE
     match outcome.kind:
         case OutcomeKind.SUCCEEDED:
             return settled(step, Status.SUCCEEDED, now_ms, **over, **answered)
@@ -43,10 +44,8 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
             return settled(step, Status.FAILED, now_ms, error=outcome.error, **over, **answered)
         case OutcomeKind.DEFERRED:
             return _deferred(replace(step, **freed), event, now_ms)
-        case OutcomeKind.RETRYABLE if step.told is None and not timed_out(outcome.error):
-            return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
-        case OutcomeKind.RETRYABLE if outcome.error and outcome.error.kind is ErrorKind.UNKNOWN_WAKE:
-            # It is the endpoint's own failure, whatever it was told.
+        # Such a failure is the endpoint's own; any other one may be a wait for its steps.
+        case OutcomeKind.RETRYABLE if is_misspelt or (step.told is None and not timed_out(outcome.error)):
             return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
         case _ if step.woken and outcome.wake is None:
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, **freed)

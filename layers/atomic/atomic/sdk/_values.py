@@ -6,18 +6,14 @@ with the path: strict JSON has no NaN, no integers beyond 64 bit, no half surrog
 levels (see `protocol.canonical`), and pydantic writes all of these.
 """
 
-import dataclasses
-import datetime
 import inspect
 import json
 import marshal
 import math
 import re
-import reprlib
 import typing
-from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from enum import Enum
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property, lru_cache, partial
 from itertools import repeat
 from typing import Any, Final, NoReturn
@@ -26,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from atomic.protocol.constants import JSON_MAX_DEPTH
+from atomic.sdk._differences import Difference, difference
 from atomic.sdk.errors import SerializationError
 
 _CONTAINERS: Final = frozenset({"builtins", "collections", "collections.abc", "typing"})
@@ -36,13 +33,6 @@ _UNKNOWN: Final = object()
 # Matches integers that may be beyond 64 bit, and floats that are integers, also within strings.
 _ODD_NUMBER: Final = re.compile(r"\d{19}|\.0(?!\d)|\de\+")
 _HALF_A_CHARACTER: Final = "a string holds half of a surrogate pair; send whole characters"
-_MISSING: Final = object()
-_NO_EQUALITY: Final[Any] = object.__eq__
-_SCALARS: Final = frozenset({str, int, bool, type(None), bytes})
-_SHORT: Final = reprlib.Repr()
-_SHORT.maxother = _SHORT.maxstring = 60
-# The values inside a model or a dataclass, by names; None where values have no parts.
-_Part = tuple[object, Any, Any]
 
 
 class ValueType:
@@ -62,7 +52,7 @@ class ValueType:
         # may come back as one of another type that equals it: Fraction(0) as Decimal(0).
         if is_plain and value == got and not self._has_union:
             return written
-        found = _difference(value, got)
+        found = difference(value, got)
         if found is not None and not found.is_rounded and self.annotation is not Any:
             found = self._changed(value, written, got)
         if found is not None:
@@ -118,15 +108,15 @@ class ValueType:
             parts = value
         return _stored(parts, what, lambda: written(mode="json", fallback=_refuse))
 
-    def _changed(self, value: Any, written: Any, got: Any) -> "_Difference | None":
+    def _changed(self, value: Any, written: Any, got: Any) -> Difference | None:
         """The first change in a value that this type does not read back equal."""
         try:
             made = self._made(value)
         except ValidationError:
             # Only JSON input gives this type: a strict model reads its UUID from a string.
-            return _difference(value, written) and _difference(value, got)
-        found = _difference(made, got)
-        if found is not None and _difference(made, self._made(value)) is not None:
+            return difference(value, written) and difference(value, got)
+        found = difference(made, got)
+        if found is not None and difference(made, self._made(value)) is not None:
             # Its defaults differ each time, such as random ids.
             return None
         return found
@@ -383,133 +373,3 @@ def _parts_of(value: Any) -> Any:
 
 def _spelling(written: Any) -> str:
     return json.dumps(written, sort_keys=True)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Difference:
-    """The first place at which two values differ. `path` is as Python writes it: `.items[0]['x']`."""
-
-    path: str
-    sent: Any
-    got: Any
-
-    @property
-    def is_rounded(self) -> bool:
-        """Whether an integer became the float next to it."""
-        return isinstance(self.sent, int) and isinstance(self.got, float) and float(self.sent) == self.got
-
-    def __str__(self) -> str:
-        where = f"at {self.path}: " if self.path else ""
-        if self.sent is _MISSING:
-            return f"{where}{_shown(self.got)} would be added"
-        if self.got is _MISSING:
-            return f"{where}{_shown(self.sent)} would be lost"
-        return f"{where}{_shown(self.sent)} would arrive as {_shown(self.got)}"
-
-
-def _difference(sent: Any, got: Any) -> _Difference | None:
-    """The first difference between `sent` and `got`; None when they are the same.
-
-    JSON has one kind of number, so 1 and 1.0 are the same. A time zone arrives as its offset. Otherwise,
-    types must be equal. Objects without their own equality are compared by type only.
-    """
-    if type(sent) is not type(got):
-        return None if _are_one_number(sent, got) else _Difference("", sent, got)
-    if type(sent) in _SCALARS:
-        return None if sent == got else _Difference("", sent, got)
-    parts = _parts(sent, got)
-    if parts is None:
-        return None if _is_equal(sent, got) else _Difference("", sent, got)
-    for name, mine, theirs in parts:
-        found = _difference(mine, theirs)
-        if found is not None:
-            return dataclasses.replace(found, path=f"{name}{found.path}")
-    return None
-
-
-def _are_one_number(sent: Any, got: Any) -> bool:
-    numbers = isinstance(sent, int | float) and type(got) in (int, float)
-    return numbers and not isinstance(sent, bool | Enum) and bool(sent == got)
-
-
-def _parts(sent: Any, got: Any) -> Iterator[_Part] | None:
-    """The parts of two values of one type; None when they are compared as a whole."""
-    if isinstance(sent, str | bytes | int):
-        return None
-    if isinstance(sent, Mapping):
-        return _members(sent, got)
-    if isinstance(sent, Set):
-        return _elements(sent, got)
-    if isinstance(sent, Sequence | deque):
-        return _items(sent, got)
-    if isinstance(sent, Iterator):
-        return _items(list(sent), list(got))
-    if hasattr(type(sent), "__pydantic_fields__") or dataclasses.is_dataclass(sent):
-        return _fields(sent, got)
-    return None
-
-
-def _members(sent: Mapping[Any, Any], got: Mapping[Any, Any]) -> Iterator[_Part]:
-    keys = {key: key for key in got}
-    for key, member in sent.items():
-        where = f"[{_shown(key)}]"
-        # 1, 1.0 and True are the same key in Python.
-        if _difference(key, keys.get(key, _MISSING)) is not None:
-            yield where, member, _MISSING
-        yield where, member, got[key]
-    yield ".__len__()", len(sent), len(got)
-    if isinstance(sent, OrderedDict):
-        yield "", list(sent), list(got)
-
-
-def _elements(sent: Set[Any], got: Set[Any]) -> Iterator[_Part]:
-    elements = {element: element for element in got}
-    for element in sent:
-        yield "", element, elements.get(element, _MISSING)
-    yield ".__len__()", len(sent), len(got)
-
-
-def _items(sent: Any, got: Any) -> Iterator[_Part]:
-    for where, item in enumerate(sent):
-        yield f"[{where}]", item, got[where] if where < len(got) else _MISSING
-    yield ".__len__()", len(sent), len(got)
-    yield ".maxlen", getattr(sent, "maxlen", None), getattr(got, "maxlen", None)
-
-
-def _fields(sent: Any, got: Any) -> Iterator[_Part]:
-    """Fields, extra members that a model allows, and private attributes."""
-    kind = type(sent)
-    names = getattr(kind, "__pydantic_fields__", None)
-    if dataclasses.is_dataclass(kind):
-        names = [field.name for field in dataclasses.fields(kind) if field.compare]
-    for name in names or ():
-        yield f".{name}", getattr(sent, name, _MISSING), getattr(got, name, _MISSING)
-    for beside in ("__pydantic_extra__", "__pydantic_private__"):
-        mine, theirs = getattr(sent, beside, None) or {}, getattr(got, beside, None) or {}
-        for name in {**mine, **theirs}:
-            yield f".{name}", mine.get(name, _MISSING), theirs.get(name, _MISSING)
-
-
-def _is_equal(sent: Any, got: Any) -> bool:
-    if isinstance(sent, datetime.datetime | datetime.time):
-        # Across time zones Python compares times in UTC, and never finds times of a repeated hour equal.
-        clocks = [(each.replace(tzinfo=None), each.utcoffset()) for each in (sent, got)]
-        return clocks[0] == clocks[1]
-    if type(sent).__eq__ is _NO_EQUALITY:
-        return True
-    try:
-        # NaN equals NaN here.
-        equal: object = sent == got or (sent != sent and got != got)
-    except Exception:
-        return False
-    # Comparing arrays gives an array.
-    return equal if isinstance(equal, bool) else True
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = _SHORT.repr(value)
-    except Exception:
-        text = "…"
-    is_plain = isinstance(value, str | int | float | None) and type(value).__module__ == "builtins"
-    return text if is_plain and not isinstance(value, str) else f"{text} ({type(value).__qualname__})"
