@@ -1,4 +1,4 @@
-"""Results: a handler that is called again reads at once what became of its steps."""
+"""Results: a handler that is called again reads all of its steps in one request."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""A page of a handler's own steps, whole rows: what it reads when it is called again.
+"""A page of a handler's steps, as whole rows, which the handler reads when it is called again.
 
-It is read as a stream and ends where it becomes too large, so that what is read is bounded, too.
+The rows are read as a stream that ends when the page is full, so the memory for it is bounded.
 """
 
 from collections.abc import Iterable, Sequence

@@ -127,8 +127,8 @@ async def wake_waiters(engine: Engine, settled: Step) -> None:
 async def handler_to_tell(engine: Engine, settled: Step) -> Step | None:
     """The step whose handler has posted this one, if this one has failed and was not asked to wake it.
 
-    A handler that waits for all of its steps is called as soon as one of them has failed, whichever of them
-    is watched; one that runs may go on to wait so.
+    A handler that waits for all of its steps is called as soon as one of them fails, also when another one
+    is watched. A handler that still runs may wait for all of them later.
     """
     handler_id = settled.spec.parent
     if settled.status is Status.SUCCEEDED or handler_id is None or handler_id in settled.waiters:

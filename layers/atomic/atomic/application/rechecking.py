@@ -164,18 +164,18 @@ async def _named(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator
 
 
 def _missed_since_ms(waiting: Step) -> int:
-    """What has settled since then, the last attempt of a step may not have seen.
+    """The time since which a step may have settled unseen by the last attempt.
 
-    An end carries the time at which it was decided, and is seen a write later: what ended during the
-    attempt before may still have looked live to the last one.
+    `finished_at_ms` is set before the row is written, so a step that settled during the attempt before may
+    still have looked live to the last one.
     """
     return waiting.attempt_log[-2:][0].started_at_ms
 
 
 async def _every_child(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
-    """Its live children, and those that it may not have seen settle.
+    """Its live children, and those that may have settled unseen.
 
-    It names none, so each time that it is called for one that has settled it would be called twice.
+    It names no ids, so a child that it has seen settle must not wake it a second time.
     """
     is_first = len(waiting.attempt_log) == 1
     since_ms = _missed_since_ms(waiting) if again or is_first else waiting.attempt_log[-1].started_at_ms + 1

@@ -1,4 +1,4 @@
-"""A handler that is called again: what it has posted before is read, so that nothing is written twice."""
+"""Reads the steps that a handler posted in earlier attempts, so that nothing is written twice."""
 
 from dataclasses import replace
 from typing import Final
@@ -15,10 +15,10 @@ _PAGE_MAX_BYTES: Final = 2_000_000
 
 
 async def posted_before(engine: Engine, spec: StepSpec) -> Step | None:
-    """The step that a handler has posted in an earlier attempt: one read; None when it is new.
+    """The step that a handler posted in an earlier attempt; None when it is new. Costs one read.
 
-    Raises RunCancelled when the run is known to be cancelled. Whether a step that is still live may go on
-    takes a look at its root, if this process has not seen that lately.
+    A live step costs a second read, of its root, unless this process has read that lately. Raises
+    RunCancelled when the run is known to be cancelled.
     """
     step = await engine.store.get(keys.step_id(spec.run_id, spec.identity))
     if step is None or await is_forgotten(engine, step):
@@ -43,7 +43,7 @@ async def is_forgotten(engine: Engine, existing: Step) -> bool:
 
 
 async def own_steps(engine: Engine, parent_id: str, *, after: str | None, limit: int) -> ChildPage:
-    """A page of a step's own steps, as posts of them would find them, perhaps a moment ago."""
+    """A page of a step's children. It may lag behind the rows, and has no expired ones."""
     page = await engine.store.child_steps(
         parent_id, after=after or "", limit=limit, max_bytes=_PAGE_MAX_BYTES
     )
@@ -55,7 +55,7 @@ async def own_steps(engine: Engine, parent_id: str, *, after: str | None, limit:
 
 
 async def own_step(engine: Engine, parent_id: str, step_id: str) -> ChildPage:
-    """One of a step's own steps as it stands now; nothing when there is none of this id."""
+    """One child of a step, read consistently; an empty page when there is none of this id."""
     step = await engine.store.get(step_id)
     if step is None or step.spec.parent != parent_id or await is_forgotten(engine, step):
         return ChildPage([], None)

@@ -54,7 +54,7 @@ class RunCache:
         return step_id in self._cancelled_steps
 
     def remember_cancelled_step(self, step: Step) -> None:
-        """Nothing is called for the step any more, and its handler posts no steps."""
+        """From now on nothing is called for the step, and posts of its handler are refused."""
         _put(self._cancelled_steps, step.id, step.created_at_ms)
 
     def is_off(self, step: Step) -> bool:

@@ -19,7 +19,7 @@ from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import SETTLED, Status
 
-# It is handed in: what follows from a commit may be one of these looks, which commits again.
+# A parameter, since this module and `commit` call each other.
 Commit = Callable[[Engine, Step, Event], Awaitable[tuple[Step, Effects | None]]]
 
 _PAGE_FIRST: Final = 16

@@ -64,7 +64,7 @@ class EndpointResponse:
 class Outcome:
     """An attempt's end. `waiting_for` holds step ids, or EVERY_CHILD, when the endpoint suspended itself.
 
-    `wake` is then when it is called again; None is any.
+    `wake` then says which of these steps wake it; None means any of them.
     """
 
     kind: OutcomeKind

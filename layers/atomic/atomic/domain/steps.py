@@ -76,9 +76,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Somebody waits for several steps since its attempt `attempt`, and looks again when this one settles.
+    """The step `waiter` waits for several steps since its attempt `attempt`, and this one is watched.
 
-    `origin` is for whose sake this one was chosen: the step that was watched before it.
+    `origin` is the step that was watched before this one; empty for the first.
     """
 
     waiter: str
@@ -94,7 +94,8 @@ class Step:
     its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
     deferred the attempt that is due.
     `awaited`: its first poster asked to wait for it. `waiters` are the steps to wake when this one settles,
-    `watches` are for those that wait for several. `wake`: how it waits for several itself; None is for any.
+    `watches` are those of steps that wait for several. `wake`: how the step itself waits for several; None
+    means any of them.
     `woken`: since the running attempt began, a step has settled that it may be waiting for. `told` is the
     first step of which the running attempt was told that it is unfinished.
     `failed_meanwhile`: since the last attempt began, a step has failed that it may be waiting for.

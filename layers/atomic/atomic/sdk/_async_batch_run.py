@@ -1,7 +1,7 @@
 """Runs a batch of an `async def` handler.
 
-Its posts are none of the handler's tasks: of those there may be thousands, and all of them are looked at
-each time something moves. Its branches are tasks of the handler.
+The posts of the batch are not tasks of the handler. There may be thousands of posts, and all tasks of the
+handler are examined at each change. The branches of the batch are tasks of the handler.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from atomic.sdk._api import Outcome
 from atomic.sdk._batch_progress import Ask
+from atomic.sdk._batch_run import TOLD_S, BatchCall, BatchRun, Branch
 from atomic.sdk._batches import Batch
-from atomic.sdk._batching import TOLD_S, BatchCall, BatchRun, Branch
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import StepCall
 from atomic.sdk._identity import untracked
 from atomic.sdk.errors import Suspended
 
-# How many posts of a batch are under way at a time.
+# The largest number of simultaneous posts of a batch.
 _POSTS_MAX: Final = 64
 
 
@@ -46,9 +46,9 @@ class AsyncBatchRun(BatchRun):
         self._move: asyncio.Future[None] | None = None
 
     async def run(self, left_s: Callable[[], float], record: Callable[[Any], Awaitable[Any]]) -> Batch[Any]:
-        """Run it to its end; `record` posts how it ended, and returns how it ended first.
+        """Run the batch to its end. `record` posts this end, and returns the end that was recorded first.
 
-        Does not return while it has to wait; the handler is suspended then.
+        While the batch has to wait, this does not return, and the handler may be suspended.
         """
         try:
             while True:
@@ -69,7 +69,7 @@ class AsyncBatchRun(BatchRun):
 
     def _run_branch(self, index: int, branch: Branch) -> None:
         self.progress.runs(index)
-        # The loop's factory makes it a task of the handler.
+        # The task factory of the loop makes this task a task of the handler.
         task = asyncio.get_running_loop().create_task(_awaited(self._enter(branch)))
         self._tasks.add(task)
         task.add_done_callback(partial(self._branch_ended, index, branch))
@@ -122,14 +122,14 @@ class AsyncBatchRun(BatchRun):
         self._has_moved = False
 
     async def _hear_of_others(self) -> None:
-        """In a replay others may have ended before, and be about to be told."""
+        """In a replay, wait briefly for other items that may have ended earlier."""
         others = [*self._posts, *self._tasks]
         if self._is_ordered and others:
             self._is_ordered = False
             await asyncio.wait(others, timeout=TOLD_S)
 
     async def _stop(self) -> None:
-        """Let go of what is left when the batch has ended before it."""
+        """Cancel the posts and branches that have not ended with the batch."""
         left = [*self._posts, *self._tasks]
         for task in left:
             task.cancel()

@@ -1,22 +1,21 @@
-"""How far a batch is: which of its items may start, and when it has ended.
+"""The progress of a batch: which items may start, and when the batch has ended.
 
+This module does not wait and does not post. Its caller does, and reports the outcome of each item.
 
-Nothing here waits or posts. Who does tells the outcome of each item.
-
-Items start in the order of their indexes, so those that were started are always the first ones. An item
-starts when few enough of the ones before it are unfinished. What has ended stays ended, so a replay starts
-all of them again. Which items had ended when a batch ended early is another matter: more of them may have
-ended by the time of a replay. Such an end is recorded as a value, and each replay takes it from there.
+Items start in the order of their indexes, so the started items are always the first ones. An item starts
+when the number of unfinished items before it is small enough. An ended item stays ended, so a replay starts
+the same items again. An early end of a batch is different: at a replay, more items may have ended than at
+that time. So an early end is recorded as a value, and each replay reads it.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from atomic.protocol.enums import WakePolicy
 from atomic.sdk._batches import Batch, BatchItem, BatchPolicy, EndedBy, ItemStatus
 
-Wake = Literal["any", "all", "settled"]
 _LETTERS: Final[Mapping[ItemStatus, str]] = {
     "succeeded": "S",
     "failed": "F",
@@ -24,13 +23,13 @@ _LETTERS: Final[Mapping[ItemStatus, str]] = {
     "not_started": "N",
 }
 _ENDED: Final = frozenset("SF")
-# Sorts behind every moment: when a branch without a step has ended is not recorded.
+# Sorts after every moment. A branch without steps gets it, because the time of its end is not recorded.
 _LAST: Final = "~"
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """An item to be asked for its outcome now. `is_brief`: others want to start, so do not wait for it."""
+    """An item to ask for its outcome now. `is_brief`: wait only briefly, because others can start."""
 
     at: int
     is_brief: bool
@@ -50,7 +49,7 @@ class _End:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a batch is, in one call of its handler. At most `window` items are asked at a time."""
+    """The progress of a batch in one call of its handler. At most `window` items are asked at a time."""
 
     count: int
     policy: BatchPolicy
@@ -58,25 +57,26 @@ class Progress:
     _next: int = 0
     _asked: set[int] = field(default_factory=set)
     _branches: set[int] = field(default_factory=set)
-    # Unfinished, and not asked now: those that were not waited for, and those that were, with the cause.
+    # Unfinished items that are not asked now. Those in `_again` were asked only briefly. The others are in
+    # `_parked`, with the cause.
     _again: deque[int] = field(default_factory=deque)
     _parked: dict[int, Exception | None] = field(default_factory=dict)
     _ends: dict[int, _End] = field(default_factory=dict)
     _failures: int = 0
-    # Once it has ended: the items that had ended by then.
+    # Set when the batch ends: the items that count as ended.
     _counted: frozenset[int] = frozenset()
-    # Once the end is recorded: the record, and the items of it that are still to be asked.
+    # Set when the end is recorded: the record, and its ended items that are not asked yet.
     _record: str | None = None
     _wanted: deque[int] = field(default_factory=deque)
-    # The steps of branches that had not ended then.
+    # The steps of the branches that had not ended at the recorded end.
     left_steps: tuple[str, ...] = ()
     _ended_by: EndedBy | None = None
 
     def next(self, *, may_start: bool, may_wait: bool) -> Ask | None:
-        """The item to ask now, if there is one.
+        """The item to ask now; None when there is none.
 
-        `may_start`: there is time to start another item. A batch of which nothing is unfinished does so in
-        any case, since a handler that is suspended waits for something. `may_wait`: there is time to wait.
+        `may_start`: there is time to start another item. If no item is unfinished, one is started in any
+        case, because a suspended handler must wait for a step. `may_wait`: there is time to wait.
         """
         if len(self._asked) >= self.window:
             return None
@@ -98,12 +98,12 @@ class Progress:
         return Ask(index, is_brief)
 
     def runs(self, index: int) -> None:
-        """An item is a branch, which goes on without taking part of the window."""
+        """Note that an item is a branch that runs. It has no place in the window."""
         self._asked.discard(index)
         self._branches.add(index)
 
     def unfinished(self, ask: Ask, cause: Exception | None) -> None:
-        """An item has no outcome yet; `cause` is why, unless it is a live step."""
+        """Note that an item has no outcome yet. `cause` is the reason; None for a live step."""
         self._asked.discard(ask.at)
         if ask.is_brief and cause is None:
             self._again.append(ask.at)
@@ -119,7 +119,7 @@ class Progress:
         ended_at: str = "",
         was_replayed: bool = True,
     ) -> None:
-        """An item has its outcome."""
+        """Note the outcome of an item."""
         self._asked.discard(index)
         self._branches.discard(index)
         self._ends[index] = _End(result, error, ended_at, was_replayed)
@@ -127,13 +127,13 @@ class Progress:
 
     @property
     def may_end(self) -> bool:
-        """Whether enough is known for the end of the batch."""
+        """Whether the known outcomes are enough to end the batch."""
         return self._why_ended(len(self._ends), self._failures) is not None
 
     def end(self) -> None:
-        """End the batch where it ended, in the order in which its items did.
+        """End the batch at the item that ended it, by the order in which the items ended.
 
-        A handler that is called late finds more of them, and learns of them in any order.
+        A late call of the handler finds more ended items than necessary, and finds them in any order.
         """
         if self._record is not None or self._ended_by is not None:
             return
@@ -158,19 +158,19 @@ class Progress:
 
     @property
     def may_start_too_many(self) -> bool:
-        """Whether a replay might start items before it finds that the batch has ended without them."""
+        """Whether a replay might start items before it finds that the batch ended without these items."""
         is_gradual = self.policy.concurrency is not None or self.count > self.window
         return is_gradual and self.policy.may_end_early(self.count)
 
     @property
     def is_over(self) -> bool:
-        """Whether the batch has ended, and what it ended with is known."""
+        """Whether the batch has ended, and the outcome of each ended item is known."""
         if self._record is None:
             return self._ended_by is not None
         return all(index in self._ends for index, letter in enumerate(self._record) if letter in _ENDED)
 
     def left_before(self) -> list[int]:
-        """The items that an earlier attempt started, and that this one did not ask."""
+        """The items that an earlier attempt started, and that this attempt has not asked."""
         letters = self._record or ""
         known = self._ends.keys() | self._asked | self._branches | self._parked.keys() | {*self._again}
         left = _LETTERS["started"]
@@ -182,54 +182,53 @@ class Progress:
 
     @property
     def has_unfinished(self) -> bool:
-        """Whether items without an outcome are not asked now."""
+        """Whether there are unfinished items that are not asked now."""
         return bool(self._again or self._parked)
 
     @property
     def cause(self) -> Exception | None:
-        """What else than a live step keeps an item from its outcome."""
+        """The first error that left an item without an outcome; None if they all wait for live steps."""
         return next((cause for cause in self._parked.values() if cause is not None), None)
 
     @property
-    def wake(self) -> Wake:
-        """When a handler that waits for the unfinished items has something to do."""
+    def wake(self) -> WakePolicy:
+        """The wake policy of a handler that waits for the unfinished items."""
         if self._next < self.count or self.policy.min_successful is not None:
             return "any"
         return "settled" if self.policy.tolerated_failures is None else "all"
 
     @property
     def ended_at(self) -> str:
-        """When the last of the items that count has ended; it sorts."""
+        """The latest time at which an item ended, as a text that sorts by time."""
         return max((end.ended_at for end in self._ends.values()), default="")
 
     @property
     def was_replayed(self) -> bool:
-        """Whether all of them had ended before they were asked for."""
+        """Whether each ended item had ended before it was asked."""
         return all(end.was_replayed for end in self._ends.values())
 
     @property
     def needs_record(self) -> bool:
-        """Whether a replay might find another end."""
+        """Whether the end must be recorded, because a replay might find a different end."""
         if self._record is not None:
             return False
         return (
             self._ended_by == "failures_exceeded" or (self.policy.min_successful or self.count) < self.count
         )
 
-    def record(self) -> dict[str, Any]:
-        """The end as it is recorded."""
-        letters = [_LETTERS[self._status(index)] for index in range(self.count)]
-        return {"endedBy": self._ended_by, "items": "".join(letters)}
+    def record(self, left: Sequence[str]) -> dict[str, Any]:
+        """The end of the batch, in the form that is recorded; `left` are the ids of steps that go on."""
+        return {"endedBy": self._ended_by, "items": self._letters(), "left": list(left)}
 
     def adopt(self, record: Mapping[str, Any]) -> None:
-        """Take the end that was recorded first.
+        """Use the end that was recorded first.
 
-        When one of its failed items has succeeded since, somebody has redriven it: that end is no more, and
-        the batch ends as it does now.
+        A failed item of that end may have been redriven, and have succeeded since. Then the recorded end is
+        not used, and the batch ends with the present outcomes.
         """
         letters: str = record["items"]
         if any(end.letter != letters[at] for at, end in self._ends.items() if letters[at] in _ENDED):
-            letters = self.record()["items"]
+            letters = self._letters()
         else:
             self._ended_by = record["endedBy"]
             self.left_steps = tuple(record["left"])
@@ -238,7 +237,7 @@ class Progress:
         self._wanted.extend(at for at, each in enumerate(letters) if each in _ENDED and at not in known)
 
     def result(self) -> Batch[Any]:
-        """The batch that has ended."""
+        """The outcome of the batch, which has ended."""
         assert self._ended_by is not None, "it is over"
         items = []
         for index in range(self.count):
@@ -247,6 +246,9 @@ class Progress:
             result, error = (None, None) if end is None else (end.result, end.error)
             items.append(BatchItem(index=index, status=status, result=result, error=error))
         return Batch(items=tuple(items), ended_by=self._ended_by)
+
+    def _letters(self) -> str:
+        return "".join(_LETTERS[self._status(index)] for index in range(self.count))
 
     def _status(self, index: int) -> ItemStatus:
         if self._record is not None and self._record[index] not in _ENDED:

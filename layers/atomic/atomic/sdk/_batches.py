@@ -20,9 +20,9 @@ class BatchItem(Generic[T]):
     """The outcome of one item of a batch.
 
     - `index`: its place among the items, from 0.
-    - `status`: "succeeded", "failed", "started" (it had not ended when the batch did) or "not_started".
-    - `result`: what it returned, when it has succeeded.
-    - `error`: what it raised, when it has failed.
+    - `status`: "succeeded", "failed", "started" (not ended when the batch ended) or "not_started".
+    - `result`: the result of an item that has succeeded, else None.
+    - `error`: the error of an item that has failed, else None.
     """
 
     index: int
@@ -33,11 +33,11 @@ class BatchItem(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(Generic[T]):
-    """The outcome of a batch. It has a length, an index and an order, which are those of its items.
+    """The outcome of a batch. `len`, an index and a loop give its items, in order.
 
     - `items`: the items.
-    - `ended_by`: why it ended: "all_completed", "min_successful" (so many have succeeded) or
-      "failures_exceeded" (more have failed than are tolerated).
+    - `ended_by`: why the batch ended: "all_completed", "min_successful" (enough items have succeeded) or
+      "failures_exceeded" (more items have failed than `tolerated_failures`).
     """
 
     items: tuple[BatchItem[T], ...]
@@ -55,13 +55,13 @@ class Batch(Generic[T]):
 
     @property
     def counts(self) -> dict[ItemStatus, int]:
-        """How many items there are of each status."""
+        """The number of items with each status."""
         return {status: len(self._of(status)) for status in get_args(ItemStatus)}
 
     def results(self) -> list[T]:
         """The results of the items that have succeeded, in order.
 
-        Raises what the first item that failed has raised.
+        Raises the error of the first item that has failed.
         """
         for item in self.failed:
             assert item.error is not None, "an item that has failed has an error"
@@ -83,7 +83,7 @@ class Batch(Generic[T]):
 
 
 class PolicyOptions(TypedDict, total=False):
-    """When a batch starts its items, and when it ends before all of them have; see `BatchPolicy`."""
+    """When a batch starts its items, and when it ends early; see `BatchPolicy`."""
 
     concurrency: int | None
     min_successful: int | None
@@ -95,9 +95,11 @@ EMPTY: Final[Batch[Any]] = Batch(items=(), ended_by="all_completed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPolicy:
-    """How many items may be unfinished at a time, and when the batch ends before all have ended.
+    """How many items may be unfinished at a time, and when the batch ends before all items have ended.
 
-    None is: any number at a time, not before all have ended, however many fail.
+    - `concurrency`: the largest number of unfinished items (None: no limit).
+    - `min_successful`: end when this many items have succeeded (None: when all have ended).
+    - `tolerated_failures`: end when more items than this have failed (None: failures do not end it).
     """
 
     concurrency: int | None = None
@@ -105,11 +107,11 @@ class BatchPolicy:
     tolerated_failures: int | None = None
 
     def may_end_early(self, count: int) -> bool:
-        """Whether a batch of so many items may end before all of them have."""
+        """Whether a batch of `count` items may end before all of them have ended."""
         return self.tolerated_failures is not None or (self.min_successful or count) < count
 
     def check(self, count: int) -> None:
-        """Raise InvalidRequestError, a ValueError, for what does not fit a batch of so many items."""
+        """Raise InvalidRequestError, a ValueError, if a batch of `count` items cannot have this policy."""
         _check_number("concurrency", self.concurrency, 1)
         _check_number("min_successful", self.min_successful, 1)
         _check_number("tolerated_failures", self.tolerated_failures, 0)
@@ -124,7 +126,7 @@ class BatchPolicy:
 
 
 def winner(batch: Batch[T], names: Iterable[str]) -> tuple[str, T]:
-    """Of a race: the name of what ended first, and its result. Raises its error."""
+    """The name and the result of the first call that ended in a race. Raises the error of this call."""
     for name, item in zip(names, batch, strict=True):
         if item.error is not None:
             raise item.error
@@ -135,7 +137,7 @@ def winner(batch: Batch[T], names: Iterable[str]) -> tuple[str, T]:
 
 
 def policy_of(options: PolicyOptions) -> BatchPolicy:
-    """The policy. Raises InvalidRequestError for an option that there is not."""
+    """The policy with these options. Raises InvalidRequestError for an unknown option."""
     check_options(options, PolicyOptions)
     return BatchPolicy(**options)
 
@@ -146,7 +148,7 @@ FIRST: Final = BatchPolicy(min_successful=1, tolerated_failures=0)
 
 
 def listed(items: Iterable[Any], key: Callable[[Any], Key] | None) -> tuple[list[Any], list[str]]:
-    """The items of a map and what tells them apart. Raises InvalidRequestError, a ValueError."""
+    """The items of a map and their keys. Raises InvalidRequestError, a ValueError, for wrong ones."""
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
         raise InvalidRequestError(f"items: give a list of them, not {type(items).__qualname__}.")
     if key is None and isinstance(items, set | frozenset):
@@ -160,12 +162,12 @@ def listed(items: Iterable[Any], key: Callable[[Any], Key] | None) -> tuple[list
     for index, item in enumerate(known):
         text = f"/{key_text(key(item))}"
         if first.setdefault(text, index) != index:
-            raise InvalidRequestError(f"key: items {first[text]} and {index} have the same, {text[1:]!r}.")
+            raise InvalidRequestError(f"key: items {first[text]} and {index} both have {text[1:]!r}.")
     return known, list(first)
 
 
 def gathered(batch: Batch[T], *, return_exceptions: bool) -> list[Any]:
-    """The results of a batch in order, with the errors of failed items among them or raised."""
+    """The results of a batch in order. An error of an item is raised, or is among the results."""
     if not return_exceptions:
         return batch.results()
     return [item.result if item.error is None else item.error for item in batch]

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from atomic.sdk._api import Key, Outcome
+from atomic.sdk._batch_run import BatchCall, Branch
 from atomic.sdk._batches import (
     ALL,
     ALL_SUCCESSFUL,
@@ -17,7 +18,7 @@ from atomic.sdk._batches import (
     policy_of,
     winner,
 )
-from atomic.sdk._batching import BatchCall, BatchingContext, Branch, MapOptions
+from atomic.sdk._batching import BatchingContext, MapOptions
 from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
 from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._identity import Scope
@@ -28,9 +29,9 @@ T = TypeVar("T")
 
 
 class BlockingBatches(BatchingContext, BlockingValues, ABC):
-    """What a `def` handler calls side by side, or again and again."""
+    """The methods `map`, `parallel`, `gather`, `race` and `until` of a `def` handler's context."""
 
-    # The branch of a batch that a thread runs.
+    # Contains the branch that the current thread runs.
     _local: threading.local
 
     @overload
@@ -86,26 +87,26 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
           serve.
         - `concurrency`: how many of the steps may be unfinished at a time (default: all). When one of them
           ends, the next one starts, in the order of the items.
-        - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
-        - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
-        - `key`: a function that tells what an item is, as a str, an int or a UUID, where the order of the
-          items may change between replays (default: their places tell them apart).
-        - `result`: the type that the responses are read as (default: what the function says it returns; for
-          a URL, plain JSON values).
+        - `min_successful`: end when this many steps have succeeded (default: when all have ended).
+        - `tolerated_failures`: end when more steps than this have failed (default: failures do not end it).
+        - `key`: a function that returns the key of an item, as a str, an int or a UUID. Give it where the
+          order of the items may change between replays (default: the key is the place of the item).
+        - `result`: the type that the responses are read as (default: the return type of the function; for a
+          URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
         - `delay`: seconds, or a timedelta, before the first attempt of each step (default 0).
         - `deadline`: seconds, or a timedelta, that each step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-        - `name`: what the steps are called in errors, lists and the dashboard (default: their URL).
+        - `name`: the name of the steps in errors, lists and the dashboard (default: their URL).
 
-        Returns a `Batch`: the outcome of each item, in their order. Items that were not started are not
-        posted. Steps that have not ended when the batch does go on, and nothing waits for them. Where a
-        batch may end before all of its items have, its end is recorded, and every replay sees the same.
+        Returns a `Batch`: the outcome of each item, in the order of the items. Items that were not started
+        are not posted. When the batch ends, unfinished steps go on, and nothing waits for them. If the
+        batch may end before all of its items, its end is recorded, and each replay gets the same end.
 
         Raises `InvalidRequestError`, which is a ValueError, for a wrong option, two items with one key, or
-        too many items; `SerializationError` when an item does not fit; and LookupError for a function that
-        is not served. All of these come before anything is posted.
+        too many items; `SerializationError` when an item does not fit its type; and LookupError for a
+        function that is not served. It raises these errors before anything is posted.
         """
         return self._run_batch(self._plan_map(items, step, key, result, options))
 
@@ -116,20 +117,20 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
     ) -> Batch[T]:
         """Make calls side by side under a policy, 32 at a time.
 
-        - `calls`: a list of what `call` returned, or of functions without arguments, which may call steps
-          themselves.
+        - `calls`: a list of calls that `call` returned, or of functions without arguments, which may call
+          several steps.
         - `concurrency`: how many of them may be unfinished at a time (default: all). When one of them ends,
           the next one starts, in the order of the calls.
-        - `min_successful`: end as soon as so many have succeeded (default: not before all have ended).
-        - `tolerated_failures`: end as soon as more than so many have failed (default: however many fail).
+        - `min_successful`: end when this many calls have succeeded (default: when all have ended).
+        - `tolerated_failures`: end when more calls than this have failed (default: failures do not end it).
 
-        Returns a `Batch`: the outcome of each call, in their order. Calls that were not started are not
-        posted. Steps that have not ended when the batch does go on, and nothing waits for them; a function
-        ends at its next call of a step. Where a batch may end before all of its calls have, its end is
-        recorded, and every replay sees the same.
+        Returns a `Batch`: the outcome of each call, in the order of the calls. Calls that were not started
+        are not posted. When the batch ends, unfinished steps go on, and nothing waits for them; an
+        unfinished function ends at its next call of a step. If the batch may end before all of its calls,
+        its end is recorded, and each replay gets the same end.
 
-        Raises `InvalidRequestError`, which is a ValueError, for a wrong option, or too many calls. A call
-        that is none fails the workflow.
+        Raises `InvalidRequestError`, which is a ValueError, for a wrong option, or too many calls. Anything
+        in the list that is not such a call fails the workflow.
         """
         known = policy_of(policy)
         return self._run_batch(self._plan_units("parallel", self._taken("parallel", calls), known))
@@ -147,15 +148,15 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
     ) -> list[Any]:
         """Make calls side by side, and return their results in order, 32 at a time.
 
-        - `calls`: what `call` returned, each as an argument of its own, or functions without arguments,
-          which may call steps themselves.
-        - `return_exceptions`: put the errors of calls that failed among the results (default False: raise
-          the first one at once, while the other steps go on).
+        - `calls`: calls that `call` returned, or functions without arguments, which may call several steps.
+          Give each of them as an argument of its own.
+        - `return_exceptions`: put the errors of failed calls among the results (default False: raise the
+          first error at once, while the other steps go on).
 
-        While nothing else of the handler is unfinished, it is not called again for each of them, but when
-        all have succeeded or one has failed.
+        If the handler waits for nothing else, it is not called again for each call. It is called again when
+        all calls have succeeded or one has failed; with `return_exceptions`, when all have ended.
 
-        Raises what the first call that failed raises.
+        Raises the error of the first call that fails.
         """
         policy = ALL if return_exceptions else ALL_SUCCESSFUL
         batch = self._run_batch(self._plan_units("gather", self._taken("gather", calls), policy))
@@ -164,13 +165,13 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
     def race(self, calls: Mapping[str, StepCall[T] | Callable[[], T]]) -> tuple[str, T]:
         """Make calls side by side, and wait for the first one that ends.
 
-        - `calls`: what `call` returned, or functions without arguments, which may call steps, each under a
-          name.
+        - `calls`: names, each with a call that `call` returned, or with a function without arguments, which
+          may call several steps.
 
-        Returns the name of the first one that has ended, and its result. Which one it was is recorded, and
-        every replay sees the same. The others are cancelled: their steps, and what these have started.
+        Returns the name and the result of the first call that ends. This call is recorded, and each replay
+        gets the same one. The other calls are cancelled: their steps, and the steps that these started.
 
-        Raises what the first one that has ended raises, and `InvalidRequestError`, a ValueError, when there
+        Raises the error of the first call that ends, and `InvalidRequestError`, a ValueError, when there
         are no calls.
         """
         taken = dict(zip(calls, self._taken("race", calls.values()), strict=True))
@@ -179,25 +180,25 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
     def until(
         self, check: Step, payload: Any = None, *, state: Any = NO_STATE, **options: Unpack[UntilOptions]
     ) -> Any:
-        """Check again and again until a condition is met.
+        """Repeat a check until a condition is met.
 
         Nothing runs between two checks.
 
-        - `check`: a step, as `step` takes it, or a function that is not served: that runs in this handler,
-          and what it returns is recorded.
-        - `payload`: what the check is given (default None: a function is given nothing).
+        - `check`: a step, as for the method `step`, or a function that is not served. Such a function runs
+          in this handler, and its result is recorded.
+        - `payload`: the input of the check (default None: a function is called without arguments).
         - `every`: seconds, or a timedelta, between two checks.
-        - `back_off`: by how much each pause is longer than the one before (default 1.0: all are the same).
-        - `deadline`: seconds, or a timedelta, after which the last check is made (default: never).
-        - `max_attempts`: how many checks there are at most (default: any number).
-        - `state`: what the first check is given instead of a payload. Then each returns `[is_met, state]`,
-          and the next one is given that state.
+        - `back_off`: the factor from one pause to the next (default 1.0: all pauses are the same).
+        - `deadline`: seconds, or a timedelta, from this call to the last check (default: no limit).
+        - `max_attempts`: the largest number of checks (default: no limit).
+        - `state`: the input of the first check, instead of a payload. Each check then returns
+          `[is_met, state]`, and the next check gets this state.
 
-        Returns what the last check returned, or with `state` the last state. A check that returns something
-        true has met the condition; with `state`, one that returns true as the first of the two.
+        Returns the result of the last check; with `state`, the last state. The condition is met when a
+        check returns a true value; with `state`, when `is_met` is True.
 
-        Raises `ConditionNotMetError` when the deadline or the attempts are over, what the check raises, and
-        `InvalidRequestError`, a ValueError, for a wrong option.
+        Raises `ConditionNotMetError` when the deadline is over or no attempt is left, the error of a check,
+        and `InvalidRequestError`, a ValueError, for a wrong option.
         """
         condition = self._plan_until(check, payload, state, options)
         found: Recorded | None = None
@@ -241,7 +242,7 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         return ended
 
     def _earlier_end(self, batch: BatchCall, must_know: bool) -> Any:
-        """How the batch ended in an earlier attempt; None when that is not known."""
+        """The end that an earlier attempt recorded; None when it is not known."""
         if not batch.policy.may_end_early(batch.count):
             return None
         record = self._plan_record(batch, None)
@@ -252,7 +253,7 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         return self._settle(self._plan_record(batch, end)).unwrap()
 
     def _result(self, condition: Condition, request: Request) -> Recorded:
-        """The answer to a request."""
+        """Carry out a request of a condition, and return its recorded result."""
         if isinstance(request, Check) and self._is_function(condition):
             outcome = self._asked_value(self._plan_check(condition, request))
             return Recorded(outcome.unwrap(), outcome.ended_at)
@@ -278,7 +279,7 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
 
     @abstractmethod
     def _take(self, call: Any) -> None:
-        """A described call is made."""
+        """Note that a batch makes this call."""
 
     @abstractmethod
     def _ask(self, step_call: StepCall[Any]) -> Outcome: ...

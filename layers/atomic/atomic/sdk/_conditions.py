@@ -1,7 +1,7 @@
-"""Waits until a check says so: which check or pause comes next.
+"""The conditions of `until`: which check or pause comes next.
 
-What a check says and when it ended are recorded, and everything here follows from those. So each replay
-pauses for the same times, and ends at the same check.
+The result of each check, and the time at which it ended, are recorded. This module uses only these records.
+So each replay has the same pauses, and ends at the same check.
 """
 
 import math
@@ -15,33 +15,33 @@ from atomic.sdk._identity import Scope
 from atomic.sdk.errors import ConditionNotMetError, InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
 
-# What tells that no state was given; None is one.
+# Means that no state was given. None is a valid state.
 NO_STATE: Final[Any] = object()
 _PAUSE_MAX_S: Final = DURATION_MAX_MS / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Check, and give this to the check."""
+    """Call the check with this payload."""
 
     payload: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Sleep for so many seconds."""
+    """Sleep for this many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Record the moment at which the wait begins."""
+    """Record the time at which the call of `until` begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What came of a request: its value, and the moment at which it ended (RFC 3339)."""
+    """The result of a request: its value, and the time at which it ended (RFC 3339)."""
 
     value: Any
     ended_at: str
@@ -62,20 +62,20 @@ class UntilOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """A wait that was asked for. `check` is a step or a function; `scope` numbers its calls."""
+    """A call of `until`. `check` is a step or a function, and `scope` numbers the calls of the check."""
 
     check: Callable[..., Any] | str
     poll: Poll
     scope: Scope
 
     def run(self, request: Check) -> Any:
-        """Call a check that is a function."""
+        """Call the check, which is a function."""
         assert callable(self.check), "it is no step"
         return self.check() if request.payload is None else self.check(request.payload)
 
     @property
     def title(self) -> str:
-        """What it is, for people."""
+        """The name of the call, for people."""
         name = self.check if isinstance(self.check, str) else getattr(self.check, "__name__", "check")
         return f"until {name!r}"
 
@@ -89,10 +89,10 @@ def poll(
     deadline: Seconds | None,
     max_attempts: int | None,
 ) -> Poll:
-    """The requests of a wait, which returns what the last check found.
+    """The requests of a call of `until`. The generator returns the result or state of the last check.
 
-    Raises InvalidRequestError, a ValueError, at once for an option that cannot be used, and
-    ConditionNotMetError when its time or its attempts are over.
+    Raises InvalidRequestError, a ValueError, at once for an invalid option. The generator raises
+    ConditionNotMetError when the deadline is over or no attempt is left.
     """
     every_ms = milliseconds("every", every)
     deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
@@ -106,7 +106,7 @@ def poll(
         raise InvalidRequestError(f"max_attempts: use a number from 1 on, not {max_attempts!r}.")
     if state is not NO_STATE and payload is not None:
         raise InvalidRequestError(
-            "state: the check is given it instead of a payload; leave one of them out."
+            "state: the check gets the state instead of a payload; give only one of them."
         )
     return _requests(payload, state, every_ms / 1000, float(back_off), deadline_ms, max_attempts)
 
@@ -132,7 +132,7 @@ def _requests(
             return state
         left_s = until_s - _seconds(found.ended_at) if deadline_ms is not None else math.inf
         if left_s <= 0 or attempts == max_attempts:
-            why = "its deadline is over" if left_s <= 0 else "it was checked as often as it may be"
+            why = "its deadline is over" if left_s <= 0 else "no attempt is left"
             raise ConditionNotMetError(
                 f"The condition is not met at check {attempts}, and {why}.", attempts=attempts, state=state
             )
@@ -143,7 +143,7 @@ def _requests(
 def _pair(found: Any) -> tuple[bool, Any]:
     if not isinstance(found, list | tuple) or len(found) != 2 or not isinstance(found[0], bool):
         raise InvalidRequestError(
-            f"until(state=…): it returns [is the condition met, the next state], not {str(found)[:99]}."
+            f"until(state=…): return [is the condition met, the next state], not {str(found)[:99]}."
         )
     return found[0], found[1]
 

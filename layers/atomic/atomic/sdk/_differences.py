@@ -1,6 +1,6 @@
-"""Where a value and what came back from its JSON differ.
+"""Finds the difference between a value and the value that is read back from its JSON.
 
-Equality of Python is not enough: 1 equals True and 1.0, and many objects have no equality of their own.
+Python's equality is not enough: 1 equals True and 1.0, and many objects have no equality of their own.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ _NO_EQUALITY: Final[Any] = object.__eq__
 _SCALARS: Final = frozenset({str, int, bool, type(None), bytes})
 _SHORT: Final = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 60
-# The values inside a model or a dataclass, by names; None where values have no parts.
+# A part of two values: its name, and its value in each of them.
 _Part = tuple[object, Any, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Difference:
-    """The first place at which two values differ. `path` is as Python writes it: `.items[0]['x']`."""
+    """The first place at which two values differ. `path` is written as in Python: `.items[0]['x']`."""
 
     path: str
     sent: Any
@@ -30,7 +30,7 @@ class Difference:
 
     @property
     def is_rounded(self) -> bool:
-        """Whether an integer became the float next to it."""
+        """Whether an integer became the nearest float."""
         return isinstance(self.sent, int) and isinstance(self.got, float) and float(self.sent) == self.got
 
     def __str__(self) -> str:
@@ -127,7 +127,7 @@ def _fields(sent: Any, got: Any) -> Iterator[_Part]:
 
 def _is_equal(sent: Any, got: Any) -> bool:
     if isinstance(sent, datetime.datetime | datetime.time):
-        # Across time zones Python compares times in UTC, and never finds times of a repeated hour equal.
+        # For different time zones, Python compares in UTC, and times of a repeated hour are never equal.
         clocks = [(each.replace(tzinfo=None), each.utcoffset()) for each in (sent, got)]
         return clocks[0] == clocks[1]
     if type(sent).__eq__ is _NO_EQUALITY:

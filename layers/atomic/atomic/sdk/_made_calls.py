@@ -1,4 +1,4 @@
-"""Calls of a context that were made, for the report of those that never begin."""
+"""The calls that a handler makes on its context. The contexts report calls that never begin."""
 
 import sys
 from pathlib import PurePath
@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 
 
 class Titled(Protocol):
-    """What a handler calls, with a name for people."""
+    """A call of a handler, with a name for people."""
 
     @property
     def title(self) -> str:
-        """What it is, for people."""
+        """The name of the call, for people."""
 
 
 class MadeCall(NamedTuple):
@@ -27,7 +27,7 @@ class MadeCall(NamedTuple):
 
     @classmethod
     def here(cls, made: Titled, depth: int) -> "MadeCall":
-        """The call that is being made now; its line is `depth` frames above the caller of this."""
+        """The call that is made now. Its line is `depth` frames above the function that calls `here`."""
         frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
         return cls(made, frame.f_code, frame.f_lineno)
 

@@ -1,32 +1,31 @@
-"""What a handler posted at earlier calls: read once when it is called again, instead of posted once more.
+"""The results of a handler: the steps that its earlier attempts posted, read when it is called again.
 
-A result is used when the handler would post the same now: the same identity, and a payload with the same
-fingerprint (a value is its identity alone). Whatever is missing, old, cut off or malformed is posted, and
-the server's answer counts. So a fault here costs a request and never changes an outcome.
+Without its result, a step is posted again. A result is used when the handler would post the same step now:
+the same identity, and a payload with the same fingerprint. For a value, the same identity is enough. When a
+result is missing, old, cut off or malformed, the handler posts the step, and the server's answer counts. So
+a fault here costs a request and never changes an outcome.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
 from atomic.sdk._api import Outcome, exchange
-from atomic.sdk._transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse, StepsPath
+from atomic.sdk._transport import TRANSIENT, Flow, HttpRequest, HttpResponse
 from atomic.sdk.errors import NotFinishedError
 
-# Without the results the handler posts everything, so they are not worth a longer wait.
+# The handler does not wait longer for its results. Without them it posts its steps again.
 _PATIENCE_S: Final = 1.0
-# As `protocol.canonical` writes it. What the SDK sends has no float that is an integer, no NaN and no half
-# of a character, so Python's own encoder gives the same bytes.
+# Gives the same bytes as `protocol.canonical`. Python's own encoder is enough, because a payload of the SDK
+# contains no float with an integer value, no NaN and no lone surrogate.
 _CANONICAL: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 def fingerprint(payload: Any) -> str:
@@ -34,36 +33,9 @@ def fingerprint(payload: Any) -> str:
     return hashlib.sha256(_CANONICAL.encode(payload).encode()).hexdigest()
 
 
-@lru_cache(maxsize=256)
-def steps_target(connection: ApiTarget, steps_url: str) -> str:
-    """Where a handler posts its steps: `steps_url` if it is one of the server that is configured.
-
-    Anybody may have written that header, and the API key goes along.
-    """
-    own = f"/{quote(connection.client_id)}/steps"
-    try:
-        parts = urlsplit(steps_url)
-        is_own = _origin(connection.url) == _origin(steps_url) and parts.path.endswith(own)
-    except ValueError:
-        return own
-    return steps_url if is_own and not (parts.query or parts.fragment or "@" in parts.netloc) else own
-
-
-def steps_path(connection: ApiTarget, steps_url: str, token: str, trace: str, build: str) -> StepsPath:
-    """The same with the headers of a handler's posts: its attempt's token, its trace and its build."""
-    given = {headers.ATTEMPT_TOKEN: token, headers.TRACEPARENT: trace, headers.BUILD: build}
-    target = steps_target(connection, steps_url)
-    return StepsPath(target, {name: value for name, value in given.items() if value})
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
-
-
 @dataclass(frozen=True, slots=True)
 class ResultsQuery:
-    """The results of a handler's own steps, with the token of the attempt that asks."""
+    """A request for the results of a handler, with the token of its attempt."""
 
     client_id: str
     run_id: str
@@ -71,7 +43,7 @@ class ResultsQuery:
     token: str
 
     def request(self, **more: str) -> HttpRequest:
-        """For one page."""
+        """The request for one page; `more` are further query parameters."""
         query = urlencode({"parent": self.parent, **more})
         return HttpRequest(
             method="GET",
@@ -90,7 +62,7 @@ class _Result(NamedTuple):
 
 @dataclass(slots=True)
 class Results:
-    """Those of one handler. `is_complete`: no step that it had posted a moment ago is missing."""
+    """The results of one handler. `is_complete`: every page was read, and no step of it is missing."""
 
     is_complete: bool = True
     _steps: dict[str, _Result] = field(default_factory=dict)
@@ -99,9 +71,10 @@ class Results:
     def outcome(
         self, step_id: str, document: Mapping[str, Any], *, changes_live: bool = False
     ) -> Outcome | None:
-        """What became of the step that this document would post; None when it has to be posted.
+        """The outcome of the step that this document would post; None when the step must be posted.
 
-        `changes_live`: the post says something to a live step. Raises NotFinishedError for any other one.
+        `changes_live`: the post may change a live step, so it must be posted. Otherwise, a live step raises
+        NotFinishedError.
         """
         known = self._steps.get(step_id)
         if known is None:
@@ -117,7 +90,7 @@ class Results:
         return Outcome(ended_at=known.finished_at, was_replayed=True, response=known.response)
 
     def has_event(self, step_id: str) -> bool:
-        """Whether an event is known to have been opened, so that it need not be posted for its id."""
+        """Whether an event is known to be open or done. If so, no post is needed to get its id."""
         known = self._steps.get(step_id)
         if known is None or known.status == "cancelled":
             return False
@@ -125,25 +98,25 @@ class Results:
         return True
 
     def is_live(self, step_id: str) -> bool:
-        """Whether a step that the handler has left behind is known to be live. It counts as asked for."""
+        """Whether a step that the handler no longer waits for is known to be live. It counts as used."""
         self._asked.add(step_id)
         known = self._steps.get(step_id)
         return known is not None and known.status in LIVE
 
     def learn(self, step_id: str, value: Outcome) -> None:
-        """A value that was stored meanwhile, which further calls are to have without a request."""
+        """Add a value that was stored after the results were read. Later calls need no request for it."""
         self._steps[step_id] = _Result("value", "succeeded", "", value.ended_at, value.response)
         self._asked.add(step_id)
 
     @property
     def unused(self) -> int:
-        """How many the handler has not asked for. Events do not count: others may open those."""
+        """The number of steps that the handler has not used, without events: others may open events."""
         return sum(
             known.kind != "event" for step_id, known in self._steps.items() if step_id not in self._asked
         )
 
     def add(self, document: Any, query: ResultsQuery) -> str | None:
-        """Take a page, as far as it can be read; the cursor of the next one."""
+        """Add the readable steps of a page. Returns the cursor of the next page, or None."""
         if not isinstance(document, dict) or document.get("parent") != query.parent:
             self.is_complete = False
             return None
@@ -170,13 +143,13 @@ class Results:
 
 
 def read_results(query: ResultsQuery | None, patience_s: float) -> Flow[Results]:
-    """All of them; without a query, or when the server has none, nothing is known."""
+    """Read all results. Without a query, or when the server has no results, they are empty."""
     results = Results(is_complete=query is not None)
     more: dict[str, str] = {}
     while query is not None:
         document = yield from _page(query.request(**more), patience_s)
         cursor = results.add(document, query)
-        # A cursor that does not move on would be asked for without an end.
+        # A cursor that does not advance would make this loop endless.
         if cursor is None or cursor <= more.get("after", ""):
             results.is_complete &= cursor is None
             break
@@ -187,9 +160,9 @@ def read_results(query: ResultsQuery | None, patience_s: float) -> Flow[Results]
 def read_one(
     query: ResultsQuery, step_id: str, document: Mapping[str, Any], patience_s: float
 ) -> Flow[Outcome | None]:
-    """The outcome of one step as it stands now; None when there is none, or the server does not tell.
+    """Read the outcome of one step now; None when it has none, or when the server does not give it.
 
-    Raises what passes, as a server that is busy: then the answer may come later.
+    Raises transient errors, for example of a busy server: a later request may succeed.
     """
     answer = yield from exchange(query.request(id=step_id), min(patience_s, _PATIENCE_S))
     found = Results()

@@ -1,4 +1,4 @@
-"""A step that was read once it had ended: the same errors as those of a post."""
+"""Turns a settled step that was read into a result, or into the error that a post would raise."""
 
 from atomic.protocol.documents import StepDocument
 from atomic.protocol.error_kinds import ErrorKind
@@ -6,7 +6,7 @@ from atomic.sdk.errors import CancelledError, StepCancelledError, StepFailedErro
 
 
 def settled(step: StepDocument) -> StepDocument:
-    """The step, when it has succeeded. Raises StepFailedError or CancelledError."""
+    """The step. Raises StepFailedError for a failed step, and CancelledError for a cancelled one."""
     if step.status == "failed":
         raise StepFailedError(
             f"The step failed at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",

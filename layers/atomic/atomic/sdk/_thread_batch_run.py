@@ -1,4 +1,4 @@
-"""Runs a batch of a `def` handler: its posts and its branches have threads."""
+"""Runs a batch of a `def` handler. Its posts and its branches run in threads."""
 
 import queue
 import time
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from atomic.sdk._api import Outcome
 from atomic.sdk._batch_progress import Ask
+from atomic.sdk._batch_run import TOLD_S, BatchCall, BatchRun, Branch
 from atomic.sdk._batches import Batch
-from atomic.sdk._batching import TOLD_S, BatchCall, BatchRun, Branch
 from atomic.sdk._context import StepCall
 from atomic.sdk.errors import Suspended
 
@@ -33,15 +33,15 @@ class ThreadBatchRun(BatchRun):
         self._post = ask
         self._enter = enter
         self._pool = ThreadPoolExecutor(min(batch.count, _THREADS_MAX), "atomic-batch")
-        # What the threads report, for the thread of the handler to take.
+        # The threads put their reports here, and the thread of the handler takes them.
         self._reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._under_way = 0
         self._branches: list[Branch] = []
 
     def run(self, left_s: Callable[[], float], record: Callable[[Any], Any]) -> Batch[Any]:
-        """Run it to its end; `record` posts how it ended, and returns how it ended first.
+        """Run the batch to its end. `record` posts this end, and returns the end that was recorded first.
 
-        Raises Suspended when it has to wait.
+        Raises Suspended when the batch has to wait.
         """
         try:
             while True:
@@ -58,7 +58,7 @@ class ThreadBatchRun(BatchRun):
                 else:
                     raise Suspended(self.progress.cause)
         finally:
-            # Threads that are under way end by themselves, and their reports are not read.
+            # Threads that still run end by themselves, and their reports are not read.
             for branch in self._branches:
                 branch.is_left = True
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -68,7 +68,7 @@ class ThreadBatchRun(BatchRun):
         report()
 
     def _hear_of_others(self) -> None:
-        """In a replay others may have ended before, and be about to be told."""
+        """In a replay, wait briefly for other items that may have ended earlier."""
         until_s = time.monotonic() + TOLD_S
         while self._is_ordered and self._under_way and (left_s := until_s - time.monotonic()) > 0:
             with suppress(queue.Empty):

@@ -48,26 +48,27 @@ class BlockingValues(ValueSteps, ABC):
         returns: Any = None,
         retry: Retry | int | None = None,
     ) -> Any:
-        """Compute a value here, once: at each further call of the handler it is the same.
+        """Compute a value in this handler, once. Each replay gets the same value.
 
-        The function runs again when the attempt dies before the value is stored. Small work that may be
-        repeated belongs here; what takes long, costs money or must be retried for hours is a step.
+        The function runs again when the attempt ends before the value is stored. Use a value for small work
+        that may be repeated. Use a step for work that takes long, costs money or needs retries for hours.
 
-        - `name`: what the value is called; the second value of a name is another one, and so on in order.
-        - `function`: takes no arguments, and must not call steps.
-        - `retry`: how often the function is called again when it raises, as a number or a `Retry`, whose
-          `on` and `never` are types of exceptions here (default 0). The pauses have to fit into the time
-          that the handler may wait; an error that is left fails this attempt of the handler.
-        - `returns`: the type of the value (default: what the function says it returns, else plain JSON
+        - `name`: the name of the value. Each call with the same name is another value, numbered in order.
+        - `function`: a function without arguments. It must not call steps.
+        - `retry`: how often the function is called again when it raises, as a number of retries or a
+          `Retry` (default 0). Here, `on` and `never` of the `Retry` are types of exceptions. The pauses
+          must fit into the time that the handler may wait. When no retry is left, the error fails this
+          attempt of the handler.
+        - `returns`: the type of the value (default: the return type of the function, else plain JSON
           values).
 
-        Raises what the function raises, `SerializationError` for a value that would not come back as it is,
+        Raises the error of the function, `SerializationError` for a value that JSON would change,
         `TooLargeError`, `InvalidRequestError` for a wrong option, and `CancelledError`.
         """
         return self._value(name, function, retry, returns)
 
     def now(self) -> datetime:
-        """Tell the time, in UTC, as it was when the run came here for the first time.
+        """Return the time, in UTC, when the run first makes this call. Replays get the same time.
 
         Raises `CancelledError`.
         """
@@ -75,7 +76,7 @@ class BlockingValues(ValueSteps, ABC):
         return moment
 
     def uuid(self) -> UUID:
-        """Draw a random UUID, the same at each further call of the handler.
+        """Return a random UUID. Replays get the same UUID.
 
         Raises `CancelledError`.
         """
@@ -83,7 +84,7 @@ class BlockingValues(ValueSteps, ABC):
         return drawn
 
     def random(self) -> float:
-        """Draw a random number from 0 to below 1, the same at each further call of the handler.
+        """Return a random number from 0 to below 1. Replays get the same number.
 
         Raises `CancelledError`.
         """
@@ -91,15 +92,15 @@ class BlockingValues(ValueSteps, ABC):
         return drawn
 
     def version(self, name: str, newest: int) -> int:
-        """Tell which version of this part of the code the run is to have.
+        """Return the version of this part of the code that the run uses.
 
-        - `name`: what the change is called.
-        - `newest`: the newest version that this code has, from 1 on.
+        - `name`: the name of the change.
+        - `newest`: the newest version in this code, a whole number from 1 on.
 
-        Returns `newest` in a run that comes here for the first time, and what it was then at each further
-        call. It is 0 in a run that went on from here before there was a version.
+        Returns `newest` when the run makes this call for the first time. The run keeps this version: each
+        replay gets it. Returns 0 when the run had continued from here before this call was in the code.
 
-        Raises `InvalidRequestError` for a version that is none, and `CancelledError`.
+        Raises `InvalidRequestError` for an invalid version, and `CancelledError`.
         """
         self._check()
         step_call = self._plan_version(name, newest)
@@ -189,56 +190,57 @@ class AsyncValues(ValueSteps, ABC):
         returns: Any = None,
         retry: Retry | int | None = None,
     ) -> Coroutine[Any, Any, Any]:
-        """Await this to compute a value here, once: at each further call of the handler it is the same.
+        """Await this to compute a value in this handler, once. Each replay gets the same value.
 
-        The function runs again when the attempt dies before the value is stored. Small work that may be
-        repeated belongs here; what takes long, costs money or must be retried for hours is a step.
+        The function runs again when the attempt ends before the value is stored. Use a value for small work
+        that may be repeated. Use a step for work that takes long, costs money or needs retries for hours.
 
-        - `name`: what the value is called; the second value of a name is another one, and so on in order.
-        - `function`: takes no arguments, may be `async def`, and must not call steps. A plain one runs on
-          the event loop.
-        - `retry`: how often the function is called again when it raises, as a number or a `Retry`, whose
-          `on` and `never` are types of exceptions here (default 0). The pauses have to fit into the time
-          that the handler may wait; an error that is left fails this attempt of the handler.
-        - `returns`: the type of the value (default: what the function says it returns, else plain JSON
+        - `name`: the name of the value. Each call with the same name is another value, numbered in order.
+        - `function`: a function without arguments, `async def` or `def`. It must not call steps. A `def`
+          function runs on the event loop.
+        - `retry`: how often the function is called again when it raises, as a number of retries or a
+          `Retry` (default 0). Here, `on` and `never` of the `Retry` are types of exceptions. The pauses
+          must fit into the time that the handler may wait. When no retry is left, the error fails this
+          attempt of the handler.
+        - `returns`: the type of the value (default: the return type of the function, else plain JSON
           values).
 
-        Raises what the function raises, `SerializationError` for a value that would not come back as it is,
+        Raises the error of the function, `SerializationError` for a value that JSON would change,
         `TooLargeError`, `InvalidRequestError` for a wrong option, and `CancelledError`.
         """
         return self._value(name, function, retry, returns)
 
     def now(self) -> Coroutine[Any, Any, datetime]:
-        """Await this for the time, in UTC, as it was when the run came here for the first time.
+        """Await this for the time, in UTC, when the run first makes this call. Replays get the same time.
 
         Raises `CancelledError`.
         """
         return self._value("now", _utc_now, None, datetime)
 
     def uuid(self) -> Coroutine[Any, Any, UUID]:
-        """Await this for a random UUID, the same at each further call of the handler.
+        """Await this for a random UUID. Replays get the same UUID.
 
         Raises `CancelledError`.
         """
         return self._value("uuid", uuid4, None, UUID)
 
     def random(self) -> Coroutine[Any, Any, float]:
-        """Await this for a random number from 0 to below 1, the same at each further call of the handler.
+        """Await this for a random number from 0 to below 1. Replays get the same number.
 
         Raises `CancelledError`.
         """
         return self._value("random", chance.random, None, float)
 
     def version(self, name: str, newest: int) -> Coroutine[Any, Any, int]:
-        """Await this for the version of this part of the code that the run is to have.
+        """Await this for the version of this part of the code that the run uses.
 
-        - `name`: what the change is called.
-        - `newest`: the newest version that this code has, from 1 on.
+        - `name`: the name of the change.
+        - `newest`: the newest version in this code, a whole number from 1 on.
 
-        Returns `newest` in a run that comes here for the first time, and what it was then at each further
-        call. It is 0 in a run that went on from here before there was a version.
+        Returns `newest` when the run makes this call for the first time. The run keeps this version: each
+        replay gets it. Returns 0 when the run had continued from here before this call was in the code.
 
-        Raises `InvalidRequestError` for a version that is none, and `CancelledError`.
+        Raises `InvalidRequestError` for an invalid version, and `CancelledError`.
         """
         step_call = self._plan_version(name, newest)
         return self._pending(step_call, partial(self._asked_version, newest=newest), depth=3)

@@ -1,8 +1,8 @@
-"""Values of a handler: what it computes itself and is to have the same at each of its calls.
+"""Values of a handler: the handler computes a value once, and each replay gets the same value.
 
-A value is a step that has succeeded when it is posted. The function runs first, so it runs again when its
-attempt dies before the value is stored. The first value that is stored counts: when attempts overlap, each
-of them goes on with that one, whatever its own function returned.
+A value is a step that has succeeded when it is posted. The function runs before the post. So it runs again
+when the attempt ends before the value is stored. The first stored value counts: when attempts overlap, each
+of them uses that value, and not the result of its own function.
 """
 
 import random as chance
@@ -26,13 +26,13 @@ from atomic.sdk.errors import InvalidRequestError, NonRetryable, RetryAfter, Una
 from atomic.sdk.retry import Retry, is_retried, local_retry
 
 T = TypeVar("T")
-# Raised on purpose, each with a meaning of its own for the whole handler.
+# The handler raises these on purpose, and each has its own effect on the whole handler.
 _NOT_RETRIED: Final = (NonRetryable, RetryAfter)
 
 
 @dataclass(frozen=True, slots=True)
 class ValueCall:
-    """A value with its identity, what computes it, and how that is repeated."""
+    """A value: its step, the function that computes it, and the retries of the function."""
 
     step: StepCall[Any]
     function: Callable[[], Any]
@@ -40,7 +40,7 @@ class ValueCall:
     policy: RetryOptions
 
     def pause_s(self, error: Exception, retries: int, left_s: float) -> float:
-        """How long to pause before the next retry. Raises the error when there is none."""
+        """The pause before the next retry, in seconds. Raises the error when no retry is left."""
         if (
             isinstance(error, _NOT_RETRIED)
             or not is_retried(self.retry, error)
@@ -61,13 +61,13 @@ class ValueCall:
         return pause_s
 
     def posted(self, value: Any) -> StepCall[Any]:
-        """The step with a computed value. Raises SerializationError for one that cannot be kept."""
+        """The step with the computed value. Raises SerializationError for one that JSON would change."""
         written = self.step.result.kept(value, f"value {self.step.name!r}")
         return replace(self.step, document={**self.step.document, "payload": written})
 
 
 class ValueSteps(BaseContext, ABC):
-    """What both contexts share of values."""
+    """The code for values that both contexts share."""
 
     def _plan_value(
         self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
@@ -86,7 +86,7 @@ class ValueSteps(BaseContext, ABC):
     def _plan_version(self, name: str, newest: int) -> StepCall[int]:
         if not isinstance(newest, int) or isinstance(newest, bool) or newest < 1:
             raise InvalidRequestError(f"newest: use a whole number from 1 on, not {newest!r}.")
-        # The same in all branches and at each call of the name.
+        # All branches and all calls with this name get the same version.
         key = step_key(self.idempotency_key, FIRST)
         return self._value_call(name, f"version {name}", key, value_type(int))
 
@@ -100,19 +100,19 @@ class ValueSteps(BaseContext, ABC):
         return self._step_call(name, document, result=result)
 
     def _stored(self, step_call: StepCall[Any]) -> Flow[Outcome | None] | None:
-        """Asks for a value that an earlier attempt may have stored a moment ago; None at the first one."""
+        """A request for a value that an earlier attempt may have just stored; None at the first attempt."""
         if self._query is None:
             return None
         return read_one(self._query, step_call.id, step_call.document, self._client.patience_s)
 
     def _first_version(self, step_call: StepCall[int], newest: int, results: Results) -> StepCall[int]:
-        """The version that this run is to have from now on.
+        """The step that records the version of this run.
 
-        Where results are left that nobody has asked for, an earlier attempt went on from here without it.
+        An unused result shows that an earlier attempt continued from here without a version. Then it is 0.
         """
         if not results.is_complete:
             raise UnavailableError(
-                f"What earlier attempts did is not known to version({step_call.name!r})."
+                f"version({step_call.name!r}) cannot read the results of earlier attempts."
             )
         version = 0 if results.unused else newest
         return replace(step_call, document={**step_call.document, "payload": version})
@@ -122,7 +122,7 @@ class ValueSteps(BaseContext, ABC):
 
     @contextmanager
     def _running(self, step_call: StepCall[Any]) -> Iterator[None]:
-        """While the function of a value runs. It must not call the context."""
+        """Note that the function of a value runs. The function must not call the context."""
         outer = running_value.set(RunningValue(self, step_call.name))
         try:
             yield
@@ -131,12 +131,12 @@ class ValueSteps(BaseContext, ABC):
 
 
 def _returned_type(function: Callable[[], Any]) -> ValueType:
-    """What a function says it returns; most say nothing."""
+    """The annotated return type of a function; UNDECLARED when there is none."""
     inner = unwrap(function)
     if "return" not in getattr(inner, "__annotations__", {}):
         return UNDECLARED
     try:
         return value_type(typing.get_type_hints(inner, include_extras=True)["return"])
     except (NameError, TypeError):
-        # It names what exists for type checkers only.
+        # The annotation uses a name that exists for type checkers only.
         return UNDECLARED

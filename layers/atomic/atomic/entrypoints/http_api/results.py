@@ -28,16 +28,16 @@ _CURSOR: Final = "use the value of `next`, unchanged, with the same `parent`"
     "/{clientId}/runs/{runId}/results",
     Operation(
         id="getResults",
-        summary="Read what became of a handler's steps",
-        description="For the handler of `parent` that is called again: the steps that it has posted, by "
-        "id; of a root also those that were posted without `parent`. Responses stand there as a post of "
-        "the step has them. A page has 2 MB at most, and one step at least. It may be a moment old, "
-        "except with `id`.",
+        summary="Read the steps that a handler has posted",
+        description="For a handler that is called again: the steps of `parent`, in the order of their ids. "
+        "Those of a root include the steps that were posted without `parent`. A response is as a post "
+        "of the step answers it. A page has at most 2 MB, and at least one step. Except with `id`, it may "
+        "lag behind the rows.",
         headers=(in_header("Atomic-Attempt-Token", "Of an attempt of `parent`, or of the run's root."),),
         query=(
             in_query("parent", "The step whose handler asks; required.", type="string"),
-            in_query("after", "Where the last page ended.", type="string"),
-            in_query("id", "Only this step, as it stands now.", type="string"),
+            in_query("after", "The `next` of the page before.", type="string"),
+            in_query("id", "Only this step, read consistently.", type="string"),
             in_query("limit", "Steps on a page.", type="integer", minimum=1, maximum=_STEPS_MAX),
         ),
         answers=((200, "Results", "A page of results."),),
