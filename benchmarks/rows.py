@@ -9,15 +9,14 @@ from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.domain.events import Ended
-from atomic.domain.outcomes import Outcome, StoredBody
+from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
-from atomic.protocol.canonical import fingerprint
 from atomic.protocol.enums import OutcomeKind
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.strict_json import fingerprint
 
 _TOGETHER = 256
 _DAY_MS = 86_400_000

@@ -19,8 +19,8 @@ import orjson
 import uvloop
 
 from application import start_document
-from atomic.adapters.http.request import encode, target_of
-from atomic.adapters.sqlite import codec
+from atomic.adapters.http.invoker import encode, target_of
+from atomic.adapters.sqlite import queries, store
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.attempts import endpoint_request
@@ -28,9 +28,9 @@ from atomic.domain.clients.client import Client
 from atomic.domain.events import Ended
 from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.transitions import begin, transition
-from atomic.entrypoints.http_api.http import ApiRequest, json_response
-from atomic.entrypoints.http_api.start_request import step_spec
-from atomic.entrypoints.http_api.views import outcome_view
+from atomic.entrypoints.http_api.http import ApiRequest
+from atomic.entrypoints.http_api.starts import step_spec
+from atomic.entrypoints.http_api.views import json_response, outcome_view
 from atomic.protocol import keys
 from atomic.protocol.requests import StartRequest, read_message
 from atomic.testing import LocalAtomic
@@ -88,12 +88,12 @@ def _parts() -> dict[str, Callable[[], Any]]:
             api, request, client, message
         ),
         _NEW: lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
-        "its row, with checksums": lambda: (codec.immutable_columns(step), codec.mutable_columns(step)),
+        "its row, with checksums": lambda: (store.immutable_columns(step), store.mutable_columns(step)),
         "the call: envelope, headers, signature": lambda: endpoint_request(engine, step, client),
         "its bytes": lambda: encode(target_of(call.url), call),
         "the outcome": lambda: classify(answer, spec.retry, _NOW_MS),
         _ENDED: lambda: transition(step, ended, _NOW_MS),
-        "its row again": lambda: codec.mutable_columns(done),
+        "its row again": lambda: store.mutable_columns(done),
         "the answer": lambda: json_response(200, outcome_view(done)),
     }
 
@@ -102,9 +102,9 @@ def _rows_us() -> float:
     parts = _parts()
     step, done = parts[_NEW](), parts[_ENDED]()
     fixed, begun, ended = (
-        codec.immutable_columns(step),
-        codec.mutable_columns(step),
-        codec.mutable_columns(done),
+        store.immutable_columns(step),
+        store.mutable_columns(step),
+        store.mutable_columns(done),
     )
     ids = [keys.root_of(keys.run_id("bench", "rows", str(number))) for number in range(_CALLS)]
     with tempfile.TemporaryDirectory() as folder:
@@ -114,8 +114,8 @@ def _rows_us() -> float:
         for start in range(0, _CALLS, _BATCH):
             connection.execute("BEGIN IMMEDIATE")
             for step_id in ids[start : start + _BATCH]:
-                connection.execute(codec.INSERT, (*fixed, *begun, step_id))
-                connection.execute(codec.UPDATE_PROGRESS, (*ended, step_id, 1, step.created_at_ms))
+                connection.execute(queries.INSERT, (*fixed, *begun, step_id))
+                connection.execute(queries.UPDATE_PROGRESS, (*ended, step_id, 1, step.created_at_ms))
             connection.execute("COMMIT")
         used_s = time.process_time() - began_s
         close_database(connection)
@@ -152,7 +152,7 @@ def _serve(role: str, port: int) -> None:
     else:
         import uvicorn
 
-        from atomic.entrypoints.embedded.bounded_http import BoundedHttp
+        from atomic.entrypoints.embedded.http import BoundedHttp
 
         uvicorn.run(app, port=port, http=BoundedHttp, log_level="error", access_log=False, lifespan="off")
 

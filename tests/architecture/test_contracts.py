@@ -14,7 +14,7 @@ PORTS: Final = (PACKAGE / "application/ports.py", PACKAGE / "application/backend
 # These are parts of another port and tested with it: of `Notifier`, and of `StepStore` with `LiveSteps`.
 PARTS: Final = {"Subscription": "Notifier", "ServerStore": "LiveSteps"}
 # These registries know every client and no key, so most of the suite does not apply to them.
-WITHOUT_KEYS: Final = {"DevRegistry", "OpenRegistry"}
+WITHOUT_KEYS: Final = {"OpenRegistry"}
 
 Methods = dict[str, tuple[str, ...]]
 

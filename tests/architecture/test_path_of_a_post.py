@@ -1,6 +1,6 @@
 """How many files one has to read to follow one POST, and one retry. A bound may be lowered but not raised.
 
-The goals: 30 files for a POST on the embedded runtime, and fewer than 182 switches for a retry in memory.
+The goals were 30 files for a POST on the embedded runtime, and fewer than 182 switches for a retry in memory.
 """
 
 import re
@@ -16,11 +16,11 @@ from path_of_a_post import PACKAGE, Trace
 SCRIPT: Final = Path(__file__).parents[2] / "scripts" / "path_of_a_post.py"
 # Files and switches of file, by runtime and path.
 BOUNDS: Final = {
-    "memory": {"post": (36, 108), "retry": (40, 181)},
-    "embedded": {"post": (52, 175), "retry": (57, 306)},
+    "memory": {"post": (22, 100), "retry": (27, 170)},
+    "embedded": {"post": (30, 156), "retry": (36, 276)},
 }
 # The files that every path runs through, on each runtime.
-LANDMARKS: Final = ("entrypoints/http_api/routes.py", "domain/transitions.py", "application/commit.py")
+LANDMARKS: Final = ("entrypoints/http_api/api.py", "domain/transitions.py", "application/commit.py")
 
 
 @pytest.mark.parametrize("runtime", BOUNDS)

@@ -105,7 +105,7 @@ def lint_with(tmp_path: Path, planted: str, source: str) -> str:
         ("entrypoints/embedded", "import atomic.adapters.sqlite.store", "said in one place"),
         ("cli", "import atomic.adapters.sqlite.store", "said in one place"),
         ("runtime", "import atomic.adapters.sqlite.store", "The runtime does not know its store"),
-        ("runtime", "import atomic.entrypoints.step_log", "imports point down only"),
+        ("runtime", "import atomic.entrypoints.log_policy", "imports point down only"),
         ("entrypoints/http_api", "import atomic.entrypoints.embedded", "Inside the entrypoints"),
         ("protocol", "import os", "Pure rooms do no I/O"),
         ("domain", "from time import time", "Pure rooms do no I/O"),

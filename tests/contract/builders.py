@@ -5,14 +5,13 @@ import string
 from dataclasses import replace
 from typing import Any
 
-from atomic.domain.outcomes import StoredBody
+from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Attempt, Step, StepSpec, Watch
 from atomic.protocol import keys
-from atomic.protocol.canonical import fingerprint
 from atomic.protocol.enums import SETTLED, OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.strict_json import fingerprint
 
 RETENTION_MS = 1_000_000
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from atomic.application.permits import Permit
+from atomic.application.destinations import Permit
 from atomic.application.ports import Destinations
 from atomic.domain.steps import StepSpec
 from atomic.testing import run

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from atomic.application.ports import EndpointInvoker, EndpointRequest
-from atomic.domain.step_errors import timed_out
+from atomic.domain.outcomes import timed_out
 from atomic.protocol.constants import RESPONSE_MAX_BYTES
 from atomic.testing.endpoints import EndpointCall, EndpointHandler, EndpointReply
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.protocol import keys
 from contract.queue_contract import ManualClock, QueueContract, QueueRuntime, wakeup
 

@@ -1,6 +1,6 @@
 """The contract of notifiers: for one process, and for several that may settle the same step."""
 
-from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.application.ports import Notifier
 from atomic.runtime.polling import PollingNotifier
 from contract.notifier_contract import NotifierContract

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import StepError
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind

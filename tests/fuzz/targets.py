@@ -13,25 +13,25 @@ from urllib.parse import urlsplit
 
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.domain.clients import api_keys
-from atomic.protocol import canonical, headers, urls
+from atomic.protocol import headers, strict_json, urls
 from atomic.protocol.problems import Problem
 from atomic.protocol.strict_json import JsonRefused, read_json
 
 Target = Callable[[bytes], None]
 
 
-def strict_json(data: bytes) -> None:
+def json_in_and_out(data: bytes) -> None:
     """JSON is read or refused, alike by the fast and the careful parser; canonical JSON stays as it is."""
     try:
-        value = canonical.parse_json(data)
+        value = strict_json.parse_json(data)
     except JsonRefused:
         _refused_with_care(data)
         return
-    text = canonical.canonical_json(value)
-    assert text == canonical.canonical_json(read_json(data))
-    assert canonical.canonical_json(canonical.parse_json(text)) == text
-    assert canonical.canonical_json(json.loads(text)) == text
-    assert len(canonical.fingerprint(text)) == 64
+    text = strict_json.canonical_json(value)
+    assert text == strict_json.canonical_json(read_json(data))
+    assert strict_json.canonical_json(strict_json.parse_json(text)) == text
+    assert strict_json.canonical_json(json.loads(text)) == text
+    assert len(strict_json.fingerprint(text)) == 64
 
 
 def _refused_with_care(data: bytes) -> None:
@@ -134,7 +134,7 @@ def _guarded(packed: bytes) -> None:
 
 
 TARGETS: Final[dict[str, Target]] = {
-    "strict-json": strict_json,
+    "strict-json": json_in_and_out,
     "url": url,
     "ascii-host": ascii_host,
     "api-key": api_key,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from atomic.application.ports import EndpointRequest
-from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, StepError
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic
 from atomic.testing.local import ApiReply

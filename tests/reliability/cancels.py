@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import apsw
 
-from atomic.application.run_cache import FRESH_MS
+from atomic.application.engine import FRESH_MS
 from atomic.protocol import keys
-from atomic.protocol.timestamps import from_rfc3339
+from atomic.protocol.wire import from_rfc3339
 from atomic.testing import EndpointCall, EndpointReply
 from scenarios.embedded_runtime import AtomicServer, runtime_on
 from scenarios.runtime import Runtime

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.protocol import canonical
+from atomic.protocol import strict_json
 from atomic.sdk import AsyncContext, Context
 from atomic.sdk._results import Results, ResultsQuery, fingerprint, read_one, read_results
 from atomic.sdk._steps_path import steps_target
@@ -46,8 +46,8 @@ def test_a_fingerprint_is_the_servers(value: Any) -> None:
         written = jsonable(value)
     except SerializationError:
         return
-    received = canonical.parse_json(json.dumps(written))
-    assert fingerprint(written) == canonical.fingerprint(canonical.canonical_json(received))
+    received = strict_json.parse_json(json.dumps(written))
+    assert fingerprint(written) == strict_json.fingerprint(strict_json.canonical_json(received))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from pydantic import (
     model_validator,
 )
 
-from atomic.protocol.canonical import canonical_json, parse_json
+from atomic.protocol.strict_json import canonical_json, parse_json
 from atomic.sdk._values import ValueType, jsonable
 from atomic.sdk.errors import SerializationError
 from sdk import typed_values as tv

@@ -6,15 +6,13 @@ from collections.abc import Awaitable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.application.cancel import cancel_run, cancel_step
-from atomic.application.engine import Engine
+from atomic.application.engine import FRESH_MS, Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.refusals import PayloadMismatch, Refusal, RunCancelled
 from atomic.application.results import post_result
-from atomic.application.run_cache import FRESH_MS
 from atomic.application.start import start
-from atomic.domain.outcomes import EndpointResponse, StoredBody
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, StepError, StoredBody
 from atomic.domain.steps import Step
 from atomic.protocol import headers, keys
 from atomic.protocol.constants import EVERY_CHILD

@@ -8,8 +8,8 @@ from atomic.application.refusals import Refusal
 from atomic.application.start import start
 from atomic.domain.steps import Step
 from atomic.protocol import keys
-from atomic.protocol.canonical import canonical_json
 from atomic.protocol.enums import Status
+from atomic.protocol.strict_json import canonical_json
 from simulation.observations import told
 from simulation.scenario import Node, RunPlan
 

@@ -6,13 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.application.child_steps import ChildPage
-from atomic.application.destinations import Pacer, destination_of
-from atomic.application.permits import Permit
+from atomic.application.destinations import Pacer, Permit, destination_of
 from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
-from atomic.domain.outcomes import EndpointResponse, NotMade
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepOutline, StepSpec
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind

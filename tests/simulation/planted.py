@@ -16,18 +16,16 @@ import atomic.application.rechecking as rechecking
 import atomic.application.start as creation
 import atomic.application.start as starting
 import atomic.application.wait_set as wait_set
-import atomic.application.waiting as waiting
 import atomic.application.wakeups as wakeups
-import atomic.domain.effects as effects
 import atomic.domain.endings as endings
 import atomic.domain.steps as changes
 import atomic.domain.transitions as transitions
 import atomic.runtime.driver as embedded
-from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.application.child_steps import ChildPage
 from atomic.application.commit import Committed
+from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
-from atomic.application.permits import Claim, Permit
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.application.start import Created, Found, Post, StartResult
 from atomic.domain.events import (
@@ -40,10 +38,9 @@ from atomic.domain.events import (
     WaiterAdded,
     Woken,
 )
-from atomic.domain.outcomes import NotMade, Outcome
+from atomic.domain.outcomes import NotMade, Outcome, StepError
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.retry import next_delay_ms as _next_delay_ms
-from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Step, StepSpec, Watch
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
@@ -56,7 +53,7 @@ Patch = tuple[ModuleType | type[Any], str, Any]
 
 _ended, _claimed, _transition = transitions.ended, transitions._claimed, transitions.transition
 _drive, _woken, _recheck = driving.process_wakeup, transitions.woken, rechecking.recheck
-_effects_of, _apply, _record = effects.effects_of, applying.commit, attempts._record
+_effects_of, _apply, _record = transitions.effects_of, applying.commit, attempts._record
 _run_effects = applying.run_effects
 _create_row, _attach, _own_steps = ProcessStore.create, starting._attach, memory.own_steps
 _sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
@@ -290,7 +287,7 @@ async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event
     except StoreUnavailable:
         if isinstance(event, Claimed):
             after = transitions.transition(step, event, engine.clock.now_ms())
-            return Committed(after, effects.NONE)
+            return Committed(after, transitions.NONE)
         raise
 
 
@@ -300,7 +297,7 @@ class _Letter(NamedTuple):
     reason: str
 
 
-def _letter_after_the_row(before: Step, after: Step, now_ms: int) -> effects.Effects:
+def _letter_after_the_row(before: Step, after: Step, now_ms: int) -> transitions.Effects:
     found = _effects_of(before, after, now_ms)
     if found.dead_letter is None:
         return found
@@ -439,7 +436,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (attempts, "cancel_below", _do_nothing),
         (driving, "cancel_below", _do_nothing),
     ],
-    "a wake-up overtakes its row": [(effects, "is_soon", _never)],
+    "a wake-up overtakes its row": [(transitions, "is_soon", _never)],
     "nobody sends a lost wake-up again": [
         (rechecking, "wake_if_overdue", _do_nothing),
         (wakeups, "wake_if_overdue", _do_nothing),
@@ -452,7 +449,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     ],
     "callers wait by the wall clock": [
         (starting, "until_settled", _wait_by_the_wall),
-        (waiting, "until_settled", _wait_by_the_wall),
+        (creation, "until_settled", _wait_by_the_wall),
     ],
     "a dead letter follows its row": [
         (applying, "effects_of", _letter_after_the_row),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from atomic.adapters.aws.sqs import AGAIN_AFTER_S, DELAY_MAX_S, SCHEDULED_FROM_MS
-from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SteadyClock
 from atomic.application.admission import Admission
 from atomic.application.engine import Engine, Settings
@@ -21,7 +21,7 @@ from atomic.application.sweep import recover, sweep
 from atomic.protocol import keys
 from atomic.runtime.driver import HORIZON_MS, Driver
 from atomic.runtime.polling import PollingNotifier
-from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
+from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.network import (
     Crowds,
@@ -99,7 +99,7 @@ class Process:
             queue=queue,
             invoker=ProcessInvoker(self),
             notifier=notifier,
-            clients=OpenRegistry(),
+            clients=open_registry(),
             telemetry=SilentTelemetry(),
             clock=self.clock,
             entropy=SeededEntropy(self.world.scenario.seed * 100 + number),

@@ -9,8 +9,8 @@ from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 from atomic.protocol.backoff import JITTERS, STRATEGIES
-from atomic.protocol.canonical import canonical_json, fingerprint
 from atomic.protocol.enums import Kind, WakePolicy
+from atomic.protocol.strict_json import canonical_json, fingerprint
 
 Manner = Literal["raises", "waits", "suspends"]
 CLIENT: Final = "me"

@@ -14,9 +14,8 @@ import pytest
 
 import atomic.application.attempts
 import atomic.application.start
-from atomic.application.engine import Engine
+from atomic.application.engine import FRESH_MS, CachedRun, Engine, RunCache
 from atomic.application.ports import StepStore
-from atomic.application.run_cache import FRESH_MS, CachedRun, RunCache
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run

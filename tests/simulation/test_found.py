@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.application.attempts import end_attempt
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
@@ -18,8 +18,7 @@ from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.events import Cancelled, Woken
-from atomic.domain.outcomes import EndpointResponse, StoredBody
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, StepError, StoredBody
 from atomic.domain.steps import Attempt, Step
 from atomic.domain.transitions import begin
 from atomic.protocol import headers, keys

@@ -15,7 +15,7 @@ import atomic.application.rechecking
 import atomic.application.start
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
-from atomic.domain import effects, transitions
+from atomic.domain import transitions
 from atomic.domain.endings import woken
 from atomic.domain.events import WaiterAdded
 from atomic.domain.steps import Step
@@ -87,7 +87,7 @@ PLANTED: Final[dict[str, list[tuple[object, str, Callable[..., Any]]]]] = {
     "running out of time finds no step": [(_LOOKING, "_own", _find_no_child)],
     "settling wakes nobody": [(_APPLY, "wake_waiters", _wake_nobody)],
     "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],
-    "a wake-up goes out before its row": [(effects, "is_soon", _never_soon)],
+    "a wake-up goes out before its row": [(transitions, "is_soon", _never_soon)],
 }
 
 

@@ -15,7 +15,7 @@ from atomic.adapters.sqlite.database import open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.cli.main import main
 from atomic.entrypoints.embedded import client_admin
-from atomic.entrypoints.embedded.dev_clients import dev_signing_secret
+from atomic.entrypoints.embedded.wiring import dev_signing_secret
 
 WRITES = 800
 

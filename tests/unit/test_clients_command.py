@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from atomic.adapters.sqlite.client_store import SqliteClientRegistry, SqliteClientStore
 from atomic.cli.clients import clients
-from atomic.entrypoints.http_api.http import problem_response
+from atomic.entrypoints.http_api.views import problem_response
 from atomic.protocol import ed25519
 from atomic.protocol.problems import not_found
 from atomic.protocol.signatures import decode_secret

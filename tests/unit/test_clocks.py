@@ -17,8 +17,7 @@ from atomic.application.ports import EndpointRequest
 from atomic.application.queries import wait_for_step
 from atomic.application.start import start
 from atomic.domain.clients.client import Client
-from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, StepError
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
 from atomic.protocol.enums import Status

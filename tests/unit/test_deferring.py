@@ -7,12 +7,10 @@ from typing import Any
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import EndpointRequest, StoreUnavailable
-from atomic.domain.clients.client import Client
-from atomic.domain.outcomes import EndpointResponse, NotMade
-from atomic.domain.step_errors import StepError
+from atomic.domain.clients.client import Client, OpenRegistry
+from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import ApiReply, LocalAtomic, run
-from atomic.testing.local import OpenRegistry
 
 URL = "https://app.test/x"
 ERROR = StepError(ErrorKind.RESOURCES_EXHAUSTED, "Too many open files")
@@ -152,5 +150,5 @@ def test_an_unreadable_client_record_costs_no_retry() -> None:
         reply = await atomic.post("/me", document())
         assert (reply.status, reply.json["attempts"]) == (200, 1)
 
-    on(invoker, body, clients=Unreadable())
+    on(invoker, body, clients=Unreadable(attempt_key=b""))
     assert len(invoker.asked_s) == 1

@@ -3,8 +3,7 @@
 import asyncio
 from typing import Any
 
-from atomic.application.destinations import CountedRuns
-from atomic.application.permits import Permit
+from atomic.application.destinations import CountedRuns, Permit
 from atomic.domain.steps import StepSpec
 from atomic.protocol.enums import OutcomeKind
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from atomic.domain.clients import api_keys
-from atomic.protocol import canonical
+from atomic.protocol import strict_json
 from fuzz.targets import SEEDS, TARGETS
 
 # Pieces of real messages, so that most inputs are nearly valid.
@@ -133,10 +133,10 @@ values = st.recursive(
 @settings(derandomize=True, deadline=None, database=None)
 def test_every_spelling_of_a_value_is_one_canonical_text(value: Any, indent: int, ascii_only: bool) -> None:
     spelt = json.dumps(value, indent=indent or None, ensure_ascii=ascii_only).encode(errors="surrogatepass")
-    read = canonical.parse_json(spelt)
-    text = canonical.canonical_json(read)
-    assert canonical.parse_json(text) == value
-    assert canonical.canonical_json(canonical.parse_json(text)) == text
+    read = strict_json.parse_json(spelt)
+    text = strict_json.canonical_json(read)
+    assert strict_json.parse_json(text) == value
+    assert strict_json.canonical_json(strict_json.parse_json(text)) == text
 
 
 @given(st.binary(min_size=38, max_size=38), st.data())

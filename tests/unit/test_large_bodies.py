@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from atomic.application.large_bodies import LargeBodies
+from atomic.application.engine import LargeBodies
 from atomic.testing.virtual_time import VirtualTimeLoop, run
 
 LARGE = 1_000_000

@@ -10,19 +10,17 @@ import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.cancel import cancel_run
-from atomic.application.engine import Engine, Settings
+from atomic.application.engine import FRESH_MS, Engine, RunCache, Settings
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.redrive import redrive_step
 from atomic.application.refusals import NotAnOpenEvent
 from atomic.application.results import post_result
-from atomic.application.run_cache import FRESH_MS, RunCache
 from atomic.application.start import start
 from atomic.domain.clients.client import Client
 from atomic.domain.events import Cancelled, Redriven
-from atomic.domain.outcomes import EndpointResponse, StoredBody
+from atomic.domain.outcomes import EndpointResponse, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Step, StepOutline
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys

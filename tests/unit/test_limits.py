@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.admission import StorageMeter
 from atomic.application.ports import Counts, StoreUnavailable
-from atomic.application.storage_meter import StorageMeter
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.quota import Quota
 from atomic.testing import ApiReply, LocalAtomic, run

@@ -9,7 +9,7 @@ from atomic.application.redaction import redacted, redaction_key
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.rules import check_redaction
 from atomic.domain.outcomes import StoredBody
-from atomic.protocol.canonical import canonical_json, parse_json
+from atomic.protocol.strict_json import canonical_json, parse_json
 from contract.builders import a_root, a_spec
 
 HIDDEN = "#"

@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import pytest
 
-from atomic.adapters.sqlite import codec, queries
+from atomic.adapters.sqlite import queries
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.ports import RunQuery
@@ -110,7 +110,7 @@ def test_clients_with_due_steps_are_found_by_a_look_into_the_index_each(
     }
 
 
-@pytest.mark.parametrize("sql", [codec.INSERT, codec.UPDATE_PROGRESS])
+@pytest.mark.parametrize("sql", [queries.INSERT, queries.UPDATE_PROGRESS])
 def test_a_write_makes_no_temporary_table(connection: apsw.Connection, sql: str) -> None:
     """An index whose condition is a list of more than two values would create one for each write."""
     program = connection.execute(f"EXPLAIN {sql}", (None,) * sql.count("?"))

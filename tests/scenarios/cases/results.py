@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from atomic.protocol import canonical, keys
+from atomic.protocol import keys, strict_json
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.values import value
 from scenarios.runtime import Runtime, always, answer_ok
@@ -94,7 +94,7 @@ async def scenario_results_are_what_posts_of_the_steps_answer(runtime: Runtime) 
 
 def fingerprint(post: dict[str, Any]) -> str:
     """The fingerprint of what is posted."""
-    return canonical.fingerprint(canonical.canonical_json(post.get("payload")))
+    return strict_json.fingerprint(strict_json.canonical_json(post.get("payload")))
 
 
 async def scenario_a_handler_reads_its_own_steps_when_it_is_called_again(runtime: Runtime) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SystemClock
 from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
@@ -32,7 +32,7 @@ from atomic.entrypoints.aws.prices import (
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.endpoints import EndpointCall, EndpointReply, FunctionInvoker
-from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
+from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
 from contract.aws import TABLE_NAME, Aws, Recorder, aws
 from contract.builders import a_root, a_spec, incompressible
 from unit.strategies import ended
@@ -58,7 +58,7 @@ class Runtime:
             queue=self.account.queue(clock),
             invoker=self.invoker,
             notifier=MemoryNotifier(),
-            clients=OpenRegistry(),
+            clients=open_registry(),
             telemetry=SilentTelemetry(),
             clock=clock,
             entropy=SeededEntropy(0),

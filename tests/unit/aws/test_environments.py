@@ -15,13 +15,11 @@ import pytest
 from atomic.adapters.aws import destinations as tuning
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
 from atomic.adapters.aws.leases import LeaseItems
-from atomic.adapters.memory.notifier import MemoryNotifier
-from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
-from atomic.application.destinations import TRY_EVERY_MS, CountedRuns, destination_of
+from atomic.application.destinations import TRY_EVERY_MS, CountedRuns, Permit, destination_of
 from atomic.application.engine import Engine, Settings
-from atomic.application.permits import Permit
 from atomic.application.ports import Destinations
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.start import start
@@ -32,7 +30,7 @@ from atomic.protocol.enums import Status
 from atomic.runtime.inflight import Tasks
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
-from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
+from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
 from atomic.testing.virtual_time import LoopClock
 from contract.aws import TABLE_NAME, Aws, LateCalls, Recorder, aws
 from contract.builders import a_spec
@@ -69,7 +67,7 @@ class Fleet:
             queue=self.queue,
             invoker=self.invoker,
             notifier=self.subscription,
-            clients=OpenRegistry(),
+            clients=open_registry(),
             telemetry=SilentTelemetry(),
             clock=self.clock,
             entropy=SeededEntropy(seed),

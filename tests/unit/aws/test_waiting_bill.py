@@ -16,8 +16,8 @@ from typing import Any
 from atomic.adapters.aws.scheduler import WakeupScheduler
 from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.wakeups import parse_wakeup
-from atomic.adapters.memory.notifier import MemoryNotifier
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.application.engine import Engine, Settings
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import post_result
@@ -30,7 +30,7 @@ from atomic.protocol.enums import Status
 from atomic.runtime.inflight import Tasks
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
-from atomic.testing.local import OpenRegistry, SeededEntropy, SilentTelemetry
+from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
 from atomic.testing.virtual_time import EPOCH_MS, LoopClock
 from contract.builders import a_spec
 
@@ -126,7 +126,7 @@ class Runtime:
             queue=queue,
             invoker=self.invoker,
             notifier=MemoryNotifier(),
-            clients=OpenRegistry(),
+            clients=open_registry(),
             telemetry=SilentTelemetry(),
             clock=clock,
             entropy=SeededEntropy(0),

@@ -5,7 +5,6 @@ from typing import Final
 
 import pytest
 
-from atomic.domain.effects import NONE, Effects, Follow, SendWakeup, effects_of, is_soon
 from atomic.domain.events import (
     Cancelled,
     Claimed,
@@ -16,11 +15,19 @@ from atomic.domain.events import (
     WatchAdded,
     Woken,
 )
-from atomic.domain.outcomes import Outcome, StoredBody
+from atomic.domain.outcomes import CANCELLED, STEP_CANCELLED, Outcome, StepError, StoredBody, sentence_of
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import CANCELLED, STEP_CANCELLED, StepError, sentence_of
 from atomic.domain.steps import Step, Watch
-from atomic.domain.transitions import begin, transition
+from atomic.domain.transitions import (
+    NONE,
+    Effects,
+    Follow,
+    SendWakeup,
+    begin,
+    effects_of,
+    is_soon,
+    transition,
+)
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.domain.outcomes import EndpointResponse, Outcome, StoredBody, classify, read_response
+from atomic.domain.outcomes import (
+    EndpointResponse,
+    Outcome,
+    StepError,
+    StoredBody,
+    classify,
+    read_response,
+    sentence_of,
+)
+from atomic.domain.outcomes import timed_out as is_timed_out
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError, sentence_of
-from atomic.domain.step_errors import timed_out as is_timed_out
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from atomic.domain.step_errors import StepError, sentence_of
+from atomic.domain.outcomes import StepError, sentence_of
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.failures import cause, reason
 

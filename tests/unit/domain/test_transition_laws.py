@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.domain import events
-from atomic.domain.outcomes import Outcome, StoredBody
+from atomic.domain.outcomes import Outcome, StepError, StoredBody, timed_out
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError, timed_out
 from atomic.domain.steps import ATTEMPTS_KEPT, Step, StepSpec, Watch
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol.enums import LIVE, SETTLED, OutcomeKind, Status
@@ -28,7 +27,7 @@ outcomes = st.builds(
     wake=st.sampled_from([None, None, "all", "settled"]),
     response=st.just(StoredBody(b"1", "json")),
     retry_after_ms=st.sampled_from([None, 0, 5000, 10**9]),
-)
+).map(lambda drawn: drawn if drawn.kind is OutcomeKind.SUSPENDED else replace(drawn, wake=None))
 # "held" is replaced by the nonce of the attempt that runs at that time.
 ends = st.builds(
     events.Ended,
@@ -225,7 +224,7 @@ def test_a_wakeup_before_its_time_changes_nothing(asked: StepSpec, story: Any) -
 @examples(120)
 @given(specs.filter(lambda asked: asked.kind != "event"), stories)
 def test_following_the_wakeups_settles_a_step(asked: StepSpec, story: Any) -> None:
-    """From any state, a step settles after nothing but claims and failures."""
+    """From any state, a step settles after nothing but ends of waits, claims and failures."""
     step = history(asked, story)[-1][2]
     failure = Outcome(kind=OutcomeKind.RETRYABLE, error=DOWN)
     for turn in range(100):
@@ -233,7 +232,8 @@ def test_following_the_wakeups_settles_a_step(asked: StepSpec, story: Any) -> No
             break
         now_ms = step.due_at_ms or 0
         if step.status is Status.WAITING:
-            step = transition(step, events.Woken(), now_ms)
+            over = events.Woken() if step.wake is None else events.WaitOver(step.attempt_count)
+            step = transition(step, over, now_ms)
         step = transition(step, events.Claimed(f"end{turn}"), now_ms)
         step = transition(step, events.Ended(nonce=step.nonce or "", outcome=failure, jitter=0.5), now_ms)
     assert step.is_settled

@@ -27,10 +27,9 @@ from atomic.domain.events import (
     WatchAdded,
     Woken,
 )
-from atomic.domain.outcomes import Outcome, StoredBody
+from atomic.domain.outcomes import Outcome, StepError, StoredBody
+from atomic.domain.outcomes import timed_out as is_timed_out
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError
-from atomic.domain.step_errors import timed_out as is_timed_out
 from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Step, Watch, attempt_timeout_ms
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
 from atomic.protocol import keys

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.entrypoints.embedded.asgi import AsgiApp
-from atomic.entrypoints.embedded.origin_check import BrowserCheck
+from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
 from atomic.entrypoints.http_api.api import Api
 from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.testing import LocalAtomic, run

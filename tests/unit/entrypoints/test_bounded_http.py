@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from atomic.entrypoints.embedded import bounded_http
-from atomic.entrypoints.embedded.bounded_http import PIPELINED_MAX, BoundedHttp
+from atomic.entrypoints.embedded import http
+from atomic.entrypoints.embedded.http import PIPELINED_MAX, BoundedHttp
 
 HEAD = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
 SHORT_S = 0.3
@@ -72,7 +72,7 @@ async def drip(port: int, head: bytes, piece: bytes, pause_s: float) -> bytes:
 
 @pytest.mark.parametrize("pause_s", [0.01, SHORT_S / 2, 3 * SHORT_S])
 def test_a_body_that_drips_ends_its_connection(monkeypatch: pytest.MonkeyPatch, pause_s: float) -> None:
-    monkeypatch.setattr(bounded_http, "BODY_S", SHORT_S)
+    monkeypatch.setattr(http, "BODY_S", SHORT_S)
     seen: list[str] = []
 
     async def main() -> None:
@@ -94,7 +94,7 @@ def test_a_body_that_drips_ends_its_connection(monkeypatch: pytest.MonkeyPatch, 
 def test_the_time_of_a_body_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Earlier requests of the connection do not count, nor does the time that the answer takes."""
     # Long compared with the delays of a busy machine.
-    monkeypatch.setattr(bounded_http, "BODY_S", 3 * SHORT_S)
+    monkeypatch.setattr(http, "BODY_S", 3 * SHORT_S)
     seen: list[str] = []
 
     async def main() -> None:
@@ -112,7 +112,7 @@ def test_the_time_of_a_body_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_head_that_drips_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_http, "HEAD_S", SHORT_S)
+    monkeypatch.setattr(http, "HEAD_S", SHORT_S)
 
     async def main() -> None:
         async with serving([]) as port:
@@ -191,7 +191,7 @@ def test_a_refusal_is_not_taken_for_an_answer() -> None:
 
 
 def test_an_answer_that_is_not_taken_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_http, "ANSWER_S", SHORT_S)
+    monkeypatch.setattr(http, "ANSWER_S", SHORT_S)
     size = 64 * 1024 * 1024
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from atomic.application.large_bodies import SMALL_BYTES, LargeBodies
-from atomic.domain.clients.client import Client
+from atomic.application.engine import SMALL_BYTES, LargeBodies
+from atomic.domain.clients.client import Client, OpenRegistry
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
-from atomic.testing.local import OpenRegistry
 from scenarios.starts import document
 
 ITEMS = 8_000
@@ -49,7 +48,7 @@ async def refuse(call: EndpointCall) -> EndpointReply:
 
 def test_hiding_members_of_a_large_row_waits_for_its_turn(sizes: list[int]) -> None:
     async def main() -> None:
-        async with LocalAtomic(clients=Hiding()) as atomic:
+        async with LocalAtomic(clients=Hiding(attempt_key=b"")) as atomic:
             wanted = document(atomic.endpoint("/echo", echo), payload=LARGE)
             step = (await atomic.post("/me", wanted)).json
             refused = document(atomic.endpoint("/gone", refuse), payload=LARGE, key="gone")
@@ -77,7 +76,7 @@ def test_a_page_of_many_small_rows_is_several_pieces(sizes: list[int]) -> None:
     """A page is 2 MB, and processing it in one piece would block the loop for seconds."""
 
     async def main() -> None:
-        async with LocalAtomic(clients=Hiding()) as atomic:
+        async with LocalAtomic(clients=Hiding(attempt_key=b"")) as atomic:
             root = (await atomic.post("/me", document(url := atomic.endpoint("/echo", echo)))).json
             small = LARGE[:500]
             await asyncio.gather(
@@ -99,7 +98,7 @@ def test_a_page_of_many_small_rows_is_several_pieces(sizes: list[int]) -> None:
 
 def test_finding_the_difference_of_large_payloads_waits_for_its_turn(sizes: list[int]) -> None:
     async def main() -> None:
-        async with LocalAtomic(clients=Hiding()) as atomic:
+        async with LocalAtomic(clients=Hiding(attempt_key=b"")) as atomic:
             url = atomic.endpoint("/echo", echo)
             await atomic.post("/me", document(url, payload=LARGE))
             sizes.clear()

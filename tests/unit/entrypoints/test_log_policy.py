@@ -15,10 +15,10 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from pythonjsonlogger.json import JsonFormatter
 
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.adapters.system import LoggedTelemetry
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.embedded.logs import NoFlood
 from atomic.entrypoints.log_policy import FIELDS, AllowedLines, OnlyAllowed
-from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from scenarios.memory_runtime import MemoryClients
 

@@ -10,7 +10,7 @@ import pytest
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.clients.api_keys import key_id_of
-from atomic.entrypoints.http_api.http import problem_response
+from atomic.entrypoints.http_api.views import problem_response
 from atomic.protocol.problems import not_found
 from atomic.testing import LocalAtomic, run
 from scenarios.memory_runtime import MemoryClients

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from atomic.entrypoints.embedded import bounded_http
-from atomic.entrypoints.embedded.bounded_http import OneWrite
+from atomic.entrypoints.embedded import http
+from atomic.entrypoints.embedded.http import OneWrite
 
 
 class Wire(asyncio.Transport):
@@ -102,7 +102,7 @@ def test_the_rest_is_the_wires_own() -> None:
 def test_what_is_not_taken_does_not_hold_a_closed_connection(
     monkeypatch: pytest.MonkeyPatch, unsent: int, end: list[str]
 ) -> None:
-    monkeypatch.setattr(bounded_http, "LINGER_S", 0.01)
+    monkeypatch.setattr(http, "LINGER_S", 0.01)
 
     async def main() -> list[Any]:
         wire = Wire()

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.domain.step_errors import StepError
-from atomic.entrypoints.step_log import LoggedTelemetry
+from atomic.adapters.system import LoggedTelemetry
+from atomic.domain.outcomes import StepError
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import GONE, NOW, PERMANENT, ended, running

@@ -7,9 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from atomic.domain.outcomes import EndpointResponse, classify
+from atomic.domain.outcomes import EndpointResponse, StepError, classify, timed_out
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError, timed_out
 from atomic.protocol import keys
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from atomic.protocol.error_kinds import ErrorKind

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from atomic.adapters.http import pool
-from atomic.adapters.http.pool import Origin, Pool
-from atomic.domain.step_errors import timed_out
+from atomic.adapters.http import connection
+from atomic.adapters.http.connection import Origin, Pool
+from atomic.domain.outcomes import timed_out
 from unit.http.raw_server import (
     OK,
     Peer,
@@ -225,7 +225,7 @@ def test_200_at_once_have_a_connection_each_and_keep_it(run: Run) -> None:
 
 
 def test_idle_connections_are_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "IDLE_S", 0.1)
+    monkeypatch.setattr(connection, "IDLE_S", 0.1)
 
     async def body() -> None:
         async with serving(keeps_writing(OK)) as server, invoking() as invoker:
@@ -263,7 +263,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 1e9
-        monkeypatch.setattr(pool, "time", self)
+        monkeypatch.setattr(connection, "time", self)
 
     def time(self) -> float:
         return self.now_s
@@ -345,11 +345,11 @@ def test_a_connection_that_was_lost_is_not_adopted(run: Run) -> None:
         async with serving(writes(b"")) as server, invoking() as invoker:
             origin = Origin("http", "127.0.0.1", server.port)
             lost = Pool()
-            connection = await invoker._dialer.connect(origin, lambda: pool.Connection(lost.forget))
-            connection.abort()
-            await connection.lost
-            lost.adopt(connection, origin)
-            assert await connection.send(b"") is None
+            opened = await invoker._dialer.connect(origin, lambda: connection.Connection(lost.forget))
+            opened.abort()
+            await opened.lost
+            lost.adopt(opened, origin)
+            assert await opened.send(b"") is None
             assert lost._open == {}
 
     run(body())

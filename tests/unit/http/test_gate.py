@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from atomic.adapters.http import gate
+from atomic.adapters.http.connection import Origin
 from atomic.adapters.http.dial import Dialer
 from atomic.adapters.http.gate import DIALS_MAX, FAILURES_MAX, DialGate, NotDialled
-from atomic.adapters.http.pool import Origin
-from atomic.domain.outcomes import EndpointResponse, NotMade
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.protocol.error_kinds import ErrorKind
 from unit.http.raw_server import OK, Peer, invoking, keeps_writing, post, serving
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from atomic.domain.step_errors import sentence_of
+from atomic.domain.outcomes import sentence_of
 from unit.http.raw_server import Behaviour, Peer, invoking, post, serving
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -13,8 +13,7 @@ import pytest
 from atomic.adapters.http import names
 from atomic.adapters.http.gate import FAILURES_MAX, NotDialled
 from atomic.adapters.http.lacks import own_lack
-from atomic.domain.outcomes import EndpointResponse, NotMade
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.protocol.error_kinds import ErrorKind
 from unit.http.raw_server import OK, invoking, keeps_writing, post, serving
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from atomic.adapters.http.invoker import HttpInvoker
-from atomic.adapters.http.request import Target, encode, target_of
+from atomic.adapters.http.invoker import HttpInvoker, Target, encode, target_of
 from atomic.application.ports import EndpointRequest
 from unit.http.raw_server import OK, Peer, invoking, post, serving
 

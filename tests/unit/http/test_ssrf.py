@@ -13,9 +13,8 @@ import pytest
 
 from atomic.adapters.http import dial, names
 from atomic.adapters.http.addresses import is_public, is_public_or_private
-from atomic.adapters.http.connection import Connection
+from atomic.adapters.http.connection import Connection, Origin
 from atomic.adapters.http.dial import Dialer, Unreachable
-from atomic.adapters.http.pool import Origin
 from unit.http import raw_server
 from unit.http.raw_server import Peer, post, serving
 from unit.http.ssrf_vectors import ADDRESSES_V4, ADDRESSES_V6, embedded, spellings

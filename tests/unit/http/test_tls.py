@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atomic.adapters.http.names import Names
-from atomic.domain.step_errors import timed_out
+from atomic.domain.outcomes import timed_out
 from certificates import Certificates, make_certificates
 from unit.http.raw_server import OK, Peer, invoking, keeps_writing, post, serving, writes
 

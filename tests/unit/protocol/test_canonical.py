@@ -14,9 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.protocol import json_text
-from atomic.protocol.canonical import JsonRefused, JsonTooLong, canonical_json, fingerprint, parse_json
-from atomic.protocol.strict_json import read_json
+from atomic.protocol import strict_json
+from atomic.protocol.strict_json import (
+    JsonRefused,
+    JsonTooLong,
+    canonical_json,
+    fingerprint,
+    parse_json,
+    read_json,
+)
 from unit.strategies import examples, json_values, meaning, spelling
 
 
@@ -391,7 +397,7 @@ def test_large_texts_are_read_and_refused_as_by_the_careful_reader(
 )
 def test_the_shortest_form_of_a_number_is_never_longer(number: float) -> None:
     for value in (number, [number] * 50, {"a": [number, {"b": number}]}):
-        assert json_text.shortest_canonical(orjson.dumps(value)) <= len(canonical_json(value))
+        assert strict_json.shortest_canonical(orjson.dumps(value)) <= len(canonical_json(value))
 
 
 @pytest.mark.parametrize("value", ["x" * 98, [1.0] * 50, [-0.0] * 50, [0.00001] * 17, [1e-7] * 17])
@@ -410,15 +416,15 @@ def test_the_shortest_form_of_an_escaped_character_is_never_longer() -> None:
         escaped = json.dumps(character)
         capitals = re.sub(r"u[0-9a-f]{4}", lambda found: "u" + found[0][1:].upper(), escaped)
         for text in (escaped.encode(), capitals.encode()):
-            assert json_text.shortest(text) <= len(canonical(text)), text
+            assert strict_json.shortest(text) <= len(canonical(text)), text
 
 
 @examples(500)
 @given(st.data(), json_values)
 def test_the_shortest_form_is_never_longer_than_the_real_one(data: st.DataObject, value: Any) -> None:
     text = data.draw(st.composite(lambda draw: spelling(draw, value))()).encode()
-    assert json_text.shortest(text) <= len(canonical(text))
-    assert json_text.shortest_canonical(orjson.dumps(value)) <= len(canonical_json(value))
+    assert strict_json.shortest(text) <= len(canonical(text))
+    assert strict_json.shortest_canonical(orjson.dumps(value)) <= len(canonical_json(value))
 
 
 @pytest.mark.parametrize(
@@ -427,4 +433,4 @@ def test_the_shortest_form_is_never_longer_than_the_real_one(data: st.DataObject
 )
 def test_the_shortest_form_of_much_that_is_small_is_large(item: bytes, share: float) -> None:
     text = b"[" + item * 10_000 + b"0]"
-    assert share * len(text) <= json_text.shortest(text) <= len(text)
+    assert share * len(text) <= strict_json.shortest(text) <= len(text)

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 
 from atomic.domain.retry import RetryPolicy
-from atomic.entrypoints.http_api.start_request import retry_policy
+from atomic.entrypoints.http_api.starts import retry_policy
 from atomic.protocol import keys
 from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.enums import KINDS
 from atomic.protocol.problems import Problem
 from atomic.protocol.requests import RedriveRequest, StartRequest, read_message
-from atomic.protocol.retry import RetryOptions
+from atomic.protocol.wire import RetryOptions
 from atomic.sdk import Retry
 from unit.strategies import examples, json_values, meaning
 from wording import one_of

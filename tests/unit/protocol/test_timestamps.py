@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.protocol.timestamps import from_rfc3339, to_rfc3339
+from atomic.protocol.wire import from_rfc3339, to_rfc3339
 from unit.strategies import examples
 
 

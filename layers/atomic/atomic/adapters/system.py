@@ -1,4 +1,4 @@
-"""The machine's clocks and random numbers."""
+"""What every runtime takes from its machine: clocks, random numbers, and log lines about steps."""
 
 import logging
 import random
@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-_log = logging.getLogger("atomic.clock")
+from atomic.application.ports import Telemetry
+from atomic.domain.outcomes import StepError
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import Status
+
+_clock_log: Final = logging.getLogger("atomic.clock")
+_step_log: Final = logging.getLogger("atomic.steps")
 
 _jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
 # On Linux this clock includes suspended time; elsewhere the monotonic one may.
@@ -59,7 +65,7 @@ class SteadyClock:
             self._offset_ms, self._told_ms = offset_ms, 0.0
         elif self._offset_ms - offset_ms > self._told_ms + _NOTABLE_MS:
             self._told_ms = self._offset_ms - offset_ms
-            _log.warning("the wall clock was set back; until a restart the times of steps ignore that")
+            _clock_log.warning("the wall clock was set back; until a restart, the times of steps ignore it")
         return round(elapsed_ms + self._offset_ms)
 
     def wall_ms(self) -> int:
@@ -81,3 +87,46 @@ class SystemEntropy:
     def fraction(self) -> float:
         """A number in [0, 1)."""
         return _jitter.random()
+
+
+class LoggedTelemetry:
+    """Implements `ports.Telemetry`: passes events on to the runtime's metrics, and logs failures."""
+
+    def __init__(self, metrics: Telemetry) -> None:
+        self._metrics = metrics
+        # These events are not logged.
+        self.started = metrics.started
+        self.reopened = metrics.reopened
+        self.lagged = metrics.lagged
+        self.deferred = metrics.deferred
+
+    def attempt_ended(self, step: Step, attempt: Attempt) -> None:
+        """An attempt is over."""
+        self._metrics.attempt_ended(step, attempt)
+        if step.status is not Status.SUCCEEDED:
+            _step_log.info("attempt ended without success", extra=_fields(step, attempt, attempt.error))
+
+    def settled(self, step: Step) -> None:
+        """A step has its outcome."""
+        self._metrics.settled(step)
+        if step.is_dead_letter:
+            last = step.attempt_log[-1] if step.attempt_log else None
+            _step_log.warning("step failed", extra=_fields(step, last, step.error))
+
+
+def _fields(step: Step, attempt: Attempt | None, error: StepError | None) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "clientId": step.spec.client_id,
+        "runId": step.spec.run_id,
+        "stepId": step.id,
+        "stepStatus": step.status.value,
+        "dueAtMs": step.due_at_ms,
+        "errorKind": None if error is None else error.kind.value,
+    }
+    if attempt is not None:
+        fields |= {
+            "attempt": attempt.number,
+            "outcome": attempt.outcome,
+            "status": attempt.status,
+        }
+    return fields

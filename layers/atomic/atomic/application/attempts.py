@@ -8,15 +8,21 @@ import orjson
 
 from atomic.application.cancel import cancel_below
 from atomic.application.commit import Committed, commit
-from atomic.application.engine import Engine
-from atomic.application.leftovers import end_if_left_over, is_step_called_off
-from atomic.application.permits import Claim
+from atomic.application.destinations import Claim
+from atomic.application.engine import Engine, is_step_called_off
+from atomic.application.leftovers import end_if_left_over
 from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, Deferred, Ended
-from atomic.domain.outcomes import EndpointResponse, NotMade, classify
-from atomic.domain.step_errors import StepError, is_step_cancelled, timed_out
+from atomic.domain.outcomes import (
+    EndpointResponse,
+    NotMade,
+    StepError,
+    classify,
+    is_step_cancelled,
+    timed_out,
+)
 from atomic.domain.steps import Step, attempt_timeout_ms
 from atomic.protocol import headers, signatures
 from atomic.protocol.enums import OutcomeKind, Status

@@ -8,7 +8,7 @@ from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import IsRoot
 from atomic.application.wait_set import children
 from atomic.domain.events import Cancelled
-from atomic.domain.step_errors import STEP_CANCELLED, is_step_cancelled
+from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import SETTLED, Status

@@ -6,10 +6,9 @@ from typing import NamedTuple, assert_never
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.application.wait_set import on_watched_settled
-from atomic.domain.effects import LOOK_AGAIN_MS, Effect, Effects, SendWakeup, effects_of
 from atomic.domain.events import ChildFailed, Event, Woken
 from atomic.domain.steps import Step
-from atomic.domain.transitions import transition
+from atomic.domain.transitions import LOOK_AGAIN_MS, Effect, Effects, SendWakeup, effects_of, transition
 from atomic.protocol.enums import Status
 
 

@@ -7,11 +7,12 @@ workflow never waits for its own permit. `enter` never blocks: a step that gets 
 """
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Final
+from typing import Final, Self
 
-from atomic.application.permits import Permit
-from atomic.domain.steps import StepSpec
+from atomic.domain.steps import Step, StepSpec
 from atomic.protocol.urls import parse_url
 
 RUNS_MAX: Final = 1000
@@ -22,6 +23,40 @@ _DESTINATIONS_MAX: Final = 10_000
 
 # Client id and origin: the same origin of two clients is two destinations.
 Destination = tuple[str, str]
+
+
+class Permit:
+    """Permission for one attempt at its destination, as an asynchronous context manager.
+
+    It is released once, at the end of the block. After `pass_on`, the other permit's block releases it.
+    """
+
+    __slots__ = ("_release",)
+
+    def __init__(self, release: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`release` gives the permit back and does not raise; None when there is nothing to give back."""
+        self._release = release
+
+    def pass_on(self) -> "Permit":
+        """A permit for another block; this one holds nothing any more."""
+        passed, self._release = Permit(self._release), None
+        return passed
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            await release()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A step whose next attempt this process makes: the row is claimed, and the permit is held."""
+
+    step: Step
+    permit: Permit
 
 
 def destination_of(spec: StepSpec) -> Destination | None:

@@ -5,26 +5,14 @@ A cancel settles them, and may be interrupted.
 """
 
 from atomic.application.commit import commit
-from atomic.application.engine import Engine
-from atomic.application.run_cache import CachedRun
+from atomic.application.engine import CachedRun, Engine
 from atomic.domain.events import Cancelled, Rescheduled
 from atomic.domain.leftovers import is_forgotten, is_left_over
-from atomic.domain.step_errors import CANCELLED, StepError
+from atomic.domain.outcomes import CANCELLED, StepError
 from atomic.domain.steps import Step, resumed_at_ms
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
-
-
-async def is_called_off(engine: Engine, run_id: str) -> bool:
-    """Whether the run was cancelled: known at once if by this process, otherwise within 5 s."""
-    cached = await engine.runs.find(engine.store, run_id, engine.clock.now_ms())
-    return cached is not None and cached.is_cancelled
-
-
-async def is_step_called_off(engine: Engine, step: Step) -> bool:
-    """Whether the step itself was cancelled, or its run, and so nothing may be called for it."""
-    return await is_called_off(engine, step.spec.run_id) or engine.runs.is_off(step)
 
 
 async def is_over(engine: Engine, due: Step) -> bool:

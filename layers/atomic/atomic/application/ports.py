@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from atomic.application.child_steps import ChildPage
-from atomic.application.permits import Permit
+from atomic.application.destinations import Permit
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Attempt, Step, StepOutline, StepSpec

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from atomic.application.attempts import endpoint_request
 from atomic.application.engine import Engine
 from atomic.domain.clients.client import Client
-from atomic.domain.outcomes import EndpointResponse, classify
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, StepError, classify
 from atomic.domain.steps import StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys

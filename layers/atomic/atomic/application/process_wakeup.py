@@ -3,13 +3,13 @@
 from atomic.application.attempts import run_attempt
 from atomic.application.cancel import cancel_below
 from atomic.application.commit import commit
+from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import is_over
-from atomic.application.permits import Claim, Permit
 from atomic.application.rechecking import recheck
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
-from atomic.domain.step_errors import is_step_cancelled
+from atomic.domain.outcomes import is_step_cancelled
 from atomic.domain.steps import Step, lease_end_ms
 from atomic.protocol.enums import OutcomeKind, Status
 

@@ -11,10 +11,10 @@ from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Counts, RunQuery
 from atomic.application.refusals import NotFound
-from atomic.application.waiting import now_s, wait
+from atomic.application.start import now_s, wait
 from atomic.domain.clients.client import Client
 from atomic.domain.leftovers import not_redrivable_reason
-from atomic.domain.step_errors import sentence_of
+from atomic.domain.outcomes import sentence_of
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import NotRedrivable, Status

@@ -15,7 +15,7 @@ from atomic.application.engine import Engine
 from atomic.application.wait_set import children, members, watch_one
 from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.events import Rechecked, WaiterAdded, WaitOver, Woken
-from atomic.domain.step_errors import timed_out
+from atomic.domain.outcomes import timed_out
 from atomic.domain.steps import Step, StepOutline, Watch, outline_of
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import SETTLED, OutcomeKind

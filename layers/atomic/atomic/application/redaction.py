@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import orjson
 
-from atomic.application.large_bodies import SMALL_BYTES, LargeBodies
+from atomic.application.engine import SMALL_BYTES, LargeBodies
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
-from atomic.protocol.canonical import canonical_json, parse_json
+from atomic.protocol.strict_json import canonical_json, parse_json
 
 _PREFIX: Final = "hmac-sha256:"
 

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from atomic.application.engine import Engine
-from atomic.domain.effects import Effects
 from atomic.domain.events import Event, WaitOver, WatchAdded, Woken
 from atomic.domain.steps import Step, StepOutline, Watch, outline_of
+from atomic.domain.transitions import Effects
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import SETTLED, Status

@@ -13,7 +13,7 @@ from atomic.cli.options import data_dir
 from atomic.cli.output import to_json
 from atomic.domain.clients.quota import LIMITS, member_of, words_of
 from atomic.domain.clients.records import StoredKey, is_live
-from atomic.protocol.timestamps import to_rfc3339
+from atomic.protocol.wire import to_rfc3339
 
 HOUR_MS: Final = 3600 * 1000
 _DAY_MS: Final = 24 * HOUR_MS

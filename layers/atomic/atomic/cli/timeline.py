@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from atomic.protocol.constants import EVERY_CHILD
-from atomic.protocol.timestamps import from_rfc3339
+from atomic.protocol.wire import from_rfc3339
 from atomic.sdk import RunDocument, RunSummary, StepDocument
 
 

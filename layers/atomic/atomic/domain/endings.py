@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.domain import events
-from atomic.domain.outcomes import Outcome
+from atomic.domain.outcomes import Outcome, StepError, timed_out
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
-from atomic.domain.step_errors import StepError, timed_out
 from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time, settled
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from atomic.domain.outcomes import Outcome, StoredBody
-from atomic.domain.step_errors import CANCELLED, StepError
+from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody
 from atomic.domain.steps import Watch
 
 

@@ -14,9 +14,8 @@ from itertools import compress
 from operator import attrgetter, ne
 from typing import Any, Final
 
-from atomic.domain.outcomes import StoredBody
+from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError
 from atomic.domain.steps import Attempt, Step, StepSpec, Watch
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status

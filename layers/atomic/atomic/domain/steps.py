@@ -6,9 +6,8 @@ An event is one write, so each path of a transition calls `changed` once.
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from atomic.domain.outcomes import Outcome, StoredBody
+from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.step_errors import StepError
 from atomic.protocol import keys
 from atomic.protocol.enums import SETTLED, Kind, OutcomeKind, Status, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from atomic.protocol.canonical import canonical_json
+from atomic.protocol.strict_json import canonical_json
 
 _SHORT_CHARS: Final = 40
 _ABSENT: Final = object()

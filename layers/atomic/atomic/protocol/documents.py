@@ -11,8 +11,7 @@ from typing_extensions import TypeAliasType
 
 from atomic.protocol.enums import FEATURES, Kind, NotRedrivable, OutcomeName, Scope, StatusName
 from atomic.protocol.error_kinds import ErrorKind
-from atomic.protocol.retry import RetryDocument
-from atomic.protocol.wire import Document
+from atomic.protocol.wire import Document, RetryDocument
 
 # A string, so that what an older SDK reads may have kinds of a newer server.
 ErrorKindName = TypeAliasType(

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from atomic.protocol import defaults, keys
-from atomic.protocol.canonical import JsonRefused, parse_json
 from atomic.protocol.constants import (
     JSON_MAX_DEPTH,
     KEY_MAX_CHARS,
@@ -18,11 +17,10 @@ from atomic.protocol.constants import (
     URL_MAX_CHARS,
 )
 from atomic.protocol.enums import Kind
-from atomic.protocol.json_text import shortest
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
-from atomic.protocol.retry import RetryOptions
+from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
 from atomic.protocol.urls import parse_url
-from atomic.protocol.wire import Duration, PositiveDuration, WireModel
+from atomic.protocol.wire import Duration, PositiveDuration, RetryOptions, WireModel
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # A body may hold a hundred unknown members; the answer names only some of them.

@@ -1,15 +1,26 @@
-"""What the wire's models are made of: the bases of what comes in and of what goes out, and durations."""
+"""What the wire's models are made of: the bases of what comes in and goes out, durations, moments, retries.
 
-from typing import Annotated
+Moments are RFC 3339 in UTC with milliseconds; in the code, they are integer milliseconds since 1970.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
-from atomic.protocol.constants import DURATION_MAX_MS
+from atomic.protocol import defaults
+from atomic.protocol.backoff import Jitter, Strategy
+from atomic.protocol.constants import DURATION_MAX_MS, RETRY_COUNT_MAX
 
 # Milliseconds.
 Duration = Annotated[int, Field(ge=0, le=DURATION_MAX_MS)]
 PositiveDuration = Annotated[int, Field(ge=1, le=DURATION_MAX_MS)]
+_STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WireModel(BaseModel):
@@ -27,3 +38,75 @@ class Document(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, frozen=True, populate_by_name=True, defer_build=True
     )
+
+
+def _status_rules(text: str) -> str:
+    rules = [rule.strip().lower() for rule in text.split(",")]
+    if not all(_STATUS_RULE.fullmatch(rule) for rule in rules):
+        raise PydanticCustomError("rules", 'write status codes or classes, such as "404,429,5xx"')
+    return ",".join(rules)
+
+
+StatusRules = Annotated[str, Field(max_length=255), AfterValidator(_status_rules)]
+
+
+class RetryOptions(WireModel):
+    """When a failed attempt is repeated. `count` counts retries, so count 3 allows 4 attempts."""
+
+    count: Annotated[int, Field(ge=0, le=RETRY_COUNT_MAX)] = defaults.RETRY_COUNT
+    back_off: Duration = Field(
+        default=defaults.BACK_OFF_MS, description="Base of the delay in milliseconds."
+    )
+    strategy: Strategy = defaults.STRATEGY
+    factor: Annotated[float, Field(ge=1, le=100)] = defaults.FACTOR
+    max_back_off: Duration | None = Field(
+        default=None,
+        description="Ceiling of one delay in milliseconds; the default is "
+        f"{defaults.MAX_BACK_OFF_MS}, or `backOff` when that is more.",
+    )
+    jitter: Jitter = defaults.JITTER
+    on: StatusRules | None = Field(
+        default=None, description='Only these statuses are retried, such as "404,408,429,5xx".'
+    )
+    never: StatusRules | None = Field(default=None, description="These statuses are never retried.")
+
+    @property
+    def max_back_off_ms(self) -> int:
+        """The ceiling in force: the default ceiling does not shorten an explicit first delay."""
+        if self.max_back_off is None:
+            return max(defaults.MAX_BACK_OFF_MS, self.back_off)
+        return self.max_back_off
+
+
+def _all_given(schema: dict[str, Any]) -> None:
+    schema["required"] = list(schema["properties"])
+    for member in schema["properties"].values():
+        member.pop("default", None)
+
+
+class RetryDocument(RetryOptions, Document):
+    """The retry policy in force: every member, given or by default."""
+
+    model_config = ConfigDict(extra="ignore", strict=False, json_schema_extra=_all_given)
+
+    max_back_off: Duration = Field(description="Ceiling of one delay in milliseconds.")
+
+
+def to_rfc3339(at_ms: int) -> str:
+    """The moment as text, such as `2026-11-23T07:38:00.123Z`."""
+    at_s, ms = divmod(at_ms, 1000)
+    return f"{_to_the_second(at_s)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _to_the_second(at_s: int) -> str:
+    # Cached, since an answer has several moments, and most are in the last few seconds.
+    return (_EPOCH + timedelta(seconds=at_s)).isoformat(timespec="seconds").removesuffix("+00:00")
+
+
+def from_rfc3339(text: str) -> int:
+    """Milliseconds since the epoch. Raises ValueError unless the text is a date and time with an offset."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("the offset is missing; write UTC as `Z`")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

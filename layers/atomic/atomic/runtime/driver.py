@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.application.engine import Engine
 from atomic.application.ports import LiveSteps, StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup

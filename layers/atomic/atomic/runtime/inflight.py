@@ -18,6 +18,7 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
         self._busy: Counter[str] = Counter()
+        self._takes_new_runs = True
 
     def spawn(self, work: Coroutine[Any, Any, None], *, step_id: str) -> None:
         """Start the work now."""
@@ -29,6 +30,14 @@ class Tasks:
     def is_busy(self, run_id: str) -> bool:
         """Whether any attempt of the run is under way."""
         return run_id in self._busy
+
+    def refuse_new_runs(self) -> None:
+        """From now on, only steps of runs whose handlers are under way are admitted."""
+        self._takes_new_runs = False
+
+    def admits(self, run_id: str) -> bool:
+        """Whether a step of the run may be started."""
+        return self._takes_new_runs or self.is_busy(run_id)
 
     async def quiet(self, timeout_s: float) -> bool:
         """Wait until all work has ended; False when the time is over first."""

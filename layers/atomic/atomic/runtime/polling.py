@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.application.ports import Subscription
 from atomic.domain.steps import Step
 from atomic.protocol import keys

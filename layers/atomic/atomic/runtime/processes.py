@@ -8,7 +8,7 @@ are cached for some seconds.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from atomic.adapters.memory.notifier import MemoryNotifier
+from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SteadyClock, SystemClock
 from atomic.application.backend import SharedCounts
 from atomic.application.destinations import CountedRuns

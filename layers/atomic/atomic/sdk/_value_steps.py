@@ -15,7 +15,7 @@ from inspect import unwrap
 from typing import Any, Final, TypeVar
 
 from atomic.protocol.backoff import drawn_ms, planned_ms
-from atomic.protocol.retry import RetryOptions
+from atomic.protocol.wire import RetryOptions
 from atomic.sdk._api import Outcome
 from atomic.sdk._context import BaseContext, RunningValue, StepCall, running_value
 from atomic.sdk._identity import FIRST, step_key

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_snake
 
 from atomic.protocol import defaults
 from atomic.protocol.backoff import Jitter, Strategy
-from atomic.protocol.retry import RetryOptions
+from atomic.protocol.wire import RetryOptions
 from atomic.sdk.errors import InvalidRequestError
 
 Seconds = float | timedelta

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atomic.application.ports import EndpointRequest
-from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, StepError
 from atomic.protocol.constants import RESPONSE_MAX_BYTES
 from atomic.protocol.error_kinds import ErrorKind
 

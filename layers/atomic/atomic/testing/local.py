@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from atomic.adapters.memory.notifier import MemoryNotifier
-from atomic.adapters.memory.queue import MemoryWakeupQueue
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import ClientRegistry, Destinations, StepStore
 from atomic.application.process_wakeup import process_wakeup
-from atomic.domain.clients.client import Client
+from atomic.domain.clients.client import OpenRegistry
 from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.http import ApiRequest
@@ -41,17 +40,9 @@ class ApiReply:
         return json.loads(self.body)
 
 
-class OpenRegistry:
-    """A registry in which each well-formed client id is a client without a key."""
-
-    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
-        """The client that the path names."""
-        del api_key
-        return await self.get(client_id)
-
-    async def get(self, client_id: str) -> Client | None:
-        """The client."""
-        return Client(id=client_id, attempt_key=b"attempts of tests")
+def open_registry() -> OpenRegistry:
+    """A registry in which each client id is a client. Attempt tokens repeat."""
+    return OpenRegistry(attempt_key=b"attempts of tests")
 
 
 class SeededEntropy:
@@ -113,7 +104,7 @@ class LocalAtomic:
             queue=self._queue,
             invoker=self._invoker,
             notifier=MemoryNotifier(),
-            clients=clients or OpenRegistry(),
+            clients=clients or open_registry(),
             telemetry=SilentTelemetry(),
             clock=clock,
             entropy=SeededEntropy(seed),

@@ -18,8 +18,7 @@ from zlib import crc32
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.leases import Lease, LeaseItems
 from atomic.adapters.aws.sqs import SHORT_ATTEMPT_MAX_MS
-from atomic.application.destinations import TRY_EVERY_MS, Destination, Pacer, destination_of
-from atomic.application.permits import Permit
+from atomic.application.destinations import TRY_EVERY_MS, Destination, Pacer, Permit, destination_of
 from atomic.application.ports import Clock, StoreUnavailable
 from atomic.domain.steps import StepSpec
 

@@ -1,14 +1,15 @@
-"""One HTTP/1.1 connection: sends one request at a time and reads its answer, within bounds."""
+"""HTTP/1.1 connections: one request at a time on each, within bounds; and the pool of the idle ones."""
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
-from typing import Final, cast
+from itertools import takewhile
+from typing import Final, NamedTuple, cast
 
 from httptools import HttpParserError, HttpResponseParser
 
-from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.step_errors import StepError
+from atomic.domain.outcomes import EndpointResponse, StepError
 from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.keys import STEP_ID_CHARS
@@ -28,6 +29,10 @@ UNWANTED: Final = EndpointResponse(error=StepError(ErrorKind.CANCELLED_BEFORE_CA
 BROKEN_OFF: Final = EndpointResponse(
     error=StepError(ErrorKind.NETWORK, "the connection was closed before a whole answer came")
 )
+# Servers close idle connections after 5 s (uvicorn, Node) and a call sent into the closing one fails, so
+# ours are closed before that.
+IDLE_S: Final = 4.0
+_SWEEP_MIN_S: Final = 0.05
 
 
 class _Stop(Exception):
@@ -232,3 +237,92 @@ def _parser(connection: Connection) -> HttpResponseParser:
     # smuggled: an answer is followed by nothing, or the connection is not used again.
     parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
     return parser
+
+
+class Origin(NamedTuple):
+    """Where a connection leads; `host` is a name or an IP literal without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class Pool:
+    """Hands out the idle connection that was used last, and closes those that are unused for 4 s.
+
+    There is no limit: a workflow holds its connection while it waits for its steps, and a bounded pool
+    would starve them.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[Connection, Origin] = {}
+        # By origin, in the order in which they became idle, each with that moment.
+        self._idle: dict[Origin, dict[Connection, float]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def adopt(self, connection: Connection, origin: Origin) -> None:
+        """Add a connection that was just opened; it is in use."""
+        if not connection.lost.done():
+            self._open[connection] = origin
+
+    def take(self, origin: Origin) -> Connection | None:
+        """An idle connection, which is in use from now on; None when there is none."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection, since_s = idle.popitem()
+            if connection.is_reusable and _is_fresh(since_s, time.time()):
+                return connection
+            connection.abort()
+        return None
+
+    def release(self, connection: Connection) -> None:
+        """End its use: it becomes idle if it can serve again, and is closed if not."""
+        origin = self._open.get(connection)
+        if origin is None or self._is_closed or not connection.is_reusable:
+            connection.abort()
+            return
+        self._idle.setdefault(origin, {})[connection] = time.time()
+        if self._timer is None:
+            self._sweep_in(IDLE_S)
+
+    def forget(self, connection: Connection) -> None:
+        """Remove a connection that has ended, idle or not."""
+        origin = self._open.pop(connection, None)
+        if origin is not None and origin in self._idle:
+            self._idle[origin].pop(connection, None)
+
+    async def close(self) -> None:
+        """Close every connection, in use or not, and wait until they are gone."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        gone = [connection.lost for connection in self._open]
+        for connection in self._open:
+            connection.abort()
+        if gone:
+            await asyncio.wait(gone)
+
+    def _sweep_in(self, delay_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._sweep)
+
+    def _sweep(self) -> None:
+        now_s = time.time()
+        for origin, idle in list(self._idle.items()):
+            stale = list(takewhile(lambda item: not _is_fresh(item[1], now_s), idle.items()))
+            for connection, _ in stale:
+                del idle[connection]
+                connection.abort()
+            if not idle:
+                del self._idle[origin]
+        oldest_s = min((next(iter(idle.values())) for idle in self._idle.values()), default=None)
+        self._timer = None
+        if oldest_s is not None:
+            self._sweep_in(max(_SWEEP_MIN_S, oldest_s + IDLE_S - now_s))
+
+
+def _is_fresh(since_s: float, now_s: float) -> bool:
+    # Wall clock: the loop's clock may stop while a Lambda environment is frozen. A negative time means that
+    # the wall clock was set back.
+    return 0 <= now_s - since_s < IDLE_S

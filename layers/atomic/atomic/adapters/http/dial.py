@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
-from atomic.adapters.http.connection import Connection
+from atomic.adapters.http.connection import Connection, Origin
 from atomic.adapters.http.gate import Unreachable
 from atomic.adapters.http.lacks import own_lack
 from atomic.adapters.http.names import Names
-from atomic.adapters.http.pool import Origin
 from atomic.protocol.error_kinds import ErrorKind
 
 # A name may have a thousand addresses, and an unreachable one may not answer: then the next one is tried.

@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from atomic.adapters.http.pool import Origin
-from atomic.domain.outcomes import NotMade
-from atomic.domain.step_errors import StepError
+from atomic.adapters.http.connection import Origin
+from atomic.domain.outcomes import NotMade, StepError
 from atomic.protocol.error_kinds import ErrorKind
 
 DIALS_MAX: Final = 64

@@ -1,4 +1,4 @@
-"""The SELECT statements. Each names the index that answers it, so a missing index is an error.
+"""The SQL of steps. Each SELECT names the index that answers it, so a missing index is an error.
 
 `run_list` and `failed_list` give SQL and its named bindings.
 """
@@ -7,10 +7,34 @@
 
 from typing import Any, Final
 
-from atomic.adapters.sqlite.codec import COLUMNS
 from atomic.adapters.sqlite.schema import IS_DEAD_LETTER, IS_LIVE
 from atomic.application.ports import RunQuery
 from atomic.protocol.enums import Status
+
+# What `decode` needs, in this order.
+COLUMNS = "steps.id, spec, payload, progress, response, fixed_sum, progress_sum"
+INSERT = """
+INSERT INTO steps (
+    client_id, is_root, created_at_ms, parent, calls, workflow_name, idempotency_key, spec, payload,
+    fixed_sum, status, version, due_at_ms, finished_at_ms, expires_at_ms, progress, response,
+    progress_sum, id
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+# If an identity starts again after its row expired, `created_at_ms` differs and the whole row is written.
+UPDATE_PROGRESS = """
+UPDATE steps
+SET status = ?, version = ?, due_at_ms = ?, finished_at_ms = ?, expires_at_ms = ?, progress = ?,
+    response = ?, progress_sum = ?
+WHERE id = ? AND version = ? AND created_at_ms = ?
+"""
+UPDATE_ALL = """
+UPDATE steps
+SET client_id = ?, is_root = ?, created_at_ms = ?, parent = ?, calls = ?, workflow_name = ?,
+    idempotency_key = ?, spec = ?, payload = ?, fixed_sum = ?,
+    status = ?, version = ?, due_at_ms = ?, finished_at_ms = ?, expires_at_ms = ?, progress = ?,
+    response = ?, progress_sum = ?
+WHERE id = ?
+"""
 
 Statement = tuple[str, dict[str, Any]]
 

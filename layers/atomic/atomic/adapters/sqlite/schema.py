@@ -43,7 +43,7 @@ CREATE INDEX root_workflow ON steps (client_id, workflow_name, status, created_a
 CREATE INDEX root_key ON steps (client_id, idempotency_key) WHERE is_root = 1;
 """
 
-# SQLite does not notice when a byte within a value has changed on the disk; these do (see `codec`).
+# SQLite does not notice when a byte within a value has changed on the disk; these do (see `store`).
 _SUMS: Final = """
 ALTER TABLE steps ADD COLUMN fixed_sum INTEGER;
 ALTER TABLE steps ADD COLUMN progress_sum INTEGER;

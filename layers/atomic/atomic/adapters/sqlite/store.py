@@ -1,6 +1,11 @@
-"""The step store in one SQLite file."""
+"""The step store in one SQLite file.
+
+Each row has two checksums, which detect bytes that changed on the disk: one of what is written once, one of
+what every write sets. Rows of earlier versions have none.
+"""
 
 import asyncio
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +14,7 @@ from typing import Any, Final, Self, TypeVar
 import apsw
 import orjson
 
-from atomic.adapters.sqlite import codec, queries
+from atomic.adapters.sqlite import queries
 from atomic.adapters.sqlite.database import (
     close_database,
     is_checked_at_start,
@@ -21,9 +26,9 @@ from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
+from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery, StoreUnavailable
 from atomic.application.round_robin import in_turns
-from atomic.domain.records import load_watches
+from atomic.domain.records import Record, load_step, load_watches, progress_record, spec_record
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
@@ -83,27 +88,27 @@ class SqliteStepStore:
 
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken."""
-        row = (*codec.immutable_columns(step), *codec.mutable_columns(step), step.id)
+        row = (*immutable_columns(step), *mutable_columns(step), step.id)
         return await self._writer.submit(self._create, row)
 
     async def get(self, step_id: str) -> Step | None:
         """The newest durable row."""
         rows = self._read(queries.GET, (step_id,))
-        return codec.decode(rows[0]) if rows else None
+        return decode(rows[0]) if rows else None
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         """Write the row if it has the expected version; raises LookupError if there is none.
 
         A step with another `created_at_ms` than the row's is a new one, and all of it is written.
         """
-        changing = codec.mutable_columns(step)
+        changing = mutable_columns(step)
         return await self._writer.submit(self._replace, step, expected_version, changing)
 
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
         """A page of the run's steps in the order of their ids."""
         first, end = _range_of(run_id)
         rows = await self._long_rows(self._lists, queries.RUN, (max(first, after or ""), end, limit))
-        return [codec.decode(row) for row in rows]
+        return [decode(row) for row in rows]
 
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
         """The state of every step of the run."""
@@ -131,7 +136,7 @@ class SqliteStepStore:
 
         def read(lists: apsw.Connection) -> ChildPage:
             with closing(lists.execute(queries.CHILD_STEPS, values)) as rows:
-                return first_page(map(codec.decode, rows), limit=limit, max_bytes=max_bytes)
+                return first_page(map(decode, rows), limit=limit, max_bytes=max_bytes)
 
         return await self._long(self._lists, read)
 
@@ -142,7 +147,7 @@ class SqliteStepStore:
             self._lists, queries.HAS_MANY_KEYS, values
         )
         rows = await self._long_rows(self._lists, queries.run_list(query, sort_keys=sort_keys), values)
-        steps = [codec.decode(row) for row in rows]
+        steps = [decode(row) for row in rows]
         return sorted(steps, key=lambda step: (step.created_at_ms, step.id), reverse=True)
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
@@ -198,11 +203,11 @@ class SqliteStepStore:
         return total
 
     def _create(self, row: tuple[Any, ...]) -> Step | None:
-        self._execute(codec.INSERT, row)
+        self._execute(queries.INSERT, row)
         return None if self._connection.changes() else self._existing(row[-1])
 
     def _replace(self, step: Step, expected: int, changing: tuple[Any, ...]) -> Step | None:
-        self._execute(codec.UPDATE_PROGRESS, (*changing, step.id, expected, step.created_at_ms))
+        self._execute(queries.UPDATE_PROGRESS, (*changing, step.id, expected, step.created_at_ms))
         if self._connection.changes():
             return None
         existing = self._existing(step.id)
@@ -210,7 +215,7 @@ class SqliteStepStore:
             raise LookupError(step.id)
         if existing.version != expected:
             return existing
-        self._execute(codec.UPDATE_ALL, (*codec.immutable_columns(step), *changing, step.id))
+        self._execute(queries.UPDATE_ALL, (*immutable_columns(step), *changing, step.id))
         return None
 
     def _delete(self, ids: Sequence[str], now_ms: int) -> int:
@@ -222,7 +227,7 @@ class SqliteStepStore:
 
     def _existing(self, step_id: str) -> Step | None:
         rows = self._execute(queries.GET, (step_id,)).fetchall()
-        return codec.decode(rows[0]) if rows else None
+        return decode(rows[0]) if rows else None
 
     def _read(self, sql: str, values: tuple[Any, ...]) -> _Rows:
         try:
@@ -287,3 +292,70 @@ def _outlines(rows: _Rows) -> list[StepOutline]:
 
 def _range_of(run_id: str) -> tuple[str, str]:
     return f"{run_id}-", f"{run_id}."
+
+
+def immutable_columns(step: Step) -> tuple[Any, ...]:
+    """The columns that are written once, in the order of the statements."""
+    spec = step.spec
+    spec_text = _json(spec_record(step))
+    return (
+        spec.client_id,
+        int(step.is_root),
+        step.created_at_ms,
+        spec.parent,
+        int(spec.kind == "http"),
+        spec.workflow_name,
+        spec.idempotency_key,
+        spec_text,
+        spec.payload,
+        _checksum(step.id.encode(), spec_text, spec.payload),
+    )
+
+
+def mutable_columns(step: Step) -> tuple[Any, ...]:
+    """The columns that every write sets, in the order of the statements."""
+    progress = _json(progress_record(step))
+    response = None if step.response is None else step.response.text
+    return (
+        step.status.value,
+        step.version,
+        step.due_at_ms,
+        step.finished_at_ms,
+        step.expires_at_ms,
+        progress,
+        response,
+        _checksum(progress, response),
+    )
+
+
+def decode(row: tuple[Any, ...]) -> Step:
+    """The step of a row of COLUMNS. Raises StoreUnavailable for a damaged row."""
+    step_id, spec, payload, progress, response, fixed_sum, progress_sum = row
+    if not (_fits(fixed_sum, step_id.encode(), spec, payload) and _fits(progress_sum, progress, response)):
+        raise StoreUnavailable(
+            f"the row of {step_id} is damaged: the disk gave back other bytes than were written; "
+            "restore the data directory from a copy",
+            kind="damaged row",
+        )
+    return load_step(orjson.loads(spec), payload, orjson.loads(progress), response)
+
+
+def _json(record: Record) -> bytes:
+    # A copy: the bytes of orjson keep 4 KiB allocated while the row waits for its commit.
+    return bytes(memoryview(orjson.dumps(record)))
+
+
+def _fits(expected: int | None, *parts: bytes | None) -> bool:
+    try:
+        return expected is None or expected == _checksum(*parts)
+    except TypeError:  # another type than was written
+        return False
+
+
+def _checksum(*parts: bytes | None) -> int:
+    checksum = 0
+    for part in parts:
+        # With the lengths, so that bytes cannot move from one value to the next.
+        length = 0xFFFFFFFF if part is None else len(part)
+        checksum = zlib.crc32(part or b"", checksum ^ length)
+    return checksum

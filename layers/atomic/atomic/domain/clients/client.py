@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Final
 
 from atomic.domain.clients.quota import NO_QUOTA, Quota
@@ -49,3 +50,24 @@ def has_scope(scopes: Iterable[str], wanted: str) -> bool:
     """Whether a key with these scopes may do what asks for `wanted`: `act` holds `signal`."""
     given = set(scopes)
     return wanted in given or (wanted == "signal" and "act" in given)
+
+
+class OpenRegistry:
+    """The clients of a server without API keys: each id is a client that may call every URL.
+
+    All of them have the same signing secrets and the same attempt key.
+    """
+
+    def __init__(self, *, attempt_key: bytes, signing_secrets: tuple[bytes, ...] = ()) -> None:
+        made = partial(Client, attempt_key=attempt_key, signing_secrets=signing_secrets)
+        # Each step asks for its client twice.
+        self._client = lru_cache(maxsize=1024)(made)
+
+    async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
+        """The client that the path names, with or without a key."""
+        del api_key
+        return await self.get(client_id)
+
+    async def get(self, client_id: str) -> Client | None:
+        """The client."""
+        return self._client(id=client_id)

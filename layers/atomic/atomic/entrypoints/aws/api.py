@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 from atomic.entrypoints.aws.prices import estimated_usd
 from atomic.entrypoints.aws.wiring import AwsRuntime
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, unavailable
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
-from atomic.entrypoints.http_api.routes import handle, unavailable
+from atomic.entrypoints.http_api.routes import handle
 
 # The gateway ends each request after 30 s (HTTP API quotas), and the answer needs time to arrive.
 _ANSWER_WITHIN_S: Final = 28.0

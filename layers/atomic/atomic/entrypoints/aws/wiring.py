@@ -20,7 +20,7 @@ from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
-from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
 from atomic.application.admission import Admission
 from atomic.application.backend import SharedCounts
 from atomic.application.client_admin import ClientAdmin
@@ -29,7 +29,6 @@ from atomic.application.engine import Engine
 from atomic.application.ports import Destinations
 from atomic.entrypoints.aws.settings import LambdaSettings
 from atomic.entrypoints.log_policy import AllowedLines
-from atomic.entrypoints.step_log import LoggedTelemetry
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.processes import one_of_several
 

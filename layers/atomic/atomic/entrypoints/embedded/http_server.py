@@ -11,8 +11,7 @@ from typing import Final
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
-from atomic.entrypoints.embedded.asgi import AsgiApp
-from atomic.entrypoints.embedded.bounded_http import BoundedHttp
+from atomic.entrypoints.embedded.http import AsgiApp, BoundedHttp
 
 # Connections that wait to be accepted.
 BACKLOG: Final = 4096

@@ -5,25 +5,26 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
+from secrets import token_bytes
 from typing import Final
 
 from atomic.adapters.http.addresses import is_public, is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
-from atomic.adapters.memory.queue import MemoryWakeupQueue
+from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.adapters.system import SystemClock, SystemEntropy
+from atomic.adapters.secret_files import DEV_SIGNING_SECRET, kept_secret
+from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
 from atomic.application.admission import Admission
 from atomic.application.backend import Backend
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
-from atomic.entrypoints.embedded.asgi import AsgiApp
+from atomic.domain.clients.client import OpenRegistry
 from atomic.entrypoints.embedded.client_admin import ManagedClients, pepper_of_keys
-from atomic.entrypoints.embedded.dev_clients import DevRegistry, dev_signing_secret
-from atomic.entrypoints.embedded.origin_check import BrowserCheck
+from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.http_api.api import Api, ManageClients
-from atomic.entrypoints.step_log import LoggedTelemetry
-from atomic.protocol.signatures import decode_secret
+from atomic.protocol.signatures import decode_secret, encode_secret
 from atomic.runtime.driver import HORIZON_MS, Driver, Pace
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.processes import one_of_several, only_process
@@ -32,6 +33,22 @@ _log = logging.getLogger("atomic.server")
 
 # How long attempts may end by themselves. Then waiting callers are answered, so that handlers can end, too.
 _GRACE_S: Final = 5.0
+
+
+def _dev_registry(data_dir: Path) -> OpenRegistry:
+    # All clients share one signing secret. Attempt tokens are valid until the process ends.
+    secret = decode_secret(dev_signing_secret(data_dir))
+    return OpenRegistry(attempt_key=token_bytes(32), signing_secrets=(secret,))
+
+
+def dev_signing_secret(data_dir: Path) -> str:
+    """The signing secret of a data directory as text; it is made at first use."""
+    made = kept_secret(
+        data_dir / DEV_SIGNING_SECRET, lambda: f"{encode_secret(token_bytes(24))}\n".encode()
+    )
+    text = made.decode().strip()
+    decode_secret(text)
+    return text
 
 
 class ServeRefusedError(Exception):
@@ -81,10 +98,9 @@ class Server:
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
         self.driver = Driver(self.engine, queue, backend.steps, pace)
         self._drain_s = settings.drain_s
-        self._draining = False
         api = Api(
             engine=self.engine,
-            admits=self._admits,
+            admits=self.tasks.admits,
             manage=clients.manage,
         )
         self.app = AsgiApp(api, self.metrics, _browser_check(settings))
@@ -99,7 +115,7 @@ class Server:
     async def drain(self) -> None:
         """Begin nothing new and let attempts end; then answer the callers that still wait."""
         _log.info("draining")
-        self._draining = True
+        self.tasks.refuse_new_runs()
         await self.driver.stop()
         grace_s = min(_GRACE_S, self._drain_s)
         quiet = await self.tasks.quiet(grace_s)
@@ -111,10 +127,6 @@ class Server:
     def send_away(self) -> None:
         """End all waits, so that waiting callers are answered now."""
         self.engine.notifier.close()
-
-    def _admits(self, run_id: str) -> bool:
-        """Whether a step of the run is accepted: while draining, only if a handler of it still runs."""
-        return not self._draining or self.tasks.is_busy(run_id)
 
 
 @asynccontextmanager
@@ -139,7 +151,7 @@ def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack)
     directory = settings.data_dir
     try:
         if settings.dev:
-            return _Clients(registry=DevRegistry(decode_secret(dev_signing_secret(directory))))
+            return _Clients(registry=_dev_registry(directory))
         pepper = pepper_of_keys(directory, backend.client_store)
     except ValueError as damaged:
         raise ServeRefusedError(str(damaged)) from None

@@ -1,19 +1,28 @@
-"""What all routes share: the engine, the authorization of callers, and their limits.
+"""Answers requests: finds the route, authorizes the caller, and holds what all routes share.
 
 The rate limit headers follow draft-ietf-httpapi-ratelimit-headers-10.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
 from atomic.application.admission import Refused, Reservation
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
+from atomic.application.ports import StoreUnavailable
+from atomic.application.refusals import NotFound
 from atomic.domain.clients.client import OPERATOR_SCOPE, Client, has_scope
 from atomic.domain.steps import Step, StepSpec
-from atomic.entrypoints.http_api.http import ApiRequest
-from atomic.protocol import headers, keys
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
+from atomic.entrypoints.http_api.route import Route
+from atomic.entrypoints.http_api.views import problem_response
+from atomic.protocol import headers, keys, problems
+from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.problems import (
     NOT_FOUND,
     STORAGE_FULL,
@@ -24,7 +33,10 @@ from atomic.protocol.problems import (
 )
 from atomic.protocol.requests import Model, read_message
 
+_log = logging.getLogger("atomic.api")
 Done = TypeVar("Done")
+# A revoked key must be refused after 60 s, and processes may cache a key for half of that.
+_AUTHORIZED_FOR_S: Final = 30.0
 # The operator's scopes: it makes and manages clients, but does not read or start their runs.
 _OPERATED: Final = frozenset({"admin", OPERATOR_SCOPE})
 
@@ -52,6 +64,98 @@ class Api:
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
     manage: ManageClients | None = None
+
+
+class Table:
+    """The routes by their number of slashes. Fixed paths come first: `/health` is not a client."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes: dict[int, list[tuple[Route, re.Pattern[str]]]] = {}
+        for route in sorted(routes, key=lambda route: "{clientId}" in route.template):
+            same = self._routes.setdefault(route.template.count("/"), [])
+            same.append((route, route.pattern))
+
+    def of(self, path: str) -> Sequence[tuple[Route, re.Pattern[str]]]:
+        """The routes that a path may fit, each with its pattern."""
+        return self._routes.get(path.count("/"), ())
+
+
+async def answer(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
+    """Answer a request. Never raises: errors become problem+json."""
+    try:
+        if len(request.body) > BODY_MAX_BYTES:
+            raise too_large()
+        return await _dispatch(table, api, request)
+    except Problem as problem:
+        return problem_response(problem)
+    except MAPPED as refusal:
+        return problem_response(problem_of(refusal))
+    except StoreUnavailable:
+        _log.exception("the store is not available")
+        return unavailable()
+    except Exception:
+        _log.exception("unexpected error", extra={"method": request.method})
+        return problem_response(Problem(problems.INTERNAL, "The server failed; its log says why."))
+
+
+def unavailable() -> ApiResponse:
+    """The response when the store does not answer in time."""
+    return problem_response(
+        Problem(
+            problems.UNAVAILABLE,
+            "The store does not answer; whether the request took effect is not known. Post the "
+            "same again: a start with the same key is never doubled.",
+            headers={headers.RETRY_AFTER: "1"},
+        )
+    )
+
+
+def too_large() -> Problem:
+    """The problem for a body over the limit, of which nothing was read."""
+    return Problem(problems.TOO_LARGE, f"body: {BODY_MAX_BYTES} bytes are allowed.")
+
+
+async def _dispatch(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
+    # HEAD is answered like GET; runtimes leave out the body.
+    method = "GET" if request.method == "HEAD" else request.method
+    others: list[Route] = []
+    for route, pattern in table.of(request.path):
+        match = pattern.fullmatch(request.path)
+        # The first template that fits owns the path, so a POST to `/health` never starts a step.
+        if match is None or (others and others[0].template != route.template):
+            continue
+        if route.method != method:
+            others.append(route)
+            continue
+        ids = match.groups()
+        if not route.scope:
+            return await route.handler(api, request, *ids)
+        return await _answer(api, request, route, ids)
+    if others:
+        allowed = ", ".join("GET, HEAD" if route.method == "GET" else route.method for route in others)
+        raise Problem(problems.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"allow": allowed})
+    raise problems.not_found()
+
+
+async def _answer(api: Api, request: ApiRequest, route: Route, ids: Sequence[str]) -> ApiResponse:
+    """Answer an authorized request; authorize it again if the answer took long."""
+    client_id = ids[0] if ids else ""
+    clock = asyncio.get_running_loop()
+    began_s = clock.time()
+    scopes: tuple[str, ...] = (route.scope,)
+    if route.by_attempt and headers.ATTEMPT_TOKEN in request.headers:
+        scopes = (route.scope, "start")
+    client = await authorize(api, request, client_id, *scopes)
+    try:
+        response = await route.handler(api, request, client, *ids[1:])
+    except NotFound as missing:
+        if api.manage is None and missing.owner is not None:
+            raise of_another_client(missing.owner, client_id) from None
+        raise
+    if clock.time() - began_s > _AUTHORIZED_FOR_S:
+        # The key may have been revoked while the request waited for a step.
+        await authorize(api, request, client_id, *scopes)
+    return response
 
 
 async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str) -> Client:

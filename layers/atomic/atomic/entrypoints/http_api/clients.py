@@ -22,16 +22,9 @@ from atomic.entrypoints.http_api.client_requests import (
     RotateKeyRequest,
     RotateSecretRequest,
 )
-from atomic.entrypoints.http_api.http import (
-    ApiRequest,
-    ApiResponse,
-    Query,
-    json_response,
-    link_header,
-    refuse_body,
-)
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, link_header, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes
-from atomic.entrypoints.http_api.views import client_view, key_view, secret_view
+from atomic.entrypoints.http_api.views import client_view, json_response, key_view, secret_view
 from atomic.protocol import keys, problems
 from atomic.protocol.constants import PAGE_MAX
 

@@ -5,18 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
-import orjson
-
 from atomic.protocol.keys import is_step_id
-from atomic.protocol.problems import MEDIA_TYPE, Problem, invalid
-from atomic.protocol.timestamps import from_rfc3339
+from atomic.protocol.problems import invalid
+from atomic.protocol.wire import from_rfc3339
 
 Value = TypeVar("Value")
 _PARAMETERS_MAX: Final = 20
 _TIME: Final = "use a time as in 2026-11-23T07:38:00Z"
-
-# Answers contain data of endpoints and callers, so a browser must never treat them as anything but JSON.
-_NO_GUESSING: Final = {"x-content-type-options": "nosniff"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,26 +32,6 @@ class ApiResponse:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def json_response(
-    status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> ApiResponse:
-    """A JSON response."""
-    return ApiResponse(
-        status=status,
-        body=orjson.dumps(document),
-        headers={"content-type": "application/json", **_NO_GUESSING, **(headers or {})},
-    )
-
-
-def problem_response(problem: Problem) -> ApiResponse:
-    """A problem as a response (RFC 9457)."""
-    return ApiResponse(
-        status=problem.type.status,
-        body=orjson.dumps(problem.document()),
-        headers={"content-type": MEDIA_TYPE, **_NO_GUESSING, **problem.headers},
-    )
 
 
 class Query:

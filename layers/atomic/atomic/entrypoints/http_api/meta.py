@@ -7,8 +7,9 @@ from typing import Any
 from atomic import __version__
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, json_response
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.route import Operation, Routes
+from atomic.entrypoints.http_api.views import json_response
 from atomic.protocol import ed25519, keys, problems
 from atomic.protocol.enums import FEATURES
 from atomic.protocol.problems import not_found

@@ -14,10 +14,10 @@ from atomic.application.refusals import (
 from atomic.domain.clients.client import Client
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import problems
-from atomic.protocol.canonical import parse_json
 from atomic.protocol.differences import first_difference
 from atomic.protocol.enums import NotRedrivable
 from atomic.protocol.problems import Problem
+from atomic.protocol.strict_json import parse_json
 
 # The refusals that `problem_of` turns into problems. `payload_mismatch` does it for PayloadMismatch, since
 # its text depends on what the caller may see.

@@ -5,15 +5,9 @@ from typing import Final
 from atomic.application import queries, reentry
 from atomic.domain.clients.client import Client
 from atomic.entrypoints.http_api.api import Api
-from atomic.entrypoints.http_api.http import (
-    ApiRequest,
-    ApiResponse,
-    Query,
-    json_response,
-    read_step_id,
-)
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, read_step_id
 from atomic.entrypoints.http_api.route import Operation, Routes, in_header, in_query
-from atomic.entrypoints.http_api.views import results_view
+from atomic.entrypoints.http_api.views import json_response, results_view
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.problems import Problem
 

@@ -16,7 +16,6 @@ from atomic.entrypoints.http_api.http import (
     ApiRequest,
     ApiResponse,
     Query,
-    json_response,
     link_header,
     read_moment,
     read_number,
@@ -26,6 +25,7 @@ from atomic.entrypoints.http_api.http import (
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes, in_query
 from atomic.entrypoints.http_api.views import (
     dead_letters_view,
+    json_response,
     run_list_view,
     run_page_view,
     run_view,

@@ -1,7 +1,7 @@
-"""The JSON documents of the API, for orjson to write. They contain stored JSON unchanged."""
+"""What the API answers: its responses, and their JSON documents, which contain stored JSON unchanged."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -11,11 +11,35 @@ from atomic.application.probe import Probed
 from atomic.application.queries import DeadLetter, Progress, RunPage
 from atomic.domain.clients.quota import quota_view
 from atomic.domain.clients.records import ClientRecord, StoredKey, StoredSecret
-from atomic.domain.outcomes import StoredBody
-from atomic.domain.step_errors import StepError, sentence_of
+from atomic.domain.outcomes import StepError, StoredBody, sentence_of
 from atomic.domain.steps import Attempt, Step
+from atomic.entrypoints.http_api.http import ApiResponse
 from atomic.protocol.enums import Status
-from atomic.protocol.timestamps import to_rfc3339
+from atomic.protocol.problems import MEDIA_TYPE, Problem
+from atomic.protocol.wire import to_rfc3339
+
+# Answers contain data of endpoints and callers, so a browser must never treat them as anything but JSON.
+_NO_GUESSING: Final = {"x-content-type-options": "nosniff"}
+
+
+def json_response(
+    status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> ApiResponse:
+    """A JSON response."""
+    return ApiResponse(
+        status=status,
+        body=orjson.dumps(document),
+        headers={"content-type": "application/json", **_NO_GUESSING, **(headers or {})},
+    )
+
+
+def problem_response(problem: Problem) -> ApiResponse:
+    """A problem as a response (RFC 9457)."""
+    return ApiResponse(
+        status=problem.type.status,
+        body=orjson.dumps(problem.document()),
+        headers={"content-type": MEDIA_TYPE, **_NO_GUESSING, **problem.headers},
+    )
 
 
 def outcome_view(step: Step) -> dict[str, Any]:

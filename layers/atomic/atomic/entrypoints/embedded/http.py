@@ -1,15 +1,27 @@
-"""uvicorn's HTTP/1.1 with bounds, and one write for each answer.
+"""HTTP of the embedded server: bounds of each connection, and the API as an ASGI application.
 
 By itself, uvicorn keeps heads of any size, and waits for ever to read and to write. It writes head and body
 one after the other, and event loops send each write at once. This takes two system calls and two packets,
 and wakes the caller twice.
+
+No web framework is used (decision 0063).
 """
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from ipaddress import ip_address
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
+from atomic.entrypoints.http_api.api import Api, too_large
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.routes import handle
+from atomic.entrypoints.http_api.views import problem_response
+from atomic.protocol.constants import BODY_MAX_BYTES
+from atomic.protocol.problems import FOREIGN_ORIGIN, MISDIRECTED, Problem, invalid
 
 HEAD_MAX_BYTES: Final = 32 * 1024
 HEADERS_MAX: Final = 100
@@ -28,6 +40,16 @@ _REFUSAL: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+# RFC 3986, 3.2: an address in brackets or a name, and a port.
+_AUTHORITY: Final = re.compile(
+    r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.IGNORECASE | re.ASCII
+)
+# Closing a connection with unread bytes resets it, and then the caller never sees the 413.
+_DRAINED_MAX_BYTES: Final = 16 * BODY_MAX_BYTES
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class _Refused(Exception):
@@ -220,3 +242,132 @@ class OneWrite(asyncio.Transport):
         if self._kept:
             self._transport.write(self._kept)
             self._kept = b""
+
+
+class BrowserCheck:
+    """Checks `Host` and `Origin`, so that a foreign web page cannot use a browser to reach this server.
+
+    A page's own name may be bound to 127.0.0.1 (DNS rebinding), so `Host` must be a name of this server. A
+    form or script of another origin may post without a preflight, so `Origin`, if present, must be this
+    server.
+
+    `names` are the names of this server beside `localhost` and every IP address; None takes any name.
+    """
+
+    def __init__(self, names: Collection[str] | None = None) -> None:
+        self._names = None if names is None else frozenset(map(str.lower, names))
+        self._known: str | None = None
+
+    def refusal(self, headers: Mapping[str, str]) -> Problem | None:
+        """The problem of a request that is refused; None for others. Every browser sends a `Host`."""
+        host = headers.get("host")
+        # Most requests have the same Host.
+        if host != self._known:
+            if host is not None and (refusal := self._not_ours(host)):
+                return refusal
+            self._known = host
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
+            return Problem(
+                FOREIGN_ORIGIN,
+                "Origin: pages of other servers may not call this one. A proxy in between must pass `Host` "
+                "on unchanged (nginx: proxy_set_header Host $http_host).",
+            )
+        return None
+
+    def _not_ours(self, host: str) -> Problem | None:
+        match = _AUTHORITY.fullmatch(host)
+        if match is None:
+            return invalid("Host", "send a name or an address, optionally followed by a colon and a port")
+        name = match[1].strip("[]").lower().rstrip(".")
+        if self._names is None or name in self._names or name == "localhost":
+            return None
+        if name.endswith(".localhost") or _is_ip(name):
+            return None
+        return Problem(
+            MISDIRECTED, "Host: not a name of this server; start it with --allow-host NAME to add one."
+        )
+
+
+def _is_ip(name: str) -> bool:
+    # Unlike a name, an address cannot be bound to another address.
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class AsgiApp:
+    """Serves `Api` over ASGI, and `/metrics`, which only this runtime has."""
+
+    def __init__(self, api: Api, metrics: PrometheusTelemetry, browsers: BrowserCheck) -> None:
+        self._api = api
+        self._metrics = metrics
+        self._browsers = browsers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers: dict[str, str] = {}
+        hosts = 0
+        for raw_name, raw_value in scope["headers"]:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            hosts += name == "host"
+        body = await _read_body(headers.get("content-length", ""), receive)
+        if body is None:
+            await _send(send, problem_response(too_large()), {"connection": "close"})
+            return
+        if refusal := _wrong_host(scope, hosts) or self._browsers.refusal(headers):
+            await _send(send, problem_response(refusal), {})
+            return
+        if scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:
+            metrics = ApiResponse(status=200, body=self._metrics.exposition())
+            await _send(send, metrics, {"content-type": CONTENT_TYPE})
+            return
+        request = ApiRequest(
+            method=scope["method"],
+            path=scope["path"],
+            query=scope["query_string"].decode("latin-1"),
+            headers=headers,
+            body=body,
+        )
+        await _send(send, await handle(self._api, request), {})
+
+
+def _wrong_host(scope: Scope, hosts: int) -> Problem | None:
+    """The problem for a wrong Host header (RFC 9112, 3.2). Health checks by HTTP/1.0 may have none."""
+    if hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0"):
+        return None
+    return invalid("Host", "HTTP/1.1 needs this header once; send the name or address that you connect to")
+
+
+async def _read_body(content_length: str, receive: Receive) -> bytes | None:
+    """The whole body; None when it is too large, or when the caller disconnected before its end."""
+    if content_length.isdigit() and int(content_length) > _DRAINED_MAX_BYTES:
+        return None
+    # Joined at the end: otherwise a body that comes byte by byte would be copied for each byte.
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size <= BODY_MAX_BYTES:
+            parts.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(parts) if size <= BODY_MAX_BYTES else None
+        if size > _DRAINED_MAX_BYTES:
+            return None
+
+
+async def _send(send: Send, response: ApiResponse, extra: dict[str, str]) -> None:
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in (*response.headers.items(), *extra.items())
+    ]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,364 @@
+"""Starts: what posts a step. Reads the request, starts the step or attaches to it, and words the answer."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from atomic.application.probe import probe
+from atomic.application.refusals import PayloadMismatch
+from atomic.application.start import StartResult, start
+from atomic.domain.clients.client import Client
+from atomic.domain.outcomes import is_step_cancelled, sentence_of
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import Step, StepSpec
+from atomic.entrypoints.http_api.api import Api, charge_start, in_turn, rate_headers, reserve
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.refusals import payload_mismatch
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
+from atomic.entrypoints.http_api.views import (
+    failure_members,
+    json_response,
+    outcome_view,
+    probe_view,
+    problem_response,
+)
+from atomic.protocol import headers, keys, problems
+from atomic.protocol.constants import PAYLOAD_MAX_BYTES
+from atomic.protocol.enums import Status
+from atomic.protocol.headers import Preferences
+from atomic.protocol.problems import Problem
+from atomic.protocol.requests import StartRequest, read_message
+from atomic.protocol.strict_json import (
+    JsonTooLong,
+    canonical_json,
+    fingerprint,
+)
+from atomic.protocol.wire import RetryOptions, to_rfc3339
+
+routes = Routes()
+
+_RETRY_AFTER_MAX_S = 60
+_STEP_CANCELLED = (
+    "The step was cancelled, and its run goes on: go on without it, or post the work under another "
+    "idempotencyKey or stepName."
+)
+
+
+_START: Final = Operation(
+    id="start",
+    summary="Start a step, or attach to it",
+    description="Atomic calls the URL with the key until it succeeds, and records the answer. Posting "
+    "the same again returns the recorded answer. The first post of a run is its root, the workflow. "
+    "Its handler posts the steps, with the same workflowName and idempotencyKey, or with `parent`.",
+    headers=(
+        in_header("Idempotency-Key", "Instead of the member."),
+        in_header("Prefer", "`wait=SECONDS`, `respond-async` (RFC 7240)."),
+        in_header("traceparent", "W3C Trace Context to go on with."),
+        in_header("Atomic-Attempt-Token", "Of the call in which the step is posted, from its headers."),
+    ),
+    request=StartRequest,
+    answers=(
+        (200, "StepOutcome", "Succeeded."),
+        (202, "StepOutcome", "Not finished, and `Prefer: respond-async` was given."),
+    ),
+    refusals=(
+        *OF_BODIES,
+        problems.URL_NOT_ALLOWED,
+        problems.CANCELLED,
+        problems.STEP_CANCELLED,
+        problems.PAYLOAD_MISMATCH,
+        problems.STEP_FAILED,
+        problems.EVENT_EXPIRED,
+        problems.TOO_MANY_REQUESTS,
+        problems.NOT_FINISHED,
+        problems.STORAGE_FULL,
+    ),
+)
+
+
+@routes.add("POST", "/{clientId}", _START, scope="start")
+async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Create or attach, wait, answer."""
+    return await _post(api, request, client, read_start)
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/steps",
+    replace(
+        _START,
+        id="postStep",
+        summary="Post a step of a run, or attach to it",
+        description="What the handler of a step posts: the same as a start, and `parent` is required. "
+        "Each call of an endpoint names this path in its header `Atomic-Steps-Url`.",
+    ),
+    scope="start",
+)
+async def post_step(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Create or attach, wait, answer: a step of a handler."""
+    return await _post(api, request, client, read_step)
+
+
+async def _post(
+    api: Api,
+    request: ApiRequest,
+    client: Client,
+    reading: Callable[[Api, ApiRequest, Client], tuple[StartRequest, StepSpec]],
+) -> ApiResponse:
+    preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
+    message, spec = await in_turn(api, client, request, lambda: reading(api, request, client))
+    if not api.admits(spec.run_id):
+        raise Problem(
+            problems.UNAVAILABLE,
+            "The server is shutting down and takes no new runs; nothing was started. Try again.",
+            headers={headers.RETRY_AFTER: "1"},
+        )
+    try:
+        async with await reserve(api, client, spec) as reservation:
+            started = await start(
+                api.engine,
+                spec,
+                wait_ms=wait_ms(message, preferences),
+                is_repeated=is_repeated(request, client, spec),
+            )
+            if started.created:
+                reservation.keep()
+    except PayloadMismatch as refused:
+        first = refused.first
+        size = len(first.spec.payload) + len(spec.payload)
+        raise await api.engine.large_bodies.read(
+            client.id, size, lambda: payload_mismatch(first, spec, client)
+        ) from None
+    return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/probe",
+    Operation(
+        id="probe",
+        summary="Call an endpoint once, with no step",
+        description="Makes the call that the first attempt of this start would make, signed in the same "
+        "way. It is not recorded or retried, lasts 20 s at most, and counts as a start for the client's "
+        "rate.",
+        request=StartRequest,
+        answers=((200, "ProbeResult", "The result of the call."),),
+        refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED, problems.TOO_MANY_REQUESTS),
+    ),
+    scope="start",
+)
+async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Call the endpoint of a start once and record nothing. It counts as a start for the client's rate.
+
+    `atomic doctor` uses it to check whether Atomic reaches an endpoint, and what the endpoint answers.
+    """
+    _, spec = await in_turn(api, client, request, lambda: read_start(api, request, client))
+    if spec.kind != "http":
+        raise problems.invalid("kind", "only an endpoint can be called: leave it out, give stepInvokeUrl")
+    await charge_start(api, client)
+    probed = await probe(api.engine, client, spec)
+    if probed is None:
+        raise Problem(
+            problems.TOO_MANY_REQUESTS,
+            "Too many attempts of this client are under way to this destination; try again.",
+            headers={headers.RETRY_AFTER: "1"},
+        )
+    return json_response(200, probe_view(probed))
+
+
+def _answer(
+    started: StartResult, preferences: Preferences, now_ms: int, extra: dict[str, str]
+) -> ApiResponse:
+    step = started.step
+    if step.expires_at_ms is not None:
+        extra[headers.IDEMPOTENCY_EXPIRES] = to_rfc3339(step.expires_at_ms)
+    if started.replayed:
+        extra[headers.IDEMPOTENCY_REPLAYED] = "true"
+    if applied := preferences.applied():
+        extra[headers.PREFERENCE_APPLIED] = applied
+    match step.status:
+        case Status.SUCCEEDED:
+            return json_response(200, outcome_view(step), extra)
+        case Status.FAILED if not step.is_dead_letter:
+            extra[headers.ERROR_SOURCE] = "step"
+            detail = f"{(sentence_of(step.error) or '').capitalize()}."
+            return _problem(problems.EVENT_EXPIRED, detail, failure_members(step), extra)
+        case Status.FAILED:
+            extra[headers.ERROR_SOURCE] = "step"
+            return _problem(problems.STEP_FAILED, _failure_detail(step), failure_members(step), extra)
+        case Status.CANCELLED:
+            return _cancelled(step, extra)
+        case _:
+            return _unfinished(step, preferences, now_ms, extra)
+
+
+def _cancelled(step: Step, extra: dict[str, str]) -> ApiResponse:
+    members = {"id": step.id, "runId": step.spec.run_id}
+    if is_step_cancelled(step.error):
+        return _problem(problems.STEP_CANCELLED, _STEP_CANCELLED, members, extra)
+    return _problem(problems.CANCELLED, "The step was cancelled.", members, extra)
+
+
+def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[str, str]) -> ApiResponse:
+    due_in_s = 1 if step.due_at_ms is None else -(-(step.due_at_ms - now_ms) // 1000)
+    extra[headers.LOCATION] = f"/{step.spec.client_id}/steps/{step.id}"
+    extra[headers.RETRY_AFTER] = str(max(1, min(due_in_s, _RETRY_AFTER_MAX_S)))
+    if preferences.respond_async:
+        return json_response(202, outcome_view(step), extra)
+    return _problem(
+        problems.NOT_FINISHED,
+        "The step goes on. Post the same again to wait for it, or read it at Location.",
+        {"id": step.id, "runId": step.spec.run_id, "stepStatus": step.status.value},
+        extra,
+    )
+
+
+def _failure_detail(step: Step) -> str:
+    return (
+        f"The step failed at attempt {step.attempt_count}: {(sentence_of(step.error) or '').rstrip('.')}."
+    )
+
+
+def _problem(
+    kind: problems.ProblemType, detail: str, members: dict[str, Any], extra: dict[str, str]
+) -> ApiResponse:
+    return problem_response(Problem(kind, detail, members, extra))
+
+
+def read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+    """The request's body, and the step that it asks for. Raises Problem."""
+    message = read_message(StartRequest, request.body)
+    return message, step_spec(api, request, client, message)
+
+
+def read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+    """The same for what a handler posts: it names the step whose handler it is. Raises Problem."""
+    message, spec = read_start(api, request, client)
+    if message.parent is None:
+        raise problems.invalid(
+            "parent",
+            "required on this path: name the step whose handler posts this one, by its header "
+            "Atomic-Step-Id; a run is started at /{clientId}",
+        )
+    return message, spec
+
+
+def step_spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) -> StepSpec:
+    """The step that a message asks for. Raises Problem."""
+    key = _idempotency_key(request, message)
+    url, step_name = _allowed_url(client, message), message.step_name or ""
+    payload = _payload(message)
+    run_id = keys.run_id(client.id, message.workflow_name, key)
+    if message.parent is not None:
+        run_id = keys.run_of(message.parent)
+    trace_id = headers.parse_trace_id(request.headers.get(headers.TRACEPARENT, ""))
+    return StepSpec(
+        client_id=client.id,
+        run_id=run_id,
+        identity=keys.identity(
+            client.id,
+            message.workflow_name,
+            message.parent or "",
+            # A timer or an event has no URL; its kind takes the place of the URL.
+            url or message.kind,
+            step_name,
+            key,
+        ),
+        kind=message.kind,
+        workflow_name=message.workflow_name,
+        url=url,
+        step_name=step_name,
+        idempotency_key=key,
+        parent=message.parent,
+        payload=payload,
+        fingerprint=fingerprint(payload),
+        retry=_DEFAULT_POLICY if message.retry is _DEFAULT_RETRY else retry_policy(message.retry),
+        delay_ms=message.delay,
+        attempt_timeout_ms=_attempt_timeout_ms(api, message),
+        deadline_ms=message.deadline,
+        retention_ms=api.engine.settings.retention_ms,
+        # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
+        trace_id=trace_id or run_id.removeprefix("run_"),
+    )
+
+
+def _allowed_url(client: Client, message: StartRequest) -> str:
+    url = message.step_invoke_url or ""
+    if url and not client.may_call(url):
+        raise Problem(
+            problems.URL_NOT_ALLOWED,
+            "stepInvokeUrl: not under a base URL of this client; use one of them or have it added.",
+        )
+    return url
+
+
+def _attempt_timeout_ms(api: Api, message: StartRequest) -> int:
+    settings = api.engine.settings
+    timeout_ms = message.attempt_timeout or settings.attempt_timeout_default_ms
+    if timeout_ms > settings.attempt_timeout_max_ms:
+        most = settings.attempt_timeout_max_ms
+        raise problems.invalid("attemptTimeout", f"use at most {most} (milliseconds)")
+    return timeout_ms
+
+
+def _payload(message: StartRequest) -> bytes:
+    try:
+        return canonical_json(message.payload, max_bytes=PAYLOAD_MAX_BYTES)
+    except JsonTooLong:
+        raise problems.too_long("payload", PAYLOAD_MAX_BYTES) from None
+
+
+def _idempotency_key(request: ApiRequest, message: StartRequest) -> str:
+    header = request.headers.get(headers.IDEMPOTENCY_KEY)
+    if header is None:
+        if message.idempotency_key is None:
+            raise problems.invalid(
+                "idempotencyKey", "required, as a member of the body or as the header Idempotency-Key"
+            )
+        return message.idempotency_key
+    key = headers.parse_idempotency_key(header)
+    if not keys.is_idempotency_key(key):
+        raise problems.invalid("Idempotency-Key", "use 1 to 255 visible ASCII characters, no spaces")
+    if message.idempotency_key not in {None, key}:
+        raise problems.invalid(
+            "Idempotency-Key", "differs from idempotencyKey in the body; send one of them, or both equal"
+        )
+    return key
+
+
+def retry_policy(retry: RetryOptions) -> RetryPolicy:
+    """The policy that is in force for these options."""
+    return RetryPolicy(
+        count=retry.count,
+        back_off_ms=retry.back_off,
+        strategy=retry.strategy,
+        factor=retry.factor,
+        max_back_off_ms=retry.max_back_off_ms,
+        jitter=retry.jitter,
+        on=retry.on,
+        never=retry.never,
+    )
+
+
+def wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
+    """How long the caller asks to wait; None when it does not say."""
+    if preferences.respond_async and preferences.wait_ms is None:
+        return 0
+    asked = [ms for ms in (message.timeout, preferences.wait_ms) if ms is not None]
+    if not asked:
+        return None
+    # A handler that is told 504 must be called again when the step settles; only a waiting post is noted.
+    return min(asked) if preferences.respond_async else max(1, min(asked))
+
+
+def is_repeated(request: ApiRequest, client: Client, spec: StepSpec) -> bool:
+    """Whether the handler that posts this has been called before: its attempt token says so."""
+    token = request.headers.get(headers.ATTEMPT_TOKEN)
+    if token is None or spec.parent is None:
+        return False
+    return (headers.parse_attempt_token(client.attempt_key, spec.parent, token) or 0) > 1
+
+
+# Nearly every start has these options; pydantic gives each message the same object.
+_DEFAULT_RETRY: Final = StartRequest.model_fields["retry"].default
+_DEFAULT_POLICY: Final = retry_policy(_DEFAULT_RETRY)
