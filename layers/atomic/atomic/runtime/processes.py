@@ -1,7 +1,7 @@
 """Everything that depends on whether this process is the only one that works on its rows.
 
 Two things are the same either way. Each write is conditional, so one of two processes that do the same
-loses. A run (`application/run_cache`) and the number of a client's live steps (`application/admission`)
+loses. A run (`application/engine`) and the number of a client's live steps (`application/admission`)
 are cached for some seconds.
 """
 
