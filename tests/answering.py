@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,10 +14,10 @@ class Answering:
     """Serves until `close`.
 
     The function takes the path and the document, and returns a status and a document; bytes are sent as
-    they are. `headers` are those of each request, with names in lower case.
+    they are. `headers` are those of each request, with names in lower case; `more` go with each answer.
     """
 
-    def __init__(self, answer: Callable[[str, Any], Answer]) -> None:
+    def __init__(self, answer: Callable[[str, Any], Answer], more: Mapping[str, str] | None = None) -> None:
         self.headers = headers = list[dict[str, str]]()
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,6 +31,8 @@ class Answering:
                     self.send_response(status)
                     self.send_header("content-type", "application/json")
                     self.send_header("content-length", str(len(body)))
+                    for name, value in (more or {}).items():
+                        self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(body)
 

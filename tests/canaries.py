@@ -96,6 +96,8 @@ ANSWERS: Final = {
     "bad-chunk": f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{canary('bad-chunk')}\r\n",
     "broken-off": f"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{canary('broken-off')}",
     "status": f"HTTP/1.1 {canary('status')} No\r\n\r\n",
+    "build": f"HTTP/1.1 200 OK\r\n{_HEAD}Atomic-Build: {canary('build')}\r\n"
+    f"Atomic-Unused-Results: {canary('unused-results')}\r\n\r\n",
     "success": f'HTTP/1.1 200 OK\r\n{_HEAD}\r\n{{"{canary("result")}":"{canary("result-value")}"}}',
 }
 

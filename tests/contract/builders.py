@@ -136,6 +136,8 @@ def a_full_step() -> Step:
                 status=0,
                 error=StepError(ErrorKind.TIMED_OUT),
                 late="zu spät 🙂",
+                build="abc-1",
+                unused_results=3,
             ),
         ),
         response=StoredBody('{"é":"🙂"}'.encode(), "json", "application/json"),

@@ -19,7 +19,7 @@ BACK_OFF_MS = 300
 
 
 class Endpoints:
-    """Gives each call of a path its next answer; the last answer repeats.
+    """Gives each call of a path its next answer, with `headers`; the last answer repeats.
 
     A leading `None` holds the first call.
     """
@@ -27,7 +27,8 @@ class Endpoints:
     def __init__(self) -> None:
         self._answers: dict[str, list[Answer | None]] = {}
         self._released = threading.Event()
-        self._server = Answering(lambda path, _: self._answer(path))
+        self.headers: dict[str, str] = {}
+        self._server = Answering(lambda path, _: self._answer(path), self.headers)
         self.url = self._server.url
 
     def serve(self, path: str, *answers: Answer | None) -> str:

@@ -126,6 +126,29 @@ def test_a_failed_run_names_the_step_that_failed(page: Page, api: Api, endpoints
     expect(headings).to_have_text(["Attempts", "Response", "Retry policy", "Payload"])
 
 
+def test_a_run_whose_code_changed_says_so_beside_the_builds_of_its_attempts(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    url = endpoints.serve("/order", (410, 0), (200, 1))
+    endpoints.headers["Atomic-Build"] = "abc-1"
+    run = api.start(url, "order-1")
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    row, panel = page.locator(".row"), page.get_by_role("complementary")
+    attempts = panel.locator(".attempts li")
+    expect(attempts).to_contain_text(["build abc-1"])
+    for place in (page.locator(".run-title"), row, panel):
+        expect(place.locator(".icon-warning")).to_have_count(0)
+
+    endpoints.headers |= {"Atomic-Build": "abc-2", "Atomic-Unused-Results": "2"}
+    api.post(f"/steps/{run['id']}/redrive")
+
+    expect(attempts).to_contain_text(["build abc-2", "build abc-1"])
+    for place in (page.locator(".run-title"), panel):
+        expect(place).to_contain_text("code changed? 2 results not used")
+    expect(row.locator(".icon-warning")).to_have_count(1)
+    expect(row).to_have_accessible_name(re.compile("code changed[?]"))
+
+
 def test_the_oldest_retry_leads_to_its_run(page: Page, api: Api, endpoints: Endpoints) -> None:
     url = endpoints.serve("/down", (503, 0))
     run = api.start(url, "down", wait=False, retry={"count": 3, "backOff": 600_000, "jitter": "none"})

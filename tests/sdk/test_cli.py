@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from answering import Answering
 from atomic.cli.main import main
 from scenarios.embedded_runtime import AtomicServer, create_client
 from sdk.shop import shop
@@ -65,6 +66,25 @@ def test_the_timeline_of_a_run(cli: Cli, app_url: str) -> None:
     assert root.endswith("/order  succeeded")
     assert attempt.startswith("#1 succeeded 200")
     assert below.endswith("/pay  succeeded")
+
+
+@pytest.mark.parametrize(
+    ("unused", "says"),
+    [
+        ("0", ""),
+        ("1", ", code changed? 1 result was not used"),
+        ("2", ", code changed? 2 results were not used"),
+    ],
+)
+def test_the_timeline_shows_builds_and_whether_the_code_changed(cli: Cli, unused: str, says: str) -> None:
+    endpoint = Answering(
+        lambda _path, _call: (200, 1), {"Atomic-Build": "abc-1", "Atomic-Unused-Results": unused}
+    )
+    cli("start", "order", f"{endpoint.url}/order", "--key", "k")
+    endpoint.close()
+    _, root, attempt = cli("runs", "show").stdout.splitlines()
+    assert root.endswith(f"/order  succeeded{says}")
+    assert re.fullmatch(r" +#1 succeeded 200 \d+ ms, build abc-1", attempt)
 
 
 def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:

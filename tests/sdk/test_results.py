@@ -19,7 +19,7 @@ from atomic.sdk._steps_path import steps_target
 from atomic.sdk._transport import ApiTarget, HttpRequest, HttpResponse, drive
 from atomic.sdk._values import jsonable
 from atomic.sdk.errors import NotFinishedError, SerializationError, UnavailableError
-from sdk.in_process import InProcess, InProcessClient, in_process
+from sdk.in_process import DAY, InProcess, InProcessClient, in_process
 from sdk.scripted import GOES_ON, NOBODY, answer, called, called_async, done
 
 VALUES = st.recursive(
@@ -325,30 +325,28 @@ def run_of(app: InProcess) -> str:
     return str(next(post["parent"] for post in app.client.posts if "parent" in post).rpartition("-")[0])
 
 
-def test_results_that_a_finished_handler_did_not_ask_for_are_told() -> None:
-    seen: list[str] = []
+def test_a_run_whose_code_changed_shows_the_builds_and_what_was_not_used() -> None:
+    async def before(ctx: AsyncContext) -> int:
+        await ctx.step("echo", "of code that is gone")
+        await ctx.sleep(DAY)
+        return 0
 
-    async def main(ctx: AsyncContext) -> int:
-        if ctx.attempt == 1:
-            await ctx.step("echo", "of code that is gone")
-        await ctx.sleep(60)
+    async def after(ctx: AsyncContext) -> int:
+        await ctx.sleep(DAY)
         return 1
 
     async def played(app: InProcess) -> Any:
         app.step("echo")
-        app.workflow(main, build="abc-1")
-        answered = app._atomic.engine.invoker.post
+        app.workflow(before, build="abc-1")
+        started = asyncio.ensure_future(app.start())
+        await asyncio.sleep(DAY / 2)
+        app.workflow(after, build="abc-2")
+        return await started, (await app.client.get(run_of(app))).root
 
-        async def post(request: Any) -> Any:
-            answer = await answered(request)
-            if request.url.endswith("/main"):
-                told = {name.lower(): value for name, value in answer.headers.items()}
-                assert told["atomic-build"] == "abc-1"
-                seen.append(told.get("atomic-unused-results", ""))
-            return answer
-
-        app._atomic.engine.invoker.post = post  # type: ignore[method-assign]
-        return await app.start()
-
-    assert in_process(played) == 1
-    assert seen == ["", "1"]
+    response, root = in_process(played)
+    assert (response, root.build, root.unused_results) == (1, "abc-2", 1)
+    *earlier, last = root.attempt_log
+    assert {(each.outcome, each.build, each.unused_results) for each in earlier} == {
+        ("suspended", "abc-1", 0)
+    }
+    assert (last.outcome, last.build, last.unused_results) == ("succeeded", "abc-2", 1)

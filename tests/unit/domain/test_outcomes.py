@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -457,3 +458,27 @@ def test_a_handler_that_passes_a_failure_on_says_why_first(problem: dict[str, An
     outcome = read(500, {"content-type": "application/problem+json"}, body=json.dumps(problem).encode())
     assert str(outcome.error) == f"the endpoint answered 500: {words}"
     assert outcome.error == StepError(ErrorKind.ENDPOINT_ANSWERED, "500", words)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (200, {}),
+        (202, {"atomic-waiting-for": OTHER}),
+        (202, {"atomic-waiting-for": OTHER, "atomic-wake": "both"}),
+        (302, {}),
+        (410, {}),
+        (503, {}),
+        (503, {"atomic-refused": "true"}),
+    ],
+)
+def test_every_answer_may_say_its_build(status: int, headers: dict[str, str]) -> None:
+    plain = read(status, headers)
+    said = {"atomic-build": "abc-1", "atomic-unused-results": "2"}
+    assert (plain.build, plain.unused_results) == (None, 0)
+    assert read(status, headers | said) == replace(plain, build="abc-1", unused_results=2)
+    assert read(status, headers | {"atomic-build": "a b", "atomic-unused-results": "-1"}) == plain
+
+
+def test_an_answer_that_is_too_large_says_its_build_as_well() -> None:
+    assert read(200, {"atomic-build": "abc-1"}, too_large=True).build == "abc-1"

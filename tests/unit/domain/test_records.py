@@ -51,3 +51,9 @@ def test_a_promise_does_not_depend_on_a_default() -> None:
     assert spec["retry"]["count"] == 25
     assert "step_name" not in spec
     assert "on" not in spec["retry"]
+
+
+def test_an_attempt_that_said_nothing_about_its_code_takes_no_room() -> None:
+    [plain, said] = progress_record(a_full_step())["attempt_log"]
+    assert plain == {"number": 1, "generation": 1, "started_at_ms": 1_000}
+    assert (said["build"], said["unused_results"]) == ("abc-1", 3)

@@ -190,3 +190,27 @@ def test_what_is_no_traceparent(value: str) -> None:
 def test_our_traceparent_is_one() -> None:
     assert headers.traceparent(TRACE, SPAN) == f"00-{TRACE}-{SPAN}-01"
     assert headers.parse_trace_id(headers.traceparent(TRACE, SPAN)) == TRACE
+
+
+@pytest.mark.parametrize(
+    ("value", "build"),
+    [
+        ("abc-1", "abc-1"), (" abc ", "abc"), ("!~", "!~"), ("b" * 64, "b" * 64), ("b" * 10_000, "b" * 64),
+        ("", None), (" ", None), ("a b", None), ("a, b", None), ("a\x00b", None), ("a\x1b[31mb", None),
+        ("a\x7f", None), ("é", None), ("\udcff", None), ("b" * 10_000 + "\n" + "b", None),
+    ],
+)  # fmt: skip
+def test_a_build_is_visible_ascii_and_bounded(value: str, build: str | None) -> None:
+    assert headers.parse_build(value) == build
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("0", 0), ("3", 3), (" 3 ", 3), ("003", 3), ("999999999", 999_999_999), ("1000000000", 0),
+        ("", 0), ("-1", 0), ("+1", 0), ("abc", 0), ("1.5", 0), ("1e3", 0), ("1, 2", 0), ("1_0", 0),
+        ("٣", 0), ("²", 0), (str(10**30), 0), ("9" * 10_000, 0),
+    ],
+)  # fmt: skip
+def test_a_number_of_unused_results(value: str, number: int) -> None:
+    assert headers.parse_unused_results(value) == number

@@ -25,7 +25,7 @@ _PAGE_MAX_BYTES: Final = 2_000_000
 # A hundred of the largest steps are 50 MB.
 _READ_AT_ONCE: Final = 100
 _STEP_BYTES: Final = 1_500
-_ATTEMPT_BYTES: Final = 250
+_ATTEMPT_BYTES: Final = 430
 
 
 @dataclass(frozen=True, slots=True)

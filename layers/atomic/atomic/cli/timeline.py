@@ -19,7 +19,9 @@ def timeline(run: RunDocument) -> str:
     for depth, step in _tree(run):
         after_s = (from_rfc3339(step.created_at) - began_ms) / 1000
         name = step.step_name or step.step_invoke_url or step.kind
-        lines.append(f"{after_s:>9.3f} s  {'  ' * depth}{name}  {step.status}{_why(step)}")
+        lines.append(
+            f"{after_s:>9.3f} s  {'  ' * depth}{name}  {step.status}{_why(step)}{_code_changed(step)}"
+        )
         lines += [f"{'':13}{'  ' * depth}{line}" for line in _attempts(step)]
     return "\n".join(lines)
 
@@ -52,9 +54,17 @@ def _why(step: StepDocument) -> str:
     return f": {step.error}" if step.error and step.status != "succeeded" else ""
 
 
+def _code_changed(step: StepDocument) -> str:
+    number = step.unused_results
+    if not number:
+        return ""
+    return f", code changed? {number} {'result was' if number == 1 else 'results were'} not used"
+
+
 def _attempts(step: StepDocument) -> Iterator[str]:
     for attempt in step.attempt_log:
         took = "…" if attempt.duration is None else f"{attempt.duration} ms"
         status = f" {attempt.status}" if attempt.status else ""
         why = f" ({attempt.error})" if attempt.error else ""
-        yield f"#{attempt.number} {attempt.outcome or 'running'}{status} {took}{why}"
+        build = f", build {attempt.build}" if attempt.build else ""
+        yield f"#{attempt.number} {attempt.outcome or 'running'}{status} {took}{build}{why}"

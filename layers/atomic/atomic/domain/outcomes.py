@@ -56,6 +56,7 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the excerpts of fifty attempts.
 EXCERPT_MAX_CHARS: Final = 200
+_OF_THE_CODE: Final = frozenset({headers.BUILD, headers.UNUSED_RESULTS})
 _WORDS: Final = ("detail", "error", "message", "title")
 # Only charsets of texts: Python's "punycode" takes seconds for a body of 256 KiB, and Python searches the
 # disk for a codec when its name is used for the first time.
@@ -150,6 +151,8 @@ class Outcome:
     """An attempt's end. `waiting_for` holds step ids, or EVERY_CHILD, when the endpoint suspended itself.
 
     `wake` then says which of these steps wake it; None means any of them.
+    `build` is what answered. `unused_results`: of how many of its steps a finished handler never asked for
+    the result.
     """
 
     kind: OutcomeKind
@@ -159,10 +162,23 @@ class Outcome:
     retry_after_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
     wake: WakePolicy | None = None
+    build: str | None = None
+    unused_results: int = 0
 
 
 def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outcome:
     """Read an answer: 2xx succeeds, most others are retried (404 included), a few are permanent."""
+    outcome = _outcome(answer, policy, now_ms)
+    if _OF_THE_CODE.isdisjoint(answer.headers):
+        return outcome
+    return replace(
+        outcome,
+        build=headers.parse_build(answer.headers.get(headers.BUILD, "")),
+        unused_results=headers.parse_unused_results(answer.headers.get(headers.UNUSED_RESULTS, "")),
+    )
+
+
+def _outcome(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outcome:
     if answer.status is None:
         error = answer.error or StepError(ErrorKind.NO_ANSWER)
         return Outcome(kind=OutcomeKind.RETRYABLE, error=replace(error, detail=_storable(error.detail)))

@@ -61,7 +61,10 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One HTTP call. `outcome` is None while it runs; `late` notes an answer that came too late."""
+    """One HTTP call. `outcome` is None while it runs; `late` notes an answer that came too late.
+
+    `build` and `unused_results` are what the endpoint said, as in `Outcome`.
+    """
 
     number: int
     generation: int
@@ -71,6 +74,8 @@ class Attempt:
     status: int | None = None
     error: StepError | None = None
     late: str | None = None
+    build: str | None = None
+    unused_results: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,5 +314,7 @@ def closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tupl
         outcome=outcome.kind,
         status=outcome.status,
         error=outcome.error,
+        build=outcome.build,
+        unused_results=outcome.unused_results,
     )
     return (*attempts[:-1], last)

@@ -4,7 +4,7 @@ Servers build the documents by hand, since a step's answer is on the hot path; t
 these models. Times are RFC 3339 in UTC, durations integer milliseconds.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 from typing_extensions import TypeAliasType
@@ -80,6 +80,17 @@ class StepOutcome(RunSummary):
     response_encoding: Literal["base64"] | None = None
 
 
+# Older servers do not send these.
+_BUILD: Final = Field(
+    default=None, description="The build of the application that answered, from `Atomic-Build`."
+)
+_UNUSED_RESULTS: Final = Field(
+    default=0,
+    description="Of how many of its steps the finished handler never asked for the result, from "
+    "`Atomic-Unused-Results`. If there are any, its code has probably changed.",
+)
+
+
 class AttemptRecord(Document):
     """One HTTP call."""
 
@@ -95,10 +106,12 @@ class AttemptRecord(Document):
     late: str | None = Field(
         description="Describes an answer that arrived after the attempt had lost its lease."
     )
+    build: str | None = _BUILD
+    unused_results: int = _UNUSED_RESULTS
 
 
 class StepDocument(StepOutcome):
-    """Everything about a step."""
+    """Everything about a step. `build` and `unusedResults` are those of its last attempt."""
 
     error_excerpt: str | None = Field(
         description="What the endpoint said, as it stands in `error`; null when it said nothing, or when "
@@ -119,6 +132,8 @@ class StepDocument(StepOutcome):
     retry: RetryDocument
     waiting_for: list[str]
     trace_id: str
+    build: str | None = _BUILD
+    unused_results: int = _UNUSED_RESULTS
     attempt_log: list[AttemptRecord]
 
 

@@ -38,6 +38,9 @@ _TRACEPARENT: Final = re.compile(
 )
 _ATTEMPT_TOKEN: Final = re.compile(r"([1-9][0-9]{0,9})\.[0-9a-f]{32}", re.ASCII)
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_BUILD: Final = re.compile(r"[!-~]+")
+_BUILD_MAX_CHARS: Final = 64
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,18 @@ def parse_retry_after_ms(value: str, now_ms: int) -> int | None:
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return moment_ms - now_ms if moment_ms > now_ms else None
+
+
+def parse_build(value: str) -> str | None:
+    """A build, cut to 64 characters; None when it is empty or has others than visible ASCII."""
+    text = value.strip()
+    return text[:_BUILD_MAX_CHARS] if _BUILD.fullmatch(text) else None
+
+
+def parse_unused_results(value: str) -> int:
+    """A number of results; 0 when the value is no whole number of up to nine digits."""
+    text = value.strip()
+    return int(text) if _COUNT.fullmatch(text) else 0
 
 
 def attempt_token(key: bytes, step_id: str, attempt: int) -> str:

@@ -52,7 +52,6 @@ _KEPT_FREE_MAX: Final = 8
 
 _BASE_URL: Final = "ATOMIC_BASE_URL"
 _BUILD: Final = "ATOMIC_BUILD"
-_BUILD_TEXT: Final = re.compile(r"[!-~]{0,64}")
 # Characters that a path may contain unencoded (RFC 3986, 3.3).
 _PLAIN: Final = "/:@!$&'()*+,;=~"
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -294,7 +293,7 @@ def success(result: Any) -> HandlerResponse:
 def build_of(given: str | None) -> str:
     """The build of this application: an option, else ATOMIC_BUILD. Raises ValueError for an invalid one."""
     build = given or os.environ.get(_BUILD, "")
-    if not _BUILD_TEXT.fullmatch(build):
+    if build and headers.parse_build(build) != build:
         name = "build" if given else _BUILD
         raise ValueError(f"{name} {build!r}: use up to 64 visible ASCII characters")
     return build

@@ -50,6 +50,7 @@ def outcome_view(step: Step) -> dict[str, Any]:
 def step_view(step: Step) -> dict[str, Any]:
     """Everything about a step, with its attempts and payload."""
     spec, retry = step.spec, step.spec.retry
+    last = step.attempt_log[-1] if step.attempt_log else None
     return {
         **outcome_view(step),
         "errorExcerpt": _excerpt(step.error),
@@ -72,6 +73,8 @@ def step_view(step: Step) -> dict[str, Any]:
         },
         "waitingFor": list(step.waiting_for),
         "traceId": spec.trace_id,
+        "build": last and last.build,
+        "unusedResults": last.unused_results if last else 0,
         "attemptLog": [_attempt(attempt) for attempt in step.attempt_log],
     }
 
@@ -242,6 +245,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "error": sentence_of(attempt.error),
         "errorKind": _kind(attempt.error),
         "late": attempt.late,
+        "build": attempt.build,
+        "unusedResults": attempt.unused_results,
     }
 
 

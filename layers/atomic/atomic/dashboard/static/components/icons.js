@@ -1,5 +1,6 @@
 // Icons: a status is shown by its shape and its word, never only by its colour.
 
+import { plural } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
 
 const SHAPES = {
@@ -28,6 +29,16 @@ export function Icon({ name }) {
     <svg class="icon icon-${name}" viewBox="0 0 16 16" aria-hidden="true" focusable="false">
       ${lines.map((d) => html`<path d=${d} />`)}
     </svg>
+  `;
+}
+
+/** Says that a finished handler did not use all results of its steps; nothing when it used them. */
+export function CodeChanged({ step: { unusedResults } }) {
+  if (!unusedResults) return null;
+  return html`
+    <span class="badge is-warning" title="It never asked for these steps, so its code has probably changed">
+      <${Icon} name="warning" />code changed? ${plural(unusedResults, "result")} not used
+    </span>
   `;
 }
 

@@ -16,7 +16,7 @@ import { linkTo } from "../core/router.js";
 import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { askCancelStep, askRedrive } from "./confirmations.js";
-import { Badge, Icon } from "./icons.js";
+import { Badge, CodeChanged, Icon } from "./icons.js";
 import { Json } from "./json.js";
 import { nameOf, tookOf } from "./waterfall.js";
 import { Button, CopyButton, Fact } from "./widgets.js";
@@ -50,6 +50,7 @@ export function StepPanel({ step, run, state, actions }) {
   return html`
     <aside ref=${element} class="panel" aria-label="Step ${nameOf(step)}">
       <${Head} step=${step} actions=${actions} />
+      <${CodeChanged} step=${step} />
       ${step.error && step.status !== "succeeded" && html`<p class="error-text">${step.error}</p>`}
       <${Acts} ...${{ step, run, state, actions }} />
       <${Facts} ...${{ step, run, route, now }} />
@@ -186,6 +187,7 @@ function Attempt({ step, attempt, now }) {
       <time class="soft" datetime=${attempt.startedAt} title=${fullTime(started)}>
         ${timeOfDay(started)}
       </time>
+      ${attempt.build && html`<span class="attempt-error soft">build <code>${attempt.build}</code></span>`}
       ${attempt.error && html`<span class="attempt-error">${attempt.error}</span>`}
       ${
         attempt.late &&

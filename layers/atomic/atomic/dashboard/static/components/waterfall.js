@@ -3,7 +3,7 @@
 import { duration, ms, plural, roundDuration, ticking } from "../core/format.js";
 import { isLive, nextOf, rangeOf, segmentsOf, ticksOf, treeOf } from "../core/timeline.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
-import { Badge } from "./icons.js";
+import { Badge, Icon } from "./icons.js";
 
 const WORDS = {
   succeeded: "succeeded",
@@ -114,6 +114,10 @@ function drawnRow({ step, depth, range, now, isChosen }) {
             step.attempts > 1 &&
             html`<span class="row-tries" title=${plural(step.attempts, "attempt")}>×${step.attempts}</span>`
           }
+          ${
+            step.unusedResults > 0 &&
+            html`<span class="row-changed" title="Code changed?"><${Icon} name="warning" /></span>`
+          }
         </span>
         <span class="lane">
           ${segmentsOf(step, now).map((part) => html`<${Bar} part=${part} range=${range} />`)}
@@ -182,7 +186,8 @@ export function tookOf(step, now) {
 function inWords(step, now) {
   const retry = step.status === "retrying" && step.dueAt ? ", to be retried" : "";
   const tries = plural(step.attempts, "attempt");
-  return `${nameOf(step)}: ${step.status}${retry}, ${tries}, ${tookOf(step, now)}`;
+  const changed = step.unusedResults > 0 ? ", code changed?" : "";
+  return `${nameOf(step)}: ${step.status}${retry}, ${tries}, ${tookOf(step, now)}${changed}`;
 }
 
 function moveFocus(event) {

@@ -1,7 +1,7 @@
 // One run: its steps on a time axis, and the panel of the chosen step.
 
 import { askCancel, askRedrive } from "../components/confirmations.js";
-import { Badge } from "../components/icons.js";
+import { Badge, CodeChanged } from "../components/icons.js";
 import { StepPanel } from "../components/step-panel.js";
 import { nameOf, tookOf, Waterfall } from "../components/waterfall.js";
 import { Button, CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
@@ -71,7 +71,11 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
   const redrive = () => askRedrive(root, actions);
   return html`
     <header class="run-head">
-      <div class="run-title"><h1>${root.workflowName}</h1><${Badge} status=${root.status} /></div>
+      <div class="run-title">
+        <h1>${root.workflowName}</h1>
+        <${Badge} status=${root.status} />
+        <${CodeChanged} step=${root} />
+      </div>
       <div class="run-actions">
         <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
         <${CopyButton} text=${() => location.href} actions=${actions}>Copy link<//>
