@@ -106,6 +106,10 @@ BROKEN = {
     "a folded header": (HEAD + b"A: b\r\n c\r\nContent-Length: 0\r\n\r\n", "network: not HTTP: "),
     "NUL in a header": (HEAD + b"A: b\0c\r\nContent-Length: 0\r\n\r\n", "network: not HTTP: "),
     "CR in a header": (HEAD + b"A: b\rc\r\nContent-Length: 0\r\n\r\n", "network: not HTTP: "),
+    "an escape in a header": (
+        HEAD + b"Atomic-Build: \x1b[31m\r\nContent-Length: 0\r\n\r\n",
+        "network: not HTTP: ",
+    ),
     "a space before the colon": (HEAD + b"A : b\r\nContent-Length: 0\r\n\r\n", "network: not HTTP: "),
     "a header without a name": (HEAD + b": b\r\nContent-Length: 0\r\n\r\n", "network: not HTTP: "),
     "two lengths": (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi!", "network: not HTTP: "),
@@ -244,6 +248,13 @@ def test_raw_bytes_of_a_header_are_no_surrogates(run: Run) -> None:
     answer = run(answer_to(writes(HEAD + b"A: \xe4\xff\x80\r\nContent-Length: 0\r\n\r\n")))
     assert answer.headers["a"] == "\xe4\xff\x80"
     assert answer.headers["a"].encode()
+
+
+@pytest.mark.parametrize("build", [b"a\tb", b"a b", b"\xff", "é".encode(), b""])
+def test_a_build_with_other_characters_is_ignored(run: Run, build: bytes) -> None:
+    raw = HEAD + b"Atomic-Build: %b\r\nAtomic-Unused-Results: 2\r\nContent-Length: 2\r\n\r\nhi" % build
+    outcome = classify(run(answer_to(writes(raw))), RetryPolicy(), 0)
+    assert (outcome.kind, outcome.build, outcome.unused_results) == ("succeeded", None, 2)
 
 
 def test_neither_trailers_nor_interim_headers_are_headers(run: Run) -> None:
