@@ -1,6 +1,7 @@
 """How many files one has to read to follow one POST, and one retry. A bound may be lowered but not raised.
 
-The goals were 30 files for a POST on the embedded runtime, and fewer than 182 switches for a retry in memory.
+The goals were 30 files for a POST on the embedded runtime, and fewer than 182 switches for a retry in
+memory.
 """
 
 import re
