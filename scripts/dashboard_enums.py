@@ -1,32 +1,46 @@
-"""Writes the dashboard's core/enums.js from the enumerations in `atomic.protocol.enums`.
+"""Writes the dashboard's core/enums.js from `atomic.protocol.enums` and `atomic.protocol.actions`.
 
 python scripts/dashboard_enums.py
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from atomic.protocol.enums import KINDS, LIVE, SETTLED, OutcomeKind, Status
+from atomic.protocol.actions import ACTIONS
+from atomic.protocol.enums import KINDS, LIVE, SETTLED, STATES, OutcomeKind, Status
+from atomic.protocol.wire import to_camel
 
 MODULE: Final = Path(__file__).parents[1] / "layers/atomic/atomic/dashboard/static/core/enums.js"
 _HEAD: Final = """\
-// The enumerations of the wire, generated from protocol/enums.py by `make openapi`. A server may be newer
-// than an open page, so code that looks up a value must also handle one that is not listed here.
+// The enumerations of the wire and the actions of operators, generated from protocol/enums.py and
+// protocol/actions.py by `make openapi`. A server may be newer than an open page, so code that looks up a
+// value must also handle one that is not listed here.
 """
-_LISTS: Final = {
+_LISTS: Final[dict[str, Any]] = {
     "STATUSES": tuple(Status),
     "LIVE": tuple(status for status in Status if status in LIVE),
     "SETTLED": tuple(status for status in Status if status in SETTLED),
+    "TONES": {status: state.tone for status, state in STATES.items()},
     "KINDS": KINDS,
     "OUTCOMES": tuple(OutcomeKind),
+    "ACTIONS": [{to_camel(name): value for name, value in asdict(action).items()} for action in ACTIONS],
 }
+# Of a value that stands beside its name.
+_LINE_MAX: Final = 80
 
 
 def module() -> str:
     """The text of the module."""
-    lists = [f"export const {name} = {json.dumps(words)};\n" for name, words in _LISTS.items()]
-    return "\n".join([_HEAD, *lists])
+    return "\n".join(
+        [_HEAD, *(f"export const {name} = {_json(value)};\n" for name, value in _LISTS.items())]
+    )
+
+
+def _json(value: Any) -> str:
+    line = json.dumps(value)
+    return line if len(line) <= _LINE_MAX else json.dumps(value, indent=2)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,45 @@
-"""`atomic cancel`, `atomic redrive`, `atomic dead-letters`."""
+"""`atomic dead-letters`, `atomic redrive`, and the commands of the other actions (`protocol.actions`)."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from atomic.cli.api import Api, calls_api
-from atomic.cli.output import to_json
 from atomic.protocol import keys
-from atomic.sdk import DeadLetter
+from atomic.protocol.actions import ACTIONS
+from atomic.sdk import DeadLetter, _api
+
+_SAME: Final = "The ids of a run and of its root step mean the same."
 
 
-@click.command()
-@click.argument("step_or_run_id", metavar="RUN_OR_STEP")
-@calls_api
-def cancel(api: Api, step_or_run_id: str) -> None:
-    """Cancel a run and its live steps, or one step and the live steps below it.
+def command_of(name: str) -> click.Command:
+    """The command for the actions of this name."""
+    own = [action for action in ACTIONS if action.name == name]
+    says = [f"{action.summary}. {' '.join(action.effect)}" for action in own]
 
-    The id of a root step means its run.
-    """
-    is_step = keys.is_step_id(step_or_run_id) and keys.position_of(step_or_run_id) != keys.ROOT
-    if is_step:
-        step = api.client.cancel_step(step_or_run_id)
+    @click.command(name, help="\n\n".join([*says, _SAME]))
+    @click.argument("given_id", metavar="_OR_".join(action.of for action in own).upper())
+    @calls_api
+    def command(api: Api, given_id: str) -> None:
+        _act(api, name, given_id)
+
+    return command
+
+
+def _act(api: Api, name: str, given_id: str) -> None:
+    """Do the action to the run or to the step that the id means."""
+    client, objects = api.client, {action.of for action in ACTIONS if action.name == name}
+    is_child = keys.is_step_id(given_id) and keys.position_of(given_id) != keys.ROOT
+    if is_child and "step" not in objects:
+        raise click.UsageError("give the id of a run")
+    run_id = given_id.removesuffix(f"-{keys.ROOT}")
+    if is_child or "run" not in objects:
+        step_id = given_id if is_child else keys.root_of(run_id)
+        step = client.run_flow(_api.act_on_step(client.client_id, name, step_id, client.patience_s))
         api.show(step, f"{step.id} is {step.status}")
-        return
-    run_id = step_or_run_id.removesuffix(f"-{keys.ROOT}")
-    run = api.client.cancel(run_id)
-    api.show(run, f"{run.run_id} is {run.status}")
+    else:
+        run = client.run_flow(_api.act_on_run(client.client_id, name, run_id, client.patience_s))
+        api.show(run, f"{run.run_id} is {run.status}")
 
 
 @click.command()
@@ -44,13 +58,10 @@ def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
     if (step_id is None) is not bool(given):
         raise click.UsageError("give the id of a step, or a filter such as --workflow")
     if step_id is not None:
-        if keys.is_run_id(step_id):
-            step_id = keys.root_of(step_id)
-        step = api.client.redrive(step_id)
-        api.show(step, f"{step.id} is {step.status}")
-        return
-    redriven = api.client.redrive_all(**given)
-    click.echo(to_json(redriven) if api.as_json else f"{len(redriven)} redriven")
+        _act(api, "redrive", step_id)
+    else:
+        redriven = api.client.redrive_all(**given)
+        api.show(redriven, f"{len(redriven)} redriven")
 
 
 @click.command("dead-letters")

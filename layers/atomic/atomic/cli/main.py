@@ -8,11 +8,13 @@ from typing import Any, Final
 import click
 
 from atomic import __version__
+from atomic.protocol.actions import ACTIONS
 
-# Imported on demand: `atomic runs list` works where the server is not installed.
+# Imported on demand: `atomic runs list` works where the server is not installed. A name is that of the
+# command, or of a function that makes it.
 _COMMANDS: Final = {
+    **{action.name: ("atomic.cli.acting", "command_of") for action in ACTIONS},
     "backup": ("atomic.cli.backup", "backup"),
-    "cancel": ("atomic.cli.acting", "cancel"),
     "clients": ("atomic.cli.clients", "clients"),
     "dead-letters": ("atomic.cli.acting", "dead_letters"),
     "demo": ("atomic.cli.demo", "demo"),
@@ -46,7 +48,8 @@ class _Commands(click.Group):
             return None
         module, name = _COMMANDS[cmd_name]
         try:
-            command = getattr(import_module(module), name)
+            found = getattr(import_module(module), name)
+            command = found if isinstance(found, click.Command) else found(cmd_name)
         except ModuleNotFoundError as missing:
             if (missing.name or "").startswith("atomic"):
                 raise

@@ -9,7 +9,7 @@ the engine decides by there is a `StrEnum` beside it.
 """
 
 from enum import StrEnum
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 Kind = Literal["http", "timer", "event", "value"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -29,8 +29,28 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-SETTLED: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
-LIVE: Final = frozenset(Status) - SETTLED
+# How a state is coloured where people see it: nothing to do, at work, not well, ended well, ended badly.
+Tone = Literal["calm", "busy", "warn", "good", "bad"]
+
+
+class State(NamedTuple):
+    """What a status means: whether the step is still live, and its tone."""
+
+    is_live: bool
+    tone: Tone
+
+
+STATES: Final = {
+    Status.PENDING: State(is_live=True, tone="calm"),
+    Status.RUNNING: State(is_live=True, tone="busy"),
+    Status.RETRYING: State(is_live=True, tone="warn"),
+    Status.WAITING: State(is_live=True, tone="calm"),
+    Status.SUCCEEDED: State(is_live=False, tone="good"),
+    Status.FAILED: State(is_live=False, tone="bad"),
+    Status.CANCELLED: State(is_live=False, tone="calm"),
+}
+LIVE: Final = frozenset(status for status, state in STATES.items() if state.is_live)
+SETTLED: Final = frozenset(STATES) - LIVE
 
 OutcomeName = Literal["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"]
 

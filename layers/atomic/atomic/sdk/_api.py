@@ -309,23 +309,17 @@ def _listed(
     return found[:limit]
 
 
-def cancel(client_id: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
-    """Cancel a run."""
-    request = _post(f"/{quote(client_id)}/runs/{quote(run_id)}/cancel")
+def act_on_run(client_id: str, name: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
+    """Do an action of `protocol.actions` to a run."""
+    request = _post(f"/{quote(client_id)}/runs/{quote(run_id)}/{name}")
     return _read(RunSummary, (yield from exchange(request, patience_s)))
 
 
-def cancel_step(
-    client_id: str, step_id: str, patience_s: float, given: Mapping[str, str] | None = None
+def act_on_step(
+    client_id: str, name: str, step_id: str, patience_s: float, given: Mapping[str, str] | None = None
 ) -> Flow[StepOutcome]:
-    """Cancel one step; `given` are the headers of its parent's handler, if that is who cancels it."""
-    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/cancel", None, given)
-    return _read(StepOutcome, (yield from exchange(request, patience_s)))
-
-
-def redrive(client_id: str, step_id: str, patience_s: float) -> Flow[StepOutcome]:
-    """Give a dead letter a fresh budget of attempts."""
-    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/redrive")
+    """Do an action to a step; `given` are the headers of its parent's handler, if that is who does it."""
+    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", None, given)
     return _read(StepOutcome, (yield from exchange(request, patience_s)))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import WakePolicy
-from atomic.sdk._api import Key, Outcome, StepOptions, cancel_step, check_options
+from atomic.sdk._api import Key, Outcome, StepOptions, act_on_step, check_options
 from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, Unit
 from atomic.sdk._batches import FIRST, BatchPolicy, PolicyOptions, listed, policy_of
 from atomic.sdk._conditions import Begin, Check, Condition, Pause, UntilOptions, poll
@@ -162,7 +162,9 @@ class BatchingContext(ValueSteps, ABC):
         """Cancel a step that lost its race; False when that fails, and the step goes on."""
         patience_s = min(self._client.patience_s, max(0.0, self._left_s()))
         try:
-            yield from cancel_step(self._client.client_id, step_id, patience_s, self._path.headers)
+            yield from act_on_step(
+                self._client.client_id, "cancel", step_id, patience_s, self._path.headers
+            )
         except AtomicError:
             return False
         return True

@@ -189,7 +189,7 @@ class Client(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_api.cancel(self.client_id, run_id, self.patience_s))
+        return self.run_flow(_api.act_on_run(self.client_id, "cancel", run_id, self.patience_s))
 
     def cancel_step(self, step_id: str) -> StepOutcome:
         """Cancel one step and the live steps below it; its run goes on. An ended step stays as it is.
@@ -201,7 +201,7 @@ class Client(BaseClient):
         Raises `RefusedError` for the root of a run, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
         or `UnavailableError`.
         """
-        return self.run_flow(_api.cancel_step(self.client_id, step_id, self.patience_s))
+        return self.run_flow(_api.act_on_step(self.client_id, "cancel", step_id, self.patience_s))
 
     def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
@@ -213,7 +213,7 @@ class Client(BaseClient):
         Raises `NotRedrivableError` when no handler needs the step any more, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_api.redrive(self.client_id, step_id, self.patience_s))
+        return self.run_flow(_api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
 
     def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from atomic.entrypoints.http_api import clients, meta, results, runs, starts, steps
+from atomic.entrypoints.http_api import actions, clients, meta, results, runs, starts, steps
 from atomic.entrypoints.http_api.api import Table, answer
 
 ROUTES: Final = (
@@ -11,6 +11,7 @@ ROUTES: Final = (
     *steps.routes,
     *results.routes,
     *runs.routes,
+    *actions.routes,
     *clients.routes,
     *meta.routes,
 )

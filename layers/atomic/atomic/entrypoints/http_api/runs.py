@@ -1,4 +1,4 @@
-"""Runs and their dead letters: list, read, count, cancel, redrive."""
+"""Runs and their dead letters: list, read, count, redrive."""
 
 import base64
 import binascii
@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Final
 
 from atomic.application import queries
-from atomic.application.cancel import cancel_run
 from atomic.application.ports import RunQuery
 from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many
@@ -20,7 +19,6 @@ from atomic.entrypoints.http_api.http import (
     read_moment,
     read_number,
     read_step_id,
-    refuse_body,
 )
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes, in_query
 from atomic.entrypoints.http_api.views import (
@@ -28,7 +26,6 @@ from atomic.entrypoints.http_api.views import (
     json_response,
     run_list_view,
     run_page_view,
-    run_view,
     stats_view,
 )
 from atomic.protocol import problems
@@ -107,27 +104,6 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     root, *steps = await all_redacted(api.engine.large_bodies, [page.root, *page.steps], client)
     page = replace(page, root=root, steps=steps)
     return json_response(200, run_page_view(page, link, price), link_header(link))
-
-
-@routes.add(
-    "POST",
-    "/{clientId}/runs/{runId}/cancel",
-    Operation(
-        id="cancelRun",
-        summary="Cancel a run",
-        description="Every live step ends as cancelled. Cancelling again changes nothing.",
-        answers=((200, "RunSummary", "The run as it stands now."),),
-        refusals=OF_BODIES,
-    ),
-    scope="act",
-)
-async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
-    """Cancel a run; a run that has ended stays as it is."""
-    refuse_body(request)
-    await queries.get_root(api.engine, client, run_id)
-    await cancel_run(api.engine, run_id)
-    root = await queries.get_root(api.engine, client, run_id)
-    return json_response(200, run_view(without_error_excerpt(root, client)))
 
 
 @routes.add(

@@ -1,18 +1,16 @@
-"""Steps that exist: read, redrive, cancel, complete an event."""
+"""Steps that exist: read, complete an event."""
 
 from atomic.application import queries
-from atomic.application.cancel import cancel_step
 from atomic.application.redaction import all_redacted
-from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
-from atomic.domain.clients.client import Client, has_scope
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, in_turn
-from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, refuse_body
-from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_query
 from atomic.entrypoints.http_api.views import json_response, outcome_view, step_view
-from atomic.protocol import headers, problems
+from atomic.protocol import problems
 from atomic.protocol.constants import DURATION_MAX_MS, RESPONSE_MAX_BYTES
 from atomic.protocol.strict_json import JsonRefused, JsonTooLong, canonical_json, parse_json, shortest
 
@@ -52,58 +50,6 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
 
 @routes.add(
     "POST",
-    "/{clientId}/steps/{stepId}/redrive",
-    Operation(
-        id="redriveStep",
-        summary="Give a dead letter a fresh budget of attempts",
-        description="Its failed ancestors are redriven with it, so that the run goes on. With a root, "
-        "every failed step of its run is redriven. A step that did not fail is not changed. The redrive "
-        "is refused when the run was cancelled, or when an ancestor went on without it and succeeded.",
-        answers=((200, "StepOutcome", "The step as it stands now."),),
-        refusals=(*OF_BODIES, problems.NOT_REDRIVABLE),
-    ),
-    scope="act",
-)
-async def post_redrive_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
-    """Redrive one dead letter; a step that did not fail stays as it is."""
-    refuse_body(request)
-    step = await queries.get_step(api.engine, client, step_id)
-    return await _shown(api, await redrive_step(api.engine, step), client)
-
-
-@routes.add(
-    "POST",
-    "/{clientId}/steps/{stepId}/cancel",
-    Operation(
-        id="cancelStep",
-        summary="Cancel one step and the live steps below it",
-        description="Its run goes on. A caller that waits for it, or posts it later, gets 409 "
-        "`step-cancelled`. A step that has ended stays as it is. The root of a run is "
-        "refused: cancel the run.",
-        headers=(
-            in_header(
-                "Atomic-Attempt-Token", "Of an attempt of its parent: then a key for `start` is enough."
-            ),
-        ),
-        answers=((200, "StepOutcome", "The step as it stands now."),),
-        refusals=(*OF_BODIES, problems.IS_ROOT),
-    ),
-    scope="act",
-    by_attempt=True,
-)
-async def post_cancel_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
-    """Cancel one step; a step that has ended stays as it is."""
-    refuse_body(request)
-    step = await queries.get_step(api.engine, client, step_id)
-    token = request.headers.get(headers.ATTEMPT_TOKEN, "")
-    is_own = headers.parse_attempt_token(client.attempt_key, step.spec.parent or "", token) is not None
-    if not is_own and not has_scope(client.scopes, "act"):
-        raise problems.not_found()
-    return await _shown(api, await cancel_step(api.engine, step), client)
-
-
-@routes.add(
-    "POST",
     "/{clientId}/steps/{stepId}/result",
     Operation(
         id="postResult",
@@ -122,12 +68,13 @@ async def post_step_result(api: Api, request: ApiRequest, client: Client, step_i
     text = await in_turn(api, client, request, lambda: _result(request.body or b"null"))
     response = StoredBody(text, "json", "application/json")
     after = await post_result(api.engine, step, response)
-    return await _shown(api, after, client)
+    return await shown(api, after, client)
 
 
-async def _shown(api: Api, step: Step, client: Client) -> ApiResponse:
-    [shown] = await all_redacted(api.engine.large_bodies, [step], client)
-    return json_response(200, outcome_view(shown))
+async def shown(api: Api, step: Step, client: Client) -> ApiResponse:
+    """The answer with a step's outcome, as far as the client's readers may see it."""
+    [visible] = await all_redacted(api.engine.large_bodies, [step], client)
+    return json_response(200, outcome_view(visible))
 
 
 def _result(body: bytes) -> bytes:

@@ -1,5 +1,6 @@
 // Icons: a status is shown by its shape and its word, never only by its colour.
 
+import { TONES } from "../core/enums.js";
 import { plural } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
 
@@ -36,7 +37,7 @@ export function Icon({ name }) {
 export function CodeChanged({ step: { unusedResults } }) {
   if (!unusedResults) return null;
   return html`
-    <span class="badge is-warning" title="It never asked for these steps, so its code has probably changed">
+    <span class="badge is-warn" title="It never asked for these steps, so its code has probably changed">
       <${Icon} name="warning" />code changed? ${plural(unusedResults, "result")} not used
     </span>
   `;
@@ -45,5 +46,5 @@ export function CodeChanged({ step: { unusedResults } }) {
 /** A status as a badge. */
 export function Badge({ status }) {
   const known = Object.hasOwn(SHAPES, status) ? status : "unknown";
-  return html`<span class="badge is-${known}"><${Icon} name=${known} />${status}</span>`;
+  return html`<span class="badge is-${TONES[status] ?? "calm"}"><${Icon} name=${known} />${status}</span>`;
 }

@@ -15,11 +15,11 @@ import {
 import { linkTo } from "../core/router.js";
 import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
-import { askCancelStep, askRedrive } from "./confirmations.js";
+import { StepActions } from "./acting.js";
 import { Badge, CodeChanged, Icon } from "./icons.js";
 import { Json } from "./json.js";
 import { nameOf, tookOf } from "./waterfall.js";
-import { Button, CopyButton, Fact } from "./widgets.js";
+import { CopyButton, Fact } from "./widgets.js";
 
 // What a handler sends instead of the ids of its steps.
 const EVERY_CHILD = "*";
@@ -97,17 +97,11 @@ function Section({ title, children }) {
 }
 
 function Acts({ step, run, state: { route, needsKey }, actions }) {
-  // Once its run has succeeded or was cancelled, no handler needs the step any more.
-  const isWanted = run.root.status === "failed" || isLive(run.root);
-  const canCancel = isLive(step) && step.id !== run.root.id;
-  const canRedrive = step.status === "failed" && isWanted;
   const start = () => startCommand(step, route.client, { origin: location.origin, needsKey });
-  const cancel = () => askCancelStep(step, actions);
   const call = () => endpointCommand(step, Math.max(1, step.attempts));
   return html`
     <div class="panel-actions">
-      ${canRedrive && html`<${Button} primary small onClick=${() => askRedrive(step, actions)}>Redrive<//>`}
-      ${canCancel && html`<${Button} danger small onClick=${cancel}>Cancel step<//>`}
+      <${StepActions} ...${{ step, run, actions }} />
       <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
       ${step.kind === "http" && html`<${CopyButton} text=${call} actions=${actions}>Copy endpoint call<//>`}
     </div>

@@ -43,7 +43,7 @@ export function createApi(client, key) {
   }
 
   const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
-  const act = (path, body) => request("POST", `${base}${path}`, { body });
+  const post = (path, body) => request("POST", `${base}${path}`, { body });
 
   return {
     // Only the runs of the shortest window are counted, because counting those of a day may take long.
@@ -63,13 +63,13 @@ export function createApi(client, key) {
       }
       return { run: first.run, root: first.root, steps, costUsd };
     },
-    cancel: (runId) => act(`/runs/${encodeURIComponent(runId)}/cancel`),
-    cancelStep: (stepId) => act(`/steps/${encodeURIComponent(stepId)}/cancel`),
-    redrive: (stepId) => act(`/steps/${encodeURIComponent(stepId)}/redrive`),
+    /** Do an action of `enums.ACTIONS` to a step, or to its run. */
+    act: ({ of, name }, { id, runId }) =>
+      post(`/${of}s/${encodeURIComponent(of === "run" ? runId : id)}/${name}`),
     async redriveMany(filter) {
       let redriven = 0;
       for (let round = 0; round < BULK_ROUNDS_MAX; round++) {
-        const answer = await act("/redrive", { filter });
+        const answer = await post("/redrive", { filter });
         redriven += answer.redriven;
         if (!answer.more || !answer.redriven) break;
       }

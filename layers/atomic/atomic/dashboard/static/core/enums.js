@@ -1,12 +1,75 @@
-// The enumerations of the wire, generated from protocol/enums.py by `make openapi`. A server may be newer
-// than an open page, so code that looks up a value must also handle one that is not listed here.
+// The enumerations of the wire and the actions of operators, generated from protocol/enums.py and
+// protocol/actions.py by `make openapi`. A server may be newer than an open page, so code that looks up a
+// value must also handle one that is not listed here.
 
-export const STATUSES = ["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"];
+export const STATUSES = [
+  "pending",
+  "running",
+  "retrying",
+  "waiting",
+  "succeeded",
+  "failed",
+  "cancelled"
+];
 
 export const LIVE = ["pending", "running", "retrying", "waiting"];
 
 export const SETTLED = ["succeeded", "failed", "cancelled"];
 
+export const TONES = {
+  "pending": "calm",
+  "running": "busy",
+  "retrying": "warn",
+  "waiting": "calm",
+  "succeeded": "good",
+  "failed": "bad",
+  "cancelled": "calm"
+};
+
 export const KINDS = ["http", "timer", "event", "value"];
 
 export const OUTCOMES = ["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"];
+
+export const ACTIONS = [
+  {
+    "name": "redrive",
+    "of": "step",
+    "summary": "Give a dead letter a fresh budget of attempts",
+    "effect": [
+      "Its endpoint is called again with the same key and payload.",
+      "Its failed ancestors are redriven with it, so that the run goes on.",
+      "With a root, every failed step of its run is redriven."
+    ],
+    "done": "redriven",
+    "states": [
+      "failed"
+    ],
+    "roots": true,
+    "needsRun": true
+  },
+  {
+    "name": "cancel",
+    "of": "run",
+    "summary": "Cancel a run and its live steps",
+    "effect": [
+      "Every live step ends as cancelled; what has ended stays as it is."
+    ],
+    "done": "cancelled",
+    "states": null,
+    "roots": false,
+    "needsRun": false
+  },
+  {
+    "name": "cancel",
+    "of": "step",
+    "summary": "Cancel one step and the live steps below it",
+    "effect": [
+      "It ends as cancelled, with the live steps below it.",
+      "Its run goes on: the workflow is told, and may go on without it."
+    ],
+    "done": "cancelled",
+    "states": null,
+    "roots": false,
+    "needsRun": false
+  }
+];

@@ -22,6 +22,7 @@ const number = new Intl.NumberFormat();
 export const ms = (text) => (text === null || text === undefined ? null : Date.parse(text));
 export const count = (value) => number.format(value);
 export const plural = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
+export const capital = (word) => word[0].toUpperCase() + word.slice(1);
 export const percent = (share) => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 
 /** A duration in two units at most: 8 ms, 1.24 s, 2 min 3 s, 4 h 5 min, 3 d 2 h. */

@@ -1,6 +1,6 @@
 // A run as bars on one time axis: pure arithmetic, no DOM. Times are milliseconds since the epoch.
 
-import { ms } from "./format.js";
+import { capital, ms } from "./format.js";
 
 // A queue of a few milliseconds is not shown.
 const QUEUED_SHOWN_MS = 50;
@@ -111,10 +111,10 @@ function restOf(step, from, now) {
   if (step.status === "retrying") {
     return { kind: "backoff", from, to: Math.max(ms(step.dueAt) ?? now, from), label: "Next retry" };
   }
-  if (step.status === "waiting" || (step.status === "pending" && step.kind !== "http"))
-    return { kind: "waiting", from, to: Math.max(now, from), label: waitingFor(step) };
-  if (step.status === "pending")
-    return { kind: "queued", from, to: Math.max(now, from), label: waitingFor(step) };
+  if (isLive(step) && step.status !== "running") {
+    const kind = step.status === "pending" && step.kind === "http" ? "queued" : "waiting";
+    return { kind, from, to: Math.max(now, from), label: waitingFor(step) };
+  }
   if (!(finished > from)) return null;
   const last = step.attemptLog.at(-1);
   if (!last) {
@@ -130,6 +130,7 @@ function waitingFor(step) {
   if (step.kind === "timer") return "Sleeping";
   if (step.kind === "event") return "Waiting for its result to be posted";
   if (step.status === "waiting") return "Waiting for other steps";
+  if (isLive(step) && step.status !== "pending") return capital(step.status);
   return step.kind === "http" ? "Waiting to start" : "Waiting";
 }
 

@@ -1,6 +1,6 @@
 // The steps that failed, the reasons, and redrives of one of them or of all that match the filters.
 
-import { askRedrive, askRedriveMany } from "../components/confirmations.js";
+import { ask, askRedriveMany, REDRIVE } from "../components/acting.js";
 import {
   Filters,
   isFiltered,
@@ -128,7 +128,7 @@ function Act({ letter, actions }) {
   if (reason) return html`<span class="soft" title=${OVER[reason]}>${reason}</span>`;
   const name = `Redrive ${nameOf(letter)} of key ${letter.idempotencyKey}`;
   return html`
-    <${Button} small aria-label=${name} onClick=${() => askRedrive(letter, actions)}>Redrive<//>
+    <${Button} small aria-label=${name} onClick=${() => ask(REDRIVE, letter, actions)}>Redrive<//>
   `;
 }
 

@@ -1,10 +1,10 @@
 // One run: its steps on a time axis, and the panel of the chosen step.
 
-import { askCancel, askRedrive } from "../components/confirmations.js";
+import { RunActions } from "../components/acting.js";
 import { Badge, CodeChanged } from "../components/icons.js";
 import { StepPanel } from "../components/step-panel.js";
 import { nameOf, tookOf, Waterfall } from "../components/waterfall.js";
-import { Button, CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
+import { CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
 import { startCommand } from "../core/curl.js";
 import { count, dollars, ms } from "../core/format.js";
 import { linkTo } from "../core/router.js";
@@ -65,10 +65,8 @@ function Culprit({ run: { root, steps }, route: { client, id } }) {
 }
 
 function Head({ state: { route, data: run, now, needsKey }, actions }) {
-  const { root, steps } = run;
+  const { root } = run;
   const start = () => startCommand(root, route.client, { origin: location.origin, needsKey });
-  const cancel = () => askCancel(root, actions);
-  const redrive = () => askRedrive(root, actions);
   return html`
     <header class="run-head">
       <div class="run-title">
@@ -79,8 +77,7 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
       <div class="run-actions">
         <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
         <${CopyButton} text=${() => location.href} actions=${actions}>Copy link<//>
-        ${root.status === "failed" && html`<${Button} primary small onClick=${redrive}>Redrive<//>`}
-        ${[root, ...steps].some(isLive) && html`<${Button} danger small onClick=${cancel}>Cancel run<//>`}
+        <${RunActions} run=${run} actions=${actions} />
       </div>
       <${Facts} run=${run} now=${now} />
       ${root.error && root.status === "failed" && html`<p class="error-text">${root.error}</p>`}

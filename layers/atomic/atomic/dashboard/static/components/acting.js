@@ -1,0 +1,75 @@
+// What an operator does to runs and steps: the buttons, the questions before, and the notes after.
+
+import { ACTIONS, SETTLED, STATUSES } from "../core/enums.js";
+import { capital } from "../core/format.js";
+import { isLive } from "../core/timeline.js";
+import { html } from "../vendor/preact-htm.js";
+import { Button } from "./widgets.js";
+
+export const REDRIVE = ACTIONS.find(({ name }) => name === "redrive");
+
+const fits = ({ states }, step) => (states ? states.includes(step.status) : isLive(step));
+const labelOf = ({ name, of, roots }) => (roots ? capital(name) : `${capital(name)} ${of}`);
+
+/** The buttons for a run: of its own actions, and of those on steps that its root takes as well. */
+export function RunActions({ run: { root, steps }, actions }) {
+  const all = [root, ...steps];
+  const fitting = ACTIONS.filter((action) =>
+    action.of === "run" ? all.some((step) => fits(action, step)) : action.roots && fits(action, root),
+  );
+  return fitting.map((action) => html`<${Act} ...${{ action, step: root, actions }} />`);
+}
+
+/** The buttons for a step of a run. */
+export function StepActions({ step, run: { root }, actions }) {
+  const mayGoOn = root.status === "failed" || isLive(root);
+  const fitting = ACTIONS.filter(
+    (action) =>
+      action.of === "step" &&
+      (action.roots || step.id !== root.id) &&
+      (mayGoOn || !action.needsRun) &&
+      fits(action, step),
+  );
+  return fitting.map((action) => html`<${Act} ...${{ action, step, actions }} />`);
+}
+
+function Act({ action, step, actions }) {
+  const isFinal = SETTLED.includes(action.done);
+  const looks = { small: true, primary: !isFinal, danger: isFinal, title: action.summary };
+  return html`
+    <${Button} ...${looks} onClick=${() => ask(action, step, actions)}>${labelOf(action)}<//>
+  `;
+}
+
+/** Ask, then do the action to a step, or to its run. */
+export function ask(action, step, actions) {
+  const { name, of, effect, done } = action;
+  const isFinal = SETTLED.includes(done);
+  actions.ask({
+    title: `${capital(name)} this ${of}?`,
+    text: isFinal ? [...effect, "This cannot be undone."] : effect,
+    verb: labelOf(action),
+    danger: isFinal,
+    act: async (api) => {
+      const { status } = await api.act(action, step);
+      if (!STATUSES.includes(done)) return `${capital(done)}: the ${of} is ${status} now.`;
+      return status === done ? `The ${of} is ${done}.` : `The ${of} had ended already: ${status}.`;
+    },
+  });
+}
+
+/** Ask, then redrive all matching dead letters; `filter` is for the API, `which` describes it in words. */
+export function askRedriveMany(filter, which, actions) {
+  actions.ask({
+    title: "Redrive these dead letters?",
+    text: [
+      `${which}: each gets a fresh budget of attempts.`,
+      "A step that fails again becomes a dead letter again.",
+    ],
+    verb: "Redrive all of them",
+    act: async (api) => {
+      const redriven = await api.redriveMany(filter);
+      return redriven === 1 ? "1 dead letter was redriven." : `${redriven} dead letters were redriven.`;
+    },
+  });
+}

@@ -1,0 +1,104 @@
+"""The actions of operators on runs and steps (`protocol.actions`), each with its use case."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+from atomic.application import queries
+from atomic.application.cancel import cancel_run, cancel_step
+from atomic.application.engine import Engine
+from atomic.application.redaction import without_error_excerpt
+from atomic.application.redrive import redrive_step
+from atomic.domain.clients.client import Client, has_scope
+from atomic.domain.steps import Step
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, refuse_body
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
+from atomic.entrypoints.http_api.steps import shown
+from atomic.entrypoints.http_api.views import json_response, run_view
+from atomic.protocol import headers, problems
+from atomic.protocol.actions import Action, named
+
+routes = Routes()
+
+_OWN_STEP: Final = in_header(
+    "Atomic-Attempt-Token", "Of an attempt of its parent: then a key for `start` is enough."
+)
+
+
+def _on_run(name: str, use_case: Callable[[Engine, str], Awaitable[None]]) -> None:
+    """Add the route of an action on runs."""
+
+    async def post(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+        refuse_body(request)
+        await queries.get_root(api.engine, client, run_id)
+        await use_case(api.engine, run_id)
+        root = await queries.get_root(api.engine, client, run_id)
+        return json_response(200, run_view(without_error_excerpt(root, client)))
+
+    operation = _operation(named("run", name), "RunSummary")
+    routes.add("POST", f"/{{clientId}}/runs/{{runId}}/{name}", operation, scope="act")(post)
+
+
+def _on_step(
+    name: str,
+    use_case: Callable[[Engine, Step], Awaitable[Step]],
+    *refusals: problems.ProblemType,
+    details: str = "",
+    by_handlers: bool = False,
+) -> None:
+    """Add the route of an action on steps.
+
+    `details` are sentences that only callers of the API need. `by_handlers`: a handler may do it to its own
+    steps.
+    """
+
+    async def post(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+        refuse_body(request)
+        step = await queries.get_step(api.engine, client, step_id)
+        # Without this scope, the route lets only handlers through.
+        if not has_scope(client.scopes, "act") and not _is_of_handler(request, client, step):
+            raise problems.not_found()
+        return await shown(api, await use_case(api.engine, step), client)
+
+    operation = _operation(named("step", name), "StepOutcome", *refusals, details=details)
+    if by_handlers:
+        operation = replace(operation, headers=(_OWN_STEP,))
+    template = f"/{{clientId}}/steps/{{stepId}}/{name}"
+    routes.add("POST", template, operation, scope="act", by_attempt=by_handlers)(post)
+
+
+def _operation(
+    action: Action, answer: str, *refusals: problems.ProblemType, details: str = ""
+) -> Operation:
+    return Operation(
+        id=f"{action.name}{action.of.capitalize()}",
+        summary=action.summary,
+        description=" ".join((*action.effect, details)).rstrip(),
+        answers=((200, answer, f"The {action.of} as it stands now."),),
+        refusals=(*OF_BODIES, *refusals),
+    )
+
+
+def _is_of_handler(request: ApiRequest, client: Client, step: Step) -> bool:
+    """Whether a running attempt of the step's parent asks."""
+    token = request.headers.get(headers.ATTEMPT_TOKEN, "")
+    return headers.parse_attempt_token(client.attempt_key, step.spec.parent or "", token) is not None
+
+
+_on_run("cancel", cancel_run)
+_on_step(
+    "cancel",
+    cancel_step,
+    problems.IS_ROOT,
+    details="A caller that waits for it, or posts it later, gets 409 `step-cancelled`. A step that has "
+    "ended stays as it is. The root of a run is refused: cancel the run.",
+    by_handlers=True,
+)
+_on_step(
+    "redrive",
+    redrive_step,
+    problems.NOT_REDRIVABLE,
+    details="A step that did not fail is not changed. The redrive is refused when the run was cancelled, "
+    "or when an ancestor went on without it and succeeded.",
+)

@@ -1,0 +1,70 @@
+"""What an operator does to a run or to one step: the routes, the commands and the dashboard's buttons.
+
+Each is a `POST` without a body to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for
+a key with the scope `act`. It answers with the run or the step as it stands then. Doing it again changes
+nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from atomic.protocol.enums import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One action. `summary` is a line of a list, without a full stop; `effect` are sentences.
+
+    `done`: what a run or step is then called: a status, if the action leads to a status of its own.
+    `states`: where the action changes something; None for every live one. `roots`: an action on a step that
+    the root of a run takes as well. `needs_run`: only while the run may go on, so it is live or has failed.
+    """
+
+    name: str
+    of: Literal["run", "step"]
+    summary: str
+    effect: tuple[str, ...]
+    done: str
+    states: tuple[Status, ...] | None = None
+    roots: bool = False
+    needs_run: bool = False
+
+
+ACTIONS: Final = (
+    Action(
+        name="redrive",
+        of="step",
+        summary="Give a dead letter a fresh budget of attempts",
+        effect=(
+            "Its endpoint is called again with the same key and payload.",
+            "Its failed ancestors are redriven with it, so that the run goes on.",
+            "With a root, every failed step of its run is redriven.",
+        ),
+        done="redriven",
+        states=(Status.FAILED,),
+        roots=True,
+        needs_run=True,
+    ),
+    Action(
+        name="cancel",
+        of="run",
+        summary="Cancel a run and its live steps",
+        effect=("Every live step ends as cancelled; what has ended stays as it is.",),
+        done="cancelled",
+    ),
+    Action(
+        name="cancel",
+        of="step",
+        summary="Cancel one step and the live steps below it",
+        effect=(
+            "It ends as cancelled, with the live steps below it.",
+            "Its run goes on: the workflow is told, and may go on without it.",
+        ),
+        done="cancelled",
+    ),
+)
+
+
+def named(of: Literal["run", "step"], name: str) -> Action:
+    """The action of this name on a run or on a step. Raises StopIteration for any other name."""
+    return next(action for action in ACTIONS if (action.of, action.name) == (of, name))
