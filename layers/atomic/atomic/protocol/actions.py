@@ -1,8 +1,8 @@
 """What an operator does to a run or to one step: the routes, the commands and the dashboard's buttons.
 
 Each is a `POST` without a body to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for
-a key with the scope `act`. It answers with the run or the step as it stands then. Doing it again changes
-nothing.
+a key with the scope `act`. It answers with the run or the step as it stands then, and changes nothing where
+it is done already.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ ACTIONS: Final = (
         of="step",
         summary="Give a dead letter a fresh budget of attempts",
         effect=(
-            "Its endpoint is called again with the same key and payload.",
+            "It gets a fresh budget of attempts; its endpoint gets the same key and payload again.",
             "Its failed ancestors are redriven with it, so that the run goes on.",
             "With a root, every failed step of its run is redriven.",
         ),

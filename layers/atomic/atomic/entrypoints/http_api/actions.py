@@ -81,7 +81,7 @@ def _operation(
 
 
 def _is_of_handler(request: ApiRequest, client: Client, step: Step) -> bool:
-    """Whether a running attempt of the step's parent asks."""
+    """Whether the request has the token of an attempt of the step's parent."""
     token = request.headers.get(headers.ATTEMPT_TOKEN, "")
     return headers.parse_attempt_token(client.attempt_key, step.spec.parent or "", token) is not None
 

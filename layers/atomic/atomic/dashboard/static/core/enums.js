@@ -36,7 +36,7 @@ export const ACTIONS = [
     "of": "step",
     "summary": "Give a dead letter a fresh budget of attempts",
     "effect": [
-      "Its endpoint is called again with the same key and payload.",
+      "It gets a fresh budget of attempts; its endpoint gets the same key and payload again.",
       "Its failed ancestors are redriven with it, so that the run goes on.",
       "With a root, every failed step of its run is redriven."
     ],
