@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from atomic.protocol import strict_json
 from atomic.sdk import AsyncContext, Context
-from atomic.sdk._results import Results, ResultsQuery, fingerprint, read_one, read_results
-from atomic.sdk._steps_path import steps_target
+from atomic.sdk._results import Results, ResultsQuery, fingerprint, read_one, read_results, steps_target
 from atomic.sdk._transport import ApiTarget, HttpRequest, HttpResponse, drive
 from atomic.sdk._values import jsonable
 from atomic.sdk.errors import NotFinishedError, SerializationError, UnavailableError

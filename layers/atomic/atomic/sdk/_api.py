@@ -23,12 +23,12 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import LIVE
-from atomic.sdk._settled import settled
 from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, StepsPath, error_of, members, read
 from atomic.sdk.errors import (
     InvalidRequestError,
     NotFinishedError,
     StepFailedError,
+    check_success,
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
@@ -79,6 +79,12 @@ def check_options(given: Mapping[str, object], known: type) -> None:
     """Raise InvalidRequestError for options that a TypedDict does not have."""
     if unknown := unknown_options(given, known):
         raise InvalidRequestError(f"{unknown}.")
+
+
+def check_number(name: str, number: object, least: int) -> None:
+    """Raise InvalidRequestError for anything but an int from `least` on."""
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise InvalidRequestError(f"{name}: use a whole number from {least} on, not {number!r}.")
 
 
 def key_text(key: Key) -> str:
@@ -244,7 +250,8 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         step = _read(StepDocument, answer)
         if step.status not in LIVE:
-            return settled(step)
+            check_success(step)
+            return step
         if answer.at_s >= limits.until_s:
             raise NotFinishedError("Not finished in time.", step_id=step.id)
         pause_s = min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)

@@ -24,8 +24,7 @@ from atomic.sdk._api import (
     step_once,
 )
 from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, name_text, step_id, step_key
-from atomic.sdk._results import Results, ResultsQuery, read_results
-from atomic.sdk._steps_path import steps_path
+from atomic.sdk._results import Results, ResultsQuery, read_results, steps_path
 from atomic.sdk._transport import Flow
 from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient

@@ -1,22 +1,25 @@
-"""The results of a handler: the steps that its earlier attempts posted, read when it is called again.
+"""What a handler posted before: the path of its posts, and the results of its earlier attempts.
 
-Without its result, a step is posted again. A result is used when the handler would post the same step now:
-the same identity, and a payload with the same fingerprint. For a value, the same identity is enough. When a
-result is missing, old, cut off or malformed, the handler posts the step, and the server's answer counts. So
-a fault here costs a request and never changes an outcome.
+A handler that is called again reads these results at once. Without its result, a step is posted again. A result is
+used when the handler would post the same step now: the same identity, and a payload with the same
+fingerprint. For a value, the same identity is enough. When a result is missing, old, cut off or malformed,
+the handler posts the step, and the server's answer counts. So a fault here costs a request and never
+changes an outcome.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
+from atomic.protocol.urls import parse_url
 from atomic.sdk._api import Outcome, exchange
-from atomic.sdk._transport import TRANSIENT, Flow, HttpRequest, HttpResponse
+from atomic.sdk._transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse, StepsPath
 from atomic.sdk.errors import NotFinishedError
 
 # The handler does not wait longer for its results. Without them it posts its steps again.
@@ -26,6 +29,28 @@ _PATIENCE_S: Final = 1.0
 _CANONICAL: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
+
+
+def steps_path(connection: ApiTarget, steps_url: str, token: str, trace: str, build: str) -> StepsPath:
+    """The target and the headers of a handler's posts: the attempt token, the trace and the build."""
+    given = {headers.ATTEMPT_TOKEN: token, headers.TRACEPARENT: trace, headers.BUILD: build}
+    target = steps_target(connection, steps_url)
+    return StepsPath(target, {name: value for name, value in given.items() if value})
+
+
+@lru_cache(maxsize=256)
+def steps_target(connection: ApiTarget, steps_url: str) -> str:
+    """The target of a handler's posts: `steps_url` if the configured server has it, else the client's path.
+
+    Any caller can write the header with `steps_url`, and each post contains the API key.
+    """
+    own = f"/{quote(connection.client_id)}/steps"
+    try:
+        configured, given = parse_url(connection.url), parse_url(steps_url)
+    except ValueError:
+        return own
+    is_own = configured[:3] == given[:3] and given.target.endswith(own) and "?" not in given.target
+    return steps_url if is_own else own
 
 
 def fingerprint(payload: Any) -> str:

@@ -23,9 +23,13 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from atomic.protocol import failures, problems
+from atomic.protocol.error_kinds import ErrorKind
+
+if TYPE_CHECKING:
+    from atomic.protocol.documents import StepDocument
 
 
 class AtomicError(Exception):
@@ -256,6 +260,28 @@ class Suspended(BaseException):
         self.cause = cause
         self.waiting_for = tuple(waiting_for)
         self.wake = wake
+
+
+def check_success(step: "StepDocument") -> None:
+    """Raise StepFailedError for a step that has failed, and CancelledError for a cancelled one."""
+    if step.status == "failed":
+        raise StepFailedError(
+            f"The step failed at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
+            members={
+                "id": step.id,
+                "lastStatus": step.response_status,
+                "lastError": step.error,
+                "lastErrorKind": step.error_kind,
+                "lastErrorExcerpt": step.error_excerpt,
+                "attempts": step.attempts,
+                "stepInvokeUrl": step.step_invoke_url,
+                "stepName": step.step_name,
+                "response": step.response,
+            },
+        )
+    if step.status == "cancelled":
+        is_alone = step.error_kind == ErrorKind.STEP_CANCELLED
+        raise (StepCancelledError if is_alone else CancelledError)("The step was cancelled.")
 
 
 def _reason(problem: Mapping[str, Any]) -> str:
