@@ -11,10 +11,9 @@ from atomic.sdk._api import Outcome, exchange, post_start
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import BaseContext, StepCall
 from atomic.sdk._identity import FIRST, enter_branch
+from atomic.sdk._recorded import RecordingContext, ValueCall
 from atomic.sdk._results import Results
 from atomic.sdk._transport import Flow, StepsPath, error_of
-from atomic.sdk._value_calls import AsyncValues
-from atomic.sdk._value_steps import ValueCall
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.errors import Suspended
@@ -89,10 +88,10 @@ def _open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) 
     return str(json.loads(answer.body)["id"])
 
 
-async def _own_value(self: AsyncValues, value: ValueCall) -> Outcome:
+async def _own_value(self: RecordingContext, value: ValueCall) -> Outcome:
     posted = value.posted(await self._computed(value))
     with self._called(posted):
-        await self._client.run_flow(self._flow(posted))
+        await self._send(self._flow(posted))
     return Outcome(ended_at="", was_replayed=False, response=posted.document["payload"])
 
 
@@ -123,7 +122,7 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
         (BaseContext, "_plan_opening", _plan_the_only_event),
     ),
     "an event that is over cannot be opened": ((_context, "open_once", _open_once),),
-    "each attempt goes on with a value of its own": ((AsyncValues, "_asked_value", _own_value),),
+    "each attempt goes on with a value of its own": ((RecordingContext, "_ask_value", _own_value),),
     "what has a result has succeeded": ((Results, "outcome", _whatever_it_is),),
     "sets have the order of their process": ((_values, "_spelling", _no_order),),
     "tasks of tasks are numbered as they come": ((_branches, "in_new_branch", _in_no_branch),),

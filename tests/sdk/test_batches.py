@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from atomic.sdk import AsyncContext, Batch, InvalidRequestError, SerializationError, StepFailedError
-from atomic.sdk._batch_progress import Progress
-from atomic.sdk._batches import BatchPolicy
+from atomic.sdk._batches import BatchPolicy, Progress
 from atomic.testing import EndpointCall, EndpointReply
 from sdk.in_process import InProcess, in_process
 

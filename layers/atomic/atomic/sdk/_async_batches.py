@@ -1,91 +1,63 @@
-"""The batches, races and conditions of an `async def` handler."""
+"""The batches, races and conditions of an `async def` handler, and its calls that have not begun."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from functools import partial
+from dataclasses import dataclass, field
 from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
 
-from atomic.sdk._api import Key, Outcome
-from atomic.sdk._batch_run import BatchCall, Branch
-from atomic.sdk._batches import (
-    ALL,
-    ALL_SUCCESSFUL,
-    EMPTY,
-    Batch,
-    PolicyOptions,
+from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, TaskRun
+from atomic.sdk._batches import ALL, ALL_SUCCESSFUL, Batch, Progress
+from atomic.sdk._batching import (
+    BatchingContext,
+    MadeCall,
+    MapOptions,
+    ParallelOptions,
+    Titled,
     gathered,
-    policy_of,
+    names_of,
     winner,
 )
-from atomic.sdk._batching import BatchingContext, MapOptions
-from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
 from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._identity import enter_branch
-from atomic.sdk._made_calls import Titled
-from atomic.sdk._value_calls import AsyncValues
+from atomic.sdk._recorded import NO_STATE, UntilOptions
 
 if TYPE_CHECKING:
     from atomic.sdk._branches import Branches
 
 T = TypeVar("T")
 Made = TypeVar("Made", bound=Titled)
-Ask = Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]]
 # The branch of a batch that the running task belongs to.
 _in_branch: Final[ContextVar[Branch | None]] = ContextVar("atomic_batch_branch", default=None)
 
 
-class AsyncBatches(BatchingContext, AsyncValues, ABC):
+class AsyncBatches(BatchingContext, ABC):
     """The methods `map`, `parallel`, `gather`, `race` and `until` of an `async def` handler's context."""
 
     _branches: "Branches"
+    _unawaited: "Unawaited"
 
     @overload
     def map(
-        self,
-        items: Iterable[Any],
-        step: Step,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        result: type[T],
-        **options: Unpack[MapOptions],
+        self, items: Iterable[Any], step: Step, *, result: type[T], **options: Unpack[MapOptions]
     ) -> Coroutine[Any, Any, Batch[T]]: ...
     @overload
     def map(
-        self,
-        items: Iterable[Any],
-        step: str,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
+        self, items: Iterable[Any], step: str, **options: Unpack[MapOptions]
     ) -> Coroutine[Any, Any, Batch[Any]]: ...
     @overload
     def map(
-        self,
-        items: Iterable[Any],
-        step: AsyncFunction[T],
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
+        self, items: Iterable[Any], step: AsyncFunction[T], **options: Unpack[MapOptions]
     ) -> Coroutine[Any, Any, Batch[T]]: ...
     @overload
     def map(
-        self,
-        items: Iterable[Any],
-        step: PlainFunction[T],
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
+        self, items: Iterable[Any], step: PlainFunction[T], **options: Unpack[MapOptions]
     ) -> Coroutine[Any, Any, Batch[T]]: ...
     def map(
-        self,
-        items: Iterable[Any],
-        step: Step,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        result: Any = None,
-        **options: Unpack[MapOptions],
+        self, items: Iterable[Any], step: Step, *, result: Any = None, **options: Unpack[MapOptions]
     ) -> Coroutine[Any, Any, Batch[Any]]:
         """Call a step for each of the items, side by side; await the batch.
 
@@ -115,21 +87,24 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         too many items; `SerializationError` when an item does not fit its type; and LookupError for a
         function that is not served. It raises these errors before anything is posted.
         """
-        batch = self._plan_map(items, step, key, result, options)
-        return self._pending_batch(batch, self._run_batch)
+        batch = self._plan_map(items, step, result, options)
+        return self._pending_batch(batch, self._perform_batch)
 
     def parallel(
         self,
-        calls: Iterable[Awaitable[T]],
-        **policy: Unpack[PolicyOptions],
+        calls: Iterable[Awaitable[T]] | Mapping[str, Awaitable[T]],
+        **options: Unpack[ParallelOptions],
     ) -> Coroutine[Any, Any, Batch[T]]:
         """Make calls side by side under a policy; await the batch.
 
-        - `calls`: a list of calls of this context, or of coroutines, which may make several calls.
+        - `calls`: a list of calls of this context, or of coroutines, which may make several calls. A dict
+          gives them names.
         - `concurrency`: how many of them may be unfinished at a time (default: all). When one of them ends,
           the next one starts, in the order of the calls.
         - `min_successful`: end when this many calls have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more calls than this have failed (default: failures do not end it).
+        - `name`: what it is called in errors, and in the dashboard where its end is recorded (default:
+          "parallel"). The keys of steps that a coroutine calls contain this name and that of the coroutine.
 
         Returns a `Batch`: the outcome of each call, in the order of the calls. Calls that were not started
         are not posted. When the batch ends, unfinished steps go on, and nothing waits for them; an
@@ -139,45 +114,52 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         Raises `InvalidRequestError`, which is a ValueError, for a wrong option, or too many calls. Anything
         in the list that is not such a call fails the workflow.
         """
-        known = policy_of(policy)
-        batch = self._plan_units("parallel", self._taken("parallel", calls), known)
-        return self._pending_batch(batch, self._run_batch)
+        batch = self._plan_parallel(self._taken("parallel", calls), names_of(calls), options)
+        return self._pending_batch(batch, self._perform_batch)
 
     @overload
     def gather(
-        self, *calls: Awaitable[T], return_exceptions: Literal[False] = False
+        self, *calls: Awaitable[T], return_exceptions: Literal[False] = False, name: str | None = None
     ) -> Coroutine[Any, Any, list[T]]: ...
     @overload
     def gather(
-        self, *calls: Awaitable[T], return_exceptions: bool
+        self, *calls: Awaitable[T], return_exceptions: bool, name: str | None = None
     ) -> Coroutine[Any, Any, list[T | Exception]]: ...
     def gather(
-        self, *calls: Awaitable[Any], return_exceptions: bool = False
+        self, *calls: Awaitable[Any], return_exceptions: bool = False, name: str | None = None
     ) -> Coroutine[Any, Any, list[Any]]:
         """Make calls side by side, and return their results in order; await the list.
 
         - `calls`: calls of this context, or coroutines, which may make several calls.
         - `return_exceptions`: put the errors of failed calls among the results (default False: raise the
           first error at once, while the other steps go on).
+        - `name`: what it is called in errors (default: "gather"). The keys of steps that a coroutine calls
+          contain this name.
 
         If the handler waits for nothing else, it is not called again for each call. It is called again when
-        all calls have succeeded or one has failed; with `return_exceptions`, when all have ended.
+        all calls have succeeded or one has failed; with `return_exceptions`, when all have ended. More than
+        64 calls are started one after the other. Until all of them are, the handler is called again when
+        any of them has ended.
 
         Raises the error of the first call that fails.
         """
         policy = ALL if return_exceptions else ALL_SUCCESSFUL
-        batch = self._plan_units("gather", self._taken("gather", calls), policy)
+        batch = self._plan_units("gather", self._taken("gather", calls), policy, name=name)
 
         async def gather(batch: BatchCall) -> list[Any]:
-            return gathered(await self._run_batch(batch), return_exceptions=return_exceptions)
+            return gathered(await self._perform_batch(batch), return_exceptions=return_exceptions)
 
         return self._pending_batch(batch, gather)
 
-    def race(self, calls: Mapping[str, Awaitable[T]]) -> Coroutine[Any, Any, tuple[str, T]]:
+    def race(
+        self, calls: Mapping[str, Awaitable[T]], *, name: str | None = None
+    ) -> Coroutine[Any, Any, tuple[str, T]]:
         """Make calls side by side, and await the first one that ends.
 
         - `calls`: names, each with a call of this context, or with a coroutine, which may make several
           calls.
+        - `name`: what it is called in errors and in the dashboard (default: "race"). The keys of steps that
+          a coroutine calls contain this name and that of the coroutine.
 
         Returns the name and the result of the first call that ends. This call is recorded, and each replay
         gets the same one. The other calls are cancelled: their steps, and the steps that these started.
@@ -185,12 +167,12 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         Raises the error of the first call that ends, and `InvalidRequestError`, a ValueError, when there
         are no calls.
         """
-        taken = dict(zip(calls, self._taken("race", calls.values()), strict=True))
+        batch = self._plan_race(self._taken("race", calls), names_of(calls), name)
 
         async def race(batch: BatchCall) -> tuple[str, T]:
-            return winner(await self._run_batch(batch), taken)
+            return winner(await self._perform_batch(batch))
 
-        return self._pending_batch(self._plan_race(taken), race)
+        return self._pending_batch(batch, race)
 
     def until(
         self, check: Step, payload: Any = None, *, state: Any = NO_STATE, **options: Unpack[UntilOptions]
@@ -208,6 +190,8 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         - `max_attempts`: the largest number of checks (default: no limit).
         - `state`: the input of the first check, instead of a payload. Each check then returns
           `[is_met, state]`, and the next check gets this state.
+        - `name`: what its checks and pauses are called in errors, lists and the dashboard (default: the
+          name of the check, and "sleep").
 
         Returns the result of the last check; with `state`, the last state. The condition is met when a
         check returns a true value; with `state`, when `is_met` is True.
@@ -215,83 +199,35 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         Raises `ConditionNotMetError` when the deadline is over or no attempt is left, the error of a check,
         and `InvalidRequestError`, a ValueError, for a wrong option.
         """
-        return self._pending_batch(self._plan_until(check, payload, state, options), self._run_until)
+        return self._pending_batch(self._plan_condition(check, payload, state, options), self._run_until)
 
     def _taken(self, method: str, calls: Iterable[Any]) -> list[Any]:
         """The calls that a batch makes. A call of one step becomes a StepCall; others stay the same."""
         if isinstance(calls, Awaitable) or not isinstance(calls, Iterable):
             self._refuse(f"{method} takes a list of calls: write `ctx.{method}([...])`.")
-        taken = list(calls)
+        taken = list(calls.values() if isinstance(calls, Mapping) else calls)
         for call in taken:
             if not isinstance(call, Awaitable):
                 self._refuse(
                     f"{method} takes calls of the context, or coroutines, not a {type(call).__qualname__}."
                 )
-        return [self._take(call) for call in taken]
+        return [call.taken(self._perform) if isinstance(call, PendingCall) else call for call in taken]
 
-    async def _run_batch(self, batch: BatchCall) -> Batch[Any]:
-        await self._check_late()
-        if not batch.count:
-            return EMPTY
-        from atomic.sdk._async_batch_run import AsyncBatchRun
+    def _pending_batch(
+        self, made: Made, begin: Callable[[Made], Coroutine[Any, Any, T]]
+    ) -> "PendingCall[T]":
+        return PendingCall(made, begin, self._unawaited, depth=3)
 
-        run = AsyncBatchRun(
-            batch, self._open, self._branches, self._ask, self._enter, is_replay=self.attempt > 1
-        )
-        self._runs.append(run)
+    async def _perform_batch(self, batch: BatchCall) -> Batch[Any]:
         try:
-            if (end := await self._earlier_end(batch, run.progress.may_start_too_many)) is not None:
-                run.progress.adopt(end)
-            ended = await run.run(self._left_s, partial(self._recorded, batch))
+            await self._check_late()
+            return await self._run_batch(batch)
         finally:
-            self._runs.remove(run)
             _close_unstarted(batch.works)
-        live = [*run.left, *self._left_before(batch, run, await self._known())]
-        if batch.cancels_rest:
-            for step_id in live:
-                with self._branches.call():
-                    await self._client.run_flow(self._leaving(step_id))
-        self._leave(live)
-        if self._branches.has_order:
-            at, was_replayed = run.progress.ended_at, run.progress.was_replayed
-            await self._branches.turn(self._branches.call().post, at, was_replayed=was_replayed)
-        return ended
 
-    async def _earlier_end(self, batch: BatchCall, must_know: bool) -> Any:
-        """The end that an earlier attempt recorded; None when it is not known."""
-        if not batch.policy.may_end_early(batch.count):
-            return None
-        record = self._plan_record(batch, None)
-
-        async def ask(record: StepCall[Any]) -> Outcome:
-            with self._called(record):
-                known = await self._known()
-                found = await self._found(record) if must_know else self._earlier(known, record)
-            return found or Outcome("", was_replayed=True)
-
-        return (await self._settle(record, ask)).unwrap()
-
-    async def _recorded(self, batch: BatchCall, end: Any) -> Any:
-        return (await self._settle(self._plan_record(batch, end))).unwrap()
-
-    async def _run_until(self, condition: Condition) -> Any:
-        found: Recorded | None = None
-        while True:
-            try:
-                request = condition.poll.send(found) if found else next(condition.poll)
-            except StopIteration as end:
-                return end.value
-            found = await self._result(condition, request)
-
-    async def _result(self, condition: Condition, request: Request) -> Recorded:
-        """Carry out a request of a condition, and return its recorded result."""
-        if isinstance(request, Check) and self._is_function(condition):
-            value = self._plan_check(condition, request)
-            outcome = await self._settle(value.step, lambda _: self._asked_value(value))
-            return Recorded(outcome.unwrap(), outcome.ended_at)
-        step_call = self._plan_request(condition, request)
-        outcome = await self._settle(step_call)
-        return Recorded(step_call.read(outcome.unwrap()), outcome.ended_at)
+    def _make_run(self, batch: BatchCall) -> BatchRun:
+        is_replay = self.attempt > 1
+        return TaskRun(batch, self._open, self._branches, self._ask, self._enter, is_replay=is_replay)
 
     async def _enter(self, branch: Branch) -> Any:
         assert isinstance(branch.work, Awaitable), "a batch of an `async def` handler is given awaitables"
@@ -303,24 +239,21 @@ class AsyncBatches(BatchingContext, AsyncValues, ABC):
         branch = _in_branch.get()
         return branch if branch is not None and branch.owner is self else None
 
-    @abstractmethod
-    def _pending_batch(
-        self, made: Made, begin: Callable[[Made], Coroutine[Any, Any, T]]
-    ) -> Coroutine[Any, Any, T]: ...
+    def _posting(self) -> AbstractContextManager[object]:
+        return self._branches.call()
+
+    async def _take_turn(self, progress: Progress) -> None:
+        if self._branches.has_order:
+            at, was_replayed = progress.ended_at, progress.was_replayed
+            await self._branches.turn(self._branches.call().post, at, was_replayed=was_replayed)
 
     @abstractmethod
-    def _take(self, call: Any) -> Any:
-        """The StepCall of an awaitable that calls one step; any other awaitable itself."""
+    async def _perform(self, step_call: StepCall[T]) -> T:
+        """Ask for the outcome of a call, and return its response."""
 
     @abstractmethod
     async def _check_late(self) -> None:
         """End a task that calls the context after the end of the handler."""
-
-    @abstractmethod
-    async def _ask(self, step_call: StepCall[Any]) -> Outcome: ...
-
-    @abstractmethod
-    async def _settle(self, step_call: StepCall[Any], ask: Ask | None = None) -> Outcome: ...
 
 
 def _close_unstarted(works: Iterable[Any]) -> None:
@@ -329,3 +262,76 @@ def _close_unstarted(works: Iterable[Any]) -> None:
         is_coroutine = iscoroutine(work)
         if isinstance(work, Coroutine) and (not is_coroutine or getcoroutinestate(work) == CORO_CREATED):
             work.close()
+
+
+@dataclass(slots=True)
+class Unawaited:
+    """The calls of a handler that are not awaited yet; `dropped` are those that never can be awaited."""
+
+    calls: dict[int, MadeCall] = field(default_factory=dict)
+    dropped: list[MadeCall] = field(default_factory=list)
+
+
+class PendingCall(Coroutine[Any, Any, T]):
+    """The result of a call of the context: a coroutine, which is reported when it is never awaited.
+
+    The real coroutine is made only when it is awaited, so Python itself does not warn about it.
+    """
+
+    __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")
+
+    def __init__(
+        self,
+        made: Made,
+        begin: Callable[[Made], Coroutine[Any, Any, T]],
+        unawaited: Unawaited,
+        *,
+        depth: int = 2,
+    ) -> None:
+        self._made: Any = made
+        self._begin = begin
+        self._coroutine: Coroutine[Any, Any, T] | None = None
+        self._unawaited = unawaited
+        # The context's methods stand between.
+        unawaited.calls[id(self)] = MadeCall.here(made, depth)
+
+    def send(self, value: Any) -> Any:
+        """As of any coroutine."""
+        return self._begun().send(value)
+
+    def throw(
+        self,
+        kind: Any,
+        error: BaseException | object = None,
+        trace: TracebackType | None = None,
+    ) -> Any:
+        """As of any coroutine."""
+        coroutine = self._begun()
+        return coroutine.throw(kind) if error is None else coroutine.throw(kind, error, trace)
+
+    def close(self) -> None:
+        """As of any coroutine."""
+        self._begun().close()
+
+    def taken(self, begin: Callable[[Any], Coroutine[Any, Any, Any]]) -> "StepCall[Any] | PendingCall[T]":
+        """What a batch makes of it: the call of a step that would begin in this way, otherwise itself."""
+        if self._coroutine is not None or self._begin != begin:
+            return self
+        self._unawaited.calls.pop(id(self), None)
+        made: StepCall[Any] = self._made
+        return made
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._begun().__await__()
+
+    def __del__(self) -> None:
+        if self._coroutine is None:
+            call = self._unawaited.calls.pop(id(self), None)
+            if call is not None:
+                self._unawaited.dropped.append(call)
+
+    def _begun(self) -> Coroutine[Any, Any, T]:
+        if self._coroutine is None:
+            self._unawaited.calls.pop(id(self), None)
+            self._coroutine = self._begin(self._made)
+        return self._coroutine

@@ -1,21 +1,31 @@
 """A batch in one call of its handler: its items are started, asked, and counted.
 
-`_batch_progress` has the rules. `_async_batch_run` runs a batch on an event loop, and `_thread_batch_run`
-runs it with threads.
+The rules are in `_batches`. `BatchRun` follows them, and knows neither tasks nor threads. `TaskRun` runs
+the items of an `async def` handler on its event loop, and `ThreadRun` those of a `def` handler in threads.
 """
 
+import queue
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from atomic.sdk._api import Outcome
-from atomic.sdk._batch_progress import Ask, Progress
-from atomic.sdk._batches import Batch, BatchPolicy
+from atomic.sdk._batches import Batch, BatchPolicy, DueItem, Progress
 from atomic.sdk._context import StepCall
-from atomic.sdk._identity import Position, Scope
+from atomic.sdk._identity import Position, Scope, untracked
 from atomic.sdk._transport import TRANSIENT
 from atomic.sdk.errors import Suspended
+
+if TYPE_CHECKING:
+    # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
+    import asyncio
+
+    from atomic.sdk._branches import Branches
 
 # Wait this long for an item while other items can start. It is enough for a step that is done or takes no
 # time.
@@ -26,7 +36,11 @@ _STARTING_S: Final = 3.0
 # An id takes about 60 bytes, and a value may have 256 KiB.
 _LEFT_MAX: Final = 1000
 # A replay waits this long for other ended items before it decides how the batch ended.
-TOLD_S: Final = 0.1
+_TOLD_S: Final = 0.1
+# The largest numbers of simultaneous posts of a batch, as tasks and in threads, and of branches in threads.
+_TASKS_MAX: Final = 64
+_THREADS_MAX: Final = 32
+_BRANCH_THREADS_MAX: Final = 128
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -77,21 +91,25 @@ Unit = StepCall[Any] | Branch
 class BatchCall:
     """A batch with its identity. `unit` makes an item. An early end is recorded at the position `record`.
 
-    `works` are the calls as the handler gave them: some of them may never be awaited. `cancels_rest`: the
-    steps that have not ended are cancelled when the batch ends.
+    `title` and `name` are for people, and `names` those of the items. `works` are the calls as the handler
+    gave them: some of them may never be awaited. `cancels_rest`: the steps that have not ended are
+    cancelled when the batch ends.
     """
 
     title: str
+    kind: str
+    name: str
     count: int
     policy: BatchPolicy
     unit: Callable[[int], Unit]
     record: Position
+    names: Sequence[str] = ()
     works: Sequence[Any] = ()
     cancels_rest: bool = False
 
 
 class BatchRun(ABC):
-    """A batch in one call of its handler. At most `window` items are asked at a time."""
+    """A batch in one call of its handler. At most `window` posts are under way at a time."""
 
     def __init__(
         self, batch: BatchCall, open_steps: Mapping[str, object], window: int, *, is_replay: bool
@@ -104,15 +122,40 @@ class BatchRun(ABC):
         # The ids of the steps that were asked and have no outcome yet, by index.
         self.steps: dict[int, str] = {}
         self._branches_of: dict[int, Branch] = {}
+        self._failure: BaseException | None = None
         # The ids of the steps that had not ended when the batch ended.
         self.left: list[str] = []
+
+    async def run(self, left_s: Callable[[], float], record: Callable[[Any], Awaitable[Any]]) -> Batch[Any]:
+        """Run the batch to its end. `record` posts this end, and returns the end that was recorded first.
+
+        While the batch has to wait, the handler may be suspended.
+        """
+        try:
+            while True:
+                self._start(left_s())
+                if self._failure is not None:
+                    raise self._failure
+                if self.progress.may_end:
+                    if self._is_ordered:
+                        self._is_ordered = False
+                        await self._await_others()
+                    self.progress.end()
+                if not self.progress.is_over:
+                    await self._await_answer()
+                elif self.progress.needs_record:
+                    self.progress.adopt(await record(self._end()))
+                else:
+                    return self._finished()
+        finally:
+            await self._stop()
 
     def _finished(self) -> Batch[Any]:
         """The outcome of the batch, which is over."""
         rest = self._unfinished_branches()
         within = [step for step, of in self._open.items() if any(branch.contains(of) for branch in rest)]
         self.left = [*self.steps.values(), *within]
-        return self.progress.result()
+        return self.progress.result(self._batch.names)
 
     def _end(self) -> dict[str, Any]:
         """The end to record, with the steps of unfinished branches: no replay runs these branches."""
@@ -125,48 +168,232 @@ class BatchRun(ABC):
     def _start(self, left_s: float) -> None:
         """Ask the items that may be asked now. The handler may still wait for `left_s` seconds."""
         may_start, may_wait = left_s > -_STARTING_S, left_s > _BRIEF_S
-        while (ask := self.progress.next(may_start=may_start, may_wait=may_wait)) is not None:
-            unit = self._batch.unit(ask.at)
+        while (due := self.progress.next(may_start=may_start, may_wait=may_wait)) is not None:
+            unit = self._batch.unit(due.at)
             if isinstance(unit, Branch):
-                self._branches_of[ask.at] = unit
-                self._run_branch(ask.at, unit)
+                self._branches_of[due.at] = unit
+                self.progress.runs(due.at)
+                self._run_branch(due, unit)
             else:
-                self.steps[ask.at] = unit.id
-                self._ask(ask, unit.waited_for(_BRIEF_S) if ask.is_brief else unit)
+                self.steps[due.at] = unit.id
+                self._post(due, unit.waited_for(_BRIEF_S) if due.is_brief else unit)
+
+    def _branch_ended(self, due: DueItem, branch: Branch, result: Any, error: BaseException | None) -> None:
+        self._take(due, error, result=result, ended_at=branch.ended_at)
+
+    def _answered(
+        self, due: DueItem, step_call: StepCall[Any], outcome: Outcome | None, error: BaseException | None
+    ) -> None:
+        """Take the answer to a post."""
+        if not isinstance(error, Suspended):
+            self.steps.pop(due.at, None)
+        if outcome is None:
+            self._take(due, error)
+            return
+        result, failed = None, None
+        try:
+            result = step_call.read(outcome.unwrap())
+        except Exception as raised:
+            failed = raised
+        at, was_replayed = outcome.ended_at, outcome.was_replayed
+        self._take(due, failed, result=result, ended_at=at, was_replayed=was_replayed)
+
+    def _take(self, due: DueItem, error: BaseException | None, **end: Any) -> None:
+        """Take what has become of an item."""
+        if isinstance(error, Suspended):
+            self.progress.unfinished(due, error.cause)
+            if error.cause is not None and not isinstance(error.cause, TRANSIENT):
+                self._suspend(error.cause)
+        elif error is None or isinstance(error, Exception):
+            self.progress.ended(due.at, error=error, **end)
+        else:
+            self._failure = self._failure or error
 
     @abstractmethod
-    def _run_branch(self, index: int, branch: Branch) -> None:
-        """Run an item that calls steps itself."""
+    def _run_branch(self, due: DueItem, branch: Branch) -> None:
+        """Run an item that calls steps itself. `_branch_ended` takes what becomes of it."""
 
     @abstractmethod
-    def _ask(self, ask: Ask, step_call: StepCall[Any]) -> None:
-        """Post the step of an item."""
+    def _post(self, due: DueItem, step_call: StepCall[Any]) -> None:
+        """Post the step of an item. `_answered` takes the answer."""
 
     @abstractmethod
     def _suspend(self, cause: Exception) -> None:
         """End the handler because of an error that is not transient."""
 
-    def _take(self, ask: Ask, step_call: StepCall[Any], answer: Outcome | Suspended | Exception) -> None:
-        """Take the answer to a post."""
-        if isinstance(answer, Suspended):
-            self._take_unfinished(ask, answer.cause)
-            return
-        self.steps.pop(ask.at, None)
-        if isinstance(answer, Exception):
-            self.progress.ended(ask.at, error=answer)
-        else:
-            self._take_outcome(ask.at, step_call, answer)
+    @abstractmethod
+    async def _await_answer(self) -> None:
+        """Wait until something is known of an item."""
 
-    def _take_outcome(self, index: int, step_call: StepCall[Any], outcome: Outcome) -> None:
-        at, was_replayed = outcome.ended_at, outcome.was_replayed
-        try:
-            result = step_call.read(outcome.unwrap())
-        except Exception as error:
-            self.progress.ended(index, error=error, ended_at=at, was_replayed=was_replayed)
-        else:
-            self.progress.ended(index, result=result, ended_at=at, was_replayed=was_replayed)
+    @abstractmethod
+    async def _await_others(self) -> None:
+        """Wait briefly for other items that may have ended earlier."""
 
-    def _take_unfinished(self, ask: Ask, cause: Exception | None) -> None:
-        self.progress.unfinished(ask, cause)
-        if cause is not None and not isinstance(cause, TRANSIENT):
-            self._suspend(cause)
+    @abstractmethod
+    async def _stop(self) -> None:
+        """Cancel the posts and branches that have not ended with the batch."""
+
+
+class TaskRun(BatchRun):
+    """A batch of an `async def` handler.
+
+    Its posts are not tasks of the handler. There may be thousands of posts, and all tasks of the handler
+    are examined at each change. Its branches are tasks of the handler.
+    """
+
+    def __init__(
+        self,
+        batch: BatchCall,
+        open_steps: Mapping[str, object],
+        branches: "Branches",
+        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]],
+        enter: Callable[[Branch], Coroutine[Any, Any, Any]],
+        *,
+        is_replay: bool,
+    ) -> None:
+        from asyncio import get_running_loop
+
+        super().__init__(batch, open_steps, _TASKS_MAX, is_replay=is_replay)
+        self._loop = get_running_loop()
+        self._branches = branches
+        self._ask = ask
+        self._enter = enter
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._posts: set[asyncio.Task[Any]] = set()
+        self._has_moved = False
+        self._move: asyncio.Future[None] | None = None
+
+    def _run_branch(self, due: DueItem, branch: Branch) -> None:
+        # The task factory of the loop makes this task a task of the handler.
+        task = self._loop.create_task(self._enter(branch))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._branch_done, due, branch))
+
+    def _branch_done(self, due: DueItem, branch: Branch, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        self._branch_ended(due, branch, *_end_of(task))
+        self._wake()
+
+    def _post(self, due: DueItem, step_call: StepCall[Any]) -> None:
+        post = self._branches.post()
+        task = untracked(lambda: self._loop.create_task(self._ask(step_call)))
+        self._posts.add(task)
+        task.add_done_callback(partial(self._post_done, due, step_call, post))
+
+    def _post_done(
+        self, due: DueItem, step_call: StepCall[Any], post: int, task: "asyncio.Task[Outcome]"
+    ) -> None:
+        self._posts.discard(task)
+        self._branches.answered(post)
+        if not task.cancelled():
+            self._answered(due, step_call, *_end_of(task))
+        self._wake()
+
+    def _suspend(self, cause: Exception) -> None:
+        self._branches.suspend(cause)
+
+    def _wake(self) -> None:
+        self._has_moved = True
+        if self._move is not None and not self._move.done():
+            self._move.set_result(None)
+
+    async def _await_answer(self) -> None:
+        if not self._has_moved:
+            self._move = self._loop.create_future()
+            is_parked = self.progress.has_unfinished and not self._posts
+            with self._branches.within(self._move, self.progress.cause, is_parked=is_parked):
+                await self._move
+        self._has_moved = False
+
+    async def _await_others(self) -> None:
+        from asyncio import wait
+
+        if others := [*self._posts, *self._tasks]:
+            await wait(others, timeout=_TOLD_S)
+
+    async def _stop(self) -> None:
+        from asyncio import current_task, wait
+
+        for task in (*self._posts, *self._tasks):
+            task.cancel()
+        if self._posts:
+            await wait(self._posts)
+        self._branches.leave(current_task())
+
+
+class ThreadRun(BatchRun):
+    """A batch of a `def` handler. Threads put their reports into a queue, and the handler's takes them."""
+
+    def __init__(
+        self,
+        batch: BatchCall,
+        open_steps: Mapping[str, object],
+        ask: Callable[[StepCall[Any]], Outcome],
+        enter: Callable[[Branch], Any],
+        *,
+        is_replay: bool,
+    ) -> None:
+        super().__init__(batch, open_steps, _THREADS_MAX, is_replay=is_replay)
+        self._ask = ask
+        self._enter = enter
+        # Posts have threads of their own, because a branch may take as long as it wants.
+        self._post_threads = ThreadPoolExecutor(_THREADS_MAX, "atomic-batch")
+        self._branch_threads = ThreadPoolExecutor(_BRANCH_THREADS_MAX, "atomic-branch")
+        self._reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._under_way = 0
+
+    def _run_branch(self, due: DueItem, branch: Branch) -> None:
+        work = partial(self._enter, branch)
+        self._submit(self._branch_threads, work, partial(self._branch_ended, due, branch))
+
+    def _post(self, due: DueItem, step_call: StepCall[Any]) -> None:
+        work = partial(self._ask, step_call)
+        self._submit(self._post_threads, work, partial(self._answered, due, step_call))
+
+    def _submit(
+        self, pool: ThreadPoolExecutor, work: Callable[[], Any], report: Callable[[Any, Any], None]
+    ) -> None:
+        def run() -> None:
+            result, error = None, None
+            try:
+                result = work()
+            except BaseException as raised:
+                error = raised
+            self._reports.put(partial(report, result, error))
+
+        self._under_way += 1
+        pool.submit(run)
+
+    def _suspend(self, cause: Exception) -> None:
+        raise Suspended(cause)
+
+    async def _await_answer(self) -> None:
+        if not self._under_way:
+            raise Suspended(self.progress.cause)
+        self._take_report(None)
+
+    async def _await_others(self) -> None:
+        until_s = time.monotonic() + _TOLD_S
+        while self._under_way and (left_s := until_s - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                self._take_report(left_s)
+
+    def _take_report(self, timeout_s: float | None) -> None:
+        report = self._reports.get(timeout=timeout_s)
+        self._under_way -= 1
+        report()
+
+    async def _stop(self) -> None:
+        # Threads that still run end by themselves, and their reports are not read.
+        for branch in self._branches_of.values():
+            branch.is_left = True
+        for pool in (self._post_threads, self._branch_threads):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_of(task: "asyncio.Task[Any]") -> tuple[Any, BaseException | None]:
+    """The result and the error of a task."""
+    from asyncio import CancelledError
+
+    error = CancelledError() if task.cancelled() else task.exception()
+    return (task.result() if error is None else None), error

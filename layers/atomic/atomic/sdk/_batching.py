@@ -1,43 +1,77 @@
-"""Plans the calls of batches, races and conditions, for both contexts. `_batch_run` runs them."""
+"""Plans batches, races and conditions, and runs them, as far as both contexts have this in common."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from pathlib import PurePath
+from types import CodeType
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import WakePolicy
-from atomic.sdk._api import Key, Outcome, StepOptions, act_on_step, check_options
+from atomic.sdk._api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
 from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, Unit
-from atomic.sdk._batches import FIRST, BatchPolicy, PolicyOptions, listed, policy_of
-from atomic.sdk._conditions import Begin, Check, Condition, Pause, UntilOptions, poll
+from atomic.sdk._batches import EMPTY, FIRST_ENDED, Batch, BatchPolicy, PolicyOptions, Progress
 from atomic.sdk._context import NO_NAMES, Call, Names, Step, StepCall
-from atomic.sdk._identity import Position, Scope, step_key
+from atomic.sdk._identity import Position, Scope, name_text
+from atomic.sdk._recorded import Condition, RecordingContext, UntilOptions
 from atomic.sdk._results import Results
 from atomic.sdk._transport import Flow
-from atomic.sdk._value_steps import ValueCall, ValueSteps
-from atomic.sdk._values import UNDECLARED
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import AtomicError, InvalidRequestError, Suspended
 
+T = TypeVar("T")
 # Proxies accept about 4 KiB of headers. A server that does not know `*` still reads the other ids.
 _NAMED_MAX: Final = 40
-_UNTIL: Final[Mapping[str, Any]] = {"back_off": 1.0, "deadline": None, "max_attempts": None}
 
 
-class ItemOptions(StepOptions, total=False):
-    """Options of each step of a map; `name` is the name of these steps."""
+class ParallelOptions(PolicyOptions, total=False):
+    """The policy of a batch, and its name."""
 
     name: str | None
 
 
-class MapOptions(ItemOptions, PolicyOptions, total=False):
-    """The policy of a map, and the options of each of its steps."""
+class MapOptions(StepOptions, PolicyOptions, total=False):
+    """The policy of a map, and the options of each of its steps: `name` is the name of these steps."""
+
+    key: Callable[[Any], Key] | None
+    name: str | None
 
 
-class BatchingContext(ValueSteps, ABC):
+class Titled(Protocol):
+    """A call of a handler, with a name for people."""
+
+    @property
+    def title(self) -> str:
+        """The name of the call, for people."""
+
+
+class MadeCall(NamedTuple):
+    """A call of the context, and the line of the handler that made it.
+
+    A call that is never awaited, or never given to a batch, does not begin. Python does not warn about it,
+    so the contexts report it.
+    """
+
+    made: Titled
+    code: CodeType
+    line: int
+
+    @classmethod
+    def here(cls, made: Titled, depth: int) -> "MadeCall":
+        """The call that is made now. Its line is `depth` frames above the function that calls `here`."""
+        frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
+        return cls(made, frame.f_code, frame.f_lineno)
+
+    def __str__(self) -> str:
+        return f"{self.made.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
+
+
+class BatchingContext(RecordingContext, ABC):
     """A context that runs batches."""
 
     def __init__(
@@ -52,105 +86,133 @@ class BatchingContext(ValueSteps, ABC):
         # The batches that have not ended.
         self._runs: list[BatchRun] = []
 
-    def _plan_map(
-        self,
-        items: Iterable[Any],
-        step: Step,
-        key: Callable[[Any], Key] | None,
-        result: Any,
-        options: MapOptions,
-    ) -> BatchCall:
+    def _plan_map(self, items: Iterable[Any], step: Step, result: Any, options: MapOptions) -> BatchCall:
         check_options(options, MapOptions)
         given: Mapping[str, Any] = options
-        own: Any = {name: value for name, value in given.items() if name in ItemOptions.__annotations__}
-        rest: Any = {name: value for name, value in given.items() if name not in own}
-        policy = policy_of(rest)
-        known, keys = listed(items, key)
-        policy.check(len(known))
+        own: Any = {
+            name: value
+            for name, value in given.items()
+            if name in StepOptions.__annotations__ or name == "name"
+        }
+        known, keys = _listed(items, options.get("key"))
         for item in known:
             # Each item must have a form in JSON before anything is posted.
             self._written(step, item)
-        scope = self._batch_scope("map")
 
-        def unit(index: int) -> StepCall[Any]:
+        def unit(index: int, scope: Scope) -> StepCall[Any]:
             return self._plan(step, known[index], own, result, scope.below(keys[index]))
 
-        name = step if isinstance(step, str) else self._served(step).name
-        return self._batch_call(f"map {name!r}", len(known), policy, unit, scope)
+        name = name_text(options.get("name"))
+        label = name or (step if isinstance(step, str) else self._served(step).name)
+        # The steps have the name, which tells them apart. So the batch is numbered without it.
+        batch = self._batch_call("map", len(known), _policy_of(options), unit)
+        return replace(batch, title=f"map {label!r}", name=name or "map")
+
+    def _plan_parallel(
+        self, calls: Sequence[Any], names: Sequence[str], options: ParallelOptions
+    ) -> BatchCall:
+        check_options(options, ParallelOptions)
+        return self._plan_units(
+            "parallel", calls, _policy_of(options), name=options.get("name"), names=names
+        )
+
+    def _plan_race(self, calls: Sequence[Any], names: Sequence[str], name: str | None) -> BatchCall:
+        if not calls:
+            raise InvalidRequestError("race: give at least one call; a race without calls has no winner.")
+        batch = self._plan_units("race", calls, FIRST_ENDED, name=name, names=names)
+        return replace(batch, cancels_rest=True)
 
     def _plan_units(
         self,
         kind: str,
-        calls: Sequence[StepCall[Any] | Any],
+        calls: Sequence[Any],
         policy: BatchPolicy,
+        *,
+        name: str | None,
         names: Sequence[str] = (),
     ) -> BatchCall:
-        policy.check(len(calls))
-        scope = self._batch_scope(kind)
         outer = self._branch()
 
-        def unit(index: int) -> Unit:
+        def unit(index: int, scope: Scope) -> Unit:
             call = calls[index]
             if isinstance(call, StepCall):
                 return call
-            part = names[index] if names else str(index)
+            part = f"/{names[index]}" if names else str(index)
             return Branch(owner=self, work=call, scope=scope.below(part), outer=outer)
 
-        return replace(self._batch_call(kind, len(calls), policy, unit, scope), works=calls)
-
-    def _batch_scope(self, kind: str) -> Scope:
-        """The scope of the next batch of a kind."""
-        with self._lock:
-            return self._scope().below(f"{kind}{self._position(kind).number}")
+        batch = self._batch_call(kind, len(calls), policy, unit, name_text(name))
+        return replace(batch, works=calls, names=names)
 
     def _batch_call(
-        self, title: str, count: int, policy: BatchPolicy, unit: Callable[[int], Unit], scope: Scope
+        self,
+        kind: str,
+        count: int,
+        policy: BatchPolicy,
+        unit: Callable[[int, Scope], Unit],
+        name: str = "",
     ) -> BatchCall:
-        record = Position(scope.path)
-        return BatchCall(title=title, count=count, policy=policy, unit=unit, record=record)
+        policy.check(count)
+        scope = self._batch_scope(kind, name)
+        return BatchCall(
+            title=f"{kind} {name!r}" if name else kind,
+            kind=kind,
+            name=name or kind,
+            count=count,
+            policy=policy,
+            unit=lambda index: unit(index, scope),
+            record=Position(scope.path),
+        )
+
+    def _batch_scope(self, kind: str, name: str = "") -> Scope:
+        """The scope of the next batch of a kind; those of one name are numbered by themselves."""
+        with self._lock:
+            number = self._position(f"{kind} {name}" if name else kind).number
+            return self._scope().below(f"{kind}{number}:{name}" if name else f"{kind}{number}")
+
+    def _plan_condition(self, check: Step, payload: Any, state: Any, options: UntilOptions) -> Condition:
+        name = name_text(options.get("name"))
+        return self._plan_until(check, payload, state, options, name, self._batch_scope("until", name))
+
+    async def _run_batch(self, batch: BatchCall) -> Batch[Any]:
+        if not batch.count:
+            return EMPTY
+        run = self._make_run(batch)
+        self._runs.append(run)
+        try:
+            if (end := await self._earlier_end(batch, run.progress.may_start_too_many)) is not None:
+                run.progress.adopt(end)
+            ended = await run.run(self._left_s, partial(self._recorded_end, batch))
+        finally:
+            # A `def` handler that is suspended here still waits for the batch.
+            if not isinstance(sys.exception(), Suspended):
+                self._runs.remove(run)
+        live = [*run.left, *self._left_before(batch, run, await self._known())]
+        if batch.cancels_rest:
+            for step_id in live:
+                with self._posting():
+                    await self._send(self._leaving(step_id))
+        self._leave(live)
+        await self._take_turn(run.progress)
+        return ended
+
+    async def _earlier_end(self, batch: BatchCall, must_know: bool) -> Any:
+        """The end that an earlier attempt recorded; None when it is not known."""
+        if not batch.policy.may_end_early(batch.count):
+            return None
+
+        async def ask(record: StepCall[Any]) -> Outcome:
+            with self._called(record):
+                known = await self._known()
+                found = await self._found(record) if must_know else self._earlier(known, record)
+            return found or Outcome("", was_replayed=True)
+
+        return (await self._settle(self._plan_record(batch, None), ask)).unwrap()
+
+    async def _recorded_end(self, batch: BatchCall, end: Any) -> Any:
+        return (await self._settle(self._plan_record(batch, end))).unwrap()
 
     def _plan_record(self, batch: BatchCall, end: Any) -> StepCall[Any]:
-        name = batch.title.partition(" ")[0]
-        return self._plan_recorded(name, f"end of {name}", batch.record, end)
-
-    def _plan_recorded(self, name: str, step_name: str, position: Position, value: Any) -> StepCall[Any]:
-        step_call = self._value_call(name, step_name, step_key(self.idempotency_key, position), UNDECLARED)
-        return replace(step_call, document={**step_call.document, "payload": value})
-
-    @abstractmethod
-    def _branch(self) -> Branch | None:
-        """The branch that makes the current call; None outside of batches."""
-
-    def _plan_race(self, calls: Mapping[str, Any]) -> BatchCall:
-        if not calls:
-            raise InvalidRequestError("race: give at least one call; a race without calls has no winner.")
-        names = [f"/{name}" for name in calls]
-        batch = self._plan_units("race", list(calls.values()), FIRST, names)
-        return replace(batch, cancels_rest=True)
-
-    def _plan_until(self, check: Step, payload: Any, state: Any, options: UntilOptions) -> Condition:
-        check_options(options, UntilOptions)
-        if "every" not in options:
-            raise InvalidRequestError("every: say how many seconds are between two checks.")
-        asked = poll(payload, state, **{**_UNTIL, **options})
-        return Condition(check=check, poll=asked, scope=self._batch_scope("until"))
-
-    def _plan_request(self, condition: Condition, request: Check | Pause | Begin) -> StepCall[Any]:
-        """The step of a request; a check that is a function has none."""
-        if isinstance(request, Pause):
-            return self._plan_sleep(request.seconds)
-        if isinstance(request, Begin):
-            return self._plan_recorded("until", "begin of until", Position(condition.scope.path), None)
-        return self._plan(condition.check, request.payload, {}, None, condition.scope)
-
-    def _plan_check(self, condition: Condition, check: Check) -> ValueCall:
-        """The value of a check that is a function."""
-        name = getattr(condition.check, "__name__", "check")
-        return self._plan_value(name, partial(condition.run, check), None, None)
-
-    def _is_function(self, condition: Condition) -> bool:
-        """Whether the check is a function that is not served. Such a function runs in the handler."""
-        return callable(condition.check) and condition.check not in self._names
+        return self._plan_recorded(batch.kind, f"end of {batch.name}", batch.record, end)
 
     def _left_before(self, batch: BatchCall, run: BatchRun, results: Results) -> list[str]:
         """The ids of the live steps that an earlier attempt of the batch started, and did not wait for."""
@@ -196,3 +258,63 @@ class BatchingContext(ValueSteps, ABC):
             if open_steps and open_steps == set(run.steps.values()):
                 return run.progress.wake
         return "any"
+
+    @abstractmethod
+    def _make_run(self, batch: BatchCall) -> BatchRun: ...
+
+    @abstractmethod
+    def _branch(self) -> Branch | None:
+        """The branch that makes the current call; None outside of batches."""
+
+    def _posting(self) -> AbstractContextManager[object]:
+        """Wrap a post that is no step."""
+        return nullcontext()
+
+    async def _take_turn(self, progress: Progress) -> None:
+        """In a replay with several tasks, go on when it is this batch's turn."""
+
+
+def _policy_of(options: Mapping[str, Any]) -> BatchPolicy:
+    return BatchPolicy(**{name: options[name] for name in PolicyOptions.__annotations__ if name in options})
+
+
+def names_of(calls: object) -> list[str]:
+    """The names of the calls of a batch; empty when they have none."""
+    return list(calls) if isinstance(calls, Mapping) else []
+
+
+def _listed(items: Iterable[Any], key: Callable[[Any], Key] | None) -> tuple[list[Any], list[str]]:
+    """The items of a map and their keys. Raises InvalidRequestError, a ValueError, for wrong ones."""
+    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
+        raise InvalidRequestError(f"items: give a list of them, not {type(items).__qualname__}.")
+    if key is None and isinstance(items, set | frozenset):
+        raise InvalidRequestError(
+            "items: a set has another order in each process; sort it, or give a `key`."
+        )
+    known = list(items)
+    if key is None:
+        return known, [str(index) for index in range(len(known))]
+    first: dict[str, int] = {}
+    for index, item in enumerate(known):
+        text = f"/{key_text(key(item))}"
+        if first.setdefault(text, index) != index:
+            raise InvalidRequestError(f"key: items {first[text]} and {index} both have {text[1:]!r}.")
+    return known, list(first)
+
+
+def gathered(batch: Batch[T], *, return_exceptions: bool) -> list[Any]:
+    """The results of a batch in order. An error of an item is raised, or is among the results."""
+    if not return_exceptions:
+        return batch.results()
+    return [item.result if item.error is None else item.error for item in batch]
+
+
+def winner(batch: Batch[T]) -> tuple[str, T]:
+    """The name and the result of the first call that ended in a race. Raises the error of this call."""
+    for item in batch:
+        if item.error is not None:
+            raise item.error
+        if item.status == "succeeded":
+            result: Any = item.result
+            return item.name, result
+    raise AssertionError("a race ends with the first of its calls")

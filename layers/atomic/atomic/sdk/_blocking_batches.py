@@ -3,82 +3,52 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeVar, Unpack, overload
 
-from atomic.sdk._api import Key, Outcome
-from atomic.sdk._batch_run import BatchCall, Branch
-from atomic.sdk._batches import (
-    ALL,
-    ALL_SUCCESSFUL,
-    EMPTY,
-    Batch,
-    PolicyOptions,
+from atomic.sdk._api import Outcome
+from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, ThreadRun
+from atomic.sdk._batches import ALL, ALL_SUCCESSFUL, Batch
+from atomic.sdk._batching import (
+    BatchingContext,
+    MadeCall,
+    MapOptions,
+    ParallelOptions,
     gathered,
-    policy_of,
+    names_of,
     winner,
 )
-from atomic.sdk._batching import BatchingContext, MapOptions
-from atomic.sdk._conditions import NO_STATE, Check, Condition, Recorded, Request, UntilOptions
 from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._identity import Scope
-from atomic.sdk._thread_batch_run import ThreadBatchRun
-from atomic.sdk._value_calls import BlockingValues
+from atomic.sdk._recorded import NO_STATE, UntilOptions, at_once
 
 T = TypeVar("T")
 
 
-class BlockingBatches(BatchingContext, BlockingValues, ABC):
+class BlockingBatches(BatchingContext, ABC):
     """The methods `map`, `parallel`, `gather`, `race` and `until` of a `def` handler's context."""
 
     # Contains the branch that the current thread runs.
     _local: threading.local
+    # The calls that `call` described and no batch has been given.
+    _uncalled: dict[int, MadeCall]
 
     @overload
     def map(
-        self,
-        items: Iterable[Any],
-        step: Step,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        result: type[T],
-        **options: Unpack[MapOptions],
+        self, items: Iterable[Any], step: Step, *, result: type[T], **options: Unpack[MapOptions]
+    ) -> Batch[T]: ...
+    @overload
+    def map(self, items: Iterable[Any], step: str, **options: Unpack[MapOptions]) -> Batch[Any]: ...
+    @overload
+    def map(
+        self, items: Iterable[Any], step: AsyncFunction[T], **options: Unpack[MapOptions]
     ) -> Batch[T]: ...
     @overload
     def map(
-        self,
-        items: Iterable[Any],
-        step: str,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
-    ) -> Batch[Any]: ...
-    @overload
-    def map(
-        self,
-        items: Iterable[Any],
-        step: AsyncFunction[T],
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
-    ) -> Batch[T]: ...
-    @overload
-    def map(
-        self,
-        items: Iterable[Any],
-        step: PlainFunction[T],
-        *,
-        key: Callable[[Any], Key] | None = None,
-        **options: Unpack[MapOptions],
+        self, items: Iterable[Any], step: PlainFunction[T], **options: Unpack[MapOptions]
     ) -> Batch[T]: ...
     def map(
-        self,
-        items: Iterable[Any],
-        step: Step,
-        *,
-        key: Callable[[Any], Key] | None = None,
-        result: Any = None,
-        **options: Unpack[MapOptions],
+        self, items: Iterable[Any], step: Step, *, result: Any = None, **options: Unpack[MapOptions]
     ) -> Batch[Any]:
         """Call a step for each of the items, side by side.
 
@@ -108,21 +78,23 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         too many items; `SerializationError` when an item does not fit its type; and LookupError for a
         function that is not served. It raises these errors before anything is posted.
         """
-        return self._run_batch(self._plan_map(items, step, key, result, options))
+        return self._perform_batch(self._plan_map(items, step, result, options))
 
     def parallel(
         self,
-        calls: Iterable[StepCall[T] | Callable[[], T]],
-        **policy: Unpack[PolicyOptions],
+        calls: Iterable[StepCall[T] | Callable[[], T]] | Mapping[str, StepCall[T] | Callable[[], T]],
+        **options: Unpack[ParallelOptions],
     ) -> Batch[T]:
-        """Make calls side by side under a policy, 32 at a time.
+        """Make calls side by side under a policy: 32 calls of steps at a time, and 128 functions.
 
         - `calls`: a list of calls that `call` returned, or of functions without arguments, which may call
-          several steps.
+          several steps. A dict gives them names.
         - `concurrency`: how many of them may be unfinished at a time (default: all). When one of them ends,
           the next one starts, in the order of the calls.
         - `min_successful`: end when this many calls have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more calls than this have failed (default: failures do not end it).
+        - `name`: what it is called in errors, and in the dashboard where its end is recorded (default:
+          "parallel"). The keys of steps that a function calls contain this name and that of the function.
 
         Returns a `Batch`: the outcome of each call, in the order of the calls. Calls that were not started
         are not posted. When the batch ends, unfinished steps go on, and nothing waits for them; an
@@ -132,41 +104,55 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         Raises `InvalidRequestError`, which is a ValueError, for a wrong option, or too many calls. Anything
         in the list that is not such a call fails the workflow.
         """
-        known = policy_of(policy)
-        return self._run_batch(self._plan_units("parallel", self._taken("parallel", calls), known))
+        taken = self._taken("parallel", calls)
+        return self._perform_batch(self._plan_parallel(taken, names_of(calls), options))
 
     @overload
     def gather(
-        self, *calls: StepCall[T] | Callable[[], T], return_exceptions: Literal[False] = False
+        self,
+        *calls: StepCall[T] | Callable[[], T],
+        return_exceptions: Literal[False] = False,
+        name: str | None = None,
     ) -> list[T]: ...
     @overload
     def gather(
-        self, *calls: StepCall[T] | Callable[[], T], return_exceptions: bool
+        self, *calls: StepCall[T] | Callable[[], T], return_exceptions: bool, name: str | None = None
     ) -> list[T | Exception]: ...
     def gather(
-        self, *calls: StepCall[Any] | Callable[[], Any], return_exceptions: bool = False
+        self,
+        *calls: StepCall[Any] | Callable[[], Any],
+        return_exceptions: bool = False,
+        name: str | None = None,
     ) -> list[Any]:
-        """Make calls side by side, and return their results in order, 32 at a time.
+        """Make calls side by side, and return their results in order.
 
         - `calls`: calls that `call` returned, or functions without arguments, which may call several steps.
           Give each of them as an argument of its own.
         - `return_exceptions`: put the errors of failed calls among the results (default False: raise the
           first error at once, while the other steps go on).
+        - `name`: what it is called in errors (default: "gather"). The keys of steps that a function calls
+          contain this name.
 
         If the handler waits for nothing else, it is not called again for each call. It is called again when
-        all calls have succeeded or one has failed; with `return_exceptions`, when all have ended.
+        all calls have succeeded or one has failed; with `return_exceptions`, when all have ended. More than
+        32 calls are started one after the other, or more than 128 functions. Until all of them are, the
+        handler is called again when any of them has ended.
 
         Raises the error of the first call that fails.
         """
         policy = ALL if return_exceptions else ALL_SUCCESSFUL
-        batch = self._run_batch(self._plan_units("gather", self._taken("gather", calls), policy))
-        return gathered(batch, return_exceptions=return_exceptions)
+        batch = self._plan_units("gather", self._taken("gather", calls), policy, name=name)
+        return gathered(self._perform_batch(batch), return_exceptions=return_exceptions)
 
-    def race(self, calls: Mapping[str, StepCall[T] | Callable[[], T]]) -> tuple[str, T]:
+    def race(
+        self, calls: Mapping[str, StepCall[T] | Callable[[], T]], *, name: str | None = None
+    ) -> tuple[str, T]:
         """Make calls side by side, and wait for the first one that ends.
 
         - `calls`: names, each with a call that `call` returned, or with a function without arguments, which
           may call several steps.
+        - `name`: what it is called in errors and in the dashboard (default: "race"). The keys of steps that
+          a function calls contain this name and that of the function.
 
         Returns the name and the result of the first call that ends. This call is recorded, and each replay
         gets the same one. The other calls are cancelled: their steps, and the steps that these started.
@@ -174,8 +160,8 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         Raises the error of the first call that ends, and `InvalidRequestError`, a ValueError, when there
         are no calls.
         """
-        taken = dict(zip(calls, self._taken("race", calls.values()), strict=True))
-        return winner(self._run_batch(self._plan_race(taken)), taken)
+        batch = self._plan_race(self._taken("race", calls), names_of(calls), name)
+        return winner(self._perform_batch(batch))
 
     def until(
         self, check: Step, payload: Any = None, *, state: Any = NO_STATE, **options: Unpack[UntilOptions]
@@ -193,6 +179,8 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         - `max_attempts`: the largest number of checks (default: no limit).
         - `state`: the input of the first check, instead of a payload. Each check then returns
           `[is_met, state]`, and the next check gets this state.
+        - `name`: what its checks and pauses are called in errors, lists and the dashboard (default: the
+          name of the check, and "sleep").
 
         Returns the result of the last check; with `state`, the last state. The condition is met when a
         check returns a true value; with `state`, when `is_met` is True.
@@ -200,66 +188,32 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         Raises `ConditionNotMetError` when the deadline is over or no attempt is left, the error of a check,
         and `InvalidRequestError`, a ValueError, for a wrong option.
         """
-        condition = self._plan_until(check, payload, state, options)
-        found: Recorded | None = None
-        while True:
-            try:
-                request = condition.poll.send(found) if found else next(condition.poll)
-            except StopIteration as end:
-                return end.value
-            found = self._result(condition, request)
+        return at_once(self._run_until(self._plan_condition(check, payload, state, options)))
 
     def _taken(self, method: str, calls: Iterable[Any]) -> list[Any]:
         """The calls that a batch makes."""
         if isinstance(calls, StepCall) or not isinstance(calls, Iterable):
             self._refuse(f"{method} takes a list of calls: write `ctx.{method}([...])`.")
-        taken = list(calls)
+        taken = list(calls.values() if isinstance(calls, Mapping) else calls)
         for call in taken:
             if not (isinstance(call, StepCall) or callable(call)):
                 self._refuse(
                     f"{method} takes what `ctx.call` gives, or functions, not a {type(call).__qualname__}: "
                     "write `ctx.gather(*calls)` for a list of them, and `ctx.call` instead of `ctx.step`."
                 )
-            self._take(call)
+            self._uncalled.pop(id(call), None)
         return taken
 
-    def _run_batch(self, batch: BatchCall) -> Batch[Any]:
+    def _perform_batch(self, batch: BatchCall) -> Batch[Any]:
         self._check()
-        if not batch.count:
-            return EMPTY
-        run = ThreadBatchRun(batch, self._open, self._ask, self._enter, is_replay=self.attempt > 1)
-        self._runs.append(run)
         with self._suspending():
-            if (end := self._earlier_end(batch, run.progress.may_start_too_many)) is not None:
-                run.progress.adopt(end)
-            ended = run.run(self._left_s, partial(self._recorded, batch))
-        self._runs.remove(run)
-        live = [*run.left, *self._left_before(batch, run, self._known())]
-        if batch.cancels_rest:
-            for step_id in live:
-                self._client.run_flow(self._leaving(step_id))
-        self._leave(live)
-        return ended
+            return at_once(self._run_batch(batch))
 
-    def _earlier_end(self, batch: BatchCall, must_know: bool) -> Any:
-        """The end that an earlier attempt recorded; None when it is not known."""
-        if not batch.policy.may_end_early(batch.count):
-            return None
-        record = self._plan_record(batch, None)
-        found = self._found(record) if must_know else self._earlier(self._known(), record)
-        return None if found is None else found.unwrap()
+    def _make_run(self, batch: BatchCall) -> BatchRun:
+        def ask(step_call: StepCall[Any]) -> Outcome:
+            return at_once(self._ask(step_call))
 
-    def _recorded(self, batch: BatchCall, end: Any) -> Any:
-        return self._settle(self._plan_record(batch, end)).unwrap()
-
-    def _result(self, condition: Condition, request: Request) -> Recorded:
-        """Carry out a request of a condition, and return its recorded result."""
-        if isinstance(request, Check) and self._is_function(condition):
-            outcome = self._asked_value(self._plan_check(condition, request))
-            return Recorded(outcome.unwrap(), outcome.ended_at)
-        step_call = self._plan_request(condition, request)
-        outcome = self._settle(step_call)
-        return Recorded(step_call.read(outcome.unwrap()), outcome.ended_at)
+        return ThreadRun(batch, self._open, ask, self._enter, is_replay=self.attempt > 1)
 
     def _enter(self, branch: Branch) -> Any:
         assert callable(branch.work), "a batch of a plain handler is given functions"
@@ -278,11 +232,7 @@ class BlockingBatches(BatchingContext, BlockingValues, ABC):
         return self._root if branch is None else branch.scope
 
     @abstractmethod
-    def _take(self, call: Any) -> None:
-        """Note that a batch makes this call."""
+    def _check(self) -> None: ...
 
     @abstractmethod
-    def _ask(self, step_call: StepCall[Any]) -> Outcome: ...
-
-    @abstractmethod
-    def _settle(self, step_call: StepCall[Any]) -> Outcome: ...
+    def _suspending(self) -> AbstractContextManager[None]: ...

@@ -1,7 +1,7 @@
 """What a handler posted before: the path of its posts, and the results of its earlier attempts.
 
-A handler that is called again reads these results at once. Without its result, a step is posted again. A result is
-used when the handler would post the same step now: the same identity, and a payload with the same
+A handler that is called again reads these results at once. Without its result, a step is posted again. A
+result is used when the handler would post the same step now: the same identity, and a payload with the same
 fingerprint. For a value, the same identity is enough. When a result is missing, old, cut off or malformed,
 the handler posts the step, and the server's answer counts. So a fault here costs a request and never
 changes an outcome.

@@ -1,13 +1,15 @@
 """The context of an `async def` workflow: it identifies the run, and calls steps."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass, field
+import random as chance
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime
 from functools import partial
-from types import TracebackType
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
+from uuid import UUID, uuid4
 
 from atomic.sdk._api import Outcome
-from atomic.sdk._async_batches import AsyncBatches
+from atomic.sdk._async_batches import AsyncBatches, PendingCall, Unawaited
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
     NO_NAMES,
@@ -20,12 +22,12 @@ from atomic.sdk._context import (
     StepCall,
 )
 from atomic.sdk._identity import Scope, current_scope, enter_branch
-from atomic.sdk._made_calls import MadeCall, Titled
+from atomic.sdk._recorded import Ask, utc_now
 from atomic.sdk._results import Results
-from atomic.sdk._transport import TRANSIENT
+from atomic.sdk._transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
-from atomic.sdk.retry import Seconds
+from atomic.sdk.retry import Retry, Seconds
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from atomic.sdk._branches import Branches
 
 T = TypeVar("T")
-Made = TypeVar("Made", bound=Titled)
 
 
 class AsyncContext(AsyncBatches):
@@ -61,7 +62,7 @@ class AsyncContext(AsyncBatches):
         super().__init__(call, client, wait_s, names, build)
         self._reader: asyncio.Task[Results]
         self._branches: Branches
-        self._unawaited = _Unawaited()
+        self._unawaited = Unawaited()
         self._has_ended = False
 
     @overload
@@ -164,6 +165,85 @@ class AsyncContext(AsyncBatches):
         step_call = self._plan_opening(name, deadline)
         return PendingCall(step_call, self._open_event, self._unawaited)
 
+    @overload
+    def run(
+        self, name: str, function: Callable[[], Any], *, returns: type[T], retry: Retry | int | None = None
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def run(
+        self,
+        name: str,
+        function: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        retry: Retry | int | None = None,
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def run(
+        self, name: str, function: Callable[[], T], *, retry: Retry | int | None = None
+    ) -> Coroutine[Any, Any, T]: ...
+    def run(
+        self,
+        name: str,
+        function: Callable[[], Any],
+        *,
+        returns: Any = None,
+        retry: Retry | int | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """Await this to compute a value in this handler, once. Each replay gets the same value.
+
+        The function runs again when the attempt ends before the value is stored. Use a value for small work
+        that may be repeated. Use a step for work that takes long, costs money or needs retries for hours.
+
+        - `name`: the name of the value. Each call with the same name is another value, numbered in order.
+        - `function`: a function without arguments, `async def` or `def`. It must not call steps. A `def`
+          function runs on the event loop.
+        - `retry`: how often the function is called again when it raises, as a number of retries or a
+          `Retry` (default 0). Here, `on` and `never` of the `Retry` are types of exceptions. The pauses
+          must fit into the time that the handler may wait. When no retry is left, the error fails this
+          attempt of the handler.
+        - `returns`: the type of the value (default: the return type of the function, else plain JSON
+          values).
+
+        Raises the error of the function, `SerializationError` for a value that JSON would change,
+        `TooLargeError`, `InvalidRequestError` for a wrong option, and `CancelledError`.
+        """
+        return self._value(name, function, retry, returns)
+
+    def now(self) -> Coroutine[Any, Any, datetime]:
+        """Await this for the time, in UTC, when the run first makes this call. Replays get the same time.
+
+        Raises `CancelledError`.
+        """
+        return self._value("now", utc_now, None, datetime)
+
+    def uuid(self) -> Coroutine[Any, Any, UUID]:
+        """Await this for a random UUID. Replays get the same UUID.
+
+        Raises `CancelledError`.
+        """
+        return self._value("uuid", uuid4, None, UUID)
+
+    def random(self) -> Coroutine[Any, Any, float]:
+        """Await this for a random number from 0 to below 1. Replays get the same number.
+
+        Raises `CancelledError`.
+        """
+        return self._value("random", chance.random, None, float)
+
+    def version(self, name: str, newest: int) -> Coroutine[Any, Any, int]:
+        """Await this for the version of this part of the code that the run uses.
+
+        - `name`: the name of the change.
+        - `newest`: the newest version in this code, a whole number from 1 on.
+
+        Returns `newest` when the run makes this call for the first time. The run keeps this version: each
+        replay gets it. Returns 0 when the run had continued from here before this call was in the code.
+
+        Raises `InvalidRequestError` for an invalid version, and `CancelledError`.
+        """
+        step_call = self._plan_version(name, newest)
+        return self._pending(step_call, partial(self._ask_version, newest=newest))
+
     async def await_handler(self, handler: Awaitable[T]) -> T:
         """Await the `handler` until it has ended or is suspended. For framework adapters.
 
@@ -202,19 +282,21 @@ class AsyncContext(AsyncBatches):
         self._require_awaited([*self._unawaited.dropped, *self._unawaited.calls.values()])
         return result
 
-    async def _perform(
-        self,
-        step_call: StepCall[T],
-        ask: Callable[[StepCall[T]], Coroutine[Any, Any, Outcome]] | None = None,
-    ) -> T:
+    def _value(
+        self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
+    ) -> Coroutine[Any, Any, Any]:
+        value = self._plan_value(name, function, retry, returns)
+        return self._pending(value.step, lambda _: self._ask_value(value), depth=4)
+
+    def _pending(self, step_call: StepCall[Any], ask: Ask, *, depth: int = 3) -> "PendingCall[Any]":
+        # `depth` methods stand between the handler and the call's constructor.
+        return PendingCall(step_call, partial(self._perform, ask=ask), self._unawaited, depth=depth)
+
+    async def _perform(self, step_call: StepCall[T], ask: Ask | None = None) -> T:
         """Ask for the outcome of a call, and return its response when it is its turn."""
         return step_call.read((await self._settle(step_call, ask)).unwrap())
 
-    async def _settle(
-        self,
-        step_call: StepCall[Any],
-        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]] | None = None,
-    ) -> Outcome:
+    async def _settle(self, step_call: StepCall[Any], ask: Ask | None = None) -> Outcome:
         await self._check_late()
         with self._branches.call() as call:
             try:
@@ -227,19 +309,6 @@ class AsyncContext(AsyncBatches):
                 await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
         self._went_on(outcome)
         return outcome
-
-    async def _ask(self, step_call: StepCall[Any]) -> Outcome:
-        with self._called(step_call):
-            known = self._earlier(await self._known(), step_call)
-            return known if known is not None else await self._client.run_flow(self._flow(step_call))
-
-    def _pending_batch(
-        self, made: Made, begin: Callable[[Made], Coroutine[Any, Any, T]]
-    ) -> "PendingCall[T]":
-        return PendingCall(made, begin, self._unawaited, depth=3)
-
-    def _take(self, call: Any) -> Any:
-        return call.taken(self._perform) if isinstance(call, PendingCall) else call
 
     async def _open_event(self, step_call: StepCall[Any]) -> str:
         await self._check_late()
@@ -254,7 +323,6 @@ class AsyncContext(AsyncBatches):
                 await self._stay(step_call, signal.cause)
 
     async def _known(self) -> Results:
-        """What earlier attempts posted, as soon as it is read."""
         if self._results is None:
             from asyncio import shield
 
@@ -262,15 +330,17 @@ class AsyncContext(AsyncBatches):
             self._results = await shield(self._reader)
         return self._results
 
-    def _pending(
-        self,
-        step_call: StepCall[Any],
-        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]],
-        *,
-        depth: int = 4,
-    ) -> "PendingCall[Any]":
-        # `depth` methods stand between the handler and the call's constructor.
-        return PendingCall(step_call, partial(self._perform, ask=ask), self._unawaited, depth=depth)
+    async def _send(self, flow: Flow[T]) -> T:
+        return await self._client.run_flow(flow)
+
+    async def _call_function(self, function: Callable[[], Any]) -> Any:
+        result = function()
+        return await result if isawaitable(result) else result
+
+    async def _pause(self, seconds: float) -> None:
+        from asyncio import sleep
+
+        await sleep(seconds)
 
     async def _check_late(self) -> None:
         """End a task that calls after the end of the handler."""
@@ -305,76 +375,3 @@ class AsyncContext(AsyncBatches):
     def _require_awaited(self, calls: Sequence[object]) -> None:
         if calls:
             raise NonRetryable(f"Not awaited: {'; '.join(map(str, calls))}. Write `await` before the call.")
-
-
-@dataclass(slots=True)
-class _Unawaited:
-    """The calls of a handler that are not awaited yet; `dropped` are those that never can be awaited."""
-
-    calls: dict[int, MadeCall] = field(default_factory=dict)
-    dropped: list[MadeCall] = field(default_factory=list)
-
-
-class PendingCall(Coroutine[Any, Any, T]):
-    """The result of a call of the context: a coroutine, which is reported when it is never awaited.
-
-    The real coroutine is made only when it is awaited, so Python itself does not warn about it.
-    """
-
-    __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")
-
-    def __init__(
-        self,
-        made: Made,
-        begin: Callable[[Made], Coroutine[Any, Any, T]],
-        unawaited: _Unawaited,
-        *,
-        depth: int = 2,
-    ) -> None:
-        self._made: Any = made
-        self._begin = begin
-        self._coroutine: Coroutine[Any, Any, T] | None = None
-        self._unawaited = unawaited
-        # The context's methods stand between.
-        unawaited.calls[id(self)] = MadeCall.here(made, depth)
-
-    def send(self, value: Any) -> Any:
-        """As of any coroutine."""
-        return self._begun().send(value)
-
-    def throw(
-        self,
-        kind: Any,
-        error: BaseException | object = None,
-        trace: TracebackType | None = None,
-    ) -> Any:
-        """As of any coroutine."""
-        coroutine = self._begun()
-        return coroutine.throw(kind) if error is None else coroutine.throw(kind, error, trace)
-
-    def close(self) -> None:
-        """As of any coroutine."""
-        self._begun().close()
-
-    def taken(self, begin: Callable[[Any], Coroutine[Any, Any, Any]]) -> "StepCall[Any] | PendingCall[T]":
-        """What a batch makes of it: the call of a step that would begin in this way, otherwise itself."""
-        if self._coroutine is not None or self._begin != begin:
-            return self
-        self._unawaited.calls.pop(id(self), None)
-        made: StepCall[Any] = self._made
-        return made
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self._begun().__await__()
-
-    def __del__(self) -> None:
-        if self._coroutine is None:
-            call = self._unawaited.calls.pop(id(self), None)
-            if call is not None:
-                self._unawaited.dropped.append(call)
-
-    def _begun(self) -> Coroutine[Any, Any, T]:
-        if self._coroutine is None:
-            self._unawaited.calls.pop(id(self), None)
-            self._coroutine = self._begin(self._made)
-        return self._coroutine

@@ -1,13 +1,18 @@
 """The context of a plain `def` workflow: it identifies the run, and calls steps."""
 
+import random as chance
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar, Unpack, overload
+from uuid import UUID, uuid4
 
 from atomic.sdk._api import Outcome
+from atomic.sdk._batching import MadeCall
 from atomic.sdk._blocking_batches import BlockingBatches
 from atomic.sdk._context import (
     LOOP_PAUSE_S,
@@ -20,12 +25,12 @@ from atomic.sdk._context import (
     Step,
     StepCall,
 )
-from atomic.sdk._made_calls import MadeCall
+from atomic.sdk._recorded import Ask, at_once, utc_now
 from atomic.sdk._results import Results
-from atomic.sdk._transport import TRANSIENT
+from atomic.sdk._transport import TRANSIENT, Flow
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
-from atomic.sdk.retry import Seconds
+from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
 
@@ -54,7 +59,7 @@ class Context(BlockingBatches):
         self._thread = threading.get_ident()
         self._suspended = threading.Event()
         self._cause: Exception | None = None
-        self._uncalled: dict[int, MadeCall] = {}
+        self._uncalled = {}
         self._has_ended = False
         self._local = threading.local()
 
@@ -191,9 +196,82 @@ class Context(BlockingBatches):
         self._check()
         step_call = self._plan_opening(name, deadline)
         with self._suspending(), self._called(step_call):
-            if self._known().has_event(step_call.id):
+            if at_once(self._known()).has_event(step_call.id):
                 return step_call.id
             return self._client.run_flow(self._opening(step_call))
+
+    @overload
+    def run(
+        self, name: str, function: Callable[[], Any], *, returns: type[T], retry: Retry | int | None = None
+    ) -> T: ...
+    @overload
+    def run(self, name: str, function: Callable[[], T], *, retry: Retry | int | None = None) -> T: ...
+    def run(
+        self,
+        name: str,
+        function: Callable[[], Any],
+        *,
+        returns: Any = None,
+        retry: Retry | int | None = None,
+    ) -> Any:
+        """Compute a value in this handler, once. Each replay gets the same value.
+
+        The function runs again when the attempt ends before the value is stored. Use a value for small work
+        that may be repeated. Use a step for work that takes long, costs money or needs retries for hours.
+
+        - `name`: the name of the value. Each call with the same name is another value, numbered in order.
+        - `function`: a function without arguments. It must not call steps.
+        - `retry`: how often the function is called again when it raises, as a number of retries or a
+          `Retry` (default 0). Here, `on` and `never` of the `Retry` are types of exceptions. The pauses
+          must fit into the time that the handler may wait. When no retry is left, the error fails this
+          attempt of the handler.
+        - `returns`: the type of the value (default: the return type of the function, else plain JSON
+          values).
+
+        Raises the error of the function, `SerializationError` for a value that JSON would change,
+        `TooLargeError`, `InvalidRequestError` for a wrong option, and `CancelledError`.
+        """
+        return self._value(name, function, retry, returns)
+
+    def now(self) -> datetime:
+        """Return the time, in UTC, when the run first makes this call. Replays get the same time.
+
+        Raises `CancelledError`.
+        """
+        moment: datetime = self._value("now", utc_now, None, datetime)
+        return moment
+
+    def uuid(self) -> UUID:
+        """Return a random UUID. Replays get the same UUID.
+
+        Raises `CancelledError`.
+        """
+        drawn: UUID = self._value("uuid", uuid4, None, UUID)
+        return drawn
+
+    def random(self) -> float:
+        """Return a random number from 0 to below 1. Replays get the same number.
+
+        Raises `CancelledError`.
+        """
+        drawn: float = self._value("random", chance.random, None, float)
+        return drawn
+
+    def version(self, name: str, newest: int) -> int:
+        """Return the version of this part of the code that the run uses.
+
+        - `name`: the name of the change.
+        - `newest`: the newest version in this code, a whole number from 1 on.
+
+        Returns `newest` when the run makes this call for the first time. The run keeps this version: each
+        replay gets it. Returns 0 when the run had continued from here before this call was in the code.
+
+        Raises `InvalidRequestError` for an invalid version, and `CancelledError`.
+        """
+        step_call = self._plan_version(name, newest)
+        ask = partial(self._ask_version, newest=newest)
+        version: int = step_call.read(at_once(self._settle(step_call, ask)).unwrap())
+        return version
 
     def call_handler(self, function: Callable[[], T]) -> T:
         """Run the handler, a `function` without arguments. For framework adapters.
@@ -212,30 +290,36 @@ class Context(BlockingBatches):
             if self._suspended.is_set() and not is_stopped:
                 raise self._suspension(self._cause) from None
 
-    def _perform(self, step_call: StepCall[T]) -> T:
-        return step_call.read(self._settle(step_call).unwrap())
+    def _value(
+        self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
+    ) -> Any:
+        value = self._plan_value(name, function, retry, returns)
+        return value.step.read(at_once(self._settle(value.step, lambda _: self._ask_value(value))).unwrap())
 
-    def _settle(self, step_call: StepCall[Any]) -> Outcome:
+    def _perform(self, step_call: StepCall[T]) -> T:
+        return step_call.read(at_once(self._settle(step_call)).unwrap())
+
+    async def _settle(self, step_call: StepCall[Any], ask: Ask | None = None) -> Outcome:
         self._check()
         with self._suspending():
-            outcome = self._ask(step_call)
+            outcome = await (ask or self._ask)(step_call)
         self._went_on(outcome)
         return outcome
 
-    def _ask(self, step_call: StepCall[Any]) -> Outcome:
-        with self._called(step_call):
-            known = self._earlier(self._known(), step_call)
-            return known if known is not None else self._client.run_flow(self._flow(step_call))
-
-    def _take(self, call: Any) -> None:
-        self._uncalled.pop(id(call), None)
-
-    def _known(self) -> Results:
-        """What earlier attempts posted. The first call that needs it reads it."""
+    async def _known(self) -> Results:
         with self._reading_lock:
             if self._results is None:
                 self._results = self._client.run_flow(self._reading())
         return self._results
+
+    async def _send(self, flow: Flow[T]) -> T:
+        return self._client.run_flow(flow)
+
+    async def _call_function(self, function: Callable[[], Any]) -> Any:
+        return function()
+
+    async def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs it
 
     @contextmanager
     def _suspending(self) -> Iterator[None]:
