@@ -281,6 +281,103 @@ class TestParallel:
             played(main)
 
 
+class TestNames:
+    def test_the_end_and_the_steps_of_a_batch_are_shown_with_its_name(self) -> None:
+        async def branch(ctx: AsyncContext) -> Any:
+            await ctx.sleep(1)
+            await ctx.run("code", lambda: 7)
+            return await ctx.step("note", 1)
+
+        async def main(ctx: AsyncContext) -> Any:
+            calls = [branch(ctx), ctx.step("for", SLOWER)]
+            return statuses(await ctx.parallel(calls, min_successful=1, name="load"))
+
+        response, app = played(main, wait=0.5)
+        assert response == "sl"
+        shown = {post.get("stepName", "") for post in app.client.posts if "parent" in post}
+        assert shown == {"load 0: sleep", "load 0: code", "load 0: note", "", "end of load"}
+
+    def test_a_branch_has_a_name_of_its_own(self) -> None:
+        async def later(ctx: AsyncContext) -> Any:
+            return await ctx.gather(inner(ctx), ctx.step("for", 2))
+
+        async def inner(ctx: AsyncContext) -> Any:
+            return await ctx.step("note", 1, name="deposit")
+
+        async def main(ctx: AsyncContext) -> Any:
+            calls = {"flight": later(ctx), "hotel": ctx.step("for", 1, name="book")}
+            batch = await ctx.parallel(calls, name="trip")
+            return [[item.name for item in batch], batch.results()]
+
+        response, app = played(main)
+        assert response == [["flight", "hotel"], [[1, 2], 1]]
+        shown = {post.get("stepName", "") for post in app.client.posts if "parent" in post}
+        # A branch within a branch has the outer name, unless it has its own.
+        assert shown == {"flight: deposit", "flight: for", "book"}
+
+    def test_names_are_told_apart_by_themselves(self) -> None:
+        """A batch with a name keeps the identity of its steps whatever other batches come before it."""
+
+        async def branch(ctx: AsyncContext, number: int) -> Any:
+            return await ctx.step("note", number)
+
+        def main_with(more: list[str | None]) -> Any:
+            async def main(ctx: AsyncContext) -> None:
+                for name in more:
+                    await ctx.gather(branch(ctx, 0), name=name)
+                for _ in range(2):
+                    await ctx.gather(branch(ctx, 1), name="load")
+
+            return main
+
+        def keys(more: list[str | None]) -> list[str]:
+            posts = posts_of(played(main_with(more))[1], "note")
+            return [post["idempotencyKey"] for post in posts if post["payload"] == 1]
+
+        alone = keys([])
+        assert len(set(alone)) == 2
+        assert keys([None, "other", "gather"]) == alone
+
+    def test_errors_tell_the_name(self) -> None:
+        async def not_awaited(ctx: AsyncContext) -> Any:
+            ctx.gather(ctx.step("for", 1), name="load")  # type: ignore[unused-coroutine]
+
+        async def never_met(ctx: AsyncContext) -> Any:
+            await ctx.until(lambda: False, every=1, max_attempts=1, name="paid")
+
+        with pytest.raises(StepFailedError, match="Not awaited: gather 'load'"):
+            played(not_awaited)
+        with pytest.raises(StepFailedError, match="The condition 'paid' is not met at check 1"):
+            played(never_met)
+
+    def test_a_long_name_is_cut(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            async def branch() -> Any:
+                return await ctx.step("note", 1)
+
+            return await ctx.gather(branch(), name="n" * 255)
+
+        response, app = played(main)
+        assert response == [1]
+        assert {len(post["stepName"]) for post in posts_of(app, "note")} == {255}
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda ctx: ctx.parallel([], name=""),
+            lambda ctx: ctx.gather(name=3),
+            lambda ctx: ctx.race({"a": asyncio.Future()}, name=""),
+            lambda ctx: ctx.until("check", every=1, name=b"n"),
+        ],
+    )
+    def test_a_name_is_a_text(self, call: Any) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            with pytest.raises(InvalidRequestError, match=r"^name: use a text that is not empty"):
+                call(ctx)
+
+        played(main)
+
+
 class TestGather:
     def test_results_come_in_order(self) -> None:
         async def main(ctx: AsyncContext) -> Any:

@@ -108,7 +108,7 @@ class TestRaces:
         for wait in (0.1, 5.0):
             [won, statuses], app = played(main, wait=wait)
             assert won == ["fast", 2]
-            lost = {"never": "cancelled", "sleep": "cancelled", "slow": "cancelled"}
+            lost = {"never": "cancelled", "sleep": "cancelled", "both: slow": "cancelled"}
             assert statuses.items() >= {**lost, "fast": "succeeded", "end": "succeeded"}.items()
             assert "fast 9" not in app.done
 
@@ -187,6 +187,20 @@ class TestUntil:
             return await ctx.until("check", every=60, state=0)
 
         assert played(main, serve)[0] == 4
+
+    @pytest.mark.parametrize("check", ["check", lambda: next(answers)])
+    def test_its_name_is_that_of_its_checks_and_pauses(self, check: Any) -> None:
+        global answers
+        answers = iter([0, 1])
+
+        async def main(ctx: AsyncContext) -> Any:
+            return bool(await ctx.until(check, every=60, deadline=600, name="paid"))
+
+        response, app = played(main, met_at(2))
+        assert response is True
+        shown = [post["stepName"] for post in app.client.posts if "parent" in post]
+        assert set(shown) == {"paid", "begin of paid"}
+        assert {post.get("kind", "step") for post in app.client.posts if "parent" in post} >= {"timer"}
 
     def test_it_gives_up_at_its_deadline(self) -> None:
         async def main(ctx: AsyncContext) -> Any:

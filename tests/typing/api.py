@@ -15,6 +15,7 @@ from starlette.routing import Route
 from atomic import (
     AsyncClient,
     AsyncContext,
+    Batch,
     Call,
     Client,
     Context,
@@ -73,6 +74,13 @@ def plain(ctx: Context, user: User) -> None:
     assert_type(ctx.version("by letter", 2), int)
     ctx.step("pay", name="deposit")
     ctx.sleep(1, name="cool down")
+    assert_type(ctx.gather(lambda: 1, name="load"), list[int])
+    assert_type(ctx.gather(lambda: 1, return_exceptions=True, name="load"), list[int | Exception])
+    assert_type(ctx.parallel({"a": lambda: 1}, concurrency=2, name="load")[0].name, str)
+    assert_type(ctx.parallel([ctx.call("mail", result=int)], name="load"), Batch[int])
+    assert_type(ctx.race({"a": ctx.call("mail", result=int)}, name="first"), tuple[str, int])
+    assert_type(ctx.map([1], "mail", key=lambda number: str(number), name="mails"), Batch[Any])
+    assert_type(ctx.until("check", every=1, name="paid"), Any)
     assert_type([ctx.run_id, ctx.idempotency_key], list[str])
     assert_type(ctx.attempt, int)
 
@@ -96,6 +104,12 @@ async def asynchronous(ctx: AsyncContext, user: User) -> None:
     assert_type(await ctx.version("by letter", 2), int)
     await asyncio.gather(ctx.uuid(), ctx.random(), ctx.step("pay", name="deposit"))
     assert_type(await ctx.event("approval", result=bool), bool)
+    assert_type(await ctx.gather(fetch(), name="load"), list[bytes])
+    assert_type(await ctx.gather(fetch(), return_exceptions=True, name="load"), list[bytes | Exception])
+    assert_type(await ctx.parallel({"a": fetch()}, concurrency=2, name="load"), Batch[bytes])
+    assert_type(await ctx.race({"a": fetch()}, name="first"), tuple[str, bytes])
+    assert_type(await ctx.map([1], "mail", result=int, key=str, name="mails"), Batch[int])
+    assert_type(await ctx.until("check", every=1, name="paid"), Any)
 
 
 app = Flask("shop")

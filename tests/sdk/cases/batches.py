@@ -139,3 +139,30 @@ def case_a_condition_is_checked_until_it_is_met(world: World) -> None:
 
     world.step("/count", count)
     assert both(world, plain, later) == [[4, 2]] * 2
+
+
+def case_batches_and_their_branches_have_names(world: World) -> None:
+    def plain(ctx: Context) -> Any:
+        def pay() -> Any:
+            return ctx.step("double", 1)
+
+        trip = ctx.parallel({"flight": pay, "hotel": ctx.call("double", 2)}, min_successful=1, name="trip")
+        won = ctx.race({"card": pay, "late": lambda: ctx.sleep(3600)}, name="payment")
+        met = ctx.until(lambda: True, every=1, name="paid")
+        return [[item.name for item in trip], won, ctx.gather(pay, name="again"), met]
+
+    async def later(ctx: AsyncContext) -> Any:
+        async def pay() -> Any:
+            return await ctx.step("double", 1)
+
+        calls = {"flight": pay(), "hotel": ctx.step("double", 2)}
+        trip = await ctx.parallel(calls, min_successful=1, name="trip")
+        won = await ctx.race({"card": pay(), "late": ctx.sleep(3600)}, name="payment")
+        met = await ctx.until(lambda: True, every=1, name="paid")
+        return [[item.name for item in trip], won, await ctx.gather(pay(), name="again"), met]
+
+    assert both(world, plain, later) == [[["flight", "hotel"], ["card", 2], [2], True]] * 2
+    for path in ("/plain", "/async"):
+        steps = world.run_of(world.start(path, key=path)).steps
+        shown = {(step.step_name or "").partition("double")[0] for step in steps}
+        assert shown >= {"flight: ", "end of trip", "card: ", "end of payment", "paid", "again 0: "}

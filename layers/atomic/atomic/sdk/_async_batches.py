@@ -103,8 +103,9 @@ class AsyncBatches(BatchingContext, ABC):
           the next one starts, in the order of the calls.
         - `min_successful`: end when this many calls have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more calls than this have failed (default: failures do not end it).
-        - `name`: what it is called in errors, and in the dashboard where its end is recorded (default:
-          "parallel"). The keys of steps that a coroutine calls contain this name and that of the coroutine.
+        - `name`: what it is called in errors, and in lists and the dashboard where its end is recorded
+          (default: "parallel"). What a coroutine calls is shown with the name of the coroutine, or with
+          this name and the place of the coroutine: "load 0: charge".
 
         Returns a `Batch`: the outcome of each call, in the order of the calls. Calls that were not started
         are not posted. When the batch ends, unfinished steps go on, and nothing waits for them; an
@@ -133,8 +134,8 @@ class AsyncBatches(BatchingContext, ABC):
         - `calls`: calls of this context, or coroutines, which may make several calls.
         - `return_exceptions`: put the errors of failed calls among the results (default False: raise the
           first error at once, while the other steps go on).
-        - `name`: what it is called in errors (default: "gather"). The keys of steps that a coroutine calls
-          contain this name.
+        - `name`: what it is called in errors (default: "gather"). What a coroutine calls is shown with this
+          name and the place of the coroutine: "load 0: charge".
 
         If the handler waits for nothing else, it is not called again for each call. It is called again when
         all calls have succeeded or one has failed; with `return_exceptions`, when all have ended. More than
@@ -158,8 +159,8 @@ class AsyncBatches(BatchingContext, ABC):
 
         - `calls`: names, each with a call of this context, or with a coroutine, which may make several
           calls.
-        - `name`: what it is called in errors and in the dashboard (default: "race"). The keys of steps that
-          a coroutine calls contain this name and that of the coroutine.
+        - `name`: what it is called in errors, lists and the dashboard (default: "race"). What a coroutine
+          calls is shown with the name of the coroutine: "flight: charge".
 
         Returns the name and the result of the first call that ends. This call is recorded, and each replay
         gets the same one. The other calls are cancelled: their steps, and the steps that these started.

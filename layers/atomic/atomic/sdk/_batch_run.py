@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from atomic.sdk._branches import Branches
 
-# Wait this long for an item while other items can start. It is enough for a step that is done or takes no
-# time.
+# Wait this long for an item while other items can start: enough for a step that is done or takes no time.
 _BRIEF_S: Final = 0.05
 # A handler still starts items for this long after its time for waiting is over. Its attempt must end too,
 # so the next attempt starts the other items.
@@ -48,14 +47,16 @@ class Branch:
     """An item that calls steps itself, in a scope of its own.
 
     `owner` is the handler's context. `work` is awaited; in a `def` handler it is called. `outer` is the
-    branch that calls the batch. `is_left`: the batch has ended, and this branch had not. `steps` are the
-    ids of its steps, and `ended_at` is the time at which the last of these steps ended.
+    branch that calls the batch. `label` is its name for people. `is_left`: the batch has ended, and this
+    branch had not. `steps` are the ids of its steps, and `ended_at` is the time at which the last of these
+    steps ended.
     """
 
     owner: object
     work: Awaitable[Any] | Callable[[], Any]
     scope: Scope
     outer: "Branch | None" = None
+    label: str = ""
     is_left: bool = False
     ended_at: str = ""
     steps: list[str] = field(default_factory=list)

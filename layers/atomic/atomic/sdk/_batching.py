@@ -10,19 +10,20 @@ from pathlib import PurePath
 from types import CodeType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from atomic.protocol.constants import EVERY_CHILD
+from atomic.protocol.constants import EVERY_CHILD, NAME_MAX_CHARS
 from atomic.protocol.enums import WakePolicy
 from atomic.sdk._api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
 from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, Unit
 from atomic.sdk._batches import EMPTY, FIRST_ENDED, Batch, BatchPolicy, PolicyOptions, Progress
-from atomic.sdk._context import NO_NAMES, Call, Names, Step, StepCall
+from atomic.sdk._context import NO_NAMES, Call, CallOptions, Names, Step, StepCall
 from atomic.sdk._identity import Position, Scope, name_text
-from atomic.sdk._recorded import Condition, RecordingContext, UntilOptions
+from atomic.sdk._recorded import Condition, RecordingContext, UntilOptions, ValueCall
 from atomic.sdk._results import Results
 from atomic.sdk._transport import Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import AtomicError, InvalidRequestError, Suspended
+from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
 # Proxies accept about 4 KiB of headers. A server that does not know `*` still reads the other ids.
@@ -86,6 +87,32 @@ class BatchingContext(RecordingContext, ABC):
         # The batches that have not ended.
         self._runs: list[BatchRun] = []
 
+    def _plan(
+        self, step: Step, payload: Any, options: CallOptions, result: Any = None, scope: Scope | None = None
+    ) -> StepCall[Any]:
+        if label := self._label():
+            known = step if isinstance(step, str) else self._served(step).name
+            name = f"{label}: {name_text(options.get('name')) or known}"
+            options = {**options, "name": name[:NAME_MAX_CHARS]}
+        return super()._plan(step, payload, options, result, scope)
+
+    def _plan_sleep(self, duration: Seconds, name: str | None = None) -> StepCall[None]:
+        if label := self._label():
+            name = f"{label}: {name_text(name) or 'sleep'}"[:NAME_MAX_CHARS]
+        return super()._plan_sleep(duration, name)
+
+    def _plan_value(
+        self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
+    ) -> ValueCall:
+        if (label := self._label()) and name_text(name):
+            name = f"{label}: {name}"[:NAME_MAX_CHARS]
+        return super()._plan_value(name, function, retry, returns)
+
+    def _label(self) -> str:
+        """The name of the branch that makes the current call; the steps of a branch are shown with it."""
+        branch = self._branch()
+        return "" if branch is None else branch.label
+
     def _plan_map(self, items: Iterable[Any], step: Step, result: Any, options: MapOptions) -> BatchCall:
         check_options(options, MapOptions)
         given: Mapping[str, Any] = options
@@ -131,16 +158,21 @@ class BatchingContext(RecordingContext, ABC):
         name: str | None,
         names: Sequence[str] = (),
     ) -> BatchCall:
+        name = name_text(name)
         outer = self._branch()
 
         def unit(index: int, scope: Scope) -> Unit:
             call = calls[index]
             if isinstance(call, StepCall):
                 return call
-            part = f"/{names[index]}" if names else str(index)
-            return Branch(owner=self, work=call, scope=scope.below(part), outer=outer)
+            part, label = str(index), f"{name} {index}" if name else ""
+            if names:
+                part, label = f"/{names[index]}", names[index]
+            elif not name and outer is not None:
+                label = outer.label
+            return Branch(owner=self, work=call, scope=scope.below(part), outer=outer, label=label)
 
-        batch = self._batch_call(kind, len(calls), policy, unit, name_text(name))
+        batch = self._batch_call(kind, len(calls), policy, unit, name)
         return replace(batch, works=calls, names=names)
 
     def _batch_call(

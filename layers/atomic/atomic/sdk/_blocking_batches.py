@@ -93,8 +93,9 @@ class BlockingBatches(BatchingContext, ABC):
           the next one starts, in the order of the calls.
         - `min_successful`: end when this many calls have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more calls than this have failed (default: failures do not end it).
-        - `name`: what it is called in errors, and in the dashboard where its end is recorded (default:
-          "parallel"). The keys of steps that a function calls contain this name and that of the function.
+        - `name`: what it is called in errors, and in lists and the dashboard where its end is recorded
+          (default: "parallel"). What a function calls is shown with the name of the function, or with
+          this name and the place of the function: "load 0: charge".
 
         Returns a `Batch`: the outcome of each call, in the order of the calls. Calls that were not started
         are not posted. When the batch ends, unfinished steps go on, and nothing waits for them; an
@@ -130,8 +131,8 @@ class BlockingBatches(BatchingContext, ABC):
           Give each of them as an argument of its own.
         - `return_exceptions`: put the errors of failed calls among the results (default False: raise the
           first error at once, while the other steps go on).
-        - `name`: what it is called in errors (default: "gather"). The keys of steps that a function calls
-          contain this name.
+        - `name`: what it is called in errors (default: "gather"). What a function calls is shown with this
+          name and the place of the function: "load 0: charge".
 
         If the handler waits for nothing else, it is not called again for each call. It is called again when
         all calls have succeeded or one has failed; with `return_exceptions`, when all have ended. More than
@@ -151,8 +152,8 @@ class BlockingBatches(BatchingContext, ABC):
 
         - `calls`: names, each with a call that `call` returned, or with a function without arguments, which
           may call several steps.
-        - `name`: what it is called in errors and in the dashboard (default: "race"). The keys of steps that
-          a function calls contain this name and that of the function.
+        - `name`: what it is called in errors, lists and the dashboard (default: "race"). What a function
+          calls is shown with the name of the function: "flight: charge".
 
         Returns the name and the result of the first call that ends. This call is recorded, and each replay
         gets the same one. The other calls are cancelled: their steps, and the steps that these started.
