@@ -159,17 +159,14 @@ class BatchingContext(RecordingContext, ABC):
         names: Sequence[str] = (),
     ) -> BatchCall:
         name = name_text(name)
-        outer = self._branch()
+        outer, outer_label = self._branch(), self._label()
 
         def unit(index: int, scope: Scope) -> Unit:
             call = calls[index]
             if isinstance(call, StepCall):
                 return call
-            part, label = str(index), f"{name} {index}" if name else ""
-            if names:
-                part, label = f"/{names[index]}", names[index]
-            elif not name and outer is not None:
-                label = outer.label
+            part = f"/{names[index]}" if names else str(index)
+            label = names[index] if names else f"{name} {index}" if name else outer_label
             return Branch(owner=self, work=call, scope=scope.below(part), outer=outer, label=label)
 
         batch = self._batch_call(kind, len(calls), policy, unit, name)

@@ -26,7 +26,8 @@ from atomic.sdk.retry import Seconds, seconds
 
 Result = TypeVar("Result")
 _CONNECT_S: Final = 5.0
-_CONNECTIONS_KEPT: Final = 64
+# A batch of a `def` handler may post from 32 threads, and its branches from 128 others.
+_CONNECTIONS_KEPT: Final = 160
 
 
 class BaseClient(ABC):
