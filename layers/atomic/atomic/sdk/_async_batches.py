@@ -200,7 +200,7 @@ class AsyncBatches(BatchingContext, ABC):
         Raises `ConditionNotMetError` when the deadline is over or no attempt is left, the error of a check,
         and `InvalidRequestError`, a ValueError, for a wrong option.
         """
-        return self._pending_batch(self._plan_condition(check, payload, state, options), self._run_until)
+        return self._pending_batch(self._plan_until(check, payload, state, options), self._run_until)
 
     def _taken(self, method: str, calls: Iterable[Any]) -> list[Any]:
         """The calls that a batch makes. A call of one step becomes a StepCall; others stay the same."""

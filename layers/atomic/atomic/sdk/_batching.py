@@ -17,7 +17,7 @@ from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, Unit
 from atomic.sdk._batches import EMPTY, FIRST_ENDED, Batch, BatchPolicy, PolicyOptions, Progress
 from atomic.sdk._context import NO_NAMES, Call, CallOptions, Names, Step, StepCall
 from atomic.sdk._identity import Position, Scope, name_text
-from atomic.sdk._recorded import Condition, RecordingContext, UntilOptions, ValueCall
+from atomic.sdk._recorded import RecordingContext, ValueCall
 from atomic.sdk._results import Results
 from atomic.sdk._transport import Flow
 from atomic.sdk.async_client import AsyncClient
@@ -181,7 +181,7 @@ class BatchingContext(RecordingContext, ABC):
         name: str = "",
     ) -> BatchCall:
         policy.check(count)
-        scope = self._batch_scope(kind, name)
+        scope = self._scope_of(kind, name)
         return BatchCall(
             title=f"{kind} {name!r}" if name else kind,
             kind=kind,
@@ -191,16 +191,6 @@ class BatchingContext(RecordingContext, ABC):
             unit=lambda index: unit(index, scope),
             record=Position(scope.path),
         )
-
-    def _batch_scope(self, kind: str, name: str = "") -> Scope:
-        """The scope of the next batch of a kind; those of one name are numbered by themselves."""
-        with self._lock:
-            number = self._position(f"{kind} {name}" if name else kind).number
-            return self._scope().below(f"{kind}{number}:{name}" if name else f"{kind}{number}")
-
-    def _plan_condition(self, check: Step, payload: Any, state: Any, options: UntilOptions) -> Condition:
-        name = name_text(options.get("name"))
-        return self._plan_until(check, payload, state, options, name, self._batch_scope("until", name))
 
     async def _run_batch(self, batch: BatchCall) -> Batch[Any]:
         if not batch.count:

@@ -189,7 +189,7 @@ class BlockingBatches(BatchingContext, ABC):
         Raises `ConditionNotMetError` when the deadline is over or no attempt is left, the error of a check,
         and `InvalidRequestError`, a ValueError, for a wrong option.
         """
-        return at_once(self._run_until(self._plan_condition(check, payload, state, options)))
+        return at_once(self._run_until(self._plan_until(check, payload, state, options)))
 
     def _taken(self, method: str, calls: Iterable[Any]) -> list[Any]:
         """The calls that a batch makes."""

@@ -16,7 +16,7 @@ import math
 import random as chance
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.wire import RetryOptions
 from atomic.sdk._api import Outcome, check_number, check_options
 from atomic.sdk._context import BaseContext, RunningValue, Step, StepCall, running_value
-from atomic.sdk._identity import FIRST, Position, Scope, step_key
+from atomic.sdk._identity import FIRST, Position, Scope, name_text, step_key
 from atomic.sdk._results import Results, read_one
 from atomic.sdk._transport import Flow
 from atomic.sdk._values import UNDECLARED, ValueType, value_type
@@ -135,7 +135,7 @@ class Condition:
 
 
 class RecordingContext(BaseContext, ABC):
-    """A context that keeps values."""
+    """A context that keeps values, and repeats checks."""
 
     def _plan_value(
         self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
@@ -161,9 +161,7 @@ class RecordingContext(BaseContext, ABC):
         step_call = self._value_call(name, step_name, step_key(self.idempotency_key, position), UNDECLARED)
         return with_payload(step_call, value)
 
-    def _plan_until(
-        self, check: Step, payload: Any, state: Any, options: Mapping[str, Any], name: str, scope: Scope
-    ) -> Condition:
+    def _plan_until(self, check: Step, payload: Any, state: Any, options: UntilOptions) -> Condition:
         check_options(options, UntilOptions)
         if "every" not in options:
             raise InvalidRequestError("every: say how many seconds are between two checks.")
@@ -181,10 +179,11 @@ class RecordingContext(BaseContext, ABC):
             raise InvalidRequestError(
                 "state: the check gets the state instead of a payload; give only one of them."
             )
+        name = name_text(options.get("name"))
         return Condition(
             check=check,
             name=name,
-            scope=scope,
+            scope=self._scope_of("until", name),
             payload=payload,
             state=state,
             pause_s=every_ms / 1000,
@@ -201,6 +200,12 @@ class RecordingContext(BaseContext, ABC):
             "idempotencyKey": key,
         }
         return self._step_call(name, document, result=result)
+
+    def _scope_of(self, kind: str, name: str = "") -> Scope:
+        """The scope of the next call of a kind; those of one name are numbered by themselves."""
+        with self._lock:
+            number = self._position(f"{kind} {name}" if name else kind).number
+            return self._scope().below(f"{kind}{number}:{name}" if name else f"{kind}{number}")
 
     def _left_s(self) -> float:
         return self._until_s - self._now_s()
