@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from atomic.application.engine import Settings
+from atomic.application.ports import EndpointRequest
+from atomic.domain.outcomes import EndpointResponse, StepError
 from atomic.protocol.defaults import ATTEMPT_TIMEOUT_MS, STEP_WAIT_MS
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 
 
@@ -39,6 +42,54 @@ async def both_waits_s(*, names_parent: bool, settings: Settings, **members: Any
 
         root = {"stepInvokeUrl": atomic.endpoint("/root", handler), **members}
         return await waited_s(atomic, root), await told
+
+
+@pytest.mark.parametrize(
+    ("status", "is_called_again"),
+    [
+        pytest.param(None, True, id="no answer"),
+        pytest.param(502, True, id="an answer of a proxy"),
+        # It was told of a step, and raised.
+        pytest.param(500, False, id="its own answer"),
+    ],
+)
+def test_a_handler_that_died_does_not_wait_for_ever(status: int | None, is_called_again: bool) -> None:
+    """It was told of an event that never ends, and died before it had posted its other steps."""
+
+    async def main() -> int:
+        async with LocalAtomic() as atomic:
+            calls = 0
+
+            async def handler(call: EndpointCall) -> EndpointReply:
+                nonlocal calls
+                calls += 1
+                if calls > 1:
+                    return EndpointReply(json="done")
+                await waited_s(
+                    atomic,
+                    {"kind": "event", "stepName": "never", "parent": call.json["stepId"], "timeout": 1000},
+                )
+                if status is None:
+                    await never(call)
+                return EndpointReply(status=status or 0)
+
+            url = atomic.endpoint("/root", handler)
+            post = atomic._invoker.post
+
+            async def lossy(request: EndpointRequest) -> EndpointResponse:
+                lost = EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection reset by peer"))
+                try:
+                    async with asyncio.timeout(5):
+                        return await post(request)
+                except TimeoutError:
+                    return lost
+
+            atomic.engine.invoker.post = lossy  # type: ignore[method-assign]
+            await waited_s(atomic, {"stepInvokeUrl": url, "timeout": 1000})
+            await asyncio.sleep(7 * 24 * 3600)
+            return calls
+
+    assert run(main()) == 1 + is_called_again
 
 
 @pytest.mark.parametrize("names_parent", [True, False], ids=["names its parent", "plain"])

@@ -14,6 +14,7 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.wait_set import children, members, watch_one
 from atomic.application.wakeups import wake_if_overdue
+from atomic.domain.endings import may_have_more_to_do
 from atomic.domain.events import Rechecked, WaiterAdded, WaitOver, Woken
 from atomic.domain.outcomes import timed_out
 from atomic.domain.steps import Step, StepOutline, Watch, outline_of
@@ -35,7 +36,7 @@ async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step
     if waiting.wake is not None:
         return await _recheck_set(engine, waiting, again=again)
     live: list[Step] = []
-    if again and timed_out(waiting.attempt_log[-1].error) and waiting.waiting_for:
+    if again and may_have_more_to_do(waiting) and waiting.waiting_for:
         # It is called again, whatever the needed steps do.
         event = Rechecked(waiting.attempt_count, waiting.waiting_for, engine.entropy.fraction())
     else:

@@ -16,6 +16,17 @@ from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
+# No answer of the endpoint itself came.
+_BAD_GATEWAY: Final = 502
+_UNHEARD: Final = frozenset(
+    {
+        ErrorKind.TIMED_OUT,
+        ErrorKind.NETWORK,
+        ErrorKind.NO_ANSWER,
+        ErrorKind.LOST,
+        ErrorKind.CONNECTION_TIMED_OUT,
+    }
+)
 _WAITED_FOR_NOTHING: Final = StepError(ErrorKind.WAITED_FOR_NOTHING)
 _RECHECK_FIRST_MS: Final = 60_000
 _RECHECK_MAX_MS: Final = 24 * 3_600_000
@@ -84,9 +95,8 @@ def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
     is_due = step.due_at_ms is not None and step.due_at_ms <= now_ms
     rechecks = step.rechecks + is_due
     due_at_ms = _recheck_at_ms(step, rechecks, now_ms)
-    if timed_out(step.attempt_log[-1].error):
+    if may_have_more_to_do(step):
         if is_due and step.waiting_for:
-            # The handler did not see these steps unfinished, so the time-out may have another reason.
             return changed(step, status=Status.PENDING, due_at_ms=now_ms, rechecks=rechecks, waiting_for=())
         is_due = is_due or not step.waiting_for
     elif event.idle_until_ms is not None:
@@ -97,6 +107,15 @@ def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
     if not is_due:
         return step if event.live == step.waiting_for else changed(step, waiting_for=event.live)
     return changed(step, waiting_for=event.live, rechecks=rechecks, due_at_ms=due_at_ms)
+
+
+def may_have_more_to_do(waiting: Step) -> bool:
+    """Whether the last attempt of a waiting step may have died before it had posted everything.
+
+    What it was told is unfinished may never end, so its endpoint is called again in any case.
+    """
+    last = waiting.attempt_log[-1]
+    return last.status == _BAD_GATEWAY or (last.error is not None and last.error.kind in _UNHEARD)
 
 
 def woken(step: Step, event: events.Woken, now_ms: int) -> Step:
