@@ -47,14 +47,18 @@ class Script:
         self.posts: list[str] = []
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """The answer to a request; that to a question for results is called `results`, for one `result`."""
+        """The answer to a request.
+
+        That to a question for results is called `results`, for one `result`, and that to a request to
+        cancel a step `cancel`.
+        """
         if request.method == "GET":
             name = "result" if "&id=" in request.target else "results"
             self.posts.append(name)
             found = self._answers[name]
             assert isinstance(found, HttpResponse)
             return found
-        document = json.loads(request.body)
+        document = json.loads(request.body or b'{"stepName": "cancel"}')
         name = document.get("stepInvokeUrl", "").rpartition("/")[2] or document["stepName"]
         self.posts.append(name)
         found = self._answers[name]

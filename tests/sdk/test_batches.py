@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from atomic.sdk import AsyncContext, Batch, InvalidRequestError, SerializationError, StepFailedError
+from atomic.domain.records import progress_record, spec_record
+from atomic.domain.steps import Step
+from atomic.sdk import (
+    AsyncContext,
+    Batch,
+    InvalidRequestError,
+    SerializationError,
+    StepFailedError,
+    UnavailableError,
+)
 from atomic.sdk._batches import BatchPolicy, Progress
 from atomic.testing import EndpointCall, EndpointReply
 from sdk.in_process import InProcess, in_process
@@ -117,6 +126,27 @@ class TestMap:
         assert response == [1, 2, 3]
         assert len(app.effects) == 3
         assert len(app.answers) > 1
+
+    @pytest.mark.parametrize("concurrency", [None, 1, 2])
+    def test_keys_tell_how_the_batch_ended_whatever_the_order(self, concurrency: int | None) -> None:
+        orders = itertools.cycle([[2, 1, 4, 3], [4, 3, 2, 1], [1, 2, 3, 4]])
+        found = set()
+
+        async def main(ctx: AsyncContext) -> Any:
+            items = next(orders)
+            batch = await ctx.map(items, "for", key=int, concurrency=concurrency, min_successful=1)
+            found.add(tuple(sorted(zip(items, (item.status for item in batch), strict=True))))
+            assert [item.index for item in batch] == [0, 1, 2, 3]
+            await ctx.sleep(60)
+            return [items[item.index] == item.result for item in batch.succeeded]
+
+        response, app = played(main, wait=0.5)
+        assert response == [True]
+        assert len(app.answers) > 1
+        assert len(found) == 1
+        if concurrency is not None:
+            starts = [at for at, _ in app.effects]
+            assert all(starts.count(at) <= concurrency for at in starts)
 
     def test_a_name_is_that_of_each_step(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
@@ -468,6 +498,31 @@ class TestThousands:
         assert len(posts_of(app, "quick")) == 10_000
         assert most <= 70
 
+    def test_no_row_grows_with_the_items(self) -> None:
+        def largest_row(count: int) -> int:
+            largest = 0
+
+            async def main(ctx: AsyncContext) -> Any:
+                return len((await ctx.map([SLOW] * count, "for")).results())
+
+            def serve(app: InProcess) -> None:
+                store = app._atomic.engine.store
+                replace = store.replace
+
+                async def measured(step: Step, expected_version: int) -> Step | None:
+                    nonlocal largest
+                    largest = max(largest, len(repr([spec_record(step), progress_record(step)])))
+                    return await replace(step, expected_version)
+
+                store.replace = measured  # type: ignore[method-assign]
+
+            response, app = played(main, serve, wait=1.0)
+            assert response == count
+            assert len(app.answers) > 1
+            return largest
+
+        assert largest_row(1_500) <= 1.1 * largest_row(150)
+
 
 class TestProgress:
     def test_what_was_started_is_started_again_in_any_order_of_ends(self) -> None:
@@ -500,3 +555,21 @@ class TestProgress:
                 asked.remove(told)
                 again.ended(told.at, result=told.at)
             assert found[: len(started)] == started == list(range(len(started))), f"seed {seed}"
+
+    def test_a_small_batch_starts_although_the_time_is_over(self) -> None:
+        late = Progress(3, BatchPolicy(), 64)
+        asked = [late.next(may_start=False, may_wait=False) for _ in range(3)]
+        assert [ask and ask.at for ask in asked] == [0, 1, 2]
+        assert late.cause is None
+
+    def test_items_that_had_no_time_do_not_wait_for_others(self) -> None:
+        """What the others wait for may never end, so the handler must be called again in any case."""
+        late = Progress(5, BatchPolicy(), 2)
+        for _ in range(2):
+            ask = late.next(may_start=False, may_wait=False)
+            assert ask is not None
+            late.unfinished(ask, None)
+        assert late.next(may_start=False, may_wait=False) is None
+        assert isinstance(late.cause, UnavailableError)
+        assert late.next(may_start=True, may_wait=False) is not None
+        assert late.cause is None

@@ -420,3 +420,42 @@ class TestDeadlines:
         response, posts = called(main, {"approval": done("yes")})
         assert (told(response), posts) == ((500, NO_RETRY), ["approval"])
         assert "a deadline of 5000 ms" in detail(response)
+
+
+def caught_in_a_branch(ctx: Context) -> Any:
+    def branch() -> Any:
+        try:
+            return ctx.step("one")
+        except:  # noqa: E722 - this is under test
+            return ctx.step("two")
+
+    return ctx.parallel([branch]).results()
+
+
+def another_error_in_a_branch(ctx: Context) -> Any:
+    def branch() -> Any:
+        try:
+            ctx.gather(ctx.call("one"))
+        finally:
+            raise ValueError("another")
+
+    return ctx.parallel([lambda: ctx.parallel([branch]).items]).succeeded[0].result
+
+
+@pytest.mark.parametrize("workflow", [caught_in_a_branch, another_error_in_a_branch])
+def test_a_branch_that_waits_has_no_outcome(workflow: Callable[[Context], Any]) -> None:
+    response, posts = called(workflow, {"one": GOES_ON, "two": done()})
+    assert told(response) == (202, WAITING)
+    assert posts == ["one"]
+
+
+def test_an_end_of_a_batch_that_cannot_be_read_is_no_error_of_the_workflow() -> None:
+    def workflow(ctx: Context) -> Any:
+        with suppress(Exception):
+            ctx.map([1, 2], "one", concurrency=1, min_successful=1)
+        return ctx.step("two")
+
+    answers = {"results": NOBODY, "result": NOBODY}
+    response, posts = called(workflow, answers, attempt=2, token="t")
+    assert told(response) == (503, REFUSES)
+    assert set(posts) == {"results", "result"}

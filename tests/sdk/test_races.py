@@ -220,6 +220,21 @@ class TestUntil:
         with pytest.raises(StepFailedError, match="not met at check 3"):
             played(main, met_at(99))
 
+    def test_a_function_gets_a_state_that_is_none(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            return await ctx.until(lambda state: [state is None, "met"], state=None, every=60)
+
+        assert played(main)[0] == "met"
+
+    def test_a_name_is_that_of_the_checks_and_of_the_pauses(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            await ctx.until("check", every=60, name="parcel")
+            await ctx.until(lambda state: [state == 1, state + 1], state=0, every=60, name="letter")
+            return [step.step_name for step in (await ctx._client.get(ctx.run_id)).steps]
+
+        response, _ = played(main, met_at(2))
+        assert sorted(name for name in response if name) == ["letter"] * 3 + ["parcel"] * 3
+
     def test_a_function_runs_once_for_each_check(self) -> None:
         calls = []
 

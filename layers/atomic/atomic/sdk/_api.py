@@ -323,11 +323,20 @@ def act_on_run(client_id: str, name: str, run_id: str, patience_s: float) -> Flo
 
 
 def act_on_step(
-    client_id: str, name: str, step_id: str, patience_s: float, given: Mapping[str, str] | None = None
+    client_id: str,
+    name: str,
+    step_id: str,
+    patience_s: float,
+    given: Mapping[str, str] | None = None,
+    *,
+    pause_s: float = 0.0,
 ) -> Flow[StepOutcome]:
-    """Do an action to a step; `given` are the headers of its parent's handler, if that is who does it."""
+    """Do an action to a step, after a pause.
+
+    `given` are the headers of its parent's handler, if that is who does it.
+    """
     request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", None, given)
-    return _read(StepOutcome, (yield from exchange(request, patience_s)))
+    return _read(StepOutcome, (yield from exchange(replace(request, pause_s=pause_s), patience_s)))
 
 
 def redrive_all(client_id: str, wanted: Mapping[str, str], patience_s: float) -> Flow[list[str]]:

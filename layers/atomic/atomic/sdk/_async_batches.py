@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
@@ -24,6 +23,8 @@ from atomic.sdk._batching import (
 from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._identity import enter_branch
 from atomic.sdk._recorded import NO_STATE, UntilOptions
+from atomic.sdk._transport import Flow
+from atomic.sdk.errors import Suspended
 
 if TYPE_CHECKING:
     from atomic.sdk._branches import Branches
@@ -69,7 +70,8 @@ class AsyncBatches(BatchingContext, ABC):
         - `min_successful`: end when this many steps have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more steps than this have failed (default: failures do not end it).
         - `key`: a function that returns the key of an item, as a str, an int or a UUID. Give it where the
-          order of the items may change between replays (default: the key is the place of the item).
+          order of the items may change between replays (default: the key is the place of the item). The
+          items then start in the order of their keys.
         - `result`: the type that the responses are read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
@@ -240,8 +242,13 @@ class AsyncBatches(BatchingContext, ABC):
         branch = _in_branch.get()
         return branch if branch is not None and branch.owner is self else None
 
-    def _posting(self) -> AbstractContextManager[object]:
-        return self._branches.call()
+    async def _cancel(self, leaving: Flow[None]) -> None:
+        with self._branches.call() as call:
+            try:
+                await self._send(leaving)
+            except Suspended as signal:
+                call.answered()
+                await self._branches.park(signal.cause)
 
     async def _take_turn(self, progress: Progress) -> None:
         if self._branches.has_order:

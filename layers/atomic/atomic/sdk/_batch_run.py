@@ -29,14 +29,13 @@ if TYPE_CHECKING:
 
 # Wait this long for an item while other items can start: enough for a step that is done or takes no time.
 _BRIEF_S: Final = 0.05
-# A handler still starts items for this long after its time for waiting is over. Its attempt must end too,
-# so the next attempt starts the other items.
+# A handler still starts items for this long after its time for waiting is over: its attempt must end, too.
 _STARTING_S: Final = 3.0
 # An id takes about 60 bytes, and a value may have 256 KiB.
 _LEFT_MAX: Final = 1000
 # A replay waits this long for other ended items before it decides how the batch ended.
 _TOLD_S: Final = 0.1
-# The largest numbers of simultaneous posts of a batch, as tasks and in threads, and of branches in threads.
+# The largest numbers of simultaneous posts, as tasks and in threads, and of branches in threads.
 _TASKS_MAX: Final = 64
 _THREADS_MAX: Final = 32
 _BRANCH_THREADS_MAX: Final = 128
@@ -47,9 +46,9 @@ class Branch:
     """An item that calls steps itself, in a scope of its own.
 
     `owner` is the handler's context. `work` is awaited; in a `def` handler it is called. `outer` is the
-    branch that calls the batch. `label` is its name for people. `is_left`: the batch has ended, and this
-    branch had not. `steps` are the ids of its steps, and `ended_at` is the time at which the last of these
-    steps ended.
+    branch that calls the batch. `label` is its name for people. `is_left`: the batch ended before this
+    branch. `suspended`: it has to wait, and its further calls have no effect. `steps` are the ids of its
+    steps, and `ended_at` is the time at which the last of them ended.
     """
 
     owner: object
@@ -58,6 +57,7 @@ class Branch:
     outer: "Branch | None" = None
     label: str = ""
     is_left: bool = False
+    suspended: Suspended | None = None
     ended_at: str = ""
     steps: list[str] = field(default_factory=list)
 
@@ -92,9 +92,9 @@ Unit = StepCall[Any] | Branch
 class BatchCall:
     """A batch with its identity. `unit` makes an item. An early end is recorded at the position `record`.
 
-    `title` and `name` are for people, and `names` those of the items. `works` are the calls as the handler
-    gave them: some of them may never be awaited. `cancels_rest`: the steps that have not ended are
-    cancelled when the batch ends.
+    `title` and `name` are for people, and `names` those of the items. `places` are the indexes of the
+    items in the order in which they start, if it is another one. `works` are the calls as given: some may
+    never be awaited. `cancels_rest`: the steps that have not ended are cancelled when the batch ends.
     """
 
     title: str
@@ -105,6 +105,7 @@ class BatchCall:
     unit: Callable[[int], Unit]
     record: Position
     names: Sequence[str] = ()
+    places: Sequence[int] = ()
     works: Sequence[Any] = ()
     cancels_rest: bool = False
 
@@ -124,8 +125,7 @@ class BatchRun(ABC):
         self.steps: dict[int, str] = {}
         self._branches_of: dict[int, Branch] = {}
         self._failure: BaseException | None = None
-        # The ids of the steps that had not ended when the batch ended.
-        self.left: list[str] = []
+        self.left: list[str] = []  # ids of the steps that had not ended when the batch ended
 
     async def run(self, left_s: Callable[[], float], record: Callable[[Any], Awaitable[Any]]) -> Batch[Any]:
         """Run the batch to its end. `record` posts this end, and returns the end that was recorded first.
@@ -156,7 +156,7 @@ class BatchRun(ABC):
         rest = self._unfinished_branches()
         within = [step for step, of in self._open.items() if any(branch.contains(of) for branch in rest)]
         self.left = [*self.steps.values(), *within]
-        return self.progress.result(self._batch.names)
+        return self.progress.result(self._batch.names, self._batch.places)
 
     def _end(self) -> dict[str, Any]:
         """The end to record, with the steps of unfinished branches: no replay runs these branches."""

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, get_args
 
 from atomic.protocol.enums import WakePolicy
 from atomic.sdk._api import check_number
-from atomic.sdk.errors import InvalidRequestError
+from atomic.sdk.errors import InvalidRequestError, UnavailableError
 
 T = TypeVar("T")
 ItemStatus = Literal["succeeded", "failed", "started", "not_started"]
@@ -186,6 +186,8 @@ class Progress:
     # `_parked`, with the cause.
     _again: deque[int] = field(default_factory=deque)
     _parked: dict[int, Exception | None] = field(default_factory=dict)
+    # Whether items do not start only because the time of the handler is over.
+    _is_late: bool = False
     _ends: dict[int, _End] = field(default_factory=dict)
     _failures: int = 0
     # Set when the batch ends: the items that count as ended.
@@ -200,9 +202,11 @@ class Progress:
     def next(self, *, may_start: bool, may_wait: bool) -> DueItem | None:
         """The item to ask now; None when there is none.
 
-        `may_start`: there is time to start another item. If no item is unfinished, one is started in any
-        case, because a suspended handler must wait for a step. `may_wait`: there is time to wait.
+        `may_start`: there is time to start another item. The first items, and one if no item is unfinished,
+        start in any case, because a suspended handler must wait for a step. `may_wait`: there is time to
+        wait.
         """
+        self._is_late = False
         if len(self._asked) >= self.window:
             return None
         if self._record is not None:
@@ -212,9 +216,11 @@ class Progress:
         unfinished = len(self._asked) + len(self._branches) + len(self._again) + len(self._parked)
         slots = self.count if self.policy.concurrency is None else self.policy.concurrency - unfinished
         startable = min(slots, self.count - self._next)
-        if startable > 0 and (may_start or unfinished == 0):
+        # A small batch starts at once, so that every call of the handler knows all of its items.
+        if startable > 0 and (may_start or unfinished == 0 or self._next < self.window):
             self._next += 1
             return self._asking(self._next - 1, is_brief=startable > self.window - len(self._asked))
+        self._is_late = startable > 0
         return self._asking(self._again.popleft()) if self._again and may_wait else None
 
     def _asking(self, index: int, *, is_brief: bool = False) -> DueItem:
@@ -313,7 +319,13 @@ class Progress:
 
     @property
     def cause(self) -> Exception | None:
-        """The first error that left an item without an outcome; None if they all wait for live steps."""
+        """The first error that left an item without an outcome; None if they all wait for live steps.
+
+        Items that had no time to start must not wait for live steps, which may never end. With this error,
+        the handler is called again soon.
+        """
+        if self._is_late:
+            return UnavailableError("There was no time to start all items of a batch.")
         return next((cause for cause in self._parked.values() if cause is not None), None)
 
     @property
@@ -362,8 +374,8 @@ class Progress:
         known = self._ends.keys() | self._asked | self._branches
         self._wanted.extend(at for at, each in enumerate(letters) if each in _ENDED and at not in known)
 
-    def result(self, names: Sequence[str] = ()) -> Batch[Any]:
-        """The outcome of the batch, which has ended. `names` are those of its items."""
+    def result(self, names: Sequence[str] = (), places: Sequence[int] = ()) -> Batch[Any]:
+        """The outcome of the batch, which has ended. `names` and `places` are those of a `BatchCall`."""
         assert self._ended_by is not None, "it is over"
         items = []
         for index in range(self.count):
@@ -371,7 +383,9 @@ class Progress:
             end = self._ends[index] if _LETTERS[status] in _ENDED else None
             result, error = (None, None) if end is None else (end.result, end.error)
             name = names[index] if names else ""
-            items.append(BatchItem(index=index, status=status, result=result, error=error, name=name))
+            at = places[index] if places else index
+            items.append(BatchItem(index=at, status=status, result=result, error=error, name=name))
+        items.sort(key=lambda item: item.index)
         return Batch(items=tuple(items), ended_by=self._ended_by)
 
     def _letters(self) -> str:

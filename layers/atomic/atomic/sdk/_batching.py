@@ -3,7 +3,6 @@
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
@@ -19,15 +18,18 @@ from atomic.sdk._context import NO_NAMES, Call, CallOptions, Names, Step, StepCa
 from atomic.sdk._identity import Position, Scope, name_text
 from atomic.sdk._recorded import RecordingContext, ValueCall
 from atomic.sdk._results import Results
-from atomic.sdk._transport import Flow
+from atomic.sdk._transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
-from atomic.sdk.errors import AtomicError, InvalidRequestError, Suspended
+from atomic.sdk.errors import AtomicError, InvalidRequestError, NotFoundError, Suspended
 from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
 # Proxies accept about 4 KiB of headers. A server that does not know `*` still reads the other ids.
 _NAMED_MAX: Final = 40
+# The post of a step that lost a race arrives within this time, if it was sent.
+_POSTED_WITHIN_S: Final = 1.0
+_PAUSE_S: Final = 0.05
 
 
 class ParallelOptions(PolicyOptions, total=False):
@@ -126,14 +128,19 @@ class BatchingContext(RecordingContext, ABC):
             # Each item must have a form in JSON before anything is posted.
             self._written(step, item)
 
+        # Another process may have the items in another order, but their keys are the same.
+        is_keyed = options.get("key") is not None
+        places = sorted(range(len(known)), key=keys.__getitem__) if is_keyed else range(len(known))
+
         def unit(index: int, scope: Scope) -> StepCall[Any]:
-            return self._plan(step, known[index], own, result, scope.below(keys[index]))
+            at = places[index]
+            return self._plan(step, known[at], own, result, scope.below(keys[at]))
 
         name = name_text(options.get("name"))
         label = name or (step if isinstance(step, str) else self._served(step).name)
         # The steps have the name, which tells them apart. So the batch is numbered without it.
         batch = self._batch_call("map", len(known), _policy_of(options), unit)
-        return replace(batch, title=f"map {label!r}", name=name or "map")
+        return replace(batch, title=f"map {label!r}", name=name or "map", places=places)
 
     def _plan_parallel(
         self, calls: Sequence[Any], names: Sequence[str], options: ParallelOptions
@@ -206,11 +213,11 @@ class BatchingContext(RecordingContext, ABC):
             if not isinstance(sys.exception(), Suspended):
                 self._runs.remove(run)
         live = [*run.left, *self._left_before(batch, run, await self._known())]
-        if batch.cancels_rest:
-            for step_id in live:
-                with self._posting():
-                    await self._send(self._leaving(step_id))
         self._leave(live)
+        if batch.cancels_rest:
+            until_s = self._now_s() + _POSTED_WITHIN_S
+            for step_id in live:
+                await self._cancel(self._leaving(step_id, until_s))
         await self._take_turn(run.progress)
         return ended
 
@@ -239,16 +246,26 @@ class BatchingContext(RecordingContext, ABC):
         ids = [unit.id for unit in units if isinstance(unit, StepCall)]
         return [step_id for step_id in (*ids, *run.progress.left_steps) if results.is_live(step_id)]
 
-    def _leaving(self, step_id: str) -> Flow[bool]:
-        """Cancel a step that lost its race; False when that fails, and the step goes on."""
-        patience_s = min(self._client.patience_s, max(0.0, self._left_s()))
-        try:
-            yield from act_on_step(
-                self._client.client_id, "cancel", step_id, patience_s, self._path.headers
-            )
-        except AtomicError:
-            return False
-        return True
+    def _leaving(self, step_id: str, until_s: float) -> Flow[None]:
+        """Cancel a step that lost its race. Raises Suspended if that must be tried again later.
+
+        The post of the step may be under way. So a step that is not found is looked for until `until_s`.
+        """
+        patience_s, pause_s = min(self._client.patience_s, max(_POSTED_WITHIN_S, self._left_s())), 0.0
+        client_id, given = self._client.client_id, self._path.headers
+        while True:
+            try:
+                yield from act_on_step(client_id, "cancel", step_id, patience_s, given, pause_s=pause_s)
+            except NotFoundError:
+                pause_s = 2 * pause_s or _PAUSE_S
+                if self._now_s() + pause_s <= until_s:
+                    continue
+            except TRANSIENT as error:
+                raise Suspended(error) from None
+            except AtomicError:
+                # It has ended, or may not be cancelled.
+                pass
+            return
 
     def _owner(self, step_id: str) -> Branch | None:
         if (branch := self._branch()) is not None:
@@ -285,9 +302,9 @@ class BatchingContext(RecordingContext, ABC):
     def _branch(self) -> Branch | None:
         """The branch that makes the current call; None outside of batches."""
 
-    def _posting(self) -> AbstractContextManager[object]:
-        """Wrap a post that is no step."""
-        return nullcontext()
+    async def _cancel(self, leaving: Flow[None]) -> None:
+        """Cancel a step that the handler does not wait for."""
+        await self._send(leaving)
 
     async def _take_turn(self, progress: Progress) -> None:
         """In a replay with several tasks, go on when it is this batch's turn."""

@@ -60,7 +60,8 @@ class BlockingBatches(BatchingContext, ABC):
         - `min_successful`: end when this many steps have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more steps than this have failed (default: failures do not end it).
         - `key`: a function that returns the key of an item, as a str, an int or a UUID. Give it where the
-          order of the items may change between replays (default: the key is the place of the item).
+          order of the items may change between replays (default: the key is the place of the item). The
+          items then start in the order of their keys.
         - `result`: the type that the responses are read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
@@ -223,6 +224,9 @@ class BlockingBatches(BatchingContext, ABC):
             return branch.work()
         finally:
             self._local.branch = None
+            if branch.suspended is not None:
+                # Even if the branch has caught it.
+                raise branch.suspended from None
 
     def _branch(self) -> Branch | None:
         branch: Branch | None = getattr(self._local, "branch", None)

@@ -305,7 +305,8 @@ class RecordingContext(BaseContext, ABC):
             step_call = self._plan(check, given, {"name": name or None}, None, condition.scope)
             return step_call, await self._settle(step_call)
         # A function that is not served runs in the handler.
-        function = check if given is None else partial(check, given)
+        has_input = condition.state is not NO_STATE or given is not None
+        function = partial(check, given) if has_input else check
         value = self._plan_value(name or condition.check_name, function, None, None)
         return value.step, await self._settle(value.step, lambda _: self._ask_value(value))
 

@@ -327,8 +327,9 @@ class Context(BlockingBatches):
         try:
             yield
         except Suspended as signal:
-            if self._branch() is not None:
+            if (branch := self._branch()) is not None:
                 # The batch knows whether anything else goes on.
+                branch.suspended = signal
                 raise
             if threading.get_ident() != self._thread:
                 # The other threads go on while there is time.
@@ -348,7 +349,7 @@ class Context(BlockingBatches):
             if self._came_late():
                 time.sleep(LOOP_PAUSE_S)
             raise Suspended
-        if (branch := self._branch()) is not None and branch.is_over:
+        if (branch := self._branch()) is not None and (branch.is_over or branch.suspended is not None):
             raise Suspended
         if self._has_ended:
             raise RuntimeError("The workflow ended before this call: let it wait for its threads.")
