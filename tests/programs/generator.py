@@ -11,8 +11,9 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from programs.batches import Batching
 from programs.language import ENTRY, Block, Body, Function, Line, Program, Statement
-from programs.simple import WORDS, Known, Simple
+from programs.simple import WORDS, Known
 
 STATEMENTS_MIN: Final = 4
 STATEMENTS_MAX: Final = 12
@@ -54,7 +55,7 @@ class _Budget:
         self.left = left
 
 
-class _Writer(Simple):
+class _Writer(Batching):
     """Writes one workflow."""
 
     def __init__(
@@ -71,7 +72,7 @@ class _Writer(Simple):
 
     def body(self) -> Body:
         """The complete body."""
-        written = self._statements(0, at_least=2 if self._name == ENTRY else 1)
+        written = self._statements(0, at_least=2 if self._workflow == ENTRY else 1)
         return (Line("out = [n]"), *written, Line("return out"))
 
     # Blocks
@@ -91,11 +92,14 @@ class _Writer(Simple):
         kinds: list[tuple[Callable[[int], list[Statement]], int]] = [
             (self._one_step, 26),
             # An uncaught failure ends the program and leaves little to compare, so these are rare.
-            (self._failing_step, 8 if self._caught else 2),
+            (self._failing_step, 8 if self._caught else 4),
             (self._sleep, 6),
-            (self._event, 7),
+            (self._event, 10),
             (self._value, 7),
-            (self._side_by_side, 10),
+            (self._side_by_side, 8),
+            (self._batch, 6),
+            (self._race, 5),
+            (self._until, 4),
             (self._over_a_set, 3),
             (self._nested, 14 if self._known else 0),
             (self._recursion, 4),
@@ -106,7 +110,7 @@ class _Writer(Simple):
                 (self._loop, 7),
                 (self._if, 6),
                 (self._with, 5),
-                (self._branches, 12 if self.is_async else 0),
+                (self._branches, 15),
             ]
         makers, weights = zip(*kinds, strict=True)
         [make] = self._chance.choices(makers, weights)
@@ -126,12 +130,10 @@ class _Writer(Simple):
 
     def _all_shown(self) -> list[Statement]:
         """Any of the branches may fail, and all are awaited."""
-        if not self.is_async:
-            return self._one_fails() if self._caught else self._all()
         calls = [self._sure() for _ in range(self._chance.randint(1, 3))]
         calls.insert(self._chance.randint(0, len(calls)), self._failing())
         self._chance.shuffle(calls)
-        if self._chance.random() < 0.6:
+        if not self.is_async or self._chance.random() < 0.6:
             listed = self._gathered(calls, "return_exceptions=True")
             return [self._append(f"[shown(v) for v in {listed}]")]
         tasks = self._new("tasks")
@@ -167,13 +169,9 @@ class _Writer(Simple):
         ]
 
     def _one_fails(self) -> list[Statement]:
-        """One branch fails. `ctx.parallel` waits for the others; asyncio's functions do not."""
-        others = self._chance.randint(1, 3)
-        calls = [f"maybe, {self._number()}" if self.is_async else self._sure() for _ in range(others)]
-        # If several calls of `ctx.parallel` fail, the failure of the first call is raised, whichever failed
-        # first.
-        for _ in range(1 if self.is_async else self._chance.choice((1, 1, 2))):
-            calls.insert(self._chance.randint(0, len(calls)), self._failing())
+        """One branch fails. `gather` does not wait for the others."""
+        calls = [f"maybe, {self._number()}" for _ in range(self._chance.randint(1, 3))]
+        calls.insert(self._chance.randint(0, len(calls)), self._failing())
         if self.is_async and self._chance.random() < 0.4:
             return [self._failing_group(calls)]
         self._fails("step")
@@ -190,34 +188,41 @@ class _Writer(Simple):
         name, index = self._new("branch"), self._new("b")
         self._indexes.append(index)
         self._numbers.append(index)
+        self._branch_depth += 1
         may_fail, self.may_fail, caught, self._caught = self.may_fail, False, self._caught, []
-        leaves = self._leaves(index) if self._chance.random() < 0.75 else ()
+        leaves = self._leaves(index) if self.is_async and self._chance.random() < 0.75 else ()
         rest = self._statements(depth + 1, at_least=2, most=4)
         written = (Line("out = []"), *leaves, *rest, Line("return out"))
         fails, self.may_fail, self._caught = self.may_fail, may_fail, caught
+        self._branch_depth -= 1
         self._numbers.remove(index)
         self._indexes.remove(index)
-        limit = self._new("limit")
-        is_limited = self._chance.random() < 0.25
-        if is_limited:
-            written = (Block(((f"async with {limit}:", written),)),)
-        branch: list[Statement] = [Block(((f"async def {name}({index}):", written),))]
-        if is_limited:
-            branch.insert(0, Line(f"{limit} = asyncio.Semaphore({self._chance.choice((1, 2))})"))
-        calls = [f"{name}({number})" for number in range(self._chance.randint(2, 3))]
+        begin = "async def" if self.is_async else "def"
+        branch: list[Statement] = [Block(((f"{begin} {name}({index}):", written),))]
+        if self.is_async and self._chance.random() < 0.25:
+            limit = self._new("limit")
+            inner = (Block(((f"async with {limit}:", written),)),)
+            limited = Line(f"{limit} = asyncio.Semaphore({self._chance.choice((1, 2))})")
+            branch = [limited, Block(((f"{begin} {name}({index}):", inner),))]
+        numbers = range(self._chance.randint(2, 3))
+        if self._chance.random() < (0.4 if self.is_async else 1.0):
+            return [*branch, self._in_a_batch(name, numbers)]
+        return [*branch, *self._in_tasks([f"{name}({number})" for number in numbers], fails=fails)]
+
+    def _in_tasks(self, calls: list[str], *, fails: bool) -> list[Statement]:
         if fails:
             listed = f"await asyncio.gather({', '.join(calls)}, return_exceptions=True)"
-            return [*branch, self._append(f"[shown(v) for v in {listed}]")]
+            return [self._append(f"[shown(v) for v in {listed}]")]
         way = self._chance.random()
         if way < 0.35:
-            return [*branch, self._append(f"await asyncio.gather({', '.join(calls)})")]
+            return [self._append(f"await asyncio.gather({', '.join(calls)})")]
         if way < 0.65:
             found = f"[await call for call in asyncio.as_completed([{', '.join(calls)}])]"
-            return [*branch, self._append(f"sorted({found}, key=repr)")]
+            return [self._append(f"sorted({found}, key=repr)")]
         tasks = self._new("tasks")
         made = (Line(f"{tasks} = [group.create_task(call) for call in ({', '.join(calls)})]"),)
         group = Block((("async with asyncio.TaskGroup() as group:", made),))
-        return [*branch, group, self._append(f"[task.result() for task in {tasks}]")]
+        return [group, self._append(f"[task.result() for task in {tasks}]")]
 
     def _leaves(self, branch: str) -> Body:
         """Branches of a branch that awaits them before it calls a step itself."""
@@ -231,9 +236,11 @@ class _Writer(Simple):
         )
 
     def _gathered(self, calls: list[str], *more: str) -> str:
-        if self.is_async:
-            return f"await asyncio.gather({', '.join([*(f'ctx.step({call})' for call in calls), *more])})"
-        return f"ctx.parallel([{', '.join(f'ctx.call({call})' for call in calls)}]).results()"
+        listed = [f"ctx.{'step' if self.is_async else 'call'}({call})" for call in calls]
+        if not self.is_async and not more and self._chance.random() < 0.5:
+            return f"ctx.parallel([{', '.join(listed)}]).results()"
+        module = self._chance.choice(("asyncio", "asyncio", "ctx")) if self.is_async else "ctx"
+        return f"{self._await}{module}.gather({', '.join([*listed, *more])})"
 
     # Compound statements
 
@@ -277,7 +284,9 @@ class _Writer(Simple):
     def _loop(self, depth: int) -> list[Statement]:
         if self._chance.random() < 0.3:
             name = self._new("w")
+            self._indexes.append(name)
             again = (Line(f"{name} = {self._step(f'add, {name}')}"), *self._some(depth + 1))
+            self._indexes.remove(name)
             return [Line(f"{name} = 0"), Block(((f"while {name} < 2:", again),))]
         index = self._new("i")
         self._indexes.append(index)

@@ -5,6 +5,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Final
 
 from atomic.domain.steps import Step
@@ -12,10 +13,14 @@ from atomic.protocol.enums import Status
 from atomic.testing.virtual_time import EPOCH_MS
 from programs.ledger import Effect
 from programs.library import said_in
-from programs.outcome import Done, Outcome, ended_with, failed_by
+from programs.outcome import UNSURE, Done, Outcome, ended_with, failed_by
+from programs.plain_batches import LOSER
+from programs.simple import AT_MOST
 
 # Longer than the longest back-off of the first retries.
 _CALLED_AGAIN_S: Final = 30.0
+# The SDK's own values.
+_RECORDS: Final = ("end of ", "begin of ")
 
 
 class Journal:
@@ -26,6 +31,8 @@ class Journal:
         self.story: list[str] = []
         self.wrong: list[str] = []
         self.effects: dict[tuple[str, str], Effect] = {}
+        # The steps whose post arrived so late that their race was over.
+        self.came_late: set[str] = set()
         # When an attempt of a step failed, and the unfinished steps that its handlers were told of since it
         # began.
         self._failed_s: dict[str, float] = {}
@@ -72,18 +79,59 @@ class Journal:
         """The outcome according to the rows and the effects."""
         done = Done()
         done.count(list(self.effects.values()))
-        for row in self.rows.values():
-            if row.spec.kind != "http":
-                what = row.spec.delay_ms if row.spec.kind == "timer" else row.spec.step_name
-                done.waits[f"{row.spec.kind} {what}"] += 1
+        done.waits.update(filter(None, map(_told_of, self.rows.values())))
         said = root.response.text.decode() if root.response else "null"
         if root.status is Status.SUCCEEDED:
             return Outcome(ended_with(json.loads(said)), done)
         return Outcome(failed_by(said_in(f"{root.error} {said}") or f"{root.error}"), done)
 
+    def check_batches(self) -> None:
+        """Steps of a name `at most 2 …` were unfinished two at a time, and no loser of a race goes on."""
+        groups: defaultdict[tuple[str, str], list[Step]] = defaultdict(list)
+        for row in self.rows.values():
+            name = row.spec.step_name
+            if (
+                name.rpartition(": ")[2] == LOSER
+                and row.status is not Status.CANCELLED
+                and row.id not in self.came_late
+            ):
+                self.wrong.append(f"{self.name(row.id)} has lost its race, and is {row.status}")
+            if name.startswith(AT_MOST):
+                groups[row.spec.parent, name].append(row)
+        for (_, name), rows in groups.items():
+            most, unfinished = int(name.removeprefix(AT_MOST).split()[0]), _most_unfinished(rows)
+            if unfinished > most:
+                self.wrong.append(f"{unfinished} steps {name!r} were unfinished at a time")
+
     def _ended_s(self, step_id: str) -> float:
         ended_ms = self.rows[step_id].finished_at_ms
         return math.inf if ended_ms is None else (ended_ms - EPOCH_MS) / 1000
+
+
+def _most_unfinished(rows: list[Step]) -> int:
+    moments = [(row.created_at_ms, 1) for row in rows]
+    moments += [(row.finished_at_ms, -1) for row in rows if row.finished_at_ms is not None]
+    # At one moment, ends count before beginnings.
+    return max(accumulate(change for _, change in sorted(moments)))
+
+
+def _told_of(row: Step) -> str:
+    """How a row is counted: a timer, an event, a value, or a step with a name; "" if it is not compared.
+
+    What the branch of a race calls is named after the branch, which may end before it has posted.
+    """
+    spec = row.spec
+    branch, _, name = spec.step_name.rpartition(": ")
+    function = spec.url.rpartition("/")[2]
+    if branch.startswith(LOSER) or name == LOSER or name.startswith(_RECORDS):
+        return ""
+    match spec.kind:
+        case "timer":
+            return f"timer {spec.delay_ms} {name}"
+        case "event" | "value":
+            return f"{spec.kind} {name}"
+    is_compared = name not in {"", function} and function not in UNSURE
+    return f"step {name}" if is_compared else ""
 
 
 def _now_s() -> float:

@@ -15,10 +15,11 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from atomic.sdk import Call, NonRetryable, RetryAfter, StepFailedError
+from atomic.sdk import Call, ConditionNotMetError, NonRetryable, RetryAfter, StepFailedError
 from programs.ledger import once
 
 __all__ = [
+    "ConditionNotMetError",
     "Decimal",
     "NonRetryable",
     "Point",
@@ -29,16 +30,26 @@ __all__ = [
     "ask",
     "asyncio",
     "broken",
+    "count",
+    "counted",
     "datetime",
     "double",
+    "ended",
+    "enough",
     "grow",
     "held",
     "held_async",
     "hide",
     "label",
     "maybe",
+    "met",
     "move",
+    "never",
+    "newest",
     "note",
+    "odd",
+    "one_of",
+    "perhaps",
     "price",
     "reason",
     "refuse",
@@ -46,8 +57,12 @@ __all__ = [
     "shaky",
     "shout",
     "shown",
+    "told",
     "tomorrow",
     "total",
+    "twice",
+    "twice_async",
+    "upper",
 ]
 
 
@@ -116,6 +131,22 @@ def shaky(n: int, call: Call) -> int:
     return once(call, n, lambda: n + 3)
 
 
+def odd(n: int, call: Call) -> int:
+    """Fails for an even number."""
+    if n % 2 == 0:
+        raise NonRetryable(f"boom-{n}")
+    return once(call, n, lambda: n)
+
+
+def upper(word: str, call: Call) -> str:
+    return once(call, word, word.upper)
+
+
+def count(seen: int, call: Call) -> tuple[bool, int]:
+    """A check that is a step: the condition is met when 2 are seen."""
+    return once(call, seen, lambda: (seen >= 2, seen + 1))
+
+
 def refuse(n: int) -> int:
     raise NonRetryable(f"boom-{n}")
 
@@ -127,6 +158,11 @@ def broken(n: int) -> int:
 def maybe(n: int, call: Call) -> int:
     """Runs concurrently with a failing step. It may be called or not, so its effects are not compared."""
     return n
+
+
+def perhaps(word: str, call: Call) -> str:
+    """Like `maybe`."""
+    return word
 
 
 def hide(drawn: object, call: Call) -> str:
@@ -151,13 +187,37 @@ def roll() -> float:
     return random.random()
 
 
+# Checks of `until` that are values.
+
+
+def counted(seen: int) -> list[object]:
+    return [seen >= 1, seen + 1]
+
+
+def never() -> int:
+    return 0
+
+
+def newest() -> int:
+    """Another version in each process: a run keeps the one that it was given."""
+    return random.randint(1, 3)
+
+
 STEPS: Final = (
-    *(note, add, double, total, label, shout, grow, price, tomorrow, move, ask),
-    *(shaky, refuse, broken, maybe, hide),
+    *(note, add, double, total, label, shout, upper, grow, price, tomorrow, move, ask),
+    *(odd, count, shaky, refuse, broken, maybe, perhaps, hide),
 )
 
 
-# Context managers that call a step at their end.
+# Branches that call steps, and context managers that call a step at their end.
+
+
+def twice(ctx: Any, n: int) -> Any:
+    return ctx.step(odd, ctx.step(add, n))
+
+
+async def twice_async(ctx: Any, n: int) -> Any:
+    return await ctx.step(odd, await ctx.step(add, n))
 
 
 @contextmanager
@@ -208,3 +268,32 @@ def shown(outcome: Any) -> Any:
         case Decimal() | datetime() | UUID():
             return f"{outcome!r}"
     return outcome
+
+
+# How a batch and a race are described.
+
+
+def told(batch: Any) -> list[Any]:
+    """All about a batch."""
+    return [batch.ended_by, len(batch), batch.counts, *([item.index, *ended(item)] for item in batch)]
+
+
+def ended(item: Any) -> list[Any]:
+    """The outcome of an item."""
+    return [item.status, shown(item.result if item.error is None else item.error)]
+
+
+def enough(batch: Any, succeeded: int, failed: int) -> list[Any]:
+    """Why a batch ended, if that does not depend on the order in which its items ended."""
+    return [batch.ended_by, len(batch.succeeded) >= succeeded, len(batch.failed) >= failed]
+
+
+def met(batch: Any, items: Any) -> list[Any]:
+    """The outcomes by item, for items whose order differs in each process."""
+    return sorted([item, *ended(outcome)] for item, outcome in zip(items, batch, strict=True))
+
+
+def one_of(won: tuple[str, Any], allowed: dict[str, Any]) -> Any:
+    """Whether a race was won by one of these, with its result."""
+    name, result = won
+    return "one of them" if name in allowed and allowed[name] == result else [name, shown(result)]

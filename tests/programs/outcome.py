@@ -11,19 +11,19 @@ from programs.library import reason
 
 # Whether `maybe` is called depends on timing, since it runs beside a failing step; what `hide` is given is
 # chance.
-_UNSURE: Final = frozenset({"hide", "maybe"})
+UNSURE: Final = frozenset({"hide", "maybe", "perhaps", "refuse", "broken"})
 
 
 @dataclass(slots=True)
 class Done:
-    """What a program did: effects, and timers and events by kind and name."""
+    """What a program did: effects, and by kind and name timers, events, values and steps with names."""
 
     effects: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
 
     def count(self, effects: list[Effect]) -> None:
         """Count the effects of steps."""
-        self.effects.update(effect.name for effect in effects if effect.step not in _UNSURE)
+        self.effects.update(effect.name for effect in effects if effect.step not in UNSURE)
 
 
 @dataclass(slots=True)

@@ -4,10 +4,9 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from inspect import iscoroutine
@@ -19,7 +18,8 @@ from atomic.sdk.retry import milliseconds
 from programs.language import ENTRY, Program
 from programs.ledger import Ledger, keep
 from programs.library import STEPS, ask, reason
-from programs.outcome import Done, Outcome, ended_with, failed
+from programs.outcome import UNSURE, Done, Outcome, ended_with, failed
+from programs.plain_batches import Batch, arguments, batch, checks, gathered, own, winner
 from programs.script import ASKED, LONGEST_S, answer_of, is_answered
 
 # A program with more calls than this is not used.
@@ -70,6 +70,7 @@ class _World:
         self._serial = itertools.count(1)
         self._opened: Counter[tuple[object, str]] = Counter()
         self._asked = 0
+        self._versions: dict[tuple[object, str], int] = {}
         keep(self.ledger)
 
     def begin(self, function: Callable[..., Any], payload: Any, options: dict[str, Any]) -> Any:
@@ -79,6 +80,8 @@ class _World:
             self.refused = f"more than {CALLS_MAX} calls"
             raise NotPlayed
         self._asked += function is ask
+        if "name" in options and function.__name__ not in UNSURE:
+            self.done.waits[f"step {options['name']}"] += 1
         if function in STEPS:
             return _run_step(function, payload, str(number), options.get("retry", _ATTEMPTS))
         context = PlainAsyncContext(self) if self._workflows[function] else PlainContext(self)
@@ -95,15 +98,22 @@ class _World:
         except Exception as error:
             raise StepFailedError(reason(error)) from error
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, name: str) -> None:
         """Wait."""
         self.waited_s += seconds
         delay_ms = milliseconds("delay", seconds)
-        self.done.waits[f"timer {delay_ms}"] += 1
+        self.done.waits[f"timer {delay_ms} {name}"] += 1
 
     def value(self, name: str) -> None:
         """A value is kept."""
         self.done.waits[f"value {name}"] += 1
+
+    def version(self, owner: object, name: str, newest: int) -> int:
+        """The newest one: no run is older than its program. All calls of one name share it."""
+        if (owner, name) not in self._versions:
+            self._versions[owner, name] = newest
+            self.value(f"version {name}")
+        return self._versions[owner, name]
 
     def open(self, owner: object, name: str) -> str:
         """Open the next event of a name."""
@@ -125,25 +135,13 @@ class _World:
         raise StepFailedError("the deadline is over")
 
 
-@dataclass
-class Batch:
-    """What came of calls side by side."""
-
-    outcomes: list[Any]
-    errors: list[Exception]
-
-    def results(self) -> list[Any]:
-        """All of them, or the first error."""
-        for error in self.errors:
-            raise error
-        return self.outcomes
-
-
 class PlainContext:
     """The plain equivalent of `Context`."""
 
     def __init__(self, world: _World) -> None:
         self._world = world
+        # The branch that runs.
+        self._branch: object = None
 
     def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
         """Call the step."""
@@ -155,19 +153,62 @@ class PlainContext:
         """Describe a call for `parallel`."""
         return lambda: self.step(function, payload, **options)
 
-    def parallel(self, calls: Sequence[Callable[[], Any]]) -> "Batch":
-        """Make all calls before raising any failure."""
-        batch = Batch([], [])
-        for call in calls:
+    def parallel(self, calls: Iterable[Callable[[], Any]], **policy: Any) -> Batch:
+        """Make the calls one after another."""
+        made = list(calls)
+        run, answer = batch(len(made), **policy), None
+        while True:
             try:
-                batch.outcomes.append(call())
-            except StepFailedError as error:
-                batch.errors.append(error)
-        return batch
+                index = run.send(answer)
+            except StopIteration as end:
+                found: Batch = end.value
+                return found
+            answer = self._outcome(made[index])
 
-    def sleep(self, seconds: float) -> None:
+    def _outcome(self, call: Callable[[], Any]) -> Any:
+        """The outcome of a call, which is a branch of its own."""
+        outer, self._branch = self._branch, object()
+        try:
+            return call()
+        except Exception as error:
+            return error
+        finally:
+            self._branch = outer
+
+    def map(
+        self, items: Iterable[Any], function: Callable[..., Any], *, key: Any = None, **options: Any
+    ) -> Batch:
+        """Call the step for each item."""
+        calls = [partial(self.step, function, item, **own(options)) for item in items]
+        return self.parallel(calls, **options)
+
+    def gather(self, *calls: Callable[[], Any], return_exceptions: bool = False) -> list[Any]:
+        """The results in order."""
+        return gathered(self.parallel(calls), return_exceptions)
+
+    def race(self, calls: Mapping[str, Callable[[], Any]]) -> tuple[str, Any]:
+        """Make the call that wins."""
+        name = winner(calls)
+        return name, self.gather(calls[name])[0]
+
+    def until(self, check: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
+        """Repeat the check."""
+        run, answer = checks(payload, **options), None
+        while True:
+            try:
+                kind, given = run.send(answer)
+            except StopIteration as end:
+                return end.value
+            answer = self.sleep(given) if kind == "pause" else self._checked(check, given)
+
+    def _checked(self, check: Callable[..., Any], payload: Any) -> Any:
+        if check in STEPS:
+            return self.step(check, payload)
+        return self.run(check.__name__, partial(check, *arguments(payload)))
+
+    def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """Wait."""
-        self._world.sleep(seconds)
+        self._world.sleep(seconds, name)
 
     def run(self, name: str, function: Callable[[], Any], *, returns: Any = None) -> Any:
         """Compute a value."""
@@ -187,16 +228,16 @@ class PlainContext:
         return self.run("random", random.random)
 
     def version(self, name: str, newest: int) -> int:
-        """The newest one: no run is older than its program."""
-        return self.run(f"version {name}", lambda: newest)
+        """The newest one."""
+        return self._world.version(self, name, newest)
 
     def event(self, name: str, *, deadline: float | None = None) -> str:
         """Wait for an answer."""
-        return self._world.event(self, name, deadline)
+        return self._world.event((self, self._branch), name, deadline)
 
     def open_event(self, name: str, *, deadline: float | None = None) -> str:
         """Open the event."""
-        return self._world.open(self, name)
+        return self._world.open((self, self._branch), name)
 
 
 class PlainAsyncContext:
@@ -212,10 +253,58 @@ class PlainAsyncContext:
             outcome = self._world.begin(function, payload, options)
             return await outcome if iscoroutine(outcome) else outcome
 
-    async def sleep(self, seconds: float) -> None:
+    async def parallel(self, calls: Iterable[Awaitable[Any]], **policy: Any) -> Batch:
+        """Make the calls one after another."""
+        left = list(calls)
+        run, answer = batch(len(left), **policy), None
+        try:
+            while True:
+                run.send(answer)
+                [answer] = await asyncio.gather(left.pop(0), return_exceptions=True)
+        except StopIteration as end:
+            found: Batch = end.value
+            return found
+        finally:
+            for call in left:
+                _close(call)
+
+    async def map(
+        self, items: Iterable[Any], function: Callable[..., Any], *, key: Any = None, **options: Any
+    ) -> Batch:
+        """Call the step for each item."""
+        return await self.parallel([self.step(function, item, **own(options)) for item in items], **options)
+
+    async def gather(self, *calls: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
+        """The results in order."""
+        return gathered(await self.parallel(calls), return_exceptions)
+
+    async def race(self, calls: Mapping[str, Awaitable[Any]]) -> tuple[str, Any]:
+        """Make the call that wins."""
+        name = winner(calls)
+        for other, call in calls.items():
+            if other != name:
+                _close(call)
+        return name, (await self.gather(calls[name]))[0]
+
+    async def until(self, check: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
+        """Repeat the check."""
+        run, answer = checks(payload, **options), None
+        while True:
+            try:
+                kind, given = run.send(answer)
+            except StopIteration as end:
+                return end.value
+            answer = await (self.sleep(given) if kind == "pause" else self._checked(check, given))
+
+    def _checked(self, check: Callable[..., Any], payload: Any) -> Awaitable[Any]:
+        if check in STEPS:
+            return self.step(check, payload)
+        return self.run(check.__name__, partial(check, *arguments(payload)))
+
+    async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """Wait."""
         await asyncio.sleep(0)
-        self._world.sleep(seconds)
+        self._world.sleep(seconds, name)
 
     async def run(self, name: str, function: Callable[[], Any], *, returns: Any = None) -> Any:
         """Compute a value."""
@@ -237,8 +326,9 @@ class PlainAsyncContext:
         return await self.run("random", random.random)
 
     async def version(self, name: str, newest: int) -> int:
-        """The newest one: no run is older than its program."""
-        return await self.run(f"version {name}", lambda: newest)
+        """The newest one."""
+        await asyncio.sleep(0)
+        return self._world.version(self, name, newest)
 
     async def event(self, name: str, *, deadline: float | None = None) -> str:
         """Wait for an answer."""
@@ -265,6 +355,12 @@ def _run_step(function: Callable[..., Any], payload: Any, key: str, retries: int
             if isinstance(error, NonRetryable) or attempt > retries:
                 raise
         attempt += 1
+
+
+def _close(call: Awaitable[Any]) -> None:
+    """Do not make a call, and what it would have called."""
+    assert iscoroutine(call)
+    call.close()
 
 
 def _call(name: str, key: str, attempt: int) -> Call:

@@ -3,11 +3,16 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from atomic.protocol import keys
-from atomic.sdk import _branches, _context, _identity, _values
+from atomic.sdk import _batching, _branches, _context, _identity, _values
 from atomic.sdk._api import Outcome, exchange, post_start
+from atomic.sdk._batch_run import Branch
+from atomic.sdk._batches import BatchPolicy, Progress
+from atomic.sdk._batching import BatchingContext, _listed, _policy_of
+from atomic.sdk._blocking_batches import BlockingBatches
 from atomic.sdk._branches import Branches
 from atomic.sdk._context import BaseContext, StepCall
 from atomic.sdk._identity import FIRST, enter_branch
@@ -102,6 +107,27 @@ def _whatever_it_is(
     return known and Outcome(ended_at=known.finished_at, was_replayed=True, response=known.response)
 
 
+def _return_although_it_waits(self: BlockingBatches, branch: Branch) -> Any:
+    self._local.branch = branch
+    try:
+        return branch.work()  # type: ignore[operator]
+    finally:
+        self._local.branch = None
+
+
+def _go_on_losing(self: BatchingContext, step_id: str, until_s: float) -> Flow[None]:
+    yield from ()
+
+
+def _limit_nothing(options: Any) -> BatchPolicy:
+    return replace(_policy_of(options), concurrency=None)
+
+
+def _keys_by_place(items: Any, key: Any) -> tuple[list[Any], list[str]]:
+    known, keys = _listed(items, key)
+    return known, [str(index) for index in range(len(keys))]
+
+
 # Client and server both use `protocol`, so these faults are planted into the engine as well.
 SHARED: Final[Mapping[str, tuple[Patch, ...]]] = {
     "nested workflows share identities": (
@@ -124,6 +150,14 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
     "an event that is over cannot be opened": ((_context, "open_once", _open_once),),
     "each attempt goes on with a value of its own": ((RecordingContext, "_ask_value", _own_value),),
     "what has a result has succeeded": ((Results, "outcome", _whatever_it_is),),
+    "a branch of a `def` handler that waits has a result": (
+        (BlockingBatches, "_enter", _return_although_it_waits),
+        (Context, "_check", _go_on),
+    ),
+    "each replay finds an end of its own": ((Progress, "needs_record", False),),
+    "what has lost a race goes on": ((BatchingContext, "_leaving", _go_on_losing),),
+    "a batch has no limit": ((_batching, "_policy_of", _limit_nothing),),
+    "items with keys are told apart by their places": ((_batching, "_listed", _keys_by_place),),
     "sets have the order of their process": ((_values, "_spelling", _no_order),),
     "tasks of tasks are numbered as they come": ((_branches, "in_new_branch", _in_no_branch),),
     "branches that are taken as they complete begin in any order": (

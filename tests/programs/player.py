@@ -85,6 +85,7 @@ class Player:
             )
             root_id = started.json["id"]
             await self._until_quiet(waits_s + _SLACK_S)
+        self.journal.check_batches()
         if self.journal.wrong:
             raise Stuck("\n".join(self.journal.wrong))
         return self.journal.outcome(self.journal.rows[root_id])
@@ -218,6 +219,8 @@ class Player:
             reply = await self._request(asked)
         if reply is not None and reply.status == 504:
             self.journal.told(call.step_id, reply.json["id"])
+            if way == schedule.LATE:
+                self.journal.came_late.add(reply.json["id"])
         await asyncio.sleep(self._dice.latency_s())
         self.journal.note(
             f"{self.journal.name(call.step_id)} asked {_short(asked)}: {_told(reply)}" + _marks(way)
@@ -272,8 +275,10 @@ class Player:
             pause_s = min(1.5 * pause_s, 3600.0)
 
     def _is_quiet(self) -> bool:
-        is_live = any(row.spec.kind == "http" and not row.is_settled for row in self.journal.rows.values())
-        return not is_live and not self._tasks
+        live = {
+            row.id for row in self.journal.rows.values() if row.spec.kind == "http" and not row.is_settled
+        }
+        return not self._tasks and live <= self.journal.came_late
 
     def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         task = self._loop.create_task(self._watched(work))

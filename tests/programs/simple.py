@@ -10,6 +10,8 @@ WORDS: Final = ("ivy", "oak", "elm", "ash", "fir", "yew")
 # Events with these names are answered at once, after seconds, or after days.
 _ANSWERED: Final = ("now", "soon", "late")
 _LONG_S: Final = 40 * 24 * 3600
+# So begins the name of steps of a batch with a `concurrency`: the number follows.
+AT_MOST: Final = "at most "
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,14 @@ class Simple:
         self.is_async = is_async
         self.may_fail = False
         self._chance = chance
-        self._name = name
+        self._workflow = name
         self._known = known
         self._made = 0
         # The defined names of numbers, and of the counters of loops and branches.
         self._numbers = ["n"]
         self._indexes: list[str] = []
+        # In how many functions that are branches.
+        self._branch_depth = 0
         # What the surrounding statements catch: a failed step, or everything.
         self._caught: list[str] = []
 
@@ -54,14 +58,16 @@ class Simple:
         return [self._append(self._step(self._failing()))]
 
     def _sleep(self, depth: int) -> list[Statement]:
-        return [Line(f"{self._await}ctx.sleep({self._chance.choice((0, 0.02, 1, 45, 260_000))})")]
+        seconds, name = self._chance.choice((0, 0.02, 1, 45, 260_000)), self._name("nap")
+        return [Line(f"{self._await}ctx.sleep({seconds}{name})")]
 
     def _value(self, depth: int) -> list[Statement]:
         """A value that the handler computes, or one that chance decides and a step is given."""
         kind = self._chance.choice(("number", "number", "typed", "roll", "roll", "version"))
-        if kind == "version" and depth == 0:
-            newest = self._chance.randint(1, 3)
-            return [self._append(f"{self._await}ctx.version('{self._new('change')}', {newest})")]
+        if kind == "version" and not self._branch_depth:
+            newest = self._chance.choice(("1", "2", "newest()"))
+            version = f"{self._await}ctx.version('{self._new('change')}', {newest})"
+            return [self._append(self._step(f"hide, {version}") if newest == "newest()" else version)]
         if kind == "roll":
             drawn = self._chance.choice(
                 ("run('roll', roll)", "random()", "uuid()", "now()", "run('a', roll)")
@@ -85,12 +91,15 @@ class Simple:
 
     def _recursion(self, depth: int) -> list[Statement]:
         self._fails("step")
-        inner = self._append(self._step(f"{self._name}, n - 1"))
+        inner = self._append(self._step(f"{self._workflow}, n - 1"))
         return [Block((("if n > 0:", (inner,)),))]
 
     # Events
 
     def _event(self, depth: int) -> list[Statement]:
+        if self._branch_depth:
+            # A branch may wait for an event that another one has opened, so none is opened here.
+            return self._answered()
         return self._chance.choice(
             (self._answered, self._answered, self._opened, self._asked, self._missed)
         )()
@@ -127,7 +136,9 @@ class Simple:
         waited = Block((("try:", tried), ("except StepFailedError:", nobody)))
         if how == "event":
             return [waited]
-        return [Line(f"{self._await}ctx.open_event('{name}'{opened})"), *self._one_step(0), waited]
+        # Nothing that takes so long that the event is answered.
+        between = self._append(self._step(f"note, {self._number()}"))
+        return [Line(f"{self._await}ctx.open_event('{name}'{opened})"), between, waited]
 
     def _long_deadline(self) -> str:
         return self._chance.choice(("", f", deadline={_LONG_S}"))
@@ -182,10 +193,14 @@ class Simple:
         return self._chance.choice((name, f"{name} + {number}", str(number)))
 
     def _key(self) -> str:
-        """Sometimes a key of its own, which also distinguishes the call in loops and branches."""
+        """Sometimes a name, or a key of its own, which distinguishes the call in loops and branches."""
         if self._chance.random() < 0.85:
-            return ""
+            return self._name("named")
         return f", key=f'{self._new('k')}{self._marks()}'"
+
+    def _name(self, name: str) -> str:
+        """Sometimes a name. Calls with it are counted apart from others, so it may come again."""
+        return f", name='{name} {self._chance.randint(1, 2)}'" if self._chance.random() < 0.15 else ""
 
     def _marks(self) -> str:
         """An expression that distinguishes the rounds of the surrounding loops and branches."""

@@ -33,7 +33,7 @@ async def _end_beside_what_is_live(engine: Engine, step: Step, answer: EndpointR
     await _end_attempt(engine, step, answer)
 
 
-def _keep_its_deadline(step: Step, at_ms: int) -> Step:
+def _keep_its_deadline(step: Step, _deadline_ms: int | None, _at_ms: int) -> Step:
     return step
 
 
