@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from atomic.adapters.aws.scheduler import WakeupScheduler
 from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.wakeups import parse_wakeup
@@ -24,7 +26,7 @@ from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step, StepSpec
-from atomic.entrypoints.aws.prices import DRAIN_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
+from atomic.entrypoints.aws.prices import DRAIN_USD, READ_UNIT_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.runtime.inflight import Tasks
@@ -89,7 +91,7 @@ class Account:
 
 
 class Rows(MemoryStepStore):
-    """A store that counts its writes."""
+    """A store that counts its writes, its reads of a row, and its queries."""
 
     def __init__(self, counts: Counter[str]) -> None:
         super().__init__()
@@ -102,6 +104,18 @@ class Rows(MemoryStepStore):
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         self._counts["writes"] += 1
         return await super().replace(step, expected_version)
+
+    async def get(self, step_id: str) -> Step | None:
+        self._counts["reads"] += 1
+        return await super().get(step_id)
+
+    async def child_steps(self, parent_id: str, **page: Any) -> Any:
+        self._counts["queries"] += 1
+        return await super().child_steps(parent_id, **page)
+
+    async def run(self, run_id: str, **page: Any) -> Any:
+        self._counts["queries"] += 1
+        return await super().run(run_id, **page)
 
 
 class Runtime:
@@ -237,3 +251,66 @@ def test_the_docs_costs_of_waiting_match_the_counts() -> None:
             what,
             price_usd(counts),
         )
+
+
+def fanned_out(count: int, wake: str) -> Counter[str]:
+    """The AWS operations of a run whose handler waits for so many steps, which end one after the other."""
+
+    async def main() -> Counter[str]:
+        runtime = Runtime()
+        urls = [f"https://app.example/items/{number}" for number in range(count)]
+
+        async def item(call: EndpointCall) -> EndpointReply:
+            await asyncio.sleep(5 + 10 * urls.index(call.url) / count)
+            return EndpointReply(json="done")
+
+        async def handle(call: EndpointCall) -> EndpointReply:
+            runtime.account.counts["calls"] += 1
+            if call.json["attempt"] == 1:
+                for url in urls:
+                    await runtime.post(replace(ROOT, url=url, parent=call.json["stepId"]))
+            page = await runtime.store.child_steps(
+                call.json["stepId"], after="", limit=1000, max_bytes=10**7
+            )
+            live = [step.id for step in page.steps if not step.is_settled]
+            if not live:
+                return EndpointReply(json="done")
+            # As the SDK does.
+            named = "*" if len(live) > 40 else ", ".join(live)
+            return EndpointReply(status=202, headers={"Atomic-Waiting-For": named, "Atomic-Wake": wake})
+
+        runtime.invoker.handlers |= {ROOT.url: handle, **dict.fromkeys(urls, item)}
+        root = await runtime.post(replace(ROOT, identity="", parent=None))
+        await asyncio.sleep(3600)
+        assert runtime.store._rows[root.id].status is Status.SUCCEEDED
+        return runtime.account.counts
+
+    return run(main())
+
+
+@pytest.mark.parametrize("wake", ["all", "settled"])
+@pytest.mark.parametrize("count", [10, 40, 160])
+def test_a_handler_that_waits_for_all_of_its_steps_is_called_twice(count: int, wake: str) -> None:
+    counts = fanned_out(count, wake)
+    assert counts["calls"] == counts["queries"] == 2
+    # A step is created and settles; and it is marked, so that its end wakes its handler.
+    assert counts["writes"] <= 3 * count + 20
+    # A step has its own wake-up, and its end looks at what its handler waits for.
+    assert counts["messages"] <= 2 * count + 10
+    assert counts["reads"] <= 8 * count + 40
+
+
+def test_a_handler_that_waits_for_any_of_them_is_called_each_time() -> None:
+    counts = fanned_out(10, "any")
+    assert counts["calls"] == 11
+    assert counts["writes"] > fanned_out(10, "all")["writes"] + 2 * 9
+
+
+def test_the_docs_costs_of_a_fan_out_match_the_counts() -> None:
+    page = COST_PAGE.read_text()
+    for wake in ("all", "any"):
+        counts = fanned_out(40, wake)
+        names = ("calls", "messages", "writes", "reads")
+        what = ", ".join(f"{counts[name]} {name}" for name in names)
+        usd = price_usd(counts) + counts["reads"] * READ_UNIT_USD
+        assert f"| {what} | ${1e6 * usd:.0f} |" in page, (wake, what, 1e6 * usd)
