@@ -15,13 +15,13 @@ from sdk.threads import asgi_server
 
 
 @contextmanager
-def decorated(routes: list[world.Route]) -> Iterator[str]:
+def decorated(routes: list[world.Route], *, port: int = 0) -> Iterator[str]:
     views = [
         Route(route.path, decorator(**route.options)(route.function), methods=["POST"])
         for route in routes
         for decorator in [workflow if route.is_workflow else step]
     ]
-    with asgi_server(Starlette(routes=views)) as url:
+    with asgi_server(Starlette(routes=views), port=port) as url:
         yield url
 
 

@@ -26,8 +26,8 @@ def wsgi_server(app: Any, *, threaded: bool = True) -> Iterator[str]:
 
 def asgi_server(app: Any, **more: Any) -> AbstractContextManager[str]:
     """Serve an ASGI application; yield its URL. `more` are further options of uvicorn."""
-    settings = {"log_level": "error", "lifespan": "off", "timeout_graceful_shutdown": 1, **more}
-    return _running(uvicorn.Config(app, port=0, **settings))
+    settings = {"port": 0, "log_level": "error", "lifespan": "off", "timeout_graceful_shutdown": 1, **more}
+    return _running(uvicorn.Config(app, **settings))
 
 
 @contextmanager

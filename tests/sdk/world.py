@@ -40,13 +40,25 @@ Serve = Callable[[list[Route]], AbstractContextManager[str]]
 
 
 class World:
-    """Register endpoints first; the first `start` or `post` serves them."""
+    """Register endpoints first; the first `start` or `post` serves them.
 
-    def __init__(self, atomic_url: str, serve: Serve) -> None:
-        client_id = f"sdk{os.getpid()}-{next(_serial)}"
-        self.client = Client(atomic_url, client_id=client_id)
-        self._async_client = AsyncClient(atomic_url, client_id=client_id)
+    The client is a new one by default. `wait`: how many seconds `start` waits for an outcome.
+    """
+
+    def __init__(
+        self,
+        atomic_url: str,
+        serve: Serve,
+        *,
+        client_id: str = "",
+        api_key: str | None = None,
+        wait: float = 20,
+    ) -> None:
+        client_id = client_id or f"sdk{os.getpid()}-{next(_serial)}"
+        self.client = Client(atomic_url, client_id=client_id, api_key=api_key)
+        self._async_client = AsyncClient(atomic_url, client_id=client_id, api_key=api_key)
         self._serve = serve
+        self._wait_s = wait
         self._routes: list[Route] = []
         self._stack = ExitStack()
         self._url = ""
@@ -70,7 +82,7 @@ class World:
 
     def start(self, path: str, payload: Any = None, *, key: str = "key-1", **options: Any) -> StepOutcome:
         """Start the workflow at the path and wait for it."""
-        options = {"retry": 0, "timeout": 20, **options}
+        options = {"retry": 0, "timeout": self._wait_s, **options}
         return self.client.start("case", self.url(path), payload, key=key, **options)
 
     def run_of(self, outcome: StepOutcome) -> RunDocument:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from atomic.sdk import AsyncContext, Call, ConditionNotMetError, Context, Retry
+import pytest
+
+from atomic.sdk import AsyncContext, Call, ConditionNotMetError, Context, InvalidRequestError, Retry
 from sdk.world import World
 
 SLOW = Retry(count=20, back_off=0.15, jitter="none", strategy="fixed")
@@ -166,3 +168,31 @@ def case_batches_and_their_branches_have_names(world: World) -> None:
         steps = world.run_of(world.start(path, key=path)).steps
         shown = {(step.step_name or "").partition("double")[0] for step in steps}
         assert shown >= {"flight: ", "end of trip", "card: ", "end of payment", "paid", "again 0: "}
+
+
+def case_bad_batches_are_refused_and_nothing_is_posted(world: World) -> None:
+    calls: list[tuple[str, Any]] = [
+        ("concurrency", lambda ctx: ctx.map([1], "double", concurrency=0)),
+        ("min_successful", lambda ctx: ctx.map([1], "double", min_successful=2)),
+        ("items 1 and 3", lambda ctx: ctx.map([3, 1, 2, 1], "double", key=int)),
+        ("100000 at most", lambda ctx: ctx.map(range(100_001), "double")),
+        ("concurrency", lambda ctx: ctx.parallel([], concurrency=0)),
+        ("at least one call", lambda ctx: ctx.race({})),
+        ("every", lambda ctx: ctx.until("double", 1, every=0)),
+    ]
+
+    def plain(ctx: Context) -> Any:
+        for why, call in calls:
+            with pytest.raises(InvalidRequestError, match=why):
+                call(ctx)
+        return ctx.map([], "double").ended_by
+
+    async def later(ctx: AsyncContext) -> Any:
+        for why, call in calls:
+            with pytest.raises(InvalidRequestError, match=why):
+                await call(ctx)
+        return (await ctx.map([], "double")).ended_by
+
+    assert both(world, plain, later) == ["all_completed"] * 2
+    for path in ("/plain", "/async"):
+        assert world.run_of(world.start(path, key=path)).steps == []
