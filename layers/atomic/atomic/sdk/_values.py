@@ -19,7 +19,7 @@ from itertools import repeat
 from typing import Any, Final, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from atomic.protocol.constants import JSON_MAX_DEPTH
 from atomic.sdk._differences import Difference, difference
@@ -34,6 +34,7 @@ _UNKNOWN: Final = object()
 # with one set of characters, so that `re` passes over the others quickly.
 _ODD_NUMBER: Final = re.compile(r"[0-9](?:[0-9]{18}|\.0(?![0-9])|e\+)")
 # `json.dumps` makes an encoder for each call that has options.
+_SORTED: Final = json.JSONEncoder(sort_keys=True)
 _STRICT: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 _HALF_A_CHARACTER: Final = "a string holds half of a surrogate pair; send whole characters"
 
@@ -78,9 +79,9 @@ class ValueType:
         if self.annotation is Any:
             return written
         try:
-            # In JSON mode, strict types read what they wrote. A member with an alias only for reading was
-            # written by its name.
-            return self._adapter.validate_json(to_json(written), by_alias=True, by_name=True)
+            # In JSON mode, strict types read what they wrote. The server sorts members. A member with an
+            # alias only for reading was written by its name.
+            return self._adapter.validate_json(_SORTED.encode(written), by_alias=True, by_name=True)
         except ValidationError as error:
             raise SerializationError(f"{_capital(what)} does not fit: {_misfits(error)}.") from error
 
@@ -378,4 +379,4 @@ def _parts_of(value: Any) -> Any:
 
 
 def _spelling(written: Any) -> str:
-    return json.dumps(written, sort_keys=True)
+    return _SORTED.encode(written)
