@@ -219,7 +219,9 @@ def step_key(run_key: str, position: Position) -> str:
         encoded = part.encode()
         framed += len(encoded).to_bytes(4, "big") + encoded
     digest = hashlib.sha256(framed).hexdigest()[:16]
-    readable = position.readable if keys.is_idempotency_key(position.readable) else ""
+    readable = position.readable
+    if not keys.is_idempotency_key(readable):
+        readable = ""
     return f"{(run_key + readable)[:_READABLE_CHARS]}-{digest}"
 
 

@@ -287,9 +287,8 @@ class Unreadable(Exception):
 
 def success(result: Any) -> HandlerResponse:
     """200 with the result, which consists of plain JSON values."""
-    return HandlerResponse(
-        status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=to_json(result)
-    )
+    given = {headers.CONTENT_TYPE: "application/json"}
+    return HandlerResponse(status=200, headers=given, body=to_json(result))
 
 
 def build_of(given: str | None) -> str:
