@@ -3,8 +3,7 @@
 Usage: python benchmarks/chain.py [--steps 10,100,1000] [--rounds 3]
 
 There is one caller, so the figures are latencies: milliseconds per step (the minimum over the rounds), and
-CPU time of server and application per step. Rounds of Atomic alternate with rounds of the baseline
-(bare.py).
+CPU time of server and application per step. The servers are those of user_creation.py.
 """
 
 import argparse
@@ -12,13 +11,11 @@ import asyncio
 import time
 from collections import defaultdict
 
-import orjson
 import uvloop
 
-from application import start_document
 from bare import Poster
 from processes import cpu_s, machine
-from user_creation import SERVERS, user_creation
+from user_creation import SERVERS
 
 
 def main() -> None:
@@ -28,25 +25,25 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     options = arguments.parse_args()
     lengths = [int(length) for length in options.steps.split(",")]
-    print(f"{machine()}\n{'':9}" + "".join(f"{length:>10} steps   " for length in lengths))
+    print(f"{machine()}\n{'':15}" + "".join(f"{length:>10} steps   " for length in lengths))
     for server in SERVERS:
         asyncio.run(_show(server, lengths, options.rounds))
 
 
 async def _show(server: str, lengths: list[int], rounds: int) -> None:
     took: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    with user_creation(server) as (pids, urls):
+    with SERVERS[server]() as up:
         poster = Poster()
         for turn in range(-1, rounds):  # the first round warms up
             for length in lengths:
-                document = start_document(f"{urls[1]}/chain", f"chain-{length}-{turn}", steps=length)
-                before, began_s = sum(map(cpu_s, pids)), time.perf_counter()
-                await poster.post(urls[0], orjson.dumps(document))
+                request = up.ask("chain", f"chain-{length}-{turn}", length)
+                before, began_s = sum(map(cpu_s, up.pids)), time.perf_counter()
+                await request.sent_by(poster)
                 elapsed_s = time.perf_counter() - began_s
                 if turn >= 0:
-                    took[length].append((elapsed_s / length, (sum(map(cpu_s, pids)) - before) / length))
+                    took[length].append((elapsed_s / length, (sum(map(cpu_s, up.pids)) - before) / length))
     cells = [(min(wall for wall, _ in took[n]), min(cpu for _, cpu in took[n])) for n in lengths]
-    print(f"{server:9}" + "".join(f"{wall * 1000:6.2f} ms ({cpu * 1000:4.2f}) " for wall, cpu in cells))
+    print(f"{server:15}" + "".join(f"{wall * 1000:6.2f} ms ({cpu * 1000:4.2f}) " for wall, cpu in cells))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
+
 HERE = Path(__file__).parent
+_ATOMIC = [sys.executable, "-m", "atomic.cli"]
 
 
 @contextmanager
@@ -39,10 +42,26 @@ def running(
             process.wait(10)
 
 
-def atomic_server(port: int, data_dir: Path) -> list[str]:
+def atomic_server(port: int, data_dir: Path, mode: str = "--dev") -> list[str]:
     """The command of the embedded server."""
-    serve = [sys.executable, "-m", "atomic.cli", "serve", "--dev", "--port", str(port)]
+    serve = [*_ATOMIC, "serve", mode, "--port", str(port)]
     return [*serve, "--log-level", "warning", "--data-dir", str(data_dir)]
+
+
+def production_server(port: int, data_dir: Path) -> list[str]:
+    """The command of the embedded server as it is in production: it takes clients with a key only."""
+    return atomic_server(port, data_dir, "--allow-private")
+
+
+def new_client(client_id: str, base_url: str, data_dir: Path) -> tuple[str, str]:
+    """Make a client that may call endpoints below `base_url`; its API key and signing secret."""
+    create = [*_ATOMIC, "clients", "create", client_id, "--base-url", base_url, "--json"]
+    allowed = ["--allow-http", "--allow-ip", "--data-dir", str(data_dir)]
+    made = subprocess.run(
+        [*create, *allowed], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    client = orjson.loads(made.stdout)
+    return client["apiKey"], client["signingSecret"]
 
 
 def python(script: str, *arguments: object) -> list[str]:

@@ -1,16 +1,26 @@
 """Rate, latency, CPU and memory of the 3-step user-creation workflow.
 
-Usage: python benchmarks/user_creation.py [--callers 1,16,64,256] [--runs 2000] [--rounds 1]
+Usage: python benchmarks/user_creation.py [--callers 1,16,64,256] [--runs 2000] [--rounds 1] [--servers …]
 
-Load generator, server and application are separate processes. Rounds of Atomic alternate with rounds of the
-baseline (bare.py: the same durable work, nothing else). CPU seconds are read from the operating system's
-accounting; on a busy machine they vary less than rates.
+Load generator, server and application are separate processes. The servers take turns; each of them is
+started afresh for each line:
+
+- `atomic`: the application is on bare protocols, so nearly all of the cost is the server's.
+- `atomic-fastapi`, `atomic-values`: the application is on FastAPI with the SDK (sdk_application.py), its
+  steps are endpoints, or values of the handler. The server is as in production: with an API key, and the
+  application checks signatures.
+- `bare`: the baseline (bare.py: the same durable work, nothing else).
+
+CPU seconds are read from the operating system's accounting; on a busy machine they vary less than rates.
 """
 
 import argparse
+import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -19,9 +29,31 @@ import uvloop
 from application import start_document
 from bare import Poster
 from load import HEADER, measure
-from processes import atomic_server, free_ports, machine, python, running
+from processes import atomic_server, free_ports, machine, new_client, production_server, python, running
 
-SERVERS = ("atomic", "bare")
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST that starts a run, and that is answered 200 once the run has succeeded."""
+
+    url: str
+    body: bytes
+    headers: str = ""
+
+    async def sent_by(self, poster: Poster) -> None:
+        """Post it. Raises RuntimeError unless it is answered 200."""
+        await poster.post(self.url, self.body, self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A system that runs. `ask(workflow, key, steps)` makes the request for a run of `index` or `chain`."""
+
+    pids: list[int]
+    ask: Callable[[str, str, int], Request]
+
+
+System = Callable[[], AbstractContextManager[Up]]
 
 
 def main() -> None:
@@ -32,7 +64,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=1)
     arguments.add_argument("--servers", default=",".join(SERVERS))
     options = arguments.parse_args()
-    print(f"{machine()}\n{'':9}{HEADER}")
+    print(f"{machine()}\n{'':15}{HEADER}")
     for _ in range(options.rounds):
         for callers in map(int, options.callers.split(",")):
             for server in options.servers.split(","):
@@ -43,24 +75,21 @@ def main() -> None:
 
 
 async def _show(server: str, callers: int, runs: int) -> None:
-    with user_creation(server) as (pids, urls):
+    with SERVERS[server]() as up:
         poster = Poster()
 
         async def start(key: str) -> None:
-            await poster.post(urls[0], orjson.dumps(start_document(f"{urls[1]}/index", key)))
+            await up.ask("index", key, 0).sent_by(poster)
 
-        measured = await measure(start, callers=callers, runs=runs, pids=pids)
-        print(f"{server:9}{measured.line()}", flush=True)
+        measured = await measure(start, callers=callers, runs=runs, pids=up.pids)
+        print(f"{server:15}{measured.line()}", flush=True)
 
 
 @contextmanager
-def user_creation(server: str) -> Iterator[tuple[list[int], tuple[str, str]]]:
-    """Start a fresh server and application.
-
-    Yields their process ids, the URL to post to and the step's URL.
-    """
+def _on_bare_protocols(server: str) -> Iterator[Up]:
+    """A fresh server, `atomic` or `bare`, and an application on bare protocols."""
     ports = free_ports(2)
-    atomic, app = f"http://127.0.0.1:{ports[0]}/bench", f"http://127.0.0.1:{ports[1]}"
+    atomic = f"http://127.0.0.1:{ports[0]}/bench"
     with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
         serve = (
             atomic_server(ports[0], Path(folder))
@@ -72,7 +101,41 @@ def user_creation(server: str) -> Iterator[tuple[list[int], tuple[str, str]]]:
             serving as server_pid,
             running(python("bare.py", "app", ports[1], atomic), ports[1]) as app_pid,
         ):
-            yield [server_pid, app_pid], (atomic, app)
+            yield Up([server_pid, app_pid], partial(_ask, atomic, f"http://127.0.0.1:{ports[1]}", ""))
+
+
+@contextmanager
+def _on_fastapi(shape: str) -> Iterator[Up]:
+    """A fresh server as in production, and an application by the SDK; `shape` as in sdk_application.py."""
+    ports = free_ports(2)
+    url, app = (f"http://127.0.0.1:{port}" for port in ports)
+    with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
+        key, secret = new_client("bench", app, Path(folder))
+        settings = {
+            "ATOMIC_URL": url,
+            "ATOMIC_CLIENT_ID": "bench",
+            "ATOMIC_API_KEY": key,
+            "ATOMIC_SIGNING_SECRET": secret,
+        }
+        with (
+            running(production_server(ports[0], Path(folder)), ports[0]) as server_pid,
+            running(python("sdk_application.py", ports[1]), ports[1], env=os.environ | settings) as app_pid,
+        ):
+            headers = f"authorization: Bearer {key}\r\n"
+            yield Up([server_pid, app_pid], partial(_ask, f"{url}/bench", f"{app}/{shape}", headers))
+
+
+def _ask(atomic: str, app: str, headers: str, workflow: str, key: str, steps: int) -> Request:
+    document = start_document(f"{app}/{workflow}", key, steps=steps)
+    return Request(atomic, orjson.dumps(document), headers)
+
+
+SERVERS: dict[str, System] = {
+    "atomic": partial(_on_bare_protocols, "atomic"),
+    "atomic-fastapi": partial(_on_fastapi, "endpoints"),
+    "atomic-values": partial(_on_fastapi, "values"),
+    "bare": partial(_on_bare_protocols, "bare"),
+}
 
 
 if __name__ == "__main__":

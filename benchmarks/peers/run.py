@@ -23,8 +23,9 @@ import uvloop
 from bare import Poster
 from load import Measured, measure
 from peers.install import PEERS, CannotInstallError
-from peers.systems import SYSTEMS, Up
+from peers.systems import SYSTEMS
 from processes import cpu_s, machine, tree
+from user_creation import Up
 
 Found = TypeVar("Found")
 Probe = Callable[[Up, float], Awaitable[Found]]
@@ -84,8 +85,7 @@ def under_load(callers: int, runs: int, seconds: float) -> Probe[tuple[float, Me
         poster = Poster()
 
         async def start(key: str) -> None:
-            request = up.ask("index", key, 0)
-            await poster.post(request.url, request.body, request.headers)
+            await up.ask("index", key, 0).sent_by(poster)
 
         await _first_run(start)
         first_s = time.perf_counter() - began_s
@@ -111,7 +111,7 @@ async def in_chains(up: Up, _began_s: float) -> str:
 
     async def chain(key: str, steps: int = 10) -> float:
         request, began_s = up.ask("chain", key, steps), time.perf_counter()
-        await poster.post(request.url, request.body, request.headers)
+        await request.sent_by(poster)
         return (time.perf_counter() - began_s) / steps * 1000
 
     await _first_run(chain)

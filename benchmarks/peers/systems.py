@@ -4,56 +4,19 @@ import os
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from application import PADDING, start_document
+from application import PADDING
 from peers.install import PEERS, node_modules_of, python_of
 from processes import free_ports, running, wait_for
-from user_creation import user_creation
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A POST that starts a run, and that is answered 200 once the run has succeeded."""
-
-    url: str
-    body: bytes
-    headers: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Up:
-    """A system that runs. `ask(workflow, key, steps)` makes the request for a run of `index` or `chain`."""
-
-    pids: list[int]
-    ask: Callable[[str, str, int], Request]
-
+from user_creation import SERVERS, Request, System, Up
 
 GRACE_S = 1.0  # some wait a minute for connections to close, and their data is discarded anyway
-
-System = Callable[[], AbstractContextManager[Up]]
-
-
-def ours(server: str) -> System:
-    """Atomic, or the baseline, with the application on bare protocols."""
-
-    @contextmanager
-    def up() -> Iterator[Up]:
-        with user_creation(server) as (pids, (url, app)):
-
-            def ask(workflow: str, key: str, steps: int) -> Request:
-                document = start_document(f"{app}/{workflow}", key) | {"payload": _payload(steps)}
-                return Request(url, orjson.dumps(document))
-
-            yield Up(pids, ask)
-
-    return up
 
 
 def restate(language: str, shape: str) -> System:
@@ -118,8 +81,7 @@ def dbos() -> Iterator[Up]:
 
 
 SYSTEMS: dict[str, System] = {
-    "bare": ours("bare"),
-    "atomic": ours("atomic"),
+    **SERVERS,
     "restate-node-inside": restate("node", "inside"),
     "restate-node-apart": restate("node", "apart"),
     "restate-python-inside": restate("python", "inside"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from atomic.sdk import AsyncContext, StepFailedError
+from atomic.sdk._branches import Branches
 from sdk.in_process import DAY, InProcess, in_process
 
 FAST, SLOW = 0.25, 8.0
@@ -511,3 +512,36 @@ class TestOrder:
         for late in ("none", "fast"):
             response, _ = played(main, late=late)
             assert response == ["a fast", "a fast", "a fast", "b slow", "c later"]
+
+    def test_a_task_that_somebody_knows_ends_before_the_next_answer_comes(self) -> None:
+        seen: list[list[str]] = []
+
+        async def main(ctx: AsyncContext) -> Any:
+            seen.append([])
+            first, last = (asyncio.create_task(ctx.step(name)) for name in ("fast", "slow"))
+            first.add_done_callback(lambda _: seen[-1].append(f"last is done: {last.done()}"))
+            await asyncio.gather(first, last)
+            await ctx.sleep(DAY)
+            return seen[-1]
+
+        response, _ = played(main, wait=0)
+        assert response == seen[-1] == ["last is done: False"]
+
+    def test_the_parts_of_a_gather_are_delivered_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        checks: list[int] = []
+        is_calm = Branches._is_calm
+
+        async def counted(branches: Branches) -> bool:
+            checks[-1] += 1
+            return await is_calm(branches)
+
+        async def main(ctx: AsyncContext) -> Any:
+            checks.append(0)
+            found = await asyncio.gather(*[ctx.step("note", number) for number in range(100)])
+            await ctx.sleep(DAY)
+            return found
+
+        monkeypatch.setattr(Branches, "_is_calm", counted)
+        response, _ = played(main)
+        assert response == list(range(100))
+        assert checks[-1] < 10

@@ -103,6 +103,8 @@ def is_under(url: str, base_urls: Iterable[str]) -> bool:
     return not _climbs(parts.path) and any(_starts_with(parts, parse_url(base)) for base in base_urls)
 
 
+# Cached, since a client calls few URLs again and again.
+@lru_cache(maxsize=1024)
 def _climbs(path: str) -> bool:
     """Whether a server could read a segment of an encoded path as `.` or `..`.
 

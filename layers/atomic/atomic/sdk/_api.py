@@ -1,6 +1,5 @@
 """Atomic's API as flows: they turn arguments into requests, and decide which to repeat and how long."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -8,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
+
+from pydantic_core import to_json
 
 from atomic.protocol import headers
 from atomic.protocol.defaults import ROOT_WAIT_MS
@@ -359,7 +360,7 @@ def complete(client_id: str, step_id: str, result: Any, patience_s: float) -> Fl
 def _post(
     target: str, document: Any = None, extra: Mapping[str, str] | None = None, wait_s: float = 0.0
 ) -> HttpRequest:
-    body = b"" if document is None else json.dumps(document, allow_nan=False).encode()
+    body = b"" if document is None else to_json(document)
     given = {headers.CONTENT_TYPE: "application/json", **(extra or {})}
     return HttpRequest(method="POST", target=target, body=body, headers=given, wait_s=wait_s)
 

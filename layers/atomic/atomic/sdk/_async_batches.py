@@ -321,6 +321,10 @@ class PendingCall(Coroutine[Any, Any, T]):
         """As of any coroutine."""
         self._begun().close()
 
+    def is_of(self, made: object) -> bool:
+        """Whether it awaits this call, and nothing else."""
+        return self._made is made
+
     def taken(self, begin: Callable[[Any], Coroutine[Any, Any, Any]]) -> "StepCall[Any] | PendingCall[T]":
         """What a batch makes of it: the call of a step that would begin in this way, otherwise itself."""
         if self._coroutine is not None or self._begin != begin:

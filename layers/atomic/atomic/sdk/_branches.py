@@ -6,10 +6,6 @@ suspended.
 
 In a replay, answers are delivered in the order in which the steps ended. So a handler that acts on this
 order acts in the same way again.
-
-asyncio has no API that tells what a task waits for. This module reads it from the task's own attributes and
-from the frames of asyncio's combinators. Where this does not tell (a lock, a queue, another release of
-Python), the task counts as waiting for something outside the handler, which may happen at any time.
 """
 
 import asyncio
@@ -17,14 +13,20 @@ import heapq
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
-from weakref import WeakKeyDictionary
+from typing import Any, Final, NamedTuple, NoReturn
 
 from atomic.sdk._identity import in_new_branch, task_maker, watch
-
-Task = asyncio.Task[Any]
-Future = asyncio.Future[Any]
+from atomic.sdk._tasks import (
+    Future,
+    Task,
+    awaited,
+    failure_of,
+    gathered_with,
+    gathers,
+    is_made_by_gather,
+    is_ready,
+    waits_for_peer,
+)
 
 # How long the handler may await something other than its steps after the time for waiting is over.
 _OWN_WORK_S: Final = 2.0
@@ -34,17 +36,24 @@ _TOLD_S: Final = 0.1
 _TURNS: Final = 3
 _RESTLESS_TURNS: Final = 100
 _UNWIND_S: Final = 1.0
-_depths: Final[WeakKeyDictionary[Future, int]] = WeakKeyDictionary()
 
 
-@dataclass(order=True, slots=True)
-class _Answer:
-    """An answer to a post. Answers are sorted by when the step ended, then by the order of the posts."""
+class _Answer(NamedTuple):
+    """An answer to a post. Answers are sorted by when the step ended, then by the order of the posts.
+
+    `hidden` is the task that ends with it, if only a `gather` knows this task.
+    """
 
     ended_at: str
     post: int
-    was_replayed: bool = field(compare=False)
-    turn: Future = field(compare=False)
+    was_replayed: bool
+    turn: Future
+    hidden: Task | None
+
+    def deliver(self) -> None:
+        """Let the task that waits for its turn go on."""
+        if not self.turn.done():
+            self.turn.set_result(None)
 
 
 class Branches:
@@ -60,6 +69,7 @@ class Branches:
         # a replay goes through, these are few.
         self._moving: set[Task] = set()
         self._failed: list[Task] = []
+        self._made_by_gather: set[Task] = set()
         # Tasks that have called the context, and those that are in such a call.
         self._callers: set[Task] = set()
         self._inside: set[Task] = set()
@@ -168,9 +178,15 @@ class Branches:
         """Whether answers must be delivered in order: in a replay, when there is more than one task."""
         return self._is_replay and len(self._tasks) > 1
 
-    async def turn(self, post: int, ended_at: str, *, was_replayed: bool) -> None:
-        """Wait until the answer may be delivered; `was_replayed`: the step had ended before the post."""
-        answer = _Answer(ended_at, post, was_replayed, self._loop.create_future())
+    async def turn(self, post: int, ended_at: str, *, was_replayed: bool, ends_task: bool = False) -> None:
+        """Wait until the answer may be delivered.
+
+        `was_replayed`: the step had ended before the post. `ends_task`: the running task only returns the
+        answer.
+        """
+        task = asyncio.current_task()
+        hidden = task if ends_task and task in self._made_by_gather else None
+        answer = _Answer(ended_at, post, was_replayed, self._loop.create_future(), hidden)
         heapq.heappush(self._answers, answer)
         self._wake()
         await self._standing(answer.turn)
@@ -186,17 +202,16 @@ class Branches:
         """Wait for a future that only this object, or a cancellation, completes."""
         task = asyncio.current_task()
         assert task is not None, "asyncio runs coroutines in tasks"
-        # It runs before the task goes on.
-        future.add_done_callback(lambda _: self._goes_on(task))
         self._moving.discard(task)
-        await future
-
-    def _goes_on(self, task: Task) -> None:
-        if task in self._tasks:
+        try:
+            await future
+        finally:
             self._moving.add(task)
 
     def _make(self, make: Callable[[], Task]) -> Task:
         task = in_new_branch(make)
+        if self._is_replay and is_made_by_gather():
+            self._made_by_gather.add(task)
         self._take(task)
         return task
 
@@ -210,7 +225,8 @@ class Branches:
         self._tasks.discard(task)
         self._moving.discard(task)
         self._callers.discard(task)
-        if self._main is not None and _failure_of(task) is not None:
+        self._made_by_gather.discard(task)
+        if self._main is not None and failure_of(task) is not None:
             self._failed.append(task)
 
     def _wake(self, _: Future | None = None) -> None:
@@ -245,9 +261,9 @@ class Branches:
 
     async def _is_calm(self) -> bool:
         """Whether all tasks wait for something that has not happened yet."""
-        turns = _TURNS + max(map(_gathers, self._moving), default=0)
+        turns = _TURNS + max(map(gathers, self._moving), default=0)
         for _ in range(turns):
-            if any(map(_is_ready, self._moving)):
+            if any(map(is_ready, self._moving)):
                 return False
             await asyncio.sleep(0)
         return not self._has_moved
@@ -260,9 +276,25 @@ class Branches:
             if (left_s := told_s - self._loop.time()) > 0:
                 return left_s
         heapq.heappop(self._answers)
-        if not first.turn.done():
-            first.turn.set_result(None)
+        first.deliver()
+        if not self._posts:
+            self._hand_over_beside(first)
         return 0.0
+
+    def _hand_over_beside(self, answer: _Answer) -> None:
+        """Deliver the answers that come next and belong to the same `gather`, without a turn in between.
+
+        Of these, the handler sees the last one only: until then, its `gather` goes on waiting.
+        """
+        parts = self._gathered_with(answer.hidden)
+        while self._answers and self._answers[0].hidden in parts:
+            heapq.heappop(self._answers).deliver()
+
+    def _gathered_with(self, task: Task | None) -> frozenset[Task]:
+        if task is None:
+            return frozenset()
+        found = (gathered_with(task, waiting) for waiting in self._moving)
+        return next(filter(None, found), frozenset())
 
     def _look_for_an_end(self) -> float | None:
         left_s = max(map(self._patience_until_s, self._tasks)) - self._loop.time()
@@ -275,13 +307,13 @@ class Branches:
 
     def _patience_until_s(self, task: Task) -> float:
         """Until when to wait for work of the task other than its steps; 0 when there is none."""
-        outside = [future for future in _awaited(task) if not self._is_own(future)]
+        outside = [future for future in awaited(task) if not self._is_own(future)]
         for future in outside:
             future.remove_done_callback(self._wake)
             future.add_done_callback(self._wake)
-        if outside and _waits_for_peer(task):
+        if outside and waits_for_peer(task):
             return self._until_s
-        is_busy = outside or _is_ready(task)
+        is_busy = outside or is_ready(task)
         return max(self._until_s, self._moved_s + _OWN_WORK_S) if is_busy else 0.0
 
     def _is_own(self, future: Future) -> bool:
@@ -297,6 +329,11 @@ class BranchCall:
         self._branches = branches
         self._task = task
         self.post = post
+
+    @property
+    def coroutine(self) -> object:
+        """What the task runs that makes the call."""
+        return self._task.get_coro()
 
     def __enter__(self) -> "BranchCall":
         # Tasks that the client makes for the post do not belong to the handler.
@@ -323,78 +360,3 @@ def take_notice(task: Task) -> None:
     """Look at what a task raised, so that asyncio does not log that nobody did."""
     if not task.cancelled():
         task.exception()
-
-
-def _is_ready(task: Task) -> bool:
-    """Whether the loop will run the task next, without waiting for anything."""
-    future = _waiter(task)
-    return not task.done() and (future is None or future.done())
-
-
-def _awaited(task: Task) -> list[Future]:
-    """The futures that a task waits for; for one of asyncio's combinators, its parts."""
-    future = _waiter(task)
-    if future is None:
-        return []
-    _, names = _innermost(task)
-    if isinstance(names.get("self"), asyncio.TaskGroup):
-        return list(names["self"]._tasks)  # noqa: SLF001 - no public name
-    # A time-out does not count, because it cannot end in a suspended handler.
-    if "return_when" in names:
-        return [part for each in names["fs"] for part in _parts(each)]
-    return list(_parts(names["fut"] if "timeout_handle" in names else future))
-
-
-def _gathers(task: Task) -> int:
-    """The number of `gather` calls between a task and its futures. Each takes a turn of the loop."""
-    return _depth(_waiter(task))
-
-
-def _waits_for_peer(task: Task) -> bool:
-    """Whether a task waits for a lock or a queue, which another task of this process will release."""
-    module, names = _innermost(task)
-    # An `asyncio.Event` does not count, because libraries wait for the network by events.
-    is_event = isinstance(names.get("self"), asyncio.Event)
-    return module in {"asyncio.locks", "asyncio.queues"} and not is_event
-
-
-def _failure_of(task: Task) -> BaseException | None:
-    """What a task raised. Unlike `exception()`, this does not mark the exception as retrieved."""
-    return None if task.cancelled() else task._exception  # noqa: SLF001 - `exception()` takes notice
-
-
-def _waiter(task: Task) -> Future | None:
-    # In CPython's C and Python versions alike, since 3.4.
-    future: Future | None = task._fut_waiter  # type: ignore[attr-defined] # noqa: SLF001 - as above
-    return future
-
-
-def _parts(future: Future) -> Iterator[Future]:
-    """The parts of a `gather`; for any other future the future itself."""
-    children = getattr(future, "_children", None)
-    if children is None:
-        yield future
-    else:
-        for child in children:
-            yield from _parts(child)
-
-
-def _depth(future: Future | None) -> int:
-    children = getattr(future, "_children", None)
-    if future is None or children is None:
-        return 0
-    # The parts of a `gather` stay the same, and there may be thousands.
-    if (known := _depths.get(future)) is None:
-        known = _depths[future] = 1 + max(map(_depth, children), default=0)
-    return known
-
-
-def _innermost(task: Task) -> tuple[str, dict[str, Any]]:
-    """Module and variables of asyncio's function in which a task waits; empty for other functions."""
-    coroutine: Any = task.get_coro()
-    while hasattr(inner := getattr(coroutine, "cr_await", None), "cr_frame"):
-        coroutine = inner
-    frame = getattr(coroutine, "cr_frame", None)
-    if frame is None or not (module := str(frame.f_globals.get("__name__"))).startswith("asyncio."):
-        return "", {}
-    return module, frame.f_locals

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
@@ -50,6 +51,8 @@ _LOOK_S: Final = 0.001
 # network, or from a handler that changed between replays. A replay may not meet them, so they suspend.
 _OUTCOMES: Final = (StepFailedError, CancelledError, InvalidRequestError, TooLargeError, UrlNotAllowedError)
 _LATE_CALLS_MAX: Final = 100
+# A handler calls the same steps in each run.
+_joined: Final = lru_cache(maxsize=1024)(urljoin)
 # The pause between the calls of a handler that does not stop when it is suspended.
 LOOP_PAUSE_S: Final = 1.0
 
@@ -226,7 +229,7 @@ class BaseContext(ABC):
     ) -> StepCall[Any]:
         check_options(options, CallOptions)
         name, returns, written = self._written(step, payload)
-        url = urljoin(self._call.url, name)
+        url = _joined(self._call.url, name)
         key, given = options.get("key"), name_text(options.get("name"))
         # A URL has no spaces.
         called = f"{url} {given}" if given else url

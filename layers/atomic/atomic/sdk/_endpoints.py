@@ -5,13 +5,14 @@ Plain and `async def` functions both run in synchronous and asynchronous framewo
 
 import asyncio
 import inspect
-import json
 import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
+
+from pydantic_core import from_json
 
 from atomic.protocol import headers
 from atomic.sdk._api import unknown_options
@@ -165,7 +166,7 @@ class Endpoint:
         """The call, and the payload as the type that the function takes."""
         signed_url = self._signatures.check(request)
         try:
-            document = json.loads(request.body)
+            document = from_json(request.body)
             payload = document["payload"]
             call = Call(
                 run_id=document["runId"],

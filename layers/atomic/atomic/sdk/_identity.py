@@ -10,12 +10,10 @@ matters. When two tasks use the same key, their calls are different steps.
 """
 
 import hashlib
-import sys
 from collections.abc import Callable, Collection
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import ReferenceType, WeakSet, ref
 
@@ -33,9 +31,6 @@ _READABLE_CHARS: Final = 200
 task_maker: Final[ContextVar["Callable[[Callable[[], Task]], Task] | None"]] = ContextVar(
     "atomic_task_maker", default=None
 )
-# The name of asyncio's function (up to Python 3.12, and later), and how many frames above a task factory.
-_AS_COMPLETED: Final = frozenset({"as_completed", "_AsCompletedIterator.__init__"})
-_FRAMES_MAX: Final = 8
 _watched: Final[WeakSet["asyncio.AbstractEventLoop"]] = WeakSet()
 
 Path = tuple[str, ...]
@@ -197,24 +192,14 @@ def _in_order(coroutine: Any) -> list[Any]:
     """
     from asyncio import iscoroutine, isfuture
 
-    listed = _list_of_as_completed()
+    from atomic.sdk._tasks import list_of_as_completed
+
+    listed = list_of_as_completed()
     has_order = isinstance(listed, Collection) and not isinstance(listed, set | frozenset)
     if has_order and all(isfuture(each) or iscoroutine(each) for each in listed):
         coroutines = [each for each in dict.fromkeys(listed) if iscoroutine(each)]
         return coroutines if coroutine in coroutines else [coroutine]
     return [coroutine]
-
-
-def _list_of_as_completed() -> Any:
-    """The argument of the `as_completed` that is making a task; a generator is used up by then."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - quicker than `inspect.stack()`
-    for _ in range(_FRAMES_MAX):
-        if frame is None:
-            break
-        if frame.f_code.co_qualname in _AS_COMPLETED and frame.f_globals.get("__name__") == "asyncio.tasks":
-            return frame.f_locals.get("fs", frame.f_locals.get("aws"))
-        frame = frame.f_back
-    return None
 
 
 def name_text(name: str | None) -> str:
@@ -234,7 +219,9 @@ def step_key(run_key: str, position: Position) -> str:
         encoded = part.encode()
         framed += len(encoded).to_bytes(4, "big") + encoded
     digest = hashlib.sha256(framed).hexdigest()[:16]
-    readable = position.readable if keys.is_idempotency_key(position.readable) else ""
+    readable = position.readable
+    if not keys.is_idempotency_key(readable):
+        readable = ""
     return f"{(run_key + readable)[:_READABLE_CHARS]}-{digest}"
 
 

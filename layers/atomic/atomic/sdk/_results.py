@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
+from pydantic_core import from_json
+
 from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
 from atomic.protocol.urls import parse_url
@@ -204,6 +206,6 @@ def _page(request: HttpRequest, patience_s: float) -> Flow[Any]:
 
 def _document(answer: HttpResponse) -> Any:
     try:
-        return json.loads(answer.body) if answer.status == 200 else None
+        return from_json(answer.body) if answer.status == 200 else None
     except ValueError:
         return None

@@ -7,7 +7,6 @@ error of the handler becomes the response.
 """
 
 import asyncio
-import json
 import logging
 import math
 import os
@@ -22,6 +21,8 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+
+from pydantic_core import to_json
 
 from atomic.protocol import ed25519, failures, headers, signatures
 from atomic.protocol.defaults import STEP_WAIT_MS
@@ -286,8 +287,8 @@ class Unreadable(Exception):
 
 def success(result: Any) -> HandlerResponse:
     """200 with the result, which consists of plain JSON values."""
-    body = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
-    return HandlerResponse(status=200, headers={headers.CONTENT_TYPE: "application/json"}, body=body)
+    given = {headers.CONTENT_TYPE: "application/json"}
+    return HandlerResponse(status=200, headers=given, body=to_json(result))
 
 
 def build_of(given: str | None) -> str:
@@ -369,7 +370,7 @@ def _problem(
     detail = detail.encode(errors="replace").decode()
     document = {**(members or {}), "title": title, "status": status, "detail": detail}
     given = {headers.CONTENT_TYPE: MEDIA_TYPE, **(extra or {})}
-    return HandlerResponse(status=status, headers=given, body=json.dumps(document).encode())
+    return HandlerResponse(status=status, headers=given, body=to_json(document))
 
 
 def _text(error: BaseException) -> str:

@@ -6,19 +6,19 @@ the asynchronous client use the same flows.
 """
 
 import http.client
-import json
 import os
 import random
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 from atomic.protocol import headers, problems
 from atomic.sdk.errors import (
@@ -113,7 +113,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """The response to a request. Header names are lower case; `url` is the server's.
+    """The response to a request. `headers` finds names in lower case; `url` is the server's.
 
     With status 0 there was no response: `error` says why, and `cure` what to do, if that is known. `at_s`
     is the time by a monotonic clock; `jitter` is a random number in [0, 1).
@@ -212,13 +212,10 @@ def ca_file() -> str | None:
     return None
 
 
-def response_from(
-    url: str, status: int, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes
-) -> HttpResponse:
-    """The response that a server gave just now."""
-    lower = {name.lower(): value for name, value in dict(headers).items()}
+def response_from(url: str, status: int, headers: Mapping[str, str], body: bytes) -> HttpResponse:
+    """The response that a server gave just now. `headers` finds a name in lower case."""
     return HttpResponse(
-        status=status, headers=lower, body=body, url=url, at_s=time.monotonic(), jitter=_jitter()
+        status=status, headers=headers, body=body, url=url, at_s=time.monotonic(), jitter=_jitter()
     )
 
 
@@ -266,7 +263,7 @@ def read(model: type[Model], response: HttpResponse) -> Model:
 def members(response: HttpResponse, *names: str) -> list[Any]:
     """Some members of the document. The rest is not validated, to save most of a handler's time."""
     try:
-        document = json.loads(response.body)
+        document = from_json(response.body)
         return [document[name] for name in names]
     except (ValueError, LookupError, TypeError):
         raise _foreign(response) from None
@@ -275,7 +272,7 @@ def members(response: HttpResponse, *names: str) -> list[Any]:
 def _problem_of(response: HttpResponse) -> dict[str, Any]:
     """Atomic's problem document in a response; empty when the response is not from Atomic."""
     try:
-        document = json.loads(response.body)
+        document = from_json(response.body)
     except ValueError:
         return {}
     return document if isinstance(document, dict) and problems.name_of(document) else {}

@@ -30,8 +30,12 @@ _TOLD_MAX: Final = 20
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 _UNKNOWN: Final = object()
-# Matches integers that may be beyond 64 bit, and floats that are integers, also within strings.
-_ODD_NUMBER: Final = re.compile(r"\d{19}|\.0(?!\d)|\de\+")
+# Matches integers that may be beyond 64 bit, and floats that are integers, also within strings. It begins
+# with one set of characters, so that `re` passes over the others quickly.
+_ODD_NUMBER: Final = re.compile(r"[0-9](?:[0-9]{18}|\.0(?![0-9])|e\+)")
+# `json.dumps` makes an encoder for each call that has options.
+_SORTED: Final = json.JSONEncoder(sort_keys=True)
+_STRICT: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 _HALF_A_CHARACTER: Final = "a string holds half of a surrogate pair; send whole characters"
 
 
@@ -64,7 +68,7 @@ class ValueType:
 
         Like `kept`, but parts whose type is open (`Any`, `dict`) may become plain JSON values.
         """
-        if not _is_open(self.annotation):
+        if not self._is_open:
             return self.kept(value, what)
         written, _ = self._written(value, what)
         self.read(written, what)
@@ -77,8 +81,7 @@ class ValueType:
         try:
             # In JSON mode, strict types read what they wrote. The server sorts members. A member with an
             # alias only for reading was written by its name.
-            text = json.dumps(written, sort_keys=True)
-            return self._adapter.validate_json(text, by_alias=True, by_name=True)
+            return self._adapter.validate_json(_SORTED.encode(written), by_alias=True, by_name=True)
         except ValidationError as error:
             raise SerializationError(f"{_capital(what)} does not fit: {_misfits(error)}.") from error
 
@@ -86,6 +89,10 @@ class ValueType:
         """Raise pydantic's error when it does not know the type."""
         if self.annotation is not Any:
             _ = self._adapter
+
+    @cached_property
+    def _is_open(self) -> bool:
+        return _is_open(self.annotation)
 
     @cached_property
     def _has_union(self) -> bool:
@@ -235,7 +242,7 @@ def _is_json(value: Any, written: Any) -> bool:
         # marshal accepts only exact types: no enums, no other subclasses.
         if value != written or not marshal.dumps(value):
             return False
-        text = json.dumps(written, allow_nan=False, ensure_ascii=False)
+        text = _STRICT.encode(written)
         text.encode()
     except Exception:
         return False
@@ -372,4 +379,4 @@ def _parts_of(value: Any) -> Any:
 
 
 def _spelling(written: Any) -> str:
-    return json.dumps(written, sort_keys=True)
+    return _SORTED.encode(written)

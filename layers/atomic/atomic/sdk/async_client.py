@@ -271,12 +271,14 @@ class AsyncClient(BaseClient):
         return await drive_async(flow, self._send, sleep)
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
+        from asyncio import get_running_loop
+
         import aiohttp
 
         url = request.url_at(self.connection.url)
         timeout = aiohttp.ClientTimeout(total=request.timeout_s)
         try:
-            session = await self._session()
+            session = self._sessions.get(get_running_loop()) or await self._opened()
             async with session.request(
                 request.method,
                 url,
@@ -293,15 +295,14 @@ class AsyncClient(BaseClient):
             return no_response(self.connection.url, error)
         return response_from(self.connection.url, response.status, response.headers, body)
 
-    async def _session(self) -> "aiohttp.ClientSession":
+    async def _opened(self) -> "aiohttp.ClientSession":
+        """A new session for the running loop."""
         from asyncio import get_running_loop
 
         loop = get_running_loop()
-        if loop not in self._sessions:
-            # A loop that ends closes its asynchronous generators, so users need not close anything.
-            self._kept[loop] = self._session_of(loop)
-            await anext(self._kept[loop])
-        return self._sessions[loop]
+        # A loop that ends closes its asynchronous generators, so users need not close anything.
+        self._kept[loop] = self._session_of(loop)
+        return await anext(self._kept[loop])
 
     async def _session_of(
         self, loop: "asyncio.AbstractEventLoop"

@@ -306,7 +306,12 @@ class AsyncContext(AsyncBatches):
                 await self._stay(step_call, signal.cause)
             call.answered()
             if self._branches.has_order:
-                await self._branches.turn(call.post, outcome.ended_at, was_replayed=outcome.was_replayed)
+                await self._branches.turn(
+                    call.post,
+                    outcome.ended_at,
+                    was_replayed=outcome.was_replayed,
+                    ends_task=outcome.error is None and _is_only(step_call, call.coroutine),
+                )
         self._went_on(outcome)
         return outcome
 
@@ -375,3 +380,8 @@ class AsyncContext(AsyncBatches):
     def _require_awaited(self, calls: Sequence[object]) -> None:
         if calls:
             raise NonRetryable(f"Not awaited: {'; '.join(map(str, calls))}. Write `await` before the call.")
+
+
+def _is_only(step_call: StepCall[Any], coroutine: object) -> bool:
+    """Whether a task's coroutine awaits this call, and nothing else."""
+    return isinstance(coroutine, PendingCall) and coroutine.is_of(step_call)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -83,7 +84,7 @@ def local_retry(retry: Retry | int | None) -> tuple[Retry, RetryOptions]:
     Raises InvalidRequestError for anything else, and for a policy with statuses.
     """
     if retry is None or (isinstance(retry, int) and not isinstance(retry, bool)):
-        retry = Retry(count=retry or 0)
+        return _counted(retry or 0)
     if not isinstance(retry, Retry):
         raise InvalidRequestError(f"retry: use a Retry, or the number of retries, not {retry!r}.")
     for name, given in (("on", retry.on), ("never", retry.never)):
@@ -95,6 +96,13 @@ def local_retry(retry: Retry | int | None) -> tuple[Retry, RetryOptions]:
                 f"retry: {name}: a function raises, so use a type of exception or a tuple of them, "
                 f"not {given!r}."
             )
+    return retry, _options(retry)
+
+
+# A value without a policy is the usual one, and pydantic checks each policy.
+@lru_cache(maxsize=64)
+def _counted(count: int) -> tuple[Retry, RetryOptions]:
+    retry = Retry(count=count)
     return retry, _options(retry)
 
 

@@ -1,8 +1,10 @@
 """Endpoints on Starlette: `Endpoints(app, "/orders")`, or a Route to what `@workflow` or `@step` makes."""
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from starlette.applications import Starlette
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Router
@@ -23,16 +25,30 @@ def view_of(endpoint: Endpoint) -> View:
     """An endpoint as a Starlette view."""
 
     async def view(request: Request) -> Response:
+        scope = request.scope
+        # Starlette's own object goes through all lines for each name. Of several lines, the first counts.
+        headers = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in reversed(scope["headers"])
+        }
         asked = EndpointRequest(
-            origin=f"{request.url.scheme}://{request.url.netloc}",
-            at=of_scope(request.scope),
-            headers=request.headers,
+            origin=_origin(scope["scheme"], headers.get("host", ""), tuple(scope.get("server") or ())),
+            at=of_scope(scope),
+            headers=headers,
             body=await request.body(),
         )
         answer = await endpoint.answer_async(asked)
         return Response(answer.body, answer.status, dict(answer.headers))
 
     return view
+
+
+# An application has few names, and Starlette builds a whole URL to tell one.
+@lru_cache(maxsize=256)
+def _origin(scheme: str, host: str, server: tuple[str, int] | tuple[()]) -> str:
+    """Scheme, host and port of a request, as Starlette reads them."""
+    lines = [(b"host", host.encode("latin-1"))] if host else []
+    url = URL(scope={"scheme": scheme, "server": server or None, "path": "/", "headers": lines})
+    return f"{url.scheme}://{url.netloc}"
 
 
 workflow: Decorator[View] = Decorator(view_of, is_workflow=True)
