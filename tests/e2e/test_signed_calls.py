@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from atomic.protocol import ed25519, signatures
-from atomic.sdk._endpoints import Endpoint
-from atomic.sdk._serving import RawPath, Request
+from atomic.sdk._endpoints.endpoints import Endpoint
+from atomic.sdk._endpoints.serving import RawPath, Request
 from both_runtimes import RUNTIMES, LockedRuntime
 from forgeries import Signed, forgeries
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from atomic.sdk._values import jsonable
+from atomic.sdk._wire.values import jsonable
 from programs.ledger import Effect
 from programs.library import reason
 

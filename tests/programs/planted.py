@@ -7,18 +7,19 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.protocol import keys
-from atomic.sdk import _batching, _branches, _context, _identity, _values
-from atomic.sdk._api import Outcome, exchange, post_start
-from atomic.sdk._batch_run import Branch
-from atomic.sdk._batches import BatchPolicy, Progress
-from atomic.sdk._batching import BatchingContext, _listed, _policy_of
-from atomic.sdk._blocking_batches import BlockingBatches
-from atomic.sdk._branches import Branches
-from atomic.sdk._context import BaseContext, StepCall
-from atomic.sdk._identity import FIRST, enter_branch
-from atomic.sdk._recorded import RecordingContext, ValueCall
-from atomic.sdk._results import Results
-from atomic.sdk._transport import Flow, StepsPath, error_of
+from atomic.sdk._calls import batching, branches, identity
+from atomic.sdk._calls.batch_run import Branch
+from atomic.sdk._calls.batches import BatchPolicy, Progress
+from atomic.sdk._calls.batching import BatchingContext, _listed, _policy_of
+from atomic.sdk._calls.blocking_batches import BlockingBatches
+from atomic.sdk._calls.branches import Branches
+from atomic.sdk._calls.context import BaseContext, StepCall
+from atomic.sdk._calls.identity import FIRST, enter_branch
+from atomic.sdk._calls.recorded import RecordingContext, ValueCall
+from atomic.sdk._calls.results import Results
+from atomic.sdk._wire import api, values
+from atomic.sdk._wire.api import Outcome, exchange, post_start
+from atomic.sdk._wire.transport import Flow, StepsPath, error_of
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.errors import Suspended
@@ -147,7 +148,7 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
         (BaseContext, "_plan_event", _plan_the_only_event),
         (BaseContext, "_plan_opening", _plan_the_only_event),
     ),
-    "an event that is over cannot be opened": ((_context, "open_once", _open_once),),
+    "an event that is over cannot be opened": ((api, "open_once", _open_once),),
     "each attempt goes on with a value of its own": ((RecordingContext, "_ask_value", _own_value),),
     "what has a result has succeeded": ((Results, "outcome", _whatever_it_is),),
     "a branch of a `def` handler that waits has a result": (
@@ -156,13 +157,11 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
     ),
     "each replay finds an end of its own": ((Progress, "needs_record", False),),
     "what has lost a race goes on": ((BatchingContext, "_leaving", _go_on_losing),),
-    "a batch has no limit": ((_batching, "_policy_of", _limit_nothing),),
-    "items with keys are told apart by their places": ((_batching, "_listed", _keys_by_place),),
-    "sets have the order of their process": ((_values, "_spelling", _no_order),),
-    "tasks of tasks are numbered as they come": ((_branches, "in_new_branch", _in_no_branch),),
-    "branches that are taken as they complete begin in any order": (
-        (_identity, "_in_order", _as_it_comes),
-    ),
+    "a batch has no limit": ((batching, "_policy_of", _limit_nothing),),
+    "items with keys are told apart by their places": ((batching, "_listed", _keys_by_place),),
+    "sets have the order of their process": ((values, "_spelling", _no_order),),
+    "tasks of tasks are numbered as they come": ((branches, "in_new_branch", _in_no_branch),),
+    "branches that are taken as they complete begin in any order": ((identity, "_in_order", _as_it_comes),),
 }
 _undo: list[Patch] = []
 

@@ -9,9 +9,9 @@ from copy import copy
 from typing import Any, Final
 
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._endpoints import BaseEndpoints, Endpoint
-from atomic.sdk._serving import HandlerResponse, RawPath, Request
-from atomic.sdk._transport import HttpRequest, HttpResponse
+from atomic.sdk._endpoints.endpoints import BaseEndpoints, Endpoint
+from atomic.sdk._endpoints.serving import HandlerResponse, RawPath, Request
+from atomic.sdk._wire.transport import HttpRequest, HttpResponse
 from programs import planted, wire
 from programs.ledger import Effect, Ledger, keep
 from programs.library import STEPS

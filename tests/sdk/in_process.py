@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from atomic.sdk import AsyncClient, AsyncContext
-from atomic.sdk._endpoints import Endpoint, EndpointOptions
-from atomic.sdk._serving import RawPath, Request
-from atomic.sdk._transport import HttpRequest, HttpResponse
+from atomic.sdk._endpoints.endpoints import Endpoint, EndpointOptions
+from atomic.sdk._endpoints.serving import RawPath, Request
+from atomic.sdk._wire.transport import HttpRequest, HttpResponse
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.endpoints import EndpointHandler
 

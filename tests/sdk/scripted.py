@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from atomic.protocol import problems
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._endpoints import Endpoint
-from atomic.sdk._serving import HandlerResponse, RawPath, Request
-from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, drive, drive_async
+from atomic.sdk._endpoints.endpoints import Endpoint
+from atomic.sdk._endpoints.serving import HandlerResponse, RawPath, Request
+from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive, drive_async
 
 Result = TypeVar("Result")
 # The answers to a step's posts in order, by its name (its own, or the last part of its URL).

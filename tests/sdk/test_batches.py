@@ -18,7 +18,7 @@ from atomic.sdk import (
     StepFailedError,
     UnavailableError,
 )
-from atomic.sdk._batches import BatchPolicy, Progress
+from atomic.sdk._calls.batches import BatchPolicy, Progress
 from atomic.testing import EndpointCall, EndpointReply
 from sdk.in_process import InProcess, in_process
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from atomic.sdk import AsyncContext, StepFailedError
-from atomic.sdk._branches import Branches
+from atomic.sdk._calls.branches import Branches
 from sdk.in_process import DAY, InProcess, in_process
 
 FAST, SLOW = 0.25, 8.0

@@ -11,7 +11,7 @@ import atomic.sdk
 from atomic.protocol import problems
 from atomic.protocol.problems import Problem, ProblemType
 from atomic.sdk import errors
-from atomic.sdk._transport import HttpResponse, error_of
+from atomic.sdk._wire.transport import HttpResponse, error_of
 
 ROOT = Path(__file__).parents[2]
 

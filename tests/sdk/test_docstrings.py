@@ -11,7 +11,7 @@ import pytest
 
 import atomic.sdk
 from atomic.sdk import errors
-from atomic.sdk._context import CallOptions
+from atomic.sdk._calls.context import CallOptions
 
 FRAMEWORKS = ("aws_lambda", "django", "fastapi", "flask", "starlette")
 

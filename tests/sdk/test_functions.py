@@ -13,7 +13,7 @@ from starlette.requests import Request
 from typing_extensions import TypedDict
 
 from atomic.sdk import AsyncContext, Call, Context, aws_lambda, fastapi
-from atomic.sdk._functions import signature_of
+from atomic.sdk._endpoints.functions import signature_of
 from sdk import future_annotations
 
 BODY = {

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.protocol.keys import is_idempotency_key
-from atomic.sdk import _identity
-from atomic.sdk._identity import (
+from atomic.sdk._calls import identity
+from atomic.sdk._calls.identity import (
     OpenedEvent,
     OpenedEvents,
     Position,
@@ -179,8 +179,8 @@ def positions_of_makers(order: tuple[int, ...]) -> Names:
     async def main() -> Names:
         owner, root, found = object(), Scope(), {}
         gates = [asyncio.Event() for _ in order]
-        _identity.watch(asyncio.get_running_loop())
-        _identity.task_maker.set(in_new_branch)
+        identity.watch(asyncio.get_running_loop())
+        identity.task_maker.set(in_new_branch)
         enter_branch(owner, root)
 
         def call(step: str) -> Position:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from atomic import AsyncClient, AtomicError, Client, NoAnswerError, RefusedError
-from atomic.sdk import _transport
+from atomic.sdk._wire import transport
 from certificates import Certificates, make_certificates
 
 Talk = Callable[[socket.socket], None]
@@ -262,7 +262,7 @@ def test_which_proxy_is_whose(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert _transport.proxy_of(url) == proxy
+    assert transport.proxy_of(url) == proxy
 
 
 def test_a_proxy_that_speaks_no_http_is_told(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:

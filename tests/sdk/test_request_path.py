@@ -28,7 +28,7 @@ from atomic.sdk import (
     fastapi,
     flask,
 )
-from atomic.sdk._serving import RawPath, below, encoded, of_environ, of_scope
+from atomic.sdk._endpoints.serving import RawPath, below, encoded, of_environ, of_scope
 from sdk.cases.signing import BODY, NEW, signed
 from sdk.django_sites import Asgi, Wsgi
 from sdk.threads import asgi_server, wsgi_server

@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 
 from atomic.protocol import strict_json
 from atomic.sdk import AsyncContext, Context
-from atomic.sdk._results import Results, ResultsQuery, fingerprint, read_one, read_results, steps_target
-from atomic.sdk._transport import ApiTarget, HttpRequest, HttpResponse, drive
-from atomic.sdk._values import jsonable
+from atomic.sdk._calls.results import (
+    Results,
+    ResultsQuery,
+    fingerprint,
+    read_one,
+    read_results,
+    steps_target,
+)
+from atomic.sdk._wire.transport import ApiTarget, HttpRequest, HttpResponse, drive
+from atomic.sdk._wire.values import jsonable
 from atomic.sdk.errors import NotFinishedError, SerializationError, UnavailableError
 from sdk.in_process import DAY, InProcess, InProcessClient, in_process
 from sdk.scripted import GOES_ON, NOBODY, answer, called, called_async, done

@@ -11,8 +11,8 @@ import pytest
 
 from atomic.protocol import problems
 from atomic.sdk import AsyncContext, Context, NonRetryable, Retry, RetryAfter
-from atomic.sdk._serving import HandlerResponse
-from atomic.sdk._transport import HttpResponse
+from atomic.sdk._endpoints.serving import HandlerResponse
+from atomic.sdk._wire.transport import HttpResponse
 from sdk.in_process import InProcess, in_process
 from sdk.scripted import GOES_ON, NOBODY, answer, called, called_async, done, refused
 
@@ -122,7 +122,7 @@ class TestRun:
         response, asked = again(variant, lambda ctx: ctx.run("n", lambda: "second"), answers)
         assert (json.loads(response.body), asked) == ("first", ["results", "result", "n"])
 
-    def test_its_error_is_the_handlers(self, variant: str) -> None:
+    def test_its_error_is_the_calls(self, variant: str) -> None:
         def fails() -> None:
             raise ConnectionError("away")
 
@@ -265,7 +265,7 @@ def again(variant: str, act: Act, answers: Any) -> tuple[HandlerResponse, list[s
 
 
 def step_id_of(document: dict[str, Any]) -> str:
-    from atomic.sdk._identity import step_id
+    from atomic.sdk._calls.identity import step_id
 
     return step_id("dev", "run_1", document)
 

@@ -34,7 +34,7 @@ from pydantic import (
 )
 
 from atomic.protocol.strict_json import canonical_json, parse_json
-from atomic.sdk._values import ValueType, jsonable
+from atomic.sdk._wire.values import ValueType, jsonable
 from atomic.sdk.errors import SerializationError
 from sdk import typed_values as tv
 from unit.strategies import examples
@@ -248,7 +248,7 @@ def test_what_was_given_is_not_changed() -> None:
 
 
 def test_equal_unions_of_another_order_are_other_types() -> None:
-    from atomic.sdk._values import value_type
+    from atomic.sdk._wire.values import value_type
 
     assert value_type(int | str) is value_type(int | str)
     assert value_type(int | str) is not value_type(str | int)
@@ -282,7 +282,7 @@ class Tagged(BaseModel):
 ONE_PROCESS = """
 import json, sys, uuid
 from sdk.test_values import Order, Renamed, Tagged
-from atomic.sdk._values import ValueType, jsonable
+from atomic.sdk._wire.values import ValueType, jsonable
 
 tags = {f"tag-{n}" for n in range(50)}
 order = Order(

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from flask import Flask
 
 from atomic.sdk import AsyncClient, AsyncContext, Client, Context, fastapi, flask
-from atomic.sdk._serving import Threads
+from atomic.sdk._endpoints.serving import Threads
 from atomic.sdk.aws_lambda import Endpoints as LambdaEndpoints
 from atomic.sdk.retry import Seconds
 from sdk.django_sites import Asgi, Wsgi, mounted
@@ -138,7 +138,7 @@ def test_half_of_the_threads_stay_free_for_steps_and_eight_at_most(threads: int,
         assert calls(pool, threads, is_workflow=True, stack=stack) == waits_s
 
 
-def test_steps_do_not_count_as_waiting_handlers() -> None:
+def test_steps_do_not_count_as_waiting_calls() -> None:
     pool = Threads()
     with ExitStack() as stack:
         assert set(calls(pool, 32, is_workflow=False, stack=stack)) == {0.0}

@@ -7,7 +7,8 @@ import click
 from atomic.cli.api import Api, calls_api
 from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
-from atomic.sdk import DeadLetter, _api
+from atomic.sdk import DeadLetter
+from atomic.sdk._wire.api import act_on_run, act_on_step
 
 _SAME: Final = "The ids of a run and of its root step mean the same."
 
@@ -35,10 +36,10 @@ def _act(api: Api, name: str, given_id: str) -> None:
     run_id = given_id.removesuffix(f"-{keys.ROOT}")
     if is_child or "run" not in objects:
         step_id = given_id if is_child else keys.root_of(run_id)
-        step = client.run_flow(_api.act_on_step(client.client_id, name, step_id, client.patience_s))
+        step = client.run_flow(act_on_step(client.client_id, name, step_id, client.patience_s))
         api.show(step, f"{step.id} is {step.status}")
     else:
-        run = client.run_flow(_api.act_on_run(client.client_id, name, run_id, client.patience_s))
+        run = client.run_flow(act_on_run(client.client_id, name, run_id, client.patience_s))
         api.show(run, f"{run.run_id} is {run.status}")
 
 

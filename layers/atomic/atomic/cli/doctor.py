@@ -9,9 +9,9 @@ import click
 from atomic.cli.api import Api, calls_api, fail
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.signatures import decode_secret
-from atomic.sdk import AtomicError, _api
-from atomic.sdk._api import start_document
-from atomic.sdk._serving import signing_secrets
+from atomic.sdk import AtomicError
+from atomic.sdk._endpoints.serving import signing_secrets
+from atomic.sdk._wire.api import probe, start_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _reaches(api: Api, endpoint: str) -> Finding:
     key = f"doctor-{time.time_ns()}"
     document = start_document("atomicDoctor", endpoint, None, key=key, options={})
     try:
-        probed = client.run_flow(_api.probe(client.client_id, document, client.patience_s))
+        probed = client.run_flow(probe(client.client_id, document, client.patience_s))
     except AtomicError as error:
         return Finding(check, False, str(error))
     if probed.response_status is None:

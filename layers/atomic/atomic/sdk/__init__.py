@@ -14,8 +14,8 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
-from atomic.sdk._batches import Batch, BatchItem
-from atomic.sdk._context import Call
+from atomic.sdk._calls.batches import Batch, BatchItem
+from atomic.sdk._calls.context import Call
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import DeadLetter, RunDocument, RunSummary, StepDocument, StepOutcome
 from atomic.protocol.enums import StatusName
-from atomic.sdk import _api
-from atomic.sdk._api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
-from atomic.sdk._transport import (
+from atomic.sdk._wire import api
+from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
+from atomic.sdk._wire.transport import (
     Flow,
     HttpRequest,
     HttpResponse,
@@ -25,7 +25,7 @@ from atomic.sdk._transport import (
     proxy_of,
     response_from,
 )
-from atomic.sdk._values import jsonable
+from atomic.sdk._wire.values import jsonable
 from atomic.sdk.client import BaseClient
 from atomic.sdk.retry import Seconds
 
@@ -108,7 +108,7 @@ class AsyncClient(BaseClient):
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
         return await self.run_flow(
-            _api.start(self.client_id, document, _api.Deadline.from_now(timeout, self.patience_s))
+            api.start(self.client_id, document, api.Deadline.from_now(timeout, self.patience_s))
         )
 
     async def wait(
@@ -128,7 +128,7 @@ class AsyncClient(BaseClient):
         `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return await self.run_flow(
-            _api.wait(self.client_id, step_id, _api.Deadline.from_now(timeout, self.patience_s))
+            api.wait(self.client_id, step_id, api.Deadline.from_now(timeout, self.patience_s))
         )
 
     async def get(self, run_id: str) -> RunDocument:
@@ -140,7 +140,7 @@ class AsyncClient(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(_api.get_run(self.client_id, run_id, self.patience_s))
+        return await self.run_flow(api.get_run(self.client_id, run_id, self.patience_s))
 
     async def step(self, step_id: str) -> StepDocument:
         """Read a step with its attempts, whatever its state.
@@ -151,7 +151,7 @@ class AsyncClient(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(_api.get_step(self.client_id, step_id, self.patience_s))
+        return await self.run_flow(api.get_step(self.client_id, step_id, self.patience_s))
 
     async def runs(
         self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
@@ -171,7 +171,7 @@ class AsyncClient(BaseClient):
         `UnavailableError`.
         """
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
-        return await self.run_flow(_api.list_runs(self.client_id, query, limit, self.patience_s))
+        return await self.run_flow(api.list_runs(self.client_id, query, limit, self.patience_s))
 
     async def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
         """List steps that have failed, newest first. A filter that is left out selects all.
@@ -186,7 +186,7 @@ class AsyncClient(BaseClient):
         Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = _api.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
+        flow = api.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
         return await self.run_flow(flow)
 
     async def cancel(self, run_id: str) -> RunSummary:
@@ -198,7 +198,7 @@ class AsyncClient(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(_api.act_on_run(self.client_id, "cancel", run_id, self.patience_s))
+        return await self.run_flow(api.act_on_run(self.client_id, "cancel", run_id, self.patience_s))
 
     async def cancel_step(self, step_id: str) -> StepOutcome:
         """Cancel one step and the live steps below it; its run goes on. An ended step stays as it is.
@@ -210,7 +210,7 @@ class AsyncClient(BaseClient):
         Raises `RefusedError` for the root of a run, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
         or `UnavailableError`.
         """
-        return await self.run_flow(_api.act_on_step(self.client_id, "cancel", step_id, self.patience_s))
+        return await self.run_flow(api.act_on_step(self.client_id, "cancel", step_id, self.patience_s))
 
     async def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
@@ -222,7 +222,7 @@ class AsyncClient(BaseClient):
         Raises `NotRedrivableError` when no handler needs the step any more, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(_api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
+        return await self.run_flow(api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
 
     async def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.
@@ -236,7 +236,7 @@ class AsyncClient(BaseClient):
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = _api.redrive_all(self.client_id, filter_document(wanted), self.patience_s)
+        flow = api.redrive_all(self.client_id, filter_document(wanted), self.patience_s)
         return await self.run_flow(flow)
 
     async def complete(self, step_id: str, result: Any = None) -> StepOutcome:
@@ -251,7 +251,7 @@ class AsyncClient(BaseClient):
         `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        flow = _api.complete(
+        flow = api.complete(
             self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
         )
         return await self.run_flow(flow)

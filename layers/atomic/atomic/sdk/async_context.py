@@ -8,9 +8,8 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
-from atomic.sdk._api import Outcome
-from atomic.sdk._async_batches import AsyncBatches, PendingCall, Unawaited
-from atomic.sdk._context import (
+from atomic.sdk._calls.async_batches import AsyncBatches, PendingCall, Unawaited
+from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
     NO_NAMES,
     AsyncFunction,
@@ -21,10 +20,11 @@ from atomic.sdk._context import (
     Step,
     StepCall,
 )
-from atomic.sdk._identity import Scope, current_scope, enter_branch
-from atomic.sdk._recorded import Ask, utc_now
-from atomic.sdk._results import Results
-from atomic.sdk._transport import TRANSIENT, Flow
+from atomic.sdk._calls.identity import Scope, current_scope, enter_branch
+from atomic.sdk._calls.recorded import Ask, utc_now
+from atomic.sdk._calls.results import Results
+from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Retry, Seconds
@@ -32,7 +32,7 @@ from atomic.sdk.retry import Retry, Seconds
 if TYPE_CHECKING:
     import asyncio
 
-    from atomic.sdk._branches import Branches
+    from atomic.sdk._calls.branches import Branches
 
 T = TypeVar("T")
 
@@ -252,7 +252,7 @@ class AsyncContext(AsyncBatches):
         # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
         from asyncio import get_running_loop
 
-        from atomic.sdk._branches import Branches, take_notice
+        from atomic.sdk._calls.branches import Branches, take_notice
 
         loop = get_running_loop()
         self._wait_by(loop.time)

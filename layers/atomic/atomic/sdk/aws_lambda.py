@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from atomic.sdk._context import Call
-from atomic.sdk._endpoints import BaseEndpoints, Decorator, Endpoint
-from atomic.sdk._serving import ENVIRONMENT_S, HandlerResponse, RawPath, encoded, not_found
-from atomic.sdk._serving import Request as EndpointRequest
+from atomic.sdk._calls.context import Call
+from atomic.sdk._endpoints.endpoints import BaseEndpoints, Decorator, Endpoint
+from atomic.sdk._endpoints.serving import ENVIRONMENT_S, HandlerResponse, RawPath, encoded, not_found
+from atomic.sdk._endpoints.serving import Request as EndpointRequest
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 

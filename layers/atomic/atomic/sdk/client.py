@@ -7,9 +7,9 @@ from typing import Any, Final, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import DeadLetter, RunDocument, RunSummary, StepDocument, StepOutcome
 from atomic.protocol.enums import StatusName
-from atomic.sdk import _api
-from atomic.sdk._api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
-from atomic.sdk._transport import (
+from atomic.sdk._wire import api
+from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
+from atomic.sdk._wire.transport import (
     ApiTarget,
     Flow,
     HttpRequest,
@@ -21,7 +21,7 @@ from atomic.sdk._transport import (
     proxy_of,
     response_from,
 )
-from atomic.sdk._values import jsonable
+from atomic.sdk._wire.values import jsonable
 from atomic.sdk.retry import Seconds, seconds
 
 Result = TypeVar("Result")
@@ -105,7 +105,7 @@ class Client(BaseClient):
         written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
         document = start_document(workflow_name, url, written, key=key, options=options)
         return self.run_flow(
-            _api.start(self.client_id, document, _api.Deadline.from_now(timeout, self.patience_s))
+            api.start(self.client_id, document, api.Deadline.from_now(timeout, self.patience_s))
         )
 
     def wait(self, step_id: str, *, timeout: Seconds | None = 60.0) -> StepDocument:
@@ -120,7 +120,7 @@ class Client(BaseClient):
         `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return self.run_flow(
-            _api.wait(self.client_id, step_id, _api.Deadline.from_now(timeout, self.patience_s))
+            api.wait(self.client_id, step_id, api.Deadline.from_now(timeout, self.patience_s))
         )
 
     def get(self, run_id: str) -> RunDocument:
@@ -132,7 +132,7 @@ class Client(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_api.get_run(self.client_id, run_id, self.patience_s))
+        return self.run_flow(api.get_run(self.client_id, run_id, self.patience_s))
 
     def step(self, step_id: str) -> StepDocument:
         """Read a step with its attempts, whatever its state.
@@ -143,7 +143,7 @@ class Client(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_api.get_step(self.client_id, step_id, self.patience_s))
+        return self.run_flow(api.get_step(self.client_id, step_id, self.patience_s))
 
     def runs(
         self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
@@ -163,7 +163,7 @@ class Client(BaseClient):
         `UnavailableError`.
         """
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
-        return self.run_flow(_api.list_runs(self.client_id, query, limit, self.patience_s))
+        return self.run_flow(api.list_runs(self.client_id, query, limit, self.patience_s))
 
     def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
         """List steps that have failed, newest first. A filter that is left out selects all.
@@ -179,7 +179,7 @@ class Client(BaseClient):
         `UnavailableError`.
         """
         query = filter_document(wanted)
-        return self.run_flow(_api.list_dead_letters(self.client_id, query, limit, self.patience_s))
+        return self.run_flow(api.list_dead_letters(self.client_id, query, limit, self.patience_s))
 
     def cancel(self, run_id: str) -> RunSummary:
         """Cancel a run and its live steps. A run that has ended stays as it is.
@@ -190,7 +190,7 @@ class Client(BaseClient):
 
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_api.act_on_run(self.client_id, "cancel", run_id, self.patience_s))
+        return self.run_flow(api.act_on_run(self.client_id, "cancel", run_id, self.patience_s))
 
     def cancel_step(self, step_id: str) -> StepOutcome:
         """Cancel one step and the live steps below it; its run goes on. An ended step stays as it is.
@@ -202,7 +202,7 @@ class Client(BaseClient):
         Raises `RefusedError` for the root of a run, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
         or `UnavailableError`.
         """
-        return self.run_flow(_api.act_on_step(self.client_id, "cancel", step_id, self.patience_s))
+        return self.run_flow(api.act_on_step(self.client_id, "cancel", step_id, self.patience_s))
 
     def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
@@ -214,7 +214,7 @@ class Client(BaseClient):
         Raises `NotRedrivableError` when no handler needs the step any more, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(_api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
+        return self.run_flow(api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
 
     def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.
@@ -228,7 +228,7 @@ class Client(BaseClient):
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        return self.run_flow(_api.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
+        return self.run_flow(api.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
 
     def complete(self, step_id: str, result: Any = None) -> StepOutcome:
         """Give an event its result. The first result counts; the same call may be repeated.
@@ -243,7 +243,7 @@ class Client(BaseClient):
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return self.run_flow(
-            _api.complete(
+            api.complete(
                 self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
             )
         )

@@ -11,10 +11,9 @@ from functools import partial
 from typing import Any, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
-from atomic.sdk._api import Outcome
-from atomic.sdk._batching import MadeCall
-from atomic.sdk._blocking_batches import BlockingBatches
-from atomic.sdk._context import (
+from atomic.sdk._calls.batching import MadeCall
+from atomic.sdk._calls.blocking_batches import BlockingBatches
+from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
     NO_NAMES,
     AsyncFunction,
@@ -25,9 +24,10 @@ from atomic.sdk._context import (
     Step,
     StepCall,
 )
-from atomic.sdk._recorded import Ask, at_once, utc_now
-from atomic.sdk._results import Results
-from atomic.sdk._transport import TRANSIENT, Flow
+from atomic.sdk._calls.recorded import Ask, at_once, utc_now
+from atomic.sdk._calls.results import Results
+from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Retry, Seconds

@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from atomic.sdk._context import Call
-from atomic.sdk._values import jsonable
+from atomic.sdk._calls.context import Call
+from atomic.sdk._wire.values import jsonable
 from atomic.sdk.idempotency import name_of
 
 _ID, _ANSWER = "id", "answer"

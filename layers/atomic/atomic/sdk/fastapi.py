@@ -5,8 +5,8 @@ FastAPI is built on Starlette, so the views are those of `atomic.sdk.starlette`.
 
 from typing import TYPE_CHECKING
 
-from atomic.sdk._context import Call
-from atomic.sdk._endpoints import Endpoint, MountedEndpoints, named_view
+from atomic.sdk._calls.context import Call
+from atomic.sdk._endpoints.endpoints import Endpoint, MountedEndpoints, named_view
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.starlette import step, view_of, workflow

@@ -5,10 +5,10 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
-from atomic.sdk._context import Call
-from atomic.sdk._endpoints import Decorator, Endpoint, MountedEndpoints, named_view
-from atomic.sdk._serving import THREADS, of_environ
-from atomic.sdk._serving import Request as EndpointRequest
+from atomic.sdk._calls.context import Call
+from atomic.sdk._endpoints.endpoints import Decorator, Endpoint, MountedEndpoints, named_view
+from atomic.sdk._endpoints.serving import THREADS, of_environ
+from atomic.sdk._endpoints.serving import Request as EndpointRequest
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 

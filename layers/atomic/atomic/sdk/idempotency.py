@@ -14,8 +14,8 @@ from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from atomic.sdk._context import Call
-from atomic.sdk._values import jsonable
+from atomic.sdk._calls.context import Call
+from atomic.sdk._wire.values import jsonable
 
 # One statement for PostgreSQL, MySQL, MariaDB and SQLite; a migration tool may run it as well. Only MySQL
 # and MariaDB read the text in /*! */. Their TEXT ends at 64 KiB; LONG VARCHAR is MEDIUMTEXT (16 MiB).

@@ -192,7 +192,7 @@ def _in_order(coroutine: Any) -> list[Any]:
     """
     from asyncio import iscoroutine, isfuture
 
-    from atomic.sdk._tasks import list_of_as_completed
+    from atomic.sdk._calls.tasks import list_of_as_completed
 
     listed = list_of_as_completed()
     has_order = isinstance(listed, Collection) and not isinstance(listed, set | frozenset)

@@ -24,7 +24,16 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import LIVE
-from atomic.sdk._transport import Flow, HttpRequest, HttpResponse, Model, StepsPath, error_of, members, read
+from atomic.sdk._wire.transport import (
+    Flow,
+    HttpRequest,
+    HttpResponse,
+    Model,
+    StepsPath,
+    error_of,
+    members,
+    read,
+)
 from atomic.sdk.errors import (
     InvalidRequestError,
     NotFinishedError,

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from atomic.sdk._api import Outcome
-from atomic.sdk._batches import Batch, BatchPolicy, DueItem, Progress
-from atomic.sdk._context import StepCall
-from atomic.sdk._identity import Position, Scope, untracked
-from atomic.sdk._transport import TRANSIENT
+from atomic.sdk._calls.batches import Batch, BatchPolicy, DueItem, Progress
+from atomic.sdk._calls.context import StepCall
+from atomic.sdk._calls.identity import Position, Scope, untracked
+from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.transport import TRANSIENT
 from atomic.sdk.errors import Suspended
 
 if TYPE_CHECKING:
     # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
     import asyncio
 
-    from atomic.sdk._branches import Branches
+    from atomic.sdk._calls.branches import Branches
 
 # Wait this long for an item while other items can start: enough for a step that is done or takes no time.
 _BRIEF_S: Final = 0.05

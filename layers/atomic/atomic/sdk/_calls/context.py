@@ -14,20 +14,19 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
-from atomic.sdk._api import (
-    Key,
-    Outcome,
-    StepOptions,
-    check_options,
-    key_text,
-    open_once,
-    start_document,
-    step_once,
+from atomic.sdk._calls.identity import (
+    OpenedEvent,
+    OpenedEvents,
+    Position,
+    Scope,
+    name_text,
+    step_id,
+    step_key,
 )
-from atomic.sdk._identity import OpenedEvent, OpenedEvents, Position, Scope, name_text, step_id, step_key
-from atomic.sdk._results import Results, ResultsQuery, read_results, steps_path
-from atomic.sdk._transport import Flow
-from atomic.sdk._values import UNDECLARED, ValueType, jsonable, value_type
+from atomic.sdk._calls.results import Results, ResultsQuery, read_results, steps_path
+from atomic.sdk._wire import api
+from atomic.sdk._wire.transport import Flow
+from atomic.sdk._wire.values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import (
@@ -91,7 +90,7 @@ class Call:
     steps_url: str = ""
 
 
-class CallOptions(StepOptions, total=False):
+class CallOptions(api.StepOptions, total=False):
     """Options of a step that a handler calls. `timeout` is how long the handler waits for it.
 
     `name` is what people see of it. Calls of the same URL with different names are different steps.
@@ -101,7 +100,7 @@ class CallOptions(StepOptions, total=False):
     """
 
     timeout: Seconds
-    key: Key | None
+    key: api.Key | None
     name: str | None
 
 
@@ -227,15 +226,15 @@ class BaseContext(ABC):
     def _plan(
         self, step: Step, payload: Any, options: CallOptions, result: Any = None, scope: Scope | None = None
     ) -> StepCall[Any]:
-        check_options(options, CallOptions)
+        api.check_options(options, CallOptions)
         name, returns, written = self._written(step, payload)
         url = _joined(self._call.url, name)
         key, given = options.get("key"), name_text(options.get("name"))
         # A URL has no spaces.
         called = f"{url} {given}" if given else url
-        position = self._position(called, None if key is None else key_text(key), scope)
+        position = self._position(called, None if key is None else api.key_text(key), scope)
         own_key = step_key(self.idempotency_key, position)
-        document = start_document(self.workflow_name, url, written, key=own_key, options=options)
+        document = api.start_document(self.workflow_name, url, written, key=own_key, options=options)
         if given:
             name = document["stepName"] = given
         timeout_s = milliseconds("timeout", options["timeout"]) / 1000 if "timeout" in options else None
@@ -330,17 +329,17 @@ class BaseContext(ABC):
         with self._lock:
             return (scope or self._scope()).position(step, key)
 
-    def _flow(self, step_call: StepCall[Any]) -> Flow[Outcome]:
+    def _flow(self, step_call: StepCall[Any]) -> Flow[api.Outcome]:
         left_s = max(_LOOK_S, self._until_s - self._now_s())
         wait_s = left_s if step_call.timeout_s is None else min(step_call.timeout_s, left_s)
-        return step_once(
+        return api.step_once(
             self._path,
             step_call.document,
             wait_s=max(_LOOK_S, wait_s),
             patience_s=min(self._client.patience_s, left_s),
         )
 
-    def _earlier(self, results: Results, step_call: StepCall[Any]) -> Outcome | None:
+    def _earlier(self, results: Results, step_call: StepCall[Any]) -> api.Outcome | None:
         return results.outcome(step_call.id, step_call.document, changes_live=step_call.changes_live)
 
     def _reading(self) -> Flow[Results]:
@@ -348,7 +347,7 @@ class BaseContext(ABC):
 
     def _opening(self, step_call: StepCall[Any]) -> Flow[str]:
         patience_s = min(self._client.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
-        return open_once(self._path, step_call.document, patience_s)
+        return api.open_once(self._path, step_call.document, patience_s)
 
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:

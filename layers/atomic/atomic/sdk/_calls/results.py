@@ -20,8 +20,8 @@ from pydantic_core import from_json
 from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
 from atomic.protocol.urls import parse_url
-from atomic.sdk._api import Outcome, exchange
-from atomic.sdk._transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse, StepsPath
+from atomic.sdk._wire.api import Outcome, exchange
+from atomic.sdk._wire.transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse, StepsPath
 from atomic.sdk.errors import NotFinishedError
 
 # The handler does not wait longer for its results. Without them it posts its steps again.

@@ -11,14 +11,14 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from atomic.protocol.constants import EVERY_CHILD, NAME_MAX_CHARS
 from atomic.protocol.enums import WakePolicy
-from atomic.sdk._api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
-from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, Unit
-from atomic.sdk._batches import EMPTY, FIRST_ENDED, Batch, BatchPolicy, PolicyOptions, Progress
-from atomic.sdk._context import NO_NAMES, Call, CallOptions, Names, Step, StepCall
-from atomic.sdk._identity import Position, Scope, name_text
-from atomic.sdk._recorded import RecordingContext, ValueCall
-from atomic.sdk._results import Results
-from atomic.sdk._transport import TRANSIENT, Flow
+from atomic.sdk._calls.batch_run import BatchCall, BatchRun, Branch, Unit
+from atomic.sdk._calls.batches import EMPTY, FIRST_ENDED, Batch, BatchPolicy, PolicyOptions, Progress
+from atomic.sdk._calls.context import NO_NAMES, Call, CallOptions, Names, Step, StepCall
+from atomic.sdk._calls.identity import Position, Scope, name_text
+from atomic.sdk._calls.recorded import RecordingContext, ValueCall
+from atomic.sdk._calls.results import Results
+from atomic.sdk._wire.api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
+from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import AtomicError, InvalidRequestError, NotFoundError, Suspended

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeVar, Unpack, overload
 
-from atomic.sdk._api import Outcome
-from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, ThreadRun
-from atomic.sdk._batches import ALL, ALL_SUCCESSFUL, Batch
-from atomic.sdk._batching import (
+from atomic.sdk._calls.batch_run import BatchCall, BatchRun, Branch, ThreadRun
+from atomic.sdk._calls.batches import ALL, ALL_SUCCESSFUL, Batch
+from atomic.sdk._calls.batching import (
     BatchingContext,
     MadeCall,
     MapOptions,
@@ -18,9 +17,10 @@ from atomic.sdk._batching import (
     names_of,
     winner,
 )
-from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
-from atomic.sdk._identity import Scope
-from atomic.sdk._recorded import NO_STATE, UntilOptions, at_once
+from atomic.sdk._calls.context import AsyncFunction, PlainFunction, Step, StepCall
+from atomic.sdk._calls.identity import Scope
+from atomic.sdk._calls.recorded import NO_STATE, UntilOptions, at_once
+from atomic.sdk._wire.api import Outcome
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, Final, NamedTuple, NoReturn
 
-from atomic.sdk._identity import in_new_branch, task_maker, watch
-from atomic.sdk._tasks import (
+from atomic.sdk._calls.identity import in_new_branch, task_maker, watch
+from atomic.sdk._calls.tasks import (
     Future,
     Task,
     awaited,

@@ -27,12 +27,12 @@ from typing import Any, Final, Required, TypedDict, TypeVar
 from atomic.protocol.backoff import drawn_ms, planned_ms
 from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.wire import RetryOptions
-from atomic.sdk._api import Outcome, check_number, check_options
-from atomic.sdk._context import BaseContext, RunningValue, Step, StepCall, running_value
-from atomic.sdk._identity import FIRST, Position, Scope, name_text, step_key
-from atomic.sdk._results import Results, read_one
-from atomic.sdk._transport import Flow
-from atomic.sdk._values import UNDECLARED, ValueType, value_type
+from atomic.sdk._calls.context import BaseContext, RunningValue, Step, StepCall, running_value
+from atomic.sdk._calls.identity import FIRST, Position, Scope, name_text, step_key
+from atomic.sdk._calls.results import Results, read_one
+from atomic.sdk._wire.api import Outcome, check_number, check_options
+from atomic.sdk._wire.transport import Flow
+from atomic.sdk._wire.values import UNDECLARED, ValueType, value_type
 from atomic.sdk.errors import (
     ConditionNotMetError,
     InvalidRequestError,

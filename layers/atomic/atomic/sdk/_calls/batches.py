@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, get_args
 
 from atomic.protocol.enums import WakePolicy
-from atomic.sdk._api import check_number
+from atomic.sdk._wire.api import check_number
 from atomic.sdk.errors import InvalidRequestError, UnavailableError
 
 T = TypeVar("T")

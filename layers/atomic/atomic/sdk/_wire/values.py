@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from atomic.protocol.constants import JSON_MAX_DEPTH
-from atomic.sdk._differences import Difference, difference
+from atomic.sdk._wire.differences import Difference, difference
 from atomic.sdk.errors import SerializationError
 
 _CONTAINERS: Final = frozenset({"builtins", "collections", "collections.abc", "typing"})

@@ -28,7 +28,7 @@ from atomic.protocol import ed25519, failures, headers, signatures
 from atomic.protocol.defaults import STEP_WAIT_MS
 from atomic.protocol.problems import MEDIA_TYPE, STEP_FAILED
 from atomic.protocol.signatures import SignatureRefused
-from atomic.sdk._transport import TRANSIENT, checked
+from atomic.sdk._wire.transport import TRANSIENT, checked
 from atomic.sdk.errors import (
     AtomicError,
     NonRetryable,

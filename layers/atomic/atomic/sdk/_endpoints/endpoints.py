@@ -15,10 +15,9 @@ from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 from pydantic_core import from_json
 
 from atomic.protocol import headers
-from atomic.sdk._api import unknown_options
-from atomic.sdk._context import NO_NAMES, BaseContext, Call, Function, Names, Served
-from atomic.sdk._functions import name_of, signature_of
-from atomic.sdk._serving import (
+from atomic.sdk._calls.context import NO_NAMES, BaseContext, Call, Function, Names, Served
+from atomic.sdk._endpoints.functions import name_of, signature_of
+from atomic.sdk._endpoints.serving import (
     SIGNING_SECRET,
     HandlerResponse,
     Request,
@@ -31,7 +30,8 @@ from atomic.sdk._serving import (
     signing_secrets,
     success,
 )
-from atomic.sdk._transport import checked, has_api_key
+from atomic.sdk._wire.api import unknown_options
+from atomic.sdk._wire.transport import checked, has_api_key
 from atomic.sdk.async_client import AsyncClient, require_aiohttp
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client

@@ -8,9 +8,9 @@ from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
 
-from atomic.sdk._batch_run import BatchCall, BatchRun, Branch, TaskRun
-from atomic.sdk._batches import ALL, ALL_SUCCESSFUL, Batch, Progress
-from atomic.sdk._batching import (
+from atomic.sdk._calls.batch_run import BatchCall, BatchRun, Branch, TaskRun
+from atomic.sdk._calls.batches import ALL, ALL_SUCCESSFUL, Batch, Progress
+from atomic.sdk._calls.batching import (
     BatchingContext,
     MadeCall,
     MapOptions,
@@ -20,14 +20,14 @@ from atomic.sdk._batching import (
     names_of,
     winner,
 )
-from atomic.sdk._context import AsyncFunction, PlainFunction, Step, StepCall
-from atomic.sdk._identity import enter_branch
-from atomic.sdk._recorded import NO_STATE, UntilOptions
-from atomic.sdk._transport import Flow
+from atomic.sdk._calls.context import AsyncFunction, PlainFunction, Step, StepCall
+from atomic.sdk._calls.identity import enter_branch
+from atomic.sdk._calls.recorded import NO_STATE, UntilOptions
+from atomic.sdk._wire.transport import Flow
 from atomic.sdk.errors import Suspended
 
 if TYPE_CHECKING:
-    from atomic.sdk._branches import Branches
+    from atomic.sdk._calls.branches import Branches
 
 T = TypeVar("T")
 Made = TypeVar("Made", bound=Titled)

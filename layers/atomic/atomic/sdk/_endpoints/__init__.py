@@ -1,0 +1,1 @@
+"""Calls from Atomic: functions as endpoints, and how a call is served."""

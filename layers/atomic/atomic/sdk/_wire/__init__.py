@@ -1,0 +1,1 @@
+"""Requests to Atomic, and values on their way into JSON and back."""
