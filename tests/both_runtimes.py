@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from moto.sqs import models as moto_sqs
-from unit.aws.test_calls import QueueTime, batch, environment
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.entrypoints.aws.api import ApiFunction
@@ -21,6 +20,7 @@ from atomic.entrypoints.embedded import client_admin
 from contract.aws import Aws, aws
 from gateway import served
 from scenarios.embedded_runtime import AtomicServer
+from unit.aws.test_handlers import QueueTime, batch, environment
 
 _LATER_MS = 900_000
 

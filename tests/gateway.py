@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from unit.aws.test_calls import gateway_event
+from unit.aws.test_handlers import gateway_event
 
 Function = Callable[[dict[str, Any], Any], dict[str, Any]]
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from botocore.exceptions import EndpointConnectionError
-from unit.aws.test_calls import batch
 
 from atomic.application.client_admin import ClientAdmin
 from atomic.entrypoints.aws.wiring import InvocationFailed
@@ -22,6 +21,7 @@ from atomic.protocol.enums import SCOPES
 from both_runtimes import RUNTIMES, Functions, LockedRuntime
 from canaries import MARK, Sent, canary, endpoints, requests_of, starts
 from contract.aws import PEPPER
+from unit.aws.test_handlers import batch
 
 # The operator alone chooses client ids, so they may be logged.
 CLIENT, MADE = f"{canary('client')}-1", f"{canary('client')}-2"

@@ -116,11 +116,11 @@ class EndpointServer:
     def __init__(self, port: int, url: str | None = None) -> None:
         self.port = port
         self.url = url or f"http://127.0.0.1:{port}"
-        self._calls: dict[str, Handler] = {}
+        self._handlers: dict[str, Handler] = {}
 
     def serve(self, path: str, handler: Handler) -> str:
         """Serve a handler at a path; return its URL."""
-        self._calls[path] = handler
+        self._handlers[path] = handler
         return self.url + path
 
     @asynccontextmanager
@@ -141,7 +141,7 @@ class EndpointServer:
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = EndpointCall(url=url, headers=headers, body=await request.read())
         try:
-            reply = await self._calls[request.path](call)
+            reply = await self._handlers[request.path](call)
         except Exception as failure:
             return web.json_response({"error": str(failure)}, status=500)
         answer_headers, body = reply.content()

@@ -224,7 +224,7 @@ def test_what_is_described_is_called_or_the_workflow_fails() -> None:
 
     response, posted = called(forgotten, {"one": done(), "two": done()})
     assert (told(response), posted) == ((500, NO_RETRY), ["one"])
-    assert detail(response).startswith("Not called: step 'two' (test_ends_of_calls.py, line ")
+    assert detail(response).startswith("Not called: step 'two' (test_ends_of_handlers.py, line ")
     # A replay reaches the call later.
     assert told(called(forgotten, {"one": GOES_ON, "two": done()})[0]) == (202, WAITING)
 
@@ -344,7 +344,7 @@ class TestNotAwaited:
 
         response, posts = called(main, {"two": done()})
         assert (told(response), posts) == ((500, NO_RETRY), ["two"])
-        assert "step 'one' (test_ends_of_calls.py, line " in detail(response)
+        assert "step 'one' (test_ends_of_handlers.py, line " in detail(response)
         assert "Write `await` before the call." in detail(response)
 
     @pytest.mark.parametrize("kind", ["step", "sleep", "event", "open_event"])

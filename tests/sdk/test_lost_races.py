@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sdk.test_ends_of_calls import REFUSES, told
 
 from atomic.protocol import problems
 from atomic.sdk import AsyncContext, Context
 from atomic.sdk._endpoints.serving import HandlerResponse
 from atomic.sdk._wire.transport import HttpResponse
 from sdk.scripted import GOES_ON, NOBODY, called, called_async, done, refused
+from sdk.test_ends_of_handlers import REFUSES, told
 
 MISSING = refused(problems.NOT_FOUND, "No such step.")
 

@@ -122,7 +122,7 @@ class TestRun:
         response, asked = again(variant, lambda ctx: ctx.run("n", lambda: "second"), answers)
         assert (json.loads(response.body), asked) == ("first", ["results", "result", "n"])
 
-    def test_its_error_is_the_calls(self, variant: str) -> None:
+    def test_its_error_is_the_handlers(self, variant: str) -> None:
         def fails() -> None:
             raise ConnectionError("away")
 

@@ -138,7 +138,7 @@ def test_half_of_the_threads_stay_free_for_steps_and_eight_at_most(threads: int,
         assert calls(pool, threads, is_workflow=True, stack=stack) == waits_s
 
 
-def test_steps_do_not_count_as_waiting_calls() -> None:
+def test_steps_do_not_count_as_waiting_handlers() -> None:
     pool = Threads()
     with ExitStack() as stack:
         assert set(calls(pool, 32, is_workflow=False, stack=stack)) == {0.0}

@@ -317,7 +317,7 @@ def test_what_docs_say_of_values_and_results_follows_from_the_prices() -> None:
 
 
 def test_the_docs_costs_of_deferral_follow_from_the_prices() -> None:
-    # A write of a root also moves its entry in the listing index. The calls are counted in test_calls.
+    # A write of a root also moves its entry in the listing index. The calls are counted in test_handlers.
     deferral_usd = DRAIN_USD + 2 * WRITE_UNIT_USD + READ_UNIT_USD / 2
     hour_usd = deferral_usd * 3600 * 1000 / TRY_EVERY_MS
     page = COST_PAGE.read_text()

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
-from unit.aws.test_calls import environment, gateway_event
 
 from atomic.adapters.aws import client_store
 from atomic.entrypoints.aws.api import ApiFunction
@@ -15,6 +14,7 @@ from scenarios.collect import Scenario, name_of, scenarios_for
 from scenarios.embedded_runtime import EndpointServer, free_port
 from scenarios.locked_clients import create_locked
 from scenarios.runtime import Runtime
+from unit.aws.test_handlers import environment, gateway_event
 
 EXCLUDED = dict.fromkeys(
     (

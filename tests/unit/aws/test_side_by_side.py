@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from unit.aws.test_calls import batch, environment, gateway_event
 
 from answering import Answer, Answering
 from atomic.adapters.aws.destinations import Bounds
@@ -18,6 +17,7 @@ from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.protocol.enums import Status
 from contract.aws import aws
+from unit.aws.test_handlers import batch, environment, gateway_event
 
 INVOKERS = 5
 BOUNDS = Bounds.of(INVOKERS)

@@ -45,11 +45,11 @@ def _on_step(
     use_case: Callable[[Engine, Step], Awaitable[Step]],
     *refusals: problems.ProblemType,
     details: str = "",
-    by_calls: bool = False,
+    by_handlers: bool = False,
 ) -> None:
     """Add the route of an action on steps.
 
-    `details` are sentences that only callers of the API need. `by_calls`: a handler may do it to its own
+    `details` are sentences that only callers of the API need. `by_handlers`: a handler may do it to its own
     steps.
     """
 
@@ -62,10 +62,10 @@ def _on_step(
         return await shown(api, await use_case(api.engine, step), client)
 
     operation = _operation(named("step", name), "StepOutcome", *refusals, details=details)
-    if by_calls:
+    if by_handlers:
         operation = replace(operation, headers=(_OWN_STEP,))
     template = f"/{{clientId}}/steps/{{stepId}}/{name}"
-    routes.add("POST", template, operation, scope="act", by_attempt=by_calls)(post)
+    routes.add("POST", template, operation, scope="act", by_attempt=by_handlers)(post)
 
 
 def _operation(
@@ -93,7 +93,7 @@ _on_step(
     problems.IS_ROOT,
     details="A caller that waits for it, or posts it later, gets 409 `step-cancelled`. A step that has "
     "ended stays as it is. The root of a run is refused: cancel the run.",
-    by_calls=True,
+    by_handlers=True,
 )
 _on_step(
     "redrive",
