@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -436,6 +436,12 @@ class TestGather:
         assert played(main, wait=0.5)[0] == [1, "StepFailedError"]
 
 
+def without_end() -> Iterator[int]:
+    """Numbers without an end; a batch must not take more than it needs to refuse them."""
+    yield from range(100_001)
+    raise AssertionError("the batch asked for one more")
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("why", "call"),
@@ -450,6 +456,7 @@ class TestBadInput:
             ("there is no such option", lambda ctx: ctx.parallel([], retry=1)),
             ("items 1 and 3", lambda ctx: ctx.map([3, 1, 2, 1], "for", key=lambda item: item)),
             ("100000 at most", lambda ctx: ctx.map(range(100_001), "for")),
+            ("100000 at most", lambda ctx: ctx.map(without_end(), "for")),
             ("a set has another order", lambda ctx: ctx.map({1, 2}, "for")),
             ("a list of them", lambda ctx: ctx.map("abc", "for")),
         ],

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -44,6 +45,22 @@ def met_at(number: int, answer: Callable[[int], Any] = lambda number: {"is": num
         app.serve("check", check)
 
     return serve
+
+
+@dataclass
+class Found:
+    number: int
+
+
+def count(before: Found | None) -> tuple[bool, Found]:
+    """A check with a state, which is None at first."""
+    found = Found(1 if before is None else before.number + 1)
+    return found.number == 3, found
+
+
+def found_at(number: int) -> Found:
+    """A check with a payload."""
+    return Found(number)
 
 
 class TestRaces:
@@ -187,6 +204,13 @@ class TestUntil:
             return await ctx.until("check", every=60, state=0)
 
         assert played(main, serve)[0] == 4
+
+    def test_a_function_is_given_its_state_and_its_types_count(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            found = await ctx.until(count, every=60, state=None)
+            return [type(found).__name__, found.number, (await ctx.until(found_at, 7, every=60)).number]
+
+        assert played(main, wait=0.1)[0] == ["Found", 3, 7]
 
     @pytest.mark.parametrize("check", ["check", lambda: next(answers)])
     def test_its_name_is_that_of_its_checks_and_pauses(self, check: Any) -> None:

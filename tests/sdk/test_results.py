@@ -45,6 +45,8 @@ KNOWN: dict[str, Any] = {
     "response": 7,
 }
 
+TOO_DEEP = HttpResponse(status=200, body=b'{"parent":' + b"[" * 200_000, at_s=0.0, jitter=0.5)
+
 
 @given(VALUES)
 def test_a_fingerprint_is_the_servers(value: Any) -> None:
@@ -93,6 +95,7 @@ class TestRules:
             {"status": 1},
             {"id": 5},
             {"finishedAt": None},
+            {"finishedAt": "yesterday"},
             {"response": ...},
             {"fingerprint": ...},
         ],
@@ -140,7 +143,8 @@ class TestReading:
         assert ["after=b" in target for target in asked] == [False, True]
 
     @pytest.mark.parametrize(
-        "second", [NOBODY, answer(403), answer(200), answer(503), answer(200, parent=PARENT, steps=7)]
+        "second",
+        [NOBODY, answer(403), answer(200), answer(503), answer(200, parent=PARENT, steps=7), TOO_DEEP],
     )
     def test_what_is_read_before_a_fault_stays(self, second: HttpResponse) -> None:
         results, _ = read(page("a", "b", more="b"), second)

@@ -344,3 +344,14 @@ def test_values_of_a_loop_are_numbered_and_survive_a_crash_between_them() -> Non
         return await app.start(retry=3)
 
     assert (in_process(played), ran) == ([0, 1, 2, 3], [0, 1, 2, 3])
+
+
+def test_a_value_may_have_the_name_of_a_version() -> None:
+    async def main(ctx: AsyncContext) -> Any:
+        return [await ctx.run("version change", lambda: "a text"), await ctx.version("change", 2)]
+
+    async def play(app: InProcess) -> Any:
+        app.workflow(main)
+        return await app.start()
+
+    assert in_process(play) == ["a text", 2]

@@ -139,7 +139,7 @@ class BatchPolicy:
                 check_number(name, number, least)
         if count > ITEMS_MAX:
             raise InvalidRequestError(
-                f"items: a batch has {ITEMS_MAX} at most, and these are {count}; make several batches."
+                f"items: a batch has {ITEMS_MAX} at most, and these are more; make several batches."
             )
         if self.min_successful is not None and self.min_successful > count:
             raise InvalidRequestError(

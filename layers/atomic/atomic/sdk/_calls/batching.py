@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import PurePath
 from types import CodeType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -12,7 +13,16 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from atomic.protocol.constants import EVERY_CHILD, NAME_MAX_CHARS
 from atomic.protocol.enums import WakePolicy
 from atomic.sdk._calls.batch_run import BatchCall, BatchRun, Branch, Unit
-from atomic.sdk._calls.batches import EMPTY, FIRST_ENDED, Batch, BatchPolicy, PolicyOptions, Progress
+from atomic.sdk._calls.batches import (
+    ALL,
+    EMPTY,
+    FIRST_ENDED,
+    ITEMS_MAX,
+    Batch,
+    BatchPolicy,
+    PolicyOptions,
+    Progress,
+)
 from atomic.sdk._calls.context import NO_NAMES, Call, CallOptions, Names, Step, StepCall
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import RecordingContext, ValueCall
@@ -327,7 +337,9 @@ def _listed(items: Iterable[Any], key: Callable[[Any], Key] | None) -> tuple[lis
         raise InvalidRequestError(
             "items: a set has another order in each process; sort it, or give a `key`."
         )
-    known = list(items)
+    # One more than allowed is enough to refuse a generator that never ends.
+    known = list(islice(items, ITEMS_MAX + 1))
+    ALL.check(len(known))
     if key is None:
         return known, [str(index) for index in range(len(known))]
     first: dict[str, int] = {}

@@ -28,7 +28,7 @@ from atomic.protocol.backoff import drawn_ms, planned_ms
 from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.wire import RetryOptions
 from atomic.sdk._calls.context import BaseContext, RunningValue, Step, StepCall, running_value
-from atomic.sdk._calls.identity import FIRST, Position, Scope, name_text, step_key
+from atomic.sdk._calls.identity import Position, Scope, name_text, step_key
 from atomic.sdk._calls.results import Results, read_one
 from atomic.sdk._wire.api import Outcome, check_number, check_options
 from atomic.sdk._wire.transport import Flow
@@ -153,8 +153,8 @@ class RecordingContext(BaseContext, ABC):
 
     def _plan_version(self, name: str, newest: int) -> StepCall[int]:
         check_number("newest", newest, 1)
-        # All branches and all calls with this name get the same version.
-        key = step_key(self.idempotency_key, FIRST)
+        # All branches and all calls with this name get the same version. No value has this path.
+        key = step_key(self.idempotency_key, Position(("version",)))
         return self._value_call(name, f"version {name}", key, value_type(int))
 
     def _plan_recorded(self, name: str, step_name: str, position: Position, value: Any) -> StepCall[Any]:
@@ -355,7 +355,9 @@ def _seconds(outcome: Outcome) -> float:
 
 def _returned_type(function: Callable[[], Any]) -> ValueType:
     """The annotated return type of a function; UNDECLARED when there is none."""
-    inner = unwrap(function)
+    inner: Any = unwrap(function)
+    while isinstance(inner, partial):
+        inner = unwrap(inner.func)
     if "return" not in getattr(inner, "__annotations__", {}):
         return UNDECLARED
     try:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -160,7 +161,9 @@ class Results:
             texts = [step["id"], step["kind"], step["status"], step["fingerprint"]]
             texts.append(step["finishedAt"] if is_done else "")
             response = step["response"] if is_done else None
-        except (KeyError, TypeError):
+            if is_done:
+                datetime.fromisoformat(texts[-1])
+        except (KeyError, TypeError, ValueError):
             texts, response = [None], None
         if not all(isinstance(text, str) for text in texts):
             self.is_complete = False
