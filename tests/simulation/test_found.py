@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.application.attempts import end_attempt
@@ -299,6 +301,25 @@ def test_an_end_that_was_decided_before_an_attempt_and_seen_after_it_is_missed()
     case.play(suspend())
 
     assert case.row(ROOT_ID).status is Status.PENDING
+
+
+@pytest.mark.parametrize("wake", ["any", "all", "settled"])
+def test_an_end_that_results_did_not_show_yet_is_missed_by_many_attempts(wake: str) -> None:
+    """On AWS, results may be older than several short attempts, each of which names what had ended."""
+    child = running(status=Status.SUCCEEDED, due_at_ms=None, finished_at_ms=EPOCH_MS - 500)
+    for age_ms, expected in ((40, Status.PENDING), (-1_000, Status.FAILED)):
+        begun = [EPOCH_MS - age_ms - 10 * number for number in (3, 2, 1)]
+        tries = tuple(Attempt(number=at + 1, generation=1, started_at_ms=ms) for at, ms in enumerate(begun))
+        root = replace(begin(SPEC, keys.ROOT, EPOCH_MS, "n"), attempt_count=3, attempt_log=tries)
+        strict = replace(root, spec=replace(SPEC, retry=replace(SPEC.retry, count=0)))
+        case = Case(strict, child)
+
+        async def suspend(case: Case = case, strict: Step = strict) -> None:
+            named = {headers.WAITING_FOR: child.id, headers.WAKE: wake}
+            await end_attempt(case.engine(), strict, EndpointResponse(status=202, headers=named))
+
+        case.play(suspend())
+        assert case.row(ROOT_ID).status is expected
 
 
 LAST = replace(running(), spec=replace(CHILD_SPEC, retry=replace(CHILD_SPEC.retry, count=0)))

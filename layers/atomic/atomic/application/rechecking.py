@@ -23,6 +23,8 @@ from atomic.protocol.enums import SETTLED, OutcomeKind
 
 # A row has a size limit on every runtime, and any of these wakes the step.
 _OWN_MAX: Final = 100
+# Results of earlier attempts may be so old. While they are, a handler that waits is called again at once.
+_RESULTS_BEHIND_MS: Final = 1_000
 # An event without a deadline is due when somebody completes it.
 _NEVER_MS: Final = 2**53
 
@@ -95,9 +97,8 @@ async def _recheck_set(engine: Engine, waiting: Step, *, again: bool) -> Step:
 async def _survey(engine: Engine, waiting: Step, *, again: bool) -> _Survey:
     live: list[StepOutline] = []
     is_watched = has_settled = False
-    since_ms = _missed_since_ms(waiting)
     async for member in members(engine, waiting):
-        is_missed = _ended_at_ms(member) >= since_ms
+        is_missed = _is_missed(waiting, member)
         if member.status not in SETTLED:
             live.append(member)
             watches = member.watches
@@ -152,16 +153,26 @@ async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterato
 
 
 async def _named(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
-    since_ms = 0
-    if not again and waiting.attempt_log[-1].outcome is OutcomeKind.SUSPENDED:
-        # Further back, the handler is wrong.
-        since_ms = _missed_since_ms(waiting)
+    # Further back than what it may have missed, the handler is wrong.
+    is_strict = not again and waiting.attempt_log[-1].outcome is OutcomeKind.SUSPENDED
     for step_id in waiting.waiting_for:
         named = await engine.store.get(step_id)
         if named is None or named.spec.client_id != waiting.spec.client_id or named.id == waiting.id:
             continue
-        if not named.is_settled or _ended_at_ms(named) >= since_ms:
+        if not (named.is_settled and is_strict) or _is_missed(waiting, outline_of(named)):
             yield named
+
+
+def _is_missed(waiting: Step, needed: StepOutline) -> bool:
+    """Whether a step may have settled unseen by the last attempt.
+
+    A handler may have found its own steps in results that were a moment old, also when it was called
+    because one of them had settled.
+    """
+    since_ms = _missed_since_ms(waiting)
+    if needed.parent == waiting.id:
+        since_ms = min(since_ms, waiting.attempt_log[-1].started_at_ms - _RESULTS_BEHIND_MS)
+    return _ended_at_ms(needed) >= since_ms
 
 
 def _missed_since_ms(waiting: Step) -> int:
