@@ -20,7 +20,7 @@ from atomic.sdk import (
 )
 from atomic.sdk._calls.batches import BatchPolicy, Progress
 from atomic.testing import EndpointCall, EndpointReply
-from sdk.in_process import InProcess, in_process
+from sdk.in_process import DAY, InProcess, in_process
 
 FAST, SLOW, SLOWER = 0.25, 8.0, 16.0
 
@@ -147,6 +147,42 @@ class TestMap:
         if concurrency is not None:
             starts = [at for at, _ in app.effects]
             assert all(starts.count(at) <= concurrency for at in starts)
+
+    @pytest.mark.parametrize("kind", ["map", "parallel", "race"])
+    def test_an_early_end_goes_with_its_items_whatever_their_order(self, kind: str) -> None:
+        seen: list[Any] = []
+
+        async def main(ctx: AsyncContext) -> Any:
+            items = [FAST, DAY, 2 * DAY]
+            items = items if ctx.attempt == 1 else [3 * DAY, *items[::-1]]
+            calls = {str(item): ctx.step("for", item, key=str(item)) for item in items if kind != "map"}
+            if kind == "race":
+                seen.append(await ctx.race(calls))
+            elif kind == "parallel":
+                batch = await ctx.parallel(calls, min_successful=1)
+                seen.append({item.name: item.status for item in batch if item.status != "not_started"})
+            else:
+                batch = await ctx.map(items, "for", key=str, min_successful=1)
+                places = {items[item.index]: item.status for item in batch if item.status != "not_started"}
+                seen.append(places)
+            await ctx.sleep(60)
+
+        _, app = played(main)
+        assert len(seen) >= 2
+        assert all(each == seen[0] for each in seen)
+        assert {post["payload"] for post in posts_of(app, "for")} == {FAST, DAY, 2 * DAY}
+
+    def test_an_early_end_counts_when_the_number_of_items_changes(self) -> None:
+        seen: list[str] = []
+
+        async def main(ctx: AsyncContext) -> Any:
+            items = [[FAST, DAY, DAY], [FAST, DAY, DAY, DAY], [FAST, DAY]][min(ctx.attempt, 3) - 1]
+            seen.append(statuses(await ctx.map(items, "for", min_successful=1)))
+            await ctx.sleep(60)
+            await ctx.sleep(60)
+
+        played(main, wait=0.5)
+        assert [*dict.fromkeys(seen)] == ["sll", "slln", "sl"]
 
     def test_a_name_is_that_of_each_step(self) -> None:
         async def main(ctx: AsyncContext) -> Any:

@@ -93,8 +93,8 @@ class BatchCall:
     """A batch with its identity. `unit` makes an item. An early end is recorded at the position `record`.
 
     `title` and `name` are for people, and `names` those of the items. `places` are the indexes of the
-    items in the order in which they start, if it is another one. `works` are the calls as given: some may
-    never be awaited. `cancels_rest`: the steps that have not ended are cancelled when the batch ends.
+    items in the order in which they start, `keys` their keys. `works` are the calls: some may never be
+    awaited. `cancels_rest`: the steps that have not ended are cancelled when the batch ends.
     """
 
     title: str
@@ -106,6 +106,7 @@ class BatchCall:
     record: Position
     names: Sequence[str] = ()
     places: Sequence[int] = ()
+    keys: Sequence[str] = ()
     works: Sequence[Any] = ()
     cancels_rest: bool = False
 

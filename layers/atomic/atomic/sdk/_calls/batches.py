@@ -31,6 +31,7 @@ _LETTERS: Final[Mapping[ItemStatus, str]] = {
     "not_started": "N",
 }
 _ENDED: Final = frozenset("SF")
+NOT_STARTED: Final = _LETTERS["not_started"]
 # Sorts after every moment. A branch without steps gets it, because the time of its end is not recorded.
 _LAST: Final = "~"
 

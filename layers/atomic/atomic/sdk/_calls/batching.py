@@ -1,7 +1,9 @@
 """Plans batches, races and conditions, and runs them, as far as both contexts have this in common."""
 
+import hashlib
 import sys
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,6 +20,7 @@ from atomic.sdk._calls.batches import (
     EMPTY,
     FIRST_ENDED,
     ITEMS_MAX,
+    NOT_STARTED,
     Batch,
     BatchPolicy,
     PolicyOptions,
@@ -40,6 +43,9 @@ _NAMED_MAX: Final = 40
 # The post of a step that lost a race arrives within this time, if it was sent.
 _POSTED_WITHIN_S: Final = 1.0
 _PAUSE_S: Final = 0.05
+# The digests of so many keys fit into the record of an early end, beside its other parts.
+_KEYED_MAX: Final = 20_000
+_DIGEST_CHARS: Final = 8
 
 
 class ParallelOptions(PolicyOptions, total=False):
@@ -150,7 +156,8 @@ class BatchingContext(RecordingContext, ABC):
         label = name or (step if isinstance(step, str) else self._served(step).name)
         # The steps have the name, which tells them apart. So the batch is numbered without it.
         batch = self._batch_call("map", len(known), _policy_of(options), unit)
-        return replace(batch, title=f"map {label!r}", name=name or "map", places=places)
+        keyed = [keys[at] for at in places] if is_keyed else ()
+        return replace(batch, title=f"map {label!r}", name=name or "map", places=places, keys=keyed)
 
     def _plan_parallel(
         self, calls: Sequence[Any], names: Sequence[str], options: ParallelOptions
@@ -187,7 +194,7 @@ class BatchingContext(RecordingContext, ABC):
             return Branch(owner=self, work=call, scope=scope.below(part), outer=outer, label=label)
 
         batch = self._batch_call(kind, len(calls), policy, unit, name)
-        return replace(batch, works=calls, names=names)
+        return replace(batch, works=calls, names=names, keys=names)
 
     def _batch_call(
         self,
@@ -242,10 +249,13 @@ class BatchingContext(RecordingContext, ABC):
                 found = await self._found(record) if must_know else self._earlier(known, record)
             return found or Outcome("", was_replayed=True)
 
-        return (await self._settle(self._plan_record(batch, None), ask)).unwrap()
+        end = (await self._settle(self._plan_record(batch, None), ask)).unwrap()
+        return None if end is None else _in_place(end, batch)
 
     async def _recorded_end(self, batch: BatchCall, end: Any) -> Any:
-        return (await self._settle(self._plan_record(batch, end))).unwrap()
+        keys = "".join(map(_key_digest, batch.keys)) if len(batch.keys) <= _KEYED_MAX else ""
+        posted = self._plan_record(batch, {**end, "keys": keys})
+        return _in_place((await self._settle(posted)).unwrap(), batch)
 
     def _plan_record(self, batch: BatchCall, end: Any) -> StepCall[Any]:
         return self._plan_recorded(batch.kind, f"end of {batch.name}", batch.record, end)
@@ -320,6 +330,19 @@ class BatchingContext(RecordingContext, ABC):
         """In a replay with several tasks, go on when it is this batch's turn."""
 
 
+def _key_digest(key: str) -> str:
+    return b64encode(hashlib.sha256(key.encode()).digest()[:6]).decode()
+
+
+def _in_place(end: Mapping[str, Any], batch: BatchCall) -> dict[str, Any]:
+    """A recorded end, by the present places of the items: some may have been moved, added or removed."""
+    letters, keys = end["items"], end["keys"]
+    if keys and batch.keys:
+        known = {keys[_DIGEST_CHARS * at :][:_DIGEST_CHARS]: letter for at, letter in enumerate(letters)}
+        letters = "".join(known.get(_key_digest(key), NOT_STARTED) for key in batch.keys)
+    return {**end, "items": letters[: batch.count].ljust(batch.count, NOT_STARTED)}
+
+
 def _policy_of(options: Mapping[str, Any]) -> BatchPolicy:
     return BatchPolicy(**{name: options[name] for name in PolicyOptions.__annotations__ if name in options})
 
@@ -365,4 +388,4 @@ def winner(batch: Batch[T]) -> tuple[str, T]:
         if item.status == "succeeded":
             result: Any = item.result
             return item.name, result
-    raise AssertionError("a race ends with the first of its calls")
+    raise InvalidRequestError("race: the call that won is not among the calls any more; put it back.")
