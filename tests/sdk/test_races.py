@@ -1,19 +1,19 @@
 """Races and waits for a condition, of `async def` handlers in virtual time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from atomic.sdk import AsyncContext, ConditionNotMetError, InvalidRequestError, StepFailedError
+from atomic.sdk import AsyncContext, ConditionNotMetError, InvalidRequestError, RetryAfter, StepFailedError
 from atomic.testing import EndpointCall, EndpointReply
 from sdk.in_process import DAY, InProcess, in_process
 
 
 def played(
-    handler: Any, serve: Callable[[InProcess], None] | None = None, **options: Any
+    handler: Any, serve: Callable[[InProcess], None] | None = None, retry: int = 0, **options: Any
 ) -> tuple[Any, InProcess]:
     """Run a workflow; return its response and the application."""
 
@@ -25,7 +25,7 @@ def played(
         if serve is not None:
             serve(app)
         app.workflow(handler, **options)
-        return await app.start(), app
+        return await app.start(retry=retry), app
 
     return in_process(play)
 
@@ -63,6 +63,11 @@ def found_at(number: int) -> Found:
     return Found(number)
 
 
+async def alone(call: Awaitable[Any]) -> Any:
+    """A branch of one call."""
+    return await call
+
+
 class TestRaces:
     def test_the_first_one_wins_in_each_replay(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
@@ -89,6 +94,32 @@ class TestRaces:
             return await ctx.race(calls)
 
         assert played(main, wait=0.1)[0] == ["bad", 2]
+
+    @pytest.mark.parametrize("kind", ["race", "wait", "branches"])
+    def test_a_failure_that_ended_first_wins_however_slow_its_answer_is(self, kind: str) -> None:
+        """A success is known from the results; a failure is asked for, and its answer takes its time."""
+        seen: list[Any] = []
+
+        async def first(ctx: AsyncContext) -> Any:
+            calls = {"slow": ctx.step("slow", 1), "bad": ctx.step("bad", 2)}
+            if kind == "race":
+                return (await ctx.race(calls))[0]
+            if kind == "branches":
+                return (await ctx.race({name: alone(call) for name, call in calls.items()}))[0]
+            tasks = [asyncio.ensure_future(call) for call in calls.values()]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return [await task for task in done]
+
+        async def main(ctx: AsyncContext) -> Any:
+            try:
+                seen.append(await asyncio.wait_for(first(ctx), 0.5 if ctx.attempt == 1 else 60))
+            except TimeoutError:
+                raise RetryAfter(20) from None
+            except StepFailedError as error:
+                seen.append(error.reason)
+
+        played(main, lambda app: app.client.late.update(bad=2.0), wait=5.0, retry=1)
+        assert seen == ["no luck"]
 
     def test_a_failure_may_win(self) -> None:
         async def main(ctx: AsyncContext) -> Any:

@@ -256,7 +256,7 @@ class AsyncContext(AsyncBatches):
 
         loop = get_running_loop()
         self._wait_by(loop.time)
-        self._branches = Branches(self._until_s, is_replay=self.attempt > 1)
+        self._branches = Branches(self._until_s, self._fetched, is_replay=self.attempt > 1)
         if self._results is None:
             # While it is under way, the handler does what comes before its first step.
             self._reader = loop.create_task(self._client.run_flow(self._reading()))

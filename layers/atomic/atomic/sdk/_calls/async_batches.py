@@ -229,8 +229,8 @@ class AsyncBatches(BatchingContext, ABC):
             _close_unstarted(batch.works)
 
     def _make_run(self, batch: BatchCall) -> BatchRun:
-        is_replay = self.attempt > 1
-        return TaskRun(batch, self._open, self._branches, self._ask, self._enter, is_replay=is_replay)
+        fetched = self._fetched if self.attempt > 1 else None
+        return TaskRun(batch, self._open, self._branches, self._ask, self._enter, fetched)
 
     async def _enter(self, branch: Branch) -> Any:
         assert isinstance(branch.work, Awaitable), "a batch of an `async def` handler is given awaitables"

@@ -7,11 +7,12 @@ the items of an `async def` handler on its event loop, and `ThreadRun` those of 
 import queue
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.sdk._calls.batches import Batch, BatchPolicy, DueItem, Progress
@@ -115,12 +116,12 @@ class BatchRun(ABC):
     """A batch in one call of its handler. At most `window` posts are under way at a time."""
 
     def __init__(
-        self, batch: BatchCall, open_steps: Mapping[str, object], window: int, *, is_replay: bool
+        self, batch: BatchCall, open_steps: Mapping[str, object], fetched: Set[str] | None, window: int
     ) -> None:
         self._batch = batch
         self._open = open_steps
-        # True when the order of the ends counts: a replay finds several ended items at once.
-        self._is_ordered = is_replay and batch.policy.may_end_early(batch.count)
+        # In a replay, the steps that have ended and whose outcomes are under way: the order of ends counts.
+        self._fetched = fetched if batch.policy.may_end_early(batch.count) else None
         self.progress = Progress(batch.count, batch.policy, window)
         # The ids of the steps that were asked and have no outcome yet, by index.
         self.steps: dict[int, str] = {}
@@ -129,19 +130,18 @@ class BatchRun(ABC):
         self.left: list[str] = []  # ids of the steps that had not ended when the batch ended
 
     async def run(self, left_s: Callable[[], float], record: Callable[[Any], Awaitable[Any]]) -> Batch[Any]:
-        """Run the batch to its end. `record` posts this end, and returns the end that was recorded first.
-
-        While the batch has to wait, the handler may be suspended.
-        """
+        """Run the batch to its end. `record` posts this end, and returns the one recorded first."""
         try:
             while True:
                 self._start(left_s())
                 if self._failure is not None:
                     raise self._failure
                 if self.progress.may_end:
-                    if self._is_ordered:
-                        self._is_ordered = False
+                    if self._fetched is not None:
                         await self._await_others()
+                        while self._fetched & {*self.steps.values(), *self._steps_of_branches()}:
+                            await self._await_answer()
+                        self._fetched = None
                     self.progress.end()
                 if not self.progress.is_over:
                     await self._await_answer()
@@ -161,8 +161,10 @@ class BatchRun(ABC):
 
     def _end(self) -> dict[str, Any]:
         """The end to record, with the steps of unfinished branches: no replay runs these branches."""
-        left = [step_id for branch in self._unfinished_branches() for step_id in branch.steps]
-        return self.progress.record(left[:_LEFT_MAX])
+        return self.progress.record(list(islice(self._steps_of_branches(), _LEFT_MAX)))
+
+    def _steps_of_branches(self) -> Iterator[str]:
+        return (step_id for branch in self._unfinished_branches() for step_id in branch.steps)
 
     def _unfinished_branches(self) -> list[Branch]:
         return [branch for at, branch in self._branches_of.items() if not self.progress.has_ended(at)]
@@ -197,8 +199,7 @@ class BatchRun(ABC):
             result = step_call.read(outcome.unwrap())
         except Exception as raised:
             failed = raised
-        at, was_replayed = outcome.ended_at, outcome.was_replayed
-        self._take(due, failed, result=result, ended_at=at, was_replayed=was_replayed)
+        self._take(due, failed, result=result, ended_at=outcome.ended_at, was_replayed=outcome.was_replayed)
 
     def _take(self, due: DueItem, error: BaseException | None, **end: Any) -> None:
         """Take what has become of an item."""
@@ -250,12 +251,11 @@ class TaskRun(BatchRun):
         branches: "Branches",
         ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]],
         enter: Callable[[Branch], Coroutine[Any, Any, Any]],
-        *,
-        is_replay: bool,
+        fetched: Set[str] | None,
     ) -> None:
         from asyncio import get_running_loop
 
-        super().__init__(batch, open_steps, _TASKS_MAX, is_replay=is_replay)
+        super().__init__(batch, open_steps, fetched, _TASKS_MAX)
         self._loop = get_running_loop()
         self._branches = branches
         self._ask = ask
@@ -332,10 +332,9 @@ class ThreadRun(BatchRun):
         open_steps: Mapping[str, object],
         ask: Callable[[StepCall[Any]], Outcome],
         enter: Callable[[Branch], Any],
-        *,
-        is_replay: bool,
+        fetched: Set[str] | None,
     ) -> None:
-        super().__init__(batch, open_steps, _THREADS_MAX, is_replay=is_replay)
+        super().__init__(batch, open_steps, fetched, _THREADS_MAX)
         self._ask = ask
         self._enter = enter
         # Posts have threads of their own, because a branch may take as long as it wants.

@@ -215,7 +215,7 @@ class BlockingBatches(BatchingContext, ABC):
         def ask(step_call: StepCall[Any]) -> Outcome:
             return at_once(self._ask(step_call))
 
-        return ThreadRun(batch, self._open, ask, self._enter, is_replay=self.attempt > 1)
+        return ThreadRun(batch, self._open, ask, self._enter, self._fetched if self.attempt > 1 else None)
 
     def _enter(self, branch: Branch) -> Any:
         assert callable(branch.work), "a batch of a plain handler is given functions"

@@ -10,7 +10,7 @@ order acts in the same way again.
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Set
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, Final, NamedTuple, NoReturn
@@ -59,9 +59,11 @@ class _Answer(NamedTuple):
 class Branches:
     """The branches of one call of a handler, which may wait for its steps until `until_s` (loop time)."""
 
-    def __init__(self, until_s: float, *, is_replay: bool) -> None:
+    def __init__(self, until_s: float, fetched: Set[str] = frozenset(), *, is_replay: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._until_s = until_s
+        # The steps that have ended and whose outcomes are under way.
+        self._fetched = fetched
         self._is_replay = is_replay
         self._main: Task | None = None
         self._tasks: set[Task] = set()
@@ -268,9 +270,11 @@ class Branches:
             await asyncio.sleep(0)
         return not self._has_moved
 
-    def _hand_over(self) -> float:
+    def _hand_over(self) -> float | None:
         first = self._answers[0]
         if first.was_replayed and self._posts:
+            if self._fetched:
+                return None
             # The answer of a step that ended earlier may be about to arrive.
             told_s = max(self._posts.values()) + _TOLD_S
             if (left_s := told_s - self._loop.time()) > 0:

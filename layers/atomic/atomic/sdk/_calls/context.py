@@ -204,6 +204,7 @@ class BaseContext(ABC):
         self._events = OpenedEvents()
         # The steps that were called and have no outcome yet, with the branch of a batch that called each.
         self._open: dict[str, object] = {}
+        self._fetched: set[str] = set()  # those that had ended before, and whose outcomes are under way
         # Whether a step may be live that the handler does not wait for.
         self._has_left = False
         self._late_calls = 0

@@ -212,8 +212,15 @@ class RecordingContext(BaseContext, ABC):
 
     async def _ask(self, step_call: StepCall[Any]) -> Outcome:
         with self._called(step_call):
-            known = self._earlier(await self._known(), step_call)
-            return known if known is not None else await self._send(self._flow(step_call))
+            results = await self._known()
+            if (known := self._earlier(results, step_call)) is not None:
+                return known
+            if results.has_ended(step_call.id):
+                self._fetched.add(step_call.id)
+            try:
+                return await self._send(self._flow(step_call))
+            finally:
+                self._fetched.discard(step_call.id)
 
     async def _ask_value(self, value: ValueCall) -> Outcome:
         with self._called(value.step):

@@ -117,6 +117,10 @@ class Results:
             return None
         return Outcome(ended_at=known.finished_at, was_replayed=True, response=known.response)
 
+    def has_ended(self, step_id: str) -> bool:
+        """Whether a step is known to have ended, with whatever outcome."""
+        return step_id in self._steps and self._steps[step_id].status not in LIVE
+
     def has_event(self, step_id: str) -> bool:
         """Whether an event is known to be open or done. If so, no post is needed to get its id."""
         known = self._steps.get(step_id)
