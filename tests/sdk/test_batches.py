@@ -14,6 +14,7 @@ from atomic.sdk import (
     AsyncContext,
     Batch,
     InvalidRequestError,
+    RetryAfter,
     SerializationError,
     StepFailedError,
     UnavailableError,
@@ -26,7 +27,7 @@ FAST, SLOW, SLOWER = 0.25, 8.0, 16.0
 
 
 def played(
-    handler: Any, serve: Callable[[InProcess], None] | None = None, **options: Any
+    handler: Any, serve: Callable[[InProcess], None] | None = None, retry: int = 0, **options: Any
 ) -> tuple[Any, InProcess]:
     """Run a workflow; return its response and the application.
 
@@ -47,7 +48,7 @@ def played(
         if serve is not None:
             serve(app)
         app.workflow(handler, **options)
-        return await app.start(), app
+        return await app.start(retry=retry), app
 
     return in_process(play)
 
@@ -183,6 +184,23 @@ class TestMap:
 
         played(main, wait=0.5)
         assert [*dict.fromkeys(seen)] == ["sll", "slln", "sl"]
+
+    def test_what_a_dead_attempt_started_is_no_sign_of_changed_code(self) -> None:
+        """An attempt that died had started an item that its successor ends the batch without."""
+
+        async def batch(ctx: AsyncContext) -> Any:
+            items = [FAST, 2 * FAST, SLOW]
+            return statuses(await ctx.map(items, "for", concurrency=2, min_successful=2))
+
+        async def main(ctx: AsyncContext) -> Any:
+            try:
+                found = await asyncio.wait_for(batch(ctx), 1.5 * FAST if ctx.attempt == 1 else 60)
+            except TimeoutError:
+                raise RetryAfter(1) from None
+            return [found, ctx.unused_results, await ctx.version("change", 3)]
+
+        response, app = played(main, wait=5.0, retry=1)
+        assert (response, len(posts_of(app, "for"))) == (["ssn", 0, 3], 3)
 
     def test_a_name_is_that_of_each_step(self) -> None:
         async def main(ctx: AsyncContext) -> Any:

@@ -139,9 +139,7 @@ class BatchPolicy:
             if (number := getattr(self, name)) is not None:
                 check_number(name, number, least)
         if count > ITEMS_MAX:
-            raise InvalidRequestError(
-                f"items: a batch has {ITEMS_MAX} at most, and these are more; make several batches."
-            )
+            raise InvalidRequestError(f"items: a batch has {ITEMS_MAX} at most; make several batches.")
         if self.min_successful is not None and self.min_successful > count:
             raise InvalidRequestError(
                 f"min_successful: {self.min_successful} of {count} items can never succeed; use fewer."
@@ -302,12 +300,13 @@ class Progress:
             return self._ended_by is not None
         return all(index in self._ends for index, letter in enumerate(self._record) if letter in _ENDED)
 
-    def left_before(self) -> list[int]:
-        """The items that an earlier attempt started, and that this attempt has not asked."""
+    def left_before(self, *, any_started: bool) -> list[int]:
+        """The items that an earlier attempt started, or may have, and that this one has not asked."""
         letters = self._record or ""
         known = self._ends.keys() | self._asked | self._branches | self._parked.keys() | {*self._again}
-        left = _LETTERS["started"]
-        return [at for at, letter in enumerate(letters) if letter == left and at not in known]
+        # An attempt that died may have started more, before the end was recorded without them.
+        left = {_LETTERS["started"], *(NOT_STARTED if any_started else "")}
+        return [at for at, letter in enumerate(letters) if letter in left and at not in known]
 
     def has_ended(self, at: int) -> bool:
         """Whether an item has its outcome."""

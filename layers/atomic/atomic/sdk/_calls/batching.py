@@ -262,7 +262,7 @@ class BatchingContext(RecordingContext, ABC):
 
     def _left_before(self, batch: BatchCall, run: BatchRun, results: Results) -> list[str]:
         """The ids of the live steps that an earlier attempt of the batch started, and did not wait for."""
-        units = [batch.unit(at) for at in run.progress.left_before()]
+        units = [batch.unit(at) for at in run.progress.left_before(any_started=results.unused > 0)]
         ids = [unit.id for unit in units if isinstance(unit, StepCall)]
         return [step_id for step_id in (*ids, *run.progress.left_steps) if results.is_live(step_id)]
 
