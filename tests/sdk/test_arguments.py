@@ -46,6 +46,22 @@ def test_a_key_is_converted_to_text(key: Any, text: str) -> None:
     assert one.call("pay", key=key).id == other.call("pay", key=text).id
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda context, half: context.call("pay", key=half),
+        lambda context, half: context.call("pay", name=half),
+        lambda context, half: context.event(half),
+        lambda context, half: context.run(half, dict),
+        lambda context, half: context.version(half, 1),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused(call: Any) -> None:
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    with pytest.raises(InvalidRequestError, match="holds half of a surrogate pair; use whole characters"):
+        call(context, "a\ud800")
+
+
 @pytest.mark.parametrize("key", [None, True, 1.5, b"k", object(), ("a", 1), date(2026, 1, 1)])
 def test_a_value_without_a_unique_text_is_no_key(key: Any) -> None:
     with pytest.raises(InvalidRequestError, match=r"key: use a str, an int or a UUID, not .* Change the"):

@@ -288,3 +288,12 @@ def _reason(problem: Mapping[str, Any]) -> str:
     response = problem.get("response")
     said = response.get("detail") if isinstance(response, dict) else None
     return said if isinstance(said, str) and said else failures.reason(problem)
+
+
+def utf8(member: str, text: str) -> bytes:
+    """The bytes of a text. Raises InvalidRequestError for half of a surrogate pair, which has none."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        cure = "holds half of a surrogate pair; use whole characters"
+        raise InvalidRequestError(f"{member}: {text!r} {cure}.") from None

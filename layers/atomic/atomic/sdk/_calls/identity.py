@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import ReferenceType, WeakSet, ref
 
 from atomic.protocol import keys
-from atomic.sdk.errors import InvalidRequestError
+from atomic.sdk.errors import InvalidRequestError, utf8
 
 if TYPE_CHECKING:
     # A seventh of the SDK's import time. A program with asyncio tasks has imported it.
@@ -216,7 +216,7 @@ def step_key(run_key: str, position: Position) -> str:
     key = "" if position.key is None else f"/{position.key}"
     framed = bytearray()
     for part in (run_key, *position.path, key, str(position.number)):
-        encoded = part.encode()
+        encoded = utf8("name", part)
         framed += len(encoded).to_bytes(4, "big") + encoded
     digest = hashlib.sha256(framed).hexdigest()[:16]
     readable = position.readable
@@ -227,6 +227,7 @@ def step_key(run_key: str, position: Position) -> str:
 
 def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
     """The id that the server will give to a step of this run that has a parent."""
+    utf8("name", document.get("stepName", ""))
     identity = keys.identity(
         client_id,
         document["workflowName"],

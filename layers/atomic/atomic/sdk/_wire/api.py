@@ -39,6 +39,7 @@ from atomic.sdk.errors import (
     NotFinishedError,
     StepFailedError,
     check_success,
+    utf8,
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
@@ -100,6 +101,7 @@ def check_number(name: str, number: object, least: int) -> None:
 def key_text(key: Key) -> str:
     """A key as text. Only types whose text is the same in every process are allowed."""
     if isinstance(key, str):
+        utf8("key", key)
         return str.__str__(key)
     if isinstance(key, int) and not isinstance(key, bool):
         return int.__repr__(key)
