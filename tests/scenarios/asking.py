@@ -53,20 +53,31 @@ async def send(
     headers = {} if of is None else {"Atomic-Attempt-Token": of.headers["atomic-attempt-token"]}
     if of is not None and target.endswith("/results"):
         target += f"?parent={step_id}"
-    body = b""
-    if method == "PATCH":
-        body = b'{"liveSteps":100}'
-    elif (method, target) == ("POST", "/clients"):
-        body = json.dumps(CREATED).encode()
-    elif method == "POST" and target.endswith("/keys"):
-        body = b'{"scopes":["read"]}'
-    elif method == "POST" and (target.count("/") == 1 or target.endswith("/probe")):
-        body = json.dumps(document(url, key="sent-1")).encode()
-    elif method == "POST" and target.endswith("/steps"):
-        body = json.dumps(document(url, key="sent-1", parent=step_id)).encode()
-    elif target.endswith("/redrive") and target.count("/") == 2:
-        body = b'{"filter":{"workflowName":"w"}}'
+    body = _body(method, target, url, step_id)
     return await runtime.request(method, target, body=body, headers=headers, key_of=key_of)
+
+
+def _body(method: str, target: str, url: str, step_id: str) -> bytes:
+    if method == "PATCH":
+        return b'{"liveSteps":100}'
+    if method != "POST":
+        return b""
+    if target == "/clients":
+        return json.dumps(CREATED).encode()
+    if target.count("/") == 1:
+        return json.dumps(document(url, key="sent-1")).encode()
+    # By the last part of the path; an action on a step or a run has no body.
+    bodies: dict[str, Any] = {
+        "keys": {"scopes": ["read"]},
+        "probe": document(url, key="sent-1"),
+        "steps": document(url, key="sent-1", parent=step_id),
+        "events": {"workflowName": "w", "idempotencyKey": "sent-1", "name": "e"},
+        "reject": {"detail": "no"},
+    }
+    if target.count("/") == 2:
+        bodies["redrive"] = {"filter": {"workflowName": "w"}}
+    given = bodies.get(target.rpartition("/")[2])
+    return b"" if given is None else json.dumps(given).encode()
 
 
 async def start_as(runtime: Runtime, client: str, document: dict[str, Any], prefer: str = "") -> ApiReply:

@@ -12,6 +12,7 @@ from atomic.application.redrive import redrive_step
 from atomic.application.refusals import PayloadMismatch, Refusal, RunCancelled
 from atomic.application.results import post_result
 from atomic.application.start import start
+from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import EndpointResponse, StepError, StoredBody
 from atomic.domain.steps import Step
 from atomic.protocol import headers, keys
@@ -362,7 +363,7 @@ async def _post_event(engine: Engine, step_id: str) -> bool:
         # A run that ended without its event never needs it.
         return root is not None and root.is_settled
     try:
-        await post_result(engine, step, StoredBody(EVENT_RESULT, "json"))
+        await post_result(engine, step, ResultPosted(StoredBody(EVENT_RESULT, "json")))
     except Refusal:
         return step.is_settled
     return True

@@ -19,7 +19,7 @@ from atomic.application.rechecking import recheck
 from atomic.application.redrive import redrive_step
 from atomic.application.results import post_result
 from atomic.application.start import start
-from atomic.domain.events import Cancelled, Woken
+from atomic.domain.events import Cancelled, ResultPosted, Woken
 from atomic.domain.outcomes import EndpointResponse, StepError, StoredBody
 from atomic.domain.steps import Attempt, Step
 from atomic.domain.transitions import begin
@@ -391,7 +391,7 @@ MAIL_SPEC = PLAN.spec(MAIL, None).below_root()
 def test_an_event_with_a_waiter_gets_a_wakeup_before_it_is_completed() -> None:
     """An event is not checked itself, and a step that waits for it is rechecked once a day."""
     event = begin(MAIL_SPEC, MAIL_SPEC.identity, EPOCH_MS, None)
-    result = StoredBody(b"1", "json")
+    result = ResultPosted(StoredBody(b"1", "json"))
     for waiters, sent in (((), []), ((ROOT_ID,), [(event.id, EPOCH_MS + 10_000)])):
         case = Case(waiting_root(waiting_for=(event.id,)), replace(event, waiters=waiters))
         case.store.replace = _unavailable  # type: ignore[method-assign]
@@ -410,7 +410,7 @@ def test_a_result_that_is_posted_again_wakes_again() -> None:
     case = Case(waiting_root(waiting_for=(event.id,)), event)
 
     async def post() -> None:
-        await post_result(case.engine(), event, StoredBody(b"1", "json"))
+        await post_result(case.engine(), event, ResultPosted(StoredBody(b"1", "json")))
 
     case.play(post())
     assert case.row(ROOT_ID).status is Status.PENDING

@@ -18,7 +18,7 @@ from atomic.application.refusals import NotAnOpenEvent
 from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.clients.client import Client
-from atomic.domain.events import Cancelled, Redriven
+from atomic.domain.events import Cancelled, Redriven, ResultPosted
 from atomic.domain.outcomes import EndpointResponse, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepOutline
@@ -150,7 +150,7 @@ def test_an_event_of_a_run_that_ended_takes_no_result_and_leaves_no_dead_letter(
                 await process_wakeup(engine, event().id)
                 return
             with pytest.raises(NotAnOpenEvent) as refused:
-                await post_result(engine, event(), RESULT)
+                await post_result(engine, event(), ResultPosted(RESULT))
             assert (refused.value.kind, refused.value.status) == ("event", Status.CANCELLED)
 
         run(act())
@@ -172,7 +172,7 @@ def test_an_event_whose_run_is_gone_is_gone_with_it_and_one_that_comes_before_it
                 await process_wakeup(engine, row.id)
                 return
             with suppress(NotAnOpenEvent):
-                await post_result(engine, row, RESULT)
+                await post_result(engine, row, ResultPosted(RESULT))
 
         run(act())
 
@@ -196,7 +196,7 @@ def test_an_event_of_a_failed_run_rests_and_keeps_its_result_for_the_redrive() -
         assert (resting.status, resting.due_at_ms) == (Status.PENDING, None)
         await process_wakeup(engine, event().id)
         assert store._rows[event().id] == resting
-        await post_result(engine, resting, RESULT)
+        await post_result(engine, resting, ResultPosted(RESULT))
 
     run(act())
 

@@ -13,10 +13,13 @@ import pytest
 
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SystemClock
+from atomic.application.commit import commit
 from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
 from atomic.application.process_wakeup import process_wakeup
+from atomic.application.results import signal
 from atomic.application.start import StartResult, start
+from atomic.domain.events import ResultPosted, WaiterAdded
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
@@ -205,6 +208,82 @@ def a_value(parent: str, name: str) -> StepSpec:
     identity = keys.identity("acme", "createUser", parent, "value", name, "key-1")
     spec = a_spec(step_name=name, payload=b"17", parent=parent)
     return replace(spec, kind="value", url="", identity=identity, run_id=keys.run_of(parent))
+
+
+def an_event() -> StepSpec:
+    """The event `payment` of a root."""
+    parent = keys.root_of(a_spec().run_id)
+    identity = keys.identity("acme", "createUser", parent, "event", "payment", "key-1")
+    spec = a_spec(step_name="payment", payload=b"null", parent=parent)
+    return replace(spec, kind="event", url="", identity=identity)
+
+
+PAID = ResultPosted(StoredBody(b'{"paid":42}', "json", "application/json"))
+
+
+def test_an_early_event_is_one_write_and_its_asking_another() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            event = an_event()
+            recorder.calls.clear()
+            assert (await signal(runtime.engine, event, PAID)).was == "early"
+            # The event and the workflow that it is for.
+            assert Counter(recorder.operations) == Counter({"GetItem": 2, "PutItem": 1})
+            recorder.calls.clear()
+            assert (await signal(runtime.engine, event, PAID)).was == "done"
+            assert recorder.operations == ["GetItem"]
+
+            await runtime.engine.store.create(a_root())
+            recorder.calls.clear()
+            asked = await runtime.call(event)
+            assert (asked.replayed, asked.step.response) == (True, PAID.response)
+            # The refused write returns the row, which is now kept as long as its run; a look at the run.
+            assert Counter(recorder.operations) == Counter({"GetItem": 1, "PutItem": 1, "UpdateItem": 1})
+            recorder.calls.clear()
+            again = await start(runtime.engine, event, wait_ms=0, is_repeated=True)
+            assert (again.replayed, recorder.operations) == (True, ["GetItem"])
+
+    asyncio.run(body())
+
+
+def test_the_result_of_an_open_event_is_a_write_and_two_reads_and_wakes_who_waits() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            event = an_event()
+            await runtime.engine.store.create(a_root())
+            recorder.calls.clear()
+            opened = await start(runtime.engine, event, wait_ms=0)
+            assert Counter(recorder.operations) == Counter({"PutItem": 1, "GetItem": 1})
+            recorder.calls.clear()
+            assert (await signal(runtime.engine, event, PAID)).was == "open"
+            assert Counter(recorder.operations) == Counter({"GetItem": 2, "UpdateItem": 1})
+
+            other = replace(event, step_name="other", identity="b" * 32)
+            opened = await start(runtime.engine, other, wait_ms=0)
+            await commit(runtime.engine, opened.step, WaiterAdded(other.parent or ""))
+            recorder.calls.clear()
+            assert (await signal(runtime.engine, other, PAID)).was == "open"
+            # A wake-up before the write. The row of the step that waits is read; this one is not suspended.
+            wakes = Counter({"SendMessage": 1, "GetItem": 1})
+            assert Counter(recorder.operations) == Counter({"GetItem": 2, "UpdateItem": 1}) + wakes
+
+    asyncio.run(body())
+
+
+def test_what_docs_say_of_events_follows_from_the_prices() -> None:
+    page = COST_PAGE.read_text()
+    # A step that has nothing to read and writes once costs a request and a part of a function's time.
+    request_usd = estimated_usd([begin(a_value(a_root().id, "now"), "0" * 32, 1, None)])
+    request_usd -= WRITE_UNIT_USD + READ_UNIT_USD
+    for what, writes, reads in (
+        ("an event that is told early", 1, 2),
+        ("its handler asks for it: a write that is refused, one that keeps it, a read", 2, 1),
+        ("an event that is told when it is open", 1, 2),
+    ):
+        cents = math.floor(1e8 * (request_usd + writes * WRITE_UNIT_USD + reads * READ_UNIT_USD) + 0.5)
+        assert f"| {what} | ${cents / 100:.2f} |" in page, cents / 100
 
 
 def test_a_handler_that_gets_504_costs_one_more_read_and_write() -> None:

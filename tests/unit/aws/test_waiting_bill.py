@@ -24,6 +24,7 @@ from atomic.application.engine import Engine, Settings
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import post_result
 from atomic.application.start import start
+from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.aws.prices import DRAIN_USD, READ_UNIT_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
@@ -206,7 +207,9 @@ def counted(handler: Handler, *, days: int) -> tuple[Counter[str], int]:
         assert row.status is Status.WAITING
         under_way = runtime.account.most_under_way[root.id]
         [event_id] = row.waiting_for
-        await post_result(runtime.engine, runtime.store._rows[event_id], StoredBody(b"1", "json"))
+        await post_result(
+            runtime.engine, runtime.store._rows[event_id], ResultPosted(StoredBody(b"1", "json"))
+        )
         await asyncio.sleep(60)
         assert runtime.store._rows[root.id].status is Status.SUCCEEDED
         return runtime.account.counts, under_way

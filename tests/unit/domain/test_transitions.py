@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from atomic.domain import events
+from atomic.domain.event_steps import EARLY_KEPT_MS, early, has_result, rejection
 from atomic.domain.events import (
     AnsweredLate,
     Cancelled,
@@ -16,6 +17,7 @@ from atomic.domain.events import (
     Deferred,
     Ended,
     NotAdmitted,
+    Opened,
     OwnerLost,
     Rechecked,
     Redriven,
@@ -119,6 +121,7 @@ EVENTS: dict[str, events.Event] = {
     "Nothing": Rechecked(1, (), 0.5),
     "OwnerLost": OwnerLost(),
     "Result": ResultPosted(StoredBody(b"1", "json")),
+    "Opened": Opened(),
     "Deadline": DeadlineGiven(HOUR),
     "Cancelled": Cancelled(),
     "Rescheduled": Rescheduled(NOW + 200, LATER),
@@ -150,6 +153,7 @@ Rechecked   =          =          =          =          =          =          = 
 Nothing     =          =          =          =          =          retrying   =          =         =
 OwnerLost    =          =          pending    pending    =          ~          =          =         =
 Result      =          =          =          =          =          =          =          =         =
+Opened      =          =          =          =          =          =          =          =         =
 Deadline    =          =          =          =          =          =          =          =         =
 Cancelled   cancelled  cancelled  cancelled  cancelled  cancelled  cancelled  =          =         =
 Rescheduled =          ~          =          =          =          =          =          =         =
@@ -867,6 +871,34 @@ class TestEventSteps:
         assert (step.status, step.due_at_ms) == (Status.PENDING, LATER + 5000)
         assert transition(step, Claimed("n"), LATER) is step
         assert transition(step, ResultPosted(RESULT), LATER).status is Status.SUCCEEDED
+
+    def test_a_rejection_is_its_result_also_for_a_redrive(self) -> None:
+        no = rejection(RESULT, "declined\nby the bank")
+        done = transition(running(**EVENT), no, LATER)
+        assert (done.status, done.response, done.is_dead_letter) == (Status.FAILED, RESULT, False)
+        assert str(done.error) == "the event was rejected: declined by the bank"
+        assert transition(done, ResultPosted(RESULT), LATER) is done
+        assert transition(done, Redriven(1), LATER) is done
+        assert (has_result(done, no), has_result(done, ResultPosted(RESULT))) == (True, False)
+        assert not has_result(transition(running(**EVENT), ResultPosted(RESULT), LATER), no)
+
+    @pytest.mark.parametrize("posted", [ResultPosted(RESULT), rejection(RESULT, "no")])
+    def test_an_early_one_is_kept_for_a_week_until_a_handler_asks_for_it(
+        self, posted: ResultPosted
+    ) -> None:
+        asked = spec(**EVENT, retention_ms=30 * 24 * HOUR)
+        step = early(asked, posted, NOW)
+        assert has_result(step, posted)
+        assert (step.version, step.finished_at_ms, step.due_at_ms) == (1, NOW, None)
+        assert step.expires_at_ms == NOW + EARLY_KEPT_MS
+        opened = transition(step, Opened(), LATER)
+        assert opened.expires_at_ms == LATER + asked.retention_ms
+        assert has_result(opened, posted)
+        assert transition(opened, Opened(), LATER + HOUR) is opened
+
+    def test_a_short_retention_does_not_shorten_the_week(self) -> None:
+        step = early(spec(**EVENT, retention_ms=HOUR), ResultPosted(RESULT), NOW)
+        assert transition(step, Opened(), NOW + 1).expires_at_ms == NOW + EARLY_KEPT_MS
 
     def test_it_can_be_cancelled(self) -> None:
         step = transition(running(**EVENT), Cancelled(), LATER)

@@ -25,6 +25,7 @@ STATUSES = {
     "payload-mismatch": 422,
     "step-failed": 424,
     "event-expired": 424,
+    "event-rejected": 424,
     "too-many-requests": 429,
     "internal": 500,
     "unavailable": 503,

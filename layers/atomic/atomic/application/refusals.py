@@ -54,3 +54,11 @@ class NotAnOpenEvent(Refusal):
     def __init__(self, kind: Kind, status: Status) -> None:
         super().__init__(kind, status)
         self.kind, self.status = kind, status
+
+
+class TakesNoEvents(Refusal):
+    """The workflow that an event is for has succeeded or was cancelled, and asks for no event any more."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status)
+        self.status = status

@@ -1,23 +1,33 @@
-"""Event steps, whose result is posted from outside."""
+"""Results of event steps, which are posted from outside: by the id of the step, or by the event's name."""
 
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
-from atomic.application.refusals import NotAnOpenEvent
+from atomic.application.reentry import is_forgotten
+from atomic.application.refusals import NotAnOpenEvent, TakesNoEvents
 from atomic.application.wakeups import wake_waiters_again
+from atomic.domain.event_steps import early, has_result
 from atomic.domain.events import ResultPosted
-from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Step
-from atomic.protocol.enums import Status
+from atomic.domain.steps import Step, StepSpec
+from atomic.protocol import keys
+from atomic.protocol.enums import EventWas, Status
 
 # Far longer than the write and the wake-ups take.
 _LOOK_AFTER_MS: Final = 10_000
 
 
-async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
-    """Complete an event step. Posting the same result again is not an error.
+class Completed(NamedTuple):
+    """The event as it now stands, and what it was when the result came."""
+
+    step: Step
+    was: EventWas
+
+
+async def post_result(engine: Engine, step: Step, posted: ResultPosted) -> Completed:
+    """Complete or reject an event step. Posting the same result again is not an error.
 
     Raises NotAnOpenEvent for a different result, and for a run that has succeeded or was cancelled. A run
     that failed keeps the result for its redrive.
@@ -31,10 +41,45 @@ async def post_result(engine: Engine, step: Step, response: StoredBody) -> Step:
     if (step.waiters or step.watches) and not step.is_settled:
         # Nothing rechecks an event. If this process ends before it wakes the waiters, they are never woken.
         await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
-    after, effects = await commit(engine, step, ResultPosted(response))
+    after, effects = await commit(engine, step, posted)
     if effects is not None:
-        return after
-    if after.status is Status.SUCCEEDED and after.response == response:
+        return Completed(after, "open")
+    if has_result(after, posted):
         await wake_waiters_again(engine, after)
-        return after
+        return Completed(after, "done")
     raise NotAnOpenEvent(after.spec.kind, after.status)
+
+
+async def signal(
+    engine: Engine, spec: StepSpec, posted: ResultPosted, handler: Step | None = None
+) -> Completed:
+    """Post the result of the event of this identity, whether a handler has opened it yet or not.
+
+    `handler` is the step whose handler waits for it, where it has been read. Raises NotAnOpenEvent for a
+    different result, and TakesNoEvents when no handler can ask for the event any more.
+    """
+    existing = await engine.store.get(keys.step_id(spec.run_id, spec.identity))
+    if existing is None or await is_forgotten(engine, existing):
+        # The row decides: of this post and the handler's, the second one finds what the first has written.
+        created = early(spec, posted, engine.clock.now_ms())
+        existing = await _create(engine, created, existing, handler)
+        if existing is None:
+            engine.telemetry.started(created)
+            engine.telemetry.settled(created)
+            return Completed(created, "early")
+    return await post_result(engine, existing, posted)
+
+
+async def _create(engine: Engine, event: Step, forgotten: Step | None, handler: Step | None) -> Step | None:
+    """Write the row of an event, unless there is one by now; that row."""
+    handler = handler or await engine.store.get(event.spec.parent or "")
+    is_over = handler is not None and handler.status in {Status.SUCCEEDED, Status.CANCELLED}
+    if handler is not None and is_over and not await is_forgotten(engine, handler):
+        raise TakesNoEvents(handler.status)
+    if forgotten is None:
+        existing = await engine.store.create(event)
+    else:
+        event = replace(event, version=forgotten.version + 1)
+        existing = await engine.store.replace(event, forgotten.version)
+    # The row may be our own, when the answer to the write was lost.
+    return None if existing == event else existing

@@ -17,7 +17,7 @@ from atomic.application.ports import Subscription
 from atomic.application.reentry import is_forgotten, posted_before
 from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled
 from atomic.application.wakeups import ensure_wakeup
-from atomic.domain.events import Cancelled, DeadlineGiven, ToldUnfinished, WaiterAdded
+from atomic.domain.events import Cancelled, DeadlineGiven, Opened, ToldUnfinished, WaiterAdded
 from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
@@ -168,6 +168,10 @@ async def _begin(engine: Engine, step: Step, claim: Claim | None, caller: _Calle
 
 async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -> StartResult:
     """Wait for a step that another post has created."""
+    if step.early:
+        # What a handler asks with cannot be known before it asks.
+        step, _ = await commit(engine, step, Opened())
+        return StartResult(step, replayed=True)
     # Two overlapping attempts may both have computed a value; the value that was posted first counts.
     if spec.kind != "value" and step.spec.fingerprint != spec.fingerprint:
         raise PayloadMismatch(step)

@@ -114,9 +114,15 @@ class OwnerLost:
 
 @dataclass(frozen=True, slots=True)
 class ResultPosted:
-    """The result of an event step was posted."""
+    """The result of an event step was posted; `rejection` is set when it is rejected instead."""
 
     response: StoredBody
+    rejection: StepError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A handler asks for an event step whose result came before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,7 @@ Event = (
     | Rechecked
     | OwnerLost
     | ResultPosted
+    | Opened
     | DeadlineGiven
     | Cancelled
     | Rescheduled

@@ -48,6 +48,7 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.DEADLINE_OVER: "the deadline of {} ms is over",
     ErrorKind.NO_TIME_LEFT: "no time for another attempt within the deadline of {} ms",
     ErrorKind.EVENT_EXPIRED: "the event was not completed within {} ms",
+    ErrorKind.EVENT_REJECTED: "the event was rejected",
     ErrorKind.CANCELLED: "cancelled",
     ErrorKind.STEP_CANCELLED: "cancelled by itself, or with a step above it",
     ErrorKind.RUN_ENDED: "its run has ended",
@@ -224,7 +225,7 @@ def _excerpt_of(response: StoredBody, value: Any) -> str:
         said = response.text[: 8 * EXCERPT_MAX_CHARS].decode(errors="ignore")
     if not isinstance(said, str):
         return ""
-    return _on_one_line(said)
+    return on_one_line(said)
 
 
 def _accepted(answer: EndpointResponse, status: int) -> Outcome:
@@ -244,7 +245,7 @@ def _suspended(answer: EndpointResponse, status: int) -> Outcome:
     asked = answer.headers.get(headers.WAKE, "any").strip().lower()
     wake = next((policy for policy in WAKE_POLICIES if policy == asked), None)
     if wake is None:
-        error = StepError(ErrorKind.UNKNOWN_WAKE, repr(_on_one_line(_storable(asked))))
+        error = StepError(ErrorKind.UNKNOWN_WAKE, repr(on_one_line(_storable(asked))))
         return Outcome(kind=OutcomeKind.RETRYABLE, status=status, error=error)
     if EVERY_CHILD in named:
         ids: tuple[str, ...] = (EVERY_CHILD,)
@@ -285,7 +286,7 @@ def _refusal(answer: EndpointResponse, status: int, *, forbidden: bool, excerpt:
         return StepError(ErrorKind.FORBADE_RETRY, str(status), excerpt)
     if not 300 <= status <= 399:
         return StepError(ErrorKind.ENDPOINT_ANSWERED, str(status), excerpt)
-    location = _on_one_line(_storable(answer.headers.get(headers.LOCATION, "")))
+    location = on_one_line(_storable(answer.headers.get(headers.LOCATION, "")))
     return StepError(
         ErrorKind.REDIRECT_REFUSED, str(status), f"call {location} instead" if location else excerpt
     )
@@ -311,7 +312,8 @@ def _unstorable(body: bytes, content_type: str | None) -> str | None:
     return None
 
 
-def _on_one_line(said: str) -> str:
+def on_one_line(said: str) -> str:
+    """The beginning of a text as an excerpt."""
     words = " ".join("".join(c if c.isprintable() else " " for c in said[: 8 * EXCERPT_MAX_CHARS]).split())
     return words if len(words) <= EXCERPT_MAX_CHARS else f"{words[: EXCERPT_MAX_CHARS - 1]}…"
 

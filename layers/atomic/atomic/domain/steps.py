@@ -4,7 +4,7 @@ An event is one write, so each path of a transition calls `changed` once.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
@@ -103,6 +103,7 @@ class Step:
     `woken`: since the running attempt began, a step has settled that it may be waiting for. `told` is the
     first step of which the running attempt was told that it is unfinished.
     `failed_meanwhile`: since the last attempt began, a step has failed that it may be waiting for.
+    `early`: the result of this event came before any handler asked for it, and whether one has since.
     """
 
     spec: StepSpec
@@ -135,6 +136,7 @@ class Step:
     error: StepError | None = None
     finished_at_ms: int | None = None
     expires_at_ms: int | None = None
+    early: Literal["", "unopened", "opened"] = ""
 
     @property
     def position(self) -> str:
@@ -153,7 +155,7 @@ class Step:
 
     @property
     def is_dead_letter(self) -> bool:
-        """Whether the step is a dead letter: it failed and is not an expired event."""
+        """Whether the step is a dead letter: it failed and is not an event."""
         return self.status is Status.FAILED and self.spec.kind == "http"
 
     @property

@@ -11,6 +11,7 @@ from typing import Final, Literal, assert_never
 
 from atomic.domain import events
 from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
+from atomic.domain.event_steps import completed, is_rejected, opened
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody, sentence_of
 from atomic.domain.steps import (
     ATTEMPTS_KEPT,
@@ -117,9 +118,11 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return rechecked(step, event, now_ms)
         case events.OwnerLost():
             return _owner_lost(step, now_ms)
-        case events.ResultPosted(response):
+        case events.ResultPosted():
             is_open = step.spec.kind == "event" and not step.is_settled
-            return settled(step, Status.SUCCEEDED, now_ms, response=response) if is_open else step
+            return completed(step, event, now_ms) if is_open else step
+        case events.Opened():
+            return opened(step, now_ms)
         case events.DeadlineGiven(deadline_ms):
             return _given_deadline(step, deadline_ms, now_ms + deadline_ms)
         case events.Cancelled():
@@ -129,6 +132,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return _rescheduled(step, due_at_ms, now_ms) if is_meant else step
         case events.Redriven(generation):
             is_meant = step.status is Status.FAILED and step.generation == generation
+            is_meant = is_meant and not is_rejected(step)
             return _redriven(step, now_ms) if is_meant else step
         case _:
             assert_never(event)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from atomic.protocol.enums import FEATURES, Kind, NotRedrivable, OutcomeName, Scope, StatusName
+from atomic.protocol.enums import FEATURES, EventWas, Kind, NotRedrivable, OutcomeName, Scope, StatusName
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.wire import Document, RetryDocument
 
@@ -203,6 +203,20 @@ class ProbeResult(Document):
     error: str | None = Field(description="The error that a step would record; null for a success.")
     error_kind: ErrorKindName | None
     duration: int
+
+
+class EventOutcome(Document):
+    """An event whose result was posted by its name."""
+
+    id: str
+    run_id: str
+    parent: str | None
+    name: str
+    status: StatusName = Field(description="`succeeded`, or `failed` when it was rejected.")
+    was: EventWas = Field(
+        description="What it was before: `open`, `early` (no handler has asked for it yet; its result is "
+        "kept), or `done` (by the same result)."
+    )
 
 
 class RedriveResult(Document):

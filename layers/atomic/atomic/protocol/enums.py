@@ -67,7 +67,7 @@ class OutcomeKind(StrEnum):
 
 
 # What a server can do beside what servers of the first version could; `GET /health` lists it.
-Feature = Literal["attempt-token", "cancel-step", "results", "steps", "value", "wake"]
+Feature = Literal["attempt-token", "cancel-step", "events", "results", "steps", "value", "wake"]
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 # When a suspended handler is called again: when any of the steps that it waits for has settled, when all
@@ -77,6 +77,10 @@ WAKE_POLICIES: Final[tuple[WakePolicy, ...]] = get_args(WakePolicy)
 
 # Why a dead letter is not redriven: see `domain.leftovers`.
 NotRedrivable = Literal["handled", "cancelled"]
+
+# What an event was when its result was posted by name: open, not opened by any handler yet, or done before
+# by the same result.
+EventWas = Literal["open", "early", "done"]
 
 # What a key may do: post steps; read; cancel, redrive and complete events; complete events and nothing
 # else; manage the client's own keys.

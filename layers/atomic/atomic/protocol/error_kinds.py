@@ -34,6 +34,7 @@ class ErrorKind(StrEnum):
     DEADLINE_OVER = "deadline_over"
     NO_TIME_LEFT = "no_time_left"
     EVENT_EXPIRED = "event_expired"
+    EVENT_REJECTED = "event_rejected"
     CANCELLED = "cancelled"
     STEP_CANCELLED = "step_cancelled"
     RUN_ENDED = "run_ended"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from atomic.protocol.problems import EVENT_EXPIRED, STEP_FAILED
+from atomic.protocol.problems import EVENT_EXPIRED, EVENT_REJECTED, STEP_FAILED
 
 # How deep failures of nested workflows are followed; a deeper one is described by its parent.
 _NESTED_MAX: Final = 50
-_TYPES: Final = frozenset({STEP_FAILED.uri, EVENT_EXPIRED.uri})
+_TYPES: Final = frozenset({STEP_FAILED.uri, EVENT_EXPIRED.uri, EVENT_REJECTED.uri})
 
 
 def with_excerpt(found: str, excerpt: str) -> str:
@@ -34,7 +34,7 @@ def cause(problem: Mapping[str, Any]) -> str:
     """The problem of a failed step as a sentence: why, and in brackets which step and how often."""
     step = problem.get("stepName") or problem.get("stepInvokeUrl") or problem.get("id")
     attempts = problem.get("attempts")
-    # An expired event has no calls.
+    # An event has no calls.
     failed = f"step {step} failed at attempt {attempts}" if attempts else f"step {step}"
     excerpt = str(problem.get("lastErrorExcerpt") or "")
     if excerpt:
@@ -44,5 +44,5 @@ def cause(problem: Mapping[str, Any]) -> str:
 
 
 def is_step_failed(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is the problem `step-failed` or `event-expired` of a start."""
+    """Whether a JSON object is the problem of a step that failed or of an event without a result."""
     return document.get("type") in _TYPES

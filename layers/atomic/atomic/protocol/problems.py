@@ -47,6 +47,7 @@ MISDIRECTED: Final = ProblemType("misdirected", 421, "The server does not accept
 PAYLOAD_MISMATCH: Final = ProblemType("payload-mismatch", 422, "Same identity, different payload")
 STEP_FAILED: Final = ProblemType("step-failed", 424, "The step failed")
 EVENT_EXPIRED: Final = ProblemType("event-expired", 424, "The event was not completed in time")
+EVENT_REJECTED: Final = ProblemType("event-rejected", 424, "The event was rejected")
 TOO_MANY_REQUESTS: Final = ProblemType("too-many-requests", 429, "Too many requests")
 INTERNAL: Final = ProblemType("internal", 500, "Internal error")
 UNAVAILABLE: Final = ProblemType("unavailable", 503, "Temporarily unavailable")

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from atomic.protocol import defaults, keys
@@ -119,6 +120,49 @@ class StartRequest(WireModel):
                 raise PydanticCustomError("member_surplus", cure, {"member": member})
 
 
+def _rejection(members: dict[str, Any]) -> dict[str, Any]:
+    detail = members.get("detail")
+    if not isinstance(detail, str) or not detail.strip():
+        raise PydanticCustomError("detail", "say in its member `detail`, a text, why the event is rejected")
+    return members
+
+
+Rejection = Annotated[dict[str, Any], AfterValidator(_rejection)]
+
+
+class EventRequest(WireModel):
+    """`POST /{clientId}/events`: the result of an event, whether a handler has opened it yet or not."""
+
+    workflow_name: Name | None = Field(default=None, description="Of the run. Required without `parent`.")
+    idempotency_key: Key | None = Field(default=None, description="Of the run. Required without `parent`.")
+    parent: StepId | None = Field(
+        default=None, description="The step whose handler waits for the event, in place of the run."
+    )
+    name: Name = Field(
+        description="The `stepName` of the event; the second one of a name in the Python SDK is `name#2`."
+    )
+    result: Any = None
+    reject: Rejection | None = Field(
+        default=None,
+        description="Reject the event instead: an object whose `detail` says why; the handler gets all of "
+        "it as `response` of the problem `event-rejected`.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_address_and_one_result(self) -> "EventRequest":
+        for name in ("workflow_name", "idempotency_key"):
+            member, given = to_camel(name), getattr(self, name) is not None
+            if given and self.parent is not None:
+                cure = "{member}: leave it out, `parent` says whose event it is"
+                raise PydanticCustomError("address_surplus", cure, {"member": member})
+            if not given and self.parent is None:
+                cure = "{member}: required, of the run whose event it is; or give `parent`"
+                raise PydanticCustomError("address_missing", cure, {"member": member})
+        if self.reject is not None and "result" in self.model_fields_set:
+            raise PydanticCustomError("two_results", "reject: send it, or result, and not both")
+        return self
+
+
 class RedriveFilter(WireModel):
     """Which dead letters to redrive: at least one condition; all that are given must hold."""
 
@@ -148,7 +192,8 @@ def read_message(model: type[Model], body: bytes) -> Model:
     """
     # As far as its length is known without reading it.
     if len(body) > MESSAGE_MAX_BYTES and shortest(body) > MESSAGE_MAX_BYTES:
-        raise too_long("payload", PAYLOAD_MAX_BYTES)
+        member = "payload" if "payload" in model.model_fields else "body"
+        raise too_long(member, PAYLOAD_MAX_BYTES)
     try:
         # The payload may have the full depth, and is itself one level down.
         document = parse_json(body, max_depth=JSON_MAX_DEPTH + 1)
@@ -165,6 +210,14 @@ def read_message(model: type[Model], body: bytes) -> Model:
         return model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _problem_of(error, model) from None
+
+
+def read_rejection(document: Any) -> dict[str, Any]:
+    """A body that rejects an event. Raises Problem 400."""
+    try:
+        return _rejection(document if isinstance(document, dict) else {})
+    except PydanticCustomError as error:
+        raise invalid("body", f"send a JSON object; {error.message()}") from None
 
 
 @cache

@@ -1,6 +1,6 @@
 """Turns the refusals of use cases into problems for the caller."""
 
-from typing import Any, Final, assert_never
+from typing import Any, Final, assert_never, get_args
 
 from atomic.application.redaction import redacted_payload
 from atomic.application.refusals import (
@@ -10,6 +10,7 @@ from atomic.application.refusals import (
     NotRedrivableStep,
     RunCancelled,
     StepCancelled,
+    TakesNoEvents,
 )
 from atomic.domain.clients.client import Client
 from atomic.domain.steps import Step, StepSpec
@@ -21,16 +22,17 @@ from atomic.protocol.strict_json import parse_json
 
 # The refusals that `problem_of` turns into problems. `payload_mismatch` does it for PayloadMismatch, since
 # its text depends on what the caller may see.
-MAPPED: Final = (NotFound, RunCancelled, StepCancelled, IsRoot, NotRedrivableStep, NotAnOpenEvent)
+Mapped = (
+    NotFound | RunCancelled | StepCancelled | IsRoot | NotRedrivableStep | NotAnOpenEvent | TakesNoEvents
+)
+MAPPED: Final = get_args(Mapped)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
     "cancelled": "Its run or a step above it was cancelled, and their endpoints are not called any more.",
     "handled": "An ancestor went on without it and succeeded, so no handler needs it any more.",
 }
 
 
-def problem_of(
-    refusal: NotFound | RunCancelled | StepCancelled | IsRoot | NotRedrivableStep | NotAnOpenEvent,
-) -> Problem:
+def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
     """The problem for a refusal."""
     match refusal:
         case NotFound():
@@ -48,9 +50,12 @@ def problem_of(
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
         case NotAnOpenEvent(kind="event", status=status):
             detail = f"The event step is {status} already; its outcome never changes."
-            return Problem(problems.NOT_AN_OPEN_EVENT, detail)
+            return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"was": "done", "stepStatus": status.value})
         case NotAnOpenEvent(kind=kind):
             return Problem(problems.NOT_AN_OPEN_EVENT, f"The step is of kind {kind!r}, not 'event'.")
+        case TakesNoEvents(status=status):
+            detail = f"The workflow is {status} and waits for no event any more."
+            return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"workflowStatus": status.value})
         case _:
             assert_never(refusal)
 

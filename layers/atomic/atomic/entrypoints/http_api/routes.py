@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Final
 
-from atomic.entrypoints.http_api import actions, clients, meta, results, runs, starts, steps
+from atomic.entrypoints.http_api import actions, clients, events, meta, results, runs, starts, steps
 from atomic.entrypoints.http_api.api import Table, answer
 
 ROUTES: Final = (
     *starts.routes,
     *steps.routes,
+    *events.routes,
     *results.routes,
     *runs.routes,
     *actions.routes,

@@ -8,6 +8,7 @@ from atomic.application.probe import probe
 from atomic.application.refusals import PayloadMismatch
 from atomic.application.start import StartResult, start
 from atomic.domain.clients.client import Client
+from atomic.domain.event_steps import is_rejected
 from atomic.domain.outcomes import is_step_cancelled, sentence_of
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
@@ -69,6 +70,7 @@ _START: Final = Operation(
         problems.PAYLOAD_MISMATCH,
         problems.STEP_FAILED,
         problems.EVENT_EXPIRED,
+        problems.EVENT_REJECTED,
         problems.TOO_MANY_REQUESTS,
         problems.NOT_FINISHED,
         problems.STORAGE_FULL,
@@ -181,8 +183,10 @@ def _answer(
             return json_response(200, outcome_view(step), extra)
         case Status.FAILED if not step.is_dead_letter:
             extra[headers.ERROR_SOURCE] = "step"
-            detail = f"{(sentence_of(step.error) or '').capitalize()}."
-            return _problem(problems.EVENT_EXPIRED, detail, failure_members(step), extra)
+            sentence = (sentence_of(step.error) or "").rstrip(".")
+            detail = f"{sentence[:1].upper()}{sentence[1:]}."
+            kind = problems.EVENT_REJECTED if is_rejected(step) else problems.EVENT_EXPIRED
+            return _problem(kind, detail, failure_members(step), extra)
         case Status.FAILED:
             extra[headers.ERROR_SOURCE] = "step"
             return _problem(problems.STEP_FAILED, _failure_detail(step), failure_members(step), extra)

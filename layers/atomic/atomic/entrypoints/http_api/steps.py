@@ -1,18 +1,15 @@
-"""Steps that exist: read, complete an event."""
+"""Steps that exist: read one."""
 
 from atomic.application import queries
 from atomic.application.redaction import all_redacted
-from atomic.application.results import post_result
 from atomic.domain.clients.client import Client
-from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.api import Api, in_turn
+from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query
-from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_query
+from atomic.entrypoints.http_api.route import Operation, Routes, in_query
 from atomic.entrypoints.http_api.views import json_response, outcome_view, step_view
 from atomic.protocol import problems
-from atomic.protocol.constants import DURATION_MAX_MS, RESPONSE_MAX_BYTES
-from atomic.protocol.strict_json import JsonRefused, JsonTooLong, canonical_json, parse_json, shortest
+from atomic.protocol.constants import DURATION_MAX_MS
 
 routes = Routes()
 
@@ -48,41 +45,7 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     return json_response(200, step_view(shown))
 
 
-@routes.add(
-    "POST",
-    "/{clientId}/steps/{stepId}/result",
-    Operation(
-        id="postResult",
-        summary="Complete an event step",
-        any_json_body=True,
-        description="The body, any JSON value, becomes the step's response. Posting the same result again "
-        "is not an error.",
-        answers=((200, "StepOutcome", "The step as it stands now."),),
-        refusals=(*OF_BODIES, problems.NOT_AN_OPEN_EVENT),
-    ),
-    scope="signal",
-)
-async def post_step_result(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
-    """Complete an event step with any JSON value."""
-    step = await queries.get_step(api.engine, client, step_id)
-    text = await in_turn(api, client, request, lambda: _result(request.body or b"null"))
-    response = StoredBody(text, "json", "application/json")
-    after = await post_result(api.engine, step, response)
-    return await shown(api, after, client)
-
-
 async def shown(api: Api, step: Step, client: Client) -> ApiResponse:
     """The answer with a step's outcome, as far as the client's readers may see it."""
     [visible] = await all_redacted(api.engine.large_bodies, [step], client)
     return json_response(200, outcome_view(visible))
-
-
-def _result(body: bytes) -> bytes:
-    if len(body) > RESPONSE_MAX_BYTES and shortest(body) > RESPONSE_MAX_BYTES:
-        raise problems.too_long("body", RESPONSE_MAX_BYTES)
-    try:
-        return canonical_json(parse_json(body), max_bytes=RESPONSE_MAX_BYTES)
-    except JsonTooLong:
-        raise problems.too_long("body", RESPONSE_MAX_BYTES) from None
-    except JsonRefused as refused:
-        raise problems.invalid("body", str(refused)) from None

@@ -14,7 +14,7 @@ from atomic.domain.clients.records import ClientRecord, StoredKey, StoredSecret
 from atomic.domain.outcomes import StepError, StoredBody, sentence_of
 from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.http import ApiResponse
-from atomic.protocol.enums import Status
+from atomic.protocol.enums import EventWas, Status
 from atomic.protocol.problems import MEDIA_TYPE, Problem
 from atomic.protocol.wire import to_rfc3339
 
@@ -76,6 +76,18 @@ def step_view(step: Step) -> dict[str, Any]:
         "build": last and last.build,
         "unusedResults": last.unused_results if last else 0,
         "attemptLog": [_attempt(attempt) for attempt in step.attempt_log],
+    }
+
+
+def event_view(step: Step, was: EventWas) -> dict[str, Any]:
+    """The answer to a result that was posted by the name of its event: nothing of the result itself."""
+    return {
+        "id": step.id,
+        "runId": step.spec.run_id,
+        "parent": step.spec.parent,
+        "name": step.spec.step_name,
+        "status": step.status.value,
+        "was": was,
     }
 
 

@@ -1,0 +1,168 @@
+"""Events: their results come from outside, by the id of the step or by the event's name."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from atomic.application import queries
+from atomic.application.results import post_result, signal
+from atomic.domain.clients.client import Client
+from atomic.domain.event_steps import rejection
+from atomic.domain.events import ResultPosted
+from atomic.domain.outcomes import StoredBody
+from atomic.domain.steps import Step, StepSpec
+from atomic.entrypoints.http_api.api import Api, in_turn, reserve
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
+from atomic.entrypoints.http_api.steps import shown
+from atomic.entrypoints.http_api.views import event_view, json_response
+from atomic.protocol import keys, problems
+from atomic.protocol.constants import RESPONSE_MAX_BYTES
+from atomic.protocol.requests import EventRequest, read_message, read_rejection
+from atomic.protocol.strict_json import (
+    JsonRefused,
+    JsonTooLong,
+    canonical_json,
+    fingerprint,
+    parse_json,
+    shortest,
+)
+
+routes = Routes()
+
+# A handler that opens an event sends no payload, as a rule.
+_NO_PAYLOAD: Final = b"null"
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/events",
+    Operation(
+        id="postEvent",
+        summary="Post the result of an event by its name",
+        description="Reaches an event of the run `workflowName` and `idempotencyKey`, or of the workflow "
+        "`parent`, before or after its handler opens it. The first result counts, and the same one again "
+        "is not an error.",
+        request=EventRequest,
+        answers=((200, "EventOutcome", "The event has this result."),),
+        refusals=(
+            *OF_BODIES,
+            problems.NOT_AN_OPEN_EVENT,
+            problems.TOO_MANY_REQUESTS,
+            problems.STORAGE_FULL,
+        ),
+    ),
+    scope="signal",
+)
+async def post_event(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Complete or reject an event by its name."""
+    message, posted = await in_turn(api, client, request, lambda: _read(request.body))
+    handler = None if message.parent is None else await queries.get_step(api.engine, client, message.parent)
+    spec = _spec(api, client, message, handler)
+    # What comes early is stored and is never live, like a value.
+    stored = replace(spec, kind="value", payload=posted.response.text)
+    async with await reserve(api, client, stored) as reservation:
+        step, was = await signal(api.engine, spec, posted, handler)
+        if was == "early":
+            reservation.keep()
+    return json_response(200, event_view(step, was))
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/steps/{stepId}/result",
+    Operation(
+        id="postResult",
+        summary="Complete an event step",
+        any_json_body=True,
+        description="The body, any JSON value, becomes the step's response. Posting the same result again "
+        "is not an error.",
+        answers=((200, "StepOutcome", "The step as it stands now."),),
+        refusals=(*OF_BODIES, problems.NOT_AN_OPEN_EVENT),
+    ),
+    scope="signal",
+)
+async def post_step_result(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Complete an event step with any JSON value."""
+    step = await queries.get_step(api.engine, client, step_id)
+    posted = await in_turn(api, client, request, lambda: ResultPosted(_body(_json(request.body), "body")))
+    return await shown(api, (await post_result(api.engine, step, posted)).step, client)
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/steps/{stepId}/reject",
+    Operation(
+        id="rejectEvent",
+        summary="Reject an event step",
+        any_json_body=True,
+        description="The body is an object whose `detail` says why; its handler gets it as `response` of "
+        "the problem `event-rejected`. Rejecting for the same reason again is not an error.",
+        answers=((200, "StepOutcome", "The step as it stands now."),),
+        refusals=(*OF_BODIES, problems.NOT_AN_OPEN_EVENT),
+    ),
+    scope="signal",
+)
+async def post_step_rejection(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Reject an event step."""
+    step = await queries.get_step(api.engine, client, step_id)
+    posted = await in_turn(
+        api, client, request, lambda: _rejected(read_rejection(_json(request.body)), "body")
+    )
+    return await shown(api, (await post_result(api.engine, step, posted)).step, client)
+
+
+def _read(body: bytes) -> tuple[EventRequest, ResultPosted]:
+    message = read_message(EventRequest, body)
+    if message.reject is not None:
+        return message, _rejected(message.reject, "reject")
+    return message, ResultPosted(_body(message.result, "result"))
+
+
+def _spec(api: Api, client: Client, message: EventRequest, handler: Step | None) -> StepSpec:
+    """The event as its handler asks for it: under the name and the key that the handler was given."""
+    name, key = message.workflow_name or "", message.idempotency_key or ""
+    if handler is not None:
+        if handler.spec.kind != "http":
+            cure = f"a step of kind {handler.spec.kind} has no handler that waits for events"
+            raise problems.invalid("parent", cure)
+        name, key = handler.spec.workflow_name, handler.spec.endpoint_key
+    run_id = keys.run_id(client.id, name, key) if handler is None else handler.spec.run_id
+    parent = keys.root_of(run_id) if handler is None else handler.id
+    return StepSpec(
+        client_id=client.id,
+        run_id=run_id,
+        identity=keys.identity(client.id, name, parent, "event", message.name, key),
+        kind="event",
+        workflow_name=name,
+        url="",
+        step_name=message.name,
+        idempotency_key=key,
+        parent=parent,
+        payload=_NO_PAYLOAD,
+        fingerprint=fingerprint(_NO_PAYLOAD),
+        retention_ms=api.engine.settings.retention_ms,
+        trace_id=run_id.removeprefix("run_"),
+    )
+
+
+def _json(body: bytes) -> Any:
+    """The value of a body; an empty one is null. Raises Problem."""
+    if len(body) > RESPONSE_MAX_BYTES and shortest(body) > RESPONSE_MAX_BYTES:
+        raise problems.too_long("body", RESPONSE_MAX_BYTES)
+    try:
+        return parse_json(body or b"null")
+    except JsonRefused as refused:
+        raise problems.invalid("body", str(refused)) from None
+
+
+def _rejected(members: dict[str, Any], where: str) -> ResultPosted:
+    return rejection(_body(members, where), members["detail"])
+
+
+def _body(value: Any, where: str) -> StoredBody:
+    """A result as it is stored. Raises Problem 413 about the member `where`."""
+    try:
+        text = canonical_json(value, max_bytes=RESPONSE_MAX_BYTES)
+    except JsonTooLong:
+        raise problems.too_long(where, RESPONSE_MAX_BYTES) from None
+    return StoredBody(text, "json", "application/json")
