@@ -13,7 +13,8 @@ from atomic.sdk._calls.batches import BatchPolicy, Progress
 from atomic.sdk._calls.batching import BatchingContext, _listed, _policy_of
 from atomic.sdk._calls.blocking_batches import BlockingBatches
 from atomic.sdk._calls.branches import Branches
-from atomic.sdk._calls.context import BaseContext, StepCall
+from atomic.sdk._calls.context import NO_DEFAULT, StepCall
+from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.identity import FIRST, enter_branch
 from atomic.sdk._calls.recorded import RecordingContext, ValueCall
 from atomic.sdk._calls.results import Results
@@ -82,7 +83,9 @@ def _as_it_comes(coroutine: Any) -> list[Any]:
     return [coroutine]
 
 
-def _plan_the_only_event(self: BaseContext, name: str, deadline: Seconds | None, result: Any = None) -> Any:
+def _plan_the_only_event(
+    self: EventCalls, name: str, deadline: Seconds | None, result: Any = None, default: Any = NO_DEFAULT
+) -> Any:
     deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
     return self._event_call(name, FIRST, deadline_ms, result)
 
@@ -145,8 +148,8 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
         (AsyncContext, "_stay", _raise_into_the_branch),
     ),
     "events of a name are one": (
-        (BaseContext, "_plan_event", _plan_the_only_event),
-        (BaseContext, "_plan_opening", _plan_the_only_event),
+        (EventCalls, "_plan_event", _plan_the_only_event),
+        (EventCalls, "_plan_opening", _plan_the_only_event),
     ),
     "an event that is over cannot be opened": ((api, "open_once", _open_once),),
     "each attempt goes on with a value of its own": ((RecordingContext, "_ask_value", _own_value),),

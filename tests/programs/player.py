@@ -247,7 +247,8 @@ class Player:
 
     async def _opened_event(self, step_id: str) -> None:
         self._opened.add(step_id)
-        name = self.journal.rows[step_id].spec.step_name
+        # The second event of a name is called `name#2`.
+        name = self.journal.rows[step_id].spec.step_name.partition("#")[0]
         after_s = ANSWERED_AFTER_S.get(name)
         if after_s == 0.0:
             await self._post_answer(step_id, name)

@@ -308,3 +308,26 @@ def test_without_the_server_parts_the_client_commands_work() -> None:
         )
         assert run.returncode == 1
         assert "pip install 'atomic-workflows[server]'" in run.stderr
+
+
+def test_events_are_told_and_listed(cli: Cli, app_url: str) -> None:
+    early = cli("events", "send", "approval", "early", "approval", '{"by": "ada"}')
+    assert early.stdout == "approval is succeeded: no handler has asked for it yet\n"
+    started = cli("start", "approval", f"{app_url}/approval", "--key", "early")
+    assert json.loads(started.stdout) == {"by": "ada"}
+    again = cli("events", "send", "approval", "early", "approval", "-", stdin='{"by": "ada"}')
+    assert again.stdout == "approval is succeeded: it was so before\n"
+    cli("events", "reject", "approval", "early", "approval", "no", code=1)
+
+    cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0.5", code=3)
+    listed = cli("events", "list", "approval", "k", "--open").stdout
+    assert re.fullmatch(r"pending    approval  run_\w+-\w+\n", listed)
+    rejected = cli("events", "reject", "approval", "k", "approval", "The budget is spent.")
+    assert rejected.stdout == "approval is failed: it was open\n"
+    failed = cli("start", "approval", f"{app_url}/approval", "--key", "k", code=4)
+    assert "The budget is spent." in failed.stderr
+    assert cli("events", "list", "approval", "k", "--open").stdout == "no events\n"
+    assert "failed     approval" in cli("events", "list", "approval", "k").stdout
+    assert cli("events", "list", "approval", "early").stdout.endswith(': {"by": "ada"}\n')
+    cli("events", "list", "approval", "unknown", code=1)
+    cli("events", "send", "approval", "k", "approval", "{", code=2)

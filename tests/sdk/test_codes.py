@@ -21,6 +21,7 @@ CODES = {
     "CancelledError": "cancelled",
     "ConditionNotMetError": "condition-not-met",
     "StepCancelledError": "step-cancelled",
+    "EventRejectedError": "event-rejected",
     "EventTimeoutError": "event-expired",
     "InvalidRequestError": "invalid-request",
     "NoAnswerError": "no-answer",

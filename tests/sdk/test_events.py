@@ -1,13 +1,29 @@
 """Events of a workflow: which one a call waits for, and its deadline."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from atomic.sdk import AsyncContext, EventTimeoutError, StepFailedError
+from atomic.sdk import (
+    AsyncContext,
+    Client,
+    EventRejectedError,
+    EventTimeoutError,
+    InvalidRequestError,
+    NotAnOpenEventError,
+    StepFailedError,
+)
 from atomic.testing import EndpointCall, EndpointReply
 from sdk.in_process import DAY, InProcess, in_process
+
+
+@dataclass
+class Paid:
+    """A typed result."""
+
+    amount: int
 
 
 def played(handler: Any, **options: Any) -> tuple[Any, InProcess]:
@@ -171,3 +187,172 @@ def test_a_key_is_its_step_s_and_its_branch_s_own() -> None:
     response, app = played(main)
     assert response == [["a", "b"], ["c", "d"], ["e", "f"], ["g", "h"]]
     assert len(app.effects) == 8
+
+
+class TestNames:
+    """Others tell events by the names that the workflow gives them."""
+
+    def test_a_result_may_come_before_the_run(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            await ctx.sleep(DAY)
+            return await ctx.event("paid", result=Paid, deadline=60)
+
+        async def play(app: InProcess) -> Any:
+            app.workflow(main)
+            early = await app.client.signal("w", "k", "paid", Paid(amount=42))
+            assert (early.was, early.status, early.name) == ("early", "succeeded", "paid")
+            assert (await app.client.signal("w", "k", "paid", {"amount": 42})).was == "done"
+            with pytest.raises(NotAnOpenEventError):
+                await app.client.signal("w", "k", "paid", {"amount": 43})
+            return await app.start()
+
+        assert in_process(play) == {"amount": 42}
+
+    @pytest.mark.parametrize("opens", [False, True])
+    def test_the_next_of_a_name_is_told_by_its_number(self, opens: bool) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            if opens:
+                for _ in range(3):
+                    await ctx.open_event("reply")
+            return [await ctx.event("reply") for _ in range(3)]
+
+        async def play(app: InProcess) -> Any:
+            app.workflow(main)
+            told = [await app.client.signal("w", "k", "reply", at, number=at) for at in (3, 1)]
+            assert [event.name for event in told] == ["reply#3", "reply"]
+            started = asyncio.create_task(app.start())
+            await asyncio.sleep(DAY)
+            assert (await app.client.signal("w", "k", "reply", 2, number=2)).was == "open"
+            return await started
+
+        assert in_process(play) == [1, 2, 3]
+
+    @pytest.mark.parametrize("is_early", [True, False])
+    def test_a_rejection_is_an_error_of_the_call(self, is_early: bool) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            try:
+                await ctx.event("paid")
+            except EventRejectedError as error:
+                await ctx.sleep(DAY)
+                return [error.code, error.reason, error.response, error.last_error_kind]
+
+        async def play(app: InProcess) -> Any:
+            app.workflow(main)
+            started = None if is_early else asyncio.create_task(app.start())
+            await asyncio.sleep(DAY)
+            told = await app.client.reject("w", "k", "paid", "declined", more={"by": "bank"})
+            assert told.was == ("early" if is_early else "open")
+            with pytest.raises(EventRejectedError, match="declined"):
+                await app.client.wait(told.id)
+            return await (started or app.start())
+
+        response = {"by": "bank", "detail": "declined"}
+        assert in_process(play) == ["event-rejected", "declined", response, "event_rejected"]
+
+    def test_a_nested_workflow_has_events_of_its_own(self) -> None:
+        inner_ids: list[str] = []
+
+        async def inner(ctx: AsyncContext) -> Any:
+            inner_ids.append(ctx.step_id)
+            return await ctx.event("paid")
+
+        async def main(ctx: AsyncContext) -> Any:
+            return [await ctx.event("paid"), await ctx.step("inner")]
+
+        async def play(app: InProcess) -> Any:
+            app.workflow(main)
+            app.workflow(inner, name="inner")
+            await app.client.signal("w", "k", "paid", "outer")
+            started = asyncio.create_task(app.start())
+            await asyncio.sleep(DAY)
+            told = await app.client.signal("w", "k", "paid", "inner", parent=inner_ids[0])
+            assert (told.was, told.parent) == ("open", inner_ids[0])
+            with pytest.raises(InvalidRequestError, match="parent"):
+                await app.client.signal("w", "other", "paid", parent=inner_ids[0])
+            return await started
+
+        assert in_process(play) == ["outer", "inner"]
+
+    def test_what_a_task_asks_for_is_told_by_its_id_unless_it_was_opened_before(self) -> None:
+        async def waits(ctx: AsyncContext, name: str) -> Any:
+            return await ctx.event(name, deadline=60, default="nobody")
+
+        async def main(ctx: AsyncContext) -> Any:
+            await ctx.open_event("a", deadline=60)
+            return await asyncio.gather(waits(ctx, "a"), waits(ctx, "b"), ctx.event("c"))
+
+        async def play(app: InProcess) -> Any:
+            app.workflow(main)
+            for name in "abc":
+                await app.client.signal("w", "k", name, f"to {name}")
+            return await app.start()
+
+        assert in_process(play) == ["to a", "nobody", "to c"]
+
+    @pytest.mark.parametrize("name", ["", "reply#2", "#1", 7])
+    def test_a_name_that_means_another_event_is_refused(self, name: Any) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            for call in (ctx.event, ctx.open_event):
+                with pytest.raises(InvalidRequestError, match="event: use a text"):
+                    call(name)
+            return "refused"
+
+        assert played(main)[0] == "refused"
+
+    def test_arguments_that_are_wrong(self) -> None:
+        client = Client("http://127.0.0.1:9")
+        for number in (0, True, "2"):
+            with pytest.raises(InvalidRequestError, match="number"):
+                client.signal("w", "k", "e", number=number)  # type: ignore[arg-type]
+        for detail in ("", None):
+            with pytest.raises(InvalidRequestError, match="detail"):
+                client.reject("w", "k", "e", detail)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequestError, match="more"):
+            client.reject("w", "k", "e", "no", more=[1])
+
+
+class TestDefaults:
+    def test_it_is_the_result_when_the_deadline_is_over(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            first = await ctx.event("reply", deadline=60, default=None)
+            await ctx.sleep(DAY)
+            return [first, await ctx.event("reply", result=int, deadline=60, default="nobody")]
+
+        response, app = played(main)
+        assert response == [None, "nobody"]
+        assert app.answers[-1][0] == 200
+
+    def test_it_does_not_hide_a_result_or_a_rejection(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            found = await ctx.event("a", deadline=60, default=0)
+            with pytest.raises(EventRejectedError):
+                await ctx.event("b", deadline=60, default=0)
+            return found
+
+        async def play(app: InProcess) -> Any:
+            app.workflow(main)
+            await app.client.signal("w", "k", "a", 1)
+            await app.client.reject("w", "k", "b", "no")
+            return await app.start()
+
+        assert in_process(play) == 1
+
+    def test_it_is_the_result_of_a_race_or_a_batch_as_well(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            event = ctx.event("a", deadline=60, default="nobody")
+            both = await ctx.gather(event, ctx.step("note", 1))
+            slow = ctx.sleep(DAY)
+            won = await ctx.race({"event": ctx.event("b", deadline=60, default="late"), "slow": slow})
+            await ctx.sleep(DAY)
+            return [*both, *won]
+
+        assert played(main)[0] == ["nobody", 1, "event", "late"]
+
+    def test_without_a_deadline_it_is_refused(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            with pytest.raises(InvalidRequestError, match="deadline"):
+                ctx.event("a", default=1)
+            await ctx.open_event("b", deadline=60)
+            return await ctx.event("b", default="nobody")
+
+        assert played(main)[0] == "nobody"

@@ -19,6 +19,7 @@ from atomic import (
     Call,
     Client,
     Context,
+    EventOutcome,
     NonRetryable,
     Retry,
     RetryAfter,
@@ -49,6 +50,8 @@ def clients(client: Client) -> None:
     client.start("w", "https://app.example/w", key=7)
     with Client("https://atomic.example", client_id="me", api_key="atm_1", patience=5) as own:
         own.complete("run_1-root", {"approved": True})
+        assert_type(own.signal("order", 7, "paid", User(name="ada")), EventOutcome)
+        assert_type(own.reject("order", 7, "paid", "declined", number=2), EventOutcome)
 
 
 async def async_clients(client: AsyncClient) -> None:
@@ -67,6 +70,8 @@ def plain(ctx: Context, user: User) -> None:
     assert_type(mails, list[int])
     ctx.sleep(timedelta(days=30))
     assert_type(ctx.event("approval", result=bool, deadline=timedelta(days=3)), bool)
+    assert_type(ctx.event("approval", result=bool, deadline=60, default=None), bool | None)
+    assert_type(ctx.event("approval", deadline=60, default="nobody"), Any)
     assert_type(ctx.open_event("approval"), str)
     assert_type(ctx.run("tag", lambda: user.name), str)
     assert_type(ctx.run("user", lambda: user, returns=User, retry=Retry(count=2, on=ConnectionError)), User)
@@ -104,6 +109,7 @@ async def asynchronous(ctx: AsyncContext, user: User) -> None:
     assert_type(await ctx.version("by letter", 2), int)
     await asyncio.gather(ctx.uuid(), ctx.random(), ctx.step("pay", name="deposit"))
     assert_type(await ctx.event("approval", result=bool), bool)
+    assert_type(await ctx.event("approval", result=bool, deadline=60, default=None), bool | None)
     assert_type(await ctx.gather(fetch(), name="load"), list[bytes])
     assert_type(await ctx.gather(fetch(), return_exceptions=True, name="load"), list[bytes | Exception])
     assert_type(await ctx.parallel({"a": fetch()}, concurrency=2, name="load"), Batch[bytes])

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from atomic.sdk import AsyncContext, Call, Context, Retry
+from atomic.sdk import AsyncContext, Call, Context, EventRejectedError, Retry
 from sdk.world import World
 
 SLOW = Retry(count=20, back_off=0.15, jitter="none", strategy="fixed")
@@ -132,6 +132,25 @@ def case_a_workflow_sleeps_and_waits_for_people(world: World) -> None:
     world.workflow("/approval", approval, wait=2)
     world.step("/ask", ask)
     assert world.start("/approval").response is True
+
+
+def case_a_workflow_is_told_its_events_by_name(world: World) -> None:
+    def order(ctx: Context) -> Any:
+        paid = ctx.event("paid", result=int)
+        replies = [ctx.event("reply", deadline=30) for _ in range(2)]
+        try:
+            ctx.event("approval")
+        except EventRejectedError as error:
+            replies.append(error.reason)
+        return [paid, *replies, ctx.event("never", deadline=0.05, default="nobody")]
+
+    world.workflow("/order", order, wait=0.2)
+    world.client.signal("case", "key-1", "paid", 42)
+    world.client.reject("case", "key-1", "approval", "too late")
+    assert world.start("/order", timeout=0).status != "succeeded"
+    for number in (2, 1):
+        world.client.signal("case", "key-1", "reply", number, number=number)
+    assert world.start("/order").response == [42, 1, 2, "too late", "nobody"]
 
 
 def case_a_workflow_calls_a_workflow(world: World) -> None:

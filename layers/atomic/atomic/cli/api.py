@@ -4,15 +4,19 @@ Exit codes for scripts: 0 done · 1 refused · 2 wrong usage · 3 not finished i
 5 cancelled · 6 no answer.
 """
 
+import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol
 
 import click
 
 from atomic.cli.output import to_json
+from atomic.protocol.strict_json import read_json
 from atomic.sdk import (
     AtomicError,
     CancelledError,
@@ -56,6 +60,18 @@ def fail(message: str, exit_code: int) -> NoReturn:
     """End the command."""
     click.echo(f"Error: {message}", err=True)
     raise click.exceptions.Exit(exit_code)
+
+
+def json_argument(text: str, hint: str) -> Any:
+    """Read an argument as strictly as the server: `json.loads` would silently drop what it refuses."""
+    try:
+        if text == "-":
+            return read_json(sys.stdin.buffer.read().removeprefix(BOM_UTF8))
+        if text.startswith("@"):
+            return read_json(Path(text[1:]).read_bytes().removeprefix(BOM_UTF8))
+        return read_json(text)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{error}; give JSON, @file or -", param_hint=hint) from None
 
 
 def calls_api(function: _ApiFunction) -> Any:

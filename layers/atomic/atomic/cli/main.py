@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "dead-letters": ("atomic.cli.acting", "dead_letters"),
     "demo": ("atomic.cli.demo", "demo"),
     "doctor": ("atomic.cli.doctor", "doctor"),
+    "events": ("atomic.cli.events", "events"),
     "operator": ("atomic.cli.operator", "operator"),
     "redrive": ("atomic.cli.acting", "redrive"),
     "runs": ("atomic.cli.runs", "runs"),

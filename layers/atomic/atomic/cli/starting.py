@@ -3,14 +3,11 @@
 import json
 import sys
 import time
-from codecs import BOM_UTF8
-from pathlib import Path
 from typing import Any
 
 import click
 
-from atomic.cli.api import Api, calls_api
-from atomic.protocol.strict_json import read_json
+from atomic.cli.api import Api, calls_api, json_argument
 from atomic.sdk import NotFinishedError, StepDocument, StepOutcome
 
 _LOOK_S = 2.0
@@ -37,7 +34,7 @@ def start(
     retry: int | None,
 ) -> None:
     """Start a workflow (or attach to it) and print its response."""
-    value = _read_payload(payload)
+    value = json_argument(payload, "--payload")
     more: Any = {} if retry is None else {"retry": retry}
     outcome: StepOutcome = api.client.start(workflow_name, endpoint_url, value, key=key, timeout=0, **more)
     if timeout > 0 and outcome.status != "succeeded":
@@ -66,15 +63,3 @@ def _wait(api: Api, step_id: str, timeout_s: float) -> StepDocument:
     finally:
         if shown:
             click.echo("\r\x1b[K", nl=False, err=True)  # the output is the answer alone
-
-
-def _read_payload(text: str) -> Any:
-    """Read as strictly as the server: `json.loads` would silently drop what the server refuses."""
-    try:
-        if text == "-":
-            return read_json(sys.stdin.buffer.read().removeprefix(BOM_UTF8))
-        if text.startswith("@"):
-            return read_json(Path(text[1:]).read_bytes().removeprefix(BOM_UTF8))
-        return read_json(text)
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{error}; give JSON, @file or -", param_hint="--payload") from None

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from atomic.sdk._calls.async_batches import AsyncBatches, PendingCall, Unawaited
 from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
+    NO_DEFAULT,
     NO_NAMES,
     AsyncFunction,
     Call,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from atomic.sdk._calls.branches import Branches
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 class AsyncContext(AsyncBatches):
@@ -128,27 +130,36 @@ class AsyncContext(AsyncBatches):
         self, name: str, *, result: type[T], deadline: Seconds | None = None
     ) -> Coroutine[Any, Any, T]: ...
     @overload
-    def event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, Any]: ...
     def event(
-        self, name: str, *, result: Any = None, deadline: Seconds | None = None
+        self, name: str, *, result: type[T], deadline: Seconds | None = None, default: D
+    ) -> Coroutine[Any, Any, T | D]: ...
+    @overload
+    def event(
+        self, name: str, *, deadline: Seconds | None = None, default: Any = ...
+    ) -> Coroutine[Any, Any, Any]: ...
+    def event(
+        self, name: str, *, result: Any = None, deadline: Seconds | None = None, default: Any = NO_DEFAULT
     ) -> Coroutine[Any, Any, Any]:
-        """Await this until somebody gives an event its result by `Client.complete`.
+        """Await this until somebody gives an event its result by `Client.signal` or `complete`.
 
         - `name`: the name of the event.
         - `result`: the type that its result is read as (default: plain JSON values).
         - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
           from `open_event` when that was given the deadline.
+        - `default`: what to return when the deadline is over (default: `EventTimeoutError` is raised).
 
         This takes the oldest event of this name that `open_event` has opened and no call has waited for
-        yet. If there is none, each call opens another event.
+        yet. If there is none, each call waits for the next one: `number` 2, 3 … of `Client.signal`. What a
+        task or a batch asks for has an id, and no name for others; open it before, in the workflow itself.
 
-        Returns the result.
+        Returns the result, which may have come before this call.
 
-        Raises `EventTimeoutError` when the deadline is over, `CancelledError`, `SerializationError` when
-        the result does not fit the type, and `InvalidRequestError` for an invalid deadline. A deadline
-        other than the one of `open_event` fails the workflow.
+        Raises `EventTimeoutError` when the deadline is over, `EventRejectedError` when somebody rejected
+        it, `CancelledError`, `SerializationError` when the result does not fit the type, and
+        `InvalidRequestError` for an invalid deadline, or for a default without one. A deadline other than
+        the one of `open_event` fails the workflow.
         """
-        step_call = self._plan_event(name, deadline, result)
+        step_call = self._plan_event(name, deadline, result, default)
         return PendingCall(step_call, self._perform, self._unawaited)
 
     def open_event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, str]:
@@ -294,7 +305,7 @@ class AsyncContext(AsyncBatches):
 
     async def _perform(self, step_call: StepCall[T], ask: Ask | None = None) -> T:
         """Ask for the outcome of a call, and return its response when it is its turn."""
-        return step_call.read((await self._settle(step_call, ask)).unwrap())
+        return step_call.result_of(await self._settle(step_call, ask))
 
     async def _settle(self, step_call: StepCall[Any], ask: Ask | None = None) -> Outcome:
         await self._check_late()

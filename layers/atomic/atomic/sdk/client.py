@@ -5,9 +5,16 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
 
-from atomic.protocol.documents import DeadLetter, RunDocument, RunSummary, StepDocument, StepOutcome
+from atomic.protocol.documents import (
+    DeadLetter,
+    EventOutcome,
+    RunDocument,
+    RunSummary,
+    StepDocument,
+    StepOutcome,
+)
 from atomic.protocol.enums import StatusName
-from atomic.sdk._wire import api
+from atomic.sdk._wire import api, events
 from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
 from atomic.sdk._wire.transport import (
     ApiTarget,
@@ -242,11 +249,59 @@ class Client(BaseClient):
         `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(
-            api.complete(
-                self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
-            )
-        )
+        given = jsonable(result, "the result of the event")
+        return self.run_flow(events.complete(self.client_id, step_id, given, self.patience_s))
+
+    def signal(
+        self,
+        workflow_name: str,
+        key: Key,
+        name: str,
+        result: Any = None,
+        *,
+        number: int = 1,
+        parent: str | None = None,
+    ) -> EventOutcome:
+        """Give an event its result by its name, also before its run exists or waits for it.
+
+        - `workflow_name`, `key`: name and key of the run, as in `start`.
+        - `name`: the name that the workflow gives to `event`.
+        - `result`: what `event` returns to the workflow: JSON values, a model, a dataclass (default None).
+        - `number`: which event of this name it is, where the workflow waits for several (default 1).
+        - `parent`: the id of the step whose workflow waits, where that is not the root of the run.
+
+        Returns the event, with what it `was` before: "open", "early", or "done" by the same result.
+
+        Raises `NotAnOpenEventError` when it has another result, or when its workflow has ended;
+        `SerializationError` for a result without a JSON form, `InvalidRequestError`, `TooLargeError`,
+        `NotFoundError`, `UnauthorizedError`, `TooManyRequestsError`, `NoAnswerError` or `UnavailableError`.
+        """
+        address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
+        given = {**address, "result": jsonable(result, "the result of the event")}
+        return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
+
+    def reject(
+        self,
+        workflow_name: str,
+        key: Key,
+        name: str,
+        detail: str,
+        *,
+        more: Any = None,
+        number: int = 1,
+        parent: str | None = None,
+    ) -> EventOutcome:
+        """Reject an event by its name: `event` raises `EventRejectedError` in the workflow.
+
+        - `workflow_name`, `key`, `name`, `number`, `parent`: which event, as in `signal`.
+        - `detail`: why, for people.
+        - `more`: further members for programs, which the error has in `response` (default None).
+
+        Returns the event, with what it `was` before. Raises the errors of `signal`.
+        """
+        address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
+        given = {**address, "reject": events.rejection(detail, more)}
+        return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
 
     def close(self) -> None:
         """Close the connections. The client opens new ones when it is used again."""

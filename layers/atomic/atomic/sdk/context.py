@@ -15,6 +15,7 @@ from atomic.sdk._calls.batching import MadeCall
 from atomic.sdk._calls.blocking_batches import BlockingBatches
 from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
+    NO_DEFAULT,
     NO_NAMES,
     AsyncFunction,
     Call,
@@ -33,6 +34,7 @@ from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 class Context(BlockingBatches):
@@ -162,25 +164,34 @@ class Context(BlockingBatches):
     @overload
     def event(self, name: str, *, result: type[T], deadline: Seconds | None = None) -> T: ...
     @overload
-    def event(self, name: str, *, deadline: Seconds | None = None) -> Any: ...
-    def event(self, name: str, *, result: Any = None, deadline: Seconds | None = None) -> Any:
-        """Wait until somebody gives an event its result by `Client.complete`.
+    def event(
+        self, name: str, *, result: type[T], deadline: Seconds | None = None, default: D
+    ) -> T | D: ...
+    @overload
+    def event(self, name: str, *, deadline: Seconds | None = None, default: Any = ...) -> Any: ...
+    def event(
+        self, name: str, *, result: Any = None, deadline: Seconds | None = None, default: Any = NO_DEFAULT
+    ) -> Any:
+        """Wait until somebody gives an event its result, by `Client.signal` or `Client.complete`.
 
         - `name`: the name of the event.
         - `result`: the type that its result is read as (default: plain JSON values).
         - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
           from `open_event` when that was given the deadline.
+        - `default`: what to return when the deadline is over (default: `EventTimeoutError` is raised).
 
         This takes the oldest event of this name that `open_event` has opened and no call has waited for
-        yet. If there is none, each call opens another event.
+        yet. If there is none, each call waits for the next one: `number` 2, 3 … of `Client.signal`. What a
+        task or a batch asks for has an id, and no name for others; open it before, in the workflow itself.
 
-        Returns the result.
+        Returns the result, which may have come before this call.
 
-        Raises `EventTimeoutError` when the deadline is over, `CancelledError`, `SerializationError` when
-        the result does not fit the type, and `InvalidRequestError` for an invalid deadline. A deadline
-        other than the one of `open_event` fails the workflow.
+        Raises `EventTimeoutError` when the deadline is over, `EventRejectedError` when somebody rejected
+        it, `CancelledError`, `SerializationError` when the result does not fit the type, and
+        `InvalidRequestError` for an invalid deadline, or for a default without one. A deadline other than
+        the one of `open_event` fails the workflow.
         """
-        return self._perform(self._plan_event(name, deadline, result))
+        return self._perform(self._plan_event(name, deadline, result, default))
 
     def open_event(self, name: str, *, deadline: Seconds | None = None) -> str:
         """Open an event before the workflow waits for it, so that its id can be passed on.
@@ -270,7 +281,7 @@ class Context(BlockingBatches):
         """
         step_call = self._plan_version(name, newest)
         ask = partial(self._ask_version, newest=newest)
-        version: int = step_call.read(at_once(self._settle(step_call, ask)).unwrap())
+        version: int = step_call.result_of(at_once(self._settle(step_call, ask)))
         return version
 
     def call_handler(self, function: Callable[[], T]) -> T:
@@ -294,10 +305,10 @@ class Context(BlockingBatches):
         self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
     ) -> Any:
         value = self._plan_value(name, function, retry, returns)
-        return value.step.read(at_once(self._settle(value.step, lambda _: self._ask_value(value))).unwrap())
+        return value.step.result_of(at_once(self._settle(value.step, lambda _: self._ask_value(value))))
 
     def _perform(self, step_call: StepCall[T]) -> T:
-        return step_call.read(at_once(self._settle(step_call)).unwrap())
+        return step_call.result_of(at_once(self._settle(step_call)))
 
     async def _settle(self, step_call: StepCall[Any], ask: Ask | None = None) -> Outcome:
         self._check()

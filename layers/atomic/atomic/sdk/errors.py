@@ -4,7 +4,8 @@ AtomicError
 ├── NoAnswerError            no answer within the client's patience
 ├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
 ├── StepFailedError          the step failed                                          (424)
-│   └── EventTimeoutError    the event was not completed before its deadline           (424)
+│   ├── EventTimeoutError    the event was not completed before its deadline           (424)
+│   └── EventRejectedError   somebody rejected the event                               (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
 │   └── StepCancelledError   the step was cancelled, and not its run                   (409)
 ├── ConditionNotMetError     `ctx.until` ended without it: its deadline or its attempts are over
@@ -23,7 +24,7 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from atomic.protocol import failures, problems
 from atomic.protocol.error_kinds import ErrorKind
@@ -94,6 +95,12 @@ class EventTimeoutError(StepFailedError):
     """The event was not completed before its deadline: catch this to go on without it."""
 
     code = "event-expired"
+
+
+class EventRejectedError(StepFailedError):
+    """Somebody rejected the event: catch this to go on without it. `response` is what they sent."""
+
+    code = "event-rejected"
 
 
 class CancelledError(AtomicError):
@@ -262,10 +269,16 @@ class Suspended(BaseException):
         self.wake = wake
 
 
+_FAILURES: Final[dict[str, type[StepFailedError]]] = {
+    ErrorKind.EVENT_EXPIRED: EventTimeoutError,
+    ErrorKind.EVENT_REJECTED: EventRejectedError,
+}
+
+
 def check_success(step: "StepDocument") -> None:
     """Raise StepFailedError for a step that has failed, and CancelledError for a cancelled one."""
     if step.status == "failed":
-        raise StepFailedError(
+        raise _FAILURES.get(step.error_kind or "", StepFailedError)(
             f"The step failed at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
             members={
                 "id": step.id,

@@ -196,7 +196,7 @@ class BatchRun(ABC):
             return
         result, failed = None, None
         try:
-            result = step_call.read(outcome.unwrap())
+            result = step_call.result_of(outcome)
         except Exception as raised:
             failed = raised
         self._take(due, failed, result=result, ended_at=outcome.ended_at, was_replayed=outcome.was_replayed)

@@ -27,6 +27,7 @@ from atomic.sdk._calls.batches import (
     Progress,
 )
 from atomic.sdk._calls.context import NO_NAMES, Call, CallOptions, Names, Step, StepCall
+from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import RecordingContext, ValueCall
 from atomic.sdk._calls.results import Results
@@ -90,7 +91,7 @@ class MadeCall(NamedTuple):
         return f"{self.made.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
 
 
-class BatchingContext(RecordingContext, ABC):
+class BatchingContext(RecordingContext, EventCalls, ABC):
     """A context that runs batches."""
 
     def __init__(

@@ -15,7 +15,6 @@ from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
 from atomic.sdk._calls.identity import (
-    OpenedEvent,
     OpenedEvents,
     Position,
     Scope,
@@ -32,6 +31,7 @@ from atomic.sdk.client import Client
 from atomic.sdk.errors import (
     AtomicError,
     CancelledError,
+    EventTimeoutError,
     InvalidRequestError,
     NonRetryable,
     NotFinishedError,
@@ -54,6 +54,9 @@ _LATE_CALLS_MAX: Final = 100
 _joined: Final = lru_cache(maxsize=1024)(urljoin)
 # The pause between the calls of a handler that does not stop when it is suspended.
 LOOP_PAUSE_S: Final = 1.0
+
+# A call without a default; None may be one.
+NO_DEFAULT: Final[Any] = object()
 
 T = TypeVar("T")
 CallResult = TypeVar("CallResult", covariant=True)
@@ -128,6 +131,7 @@ class StepCall(Generic[CallResult]):
     """A step with its identity. The handler waits at most `timeout_s` for it (None: its remaining time).
 
     `name` is its name in messages. `changes_live`: a live step may lack what this call gives it.
+    `default` is the result of an event whose deadline is over, unless it is NO_DEFAULT.
     """
 
     id: str
@@ -136,6 +140,7 @@ class StepCall(Generic[CallResult]):
     result: ValueType = UNDECLARED
     timeout_s: float | None = None
     changes_live: bool = False
+    default: Any = NO_DEFAULT
 
     @property
     def title(self) -> str:
@@ -150,9 +155,15 @@ class StepCall(Generic[CallResult]):
         known_s = math.inf if self.timeout_s is None else self.timeout_s
         return replace(self, timeout_s=min(timeout_s, known_s))
 
-    def read(self, response: Any) -> CallResult:
-        """The response as the requested type. Raises SerializationError when it does not fit."""
-        value: CallResult = self.result.read(response, f"the result of step {self.name!r}")
+    def result_of(self, outcome: api.Outcome) -> CallResult:
+        """What the call returns: the response as the requested type, or the default of an expired event.
+
+        Raises StepFailedError, and SerializationError when the response does not fit the type.
+        """
+        if self.default is not NO_DEFAULT and isinstance(outcome.error, EventTimeoutError):
+            expired: CallResult = self.default
+            return expired
+        value: CallResult = self.result.read(outcome.unwrap(), f"the result of step {self.name!r}")
         return value
 
 
@@ -262,42 +273,6 @@ class BaseContext(ABC):
         # Waiting is useless for a timer that outlasts this attempt.
         is_long = delay_ms / 1000 > self._until_s - self._now_s()
         return self._step_call(name, document, timeout_s=0.0 if is_long else None)
-
-    def _plan_opening(self, name: str, deadline: Seconds | None) -> StepCall[Any]:
-        deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
-        self._has_left = True
-        with self._lock:
-            position = self._position(f"event {name}")
-            self._events.add(OpenedEvent(name, position, deadline_ms))
-        return self._event_call(name, position, deadline_ms)
-
-    def _plan_event(self, name: str, deadline: Seconds | None, result: Any = None) -> StepCall[Any]:
-        deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
-        with self._lock:
-            opened = self._events.take(name, self._scope().path)
-            if opened is None:
-                return self._event_call(name, self._position(f"event {name}"), deadline_ms, result)
-        if opened.deadline_ms is not None and deadline_ms not in {None, opened.deadline_ms}:
-            self._refuse(
-                f"event({name!r}): open_event gave it a deadline of {opened.deadline_ms} ms, counted from "
-                f"there; {deadline_ms} ms differs from it. Give the deadline in one place."
-            )
-        step_call = self._event_call(name, opened.position, opened.deadline_ms or deadline_ms, result)
-        # A deadline that the opening did not have counts from the first post with it.
-        return replace(step_call, changes_live=opened.deadline_ms is None and deadline_ms is not None)
-
-    def _event_call(
-        self, name: str, position: Position, deadline_ms: int | None, result: Any = None
-    ) -> StepCall[Any]:
-        document: dict[str, Any] = {
-            "workflowName": self.workflow_name,
-            "kind": "event",
-            "stepName": name,
-            "idempotencyKey": step_key(self.idempotency_key, position),
-        }
-        if deadline_ms is not None:
-            document["deadline"] = deadline_ms
-        return self._step_call(name, document, result=UNDECLARED if result is None else value_type(result))
 
     def _step_call(
         self,

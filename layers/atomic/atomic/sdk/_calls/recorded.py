@@ -289,7 +289,7 @@ class RecordingContext(BaseContext, ABC):
         while True:
             attempts += 1
             step_call, outcome = await self._check_condition(condition, given)
-            is_met, found = condition.outcome(step_call.read(outcome.unwrap()))
+            is_met, found = condition.outcome(step_call.result_of(outcome))
             if is_met:
                 return found
             left_s = math.inf if deadline_ms is None else begun_s + deadline_ms / 1000 - _seconds(outcome)

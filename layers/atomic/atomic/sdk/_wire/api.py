@@ -187,10 +187,10 @@ def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> H
     A value is durable and done at once, so its post has no wait.
     """
     if document.get("kind") == "value":
-        return _post(path.target, document, path.headers)
+        return post_of(path.target, document, path.headers)
     body = {**document, "timeout": max(1, round(wait_s * 1000))}
     extra = {headers.PREFER: "respond-async"} if wait_s <= 0 else {}
-    return _post(path.target, body, {**path.headers, **extra}, wait_s)
+    return post_of(path.target, body, {**path.headers, **extra}, wait_s)
 
 
 def start(client_id: str, document: Mapping[str, Any], limits: Deadline) -> Flow[StepOutcome]:
@@ -260,7 +260,7 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         query = urlencode({"wait": round(wait_s * 1000)})
         request = _get(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", wait_s)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
-        step = _read(StepDocument, answer)
+        step = document_of(StepDocument, answer)
         if step.status not in LIVE:
             check_success(step)
             return step
@@ -272,14 +272,14 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
 
 def probe(client_id: str, document: Mapping[str, Any], patience_s: float) -> Flow[ProbeResult]:
     """One call of an endpoint without a step."""
-    request = _post(f"/{quote(client_id)}/probe", document, wait_s=_WAIT_MAX_S)
-    return _read(ProbeResult, (yield from exchange(request, patience_s)))
+    request = post_of(f"/{quote(client_id)}/probe", document, wait_s=_WAIT_MAX_S)
+    return document_of(ProbeResult, (yield from exchange(request, patience_s)))
 
 
 def get_step(client_id: str, step_id: str, patience_s: float) -> Flow[StepDocument]:
     """A step in its present state."""
     path = f"/{quote(client_id)}/steps/{quote(step_id)}"
-    return _read(StepDocument, (yield from exchange(_get(path), patience_s)))
+    return document_of(StepDocument, (yield from exchange(_get(path), patience_s)))
 
 
 def get_run(client_id: str, run_id: str, patience_s: float) -> Flow[RunDocument]:
@@ -287,7 +287,7 @@ def get_run(client_id: str, run_id: str, patience_s: float) -> Flow[RunDocument]
     path: str | None = f"/{quote(client_id)}/runs/{quote(run_id)}"
     pages: list[RunDocument] = []
     while path is not None:
-        pages.append(_read(RunDocument, (yield from exchange(_get(path), patience_s))))
+        pages.append(document_of(RunDocument, (yield from exchange(_get(path), patience_s))))
         path = pages[-1].next
     return pages[-1].model_copy(update={"steps": [step for page in pages for step in page.steps]})
 
@@ -322,7 +322,7 @@ def _listed(
 ) -> Flow[list[Item]]:
     found: list[Item] = []
     while path is not None and len(found) < limit:
-        page = _read(model, (yield from exchange(_get(path), patience_s)))
+        page = document_of(model, (yield from exchange(_get(path), patience_s)))
         found += items(page)
         path = page.next
     return found[:limit]
@@ -330,8 +330,8 @@ def _listed(
 
 def act_on_run(client_id: str, name: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
     """Do an action of `protocol.actions` to a run."""
-    request = _post(f"/{quote(client_id)}/runs/{quote(run_id)}/{name}")
-    return _read(RunSummary, (yield from exchange(request, patience_s)))
+    request = post_of(f"/{quote(client_id)}/runs/{quote(run_id)}/{name}")
+    return document_of(RunSummary, (yield from exchange(request, patience_s)))
 
 
 def act_on_step(
@@ -347,30 +347,25 @@ def act_on_step(
 
     `given` are the headers of its parent's handler, if that is who does it.
     """
-    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", None, given)
-    return _read(StepOutcome, (yield from exchange(replace(request, pause_s=pause_s), patience_s)))
+    request = post_of(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", None, given)
+    return document_of(StepOutcome, (yield from exchange(replace(request, pause_s=pause_s), patience_s)))
 
 
 def redrive_all(client_id: str, wanted: Mapping[str, str], patience_s: float) -> Flow[list[str]]:
     """Redrive every dead letter that matches a filter; their ids."""
     redriven: list[str] = []
     while True:
-        request = _post(f"/{quote(client_id)}/redrive", {"filter": wanted})
-        page = _read(RedriveResult, (yield from exchange(request, patience_s)))
+        request = post_of(f"/{quote(client_id)}/redrive", {"filter": wanted})
+        page = document_of(RedriveResult, (yield from exchange(request, patience_s)))
         redriven += page.steps
         if not page.more or not page.steps:
             return redriven
 
 
-def complete(client_id: str, step_id: str, result: Any, patience_s: float) -> Flow[StepOutcome]:
-    """Post the result of an event."""
-    request = _post(f"/{quote(client_id)}/steps/{quote(step_id)}/result", result)
-    return _read(StepOutcome, (yield from exchange(request, patience_s)))
-
-
-def _post(
+def post_of(
     target: str, document: Any = None, extra: Mapping[str, str] | None = None, wait_s: float = 0.0
 ) -> HttpRequest:
+    """A POST of this document, with extra headers; its answer may take `wait_s`."""
     body = b"" if document is None else to_json(document)
     given = {headers.CONTENT_TYPE: "application/json", **(extra or {})}
     return HttpRequest(method="POST", target=target, body=body, headers=given, wait_s=wait_s)
@@ -380,7 +375,8 @@ def _get(target: str, wait_s: float = 0.0) -> HttpRequest:
     return HttpRequest(method="GET", target=target, wait_s=wait_s)
 
 
-def _read(model: type[Model], answer: HttpResponse) -> Model:
+def document_of(model: type[Model], answer: HttpResponse) -> Model:
+    """The document of a response. Raises the error of one without success."""
     if answer.status != 200:
         raise error_of(answer)
     return read(model, answer)

@@ -24,6 +24,7 @@ from atomic.protocol import headers, problems
 from atomic.sdk.errors import (
     AtomicError,
     CancelledError,
+    EventRejectedError,
     EventTimeoutError,
     InvalidRequestError,
     NoAnswerError,
@@ -67,6 +68,10 @@ TRANSIENT: Final = (NoAnswerError, TooManyRequestsError, UnavailableError)
 _CONFLICTS: Final[dict[str, type[RefusedError]]] = {
     problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
     problems.NOT_REDRIVABLE.uri: NotRedrivableError,
+}
+_FAILURES: Final[dict[str, type[StepFailedError]]] = {
+    problems.EVENT_EXPIRED.uri: EventTimeoutError,
+    problems.EVENT_REJECTED.uri: EventRejectedError,
 }
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _SAID_MAX_CHARS: Final = 100
@@ -238,8 +243,7 @@ def error_of(response: HttpResponse) -> AtomicError:
         return _foreign(response)
     detail = str(problem.get("detail"))
     if response.status == 424:
-        is_event = problem["type"] == problems.EVENT_EXPIRED.uri
-        kind_of_failure = EventTimeoutError if is_event else StepFailedError
+        kind_of_failure = _FAILURES.get(problem["type"], StepFailedError)
         return kind_of_failure(detail, members=problem)
     if problem["type"] == problems.CANCELLED.uri:
         return CancelledError(detail)

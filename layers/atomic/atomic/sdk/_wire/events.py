@@ -1,0 +1,62 @@
+"""Events as others tell them: the name of one, its address, its result or why it is rejected."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from atomic.protocol import keys
+from atomic.protocol.documents import EventOutcome, StepOutcome
+from atomic.sdk._wire.api import Key, document_of, exchange, key_text, post_of
+from atomic.sdk._wire.transport import Flow
+from atomic.sdk._wire.values import jsonable
+from atomic.sdk.errors import InvalidRequestError
+
+# The end of the name of an event that is not the first one of its name.
+_NUMBERED: Final = re.compile(r"#[0-9]+$")
+
+
+def event_name(name: str, number: int = 1) -> str:
+    """The name by which an event is told: the second event of one name in a handler is `name#2`.
+
+    Raises InvalidRequestError.
+    """
+    if not isinstance(name, str) or not name or _NUMBERED.search(name):
+        raise InvalidRequestError(
+            f"event: use a text that is not empty and does not end in # and a number, not {name!r}."
+        )
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise InvalidRequestError(f"number: use a whole number from 1 on, not {number!r}.")
+    return name if number == 1 else f"{name}#{number}"
+
+
+def address_of(
+    client_id: str, workflow_name: str, key: Key, name: str, number: int, parent: str | None
+) -> dict[str, str]:
+    """The address of an event. Raises InvalidRequestError, also for a parent of another run."""
+    run_key, of_it = key_text(key), {"name": event_name(name, number)}
+    if parent is None:
+        return {"workflowName": workflow_name, "idempotencyKey": run_key, **of_it}
+    if keys.run_of(parent) != keys.run_id(client_id, workflow_name, run_key):
+        raise InvalidRequestError(f"parent: {parent!r} is no step of this run of {workflow_name!r}.")
+    return {"parent": parent, **of_it}
+
+
+def rejection(detail: str, more: Any) -> dict[str, Any]:
+    """Why an event is rejected, with further members. Raises InvalidRequestError."""
+    members = jsonable(more or {}, "the members of the rejection")
+    if not (isinstance(detail, str) and detail.strip() and isinstance(members, dict)):
+        raise InvalidRequestError("detail, more: say why in a text, and give further members as a mapping.")
+    return {**members, "detail": detail}
+
+
+def complete(client_id: str, step_id: str, result: Any, patience_s: float) -> Flow[StepOutcome]:
+    """Post the result of an event."""
+    request = post_of(f"/{quote(client_id)}/steps/{quote(step_id)}/result", result)
+    return document_of(StepOutcome, (yield from exchange(request, patience_s)))
+
+
+def post_event(client_id: str, document: Mapping[str, Any], patience_s: float) -> Flow[EventOutcome]:
+    """Post the result of an event by its address."""
+    answer = yield from exchange(post_of(f"/{quote(client_id)}/events", document), patience_s)
+    return document_of(EventOutcome, answer)
