@@ -49,7 +49,8 @@ class Journal:
     def step_name(self, step_id: str) -> str:
         """The name of a step's function, or of an event."""
         spec = self.rows[step_id].spec
-        return spec.url.rpartition("/")[2] or spec.step_name
+        # The second event of a name is called `name#2`.
+        return spec.url.rpartition("/")[2] or spec.step_name.partition("#")[0]
 
     def did(self, effect: Effect) -> None:
         """A step had its effect."""
@@ -128,8 +129,10 @@ def _told_of(row: Step) -> str:
     match spec.kind:
         case "timer":
             return f"timer {spec.delay_ms} {name}"
-        case "event" | "value":
-            return f"{spec.kind} {name}"
+        case "event":
+            return f"event {name.partition('#')[0]}"
+        case "value":
+            return f"value {name}"
     is_compared = name not in {"", function} and function not in UNSURE
     return f"step {name}" if is_compared else ""
 

@@ -247,8 +247,7 @@ class Player:
 
     async def _opened_event(self, step_id: str) -> None:
         self._opened.add(step_id)
-        # The second event of a name is called `name#2`.
-        name = self.journal.rows[step_id].spec.step_name.partition("#")[0]
+        name = self.journal.step_name(step_id)
         after_s = ANSWERED_AFTER_S.get(name)
         if after_s == 0.0:
             await self._post_answer(step_id, name)
@@ -259,7 +258,14 @@ class Player:
         self._spawn(self._post_answer(step_id, name))
 
     async def _post_answer(self, step_id: str, name: str) -> None:
-        reply = await self._atomic.post(f"/me/steps/{step_id}/result", answer_of(name))
+        spec = self.journal.rows[step_id].spec
+        handler = self.journal.rows[spec.parent or ""]
+        if spec.idempotency_key == handler.spec.endpoint_key:
+            event = {"parent": handler.id, "name": spec.step_name, "result": answer_of(name)}
+            reply = await self._atomic.post("/me/events", event)
+        else:
+            # What a task asks for has no name for others.
+            reply = await self._atomic.post(f"/me/steps/{step_id}/result", answer_of(name))
         self.journal.note(f"{self.journal.name(step_id)} is answered: {reply.status}")
 
     # The end
