@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
+from scenarios.cases.results import results
 from scenarios.cases.suspension import event_document
 from scenarios.runtime import Runtime, always
 from scenarios.starts import assert_problem, document, retries
@@ -291,6 +292,22 @@ async def scenario_of_two_results_at_once_one_counts(runtime: Runtime) -> None:
     winner = run.json["response"]
     assert [reply.status for reply in told] == [200 if at % 3 == winner else 409 for at in range(9)]
     assert sorted(reply.json["was"] for reply in told if reply.status == 200)[:2] == ["done", "done"]
+
+
+async def scenario_an_early_event_is_among_the_results_once_it_was_asked_for(runtime: Runtime) -> None:
+    url = runtime.endpoint("/gone", always(410))
+    await runtime.finish(document(url, key="k"))
+    [call] = [seen.call for seen in runtime.calls(url)]
+    told = await post(runtime, result="paid")
+
+    async def listed() -> list[list[str]]:
+        pages = [await results(runtime, call, query) for query in ("", f"&id={told.json['id']}")]
+        return [[step["id"] for step in page.json["steps"]] for page in pages]
+
+    before = await listed()
+    await runtime.start(event_document("payment", parent=call.json["stepId"]))
+
+    assert (before, await listed()) == ([[], []], [[told.json["id"]], [told.json["id"]]])
 
 
 async def scenario_an_address_that_is_wrong_is_explained(runtime: Runtime) -> None:

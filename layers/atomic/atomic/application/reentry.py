@@ -43,10 +43,12 @@ async def is_forgotten(engine: Engine, existing: Step) -> bool:
 
 
 async def own_steps(engine: Engine, parent_id: str, *, after: str | None, limit: int) -> ChildPage:
-    """A page of a step's children. It may lag behind the rows, and has no expired ones."""
+    """A page of the steps that a step's handler has posted. It may lag, and has no expired ones."""
     page = await engine.store.child_steps(
         parent_id, after=after or "", limit=limit, max_bytes=_PAGE_MAX_BYTES
     )
+    # The first post of an event that came early is what makes it last as long as the other steps.
+    page = replace(page, steps=[step for step in page.steps if step.early != "unopened"])
     now_ms = engine.clock.now_ms()
     if all(step.expires_at_ms is None or step.expires_at_ms > now_ms for step in page.steps):
         return page
@@ -57,6 +59,7 @@ async def own_steps(engine: Engine, parent_id: str, *, after: str | None, limit:
 async def own_step(engine: Engine, parent_id: str, step_id: str) -> ChildPage:
     """One child of a step, read consistently; an empty page when there is none of this id."""
     step = await engine.store.get(step_id)
-    if step is None or step.spec.parent != parent_id or await is_forgotten(engine, step):
+    is_posted = step is not None and step.spec.parent == parent_id and step.early != "unopened"
+    if step is None or not is_posted or await is_forgotten(engine, step):
         return ChildPage([], None)
     return ChildPage([step], None)
