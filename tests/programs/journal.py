@@ -48,9 +48,8 @@ class Journal:
 
     def step_name(self, step_id: str) -> str:
         """The name of a step's function, or of an event."""
-        spec = self.rows[step_id].spec
-        # The second event of a name is called `name#2`.
-        return spec.url.rpartition("/")[2] or spec.step_name.partition("#")[0]
+        row = self.rows[step_id]
+        return row.spec.url.rpartition("/")[2] or _name_of(row)
 
     def did(self, effect: Effect) -> None:
         """A step had its effect."""
@@ -90,7 +89,7 @@ class Journal:
         """Steps of a name `at most 2 …` were unfinished two at a time, and no loser of a race goes on."""
         groups: defaultdict[tuple[str, str], list[Step]] = defaultdict(list)
         for row in self.rows.values():
-            name = row.spec.step_name
+            name = _name_of(row)
             if (
                 name.rpartition(": ")[2] == LOSER
                 and row.status is not Status.CANCELLED
@@ -116,23 +115,27 @@ def _most_unfinished(rows: list[Step]) -> int:
     return max(accumulate(change for _, change in sorted(moments)))
 
 
+def _name_of(row: Step) -> str:
+    """The name that the program gives to a step. The second event of a name is called `name#2`."""
+    name = row.spec.step_name
+    return name.partition("#")[0] if row.spec.kind == "event" else name
+
+
 def _told_of(row: Step) -> str:
     """How a row is counted: a timer, an event, a value, or a step with a name; "" if it is not compared.
 
     What the branch of a race calls is named after the branch, which may end before it has posted.
     """
     spec = row.spec
-    branch, _, name = spec.step_name.rpartition(": ")
+    branch, _, name = _name_of(row).rpartition(": ")
     function = spec.url.rpartition("/")[2]
     if branch.startswith(LOSER) or name == LOSER or name.startswith(_RECORDS):
         return ""
     match spec.kind:
         case "timer":
             return f"timer {spec.delay_ms} {name}"
-        case "event":
-            return f"event {name.partition('#')[0]}"
-        case "value":
-            return f"value {name}"
+        case "event" | "value":
+            return f"{spec.kind} {name}"
     is_compared = name not in {"", function} and function not in UNSURE
     return f"step {name}" if is_compared else ""
 

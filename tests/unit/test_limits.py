@@ -150,6 +150,32 @@ def test_stored_bytes_are_bounded_and_forgotten_by_the_day() -> None:
     on({"stored_bytes": 400}, body)
 
 
+def test_an_early_event_is_stored_and_an_open_one_costs_nothing() -> None:
+    async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
+        async def tell(name: str) -> ApiReply:
+            event = {"workflowName": "w", "idempotencyKey": "k", "name": name, "result": "x" * 98}
+            return await atomic.post("/me/events", event)
+
+        event = {"workflowName": "w", "idempotencyKey": "k", "kind": "event", "stepName": "open"}
+        assert (await atomic.post("/me", {**event, "timeout": 1})).status == 504
+        told = [await tell(name) for name in ("a", "b", "b", "c", "d")]
+        assert [reply.status for reply in told] == [200, 200, 200, 200, 507]
+        # Nothing is refused that is there already.
+        assert [(await tell(name)).json["was"] for name in ("open", "a")] == ["open", "done"]
+
+    # The event that is open has a payload of four bytes, and is the one live step.
+    on({"stored_bytes": 350, "live_steps": 1}, body)
+
+
+def test_early_events_are_starts() -> None:
+    async def body(atomic: LocalAtomic, _: Callable[..., Awaitable[ApiReply]]) -> None:
+        event = {"workflowName": "w", "idempotencyKey": "k"}
+        told = [await atomic.post("/me/events", {**event, "name": name}) for name in "aabc"]
+        assert [reply.status for reply in told] == [200, 200, 200, 429]
+
+    on({"starts_per_second": 2.0}, body)
+
+
 def test_what_is_refused_is_not_counted() -> None:
     async def body(_: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         payload = "x" * 98

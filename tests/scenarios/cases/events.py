@@ -83,7 +83,7 @@ async def scenario_an_event_is_told_while_its_handler_waits(runtime: Runtime) ->
     assert (told.status, told.json["was"]) == (200, "open")
     assert (ended["response"], ended["attempts"], ended["retriesUsed"]) == ("paid", 2, 0)
     late, other = await post(runtime, result="paid"), await post(runtime, name="refund")
-    # The same result again is fine also when its run has ended; nobody asks for another event.
+    # The same result again is fine also when its run has ended. Another event is for no handler any more.
     assert (late.status, late.json["was"]) == (200, "done")
     assert_problem(other, 409, REFUSED)
     assert other.json["workflowStatus"] == "succeeded"

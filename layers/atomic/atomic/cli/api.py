@@ -62,7 +62,7 @@ def fail(message: str, exit_code: int) -> NoReturn:
     raise click.exceptions.Exit(exit_code)
 
 
-def json_argument(text: str, hint: str) -> Any:
+def json_argument(text: str, argument: str) -> Any:
     """Read an argument as strictly as the server: `json.loads` would silently drop what it refuses."""
     try:
         if text == "-":
@@ -71,7 +71,7 @@ def json_argument(text: str, hint: str) -> Any:
             return read_json(Path(text[1:]).read_bytes().removeprefix(BOM_UTF8))
         return read_json(text)
     except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{error}; give JSON, @file or -", param_hint=hint) from None
+        raise click.BadParameter(f"{error}; give JSON, @file or -", param_hint=argument) from None
 
 
 def calls_api(function: _ApiFunction) -> Any:
