@@ -304,6 +304,8 @@ class TestNames:
         for number in (0, True, "2"):
             with pytest.raises(InvalidRequestError, match="number"):
                 client.signal("w", "k", "e", number=number)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequestError, match="event"):
+            client.signal("w", "k", "\ud800")
         for detail in ("", None):
             with pytest.raises(InvalidRequestError, match="detail"):
                 client.reject("w", "k", "e", detail)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from atomic.protocol.documents import EventOutcome, StepOutcome
 from atomic.sdk._wire.api import Key, document_of, exchange, key_text, post_of
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import jsonable
-from atomic.sdk.errors import InvalidRequestError
+from atomic.sdk.errors import InvalidRequestError, utf8
 
 # The end of the name of an event that is not the first one of its name.
 _NUMBERED: Final = re.compile(r"#[0-9]+$")
@@ -25,6 +25,7 @@ def event_name(name: str, number: int = 1) -> str:
         raise InvalidRequestError(
             f"event: use a text that is not empty and does not end in # and a number, not {name!r}."
         )
+    utf8("event", name)
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise InvalidRequestError(f"number: use a whole number from 1 on, not {number!r}.")
     return name if number == 1 else f"{name}#{number}"
