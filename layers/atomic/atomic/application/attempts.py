@@ -14,16 +14,17 @@ from atomic.application.leftovers import end_if_left_over
 from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
-from atomic.domain.events import AnsweredLate, Deferred, Ended
+from atomic.domain.events import AnsweredLate, AnswersLater, Deferred, Ended
 from atomic.domain.outcomes import (
     EndpointResponse,
     NotMade,
+    Outcome,
     StepError,
     classify,
     is_step_cancelled,
     timed_out,
 )
-from atomic.domain.steps import Step, attempt_timeout_ms
+from atomic.domain.steps import Step, StepSpec, attempt_timeout_ms
 from atomic.protocol import headers, signatures
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -75,25 +76,50 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     if answer.not_made is not None:
         await _defer(engine, step, answer.not_made)
         return
-    # A Retry-After may be a time by the endpoint's clock.
-    wall_ms = engine.clock.wall_ms()
-    outcome = await engine.large_bodies.read(
-        step.spec.client_id, len(answer.body), lambda: classify(answer, step.spec.retry, wall_ms)
-    )
-    event = Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
-    after, effects = await _record(engine, step, event)
+    outcome = await outcome_of(engine, step.spec, answer)
+    after, effects = await _record(engine, step, event_of(engine, step, outcome))
     if effects is None:
-        if not _is_known(after, step.attempt_count):
-            note = f"{outcome.kind} {outcome.status or outcome.error}"
-            await commit(engine, after, AnsweredLate(step.attempt_count, note))
+        if not is_known(after, step.attempt_count):
+            await note_late(engine, after, step.attempt_count, outcome)
         if is_step_cancelled(after.error):
             await cancel_below(engine, after)
         return
+    await go_on(engine, after, outcome)
+
+
+async def outcome_of(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> Outcome:
+    """Read an answer; a large one when it is the client's turn."""
+    # A Retry-After may be a time by the endpoint's clock.
+    wall_ms = engine.clock.wall_ms()
+    return await engine.large_bodies.read(
+        spec.client_id, len(answer.body), lambda: classify(answer, spec.retry, wall_ms)
+    )
+
+
+def event_of(engine: Engine, step: Step, outcome: Outcome) -> Ended | AnswersLater:
+    """What an answer means for the attempt that this row has under way."""
+    if outcome.answer_within_ms is not None:
+        return AnswersLater(step.nonce or "", outcome.answer_within_ms)
+    return Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
+
+
+async def go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
+    """What follows when the answer stands in the row: a check of the steps that this one now waits for."""
+    if after.answer_by_ms is not None:
+        return after
     try:
         if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await recheck(engine, after)
+        return after
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+
+
+async def note_late(engine: Engine, step: Step, number: int, outcome: Outcome) -> Step:
+    """Note an answer that came too late for its attempt; nothing else of the step changes."""
+    note = f"{outcome.kind} {outcome.status or outcome.error}"
+    after, _ = await commit(engine, step, AnsweredLate(number, note))
+    return after
 
 
 async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
@@ -104,7 +130,7 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     await _record(engine, step, Deferred(step.nonce or "", not_made.error, until_ms))
 
 
-async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> Committed:
+async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Deferred) -> Committed:
     """Commit the event; repeat this while the store fails and the attempt's lease lasts."""
     pause_s = _RECORD_AGAIN_FIRST_S
     while True:
@@ -117,7 +143,7 @@ async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> Commit
         pause_s *= 2
 
 
-def _is_known(step: Step, number: int) -> bool:
+def is_known(step: Step, number: int) -> bool:
     """Whether the attempt's outcome is recorded already: a write may be applied and its answer lost."""
     made = next((attempt for attempt in step.attempt_log if attempt.number == number), None)
     return made is not None and made.outcome not in {None, OutcomeKind.NO_ANSWER}

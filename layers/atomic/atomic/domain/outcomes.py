@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import failures, headers, keys
-from atomic.protocol.constants import EVERY_CHILD, RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.constants import DURATION_MAX_MS, EVERY_CHILD, RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from atomic.protocol.enums import WAKE_POLICIES, OutcomeKind, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.strict_json import JsonRefused, parse_json
@@ -32,6 +32,9 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.WAITED_FOR_NOTHING: f"{headers.WAITING_FOR} named no step of this client that is still to "
     "settle",
     ErrorKind.UNKNOWN_WAKE: f"{headers.WAKE} may be any, all or settled, and not {{}}",
+    ErrorKind.INVALID_ANSWER_WITHIN: f"{headers.ANSWER_WITHIN} takes 1 to {DURATION_MAX_MS} milliseconds, "
+    f"without {headers.WAITING_FOR}, and not {{}}",
+    ErrorKind.ANSWER_OVERDUE: "timeout: no answer was posted within {} ms",
     ErrorKind.TIMED_OUT: "timeout: no whole answer within {} ms",
     ErrorKind.CONNECTION_TIMED_OUT: "timeout: no connection within {} ms",
     ErrorKind.NETWORK: _NETWORK,
@@ -151,6 +154,7 @@ class Outcome:
     """An attempt's end. `waiting_for` holds step ids, or EVERY_CHILD, when the endpoint suspended itself.
 
     `wake` then says which of these steps wake it; None means any of them.
+    `answer_within_ms`: it is not the end yet, for the answer is to be posted within this time.
     `build` is what answered. `unused_results`: of how many of its steps a finished handler never asked for
     the result.
     """
@@ -162,6 +166,7 @@ class Outcome:
     retry_after_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
     wake: WakePolicy | None = None
+    answer_within_ms: int | None = None
     build: str | None = None
     unused_results: int = 0
 
@@ -228,6 +233,8 @@ def _excerpt_of(response: StoredBody, value: Any) -> str:
 
 
 def _accepted(answer: EndpointResponse, status: int) -> Outcome:
+    if status == 202 and headers.ANSWER_WITHIN in answer.headers:
+        return _answered_later(answer, status)
     if status == 202 and headers.WAITING_FOR in answer.headers:
         return _suspended(answer, status)
     content_type = answer.headers.get(headers.CONTENT_TYPE)
@@ -237,6 +244,15 @@ def _accepted(answer: EndpointResponse, status: int) -> Outcome:
         error = StepError(ErrorKind.RESPONSE_NOT_STORABLE, refusal)
         return Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error, response=response)
     return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, response=response)
+
+
+def _answered_later(answer: EndpointResponse, status: int) -> Outcome:
+    asked = answer.headers[headers.ANSWER_WITHIN]
+    within_ms = headers.parse_answer_within_ms(asked)
+    if within_ms is None or headers.WAITING_FOR in answer.headers:
+        error = StepError(ErrorKind.INVALID_ANSWER_WITHIN, repr(_on_one_line(_storable(asked))))
+        return Outcome(kind=OutcomeKind.RETRYABLE, status=status, error=error)
+    return Outcome(kind=OutcomeKind.NO_ANSWER, status=status, answer_within_ms=within_ms)
 
 
 def _suspended(answer: EndpointResponse, status: int) -> Outcome:

@@ -97,6 +97,7 @@ class Step:
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
     its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
     deferred the attempt that is due.
+    `answer_by_ms`: the running attempt has no process any more; its answer is to be posted by then.
     `awaited`: its first poster asked to wait for it. `waiters` are the steps to wake when this one settles,
     `watches` are those of steps that wait for several. `wake`: how the step itself waits for several; None
     means any of them.
@@ -117,6 +118,7 @@ class Step:
     # Set by a waiter, for an event that was opened without a deadline.
     given_deadline_ms: int | None = None
     nonce: str | None = None
+    answer_by_ms: int | None = None
     attempt_count: int = 0
     retries_used: int = 0
     consecutive_lost: int = 0
@@ -281,6 +283,7 @@ def settled(
         error=error,
         due_at_ms=None,
         nonce=None,
+        answer_by_ms=None,
         waiting_for=(),
         wake=None,
         woken=False,

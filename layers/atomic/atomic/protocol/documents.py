@@ -130,6 +130,9 @@ class StepDocument(StepOutcome):
     attempt_timeout: int
     retries_used: int
     retry: RetryDocument
+    answer_by: str | None = Field(
+        default=None, description="The endpoint answers later: when its answer is overdue."
+    )
     waiting_for: list[str]
     trace_id: str
     build: str | None = _BUILD

@@ -67,7 +67,7 @@ class OutcomeKind(StrEnum):
 
 
 # What a server can do beside what servers of the first version could; `GET /health` lists it.
-Feature = Literal["attempt-token", "cancel-step", "results", "steps", "value", "wake"]
+Feature = Literal["answer-later", "attempt-token", "cancel-step", "results", "steps", "value", "wake"]
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 # When a suspended handler is called again: when any of the steps that it waits for has settled, when all

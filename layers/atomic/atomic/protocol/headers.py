@@ -8,8 +8,10 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from atomic.protocol import problems
+from atomic.protocol.constants import DURATION_MAX_MS
 
 # Names are lower case, as both runtimes pass them; HTTP ignores case.
+ANSWER_WITHIN: Final = "atomic-answer-within"
 ATTEMPT: Final = "atomic-attempt"
 ATTEMPT_TOKEN: Final = "atomic-attempt-token"  # noqa: S105 - the name of a header
 AUTHORIZATION: Final = "authorization"
@@ -40,6 +42,7 @@ _ATTEMPT_TOKEN: Final = re.compile(r"([1-9][0-9]{0,9})\.[0-9a-f]{32}", re.ASCII)
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _BUILD: Final = re.compile(r"[!-~]+")
 _BUILD_MAX_CHARS: Final = 64
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,12}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -106,6 +109,13 @@ def parse_unused_results(value: str) -> int:
     """A number of results; 0 when the value is no whole number of up to nine digits."""
     text = value.strip()
     return int(text) if _COUNT.fullmatch(text) else 0
+
+
+def parse_answer_within_ms(value: str) -> int | None:
+    """Milliseconds, 1 to DURATION_MAX_MS; None for anything else."""
+    text = value.strip()
+    within_ms = int(text) if _MILLISECONDS.fullmatch(text) else 0
+    return within_ms if 1 <= within_ms <= DURATION_MAX_MS else None
 
 
 def attempt_token(key: bytes, step_id: str, attempt: int) -> str:

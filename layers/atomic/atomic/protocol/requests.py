@@ -23,6 +23,10 @@ from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import Duration, PositiveDuration, RetryOptions, WireModel
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# RFC 9110, 5.6.2.
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADERS_MAX: Final = 32
+_HEADER_MAX_CHARS: Final = 8192
 # A body may hold a hundred unknown members; the answer names only some of them.
 _ERRORS_MAX: Final = 20
 # More than any request has. Each unknown member costs an error of its own, 2 µs.
@@ -55,9 +59,17 @@ def _step_id(text: str) -> str:
     return text
 
 
+def _header_name(text: str) -> str:
+    if not _HEADER_NAME.fullmatch(text):
+        raise PydanticCustomError("header", "use the name of a header, such as Retry-After")
+    return text.lower()
+
+
 Key = Annotated[str, Field(max_length=KEY_MAX_CHARS), AfterValidator(_key)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS), AfterValidator(_name)]
 Url = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_url)]
+HeaderName = Annotated[str, Field(max_length=NAME_MAX_CHARS), AfterValidator(_header_name)]
+HeaderValue = Annotated[str, Field(max_length=_HEADER_MAX_CHARS)]
 StepId = Annotated[str, AfterValidator(_step_id)]
 
 Model = TypeVar("Model", bound=WireModel)
@@ -119,6 +131,18 @@ class StartRequest(WireModel):
                 raise PydanticCustomError("member_surplus", cure, {"member": member})
 
 
+class AnswerRequest(WireModel):
+    """`POST /{clientId}/steps/{stepId}/answer`: what the endpoint would have answered."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict,
+        max_length=_HEADERS_MAX,
+        description="Such as `Atomic-No-Retry` and `Retry-After`; the content type is that of JSON.",
+    )
+    body: Any = None
+
+
 class RedriveFilter(WireModel):
     """Which dead letters to redrive: at least one condition; all that are given must hold."""
 
@@ -141,13 +165,13 @@ class RedriveRequest(WireModel):
     filter: RedriveFilter
 
 
-def read_message(model: type[Model], body: bytes) -> Model:
-    """Parse and validate a request body.
+def read_message(model: type[Model], body: bytes, *, max_bytes: int = MESSAGE_MAX_BYTES) -> Model:
+    """Parse and validate a request body of up to `max_bytes` of compact JSON.
 
     Raises Problem 400 that names every wrong field, and 413 for one whose payload cannot be short enough.
     """
     # As far as its length is known without reading it.
-    if len(body) > MESSAGE_MAX_BYTES and shortest(body) > MESSAGE_MAX_BYTES:
+    if len(body) > max_bytes and shortest(body) > max_bytes:
         raise too_long("payload", PAYLOAD_MAX_BYTES)
     try:
         # The payload may have the full depth, and is itself one level down.

@@ -4,6 +4,7 @@ from typing import Any, Final, assert_never
 
 from atomic.application.redaction import redacted_payload
 from atomic.application.refusals import (
+    AttemptOver,
     IsRoot,
     NotAnOpenEvent,
     NotFound,
@@ -21,15 +22,29 @@ from atomic.protocol.strict_json import parse_json
 
 # The refusals that `problem_of` turns into problems. `payload_mismatch` does it for PayloadMismatch, since
 # its text depends on what the caller may see.
-MAPPED: Final = (NotFound, RunCancelled, StepCancelled, IsRoot, NotRedrivableStep, NotAnOpenEvent)
+MAPPED: Final = (
+    NotFound,
+    RunCancelled,
+    StepCancelled,
+    IsRoot,
+    NotRedrivableStep,
+    NotAnOpenEvent,
+    AttemptOver,
+)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
     "cancelled": "Its run or a step above it was cancelled, and their endpoints are not called any more.",
     "handled": "An ancestor went on without it and succeeded, so no handler needs it any more.",
 }
 
 
-def problem_of(
-    refusal: NotFound | RunCancelled | StepCancelled | IsRoot | NotRedrivableStep | NotAnOpenEvent,
+def problem_of(  # noqa: C901 - one arm a refusal
+    refusal: NotFound
+    | RunCancelled
+    | StepCancelled
+    | IsRoot
+    | NotRedrivableStep
+    | NotAnOpenEvent
+    | AttemptOver,
 ) -> Problem:
     """The problem for a refusal."""
     match refusal:
@@ -46,6 +61,8 @@ def problem_of(
         case NotRedrivableStep(reason=reason):
             detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
+        case AttemptOver(step=step, attempt=attempt):
+            return _attempt_over(step, attempt)
         case NotAnOpenEvent(kind="event", status=status):
             detail = f"The event step is {status} already; its outcome never changes."
             return Problem(problems.NOT_AN_OPEN_EVENT, detail)
@@ -53,6 +70,20 @@ def problem_of(
             return Problem(problems.NOT_AN_OPEN_EVENT, f"The step is of kind {kind!r}, not 'event'.")
         case _:
             assert_never(refusal)
+
+
+def _attempt_over(step: Step, attempt: int) -> Problem:
+    members = {
+        "id": step.id,
+        "runId": step.spec.run_id,
+        "stepStatus": step.status.value,
+        "attempts": step.attempt_count,
+    }
+    detail = (
+        f"Attempt {attempt} ended without this answer, which is noted and changes nothing: the step is "
+        f"{step.status}, after {step.attempt_count} attempts."
+    )
+    return Problem(problems.ATTEMPT_OVER, detail, members)
 
 
 def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:

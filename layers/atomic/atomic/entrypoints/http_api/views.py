@@ -71,6 +71,7 @@ def step_view(step: Step) -> dict[str, Any]:
             "on": retry.on,
             "never": retry.never,
         },
+        "answerBy": _moment(step.answer_by_ms),
         "waitingFor": list(step.waiting_for),
         "traceId": spec.trace_id,
         "build": last and last.build,
