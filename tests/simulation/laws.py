@@ -9,6 +9,7 @@ from atomic.domain.outcomes import timed_out
 from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.virtual_time import EPOCH_MS
+from simulation import answers
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.wait_laws import is_wait_for_several, over_at_s, waits
@@ -41,6 +42,7 @@ def broken(world: World) -> list[str]:
             lines += _outcome(world, step)
     lines += _delays(world)
     lines += waits(world)
+    lines += answers.laws(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -224,7 +226,7 @@ def _prompt(world: World) -> Iterator[str]:
         ends_s = [write.at_s for write in writes[1:]] + [world.quiet_s or 0.0]
         for write, until_s in zip(writes, ends_s, strict=True):
             if is_wait_for_several(step := write.step):
-                over_s = over_at_s(world, write, settled_at_s)
+                over_s = over_at_s(world, write, until_s, settled_at_s)
                 if over_s is not None and until_s - max(over_s, write.at_s) > PROMPT_S:
                     yield f"{step.id} still waited {until_s - over_s:.1f} s after its wait was over"
             else:

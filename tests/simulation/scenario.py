@@ -150,7 +150,7 @@ class Scenario:
     """The whole plan of a seed, except for the random faults.
 
     `crowded`: destinations are full at times. `remembers`: handlers post values, and read results when they
-    are called again.
+    are called again. `answers_later`: endpoints put answers off.
     """
 
     seed: int
@@ -160,6 +160,7 @@ class Scenario:
     calm: bool = False
     crowded: bool = False
     remembers: bool = False
+    answers_later: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()
