@@ -26,6 +26,7 @@ NAMES = [
     "InvalidRequestError",
     "NoAnswerError",
     "NonRetryable",
+    "AttemptOverError",
     "NotAnOpenEventError",
     "NotFinishedError",
     "NotFoundError",
@@ -49,6 +50,8 @@ NAMES = [
     "idempotent",
 ]
 CLIENT = [
+    "answer",
+    "answer_failed",
     "cancel",
     "cancel_step",
     "client_id",

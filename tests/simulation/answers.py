@@ -1,4 +1,4 @@
-"""Endpoints that answer later, whoever posts their answers, and the laws of it."""
+"""Endpoints that answer later, those who post their answers, and the laws of it."""
 
 import asyncio
 import random
@@ -25,13 +25,13 @@ _AMPLE_MS: Final = 24 * 3_600_000
 
 
 class Answers:
-    """Puts answers off, and posts most of them."""
+    """Postpones answers, and posts most of them."""
 
     def __init__(self, world: "World", application: "Application") -> None:
         self._world, self._application = world, application
         self._posting: set[asyncio.Task[None]] = set()
 
-    def put_off(self, step_id: str, attempt: int, answer: EndpointResponse) -> EndpointResponse:
+    def postponed(self, step_id: str, attempt: int, answer: EndpointResponse) -> EndpointResponse:
         """The answer of an attempt, or a 202 in its place; one that may be overdue may be a failure."""
         chance = random.Random(f"answers {self._world.scenario.seed} {step_id[-12:]} {attempt}")
         manner = chance.choice(("at once", "at once", "in time", "in time", "just in time", "never"))
@@ -81,16 +81,16 @@ def laws(world: "World") -> Iterator[str]:
     for write in world.truth.history:
         before = write.before
         if before is not None and before.answer_by_ms is not None:
-            yield from _after_it_was_put_off(world, before, write.step, write.at_s)
+            yield from _after_it_was_postponed(world, before, write.step, write.at_s)
 
 
-def _after_it_was_put_off(world: "World", before: Step, step: Step, at_s: float) -> Iterator[str]:
+def _after_it_was_postponed(world: "World", before: Step, step: Step, at_s: float) -> Iterator[str]:
     if step.attempt_count != before.attempt_count:
-        yield f"{step.id}: called again although the answer to {before.attempt_count} was put off"
+        yield f"{step.id}: called again although the answer to {before.attempt_count} was postponed"
         return
     last: Any = step.attempt_log[-1]
     if last.outcome is OutcomeKind.NO_ANSWER and step.status is not Status.CANCELLED:
-        yield f"{step.id}: attempt {last.number} was put off, and is taken for lost"
+        yield f"{step.id}: attempt {last.number} was postponed, and is taken for lost"
     is_overdue = last.error is not None and last.error.kind is ErrorKind.ANSWER_OVERDUE
     by_s = ((before.answer_by_ms or 0) - EPOCH_MS) / 1000
     if is_overdue and at_s < by_s - 0.01 and not world.faults.happened["skew"]:

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Coroutine, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.application.cancel import cancel_run, cancel_step
@@ -104,7 +105,7 @@ class Application:
             return self._refused(step_id, for_good=True)
         answer = self._succeeded(step_id, attempt)
         is_later = self._world.scenario.answers_later
-        return self._answers.put_off(step_id, attempt, answer) if is_later else answer
+        return self._answers.postponed(step_id, attempt, answer) if is_later else answer
 
     async def _within(
         self, handling: "asyncio.Task[EndpointResponse]", step_id: str, timeout_ms: int
@@ -207,6 +208,8 @@ class Application:
     ) -> Step:
         process, began_s = self._world.any_process(), self._loop.time()
         spec = plan.spec(node, parent)
+        if self._world.scenario.at_most_once and node.kind == "http" and not node.stages:
+            spec = replace(spec, fails_if_lost=True)
         # A handler that names its parent sends its attempt's token, too.
         is_repeated = self._world.scenario.remembers and parent is not None and attempt > 1
         starting = start(process.engine, spec, wait_ms=wait_ms, is_repeated=is_repeated)

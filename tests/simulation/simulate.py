@@ -30,8 +30,8 @@ class Played:
 def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
-    Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers` or
-    `answers_later`.
+    Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers`,
+    `answers_later` or `at_most_once`.
     """
     try:
         world = _LOOP.play(_play(replace(scenario_of(seed), **manner)))

@@ -63,6 +63,7 @@ from unit.strategies import (
 LATER = NOW + 10_000
 MINUTE, HOUR = 60_000, 3_600_000
 ONCE = RetryPolicy(count=0)
+AT_MOST_ONCE: dict[str, Any] = {"fails_if_lost": True, "retry": RetryPolicy(count=3)}
 
 
 def due() -> Step:
@@ -86,7 +87,7 @@ def lost() -> Step:
 
 
 def later(within_ms: int = 200, **changes: Any) -> Step:
-    """A step whose endpoint has put its answer off."""
+    """A step whose endpoint has postponed its answer."""
     return transition(running(**changes), AnswersLater("n1", within_ms), NOW)
 
 
@@ -369,7 +370,7 @@ class TestAnswersLater:
         last = transition(later(HOUR, retry=ONCE), AnswerOverdue(NOW + HOUR, 0.5), NOW + HOUR)
         assert last.status is Status.FAILED
 
-    def test_it_may_be_put_off_again(self) -> None:
+    def test_it_may_be_postponed_again(self) -> None:
         step = transition(later(HOUR), AnswersLater("n1", HOUR), NOW + MINUTE)
         assert step.due_at_ms == NOW + MINUTE + HOUR
         assert transition(step, AnswerOverdue(NOW + HOUR, 0.5), NOW + 2 * HOUR) is step
@@ -382,7 +383,7 @@ class TestAnswersLater:
         assert str(over.error).startswith(f"the deadline of {MINUTE} ms is over; last: timeout")
         assert over.attempt_log[-1].outcome is OutcomeKind.RETRYABLE
 
-    def test_an_attempt_that_was_lost_meanwhile_cannot_put_it_off(self) -> None:
+    def test_an_attempt_that_was_lost_meanwhile_cannot_postpone_it(self) -> None:
         step = claimed(lost(), "n2")
         assert transition(step, AnswersLater("n1", HOUR), LATER) is step
 
@@ -390,6 +391,44 @@ class TestAnswersLater:
         error = StepError(ErrorKind.INVALID_ANSWER_WITHIN, "'soon'")
         step = ended(told(), Outcome(kind=OutcomeKind.RETRYABLE, status=202, error=error), LATER)
         assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, error)
+
+
+class TestAtMostOnce:
+    """A lost attempt is not repeated, for it may have been made."""
+
+    @pytest.mark.parametrize(
+        "event",
+        [Claimed("n2"), OwnerLost(), NotAdmitted(NOW + HOUR)],
+        ids=lambda event: type(event).__name__,
+    )
+    @pytest.mark.parametrize("deadline_ms", [None, 100])
+    def test_a_lost_attempt_is_the_last_one(self, event: events.Event, deadline_ms: int | None) -> None:
+        step = running(**AT_MOST_ONCE, deadline_ms=deadline_ms)
+        lost_ms = step.due_at_ms or 0
+        after = transition(step, event, lost_ms)
+        assert (after.status, after.attempt_count, after.due_at_ms) == (Status.FAILED, 1, None)
+        assert after.error == StepError(ErrorKind.LOST)
+        assert after.attempt_log[-1].outcome is OutcomeKind.NO_ANSWER
+        late = transition(after, AnsweredLate(1, "succeeded 200"), lost_ms + 1)
+        assert (late.status, late.attempt_log[0].late) == (Status.FAILED, "succeeded 200")
+
+    def test_what_is_answered_is_retried_as_ever(self) -> None:
+        step = ended(running(**AT_MOST_ONCE), RETRYABLE, LATER)
+        assert step.status is Status.RETRYING
+        assert transition(step, OwnerLost(), LATER) is step
+        assert claimed(step).status is Status.RUNNING
+        assert ended(running(**AT_MOST_ONCE), SUSPENDED, LATER).status is Status.WAITING
+
+    def test_an_answer_that_comes_later_is_not_lost(self) -> None:
+        step = later(HOUR, **AT_MOST_ONCE)
+        assert transition(step, OwnerLost(), LATER) is step
+        over = transition(step, AnswerOverdue(NOW + HOUR, 0.5), NOW + HOUR)
+        assert over.status is Status.RETRYING
+
+    def test_a_redrive_is_an_operators_decision(self) -> None:
+        dead = transition(running(**AT_MOST_ONCE), OwnerLost(), LATER)
+        step = claimed(transition(dead, Redriven(1), LATER))
+        assert (step.status, step.attempt_count, step.consecutive_lost) == (Status.RUNNING, 2, 0)
 
 
 class TestLeases:

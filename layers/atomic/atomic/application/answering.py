@@ -1,13 +1,14 @@
-"""Answers that are posted: the endpoint has put its answer off, or its work is done before it answers.
+"""Answers that are posted: the endpoint has postponed its answer, or its work is done before it answers.
 
-Whoever has the token of the attempt ends it, by the rules of a direct answer.
+Any holder of the token of the attempt may end it, by the rules of a direct answer.
 """
 
 from typing import Final
 
-from atomic.application.attempts import event_of, go_on, note_late, outcome_of
+from atomic.application.attempts import event_of, note_late, outcome_of
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
+from atomic.application.rechecking import recheck
 from atomic.application.refusals import AttemptOver
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.clients.client import Client
@@ -35,10 +36,9 @@ async def post_answer(
             await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
         engine.admission.meter.watch(client)
         after, effects = await commit(engine, step, event_of(engine, step, outcome))
-        if effects is not None:
-            after = await go_on(engine, after, outcome)
-            await engine.admission.meter.flush(engine.store, after.spec, engine.clock.now_ms())
-            return after
+        # Postponed once more, an answer may be overdue when it was: at the step's deadline.
+        if effects is not None or (outcome.answer_within_ms is not None and _is_under_way(after, attempt)):
+            return await _go_on(engine, after, outcome)
         step = after
     made = next((made for made in step.attempt_log if made.number == attempt), None)
     if made is not None and _is_same(step, made, outcome):
@@ -47,8 +47,18 @@ async def post_answer(
     raise AttemptOver(await note_late(engine, step, attempt, outcome), attempt)
 
 
+async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
+    """What follows when the answer stands in the row."""
+    if outcome.waiting_for:
+        after = await recheck(engine, after)
+    if after.answer_by_ms is None:
+        engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+    await engine.admission.meter.flush(engine.store, after.spec, engine.clock.now_ms())
+    return after
+
+
 async def end_unanswered(engine: Engine, due: Step) -> None:
-    """End the attempt of a step that is due, whose answer was put off and has not come."""
+    """End the attempt of a step that is due, whose answer was postponed and has not come."""
     event = AnswerOverdue(due.answer_by_ms or 0, engine.entropy.fraction())
     after, effects = await commit(engine, due, event)
     if effects is not None:

@@ -84,7 +84,13 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         if is_step_cancelled(after.error):
             await cancel_below(engine, after)
         return
-    await go_on(engine, after, outcome)
+    if after.answer_by_ms is not None:
+        return
+    try:
+        if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
+            after = await recheck(engine, after)
+    finally:
+        engine.telemetry.attempt_ended(after, after.attempt_log[-1])
 
 
 async def outcome_of(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> Outcome:
@@ -101,18 +107,6 @@ def event_of(engine: Engine, step: Step, outcome: Outcome) -> Ended | AnswersLat
     if outcome.answer_within_ms is not None:
         return AnswersLater(step.nonce or "", outcome.answer_within_ms)
     return Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
-
-
-async def go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
-    """What follows when the answer stands in the row: a check of the steps that this one now waits for."""
-    if after.answer_by_ms is not None:
-        return after
-    try:
-        if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
-            after = await recheck(engine, after)
-        return after
-    finally:
-        engine.telemetry.attempt_ended(after, after.attempt_log[-1])
 
 
 async def note_late(engine: Engine, step: Step, number: int, outcome: Outcome) -> Step:
@@ -189,6 +183,7 @@ def endpoint_request(
         headers=request_headers,
         body=body,
         timeout_ms=attempt_timeout_ms(spec, step.deadline_at_ms, clock.now_ms()),
+        once=spec.fails_if_lost,
         is_wanted=is_wanted,
     )
 

@@ -31,7 +31,7 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
 
 
 def _is_first_call(step: Step) -> bool:
-    # A step whose answer is put off has had the wake-up of its first lease, and one of its own.
+    # A step whose answer is postponed has had the wake-up of its first lease, and one of its own.
     return step.status is Status.RUNNING and step.attempt_count == 1 and step.answer_by_ms is None
 
 

@@ -13,12 +13,14 @@ from atomic.protocol.error_kinds import ErrorKind
 
 
 def answers_later(step: Step, event: events.AnswersLater, now_ms: int) -> Step:
-    """The step after its endpoint has put off the answer; it may do so again with what it posts."""
+    """The step after its endpoint has postponed the answer; it may do so again with what it posts."""
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
     by_ms = now_ms + event.within_ms
     if step.deadline_at_ms is not None:
         by_ms = min(by_ms, step.deadline_at_ms)
+    if by_ms == step.answer_by_ms:
+        return step
     return changed(step, answer_by_ms=by_ms, due_at_ms=by_ms, consecutive_lost=0)
 
 

@@ -48,7 +48,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class AnswersLater:
-    """The endpoint has put off the answer of the attempt that holds `nonce`: it is posted within a time."""
+    """The endpoint postpones the answer of the attempt that holds `nonce`: it is posted within a time."""
 
     nonce: str
     within_ms: int

@@ -74,13 +74,14 @@ class StepError:
     """An error as it is kept.
 
     `detail` fills the sentence of the kind: the endpoint's status, a number of milliseconds or bytes, or a
-    few words of Atomic's own. `excerpt` is the beginning of what the endpoint said. `last` is the error of
-    the last attempt, where the step ended for another reason.
+    few words of Atomic's own. `excerpt` is the beginning of what the endpoint said, `type` the name that it
+    gave its error. `last` is the error of the last attempt, where the step ended for another reason.
     """
 
     kind: ErrorKind
     detail: str = ""
     excerpt: str = ""
+    type: str = ""
     last: "StepError | None" = None
 
     def __str__(self) -> str:
@@ -93,9 +94,14 @@ class StepError:
         """What the endpoint said; empty where it said nothing, or where that is hidden."""
         return self.excerpt or (self.last.said if self.last else "")
 
+    @property
+    def raised(self) -> str:
+        """The name that the endpoint gave its error; empty where it gave none, or where that is hidden."""
+        return self.type or (self.last.raised if self.last else "")
+
     def without_excerpt(self) -> "StepError":
         """The error without anything that the endpoint said."""
-        return replace(self, excerpt="", last=self.last and self.last.without_excerpt())
+        return replace(self, excerpt="", type="", last=self.last and self.last.without_excerpt())
 
 
 CANCELLED: Final = StepError(ErrorKind.CANCELLED)
@@ -279,7 +285,8 @@ def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms:
         answer.headers.get(headers.NO_RETRY, "").strip().lower() == "true"
         or answer.headers.get(headers.NO_RETRY_ALIAS, "").strip().lower() == "abort-message"
     )
-    retried = not forbidden and policy.retries_status(status)
+    types = headers.parse_error_types(answer.headers.get(headers.ERROR_TYPE, ""))
+    retried = not forbidden and policy.retries(status, types)
     retry_after = answer.headers.get(headers.RETRY_AFTER)
     response, value = _read(answer.body, answer.headers.get(headers.CONTENT_TYPE))
     kind = OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT
@@ -289,7 +296,10 @@ def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms:
     return Outcome(
         kind=kind,
         status=status,
-        error=_refusal(answer, status, forbidden=forbidden, excerpt=_excerpt_of(response, value)),
+        error=replace(
+            _refusal(answer, status, forbidden=forbidden, excerpt=_excerpt_of(response, value)),
+            type=types[0] if types else "",
+        ),
         response=response,
         retry_after_ms=headers.parse_retry_after_ms(retry_after, now_ms) if retry_after else None,
     )

@@ -23,6 +23,7 @@ _ROOT_END: Final = keys.step_id("", keys.ROOT)
 class StepSpec:
     """What was requested; it never changes. `payload` is canonical JSON, times are milliseconds.
 
+    `fails_if_lost`: an attempt that was lost is not repeated, for it may have had its effect.
     `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
     """
 
@@ -42,6 +43,7 @@ class StepSpec:
     delay_ms: int = 0
     attempt_timeout_ms: int = 20_000
     deadline_ms: int | None = None
+    fails_if_lost: bool = False
     retention_ms: int
     trace_id: str
 

@@ -12,7 +12,7 @@ from typing import Final, Literal, assert_never
 from atomic.domain import events
 from atomic.domain.answers import answer_overdue, answers_later
 from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
-from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, owner_lost
+from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody, sentence_of
 from atomic.domain.steps import (
     ATTEMPTS_KEPT,
@@ -141,6 +141,8 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         return step
     attempts, consecutive_lost = step.attempt_log, step.consecutive_lost
     if step.status is Status.RUNNING:
+        if step.spec.fails_if_lost:
+            return not_repeated(step, now_ms)
         # Its lease expired, which is not the endpoint's failure, so it does not use a retry.
         attempts, consecutive_lost = closed(attempts, LOST, now_ms), consecutive_lost + 1
     if deadline_is_over(step, now_ms):
@@ -171,6 +173,8 @@ def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
     """Its due time and its retries stay; a late answer still counts until the step is claimed again."""
     if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
         return step
+    if step.status is Status.RUNNING and step.spec.fails_if_lost:
+        return not_repeated(step, now_ms)
     if deadline_is_over(step, now_ms):
         attempts = (
             closed(step.attempt_log, LOST, now_ms) if step.status is Status.RUNNING else step.attempt_log

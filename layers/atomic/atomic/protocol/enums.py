@@ -66,8 +66,21 @@ class OutcomeKind(StrEnum):
     NO_ANSWER = "no_answer"
 
 
+# What becomes of a step whose attempt was lost: it is called again, or fails.
+OnLost = Literal["repeat", "fail"]
+
 # What a server can do beside what servers of the first version could; `GET /health` lists it.
-Feature = Literal["answer-later", "attempt-token", "cancel-step", "results", "steps", "value", "wake"]
+Feature = Literal[
+    "answer-later",
+    "attempt-token",
+    "cancel-step",
+    "error-type",
+    "on-lost",
+    "results",
+    "steps",
+    "value",
+    "wake",
+]
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 # When a suspended handler is called again: when any of the steps that it waits for has settled, when all

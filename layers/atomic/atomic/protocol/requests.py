@@ -16,7 +16,7 @@ from atomic.protocol.constants import (
     PAYLOAD_MAX_BYTES,
     URL_MAX_CHARS,
 )
-from atomic.protocol.enums import Kind
+from atomic.protocol.enums import Kind, OnLost
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
 from atomic.protocol.urls import parse_url
@@ -105,6 +105,11 @@ class StartRequest(WireModel):
         description="Total time of one HTTP attempt (milliseconds); the default is "
         f"{defaults.ATTEMPT_TIMEOUT_MS}.",
     )
+    on_lost: OnLost = Field(
+        default="repeat",
+        description="What happens when the process that made an attempt was lost before it recorded an "
+        "answer: the endpoint is called again, or the step fails, since it may have been called.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
@@ -119,6 +124,9 @@ class StartRequest(WireModel):
         if self.kind in {"timer", "value"} and self.parent is None:
             cure = "parent: name the step whose handler posts it; a {kind} is no workflow"
             raise PydanticCustomError("parent_missing", cure, {"kind": self.kind})
+        if self.kind != "http" and "on_lost" in self.model_fields_set:
+            cure = "onLost: a step of kind {kind} has no attempts; leave it out"
+            raise PydanticCustomError("member_surplus", cure, {"kind": self.kind})
         if self.kind == "value":
             self._refuse_times()
         return self

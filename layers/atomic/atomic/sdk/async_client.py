@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import DeadLetter, RunDocument, RunSummary, StepDocument, StepOutcome
 from atomic.protocol.enums import StatusName
-from atomic.sdk._wire import api
+from atomic.sdk._wire import answers, api
 from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
 from atomic.sdk._wire.transport import (
     Flow,
@@ -95,6 +95,8 @@ class AsyncClient(BaseClient):
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
+          default it is called again ("repeat").
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more.
 
@@ -251,10 +253,39 @@ class AsyncClient(BaseClient):
         `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        flow = api.complete(
-            self.client_id, step_id, jsonable(result, "the result of the event"), self.patience_s
-        )
+        written = jsonable(result, "the result of the event")
+        flow = api.act_on_step(self.client_id, "result", step_id, self.patience_s, document=written)
         return await self.run_flow(flow)
+
+    async def answer(self, token: str, result: Any = None) -> StepOutcome:
+        """Answer a call whose endpoint answers later, with its result. The same call may be repeated.
+
+        - `token`: the `answer_token` of the call.
+        - `result`: what the endpoint would have returned: JSON values, a model, a dataclass (default None).
+
+        Returns the step as it is afterwards.
+
+        Raises `AttemptOverError` when the attempt has ended otherwise, `SerializationError` for a result
+        without a JSON form, `InvalidRequestError`, `TooLargeError`, `RefusedError` for a token of another
+        server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        document = {"body": jsonable(result, "the answer")}
+        return await self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
+
+    async def answer_failed(self, token: str, error: Exception) -> StepOutcome:
+        """Answer a call whose endpoint answers later, as if the endpoint had raised this error.
+
+        - `token`: the `answer_token` of the call.
+        - `error`: the exception: it is retried, unless it is a `NonRetryable`.
+
+        Returns the step as it is afterwards.
+
+        Raises `AttemptOverError` when the attempt has ended otherwise, `InvalidRequestError`,
+        `RefusedError` for a token of another server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
+        or `UnavailableError`.
+        """
+        document = answers.failure_document(error)
+        return await self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
 
     async def close(self) -> None:
         """Close the connections of the running event loop. They open again when the client is used."""

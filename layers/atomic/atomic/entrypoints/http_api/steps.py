@@ -90,7 +90,7 @@ async def post_step_result(api: Api, request: ApiRequest, client: Client, step_i
     scope="start",
 )
 async def post_step_answer(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
-    """End an attempt with the answer that its endpoint put off."""
+    """End an attempt with the answer that its endpoint postponed."""
     step = await queries.get_step(api.engine, client, step_id)
     token = request.headers.get(headers.ATTEMPT_TOKEN, "")
     attempt = headers.parse_attempt_token(client.attempt_key, step.id, token)
