@@ -79,7 +79,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     outcome = await outcome_of(engine, step.spec, answer)
     after, effects = await _record(engine, step, event_of(engine, step, outcome))
     if effects is None:
-        if not is_known(after, step.attempt_count):
+        if not _is_known(after, step.attempt_count):
             await note_late(engine, after, step.attempt_count, outcome)
         if is_step_cancelled(after.error):
             await cancel_below(engine, after)
@@ -137,7 +137,7 @@ async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Defe
         pause_s *= 2
 
 
-def is_known(step: Step, number: int) -> bool:
+def _is_known(step: Step, number: int) -> bool:
     """Whether the attempt's outcome is recorded already: a write may be applied and its answer lost."""
     made = next((attempt for attempt in step.attempt_log if attempt.number == number), None)
     return made is not None and made.outcome not in {None, OutcomeKind.NO_ANSWER}
