@@ -28,6 +28,7 @@ NAMES = [
     "InvalidRequestError",
     "NoAnswerError",
     "NonRetryable",
+    "AttemptOverError",
     "NotAnOpenEventError",
     "NotFinishedError",
     "NotFoundError",
@@ -51,6 +52,8 @@ NAMES = [
     "idempotent",
 ]
 CLIENT = [
+    "answer",
+    "answer_failed",
     "cancel",
     "cancel_step",
     "client_id",

@@ -101,6 +101,7 @@ def a_full_step() -> Step:
         delay_ms=5,
         attempt_timeout_ms=1_234,
         deadline_ms=99_000,
+        fails_if_lost=True,
     )
     return Step(
         spec=spec,
@@ -113,6 +114,7 @@ def a_full_step() -> Step:
         due_at_ms=7_000,
         deadline_at_ms=100_000,
         nonce="f" * 32,
+        answer_by_ms=8_000,
         attempt_count=2,
         retries_used=1,
         consecutive_lost=4,
@@ -143,7 +145,9 @@ def a_full_step() -> Step:
         response=StoredBody('{"é":"🙂"}'.encode(), "json", "application/json"),
         response_status=200,
         error=StepError(
-            ErrorKind.NO_TIME_LEFT, "5", last=StepError(ErrorKind.ENDPOINT_ANSWERED, "500", "– ü 🙂")
+            ErrorKind.NO_TIME_LEFT,
+            "5",
+            last=StepError(ErrorKind.ENDPOINT_ANSWERED, "500", "– ü 🙂", "Error"),
         ),
         finished_at_ms=0,
         expires_at_ms=0,

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from atomic.sdk import AsyncClient, Client
 from atomic.sdk._endpoints.endpoints import BaseEndpoints, Endpoint
-from atomic.sdk._endpoints.serving import HandlerResponse, RawPath, Request
+from atomic.sdk._endpoints.serving import RawPath, Request
+from atomic.sdk._wire.answers import HandlerResponse
 from atomic.sdk._wire.transport import HttpRequest, HttpResponse
 from programs import planted, wire
 from programs.ledger import Effect, Ledger, keep

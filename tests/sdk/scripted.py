@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from atomic.protocol import problems
 from atomic.sdk import AsyncClient, Client
 from atomic.sdk._endpoints.endpoints import Endpoint
-from atomic.sdk._endpoints.serving import HandlerResponse, RawPath, Request
+from atomic.sdk._endpoints.serving import RawPath, Request
+from atomic.sdk._wire.answers import HandlerResponse
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive, drive_async
 
 Result = TypeVar("Result")

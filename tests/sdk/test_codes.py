@@ -27,6 +27,7 @@ CODES = {
     "NoAnswerError": "no-answer",
     "NonRetryable": "non-retryable",
     "NotAnOpenEventError": "not-an-open-event",
+    "AttemptOverError": "attempt-over",
     "NotFinishedError": "not-finished",
     "NotFoundError": "not-found",
     "NotRedrivableError": "not-redrivable",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from atomic.sdk import AsyncContext, Context, NonRetryable, StepFailedError, TooManyRequestsError
-from atomic.sdk._endpoints.serving import HandlerResponse
+from atomic.sdk._wire.answers import HandlerResponse
 from sdk.scripted import FAILED, GOES_ON, MISMATCH, NOBODY, REFUSED, called, called_async, done
 
 WAITING, REFUSES, NO_RETRY = "atomic-waiting-for", "atomic-refused", "atomic-no-retry"

@@ -9,7 +9,7 @@ import pytest
 
 from atomic.protocol import problems
 from atomic.sdk import AsyncContext, Context
-from atomic.sdk._endpoints.serving import HandlerResponse
+from atomic.sdk._wire.answers import HandlerResponse
 from atomic.sdk._wire.transport import HttpResponse
 from sdk.scripted import GOES_ON, NOBODY, called, called_async, done, refused
 from sdk.test_ends_of_handlers import REFUSES, told

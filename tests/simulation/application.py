@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Coroutine, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.application.cancel import cancel_run, cancel_step
@@ -19,6 +20,7 @@ from atomic.protocol import headers, keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
+from simulation.answers import Answers
 from simulation.memory import Memory
 from simulation.scenario import EVENT_RESULT, Node, RunPlan
 
@@ -47,6 +49,7 @@ class Application:
         self._nodes = {n.url: (plan, n) for plan in world.scenario.runs for n in plan.root.tree()}
         self._mended: set[str] = set()
         self._sequence = 0
+        self._answers = Answers(world, self)
 
     # Endpoints
 
@@ -101,7 +104,9 @@ class Application:
             return self._failed(step_id, 429, {headers.RETRY_AFTER: "2"})
         if strike("forbids retry", now_s):
             return self._refused(step_id, for_good=True)
-        return self._succeeded(step_id, attempt)
+        answer = self._succeeded(step_id, attempt)
+        is_later = self._world.scenario.answers_later
+        return self._answers.postponed(step_id, attempt, answer) if is_later else answer
 
     async def _within(
         self, handling: "asyncio.Task[EndpointResponse]", step_id: str, timeout_ms: int
@@ -204,6 +209,8 @@ class Application:
     ) -> Step:
         process, began_s = self._world.any_process(), self._loop.time()
         spec = plan.spec(node, parent)
+        if self._world.scenario.at_most_once and node.kind == "http" and not node.stages:
+            spec = replace(spec, fails_if_lost=True)
         # A handler that names its parent sends its attempt's token, too.
         is_repeated = self._world.scenario.remembers and parent is not None and attempt > 1
         starting = start(process.engine, spec, wait_ms=wait_ms, is_repeated=is_repeated)
@@ -268,7 +275,7 @@ class Application:
         failed = [s.id for s in rows.values() if s.status is Status.FAILED and s.spec.run_id == plan.run_id]
         culprit = next((step_id for step_id in failed if step_id != root.id), root.id)
         chosen = [(culprit, root.id)[number % 2] for number in range(plan.redriven_by)]
-        await asyncio.gather(*(self._persist(_redrive, step_id) for step_id in chosen))
+        await asyncio.gather(*(self.persist(_redrive, step_id) for step_id in chosen))
         for step_id in (culprit, root.id):
             if rows[step_id].generation == 1:
                 self._observed.wrong.append(f"{step_id} was not redriven")
@@ -279,7 +286,7 @@ class Application:
         await self._cancel(plan)
 
     async def _cancel(self, plan: RunPlan) -> None:
-        await self._persist(_cancel, plan.run_id)
+        await self.persist(_cancel, plan.run_id)
         root = self._world.truth.rows[keys.root_of(plan.run_id)]
         if root.status is Status.CANCELLED:
             self._observed.cancelled_at_s.setdefault(plan.run_id, self._loop.time())
@@ -288,16 +295,16 @@ class Application:
         await asyncio.sleep(plan.cancels_step_after_s)
         node = next(node for node in plan.root.tree() if node.name == plan.cancels_step)
         step_id, rows = plan.step_id(node), self._world.truth.rows
-        await self._persist(_cancel_step, step_id)
+        await self.persist(_cancel_step, step_id)
         if step_id in rows and rows[step_id].status is Status.CANCELLED:
             for below in _tree(rows, step_id):
                 self._observed.cancelled_step_at_s.setdefault(below, self._loop.time())
 
     async def _event_poster(self, plan: RunPlan, node: Node) -> None:
         await asyncio.sleep(plan.posts_event_after_s)
-        await self._persist(_post_event, plan.step_id(node))
+        await self.persist(_post_event, plan.step_id(node))
 
-    async def _persist(self, act: Any, subject: str) -> None:
+    async def persist(self, act: Any, subject: str) -> None:
         """Repeat an action until Atomic has acknowledged it."""
         pause_s = 0.1
         while True:

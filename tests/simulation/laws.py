@@ -8,7 +8,9 @@ from typing import Final
 from atomic.domain.outcomes import timed_out
 from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing.virtual_time import EPOCH_MS
+from simulation import answers
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.wait_laws import is_wait_for_several, over_at_s, waits
@@ -37,10 +39,13 @@ def broken(world: World) -> list[str]:
     for step in world.truth.rows.values():
         lines += _calls(world, step)
         lines += _paid(world, step)
+        if step.spec.fails_if_lost:
+            lines += _not_repeated(world, step)
         if step.is_settled:
             lines += _outcome(world, step)
     lines += _delays(world)
     lines += waits(world)
+    lines += answers.laws(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -162,7 +167,8 @@ def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
     if world.faults.happened["skew"]:
         return
     # The embedded runtime takes over the attempts of a dead process.
-    if write.at_s < lease_s - 0.01 and (world.scenario.on_aws or write.step.status is not Status.PENDING):
+    is_taken_over = write.step.status is Status.PENDING or _is_lost(write.step)
+    if write.at_s < lease_s - 0.01 and (world.scenario.on_aws or not is_taken_over):
         yield f"{before.id}: attempt {before.attempt_count} was lost before its lease was over"
     at_s, process = world.observed.received.get((before.id, before.attempt_count), (lease_s, None))
     if process is None or lease_s - at_s < LEASE_MARGIN_MS / 1000 - RECORDED_S:
@@ -185,10 +191,29 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
             yield f"{step.id}: recorded {text!r}, which the endpoint never said"
         elif given != step.attempt_log[-1].number:
             yield f"{step.id}: attempt {step.attempt_log[-1].number} recorded the answer of {given}"
-    elif step.status is Status.FAILED and not world.observed.refused[step.id]:
+    elif step.status is Status.FAILED and not world.observed.refused[step.id] and not _is_lost(step):
         failures = world.observed.own_failures[step.id]
         if failures <= step.spec.retry.count:
             yield f"{step.id} failed after {failures} failures of its own: {step.error}"
+
+
+def _is_lost(step: Step) -> bool:
+    """Whether it failed because an attempt was lost that is not to be repeated."""
+    is_lost = step.error is not None and step.error.kind is ErrorKind.LOST
+    return step.status is Status.FAILED and step.spec.fails_if_lost and is_lost
+
+
+def _not_repeated(world: World, step: Step) -> Iterator[str]:
+    """A step that is not to be called twice fails with its lost attempt, and only then."""
+    for write in world.truth.history:
+        if write.step.id != step.id or write.before is None or write.before.status is not Status.RUNNING:
+            continue
+        number = write.before.attempt_count
+        # An attempt that was not made is no attempt.
+        last = next((made for made in write.step.attempt_log if made.number == number), None)
+        was_lost = last is not None and last.error is not None and last.error.kind is ErrorKind.LOST
+        if was_lost != _is_lost(write.step):
+            yield f"{step.id}: attempt {number} was lost, and the step is {write.step.status}"
 
 
 def _delays(world: World) -> Iterator[str]:
@@ -224,7 +249,7 @@ def _prompt(world: World) -> Iterator[str]:
         ends_s = [write.at_s for write in writes[1:]] + [world.quiet_s or 0.0]
         for write, until_s in zip(writes, ends_s, strict=True):
             if is_wait_for_several(step := write.step):
-                over_s = over_at_s(world, write, settled_at_s)
+                over_s = over_at_s(world, write, until_s, settled_at_s)
                 if over_s is not None and until_s - max(over_s, write.at_s) > PROMPT_S:
                     yield f"{step.id} still waited {until_s - over_s:.1f} s after its wait was over"
             else:

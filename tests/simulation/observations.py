@@ -52,6 +52,9 @@ class Observations:
     # What was posted as a value, by its step. How often what a handler remembers was posted, read and used.
     values: defaultdict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     remembered: Counter[str] = field(default_factory=Counter)
+    # Answers that were posted later: how many were taken and refused, and those that were taken.
+    answers: Counter[str] = field(default_factory=Counter)
+    taken: list[tuple[str, int, bytes]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def waits(self, step_id: str, attempt: int, wait_ms: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
+import atomic.application.answering as answering
 import atomic.application.attempts as attempts
 import atomic.application.cancel as cancelling
 import atomic.application.commit as applying
@@ -29,6 +30,7 @@ from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.application.start import Created, Found, Post, StartResult
 from atomic.domain.events import (
+    AnswersLater,
     Cancelled,
     Claimed,
     Ended,
@@ -56,6 +58,7 @@ _drive, _woken, _recheck = driving.process_wakeup, transitions.woken, rechecking
 _effects_of, _apply, _record = transitions.effects_of, applying.commit, attempts._record
 _run_effects = applying.run_effects
 _create_row, _attach, _own_steps = ProcessStore.create, starting._attach, memory.own_steps
+_owner_lost = transitions.owner_lost
 _sends = {kind: kind.send for kind in (SqsWakeups, EmbeddedWakeups)}
 
 
@@ -368,6 +371,32 @@ async def _find_any_step_of_the_parent(engine: Engine, spec: StepSpec) -> Step |
     return page.steps[0] if page.steps else None
 
 
+def _lose_what_is_postponed(step: Step, now_ms: int) -> Step:
+    return _owner_lost(replace(step, answer_by_ms=None), now_ms) if step.answer_by_ms else step
+
+
+def _put_nothing_off(step: Step, _event: AnswersLater, _now_ms: int) -> Step:
+    return step
+
+
+def _as_if_repeatable(step: Step) -> Step:
+    return replace(step, spec=replace(step.spec, fails_if_lost=False))
+
+
+def _repeat_the_lost(step: Step, now_ms: int) -> Step:
+    after = _owner_lost(repeatable := _as_if_repeatable(step), now_ms)
+    return step if after is repeatable else replace(after, spec=step.spec)
+
+
+def _claim_the_lost(step: Step, nonce: str, now_ms: int) -> Step:
+    after = _claimed(repeatable := _as_if_repeatable(step), nonce, now_ms)
+    return step if after is repeatable else replace(after, spec=step.spec)
+
+
+def _is_running(step: Step, _attempt: int) -> bool:
+    return step.status is Status.RUNNING
+
+
 # These are found by handlers that remember.
 PLANTED_IN_MEMORY: Final[dict[str, list[Patch]]] = {
     "the last value wins": [(ProcessStore, "create", _replace_values)],
@@ -375,6 +404,18 @@ PLANTED_IN_MEMORY: Final[dict[str, list[Patch]]] = {
     "results are those of other steps": [(memory, "own_steps", _show_answers_of_others)],
     "results show a live step as done": [(memory, "own_steps", _show_the_live_as_done)],
     "a repeated post finds another step": [(starting, "posted_before", _find_any_step_of_the_parent)],
+}
+# These are found by endpoints that answer later.
+PLANTED_IN_ANSWERS: Final[dict[str, list[Patch]]] = {
+    "a restart takes over what is answered later": [(transitions, "owner_lost", _lose_what_is_postponed)],
+    "a lease is not extended": [(transitions, "answers_later", _put_nothing_off)],
+    "an answer of any attempt is taken": [(answering, "_is_under_way", _is_running)],
+    "nobody ends what is overdue": [(driving, "end_unanswered", _do_nothing)],
+}
+# These are found by steps that are not to be called twice.
+PLANTED_IN_LOSSES: Final[dict[str, list[Patch]]] = {
+    "a restart repeats what it may not": [(transitions, "owner_lost", _repeat_the_lost)],
+    "a claim repeats what it may not": [(transitions, "_claimed", _claim_the_lost)],
 }
 PLANTED: Final[dict[str, list[Patch]]] = {
     "no fence on a result": [(transitions, "ended", _end_under_any_nonce)],

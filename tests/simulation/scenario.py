@@ -150,7 +150,8 @@ class Scenario:
     """The whole plan of a seed, except for the random faults.
 
     `crowded`: destinations are full at times. `remembers`: handlers post values, and read results when they
-    are called again.
+    are called again. `answers_later`: endpoints postpone answers.
+    `at_most_once`: steps without steps of their own fail when an attempt is lost.
     """
 
     seed: int
@@ -160,6 +161,8 @@ class Scenario:
     calm: bool = False
     crowded: bool = False
     remembers: bool = False
+    answers_later: bool = False
+    at_most_once: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()

@@ -21,6 +21,7 @@ class Played:
 
     happened: Counter[str]
     remembered: Counter[str]
+    answers: Counter[str]
     calls: int
     writes: int
     virtual_s: float
@@ -29,7 +30,8 @@ class Played:
 def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
-    Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded` or `remembers`.
+    Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers`,
+    `answers_later` or `at_most_once`.
     """
     try:
         world = _LOOP.play(_play(replace(scenario_of(seed), **manner)))
@@ -42,6 +44,7 @@ def play(seed: int, **manner: bool) -> Played:
         happened=world.faults.happened,
         calls=world.observed.calls.total(),
         remembered=world.observed.remembered,
+        answers=world.observed.answers,
         writes=len(world.truth.history),
         virtual_s=world.quiet_s or 0.0,
     )

@@ -13,6 +13,8 @@ SEEDS: Final = 10_000
 SLICE: Final = 500
 CROWDED: Final = 1_000
 REMEMBERING: Final = 2_000
+ANSWERING: Final = 2_000
+AT_MOST_ONCE: Final = 1_000
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -36,6 +38,21 @@ def test_nor_does_one_whose_handlers_remember(first: int) -> None:
         remembered += play(seed, remembers=True).remembered
     assert all(remembered[name] > SLICE for name in ("values", "read", "used"))
     assert remembered["outdated"] > 0
+
+
+@pytest.mark.parametrize("first", range(0, ANSWERING, SLICE))
+def test_nor_does_one_whose_endpoints_answer_later(first: int) -> None:
+    answers: Counter[str] = Counter()
+    for seed in range(first, first + SLICE):
+        answers += play(seed, answers_later=True).answers
+    assert answers["taken"] > SLICE
+    assert answers["refused"] > 0
+
+
+@pytest.mark.parametrize("first", range(0, AT_MOST_ONCE, SLICE))
+def test_nor_does_one_whose_steps_are_called_at_most_once(first: int) -> None:
+    for seed in range(first, first + SLICE):
+        play(seed, at_most_once=True)
 
 
 @pytest.mark.parametrize("seed", FAULTS)

@@ -3,7 +3,7 @@
 import pytest
 
 from simulation.interleave import LawBroken
-from simulation.planted import PLANTED, PLANTED_IN_MEMORY, Patch
+from simulation.planted import PLANTED, PLANTED_IN_ANSWERS, PLANTED_IN_LOSSES, PLANTED_IN_MEMORY, Patch
 from simulation.simulate import play
 
 FOUND_WITHIN = 1_000
@@ -17,6 +17,16 @@ def test_a_planted_bug_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("planted", PLANTED_IN_MEMORY)
 def test_one_in_what_handlers_remember_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _find(planted, PLANTED_IN_MEMORY[planted], monkeypatch, remembers=True)
+
+
+@pytest.mark.parametrize("planted", PLANTED_IN_ANSWERS)
+def test_one_in_answers_that_come_later_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_ANSWERS[planted], monkeypatch, answers_later=True)
+
+
+@pytest.mark.parametrize("planted", PLANTED_IN_LOSSES)
+def test_one_in_calls_at_most_once_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_LOSSES[planted], monkeypatch, at_most_once=True)
 
 
 def _find(planted: str, patches: list[Patch], monkeypatch: pytest.MonkeyPatch, **manner: bool) -> None:

@@ -19,9 +19,12 @@ def waits(world: World) -> Iterator[str]:
     yield from _looks(world)
 
 
-def over_at_s(world: World, write: Write, settled_at_s: dict[str, float]) -> float | None:
-    """When the wait that began with this write was over; None when it never was."""
-    rows, members = world.truth.rows, members_of(world, write)
+def over_at_s(world: World, write: Write, until_s: float, settled_at_s: dict[str, float]) -> float | None:
+    """When the wait that lasted from this write until then was over; None when it never was.
+
+    An earlier attempt, which timed out, may still post steps meanwhile.
+    """
+    rows, members = world.truth.rows, members_of(world, write, until_s)
     ends = [(settled_at_s[other], rows[other].status) for other in members if other in settled_at_s]
     if write.step.wake == "all":
         # What had failed before the attempt is known to the handler that waits for the rest.
@@ -32,12 +35,12 @@ def over_at_s(world: World, write: Write, settled_at_s: dict[str, float]) -> flo
     return max((at_s for at_s, _ in ends), default=None) if len(ends) == len(members) else None
 
 
-def members_of(world: World, write: Write) -> set[str]:
-    """The steps that a row waits for, as they are when it says so."""
+def members_of(world: World, write: Write, until_s: float) -> set[str]:
+    """The steps that a row waits for, which were posted until then."""
     step, rows = write.step, world.truth.rows
     if step.waiting_for != (EVERY_CHILD,):
         return {named for named in step.waiting_for if named in rows}
-    created = (w for w in world.truth.history if w.before is None and w.at_s <= write.at_s)
+    created = (w for w in world.truth.history if w.before is None and w.at_s <= until_s)
     return {w.step.id for w in created if w.step.spec.parent == step.id}
 
 
@@ -55,7 +58,7 @@ def _called_in_time(world: World) -> Iterator[str]:
             continue
         if step.status is not Status.PENDING:
             continue
-        members = members_of(world, since[step.id])
+        members = members_of(world, since[step.id], since[step.id].at_s)
         missing = members - settled
         if missing and not (before.wake == "all" and members & failed):
             yield f"{step.id} was called at {write.at_s:.3f}, and waits for all of {sorted(missing)}"

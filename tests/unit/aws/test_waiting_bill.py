@@ -20,12 +20,13 @@ from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.wakeups import parse_wakeup
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.memory.wakeups import MemoryNotifier
+from atomic.application.answering import post_answer
 from atomic.application.engine import Engine, Settings
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.events import ResultPosted
-from atomic.domain.outcomes import StoredBody
+from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.aws.prices import DRAIN_USD, READ_UNIT_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
 from atomic.protocol import keys
@@ -217,6 +218,32 @@ def counted(handler: Handler, *, days: int) -> tuple[Counter[str], int]:
     return run(main())
 
 
+def counted_of_an_answer(after_s: float) -> tuple[Counter[str], int]:
+    """The same of a step that answers within a week, and is answered after so long."""
+
+    async def main() -> tuple[Counter[str], int]:
+        runtime = Runtime()
+
+        async def handle(call: EndpointCall) -> EndpointReply:
+            return EndpointReply(status=202, headers={"Atomic-Answer-Within": str(7 * DAY_MS)})
+
+        runtime.invoker.handlers[ROOT.url] = handle
+        root = await runtime.post(replace(ROOT, identity="", parent=None))
+        await asyncio.sleep(after_s)
+        row = runtime.store._rows[root.id]
+        assert (row.status, row.attempt_count) == (Status.RUNNING, 1)
+        assert not runtime.tasks.is_busy(row.spec.run_id)
+        client = await runtime.engine.clients.get("acme")
+        assert client is not None
+        await post_answer(runtime.engine, client, row, 1, EndpointResponse(status=200, body=b"1"))
+        # What is still on its way finds a step that has ended.
+        await asyncio.sleep(8 * 24 * 3600)
+        assert runtime.store._rows[root.id].status is Status.SUCCEEDED
+        return runtime.account.counts, runtime.account.most_under_way[root.id]
+
+    return run(main())
+
+
 def price_usd(counts: Counter[str]) -> float:
     """The price.
 
@@ -245,6 +272,15 @@ def test_twenty_sleeps_of_a_day_and_then_a_person() -> None:
     assert price_usd(counts) * 1e6 <= 1_000
 
 
+def test_an_answer_that_comes_after_days() -> None:
+    soon, _ = counted_of_an_answer(60)
+    late, under_way = counted_of_an_answer(3 * 24 * 3600)
+    # One write more than a step that an invoker calls, and one schedule however long it takes.
+    assert soon == late
+    assert (late["writes"], late["schedules"]) == (4, 1)
+    assert under_way <= 2
+
+
 def test_the_docs_costs_of_waiting_match_the_counts() -> None:
     page = COST_PAGE.read_text()
     for handler, days in ((waits_for_a_person, 30), (sleeps_twenty_days_and_waits, 50)):
@@ -254,6 +290,9 @@ def test_the_docs_costs_of_waiting_match_the_counts() -> None:
             what,
             price_usd(counts),
         )
+    counts, _ = counted_of_an_answer(3 * 24 * 3600)
+    what = f"{counts['messages']} messages, {counts['schedules']} schedule, {counts['writes']} writes"
+    assert re.search(rf"\| {what} \| \${1e6 * price_usd(counts):.2f} \|", page), (what, price_usd(counts))
 
 
 def fanned_out(count: int, wake: str) -> Counter[str]:

@@ -482,3 +482,24 @@ def test_every_answer_may_say_its_build(status: int, headers: dict[str, str]) ->
 
 def test_an_answer_that_is_too_large_says_its_build_as_well() -> None:
     assert read(200, {"atomic-build": "abc-1"}, too_large=True).build == "abc-1"
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        ("ValueError", "ValueError"),
+        (" ValueError , Exception", "ValueError"),
+        ("", ""),
+        ("\udc80, <b>, a b, my.Error", ""),
+        ("e" * 101, ""),
+        (", ,Late", "Late"),
+        (", " * 30 + "Late", ""),
+    ],
+)
+def test_an_error_keeps_the_name_that_the_endpoint_gives_it(header: str, kept: str) -> None:
+    answer = EndpointResponse(status=500, headers={"atomic-error-type": header})
+    error = classify(answer, RetryPolicy(), NOW).error
+    assert error is not None
+    assert (error.type, error.raised) == (kept, kept)
+    assert StepError(ErrorKind.NO_TIME_LEFT, "5", last=error).raised == kept
+    assert error.without_excerpt().raised == ""

@@ -130,5 +130,34 @@ def test_delays_grow_with_retries_and_with_jitter(policy: RetryPolicy, retry: in
 )  # fmt: skip
 def test_status_rules(options: dict[str, Any], retried: list[int], not_retried: list[int]) -> None:
     policy = RetryPolicy(**options)
-    assert [status for status in retried if not policy.retries_status(status)] == []
-    assert [status for status in not_retried if policy.retries_status(status)] == []
+    assert [status for status in retried if not policy.retries(status)] == []
+    assert [status for status in not_retried if policy.retries(status)] == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "status", "types", "is_retried"),
+    [
+        ({}, 500, ("ValueError",), True),
+        ({"on": "TimeoutError"}, 500, ("TimeoutError", "OSError", "Exception"), True),
+        ({"on": "OSError"}, 500, ("TimeoutError", "OSError", "Exception"), True),
+        ({"on": "TimeoutError"}, 500, ("ValueError", "Exception"), False),
+        # A proxy names no error, and neither does an application that is being started.
+        ({"on": "TimeoutError"}, 502, (), True),
+        ({"on": "TimeoutError"}, 410, (), False),
+        ({"on": "503,TimeoutError"}, 502, (), False),
+        ({"on": "503,TimeoutError"}, 503, ("ValueError",), True),
+        ({"on": "503,TimeoutError"}, 500, ("TimeoutError",), True),
+        ({"on": "5xx"}, 500, ("ValueError",), True),
+        ({"on": "404"}, 500, ("ValueError",), False),
+        ({"never": "ValueError"}, 500, ("ValueError",), False),
+        ({"never": "ValueError"}, 500, ("TimeoutError",), True),
+        ({"never": "ValueError"}, 500, (), True),
+        ({"on": "Exception", "never": "ValueError"}, 500, ("ValueError", "Exception"), False),
+        ({"on": "Exception", "never": "ValueError"}, 500, ("KeyError", "Exception"), True),
+        ({"on": "timeouterror"}, 500, ("TimeoutError",), False),
+    ],
+)
+def test_which_errors_are_retried(
+    rules: dict[str, str], status: int, types: tuple[str, ...], is_retried: bool
+) -> None:
+    assert RetryPolicy(**rules).retries(status, types) is is_retried

@@ -52,6 +52,9 @@ others = st.one_of(
     ),
     st.builds(events.NotAdmitted, st.integers(0, 10**6)),
     st.just(events.OwnerLost()),
+    st.builds(events.AnswersLater, st.just("held"), st.sampled_from([1, 1000, 10**8])),
+    # The time of the step is filled in.
+    st.builds(events.AnswerOverdue, st.just(0), st.just(0.5)),
     st.builds(events.ResultPosted, st.just(StoredBody(b"2", "json"))),
     st.just(events.Cancelled()),
     # The step's due time is filled in; only an event may have none.
@@ -95,7 +98,9 @@ def _with_nonce(event: events.Event, step: Step, number: int) -> events.Event:
     match event:
         case events.Claimed():
             return events.Claimed(f"n{number}")
-        case events.Ended(nonce="held") | events.Deferred(nonce="held"):
+        case events.AnswerOverdue():
+            return replace(event, by_ms=step.answer_by_ms or 0)
+        case events.Ended(nonce="held") | events.Deferred(nonce="held") | events.AnswersLater():
             return replace(event, nonce=step.nonce or "none")
         case events.Rescheduled():
             has_time = step.spec.kind != "event" or step.deadline_at_ms is not None
@@ -118,6 +123,7 @@ def test_a_row_is_always_sound(asked: StepSpec, story: Any) -> None:
         assert (
             step.waiting_for or step.status is not Status.WAITING or timed_out(step.attempt_log[-1].error)
         )
+        assert step.answer_by_ms is None or (step.status is Status.RUNNING and step.due_at_ms is not None)
         assert step.told is None or step.status is Status.RUNNING
         assert 0 <= step.retries_used <= asked.retry.count
         assert len(step.attempt_log) <= ATTEMPTS_KEPT

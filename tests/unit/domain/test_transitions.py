@@ -10,6 +10,8 @@ from atomic.domain import events
 from atomic.domain.event_steps import EARLY_KEPT_MS, early, has_result, rejection
 from atomic.domain.events import (
     AnsweredLate,
+    AnswerOverdue,
+    AnswersLater,
     Cancelled,
     ChildFailed,
     Claimed,
@@ -63,6 +65,7 @@ from unit.strategies import (
 LATER = NOW + 10_000
 MINUTE, HOUR = 60_000, 3_600_000
 ONCE = RetryPolicy(count=0)
+AT_MOST_ONCE: dict[str, Any] = {"fails_if_lost": True, "retry": RetryPolicy(count=3)}
 
 
 def due() -> Step:
@@ -85,12 +88,18 @@ def lost() -> Step:
     return replace(running(), due_at_ms=NOW + 100)
 
 
+def later(within_ms: int = 200, **changes: Any) -> Step:
+    """A step whose endpoint has postponed its answer."""
+    return transition(running(**changes), AnswersLater("n1", within_ms), NOW)
+
+
 # A step of kind http in each of its states. Overdue ones are due before LATER.
 STATES: dict[str, Callable[[], Step]] = {
     "delayed": lambda: begin(spec(delay_ms=HOUR), keys.ROOT, NOW, "n1"),
     "due": due,
     "running": running,
     "lost": lost,
+    "later": later,
     "retrying": lambda: ended(running(), RETRYABLE, LATER),
     "waiting": waiting,
     "succeeded": lambda: ended(running(), SUCCEEDED, NOW + 100),
@@ -109,6 +118,8 @@ EVENTS: dict[str, events.Event] = {
     "TimedOut": Ended(nonce="n1", outcome=TIMED_OUT, jitter=0.5),
     "Refused": Ended(nonce="n1", outcome=REFUSED, jitter=0.5),
     "Stale": Ended(nonce="n0", outcome=SUCCEEDED, jitter=0.5),
+    "Later": AnswersLater("n1", HOUR),
+    "Overdue": AnswerOverdue(NOW + 200, 0.5),
     "Late": AnsweredLate(1, "succeeded 200"),
     "Unknown": AnsweredLate(7, "succeeded 200"),
     "Waiter": WaiterAdded(OTHER),
@@ -129,36 +140,38 @@ EVENTS: dict[str, events.Event] = {
 }
 # `=` means the same object; `~` means the same status with other changes.
 TABLE = """
-            delayed    due        running    lost       retrying   waiting    succeeded  failed    cancelled
-Claimed     =          running    =          running    =          =          =          =         =
-NotAdmitted      =          ~          =          ~          =          =          =          =         =
-Deferred    =          =          pending    pending    =          =          =          =         =
-Told        =          =          ~          ~          =          =          =          =         =
-Succeeded   =          =          succeeded  succeeded  =          =          =          =         =
-Retryable   =          =          retrying   retrying   =          =          =          =         =
-Permanent   =          =          failed     failed     =          =          =          =         =
-Suspended   =          =          waiting    waiting    =          =          =          =         =
-TimedOut    =          =          waiting    waiting    =          =          =          =         =
-Refused     =          =          pending    pending    =          =          =          =         =
-Stale       =          =          =          =          =          =          =          =         =
-Late        =          ~          ~          ~          ~          ~          ~          ~         ~
-Unknown     =          =          =          =          =          =          =          =         =
-Waiter      ~          ~          ~          ~          ~          ~          =          =         =
-Watched     ~          ~          ~          ~          ~          ~          =          =         =
-Woken       =          =          ~          ~          =          pending    =          =         =
-Failed      =          =          ~          ~          =          =          =          =         =
-Over        =          =          =          =          =          pending    =          =         =
-OverBefore  =          =          =          =          =          =          =          =         =
-Rechecked   =          =          =          =          =          =          =          =         =
-Nothing     =          =          =          =          =          retrying   =          =         =
-OwnerLost    =          =          pending    pending    =          ~          =          =         =
-Result      =          =          =          =          =          =          =          =         =
-Opened      =          =          =          =          =          =          =          =         =
-Deadline    =          =          =          =          =          =          =          =         =
-Cancelled   cancelled  cancelled  cancelled  cancelled  cancelled  cancelled  =          =         =
-Rescheduled =          ~          =          =          =          =          =          =         =
-Redriven    =          =          =          =          =          =          =          pending   =
-"""
+            delayed   due       running   lost      later     retrying  waiting   succeeded failed    cancelled
+Claimed     =         running   =         running   =         =         =         =         =         =
+NotAdmitted =         ~         =         ~         =         =         =         =         =         =
+Deferred    =         =         pending   pending   pending   =         =         =         =         =
+Told        =         =         ~         ~         ~         =         =         =         =         =
+Succeeded   =         =         succeeded succeeded succeeded =         =         =         =         =
+Retryable   =         =         retrying  retrying  retrying  =         =         =         =         =
+Permanent   =         =         failed    failed    failed    =         =         =         =         =
+Suspended   =         =         waiting   waiting   waiting   =         =         =         =         =
+TimedOut    =         =         waiting   waiting   waiting   =         =         =         =         =
+Refused     =         =         pending   pending   pending   =         =         =         =         =
+Stale       =         =         =         =         =         =         =         =         =         =
+Later       =         =         ~         ~         ~         =         =         =         =         =
+Overdue     =         =         =         =         retrying  =         =         =         =         =
+Late        =         ~         ~         ~         ~         ~         ~         ~         ~         ~
+Unknown     =         =         =         =         =         =         =         =         =         =
+Waiter      ~         ~         ~         ~         ~         ~         ~         =         =         =
+Watched     ~         ~         ~         ~         ~         ~         ~         =         =         =
+Woken       =         =         ~         ~         ~         =         pending   =         =         =
+Failed      =         =         ~         ~         ~         =         =         =         =         =
+Over        =         =         =         =         =         =         pending   =         =         =
+OverBefore  =         =         =         =         =         =         =         =         =         =
+Rechecked   =         =         =         =         =         =         =         =         =         =
+Nothing     =         =         =         =         =         =         retrying  =         =         =
+OwnerLost   =         =         pending   pending   =         =         ~         =         =         =
+Result      =         =         =         =         =         =         =         =         =         =
+Opened      =         =         =         =         =         =         =         =         =         =
+Deadline    =         =         =         =         =         =         =         =         =         =
+Cancelled   cancelled cancelled cancelled cancelled cancelled cancelled cancelled =         =         =
+Rescheduled =         ~         =         =         ~         =         =         =         =         =
+Redriven    =         =         =         =         =         =         =         =         pending   =
+"""  # noqa: E501 - one column a state
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]
 
 
@@ -335,6 +348,91 @@ class TestFencing:
         assert attempt == replace(before.attempt_log[0], late="succeeded 200")
         assert after == replace(before, version=before.version + 1, attempt_log=(attempt,))
         assert transition(after, AnsweredLate(1, "again"), LATER) is after
+
+
+class TestAnswersLater:
+    def test_the_lease_lasts_until_the_answer_is_overdue(self) -> None:
+        step = later(HOUR)
+        assert (step.status, step.nonce, step.attempt_count) == (Status.RUNNING, "n1", 1)
+        assert (step.answer_by_ms, step.due_at_ms) == (NOW + HOUR, NOW + HOUR)
+        for event in (Claimed("n2"), OwnerLost(), NotAdmitted(NOW + 2 * HOUR)):
+            assert transition(step, event, NOW + HOUR) is step
+
+    def test_the_answer_ends_the_attempt_like_one_that_comes_at_once(self) -> None:
+        for outcome in (SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED, REFUSED):
+            at_once = ended(running(), outcome, LATER)
+            posted = ended(later(HOUR), outcome, LATER)
+            assert posted == replace(at_once, version=at_once.version + 1)
+
+    def test_without_an_answer_the_attempt_has_timed_out_and_counts(self) -> None:
+        step = later(HOUR)
+        assert transition(step, AnswerOverdue(NOW + HOUR, 0.5), NOW + HOUR - 1) is step
+        over = transition(step, AnswerOverdue(NOW + HOUR, 0.5), NOW + HOUR)
+        assert (over.status, over.retries_used, over.answer_by_ms) == (Status.RETRYING, 1, None)
+        assert str(over.error) == f"timeout: no answer was posted within {HOUR} ms"
+        assert claimed(over).attempt_count == 2
+        last = transition(later(HOUR, retry=ONCE), AnswerOverdue(NOW + HOUR, 0.5), NOW + HOUR)
+        assert last.status is Status.FAILED
+
+    def test_it_may_be_postponed_again(self) -> None:
+        step = transition(later(HOUR), AnswersLater("n1", HOUR), NOW + MINUTE)
+        assert step.due_at_ms == NOW + MINUTE + HOUR
+        assert transition(step, AnswerOverdue(NOW + HOUR, 0.5), NOW + 2 * HOUR) is step
+
+    def test_the_deadline_comes_first(self) -> None:
+        step = later(HOUR, deadline_ms=MINUTE)
+        assert step.due_at_ms == step.answer_by_ms == NOW + MINUTE
+        over = transition(step, AnswerOverdue(NOW + MINUTE, 0.5), NOW + MINUTE)
+        assert over.status is Status.FAILED
+        assert str(over.error).startswith(f"the deadline of {MINUTE} ms is over; last: timeout")
+        assert over.attempt_log[-1].outcome is OutcomeKind.RETRYABLE
+
+    def test_an_attempt_that_was_lost_meanwhile_cannot_postpone_it(self) -> None:
+        step = claimed(lost(), "n2")
+        assert transition(step, AnswersLater("n1", HOUR), LATER) is step
+
+    def test_a_header_that_is_wrong_is_a_failure_though_a_step_is_unfinished(self) -> None:
+        error = StepError(ErrorKind.INVALID_ANSWER_WITHIN, "'soon'")
+        step = ended(told(), Outcome(kind=OutcomeKind.RETRYABLE, status=202, error=error), LATER)
+        assert (step.status, step.retries_used, step.error) == (Status.RETRYING, 1, error)
+
+
+class TestAtMostOnce:
+    """A lost attempt is not repeated, for it may have been made."""
+
+    @pytest.mark.parametrize(
+        "event",
+        [Claimed("n2"), OwnerLost(), NotAdmitted(NOW + HOUR)],
+        ids=lambda event: type(event).__name__,
+    )
+    @pytest.mark.parametrize("deadline_ms", [None, 100])
+    def test_a_lost_attempt_is_the_last_one(self, event: events.Event, deadline_ms: int | None) -> None:
+        step = running(**AT_MOST_ONCE, deadline_ms=deadline_ms)
+        lost_ms = step.due_at_ms or 0
+        after = transition(step, event, lost_ms)
+        assert (after.status, after.attempt_count, after.due_at_ms) == (Status.FAILED, 1, None)
+        assert after.error == StepError(ErrorKind.LOST)
+        assert after.attempt_log[-1].outcome is OutcomeKind.NO_ANSWER
+        late = transition(after, AnsweredLate(1, "succeeded 200"), lost_ms + 1)
+        assert (late.status, late.attempt_log[0].late) == (Status.FAILED, "succeeded 200")
+
+    def test_what_is_answered_is_retried_as_ever(self) -> None:
+        step = ended(running(**AT_MOST_ONCE), RETRYABLE, LATER)
+        assert step.status is Status.RETRYING
+        assert transition(step, OwnerLost(), LATER) is step
+        assert claimed(step).status is Status.RUNNING
+        assert ended(running(**AT_MOST_ONCE), SUSPENDED, LATER).status is Status.WAITING
+
+    def test_an_answer_that_comes_later_is_not_lost(self) -> None:
+        step = later(HOUR, **AT_MOST_ONCE)
+        assert transition(step, OwnerLost(), LATER) is step
+        over = transition(step, AnswerOverdue(NOW + HOUR, 0.5), NOW + HOUR)
+        assert over.status is Status.RETRYING
+
+    def test_a_redrive_is_an_operators_decision(self) -> None:
+        dead = transition(running(**AT_MOST_ONCE), OwnerLost(), LATER)
+        step = claimed(transition(dead, Redriven(1), LATER))
+        assert (step.status, step.attempt_count, step.consecutive_lost) == (Status.RUNNING, 2, 0)
 
 
 class TestLeases:

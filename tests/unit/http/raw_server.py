@@ -107,11 +107,19 @@ async def invoking(**options: Any) -> AsyncIterator[HttpInvoker]:
 
 
 async def post(
-    invoker: HttpInvoker, url: str, *, timeout_ms: int = 5000, body: bytes = b"{}", client_id: str = "c"
+    invoker: HttpInvoker,
+    url: str,
+    *,
+    timeout_ms: int = 5000,
+    body: bytes = b"{}",
+    client_id: str = "c",
+    once: bool = False,
 ) -> EndpointResponse:
     headers = {"Content-Type": "application/json"}
     return await invoker.post(
-        EndpointRequest(client_id=client_id, url=url, headers=headers, body=body, timeout_ms=timeout_ms)
+        EndpointRequest(
+            client_id=client_id, url=url, headers=headers, body=body, timeout_ms=timeout_ms, once=once
+        )
     )
 
 

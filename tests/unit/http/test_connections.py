@@ -119,6 +119,25 @@ def test_one_that_dies_under_the_next_request_costs_one_more_try(run: Run) -> No
     assert run(body()) == [1, 1, 2, 2, 3]
 
 
+def test_a_request_that_may_be_sent_once_takes_no_idle_connection(run: Run) -> None:
+    heard: list[int] = []
+
+    async def behaviour(peer: Peer) -> None:
+        await peer.request()
+        heard.append(peer.number)
+        await peer.write(OK)
+        await peer.request()
+        peer.reset()
+
+    async def body() -> None:
+        async with serving(behaviour) as server, invoking() as invoker:
+            for _ in range(3):
+                assert (await post(invoker, server.url, once=True)).status == 200
+            assert (heard, server.connections) == ([1, 2, 3], 3)
+
+    run(body())
+
+
 def test_it_is_one_more_try_and_no_third(run: Run) -> None:
     async def behaviour(peer: Peer) -> None:
         await peer.request()

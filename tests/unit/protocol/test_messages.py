@@ -131,7 +131,7 @@ def test_what_is_accepted(name: str, value: Any) -> None:
 
 INTEGER = "Input should be a valid integer"
 LONG = "at most 255 characters"
-RULES = 'write status codes or classes, such as "404,429,5xx"'
+RULES = 'write status codes or classes, and names of errors, such as "404,5xx,TimeoutError"'
 VISIBLE = "visible ASCII characters, without spaces"
 NAME = "use no control characters and no space at the ends"
 HTTPS = "use an absolute URL, as in https://app.example/steps/mail"
@@ -260,7 +260,7 @@ def test_a_refusal_names_field_and_cure(name: str, value: Any, says: str) -> Non
         ("on", [404], "valid string"),
         ("never", 404, "valid string"),
         ("never", "6xx", RULES),
-        ("never", ",".join(["404"] * 80), LONG),
+        ("never", ",".join(["404"] * 257), "at most 1024 characters"),
     ],
 )
 def test_a_refusal_of_retry_names_the_inner_field(name: str, value: Any, says: str) -> None:
@@ -277,6 +277,7 @@ def test_a_refusal_of_retry_names_the_inner_field(name: str, value: Any, says: s
         ("5XX", "5xx"),
         (" 404 , 429,5Xx ", "404,429,5xx"),
         ("100,599", "100,599"),
+        (" 5XX, TimeoutError ,_Own", "5xx,TimeoutError,_Own"),
     ],
 )
 def test_status_rules_are_kept_in_one_spelling(rules: str, normal: str) -> None:
@@ -287,7 +288,7 @@ def test_status_rules_are_kept_in_one_spelling(rules: str, normal: str) -> None:
 def test_an_unknown_field_is_told_the_known_ones() -> None:
     message = refusals({**BASE, "retires": 3})["retires"]
     assert message.startswith("unknown field; known are workflowName, kind, stepInvokeUrl, stepName,")
-    assert message.endswith("payload, timeout, retry, parent, delay, deadline, attemptTimeout")
+    assert message.endswith("payload, timeout, retry, parent, delay, deadline, attemptTimeout, onLost")
 
 
 def test_an_unknown_field_of_retry_is_told_those_of_retry() -> None:

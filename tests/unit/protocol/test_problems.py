@@ -17,6 +17,7 @@ STATUSES = {
     "step-cancelled": 409,
     "is-root": 409,
     "not-an-open-event": 409,
+    "attempt-over": 409,
     "not-redrivable": 409,
     "client-conflict": 409,
     "storage-full": 507,

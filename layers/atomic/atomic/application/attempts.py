@@ -14,16 +14,17 @@ from atomic.application.leftovers import end_if_left_over
 from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
-from atomic.domain.events import AnsweredLate, Deferred, Ended
+from atomic.domain.events import AnsweredLate, AnswersLater, Deferred, Ended
 from atomic.domain.outcomes import (
     EndpointResponse,
     NotMade,
+    Outcome,
     StepError,
     classify,
     is_step_cancelled,
     timed_out,
 )
-from atomic.domain.steps import Step, attempt_timeout_ms
+from atomic.domain.steps import Step, StepSpec, attempt_timeout_ms
 from atomic.protocol import headers, signatures
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -75,25 +76,44 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     if answer.not_made is not None:
         await _defer(engine, step, answer.not_made)
         return
-    # A Retry-After may be a time by the endpoint's clock.
-    wall_ms = engine.clock.wall_ms()
-    outcome = await engine.large_bodies.read(
-        step.spec.client_id, len(answer.body), lambda: classify(answer, step.spec.retry, wall_ms)
-    )
-    event = Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
-    after, effects = await _record(engine, step, event)
+    outcome = await outcome_of(engine, step.spec, answer)
+    after, effects = await _record(engine, step, event_of(engine, step, outcome))
     if effects is None:
         if not _is_known(after, step.attempt_count):
-            note = f"{outcome.kind} {outcome.status or outcome.error}"
-            await commit(engine, after, AnsweredLate(step.attempt_count, note))
+            await note_late(engine, after, step.attempt_count, outcome)
         if is_step_cancelled(after.error):
             await cancel_below(engine, after)
+        return
+    if after.answer_by_ms is not None:
         return
     try:
         if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await recheck(engine, after)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+
+
+async def outcome_of(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> Outcome:
+    """Read an answer; a large one when it is the client's turn."""
+    # A Retry-After may be a time by the endpoint's clock.
+    wall_ms = engine.clock.wall_ms()
+    return await engine.large_bodies.read(
+        spec.client_id, len(answer.body), lambda: classify(answer, spec.retry, wall_ms)
+    )
+
+
+def event_of(engine: Engine, step: Step, outcome: Outcome) -> Ended | AnswersLater:
+    """What an answer means for the attempt that this row has under way."""
+    if outcome.answer_within_ms is not None:
+        return AnswersLater(step.nonce or "", outcome.answer_within_ms)
+    return Ended(nonce=step.nonce or "", outcome=outcome, jitter=engine.entropy.fraction())
+
+
+async def note_late(engine: Engine, step: Step, number: int, outcome: Outcome) -> Step:
+    """Note an answer that came too late for its attempt; nothing else of the step changes."""
+    note = f"{outcome.kind} {outcome.status or outcome.error}"
+    after, _ = await commit(engine, step, AnsweredLate(number, note))
+    return after
 
 
 async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
@@ -104,7 +124,7 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
     await _record(engine, step, Deferred(step.nonce or "", not_made.error, until_ms))
 
 
-async def _record(engine: Engine, step: Step, event: Ended | Deferred) -> Committed:
+async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Deferred) -> Committed:
     """Commit the event; repeat this while the store fails and the attempt's lease lasts."""
     pause_s = _RECORD_AGAIN_FIRST_S
     while True:
@@ -163,6 +183,7 @@ def endpoint_request(
         headers=request_headers,
         body=body,
         timeout_ms=attempt_timeout_ms(spec, step.deadline_at_ms, clock.now_ms()),
+        once=spec.fails_if_lost,
         is_wanted=is_wanted,
     )
 

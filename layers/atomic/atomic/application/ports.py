@@ -235,7 +235,7 @@ class EndpointRequest:
     """One attempt as it is sent.
 
     The sender calls `is_wanted` each time the request has waited for something. Once it returns False,
-    nothing more is sent.
+    nothing more is sent. `once`: the request is never sent a second time, whatever becomes of the first.
     """
 
     client_id: str
@@ -243,6 +243,7 @@ class EndpointRequest:
     headers: dict[str, str]
     body: bytes
     timeout_ms: int
+    once: bool = False
     is_wanted: Callable[[], bool] = always
 
 

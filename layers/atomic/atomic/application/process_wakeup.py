@@ -1,5 +1,6 @@
 """Process a wake-up. It may come early, late or twice, so the row decides what is done."""
 
+from atomic.application.answering import end_unanswered
 from atomic.application.attempts import run_attempt
 from atomic.application.cancel import cancel_below
 from atomic.application.commit import commit
@@ -44,6 +45,9 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
     if step.status is Status.WAITING:
         # When this fails, the step is still due and is rechecked later.
         await recheck(engine, step, again=True)
+        return
+    if step.answer_by_ms is not None:
+        await end_unanswered(engine, step)
         return
     permit = await engine.admission.permit(step.spec)
     if permit is None:

@@ -40,6 +40,14 @@ class PayloadMismatch(Refusal):
         self.first = first
 
 
+class AttemptOver(Refusal):
+    """The answer is for an attempt that has ended otherwise, or that the step does not have any more."""
+
+    def __init__(self, step: Step, attempt: int) -> None:
+        super().__init__(step.id, attempt)
+        self.step, self.attempt = step, attempt
+
+
 class NotRedrivableStep(Refusal):
     """No handler needs the dead letter any more; `reason` says why."""
 

@@ -23,11 +23,16 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
     """
     if step.status is Status.PENDING and step.attempt_count == 0 and step.due_at_ms is not None:
         await engine.send_wakeup(step, step.due_at_ms)
-    elif step.status is Status.RUNNING and step.attempt_count == 1 and step.due_at_ms is not None:
+    elif _is_first_call(step) and step.due_at_ms is not None:
         # The creator's wake-up, if there is one, is for the same time. This one is spare once it changes.
         await engine.send_wakeup(step, step.due_at_ms + 1)
     else:
         await wake_if_overdue(engine, step)
+
+
+def _is_first_call(step: Step) -> bool:
+    # A step whose answer is postponed has had the wake-up of its first lease, and one of its own.
+    return step.status is Status.RUNNING and step.attempt_count == 1 and step.answer_by_ms is None
 
 
 async def wake_waiters_again(engine: Engine, settled: Step) -> None:

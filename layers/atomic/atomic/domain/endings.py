@@ -28,6 +28,7 @@ _UNHEARD: Final = frozenset(
     }
 )
 _WAITED_FOR_NOTHING: Final = StepError(ErrorKind.WAITED_FOR_NOTHING)
+_MISSPELT: Final = frozenset({ErrorKind.UNKNOWN_WAKE, ErrorKind.INVALID_ANSWER_WITHIN})
 _RECHECK_FIRST_MS: Final = 60_000
 _RECHECK_MAX_MS: Final = 24 * 3_600_000
 _RECHECKS_DOUBLED: Final = 11
@@ -44,9 +45,9 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     outcome = event.outcome
     over: dict[str, Any] = {"attempt_log": closed(step.attempt_log, outcome, now_ms), "consecutive_lost": 0}
     answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
-    freed: dict[str, Any] = {**over, "nonce": None, "woken": False, "told": None}
+    freed: dict[str, Any] = {**over, "nonce": None, "answer_by_ms": None, "woken": False, "told": None}
     freed["failed_meanwhile"] = step.failed_meanwhile and outcome.wake is not None
-    is_misspelt = outcome.error is not None and outcome.error.kind is ErrorKind.UNKNOWN_WAKE
+    is_misspelt = outcome.error is not None and outcome.error.kind in _MISSPELT
     match outcome.kind:
         case OutcomeKind.SUCCEEDED:
             return settled(step, Status.SUCCEEDED, now_ms, **over, **answered)
@@ -186,6 +187,7 @@ def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
         attempt_count=step.attempt_count - 1,
         attempt_log=step.attempt_log[:-1],
         nonce=None,
+        answer_by_ms=None,
         woken=False,
         failed_meanwhile=False,
         told=None,

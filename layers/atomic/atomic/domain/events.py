@@ -47,6 +47,22 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswersLater:
+    """The endpoint postpones the answer of the attempt that holds `nonce`: it is posted within a time."""
+
+    nonce: str
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOverdue:
+    """No answer was posted by `by_ms`, the time of which the row says so. `jitter` is as in `Ended`."""
+
+    by_ms: int
+    jitter: float
+
+
+@dataclass(frozen=True, slots=True)
 class AnsweredLate:
     """An answer arrived for an attempt that no longer holds the step."""
 
@@ -161,6 +177,8 @@ Event = (
     | Deferred
     | ToldUnfinished
     | Ended
+    | AnswersLater
+    | AnswerOverdue
     | AnsweredLate
     | WaiterAdded
     | WatchAdded

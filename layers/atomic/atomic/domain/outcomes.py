@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import failures, headers, keys
-from atomic.protocol.constants import EVERY_CHILD, RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.constants import DURATION_MAX_MS, EVERY_CHILD, RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from atomic.protocol.enums import WAKE_POLICIES, OutcomeKind, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.strict_json import JsonRefused, parse_json
@@ -32,6 +32,9 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.WAITED_FOR_NOTHING: f"{headers.WAITING_FOR} named no step of this client that is still to "
     "settle",
     ErrorKind.UNKNOWN_WAKE: f"{headers.WAKE} may be any, all or settled, and not {{}}",
+    ErrorKind.INVALID_ANSWER_WITHIN: f"{headers.ANSWER_WITHIN} takes 1 to {DURATION_MAX_MS} milliseconds, "
+    f"without {headers.WAITING_FOR}, and not {{}}",
+    ErrorKind.ANSWER_OVERDUE: "timeout: no answer was posted within {} ms",
     ErrorKind.TIMED_OUT: "timeout: no whole answer within {} ms",
     ErrorKind.CONNECTION_TIMED_OUT: "timeout: no connection within {} ms",
     ErrorKind.NETWORK: _NETWORK,
@@ -72,13 +75,14 @@ class StepError:
     """An error as it is kept.
 
     `detail` fills the sentence of the kind: the endpoint's status, a number of milliseconds or bytes, or a
-    few words of Atomic's own. `excerpt` is the beginning of what the endpoint said. `last` is the error of
-    the last attempt, where the step ended for another reason.
+    few words of Atomic's own. `excerpt` is the beginning of what the endpoint said, `type` the name that it
+    gave its error. `last` is the error of the last attempt, where the step ended for another reason.
     """
 
     kind: ErrorKind
     detail: str = ""
     excerpt: str = ""
+    type: str = ""
     last: "StepError | None" = None
 
     def __str__(self) -> str:
@@ -91,9 +95,14 @@ class StepError:
         """What the endpoint said; empty where it said nothing, or where that is hidden."""
         return self.excerpt or (self.last.said if self.last else "")
 
+    @property
+    def raised(self) -> str:
+        """The name that the endpoint gave its error; empty where it gave none, or where that is hidden."""
+        return self.type or (self.last.raised if self.last else "")
+
     def without_excerpt(self) -> "StepError":
         """The error without anything that the endpoint said."""
-        return replace(self, excerpt="", last=self.last and self.last.without_excerpt())
+        return replace(self, excerpt="", type="", last=self.last and self.last.without_excerpt())
 
 
 CANCELLED: Final = StepError(ErrorKind.CANCELLED)
@@ -152,6 +161,7 @@ class Outcome:
     """An attempt's end. `waiting_for` holds step ids, or EVERY_CHILD, when the endpoint suspended itself.
 
     `wake` then says which of these steps wake it; None means any of them.
+    `answer_within_ms`: it is not the end yet, for the answer is to be posted within this time.
     `build` is what answered. `unused_results`: of how many of its steps a finished handler never asked for
     the result.
     """
@@ -163,6 +173,7 @@ class Outcome:
     retry_after_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
     wake: WakePolicy | None = None
+    answer_within_ms: int | None = None
     build: str | None = None
     unused_results: int = 0
 
@@ -229,6 +240,8 @@ def _excerpt_of(response: StoredBody, value: Any) -> str:
 
 
 def _accepted(answer: EndpointResponse, status: int) -> Outcome:
+    if status == 202 and headers.ANSWER_WITHIN in answer.headers:
+        return _answered_later(answer, status)
     if status == 202 and headers.WAITING_FOR in answer.headers:
         return _suspended(answer, status)
     content_type = answer.headers.get(headers.CONTENT_TYPE)
@@ -238,6 +251,15 @@ def _accepted(answer: EndpointResponse, status: int) -> Outcome:
         error = StepError(ErrorKind.RESPONSE_NOT_STORABLE, refusal)
         return Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error, response=response)
     return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, response=response)
+
+
+def _answered_later(answer: EndpointResponse, status: int) -> Outcome:
+    asked = answer.headers[headers.ANSWER_WITHIN]
+    within_ms = headers.parse_answer_within_ms(asked)
+    if within_ms is None or headers.WAITING_FOR in answer.headers:
+        error = StepError(ErrorKind.INVALID_ANSWER_WITHIN, repr(on_one_line(_storable(asked))))
+        return Outcome(kind=OutcomeKind.RETRYABLE, status=status, error=error)
+    return Outcome(kind=OutcomeKind.NO_ANSWER, status=status, answer_within_ms=within_ms)
 
 
 def _suspended(answer: EndpointResponse, status: int) -> Outcome:
@@ -264,7 +286,8 @@ def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms:
         answer.headers.get(headers.NO_RETRY, "").strip().lower() == "true"
         or answer.headers.get(headers.NO_RETRY_ALIAS, "").strip().lower() == "abort-message"
     )
-    retried = not forbidden and policy.retries_status(status)
+    types = headers.parse_error_types(answer.headers.get(headers.ERROR_TYPE, ""))
+    retried = not forbidden and policy.retries(status, types)
     retry_after = answer.headers.get(headers.RETRY_AFTER)
     response, value = _read(answer.body, answer.headers.get(headers.CONTENT_TYPE))
     kind = OutcomeKind.RETRYABLE if retried else OutcomeKind.PERMANENT
@@ -274,7 +297,10 @@ def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms:
     return Outcome(
         kind=kind,
         status=status,
-        error=_refusal(answer, status, forbidden=forbidden, excerpt=_excerpt_of(response, value)),
+        error=replace(
+            _refusal(answer, status, forbidden=forbidden, excerpt=_excerpt_of(response, value)),
+            type=types[0] if types else "",
+        ),
         response=response,
         retry_after_ms=headers.parse_retry_after_ms(retry_after, now_ms) if retry_after else None,
     )

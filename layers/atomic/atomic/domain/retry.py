@@ -1,5 +1,6 @@
 """When a failed attempt is repeated, and whether its status allows it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,8 +14,9 @@ RETRY_AFTER_MAX_MS: Final = 24 * 3600 * 1000
 class RetryPolicy:
     """`count` retries after the first attempt; delays start at `back_off_ms` and end at `max_back_off_ms`.
 
-    `on` and `never` are status rules ("404,5xx"): with `on`, only those statuses are retried; `never`
-    takes precedence over `on`. Network errors and time-outs have no status and are always retried.
+    `on` and `never` are statuses and names of errors ("404,5xx,TimeoutError"): with `on`, only those are
+    retried; `never` takes precedence over `on`. Network errors and time-outs have neither and are always
+    retried.
     """
 
     count: int = defaults.RETRY_COUNT
@@ -26,12 +28,15 @@ class RetryPolicy:
     on: str | None = None
     never: str | None = None
 
-    def retries_status(self, status: int) -> bool:
-        """Whether an attempt that was answered with this status may be retried."""
-        if self.never is not None and _matches(self.never, status):
+    def retries(self, status: int, types: Collection[str] = ()) -> bool:
+        """Whether an attempt that was answered with this status, and these names of an error, is retried.
+
+        An answer that names no error is judged by the statuses of `on` and `never` alone.
+        """
+        if self.never is not None and _matches(self.never, status, types):
             return False
-        if self.on is not None:
-            return _matches(self.on, status)
+        if self.on is not None and (types or _has_status(self.on)):
+            return _matches(self.on, status, types)
         return not 300 <= status <= 399 and status != 410
 
 
@@ -53,6 +58,10 @@ def next_delay_ms(
     return max(delay, min(retry_after_ms or 0, RETRY_AFTER_MAX_MS))
 
 
-def _matches(rules: str, status: int) -> bool:
+def _matches(rules: str, status: int, types: Collection[str]) -> bool:
     listed = rules.split(",")
-    return str(status) in listed or f"{status // 100}xx" in listed
+    return str(status) in listed or f"{status // 100}xx" in listed or not set(types).isdisjoint(listed)
+
+
+def _has_status(rules: str) -> bool:
+    return any(rule[0].isdigit() for rule in rules.split(","))

@@ -23,6 +23,7 @@ _ROOT_END: Final = keys.step_id("", keys.ROOT)
 class StepSpec:
     """What was requested; it never changes. `payload` is canonical JSON, times are milliseconds.
 
+    `fails_if_lost`: an attempt that was lost is not repeated, for it may have had its effect.
     `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
     """
 
@@ -42,6 +43,7 @@ class StepSpec:
     delay_ms: int = 0
     attempt_timeout_ms: int = 20_000
     deadline_ms: int | None = None
+    fails_if_lost: bool = False
     retention_ms: int
     trace_id: str
 
@@ -97,6 +99,7 @@ class Step:
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
     its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
     deferred the attempt that is due.
+    `answer_by_ms`: the running attempt has no process any more; its answer is to be posted by then.
     `awaited`: its first poster asked to wait for it. `waiters` are the steps to wake when this one settles,
     `watches` are those of steps that wait for several. `wake`: how the step itself waits for several; None
     means any of them.
@@ -118,6 +121,7 @@ class Step:
     # Set by a waiter, for an event that was opened without a deadline.
     given_deadline_ms: int | None = None
     nonce: str | None = None
+    answer_by_ms: int | None = None
     attempt_count: int = 0
     retries_used: int = 0
     consecutive_lost: int = 0
@@ -283,6 +287,7 @@ def settled(
         error=error,
         due_at_ms=None,
         nonce=None,
+        answer_by_ms=None,
         waiting_for=(),
         wake=None,
         woken=False,

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, assert_never
 
 from atomic.domain import events
+from atomic.domain.answers import answer_overdue, answers_later
 from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
 from atomic.domain.event_steps import completed, is_rejected, opened
+from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody, sentence_of
 from atomic.domain.steps import (
     ATTEMPTS_KEPT,
@@ -32,10 +34,6 @@ from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
-# An endpoint whose calls crash the calling process must not be called endlessly; see
-# `Step.consecutive_lost`.
-CONSECUTIVE_LOST_MAX: Final = 10
-LOST: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error=StepError(ErrorKind.LOST))
 _BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error=CANCELLED)
 # What a timer answers.
 NOTHING: Final = StoredBody(b"null", "json")
@@ -101,6 +99,10 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return told(step, event)
         case events.Ended():
             return ended(step, event, now_ms)
+        case events.AnswersLater():
+            return answers_later(step, event, now_ms)
+        case events.AnswerOverdue():
+            return answer_overdue(step, event, now_ms)
         case events.AnsweredLate(number, note):
             return _noted(step, number, note)
         case events.WaiterAdded(waiter):
@@ -117,7 +119,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.Rechecked():
             return rechecked(step, event, now_ms)
         case events.OwnerLost():
-            return _owner_lost(step, now_ms)
+            return owner_lost(step, now_ms)
         case events.ResultPosted():
             is_open = step.spec.kind == "event" and not step.is_settled
             return completed(step, event, now_ms) if is_open else step
@@ -143,6 +145,8 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         return step
     attempts, consecutive_lost = step.attempt_log, step.consecutive_lost
     if step.status is Status.RUNNING:
+        if step.spec.fails_if_lost:
+            return not_repeated(step, now_ms)
         # Its lease expired, which is not the endpoint's failure, so it does not use a retry.
         attempts, consecutive_lost = closed(attempts, LOST, now_ms), consecutive_lost + 1
     if deadline_is_over(step, now_ms):
@@ -173,6 +177,8 @@ def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
     """Its due time and its retries stay; a late answer still counts until the step is claimed again."""
     if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
         return step
+    if step.status is Status.RUNNING and step.spec.fails_if_lost:
+        return not_repeated(step, now_ms)
     if deadline_is_over(step, now_ms):
         attempts = (
             closed(step.attempt_log, LOST, now_ms) if step.status is Status.RUNNING else step.attempt_log
@@ -183,7 +189,9 @@ def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
     # A settled step is never due.
-    return step.status is not Status.WAITING and step.due_at_ms is not None and step.due_at_ms <= now_ms
+    if step.status is Status.WAITING or step.answer_by_ms is not None:
+        return False
+    return step.due_at_ms is not None and step.due_at_ms <= now_ms
 
 
 def _watched(step: Step, watch: Watch) -> Step:
@@ -192,24 +200,6 @@ def _watched(step: Step, watch: Watch) -> Step:
     # What the waiter has waited for in an earlier attempt is over.
     others = (w for w in step.watches if w.waiter != watch.waiter or w.attempt == watch.attempt)
     return changed(step, watches=(*others, watch))
-
-
-def _owner_lost(step: Step, now_ms: int) -> Step:
-    if step.status is Status.WAITING:
-        return changed(step, due_at_ms=now_ms, rechecks=0) if step.due_at_ms != now_ms else step
-    if step.status is not Status.RUNNING:
-        return step
-    # The server ended. The endpoint is not to blame, so `consecutive_lost` does not count it.
-    attempts = closed(step.attempt_log, LOST, now_ms)
-    return changed(
-        step,
-        status=Status.PENDING,
-        nonce=None,
-        told=None,
-        failed_meanwhile=False,
-        due_at_ms=now_ms,
-        attempt_log=attempts,
-    )
 
 
 def _given_deadline(step: Step, deadline_ms: int, at_ms: int) -> Step:

@@ -9,7 +9,16 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from atomic.protocol.enums import FEATURES, EventWas, Kind, NotRedrivable, OutcomeName, Scope, StatusName
+from atomic.protocol.enums import (
+    FEATURES,
+    EventWas,
+    Kind,
+    NotRedrivable,
+    OnLost,
+    OutcomeName,
+    Scope,
+    StatusName,
+)
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.wire import Document, RetryDocument
 
@@ -24,6 +33,10 @@ ErrorKindName = TypeAliasType(
             examples=[kind.value for kind in ErrorKind],
         ),
     ],
+)
+
+_ERROR_TYPE: Final = Field(
+    default=None, description="The name that the endpoint gave its error, from `Atomic-Error-Type`."
 )
 
 
@@ -43,6 +56,7 @@ class RunSummary(Document):
     attempts: int = Field(description="How often the endpoint was called.")
     error: str | None = Field(description="A sentence for people.")
     error_kind: ErrorKindName | None
+    error_type: str | None = _ERROR_TYPE
     created_at: str
     due_at: str | None = Field(description="When a live step is next due.")
     finished_at: str | None
@@ -103,6 +117,7 @@ class AttemptRecord(Document):
     status: int | None
     error: str | None = Field(description="A sentence for people.")
     error_kind: ErrorKindName | None
+    error_type: str | None = _ERROR_TYPE
     late: str | None = Field(
         description="Describes an answer that arrived after the attempt had lost its lease."
     )
@@ -128,8 +143,12 @@ class StepDocument(StepOutcome):
     deadline: int | None = Field(default=None, description="As requested, in milliseconds.")
     deadline_at: str | None
     attempt_timeout: int
+    on_lost: OnLost = "repeat"
     retries_used: int
     retry: RetryDocument
+    answer_by: str | None = Field(
+        default=None, description="The endpoint answers later: when its answer is overdue."
+    )
     waiting_for: list[str]
     trace_id: str
     build: str | None = _BUILD

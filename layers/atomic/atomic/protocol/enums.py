@@ -66,8 +66,22 @@ class OutcomeKind(StrEnum):
     NO_ANSWER = "no_answer"
 
 
+# What becomes of a step whose attempt was lost: it is called again, or fails.
+OnLost = Literal["repeat", "fail"]
+
 # What a server can do beside what servers of the first version could; `GET /health` lists it.
-Feature = Literal["attempt-token", "cancel-step", "events", "results", "steps", "value", "wake"]
+Feature = Literal[
+    "answer-later",
+    "attempt-token",
+    "cancel-step",
+    "error-type",
+    "events",
+    "on-lost",
+    "results",
+    "steps",
+    "value",
+    "wake",
+]
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 # When a suspended handler is called again: when any of the steps that it waits for has settled, when all

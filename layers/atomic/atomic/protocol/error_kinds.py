@@ -14,12 +14,14 @@ class ErrorKind(StrEnum):
     RESPONSE_NOT_STORABLE = "response_not_storable"
     WAITED_FOR_NOTHING = "waited_for_nothing"
     UNKNOWN_WAKE = "unknown_wake"
+    INVALID_ANSWER_WITHIN = "invalid_answer_within"
     # No whole answer came.
     TIMED_OUT = "timed_out"
     CONNECTION_TIMED_OUT = "connection_timed_out"
     NETWORK = "network"
     ADDRESS_NOT_ALLOWED = "address_not_allowed"
     NO_ANSWER = "no_answer"
+    ANSWER_OVERDUE = "answer_overdue"
     LOST = "lost"
     # The endpoint was not called.
     CLIENT_MAY_NOT_CALL = "client_may_not_call"

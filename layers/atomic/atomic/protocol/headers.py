@@ -8,13 +8,16 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from atomic.protocol import problems
+from atomic.protocol.constants import DURATION_MAX_MS
 
 # Names are lower case, as both runtimes pass them; HTTP ignores case.
+ANSWER_WITHIN: Final = "atomic-answer-within"
 ATTEMPT: Final = "atomic-attempt"
 ATTEMPT_TOKEN: Final = "atomic-attempt-token"  # noqa: S105 - the name of a header
 AUTHORIZATION: Final = "authorization"
 BUILD: Final = "atomic-build"
 CONTENT_TYPE: Final = "content-type"
+ERROR_TYPE: Final = "atomic-error-type"
 ERROR_SOURCE: Final = "atomic-error-source"
 IDEMPOTENCY_EXPIRES: Final = "idempotency-expires"
 IDEMPOTENCY_KEY: Final = "idempotency-key"
@@ -40,6 +43,9 @@ _ATTEMPT_TOKEN: Final = re.compile(r"([1-9][0-9]{0,9})\.[0-9a-f]{32}", re.ASCII)
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _BUILD: Final = re.compile(r"[!-~]+")
 _BUILD_MAX_CHARS: Final = 64
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,12}")
+_ERROR_TYPE: Final = re.compile(r"[A-Za-z_][0-9A-Za-z_]{0,99}")
+ERROR_TYPES_MAX: Final = 20
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -106,6 +112,24 @@ def parse_unused_results(value: str) -> int:
     """A number of results; 0 when the value is no whole number of up to nine digits."""
     text = value.strip()
     return int(text) if _COUNT.fullmatch(text) else 0
+
+
+def parse_error_types(value: str) -> tuple[str, ...]:
+    """The names of an error and of what it is a kind of; others than names are left out."""
+    names = (name.strip() for name in value.split(",", ERROR_TYPES_MAX)[:ERROR_TYPES_MAX])
+    return tuple(name for name in names if is_error_type(name))
+
+
+def is_error_type(name: str) -> bool:
+    """Whether the text may be the name of an error: a name of up to 100 ASCII letters, digits and `_`."""
+    return _ERROR_TYPE.fullmatch(name) is not None
+
+
+def parse_answer_within_ms(value: str) -> int | None:
+    """Milliseconds, 1 to DURATION_MAX_MS; None for anything else."""
+    text = value.strip()
+    within_ms = int(text) if _MILLISECONDS.fullmatch(text) else 0
+    return within_ms if 1 <= within_ms <= DURATION_MAX_MS else None
 
 
 def attempt_token(key: bytes, step_id: str, attempt: int) -> str:

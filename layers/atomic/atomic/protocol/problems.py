@@ -39,6 +39,7 @@ METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", 405, "The method i
 CANCELLED: Final = ProblemType("cancelled", 409, "The step was cancelled")
 STEP_CANCELLED: Final = ProblemType("step-cancelled", 409, "The step was cancelled, and not its run")
 IS_ROOT: Final = ProblemType("is-root", 409, "The step is the root of its run")
+ATTEMPT_OVER: Final = ProblemType("attempt-over", 409, "The attempt is over")
 NOT_AN_OPEN_EVENT: Final = ProblemType("not-an-open-event", 409, "The step takes no result")
 NOT_REDRIVABLE: Final = ProblemType("not-redrivable", 409, "The step can no longer be redriven")
 CLIENT_CONFLICT: Final = ProblemType("client-conflict", 409, "Conflicts with the client's current state")

@@ -17,13 +17,17 @@ from atomic.protocol.constants import (
     PAYLOAD_MAX_BYTES,
     URL_MAX_CHARS,
 )
-from atomic.protocol.enums import Kind
+from atomic.protocol.enums import Kind, OnLost
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import Duration, PositiveDuration, RetryOptions, WireModel
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# RFC 9110, 5.6.2.
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADERS_MAX: Final = 32
+_HEADER_MAX_CHARS: Final = 8192
 # A body may hold a hundred unknown members; the answer names only some of them.
 _ERRORS_MAX: Final = 20
 # More than any request has. Each unknown member costs an error of its own, 2 µs.
@@ -56,9 +60,17 @@ def _step_id(text: str) -> str:
     return text
 
 
+def _header_name(text: str) -> str:
+    if not _HEADER_NAME.fullmatch(text):
+        raise PydanticCustomError("header", "use the name of a header, such as Retry-After")
+    return text.lower()
+
+
 Key = Annotated[str, Field(max_length=KEY_MAX_CHARS), AfterValidator(_key)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS), AfterValidator(_name)]
 Url = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_url)]
+HeaderName = Annotated[str, Field(max_length=NAME_MAX_CHARS), AfterValidator(_header_name)]
+HeaderValue = Annotated[str, Field(max_length=_HEADER_MAX_CHARS)]
 StepId = Annotated[str, AfterValidator(_step_id)]
 
 Model = TypeVar("Model", bound=WireModel)
@@ -94,6 +106,11 @@ class StartRequest(WireModel):
         description="Total time of one HTTP attempt (milliseconds); the default is "
         f"{defaults.ATTEMPT_TIMEOUT_MS}.",
     )
+    on_lost: OnLost = Field(
+        default="repeat",
+        description="What happens when the process that made an attempt was lost before it recorded an "
+        "answer: the endpoint is called again, or the step fails, since it may have been called.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
@@ -108,6 +125,9 @@ class StartRequest(WireModel):
         if self.kind in {"timer", "value"} and self.parent is None:
             cure = "parent: name the step whose handler posts it; a {kind} is no workflow"
             raise PydanticCustomError("parent_missing", cure, {"kind": self.kind})
+        if self.kind != "http" and "on_lost" in self.model_fields_set:
+            cure = "onLost: a step of kind {kind} has no attempts; leave it out"
+            raise PydanticCustomError("member_surplus", cure, {"kind": self.kind})
         if self.kind == "value":
             self._refuse_times()
         return self
@@ -163,6 +183,18 @@ class EventRequest(WireModel):
         return self
 
 
+class AnswerRequest(WireModel):
+    """`POST /{clientId}/steps/{stepId}/answer`: what the endpoint would have answered."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict,
+        max_length=_HEADERS_MAX,
+        description="Such as `Atomic-No-Retry` and `Retry-After`; the content type is that of JSON.",
+    )
+    body: Any = None
+
+
 class RedriveFilter(WireModel):
     """Which dead letters to redrive: at least one condition; all that are given must hold."""
 
@@ -185,13 +217,13 @@ class RedriveRequest(WireModel):
     filter: RedriveFilter
 
 
-def read_message(model: type[Model], body: bytes) -> Model:
-    """Parse and validate a request body.
+def read_message(model: type[Model], body: bytes, *, max_bytes: int = MESSAGE_MAX_BYTES) -> Model:
+    """Parse and validate a request body of up to `max_bytes` of compact JSON.
 
     Raises Problem 400 that names every wrong field, and 413 for one whose payload cannot be short enough.
     """
     # As far as its length is known without reading it.
-    if len(body) > MESSAGE_MAX_BYTES and shortest(body) > MESSAGE_MAX_BYTES:
+    if len(body) > max_bytes and shortest(body) > max_bytes:
         member = "payload" if "payload" in model.model_fields else "body"
         raise too_long(member, PAYLOAD_MAX_BYTES)
     try:

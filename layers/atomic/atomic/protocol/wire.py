@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from atomic.protocol import defaults
+from atomic.protocol import defaults, headers
 from atomic.protocol.backoff import Jitter, Strategy
 from atomic.protocol.constants import DURATION_MAX_MS, RETRY_COUNT_MAX
 
@@ -40,14 +40,16 @@ class Document(BaseModel):
     )
 
 
-def _status_rules(text: str) -> str:
-    rules = [rule.strip().lower() for rule in text.split(",")]
-    if not all(_STATUS_RULE.fullmatch(rule) for rule in rules):
-        raise PydanticCustomError("rules", 'write status codes or classes, such as "404,429,5xx"')
+def _rules(text: str) -> str:
+    rules = [rule.strip() for rule in text.split(",")]
+    rules = [rule.lower() if rule[:1].isdigit() else rule for rule in rules]
+    if not all(_STATUS_RULE.fullmatch(rule) or headers.is_error_type(rule) for rule in rules):
+        cure = 'write status codes or classes, and names of errors, such as "404,5xx,TimeoutError"'
+        raise PydanticCustomError("rules", "{cure}", {"cure": cure})
     return ",".join(rules)
 
 
-StatusRules = Annotated[str, Field(max_length=255), AfterValidator(_status_rules)]
+Rules = Annotated[str, Field(max_length=1024), AfterValidator(_rules)]
 
 
 class RetryOptions(WireModel):
@@ -65,10 +67,14 @@ class RetryOptions(WireModel):
         f"{defaults.MAX_BACK_OFF_MS}, or `backOff` when that is more.",
     )
     jitter: Jitter = defaults.JITTER
-    on: StatusRules | None = Field(
-        default=None, description='Only these statuses are retried, such as "404,408,429,5xx".'
+    on: Rules | None = Field(
+        default=None,
+        description="Only these statuses, and errors of these names (`Atomic-Error-Type`), are retried: "
+        '"404,5xx,TimeoutError". Without a status, answers that name no error are retried as usual.',
     )
-    never: StatusRules | None = Field(default=None, description="These statuses are never retried.")
+    never: Rules | None = Field(
+        default=None, description="These statuses, and errors of these names, are never retried."
+    )
 
     @property
     def max_back_off_ms(self) -> int:

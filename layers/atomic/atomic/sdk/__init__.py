@@ -16,13 +16,14 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.sdk._calls.batches import Batch, BatchItem
-from atomic.sdk._calls.context import Call
+from atomic.sdk._calls.call import Call
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client
 from atomic.sdk.context import Context
 from atomic.sdk.errors import (
     AtomicError,
+    AttemptOverError,
     CancelledError,
     ConditionNotMetError,
     EventRejectedError,
@@ -53,6 +54,7 @@ __all__ = [
     "AsyncClient",
     "AsyncContext",
     "AtomicError",
+    "AttemptOverError",
     "AttemptRecord",
     "Batch",
     "BatchItem",

@@ -1,15 +1,7 @@
-"""The asynchronous client, on aiohttp (`pip install atomic-workflows[async]`).
+"""The asynchronous client (`pip install atomic-workflows[async]`)."""
 
-The blocking client in a bounded pool of threads would starve nested workflows, which share the pool. httpx
-took seven times aiohttp's CPU for one call (2.0 ms against 0.28). So this uses aiohttp, without a limit of
-connections.
-"""
-
-import os
-from collections.abc import AsyncGenerator
-from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import (
     DeadLetter,
@@ -20,40 +12,15 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import StatusName
-from atomic.sdk._wire import api, events
+from atomic.sdk._wire import answers, api, events
 from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
-from atomic.sdk._wire.transport import (
-    Flow,
-    HttpRequest,
-    HttpResponse,
-    ca_file,
-    drive_async,
-    no_response,
-    proxy_of,
-    response_from,
-)
+from atomic.sdk._wire.sessions import Sessions, require_aiohttp
+from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.client import BaseClient
 from atomic.sdk.retry import Seconds
 
-if TYPE_CHECKING:
-    # An extra: programs that have only steps or blocking code do not need it.
-    import asyncio
-    import ssl
-
-    import aiohttp
-
 Result = TypeVar("Result")
-
-
-def require_aiohttp() -> None:
-    """Raise ModuleNotFoundError that says what to install, if aiohttp is missing."""
-    if find_spec("aiohttp") is None:
-        raise ModuleNotFoundError(
-            "aiohttp is not installed, and AsyncClient and `async def` workflows need it: "
-            "pip install 'atomic-workflows[async]'",
-            name="aiohttp",
-        )
 
 
 class AsyncClient(BaseClient):
@@ -75,9 +42,7 @@ class AsyncClient(BaseClient):
 
     def _open(self) -> None:
         require_aiohttp()
-        self._proxy = proxy_of(self.connection.url)
-        self._kept: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession]] = {}
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._sessions = Sessions(self.connection)
 
     async def start(
         self,
@@ -102,6 +67,8 @@ class AsyncClient(BaseClient):
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
+          default it is called again ("repeat").
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more.
 
@@ -312,13 +279,39 @@ class AsyncClient(BaseClient):
         given = {**address, "reject": events.rejection(detail, more)}
         return await self.run_flow(events.post_event(self.client_id, given, self.patience_s))
 
+    async def answer(self, token: str, result: Any = None) -> StepOutcome:
+        """Answer a call whose endpoint answers later, with its result. The same call may be repeated.
+
+        - `token`: the `answer_token` of the call.
+        - `result`: what the endpoint would have returned: JSON values, a model, a dataclass (default None).
+
+        Returns the step as it is afterwards.
+
+        Raises `AttemptOverError` when the attempt has ended otherwise, `SerializationError` for a result
+        without a JSON form, `InvalidRequestError`, `TooLargeError`, `RefusedError` for a token of another
+        server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        document = {"body": jsonable(result, "the answer")}
+        return await self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
+
+    async def answer_failed(self, token: str, error: Exception) -> StepOutcome:
+        """Answer a call whose endpoint answers later, as if the endpoint had raised this error.
+
+        - `token`: the `answer_token` of the call.
+        - `error`: the exception: it is retried, unless it is a `NonRetryable`.
+
+        Returns the step as it is afterwards.
+
+        Raises `AttemptOverError` when the attempt has ended otherwise, `InvalidRequestError`,
+        `RefusedError` for a token of another server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
+        or `UnavailableError`.
+        """
+        document = answers.failure_document(error)
+        return await self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
+
     async def close(self) -> None:
         """Close the connections of the running event loop. They open again when the client is used."""
-        from asyncio import get_running_loop
-
-        kept = self._kept.get(get_running_loop())
-        if kept is not None:
-            await kept.aclose()
+        await self._sessions.close()
 
     async def run_flow(self, flow: Flow[Result]) -> Result:
         """Send the requests that a `flow` of the SDK yields; the result of the flow. Internal."""
@@ -327,56 +320,7 @@ class AsyncClient(BaseClient):
         return await drive_async(flow, self._send, sleep)
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
-        from asyncio import get_running_loop
-
-        import aiohttp
-
-        url = request.url_at(self.connection.url)
-        timeout = aiohttp.ClientTimeout(total=request.timeout_s)
-        try:
-            session = self._sessions.get(get_running_loop()) or await self._opened()
-            async with session.request(
-                request.method,
-                url,
-                data=request.body or None,
-                headers=request.headers,
-                timeout=timeout,
-                allow_redirects=False,
-                proxy=self._proxy,
-            ) as response:
-                body = await response.read()
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as wrong:
-            raise ValueError(f"ATOMIC_URL {url!r} is not a URL: {wrong}") from None
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return no_response(self.connection.url, error)
-        return response_from(self.connection.url, response.status, response.headers, body)
-
-    async def _opened(self) -> "aiohttp.ClientSession":
-        """A new session for the running loop."""
-        from asyncio import get_running_loop
-
-        loop = get_running_loop()
-        # A loop that ends closes its asynchronous generators, so users need not close anything.
-        self._kept[loop] = self._session_of(loop)
-        return await anext(self._kept[loop])
-
-    async def _session_of(
-        self, loop: "asyncio.AbstractEventLoop"
-    ) -> AsyncGenerator["aiohttp.ClientSession"]:
-        import aiohttp
-
-        key = self.connection.api_key
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=_trusted()),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        self._sessions[loop] = session
-        try:
-            yield session
-        finally:
-            del self._sessions[loop], self._kept[loop]
-            await session.close()
+        return await self._sessions.send(request)
 
     async def __aenter__(self) -> Self:
         return self
@@ -385,15 +329,3 @@ class AsyncClient(BaseClient):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _trusted() -> "ssl.SSLContext | bool":
-    import ssl
-
-    path = ca_file()
-    if path is None:
-        return True
-    is_folder = os.path.isdir(path)
-    return ssl.create_default_context(
-        cafile=None if is_folder else path, capath=path if is_folder else None
-    )

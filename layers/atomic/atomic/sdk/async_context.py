@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
 from atomic.sdk._calls.async_batches import AsyncBatches, PendingCall, Unawaited
+from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
     NO_DEFAULT,
     NO_NAMES,
     AsyncFunction,
-    Call,
     CallOptions,
     Names,
     PlainFunction,
@@ -98,6 +98,8 @@ class AsyncContext(AsyncBatches):
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
+          default it is called again ("repeat").
         - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
           (default: `wait` of the endpoint).
         - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from atomic.sdk._calls.context import Call
+from atomic.sdk._calls.call import Call
 from atomic.sdk._endpoints.endpoints import BaseEndpoints, Decorator, Endpoint
-from atomic.sdk._endpoints.serving import ENVIRONMENT_S, HandlerResponse, RawPath, encoded, not_found
+from atomic.sdk._endpoints.serving import ENVIRONMENT_S, RawPath, encoded
 from atomic.sdk._endpoints.serving import Request as EndpointRequest
+from atomic.sdk._wire.answers import HandlerResponse, not_found
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 

@@ -14,7 +14,7 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import StatusName
-from atomic.sdk._wire import api, events
+from atomic.sdk._wire import answers, api, events
 from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
 from atomic.sdk._wire.transport import (
     ApiTarget,
@@ -99,6 +99,8 @@ class Client(BaseClient):
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
+          default it is called again ("repeat").
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more.
 
@@ -302,6 +304,36 @@ class Client(BaseClient):
         address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
         given = {**address, "reject": events.rejection(detail, more)}
         return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
+
+    def answer(self, token: str, result: Any = None) -> StepOutcome:
+        """Answer a call whose endpoint answers later, with its result. The same call may be repeated.
+
+        - `token`: the `answer_token` of the call.
+        - `result`: what the endpoint would have returned: JSON values, a model, a dataclass (default None).
+
+        Returns the step as it is afterwards.
+
+        Raises `AttemptOverError` when the attempt has ended otherwise, `SerializationError` for a result
+        without a JSON form, `InvalidRequestError`, `TooLargeError`, `RefusedError` for a token of another
+        server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        document = {"body": jsonable(result, "the answer")}
+        return self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
+
+    def answer_failed(self, token: str, error: Exception) -> StepOutcome:
+        """Answer a call whose endpoint answers later, as if the endpoint had raised this error.
+
+        - `token`: the `answer_token` of the call.
+        - `error`: the exception: it is retried, unless it is a `NonRetryable`.
+
+        Returns the step as it is afterwards.
+
+        Raises `AttemptOverError` when the attempt has ended otherwise, `InvalidRequestError`,
+        `RefusedError` for a token of another server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
+        or `UnavailableError`.
+        """
+        document = answers.failure_document(error)
+        return self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
 
     def close(self) -> None:
         """Close the connections. The client opens new ones when it is used again."""

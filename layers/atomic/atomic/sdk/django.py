@@ -12,10 +12,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
-from atomic.sdk._calls.context import Call
+from atomic.sdk._calls.call import Call
 from atomic.sdk._endpoints.endpoints import BaseEndpoints, Decorator, Endpoint, named_view
-from atomic.sdk._endpoints.serving import OWN_S, THREADS, HandlerResponse, of_environ, of_scope
+from atomic.sdk._endpoints.serving import OWN_S, THREADS, of_environ, of_scope
 from atomic.sdk._endpoints.serving import Request as EndpointRequest
+from atomic.sdk._wire.answers import HandlerResponse
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 

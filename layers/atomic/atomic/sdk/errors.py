@@ -15,7 +15,8 @@ AtomicError
     ├── UnauthorizedError    (401)     ├── PayloadMismatchError  (422)
     ├── UrlNotAllowedError   (403)     ├── TooManyRequestsError  (429)
     ├── NotFoundError        (404)     ├── NotAnOpenEventError   (409)
-    └── UnavailableError     (5xx)     └── NotRedrivableError    (409)
+    └── UnavailableError     (5xx)     ├── NotRedrivableError    (409)
+                                       └── AttemptOverError      (409)
 
 NonRetryable, RetryAfter     raised by you, in an endpoint
 """
@@ -81,6 +82,8 @@ class StepFailedError(AtomicError):
         self.last_error: str | None = known.get("lastError")
         # The reason, for programs: one of the kinds of docs/errors.md.
         self.last_error_kind: str | None = known.get("lastErrorKind")
+        # The name of the exception that the endpoint raised, if it said so.
+        self.last_error_type: str | None = known.get("lastErrorType")
         self.attempts: int | None = known.get("attempts")
         # The reason, with the endpoint's own text if it gave one; for nested steps, that of the innermost.
         self.reason = _reason(known)
@@ -195,6 +198,13 @@ class NotAnOpenEventError(RefusedError):
     is_permanent = True
 
 
+class AttemptOverError(RefusedError):
+    """Its attempt has ended without this answer, which is noted: drop it."""
+
+    code = "attempt-over"
+    is_permanent = True
+
+
 class NotRedrivableError(RefusedError):
     """Only a dead letter that its run still needs can be redriven."""
 
@@ -285,6 +295,7 @@ def check_success(step: "StepDocument") -> None:
                 "lastStatus": step.response_status,
                 "lastError": step.error,
                 "lastErrorKind": step.error_kind,
+                "lastErrorType": step.error_type,
                 "lastErrorExcerpt": step.error_excerpt,
                 "attempts": step.attempts,
                 "stepInvokeUrl": step.step_invoke_url,

@@ -5,7 +5,7 @@ FastAPI is built on Starlette, so the views are those of `atomic.sdk.starlette`.
 
 from typing import TYPE_CHECKING
 
-from atomic.sdk._calls.context import Call
+from atomic.sdk._calls.call import Call
 from atomic.sdk._endpoints.endpoints import Endpoint, MountedEndpoints, named_view
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context

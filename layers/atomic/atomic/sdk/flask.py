@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
-from atomic.sdk._calls.context import Call
+from atomic.sdk._calls.call import Call
 from atomic.sdk._endpoints.endpoints import Decorator, Endpoint, MountedEndpoints, named_view
 from atomic.sdk._endpoints.serving import THREADS, of_environ
 from atomic.sdk._endpoints.serving import Request as EndpointRequest

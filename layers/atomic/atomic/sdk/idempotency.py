@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from atomic.sdk._calls.context import Call
+from atomic.sdk._calls.call import Call
 from atomic.sdk._wire.values import jsonable
 
 # One statement for PostgreSQL, MySQL, MariaDB and SQLite; a migration tool may run it as well. Only MySQL

@@ -1,6 +1,7 @@
 """The retry policy of a step, and durations as seconds or timedeltas."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -15,7 +16,7 @@ from atomic.protocol.wire import RetryOptions
 from atomic.sdk.errors import InvalidRequestError
 
 Seconds = float | timedelta
-Exceptions = type[Exception] | tuple[type[Exception], ...]
+Exceptions = type[Exception] | Sequence[type[Exception]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +31,10 @@ class Retry:
     - `max_back_off`: the longest pause in seconds, or a timedelta (default: two minutes, or `back_off` when
       that is longer).
     - `jitter`: "full" (the default) draws each pause between 0 and its length, "none" does not.
-    - `on`: retry only these statuses, such as "404,429,5xx" (default: those of temporary errors). Of
-      `ctx.run`, a type of exception or a tuple of them (default: all but `NonRetryable` and `RetryAfter`).
-    - `never`: statuses, or types of exceptions, that are not retried, in the same form (default: none).
+    - `on`: retry only these exceptions of the step, a type or a list of them, or these statuses, such as
+      "404,429,5xx" (default: all but permanent ones). Exceptions are told apart by their names, and
+      subclasses belong to them. Of `ctx.run`, types of exceptions alone.
+    - `never`: exceptions or statuses that are not retried, in the same form (default: none).
     """
 
     count: int = defaults.RETRY_COUNT
@@ -46,7 +48,7 @@ class Retry:
 
     def document(self) -> dict[str, Any]:
         """The wire form, in milliseconds. Raises InvalidRequestError that names the invalid options."""
-        options = _options(self, on=_statuses("on", self.on), never=_statuses("never", self.never))
+        options = _options(self, on=_rules("on", self.on), never=_rules("never", self.never))
         return options.model_dump(by_alias=True, exclude_none=True)
 
 
@@ -88,14 +90,8 @@ def local_retry(retry: Retry | int | None) -> tuple[Retry, RetryOptions]:
     if not isinstance(retry, Retry):
         raise InvalidRequestError(f"retry: use a Retry, or the number of retries, not {retry!r}.")
     for name, given in (("on", retry.on), ("never", retry.never)):
-        kinds = given if isinstance(given, tuple) else (given,)
-        if given is not None and not all(
-            isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
-        ):
-            raise InvalidRequestError(
-                f"retry: {name}: a function raises, so use a type of exception or a tuple of them, "
-                f"not {given!r}."
-            )
+        if given is not None:
+            _types(name, given)
     return retry, _options(retry)
 
 
@@ -108,16 +104,25 @@ def _counted(count: int) -> tuple[Retry, RetryOptions]:
 
 def is_retried(retry: Retry, error: Exception) -> bool:
     """Whether `on` and `never`, as types of exceptions, let an error be retried."""
-    is_on = isinstance(retry.on, str | None) or isinstance(error, retry.on)
-    return is_on and (isinstance(retry.never, str | None) or not isinstance(error, retry.never))
+    is_on = retry.on is None or isinstance(error, _types("on", retry.on))
+    return is_on and (retry.never is None or not isinstance(error, _types("never", retry.never)))
 
 
-def _statuses(name: str, given: str | Exceptions | None) -> str | None:
+def _rules(name: str, given: str | Exceptions | None) -> str | None:
+    """Statuses as they are given, and types of exceptions by their names."""
     if given is None or isinstance(given, str):
         return given or None
+    return ",".join(kind.__name__ for kind in _types(name, given)) or None
+
+
+def _types(name: str, given: str | Exceptions) -> tuple[type[Exception], ...]:
+    """Types of exceptions as a tuple. Raises InvalidRequestError for anything else."""
+    kinds = tuple(given) if isinstance(given, list | tuple) else (given,)
+    if kinds and all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+        return kinds
     raise InvalidRequestError(
-        f'retry: {name}: a step answers with a status, so use those, as in "404,429,5xx"; types of '
-        "exceptions are for ctx.run."
+        f"retry: {name}: use a type of exception or a list of them, or statuses of a step, as in "
+        f'"404,429,5xx", not {given!r}.'
     )
 
 

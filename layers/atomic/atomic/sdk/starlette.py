@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Router
 
-from atomic.sdk._calls.context import Call
+from atomic.sdk._calls.call import Call
 from atomic.sdk._endpoints.endpoints import Decorator, Endpoint, MountedEndpoints, named_view
 from atomic.sdk._endpoints.serving import Request as EndpointRequest
 from atomic.sdk._endpoints.serving import of_scope

@@ -97,7 +97,8 @@ class HttpInvoker:
             return EndpointResponse(error=StepError(ErrorKind.NETWORK, str(refused)))
         deadline_s = asyncio.get_running_loop().time() + request.timeout_ms / 1000
         exchange = partial(self._exchange, data, deadline_s=deadline_s, timeout_ms=request.timeout_ms)
-        connection = self._pool.take(target.origin)
+        # An idle connection may have been closed by the server, and then the request is sent again.
+        connection = None if request.once else self._pool.take(target.origin)
         answer = None if connection is None else await exchange(connection)
         if answer is None:
             # Nothing was idle, or the server closed the idle connection while the request was on its way.

@@ -1,5 +1,6 @@
 """Puts the parts of a server together over its backend."""
 
+import hmac
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,9 +37,10 @@ _GRACE_S: Final = 5.0
 
 
 def _dev_registry(data_dir: Path) -> OpenRegistry:
-    # All clients share one signing secret. Attempt tokens are valid until the process ends.
+    # All clients share one signing secret. Attempt tokens stay valid after a restart, as answers that come
+    # later need.
     secret = decode_secret(dev_signing_secret(data_dir))
-    return OpenRegistry(attempt_key=token_bytes(32), signing_secrets=(secret,))
+    return OpenRegistry(attempt_key=hmac.digest(secret, b"attempts", "sha256"), signing_secrets=(secret,))
 
 
 def dev_signing_secret(data_dir: Path) -> str:

@@ -4,6 +4,7 @@ from typing import Any, Final, assert_never, get_args
 
 from atomic.application.redaction import redacted_payload
 from atomic.application.refusals import (
+    AttemptOver,
     IsRoot,
     NotAnOpenEvent,
     NotFound,
@@ -23,7 +24,14 @@ from atomic.protocol.strict_json import parse_json
 # The refusals that `problem_of` turns into problems. `payload_mismatch` does it for PayloadMismatch, since
 # its text depends on what the caller may see.
 Mapped = (
-    NotFound | RunCancelled | StepCancelled | IsRoot | NotRedrivableStep | NotAnOpenEvent | TakesNoEvents
+    NotFound
+    | RunCancelled
+    | StepCancelled
+    | IsRoot
+    | NotRedrivableStep
+    | NotAnOpenEvent
+    | TakesNoEvents
+    | AttemptOver
 )
 MAPPED: Final = get_args(Mapped)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
@@ -48,6 +56,8 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
         case NotRedrivableStep(reason=reason):
             detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
+        case AttemptOver(step=step, attempt=attempt):
+            return _attempt_over(step, attempt)
         case NotAnOpenEvent(kind="event", status=status):
             detail = f"The event step is {status} already; its outcome never changes."
             return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"was": "done", "stepStatus": status.value})
@@ -58,6 +68,20 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"workflowStatus": status.value})
         case _:
             assert_never(refusal)
+
+
+def _attempt_over(step: Step, attempt: int) -> Problem:
+    members = {
+        "id": step.id,
+        "runId": step.spec.run_id,
+        "stepStatus": step.status.value,
+        "attempts": step.attempt_count,
+    }
+    detail = (
+        f"Attempt {attempt} ended without this answer, which is noted and changes nothing: the step is "
+        f"{step.status}, after {step.attempt_count} attempts."
+    )
+    return Problem(problems.ATTEMPT_OVER, detail, members)
 
 
 def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:

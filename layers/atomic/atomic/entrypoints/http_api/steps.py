@@ -1,15 +1,20 @@
-"""Steps that exist: read one."""
+"""Steps that exist: read one, answer an attempt of one."""
 
 from atomic.application import queries
+from atomic.application.answering import post_answer
 from atomic.application.redaction import all_redacted
 from atomic.domain.clients.client import Client
+from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, in_turn
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query
-from atomic.entrypoints.http_api.route import Operation, Routes, in_query
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
 from atomic.entrypoints.http_api.views import json_response, outcome_view, step_view
-from atomic.protocol import problems
-from atomic.protocol.constants import DURATION_MAX_MS
+from atomic.protocol import headers, problems
+from atomic.protocol.constants import BODY_MAX_BYTES, DURATION_MAX_MS, RESPONSE_MAX_BYTES
+from atomic.protocol.problems import Problem
+from atomic.protocol.requests import AnswerRequest, read_message
+from atomic.protocol.strict_json import canonical_json
 
 routes = Routes()
 
@@ -45,7 +50,48 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     return json_response(200, step_view(shown))
 
 
+@routes.add(
+    "POST",
+    "/{clientId}/steps/{stepId}/answer",
+    Operation(
+        id="postAnswer",
+        summary="Answer an attempt whose endpoint answers later",
+        description="The body says what the endpoint would have answered; it is read by the same rules. "
+        "Posting the same answer again is not an error.",
+        headers=(in_header("Atomic-Attempt-Token", "Of the attempt that is answered; required."),),
+        request=AnswerRequest,
+        answers=((200, "StepOutcome", "The step as it stands now."),),
+        refusals=(*OF_BODIES, problems.ATTEMPT_TOKEN_REQUIRED, problems.ATTEMPT_OVER),
+    ),
+    scope="start",
+)
+async def post_step_answer(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """End an attempt with the answer that its endpoint postponed."""
+    step = await queries.get_step(api.engine, client, step_id)
+    token = request.headers.get(headers.ATTEMPT_TOKEN, "")
+    attempt = headers.parse_attempt_token(client.attempt_key, step.id, token)
+    if attempt is None:
+        raise Problem(
+            problems.ATTEMPT_TOKEN_REQUIRED,
+            "Atomic-Attempt-Token: send the header of this name from the call that is answered, unchanged.",
+        )
+    answer = await in_turn(api, client, request, lambda: _answer(request.body or b"{}"))
+    return await shown(api, await post_answer(api.engine, client, step, attempt, answer), client)
+
+
 async def shown(api: Api, step: Step, client: Client) -> ApiResponse:
     """The answer with a step's outcome, as far as the client's readers may see it."""
     [visible] = await all_redacted(api.engine.large_bodies, [step], client)
     return json_response(200, outcome_view(visible))
+
+
+def _answer(body: bytes) -> EndpointResponse:
+    """What the endpoint would have answered. One that is too large is an answer like any other."""
+    given = read_message(AnswerRequest, body, max_bytes=BODY_MAX_BYTES)
+    text = canonical_json(given.body)
+    return EndpointResponse(
+        status=given.status,
+        headers={**given.headers, headers.CONTENT_TYPE: "application/json"},
+        body=text if len(text) <= RESPONSE_MAX_BYTES else b"",
+        too_large=len(text) > RESPONSE_MAX_BYTES,
+    )

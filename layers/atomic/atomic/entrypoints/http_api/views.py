@@ -60,6 +60,7 @@ def step_view(step: Step) -> dict[str, Any]:
         "deadline": step.deadline_ms,
         "deadlineAt": _moment(step.deadline_at_ms),
         "attemptTimeout": spec.attempt_timeout_ms,
+        "onLost": "fail" if spec.fails_if_lost else "repeat",
         "retriesUsed": step.retries_used,
         "retry": {
             "count": retry.count,
@@ -71,6 +72,7 @@ def step_view(step: Step) -> dict[str, Any]:
             "on": retry.on,
             "never": retry.never,
         },
+        "answerBy": _moment(step.answer_by_ms),
         "waitingFor": list(step.waiting_for),
         "traceId": spec.trace_id,
         "build": last and last.build,
@@ -181,6 +183,7 @@ def failure_members(step: Step) -> dict[str, Any]:
         "lastStatus": step.response_status,
         "lastError": sentence_of(step.error),
         "lastErrorKind": _kind(step.error),
+        "lastErrorType": _type(step.error),
         "lastErrorExcerpt": _excerpt(step.error),
         "attempts": step.attempt_count,
         "stepInvokeUrl": step.spec.url or None,
@@ -238,6 +241,7 @@ def _summary(step: Step) -> dict[str, Any]:
         "attempts": step.attempt_count,
         "error": sentence_of(step.error),
         "errorKind": _kind(step.error),
+        "errorType": _type(step.error),
         "createdAt": to_rfc3339(step.created_at_ms),
         "dueAt": _moment(step.due_at_ms),
         "finishedAt": _moment(step.finished_at_ms),
@@ -256,6 +260,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "status": attempt.status,
         "error": sentence_of(attempt.error),
         "errorKind": _kind(attempt.error),
+        "errorType": _type(attempt.error),
         "late": attempt.late,
         "build": attempt.build,
         "unusedResults": attempt.unused_results,
@@ -264,6 +269,10 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 def _kind(error: StepError | None) -> str | None:
     return None if error is None else error.kind.value
+
+
+def _type(error: StepError | None) -> str | None:
+    return None if error is None else error.raised or None
 
 
 def _excerpt(error: StepError | None) -> str | None:

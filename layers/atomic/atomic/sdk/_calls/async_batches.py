@@ -79,6 +79,8 @@ class AsyncBatches(BatchingContext, ABC):
         - `delay`: seconds, or a timedelta, before the first attempt of each step (default 0).
         - `deadline`: seconds, or a timedelta, that each step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
+        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
+          default it is called again ("repeat").
         - `name`: the name of the steps in errors, lists and the dashboard (default: their URL).
 
         Returns a `Batch`: the outcome of each item, in the order of the items. Items that were not started

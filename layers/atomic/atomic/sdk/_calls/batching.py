@@ -26,7 +26,8 @@ from atomic.sdk._calls.batches import (
     PolicyOptions,
     Progress,
 )
-from atomic.sdk._calls.context import NO_NAMES, Call, CallOptions, Names, Step, StepCall
+from atomic.sdk._calls.call import Call
+from atomic.sdk._calls.context import NO_NAMES, CallOptions, Names, Step, StepCall
 from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import RecordingContext, ValueCall

@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
+from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.identity import (
     OpenedEvents,
     Position,
@@ -64,33 +65,6 @@ Function = Callable[..., Any]
 PlainFunction = Callable[..., T]
 AsyncFunction = Callable[..., Coroutine[Any, Any, T]]
 Step = str | Function
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call of an endpoint by Atomic.
-
-    - `run_id`: the id of the run.
-    - `step_id`: the unique id of the step; send it to services that remember idempotency keys.
-    - `workflow_name`: the name of the run in lists.
-    - `idempotency_key`: the key of the step, unique for its URL in its run.
-    - `attempt`: which attempt of the step this is, from 1.
-    - `url`: where the endpoint was called.
-    - `traceparent`: the caller's trace (empty when there is none).
-    - `attempt_token`: the proof that this attempt was called, for requests to Atomic (empty when there is
-      none).
-    - `steps_url`: where Atomic takes its handler's posts (empty when the server does not say).
-    """
-
-    run_id: str
-    step_id: str
-    workflow_name: str
-    idempotency_key: str
-    attempt: int
-    url: str
-    traceparent: str = ""
-    attempt_token: str = field(default="", repr=False)
-    steps_url: str = ""
 
 
 class CallOptions(api.StepOptions, total=False):

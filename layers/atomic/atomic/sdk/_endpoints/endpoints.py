@@ -15,24 +15,22 @@ from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 from pydantic_core import from_json
 
 from atomic.protocol import headers
-from atomic.sdk._calls.context import NO_NAMES, BaseContext, Call, Function, Names, Served
+from atomic.sdk._calls.call import Call
+from atomic.sdk._calls.context import NO_NAMES, BaseContext, Function, Names, Served
 from atomic.sdk._endpoints.functions import name_of, signature_of
 from atomic.sdk._endpoints.serving import (
     SIGNING_SECRET,
-    HandlerResponse,
     Request,
     SignatureCheck,
-    Unreadable,
     build_of,
-    failure,
     in_thread,
-    marked,
     signing_secrets,
-    success,
 )
+from atomic.sdk._wire.answers import HandlerResponse, Unreadable, failure, marked, success
 from atomic.sdk._wire.api import unknown_options
+from atomic.sdk._wire.sessions import require_aiohttp
 from atomic.sdk._wire.transport import checked, has_api_key
-from atomic.sdk.async_client import AsyncClient, require_aiohttp
+from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client
 from atomic.sdk.context import Context
@@ -153,6 +151,9 @@ class Endpoint:
             return self._failure(request, error)
 
     def _success(self, context: Call | BaseContext, result: Any) -> HandlerResponse:
+        if isinstance(result, HandlerResponse):
+            # It answers later.
+            return marked(result, self._build)
         written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
         unused = context.unused_results if isinstance(context, BaseContext) else 0
         return marked(success(written), self._build, unused)

@@ -8,7 +8,6 @@ error of the handler becomes the response.
 
 import asyncio
 import logging
-import math
 import os
 import re
 import threading
@@ -16,27 +15,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
-from pydantic_core import to_json
-
-from atomic.protocol import ed25519, failures, headers, signatures
+from atomic.protocol import ed25519, headers, signatures
 from atomic.protocol.defaults import STEP_WAIT_MS
-from atomic.protocol.problems import MEDIA_TYPE, STEP_FAILED
 from atomic.protocol.signatures import SignatureRefused
-from atomic.sdk._wire.transport import TRANSIENT, checked
-from atomic.sdk.errors import (
-    AtomicError,
-    NonRetryable,
-    RefusedError,
-    RetryAfter,
-    StepFailedError,
-    Suspended,
-)
+from atomic.sdk._wire.transport import checked
 
 # How long a handler waits for its steps without an option `wait`. Its steps usually call the same
 # application. A waiting handler occupies one of few threads, or a Lambda environment, which its steps may
@@ -62,9 +50,6 @@ _REMEMBERED_MAX: Final = 100_000
 SIGNING_SECRET: Final = "ATOMIC_SIGNING_SECRET"  # noqa: S105 - the name of a variable, not a secret
 
 _log = logging.getLogger("atomic")
-_NO_RETRY: Final = {headers.NO_RETRY: "true"}
-# Proxies accept some 4 KiB of headers. One of the steps is enough to be called again.
-_NAMED_MAX: Final = 40
 
 Done = TypeVar("Done")
 
@@ -272,25 +257,6 @@ async def in_thread(work: Callable[[], Done]) -> Done:
     return await done
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandlerResponse:
-    """The response that a framework adapter sends."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-class Unreadable(Exception):
-    """The request was not sent by Atomic."""
-
-
-def success(result: Any) -> HandlerResponse:
-    """200 with the result, which consists of plain JSON values."""
-    given = {headers.CONTENT_TYPE: "application/json"}
-    return HandlerResponse(status=200, headers=given, body=to_json(result))
-
-
 def build_of(given: str | None) -> str:
     """The build of this application: an option, else ATOMIC_BUILD. Raises ValueError for an invalid one."""
     build = given or os.environ.get(_BUILD, "")
@@ -298,103 +264,3 @@ def build_of(given: str | None) -> str:
         name = "build" if given else _BUILD
         raise ValueError(f"{name} {build!r}: use up to 64 visible ASCII characters")
     return build
-
-
-def marked(response: HandlerResponse, build: str, unused_results: int = 0) -> HandlerResponse:
-    """The response with headers for operators: the build, and how many results were not used."""
-    unused = str(unused_results or "")
-    more = {name: text for name, text in ((headers.BUILD, build), (headers.UNUSED_RESULTS, unused)) if text}
-    return replace(response, headers={**response.headers, **more}) if more else response
-
-
-def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
-    """The response for an error of a handler, which `where` names in the log.
-
-    KeyboardInterrupt, CancelledError and the like are raised again.
-    """
-    if isinstance(error, Suspended):
-        return _suspension(error)
-    cause = _cause(error)
-    match cause:
-        case NonRetryable():
-            return _problem(500, _text(cause) or "The endpoint failed.", _NO_RETRY)
-        case RetryAfter():
-            return _problem(503, _text(cause), {headers.RETRY_AFTER: str(math.ceil(cause.seconds))})
-        case SignatureRefused():
-            return _problem(401, str(cause))
-        case Unreadable():
-            return _problem(400, str(cause), _NO_RETRY)
-        case AtomicError():
-            return _of_atomic(cause)
-        case Exception():
-            _log.error("%s failed", where, exc_info=cause)
-            return _problem(500, f"{type(cause).__name__}: {_text(cause)}")
-        case _:
-            raise error
-
-
-def not_found(path: str) -> HandlerResponse:
-    """A 404 for paths without a function, as web frameworks answer by themselves."""
-    return _problem(404, f"Nothing is served at {path}.")
-
-
-def _of_atomic(error: AtomicError) -> HandlerResponse:
-    if isinstance(error, StepFailedError):
-        why = failures.innermost(error.problem)
-        return _problem(500, failures.cause(why), _NO_RETRY, {**why, "type": STEP_FAILED.uri})
-    return _problem(500, str(error), _NO_RETRY) if error.is_permanent else _problem(503, str(error))
-
-
-def _suspension(signal: Suspended) -> HandlerResponse:
-    """202 with the steps that the handler waits for, or the response for another cause."""
-    if signal.cause is None:
-        named = ", ".join(signal.waiting_for[:_NAMED_MAX])
-        # A server that does not know the policy wakes on any.
-        wake = {} if signal.wake == "any" else {headers.WAKE: signal.wake}
-        return HandlerResponse(status=202, headers={headers.WAITING_FOR: named, **wake})
-    if isinstance(signal.cause, TRANSIENT):
-        later = signal.cause.retry_after if isinstance(signal.cause, RefusedError) else ""
-        extra = {headers.REFUSED: "true", **({headers.RETRY_AFTER: later} if later else {})}
-        return _problem(503, str(signal.cause), extra)
-    return failure(signal.cause)
-
-
-def _problem(
-    status: int,
-    detail: str,
-    extra: Mapping[str, str] | None = None,
-    members: Mapping[str, Any] | None = None,
-) -> HandlerResponse:
-    title = "The endpoint asks for a later call" if status == 503 else "The endpoint failed"
-    # A lone surrogate would make the body invalid JSON.
-    detail = detail.encode(errors="replace").decode()
-    document = {**(members or {}), "title": title, "status": status, "detail": detail}
-    given = {headers.CONTENT_TYPE: MEDIA_TYPE, **(extra or {})}
-    return HandlerResponse(status=status, headers=given, body=to_json(document))
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "(the error has no text)"
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The error that counts: for a group, such as a TaskGroup raises, the most final one."""
-    return max(_leaves(error), key=_finality)
-
-
-def _finality(error: BaseException) -> int:
-    if not isinstance(error, Exception):
-        return 3
-    is_final = isinstance(error, NonRetryable) or (isinstance(error, AtomicError) and error.is_permanent)
-    return 2 if is_final else 1
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

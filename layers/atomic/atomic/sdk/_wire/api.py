@@ -23,7 +23,7 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
-from atomic.protocol.enums import LIVE
+from atomic.protocol.enums import LIVE, OnLost
 from atomic.sdk._wire.transport import (
     Flow,
     HttpRequest,
@@ -57,13 +57,14 @@ class StepOptions(TypedDict, total=False):
     """Options of a step. Durations are seconds or timedeltas.
 
     `retry` is a Retry, or the number of retries; `delay` the time before the first attempt; `deadline` the
-    total time of the step; `attempt_timeout` the time of one HTTP attempt.
+    total time of the step; `attempt_timeout` the time of one HTTP attempt; `on_lost` "repeat" or "fail".
     """
 
     retry: Retry | int
     delay: Seconds
     deadline: Seconds
     attempt_timeout: Seconds
+    on_lost: OnLost
 
 
 class RunFilter(TypedDict, total=False):
@@ -128,6 +129,8 @@ def start_document(
         document["deadline"] = milliseconds("deadline", options["deadline"])
     if "attempt_timeout" in options:
         document["attemptTimeout"] = milliseconds("attempt_timeout", options["attempt_timeout"])
+    if "on_lost" in options:
+        document["onLost"] = options["on_lost"]
     return document
 
 
@@ -341,13 +344,14 @@ def act_on_step(
     patience_s: float,
     given: Mapping[str, str] | None = None,
     *,
+    document: Any = None,
     pause_s: float = 0.0,
 ) -> Flow[StepOutcome]:
-    """Do an action to a step, after a pause.
+    """Do something to a step, after a pause.
 
-    `given` are the headers of its parent's handler, if that is who does it.
+    `given` are the headers of its parent's handler, or the attempt token of those who need one.
     """
-    request = post_of(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", None, given)
+    request = post_of(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", document, given)
     return document_of(StepOutcome, (yield from exchange(replace(request, pause_s=pause_s), patience_s)))
 
 

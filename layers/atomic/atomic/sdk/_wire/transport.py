@@ -23,6 +23,7 @@ from pydantic_core import from_json
 from atomic.protocol import headers, problems
 from atomic.sdk.errors import (
     AtomicError,
+    AttemptOverError,
     CancelledError,
     EventRejectedError,
     EventTimeoutError,
@@ -66,6 +67,7 @@ _BY_STATUS: Final[dict[int, type[RefusedError]]] = {
 # The server is busy or does not answer. The state of the step is unknown, and another post may succeed.
 TRANSIENT: Final = (NoAnswerError, TooManyRequestsError, UnavailableError)
 _CONFLICTS: Final[dict[str, type[RefusedError]]] = {
+    problems.ATTEMPT_OVER.uri: AttemptOverError,
     problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
     problems.NOT_REDRIVABLE.uri: NotRedrivableError,
 }

@@ -1,0 +1,85 @@
+"""Answers that are posted: the endpoint has postponed its answer, or its work is done before it answers.
+
+Any holder of the token of the attempt may end it, by the rules of a direct answer.
+"""
+
+from typing import Final
+
+from atomic.application.attempts import event_of, note_late, outcome_of
+from atomic.application.commit import commit
+from atomic.application.engine import Engine
+from atomic.application.rechecking import recheck
+from atomic.application.refusals import AttemptOver
+from atomic.application.wakeups import wake_waiters_again
+from atomic.domain.clients.client import Client
+from atomic.domain.events import AnswerOverdue
+from atomic.domain.outcomes import EndpointResponse, Outcome
+from atomic.domain.steps import Attempt, Step
+from atomic.protocol.enums import OutcomeKind, Status
+
+# Far longer than the write and the wake-ups take.
+_LOOK_AFTER_MS: Final = 10_000
+
+
+async def post_answer(
+    engine: Engine, client: Client, step: Step, attempt: int, answer: EndpointResponse
+) -> Step:
+    """End the attempt of this number with an answer. Posting the same answer again is not an error.
+
+    Raises AttemptOver for another attempt than the one that is under way: its answer is noted at most.
+    """
+    outcome = await outcome_of(engine, step.spec, answer)
+    if _is_under_way(step, attempt):
+        if _concerns_others(step, outcome):
+            # The wake-up of the step may be months away. If this process ends before it wakes the others,
+            # this one does.
+            await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
+        engine.admission.meter.watch(client)
+        after, effects = await commit(engine, step, event_of(engine, step, outcome))
+        # Postponed once more, an answer may be overdue when it was: at the step's deadline.
+        if effects is not None or (outcome.answer_within_ms is not None and _is_under_way(after, attempt)):
+            return await _go_on(engine, after, outcome)
+        step = after
+    made = next((made for made in step.attempt_log if made.number == attempt), None)
+    if made is not None and _is_same(step, made, outcome):
+        await wake_waiters_again(engine, step)
+        return step
+    raise AttemptOver(await note_late(engine, step, attempt, outcome), attempt)
+
+
+async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
+    """What follows when the answer stands in the row."""
+    if outcome.waiting_for:
+        after = await recheck(engine, after)
+    if after.answer_by_ms is None:
+        engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+    await engine.admission.meter.flush(engine.store, after.spec, engine.clock.now_ms())
+    return after
+
+
+async def end_unanswered(engine: Engine, due: Step) -> None:
+    """End the attempt of a step that is due, whose answer was postponed and has not come."""
+    event = AnswerOverdue(due.answer_by_ms or 0, engine.entropy.fraction())
+    after, effects = await commit(engine, due, event)
+    if effects is not None:
+        engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+
+
+def _is_under_way(step: Step, attempt: int) -> bool:
+    return step.status is Status.RUNNING and step.attempt_count == attempt
+
+
+def _concerns_others(step: Step, outcome: Outcome) -> bool:
+    """Whether more follows than the write and its own wake-up."""
+    if outcome.answer_within_ms is not None:
+        return False
+    is_alone = not (step.waiters or step.watches)
+    return not (is_alone and outcome.kind is OutcomeKind.SUCCEEDED)
+
+
+def _is_same(step: Step, made: Attempt, outcome: Outcome) -> bool:
+    """Whether the attempt ended with this answer, as far as the row knows it."""
+    if (made.outcome, made.status, made.error) != (outcome.kind, outcome.status, outcome.error):
+        return False
+    is_last = step.is_settled and made is step.attempt_log[-1]
+    return not is_last or step.response == outcome.response

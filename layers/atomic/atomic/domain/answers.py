@@ -1,0 +1,36 @@
+"""An attempt whose answer is posted later: its step stays under way, and no process works on it.
+
+The row alone keeps such an attempt: `answer_by_ms` is when its answer is overdue, and the wake-up for that
+moment ends it. Until then neither a restart of the server nor the end of a process takes the step over.
+"""
+
+from atomic.domain import events
+from atomic.domain.endings import ended
+from atomic.domain.outcomes import Outcome, StepError
+from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time
+from atomic.protocol.enums import OutcomeKind, Status
+from atomic.protocol.error_kinds import ErrorKind
+
+
+def answers_later(step: Step, event: events.AnswersLater, now_ms: int) -> Step:
+    """The step after its endpoint has postponed the answer; it may do so again with what it posts."""
+    if step.status is not Status.RUNNING or step.nonce != event.nonce:
+        return step
+    by_ms = now_ms + event.within_ms
+    if step.deadline_at_ms is not None:
+        by_ms = min(by_ms, step.deadline_at_ms)
+    if by_ms == step.answer_by_ms:
+        return step
+    return changed(step, answer_by_ms=by_ms, due_at_ms=by_ms, consecutive_lost=0)
+
+
+def answer_overdue(step: Step, event: events.AnswerOverdue, now_ms: int) -> Step:
+    """The step after an attempt that was not answered in time: the attempt has failed, and counts."""
+    if step.answer_by_ms != event.by_ms or now_ms < event.by_ms:
+        return step
+    began_ms = step.attempt_log[-1].started_at_ms
+    error = StepError(ErrorKind.ANSWER_OVERDUE, str(event.by_ms - began_ms))
+    outcome = Outcome(kind=OutcomeKind.RETRYABLE, error=error)
+    if deadline_is_over(step, now_ms):
+        return out_of_time(step, closed(step.attempt_log, outcome, now_ms), now_ms)
+    return ended(step, events.Ended(nonce=step.nonce or "", outcome=outcome, jitter=event.jitter), now_ms)

@@ -1,0 +1,56 @@
+"""One call of an endpoint by Atomic, as its function is given it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from atomic.protocol import headers
+from atomic.protocol.constants import DURATION_MAX_MS
+from atomic.sdk._wire.answers import HandlerResponse
+from atomic.sdk.errors import InvalidRequestError
+from atomic.sdk.retry import Seconds, milliseconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of an endpoint by Atomic.
+
+    - `run_id`: the id of the run.
+    - `step_id`: the unique id of the step; send it to services that remember idempotency keys.
+    - `workflow_name`: the name of the run in lists.
+    - `idempotency_key`: the key of the step, unique for its URL in its run.
+    - `attempt`: which attempt of the step this is, from 1.
+    - `url`: where the endpoint was called.
+    - `traceparent`: the caller's trace (empty when there is none).
+    - `attempt_token`: the proof that this attempt was called, for requests to Atomic (empty when there is
+      none).
+    - `steps_url`: where Atomic takes its handler's posts (empty when the server does not say).
+    - `answer_token`: with it, another program answers this call in the endpoint's place.
+    """
+
+    run_id: str
+    step_id: str
+    workflow_name: str
+    idempotency_key: str
+    attempt: int
+    url: str
+    traceparent: str = ""
+    attempt_token: str = field(default="", repr=False)
+    steps_url: str = ""
+
+    @property
+    def answer_token(self) -> str:
+        """What `Client.answer` and `Client.answer_failed` need: the step's id and the attempt token."""
+        return f"{self.step_id}/{self.attempt_token}"
+
+    def answer_later(self, within: Seconds) -> Any:
+        """Postpone the answer: the endpoint returns what this returns, and holds nothing meanwhile.
+
+        - `within`: seconds, or a timedelta, in which the answer is posted with `answer_token`. If it does
+          not come, the attempt has timed out and is retried.
+
+        Raises InvalidRequestError for a time of 0, or of more than 366 days.
+        """
+        within_ms = milliseconds("within", within)
+        if not 1 <= within_ms <= DURATION_MAX_MS:
+            raise InvalidRequestError(f"within: use more than 0 and up to 366 days, not {within!r}.")
+        return HandlerResponse(status=202, headers={headers.ANSWER_WITHIN: str(within_ms)})
