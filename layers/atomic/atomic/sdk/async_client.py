@@ -59,16 +59,16 @@ class AsyncClient(BaseClient):
         - `workflow_name`: the name of the run in lists.
         - `url`: the endpoint of the workflow.
         - `payload`: the input of the endpoint: JSON values, a model, a dataclass (default None).
-        - `key`: says which run this is, as a str, an int or a UUID; a second start under it starts nothing.
+        - `key`: says which run this is (a str, an int or a UUID). A second start with it starts nothing.
         - `timeout`: seconds, or a timedelta, to wait for the outcome (default 60). None waits for ever; 0
-          returns the run as it stands as soon as it is stored.
+          returns the run as soon as it is stored.
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
-          default it is called again ("repeat").
+        - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
+          default) calls the step again, "fail" lets it fail.
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more.
 

@@ -48,8 +48,8 @@ class AsyncContext(AsyncBatches):
     however often the workflow is called. A step gets its number when the method is called, not when its
     result is awaited; a call that is never awaited fails the workflow.
 
-    A task that awaits a step that is not finished does not go on. The other tasks do; when none of them
-    can, the handler is suspended: it ends, and is called again when a step is done.
+    A task that awaits an unfinished step stops there, and the other tasks go on. When no task can go on,
+    the handler is suspended: it ends, and is called again when a step is done.
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
     many seconds one call of the handler waits for them, `names` are the functions that are served beside
@@ -86,7 +86,7 @@ class AsyncContext(AsyncBatches):
     def step(
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> Coroutine[Any, Any, Any]:
-        """Call a step; await the result for its response. A step that is done is not called again.
+        """Call a step, and await this for its response. A step that is done is not called again.
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
@@ -98,14 +98,14 @@ class AsyncContext(AsyncBatches):
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
-          default it is called again ("repeat").
+        - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
+          default) calls the step again, "fail" lets it fail.
         - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
           (default: `wait` of the endpoint).
-        - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
-          change between replays (default None: they are numbered in order).
-        - `name`: what it is called in errors, lists and the dashboard (default: its URL). Calls of one URL
-          with different names are different steps.
+        - `key`: tells this call apart from others of the step, as a str, an int or a UUID. Give it if their
+          order may change between replays (default None: they are numbered in order).
+        - `name`: the name of the call in errors, lists and the dashboard (default: its URL). Calls of one
+          URL with different names are different steps.
 
         Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
         `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
@@ -116,10 +116,10 @@ class AsyncContext(AsyncBatches):
         return PendingCall(step_call, self._perform, self._unawaited)
 
     def sleep(self, duration: Seconds, *, name: str | None = None) -> Coroutine[Any, Any, None]:
-        """Await this to go on after a time, which may be days or months. Nothing runs meanwhile.
+        """Await this to pause for a time, which may be days or months. Nothing runs meanwhile.
 
         - `duration`: seconds or a timedelta, at most 366 days; a negative one counts as 0.
-        - `name`: what it is called in lists and the dashboard (default: "sleep").
+        - `name`: the name of the pause in lists and the dashboard (default: "sleep").
 
         Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
@@ -146,13 +146,13 @@ class AsyncContext(AsyncBatches):
 
         - `name`: the name of the event.
         - `result`: the type that its result is read as (default: plain JSON values).
-        - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
-          from `open_event` when that was given the deadline.
+        - `deadline`: seconds, or a timedelta, until the event expires (default: never). The time counts
+          from this call, or from `open_event` if that was given the deadline.
         - `default`: what to return when the deadline is over (default: `EventTimeoutError` is raised).
 
-        This takes the oldest event of this name that `open_event` has opened and no call has waited for
-        yet. If there is none, each call waits for the next one: `number` 2, 3 … of `Client.signal`. What a
-        task or a batch asks for has an id, and no name for others; open it before, in the workflow itself.
+        The call takes the oldest event of this name that `open_event` has opened and no call has waited for
+        yet. If there is none, each call waits for another one: `number` 2, 3 … of `Client.signal`. An event
+        of a task or a batch has an id, but no name for others: open it before, in the workflow itself.
 
         Returns the result, which may have come before this call.
 
@@ -169,7 +169,7 @@ class AsyncContext(AsyncBatches):
 
         - `name`: the name of the event.
         - `deadline`: seconds, or a timedelta, from now on until it expires (default: never). When it is
-          over, `event` raises `EventTimeoutError`; this does not.
+          over, `event` raises `EventTimeoutError`; `open_event` does not.
 
         Returns the id, for `Client.complete`. Each call opens another event.
 
@@ -223,7 +223,7 @@ class AsyncContext(AsyncBatches):
         return self._value(name, function, retry, returns)
 
     def now(self) -> Coroutine[Any, Any, datetime]:
-        """Await this for the time, in UTC, when the run first makes this call. Replays get the same time.
+        """Await this for the time, in UTC, of the run's first such call. Replays get the same time.
 
         Raises `CancelledError`.
         """
@@ -249,8 +249,8 @@ class AsyncContext(AsyncBatches):
         - `name`: the name of the change.
         - `newest`: the newest version in this code, a whole number from 1 on.
 
-        Returns `newest` when the run makes this call for the first time. The run keeps this version: each
-        replay gets it. Returns 0 when the run had continued from here before this call was in the code.
+        Returns `newest` when the run makes this call for the first time. The run keeps this version, and
+        each replay gets it. Returns 0 when the run went on from here before the code had this call.
 
         Raises `InvalidRequestError` for an invalid version, and `CancelledError`.
         """
@@ -262,7 +262,7 @@ class AsyncContext(AsyncBatches):
 
         Raises the errors of the handler, and Suspended when it is suspended.
         """
-        # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
+        # asyncio is a seventh of the SDK's import time. A program with `async def` has imported it anyway.
         from asyncio import get_running_loop
 
         from atomic.sdk._calls.branches import Branches, take_notice
@@ -271,7 +271,7 @@ class AsyncContext(AsyncBatches):
         self._wait_by(loop.time)
         self._branches = Branches(self._until_s, self._fetched, is_replay=self.attempt > 1)
         if self._results is None:
-            # While it is under way, the handler does what comes before its first step.
+            # During this request, the handler does what comes before its first step.
             self._reader = loop.create_task(self._client.run_flow(self._reading()))
             self._reader.add_done_callback(take_notice)
         try:
@@ -306,7 +306,7 @@ class AsyncContext(AsyncBatches):
         return PendingCall(step_call, partial(self._perform, ask=ask), self._unawaited, depth=depth)
 
     async def _perform(self, step_call: StepCall[T], ask: Ask | None = None) -> T:
-        """Ask for the outcome of a call, and return its response when it is its turn."""
+        """Ask for the outcome of a call, and return its response when it is the call's turn."""
         return step_call.result_of(await self._settle(step_call, ask))
 
     async def _settle(self, step_call: StepCall[Any], ask: Ask | None = None) -> Outcome:

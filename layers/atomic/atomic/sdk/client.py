@@ -91,16 +91,16 @@ class Client(BaseClient):
         - `workflow_name`: the name of the run in lists.
         - `url`: the endpoint of the workflow.
         - `payload`: the input of the endpoint: JSON values, a model, a dataclass (default None).
-        - `key`: says which run this is, as a str, an int or a UUID; a second start under it starts nothing.
+        - `key`: says which run this is (a str, an int or a UUID). A second start with it starts nothing.
         - `timeout`: seconds, or a timedelta, to wait for the outcome (default 60). None waits for ever; 0
-          returns the run as it stands as soon as it is stored.
+          returns the run as soon as it is stored.
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
-          default it is called again ("repeat").
+        - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
+          default) calls the step again, "fail" lets it fail.
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more.
 
@@ -340,7 +340,7 @@ class Client(BaseClient):
         self._connections.close()
 
     def run_flow(self, flow: Flow[Result]) -> Result:
-        """Send the requests that a `flow` of the SDK yields; the result of the flow. Internal."""
+        """Send the requests that a `flow` of the SDK yields, and return its result. Internal."""
         return drive(flow, self._connections.send, time.sleep)
 
     def __enter__(self) -> Self:
@@ -356,13 +356,13 @@ class _Connections:
     """Connections to one server, kept between requests. For `Client`: they block."""
 
     def __init__(self, target: ApiTarget) -> None:
-        # Imported here: it is a third of the SDK's import time, which programs with steps only save.
+        # requests is a third of the SDK's import time. Programs that have only steps do not import it.
         import requests
         from requests.adapters import HTTPAdapter
 
         self._url = target.url
         self._session = requests.Session()
-        # By default it uses a key from ~/.netrc, and proxies even for this machine.
+        # By default, requests uses a key from ~/.netrc, and proxies even for this machine.
         self._session.trust_env = False
         if target.api_key:
             self._session.headers["Authorization"] = f"Bearer {target.api_key}"
@@ -373,11 +373,11 @@ class _Connections:
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_KEPT))
 
     def close(self) -> None:
-        """Close them."""
+        """Close the connections."""
         self._session.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Make one request. Raises ValueError for an invalid URL; a lost request gives a response, too."""
+        """Make one request. A lost request gives a response, too. Raises ValueError for an invalid URL."""
         from requests import RequestException
         from requests.exceptions import InvalidURL, MissingSchema
 

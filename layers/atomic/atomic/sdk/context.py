@@ -43,8 +43,8 @@ class Context(BlockingBatches):
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
 
     A step that is done answers at once, however often the workflow is called. While a step is not finished,
-    the handler is suspended: it ends, and is called again when the step is done. Every method below does so
-    by raising a BaseException; nothing that the handler does after it counts, so let it pass.
+    the handler is suspended: it ends, and is called again when the step is done. To suspend it, every
+    method below raises a BaseException. Do not catch this: what the handler does after it has no effect.
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
     many seconds one call of the handler waits for them, `names` are the functions that are served beside
@@ -90,14 +90,14 @@ class Context(BlockingBatches):
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
-          default it is called again ("repeat").
+        - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
+          default) calls the step again, "fail" lets it fail.
         - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
           (default: `wait` of the endpoint).
-        - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
-          change between replays (default None: they are numbered in order).
-        - `name`: what it is called in errors, lists and the dashboard (default: its URL). Calls of one URL
-          with different names are different steps.
+        - `key`: tells this call apart from others of the step, as a str, an int or a UUID. Give it if their
+          order may change between replays (default None: they are numbered in order).
+        - `name`: the name of the call in errors, lists and the dashboard (default: its URL). Calls of one
+          URL with different names are different steps.
 
         Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
         `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
@@ -123,7 +123,7 @@ class Context(BlockingBatches):
     def call(
         self, step: Step, payload: Any = None, *, result: Any = None, **options: Unpack[CallOptions]
     ) -> StepCall[Any]:
-        """Describe a call of a step, for `gather` or `parallel` to make. It takes what `step` takes.
+        """Describe a call of a step, which `gather` or `parallel` then makes. It has the options of `step`.
 
         - `step`: a URL, absolute or relative to the workflow's own ("charge" beside "order" is
           ".../charge"), or a function that the same `Endpoints` serve.
@@ -135,30 +135,30 @@ class Context(BlockingBatches):
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
         - `deadline`: seconds, or a timedelta, that the step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
-          default it is called again ("repeat").
+        - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
+          default) calls the step again, "fail" lets it fail.
         - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
           (default: `wait` of the endpoint).
-        - `key`: which call of this step it is, as a str, an int or a UUID, where the order of the calls may
-          change between replays (default None: they are numbered in order).
-        - `name`: what it is called in errors, lists and the dashboard (default: its URL). Calls of one URL
-          with different names are different steps.
+        - `key`: tells this call apart from others of the step, as a str, an int or a UUID. Give it if their
+          order may change between replays (default None: they are numbered in order).
+        - `name`: the name of the call in errors, lists and the dashboard (default: its URL). Calls of one
+          URL with different names are different steps.
 
         Returns the call.
 
         Raises `SerializationError` when the payload does not fit its type, `InvalidRequestError` for a
-        wrong option, and LookupError for a function that is not served. A call that neither of them is ever
-        given fails the workflow.
+        wrong option, and LookupError for a function that is not served. A call that is described but never
+        made fails the workflow.
         """
         step_call = self._plan(step, payload, options, result)
         self._uncalled[id(step_call)] = MadeCall.here(step_call, 1)
         return step_call
 
     def sleep(self, duration: Seconds, *, name: str | None = None) -> None:
-        """Go on after a time, which may be days or months. Nothing runs meanwhile.
+        """Pause for a time, which may be days or months. Nothing runs meanwhile.
 
         - `duration`: seconds or a timedelta, at most 366 days; a negative one counts as 0.
-        - `name`: what it is called in lists and the dashboard (default: "sleep").
+        - `name`: the name of the pause in lists and the dashboard (default: "sleep").
 
         Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
@@ -180,13 +180,13 @@ class Context(BlockingBatches):
 
         - `name`: the name of the event.
         - `result`: the type that its result is read as (default: plain JSON values).
-        - `deadline`: seconds, or a timedelta, until it expires (default: never), counted from this call, or
-          from `open_event` when that was given the deadline.
+        - `deadline`: seconds, or a timedelta, until the event expires (default: never). The time counts
+          from this call, or from `open_event` if that was given the deadline.
         - `default`: what to return when the deadline is over (default: `EventTimeoutError` is raised).
 
-        This takes the oldest event of this name that `open_event` has opened and no call has waited for
-        yet. If there is none, each call waits for the next one: `number` 2, 3 … of `Client.signal`. What a
-        task or a batch asks for has an id, and no name for others; open it before, in the workflow itself.
+        The call takes the oldest event of this name that `open_event` has opened and no call has waited for
+        yet. If there is none, each call waits for another one: `number` 2, 3 … of `Client.signal`. An event
+        of a task or a batch has an id, but no name for others: open it before, in the workflow itself.
 
         Returns the result, which may have come before this call.
 
@@ -202,7 +202,7 @@ class Context(BlockingBatches):
 
         - `name`: the name of the event.
         - `deadline`: seconds, or a timedelta, from now on until it expires (default: never). When it is
-          over, `event` raises `EventTimeoutError`; this does not.
+          over, `event` raises `EventTimeoutError`; `open_event` does not.
 
         Returns the id, for `Client.complete`. Each call opens another event.
 
@@ -249,7 +249,7 @@ class Context(BlockingBatches):
         return self._value(name, function, retry, returns)
 
     def now(self) -> datetime:
-        """Return the time, in UTC, when the run first makes this call. Replays get the same time.
+        """Return the time, in UTC, at which the run first made this call. Replays get the same time.
 
         Raises `CancelledError`.
         """
@@ -278,8 +278,8 @@ class Context(BlockingBatches):
         - `name`: the name of the change.
         - `newest`: the newest version in this code, a whole number from 1 on.
 
-        Returns `newest` when the run makes this call for the first time. The run keeps this version: each
-        replay gets it. Returns 0 when the run had continued from here before this call was in the code.
+        Returns `newest` when the run makes this call for the first time. The run keeps this version, and
+        each replay gets it. Returns 0 when the run went on from here before the code had this call.
 
         Raises `InvalidRequestError` for an invalid version, and `CancelledError`.
         """

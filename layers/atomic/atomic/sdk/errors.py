@@ -85,7 +85,7 @@ class StepFailedError(AtomicError):
         # The name of the exception that the endpoint raised, if it said so.
         self.last_error_type: str | None = known.get("lastErrorType")
         self.attempts: int | None = known.get("attempts")
-        # The reason, with the endpoint's own text if it gave one; for nested steps, that of the innermost.
+        # The reason, with the endpoint's own text if it gave one; for nested steps, the innermost reason.
         self.reason = _reason(known)
         # The last answer of the endpoint; without an answer, an object with the reason as its `detail`.
         self.response: Any = known.get("response")
@@ -315,7 +315,7 @@ def _reason(problem: Mapping[str, Any]) -> str:
 
 
 def utf8(member: str, text: str) -> bytes:
-    """The bytes of a text. Raises InvalidRequestError for half of a surrogate pair, which has none."""
+    """The bytes of a text. Raises InvalidRequestError for half of a surrogate pair: it has no bytes."""
     try:
         return text.encode()
     except UnicodeEncodeError:

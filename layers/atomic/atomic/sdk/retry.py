@@ -31,9 +31,9 @@ class Retry:
     - `max_back_off`: the longest pause in seconds, or a timedelta (default: two minutes, or `back_off` when
       that is longer).
     - `jitter`: "full" (the default) draws each pause between 0 and its length, "none" does not.
-    - `on`: retry only these exceptions of the step, a type or a list of them, or these statuses, such as
-      "404,429,5xx" (default: all but permanent ones). Exceptions are told apart by their names, and
-      subclasses belong to them. Of `ctx.run`, types of exceptions alone.
+    - `on`: retry only these exceptions of the step (a type, or a list of types), or only these statuses,
+      such as "404,429,5xx" (default: all but permanent ones). Exceptions are compared by their names, and
+      subclasses count, too. For `ctx.run`, only types of exceptions.
     - `never`: exceptions or statuses that are not retried, in the same form (default: none).
     """
 
@@ -81,7 +81,7 @@ def retry_document(retry: Retry | int) -> dict[str, Any]:
 
 
 def local_retry(retry: Retry | int | None) -> tuple[Retry, RetryOptions]:
-    """A policy for a function of the handler's own; a number is its `count`, None is none at all.
+    """The policy for the function of a value. A number is its `count`; None means no retries.
 
     Raises InvalidRequestError for anything else, and for a policy with statuses.
     """
@@ -95,7 +95,7 @@ def local_retry(retry: Retry | int | None) -> tuple[Retry, RetryOptions]:
     return retry, _options(retry)
 
 
-# A value without a policy is the usual one, and pydantic checks each policy.
+# Cached, because pydantic checks each policy, and most values have the same one.
 @lru_cache(maxsize=64)
 def _counted(count: int) -> tuple[Retry, RetryOptions]:
     retry = Retry(count=count)

@@ -69,9 +69,9 @@ class AsyncBatches(BatchingContext, ABC):
           ends, the next one starts, in the order of the items.
         - `min_successful`: end when this many steps have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more steps than this have failed (default: failures do not end it).
-        - `key`: a function that returns the key of an item, as a str, an int or a UUID. Give it where the
-          order of the items may change between replays (default: the key is the place of the item). The
-          items then start in the order of their keys.
+        - `key`: a function that returns the key of an item, as a str, an int or a UUID. Give it if the
+          order of the items may change between replays: the items then start in the order of their keys
+          (default: the key of an item is its place).
         - `result`: the type that the responses are read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
@@ -79,8 +79,8 @@ class AsyncBatches(BatchingContext, ABC):
         - `delay`: seconds, or a timedelta, before the first attempt of each step (default 0).
         - `deadline`: seconds, or a timedelta, that each step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
-          default it is called again ("repeat").
+        - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
+          default) calls the step again, "fail" lets it fail.
         - `name`: the name of the steps in errors, lists and the dashboard (default: their URL).
 
         Returns a `Batch`: the outcome of each item, in the order of the items. Items that were not started
@@ -89,7 +89,7 @@ class AsyncBatches(BatchingContext, ABC):
 
         Raises `InvalidRequestError`, which is a ValueError, for a wrong option, two items with one key, or
         too many items; `SerializationError` when an item does not fit its type; and LookupError for a
-        function that is not served. It raises these errors before anything is posted.
+        function that is not served. All of these errors are raised before anything is posted.
         """
         batch = self._plan_map(items, step, result, options)
         return self._pending_batch(batch, self._perform_batch)
@@ -107,9 +107,9 @@ class AsyncBatches(BatchingContext, ABC):
           the next one starts, in the order of the calls.
         - `min_successful`: end when this many calls have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more calls than this have failed (default: failures do not end it).
-        - `name`: what it is called in errors, and in lists and the dashboard where its end is recorded
-          (default: "parallel"). What a coroutine calls is shown with the name of the coroutine, or with
-          this name and the place of the coroutine: "load 0: charge".
+        - `name`: the name of the batch in errors, and in lists and the dashboard if its end is recorded
+          (default: "parallel"). A step that a coroutine calls is shown with the name of the coroutine, or
+          with this name and the place of the coroutine: "load 0: charge".
 
         Returns a `Batch`: the outcome of each call, in the order of the calls. Calls that were not started
         are not posted. When the batch ends, unfinished steps go on, and nothing waits for them; an
@@ -138,13 +138,13 @@ class AsyncBatches(BatchingContext, ABC):
         - `calls`: calls of this context, or coroutines, which may make several calls.
         - `return_exceptions`: put the errors of failed calls among the results (default False: raise the
           first error at once, while the other steps go on).
-        - `name`: what it is called in errors (default: "gather"). What a coroutine calls is shown with this
-          name and the place of the coroutine: "load 0: charge".
+        - `name`: the name of this call in errors (default: "gather"). What a coroutine calls is shown with
+          this name and the place of the coroutine: "load 0: charge".
 
-        If the handler waits for nothing else, it is not called again for each call. It is called again when
-        all calls have succeeded or one has failed; with `return_exceptions`, when all have ended. More than
-        64 calls are started one after the other. Until all of them are, the handler is called again when
-        any of them has ended.
+        If the handler waits for nothing else, it is called again when all calls have succeeded or one has
+        failed, and not at the end of each call. With `return_exceptions`, it is called again when all have
+        ended. Of more than 64 calls, the later ones wait to be started. Until all are started, the handler
+        is called again whenever one has ended.
 
         Raises the error of the first call that fails.
         """
@@ -163,11 +163,11 @@ class AsyncBatches(BatchingContext, ABC):
 
         - `calls`: names, each with a call of this context, or with a coroutine, which may make several
           calls.
-        - `name`: what it is called in errors, lists and the dashboard (default: "race"). What a coroutine
-          calls is shown with the name of the coroutine: "flight: charge".
+        - `name`: the name of the race in errors, lists and the dashboard (default: "race"). A step that a
+          coroutine calls is shown with the name of the coroutine: "flight: charge".
 
-        Returns the name and the result of the first call that ends. This call is recorded, and each replay
-        gets the same one. The other calls are cancelled: their steps, and the steps that these started.
+        Returns the name and the result of the first call that ends. The winner is recorded, so each replay
+        returns the same one. The steps of the other calls are cancelled, with the steps below them.
 
         Raises the error of the first call that ends, and `InvalidRequestError`, a ValueError, when there
         are no calls.
@@ -195,8 +195,8 @@ class AsyncBatches(BatchingContext, ABC):
         - `max_attempts`: the largest number of checks (default: no limit).
         - `state`: the input of the first check, instead of a payload. Each check then returns
           `[is_met, state]`, and the next check gets this state.
-        - `name`: what its checks and pauses are called in errors, lists and the dashboard (default: the
-          name of the check, and "sleep").
+        - `name`: the name of the checks and pauses in errors, lists and the dashboard (default: the name of
+          the check, and "sleep").
 
         Returns the result of the last check; with `state`, the last state. The condition is met when a
         check returns a true value; with `state`, when `is_met` is True.
@@ -276,16 +276,16 @@ def _close_unstarted(works: Iterable[Any]) -> None:
 
 @dataclass(slots=True)
 class Unawaited:
-    """The calls of a handler that are not awaited yet; `dropped` are those that never can be awaited."""
+    """The calls of a handler that are not awaited yet; `dropped` are those that nothing can await now."""
 
     calls: dict[int, MadeCall] = field(default_factory=dict)
     dropped: list[MadeCall] = field(default_factory=list)
 
 
 class PendingCall(Coroutine[Any, Any, T]):
-    """The result of a call of the context: a coroutine, which is reported when it is never awaited.
+    """What a method of the context returns: a coroutine. One that is never awaited is reported.
 
-    The real coroutine is made only when it is awaited, so Python itself does not warn about it.
+    The real coroutine is made only when this one is awaited. So Python does not warn about the real one.
     """
 
     __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")
@@ -302,11 +302,11 @@ class PendingCall(Coroutine[Any, Any, T]):
         self._begin = begin
         self._coroutine: Coroutine[Any, Any, T] | None = None
         self._unawaited = unawaited
-        # The context's methods stand between.
+        # The context's own methods are between the handler and this constructor.
         unawaited.calls[id(self)] = MadeCall.here(made, depth)
 
     def send(self, value: Any) -> Any:
-        """As of any coroutine."""
+        """Do what any coroutine does."""
         return self._begun().send(value)
 
     def throw(
@@ -315,20 +315,20 @@ class PendingCall(Coroutine[Any, Any, T]):
         error: BaseException | object = None,
         trace: TracebackType | None = None,
     ) -> Any:
-        """As of any coroutine."""
+        """Do what any coroutine does."""
         coroutine = self._begun()
         return coroutine.throw(kind) if error is None else coroutine.throw(kind, error, trace)
 
     def close(self) -> None:
-        """As of any coroutine."""
+        """Do what any coroutine does."""
         self._begun().close()
 
     def is_of(self, made: object) -> bool:
-        """Whether it awaits this call, and nothing else."""
+        """Whether this coroutine awaits the call `made`, and nothing else."""
         return self._made is made
 
     def taken(self, begin: Callable[[Any], Coroutine[Any, Any, Any]]) -> "StepCall[Any] | PendingCall[T]":
-        """What a batch makes of it: the call of a step that would begin in this way, otherwise itself."""
+        """What a batch runs: the call of a step, if `begin` would begin it; otherwise this coroutine."""
         if self._coroutine is not None or self._begin != begin:
             return self
         self._unawaited.calls.pop(id(self), None)

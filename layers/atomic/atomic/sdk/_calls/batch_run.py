@@ -1,7 +1,7 @@
-"""A batch in one call of its handler: its items are started, asked, and counted.
+"""A batch in one call of its handler: starts the items, asks for their outcomes, and counts them.
 
-The rules are in `_batches`. `BatchRun` follows them, and knows neither tasks nor threads. `TaskRun` runs
-the items of an `async def` handler on its event loop, and `ThreadRun` those of a `def` handler in threads.
+The rules are in `batches`. `BatchRun` applies them, and uses neither tasks nor threads. `TaskRun` runs the
+items of an `async def` handler on its event loop, and `ThreadRun` those of a `def` handler in threads.
 """
 
 import queue
@@ -23,16 +23,16 @@ from atomic.sdk._wire.transport import TRANSIENT
 from atomic.sdk.errors import Suspended
 
 if TYPE_CHECKING:
-    # A seventh of the SDK's import time. A program with an `async def` workflow has imported it.
+    # asyncio is a seventh of the SDK's import time. A program with `async def` has imported it anyway.
     import asyncio
 
     from atomic.sdk._calls.branches import Branches
 
 # Wait this long for an item while other items can start: enough for a step that is done or takes no time.
 _BRIEF_S: Final = 0.05
-# A handler still starts items for this long after its time for waiting is over: its attempt must end, too.
+# After its time for waiting, a handler starts items for this long only, because its attempt must end.
 _STARTING_S: Final = 3.0
-# An id takes about 60 bytes, and a value may have 256 KiB.
+# The record of an end holds these ids: an id takes about 60 bytes, and a value may have 256 KiB.
 _LEFT_MAX: Final = 1000
 # A replay waits this long for other ended items before it decides how the batch ended.
 _TOLD_S: Final = 0.1
@@ -93,9 +93,9 @@ Unit = StepCall[Any] | Branch
 class BatchCall:
     """A batch with its identity. `unit` makes an item. An early end is recorded at the position `record`.
 
-    `title` and `name` are for people, and `names` those of the items. `places` are the indexes of the
-    items in the order in which they start, `keys` their keys. `works` are the calls: some may never be
-    awaited. `cancels_rest`: the steps that have not ended are cancelled when the batch ends.
+    `title` and `name` name the batch for people, and `names` name its items. `places` are the indexes of
+    the items in the order in which they start, and `keys` are their keys. `works` are the calls: some may
+    never be awaited. `cancels_rest`: the steps that have not ended are cancelled when the batch ends.
     """
 
     title: str
@@ -120,10 +120,10 @@ class BatchRun(ABC):
     ) -> None:
         self._batch = batch
         self._open = open_steps
-        # In a replay, the steps that have ended and whose outcomes are under way: the order of ends counts.
+        # In a replay, the ended steps whose outcomes have not arrived: the order of ends counts.
         self._fetched = fetched if batch.policy.may_end_early(batch.count) else None
         self.progress = Progress(batch.count, batch.policy, window)
-        # The ids of the steps that were asked and have no outcome yet, by index.
+        # The ids of the steps that were asked for their outcome and have none yet, by index.
         self.steps: dict[int, str] = {}
         self._branches_of: dict[int, Branch] = {}
         self._failure: BaseException | None = None
@@ -170,7 +170,7 @@ class BatchRun(ABC):
         return [branch for at, branch in self._branches_of.items() if not self.progress.has_ended(at)]
 
     def _start(self, left_s: float) -> None:
-        """Ask the items that may be asked now. The handler may still wait for `left_s` seconds."""
+        """Ask for outcomes, as far as allowed now. The handler may still wait for `left_s` seconds."""
         may_start, may_wait = left_s > -_STARTING_S, left_s > _BRIEF_S
         while (due := self.progress.next(may_start=may_start, may_wait=may_wait)) is not None:
             unit = self._batch.unit(due.at)
@@ -202,7 +202,7 @@ class BatchRun(ABC):
         self._take(due, failed, result=result, ended_at=outcome.ended_at, was_replayed=outcome.was_replayed)
 
     def _take(self, due: DueItem, error: BaseException | None, **end: Any) -> None:
-        """Take what has become of an item."""
+        """Note the outcome of an item, or why it has none."""
         if isinstance(error, Suspended):
             self.progress.unfinished(due, error.cause)
             if error.cause is not None and not isinstance(error.cause, TRANSIENT):
@@ -214,11 +214,11 @@ class BatchRun(ABC):
 
     @abstractmethod
     def _run_branch(self, due: DueItem, branch: Branch) -> None:
-        """Run an item that calls steps itself. `_branch_ended` takes what becomes of it."""
+        """Run an item that calls steps itself. `_branch_ended` gets its result or its error."""
 
     @abstractmethod
     def _post(self, due: DueItem, step_call: StepCall[Any]) -> None:
-        """Post the step of an item. `_answered` takes the answer."""
+        """Post the step of an item. `_answered` gets the answer."""
 
     @abstractmethod
     def _suspend(self, cause: Exception) -> None:
@@ -226,7 +226,7 @@ class BatchRun(ABC):
 
     @abstractmethod
     async def _await_answer(self) -> None:
-        """Wait until something is known of an item."""
+        """Wait until there is a report about an item."""
 
     @abstractmethod
     async def _await_others(self) -> None:
@@ -324,7 +324,7 @@ class TaskRun(BatchRun):
 
 
 class ThreadRun(BatchRun):
-    """A batch of a `def` handler. Threads put their reports into a queue, and the handler's takes them."""
+    """A batch of a `def` handler. Threads put their reports into a queue for the handler's thread."""
 
     def __init__(
         self,

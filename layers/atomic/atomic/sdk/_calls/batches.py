@@ -1,7 +1,7 @@
 """Batches: calls side by side under a policy, their progress, and their outcomes.
 
-The progress tells which items may start, and when the batch has ended. Nothing here waits or posts. Its
-caller does, and reports the outcome of each item.
+`Progress` tells which items may start, and when the batch has ended. Nothing in this module waits or posts.
+The caller does both, and reports the outcome of each item.
 
 Items start in the order of their indexes, so the started items are always the first ones. An item starts
 when the number of unfinished items before it is small enough. An ended item stays ended, so a replay starts
@@ -32,7 +32,7 @@ _LETTERS: Final[Mapping[ItemStatus, str]] = {
 }
 _ENDED: Final = frozenset("SF")
 NOT_STARTED: Final = _LETTERS["not_started"]
-# Sorts after every moment. A branch without steps gets it, because the time of its end is not recorded.
+# Sorts after every time. A branch without steps gets it, because the time of its end is not recorded.
 _LAST: Final = "~"
 
 
@@ -153,7 +153,7 @@ FIRST_ENDED: Final = BatchPolicy(min_successful=1, tolerated_failures=0)
 
 @dataclass(frozen=True, slots=True)
 class DueItem:
-    """An item to ask for its outcome now. `is_brief`: wait only briefly, because others can start."""
+    """An item to ask for its outcome now. `is_brief`: wait only briefly, because other items can start."""
 
     at: int
     is_brief: bool
@@ -199,11 +199,11 @@ class Progress:
     _ended_by: EndedBy | None = None
 
     def next(self, *, may_start: bool, may_wait: bool) -> DueItem | None:
-        """The item to ask now; None when there is none.
+        """The item to ask for its outcome now; None when there is none.
 
-        `may_start`: there is time to start another item. The first items, and one if no item is unfinished,
-        start in any case, because a suspended handler must wait for a step. `may_wait`: there is time to
-        wait.
+        `may_start`: there is time to start another item. Even without it, the first items start, and one
+        item starts if no item is unfinished: a suspended handler must wait for a step. `may_wait`: there is
+        time to wait for an outcome.
         """
         self._is_late = False
         if len(self._asked) >= self.window:
@@ -228,7 +228,7 @@ class Progress:
         return DueItem(index, is_brief)
 
     def runs(self, index: int) -> None:
-        """Note that an item is a branch that runs. It has no place in the window."""
+        """Note that an item is a running branch. Such an item does not count in the window."""
         self._asked.discard(index)
         self._branches.add(index)
 
@@ -264,7 +264,7 @@ class Progress:
     def end(self) -> None:
         """End the batch at the item that ended it, by the order in which the items ended.
 
-        A late call of the handler finds more ended items than necessary, and finds them in any order.
+        A late call of the handler finds more ended items than the batch needed, in any order.
         """
         if self._record is not None or self._ended_by is not None:
             return
@@ -301,10 +301,10 @@ class Progress:
         return all(index in self._ends for index, letter in enumerate(self._record) if letter in _ENDED)
 
     def left_before(self, *, any_started: bool) -> list[int]:
-        """The items that an earlier attempt started, or may have, and that this one has not asked."""
+        """The items that an earlier attempt started, or may have, and that this attempt has not asked."""
         letters = self._record or ""
         known = self._ends.keys() | self._asked | self._branches | self._parked.keys() | {*self._again}
-        # An attempt that died may have started more, before the end was recorded without them.
+        # An attempt that died may have started items that the recorded end calls not started.
         left = {_LETTERS["started"], *(NOT_STARTED if any_started else "")}
         return [at for at, letter in enumerate(letters) if letter in left and at not in known]
 

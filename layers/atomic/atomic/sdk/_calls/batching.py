@@ -1,4 +1,4 @@
-"""Plans batches, races and conditions, and runs them, as far as both contexts have this in common."""
+"""Plans and runs batches, races and conditions: the part that both contexts share."""
 
 import hashlib
 import sys
@@ -45,7 +45,7 @@ _NAMED_MAX: Final = 40
 # The post of a step that lost a race arrives within this time, if it was sent.
 _POSTED_WITHIN_S: Final = 1.0
 _PAUSE_S: Final = 0.05
-# The digests of so many keys fit into the record of an early end, beside its other parts.
+# The record of an early end has room for the digests of so many keys, and for its other parts.
 _KEYED_MAX: Final = 20_000
 _DIGEST_CHARS: Final = 8
 
@@ -156,7 +156,7 @@ class BatchingContext(RecordingContext, EventCalls, ABC):
 
         name = name_text(options.get("name"))
         label = name or (step if isinstance(step, str) else self._served(step).name)
-        # The steps have the name, which tells them apart. So the batch is numbered without it.
+        # The name is part of the identity of each step. So the batch itself is numbered without the name.
         batch = self._batch_call("map", len(known), _policy_of(options), unit)
         keyed = [keys[at] for at in places] if is_keyed else ()
         return replace(batch, title=f"map {label!r}", name=name or "map", places=places, keys=keyed)
@@ -285,7 +285,7 @@ class BatchingContext(RecordingContext, EventCalls, ABC):
             except TRANSIENT as error:
                 raise Suspended(error) from None
             except AtomicError:
-                # It has ended, or may not be cancelled.
+                # The step has ended, or may not be cancelled.
                 pass
             return
 
@@ -303,8 +303,8 @@ class BatchingContext(RecordingContext, EventCalls, ABC):
         """The signal that suspends a handler, with the steps that it waits for and its wake policy."""
         waiting_for, wake = self.unfinished, self._wake()
         if wake != "any" and len(waiting_for) > _NAMED_MAX:
-            # The header has no room for all of them, so it names the first ones. `*` adds all live steps. A
-            # handler that does not wait for some of these leaves it out.
+            # The header has no room for all ids. So it has the first ones and `*`, which means all live
+            # steps. A handler that does not wait for some live step leaves `*` out.
             every = () if self._has_left else (EVERY_CHILD,)
             waiting_for = [*every, *waiting_for[: _NAMED_MAX - 1]]
         return Suspended(cause, waiting_for, wake)

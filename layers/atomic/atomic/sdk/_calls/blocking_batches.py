@@ -30,7 +30,7 @@ class BlockingBatches(BatchingContext, ABC):
 
     # Contains the branch that the current thread runs.
     _local: threading.local
-    # The calls that `call` described and no batch has been given.
+    # The calls that `call` has described and that are in no batch yet.
     _uncalled: dict[int, MadeCall]
 
     @overload
@@ -59,9 +59,9 @@ class BlockingBatches(BatchingContext, ABC):
           ends, the next one starts, in the order of the items.
         - `min_successful`: end when this many steps have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more steps than this have failed (default: failures do not end it).
-        - `key`: a function that returns the key of an item, as a str, an int or a UUID. Give it where the
-          order of the items may change between replays (default: the key is the place of the item). The
-          items then start in the order of their keys.
+        - `key`: a function that returns the key of an item, as a str, an int or a UUID. Give it if the
+          order of the items may change between replays: the items then start in the order of their keys
+          (default: the key of an item is its place).
         - `result`: the type that the responses are read as (default: the return type of the function; for a
           URL, plain JSON values).
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
@@ -69,8 +69,8 @@ class BlockingBatches(BatchingContext, ABC):
         - `delay`: seconds, or a timedelta, before the first attempt of each step (default 0).
         - `deadline`: seconds, or a timedelta, that each step may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
-        - `on_lost`: "fail" lets the step fail when Atomic lost an attempt, which may have been made; by
-          default it is called again ("repeat").
+        - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
+          default) calls the step again, "fail" lets it fail.
         - `name`: the name of the steps in errors, lists and the dashboard (default: their URL).
 
         Returns a `Batch`: the outcome of each item, in the order of the items. Items that were not started
@@ -79,7 +79,7 @@ class BlockingBatches(BatchingContext, ABC):
 
         Raises `InvalidRequestError`, which is a ValueError, for a wrong option, two items with one key, or
         too many items; `SerializationError` when an item does not fit its type; and LookupError for a
-        function that is not served. It raises these errors before anything is posted.
+        function that is not served. All of these errors are raised before anything is posted.
         """
         return self._perform_batch(self._plan_map(items, step, result, options))
 
@@ -88,7 +88,7 @@ class BlockingBatches(BatchingContext, ABC):
         calls: Iterable[StepCall[T] | Callable[[], T]] | Mapping[str, StepCall[T] | Callable[[], T]],
         **options: Unpack[ParallelOptions],
     ) -> Batch[T]:
-        """Make calls side by side under a policy: 32 calls of steps at a time, and 128 functions.
+        """Make calls side by side under a policy: at most 32 calls of steps at a time, and 128 functions.
 
         - `calls`: a list of calls that `call` returned, or of functions without arguments, which may call
           several steps. A dict gives them names.
@@ -96,9 +96,9 @@ class BlockingBatches(BatchingContext, ABC):
           the next one starts, in the order of the calls.
         - `min_successful`: end when this many calls have succeeded (default: when all have ended).
         - `tolerated_failures`: end when more calls than this have failed (default: failures do not end it).
-        - `name`: what it is called in errors, and in lists and the dashboard where its end is recorded
-          (default: "parallel"). What a function calls is shown with the name of the function, or with
-          this name and the place of the function: "load 0: charge".
+        - `name`: the name of the batch in errors, and in lists and the dashboard if its end is recorded
+          (default: "parallel"). A step that a function calls is shown with the name of the function, or
+          with this name and the place of the function: "load 0: charge".
 
         Returns a `Batch`: the outcome of each call, in the order of the calls. Calls that were not started
         are not posted. When the batch ends, unfinished steps go on, and nothing waits for them; an
@@ -134,13 +134,13 @@ class BlockingBatches(BatchingContext, ABC):
           Give each of them as an argument of its own.
         - `return_exceptions`: put the errors of failed calls among the results (default False: raise the
           first error at once, while the other steps go on).
-        - `name`: what it is called in errors (default: "gather"). What a function calls is shown with this
-          name and the place of the function: "load 0: charge".
+        - `name`: the name of this call in errors (default: "gather"). What a function calls is shown with
+          this name and the place of the function: "load 0: charge".
 
-        If the handler waits for nothing else, it is not called again for each call. It is called again when
-        all calls have succeeded or one has failed; with `return_exceptions`, when all have ended. More than
-        32 calls are started one after the other, or more than 128 functions. Until all of them are, the
-        handler is called again when any of them has ended.
+        If the handler waits for nothing else, it is called again when all calls have succeeded or one has
+        failed, and not at the end of each call. With `return_exceptions`, it is called again when all have
+        ended. Of more than 32 calls, or 128 functions, the later ones wait to be started. Until all are
+        started, the handler is called again whenever one has ended.
 
         Raises the error of the first call that fails.
         """
@@ -155,11 +155,11 @@ class BlockingBatches(BatchingContext, ABC):
 
         - `calls`: names, each with a call that `call` returned, or with a function without arguments, which
           may call several steps.
-        - `name`: what it is called in errors, lists and the dashboard (default: "race"). What a function
-          calls is shown with the name of the function: "flight: charge".
+        - `name`: the name of the race in errors, lists and the dashboard (default: "race"). A step that a
+          function calls is shown with the name of the function: "flight: charge".
 
-        Returns the name and the result of the first call that ends. This call is recorded, and each replay
-        gets the same one. The other calls are cancelled: their steps, and the steps that these started.
+        Returns the name and the result of the first call that ends. The winner is recorded, so each replay
+        returns the same one. The steps of the other calls are cancelled, with the steps below them.
 
         Raises the error of the first call that ends, and `InvalidRequestError`, a ValueError, when there
         are no calls.
@@ -183,8 +183,8 @@ class BlockingBatches(BatchingContext, ABC):
         - `max_attempts`: the largest number of checks (default: no limit).
         - `state`: the input of the first check, instead of a payload. Each check then returns
           `[is_met, state]`, and the next check gets this state.
-        - `name`: what its checks and pauses are called in errors, lists and the dashboard (default: the
-          name of the check, and "sleep").
+        - `name`: the name of the checks and pauses in errors, lists and the dashboard (default: the name of
+          the check, and "sleep").
 
         Returns the result of the last check; with `state`, the last state. The condition is met when a
         check returns a true value; with `state`, when `is_met` is True.
@@ -227,7 +227,7 @@ class BlockingBatches(BatchingContext, ABC):
         finally:
             self._local.branch = None
             if branch.suspended is not None:
-                # Even if the branch has caught it.
+                # The suspension counts even if the code of the branch has caught it.
                 raise branch.suspended from None
 
     def _branch(self) -> Branch | None:

@@ -41,7 +41,7 @@ _UNWIND_S: Final = 1.0
 class _Answer(NamedTuple):
     """An answer to a post. Answers are sorted by when the step ended, then by the order of the posts.
 
-    `hidden` is the task that ends with it, if only a `gather` knows this task.
+    `hidden` is the task that ends with this answer, if only a `gather` knows the task.
     """
 
     ended_at: str
@@ -62,13 +62,13 @@ class Branches:
     def __init__(self, until_s: float, fetched: Set[str] = frozenset(), *, is_replay: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._until_s = until_s
-        # The steps that have ended and whose outcomes are under way.
+        # The steps that have ended, but whose outcomes have not arrived yet.
         self._fetched = fetched
         self._is_replay = is_replay
         self._main: Task | None = None
         self._tasks: set[Task] = set()
-        # Those that do not stand in a call which waits for its turn or is parked. Of a thousand tasks that
-        # a replay goes through, these are few.
+        # The tasks that are not in a call which waits for its turn or is parked. They are few, even when a
+        # replay has a thousand tasks.
         self._moving: set[Task] = set()
         self._failed: list[Task] = []
         self._made_by_gather: set[Task] = set()
@@ -137,32 +137,32 @@ class Branches:
         return BranchCall(self, task, self._posted)
 
     def post(self) -> int:
-        """A post that goes out now, as part of a call of the running task that makes several."""
+        """A post that is sent now, by a call of the running task that sends several posts."""
         call = self.call()
         call.sent()
         return call.post
 
     def begin(self, task: Task, post: int) -> None:
-        """A post is sent."""
+        """Note that a post is sent."""
         self._inside.add(task)
         self._posts[post] = self._loop.time()
 
     def answered(self, post: int) -> None:
-        """A post is answered, or its call has ended."""
+        """Note that a post is answered, or that its call has ended."""
         if self._posts.pop(post, None) is not None:
             self._moved_s = self._loop.time()
             if self._parked or self._answers:
                 self._wake()
 
     def leave(self, task: Task | None) -> None:
-        """A call of the context is over."""
+        """Note that a call of the context is over."""
         self._inside.discard(task)
 
     @contextmanager
     def within(self, future: Future, cause: Exception | None, *, is_parked: bool) -> Iterator[None]:
-        """The running task awaits a future that only other calls, or tasks, of the handler can set.
+        """Wrap a wait for a future that only other calls, or tasks, of the handler can set.
 
-        `is_parked`: or nothing can, since it waits for a live step or for what `cause` tells.
+        `is_parked`: nothing can set it, because the call waits for a live step, or because of `cause`.
         """
         self._inner.add(future)
         if is_parked:
@@ -249,7 +249,7 @@ class Branches:
                 timer.cancel()
 
     async def _advance(self) -> float | None:
-        """Do what can be done now; the seconds until the next check at the latest."""
+        """Do what can be done now. Returns after how many seconds, at most, to check again."""
         self._has_moved = False
         if not (self._parked or self._answers):
             return None
@@ -286,9 +286,9 @@ class Branches:
         return 0.0
 
     def _hand_over_beside(self, answer: _Answer) -> None:
-        """Deliver the answers that come next and belong to the same `gather`, without a turn in between.
+        """Deliver the next answers that belong to the same `gather`, without a turn of the loop in between.
 
-        Of these, the handler sees the last one only: until then, its `gather` goes on waiting.
+        The handler notices only the last of these answers, because its `gather` waits until then.
         """
         parts = self._gathered_with(answer.hidden)
         while self._answers and self._answers[0].hidden in parts:
@@ -303,7 +303,7 @@ class Branches:
     def _look_for_an_end(self) -> float | None:
         left_s = max(map(self._patience_until_s, self._tasks)) - self._loop.time()
         if left_s > 0:
-            # There is no callback for a task that was always ready and then is not.
+            # No callback tells when a task that was always ready stops being ready.
             return min(left_s, _TOLD_S) if self._restless else left_s
         causes = [cause for cause in self._parked.values() if cause is not None]
         self.suspend(causes[0] if causes else None)
@@ -347,11 +347,11 @@ class BranchCall:
         return self
 
     def sent(self) -> None:
-        """The post goes out."""
+        """Note that the post is sent."""
         self._branches.begin(self._task, self.post)
 
     def answered(self) -> None:
-        """The post is answered; the call now waits for its turn, or is parked."""
+        """Note that the post is answered. The call now waits for its turn, or is parked."""
         task_maker.set(self._maker)
         self._branches.answered(self.post)
 
@@ -361,6 +361,6 @@ class BranchCall:
 
 
 def take_notice(task: Task) -> None:
-    """Look at what a task raised, so that asyncio does not log that nobody did."""
+    """Read what a task raised, so that asyncio does not log that the exception was never retrieved."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""One call of an endpoint by Atomic, as its function is given it."""
+"""One call of an endpoint by Atomic, as the endpoint's function gets it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,10 +43,10 @@ class Call:
         return f"{self.step_id}/{self.attempt_token}"
 
     def answer_later(self, within: Seconds) -> Any:
-        """Postpone the answer: the endpoint returns what this returns, and holds nothing meanwhile.
+        """Postpone the answer. The endpoint returns the result of this method, and nothing waits meanwhile.
 
-        - `within`: seconds, or a timedelta, in which the answer is posted with `answer_token`. If it does
-          not come, the attempt has timed out and is retried.
+        - `within`: seconds, or a timedelta, in which the answer is posted with `answer_token`. Without an
+          answer in this time, the attempt has timed out and is retried.
 
         Raises InvalidRequestError for a time of 0, or of more than 366 days.
         """

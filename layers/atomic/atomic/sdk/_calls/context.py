@@ -51,12 +51,12 @@ _LOOK_S: Final = 0.001
 # network, or from a handler that changed between replays. A replay may not meet them, so they suspend.
 _OUTCOMES: Final = (StepFailedError, CancelledError, InvalidRequestError, TooLargeError, UrlNotAllowedError)
 _LATE_CALLS_MAX: Final = 100
-# A handler calls the same steps in each run.
+# Cached, because a handler calls the same steps in each run.
 _joined: Final = lru_cache(maxsize=1024)(urljoin)
 # The pause between the calls of a handler that does not stop when it is suspended.
 LOOP_PAUSE_S: Final = 1.0
 
-# A call without a default; None may be one.
+# Means that a call has no default. None is a valid default.
 NO_DEFAULT: Final[Any] = object()
 
 T = TypeVar("T")
@@ -70,10 +70,10 @@ Step = str | Function
 class CallOptions(api.StepOptions, total=False):
     """Options of a step that a handler calls. `timeout` is how long the handler waits for it.
 
-    `name` is what people see of it. Calls of the same URL with different names are different steps.
+    `name` is its name for people. Calls of the same URL with different names are different steps.
 
-    Calls of the same URL are numbered in order, and each is another step. `key` replaces this number.
-    Calls of the same URL with the same key are numbered again.
+    Calls of the same URL are numbered in order, and each call is another step. `key` replaces this number.
+    Calls with the same URL and the same key are numbered among themselves.
     """
 
     timeout: Seconds
@@ -90,7 +90,7 @@ class Served:
     returns: ValueType
 
     def written(self, payload: Any) -> Any:
-        """The JSON form of a payload, which the function reads back equal. Raises SerializationError."""
+        """The JSON form of a payload. The function reads an equal value back. Raises SerializationError."""
         if self.takes is None and payload is not None:
             raise SerializationError(f"Step {self.name!r} takes no payload.")
         return (self.takes or UNDECLARED).kept(payload, f"the payload of step {self.name!r}")
@@ -104,7 +104,7 @@ NO_NAMES: Final[Names] = MappingProxyType({})
 class StepCall(Generic[CallResult]):
     """A step with its identity. The handler waits at most `timeout_s` for it (None: its remaining time).
 
-    `name` is its name in messages. `changes_live`: a live step may lack what this call gives it.
+    `name` is its name in messages. `changes_live`: this call may add something to a live step.
     `default` is the result of an event whose deadline is over, unless it is NO_DEFAULT.
     """
 
@@ -125,7 +125,7 @@ class StepCall(Generic[CallResult]):
         return f"{kind} {self.name!r}"
 
     def waited_for(self, timeout_s: float) -> "StepCall[CallResult]":
-        """The same, waited for so long at most."""
+        """The same call, with a wait of at most `timeout_s`."""
         known_s = math.inf if self.timeout_s is None else self.timeout_s
         return replace(self, timeout_s=min(timeout_s, known_s))
 
@@ -189,8 +189,8 @@ class BaseContext(ABC):
         self._events = OpenedEvents()
         # The steps that were called and have no outcome yet, with the branch of a batch that called each.
         self._open: dict[str, object] = {}
-        self._fetched: set[str] = set()  # those that had ended before, and whose outcomes are under way
-        # Whether a step may be live that the handler does not wait for.
+        self._fetched: set[str] = set()  # steps that had ended before; their outcomes are to come
+        # Whether there may be live steps that the handler does not wait for.
         self._has_left = False
         self._late_calls = 0
 
@@ -206,7 +206,7 @@ class BaseContext(ABC):
 
     @property
     def unused_results(self) -> int:
-        """How many steps of earlier attempts this one has not asked for, as far as it knows them."""
+        """The number of known steps of earlier attempts that this attempt has not asked for."""
         return 0 if self._results is None else self._results.unused
 
     def _plan(
@@ -216,7 +216,7 @@ class BaseContext(ABC):
         name, returns, written = self._written(step, payload)
         url = _joined(self._call.url, name)
         key, given = options.get("key"), name_text(options.get("name"))
-        # A URL has no spaces.
+        # A URL has no spaces, so no URL equals this text.
         called = f"{url} {given}" if given else url
         position = self._position(called, None if key is None else api.key_text(key), scope)
         own_key = step_key(self.idempotency_key, position)
@@ -322,7 +322,7 @@ class BaseContext(ABC):
         return None
 
     def _leave(self, step_ids: Iterable[str]) -> None:
-        """The handler does not wait for these steps any more, which may be live."""
+        """Note that the handler does not wait for these steps any more. They may be live."""
         for left in step_ids:
             self._open.pop(left, None)
             self._has_left = True
@@ -338,7 +338,7 @@ class BaseContext(ABC):
         """End the handler for this cause, even if its code goes on. None: steps are not finished."""
 
     def _came_late(self) -> bool:
-        """Count a call after the handler's end; whether there are so many that it must be a loop."""
+        """Count a call after the handler's end. Returns whether so many must be a loop."""
         self._late_calls += 1
         if self._late_calls == _LATE_CALLS_MAX:
             _log.error(

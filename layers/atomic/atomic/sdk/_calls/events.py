@@ -1,4 +1,4 @@
-"""Calls of events: which event a call opens or waits for, under which name others tell it, its deadline."""
+"""Calls of events: the event that a call opens or waits for, its name for others, its deadline."""
 
 from abc import ABC
 from dataclasses import replace
@@ -39,16 +39,16 @@ class EventCalls(BaseContext, ABC):
         if default is not NO_DEFAULT and opened.deadline_ms is None and deadline_ms is None:
             raise InvalidRequestError(f"event({name!r}): a default is for the end of a deadline; give one.")
         step_call = self._event_call(name, opened.position, opened.deadline_ms or deadline_ms, result)
-        # A deadline that the opening did not have counts from the first post with it.
+        # If the event was opened without a deadline, the deadline counts from the first post that has it.
         changes_live = opened.deadline_ms is None and deadline_ms is not None
         return replace(step_call, changes_live=changes_live, default=default)
 
     def _event_call(
         self, name: str, position: Position, deadline_ms: int | None, result: Any = None
     ) -> StepCall[Any]:
-        """The call; outside of branches the name and the run's key alone identify the event.
+        """The call of an event. Outside of branches, the name and the run's key alone identify the event.
 
-        Branches ask in any order, so what they ask for is told by its id.
+        Branches ask in any order, so others know the events of branches by their ids only.
         """
         step_name, key = name, step_key(self.idempotency_key, position)
         if not position.path:

@@ -1,12 +1,12 @@
 """The keys of a handler's steps: each call has its own key, which is the same in every replay.
 
-The first call of a step gets the run's own key, as a handler without an SDK would send. Further calls of
+The first call of a step gets the run's own key, as a handler without an SDK would send it. Further calls of
 the same step are numbered in order. Each asyncio task numbers its own calls, because the tasks of one
-`gather` always start in the same order, but finish in different orders. asyncio does not tell which tasks
-are made, so a task factory sees them.
+`gather` always start in the same order, but finish in different orders. asyncio does not report new tasks,
+so a task factory notes them.
 
-For a call with a `key=`, this key replaces the number: neither the order of calls nor that of tasks
-matters. When two tasks use the same key, their calls are different steps.
+For a call with a `key=`, this key replaces the number. Then neither the order of the calls nor the order of
+the tasks matters. When two tasks use the same key, their calls are different steps.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from atomic.protocol import keys
 from atomic.sdk.errors import InvalidRequestError, utf8
 
 if TYPE_CHECKING:
-    # A seventh of the SDK's import time. A program with asyncio tasks has imported it.
+    # asyncio is a seventh of the SDK's import time. A program with asyncio tasks has imported it anyway.
     import asyncio
 
     Task = asyncio.Task[Any]
@@ -58,7 +58,7 @@ _ANYWHERE: Final = ("",)
 
 @dataclass(slots=True)
 class Scope:
-    """Numbers the calls of one branch of a handler. `path` identifies it; empty for the handler itself."""
+    """Numbers the calls of one branch of a handler. `path` identifies it; the handler's own is empty."""
 
     path: Path = ()
     # For the whole handler: the branch that has used a step's key first.
@@ -78,7 +78,7 @@ class Scope:
         return Scope((*self.path, str(self._branches)), self._owners)
 
     def below(self, *parts: str) -> "Scope":
-        """A scope of its own: what it numbers is told apart from everything else by these parts."""
+        """A scope below this one. These parts tell its calls apart from all other calls."""
         return Scope((*self.path, *parts))
 
 
@@ -86,8 +86,8 @@ class Scope:
 class _Branch:
     """A task of a handler, and the task that made it.
 
-    It gets its scope at the first call, which it or a task below it makes. So tasks that make no call, but
-    wait for tasks of their own, are told apart as well.
+    The task gets its scope at the first call that it, or a task below it, makes. So tasks that make no
+    call, but wait for tasks of their own, are told apart as well.
     """
 
     owner: object
@@ -117,7 +117,7 @@ def enter_branch(owner: object, scope: Scope) -> None:
 
 
 def in_new_branch(make: "Callable[[], Task]") -> "Task":
-    """Make a task of the running one."""
+    """Make a task below the running task."""
     maker = _branch.get()
     if maker is None:
         return make()
@@ -131,7 +131,7 @@ def in_new_branch(make: "Callable[[], Task]") -> "Task":
 
 
 def untracked(make: "Callable[[], Task]") -> "Task":
-    """Make a task that is none of the handler's."""
+    """Make a task that does not belong to the handler."""
     maker = task_maker.set(None)
     try:
         return make()
@@ -203,7 +203,7 @@ def _in_order(coroutine: Any) -> list[Any]:
 
 
 def name_text(name: str | None) -> str:
-    """The name of a call as it goes over the wire; empty for none."""
+    """The name of a call as it is sent to the server; empty for a call without a name."""
     if name is None or (isinstance(name, str) and name):
         return name or ""
     raise InvalidRequestError(f"name: use a text that is not empty, not {name!r}.")

@@ -1,4 +1,4 @@
-"""What a handler records of its own: values, versions, and the checks of `until`.
+"""Results that a handler records itself: values, versions, and the checks of `until`.
 
 A value is computed once, and each replay gets the same value. It is a step that has succeeded when it is
 posted. The function runs before the post. So it runs again when the attempt ends before the value is
@@ -202,7 +202,7 @@ class RecordingContext(BaseContext, ABC):
         return self._step_call(name, document, result=result)
 
     def _scope_of(self, kind: str, name: str = "") -> Scope:
-        """The scope of the next call of a kind; those of one name are numbered by themselves."""
+        """The scope of the next call of a kind. Calls with the same name are numbered among themselves."""
         with self._lock:
             number = self._position(f"{kind} {name}" if name else kind).number
             return self._scope().below(f"{kind}{number}:{name}" if name else f"{kind}{number}")
@@ -250,7 +250,7 @@ class RecordingContext(BaseContext, ABC):
             return stored
 
     async def _found(self, step_call: StepCall[Any]) -> Outcome | None:
-        """A stored value. An earlier attempt may have just stored it, so this asks for it."""
+        """The stored value. Asks the server for it, because an earlier attempt may have just stored it."""
         found = self._earlier(await self._known(), step_call)
         if found is not None or self._query is None:
             return found
@@ -319,7 +319,7 @@ class RecordingContext(BaseContext, ABC):
 
     @abstractmethod
     async def _known(self) -> Results:
-        """What earlier attempts posted. The first call that needs it reads it."""
+        """The results of earlier attempts. The first call that needs these results reads them."""
 
     @abstractmethod
     async def _send(self, flow: Flow[T]) -> T: ...
@@ -336,7 +336,7 @@ class RecordingContext(BaseContext, ABC):
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine of which every part blocks."""
+    """Run a coroutine in which every part blocks, and return its result."""
     try:
         work.send(None)
     except StopIteration as end:

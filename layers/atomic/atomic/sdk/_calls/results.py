@@ -1,9 +1,9 @@
-"""What a handler posted before: the path of its posts, and the results of its earlier attempts.
+"""Where a handler posts, and the results of what its earlier attempts posted.
 
-A handler that is called again reads these results at once. Without its result, a step is posted again. A
-result is used when the handler would post the same step now: the same identity, and a payload with the same
+A handler that is called again first reads these results. A step without a result is posted again. A result
+is used when the handler would post the same step now: the same identity, and a payload with the same
 fingerprint. For a value, the same identity is enough. When a result is missing, old, cut off or malformed,
-the handler posts the step, and the server's answer counts. So a fault here costs a request and never
+the handler posts the step, and the server's answer counts. So a faulty result costs a request and never
 changes an outcome.
 """
 
@@ -90,7 +90,7 @@ class _Result(NamedTuple):
 
 @dataclass(slots=True)
 class Results:
-    """The results of one handler. `is_complete`: every page was read, and no step of it is missing."""
+    """The results of one handler. `is_complete`: all pages were read, and no step is missing."""
 
     is_complete: bool = True
     _steps: dict[str, _Result] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class Results:
         return Outcome(ended_at=known.finished_at, was_replayed=True, response=known.response)
 
     def has_ended(self, step_id: str) -> bool:
-        """Whether a step is known to have ended, with whatever outcome."""
+        """Whether a step is known to have ended, with any outcome."""
         return step_id in self._steps and self._steps[step_id].status not in LIVE
 
     def has_event(self, step_id: str) -> bool:
@@ -142,7 +142,7 @@ class Results:
 
     @property
     def unused(self) -> int:
-        """The number of steps that the handler has not used, without events: others may open events."""
+        """The number of steps that the handler has not used. Events do not count: others may open them."""
         return sum(
             known.kind != "event" for step_id, known in self._steps.items() if step_id not in self._asked
         )

@@ -61,7 +61,7 @@ def failure_of(task: Task) -> BaseException | None:
 
 
 def _waiter(task: Task) -> Future | None:
-    # In CPython's C and Python versions alike, since 3.4.
+    # CPython has this attribute since 3.4, in its C and its Python version.
     future: Future | None = task._fut_waiter  # type: ignore[attr-defined] # noqa: SLF001 - as above
     return future
 
@@ -80,7 +80,7 @@ def _depth(future: Future | None) -> int:
     children = getattr(future, "_children", None)
     if future is None or children is None:
         return 0
-    # The parts of a `gather` stay the same, and there may be thousands.
+    # Cached: the parts of a `gather` stay the same, and there may be thousands of them.
     if (known := _depths.get(future)) is None:
         known = _depths[future] = 1 + max(map(_depth, children), default=0)
     return known

@@ -55,7 +55,7 @@ class EndpointOptions(TypedDict, total=False):
     `base_url`: where Atomic reaches this application, if the request does not tell (ATOMIC_BASE_URL).
     `wait`: how long one call of a workflow waits for its steps before it is suspended; the default depends
     on the server: see docs/workers.md.
-    `build`: which build of the application this is (ATOMIC_BUILD); Atomic is told with each answer.
+    `build`: which build of the application this is (ATOMIC_BUILD). Each answer tells it to Atomic.
     """
 
     client: Client | AsyncClient
@@ -152,7 +152,7 @@ class Endpoint:
 
     def _success(self, context: Call | BaseContext, result: Any) -> HandlerResponse:
         if isinstance(result, HandlerResponse):
-            # It answers later.
+            # The endpoint answers later.
             return marked(result, self._build)
         written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
         unused = context.unused_results if isinstance(context, BaseContext) else 0
@@ -205,7 +205,7 @@ class Endpoint:
     def _signatures(self) -> SignatureCheck:
         given = self._options.get("secrets") or signing_secrets()
         if not given and has_api_key():
-            # An API key means a server that signs its calls. Under --dev there is none, and no warning.
+            # A server that needs an API key signs its calls. With --dev there is no key, and no warning.
             _log.warning("%s takes calls from anybody; set %s", name_of(self.function), SIGNING_SECRET)
         return SignatureCheck(given)
 
@@ -240,8 +240,8 @@ class Decorator(Generic[View]):
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
           suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
           Lambda).
-        - `build`: which build of the application this is, as its commit; up to 64 characters (default:
-          ATOMIC_BUILD, else none).
+        - `build`: which build of the application this is, such as its commit, in up to 64 characters
+          (default: ATOMIC_BUILD, else none).
 
         Returns a view or handler of the framework.
 
@@ -260,7 +260,7 @@ class Decorator(Generic[View]):
 def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
     """A framework's view of an endpoint, with the names of the user's function."""
     view = view_of(endpoint)
-    # Not functools.wraps: frameworks read signatures, and this one has the framework's.
+    # Not functools.wraps: frameworks read signatures, and the view must keep its own.
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
         # A partial or a callable object does not have all of these attributes.
         if hasattr(endpoint.function, name):
@@ -296,8 +296,8 @@ class BaseEndpoints:
     ) -> Any:
         """Serve a workflow: a function that calls steps. A decorator, bare or with options.
 
-        One parameter gets the payload, validated by its annotation; one that is annotated as a context or
-        `Call` is given that.
+        One parameter gets the payload, validated by its annotation. A parameter that is annotated as a
+        context or `Call` gets this object.
 
         - `functions`: the function, when the decorator has no options.
         - `name`: the last part of its URL (default: the name of the function).
@@ -310,8 +310,8 @@ class BaseEndpoints:
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
           suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
           Lambda).
-        - `build`: which build of the application this is, as its commit; up to 64 characters (default:
-          ATOMIC_BUILD, else none).
+        - `build`: which build of the application this is, such as its commit, in up to 64 characters
+          (default: ATOMIC_BUILD, else none).
 
         Returns the function as it is, so that other code and tests may call it.
 
@@ -331,8 +331,8 @@ class BaseEndpoints:
     ) -> Any:
         """Serve a step: a function that has an effect. A decorator, bare or with options.
 
-        One parameter gets the payload, validated by its annotation; one that is annotated as a context or
-        `Call` is given that.
+        One parameter gets the payload, validated by its annotation. A parameter that is annotated as a
+        context or `Call` gets this object.
 
         - `functions`: the function, when the decorator has no options.
         - `name`: the last part of its URL (default: the name of the function).
@@ -345,8 +345,8 @@ class BaseEndpoints:
         - `wait`: seconds, or a timedelta, that one call of a workflow waits for its steps before it is
           suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on
           Lambda).
-        - `build`: which build of the application this is, as its commit; up to 64 characters (default:
-          ATOMIC_BUILD, else none).
+        - `build`: which build of the application this is, such as its commit, in up to 64 characters
+          (default: ATOMIC_BUILD, else none).
 
         Returns the function as it is, so that other code and tests may call it.
 

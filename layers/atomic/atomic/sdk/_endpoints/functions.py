@@ -76,7 +76,7 @@ class Signature:
 
 
 def signature_of(function: Function, *, is_workflow: bool) -> Signature:
-    """Read a function that is to be served. Raises TypeError that says what to change if it cannot be."""
+    """Read a function's signature. If it cannot be served, raises TypeError, which says what to change."""
     return _Reader(function, is_workflow=is_workflow).read()
 
 
@@ -171,7 +171,7 @@ class _Reader:
                 "dataclass or plain values"
             ) from None
         except PydanticUndefinedAnnotation:
-            # It names types that are defined later on.
+            # The annotation names types that are defined later.
             pass
         except PydanticUserError as error:
             if error.code != "class-not-fully-defined":

@@ -44,8 +44,8 @@ _BUILD: Final = "ATOMIC_BUILD"
 # Characters that a path may contain unencoded (RFC 3986, 3.3).
 _PLAIN: Final = "/:@!$&'()*+,;=~"
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# 333 calls a second, for the five minutes in which a call may be repeated. Beyond that, the oldest are
-# forgotten.
+# Enough for 333 calls a second in the five minutes in which a call may be repeated. When there are more,
+# the oldest are forgotten.
 _REMEMBERED_MAX: Final = 100_000
 SIGNING_SECRET: Final = "ATOMIC_SIGNING_SECRET"  # noqa: S105 - the name of a variable, not a secret
 
@@ -99,8 +99,8 @@ def of_scope(scope: Mapping[str, Any]) -> RawPath:
     """The path of a request to an ASGI application. Paths of mounted applications belong to `path`."""
     sent = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
     root = scope.get("app_root_path", scope.get("root_path", ""))
-    # If the two differ, middleware has changed the decoded path, which counts. Bytes that are not UTF-8
-    # are decoded to replacement characters.
+    # If the two paths differ, middleware has changed the decoded path, and the decoded path counts. Bytes
+    # that are not UTF-8 are decoded to replacement characters.
     return _parted(root.encode(), sent if unquote(sent) == scope["path"] else "", scope["path"].encode())
 
 
@@ -117,7 +117,7 @@ def of_environ(environ: Mapping[str, Any], charset: str = "latin-1") -> RawPath:
 
 
 def encoded(path: str) -> str:
-    """A path with all other characters encoded. Some gateways send it decoded, others do not."""
+    """A path, encoded except for plain characters. Some gateways send it decoded, others do not."""
     return quote(_LONE_PERCENT.sub("%25", path), safe=f"{_PLAIN}%")
 
 
@@ -198,9 +198,9 @@ class SignatureCheck:
 class Threads:
     """The threads in which a WSGI server calls the endpoints of this process.
 
-    Their number is unknown, but it is at least the number that were busy at the same time. Half of them,
-    and at most eight, are kept free for steps; one interpreter cannot use more. A handler that would occupy
-    one of these does not wait. Otherwise all handlers could wait for steps that wait for a thread.
+    The number of threads is unknown, but is at least the number that were busy at the same time. Half of
+    them, at most eight, are kept free for steps, since one interpreter cannot use more. A handler that
+    would occupy a free one does not wait. Otherwise all handlers could wait for steps that need a thread.
     """
 
     def __init__(self) -> None:

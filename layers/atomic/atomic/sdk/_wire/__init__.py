@@ -1,1 +1,1 @@
-"""Requests to Atomic, and values on their way into JSON and back."""
+"""Requests to Atomic, and the conversion of values to JSON and back."""

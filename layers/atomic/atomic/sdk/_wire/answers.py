@@ -1,4 +1,4 @@
-"""What an endpoint answers a call of Atomic: a result or an error, at once or posted later."""
+"""The answer of an endpoint to a call of Atomic: a result or an error, at once or posted later."""
 
 import logging
 import math
@@ -26,7 +26,7 @@ from atomic.sdk.errors import (
 
 _log = logging.getLogger("atomic")
 _NO_RETRY: Final = {headers.NO_RETRY: "true"}
-# Proxies accept some 4 KiB of headers. One of the steps is enough to be called again.
+# Proxies accept about 4 KiB of headers. One step is enough for the handler to be called again.
 _NAMED_MAX: Final = 40
 
 
@@ -112,7 +112,7 @@ def _suspension(signal: Suspended) -> HandlerResponse:
     """202 with the steps that the handler waits for, or the response for another cause."""
     if signal.cause is None:
         named = ", ".join(signal.waiting_for[:_NAMED_MAX])
-        # A server that does not know the policy wakes on any.
+        # A server that does not know the policy calls the handler again when any step has ended.
         wake = {} if signal.wake == "any" else {headers.WAKE: signal.wake}
         return HandlerResponse(status=202, headers={headers.WAITING_FOR: named, **wake})
     if isinstance(signal.cause, TRANSIENT):
@@ -144,7 +144,7 @@ def _text(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The error that counts: for a group, such as a TaskGroup raises, the most final one."""
+    """The error that counts. In a group, such as a TaskGroup raises, this is the most final error."""
     return max(_leaves(error), key=_finality)
 
 

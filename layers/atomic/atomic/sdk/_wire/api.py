@@ -1,4 +1,4 @@
-"""Atomic's API as flows: they turn arguments into requests, and decide which to repeat and how long."""
+"""Atomic's API as flows: they turn arguments into requests, and decide which to repeat, for how long."""
 
 import math
 import time
@@ -94,7 +94,7 @@ def check_options(given: Mapping[str, object], known: type) -> None:
 
 
 def check_number(name: str, number: object, least: int) -> None:
-    """Raise InvalidRequestError for anything but an int from `least` on."""
+    """Raise InvalidRequestError for anything but an int that is at least `least`."""
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
         raise InvalidRequestError(f"{name}: use a whole number from {least} on, not {number!r}.")
 
@@ -170,7 +170,7 @@ class Deadline:
 
 
 def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
-    """One request. It is repeated while no answer comes or the server is busy; all are idempotent."""
+    """Send a request. It is repeated while no answer comes or the server is busy: all are idempotent."""
     failures, first_s = 0, 0.0
     while True:
         answer = yield request
@@ -248,7 +248,7 @@ def step_once(
 
 
 def open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[str]:
-    """Make an event durable without waiting for it; its id. If it has ended, it was opened before."""
+    """Make an event durable without waiting for it. Returns its id, also for an event that has ended."""
     answer = yield from exchange(post_start(path, document, 0.0), patience_s)
     if answer.status not in {200, 202, 424}:
         raise error_of(answer)
@@ -349,14 +349,14 @@ def act_on_step(
 ) -> Flow[StepOutcome]:
     """Do something to a step, after a pause.
 
-    `given` are the headers of its parent's handler, or the attempt token of those who need one.
+    `given` are the headers of the parent's handler, or the attempt token of a caller that needs one.
     """
     request = post_of(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", document, given)
     return document_of(StepOutcome, (yield from exchange(replace(request, pause_s=pause_s), patience_s)))
 
 
 def redrive_all(client_id: str, wanted: Mapping[str, str], patience_s: float) -> Flow[list[str]]:
-    """Redrive every dead letter that matches a filter; their ids."""
+    """Redrive every dead letter that matches a filter. Returns their ids."""
     redriven: list[str] = []
     while True:
         request = post_of(f"/{quote(client_id)}/redrive", {"filter": wanted})
@@ -380,7 +380,7 @@ def _get(target: str, wait_s: float = 0.0) -> HttpRequest:
 
 
 def document_of(model: type[Model], answer: HttpResponse) -> Model:
-    """The document of a response. Raises the error of one without success."""
+    """The document of a response. Raises the error of an unsuccessful response."""
     if answer.status != 200:
         raise error_of(answer)
     return read(model, answer)
@@ -390,7 +390,7 @@ def _pause_s(answer: HttpResponse, failures: int) -> float:
     text = answer.headers.get(headers.RETRY_AFTER, "")
     if text.isdigit():
         return float(text)
-    # Half is fixed and half is random, so that clients of one lost server do not return at the same time.
+    # Half is fixed and half is random, so that the clients of a server do not all return at the same time.
     longest = min(_PAUSE_MIN_S * 2.0**failures, _PAUSE_MAX_S)
     return longest * (1 + answer.jitter) / 2
 

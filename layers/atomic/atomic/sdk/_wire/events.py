@@ -1,4 +1,4 @@
-"""Events as others tell them: the name of one, its address, its result or why it is rejected."""
+"""Events for other programs: the name and the address of an event, its result or its rejection."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _NUMBERED: Final = re.compile(r"#[0-9]+$")
 
 
 def event_name(name: str, number: int = 1) -> str:
-    """The name by which an event is told: the second event of one name in a handler is `name#2`.
+    """The name of an event for other programs: the second event of one name in a handler is `name#2`.
 
     Raises InvalidRequestError.
     """

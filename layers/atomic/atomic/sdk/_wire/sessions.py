@@ -1,8 +1,8 @@
 """Requests of the asynchronous client, by aiohttp.
 
-The blocking client in a bounded pool of threads would starve nested workflows, which share the pool. httpx
-took seven times aiohttp's CPU for one call (2.0 ms against 0.28). So this uses aiohttp, without a limit of
-connections.
+With a blocking client in a limited pool of threads, nested workflows could all wait for a free thread.
+httpx took seven times aiohttp's CPU time for one call (2.0 ms against 0.28). So this module uses aiohttp,
+without a limit of connections.
 """
 
 import os
@@ -21,7 +21,7 @@ from atomic.sdk._wire.transport import (
 )
 
 if TYPE_CHECKING:
-    # An extra: programs that have only steps or blocking code do not need it.
+    # aiohttp is an extra: programs that have only steps or blocking code do not need it.
     import asyncio
     import ssl
 

@@ -49,11 +49,11 @@ Result = TypeVar("Result")
 _URL: Final = "ATOMIC_URL"
 _CLIENT_ID: Final = "ATOMIC_CLIENT_ID"
 _API_KEY: Final = "ATOMIC_API_KEY"
-# In addition to the time that the server waits: the connection, and the way of the answer.
+# Added to the time that the server waits: the time to connect, and to receive the answer.
 _GRACE_S: Final = 10.0
 # On AWS, an inline first attempt delays the answer by up to 20 s, however short the wait is.
 _AT_LEAST_S: Final = 30.0
-# The name of aiohttp's errors; aiohttp is not imported for this.
+# Names of errors that mean "not HTTP". They are names, so that aiohttp need not be imported.
 _NO_HTTP: Final = frozenset({"ServerDisconnectedError", "ClientResponseError", "BadStatusLine"})
 _BY_STATUS: Final[dict[int, type[RefusedError]]] = {
     400: InvalidRequestError,
@@ -114,7 +114,7 @@ class HttpRequest:
         return max(self.wait_s + _GRACE_S, _AT_LEAST_S) if self.wait_s else _GRACE_S
 
     def url_at(self, server: str) -> str:
-        """The URL of the request, where `server` is the one of the server."""
+        """The URL of the request. `server` is the URL of the server."""
         return server + self.target if self.target.startswith("/") else self.target
 
 
@@ -235,7 +235,7 @@ def no_response(url: str, error: Exception) -> HttpResponse:
 
 
 def error_of(response: HttpResponse) -> AtomicError:
-    """The error for a response without success."""
+    """The error for an unsuccessful response."""
     if response.status == 0:
         return NoAnswerError(f"No answer from {response.error}.", cure=response.cure)
     problem = _problem_of(response)
@@ -267,7 +267,7 @@ def read(model: type[Model], response: HttpResponse) -> Model:
 
 
 def members(response: HttpResponse, *names: str) -> list[Any]:
-    """Some members of the document. The rest is not validated, to save most of a handler's time."""
+    """Some members of the document. Validating the rest would take most of a handler's time."""
     try:
         document = from_json(response.body)
         return [document[name] for name in names]
@@ -287,7 +287,7 @@ def _problem_of(response: HttpResponse) -> dict[str, Any]:
 def _foreign(response: HttpResponse) -> RefusedError:
     """The error for a response that is not from Atomic, but from a proxy, a login page or another server.
 
-    None of them fails a workflow, since the request itself may be right.
+    Such a response does not fail a workflow, since the request itself may be right.
     """
     location = response.headers.get("location", "")
     if 300 <= response.status < 400 and location:

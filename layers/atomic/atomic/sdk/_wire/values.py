@@ -1,9 +1,9 @@
 """Writes values as JSON and reads them back: a value that would not arrive unchanged is refused.
 
 A value passes between processes, replays and versions. So the writer reads its own JSON back, as the reader
-will, and compares the result with the value. What pydantic wrote is brought into one spelling, or refused
-with the path: strict JSON has no NaN, no integers beyond 64 bit, no half surrogate pairs and at most 64
-levels (see `protocol.canonical`), and pydantic writes all of these.
+will, and compares the result with the value. The JSON of pydantic is brought into one spelling, or refused
+with the path of the fault: strict JSON has no NaN, no integers beyond 64 bit, no half surrogate pairs and
+at most 64 levels (see `protocol.canonical`), and pydantic writes all of these.
 """
 
 import inspect
@@ -33,7 +33,7 @@ _UNKNOWN: Final = object()
 # Matches integers that may be beyond 64 bit, and floats that are integers, also within strings. It begins
 # with one set of characters, so that `re` passes over the others quickly.
 _ODD_NUMBER: Final = re.compile(r"[0-9](?:[0-9]{18}|\.0(?![0-9])|e\+)")
-# `json.dumps` makes an encoder for each call that has options.
+# Kept here, because `json.dumps` makes a new encoder at each call that has options.
 _SORTED: Final = json.JSONEncoder(sort_keys=True)
 _STRICT: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 _HALF_A_CHARACTER: Final = "a string holds half of a surrogate pair; send whole characters"
@@ -52,8 +52,8 @@ class ValueType:
         """
         written, is_plain = self._written(value, what)
         got = self.read(written, what)
-        # Plain values, and models of plain values, have equal types if they are equal. Of a union, a value
-        # may come back as one of another type that equals it: Fraction(0) as Decimal(0).
+        # Plain values, and models of plain values, have equal types if they are equal. A value of a union
+        # may come back as an equal value of another type: Fraction(0) as Decimal(0).
         if is_plain and value == got and not self._has_union:
             return written
         found = difference(value, got)
@@ -103,7 +103,7 @@ class ValueType:
         return TypeAdapter(self.annotation)
 
     def _written(self, value: Any, what: str) -> tuple[Any, bool]:
-        """The JSON form, and whether the value has no other parts than JSON has."""
+        """The JSON form, and whether the value has only parts that JSON has, too."""
         if self.annotation is Any:
             write = partial(to_jsonable_python, value, by_alias=True, round_trip=True, fallback=_refuse)
             return _stored(value, what, write)
@@ -124,7 +124,7 @@ class ValueType:
             return difference(value, written) and difference(value, got)
         found = difference(made, got)
         if found is not None and difference(made, self._made(value)) is not None:
-            # Its defaults differ each time, such as random ids.
+            # The type has defaults that differ each time, such as random ids.
             return None
         return found
 
