@@ -18,7 +18,7 @@ _step_log: Final = logging.getLogger("atomic.steps")
 _jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
 # On Linux this clock includes suspended time; elsewhere the monotonic one may.
 _ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-# Time servers make smaller corrections all the time.
+# Smaller corrections are normal: time servers make them all the time.
 _NOTABLE_MS: Final = 1_000
 
 
@@ -43,7 +43,7 @@ class SystemClock:
 
 
 class SteadyClock:
-    """The wall clock, but never going back within a process: for rows that one process owns.
+    """The wall clock, except that it never goes back within a process: for rows that one process owns.
 
     It follows when the wall clock is set forward. When the wall clock is set back, it advances by the real
     elapsed time, and stays ahead until the process ends or the wall clock has caught up.

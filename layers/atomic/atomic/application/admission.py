@@ -147,7 +147,7 @@ class _Limit(Protocol):
     """One limit of the quota."""
 
     async def take(self, new: _NewStep, taken: AsyncExitStack) -> Refused | None:
-        """Take what the step needs, if its client has this limit; put how to release it on `taken`."""
+        """Take what the step needs, if its client has this limit. `taken` is told how to release it."""
         ...
 
 
@@ -261,7 +261,7 @@ class Admission:
         if client.quota == NO_QUOTA:
             return _NOTHING
         new, refused = _NewStep(store, client, spec, now_ms), None
-        # One post at a time: a post that comes while the store counts must not use the count before.
+        # One post at a time: while the store counts, no other post may use the old count.
         async with self._locks.setdefault(client.id, asyncio.Lock()), AsyncExitStack() as taken:
             for limit in self._limits:
                 refused = await limit.take(new, taken)
@@ -270,7 +270,7 @@ class Admission:
             else:
                 return Reservation(taken.pop_all())
         assert refused is not None
-        # Only a refused post costs a read: it is refused only when the step does not exist.
+        # Only a refused post costs this read. A post of a step that exists is not refused.
         return _NOTHING if await _exists(store, spec) else refused
 
     async def charge(self, client: Client, now_ms: int) -> Refused | None:

@@ -1,6 +1,6 @@
-"""Answers that are posted: the endpoint has postponed its answer, or its work is done before it answers.
+"""Posted answers: the endpoint has postponed its answer, or its work is done before it answers.
 
-Any holder of the token of the attempt may end it, by the rules of a direct answer.
+A program that has the token of an attempt may end this attempt. The rules are those of a direct answer.
 """
 
 from typing import Final
@@ -26,17 +26,18 @@ async def post_answer(
 ) -> Step:
     """End the attempt of this number with an answer. Posting the same answer again is not an error.
 
-    Raises AttemptOver for another attempt than the one that is under way: its answer is noted at most.
+    Raises AttemptOver when this attempt is not the one that is under way. Its answer is noted at most.
     """
     outcome = await outcome_of(engine, step.spec, answer)
     if _is_under_way(step, attempt):
         if _concerns_others(step, outcome):
-            # The wake-up of the step may be months away. If this process ends before it wakes the others,
-            # this one does.
+            # The step's own wake-up may be months away. If this process ends before it wakes the waiters,
+            # this additional wake-up makes another process wake them.
             await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
         engine.admission.meter.watch(client)
         after, effects = await commit(engine, step, event_of(engine, step, outcome))
-        # Postponed once more, an answer may be overdue when it was: at the step's deadline.
+        # If an answer is postponed once more, its new end may be the old one: the step's deadline. Then the
+        # row does not change.
         if effects is not None or (outcome.answer_within_ms is not None and _is_under_way(after, attempt)):
             return await _go_on(engine, after, outcome)
         step = after
@@ -48,7 +49,7 @@ async def post_answer(
 
 
 async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
-    """What follows when the answer stands in the row."""
+    """Do what follows when the answer is in the row."""
     if outcome.waiting_for:
         after = await recheck(engine, after)
     if after.answer_by_ms is None:
@@ -70,7 +71,7 @@ def _is_under_way(step: Step, attempt: int) -> bool:
 
 
 def _concerns_others(step: Step, outcome: Outcome) -> bool:
-    """Whether more follows than the write and its own wake-up."""
+    """Whether more must follow than the write and the step's own wake-up."""
     if outcome.answer_within_ms is not None:
         return False
     is_alone = not (step.waiters or step.watches)
@@ -78,7 +79,7 @@ def _concerns_others(step: Step, outcome: Outcome) -> bool:
 
 
 def _is_same(step: Step, made: Attempt, outcome: Outcome) -> bool:
-    """Whether the attempt ended with this answer, as far as the row knows it."""
+    """Whether the attempt ended with this answer, as far as the row shows it."""
     if (made.outcome, made.status, made.error) != (outcome.kind, outcome.status, outcome.error):
         return False
     is_last = step.is_settled and made is step.attempt_log[-1]

@@ -30,7 +30,7 @@ from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
 _RECORD_AGAIN_FIRST_S: Final = 0.25
-# Of the nonce, which is random for each attempt. W3C Trace Context, 3.2.2.4: a span id is 16 hex digits.
+# The span id is the beginning of the attempt's nonce. W3C Trace Context, 3.2.2.4: it has 16 hex digits.
 _SPAN_ID_CHARS: Final = 16
 
 
@@ -94,8 +94,8 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
 
 
 async def outcome_of(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> Outcome:
-    """Read an answer; a large one when it is the client's turn."""
-    # A Retry-After may be a time by the endpoint's clock.
+    """Read an answer. A large answer is read when it is the client's turn."""
+    # A Retry-After may be a date by the endpoint's clock, so it is compared with the wall clock.
     wall_ms = engine.clock.wall_ms()
     return await engine.large_bodies.read(
         spec.client_id, len(answer.body), lambda: classify(answer, spec.retry, wall_ms)
@@ -138,7 +138,7 @@ async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Defe
 
 
 def _is_known(step: Step, number: int) -> bool:
-    """Whether the attempt's outcome is recorded already: a write may be applied and its answer lost."""
+    """Whether the attempt's outcome is recorded already: its write may have succeeded unanswered."""
     made = next((attempt for attempt in step.attempt_log if attempt.number == number), None)
     return made is not None and made.outcome not in {None, OutcomeKind.NO_ANSWER}
 
@@ -157,7 +157,7 @@ def endpoint_request(
     }
     # The payload is JSON already, so it is not encoded a second time.
     body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], spec.payload)
-    # The endpoint compares it with its own clock.
+    # The endpoint compares the timestamp with its own clock.
     timestamp_s = clock.wall_ms() // 1000
     request_headers = {
         "Content-Type": "application/json",

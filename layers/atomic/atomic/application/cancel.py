@@ -15,7 +15,7 @@ from atomic.protocol.enums import SETTLED, Status
 
 
 async def cancel_run(engine: Engine, run_id: str) -> None:
-    """Cancel the run, its root first so that nothing wakes it. Doing it again changes nothing.
+    """Cancel the run. Its root is first, so that nothing wakes it. A second cancel changes nothing.
 
     Once the root is cancelled, this process calls no endpoint of the run. If this call does not finish,
     each live step is cancelled when it is next due (`leftovers`).
@@ -46,7 +46,7 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
 async def cancel_step(engine: Engine, step: Step) -> Step:
     """Cancel one step and all live steps below it; a step that has ended stays as it is.
 
-    The step itself is first, so that nothing of it is called any more. Raises IsRoot for a run's root.
+    The step itself is first, so that nothing is called for it any more. Raises IsRoot for a run's root.
     """
     if step.is_root:
         raise IsRoot(step.spec.run_id)
@@ -57,7 +57,7 @@ async def cancel_step(engine: Engine, step: Step) -> Step:
 
 
 async def cancel_below(engine: Engine, cancelled: Step) -> None:
-    """Cancel what is live below a step that was cancelled. Doing it again changes nothing.
+    """Cancel the live steps below a step that was cancelled. A second call changes nothing.
 
     An attempt may go on in another process and post more steps. The process that gets its answer, or takes
     the step's last wake-up, cancels them.
@@ -71,8 +71,8 @@ async def cancel_below(engine: Engine, cancelled: Step) -> None:
             async for child in children(engine, handler_id):
                 if child.status not in SETTLED:
                     await _cancel_one(engine, child.id)
-                # A settled step may have left live steps. The poster names the parent, so a step may stand
-                # below itself.
+                # A settled step may have left live steps. The caller names the parent, so a step may
+                # be below itself.
                 if child.calls and child.id not in seen:
                     seen.add(child.id)
                     below.append(child.id)

@@ -24,7 +24,7 @@ class ChildPage:
 
 
 def first_page(children: Iterable[Step], *, limit: int, max_bytes: int) -> ChildPage:
-    """The first ones: `limit` at most, about `max_bytes` of payloads and responses, and one at least."""
+    """The first steps: at least one, at most `limit`, and about `max_bytes` of payloads and responses."""
     steps: list[Step] = []
     room = max_bytes
     for child in children:

@@ -54,8 +54,8 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
 async def _newer_row(engine: Engine, judged: Step) -> Step | None:
     """The row, when it has changed meanwhile; None when it has not, or cannot be read.
 
-    It is read before a dead letter is sent, because the step may have ended otherwise. A dead letter too
-    many does no harm, so a failed read is ignored.
+    It is read before a dead letter is sent, because the step may have ended otherwise. A needless
+    dead letter does no harm, so a failed read is ignored.
     """
     with suppress(StoreUnavailable):
         existing = await engine.store.get(judged.id)
@@ -124,10 +124,10 @@ async def wake_waiters(engine: Engine, settled: Step) -> None:
 
 
 async def handler_to_tell(engine: Engine, settled: Step) -> Step | None:
-    """The step whose handler has posted this one, if this one has failed and was not asked to wake it.
+    """The parent of a step that has failed, if the step was not asked to wake its parent.
 
-    A handler that waits for all of its steps is called as soon as one of them fails, also when another one
-    is watched. A handler that still runs may wait for all of them later.
+    A handler that waits for all of its steps is called as soon as one of them fails, even when another
+    step is watched. A handler that still runs may wait for all of its steps later.
     """
     handler_id = settled.spec.parent
     if settled.status is Status.SUCCEEDED or handler_id is None or handler_id in settled.waiters:

@@ -1,7 +1,7 @@
 """The engine: what every use case takes as its first argument.
 
-It holds the ports and the numbers of a runtime, and what this process knows: runs that it has read, and
-whose turn it is to have a large body read.
+It holds the ports and the numbers of a runtime. It also holds what this process knows: the runs that it has
+read, and the client whose large body is read next.
 """
 
 import asyncio
@@ -112,11 +112,11 @@ class RunCache:
         self._runs: OrderedDict[str, CachedRun] = OrderedDict()
         # Kept apart, so that reads of other runs do not push out a cancelled run with live attempts.
         self._cancelled: OrderedDict[str, None] = OrderedDict()
-        # The same of single steps: when each was created, for an identity may begin anew.
+        # Cancelled single steps, with their creation times, since an identity may begin anew.
         self._cancelled_steps: OrderedDict[str, int] = OrderedDict()
 
     def is_step_cancelled(self, step_id: str | None) -> bool:
-        """Whether this process has seen that the step was cancelled, and not its run."""
+        """Whether this process has seen that the step was cancelled without its run."""
         return step_id in self._cancelled_steps
 
     def remember_cancelled_step(self, step: Step) -> None:
@@ -251,11 +251,11 @@ class Engine:
 
 
 async def is_called_off(engine: Engine, run_id: str) -> bool:
-    """Whether the run was cancelled: known at once if by this process, otherwise within 5 s."""
+    """Whether the run was cancelled. A cancel by this process is known at once, others within 5 s."""
     cached = await engine.runs.find(engine.store, run_id, engine.clock.now_ms())
     return cached is not None and cached.is_cancelled
 
 
 async def is_step_called_off(engine: Engine, step: Step) -> bool:
-    """Whether the step itself was cancelled, or its run, and so nothing may be called for it."""
+    """Whether the step or its run was cancelled, so that nothing may be called for the step."""
     return await is_called_off(engine, step.spec.run_id) or engine.runs.is_off(step)

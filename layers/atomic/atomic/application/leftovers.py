@@ -1,7 +1,7 @@
 """Live steps of runs that have ended: when such a step is due, it is ended and nothing is called.
 
 A run ends without reading its other steps: there may be many, and others may be posted at the same moment.
-A cancel settles them, and may be interrupted.
+A cancel settles them, but it may be interrupted.
 """
 
 from atomic.application.commit import commit
@@ -38,7 +38,7 @@ async def end_if_left_over(engine: Engine, step: Step) -> Step:
 
 
 def ended_with(run: CachedRun) -> Cancelled:
-    """The event that ends a step because its run has ended. Step and run are remembered equally long."""
+    """The event that ends a step because its run has ended. The step is kept as long as the run."""
     return Cancelled(CANCELLED if run.is_cancelled else StepError(ErrorKind.RUN_ENDED), run.expires_at_ms)
 
 
@@ -51,7 +51,7 @@ async def resume(engine: Engine, step: Step) -> Step:
 
 
 async def _rests(engine: Engine, event_step: Step) -> bool:
-    """Suspend the deadline of an event whose run has failed; whether the run has failed.
+    """Suspend the deadline of an event whose run has failed; return whether the run has failed.
 
     Until a redrive, the event has no deadline. Its result can still be posted.
     """

@@ -48,7 +48,7 @@ class RunQuery:
     limit: int = 50
 
     def fits(self, step: Step) -> bool:
-        """Whether the step fits the filter, its status aside. The queries of every store mean the same."""
+        """Whether the step fits the filter, apart from its status. All stores use this rule."""
         spec = step.spec
         from_ms, before_ms = self.created_from_ms, self.created_before_ms
         return (
@@ -110,9 +110,9 @@ class StepStore(Protocol):
         ...
 
     async def child_steps(self, parent_id: str, *, after: str, limit: int, max_bytes: int) -> ChildPage:
-        """The steps whose parent this is, whole, as `first_page` takes them, beginning after the given id.
+        """Whole steps with this parent, beginning after the given id, cut as by `first_page`.
 
-        It reads these, however many other steps their run has. They may be as they were a moment ago.
+        It reads only these, however many other steps the run has. The rows may be a moment old.
         """
         ...
 
@@ -121,13 +121,14 @@ class StepStore(Protocol):
         ...
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
-        """Ids of the dead letters, roots or not, that fit the query; its status does not count."""
+        """Ids of the dead letters, roots or not, that fit the query. The query's status is ignored."""
         ...
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, `limit` at most.
 
-        Clients take turns, those with the most overdue steps first, and so do the steps of each.
+        Clients take turns, beginning with the client of the step that is overdue longest. The steps of each
+        client are in the same order.
         """
         ...
 
@@ -235,7 +236,7 @@ class EndpointRequest:
     """One attempt as it is sent.
 
     The sender calls `is_wanted` each time the request has waited for something. Once it returns False,
-    nothing more is sent. `once`: the request is never sent a second time, whatever becomes of the first.
+    nothing more is sent. `once`: the request is never sent a second time, whatever happens to the first.
     """
 
     client_id: str

@@ -81,8 +81,8 @@ def _is_spare(step: Step, wakeup_at_ms: int | None) -> bool:
     left over from an older state, or from a write that failed. Without this check, each retry and each
     wait would leave one more wake-up that is sent again and again until the step settles.
 
-    `application.start` makes the first attempt without a wake-up, and its process may end before the
-    outcome is written and has one. So the wake-up for the end of the first lease also counts, and a step
+    `application.start` makes the first attempt without a wake-up. Its process may end before it has written
+    the outcome and sent a wake-up. So the wake-up for the end of the first lease also counts, and a step
     has at most two wake-ups of its own. A wake-up that is delivered again (None) is never spare, because
     its receiver may have ended at any point.
     """

@@ -4,7 +4,7 @@ The waiting step's row is written before the needed steps are read. A step that 
 before it reads its waiters. So the later one sees the other's write, and no wake-up is lost.
 A recheck that is repeated does no harm.
 
-Of a set of steps that are all to settle, one is watched at a time (`wait_set`).
+A handler may wait until a whole set of steps has settled. Then one step is watched at a time (`wait_set`).
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -21,9 +21,9 @@ from atomic.domain.steps import Step, StepOutline, Watch, outline_of
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import SETTLED, OutcomeKind
 
-# A row has a size limit on every runtime, and any of these wakes the step.
+# A row has a size limit on every runtime, so it names only so many steps. Any of them wakes the step.
 _OWN_MAX: Final = 100
-# Results of earlier attempts may be so old. While they are, a handler that waits is called again at once.
+# The results that a handler reads may be this old. Meanwhile a handler that waits is called again at once.
 _RESULTS_BEHIND_MS: Final = 1_000
 # An event without a deadline is due when somebody completes it.
 _NEVER_MS: Final = 2**53
@@ -32,14 +32,14 @@ _NEVER_MS: Final = 2**53
 async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
     """Ask each step that `waiting` needs to wake it, and wake it at once when one has settled.
 
-    `again`: it has waited for a while. If the wake-up of a needed step was lost with its receiver, only
-    this recheck sends another one. Returns the row after the recheck.
+    `again`: the step has waited for a while. If the wake-up of a needed step was lost with its receiver,
+    only this recheck sends another one. Returns the row after the recheck.
     """
     if waiting.wake is not None:
         return await _recheck_set(engine, waiting, again=again)
     live: list[Step] = []
     if again and may_have_more_to_do(waiting) and waiting.waiting_for:
-        # It is called again, whatever the needed steps do.
+        # The handler is called again, whatever the needed steps do.
         event = Rechecked(waiting.attempt_count, waiting.waiting_for, engine.entropy.fraction())
     else:
         async for needed in _needed(engine, waiting, again=again):
@@ -56,7 +56,7 @@ async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step
 
 
 class _Survey(NamedTuple):
-    """A set as it stands. `is_over`: nothing is left to wait for. `is_watched`: one of the live ones is."""
+    """The state of a set. `is_over`: nothing is left to wait for. `is_watched`: a live step is watched."""
 
     live: list[StepOutline]
     is_over: bool
@@ -68,7 +68,8 @@ async def _recheck_set(engine: Engine, waiting: Step, *, again: bool) -> Step:
     found = await _survey(engine, waiting, again=again)
     is_over = found.is_over
     if found.live and not (is_over or found.is_watched):
-        # A chain that ended by a crash must not find the step that it chose first, so the lots are others.
+        # A crash may have ended the chain. A new chain must not find the step that the old one chose first,
+        # so it draws other lots.
         origin = str(waiting.due_at_ms) if again else ""
         watch = Watch(waiting.id, waiting.attempt_count, origin)
         is_over = not await watch_one(engine, commit, watch, found.live)
@@ -111,9 +112,9 @@ async def _survey(engine: Engine, waiting: Step, *, again: bool) -> _Survey:
 
 
 def _may_be_unseen(waiting: Step, member: StepOutline) -> bool:
-    """Whether the handler may not know that the step has failed. What it named looked live to it.
+    """Whether the handler may not know that the step has failed. A step that it named looked live to it.
 
-    Of every child it named none: one that failed during the attempt has left a mark on its row.
+    With `*`, the handler named none. A child that failed during the attempt left a mark on its row.
     """
     if waiting.waiting_for != (EVERY_CHILD,) or waiting.failed_meanwhile:
         return True
@@ -121,7 +122,7 @@ def _may_be_unseen(waiting: Step, member: StepOutline) -> bool:
 
 
 def _rechecked(engine: Engine, waiting: Step, live: Sequence[StepOutline]) -> Rechecked:
-    """The recheck of a set. The row keeps the set as it was named, so that it does not grow."""
+    """The recheck of a set. The row keeps the set as it was named, so that the row does not grow."""
     names_stay = live and (waiting.wake is not None or waiting.waiting_for == (EVERY_CHILD,))
     ids = waiting.waiting_for if names_stay else tuple(step.id for step in live)
     return Rechecked(waiting.attempt_count, ids, engine.entropy.fraction(), _idle_until_ms(live))
@@ -135,7 +136,7 @@ def _idle_until_ms(live: Sequence[StepOutline]) -> int | None:
 
 
 async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
-    """The steps that it needs: live ones, and those that settled after its last call began."""
+    """The steps that `waiting` needs: live ones, and those that settled after its last call began."""
     last = waiting.attempt_log[-1]
     if waiting.waiting_for == (EVERY_CHILD,):
         async for child in _every_child(engine, waiting, again=again):
@@ -146,14 +147,14 @@ async def _needed(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterato
     if last.outcome is OutcomeKind.SUSPENDED:
         return
     async for child in _own(engine, waiting):
-        # An attempt that timed out was not told of steps that settled meanwhile. Any other attempt was,
-        # unless it had been told before that the same step is unfinished.
+        # An attempt that timed out was not told of steps that settled meanwhile. Any other attempt was
+        # told of them, except of a step that it was told before is unfinished.
         if not child.is_settled or timed_out(last.error) or waiting.id in child.waiters:
             yield child
 
 
 async def _named(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
-    # Further back than what it may have missed, the handler is wrong.
+    # A handler that suspended itself must not name a step that it has certainly seen settle.
     is_strict = not again and waiting.attempt_log[-1].outcome is OutcomeKind.SUSPENDED
     for step_id in waiting.waiting_for:
         named = await engine.store.get(step_id)
@@ -166,8 +167,8 @@ async def _named(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator
 def _is_missed(waiting: Step, needed: StepOutline) -> bool:
     """Whether a step may have settled unseen by the last attempt.
 
-    A handler may have found its own steps in results that were a moment old, also when it was called
-    because one of them had settled.
+    A handler may have found its own steps in results that were a moment old, even when it was called
+    because one of these steps had settled.
     """
     since_ms = _missed_since_ms(waiting)
     if needed.parent == waiting.id:
@@ -179,15 +180,15 @@ def _missed_since_ms(waiting: Step) -> int:
     """The time since which a step may have settled unseen by the last attempt.
 
     `finished_at_ms` is set before the row is written, so a step that settled during the attempt before may
-    still have looked live to the last one.
+    still have looked live to the last attempt.
     """
     return waiting.attempt_log[-2:][0].started_at_ms
 
 
 async def _every_child(engine: Engine, waiting: Step, *, again: bool) -> AsyncIterator[Step]:
-    """Its live children, and those that may have settled unseen.
+    """The live children of `waiting`, and those that may have settled unseen.
 
-    It names no ids, so a child that it has seen settle must not wake it a second time.
+    The handler names no ids. So a child that it has seen settle must not wake it a second time.
     """
     is_first = len(waiting.attempt_log) == 1
     since_ms = _missed_since_ms(waiting) if again or is_first else waiting.attempt_log[-1].started_at_ms + 1
@@ -199,7 +200,7 @@ async def _every_child(engine: Engine, waiting: Step, *, again: bool) -> AsyncIt
 
 
 async def _own(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
-    """Its children that were posted with a wait: live ones, and those that settled in its last attempt."""
+    """The children that were posted with a wait: live ones, and those that settled in the last attempt."""
     began_ms, live = waiting.attempt_log[-1].started_at_ms, 0
     async for outline in children(engine, waiting.id):
         is_live = outline.status not in SETTLED

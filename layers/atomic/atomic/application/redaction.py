@@ -68,7 +68,7 @@ def _all_redacted(steps: Sequence[Step], client: Client) -> list[Step]:
 
 
 def _pieces(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
-    """The steps in order, in pieces with their sizes. A piece is just large enough to be read in turn."""
+    """The steps in order, in pieces with their sizes. A piece is just large enough to wait for a turn."""
     size = 0
     piece: list[Step] = []
     for step in steps:
@@ -98,7 +98,7 @@ def _redacted_response(response: StoredBody, paths: Sequence[Path], key: bytes) 
 
 
 def _redacted_json(text: bytes, paths: Sequence[Path], key: bytes) -> bytes:
-    # By their last name: a payload may have a hundred thousand members, and a client a hundred paths.
+    # Grouped by last name: a payload may have a hundred thousand members, and a client a hundred paths.
     by_end: dict[str, list[Path]] = {}
     for path in paths:
         by_end.setdefault(path[-1], []).append(path)

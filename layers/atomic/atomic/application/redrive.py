@@ -108,7 +108,7 @@ async def _resume_events(engine: Engine, run_id: str) -> None:
 
 async def _redrive_all(engine: Engine, lineage: Lineage, ids: Sequence[str]) -> None:
     for step_id in ids:
-        # Read the row again: it may have failed because of the step that was redriven just now.
+        # Read the row again: this step may have failed because of the step that was redriven just now.
         step = await engine.store.get(step_id)
         if (
             step is None

@@ -47,7 +47,8 @@ async def own_steps(engine: Engine, parent_id: str, *, after: str | None, limit:
     page = await engine.store.child_steps(
         parent_id, after=after or "", limit=limit, max_bytes=_PAGE_MAX_BYTES
     )
-    # The first post of an event that came early is what makes it last as long as the other steps.
+    # An early event lasts as long as the other steps only when its handler has posted it. So it is not
+    # listed before, and the handler posts it.
     page = replace(page, steps=[step for step in page.steps if step.early != "unopened"])
     now_ms = engine.clock.now_ms()
     if all(step.expires_at_ms is None or step.expires_at_ms > now_ms for step in page.steps):
@@ -57,7 +58,7 @@ async def own_steps(engine: Engine, parent_id: str, *, after: str | None, limit:
 
 
 async def own_step(engine: Engine, parent_id: str, step_id: str) -> ChildPage:
-    """One child of a step, read consistently; an empty page when there is none of this id."""
+    """One child of a step, read consistently; an empty page when there is no child of this id."""
     step = await engine.store.get(step_id)
     is_posted = step is not None and step.spec.parent == parent_id and step.early != "unopened"
     if step is None or not is_posted or await is_forgotten(engine, step):

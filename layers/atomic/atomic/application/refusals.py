@@ -25,7 +25,7 @@ class StepCancelled(Refusal):
 
 
 class IsRoot(Refusal):
-    """The step is the root of its run: what is asked for is asked of the run `run_id`."""
+    """The step is the root of its run. The caller must ask the same of the run `run_id`."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(run_id)

@@ -1,4 +1,4 @@
-"""Results of event steps, which are posted from outside: by the id of the step, or by the event's name."""
+"""Results of event steps. They are posted from outside, by the id of the step or by the event's name."""
 
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -55,12 +55,12 @@ async def signal(
 ) -> Completed:
     """Post the result of the event of this identity, whether a handler has opened it yet or not.
 
-    `handler` is the step whose handler waits for it, where it has been read. Raises NotAnOpenEvent for a
-    different result, and TakesNoEvents when no handler can ask for the event any more.
+    `handler` is the step whose handler waits for the event, if that step has been read. Raises
+    NotAnOpenEvent for a different result, and TakesNoEvents when no handler can ask for the event any more.
     """
     existing = await engine.store.get(keys.step_id(spec.run_id, spec.identity))
     if existing is None or await is_forgotten(engine, existing):
-        # The row decides: of this post and the handler's, the second one finds what the first has written.
+        # The row decides. If the handler posts at the same time, the later post finds the other row.
         created = early(spec, posted, engine.clock.now_ms())
         existing = await _create(engine, created, existing, handler)
         if existing is None:
@@ -71,7 +71,7 @@ async def signal(
 
 
 async def _create(engine: Engine, event: Step, forgotten: Step | None, handler: Step | None) -> Step | None:
-    """Write the row of an event, unless there is one by now; that row."""
+    """Write the row of an event. If there is another row by now, return that row instead."""
     handler = handler or await engine.store.get(event.spec.parent or "")
     is_over = handler is not None and handler.status in {Status.SUCCEEDED, Status.CANCELLED}
     if handler is not None and is_over and not await is_forgotten(engine, handler):

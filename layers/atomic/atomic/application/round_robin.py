@@ -1,4 +1,4 @@
-"""Takes from several queues in turn, so that the longest one does not delay the others."""
+"""Takes from several queues in turn, so that the longest queue does not delay the others."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar

@@ -26,7 +26,7 @@ from atomic.protocol.enums import Status
 
 
 def now_s() -> float:
-    """The event loop's clock in seconds, by which callers wait: unlike the wall clock, it is never set."""
+    """The event loop's clock in seconds. Callers wait by it: unlike the wall clock, it is never set."""
     return asyncio.get_running_loop().time()
 
 
@@ -49,9 +49,9 @@ async def wait(engine: Engine, step: Step, until_s: float) -> Step:
 
 
 async def ask_to_wake(engine: Engine, step: Step) -> Step:
-    """A post asks to wait for a step that was posted without a wait: from now on it wakes its parent.
+    """A post asks to wait for a step that was posted without a wait. From now on the step wakes its parent.
 
-    If the parent's attempt times out, it is then known to wait for this step. Returns the step.
+    If the parent's attempt times out, the parent is then known to wait for this step. Returns the step.
     """
     if step.awaited or step.spec.parent is None:
         return step
@@ -60,10 +60,11 @@ async def ask_to_wake(engine: Engine, step: Step) -> Step:
 
 
 async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    """Before a handler is told that the step is not finished: make sure that it is called again.
+    """Make sure that a handler is called again, before it is told that the step is not finished.
 
-    The step is marked to wake its parent. The parent's row notes that its attempt was told, so that the
-    end of this attempt is not a failure. Returns the step; if it has settled by now, its outcome is told.
+    The step is marked to wake its parent. The parent's row notes that its attempt was told this, so that
+    the end of the attempt is not a failure. Returns the step. If it has settled by now, the caller tells
+    its outcome.
     """
     if step.is_settled or step.spec.parent is None:
         return step
@@ -169,7 +170,7 @@ async def _begin(engine: Engine, step: Step, claim: Claim | None, caller: _Calle
 async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -> StartResult:
     """Wait for a step that another post has created."""
     if step.early:
-        # What a handler asks with cannot be known before it asks.
+        # The payload of the handler's post was not known when the result came, so it is not compared.
         step, _ = await commit(engine, step, Opened())
         return StartResult(step, replayed=True)
     # Two overlapping attempts may both have computed a value; the value that was posted first counts.
@@ -192,12 +193,13 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
     """Create the step, unless there is one of its identity.
 
     Without a parent, the first identity of a run that calls an endpoint is its root. Any other is a step
-    under the root: its handler may not send parents, or it is an event, which may come before its root.
+    under the root: the root's handler may not send parents, or the step is an event. An event may come
+    before its root.
     Raises RunCancelled when the run was cancelled, StepCancelled when `parent` was, NotFound when `parent`
     names no run of this client.
     """
     spec, asked_ms = post.spec, engine.clock.now_ms()
-    # A read costs less than a write that is refused, and the wake-up beside it.
+    # A read costs less than a refused write and its wake-up.
     if post.is_repeated and (before := await posted_before(engine, spec)) is not None:
         return Found(before)
     cached = await _cached_run(engine, spec, asked_ms)
@@ -221,7 +223,7 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
 
 
 async def _end_if_cancelled(engine: Engine, step: Step) -> None:
-    """End a new step whose run or handler was cancelled while its row was written, unseen by the cancel.
+    """End a new step if its run or handler was cancelled meanwhile and the cancel did not see its row.
 
     Raises RunCancelled or StepCancelled then.
     """
@@ -237,7 +239,7 @@ async def _is_below_cancelled(engine: Engine, spec: StepSpec) -> bool:
     """Whether the step whose handler posts was cancelled, as far as this process has seen."""
     if spec.parent is None or not engine.runs.is_step_cancelled(spec.parent):
         return False
-    # Its identity may have begun anew since.
+    # The handler's identity may have begun anew since then.
     handler = await engine.store.get(spec.parent)
     return handler is not None and is_step_cancelled(handler.error)
 
@@ -255,7 +257,7 @@ def _with_own_key(spec: StepSpec, cached: CachedRun | None) -> StepSpec:
     """The spec with a key for its endpoint that no other identity of the run sends to the same URL.
 
     A database or a payment provider that remembers keys must not merge two calls. Most steps differ by URL
-    or key. The others differ only in what the endpoint is not sent: the parent and the names.
+    or key. The others differ only in the parent and the names, which the endpoint does not get.
     """
     is_told_apart = (
         cached is not None
@@ -285,7 +287,7 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
     if beside is not None:
         await beside
     # The existing row may be our own, when the answer to the write was lost. For a value this cannot be
-    # told, and makes no difference.
+    # known, but it makes no difference.
     if existing is not None and (existing != step or step.is_settled):
         return Found(existing)
     if beside is None and due_at_ms is not None:

@@ -26,7 +26,7 @@ async def sweep(engine: Engine, *, ahead_ms: int, limit: int) -> int:
 
 
 async def recover(engine: Engine) -> int:
-    """After a restart of the only process: take over the steps that the last one had; their number."""
+    """Take over the steps of the last process, after a restart of the only process; their number."""
     taken = 0
 
     async def take_over(step_id: str) -> None:

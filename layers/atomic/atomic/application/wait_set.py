@@ -24,12 +24,12 @@ Commit = Callable[[Engine, Step, Event], Awaitable[tuple[Step, Effects | None]]]
 
 _PAGE_FIRST: Final = 16
 _PAGE_MAX: Final = 400
-# So many steps are read one by one, rather than among all children of their handler.
+# Up to so many steps are read one by one. More are looked for among all children of their handler.
 _FEW: Final = 50
 
 
 async def on_watched_settled(engine: Engine, commit: Commit, settled: Step, watch: Watch) -> None:
-    """A watched step has settled: watch another one, or wake the step that waits. Again does no harm."""
+    """A watched step has settled: watch another one, or wake the waiting step. A repeat does no harm."""
     waiting = await engine.store.get(watch.waiter)
     if waiting is None or waiting.status is not Status.WAITING or waiting.attempt_count != watch.attempt:
         return
@@ -42,7 +42,7 @@ async def on_watched_settled(engine: Engine, commit: Commit, settled: Step, watc
 
 
 async def watch_another(engine: Engine, commit: Commit, waiting: Step, origin: str) -> bool:
-    """Watch a live step of the set for the sake of `origin`; False when none is left."""
+    """Watch a live step of the set after the step `origin`; False when no live step is left."""
     watch, live = Watch(waiting.id, waiting.attempt_count, origin), []
     async for member in members(engine, waiting):
         if watch in member.watches:
@@ -93,7 +93,7 @@ async def _one_by_one(engine: Engine, waiting: Step, ids: Sequence[str]) -> Asyn
 
 
 async def children(engine: Engine, parent_id: str, after: str = "") -> AsyncIterator[StepOutline]:
-    """The children of a step in the order of ids, page by page: small ones first, for who needs few."""
+    """The children of a step by id, page by page. The first pages are small: callers may need few."""
     limit = _PAGE_FIRST
     while page := await engine.store.children(parent_id, after=after, limit=limit):
         for child in page:

@@ -31,7 +31,7 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
 
 
 def _is_first_call(step: Step) -> bool:
-    # A step whose answer is postponed has had the wake-up of its first lease, and one of its own.
+    # A step whose answer is postponed has had the wake-up of its first lease, and a second one.
     return step.status is Status.RUNNING and step.attempt_count == 1 and step.answer_by_ms is None
 
 
@@ -39,7 +39,7 @@ async def wake_waiters_again(engine: Engine, settled: Step) -> None:
     """Wake the steps that still wait for one that settled some time ago.
 
     The process that settled it may have ended before it woke the waiters, or before the wake-up of a woken
-    waiter was sent. When the store fails, another wake-up of the settled step makes this be repeated.
+    waiter was sent. When the store fails, another wake-up of the settled step repeats this.
     """
     woken = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED)
     try:
@@ -65,6 +65,6 @@ def _still_waits(waiter: Step, settled: Step) -> bool:
     """Whether the waiter has not been called since the other step settled."""
     if waiter.status is not Status.WAITING:
         return False
-    # An attempt that was told of several unfinished steps names only the first.
+    # An attempt that was told of several unfinished steps names only the first one.
     began_ms = waiter.attempt_log[-1].started_at_ms
     return settled.id in waiter.waiting_for or (settled.finished_at_ms or 0) >= began_ms

@@ -1,7 +1,7 @@
 """An attempt whose answer is posted later: its step stays under way, and no process works on it.
 
-The row alone keeps such an attempt: `answer_by_ms` is when its answer is overdue, and the wake-up for that
-moment ends it. Until then neither a restart of the server nor the end of a process takes the step over.
+Only the row keeps such an attempt. `answer_by_ms` is when its answer is overdue, and the wake-up for that
+time ends the attempt. Until then no process takes the step over, not even after a restart of the server.
 """
 
 from atomic.domain import events
@@ -13,7 +13,7 @@ from atomic.protocol.error_kinds import ErrorKind
 
 
 def answers_later(step: Step, event: events.AnswersLater, now_ms: int) -> Step:
-    """The step after its endpoint has postponed the answer; it may do so again with what it posts."""
+    """The step after its endpoint has postponed the answer. A posted answer may postpone it again."""
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
     by_ms = now_ms + event.within_ms

@@ -1,7 +1,7 @@
 """How the end of an attempt changes its step: it settles, is called again, or waits for other steps.
 
-A failure counts against the endpoint, unless the attempt named the steps that it waits for, was told that a
-step is unfinished, or timed out while it may have been waiting for steps of its own.
+A failure counts against the endpoint, with three exceptions: the attempt named the steps that it waits for,
+it was told that a step is unfinished, or it timed out while it may have been waiting for its own steps.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
-# No answer of the endpoint itself came.
+# These mean that the endpoint itself has not answered.
 _BAD_GATEWAY: Final = 502
 _UNHEARD: Final = frozenset(
     {
@@ -34,7 +34,7 @@ _RECHECK_MAX_MS: Final = 24 * 3_600_000
 _RECHECKS_DOUBLED: Final = 11
 _DEFERRED_FIRST_MS: Final = 1_000
 _DEFERRED_MAX_MS: Final = 60_000
-# A question of an earlier attempt says nothing about this one. Clocks of processes differ by less.
+# A question of an earlier attempt does not count for this one. Clocks of processes differ by less.
 _CLOCKS_APART_MS: Final = 1_000
 
 
@@ -55,7 +55,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
             return settled(step, Status.FAILED, now_ms, error=outcome.error, **over, **answered)
         case OutcomeKind.DEFERRED:
             return _deferred(replace(step, **freed), event, now_ms)
-        # Such a failure is the endpoint's own; any other one may be a wait for its steps.
+        # Here the endpoint itself failed. In other failures the attempt may have waited for its steps.
         case OutcomeKind.RETRYABLE if is_misspelt or (step.told is None and not timed_out(outcome.error)):
             return _counted(replace(step, **freed), outcome, event.jitter, now_ms)
         case _ if step.woken and outcome.wake is None:
@@ -69,8 +69,8 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
 
 def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms: int) -> Step:
     if timed_out(event.outcome.error):
-        # A recheck finds which of its own steps it was waiting for; until then the wake-up of its lease
-        # stands.
+        # A recheck finds the steps that the attempt was waiting for. Until then, the wake-up of its lease
+        # is kept.
         return changed(step, status=Status.WAITING)
     if not waiting_for:
         return _nothing_to_wait_for(step, event.jitter, now_ms)
@@ -86,7 +86,7 @@ def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms
 
 
 def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
-    """The step after a recheck that found nothing settled of what it waits for."""
+    """The step, when a recheck found nothing settled among the steps that it waits for."""
     if step.status is not Status.WAITING or step.attempt_count != event.attempt:
         return step
     if deadline_is_over(step, now_ms):
@@ -113,14 +113,14 @@ def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
 def may_have_more_to_do(waiting: Step) -> bool:
     """Whether the last attempt of a waiting step may have died before it had posted everything.
 
-    What it was told is unfinished may never end, so its endpoint is called again in any case.
+    The unfinished step that it was told of may never end. So its endpoint is called again in any case.
     """
     last = waiting.attempt_log[-1]
     return last.status == _BAD_GATEWAY or (last.error is not None and last.error.kind in _UNHEARD)
 
 
 def woken(step: Step, event: events.Woken, now_ms: int) -> Step:
-    """The step after one that it may be waiting for has settled."""
+    """The step, when a step that it may be waiting for has settled."""
     if step.status is Status.WAITING:
         is_over = step.wake is None or (event.failed and _is_over_by(step, event.step_id))
         return _called_again(step, now_ms) if is_over else step
@@ -131,7 +131,7 @@ def woken(step: Step, event: events.Woken, now_ms: int) -> Step:
 
 
 def child_failed(step: Step, event: events.ChildFailed, now_ms: int) -> Step:
-    """The step after one of its own has failed: called again if it waits for all of them."""
+    """The step, when a step that it posted has failed: it is called again if it waits for all of them."""
     if step.status is Status.WAITING and _is_over_by(step, event.step_id):
         return _called_again(step, now_ms)
     if step.status is Status.RUNNING and not step.failed_meanwhile:
@@ -140,7 +140,7 @@ def child_failed(step: Step, event: events.ChildFailed, now_ms: int) -> Step:
 
 
 def wait_over(step: Step, event: events.WaitOver, now_ms: int) -> Step:
-    """The step when nothing is left of what it waits for."""
+    """The step, when nothing that it waits for is left."""
     is_meant = step.status is Status.WAITING and step.attempt_count == event.attempt
     return _called_again(step, now_ms) if is_meant else step
 
@@ -158,7 +158,7 @@ def _called_again(step: Step, now_ms: int) -> Step:
 
 
 def _is_over_by(step: Step, failed_id: str) -> bool:
-    """Whether a failure ends the wait for several: it is of one of those that are all to succeed."""
+    """Whether this failure ends a wait for several steps: all of them must succeed, and this is one."""
     if step.wake != "all":
         return False
     if step.waiting_for == (EVERY_CHILD,):

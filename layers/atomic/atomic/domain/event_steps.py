@@ -1,4 +1,4 @@
-"""Event steps: how a posted result settles one, also one that no handler has opened yet."""
+"""Event steps: how a posted result settles an event, even before a handler has opened it."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,7 +10,7 @@ from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 
-# How long a result is kept that no handler has asked for, unless its run lives longer.
+# How long a result is kept if no handler asks for it. If its run is kept longer, so is the result.
 EARLY_KEPT_MS: Final = 7 * 24 * 3600 * 1000
 
 
@@ -20,7 +20,7 @@ def rejection(response: StoredBody, detail: str) -> ResultPosted:
 
 
 def completed(step: Step, posted: ResultPosted, now_ms: int) -> Step:
-    """An open event with what was posted."""
+    """The open event, with the result that was posted."""
     status = Status.SUCCEEDED if posted.rejection is None else Status.FAILED
     return settled(step, status, now_ms, error=posted.rejection, response=posted.response)
 
@@ -40,7 +40,7 @@ def early(spec: StepSpec, posted: ResultPosted, now_ms: int) -> Step:
 
 
 def opened(step: Step, now_ms: int) -> Step:
-    """The event when a handler asks for it: a result that came early is now kept like any other."""
+    """The event after a handler has asked for it: from now on, an early result is kept like any other."""
     if step.early != "unopened":
         return step
     expires_at_ms = max(step.expires_at_ms or 0, now_ms + step.spec.retention_ms)

@@ -48,7 +48,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class AnswersLater:
-    """The endpoint postpones the answer of the attempt that holds `nonce`: it is posted within a time."""
+    """The endpoint postpones the answer of the attempt that holds `nonce`, for a limited time."""
 
     nonce: str
     within_ms: int
@@ -56,7 +56,7 @@ class AnswersLater:
 
 @dataclass(frozen=True, slots=True)
 class AnswerOverdue:
-    """No answer was posted by `by_ms`, the time of which the row says so. `jitter` is as in `Ended`."""
+    """No answer was posted by `by_ms`, the time limit in the row. `jitter` is as in `Ended`."""
 
     by_ms: int
     jitter: float
@@ -79,16 +79,16 @@ class WaiterAdded:
 
 @dataclass(frozen=True, slots=True)
 class WatchAdded:
-    """A step that waits for several wants to look again when this one settles."""
+    """A step that waits for several steps watches this one, and looks again when this one settles."""
 
     watch: Watch
 
 
 @dataclass(frozen=True, slots=True)
 class Woken:
-    """A step that this one may be waiting for has settled: `step_id`, where it matters which one it was.
+    """A step that this one may be waiting for has settled.
 
-    `failed`: without success.
+    `step_id` names it where that matters. `failed`: it has settled without success.
     """
 
     step_id: str = ""
@@ -97,23 +97,23 @@ class Woken:
 
 @dataclass(frozen=True, slots=True)
 class ChildFailed:
-    """A step that this one has posted has failed, which was not asked to wake it."""
+    """A step that this one posted has failed, and was not asked to wake this one."""
 
     step_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class WaitOver:
-    """What this step waits for since its attempt `attempt`: all of it has settled, or one step failed."""
+    """The wait since attempt `attempt` is over: all steps of the set have settled, or one has failed."""
 
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """Nothing that this step waits for since its attempt `attempt` has settled; `live` are these steps.
+    """None of the steps `live` has settled. This step waits for them since its attempt `attempt`.
 
-    If there are none, the attempt counts as a failure. `idle_until_ms`: when the first of them is due, if
+    If `live` is empty, the attempt counts as a failure. `idle_until_ms`: when the first of them is due, if
     all of them are timers or events. `jitter` is as in `Ended`.
     """
 
@@ -125,7 +125,7 @@ class Rechecked:
 
 @dataclass(frozen=True, slots=True)
 class OwnerLost:
-    """The process that held the step is known to have ended, so its lease is void."""
+    """The process that held the step is known to have ended, so its lease does not count any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class ResultPosted:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A handler asks for an event step whose result came before."""
+    """A handler asks for an event step whose result came early."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ def is_forgotten(rootless: Step, now_ms: int) -> bool:
 def is_outlived(step: Step, root: Step | None, now_ms: int) -> bool:
     """Whether the outcome of a step has expired, given the root that its run has now.
 
-    It is kept at least as long as the root of its run. A root that began when the step had expired is
-    that of another run.
+    An outcome is kept at least as long as the root of its run. A root that began when the step had expired
+    belongs to another run.
     """
     if step.expires_at_ms is None or step.expires_at_ms > now_ms:
         return False

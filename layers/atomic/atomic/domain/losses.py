@@ -1,4 +1,4 @@
-"""Lost attempts: the process that made one has ended, or was too late, before it recorded the end."""
+"""Lost attempts: the process of such an attempt ended, or was too late, before it recorded the end."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ def not_repeated(step: Step, now_ms: int) -> Step:
 
 
 def owner_lost(step: Step, now_ms: int) -> Step:
-    """The step after the end of the process that held it; one that is answered later is held by none."""
+    """The step after its process has ended. A step that is answered later has no process."""
     if step.status is Status.WAITING:
         return changed(step, due_at_ms=now_ms, rechecks=0) if step.due_at_ms != now_ms else step
     if step.status is not Status.RUNNING or step.answer_by_ms is not None:

@@ -1,8 +1,8 @@
 """The outcome of an attempt: the endpoint's answer, read by the rules of the protocol, or the error.
 
-An error is data that rows keep, not an exception. What Atomic found and what the endpoint said are kept
-apart: the excerpt belongs to the client and may be hidden. The sentence that people read is composed here
-and nowhere else.
+An error is not an exception: it is data, and rows keep it. What Atomic found and what the endpoint said are
+kept apart, because the excerpt belongs to the client and may be hidden. Only this module composes the
+sentence that people read.
 """
 
 import base64
@@ -58,7 +58,7 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.RUN_GONE: "its run is gone",
 }
 _CONTENT_TYPE_MAX: Final = 255
-# A row keeps the excerpts of fifty attempts.
+# A row keeps the excerpts of fifty attempts, so each one is short.
 EXCERPT_MAX_CHARS: Final = 200
 _OF_THE_CODE: Final = frozenset({headers.BUILD, headers.UNUSED_RESULTS})
 _WORDS: Final = ("detail", "error", "message", "title")
@@ -161,9 +161,9 @@ class Outcome:
     """An attempt's end. `waiting_for` holds step ids, or EVERY_CHILD, when the endpoint suspended itself.
 
     `wake` then says which of these steps wake it; None means any of them.
-    `answer_within_ms`: it is not the end yet, for the answer is to be posted within this time.
-    `build` is what answered. `unused_results`: of how many of its steps a finished handler never asked for
-    the result.
+    `answer_within_ms`: the attempt has not ended yet; its answer is to be posted within this time.
+    `build` is the build that answered. `unused_results` counts the steps whose results a finished handler
+    never asked for.
     """
 
     kind: OutcomeKind
@@ -209,7 +209,7 @@ def read_response(body: bytes, content_type: str | None) -> StoredBody:
 
 
 def _read(body: bytes, content_type: str | None) -> tuple[StoredBody, Any]:
-    """The same, and its value where it is JSON."""
+    """The body as in `read_response`, and its value where it is JSON."""
     content_type = _storable(content_type[:_CONTENT_TYPE_MAX]) if content_type else None
     plain = body.removeprefix(codecs.BOM_UTF8)
     if not plain:
@@ -307,7 +307,7 @@ def _refused(answer: EndpointResponse, status: int, policy: RetryPolicy, now_ms:
 
 
 def _refusal(answer: EndpointResponse, status: int, *, forbidden: bool, excerpt: str) -> StepError:
-    """The error of an answer that is no success; that of a redirect says where it leads."""
+    """The error of an answer without success. The error of a redirect says where the redirect leads."""
     if forbidden:
         return StepError(ErrorKind.FORBADE_RETRY, str(status), excerpt)
     if not 300 <= status <= 399:
@@ -345,7 +345,7 @@ def on_one_line(said: str) -> str:
 
 
 def _storable(text: str) -> str:
-    """Decoded headers have a lone surrogate for each raw byte, and no store accepts those."""
+    """The text without lone surrogates. Decoded headers have one for each raw byte. No store takes them."""
     return text.encode(errors="replace").decode()
 
 

@@ -37,7 +37,7 @@ class _Members:
         self._values = attrgetter(*written, *optional)
 
     def record(self, source: object) -> Record:
-        # Several of these are made with each write, so no loop of Python's own.
+        # Each write makes several records, so this has no loop in Python.
         values = self._values(source)
         record = dict(zip(self._written, values))  # noqa: B905 - the optional ones follow
         rest = values[len(self._written) :]

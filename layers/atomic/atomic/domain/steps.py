@@ -1,4 +1,4 @@
-"""The aggregate of the engine: one durable, keyed call; when it is due, and what its changes are built of.
+"""The step: one durable, keyed call. It is the engine's aggregate, with its due times and its changes.
 
 An event is one write, so each path of a transition calls `changed` once.
 """
@@ -23,7 +23,7 @@ _ROOT_END: Final = keys.step_id("", keys.ROOT)
 class StepSpec:
     """What was requested; it never changes. `payload` is canonical JSON, times are milliseconds.
 
-    `fails_if_lost`: an attempt that was lost is not repeated, for it may have had its effect.
+    `fails_if_lost`: an attempt that was lost is not repeated, because it may have had its effect.
     `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
     """
 
@@ -82,7 +82,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The step `waiter` waits for several steps since its attempt `attempt`, and this one is watched.
+    """This step is watched: the step `waiter` waits for several steps since its attempt `attempt`.
 
     `origin` is the step that was watched before this one; empty for the first.
     """
@@ -99,14 +99,14 @@ class Step:
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
     its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
     deferred the attempt that is due.
-    `answer_by_ms`: the running attempt has no process any more; its answer is to be posted by then.
-    `awaited`: its first poster asked to wait for it. `waiters` are the steps to wake when this one settles,
-    `watches` are those of steps that wait for several. `wake`: how the step itself waits for several; None
-    means any of them.
-    `woken`: since the running attempt began, a step has settled that it may be waiting for. `told` is the
-    first step of which the running attempt was told that it is unfinished.
-    `failed_meanwhile`: since the last attempt began, a step has failed that it may be waiting for.
-    `early`: the result of this event came before any handler asked for it, and whether one has since.
+    `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by this time.
+    `awaited`: the first post of this step asked to wait for it. `waiters` are the steps to wake when this
+    one settles. `watches` are of steps that wait for several steps. `wake`: how this step itself waits for
+    several steps; None means any of them.
+    `woken`: a step that this one may be waiting for has settled since the running attempt began. `told` is
+    the first unfinished step that the running attempt was told of.
+    `failed_meanwhile`: a step that this one may be waiting for has failed since the last attempt began.
+    `early`: the result came before a handler asked for this event; "opened" when a handler has asked since.
     """
 
     spec: StepSpec
@@ -172,7 +172,7 @@ class Step:
 class StepOutline:
     """The part of a step that shows whether it blocks another step, and the progress of its run.
 
-    `awaited`: a poster asked to wait for it: the first one, or a later one, which is among its waiters.
+    `awaited`: a post asked to wait for this step: the first one, or one whose step is among its waiters.
     `calls`: whether it calls an endpoint.
     """
 
@@ -249,7 +249,7 @@ def last_recorded_ms(step: Step) -> int:
 
 
 def redated_due_ms(step: Step, now_ms: int) -> int | None:
-    """When the step is really due, if the row says a moment later than it can be.
+    """When the step is really due, if the time in the row is later than it can be.
 
     A clock that was ahead of this one wrote such a row. None if the row is right, or if it is unknown how
     long the step was meant to wait.

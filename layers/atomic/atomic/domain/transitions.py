@@ -1,9 +1,9 @@
 """`transition`: how an event changes a step. An event that does not fit the state changes nothing.
 
-`effects_of`: what has to follow from the change, as data. `application.commit` runs it. What other
-processes depend on may be done twice, by a process that finds that it may not have been done: a wake-up too
-many finds nothing to do, and the row tells whether a dead letter stands. What this process counts and
-remembers is lost with it.
+`effects_of` returns what must follow from the change, as data. `application.commit` runs these effects. An
+effect that other processes depend on may be run twice: a process that finds that it may not have been run,
+runs it. A needless wake-up finds nothing to do, and the row tells whether a dead letter is valid. What a
+process only counts or remembers is lost when the process ends.
 """
 
 from dataclasses import dataclass, replace
@@ -37,10 +37,10 @@ from atomic.protocol.error_kinds import ErrorKind
 _BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error=CANCELLED)
 # What a timer answers.
 NOTHING: Final = StoredBody(b"null", "json")
-# Longer than a write takes, shorter than any lease: the claim of an attempt never has to wait.
+# Longer than a write takes, but shorter than any lease, so that the claim of an attempt never has to wait.
 _SOON_MS: Final = 10_000
 LOOK_AGAIN_MS: Final = 1_000
-# With the run, what stands above the step has ended as well.
+# With these errors, the steps above this one have ended together with the run.
 _ENDED_WITH_RUN: Final = frozenset({ErrorKind.CANCELLED, ErrorKind.RUN_ENDED, ErrorKind.RUN_GONE})
 
 
@@ -73,7 +73,7 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
 
 
 def _value(spec: StepSpec, position: str, now_ms: int) -> Step:
-    """What was posted is the outcome; it is kept there and not a second time as what was requested."""
+    """A step of kind value. What was posted is stored as the response only, and not also as the payload."""
     return Step(
         spec=replace(spec, payload=NOTHING.text),
         id=keys.step_id(spec.run_id, position),
@@ -147,7 +147,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     if step.status is Status.RUNNING:
         if step.spec.fails_if_lost:
             return not_repeated(step, now_ms)
-        # Its lease expired, which is not the endpoint's failure, so it does not use a retry.
+        # The lease expired. The endpoint did not fail, so the step uses no retry.
         attempts, consecutive_lost = closed(attempts, LOST, now_ms), consecutive_lost + 1
     if deadline_is_over(step, now_ms):
         return out_of_time(step, attempts, now_ms)
@@ -174,7 +174,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
 
 
 def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
-    """Its due time and its retries stay; a late answer still counts until the step is claimed again."""
+    """The step keeps its due time and its retries. A late answer counts until the step is claimed again."""
     if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
         return step
     if step.status is Status.RUNNING and step.spec.fails_if_lost:
@@ -197,7 +197,7 @@ def _is_to_be_run(step: Step, now_ms: int) -> bool:
 def _watched(step: Step, watch: Watch) -> Step:
     if step.is_settled or watch in step.watches:
         return step
-    # What the waiter has waited for in an earlier attempt is over.
+    # The waits of the waiter's earlier attempts are over, so their watches are dropped.
     others = (w for w in step.watches if w.waiter != watch.waiter or w.attempt == watch.attempt)
     return changed(step, watches=(*others, watch))
 
@@ -274,8 +274,8 @@ class SendWakeup:
     at_ms: int
 
 
-# What needs nothing but the row as it now stands. "look again": somebody looks at the step in a second,
-# whatever has come of this. They are text because members of an enumeration are slow to match before 3.12.
+# Effects that need nothing but the row as it now is. "look again": a process looks at the step in a second,
+# whatever has happened. They are text because members of an enumeration are slow to match before 3.12.
 Follow = Literal[
     "remember run",
     "tell callers",
@@ -290,12 +290,12 @@ Effect = SendWakeup | Follow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """What one change asks for, by when it has to happen.
+    """The effects of one change, by the time at which they have to happen.
 
     `dead_letter`: the reason to tell operators, acknowledged before the row says that the step has failed.
     `ahead`: acknowledged before the row is written. `beside`: begun with the write, and acknowledged before
-    the step goes on. `after`: in this order, when the row stands. `if_unsure`: when any of that was refused
-    or has no answer, so that it is not known what the row says and who heard of it.
+    the step goes on. `after`: in this order, when the row is written. `if_unsure`: when any of these was
+    refused or not answered. Then it is not known what the row says and who was told.
     """
 
     dead_letter: str | None = None
@@ -324,7 +324,7 @@ _SETTLED: Final = {
 
 
 def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
-    """What follows when the row changes from one to the other at this moment."""
+    """The effects when the row changes from `before` to `after` at this time."""
     was_settled = before.is_settled
     if not after.is_settled:
         return _of_live(before, after, now_ms, was_settled=was_settled)
@@ -334,13 +334,13 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
         after.status is not Status.SUCCEEDED and _concerns_handler(after)
     )
     found = _SETTLED[after.is_root, concerns_others]
-    # The letter goes first. A process that ends in between leaves a step that is live, whose wake-up comes,
-    # so no dead letter is ever missing.
+    # The dead letter is sent before the row is written. If the process ends in between, the step is still
+    # live and its wake-up comes. So no dead letter is ever missing.
     return replace(found, dead_letter=sentence_of(after.error) or "") if after.is_dead_letter else found
 
 
 def _concerns_handler(settled: Step) -> bool:
-    """Whether a handler is to be told: one that waits for all hears of each step that did not succeed."""
+    """Whether a handler must be told: one that waits for all is told of each step that did not succeed."""
     if settled.spec.parent is None or settled.is_root:
         return False
     return settled.error is None or settled.error.kind not in _ENDED_WITH_RUN
@@ -356,7 +356,7 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
     if not is_soon(after.due_at_ms, now_ms):
         return Effects(beside=wakeup, after=follows, if_unsure=(wakeup,))
     return Effects(
-        # Without an earlier wake-up nothing keeps the step alive when the second one is never sent.
+        # If the step has no wake-up yet and the later one is never sent, nothing would process the step.
         ahead=wakeup if before.due_at_ms is None else None,
         after=(wakeup, *follows),
         if_unsure=(wakeup,),
@@ -364,8 +364,8 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
 
 
 def _needs_wakeup(before: Step, after: Step) -> bool:
-    # Who is woken at the moment of its own look: the wake-up for it may have been taken by somebody who
-    # looks.
+    # A step may be woken at the very time of its recheck. The wake-up for this time may have been taken by
+    # the process that rechecks the step.
     is_woken = before.status is Status.WAITING and after.status is Status.PENDING
     return is_woken or after.due_at_ms != before.due_at_ms
 

@@ -1,8 +1,8 @@
 """What an operator does to a run or to one step: the routes, the commands and the dashboard's buttons.
 
 Each is a `POST` without a body to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for
-a key with the scope `act`. It answers with the run or the step as it stands then, and changes nothing where
-it is done already.
+a key with the scope `act`. It answers with the run or the step as it is then. A repeated action changes
+nothing.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from atomic.protocol.enums import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One action. `summary` is a line of a list, without a full stop; `effect` are sentences.
+    """One action. `summary` is a line for lists, without a full stop. `effect` is one or more sentences.
 
-    `done`: what a run or step is then called: a status, if the action leads to a status of its own.
-    `states`: where the action changes something; None for every live one. `roots`: an action on a step that
-    the root of a run takes as well. `needs_run`: only while the run may go on, so it is live or has failed.
+    `done`: the word for a run or step after the action. It is a status if the action has its own status.
+    `states`: the states in which the action changes something; None means every live state. `roots`: an
+    action on a step that may also be done to the root of a run. `needs_run`: the action needs a run that
+    may go on, so the run is live or has failed.
     """
 
     name: str

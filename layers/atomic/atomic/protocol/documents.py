@@ -1,7 +1,7 @@
 """The documents that the API sends, as pydantic models: the schemas of its responses.
 
-Servers build the documents by hand, since a step's answer is on the hot path; tests hold every answer to
-these models. Times are RFC 3339 in UTC, durations integer milliseconds.
+Servers build the documents without these models, because a step's answer must be fast. Tests check every
+answer against the models. Times are RFC 3339 in UTC, durations integer milliseconds.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -22,7 +22,7 @@ from atomic.protocol.enums import (
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.wire import Document, RetryDocument
 
-# A string, so that what an older SDK reads may have kinds of a newer server.
+# A string, so that an older SDK can read the kinds of a newer server.
 ErrorKindName = TypeAliasType(
     "ErrorKindName",
     Annotated[

@@ -1,11 +1,11 @@
 """The closed sets of words on the wire: states, kinds, outcomes, scopes.
 
-Domain, SDK and command line take them from here, the API's description is made of them, and
-`make openapi` writes those of the dashboard. The strategies of retries stand in `backoff`, beside what they
-mean.
+The domain, the SDK and the command line use these sets. The API's description is made from them, and
+`make openapi` writes the copy of the dashboard. The names of the retry strategies are in `backoff`, beside
+their meaning.
 
-A name is a `Literal`, so that users of the SDK write plain strings and a type checker knows them. Of what
-the engine decides by there is a `StrEnum` beside it.
+Each set is a `Literal`: users of the SDK write plain strings, and a type checker knows them. A set by which
+the engine decides also has a `StrEnum`.
 """
 
 from enum import StrEnum
@@ -69,7 +69,7 @@ class OutcomeKind(StrEnum):
 # What becomes of a step whose attempt was lost: it is called again, or fails.
 OnLost = Literal["repeat", "fail"]
 
-# What a server can do beside what servers of the first version could; `GET /health` lists it.
+# What a server can do that servers of the first version could not; `GET /health` lists it.
 Feature = Literal[
     "answer-later",
     "attempt-token",

@@ -103,7 +103,7 @@ def parse_retry_after_ms(value: str, now_ms: int) -> int | None:
 
 
 def parse_build(value: str) -> str | None:
-    """A build, cut to 64 characters; None when it is empty or has others than visible ASCII."""
+    """A build, cut to 64 characters; None when it is empty or has a character beside visible ASCII."""
     text = value.strip()
     return text[:_BUILD_MAX_CHARS] if _BUILD.fullmatch(text) else None
 
@@ -115,7 +115,7 @@ def parse_unused_results(value: str) -> int:
 
 
 def parse_error_types(value: str) -> tuple[str, ...]:
-    """The names of an error and of what it is a kind of; others than names are left out."""
+    """The names of an error and of the classes it belongs to. Texts that are no names are left out."""
     names = (name.strip() for name in value.split(",", ERROR_TYPES_MAX)[:ERROR_TYPES_MAX])
     return tuple(name for name in names if is_error_type(name))
 
@@ -144,7 +144,7 @@ def attempt_token(key: bytes, step_id: str, attempt: int) -> str:
 
 
 def parse_attempt_token(key: bytes, step_id: str, value: str) -> int | None:
-    """The number of the attempt, None when the token is none of this step; without a key there are none."""
+    """The number of the attempt. None when the token is not of this step, or when there is no key."""
     match = _ATTEMPT_TOKEN.fullmatch(value)
     if match is None or not key:
         return None

@@ -220,9 +220,9 @@ class RedriveRequest(WireModel):
 def read_message(model: type[Model], body: bytes, *, max_bytes: int = MESSAGE_MAX_BYTES) -> Model:
     """Parse and validate a request body of up to `max_bytes` of compact JSON.
 
-    Raises Problem 400 that names every wrong field, and 413 for one whose payload cannot be short enough.
+    Raises Problem 400 that names every wrong field, and 413 for a body that is too long in any spelling.
     """
-    # As far as its length is known without reading it.
+    # This is a lower bound of the length. It is known without parsing the body.
     if len(body) > max_bytes and shortest(body) > max_bytes:
         member = "payload" if "payload" in model.model_fields else "body"
         raise too_long(member, PAYLOAD_MAX_BYTES)

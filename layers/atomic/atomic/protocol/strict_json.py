@@ -1,4 +1,4 @@
-"""Strict JSON in, one spelling out: the form that is stored, forwarded and fingerprinted.
+"""Reads strict JSON, and writes one spelling: the form that is stored, forwarded and fingerprinted.
 
 Two spellings of one payload must not run a step twice, so ambiguous JSON is refused.
 
@@ -93,7 +93,7 @@ def canonical_json(value: Any, *, max_bytes: int | None = None) -> bytes:
         text = with_numbers(text, _plain_numbers)
     if max_bytes is not None and len(text) > max_bytes:
         raise JsonTooLong
-    # A copy, for payloads are kept while their steps run, and what orjson makes holds on to 8 KiB.
+    # A copy: payloads are kept while their steps run, and the bytes of orjson keep 8 KiB allocated.
     return bytes(memoryview(text))
 
 
@@ -103,7 +103,7 @@ def fingerprint(canonical: bytes) -> str:
 
 
 def _lost(text: bytes, written: bytes, max_depth: int) -> str:
-    """What of the text orjson has not read, by what it writes; empty for nothing."""
+    """What orjson has lost of the text. Its output `written` shows this. Empty if it has lost nothing."""
     if text != written:
         if not has_as_many_strings(text, written):
             return f"a member {TWICE}"
@@ -118,10 +118,10 @@ def _plain_numbers(outside: bytes) -> bytes:
         parts = _ODD_NUMBER.split(outside)
         parts[1::2] = map(_Spellings().__getitem__, parts[1::2])
         outside = b"".join(parts)
-    # Each number stands before one of these, and one that ends so is an integer.
+    # One of these follows each number. A number that ends in .0 is an integer.
     for end in (b",", b"]", b"}"):
         outside = outside.replace(b".0" + end, end).replace(b"-0" + end, b"0" + end)
-    # Or it is all there is.
+    # Or the number is the whole text.
     outside = outside.removesuffix(b".0")
     return b"0" if outside == b"-0" else outside
 
@@ -137,7 +137,8 @@ class _Spellings(dict[bytes, bytes]):
 
 
 def read_json(text: bytes | str, *, max_depth: int = JSON_MAX_DEPTH) -> Any:
-    """The same as `parse_json`, ten times slower, by the standard library alone. It names what is wrong.
+    """Does the same as `parse_json`, but with the standard library alone. It is ten times slower, and names
+    what is wrong.
 
     `json` of Python accepts more than JSON, and drops or changes it silently (1e999, NaN, equal members).
     """
@@ -206,8 +207,8 @@ _DECODER = json.JSONDecoder(
 def shortest(text: bytes) -> int:
     """A lower bound for the bytes of the value written without any space.
 
-    A number counts as one byte, and so does what looks like one in a string. Meaningless for a text that is
-    not JSON.
+    A number counts as one byte, and so does what looks like a number in a string. For a text that is not
+    JSON, the result has no meaning.
     """
     dense = text.translate(_NUMBERS_AS_0, _SPACE)
     numbers = dense.translate(_ALL_BUT_0_AS_SPACE)
@@ -232,7 +233,7 @@ def holds_huge_integer(text: bytes) -> bool:
 
 
 def is_deeper(text: bytes, levels: int) -> bool:
-    """Whether arrays and objects are nested deeper than that. A text that never closes them is, too."""
+    """Whether arrays and objects are nested deeper than that. Those that are never closed also count."""
     # No text is deeper than its number of opening brackets, and counting those is cheap.
     if text.count(b"[") + text.count(b"{") <= levels:
         return False
@@ -252,7 +253,7 @@ def with_numbers(text: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
 
     `rewrite` must keep the quotes, each of which marks one end of a string.
     """
-    # A JSON text has no control characters, so these can be turned back.
+    # A JSON text has no control characters, so these replacements can be undone.
     hidden = text.replace(b"\\\\", b"\x00\x00").replace(b'\\"', b"\x00\x01") if b"\\" in text else text
     parts = hidden.split(b'"')
     parts[::2] = rewrite(b'"'.join(parts[::2])).split(b'"')
@@ -261,12 +262,12 @@ def with_numbers(text: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
 
 
 def may_hold_float(text: bytes) -> bool:
-    """Whether a number has a point or an exponent, or a string looks as if."""
+    """Whether a number has a point or an exponent, or a string looks like such a number."""
     return b"0.0" in text.translate(_DIGITS_AS_0) or may_hold_exponent(text)
 
 
 def may_hold_exponent(text: bytes) -> bool:
-    """Whether a number has an exponent, or a string looks as if."""
+    """Whether a number has an exponent, or a string looks like such a number."""
     alike = text.translate(_DIGITS_AS_0)
     return b"0e" in alike or b"0E" in alike
 

@@ -1,4 +1,4 @@
-"""What the wire's models are made of: the bases of what comes in and goes out, durations, moments, retries.
+"""The parts of the wire's models: the base classes for requests and documents, durations, moments, retries.
 
 Moments are RFC 3339 in UTC with milliseconds; in the code, they are integer milliseconds since 1970.
 """
@@ -34,7 +34,7 @@ class WireModel(BaseModel):
 class Document(BaseModel):
     """What goes out. Members are camelCase; newer servers may add some."""
 
-    # Built when first used: a program that starts one run needs one of them.
+    # Each model is built at its first use: a program that starts one run needs only one of them.
     model_config = ConfigDict(
         alias_generator=to_camel, frozen=True, populate_by_name=True, defer_build=True
     )

@@ -73,8 +73,8 @@ class MemoryWakeupQueue:
                     self._due.setdefault(client_id, deque()).append(step_id)
             while self._due:
                 step_id = self._next_in_turn()
-                # A wake-up for an earlier moment may have arrived while this one was queued; once is
-                # enough.
+                # A wake-up for an earlier time may have arrived while this one was queued. One of them
+                # is enough.
                 if self._at.pop(step_id, None) is not None:
                     return step_id
             await self._sleep(self._pause_s(self._heap[0][0] - now_ms) if self._heap else None)
@@ -87,7 +87,7 @@ class MemoryWakeupQueue:
         return step_id
 
     def _pause_s(self, wait_ms: int) -> float:
-        """The clock may have been set back, and be corrected during the sleep."""
+        """How long to sleep. The clock may have been set back, and be corrected during the sleep."""
         return (wait_ms if self._horizon_ms is None else min(wait_ms, self._horizon_ms)) / 1000
 
     async def _sleep(self, delay_s: float | None) -> None:

@@ -1,7 +1,7 @@
 """The step store in one SQLite file.
 
-Each row has two checksums, which detect bytes that changed on the disk: one of what is written once, one of
-what every write sets. Rows of earlier versions have none.
+Each row has two checksums, which detect bytes that changed on the disk: one for the columns that are
+written once, one for those that every write sets. Rows of earlier versions have none.
 """
 
 import asyncio
@@ -131,7 +131,7 @@ class SqliteStepStore:
     async def child_steps(self, parent_id: str, *, after: str, limit: int, max_bytes: int) -> ChildPage:
         """A page of the step's children in the order of their ids, whole."""
         first, end = keys.children_range(parent_id)
-        # One more tells whether there are more.
+        # One row more than asked for: it shows whether there are more.
         values = (max(first, after), end, parent_id, limit + 1)
 
         def read(lists: apsw.Connection) -> ChildPage:
@@ -184,7 +184,7 @@ class SqliteStepStore:
         return int(live)
 
     async def purge(self, now_ms: int, limit: int) -> int:
-        """Delete expired rows whose root is gone or expired as well, or is that of the next run."""
+        """Delete expired rows whose root is gone, has also expired, or belongs to a later run."""
         rows = await self._long_rows(self._timers, queries.FORGOTTEN, {"now_ms": now_ms, "limit": limit})
         ids = [step_id for (step_id,) in rows]
         deleted = 0
@@ -355,7 +355,7 @@ def _fits(expected: int | None, *parts: bytes | None) -> bool:
 def _checksum(*parts: bytes | None) -> int:
     checksum = 0
     for part in parts:
-        # With the lengths, so that bytes cannot move from one value to the next.
+        # The lengths are included, so that no byte can move from one value to the next unseen.
         length = 0xFFFFFFFF if part is None else len(part)
         checksum = zlib.crc32(part or b"", checksum ^ length)
     return checksum

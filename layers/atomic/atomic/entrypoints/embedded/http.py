@@ -251,7 +251,7 @@ class BrowserCheck:
     form or script of another origin may post without a preflight, so `Origin`, if present, must be this
     server.
 
-    `names` are the names of this server beside `localhost` and every IP address; None takes any name.
+    `names` are the names of this server beside `localhost` and every IP address; None allows any name.
     """
 
     def __init__(self, names: Collection[str] | None = None) -> None:

@@ -37,8 +37,8 @@ _GRACE_S: Final = 5.0
 
 
 def _dev_registry(data_dir: Path) -> OpenRegistry:
-    # All clients share one signing secret. Attempt tokens stay valid after a restart, as answers that come
-    # later need.
+    # All clients share one signing secret. Attempt tokens stay valid after a restart, because an
+    # answer may be posted later.
     secret = decode_secret(dev_signing_secret(data_dir))
     return OpenRegistry(attempt_key=hmac.digest(secret, b"attempts", "sha256"), signing_secrets=(secret,))
 
@@ -135,7 +135,7 @@ class Server:
 async def wired(
     settings: ServerSettings, backend: Backend, *, listens_at: str = ""
 ) -> AsyncIterator[Server]:
-    """A server over an open backend; `listens_at` is its URL, if one address is it.
+    """A server over an open backend; `listens_at` is its URL, if it has just one address.
 
     Raises ServeRefusedError.
     """

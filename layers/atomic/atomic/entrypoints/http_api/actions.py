@@ -49,8 +49,8 @@ def _on_step(
 ) -> None:
     """Add the route of an action on steps.
 
-    `details` are sentences that only callers of the API need. `by_handlers`: a handler may do it to its own
-    steps.
+    `details` are sentences that only callers of the API need. `by_handlers`: a handler may do this to its
+    own steps.
     """
 
     async def post(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:

@@ -37,7 +37,7 @@ _log = logging.getLogger("atomic.api")
 Done = TypeVar("Done")
 # A revoked key must be refused after 60 s, and processes may cache a key for half of that.
 _AUTHORIZED_FOR_S: Final = 30.0
-# The operator's scopes: it makes and manages clients, but does not read or start their runs.
+# The operator's scopes: an operator makes and manages clients, but does not read or start their runs.
 _OPERATED: Final = frozenset({"admin", OPERATOR_SCOPE})
 
 
@@ -111,7 +111,7 @@ def unavailable() -> ApiResponse:
 
 
 def too_large() -> Problem:
-    """The problem for a body over the limit, of which nothing was read."""
+    """The problem for a body that is larger than the limit and was not read."""
     return Problem(problems.TOO_LARGE, f"body: {BODY_MAX_BYTES} bytes are allowed.")
 
 

@@ -58,7 +58,7 @@ async def post_event(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     message, posted = await in_turn(api, client, request, lambda: _read(request.body))
     handler = None if message.parent is None else await queries.get_step(api.engine, client, message.parent)
     spec = _spec(api, client, message, handler)
-    # What comes early is stored and is never live, like a value.
+    # An early result is stored and its step is never live, like a value.
     stored = replace(spec, kind="value", payload=posted.response.text)
     async with await reserve(api, client, stored) as reservation:
         step, was = await signal(api.engine, spec, posted, handler)

@@ -1,4 +1,4 @@
-"""What a handler posted before, for its next attempt: one read instead of a post for each step."""
+"""The steps that a handler posted before, for its next attempt: one read, not a post for each step."""
 
 from typing import Final
 
@@ -63,7 +63,7 @@ async def get_results(api: Api, request: ApiRequest, client: Client, run_id: str
 async def _may_ask_for(
     api: Api, request: ApiRequest, client: Client, run_id: str, parent: str | None
 ) -> str:
-    """The parent, if the caller has a token of an attempt of it or of the run's root. Raises Problem."""
+    """The parent, if the caller has the token of an attempt of the parent or the root. Raises Problem."""
     token = request.headers.get(headers.ATTEMPT_TOKEN, "")
     askers = {keys.root_of(run_id)}
     if parent is not None and keys.run_of(parent) == run_id:

@@ -1,4 +1,4 @@
-"""Starts: what posts a step. Reads the request, starts the step or attaches to it, and words the answer."""
+"""Posts of steps: reads the request, starts the step or attaches to it, and makes the answer."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -236,7 +236,7 @@ def read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequ
 
 
 def read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
-    """The same for what a handler posts: it names the step whose handler it is. Raises Problem."""
+    """The same for a post of a handler. It names the step whose handler this is. Raises Problem."""
     message, spec = read_start(api, request, client)
     if message.parent is None:
         raise problems.invalid(
@@ -352,7 +352,8 @@ def wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
     asked = [ms for ms in (message.timeout, preferences.wait_ms) if ms is not None]
     if not asked:
         return None
-    # A handler that is told 504 must be called again when the step settles; only a waiting post is noted.
+    # A handler that is told 504 must be called again when the step settles. Only a post that waits makes a
+    # note for this.
     return min(asked) if preferences.respond_async else max(1, min(asked))
 
 

@@ -86,7 +86,7 @@ async def shown(api: Api, step: Step, client: Client) -> ApiResponse:
 
 
 def _answer(body: bytes) -> EndpointResponse:
-    """What the endpoint would have answered. One that is too large is an answer like any other."""
+    """What the endpoint would have answered. An answer that is too large is treated like any other."""
     given = read_message(AnswerRequest, body, max_bytes=BODY_MAX_BYTES)
     text = canonical_json(given.body)
     return EndpointResponse(
