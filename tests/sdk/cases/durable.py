@@ -52,8 +52,8 @@ def run(calls: Flow) -> Any:
 
 
 def results(world: World, name: str, payload: Any = None) -> list[Any]:
-    """The responses of both variants."""
-    return [world.start(f"/{variant}/{name}", payload, key=variant).response for variant in VARIANTS]
+    """The responses of both variants, each in a run of its own: a key is that of a run."""
+    return [world.start(f"/{variant}/{name}", payload, key=name + variant).response for variant in VARIANTS]
 
 
 def case_results_of_steps_and_values(world: World) -> None:
@@ -73,7 +73,7 @@ def case_results_of_steps_and_values(world: World) -> None:
     hello, nested = "Hello, Ann!", {"user": {"name": "Ann", "tags": ["a", None]}, "count": 2}
     expected = [hello, hello, "Hello, Hello, Ann!!", nested, None, None]
     assert results(world, "flow", "Ann") == [expected] * 2
-    names = {step.step_name for step in world.run_of(world.start("/def/flow", "Ann", key="def")).steps}
+    names = {step.step_name for step in world.run_of(world.start("/def/flow", "Ann", key="flowdef")).steps}
     assert names == {"custom_step_name", "custom_value_name", "nested", "nothing", None}
 
 
@@ -185,7 +185,7 @@ def case_waits(world: World) -> None:
     serve(world, "flow", flow, wait=0.05)
     serve(world, "long", long, wait=0.05)
     assert results(world, "flow") == ["awake"] * 2
-    outcome = world.start("/def/flow", key="def")
+    outcome = world.start("/def/flow", key="flowdef")
     assert [step.step_name for step in world.run_of(outcome).steps] == ["sleep", "wait-1", "wait-2"]
     assert outcome.attempts == 4
     for variant in VARIANTS:

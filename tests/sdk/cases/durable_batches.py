@@ -116,7 +116,7 @@ def case_conditions_are_met_by_their_state(world: World) -> None:
     serve(world, "flow", flow, wait=0.01)
     expected = [3, 5, 8, {"status": "DONE", "attempts": 2}, None, 30, 4]
     assert results(world, "flow", 3) == [expected] * 2
-    run = world.run_of(world.start("/def/flow", 3, key="def"))
+    run = world.run_of(world.start("/def/flow", 3, key="flowdef"))
     named = [step for step in run.steps if step.step_name == "poll-status"]
     assert [step.kind for step in named].count("value") == 3
     pauses = [step.delay for step in named if step.kind == "timer"]
@@ -204,7 +204,7 @@ def case_branches_have_results_in_their_order(world: World) -> None:
     expected = ["task-1", "task-2", "alpha", 42, {"k": "v"}, ["i1", "i2"]]
     assert results(world, "flow") == [[expected, []]] * 2
     assert sorted(called) == ["i1", "i1", "i2", "i2", "task-1", "task-1", "task-2", "task-2"]
-    run = world.run_of(world.start("/def/flow", key="def"))
+    run = world.run_of(world.start("/def/flow", key="flowdef"))
     assert "first" in [step.step_name for step in run.steps]
 
 
