@@ -37,7 +37,7 @@ RETIRED_NAMES: Final = {
     "leave_waiter": "register_waiter",
     "put_off": "deferred",
     "put_off_at_ms": "deferred_at_ms",
-    "run_memory": "run_cache",
+    "run_memory": "runs",
     "without_words": "without_excerpt",
 }
 # Names that other projects define.
@@ -127,10 +127,11 @@ def retired_in(name: str) -> str | None:
 
 @pytest.mark.parametrize("folder", ["layers", "functions", "tests", "benchmarks", "examples", "scripts"])
 def test_no_retired_name_comes_back(folder: str) -> None:
+    paths = [path for path in tracked(f"{folder}/**.py") if path != Path(__file__)]
+    assert paths
     found = {
         f"{path.relative_to(REPO)}: {name}": instead
-        for path in tracked(f"{folder}/**.py")
-        if path != Path(__file__)
+        for path in paths
         for name in names_of(path)
         if (instead := retired_in(name)) and not _is_path_home(path, name)
     }

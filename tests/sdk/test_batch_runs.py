@@ -40,7 +40,7 @@ def test_branches_in_threads_take_no_place_of_posts() -> None:
     assert len(posts) == 48
 
 
-def test_a_step_waits_no_longer_than_the_concurrency_says() -> None:
+def test_branches_and_steps_share_the_concurrency() -> None:
     """A branch counts as unfinished, so the next call starts when it has ended."""
     at_a_time: list[int] = []
     lock, under_way = threading.Lock(), 0

@@ -1,4 +1,7 @@
-"""The calls that have lost a race are cancelled, whatever becomes of the request, in both colours."""
+"""The calls that have lost a race are cancelled, whatever becomes of the request.
+
+This holds in both kinds of handlers.
+"""
 
 import asyncio
 import json

@@ -69,6 +69,33 @@ async def alone(call: Awaitable[Any]) -> Any:
 
 
 class TestRaces:
+    @pytest.mark.parametrize("kind", ["race", "parallel"])
+    def test_a_value_that_is_computed_is_left_in_its_own_task(self, kind: str) -> None:
+        left: list[str] = []
+
+        async def compute() -> int:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                await asyncio.sleep(0)
+                left.append("computed")
+            return 1
+
+        async def quick() -> str:
+            await asyncio.sleep(0.1)
+            return "quick"
+
+        async def main(ctx: AsyncContext) -> Any:
+            calls = {"slow": ctx.run("slow", compute), "quick": quick()}
+            if kind == "race":
+                return list(await ctx.race(calls))
+            batch = await ctx.parallel(calls, min_successful=1)
+            return [(item.name, item.result) for item in batch.succeeded]
+
+        response, _ = played(main)
+        assert response == {"race": ["quick", "quick"], "parallel": [["quick", "quick"]]}[kind]
+        assert left == ["computed"]
+
     def test_the_first_one_wins_in_each_replay(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             won = await ctx.race({"slow": ctx.step("slow", 1), "fast": ctx.step("fast", 2)})

@@ -1,13 +1,17 @@
 """What happens around an answer that is posted: who is woken, also when the process ends in between."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from atomic.application import commit as committing
 from atomic.application.answering import post_answer
-from atomic.domain.outcomes import EndpointResponse
+from atomic.application.cancel import cancel_step
+from atomic.application.results import post_result
+from atomic.domain.event_steps import rejection
+from atomic.domain.outcomes import EndpointResponse, StoredBody
 from atomic.domain.steps import Step
 from atomic.domain.transitions import Effect
 from atomic.protocol.enums import Status
@@ -69,3 +73,54 @@ def test_who_waits_is_woken_though_the_process_ends_with_the_answer(
 
 def document(url: str) -> dict[str, Any]:
     return {"workflowName": "w", "stepInvokeUrl": url, "idempotencyKey": "k", "retry": {"count": 0}}
+
+
+@pytest.mark.parametrize("end", ["reject", "cancel"])
+def test_who_waits_for_all_is_told_though_the_process_ends_with_the_step(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No waiter and no watch is on the step, so only its failure tells the handler."""
+    run_effects = committing.run_effects
+
+    async def die(engine: Any, step: Step, effects: tuple[Effect, ...]) -> None:
+        if step.is_settled and not step.is_root and not has_ended:
+            has_ended.append(True)
+            raise Ended
+        await run_effects(engine, step, effects)
+
+    has_ended: list[bool] = []
+    ids: list[str] = []
+
+    async def main() -> str:
+        async with LocalAtomic() as atomic:
+            engine = atomic.engine
+
+            async def root(call: EndpointCall) -> EndpointReply:
+                if call.attempt > 1:
+                    return EndpointReply(json="told")
+                for name in ("one", "two"):
+                    event = {"workflowName": "w", "kind": "event", "stepName": name, "idempotencyKey": name}
+                    reply = await atomic.request(
+                        "POST",
+                        "/me",
+                        body=json.dumps({**event, "parent": call.json["stepId"]}).encode(),
+                        headers={"Prefer": "respond-async"},
+                    )
+                    ids.append(reply.json["id"])
+                waits = {"Atomic-Waiting-For": ", ".join(ids), "Atomic-Wake": "all"}
+                return EndpointReply(status=202, headers=waits)
+
+            asked = document(atomic.endpoint("/root", root))
+            assert (await atomic.post("/me", {**asked, "timeout": 1000})).status == 504
+            rows = [await engine.store.get(step_id) for step_id in ids]
+            [step] = [row for row in rows if row is not None and not row.watches and not row.waiters]
+            monkeypatch.setattr(committing, "run_effects", die)
+            posted = rejection(StoredBody(b'{"detail":"no"}', "json"), "no")
+            is_cancel = end == "cancel"
+            ending = cancel_step(engine, step) if is_cancel else post_result(engine, step, posted)
+            with pytest.raises(Ended):
+                await ending
+            reply = await atomic.post("/me", {**asked, "timeout": 60_000})
+            return str(reply.json.get("response"))
+
+    assert run(main()) == "told"

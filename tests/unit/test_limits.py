@@ -1,6 +1,7 @@
 """Quotas count each new step once, and existing steps never."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -132,6 +133,22 @@ def test_quick_steps_do_not_add_up() -> None:
             await asyncio.sleep(0.3)
 
     on({"live_steps": 2}, body)
+
+
+def test_results_of_events_count_in_each_process() -> None:
+    async def body(atomic: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
+        event = {"workflowName": "w", "idempotencyKey": "e", "kind": "event", "stepName": "e"}
+        opened = await atomic.request(
+            "POST", "/me", body=json.dumps(event).encode(), headers={"Prefer": "respond-async"}
+        )
+        # As in a process that has had no start of this client.
+        atomic.engine.admission.meter._sums.clear()
+        told = await atomic.post(f"/me/steps/{opened.json['id']}/result", "x" * 500)
+        assert told.status == 200
+        await asyncio.sleep(10)
+        assert (await start("a")).status == 507
+
+    on({"stored_bytes": 400}, body)
 
 
 def test_stored_bytes_are_bounded_and_forgotten_by_the_day() -> None:

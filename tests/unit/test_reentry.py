@@ -8,7 +8,7 @@ import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.child_steps import first_page
-from atomic.application.reentry import is_forgotten, own_step, own_steps, posted_before
+from atomic.application.reentry import has_expired, own_step, own_steps, posted_before
 from atomic.application.refusals import RunCancelled
 from atomic.application.start import start
 from atomic.domain.leftovers import is_outlived
@@ -67,7 +67,7 @@ def test_what_has_expired_is_not_shown_and_not_found(root: Step | None, is_remem
         await put(store, *([root] if root else []), old, new)
         shown = sorted([old, new] if is_remembered else [new], key=lambda step: step.id)
 
-        assert await is_forgotten(engine, old) is not is_remembered
+        assert await has_expired(engine, old) is not is_remembered
         assert list((await own_steps(engine, parent, after=None, limit=9)).steps) == shown
         assert list((await own_step(engine, parent, old.id)).steps) == ([old] if is_remembered else [])
         assert await posted_before(engine, old.spec) == (old if is_remembered else None)

@@ -6,7 +6,7 @@ from atomic.sdk import AsyncContext, Context, InvalidRequestError
 from sdk.world import World
 
 
-def case_a_step_is_not_repeated_when_it_was_lost(world: World) -> None:
+def case_a_step_says_what_becomes_of_the_lost(world: World) -> None:
     def order(ctx: Context, payload: Any) -> Any:
         return [ctx.step("charge", 1, on_lost="fail", retry=0), ctx.step("charge", 2)]
 
@@ -19,7 +19,7 @@ def case_a_step_is_not_repeated_when_it_was_lost(world: World) -> None:
     assert {step.response: step.on_lost for step in run.steps} == {1: "fail", 2: "repeat"}
 
 
-def case_an_async_step_is_not_repeated_when_it_was_lost(world: World) -> None:
+def case_an_async_step_says_what_becomes_of_the_lost(world: World) -> None:
     async def order(ctx: AsyncContext, payload: Any) -> Any:
         batch = await ctx.map([1, 2], "charge", on_lost="fail")
         return [*batch.results(), await ctx.step("charge", 3)]

@@ -3,22 +3,16 @@
 A program that has the token of an attempt may end this attempt. The rules are those of a direct answer.
 """
 
-from typing import Final
-
-from atomic.application.attempts import event_of, note_late, outcome_of
+from atomic.application.attempts import event_of, follow_end, note_late, outcome_of
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
-from atomic.application.rechecking import recheck
 from atomic.application.refusals import AttemptOver
-from atomic.application.wakeups import wake_waiters_again
+from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnswerOverdue
 from atomic.domain.outcomes import EndpointResponse, Outcome
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
-
-# Far longer than the write and the wake-ups take.
-_LOOK_AFTER_MS: Final = 10_000
 
 
 async def post_answer(
@@ -30,10 +24,9 @@ async def post_answer(
     """
     outcome = await outcome_of(engine, step.spec, answer)
     if _is_under_way(step, attempt):
-        if _concerns_others(step, outcome):
-            # The step's own wake-up may be months away. If this process ends before it wakes the waiters,
-            # this additional wake-up makes another process wake them.
-            await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
+        if outcome.answer_within_ms is None:
+            succeeds = outcome.kind is OutcomeKind.SUCCEEDED
+            await ensure_waiters_are_told(engine, step, succeeds=succeeds)
         engine.admission.meter.watch(client)
         after, effects = await commit(engine, step, event_of(engine, step, outcome))
         # If an answer is postponed once more, its new end may be the old one: the step's deadline. Then the
@@ -41,7 +34,7 @@ async def post_answer(
         if effects is not None or (outcome.answer_within_ms is not None and _is_under_way(after, attempt)):
             return await _go_on(engine, after, outcome)
         step = after
-    made = next((made for made in step.attempt_log if made.number == attempt), None)
+    made = step.attempt(attempt)
     if made is not None and _is_same(step, made, outcome):
         await wake_waiters_again(engine, step)
         return step
@@ -50,10 +43,8 @@ async def post_answer(
 
 async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
     """Do what follows when the answer is in the row."""
-    if outcome.waiting_for:
-        after = await recheck(engine, after)
     if after.answer_by_ms is None:
-        engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+        after = await follow_end(engine, after, outcome)
     await engine.admission.meter.flush(engine.store, after.spec, engine.clock.now_ms())
     return after
 
@@ -68,14 +59,6 @@ async def end_unanswered(engine: Engine, due: Step) -> None:
 
 def _is_under_way(step: Step, attempt: int) -> bool:
     return step.status is Status.RUNNING and step.attempt_count == attempt
-
-
-def _concerns_others(step: Step, outcome: Outcome) -> bool:
-    """Whether more must follow than the write and the step's own wake-up."""
-    if outcome.answer_within_ms is not None:
-        return False
-    is_alone = not (step.waiters or step.watches)
-    return not (is_alone and outcome.kind is OutcomeKind.SUCCEEDED)
 
 
 def _is_same(step: Step, made: Attempt, outcome: Outcome) -> bool:

@@ -42,7 +42,7 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
     step = claim.step
     async with claim.permit:
         answer = await _call(engine, step)
-    if answer is None or (answer.status is None and engine.runs.is_off(step)):
+    if answer is None or (answer.status is None and engine.runs.is_known_called_off(step)):
         await end_if_left_over(engine, step)
         if not engine.runs.is_cancelled(step.spec.run_id):
             await cancel_below(engine, step)
@@ -53,7 +53,7 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
 
 async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     """Call the endpoint; None when it was not called because its run or the step was cancelled."""
-    is_off = engine.runs.is_off
+    is_off = engine.runs.is_known_called_off
     try:
         client = await engine.clients.get(step.spec.client_id)
         if await is_step_called_off(engine, step):
@@ -84,13 +84,18 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         if is_step_cancelled(after.error):
             await cancel_below(engine, after)
         return
-    if after.answer_by_ms is not None:
-        return
+    if after.answer_by_ms is None:
+        await follow_end(engine, after, outcome)
+
+
+async def follow_end(engine: Engine, after: Step, outcome: Outcome) -> Step:
+    """What follows the recorded end of an attempt. Returns the row as it then stands."""
     try:
         if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await recheck(engine, after)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+    return after
 
 
 async def outcome_of(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> Outcome:
@@ -139,7 +144,7 @@ async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Defe
 
 def _is_known(step: Step, number: int) -> bool:
     """Whether the attempt's outcome is recorded already: its write may have succeeded unanswered."""
-    made = next((attempt for attempt in step.attempt_log if attempt.number == number), None)
+    made = step.attempt(number)
     return made is not None and made.outcome not in {None, OutcomeKind.NO_ANSWER}
 
 

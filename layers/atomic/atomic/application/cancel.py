@@ -7,6 +7,7 @@ from atomic.application.leftovers import ended_with
 from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import IsRoot
 from atomic.application.wait_set import children
+from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
 from atomic.domain.events import Cancelled
 from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step
@@ -50,9 +51,12 @@ async def cancel_step(engine: Engine, step: Step) -> Step:
     """
     if step.is_root:
         raise IsRoot(step.spec.run_id)
-    after, _ = await commit(engine, step, Cancelled(STEP_CANCELLED))
+    await ensure_waiters_are_told(engine, step, succeeds=False)
+    after, effects = await commit(engine, step, Cancelled(STEP_CANCELLED))
     if is_step_cancelled(after.error):
         await cancel_below(engine, after)
+        if effects is None:
+            await wake_waiters_again(engine, after)
     return after
 
 

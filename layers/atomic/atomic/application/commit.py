@@ -1,5 +1,6 @@
 """The one way to change a row: transition, fenced write, and the effects of the change."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, assert_never
 
@@ -109,21 +110,26 @@ async def run_effects(  # noqa: C901 - one arm an effect
                 assert_never(effect)
 
 
-async def wake_waiters(engine: Engine, settled: Step) -> None:
-    """Wake the steps that wait for this one."""
-    woken = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED)
+async def wake_waiters(
+    engine: Engine, settled: Step, still_waits: Callable[[Step], bool] = lambda _waiter: True
+) -> list[Step]:
+    """Wake the steps that wait for this one. Returns its waiters that do not wait any more."""
+    woken, others = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED), list[Step]()
     for waiter_id in settled.waiters:
         waiter = await engine.store.get(waiter_id)
-        if waiter is not None:
+        if waiter is not None and still_waits(waiter):
             await commit(engine, waiter, woken)
+        elif waiter is not None:
+            others.append(waiter)
     for watch in settled.watches:
         await on_watched_settled(engine, commit, settled, watch)
-    handler = await handler_to_tell(engine, settled)
-    if handler is not None:
+    handler = await _handler_to_tell(engine, settled)
+    if handler is not None and still_waits(handler):
         await commit(engine, handler, ChildFailed(settled.id))
+    return others
 
 
-async def handler_to_tell(engine: Engine, settled: Step) -> Step | None:
+async def _handler_to_tell(engine: Engine, settled: Step) -> Step | None:
     """The parent of a step that has failed, if the step was not asked to wake its parent.
 
     A handler that waits for all of its steps is called as soon as one of them fails, even when another

@@ -115,7 +115,7 @@ class RunCache:
         # Cancelled single steps, with their creation times, since an identity may begin anew.
         self._cancelled_steps: OrderedDict[str, int] = OrderedDict()
 
-    def is_step_cancelled(self, step_id: str | None) -> bool:
+    def has_seen_cancelled(self, step_id: str) -> bool:
         """Whether this process has seen that the step was cancelled without its run."""
         return step_id in self._cancelled_steps
 
@@ -123,7 +123,7 @@ class RunCache:
         """From now on nothing is called for the step, and posts of its handler are refused."""
         _put(self._cancelled_steps, step.id, step.created_at_ms)
 
-    def is_off(self, step: Step) -> bool:
+    def is_known_called_off(self, step: Step) -> bool:
         """Whether this process knows that nothing may be called for the step any more."""
         is_cancelled = self._cancelled_steps.get(step.id) == step.created_at_ms
         return is_cancelled or self.is_cancelled(step.spec.run_id)
@@ -258,4 +258,4 @@ async def is_called_off(engine: Engine, run_id: str) -> bool:
 
 async def is_step_called_off(engine: Engine, step: Step) -> bool:
     """Whether the step or its run was cancelled, so that nothing may be called for the step."""
-    return await is_called_off(engine, step.spec.run_id) or engine.runs.is_off(step)
+    return await is_called_off(engine, step.spec.run_id) or engine.runs.is_known_called_off(step)

@@ -21,7 +21,7 @@ async def posted_before(engine: Engine, spec: StepSpec) -> Step | None:
     RunCancelled when the run is known to be cancelled.
     """
     step = await engine.store.get(keys.step_id(spec.run_id, spec.identity))
-    if step is None or await is_forgotten(engine, step):
+    if step is None or await has_expired(engine, step):
         return None
     now_ms = engine.clock.now_ms()
     known = engine.runs.get(spec.run_id, now_ms)
@@ -32,7 +32,7 @@ async def posted_before(engine: Engine, spec: StepSpec) -> Step | None:
     return step
 
 
-async def is_forgotten(engine: Engine, existing: Step) -> bool:
+async def has_expired(engine: Engine, existing: Step) -> bool:
     """Whether the identity of the step has expired, so that a post of it begins anew."""
     now_ms = engine.clock.now_ms()
     if existing.expires_at_ms is None or existing.expires_at_ms > now_ms:
@@ -61,6 +61,6 @@ async def own_step(engine: Engine, parent_id: str, step_id: str) -> ChildPage:
     """One child of a step, read consistently; an empty page when there is no child of this id."""
     step = await engine.store.get(step_id)
     is_posted = step is not None and step.spec.parent == parent_id and step.early != "unopened"
-    if step is None or not is_posted or await is_forgotten(engine, step):
+    if step is None or not is_posted or await has_expired(engine, step):
         return ChildPage([], None)
     return ChildPage([step], None)

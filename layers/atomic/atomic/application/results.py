@@ -1,22 +1,19 @@
 """Results of event steps. They are posted from outside, by the id of the step or by the event's name."""
 
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
-from atomic.application.reentry import is_forgotten
+from atomic.application.reentry import has_expired
 from atomic.application.refusals import NotAnOpenEvent, TakesNoEvents
-from atomic.application.wakeups import wake_waiters_again
+from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
 from atomic.domain.event_steps import early, has_result
 from atomic.domain.events import ResultPosted
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
 from atomic.protocol.enums import EventWas, Status
-
-# Far longer than the write and the wake-ups take.
-_LOOK_AFTER_MS: Final = 10_000
 
 
 class Completed(NamedTuple):
@@ -38,11 +35,10 @@ async def post_result(engine: Engine, step: Step, posted: ResultPosted) -> Compl
         # An accepted result must be used, so the cached state of the run is not enough.
         await engine.runs.look(engine.store, step.spec.run_id, engine.clock.now_ms())
         step = await end_if_left_over(engine, step)
-    if (step.waiters or step.watches) and not step.is_settled:
-        # Nothing rechecks an event. If this process ends before it wakes the waiters, they are never woken.
-        await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
+    await ensure_waiters_are_told(engine, step, succeeds=posted.rejection is None)
     after, effects = await commit(engine, step, posted)
     if effects is not None:
+        await engine.admission.meter.flush(engine.store, after.spec, engine.clock.now_ms())
         return Completed(after, "open")
     if has_result(after, posted):
         await wake_waiters_again(engine, after)
@@ -59,7 +55,7 @@ async def signal(
     NotAnOpenEvent for a different result, and TakesNoEvents when no handler can ask for the event any more.
     """
     existing = await engine.store.get(keys.step_id(spec.run_id, spec.identity))
-    if existing is None or await is_forgotten(engine, existing):
+    if existing is None or await has_expired(engine, existing):
         # The row decides. If the handler posts at the same time, the later post finds the other row.
         created = early(spec, posted, engine.clock.now_ms())
         existing = await _create(engine, created, existing, handler)
@@ -74,7 +70,7 @@ async def _create(engine: Engine, event: Step, forgotten: Step | None, handler: 
     """Write the row of an event. If there is another row by now, return that row instead."""
     handler = handler or await engine.store.get(event.spec.parent or "")
     is_over = handler is not None and handler.status in {Status.SUCCEEDED, Status.CANCELLED}
-    if handler is not None and is_over and not await is_forgotten(engine, handler):
+    if handler is not None and is_over and not await has_expired(engine, handler):
         raise TakesNoEvents(handler.status)
     if forgotten is None:
         existing = await engine.store.create(event)

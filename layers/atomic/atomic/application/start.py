@@ -14,7 +14,7 @@ from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import CachedRun, Engine, is_called_off
 from atomic.application.leftovers import end_if_left_over, resume
 from atomic.application.ports import Subscription
-from atomic.application.reentry import is_forgotten, posted_before
+from atomic.application.reentry import has_expired, posted_before
 from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled
 from atomic.application.wakeups import ensure_wakeup
 from atomic.domain.events import Cancelled, DeadlineGiven, Opened, ToldUnfinished, WaiterAdded
@@ -237,7 +237,7 @@ async def _end_if_cancelled(engine: Engine, step: Step) -> None:
 
 async def _is_below_cancelled(engine: Engine, spec: StepSpec) -> bool:
     """Whether the step whose handler posts was cancelled, as far as this process has seen."""
-    if spec.parent is None or not engine.runs.is_step_cancelled(spec.parent):
+    if spec.parent is None or not engine.runs.has_seen_cancelled(spec.parent):
         return False
     # The handler's identity may have begun anew since then.
     handler = await engine.store.get(spec.parent)
@@ -281,7 +281,7 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
     due_at_ms, runs = step.due_at_ms, step.status is Status.RUNNING
     beside = engine.send_wakeup(step, due_at_ms) if runs and due_at_ms is not None else None
     existing = await engine.store.create(step)
-    if existing is not None and existing != step and await is_forgotten(engine, existing):
+    if existing is not None and existing != step and await has_expired(engine, existing):
         step = replace(step, version=existing.version + 1)
         existing = await engine.store.replace(step, existing.version)
     if beside is not None:

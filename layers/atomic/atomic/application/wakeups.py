@@ -1,12 +1,15 @@
 """Sends wake-ups again: the first may be lost, or its sender may have ended before it was sent."""
 
-from atomic.application.commit import commit, handler_to_tell, run_effects
+from typing import Final
+
+from atomic.application.commit import run_effects, wake_waiters
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
-from atomic.application.wait_set import on_watched_settled
-from atomic.domain.events import ChildFailed, Woken
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
+
+# Far longer than the write and the wake-ups take.
+_LOOK_AFTER_MS: Final = 10_000
 
 
 async def wake_if_overdue(engine: Engine, step: Step) -> None:
@@ -35,27 +38,27 @@ def _is_first_call(step: Step) -> bool:
     return step.status is Status.RUNNING and step.attempt_count == 1 and step.answer_by_ms is None
 
 
+async def ensure_waiters_are_told(engine: Engine, step: Step, *, succeeds: bool) -> None:
+    """Before a caller from outside settles a step: make sure that the steps that wait for it are woken.
+
+    Nothing may recheck them for a day, and the step's own wake-up may be months away. If this process ends
+    before it wakes them, this additional wake-up makes another process do it. A step that `succeeds` and
+    that nothing waits for needs none; the handler of any other one is told of its end.
+    """
+    if not step.is_settled and (step.waiters or step.watches or not succeeds):
+        await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
+
+
 async def wake_waiters_again(engine: Engine, settled: Step) -> None:
     """Wake the steps that still wait for one that settled some time ago.
 
     The process that settled it may have ended before it woke the waiters, or before the wake-up of a woken
     waiter was sent. When the store fails, another wake-up of the settled step repeats this.
     """
-    woken = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED)
     try:
-        for waiter_id in settled.waiters:
-            waiter = await engine.store.get(waiter_id)
-            if waiter is None:
-                continue
-            if _still_waits(waiter, settled):
-                await commit(engine, waiter, woken)
-            elif waiter.status is Status.PENDING:
-                await wake_if_overdue(engine, waiter)
-        for watch in settled.watches:
-            await on_watched_settled(engine, commit, settled, watch)
-        handler = await handler_to_tell(engine, settled)
-        if handler is not None and _still_waits(handler, settled):
-            await commit(engine, handler, ChildFailed(settled.id))
+        for other in await wake_waiters(engine, settled, lambda waiter: _still_waits(waiter, settled)):
+            if other.status is Status.PENDING:
+                await wake_if_overdue(engine, other)
     except StoreUnavailable:
         await run_effects(engine, settled, ("look again",))
         raise

@@ -7,7 +7,7 @@ time ends the attempt. Until then no process takes the step over, not even after
 from atomic.domain import events
 from atomic.domain.endings import ended
 from atomic.domain.outcomes import Outcome, StepError
-from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time
+from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time, within_deadline
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
@@ -16,9 +16,7 @@ def answers_later(step: Step, event: events.AnswersLater, now_ms: int) -> Step:
     """The step after its endpoint has postponed the answer. A posted answer may postpone it again."""
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
-    by_ms = now_ms + event.within_ms
-    if step.deadline_at_ms is not None:
-        by_ms = min(by_ms, step.deadline_at_ms)
+    by_ms = within_deadline(step, now_ms + event.within_ms)
     if by_ms == step.answer_by_ms:
         return step
     return changed(step, answer_by_ms=by_ms, due_at_ms=by_ms, consecutive_lost=0)

@@ -10,7 +10,15 @@ from typing import Any, Final
 from atomic.domain import events
 from atomic.domain.outcomes import Outcome, StepError, timed_out
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
-from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time, settled
+from atomic.domain.steps import (
+    Step,
+    changed,
+    closed,
+    deadline_is_over,
+    out_of_time,
+    settled,
+    within_deadline,
+)
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import OutcomeKind, Status
@@ -103,7 +111,7 @@ def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
     elif event.idle_until_ms is not None:
         # Timers settle by time and events by a person, so a recheck waits until the first is overdue.
         idle_ms = min(event.idle_until_ms + _RECHECK_FIRST_MS, now_ms + _RECHECK_MAX_MS)
-        due_at_ms = max(due_at_ms, _within_deadline(step, idle_ms))
+        due_at_ms = max(due_at_ms, within_deadline(step, idle_ms))
         is_due = is_due or due_at_ms - (step.due_at_ms or 0) >= _RECHECK_FIRST_MS
     if not is_due:
         return step if event.live == step.waiting_for else changed(step, waiting_for=event.live)
@@ -208,7 +216,7 @@ def _deferred(step: Step, event: events.Ended, now_ms: int) -> Step:
 
 def _later(step: Step, until_ms: int, **changes: Any) -> Step:
     status = Status.RETRYING if step.retries_used else Status.PENDING
-    return changed(step, status=status, due_at_ms=_within_deadline(step, until_ms), **changes)
+    return changed(step, status=status, due_at_ms=within_deadline(step, until_ms), **changes)
 
 
 def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
@@ -217,8 +225,9 @@ def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
     error = _WAITED_FOR_NOTHING if last.outcome is OutcomeKind.SUSPENDED else last.error
     last = replace(last, outcome=OutcomeKind.RETRYABLE, error=error)
     outcome = Outcome(kind=OutcomeKind.RETRYABLE, status=last.status, error=error)
-    step = replace(step, attempt_log=(*step.attempt_log[:-1], last), waiting_for=(), wake=None)
-    step = replace(step, failed_meanwhile=False)
+    step = replace(
+        step, attempt_log=(*step.attempt_log[:-1], last), waiting_for=(), wake=None, failed_meanwhile=False
+    )
     return _counted(step, outcome, jitter, now_ms)
 
 
@@ -247,8 +256,4 @@ def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
 
 def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
     gap_ms = min(_RECHECK_FIRST_MS << min(rechecks, _RECHECKS_DOUBLED), _RECHECK_MAX_MS)
-    return _within_deadline(step, now_ms + gap_ms)
-
-
-def _within_deadline(step: Step, at_ms: int) -> int:
-    return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)
+    return within_deadline(step, now_ms + gap_ms)

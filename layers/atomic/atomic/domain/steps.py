@@ -162,6 +162,10 @@ class Step:
         """Whether the step is a dead letter: it failed and is not an event."""
         return self.status is Status.FAILED and self.spec.kind == "http"
 
+    def attempt(self, number: int) -> Attempt | None:
+        """The attempt of this number; None when it is not kept any more, or was not made."""
+        return next((made for made in self.attempt_log if made.number == number), None)
+
     @property
     def deadline_ms(self) -> int | None:
         """The time of the step as a whole."""
@@ -306,6 +310,11 @@ def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
     last, status = (attempts[-1].error, attempts[-1].status) if attempts else (None, None)
     error = StepError(kind, str(step.deadline_ms), last=last)
     return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts, response_status=status)
+
+
+def within_deadline(step: Step, at_ms: int) -> int:
+    """This moment, or the step's deadline if that is earlier."""
+    return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)
 
 
 def deadline_is_over(step: Step, now_ms: int) -> bool:

@@ -29,6 +29,7 @@ from atomic.domain.steps import (
     lease_end_ms,
     out_of_time,
     settled,
+    within_deadline,
 )
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
@@ -184,7 +185,7 @@ def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
             closed(step.attempt_log, LOST, now_ms) if step.status is Status.RUNNING else step.attempt_log
         )
         return out_of_time(step, attempts, now_ms)
-    return changed(step, due_at_ms=min(until_ms, step.deadline_at_ms or until_ms), deferred_at_ms=now_ms)
+    return changed(step, due_at_ms=within_deadline(step, until_ms), deferred_at_ms=now_ms)
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:

@@ -47,7 +47,7 @@ class JsonRefused(ValueError):
 
 
 TWICE: Final = "appears twice in one object; keep one of them"
-HUGE_INTEGER: Final = "an integer is beyond 64 bit; send it as a string"
+_HUGE_INTEGER: Final = "an integer is beyond 64 bit; send it as a string"
 TOO_DEEP: Final = f"nested deeper than {JSON_MAX_DEPTH} levels; flatten it"
 
 
@@ -74,7 +74,7 @@ def parse_json(text: bytes | str, *, max_depth: int = JSON_MAX_DEPTH) -> Any:
         refusal = TOO_DEEP
     except orjson.JSONDecodeError as error:
         refusal = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        if is_deeper(text[: error.pos], max_depth):
+        if _is_deeper(text[: error.pos], max_depth):
             refusal = TOO_DEEP
     if len(text) <= _NAMED_MAX_BYTES:
         return read_json(text, max_depth=max_depth)
@@ -89,8 +89,8 @@ def canonical_json(value: Any, *, max_bytes: int | None = None) -> bytes:
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     if max_bytes is not None and len(text) > max_bytes < shortest_canonical(text):
         raise JsonTooLong
-    if may_hold_float(text):
-        text = with_numbers(text, _plain_numbers)
+    if _may_hold_float(text):
+        text = _with_numbers(text, _plain_numbers)
     if max_bytes is not None and len(text) > max_bytes:
         raise JsonTooLong
     # A copy: payloads are kept while their steps run, and the bytes of orjson keep 8 KiB allocated.
@@ -105,16 +105,16 @@ def fingerprint(canonical: bytes) -> str:
 def _lost(text: bytes, written: bytes, max_depth: int) -> str:
     """What orjson has lost of the text. Its output `written` shows this. Empty if it has lost nothing."""
     if text != written:
-        if not has_as_many_strings(text, written):
+        if not _has_as_many_strings(text, written):
             return f"a member {TWICE}"
-        if holds_huge_integer(text):
-            return HUGE_INTEGER
-    return TOO_DEEP if is_deeper(text, max_depth) else ""
+        if _holds_huge_integer(text):
+            return _HUGE_INTEGER
+    return TOO_DEEP if _is_deeper(text, max_depth) else ""
 
 
 def _plain_numbers(outside: bytes) -> bytes:
     """Numbers as Python spells them, integers without a fraction."""
-    if may_hold_exponent(outside) or b"0.0000" in outside:
+    if _may_hold_exponent(outside) or b"0.0000" in outside:
         parts = _ODD_NUMBER.split(outside)
         parts[1::2] = map(_Spellings().__getitem__, parts[1::2])
         outside = b"".join(parts)
@@ -155,7 +155,7 @@ def read_json(text: bytes | str, *, max_depth: int = JSON_MAX_DEPTH) -> Any:
         raise JsonRefused(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise JsonRefused(TOO_DEEP) from None
-    if is_deeper(text.encode(errors="replace"), max_depth):
+    if _is_deeper(text.encode(errors="replace"), max_depth):
         raise JsonRefused(TOO_DEEP)
     # A lone surrogate comes from an escape, or from a `str` that was not decoded from bytes.
     if "\\u" in text or not (text.isascii() or was_bytes):
@@ -172,10 +172,9 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _bounded_int(digits: str) -> int:
-    # 20 digits and a sign hold every 64-bit number, and int() is quadratic in the number of digits.
-    if len(digits) <= 21 and _INT_MIN <= (number := int(digits)) <= _INT_MAX:
+    if len(digits) <= _INT_MAX_CHARS and _INT_MIN <= (number := int(digits)) <= _INT_MAX:
         return number
-    raise JsonRefused(HUGE_INTEGER)
+    raise JsonRefused(_HUGE_INTEGER)
 
 
 def _finite_float(digits: str) -> float:
@@ -218,12 +217,12 @@ def shortest(text: bytes) -> int:
     return len(dense) - digits + apart - escapes
 
 
-def has_as_many_strings(text: bytes, other: bytes) -> bool:
+def _has_as_many_strings(text: bytes, other: bytes) -> bool:
     """Whether both have the same number of strings. Parsing drops all but one of duplicate members."""
     return _quotes(text) == _quotes(other)
 
 
-def holds_huge_integer(text: bytes) -> bool:
+def _holds_huge_integer(text: bytes) -> bool:
     """Whether an integer is beyond 64 bit."""
     if b"0" * _INT_CHARS not in text.translate(_DIGITS_AS_0):
         return False
@@ -232,7 +231,7 @@ def holds_huge_integer(text: bytes) -> bool:
     return any(len(word) > _INT_MAX_CHARS or not _INT_MIN <= int(word) <= _INT_MAX for word in integers)
 
 
-def is_deeper(text: bytes, levels: int) -> bool:
+def _is_deeper(text: bytes, levels: int) -> bool:
     """Whether arrays and objects are nested deeper than that. Those that are never closed also count."""
     # No text is deeper than its number of opening brackets, and counting those is cheap.
     if text.count(b"[") + text.count(b"{") <= levels:
@@ -248,7 +247,7 @@ def shortest_canonical(text: bytes) -> int:
     return len(text) - 2 * plain - text.count(b"-0.0") - 2 * text.count(b"0.0000") - 5 * integers - 2
 
 
-def with_numbers(text: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
+def _with_numbers(text: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
     """The text of orjson, with everything outside of strings rewritten in one call.
 
     `rewrite` must keep the quotes, each of which marks one end of a string.
@@ -261,12 +260,12 @@ def with_numbers(text: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
     return whole.replace(b"\x00\x00", b"\\\\").replace(b"\x00\x01", b'\\"') if b"\x00" in whole else whole
 
 
-def may_hold_float(text: bytes) -> bool:
+def _may_hold_float(text: bytes) -> bool:
     """Whether a number has a point or an exponent, or a string looks like such a number."""
-    return b"0.0" in text.translate(_DIGITS_AS_0) or may_hold_exponent(text)
+    return b"0.0" in text.translate(_DIGITS_AS_0) or _may_hold_exponent(text)
 
 
-def may_hold_exponent(text: bytes) -> bool:
+def _may_hold_exponent(text: bytes) -> bool:
     """Whether a number has an exponent, or a string looks like such a number."""
     alike = text.translate(_DIGITS_AS_0)
     return b"0e" in alike or b"0E" in alike

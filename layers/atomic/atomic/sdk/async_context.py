@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
-from atomic.sdk._calls.async_batches import AsyncBatches, PendingCall, Unawaited
+from atomic.sdk._calls.async_batches import AsyncBatches
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
@@ -22,6 +22,7 @@ from atomic.sdk._calls.context import (
     StepCall,
 )
 from atomic.sdk._calls.identity import Scope, current_scope, enter_branch
+from atomic.sdk._calls.pending import PendingCall, Unawaited
 from atomic.sdk._calls.recorded import Ask, utc_now
 from atomic.sdk._calls.results import Results
 from atomic.sdk._wire.api import Outcome

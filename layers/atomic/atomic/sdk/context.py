@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
-from atomic.sdk._calls.batching import MadeCall
 from atomic.sdk._calls.blocking_batches import BlockingBatches
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
@@ -25,6 +24,7 @@ from atomic.sdk._calls.context import (
     Step,
     StepCall,
 )
+from atomic.sdk._calls.pending import MadeCall
 from atomic.sdk._calls.recorded import Ask, at_once, utc_now
 from atomic.sdk._calls.results import Results
 from atomic.sdk._wire.api import Outcome
@@ -283,10 +283,7 @@ class Context(BlockingBatches):
 
         Raises `InvalidRequestError` for an invalid version, and `CancelledError`.
         """
-        step_call = self._plan_version(name, newest)
-        ask = partial(self._ask_version, newest=newest)
-        version: int = step_call.result_of(at_once(self._settle(step_call, ask)))
-        return version
+        return self._perform(self._plan_version(name, newest), partial(self._ask_version, newest=newest))
 
     def call_handler(self, function: Callable[[], T]) -> T:
         """Run the handler, a `function` without arguments. For framework adapters.
@@ -309,10 +306,10 @@ class Context(BlockingBatches):
         self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
     ) -> Any:
         value = self._plan_value(name, function, retry, returns)
-        return value.step.result_of(at_once(self._settle(value.step, lambda _: self._ask_value(value))))
+        return self._perform(value.step, lambda _: self._ask_value(value))
 
-    def _perform(self, step_call: StepCall[T]) -> T:
-        return step_call.result_of(at_once(self._settle(step_call)))
+    def _perform(self, step_call: StepCall[T], ask: Ask | None = None) -> T:
+        return step_call.result_of(at_once(self._settle(step_call, ask)))
 
     async def _settle(self, step_call: StepCall[Any], ask: Ask | None = None) -> Outcome:
         self._check()

@@ -112,7 +112,7 @@ def _rules(name: str, given: str | Exceptions | None) -> str | None:
     """Statuses as they are given, and types of exceptions by their names."""
     if given is None or isinstance(given, str):
         return given or None
-    return ",".join(kind.__name__ for kind in _types(name, given)) or None
+    return ",".join(kind.__name__ for kind in _types(name, given))
 
 
 def _types(name: str, given: str | Exceptions) -> tuple[type[Exception], ...]:

@@ -1,4 +1,4 @@
-"""Wake-ups of one process: of due steps, as timers, and of the callers that wait for a step."""
+"""What one process tells itself: which steps are due, by timers, and to its callers which have settled."""
 
 import asyncio
 import heapq

@@ -11,12 +11,11 @@ from atomic.application.redaction import without_error_excerpt
 from atomic.application.redrive import redrive_step
 from atomic.domain.clients.client import Client, has_scope
 from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, attempt_of, outcome_response
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
-from atomic.entrypoints.http_api.steps import shown
 from atomic.entrypoints.http_api.views import json_response, run_view
-from atomic.protocol import headers, problems
+from atomic.protocol import problems
 from atomic.protocol.actions import Action, named
 
 routes = Routes()
@@ -57,9 +56,9 @@ def _on_step(
         refuse_body(request)
         step = await queries.get_step(api.engine, client, step_id)
         # Without this scope, the route lets only handlers through.
-        if not has_scope(client.scopes, "act") and not _is_of_handler(request, client, step):
+        if not has_scope(client.scopes, "act") and attempt_of(request, client, step.spec.parent) is None:
             raise problems.not_found()
-        return await shown(api, await use_case(api.engine, step), client)
+        return await outcome_response(api, await use_case(api.engine, step), client)
 
     operation = _operation(named("step", name), "StepOutcome", *refusals, details=details)
     if by_handlers:
@@ -78,12 +77,6 @@ def _operation(
         answers=((200, answer, f"The {action.of} as it stands now."),),
         refusals=(*OF_BODIES, *refusals),
     )
-
-
-def _is_of_handler(request: ApiRequest, client: Client, step: Step) -> bool:
-    """Whether the request has the token of an attempt of the step's parent."""
-    token = request.headers.get(headers.ATTEMPT_TOKEN, "")
-    return headers.parse_attempt_token(client.attempt_key, step.spec.parent or "", token) is not None
 
 
 _on_run("cancel", cancel_run)

@@ -14,13 +14,14 @@ from atomic.application.admission import Refused, Reservation
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
+from atomic.application.redaction import all_redacted
 from atomic.application.refusals import NotFound
 from atomic.domain.clients.client import OPERATOR_SCOPE, Client, has_scope
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
 from atomic.entrypoints.http_api.route import Route
-from atomic.entrypoints.http_api.views import problem_response
+from atomic.entrypoints.http_api.views import json_response, outcome_view, problem_response
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.problems import (
@@ -250,3 +251,15 @@ def rate_headers(api: Api, client: Client, wait_s: int = 1) -> dict[str, str]:
         "ratelimit-policy": f'"starts";q={max(1, int(per_s))};w=1',
         "ratelimit": f'"starts";r={api.engine.admission.starts_left(client)};t={wait_s}',
     }
+
+
+async def outcome_response(api: Api, step: Step, client: Client) -> ApiResponse:
+    """The answer with a step's outcome, as far as the client's readers may see it."""
+    [visible] = await all_redacted(api.engine.large_bodies, [step], client)
+    return json_response(200, outcome_view(visible))
+
+
+def attempt_of(request: ApiRequest, client: Client, step_id: str | None) -> int | None:
+    """The number of the attempt of this step whose token the request has; None without such a token."""
+    token = request.headers.get(headers.ATTEMPT_TOKEN, "")
+    return headers.parse_attempt_token(client.attempt_key, step_id or "", token)

@@ -142,7 +142,7 @@ async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id:
             client.id,
             key_id=key_id,
             scopes=wanted.scopes,
-            expires_at_ms=None if wanted.expires_in is None else admin.now_ms() + wanted.expires_in,
+            expires_at_ms=_end_ms(admin, wanted.expires_in),
             overlap_ms=wanted.overlap,
             may_widen=False,
         )

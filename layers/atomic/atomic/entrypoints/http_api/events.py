@@ -1,5 +1,6 @@
 """Events: their results come from outside, by the id of the step or by the event's name."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,10 +11,9 @@ from atomic.domain.event_steps import rejection
 from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step, StepSpec
-from atomic.entrypoints.http_api.api import Api, in_turn, reserve
+from atomic.entrypoints.http_api.api import Api, in_turn, outcome_response, reserve
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
-from atomic.entrypoints.http_api.steps import shown
 from atomic.entrypoints.http_api.views import event_view, json_response
 from atomic.protocol import keys, problems
 from atomic.protocol.constants import RESPONSE_MAX_BYTES
@@ -83,9 +83,9 @@ async def post_event(api: Api, request: ApiRequest, client: Client) -> ApiRespon
 )
 async def post_step_result(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Complete an event step with any JSON value."""
-    step = await queries.get_step(api.engine, client, step_id)
-    posted = await in_turn(api, client, request, lambda: ResultPosted(_body(_json(request.body), "body")))
-    return await shown(api, (await post_result(api.engine, step, posted)).step, client)
+    return await _complete(
+        api, request, client, step_id, lambda: ResultPosted(_body(_json(request.body), "body"))
+    )
 
 
 @routes.add(
@@ -104,11 +104,19 @@ async def post_step_result(api: Api, request: ApiRequest, client: Client, step_i
 )
 async def post_step_rejection(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Reject an event step."""
-    step = await queries.get_step(api.engine, client, step_id)
-    posted = await in_turn(
-        api, client, request, lambda: _rejected(read_rejection(_json(request.body)), "body")
+    return await _complete(
+        api, request, client, step_id, lambda: _rejected(read_rejection(_json(request.body)), "body")
     )
-    return await shown(api, (await post_result(api.engine, step, posted)).step, client)
+
+
+async def _complete(
+    api: Api, request: ApiRequest, client: Client, step_id: str, read: Callable[[], ResultPosted]
+) -> ApiResponse:
+    step = await queries.get_step(api.engine, client, step_id)
+    posted = await in_turn(api, client, request, read)
+    # This process may have had no other request of the client.
+    api.engine.admission.meter.watch(client)
+    return await outcome_response(api, (await post_result(api.engine, step, posted)).step, client)
 
 
 def _read(body: bytes) -> tuple[EventRequest, ResultPosted]:

@@ -4,11 +4,11 @@ from typing import Final
 
 from atomic.application import queries, reentry
 from atomic.domain.clients.client import Client
-from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.api import Api, attempt_of
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, read_step_id
 from atomic.entrypoints.http_api.route import Operation, Routes, in_header, in_query
 from atomic.entrypoints.http_api.views import json_response, results_view
-from atomic.protocol import headers, keys, problems
+from atomic.protocol import keys, problems
 from atomic.protocol.problems import Problem
 
 routes = Routes()
@@ -64,11 +64,10 @@ async def _may_ask_for(
     api: Api, request: ApiRequest, client: Client, run_id: str, parent: str | None
 ) -> str:
     """The parent, if the caller has the token of an attempt of the parent or the root. Raises Problem."""
-    token = request.headers.get(headers.ATTEMPT_TOKEN, "")
     askers = {keys.root_of(run_id)}
     if parent is not None and keys.run_of(parent) == run_id:
         askers.add(parent)
-    is_attempt = any(headers.parse_attempt_token(client.attempt_key, asker, token) for asker in askers)
+    is_attempt = any(attempt_of(request, client, asker) for asker in askers)
     if not is_attempt:
         # Only a caller without a token costs a read of the run.
         await queries.get_root(api.engine, client, run_id)

@@ -12,7 +12,7 @@ from atomic.domain.event_steps import is_rejected
 from atomic.domain.outcomes import is_step_cancelled, sentence_of
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
-from atomic.entrypoints.http_api.api import Api, charge_start, in_turn, rate_headers, reserve
+from atomic.entrypoints.http_api.api import Api, attempt_of, charge_start, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
@@ -81,7 +81,7 @@ _START: Final = Operation(
 @routes.add("POST", "/{clientId}", _START, scope="start")
 async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Create or attach, wait, answer."""
-    return await _post(api, request, client, read_start)
+    return await _post(api, request, client, _read_start)
 
 
 @routes.add(
@@ -98,7 +98,7 @@ async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiRespon
 )
 async def post_step(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Create or attach, wait, answer: a step of a handler."""
-    return await _post(api, request, client, read_step)
+    return await _post(api, request, client, _read_step)
 
 
 async def _post(
@@ -120,8 +120,8 @@ async def _post(
             started = await start(
                 api.engine,
                 spec,
-                wait_ms=wait_ms(message, preferences),
-                is_repeated=is_repeated(request, client, spec),
+                wait_ms=_asked_wait_ms(message, preferences),
+                is_repeated=_is_repeated(request, client, spec),
             )
             if started.created:
                 reservation.keep()
@@ -154,7 +154,7 @@ async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiRespon
 
     `atomic doctor` uses it to check whether Atomic reaches an endpoint, and what the endpoint answers.
     """
-    _, spec = await in_turn(api, client, request, lambda: read_start(api, request, client))
+    _, spec = await in_turn(api, client, request, lambda: _read_start(api, request, client))
     if spec.kind != "http":
         raise problems.invalid("kind", "only an endpoint can be called: leave it out, give stepInvokeUrl")
     await charge_start(api, client)
@@ -229,15 +229,15 @@ def _problem(
     return problem_response(Problem(kind, detail, members, extra))
 
 
-def read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+def _read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
     """The request's body, and the step that it asks for. Raises Problem."""
     message = read_message(StartRequest, request.body)
     return message, step_spec(api, request, client, message)
 
 
-def read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+def _read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
     """The same for a post of a handler. It names the step whose handler this is. Raises Problem."""
-    message, spec = read_start(api, request, client)
+    message, spec = _read_start(api, request, client)
     if message.parent is None:
         raise problems.invalid(
             "parent",
@@ -345,7 +345,7 @@ def retry_policy(retry: RetryOptions) -> RetryPolicy:
     )
 
 
-def wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
+def _asked_wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
     """How long the caller asks to wait; None when it does not say."""
     if preferences.respond_async and preferences.wait_ms is None:
         return 0
@@ -357,12 +357,9 @@ def wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
     return min(asked) if preferences.respond_async else max(1, min(asked))
 
 
-def is_repeated(request: ApiRequest, client: Client, spec: StepSpec) -> bool:
+def _is_repeated(request: ApiRequest, client: Client, spec: StepSpec) -> bool:
     """Whether the handler that posts this has been called before: its attempt token says so."""
-    token = request.headers.get(headers.ATTEMPT_TOKEN)
-    if token is None or spec.parent is None:
-        return False
-    return (headers.parse_attempt_token(client.attempt_key, spec.parent, token) or 0) > 1
+    return (attempt_of(request, client, spec.parent) or 0) > 1
 
 
 # Nearly every start has these options; pydantic gives each message the same object.

@@ -5,11 +5,10 @@ from atomic.application.answering import post_answer
 from atomic.application.redaction import all_redacted
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.api import Api, in_turn
+from atomic.entrypoints.http_api.api import Api, attempt_of, in_turn, outcome_response
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
-from atomic.entrypoints.http_api.views import json_response, outcome_view, step_view
+from atomic.entrypoints.http_api.views import json_response, step_view
 from atomic.protocol import headers, problems
 from atomic.protocol.constants import BODY_MAX_BYTES, DURATION_MAX_MS, RESPONSE_MAX_BYTES
 from atomic.protocol.problems import Problem
@@ -46,8 +45,8 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     query.refuse_rest()
     wait_ms = min(wait_ms, api.engine.settings.wait_max_ms)
     step = await queries.wait_for_step(api.engine, client, step_id, wait_ms)
-    [shown] = await all_redacted(api.engine.large_bodies, [step], client)
-    return json_response(200, step_view(shown))
+    [visible] = await all_redacted(api.engine.large_bodies, [step], client)
+    return json_response(200, step_view(visible))
 
 
 @routes.add(
@@ -68,21 +67,14 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
 async def post_step_answer(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """End an attempt with the answer that its endpoint postponed."""
     step = await queries.get_step(api.engine, client, step_id)
-    token = request.headers.get(headers.ATTEMPT_TOKEN, "")
-    attempt = headers.parse_attempt_token(client.attempt_key, step.id, token)
+    attempt = attempt_of(request, client, step.id)
     if attempt is None:
         raise Problem(
             problems.ATTEMPT_TOKEN_REQUIRED,
             "Atomic-Attempt-Token: send the header of this name from the call that is answered, unchanged.",
         )
     answer = await in_turn(api, client, request, lambda: _answer(request.body or b"{}"))
-    return await shown(api, await post_answer(api.engine, client, step, attempt, answer), client)
-
-
-async def shown(api: Api, step: Step, client: Client) -> ApiResponse:
-    """The answer with a step's outcome, as far as the client's readers may see it."""
-    [visible] = await all_redacted(api.engine.large_bodies, [step], client)
-    return json_response(200, outcome_view(visible))
+    return await outcome_response(api, await post_answer(api.engine, client, step, attempt, answer), client)
 
 
 def _answer(body: bytes) -> EndpointResponse:

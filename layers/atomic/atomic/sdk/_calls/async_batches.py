@@ -1,36 +1,39 @@
-"""The batches, races and conditions of an `async def` handler, and its calls that have not begun."""
+"""The batches, races and conditions of an `async def` handler, run by tasks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Set
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from functools import partial
 from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
 
-from atomic.sdk._calls.batch_run import BatchCall, BatchRun, Branch, TaskRun
-from atomic.sdk._calls.batches import ALL, ALL_SUCCESSFUL, Batch, Progress
+from atomic.sdk._calls.batch_run import TOLD_S, BatchCall, BatchRun, Branch
+from atomic.sdk._calls.batches import ALL, ALL_SUCCESSFUL, Batch, DueItem, Progress
 from atomic.sdk._calls.batching import (
     BatchingContext,
-    MadeCall,
     MapOptions,
     ParallelOptions,
-    Titled,
     gathered,
     names_of,
     winner,
 )
 from atomic.sdk._calls.context import AsyncFunction, PlainFunction, Step, StepCall
-from atomic.sdk._calls.identity import enter_branch
+from atomic.sdk._calls.identity import enter_branch, untracked
+from atomic.sdk._calls.pending import Made, PendingCall, Unawaited
 from atomic.sdk._calls.recorded import NO_STATE, UntilOptions
+from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk.errors import Suspended
 
 if TYPE_CHECKING:
+    # asyncio is a seventh of the SDK's import time. A program with `async def` has imported it anyway.
+    import asyncio
+
     from atomic.sdk._calls.branches import Branches
 
 T = TypeVar("T")
-Made = TypeVar("Made", bound=Titled)
+# The largest number of simultaneous posts.
+_TASKS_MAX: Final = 64
 # The branch of a batch that the running task belongs to.
 _in_branch: Final[ContextVar[Branch | None]] = ContextVar("atomic_batch_branch", default=None)
 
@@ -39,7 +42,7 @@ class AsyncBatches(BatchingContext, ABC):
     """The methods `map`, `parallel`, `gather`, `race` and `until` of an `async def` handler's context."""
 
     _branches: "Branches"
-    _unawaited: "Unawaited"
+    _unawaited: Unawaited
 
     @overload
     def map(
@@ -266,86 +269,106 @@ class AsyncBatches(BatchingContext, ABC):
         """End a task that calls the context after the end of the handler."""
 
 
-def _close_unstarted(works: Iterable[Any]) -> None:
-    """Close the coroutines that a batch did not start. Without this, Python warns about them."""
-    for work in works:
-        is_coroutine = iscoroutine(work)
-        if isinstance(work, Coroutine) and (not is_coroutine or getcoroutinestate(work) == CORO_CREATED):
-            work.close()
+class TaskRun(BatchRun):
+    """A batch of an `async def` handler.
 
-
-@dataclass(slots=True)
-class Unawaited:
-    """The calls of a handler that are not awaited yet; `dropped` are those that nothing can await now."""
-
-    calls: dict[int, MadeCall] = field(default_factory=dict)
-    dropped: list[MadeCall] = field(default_factory=list)
-
-
-class PendingCall(Coroutine[Any, Any, T]):
-    """What a method of the context returns: a coroutine. One that is never awaited is reported.
-
-    The real coroutine is made only when this one is awaited. So Python does not warn about the real one.
+    Its posts are not tasks of the handler. There may be thousands of posts, and all tasks of the handler
+    are examined at each change. Its branches are tasks of the handler.
     """
-
-    __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")
 
     def __init__(
         self,
-        made: Made,
-        begin: Callable[[Made], Coroutine[Any, Any, T]],
-        unawaited: Unawaited,
-        *,
-        depth: int = 2,
+        batch: BatchCall,
+        open_steps: Mapping[str, object],
+        branches: "Branches",
+        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]],
+        enter: Callable[[Branch], Coroutine[Any, Any, Any]],
+        fetched: Set[str] | None,
     ) -> None:
-        self._made: Any = made
-        self._begin = begin
-        self._coroutine: Coroutine[Any, Any, T] | None = None
-        self._unawaited = unawaited
-        # The context's own methods are between the handler and this constructor.
-        unawaited.calls[id(self)] = MadeCall.here(made, depth)
+        from asyncio import get_running_loop
 
-    def send(self, value: Any) -> Any:
-        """Do what any coroutine does."""
-        return self._begun().send(value)
+        super().__init__(batch, open_steps, fetched, _TASKS_MAX)
+        self._loop = get_running_loop()
+        self._branches = branches
+        self._ask = ask
+        self._enter = enter
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._posts: set[asyncio.Task[Any]] = set()
+        self._has_moved = False
+        self._move: asyncio.Future[None] | None = None
 
-    def throw(
-        self,
-        kind: Any,
-        error: BaseException | object = None,
-        trace: TracebackType | None = None,
-    ) -> Any:
-        """Do what any coroutine does."""
-        coroutine = self._begun()
-        return coroutine.throw(kind) if error is None else coroutine.throw(kind, error, trace)
+    def _run_branch(self, due: DueItem, branch: Branch) -> None:
+        # The task factory of the loop makes this task a task of the handler.
+        task = self._loop.create_task(self._enter(branch))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._branch_done, due, branch))
 
-    def close(self) -> None:
-        """Do what any coroutine does."""
-        self._begun().close()
+    def _branch_done(self, due: DueItem, branch: Branch, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        self._branch_ended(due, branch, *_end_of(task))
+        self._wake()
 
-    def is_of(self, made: object) -> bool:
-        """Whether this coroutine awaits the call `made`, and nothing else."""
-        return self._made is made
+    def _post(self, due: DueItem, step_call: StepCall[Any]) -> None:
+        post = self._branches.post()
+        task = untracked(lambda: self._loop.create_task(self._ask(step_call)))
+        self._posts.add(task)
+        task.add_done_callback(partial(self._post_done, due, step_call, post))
 
-    def taken(self, begin: Callable[[Any], Coroutine[Any, Any, Any]]) -> "StepCall[Any] | PendingCall[T]":
-        """What a batch runs: the call of a step, if `begin` would begin it; otherwise this coroutine."""
-        if self._coroutine is not None or self._begin != begin:
-            return self
-        self._unawaited.calls.pop(id(self), None)
-        made: StepCall[Any] = self._made
-        return made
+    def _post_done(
+        self, due: DueItem, step_call: StepCall[Any], post: int, task: "asyncio.Task[Outcome]"
+    ) -> None:
+        self._posts.discard(task)
+        self._branches.answered(post)
+        if not task.cancelled():
+            self._answered(due, step_call, *_end_of(task))
+        self._wake()
 
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self._begun().__await__()
+    def _suspend(self, cause: Exception) -> None:
+        self._branches.suspend(cause)
 
-    def __del__(self) -> None:
-        if self._coroutine is None:
-            call = self._unawaited.calls.pop(id(self), None)
-            if call is not None:
-                self._unawaited.dropped.append(call)
+    def _wake(self) -> None:
+        self._has_moved = True
+        if self._move is not None and not self._move.done():
+            self._move.set_result(None)
 
-    def _begun(self) -> Coroutine[Any, Any, T]:
-        if self._coroutine is None:
-            self._unawaited.calls.pop(id(self), None)
-            self._coroutine = self._begin(self._made)
-        return self._coroutine
+    async def _await_answer(self) -> None:
+        if not self._has_moved:
+            self._move = self._loop.create_future()
+            is_parked = self.progress.has_unfinished and not self._posts
+            with self._branches.within(self._move, self.progress.cause, is_parked=is_parked):
+                await self._move
+        self._has_moved = False
+
+    async def _await_others(self) -> None:
+        from asyncio import wait
+
+        if others := [*self._posts, *self._tasks]:
+            await wait(others, timeout=TOLD_S)
+
+    async def _stop(self) -> None:
+        from asyncio import current_task, wait
+
+        for task in (*self._posts, *self._tasks):
+            task.cancel()
+        if self._posts:
+            await wait(self._posts)
+        self._branches.leave(current_task())
+
+
+def _end_of(task: "asyncio.Task[Any]") -> tuple[Any, BaseException | None]:
+    """The result and the error of a task."""
+    from asyncio import CancelledError
+
+    error = CancelledError() if task.cancelled() else task.exception()
+    return (task.result() if error is None else None), error
+
+
+def _close_unstarted(works: Iterable[Any]) -> None:
+    """Close the coroutines that a batch did not start. Without this, Python warns about them."""
+    for work in works:
+        if isinstance(work, PendingCall):
+            is_new = not work.has_begun
+        else:
+            is_new = iscoroutine(work) and getcoroutinestate(work) == CORO_CREATED
+        if is_new:
+            work.close()

@@ -1,32 +1,22 @@
 """A batch in one call of its handler: starts the items, asks for their outcomes, and counts them.
 
-The rules are in `batches`. `BatchRun` applies them, and uses neither tasks nor threads. `TaskRun` runs the
-items of an `async def` handler on its event loop, and `ThreadRun` those of a `def` handler in threads.
+The rules are in `batches`. `BatchRun` applies them, and uses neither tasks nor threads. `TaskRun` (in
+`async_batches`) runs the items of an `async def` handler on its event loop, and `ThreadRun` (in
+`blocking_batches`) those of a `def` handler in threads.
 """
 
-import queue
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain, islice
+from typing import Any, Final
 
 from atomic.sdk._calls.batches import Batch, BatchPolicy, DueItem, Progress
 from atomic.sdk._calls.context import StepCall
-from atomic.sdk._calls.identity import Position, Scope, untracked
+from atomic.sdk._calls.identity import Position, Scope
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.transport import TRANSIENT
 from atomic.sdk.errors import Suspended
-
-if TYPE_CHECKING:
-    # asyncio is a seventh of the SDK's import time. A program with `async def` has imported it anyway.
-    import asyncio
-
-    from atomic.sdk._calls.branches import Branches
 
 # Wait this long for an item while other items can start: enough for a step that is done or takes no time.
 _BRIEF_S: Final = 0.05
@@ -35,11 +25,7 @@ _STARTING_S: Final = 3.0
 # The record of an end holds these ids: an id takes about 60 bytes, and a value may have 256 KiB.
 _LEFT_MAX: Final = 1000
 # A replay waits this long for other ended items before it decides how the batch ended.
-_TOLD_S: Final = 0.1
-# The largest numbers of simultaneous posts, as tasks and in threads, and of branches in threads.
-_TASKS_MAX: Final = 64
-_THREADS_MAX: Final = 32
-_BRANCH_THREADS_MAX: Final = 128
+TOLD_S: Final = 0.1
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -139,7 +125,7 @@ class BatchRun(ABC):
                 if self.progress.may_end:
                     if self._fetched is not None:
                         await self._await_others()
-                        while self._fetched & {*self.steps.values(), *self._steps_of_branches()}:
+                        while not self._fetched.isdisjoint(self._asked_steps()):
                             await self._await_answer()
                         self._fetched = None
                     self.progress.end()
@@ -162,6 +148,9 @@ class BatchRun(ABC):
     def _end(self) -> dict[str, Any]:
         """The end to record, with the steps of unfinished branches: no replay runs these branches."""
         return self.progress.record(list(islice(self._steps_of_branches(), _LEFT_MAX)))
+
+    def _asked_steps(self) -> Iterator[str]:
+        return chain(self.steps.values(), self._steps_of_branches())
 
     def _steps_of_branches(self) -> Iterator[str]:
         return (step_id for branch in self._unfinished_branches() for step_id in branch.steps)
@@ -235,166 +224,3 @@ class BatchRun(ABC):
     @abstractmethod
     async def _stop(self) -> None:
         """Cancel the posts and branches that have not ended with the batch."""
-
-
-class TaskRun(BatchRun):
-    """A batch of an `async def` handler.
-
-    Its posts are not tasks of the handler. There may be thousands of posts, and all tasks of the handler
-    are examined at each change. Its branches are tasks of the handler.
-    """
-
-    def __init__(
-        self,
-        batch: BatchCall,
-        open_steps: Mapping[str, object],
-        branches: "Branches",
-        ask: Callable[[StepCall[Any]], Coroutine[Any, Any, Outcome]],
-        enter: Callable[[Branch], Coroutine[Any, Any, Any]],
-        fetched: Set[str] | None,
-    ) -> None:
-        from asyncio import get_running_loop
-
-        super().__init__(batch, open_steps, fetched, _TASKS_MAX)
-        self._loop = get_running_loop()
-        self._branches = branches
-        self._ask = ask
-        self._enter = enter
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._posts: set[asyncio.Task[Any]] = set()
-        self._has_moved = False
-        self._move: asyncio.Future[None] | None = None
-
-    def _run_branch(self, due: DueItem, branch: Branch) -> None:
-        # The task factory of the loop makes this task a task of the handler.
-        task = self._loop.create_task(self._enter(branch))
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._branch_done, due, branch))
-
-    def _branch_done(self, due: DueItem, branch: Branch, task: "asyncio.Task[Any]") -> None:
-        self._tasks.discard(task)
-        self._branch_ended(due, branch, *_end_of(task))
-        self._wake()
-
-    def _post(self, due: DueItem, step_call: StepCall[Any]) -> None:
-        post = self._branches.post()
-        task = untracked(lambda: self._loop.create_task(self._ask(step_call)))
-        self._posts.add(task)
-        task.add_done_callback(partial(self._post_done, due, step_call, post))
-
-    def _post_done(
-        self, due: DueItem, step_call: StepCall[Any], post: int, task: "asyncio.Task[Outcome]"
-    ) -> None:
-        self._posts.discard(task)
-        self._branches.answered(post)
-        if not task.cancelled():
-            self._answered(due, step_call, *_end_of(task))
-        self._wake()
-
-    def _suspend(self, cause: Exception) -> None:
-        self._branches.suspend(cause)
-
-    def _wake(self) -> None:
-        self._has_moved = True
-        if self._move is not None and not self._move.done():
-            self._move.set_result(None)
-
-    async def _await_answer(self) -> None:
-        if not self._has_moved:
-            self._move = self._loop.create_future()
-            is_parked = self.progress.has_unfinished and not self._posts
-            with self._branches.within(self._move, self.progress.cause, is_parked=is_parked):
-                await self._move
-        self._has_moved = False
-
-    async def _await_others(self) -> None:
-        from asyncio import wait
-
-        if others := [*self._posts, *self._tasks]:
-            await wait(others, timeout=_TOLD_S)
-
-    async def _stop(self) -> None:
-        from asyncio import current_task, wait
-
-        for task in (*self._posts, *self._tasks):
-            task.cancel()
-        if self._posts:
-            await wait(self._posts)
-        self._branches.leave(current_task())
-
-
-class ThreadRun(BatchRun):
-    """A batch of a `def` handler. Threads put their reports into a queue for the handler's thread."""
-
-    def __init__(
-        self,
-        batch: BatchCall,
-        open_steps: Mapping[str, object],
-        ask: Callable[[StepCall[Any]], Outcome],
-        enter: Callable[[Branch], Any],
-        fetched: Set[str] | None,
-    ) -> None:
-        super().__init__(batch, open_steps, fetched, _THREADS_MAX)
-        self._ask = ask
-        self._enter = enter
-        # Posts have threads of their own, because a branch may take as long as it wants.
-        self._post_threads = ThreadPoolExecutor(_THREADS_MAX, "atomic-batch")
-        self._branch_threads = ThreadPoolExecutor(_BRANCH_THREADS_MAX, "atomic-branch")
-        self._reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._under_way = 0
-
-    def _run_branch(self, due: DueItem, branch: Branch) -> None:
-        work = partial(self._enter, branch)
-        self._submit(self._branch_threads, work, partial(self._branch_ended, due, branch))
-
-    def _post(self, due: DueItem, step_call: StepCall[Any]) -> None:
-        work = partial(self._ask, step_call)
-        self._submit(self._post_threads, work, partial(self._answered, due, step_call))
-
-    def _submit(
-        self, pool: ThreadPoolExecutor, work: Callable[[], Any], report: Callable[[Any, Any], None]
-    ) -> None:
-        def run() -> None:
-            result, error = None, None
-            try:
-                result = work()
-            except BaseException as raised:
-                error = raised
-            self._reports.put(partial(report, result, error))
-
-        self._under_way += 1
-        pool.submit(run)
-
-    def _suspend(self, cause: Exception) -> None:
-        raise Suspended(cause)
-
-    async def _await_answer(self) -> None:
-        if not self._under_way:
-            raise Suspended(self.progress.cause)
-        self._take_report(None)
-
-    async def _await_others(self) -> None:
-        until_s = time.monotonic() + _TOLD_S
-        while self._under_way and (left_s := until_s - time.monotonic()) > 0:
-            with suppress(queue.Empty):
-                self._take_report(left_s)
-
-    def _take_report(self, timeout_s: float | None) -> None:
-        report = self._reports.get(timeout=timeout_s)
-        self._under_way -= 1
-        report()
-
-    async def _stop(self) -> None:
-        # Threads that still run end by themselves, and their reports are not read.
-        for branch in self._branches_of.values():
-            branch.is_left = True
-        for pool in (self._post_threads, self._branch_threads):
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _end_of(task: "asyncio.Task[Any]") -> tuple[Any, BaseException | None]:
-    """The result and the error of a task."""
-    from asyncio import CancelledError
-
-    error = CancelledError() if task.cancelled() else task.exception()
-    return (task.result() if error is None else None), error

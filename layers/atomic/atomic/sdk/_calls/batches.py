@@ -191,8 +191,9 @@ class Progress:
     _failures: int = 0
     # Set when the batch ends: the items that count as ended.
     _counted: frozenset[int] = frozenset()
-    # Set when the end is recorded: the record, and its ended items that are not asked yet.
+    # Set when the end is recorded: the record, and its ended items without an outcome or a question.
     _record: str | None = None
+    _missing: set[int] = field(default_factory=set)
     _wanted: deque[int] = field(default_factory=deque)
     # The steps of the branches that had not ended at the recorded end.
     left_steps: tuple[str, ...] = ()
@@ -253,6 +254,7 @@ class Progress:
         """Note the outcome of an item."""
         self._asked.discard(index)
         self._branches.discard(index)
+        self._missing.discard(index)
         self._ends[index] = _End(result, error, ended_at, was_replayed)
         self._failures += error is not None
 
@@ -296,9 +298,7 @@ class Progress:
     @property
     def is_over(self) -> bool:
         """Whether the batch has ended, and the outcome of each ended item is known."""
-        if self._record is None:
-            return self._ended_by is not None
-        return all(index in self._ends for index, letter in enumerate(self._record) if letter in _ENDED)
+        return self._ended_by is not None if self._record is None else not self._missing
 
     def left_before(self, *, any_started: bool) -> list[int]:
         """The items that an earlier attempt started, or may have, and that this attempt has not asked."""
@@ -371,6 +371,7 @@ class Progress:
             self._ended_by = record["endedBy"]
             self.left_steps = tuple(record["left"])
         self._record = letters
+        self._missing = {at for at, each in enumerate(letters) if each in _ENDED} - self._ends.keys()
         known = self._ends.keys() | self._asked | self._branches
         self._wanted.extend(at for at, each in enumerate(letters) if each in _ENDED and at not in known)
 

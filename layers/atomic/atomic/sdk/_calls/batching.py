@@ -1,4 +1,4 @@
-"""Plans and runs batches, races and conditions: the part that both contexts share."""
+"""Plans and runs batches and races: the part that both contexts share."""
 
 import hashlib
 import sys
@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from pathlib import PurePath
-from types import CodeType
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from atomic.protocol.constants import EVERY_CHILD, NAME_MAX_CHARS
 from atomic.protocol.enums import WakePolicy
@@ -32,6 +30,7 @@ from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import RecordingContext, ValueCall
 from atomic.sdk._calls.results import Results
+from atomic.sdk._wire.answers import NAMED_MAX
 from atomic.sdk._wire.api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
@@ -40,8 +39,6 @@ from atomic.sdk.errors import AtomicError, InvalidRequestError, NotFoundError, S
 from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
-# Proxies accept about 4 KiB of headers. A server that does not know `*` still reads the other ids.
-_NAMED_MAX: Final = 40
 # The post of a step that lost a race arrives within this time, if it was sent.
 _POSTED_WITHIN_S: Final = 1.0
 _PAUSE_S: Final = 0.05
@@ -61,35 +58,6 @@ class MapOptions(StepOptions, PolicyOptions, total=False):
 
     key: Callable[[Any], Key] | None
     name: str | None
-
-
-class Titled(Protocol):
-    """A call of a handler, with a name for people."""
-
-    @property
-    def title(self) -> str:
-        """The name of the call, for people."""
-
-
-class MadeCall(NamedTuple):
-    """A call of the context, and the line of the handler that made it.
-
-    A call that is never awaited, or never given to a batch, does not begin. Python does not warn about it,
-    so the contexts report it.
-    """
-
-    made: Titled
-    code: CodeType
-    line: int
-
-    @classmethod
-    def here(cls, made: Titled, depth: int) -> "MadeCall":
-        """The call that is made now. Its line is `depth` frames above the function that calls `here`."""
-        frame = sys._getframe(depth + 1)  # noqa: SLF001 - quicker than `inspect.stack()`
-        return cls(made, frame.f_code, frame.f_lineno)
-
-    def __str__(self) -> str:
-        return f"{self.made.title} ({PurePath(self.code.co_filename).name}, line {self.line})"
 
 
 class BatchingContext(RecordingContext, EventCalls, ABC):
@@ -302,11 +270,11 @@ class BatchingContext(RecordingContext, EventCalls, ABC):
     def _suspension(self, cause: Exception | None) -> Suspended:
         """The signal that suspends a handler, with the steps that it waits for and its wake policy."""
         waiting_for, wake = self.unfinished, self._wake()
-        if wake != "any" and len(waiting_for) > _NAMED_MAX:
+        if wake != "any" and len(waiting_for) > NAMED_MAX:
             # The header has no room for all ids. So it has the first ones and `*`, which means all live
             # steps. A handler that does not wait for some live step leaves `*` out.
             every = () if self._has_left else (EVERY_CHILD,)
-            waiting_for = [*every, *waiting_for[: _NAMED_MAX - 1]]
+            waiting_for = [*every, *waiting_for[: NAMED_MAX - 1]]
         return Suspended(cause, waiting_for, wake)
 
     def _wake(self) -> WakePolicy:
@@ -340,7 +308,9 @@ def _in_place(end: Mapping[str, Any], batch: BatchCall) -> dict[str, Any]:
     """A recorded end, by the present places of the items: some may have been moved, added or removed."""
     letters, keys = end["items"], end["keys"]
     if keys and batch.keys:
-        known = {keys[_DIGEST_CHARS * at :][:_DIGEST_CHARS]: letter for at, letter in enumerate(letters)}
+        known = {
+            keys[_DIGEST_CHARS * at : _DIGEST_CHARS * (at + 1)]: letter for at, letter in enumerate(letters)
+        }
         letters = "".join(known.get(_key_digest(key), NOT_STARTED) for key in batch.keys)
     return {**end, "items": letters[: batch.count].ljust(batch.count, NOT_STARTED)}
 

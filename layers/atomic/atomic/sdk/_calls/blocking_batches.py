@@ -1,16 +1,19 @@
-"""The batches, races and conditions of a `def` handler."""
+"""The batches, races and conditions of a `def` handler, run by threads."""
 
+import queue
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
-from typing import Any, Literal, TypeVar, Unpack, overload
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import Any, Final, Literal, TypeVar, Unpack, overload
 
-from atomic.sdk._calls.batch_run import BatchCall, BatchRun, Branch, ThreadRun
-from atomic.sdk._calls.batches import ALL, ALL_SUCCESSFUL, Batch
+from atomic.sdk._calls.batch_run import TOLD_S, BatchCall, BatchRun, Branch
+from atomic.sdk._calls.batches import ALL, ALL_SUCCESSFUL, Batch, DueItem
 from atomic.sdk._calls.batching import (
     BatchingContext,
-    MadeCall,
     MapOptions,
     ParallelOptions,
     gathered,
@@ -19,10 +22,15 @@ from atomic.sdk._calls.batching import (
 )
 from atomic.sdk._calls.context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._calls.identity import Scope
+from atomic.sdk._calls.pending import MadeCall
 from atomic.sdk._calls.recorded import NO_STATE, UntilOptions, at_once
 from atomic.sdk._wire.api import Outcome
+from atomic.sdk.errors import Suspended
 
 T = TypeVar("T")
+# The largest numbers of simultaneous posts and of branches.
+_THREADS_MAX: Final = 32
+_BRANCH_THREADS_MAX: Final = 128
 
 
 class BlockingBatches(BatchingContext, ABC):
@@ -220,7 +228,7 @@ class BlockingBatches(BatchingContext, ABC):
         return ThreadRun(batch, self._open, ask, self._enter, self._fetched if self.attempt > 1 else None)
 
     def _enter(self, branch: Branch) -> Any:
-        assert callable(branch.work), "a batch of a plain handler is given functions"
+        assert not isinstance(branch.work, Awaitable), "a batch of a plain handler is given functions"
         self._local.branch = branch
         try:
             return branch.work()
@@ -243,3 +251,72 @@ class BlockingBatches(BatchingContext, ABC):
 
     @abstractmethod
     def _suspending(self) -> AbstractContextManager[None]: ...
+
+
+class ThreadRun(BatchRun):
+    """A batch of a `def` handler. Threads put their reports into a queue for the handler's thread."""
+
+    def __init__(
+        self,
+        batch: BatchCall,
+        open_steps: Mapping[str, object],
+        ask: Callable[[StepCall[Any]], Outcome],
+        enter: Callable[[Branch], Any],
+        fetched: Set[str] | None,
+    ) -> None:
+        super().__init__(batch, open_steps, fetched, _THREADS_MAX)
+        self._ask = ask
+        self._enter = enter
+        # Posts have threads of their own, because a branch may take as long as it wants.
+        self._post_threads = ThreadPoolExecutor(_THREADS_MAX, "atomic-batch")
+        self._branch_threads = ThreadPoolExecutor(_BRANCH_THREADS_MAX, "atomic-branch")
+        self._reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._under_way = 0
+
+    def _run_branch(self, due: DueItem, branch: Branch) -> None:
+        work = partial(self._enter, branch)
+        self._submit(self._branch_threads, work, partial(self._branch_ended, due, branch))
+
+    def _post(self, due: DueItem, step_call: StepCall[Any]) -> None:
+        work = partial(self._ask, step_call)
+        self._submit(self._post_threads, work, partial(self._answered, due, step_call))
+
+    def _submit(
+        self, pool: ThreadPoolExecutor, work: Callable[[], Any], report: Callable[[Any, Any], None]
+    ) -> None:
+        def run() -> None:
+            result, error = None, None
+            try:
+                result = work()
+            except BaseException as raised:
+                error = raised
+            self._reports.put(partial(report, result, error))
+
+        self._under_way += 1
+        pool.submit(run)
+
+    def _suspend(self, cause: Exception) -> None:
+        raise Suspended(cause)
+
+    async def _await_answer(self) -> None:
+        if not self._under_way:
+            raise Suspended(self.progress.cause)
+        self._take_report(None)
+
+    async def _await_others(self) -> None:
+        until_s = time.monotonic() + TOLD_S
+        while self._under_way and (left_s := until_s - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                self._take_report(left_s)
+
+    def _take_report(self, timeout_s: float | None) -> None:
+        report = self._reports.get(timeout=timeout_s)
+        self._under_way -= 1
+        report()
+
+    async def _stop(self) -> None:
+        # Threads that still run end by themselves, and their reports are not read.
+        for branch in self._branches_of.values():
+            branch.is_left = True
+        for pool in (self._post_threads, self._branch_threads):
+            pool.shutdown(wait=False, cancel_futures=True)

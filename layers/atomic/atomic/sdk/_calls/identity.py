@@ -108,7 +108,7 @@ _branch: ContextVar[_Branch | None] = ContextVar("atomic_branch", default=None)
 
 
 def enter_branch(owner: object, scope: Scope) -> None:
-    """Mark the running task as the handler itself."""
+    """Give the running task this scope: the handler's, or that of a branch."""
     from asyncio import current_task
 
     task = current_task()

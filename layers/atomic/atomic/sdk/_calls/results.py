@@ -27,8 +27,8 @@ from atomic.sdk.errors import NotFinishedError
 
 # The handler does not wait longer for its results. Without them it posts its steps again.
 _PATIENCE_S: Final = 1.0
-# Gives the same bytes as `protocol.canonical`. Python's own encoder is enough, because a payload of the SDK
-# contains no float with an integer value, no NaN and no lone surrogate.
+# Gives the same bytes as `protocol.strict_json`. Python's own encoder is enough, because a payload of the
+# SDK contains no float with an integer value, no NaN and no lone surrogate.
 _CANONICAL: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
@@ -57,7 +57,7 @@ def steps_target(connection: ApiTarget, steps_url: str) -> str:
 
 
 def fingerprint(payload: Any) -> str:
-    """The server's fingerprint of a payload that `_values` has written: SHA-256, in hex digits."""
+    """The server's fingerprint of a payload that `_wire.values` has written: SHA-256, in hex digits."""
     return hashlib.sha256(_CANONICAL.encode(payload).encode()).hexdigest()
 
 

@@ -26,8 +26,9 @@ from atomic.sdk.errors import (
 
 _log = logging.getLogger("atomic")
 _NO_RETRY: Final = {headers.NO_RETRY: "true"}
-# Proxies accept about 4 KiB of headers. One step is enough for the handler to be called again.
-_NAMED_MAX: Final = 40
+# Proxies accept about 4 KiB of headers, so an answer names only so many steps. One of them is enough for
+# the handler to be called again.
+NAMED_MAX: Final = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ def _of_atomic(error: AtomicError) -> HandlerResponse:
 def _suspension(signal: Suspended) -> HandlerResponse:
     """202 with the steps that the handler waits for, or the response for another cause."""
     if signal.cause is None:
-        named = ", ".join(signal.waiting_for[:_NAMED_MAX])
+        named = ", ".join(signal.waiting_for[:NAMED_MAX])
         # A server that does not know the policy calls the handler again when any step has ended.
         wake = {} if signal.wake == "any" else {headers.WAKE: signal.wake}
         return HandlerResponse(status=202, headers={headers.WAITING_FOR: named, **wake})

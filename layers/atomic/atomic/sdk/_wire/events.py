@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from atomic.protocol import keys
 from atomic.protocol.documents import EventOutcome, StepOutcome
-from atomic.sdk._wire.api import Key, document_of, exchange, key_text, post_of
+from atomic.sdk._wire.api import Key, check_number, document_of, exchange, key_text, post_of
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.errors import InvalidRequestError, utf8
@@ -26,8 +26,7 @@ def event_name(name: str, number: int = 1) -> str:
             f"event: use a text that is not empty and does not end in # and a number, not {name!r}."
         )
     utf8("event", name)
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise InvalidRequestError(f"number: use a whole number from 1 on, not {number!r}.")
+    check_number("number", number, 1)
     return name if number == 1 else f"{name}#{number}"
 
 

@@ -3,7 +3,7 @@
 A value passes between processes, replays and versions. So the writer reads its own JSON back, as the reader
 will, and compares the result with the value. The JSON of pydantic is brought into one spelling, or refused
 with the path of the fault: strict JSON has no NaN, no integers beyond 64 bit, no half surrogate pairs and
-at most 64 levels (see `protocol.canonical`), and pydantic writes all of these.
+at most 64 levels (see `protocol.strict_json`), and pydantic writes all of these.
 """
 
 import inspect
