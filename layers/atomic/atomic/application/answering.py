@@ -3,9 +3,10 @@
 A program that has the token of an attempt may end this attempt. The rules are those of a direct answer.
 """
 
-from atomic.application.attempts import event_of, follow_end, note_late, outcome_of
+from atomic.application.attempts import event_of, note_late, outcome_of
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
+from atomic.application.rechecking import recheck
 from atomic.application.refusals import AttemptOver
 from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
 from atomic.domain.clients.client import Client
@@ -43,8 +44,12 @@ async def post_answer(
 
 async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
     """Do what follows when the answer is in the row."""
-    if after.answer_by_ms is None:
-        after = await follow_end(engine, after, outcome)
+    try:
+        if after.status is Status.WAITING and outcome.waiting_for:
+            after = await recheck(engine, after)
+    finally:
+        if after.answer_by_ms is None:
+            engine.telemetry.attempt_ended(after, after.attempt_log[-1])
     await engine.admission.meter.flush(engine.store, after.spec, engine.clock.now_ms())
     return after
 

@@ -84,18 +84,13 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         if is_step_cancelled(after.error):
             await cancel_below(engine, after)
         return
-    if after.answer_by_ms is None:
-        await follow_end(engine, after, outcome)
-
-
-async def follow_end(engine: Engine, after: Step, outcome: Outcome) -> Step:
-    """What follows the recorded end of an attempt. Returns the row as it then stands."""
+    if after.answer_by_ms is not None:
+        return
     try:
         if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await recheck(engine, after)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
-    return after
 
 
 async def outcome_of(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> Outcome:

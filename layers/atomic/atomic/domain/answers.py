@@ -5,9 +5,9 @@ time ends the attempt. Until then no process takes the step over, not even after
 """
 
 from atomic.domain import events
-from atomic.domain.endings import ended
+from atomic.domain.endings import ended, within_deadline
 from atomic.domain.outcomes import Outcome, StepError
-from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time, within_deadline
+from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 

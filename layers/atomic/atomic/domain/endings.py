@@ -17,7 +17,6 @@ from atomic.domain.steps import (
     deadline_is_over,
     out_of_time,
     settled,
-    within_deadline,
 )
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD
@@ -257,3 +256,8 @@ def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
 def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
     gap_ms = min(_RECHECK_FIRST_MS << min(rechecks, _RECHECKS_DOUBLED), _RECHECK_MAX_MS)
     return within_deadline(step, now_ms + gap_ms)
+
+
+def within_deadline(step: Step, at_ms: int) -> int:
+    """This moment, or the step's deadline if that is earlier."""
+    return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)

@@ -312,11 +312,6 @@ def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
     return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts, response_status=status)
 
 
-def within_deadline(step: Step, at_ms: int) -> int:
-    """This moment, or the step's deadline if that is earlier."""
-    return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)
-
-
 def deadline_is_over(step: Step, now_ms: int) -> bool:
     """Whether the deadline of the step is over."""
     return step.deadline_at_ms is not None and now_ms >= step.deadline_at_ms

@@ -11,7 +11,16 @@ from typing import Final, Literal, assert_never
 
 from atomic.domain import events
 from atomic.domain.answers import answer_overdue, answers_later
-from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
+from atomic.domain.endings import (
+    child_failed,
+    deferred,
+    ended,
+    rechecked,
+    told,
+    wait_over,
+    within_deadline,
+    woken,
+)
 from atomic.domain.event_steps import completed, is_rejected, opened
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody, sentence_of
@@ -29,7 +38,6 @@ from atomic.domain.steps import (
     lease_end_ms,
     out_of_time,
     settled,
-    within_deadline,
 )
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status

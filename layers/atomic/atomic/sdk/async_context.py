@@ -22,7 +22,7 @@ from atomic.sdk._calls.context import (
     StepCall,
 )
 from atomic.sdk._calls.identity import Scope, current_scope, enter_branch
-from atomic.sdk._calls.pending import PendingCall, Unawaited
+from atomic.sdk._calls.pending import PendingCall, Unawaited, is_only
 from atomic.sdk._calls.recorded import Ask, utc_now
 from atomic.sdk._calls.results import Results
 from atomic.sdk._wire.api import Outcome
@@ -324,7 +324,7 @@ class AsyncContext(AsyncBatches):
                     call.post,
                     outcome.ended_at,
                     was_replayed=outcome.was_replayed,
-                    ends_task=outcome.error is None and _is_only(step_call, call.coroutine),
+                    ends_task=outcome.error is None and is_only(step_call, call.coroutine),
                 )
         self._went_on(outcome)
         return outcome
@@ -394,8 +394,3 @@ class AsyncContext(AsyncBatches):
     def _require_awaited(self, calls: Sequence[object]) -> None:
         if calls:
             raise NonRetryable(f"Not awaited: {'; '.join(map(str, calls))}. Write `await` before the call.")
-
-
-def _is_only(step_call: StepCall[Any], coroutine: object) -> bool:
-    """Whether a task's coroutine awaits this call, and nothing else."""
-    return isinstance(coroutine, PendingCall) and coroutine.is_of(step_call)

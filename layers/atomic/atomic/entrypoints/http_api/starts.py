@@ -359,7 +359,7 @@ def _asked_wait_ms(message: StartRequest, preferences: Preferences) -> int | Non
 
 def _is_repeated(request: ApiRequest, client: Client, spec: StepSpec) -> bool:
     """Whether the handler that posts this has been called before: its attempt token says so."""
-    return (attempt_of(request, client, spec.parent) or 0) > 1
+    return spec.parent is not None and (attempt_of(request, client, spec.parent) or 0) > 1
 
 
 # Nearly every start has these options; pydantic gives each message the same object.

@@ -56,7 +56,7 @@ class PendingCall(Coroutine[Any, Any, T]):
     The real coroutine is made only when this one is awaited. So Python does not warn about the real one.
     """
 
-    __slots__ = ("_begin", "_coroutine", "_made", "_unawaited")
+    __slots__ = ("_begin", "_coroutine", "_unawaited", "made")
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class PendingCall(Coroutine[Any, Any, T]):
         *,
         depth: int = 2,
     ) -> None:
-        self._made: Any = made
+        self.made: Any = made
         self._begin = begin
         self._coroutine: Coroutine[Any, Any, T] | None = None
         self._unawaited = unawaited
@@ -96,16 +96,12 @@ class PendingCall(Coroutine[Any, Any, T]):
         """Whether something awaits it."""
         return self._coroutine is not None
 
-    def is_of(self, made: object) -> bool:
-        """Whether this coroutine awaits the call `made`, and nothing else."""
-        return self._made is made
-
     def taken(self, begin: Callable[[Any], Coroutine[Any, Any, Any]]) -> "StepCall[Any] | PendingCall[T]":
         """What a batch runs: the call of a step, if `begin` would begin it; otherwise this coroutine."""
         if self.has_begun or self._begin != begin:
             return self
         self._unawaited.calls.pop(id(self), None)
-        made: StepCall[Any] = self._made
+        made: StepCall[Any] = self.made
         return made
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -120,5 +116,10 @@ class PendingCall(Coroutine[Any, Any, T]):
     def _begun(self) -> Coroutine[Any, Any, T]:
         if self._coroutine is None:
             self._unawaited.calls.pop(id(self), None)
-            self._coroutine = self._begin(self._made)
+            self._coroutine = self._begin(self.made)
         return self._coroutine
+
+
+def is_only(made: object, coroutine: object) -> bool:
+    """Whether a task's coroutine awaits the call `made`, and nothing else."""
+    return isinstance(coroutine, PendingCall) and coroutine.made is made
