@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
 from atomic.sdk._calls.async_batches import AsyncBatches
+from atomic.sdk._calls.async_events import AsyncEvents
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
-    NO_DEFAULT,
     NO_NAMES,
     AsyncFunction,
     CallOptions,
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from atomic.sdk._calls.branches import Branches
 
 T = TypeVar("T")
-D = TypeVar("D")
 
 
-class AsyncContext(AsyncBatches):
+class AsyncContext(AsyncBatches, AsyncEvents):
     """The context of an `async def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -127,57 +126,6 @@ class AsyncContext(AsyncBatches):
         """
         step_call = self._plan_sleep(duration, name)
         return PendingCall(step_call, self._perform, self._unawaited)
-
-    @overload
-    def event(
-        self, name: str, *, result: type[T], deadline: Seconds | None = None
-    ) -> Coroutine[Any, Any, T]: ...
-    @overload
-    def event(
-        self, name: str, *, result: type[T], deadline: Seconds | None = None, default: D
-    ) -> Coroutine[Any, Any, T | D]: ...
-    @overload
-    def event(
-        self, name: str, *, deadline: Seconds | None = None, default: Any = ...
-    ) -> Coroutine[Any, Any, Any]: ...
-    def event(
-        self, name: str, *, result: Any = None, deadline: Seconds | None = None, default: Any = NO_DEFAULT
-    ) -> Coroutine[Any, Any, Any]:
-        """Await this until somebody gives an event its result by `Client.signal` or `complete`.
-
-        - `name`: the name of the event.
-        - `result`: the type that its result is read as (default: plain JSON values).
-        - `deadline`: seconds, or a timedelta, until the event expires (default: never). The time counts
-          from this call, or from `open_event` if that was given the deadline.
-        - `default`: what to return when the deadline is over (default: `EventTimeoutError` is raised).
-
-        The call takes the oldest event of this name that `open_event` has opened and no call has waited for
-        yet. If there is none, each call waits for another one: `number` 2, 3 … of `Client.signal`. An event
-        of a task or a batch has an id, but no name for others: open it before, in the workflow itself.
-
-        Returns the result, which may have come before this call.
-
-        Raises `EventTimeoutError` when the deadline is over, `EventRejectedError` when somebody rejected
-        it, `CancelledError`, `SerializationError` when the result does not fit the type, and
-        `InvalidRequestError` for an invalid deadline, or for a default without one. A deadline other than
-        the one of `open_event` fails the workflow.
-        """
-        step_call = self._plan_event(name, deadline, result, default)
-        return PendingCall(step_call, self._perform, self._unawaited)
-
-    def open_event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, str]:
-        """Open an event before the workflow waits for it, so that its id can be passed on; await the id.
-
-        - `name`: the name of the event.
-        - `deadline`: seconds, or a timedelta, from now on until it expires (default: never). When it is
-          over, `event` raises `EventTimeoutError`; `open_event` does not.
-
-        Returns the id, for `Client.complete`. Each call opens another event.
-
-        Raises `InvalidRequestError` for an invalid deadline, and `CancelledError`.
-        """
-        step_call = self._plan_opening(name, deadline)
-        return PendingCall(step_call, self._open_event, self._unawaited)
 
     @overload
     def run(
@@ -328,18 +276,6 @@ class AsyncContext(AsyncBatches):
                 )
         self._went_on(outcome)
         return outcome
-
-    async def _open_event(self, step_call: StepCall[Any]) -> str:
-        await self._check_late()
-        with self._branches.call() as call:
-            try:
-                with self._called(step_call):
-                    if (await self._known()).has_event(step_call.id):
-                        return step_call.id
-                    return await self._client.run_flow(self._opening(step_call))
-            except Suspended as signal:
-                call.answered()
-                await self._stay(step_call, signal.cause)
 
     async def _known(self) -> Results:
         if self._results is None:

@@ -1,35 +1,33 @@
 """The blocking client, on requests."""
 
 import time
-from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
 
 from atomic.protocol.documents import (
     DeadLetter,
-    EventOutcome,
     RunDocument,
     RunSummary,
     StepDocument,
     StepOutcome,
 )
 from atomic.protocol.enums import StatusName
-from atomic.sdk._wire import answers, api, events
+from atomic.sdk._wire import answers, api
 from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
+from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.transport import (
     ApiTarget,
     Flow,
     HttpRequest,
     HttpResponse,
     ca_file,
-    connection,
     drive,
     no_response,
     proxy_of,
     response_from,
 )
 from atomic.sdk._wire.values import jsonable
-from atomic.sdk.retry import Seconds, seconds
+from atomic.sdk.retry import Seconds
 
 Result = TypeVar("Result")
 _CONNECT_S: Final = 5.0
@@ -37,28 +35,7 @@ _CONNECT_S: Final = 5.0
 _CONNECTIONS_KEPT: Final = 160
 
 
-class BaseClient(ABC):
-    """The settings of both clients: the server, the client id and key, and the patience. See `Client`."""
-
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        client_id: str | None = None,
-        api_key: str | None = None,
-        patience: Seconds = 30.0,
-    ) -> None:
-        self.connection = connection(url, client_id, api_key)
-        self.client_id = self.connection.client_id
-        self.patience_s = seconds(patience)
-        self._open()
-
-    @abstractmethod
-    def _open(self) -> None:
-        """Prepare the connections for requests."""
-
-
-class Client(BaseClient):
+class Client(EventsOfClient):
     """Starts and reads workflows, and acts on them. It blocks; threads may share it.
 
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).
@@ -238,72 +215,6 @@ class Client(BaseClient):
         `UnavailableError`.
         """
         return self.run_flow(api.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
-
-    def complete(self, step_id: str, result: Any = None) -> StepOutcome:
-        """Give an event its result. The first result counts; the same call may be repeated.
-
-        - `step_id`: the id of the event, which `open_event` returned or `get` shows.
-        - `result`: what `event` returns to the workflow: JSON values, a model, a dataclass (default None).
-
-        Returns the event as it is afterwards.
-
-        Raises `NotAnOpenEventError` for a step that is no event or takes no result any more,
-        `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
-        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
-        """
-        given = jsonable(result, "the result of the event")
-        return self.run_flow(events.complete(self.client_id, step_id, given, self.patience_s))
-
-    def signal(
-        self,
-        workflow_name: str,
-        key: Key,
-        name: str,
-        result: Any = None,
-        *,
-        number: int = 1,
-        parent: str | None = None,
-    ) -> EventOutcome:
-        """Give an event its result by its name, also before its run exists or waits for it.
-
-        - `workflow_name`, `key`: name and key of the run, as in `start`.
-        - `name`: the name that the workflow gives to `event`.
-        - `result`: what `event` returns to the workflow: JSON values, a model, a dataclass (default None).
-        - `number`: which event of this name it is, where the workflow waits for several (default 1).
-        - `parent`: the id of the step whose workflow waits, where that is not the root of the run.
-
-        Returns the event, with what it `was` before: "open", "early", or "done" by the same result.
-
-        Raises `NotAnOpenEventError` when it has another result, or when its workflow has ended;
-        `SerializationError` for a result without a JSON form, `InvalidRequestError`, `TooLargeError`,
-        `NotFoundError`, `UnauthorizedError`, `TooManyRequestsError`, `NoAnswerError` or `UnavailableError`.
-        """
-        address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
-        given = {**address, "result": jsonable(result, "the result of the event")}
-        return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
-
-    def reject(
-        self,
-        workflow_name: str,
-        key: Key,
-        name: str,
-        detail: str,
-        *,
-        more: Any = None,
-        number: int = 1,
-        parent: str | None = None,
-    ) -> EventOutcome:
-        """Reject an event by its name: `event` raises `EventRejectedError` in the workflow.
-
-        - `workflow_name`, `key`, `name`, `number`, `parent`: which event, as in `signal`.
-        - `detail`: why, for people.
-        - `more`: further members for programs, which the error has in `response` (default None).
-
-        Returns the event, with what it `was` before. Raises the errors of `signal`.
-        """
-        address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
-        given = {**address, "reject": events.rejection(detail, more)}
-        return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
 
     def answer(self, token: str, result: Any = None) -> StepOutcome:
         """Answer a call whose endpoint answers later, with its result. The same call may be repeated.

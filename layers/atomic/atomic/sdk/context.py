@@ -12,10 +12,10 @@ from typing import Any, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
 from atomic.sdk._calls.blocking_batches import BlockingBatches
+from atomic.sdk._calls.blocking_events import BlockingEvents
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
-    NO_DEFAULT,
     NO_NAMES,
     AsyncFunction,
     CallOptions,
@@ -34,10 +34,9 @@ from atomic.sdk.errors import NonRetryable, Suspended
 from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
-D = TypeVar("D")
 
 
-class Context(BlockingBatches):
+class Context(BlockingBatches, BlockingEvents):
     """The context of a plain `def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -164,56 +163,6 @@ class Context(BlockingBatches):
         cancelled.
         """
         self._perform(self._plan_sleep(duration, name))
-
-    @overload
-    def event(self, name: str, *, result: type[T], deadline: Seconds | None = None) -> T: ...
-    @overload
-    def event(
-        self, name: str, *, result: type[T], deadline: Seconds | None = None, default: D
-    ) -> T | D: ...
-    @overload
-    def event(self, name: str, *, deadline: Seconds | None = None, default: Any = ...) -> Any: ...
-    def event(
-        self, name: str, *, result: Any = None, deadline: Seconds | None = None, default: Any = NO_DEFAULT
-    ) -> Any:
-        """Wait until somebody gives an event its result, by `Client.signal` or `Client.complete`.
-
-        - `name`: the name of the event.
-        - `result`: the type that its result is read as (default: plain JSON values).
-        - `deadline`: seconds, or a timedelta, until the event expires (default: never). The time counts
-          from this call, or from `open_event` if that was given the deadline.
-        - `default`: what to return when the deadline is over (default: `EventTimeoutError` is raised).
-
-        The call takes the oldest event of this name that `open_event` has opened and no call has waited for
-        yet. If there is none, each call waits for another one: `number` 2, 3 … of `Client.signal`. An event
-        of a task or a batch has an id, but no name for others: open it before, in the workflow itself.
-
-        Returns the result, which may have come before this call.
-
-        Raises `EventTimeoutError` when the deadline is over, `EventRejectedError` when somebody rejected
-        it, `CancelledError`, `SerializationError` when the result does not fit the type, and
-        `InvalidRequestError` for an invalid deadline, or for a default without one. A deadline other than
-        the one of `open_event` fails the workflow.
-        """
-        return self._perform(self._plan_event(name, deadline, result, default))
-
-    def open_event(self, name: str, *, deadline: Seconds | None = None) -> str:
-        """Open an event before the workflow waits for it, so that its id can be passed on.
-
-        - `name`: the name of the event.
-        - `deadline`: seconds, or a timedelta, from now on until it expires (default: never). When it is
-          over, `event` raises `EventTimeoutError`; `open_event` does not.
-
-        Returns the id, for `Client.complete`. Each call opens another event.
-
-        Raises `InvalidRequestError` for an invalid deadline, and `CancelledError`.
-        """
-        self._check()
-        step_call = self._plan_opening(name, deadline)
-        with self._suspending(), self._called(step_call):
-            if at_once(self._known()).has_event(step_call.id):
-                return step_call.id
-            return self._client.run_flow(self._opening(step_call))
 
     @overload
     def run(

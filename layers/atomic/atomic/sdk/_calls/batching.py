@@ -26,7 +26,6 @@ from atomic.sdk._calls.batches import (
 )
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import NO_NAMES, CallOptions, Names, Step, StepCall
-from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import RecordingContext, ValueCall
 from atomic.sdk._calls.results import Results
@@ -60,7 +59,7 @@ class MapOptions(StepOptions, PolicyOptions, total=False):
     name: str | None
 
 
-class BatchingContext(RecordingContext, EventCalls, ABC):
+class BatchingContext(RecordingContext, ABC):
     """A context that runs batches."""
 
     def __init__(
