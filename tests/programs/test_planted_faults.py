@@ -8,8 +8,8 @@ import pytest
 from atomic.application import attempts
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
-from atomic.domain import transitions
-from atomic.domain.events import ToldUnfinished, WaiterAdded
+from atomic.domain import event_steps
+from atomic.domain.events import LimitsGiven, ToldUnfinished, WaiterAdded
 from atomic.domain.outcomes import EndpointResponse, classify
 from atomic.domain.steps import Step
 from atomic.protocol.enums import OutcomeKind
@@ -33,14 +33,14 @@ async def _end_beside_what_is_live(engine: Engine, step: Step, answer: EndpointR
     await _end_attempt(engine, step, answer)
 
 
-def _keep_its_deadline(step: Step, _deadline_ms: int | None, _at_ms: int) -> Step:
+def _keep_its_limits(step: Step, _given: LimitsGiven, _now_ms: int) -> Step:
     return step
 
 
 ENGINE: Final[Mapping[str, tuple[Patch, ...]]] = {
     **SHARED,
     "a failed attempt waits for whatever is live": ((attempts, "end_attempt", _end_beside_what_is_live),),
-    "an opened event takes no deadline": ((transitions, "_given_deadline", _keep_its_deadline),),
+    "an opened event takes no deadline": ((event_steps, "limited", _keep_its_limits),),
 }
 
 

@@ -17,7 +17,7 @@ from atomic.application.commit import commit
 from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
 from atomic.application.process_wakeup import process_wakeup
-from atomic.application.results import signal
+from atomic.application.results import signal, signal_heartbeat
 from atomic.application.start import StartResult, start
 from atomic.domain.events import ResultPosted, WaiterAdded
 from atomic.domain.outcomes import Outcome, StoredBody
@@ -272,6 +272,25 @@ def test_the_result_of_an_open_event_is_a_write_and_two_reads_and_wakes_who_wait
     asyncio.run(body())
 
 
+def test_a_heartbeat_is_a_write_and_a_read_of_the_run_and_sends_nothing() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            event = replace(an_event(), heartbeat_ms=60_000)
+            await runtime.engine.store.create(a_root())
+            await start(runtime.engine, event, wait_ms=0)
+            recorder.calls.clear()
+            await signal_heartbeat(runtime.engine, event)
+            assert Counter(recorder.operations) == Counter({"GetItem": 1, "UpdateItem": 1})
+            # Another environment of the function has not read the run lately.
+            elsewhere = Runtime(account)
+            recorder.calls.clear()
+            await signal_heartbeat(elsewhere.engine, event)
+            assert Counter(recorder.operations) == Counter({"GetItem": 2, "UpdateItem": 1})
+
+    asyncio.run(body())
+
+
 def test_what_docs_say_of_events_follows_from_the_prices() -> None:
     page = COST_PAGE.read_text()
     # A step that has nothing to read and writes once costs a request and a part of a function's time.
@@ -281,6 +300,7 @@ def test_what_docs_say_of_events_follows_from_the_prices() -> None:
         ("an event that is told early", 1, 2),
         ("its handler asks for it: a write that is refused, one that keeps it, a read", 2, 1),
         ("an event that is told when it is open", 1, 2),
+        ("a heartbeat of an open event", 1, 2),
     ):
         cents = math.floor(1e8 * (request_usd + writes * WRITE_UNIT_USD + reads * READ_UNIT_USD) + 0.5)
         assert f"| {what} | ${cents / 100:.2f} |" in page, cents / 100

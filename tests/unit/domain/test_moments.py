@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from atomic.domain.events import DeadlineGiven, Deferred, NotAdmitted, Rescheduled, Woken
+from atomic.domain.event_steps import limits_from_now
+from atomic.domain.events import Deferred, LimitsGiven, NotAdmitted, Rescheduled, Woken
 from atomic.domain.leftovers import is_forgotten, is_left_over
-from atomic.domain.steps import Step, redated_due_ms, resumed_at_ms
+from atomic.domain.steps import Step, redated_due_ms
 from atomic.domain.transitions import begin, transition
 from atomic.protocol.enums import Status
 from unit.strategies import (
@@ -36,10 +37,21 @@ def event(deadline_ms: int | None) -> Step:
 def test_an_event_that_goes_on_has_its_deadline_or_a_fresh_one(
     deadline_ms: int | None, now_ms: int, expected: int | None
 ) -> None:
-    assert resumed_at_ms(event(deadline_ms), now_ms) == expected
+    assert limits_from_now(event(deadline_ms), now_ms)["due_at_ms"] == expected
     if deadline_ms is not None:
-        given_later = transition(event(None), DeadlineGiven(deadline_ms), NOW)
-        assert resumed_at_ms(given_later, now_ms) == expected
+        given_later = transition(event(None), LimitsGiven(deadline_ms, None), NOW)
+        assert limits_from_now(given_later, now_ms)["due_at_ms"] == expected
+
+
+def test_the_heartbeat_of_an_event_that_goes_on_begins_anew() -> None:
+    step = begin(spec(kind="event", url="", deadline_ms=9_000, heartbeat_ms=4_000), "0" * 32, NOW, None)
+    resting = transition(step, Rescheduled(NOW + 4_000, None), NOW + 4_000)
+    resumed = transition(resting, Rescheduled(None, NOW), NOW + 8_000)
+    assert (resumed.deadline_at_ms, resumed.heartbeat_by_ms) == (NOW + 9_000, NOW + 12_000)
+    assert (resting.due_at_ms, resumed.due_at_ms) == (None, NOW + 9_000)
+    # A clock that was ahead wrote the row.
+    redated = transition(step, Rescheduled(NOW + 4_000, redated_due_ms(step, NOW - HOUR)), NOW - HOUR)
+    assert (redated.deadline_at_ms, redated.due_at_ms) == (NOW - HOUR + 9_000, NOW - HOUR + 4_000)
 
 
 def retrying() -> Step:

@@ -15,9 +15,10 @@ from atomic.domain.events import (
     Cancelled,
     ChildFailed,
     Claimed,
-    DeadlineGiven,
     Deferred,
     Ended,
+    HeartbeatPosted,
+    LimitsGiven,
     NotAdmitted,
     Opened,
     OwnerLost,
@@ -35,7 +36,7 @@ from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.outcomes import timed_out as is_timed_out
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Step, Watch, attempt_timeout_ms
-from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, begin, transition
+from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, Effects, begin, effects_of, transition
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import OutcomeKind, Status, WakePolicy
@@ -133,7 +134,8 @@ EVENTS: dict[str, events.Event] = {
     "OwnerLost": OwnerLost(),
     "Result": ResultPosted(StoredBody(b"1", "json")),
     "Opened": Opened(),
-    "Deadline": DeadlineGiven(HOUR),
+    "Limits": LimitsGiven(HOUR, HOUR),
+    "Heartbeat": HeartbeatPosted(),
     "Cancelled": Cancelled(),
     "Rescheduled": Rescheduled(NOW + 200, LATER),
     "Redriven": Redriven(1),
@@ -167,7 +169,8 @@ Nothing     =         =         =         =         =         =         retrying
 OwnerLost   =         =         pending   pending   =         =         ~         =         =         =
 Result      =         =         =         =         =         =         =         =         =         =
 Opened      =         =         =         =         =         =         =         =         =         =
-Deadline    =         =         =         =         =         =         =         =         =         =
+Limits      =         =         =         =         =         =         =         =         =         =
+Heartbeat   =         =         =         =         =         =         =         =         =         =
 Cancelled   cancelled cancelled cancelled cancelled cancelled cancelled cancelled =         =         =
 Rescheduled =         ~         =         =         ~         =         =         =         =         =
 Redriven    =         =         =         =         =         =         =         =         pending   =
@@ -944,9 +947,9 @@ class TestEventSteps:
         assert transition(over, ResultPosted(RESULT), LATER) is over
 
     def test_a_waiter_can_set_its_deadline_once(self) -> None:
-        step = transition(running(**EVENT), DeadlineGiven(5000), LATER)
+        step = transition(running(**EVENT), LimitsGiven(5000, None), LATER)
         assert (step.status, step.due_at_ms) == (Status.PENDING, LATER + 5000)
-        assert transition(step, DeadlineGiven(1), LATER) is step
+        assert transition(step, LimitsGiven(1, None), LATER) is step
         assert transition(step, Claimed("n"), LATER + 4999) is step
         over = transition(step, Claimed("n"), LATER + 5000)
         assert (over.status, str(over.error)) == (
@@ -957,11 +960,50 @@ class TestEventSteps:
 
     def test_a_deadline_of_its_own_stays(self) -> None:
         step = running(**EVENT, deadline_ms=5000)
-        assert transition(step, DeadlineGiven(1), NOW) is step
+        assert transition(step, LimitsGiven(1, None), NOW) is step
 
     def test_what_was_completed_takes_no_deadline(self) -> None:
         done = transition(running(**EVENT), ResultPosted(RESULT), LATER)
-        assert transition(done, DeadlineGiven(1), LATER) is done
+        assert transition(done, LimitsGiven(1, None), LATER) is done
+
+    def test_without_a_heartbeat_it_expires_and_each_heartbeat_postpones_that(self) -> None:
+        step = running(**EVENT, heartbeat_ms=5_000, deadline_ms=12_000)
+        assert (step.due_at_ms, step.heartbeat_by_ms) == (NOW + 5_000, NOW + 5_000)
+        heard = transition(step, HeartbeatPosted(), NOW + 4_000)
+        # The wake-up that exists finds the heartbeat, so none is sent.
+        assert (heard.due_at_ms, heard.heartbeat_by_ms) == (NOW + 5_000, NOW + 9_000)
+        assert effects_of(step, heard, NOW + 4_000) == Effects()
+        later = transition(heard, Claimed("n"), NOW + 5_000)
+        assert (later.status, later.due_at_ms) == (Status.PENDING, NOW + 9_000)
+        missed = transition(later, Claimed("n"), NOW + 9_000)
+        assert (missed.status, missed.error) == (
+            Status.FAILED,
+            StepError(ErrorKind.HEARTBEAT_MISSED, "5000"),
+        )
+        assert transition(missed, HeartbeatPosted(), NOW + 9_000) is missed
+        lively = transition(later, HeartbeatPosted(), NOW + 8_999)
+        last = transition(lively, Claimed("n"), NOW + 9_000)
+        assert last.due_at_ms == NOW + 12_000
+        over = transition(last, Claimed("n"), NOW + 12_000)
+        assert over.error == StepError(ErrorKind.EVENT_EXPIRED, "12000")
+
+    def test_a_heartbeat_of_a_clock_behind_takes_nothing_back(self) -> None:
+        step = running(**EVENT, heartbeat_ms=5_000)
+        assert transition(step, HeartbeatPosted(), NOW - 100).heartbeat_by_ms == NOW + 5_000
+
+    def test_a_waiter_can_set_its_heartbeat_beside_its_deadline(self) -> None:
+        step = running(**EVENT)
+        assert transition(step, HeartbeatPosted(), LATER) is step
+        first = transition(step, LimitsGiven(None, 5_000), LATER)
+        both = transition(first, LimitsGiven(3_000, 1), LATER)
+        assert (first.due_at_ms, both.due_at_ms) == (LATER + 5_000, LATER + 3_000)
+        assert (both.deadline_ms, both.heartbeat_ms, both.heartbeat_by_ms) == (3_000, 5_000, LATER + 5_000)
+        assert transition(both, LimitsGiven(1, 1), LATER) is both
+
+    def test_redriven_its_heartbeat_begins_anew(self) -> None:
+        missed = transition(running(**EVENT, heartbeat_ms=5_000), Claimed("n"), NOW + 5_000)
+        step = transition(missed, Redriven(1), LATER)
+        assert (step.due_at_ms, step.heartbeat_by_ms) == (LATER + 5_000, LATER + 5_000)
 
     def test_redriven_it_waits_again_and_calls_nothing(self) -> None:
         over = claimed(running(**EVENT, deadline_ms=5000))

@@ -6,10 +6,11 @@ A cancel settles them, but it may be interrupted.
 
 from atomic.application.commit import commit
 from atomic.application.engine import CachedRun, Engine
+from atomic.domain.event_steps import limits_from_now
 from atomic.domain.events import Cancelled, Rescheduled
 from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.outcomes import CANCELLED, StepError
-from atomic.domain.steps import Step, resumed_at_ms
+from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -46,7 +47,8 @@ async def resume(engine: Engine, step: Step) -> Step:
     """Start the deadline of an event again after its failed run was redriven; other steps do not change."""
     if step.is_settled or step.spec.kind != "event" or step.due_at_ms is not None:
         return step
-    step, _ = await commit(engine, step, Rescheduled(None, resumed_at_ms(step, engine.clock.now_ms())))
+    due_at_ms = limits_from_now(step, engine.clock.now_ms())["due_at_ms"]
+    step, _ = await commit(engine, step, Rescheduled(None, due_at_ms))
     return step
 
 

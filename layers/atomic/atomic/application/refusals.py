@@ -57,9 +57,12 @@ class NotRedrivableStep(Refusal):
 
 
 class NotAnOpenEvent(Refusal):
-    """The step takes no result: it is not an event, or has ended otherwise."""
+    """The step takes no result: it is not an event, or has ended otherwise.
 
-    def __init__(self, kind: Kind, status: Status) -> None:
+    `status` is None where there is no such step.
+    """
+
+    def __init__(self, kind: Kind, status: Status | None) -> None:
         super().__init__(kind, status)
         self.kind, self.status = kind, status
 

@@ -9,8 +9,8 @@ from atomic.application.leftovers import end_if_left_over
 from atomic.application.reentry import has_expired
 from atomic.application.refusals import NotAnOpenEvent, TakesNoEvents
 from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
-from atomic.domain.event_steps import early, has_result
-from atomic.domain.events import ResultPosted
+from atomic.domain.event_steps import early, has_result, is_open
+from atomic.domain.events import HeartbeatPosted, ResultPosted
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
 from atomic.protocol.enums import EventWas, Status
@@ -44,6 +44,27 @@ async def post_result(engine: Engine, step: Step, posted: ResultPosted) -> Compl
         await wake_waiters_again(engine, after)
         return Completed(after, "done")
     raise NotAnOpenEvent(after.spec.kind, after.status)
+
+
+async def post_heartbeat(engine: Engine, step: Step) -> Step:
+    """Tell an open event that somebody is at work on it, so that it does not expire; the event.
+
+    Raises NotAnOpenEvent for any other step, also when its run has ended.
+    """
+    if is_open(step):
+        step = await end_if_left_over(engine, step)
+    after, _ = await commit(engine, step, HeartbeatPosted())
+    if not is_open(after):
+        raise NotAnOpenEvent(after.spec.kind, after.status)
+    return after
+
+
+async def signal_heartbeat(engine: Engine, spec: StepSpec) -> Step:
+    """The same by the event's identity. Raises NotAnOpenEvent also for an event that nobody has opened."""
+    event = await engine.store.get(keys.step_id(spec.run_id, spec.identity))
+    if event is None:
+        raise NotAnOpenEvent(spec.kind, None)
+    return await post_heartbeat(engine, event)
 
 
 async def signal(

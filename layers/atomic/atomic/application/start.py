@@ -17,7 +17,7 @@ from atomic.application.ports import Subscription
 from atomic.application.reentry import has_expired, posted_before
 from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled
 from atomic.application.wakeups import ensure_wakeup
-from atomic.domain.events import Cancelled, DeadlineGiven, Opened, ToldUnfinished, WaiterAdded
+from atomic.domain.events import Cancelled, LimitsGiven, Opened, ToldUnfinished, WaiterAdded
 from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
@@ -179,8 +179,8 @@ async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -
     if step.is_settled:
         return StartResult(step, replayed=True)
     step = await resume(engine, step)
-    if spec.kind == "event" and spec.deadline_ms is not None and step.deadline_at_ms is None:
-        step, _ = await commit(engine, step, DeadlineGiven(spec.deadline_ms))
+    if spec.kind == "event":
+        step, _ = await commit(engine, step, LimitsGiven(spec.deadline_ms, spec.heartbeat_ms))
     await ensure_wakeup(engine, step)
     if caller.until_s is None:
         return StartResult(step)

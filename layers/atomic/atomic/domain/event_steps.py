@@ -1,11 +1,23 @@
-"""Event steps: how a posted result settles an event, even before a handler has opened it."""
+"""Event steps: how a posted result settles an event, even before a handler has opened it, and its expiry.
+
+An event expires at its deadline, or when no heartbeat has come for a while. A heartbeat is one write of the
+row: `heartbeat_by_ms` is postponed, and the wake-up for the earlier time finds that and waits for the rest.
+"""
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from atomic.domain.events import ResultPosted
+from atomic.domain.events import LimitsGiven, ResultPosted
 from atomic.domain.outcomes import StepError, StoredBody, on_one_line
-from atomic.domain.steps import Step, StepSpec, changed, settled
+from atomic.domain.steps import (
+    Step,
+    StepSpec,
+    changed,
+    deadline_is_over,
+    earliest_ms,
+    out_of_time,
+    settled,
+)
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -56,3 +68,52 @@ def has_result(step: Step, posted: ResultPosted) -> bool:
 def is_rejected(step: Step) -> bool:
     """Whether the event was rejected. That is its result: a redrive does not ask for another."""
     return step.error is not None and step.error.kind is ErrorKind.EVENT_REJECTED
+
+
+def is_open(step: Step) -> bool:
+    """Whether the step is an event that takes a result."""
+    return step.spec.kind == "event" and not step.is_settled
+
+
+def heard(step: Step, now_ms: int) -> Step:
+    """The event after a heartbeat."""
+    if not is_open(step) or step.heartbeat_ms is None:
+        return step
+    return changed(step, heartbeat_by_ms=max(step.heartbeat_by_ms or 0, now_ms + step.heartbeat_ms))
+
+
+def limited(step: Step, given: LimitsGiven, now_ms: int) -> Step:
+    """The event with the limits that it did not have yet; they count from now."""
+    limits: dict[str, Any] = {}
+    if given.deadline_ms is not None and step.deadline_ms is None:
+        limits |= {"given_deadline_ms": given.deadline_ms, "deadline_at_ms": now_ms + given.deadline_ms}
+    if given.heartbeat_ms is not None and step.heartbeat_ms is None:
+        limits |= {"given_heartbeat_ms": given.heartbeat_ms, "heartbeat_by_ms": now_ms + given.heartbeat_ms}
+    if not limits or not is_open(step):
+        return step
+    ends = limits.get("deadline_at_ms"), limits.get("heartbeat_by_ms")
+    return changed(step, **limits, due_at_ms=earliest_ms(step.due_at_ms, *ends))
+
+
+def after_due(step: Step, now_ms: int) -> Step:
+    """The open event that is due: expired, or due later because heartbeats came."""
+    if deadline_is_over(step, now_ms):
+        return out_of_time(step, (), now_ms)
+    if step.heartbeat_by_ms is not None and step.heartbeat_by_ms <= now_ms:
+        error = StepError(ErrorKind.HEARTBEAT_MISSED, str(step.heartbeat_ms))
+        return settled(step, Status.FAILED, now_ms, error=error)
+    return changed(step, due_at_ms=earliest_ms(step.deadline_at_ms, step.heartbeat_by_ms))
+
+
+def limits_from_now(step: Step, now_ms: int) -> dict[str, int | None]:
+    """The times of an event whose run is redriven: a deadline that passed in the meantime begins anew.
+
+    So does one that is later than it can be, because a clock that was ahead wrote it.
+    """
+    deadline_ms, at_ms, heartbeat_by_ms = step.deadline_ms, step.deadline_at_ms, None
+    if deadline_ms is not None and at_ms is not None and not now_ms < at_ms <= now_ms + deadline_ms:
+        at_ms = now_ms + deadline_ms
+    if step.heartbeat_ms is not None:
+        heartbeat_by_ms = now_ms + step.heartbeat_ms
+    due_at_ms = earliest_ms(at_ms, heartbeat_by_ms)
+    return {"deadline_at_ms": at_ms, "heartbeat_by_ms": heartbeat_by_ms, "due_at_ms": due_at_ms}

@@ -142,10 +142,16 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadlineGiven:
-    """A waiter sets the deadline of an event that was opened without one. It counts from now."""
+class LimitsGiven:
+    """A waiter sets the deadline or the heartbeat of an event that was opened without it, from now on."""
 
-    deadline_ms: int
+    deadline_ms: int | None
+    heartbeat_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatPosted:
+    """Somebody is still at work on the open event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,8 @@ Event = (
     | OwnerLost
     | ResultPosted
     | Opened
-    | DeadlineGiven
+    | LimitsGiven
+    | HeartbeatPosted
     | Cancelled
     | Rescheduled
     | Redriven

@@ -51,6 +51,7 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.DEADLINE_OVER: "the deadline of {} ms is over",
     ErrorKind.NO_TIME_LEFT: "no time for another attempt within the deadline of {} ms",
     ErrorKind.EVENT_EXPIRED: "the event was not completed within {} ms",
+    ErrorKind.HEARTBEAT_MISSED: "no heartbeat of the event came within {} ms",
     ErrorKind.EVENT_REJECTED: "the event was rejected",
     ErrorKind.CANCELLED: "cancelled",
     ErrorKind.STEP_CANCELLED: "cancelled by itself, or with a step above it",

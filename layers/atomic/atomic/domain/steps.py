@@ -23,6 +23,7 @@ _ROOT_END: Final = keys.step_id("", keys.ROOT)
 class StepSpec:
     """What was requested; it never changes. `payload` is canonical JSON, times are milliseconds.
 
+    `heartbeat_ms`: an event expires when no heartbeat comes for so long.
     `fails_if_lost`: an attempt that was lost is not repeated, because it may have had its effect.
     `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
     """
@@ -43,6 +44,7 @@ class StepSpec:
     delay_ms: int = 0
     attempt_timeout_ms: int = 20_000
     deadline_ms: int | None = None
+    heartbeat_ms: int | None = None
     fails_if_lost: bool = False
     retention_ms: int
     trace_id: str
@@ -99,6 +101,8 @@ class Step:
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
     its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
     deferred the attempt that is due.
+    `heartbeat_by_ms`: when an open event expires unless a heartbeat comes. A heartbeat postpones this and
+    leaves `due_at_ms` as it is, so it needs no wake-up of its own.
     `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by this time.
     `awaited`: the first post of this step asked to wait for it. `waiters` are the steps to wake when this
     one settles. `watches` are of steps that wait for several steps. `wake`: how this step itself waits for
@@ -118,8 +122,10 @@ class Step:
     generation: int = 1
     due_at_ms: int | None
     deadline_at_ms: int | None = None
-    # Set by a waiter, for an event that was opened without a deadline.
+    heartbeat_by_ms: int | None = None
+    # Set by a waiter, for an event that was opened without them.
     given_deadline_ms: int | None = None
+    given_heartbeat_ms: int | None = None
     nonce: str | None = None
     answer_by_ms: int | None = None
     attempt_count: int = 0
@@ -171,6 +177,11 @@ class Step:
         """The time of the step as a whole."""
         return self.spec.deadline_ms if self.given_deadline_ms is None else self.given_deadline_ms
 
+    @property
+    def heartbeat_ms(self) -> int | None:
+        """How long an open event lives without a heartbeat."""
+        return self.spec.heartbeat_ms if self.given_heartbeat_ms is None else self.given_heartbeat_ms
+
 
 @dataclass(frozen=True, slots=True)
 class StepOutline:
@@ -217,12 +228,18 @@ def deadline_from_now_ms(deadline_ms: int | None, now_ms: int) -> int | None:
     return None if deadline_ms is None else now_ms + deadline_ms
 
 
-def first_due_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int | None:
-    """When a step that is not claimed yet is due; an event is due only at its deadline."""
+def first_due_ms(
+    spec: StepSpec, deadline_ms: int | None, heartbeat_by_ms: int | None, now_ms: int
+) -> int | None:
+    """When a step that is not claimed yet is due; an event is due only when it may expire."""
     if spec.kind == "event":
-        return deadline_ms
-    due_at_ms = now_ms + spec.delay_ms
-    return due_at_ms if deadline_ms is None else min(due_at_ms, deadline_ms)
+        return earliest_ms(deadline_ms, heartbeat_by_ms)
+    return earliest_ms(deadline_ms, now_ms + spec.delay_ms)
+
+
+def earliest_ms(*times_ms: int | None) -> int | None:
+    """The earliest of the times that are set."""
+    return min((at_ms for at_ms in times_ms if at_ms is not None), default=None)
 
 
 def attempt_timeout_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
@@ -235,12 +252,6 @@ def attempt_timeout_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> 
 def lease_end_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
     """When an attempt that starts now counts as lost unless its end was recorded."""
     return now_ms + attempt_timeout_ms(spec, deadline_ms, now_ms) + LEASE_MARGIN_MS
-
-
-def resumed_at_ms(event_step: Step, now_ms: int) -> int | None:
-    """The deadline of an event whose run is redriven: a fresh one if it passed in the meantime."""
-    is_over = event_step.deadline_at_ms is not None and event_step.deadline_at_ms <= now_ms
-    return deadline_from_now_ms(event_step.deadline_ms, now_ms) if is_over else event_step.deadline_at_ms
 
 
 def last_recorded_ms(step: Step) -> int:
@@ -269,7 +280,8 @@ def _waits_ms(step: Step) -> int | None:
     if step.deferred_at_ms is not None and step.due_at_ms is not None:
         return step.due_at_ms - step.deferred_at_ms
     if step.attempt_count == 0:
-        return step.deadline_ms if step.spec.kind == "event" else step.spec.delay_ms
+        is_event = step.spec.kind == "event"
+        return earliest_ms(step.deadline_ms, step.heartbeat_ms) if is_event else step.spec.delay_ms
     ended_at_ms = step.attempt_log[-1].ended_at_ms
     if step.status not in {Status.PENDING, Status.RETRYING} or not step.due_at_ms or ended_at_ms is None:
         return None

@@ -9,7 +9,7 @@ process only counts or remembers is lost when the process ends.
 from dataclasses import dataclass, replace
 from typing import Final, Literal, assert_never
 
-from atomic.domain import events
+from atomic.domain import event_steps, events
 from atomic.domain.answers import answer_overdue, answers_later
 from atomic.domain.endings import (
     child_failed,
@@ -21,7 +21,6 @@ from atomic.domain.endings import (
     within_deadline,
     woken,
 )
-from atomic.domain.event_steps import completed, is_rejected, opened
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody, sentence_of
 from atomic.domain.steps import (
@@ -62,11 +61,12 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
     if spec.kind == "value":
         return _value(spec, position, now_ms)
     deadline_at_ms = deadline_from_now_ms(spec.deadline_ms, now_ms)
+    heartbeat_by_ms = None if spec.heartbeat_ms is None else now_ms + spec.heartbeat_ms
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
     if runs_now:
         due_at_ms: int | None = lease_end_ms(spec, deadline_at_ms, now_ms)
     else:
-        due_at_ms = first_due_ms(spec, deadline_at_ms, now_ms)
+        due_at_ms = first_due_ms(spec, deadline_at_ms, heartbeat_by_ms, now_ms)
     return Step(
         spec=spec,
         id=keys.step_id(spec.run_id, position),
@@ -75,6 +75,7 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
         status=Status.RUNNING if runs_now else Status.PENDING,
         due_at_ms=due_at_ms,
         deadline_at_ms=deadline_at_ms,
+        heartbeat_by_ms=heartbeat_by_ms,
         nonce=nonce if runs_now else None,
         attempt_count=1 if runs_now else 0,
         attempt_log=(Attempt(number=1, generation=1, started_at_ms=now_ms),) if runs_now else (),
@@ -130,12 +131,13 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.OwnerLost():
             return owner_lost(step, now_ms)
         case events.ResultPosted():
-            is_open = step.spec.kind == "event" and not step.is_settled
-            return completed(step, event, now_ms) if is_open else step
+            return event_steps.completed(step, event, now_ms) if event_steps.is_open(step) else step
         case events.Opened():
-            return opened(step, now_ms)
-        case events.DeadlineGiven(deadline_ms):
-            return _given_deadline(step, deadline_ms, now_ms + deadline_ms)
+            return event_steps.opened(step, now_ms)
+        case events.LimitsGiven():
+            return event_steps.limited(step, event, now_ms)
+        case events.HeartbeatPosted():
+            return event_steps.heard(step, now_ms)
         case events.Cancelled():
             return step if step.is_settled else _cancelled(step, event, now_ms)
         case events.Rescheduled(seen_ms, due_at_ms):
@@ -143,7 +145,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return _rescheduled(step, due_at_ms, now_ms) if is_meant else step
         case events.Redriven(generation):
             is_meant = step.status is Status.FAILED and step.generation == generation
-            is_meant = is_meant and not is_rejected(step)
+            is_meant = is_meant and not event_steps.is_rejected(step)
             return _redriven(step, now_ms) if is_meant else step
         case _:
             assert_never(event)
@@ -152,6 +154,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
 def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
     if not _is_to_be_run(step, now_ms):
         return step
+    if step.spec.kind == "event":
+        return event_steps.after_due(step, now_ms)
     attempts, consecutive_lost = step.attempt_log, step.consecutive_lost
     if step.status is Status.RUNNING:
         if step.spec.fails_if_lost:
@@ -211,12 +215,6 @@ def _watched(step: Step, watch: Watch) -> Step:
     return changed(step, watches=(*others, watch))
 
 
-def _given_deadline(step: Step, deadline_ms: int, at_ms: int) -> Step:
-    if step.spec.kind != "event" or step.is_settled or step.deadline_at_ms is not None:
-        return step
-    return changed(step, given_deadline_ms=deadline_ms, deadline_at_ms=at_ms, due_at_ms=at_ms)
-
-
 def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
     attempts = step.attempt_log
     if step.status is Status.RUNNING:
@@ -226,8 +224,8 @@ def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
 
 
 def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
-    # An event is due only for its deadline.
-    deadline_at_ms = due_at_ms if step.spec.kind == "event" and due_at_ms else step.deadline_at_ms
+    if step.spec.kind == "event" and due_at_ms:
+        return changed(step, **event_steps.limits_from_now(step, now_ms))
     # A clock that was ahead may have written a later moment; what has happened is not in the future.
     attempts = tuple(
         replace(
@@ -238,24 +236,20 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
         for attempt in step.attempt_log
     )
     deferred_at_ms = None if step.deferred_at_ms is None else min(step.deferred_at_ms, now_ms)
-    return changed(
-        step,
-        due_at_ms=due_at_ms,
-        deadline_at_ms=deadline_at_ms,
-        attempt_log=attempts,
-        deferred_at_ms=deferred_at_ms,
-    )
+    return changed(step, due_at_ms=due_at_ms, attempt_log=attempts, deferred_at_ms=deferred_at_ms)
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
     deadline_at_ms = deadline_from_now_ms(step.deadline_ms, now_ms)
-    is_http = step.spec.kind == "http"
+    heartbeat_by_ms = deadline_from_now_ms(step.heartbeat_ms, now_ms)
+    first_ms = first_due_ms(step.spec, deadline_at_ms, heartbeat_by_ms, now_ms)
     return changed(
         step,
         status=Status.PENDING,
         generation=step.generation + 1,
-        due_at_ms=now_ms if is_http else first_due_ms(step.spec, deadline_at_ms, now_ms),
+        due_at_ms=now_ms if step.spec.kind == "http" else first_ms,
         deadline_at_ms=deadline_at_ms,
+        heartbeat_by_ms=heartbeat_by_ms,
         retries_used=0,
         consecutive_lost=0,
         waiters=(),

@@ -142,6 +142,12 @@ class StepDocument(StepOutcome):
     )
     deadline: int | None = Field(default=None, description="As requested, in milliseconds.")
     deadline_at: str | None
+    heartbeat: int | None = Field(
+        default=None, description="How long an open event lives without a heartbeat, in milliseconds."
+    )
+    heartbeat_by: str | None = Field(
+        default=None, description="When an open event expires unless a heartbeat comes."
+    )
     attempt_timeout: int
     on_lost: OnLost = "repeat"
     retries_used: int

@@ -76,6 +76,7 @@ Feature = Literal[
     "cancel-step",
     "error-type",
     "events",
+    "heartbeat",
     "on-lost",
     "results",
     "steps",

@@ -36,6 +36,7 @@ class ErrorKind(StrEnum):
     DEADLINE_OVER = "deadline_over"
     NO_TIME_LEFT = "no_time_left"
     EVENT_EXPIRED = "event_expired"
+    HEARTBEAT_MISSED = "heartbeat_missed"
     EVENT_REJECTED = "event_rejected"
     CANCELLED = "cancelled"
     STEP_CANCELLED = "step_cancelled"

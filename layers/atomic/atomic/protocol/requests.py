@@ -101,6 +101,11 @@ class StartRequest(WireModel):
     )
     delay: Duration = Field(default=0, description="Time before the first attempt.")
     deadline: PositiveDuration | None = Field(default=None, description="Total time of the step.")
+    heartbeat: PositiveDuration | None = Field(
+        default=None,
+        description="An event expires when no heartbeat is posted for so long (milliseconds). The first "
+        "one is the post that opens it.",
+    )
     attempt_timeout: PositiveDuration | None = Field(
         default=None,
         description="Total time of one HTTP attempt (milliseconds); the default is "
@@ -127,6 +132,9 @@ class StartRequest(WireModel):
             raise PydanticCustomError("parent_missing", cure, {"kind": self.kind})
         if self.kind != "http" and "on_lost" in self.model_fields_set:
             cure = "onLost: a step of kind {kind} has no attempts; leave it out"
+            raise PydanticCustomError("member_surplus", cure, {"kind": self.kind})
+        if self.kind != "event" and self.heartbeat is not None:
+            cure = "heartbeat: a step of kind {kind} is no event; leave it out"
             raise PydanticCustomError("member_surplus", cure, {"kind": self.kind})
         if self.kind == "value":
             self._refuse_times()
@@ -167,6 +175,10 @@ class EventRequest(WireModel):
         description="Reject the event instead: an object whose `detail` says why; the handler gets all of "
         "it as `response` of the problem `event-rejected`.",
     )
+    heartbeat: bool = Field(
+        default=False,
+        description="Say that somebody is at work on the open event, in place of its result.",
+    )
 
     @model_validator(mode="after")
     def _has_one_address_and_one_result(self) -> "EventRequest":
@@ -180,6 +192,8 @@ class EventRequest(WireModel):
                 raise PydanticCustomError("address_missing", cure, {"member": member})
         if self.reject is not None and "result" in self.model_fields_set:
             raise PydanticCustomError("two_results", "reject: send it, or result, and not both")
+        if self.heartbeat and (self.reject is not None or "result" in self.model_fields_set):
+            raise PydanticCustomError("two_results", "heartbeat: send it, or a result, and not both")
         return self
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.application import queries
-from atomic.application.results import post_result, signal
+from atomic.application.results import post_heartbeat, post_result, signal, signal_heartbeat
 from atomic.domain.clients.client import Client
 from atomic.domain.event_steps import rejection
 from atomic.domain.events import ResultPosted
@@ -41,7 +41,7 @@ _NO_PAYLOAD: Final = b"null"
         summary="Post the result of an event by its name",
         description="Reaches an event of the run `workflowName` and `idempotencyKey`, or of the workflow "
         "`parent`, before or after its handler opens it. The first result counts, and the same one again "
-        "is not an error.",
+        "is not an error. `heartbeat` reaches an open event only.",
         request=EventRequest,
         answers=((200, "EventOutcome", "The event has this result."),),
         refusals=(
@@ -58,6 +58,8 @@ async def post_event(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     message, posted = await in_turn(api, client, request, lambda: _read(request.body))
     handler = None if message.parent is None else await queries.get_step(api.engine, client, message.parent)
     spec = _spec(api, client, message, handler)
+    if message.heartbeat:
+        return json_response(200, event_view(await signal_heartbeat(api.engine, spec), "open"))
     # An early result is stored and its step is never live, like a value.
     stored = replace(spec, kind="value", payload=posted.response.text)
     async with await reserve(api, client, stored) as reservation:
@@ -107,6 +109,25 @@ async def post_step_rejection(api: Api, request: ApiRequest, client: Client, ste
     return await _complete(
         api, request, client, step_id, lambda: _rejected(read_rejection(_json(request.body)), "body")
     )
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/steps/{stepId}/heartbeat",
+    Operation(
+        id="postHeartbeat",
+        summary="Tell an open event that somebody is at work on it",
+        description="An event with `heartbeat` expires when none comes for so long. For any other open "
+        "event, nothing changes. There is no body.",
+        answers=((200, "StepOutcome", "The step as it stands now."),),
+        refusals=(problems.NOT_AN_OPEN_EVENT,),
+    ),
+    scope="signal",
+)
+async def post_step_heartbeat(api: Api, _: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Postpone the expiry of an event step."""
+    step = await queries.get_step(api.engine, client, step_id)
+    return await outcome_response(api, await post_heartbeat(api.engine, step), client)
 
 
 async def _complete(

@@ -17,7 +17,7 @@ from atomic.domain.clients.client import Client
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import problems
 from atomic.protocol.differences import first_difference
-from atomic.protocol.enums import NotRedrivable
+from atomic.protocol.enums import NotRedrivable, Status
 from atomic.protocol.problems import Problem
 from atomic.protocol.strict_json import parse_json
 
@@ -58,9 +58,11 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
         case AttemptOver(step=step, attempt=attempt):
             return _attempt_over(step, attempt)
-        case NotAnOpenEvent(kind="event", status=status):
+        case NotAnOpenEvent(kind="event", status=Status() as status):
             detail = f"The event step is {status} already; its outcome never changes."
             return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"was": "done", "stepStatus": status.value})
+        case NotAnOpenEvent(kind="event"):
+            return Problem(problems.NOT_AN_OPEN_EVENT, "No handler has opened this event yet.")
         case NotAnOpenEvent(kind=kind):
             return Problem(problems.NOT_AN_OPEN_EVENT, f"The step is of kind {kind!r}, not 'event'.")
         case TakesNoEvents(status=status):

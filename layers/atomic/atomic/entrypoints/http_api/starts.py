@@ -280,6 +280,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         delay_ms=message.delay,
         attempt_timeout_ms=_attempt_timeout_ms(api, message),
         deadline_ms=message.deadline,
+        heartbeat_ms=message.heartbeat,
         fails_if_lost=message.on_lost == "fail",
         retention_ms=api.engine.settings.retention_ms,
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.

@@ -59,6 +59,8 @@ def step_view(step: Step) -> dict[str, Any]:
         "delay": spec.delay_ms,
         "deadline": step.deadline_ms,
         "deadlineAt": _moment(step.deadline_at_ms),
+        "heartbeat": step.heartbeat_ms,
+        "heartbeatBy": _moment(step.heartbeat_by_ms),
         "attemptTimeout": spec.attempt_timeout_ms,
         "onLost": "fail" if spec.fails_if_lost else "repeat",
         "retriesUsed": step.retries_used,
