@@ -84,10 +84,15 @@ def _as_it_comes(coroutine: Any) -> list[Any]:
 
 
 def _plan_the_only_event(
-    self: EventCalls, name: str, deadline: Seconds | None, result: Any = None, default: Any = NO_DEFAULT
+    self: EventCalls,
+    name: str,
+    deadline: Seconds | None,
+    heartbeat: Seconds | None,
+    result: Any = None,
+    default: Any = NO_DEFAULT,
 ) -> Any:
-    deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
-    return self._event_call(name, FIRST, deadline_ms, result)
+    limits = {} if deadline is None else {"deadline": milliseconds("deadline", deadline)}
+    return self._event_call(name, FIRST, limits, result)
 
 
 def _open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[str]:

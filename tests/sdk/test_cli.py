@@ -322,6 +322,8 @@ def test_events_are_told_and_listed(cli: Cli, app_url: str) -> None:
     cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0.5", code=3)
     listed = cli("events", "list", "approval", "k", "--open").stdout
     assert re.fullmatch(r"pending    approval  run_\w+-\w+\n", listed)
+    assert cli("events", "heartbeat", "approval", "k", "approval").stdout == "approval is open\n"
+    cli("events", "heartbeat", "approval", "early", "approval", code=1)
     rejected = cli("events", "reject", "approval", "k", "approval", "The budget is spent.")
     assert rejected.stdout == "approval is failed: it was open\n"
     failed = cli("start", "approval", f"{app_url}/approval", "--key", "k", code=4)

@@ -23,6 +23,7 @@ CODES = {
     "StepCancelledError": "step-cancelled",
     "EventRejectedError": "event-rejected",
     "EventTimeoutError": "event-expired",
+    "HeartbeatMissedError": "heartbeat-missed",
     "InvalidRequestError": "invalid-request",
     "NoAnswerError": "no-answer",
     "NonRetryable": "non-retryable",

@@ -11,6 +11,7 @@ from atomic.sdk import (
     Client,
     EventRejectedError,
     EventTimeoutError,
+    HeartbeatMissedError,
     InvalidRequestError,
     NotAnOpenEventError,
     StepFailedError,
@@ -169,6 +170,72 @@ class TestDeadlines:
 
         _, app = played(main)
         assert app.effects == [(pytest.approx(DAY, abs=0.1), "note nobody")]
+
+
+class TestHeartbeats:
+    @pytest.mark.parametrize("where", ["open", "event", "both"])
+    def test_an_event_without_a_heartbeat_is_an_error_of_the_workflow(self, where: str) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            await ctx.open_event("report", heartbeat=60 if where in {"open", "both"} else None)
+            try:
+                await ctx.event(
+                    "report", heartbeat=60 if where in {"event", "both"} else None, deadline=DAY
+                )
+            except HeartbeatMissedError as error:
+                await ctx.step("note", "nobody")
+                await ctx.sleep(DAY)
+                return [error.last_error_kind, error.code]
+
+        response, app = played(main)
+        assert response == ["heartbeat_missed", "heartbeat-missed"]
+        assert app.effects == [(pytest.approx(60, abs=0.1), "note nobody")]
+
+    def test_its_default_is_that_of_the_event(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            return await ctx.event("report", heartbeat=60, default="nobody")
+
+        assert played(main)[0] == "nobody"
+
+    def test_who_is_at_work_is_heard(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            event_id = await ctx.open_event("report", heartbeat=60)
+            await ctx.step("begin", event_id)
+            return await ctx.event("report")
+
+        async def play(app: InProcess) -> Any:
+            async def begin(call: EndpointCall) -> EndpointReply:
+                work.append(asyncio.create_task(at_work(call.payload)))
+                return EndpointReply(json="begun")
+
+            async def at_work(event_id: str) -> None:
+                for number in range(100):
+                    await asyncio.sleep(50)
+                    if number % 2:
+                        assert (await app.client.heartbeat("w", "k", "report")).was == "open"
+                    else:
+                        assert (await app.client.heartbeat_step(event_id)).status == "pending"
+                await app.client.complete(event_id, "done")
+                with pytest.raises(NotAnOpenEventError):
+                    await app.client.heartbeat("w", "k", "report")
+                with pytest.raises(NotAnOpenEventError):
+                    await app.client.heartbeat_step(event_id)
+
+            work: list[asyncio.Task[None]] = []
+            app.serve("begin", begin)
+            app.workflow(main)
+            response = await app.start()
+            await asyncio.gather(*work)
+            return response
+
+        assert in_process(play) == "done"
+
+    def test_two_heartbeats_of_one_event_differ(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            await ctx.open_event("report", heartbeat=60)
+            return await ctx.event("report", heartbeat=61)
+
+        with pytest.raises(StepFailedError, match="open_event gave it a heartbeat of 60000 ms"):
+            played(main)
 
 
 def test_a_key_is_its_step_s_and_its_branch_s_own() -> None:

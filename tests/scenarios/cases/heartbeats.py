@@ -1,4 +1,4 @@
-"""Heartbeats of events: an event expires when whoever is at work on it is not heard for a while."""
+"""Heartbeats of events: an event expires when nobody who is at work on it is heard for a while."""
 
 import asyncio
 from typing import Any

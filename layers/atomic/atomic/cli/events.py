@@ -58,6 +58,17 @@ def reject(
     _show(api, api.client.reject(workflow_name, key, name, detail, number=number, parent=parent))
 
 
+@events.command("heartbeat")
+@_addressed
+@calls_api
+def heartbeat(
+    api: Api, workflow_name: str, key: str, name: str, *, number: int, parent: str | None
+) -> None:
+    """Say that somebody is at work on an open event, so that it does not expire."""
+    event = api.client.heartbeat(workflow_name, key, name, number=number, parent=parent)
+    api.show(event, f"{event.name} is open")
+
+
 @events.command("list")
 @click.argument("workflow_name", metavar="WORKFLOW")
 @click.argument("key")
@@ -78,7 +89,8 @@ def _show(api: Api, event: EventOutcome) -> None:
 def _line(step: StepDocument, root: StepDocument) -> str:
     """An event: its name if others can tell it by that, and its id."""
     is_named = step.parent == root.id and step.idempotency_key == root.idempotency_key
-    until = f", until {step.deadline_at}" if step.status in LIVE and step.deadline_at else ""
+    limits = {"until": step.deadline_at, "heartbeat by": step.heartbeat_by} if step.status in LIVE else {}
+    until = "".join(f", {word} {at}" for word, at in limits.items() if at)
     result = f": {json.dumps(step.response)}" if step.status == "succeeded" else ""
     name = step.step_name if is_named else f"({step.step_name})"
     return (

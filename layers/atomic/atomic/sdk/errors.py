@@ -5,6 +5,7 @@ AtomicError
 ├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
 ├── StepFailedError          the step failed                                          (424)
 │   ├── EventTimeoutError    the event was not completed before its deadline           (424)
+│   │   └── HeartbeatMissedError  no heartbeat of the event came in time               (424)
 │   └── EventRejectedError   somebody rejected the event                               (424)
 ├── CancelledError           the step or its run was cancelled                         (409)
 │   └── StepCancelledError   the step was cancelled, and not its run                   (409)
@@ -98,6 +99,12 @@ class EventTimeoutError(StepFailedError):
     """The event was not completed before its deadline: catch this to go on without it."""
 
     code = "event-expired"
+
+
+class HeartbeatMissedError(EventTimeoutError):
+    """No heartbeat of the event came in time, so nobody seems to be at work on it."""
+
+    code = "heartbeat-missed"
 
 
 class EventRejectedError(StepFailedError):
@@ -281,6 +288,7 @@ class Suspended(BaseException):
 
 _FAILURES: Final[dict[str, type[StepFailedError]]] = {
     ErrorKind.EVENT_EXPIRED: EventTimeoutError,
+    ErrorKind.HEARTBEAT_MISSED: HeartbeatMissedError,
     ErrorKind.EVENT_REJECTED: EventRejectedError,
 }
 

@@ -32,14 +32,31 @@ class AsyncEvents(EventCalls, ABC):
     ) -> Coroutine[Any, Any, T]: ...
     @overload
     def event(
-        self, name: str, *, result: type[T], deadline: Seconds | None = None, default: D
+        self,
+        name: str,
+        *,
+        result: type[T],
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        default: D,
     ) -> Coroutine[Any, Any, T | D]: ...
     @overload
     def event(
-        self, name: str, *, deadline: Seconds | None = None, default: Any = ...
+        self,
+        name: str,
+        *,
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        default: Any = ...,
     ) -> Coroutine[Any, Any, Any]: ...
     def event(
-        self, name: str, *, result: Any = None, deadline: Seconds | None = None, default: Any = NO_DEFAULT
+        self,
+        name: str,
+        *,
+        result: Any = None,
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        default: Any = NO_DEFAULT,
     ) -> Coroutine[Any, Any, Any]:
         """Await this until somebody gives an event its result by `Client.signal` or `complete`.
 
@@ -47,7 +64,9 @@ class AsyncEvents(EventCalls, ABC):
         - `result`: the type that its result is read as (default: plain JSON values).
         - `deadline`: seconds, or a timedelta, until the event expires (default: never). The time counts
           from this call, or from `open_event` if that was given the deadline.
-        - `default`: what to return when the deadline is over (default: `EventTimeoutError` is raised).
+        - `heartbeat`: seconds, or a timedelta, after which the event expires unless `Client.heartbeat` says
+          that somebody is still at work on it (default: it needs no heartbeats).
+        - `default`: what to return when the event expires (default: `EventTimeoutError` is raised).
 
         The call takes the oldest event of this name that `open_event` has opened and no call has waited for
         yet. If there is none, each call waits for another one: `number` 2, 3 … of `Client.signal`. An event
@@ -55,26 +74,31 @@ class AsyncEvents(EventCalls, ABC):
 
         Returns the result, which may have come before this call.
 
-        Raises `EventTimeoutError` when the deadline is over, `EventRejectedError` when somebody rejected
-        it, `CancelledError`, `SerializationError` when the result does not fit the type, and
-        `InvalidRequestError` for an invalid deadline, or for a default without one. A deadline other than
-        the one of `open_event` fails the workflow.
+        Raises `EventTimeoutError` when the deadline is over, its subclass `HeartbeatMissedError` when no
+        heartbeat came, `EventRejectedError` when somebody rejected it, `CancelledError`,
+        `SerializationError` when the result does not fit the type, and `InvalidRequestError` for an invalid
+        limit, or for a default without one. A deadline or heartbeat other than the one of `open_event`
+        fails the workflow.
         """
-        step_call = self._plan_event(name, deadline, result, default)
+        step_call = self._plan_event(name, deadline, heartbeat, result, default)
         return PendingCall(step_call, self._perform, self._unawaited)
 
-    def open_event(self, name: str, *, deadline: Seconds | None = None) -> Coroutine[Any, Any, str]:
+    def open_event(
+        self, name: str, *, deadline: Seconds | None = None, heartbeat: Seconds | None = None
+    ) -> Coroutine[Any, Any, str]:
         """Open an event before the workflow waits for it, so that its id can be passed on; await the id.
 
         - `name`: the name of the event.
         - `deadline`: seconds, or a timedelta, from now on until it expires (default: never). When it is
           over, `event` raises `EventTimeoutError`; `open_event` does not.
+        - `heartbeat`: seconds, or a timedelta, after which the event expires unless `Client.heartbeat` says
+          that somebody is still at work on it (default: it needs no heartbeats).
 
         Returns the id, for `Client.complete`. Each call opens another event.
 
-        Raises `InvalidRequestError` for an invalid deadline, and `CancelledError`.
+        Raises `InvalidRequestError` for an invalid limit, and `CancelledError`.
         """
-        step_call = self._plan_opening(name, deadline)
+        step_call = self._plan_opening(name, deadline, heartbeat)
         return PendingCall(step_call, self._open_event, self._unawaited)
 
     async def _open_event(self, step_call: StepCall[Any]) -> str:

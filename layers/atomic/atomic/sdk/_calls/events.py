@@ -1,6 +1,7 @@
 """Calls of events: the event that a call opens or waits for, its name for others, its deadline."""
 
 from abc import ABC
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,36 +16,44 @@ from atomic.sdk.retry import Seconds, milliseconds
 class EventCalls(BaseContext, ABC):
     """What both contexts share for events."""
 
-    def _plan_opening(self, name: str, deadline: Seconds | None) -> StepCall[Any]:
-        deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
+    def _plan_opening(
+        self, name: str, deadline: Seconds | None, heartbeat: Seconds | None
+    ) -> StepCall[Any]:
+        limits = _limits(deadline, heartbeat)
         self._has_left = True
         with self._lock:
             position = self._position(f"event {event_name(name)}")
-            self._events.add(OpenedEvent(name, position, deadline_ms))
-        return self._event_call(name, position, deadline_ms)
+            self._events.add(OpenedEvent(name, position, limits))
+        return self._event_call(name, position, limits)
 
     def _plan_event(
-        self, name: str, deadline: Seconds | None, result: Any = None, default: Any = NO_DEFAULT
+        self,
+        name: str,
+        deadline: Seconds | None,
+        heartbeat: Seconds | None = None,
+        result: Any = None,
+        default: Any = NO_DEFAULT,
     ) -> StepCall[Any]:
-        deadline_ms = None if deadline is None else milliseconds("deadline", deadline)
+        given = _limits(deadline, heartbeat)
         with self._lock:
             opened = self._events.take(name, self._scope().path)
             if opened is None:
-                opened = OpenedEvent(name, self._position(f"event {event_name(name)}"), deadline_ms)
-        if opened.deadline_ms is not None and deadline_ms not in {None, opened.deadline_ms}:
-            self._refuse(
-                f"event({name!r}): open_event gave it a deadline of {opened.deadline_ms} ms, counted from "
-                f"there; {deadline_ms} ms differs from it. Give the deadline in one place."
-            )
-        if default is not NO_DEFAULT and opened.deadline_ms is None and deadline_ms is None:
+                opened = OpenedEvent(name, self._position(f"event {event_name(name)}"), given)
+        limits = {**given, **opened.limits}
+        for limit, ms in given.items():
+            if limits[limit] != ms:
+                self._refuse(
+                    f"event({name!r}): open_event gave it a {limit} of {limits[limit]} ms, counted from "
+                    f"there; {ms} ms differs from it. Give the {limit} in one place."
+                )
+        if default is not NO_DEFAULT and not limits:
             raise InvalidRequestError(f"event({name!r}): a default is for the end of a deadline; give one.")
-        step_call = self._event_call(name, opened.position, opened.deadline_ms or deadline_ms, result)
-        # If the event was opened without a deadline, the deadline counts from the first post that has it.
-        changes_live = opened.deadline_ms is None and deadline_ms is not None
-        return replace(step_call, changes_live=changes_live, default=default)
+        step_call = self._event_call(name, opened.position, limits, result)
+        # A limit that the event was opened without counts from the first post that has it.
+        return replace(step_call, changes_live=limits != opened.limits, default=default)
 
     def _event_call(
-        self, name: str, position: Position, deadline_ms: int | None, result: Any = None
+        self, name: str, position: Position, limits: Mapping[str, int], result: Any = None
     ) -> StepCall[Any]:
         """The call of an event. Outside of branches, the name and the run's key alone identify the event.
 
@@ -58,7 +67,12 @@ class EventCalls(BaseContext, ABC):
             "kind": "event",
             "stepName": step_name,
             "idempotencyKey": key,
+            **limits,
         }
-        if deadline_ms is not None:
-            document["deadline"] = deadline_ms
         return self._step_call(name, document, result=UNDECLARED if result is None else value_type(result))
+
+
+def _limits(deadline: Seconds | None, heartbeat: Seconds | None) -> dict[str, int]:
+    """The members of the document for the limits of an event that are given."""
+    given = {"deadline": deadline, "heartbeat": heartbeat}
+    return {name: milliseconds(name, limit) for name, limit in given.items() if limit is not None}

@@ -10,7 +10,7 @@ the tasks matters. When two tasks use the same key, their calls are different st
 """
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -241,11 +241,14 @@ def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OpenedEvent:
-    """An event that was opened and that no call waits for yet."""
+    """An event that was opened and that no call waits for yet.
+
+    `limits` are the members `deadline` and `heartbeat` of its document that were given.
+    """
 
     name: str
     position: Position
-    deadline_ms: int | None
+    limits: Mapping[str, int]
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from atomic.protocol.documents import EventOutcome, StepOutcome
 from atomic.sdk._wire import events
-from atomic.sdk._wire.api import Key
+from atomic.sdk._wire.api import Key, act_on_step
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import jsonable
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class EventsOfClient(BaseClient, ABC):
-    """The methods `complete`, `signal` and `reject` of `Client`."""
+    """The methods of `Client` for events: `complete`, `signal`, `reject` and the heartbeats."""
 
     def complete(self, step_id: str, result: Any = None) -> StepOutcome:
         """Give an event its result. The first result counts; the same call may be repeated.
@@ -82,12 +82,40 @@ class EventsOfClient(BaseClient, ABC):
         given = {**address, "reject": events.rejection(detail, more)}
         return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
 
+    def heartbeat(
+        self, workflow_name: str, key: Key, name: str, *, number: int = 1, parent: str | None = None
+    ) -> EventOutcome:
+        """Say that somebody is at work on an open event, so that it does not expire.
+
+        - `workflow_name`, `key`, `name`, `number`, `parent`: which event, as in `signal`.
+
+        Returns the event.
+
+        Raises `NotAnOpenEventError` when its result is not needed any more (stop the work then),
+        `InvalidRequestError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
+        given = {**address, "heartbeat": True}
+        return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
+
+    def heartbeat_step(self, step_id: str) -> StepOutcome:
+        """Say that somebody is at work on an open event, by its id, so that it does not expire.
+
+        - `step_id`: the id of the event, which `open_event` returned or `get` shows.
+
+        Returns the event.
+
+        Raises `NotAnOpenEventError` when its result is not needed any more (stop the work then),
+        `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(act_on_step(self.client_id, "heartbeat", step_id, self.patience_s))
+
     @abstractmethod
     def run_flow(self, flow: Flow[T]) -> T: ...
 
 
 class EventsOfAsyncClient(BaseClient, ABC):
-    """The methods `complete`, `signal` and `reject` of `AsyncClient`."""
+    """The same methods of `AsyncClient`."""
 
     async def complete(self, step_id: str, result: Any = None) -> StepOutcome:
         """Give an event its result. The first result counts; the same call may be repeated.
@@ -154,6 +182,34 @@ class EventsOfAsyncClient(BaseClient, ABC):
         address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
         given = {**address, "reject": events.rejection(detail, more)}
         return await self.run_flow(events.post_event(self.client_id, given, self.patience_s))
+
+    async def heartbeat(
+        self, workflow_name: str, key: Key, name: str, *, number: int = 1, parent: str | None = None
+    ) -> EventOutcome:
+        """Say that somebody is at work on an open event, so that it does not expire.
+
+        - `workflow_name`, `key`, `name`, `number`, `parent`: which event, as in `signal`.
+
+        Returns the event.
+
+        Raises `NotAnOpenEventError` when its result is not needed any more (stop the work then),
+        `InvalidRequestError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
+        given = {**address, "heartbeat": True}
+        return await self.run_flow(events.post_event(self.client_id, given, self.patience_s))
+
+    async def heartbeat_step(self, step_id: str) -> StepOutcome:
+        """Say that somebody is at work on an open event, by its id, so that it does not expire.
+
+        - `step_id`: the id of the event, which `open_event` returned or `get` shows.
+
+        Returns the event.
+
+        Raises `NotAnOpenEventError` when its result is not needed any more (stop the work then),
+        `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(act_on_step(self.client_id, "heartbeat", step_id, self.patience_s))
 
     @abstractmethod
     async def run_flow(self, flow: Flow[T]) -> T: ...

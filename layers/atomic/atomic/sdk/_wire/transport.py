@@ -21,12 +21,14 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from atomic.protocol import headers, problems
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.sdk.errors import (
     AtomicError,
     AttemptOverError,
     CancelledError,
     EventRejectedError,
     EventTimeoutError,
+    HeartbeatMissedError,
     InvalidRequestError,
     NoAnswerError,
     NotAnOpenEventError,
@@ -71,7 +73,9 @@ _CONFLICTS: Final[dict[str, type[RefusedError]]] = {
     problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
     problems.NOT_REDRIVABLE.uri: NotRedrivableError,
 }
+# By the type of the problem, and by the kind of error where that says more.
 _FAILURES: Final[dict[str, type[StepFailedError]]] = {
+    ErrorKind.HEARTBEAT_MISSED: HeartbeatMissedError,
     problems.EVENT_EXPIRED.uri: EventTimeoutError,
     problems.EVENT_REJECTED.uri: EventRejectedError,
 }
@@ -245,7 +249,8 @@ def error_of(response: HttpResponse) -> AtomicError:
         return _foreign(response)
     detail = str(problem.get("detail"))
     if response.status == 424:
-        kind_of_failure = _FAILURES.get(problem["type"], StepFailedError)
+        by_kind = _FAILURES.get(str(problem.get("lastErrorKind")))
+        kind_of_failure = by_kind or _FAILURES.get(problem["type"], StepFailedError)
         return kind_of_failure(detail, members=problem)
     if problem["type"] == problems.CANCELLED.uri:
         return CancelledError(detail)
