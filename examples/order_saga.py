@@ -40,15 +40,13 @@ class Order:
 
 @orders.workflow
 def place(ctx: Context, order: Order) -> Any:
-    """Run the steps in order. When one has failed, undo all of them in reverse order."""
-    undo: list[Callable[..., Any]] = []
+    """Run the steps in order. When one has failed, the saga undoes all of them in reverse order."""
     try:
-        for forth, back in SAGA:
-            undo.insert(0, back)  # before the step runs: a step that failed may have had its effect
-            ctx.step(forth, order, retry=3)
+        with ctx.saga() as saga:
+            saga.step(reserve, order, undo=release, retry=3)
+            saga.step(charge, order, undo=refund, retry=3)
+            saga.step(ship, order, undo=recall, retry=3)
     except StepFailedError as failed:
-        for back in undo:
-            ctx.step(back, order, retry=100)  # an undo that fails is a dead letter, for a person
         return {"placed": False, "because": failed.reason}
     return {"placed": True}
 
@@ -110,7 +108,3 @@ def ship(order: Order, call: Call) -> Any:
 @orders.step
 def recall(order: Order, call: Call) -> Any:
     return unbook(call, order, "shipped", "recalled")
-
-
-# Each step, and the step that undoes it.
-SAGA = [(reserve, release), (charge, refund), (ship, recall)]

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from sdk.cases import batches, durable, durable_batches
+from sdk.cases import batches, durable, durable_batches, sagas
 from sdk.matrix import Case, cases_named, run
 from sdk.memory_server import memory_server
 from sdk.test_starlette import decorated
 
-MODULES = {module.__name__ for module in (batches, durable, durable_batches)}
+MODULES = {module.__name__ for module in (batches, durable, durable_batches, sagas)}
 CASES = [case for case in cases_named("case_") if case.__module__ in MODULES]
 
 

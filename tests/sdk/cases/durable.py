@@ -24,18 +24,7 @@ def serve(world: World, name: str, flow: Callable[[Any, Any], Flow], **options: 
         return run(flow(ctx, payload))
 
     async def asynchronous(ctx: AsyncContext, payload: Any) -> Any:
-        calls = flow(ctx, payload)
-        try:
-            call = next(calls)
-            while True:
-                try:
-                    result = await call
-                except Exception as error:
-                    call = calls.throw(error)
-                else:
-                    call = calls.send(result)
-        except StopIteration as end:
-            return end.value
+        return await awaited(flow(ctx, payload))
 
     world.workflow(f"/def/{name}", blocking, **options)
     world.workflow(f"/async/{name}", asynchronous, variant="async", **options)
@@ -47,6 +36,21 @@ def run(calls: Flow) -> Any:
         result = next(calls)
         while True:
             result = calls.send(result)
+    except StopIteration as end:
+        return end.value
+
+
+async def awaited(calls: Flow) -> Any:
+    """Go through a generator whose calls have to be awaited."""
+    try:
+        call = next(calls)
+        while True:
+            try:
+                result = await call
+            except Exception as error:
+                call = calls.throw(error)
+            else:
+                call = calls.send(result)
     except StopIteration as end:
         return end.value
 

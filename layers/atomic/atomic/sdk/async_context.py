@@ -25,6 +25,7 @@ from atomic.sdk._calls.identity import Scope, current_scope, enter_branch
 from atomic.sdk._calls.pending import PendingCall, Unawaited, is_only
 from atomic.sdk._calls.recorded import Ask, utc_now
 from atomic.sdk._calls.results import Results
+from atomic.sdk._calls.sagas import AsyncSagas
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncContext(AsyncBatches, AsyncEvents):
+class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
     """The context of an `async def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.

@@ -27,6 +27,7 @@ from atomic.sdk._calls.context import (
 from atomic.sdk._calls.pending import MadeCall
 from atomic.sdk._calls.recorded import Ask, at_once, utc_now
 from atomic.sdk._calls.results import Results
+from atomic.sdk._calls.sagas import BlockingSagas
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.client import Client
@@ -36,7 +37,7 @@ from atomic.sdk.retry import Retry, Seconds
 T = TypeVar("T")
 
 
-class Context(BlockingBatches, BlockingEvents):
+class Context(BlockingBatches, BlockingEvents, BlockingSagas):
     """The context of a plain `def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.

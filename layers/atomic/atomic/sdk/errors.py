@@ -10,6 +10,7 @@ AtomicError
 ├── CancelledError           the step or its run was cancelled                         (409)
 │   └── StepCancelledError   the step was cancelled, and not its run                   (409)
 ├── ConditionNotMetError     `ctx.until` ended without it: its deadline or its attempts are over
+├── SagaFailedError          a saga was undone, but not wholly, or by an earlier attempt
 ├── SerializationError       a value would not come back from JSON unchanged
 └── RefusedError             the API refused the request
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
@@ -137,6 +138,21 @@ class ConditionNotMetError(AtomicError):
         # How often it was checked, and what the last check found.
         self.attempts = attempts
         self.state = state
+
+
+class SagaFailedError(AtomicError):
+    """`errors` are those of its undos: each is a dead letter, for a person to look at."""
+
+    code = "saga-failed"
+    is_permanent = True
+
+    def __init__(self, name: str, because: str, errors: Iterable[Exception] = ()) -> None:
+        self.errors = list(errors)
+        # The error that ended the block of the saga, as it was recorded.
+        self.because = because
+        failed = "".join(f" An undo failed: {error}" for error in self.errors)
+        cure = "" if self.errors else "What it had called is undone. To run it again, use a new key."
+        super().__init__(f"{name} was undone: {because}.{failed}", cure=cure)
 
 
 class SerializationError(AtomicError, ValueError):

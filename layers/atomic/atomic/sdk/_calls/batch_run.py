@@ -33,9 +33,9 @@ class Branch:
     """An item that calls steps itself, in a scope of its own.
 
     `owner` is the handler's context. `work` is awaited; in a `def` handler it is called. `outer` is the
-    branch that calls the batch. `label` is its name for people. `is_left`: the batch ended before this
-    branch. `suspended`: it has to wait, and its further calls have no effect. `steps` are the ids of its
-    steps, and `ended_at` is the time at which the last of them ended.
+    branch that calls the batch. `label` is its name for people. `may_be_left`: the batch may end before
+    this branch; `is_left`: it has. `suspended`: it has to wait, and its further calls have no effect.
+    `steps` are the ids of its steps, and `ended_at` is the time at which the last of them ended.
     """
 
     owner: object
@@ -43,6 +43,7 @@ class Branch:
     scope: Scope
     outer: "Branch | None" = None
     label: str = ""
+    may_be_left: bool = False
     is_left: bool = False
     suspended: Suspended | None = None
     ended_at: str = ""

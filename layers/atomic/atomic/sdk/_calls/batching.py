@@ -160,7 +160,15 @@ class BatchingContext(RecordingContext, ABC):
                 return call
             part = f"/{names[index]}" if names else str(index)
             label = names[index] if names else f"{name} {index}" if name else outer_label
-            return Branch(owner=self, work=call, scope=scope.below(part), outer=outer, label=label)
+            may_be_left = policy.may_end_early(len(calls)) or self._may_be_left()
+            return Branch(
+                owner=self,
+                work=call,
+                scope=scope.below(part),
+                outer=outer,
+                label=label,
+                may_be_left=may_be_left,
+            )
 
         batch = self._batch_call(kind, len(calls), policy, unit, name)
         return replace(batch, works=calls, names=names, keys=names)
@@ -255,6 +263,10 @@ class BatchingContext(RecordingContext, ABC):
                 # The step has ended, or may not be cancelled.
                 pass
             return
+
+    def _may_be_left(self) -> bool:
+        branch = self._branch()
+        return branch is not None and branch.may_be_left
 
     def _owner(self, step_id: str) -> Branch | None:
         if (branch := self._branch()) is not None:

@@ -121,6 +121,10 @@ class Results:
         """Whether a step is known to have ended, with any outcome."""
         return step_id in self._steps and self._steps[step_id].status not in LIVE
 
+    def lacks(self, step_id: str) -> bool:
+        """Whether no earlier attempt has posted the step, as far as these results are complete."""
+        return self.is_complete and step_id not in self._steps
+
     def has_event(self, step_id: str) -> bool:
         """Whether an event is known to be open or done. If so, no post is needed to get its id."""
         known = self._steps.get(step_id)
@@ -202,6 +206,14 @@ def read_one(
     found = Results()
     found.add(_document(answer), query)
     return found.outcome(step_id, document)
+
+
+def is_posted(query: ResultsQuery, step_id: str, patience_s: float) -> Flow[bool]:
+    """Whether the step exists now; also when the server does not say. Raises transient errors."""
+    answer = yield from exchange(query.request(id=step_id), min(patience_s, _PATIENCE_S))
+    found = Results()
+    found.add(_document(answer), query)
+    return not found.lacks(step_id)
 
 
 def _page(request: HttpRequest, patience_s: float) -> Flow[Any]:
