@@ -141,18 +141,17 @@ class ConditionNotMetError(AtomicError):
 
 
 class SagaFailedError(AtomicError):
-    """`errors` are those of its undos: each is a dead letter, for a person to look at."""
+    """What was called is undone, except where an undo failed: those are dead letters. To run the workflow
+    again, start it with a new key."""
 
     code = "saga-failed"
     is_permanent = True
 
-    def __init__(self, name: str, because: str, errors: Iterable[Exception] = ()) -> None:
+    def __init__(self, detail: str = "", *, because: str = "", errors: Iterable[Exception] = ()) -> None:
         self.errors = list(errors)
         # The error that ended the block of the saga, as it was recorded.
         self.because = because
-        failed = "".join(f" An undo failed: {error}" for error in self.errors)
-        cure = "" if self.errors else "What it had called is undone. To run it again, use a new key."
-        super().__init__(f"{name} was undone: {because}.{failed}", cure=cure)
+        super().__init__(detail + "".join(f" An undo failed: {error}" for error in self.errors))
 
 
 class SerializationError(AtomicError, ValueError):

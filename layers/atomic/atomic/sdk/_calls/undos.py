@@ -14,7 +14,7 @@ What both kinds of handlers do is written once, as in `recorded`.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -172,7 +172,7 @@ class SagaContext(RecordingContext, ABC):
             because = await self._undone_because(saga)
             if because is not None and (await self._known()).lacks(step_call.id):
                 saga.noted.remove(noted)
-                raise SagaFailedError(saga.name, because)
+                raise _failed(saga, because)
             return await ask(step_call)
 
         noted.has_begun = True
@@ -198,7 +198,7 @@ class SagaContext(RecordingContext, ABC):
         because: str = (await self._settle(self._plan_undone(saga, raised))).unwrap()
         errors = [error for noted in reversed(saga.noted) if (error := await self._undo(noted)) is not None]
         if errors or raised is None:
-            raise SagaFailedError(saga.name, because, errors) from raised
+            raise _failed(saga, because, errors) from raised
 
     async def _undo(self, noted: _Noted) -> Exception | None:
         """Undo a call. Returns the error of its undo."""
@@ -241,6 +241,10 @@ class SagaContext(RecordingContext, ABC):
         position = Position((*saga.scope.path, "undone"))
         whole = because.encode(errors="replace").decode()
         return self._plan_recorded(saga.name, f"undo of {saga.name}", position, whole)
+
+
+def _failed(saga: _State, because: str, errors: Sequence[Exception] = ()) -> SagaFailedError:
+    return SagaFailedError(f"{saga.name} was undone: {because}.", because=because, errors=errors)
 
 
 def _check_takes_nothing(undo: Callable[..., Any]) -> None:
