@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from atomic.protocol import ed25519, signatures
-from atomic.sdk._endpoints.endpoints import Endpoint
+from atomic.sdk._endpoints.endpoint import Endpoint
 from atomic.sdk._endpoints.serving import RawPath, Request
 from both_runtimes import RUNTIMES, LockedRuntime
 from forgeries import Signed, forgeries

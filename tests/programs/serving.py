@@ -9,7 +9,8 @@ from copy import copy
 from typing import Any, Final
 
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._endpoints.endpoints import BaseEndpoints, Endpoint
+from atomic.sdk._endpoints.endpoint import Endpoint
+from atomic.sdk._endpoints.endpoints import BaseEndpoints
 from atomic.sdk._endpoints.serving import RawPath, Request
 from atomic.sdk._wire.answers import HandlerResponse
 from atomic.sdk._wire.transport import HttpRequest, HttpResponse

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from atomic.sdk import AsyncClient, AsyncContext
-from atomic.sdk._endpoints.endpoints import Endpoint, EndpointOptions
+from atomic.sdk._endpoints.endpoint import Endpoint, EndpointOptions
 from atomic.sdk._endpoints.serving import RawPath, Request
 from atomic.sdk._wire.transport import HttpRequest, HttpResponse
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run

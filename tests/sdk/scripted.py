@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from atomic.protocol import problems
 from atomic.sdk import AsyncClient, Client
-from atomic.sdk._endpoints.endpoints import Endpoint
+from atomic.sdk._endpoints.endpoint import Endpoint
 from atomic.sdk._endpoints.serving import RawPath, Request
 from atomic.sdk._wire.answers import HandlerResponse
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive, drive_async
@@ -107,16 +107,24 @@ async def called_async(
 
 
 def _served(
-    handler: Callable[..., Any], answers: Answers, *, wait: float = 0.05, attempt: int = 1, token: str = ""
+    handler: Callable[..., Any],
+    answers: Answers,
+    *,
+    wait: float = 0.05,
+    attempt: int = 1,
+    token: str = "",
+    payload: Any = None,
+    **more: Any,
 ) -> tuple[Endpoint, Request, Script]:
     script = Script(answers)
     client: Any = (ScriptedAsyncClient if inspect.iscoroutinefunction(handler) else ScriptedClient)(
         patience=0
     )
     client.script = script
-    endpoint = Endpoint(handler, is_workflow=True, options={"client": client, "wait": wait})
+    options: Any = {"client": client, "wait": wait, **more}
+    endpoint = Endpoint(handler, is_workflow=True, options=options)
     call = {"runId": "run_1", "stepId": "run_1-root", "workflowName": "w", "idempotencyKey": "k"}
-    body = json.dumps({**call, "attempt": attempt, "payload": None}).encode()
+    body = json.dumps({**call, "attempt": attempt, "payload": payload}).encode()
     given = {"atomic-attempt-token": token} if token else {}
     request = Request(origin="https://app.test", at=RawPath("", "/main"), headers=given, body=body)
     return endpoint, request, script

@@ -17,6 +17,7 @@ from atomic.protocol.documents import (
 )
 from atomic.sdk._calls.batches import Batch, BatchItem
 from atomic.sdk._calls.call import Call
+from atomic.sdk._calls.hooks import End, HandlerCall, Hooks, Operation, ValueAttempt
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client
@@ -66,10 +67,13 @@ __all__ = [
     "ConditionNotMetError",
     "Context",
     "DeadLetter",
+    "End",
     "EventOutcome",
     "EventRejectedError",
     "EventTimeoutError",
+    "HandlerCall",
     "HeartbeatMissedError",
+    "Hooks",
     "InvalidRequestError",
     "NoAnswerError",
     "NonRetryable",
@@ -77,6 +81,7 @@ __all__ = [
     "NotFinishedError",
     "NotFoundError",
     "NotRedrivableError",
+    "Operation",
     "PayloadMismatchError",
     "RefusedError",
     "Retry",
@@ -94,5 +99,6 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "UrlNotAllowedError",
+    "ValueAttempt",
     "idempotent",
 ]

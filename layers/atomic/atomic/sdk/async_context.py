@@ -21,6 +21,7 @@ from atomic.sdk._calls.context import (
     Step,
     StepCall,
 )
+from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers
 from atomic.sdk._calls.identity import Scope, current_scope, enter_branch
 from atomic.sdk._calls.pending import PendingCall, Unawaited, is_only
 from atomic.sdk._calls.recorded import Ask, utc_now
@@ -54,15 +55,21 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
     many seconds one call of the handler waits for them, `names` are the functions that are served beside
-    it, and `build` is that of the application.
+    it, `build` is that of the application, and `observers` are its hooks.
     """
 
     _client: AsyncClient
 
     def __init__(
-        self, call: Call, client: AsyncClient, wait_s: float, names: Names = NO_NAMES, build: str = ""
+        self,
+        call: Call,
+        client: AsyncClient,
+        wait_s: float,
+        names: Names = NO_NAMES,
+        build: str = "",
+        observers: Observers = NO_OBSERVERS,
     ) -> None:
-        super().__init__(call, client, wait_s, names, build)
+        super().__init__(call, client, wait_s, names, build, observers)
         self._reader: asyncio.Task[Results]
         self._branches: Branches
         self._unawaited = Unawaited()

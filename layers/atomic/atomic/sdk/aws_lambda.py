@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from atomic.sdk._calls.call import Call
-from atomic.sdk._endpoints.endpoints import BaseEndpoints, Decorator, Endpoint
+from atomic.sdk._endpoints.endpoint import Endpoint
+from atomic.sdk._endpoints.endpoints import BaseEndpoints, Decorator
 from atomic.sdk._endpoints.serving import ENVIRONMENT_S, RawPath, encoded
 from atomic.sdk._endpoints.serving import Request as EndpointRequest
 from atomic.sdk._wire.answers import HandlerResponse, not_found
@@ -92,6 +93,7 @@ class Endpoints(BaseEndpoints):
       suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
     - `build`: which build of the application this is, as its commit; up to 64 characters (default:
       ATOMIC_BUILD, else none).
+    - `hooks`: objects that are told of calls, operations and attempts, as `Hooks` (default: none).
 
     A decorator may give one function other options. The constructor raises the errors of `step`.
     """

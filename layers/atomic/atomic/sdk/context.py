@@ -24,6 +24,7 @@ from atomic.sdk._calls.context import (
     Step,
     StepCall,
 )
+from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers
 from atomic.sdk._calls.pending import MadeCall
 from atomic.sdk._calls.recorded import Ask, at_once, utc_now
 from atomic.sdk._calls.results import Results
@@ -48,15 +49,21 @@ class Context(BlockingBatches, BlockingEvents, BlockingSagas):
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
     many seconds one call of the handler waits for them, `names` are the functions that are served beside
-    it, and `build` is that of the application.
+    it, `build` is that of the application, and `observers` are its hooks.
     """
 
     _client: Client
 
     def __init__(
-        self, call: Call, client: Client, wait_s: float, names: Names = NO_NAMES, build: str = ""
+        self,
+        call: Call,
+        client: Client,
+        wait_s: float,
+        names: Names = NO_NAMES,
+        build: str = "",
+        observers: Observers = NO_OBSERVERS,
     ) -> None:
-        super().__init__(call, client, wait_s, names, build)
+        super().__init__(call, client, wait_s, names, build, observers)
         self._reading_lock = threading.Lock()
         self._thread = threading.get_ident()
         self._suspended = threading.Event()

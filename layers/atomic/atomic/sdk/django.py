@@ -13,7 +13,8 @@ from django.urls import URLPattern, path
 from django.views.decorators.csrf import csrf_exempt
 
 from atomic.sdk._calls.call import Call
-from atomic.sdk._endpoints.endpoints import BaseEndpoints, Decorator, Endpoint, named_view
+from atomic.sdk._endpoints.endpoint import Endpoint
+from atomic.sdk._endpoints.endpoints import BaseEndpoints, Decorator, named_view
 from atomic.sdk._endpoints.serving import OWN_S, THREADS, of_environ, of_scope
 from atomic.sdk._endpoints.serving import Request as EndpointRequest
 from atomic.sdk._wire.answers import HandlerResponse
@@ -87,6 +88,7 @@ class Endpoints(BaseEndpoints):
       suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
     - `build`: which build of the application this is, as its commit; up to 64 characters (default:
       ATOMIC_BUILD, else none).
+    - `hooks`: objects that are told of calls, operations and attempts, as `Hooks` (default: none).
 
     A decorator may give one function other options. The constructor raises the errors of `step`.
     """

@@ -6,7 +6,8 @@ FastAPI is built on Starlette, so the views are those of `atomic.sdk.starlette`.
 from typing import TYPE_CHECKING
 
 from atomic.sdk._calls.call import Call
-from atomic.sdk._endpoints.endpoints import Endpoint, MountedEndpoints, named_view
+from atomic.sdk._endpoints.endpoint import Endpoint
+from atomic.sdk._endpoints.endpoints import MountedEndpoints, named_view
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.starlette import step, view_of, workflow
@@ -36,6 +37,7 @@ class Endpoints(MountedEndpoints["App"]):
       suspended (default: 15 on an event loop, 0.25 or nothing in a thread of a WSGI server, 1 on Lambda).
     - `build`: which build of the application this is, as its commit; up to 64 characters (default:
       ATOMIC_BUILD, else none).
+    - `hooks`: objects that are told of calls, operations and attempts, as `Hooks` (default: none).
 
     A decorator may give one function other options. The constructor raises the errors of `step`.
     """

@@ -17,10 +17,10 @@ from atomic.sdk._calls.batching import (
     names_of,
     winner,
 )
+from atomic.sdk._calls.conditions import NO_STATE, UntilOptions
 from atomic.sdk._calls.context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._calls.identity import enter_branch, untracked
 from atomic.sdk._calls.pending import Made, PendingCall, Unawaited
-from atomic.sdk._calls.recorded import NO_STATE, UntilOptions
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk.errors import Suspended

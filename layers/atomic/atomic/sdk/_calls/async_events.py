@@ -105,8 +105,9 @@ class AsyncEvents(EventCalls, ABC):
         await self._check_late()
         with self._branches.call() as call:
             try:
-                with self._called(step_call):
-                    if (await self._known()).has_event(step_call.id):
+                known = await self._known()
+                with self._observed_opening(step_call, known), self._called(step_call):
+                    if known.has_event(step_call.id):
                         return step_call.id
                     return await self._client.run_flow(self._opening(step_call))
             except Suspended as signal:

@@ -25,9 +25,11 @@ from atomic.sdk._calls.batches import (
     Progress,
 )
 from atomic.sdk._calls.call import Call
+from atomic.sdk._calls.conditions import ConditionalContext
 from atomic.sdk._calls.context import NO_NAMES, CallOptions, Names, Step, StepCall
+from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers
 from atomic.sdk._calls.identity import Position, Scope, name_text
-from atomic.sdk._calls.recorded import RecordingContext, ValueCall
+from atomic.sdk._calls.recorded import ValueCall
 from atomic.sdk._calls.results import Results
 from atomic.sdk._wire.answers import NAMED_MAX
 from atomic.sdk._wire.api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
@@ -59,7 +61,7 @@ class MapOptions(StepOptions, PolicyOptions, total=False):
     name: str | None
 
 
-class BatchingContext(RecordingContext, ABC):
+class BatchingContext(ConditionalContext, ABC):
     """A context that runs batches."""
 
     def __init__(
@@ -69,8 +71,9 @@ class BatchingContext(RecordingContext, ABC):
         wait_s: float,
         names: Names = NO_NAMES,
         build: str = "",
+        observers: Observers = NO_OBSERVERS,
     ) -> None:
-        super().__init__(call, client, wait_s, names, build)
+        super().__init__(call, client, wait_s, names, build, observers)
         # The batches that have not ended.
         self._runs: list[BatchRun] = []
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, Literal, TypeVar, Unpack, overload
 
@@ -20,10 +21,11 @@ from atomic.sdk._calls.batching import (
     names_of,
     winner,
 )
+from atomic.sdk._calls.conditions import NO_STATE, UntilOptions
 from atomic.sdk._calls.context import AsyncFunction, PlainFunction, Step, StepCall
 from atomic.sdk._calls.identity import Scope
 from atomic.sdk._calls.pending import MadeCall
-from atomic.sdk._calls.recorded import NO_STATE, UntilOptions, at_once
+from atomic.sdk._calls.recorded import at_once
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk.errors import Suspended
 
@@ -293,7 +295,8 @@ class ThreadRun(BatchRun):
             self._reports.put(partial(report, result, error))
 
         self._under_way += 1
-        pool.submit(run)
+        # A thread goes on in the context of the handler, as a task does.
+        pool.submit(copy_context().run, run)
 
     def _suspend(self, cause: Exception) -> None:
         raise Suspended(cause)

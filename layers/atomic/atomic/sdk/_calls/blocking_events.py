@@ -98,10 +98,12 @@ class BlockingEvents(EventCalls, ABC):
         """
         self._check()
         step_call = self._plan_opening(name, deadline, heartbeat)
-        with self._suspending(), self._called(step_call):
-            if at_once(self._known()).has_event(step_call.id):
-                return step_call.id
-            return self._client.run_flow(self._opening(step_call))
+        with self._suspending():
+            known = at_once(self._known())
+            with self._observed_opening(step_call, known), self._called(step_call):
+                if known.has_event(step_call.id):
+                    return step_call.id
+                return self._client.run_flow(self._opening(step_call))
 
     @abstractmethod
     def _perform(self, step_call: StepCall[T]) -> T: ...

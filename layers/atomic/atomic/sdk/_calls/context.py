@@ -6,7 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
 from atomic.sdk._calls.call import Call
+from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers, Operation
 from atomic.sdk._calls.identity import (
     OpenedEvents,
     Position,
@@ -154,7 +155,8 @@ running_value: Final[ContextVar[RunningValue | None]] = ContextVar("atomic_runni
 class BaseContext(ABC):
     """A handler's view of its run. `wait_s` is how long one call of the handler waits for its steps.
 
-    `names` are the names of the functions that are served beside it; `build` is that of the application.
+    `names` are the names of the functions that are served beside it; `build` is that of the application;
+    `observers` are its hooks.
     """
 
     def __init__(
@@ -164,9 +166,11 @@ class BaseContext(ABC):
         wait_s: float,
         names: Names = NO_NAMES,
         build: str = "",
+        observers: Observers = NO_OBSERVERS,
     ) -> None:
         self._call = call
         self._names = names
+        self._observers = observers
         self.run_id = call.run_id
         self.step_id = call.step_id
         self.workflow_name = call.workflow_name
@@ -316,6 +320,22 @@ class BaseContext(ABC):
             self._leave([step_call.id])
             raise
         self._open.pop(step_call.id, None)
+
+    def _operation(self, step_call: StepCall[Any], known: Results) -> Operation:
+        """A call as hooks see it."""
+        return Operation(
+            call=self._call,
+            kind=step_call.document.get("kind", "step"),
+            name=step_call.name,
+            step_id=step_call.id,
+            is_replayed=known.has_ended(step_call.id),
+        )
+
+    def _observed_opening(self, step_call: StepCall[Any], known: Results) -> AbstractContextManager[None]:
+        """Wrap the opening of an event, which is a call of its own."""
+        if not self._observers:
+            return nullcontext()
+        return self._observers.around("operation", self._operation(step_call, known))
 
     def _owner(self, _step_id: str) -> object:
         """The branch of a batch that calls a step; None outside of batches."""

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import copy_context
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -236,8 +236,11 @@ class Threads:
 THREADS: Final = Threads()
 
 
-async def in_thread(work: Callable[[], Done]) -> Done:
-    """Do the work in a new thread: in a shared pool, workflows would keep their steps from running."""
+async def in_thread(context: Context, work: Callable[[], Done]) -> Done:
+    """Do the work in a new thread: in a shared pool, workflows would keep their steps from running.
+
+    It runs in `context`, which the thread has left when the result is there.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Done] = loop.create_future()
 
@@ -247,13 +250,12 @@ async def in_thread(work: Callable[[], Done]) -> Done:
 
     def run() -> None:
         try:
-            outcome = partial(done.set_result, work())
+            outcome = partial(done.set_result, context.run(work))
         except BaseException as raised:
             outcome = partial(done.set_exception, raised)
         loop.call_soon_threadsafe(settle, outcome)
 
-    context = copy_context()
-    threading.Thread(target=context.run, args=(run,), name="atomic-handler", daemon=True).start()
+    threading.Thread(target=run, name="atomic-handler", daemon=True).start()
     return await done
 
 
