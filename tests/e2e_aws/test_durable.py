@@ -6,7 +6,8 @@ from uuid import uuid4
 import pytest
 
 from e2e_aws.aws_runtime import AwsStack
-from sdk.cases import batches, durable, durable_batches
+from sdk.cases import batches
+from sdk.durable import conditions, maps, parallel, steps
 from sdk.matrix import Case
 from sdk.test_starlette import decorated
 from sdk.world import World
@@ -15,11 +16,11 @@ from sdk.world import World
 WITHIN_S = 120
 # Steps and values, replays, waits of the handler, conditions, parallel, map, race.
 CASES = [
-    durable.case_results_of_steps_and_values,
-    durable.case_a_replay_skips_what_is_done,
-    durable_batches.case_conditions_that_are_not_met_fail,
-    durable_batches.case_branches_have_results_in_their_order,
-    durable_batches.case_a_map_ends_by_its_policy,
+    steps.case_results_of_steps_and_values,
+    steps.case_a_replay_skips_what_is_done,
+    conditions.case_conditions_that_are_not_met_fail,
+    parallel.case_branches_have_results_in_their_order,
+    maps.case_a_map_ends_by_its_policy,
     batches.case_a_race_has_one_winner,
 ]
 

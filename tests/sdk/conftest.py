@@ -11,12 +11,20 @@ from sdk import databases
 from sdk.connections import Sort
 from sdk.databases import Database
 from sdk.effects import make_empty
+from sdk.memory_server import memory_server
 
 
 @pytest.fixture(scope="module")
 def atomic_url(server: AtomicServer) -> str:
     """The URL of a running server."""
     return server.url
+
+
+@pytest.fixture(scope="module")
+def memory_url() -> Iterator[str]:
+    """The URL of Atomic in memory."""
+    with memory_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,10 +18,10 @@ from sdk.world import Serve, World
 Case = Callable[[World], None]
 
 
-def cases_named(prefix: str) -> Iterator[Case]:
-    """Every function in `cases/` whose name begins with the prefix."""
-    for module in pkgutil.iter_modules(sdk.cases.__path__):
-        cases = importlib.import_module(f"sdk.cases.{module.name}")
+def cases_named(prefix: str, package: ModuleType = sdk.cases) -> Iterator[Case]:
+    """Every function in the modules of a package whose name begins with the prefix."""
+    for module in pkgutil.iter_modules(package.__path__):
+        cases = importlib.import_module(f"{package.__name__}.{module.name}")
         for name, function in inspect.getmembers(cases, inspect.isfunction):
             if name.startswith(prefix):
                 yield function

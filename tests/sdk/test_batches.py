@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -210,6 +211,23 @@ class TestMap:
         assert response == [1, 2]
         assert {post["stepName"] for post in posts_of(app, "for")} == {"wait a little"}
 
+    def test_each_step_has_the_name_of_its_item(self) -> None:
+        given = iter([[3, 1, 2], [1, 2, 3], [2, 3, 1]])
+
+        async def main(ctx: AsyncContext) -> Any:
+            items = next(given)
+            batch = await ctx.map(items, "for", name=lambda item: f"for {item}", key=int, concurrency=2)
+            assert [item.name for item in batch] == [f"for {item}" for item in items]
+            return [batch.results() == items, ctx.unused_results]
+
+        response, app = played(main, wait=1.5)
+        assert response == [True, 0]
+        assert [(post["stepName"], post["payload"]) for post in posts_of(app, "for")] == [
+            ("for 1", 1),
+            ("for 2", 2),
+            ("for 3", 3),
+        ]
+
     def test_two_maps_of_one_step_share_nothing(self) -> None:
         async def main(ctx: AsyncContext) -> Any:
             one, two = await asyncio.gather(ctx.map([1, 2], "for"), ctx.map([1, 2], "for"))
@@ -257,6 +275,14 @@ class TestEnds:
         response, app = played(main, wait=0.5)
         assert response == ["fss", "all_completed"]
         assert not [post for post in app.client.posts if post.get("kind") == "value"]
+
+    @pytest.mark.parametrize(("share", "ended"), [("39%", "fflll"), ("40%", "fffll"), ("100%", "fffss")])
+    def test_a_share_of_failures_is_tolerated(self, share: str, ended: str) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            batch = await ctx.map([-1, -2, -3, 4, 5], "for", tolerated_failures=share)
+            return statuses(batch)
+
+        assert played(main, wait=0.5)[0] == ended
 
     def test_random_batches_end_the_same_in_each_replay(self) -> None:
         for seed in range(40):
@@ -452,6 +478,7 @@ class TestNames:
             lambda ctx: ctx.gather(name=3),
             lambda ctx: ctx.race({"a": asyncio.Future()}, name=""),
             lambda ctx: ctx.until("check", every=1, name=b"n"),
+            lambda ctx: ctx.map([1], "for", name=lambda item: item),
         ],
     )
     def test_a_name_is_a_text(self, call: Any) -> None:
@@ -506,6 +533,13 @@ class TestBadInput:
             ("min_successful", lambda ctx: ctx.map([1], "for", min_successful=0)),
             ("min_successful: 2 of 1", lambda ctx: ctx.map([1], "for", min_successful=2)),
             ("tolerated_failures", lambda ctx: ctx.map([1], "for", tolerated_failures=-1)),
+            *[
+                (
+                    "tolerated_failures",
+                    partial(AsyncContext.map, items=[1], step="for", tolerated_failures=wrong),
+                )
+                for wrong in ("1", "%", "0.5%", "-1%", "101%", "²%", " 5%", 1.5)
+            ],
             ("there is no such option", lambda ctx: ctx.map([1], "for", tolerated=1)),
             ("there is no such option", lambda ctx: ctx.parallel([], retry=1)),
             ("items 1 and 3", lambda ctx: ctx.map([3, 1, 2, 1], "for", key=lambda item: item)),

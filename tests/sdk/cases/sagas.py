@@ -16,7 +16,7 @@ from atomic.sdk import (
     SagaFailedError,
     StepFailedError,
 )
-from sdk.cases.durable import VARIANTS, Flow, awaited, results, run
+from sdk.durable.flows import VARIANTS, Flow, awaited, results, run
 from sdk.world import World
 
 Block = Callable[[Any, Any], Flow]

@@ -106,11 +106,11 @@ class Batch(Generic[T]):
 
 
 class PolicyOptions(TypedDict, total=False):
-    """When a batch starts its items, and when it ends early; see `BatchPolicy`."""
+    """When a batch starts its items, and when it ends early; see `BatchPolicy`. A share: "25%"."""
 
     concurrency: int | None
     min_successful: int | None
-    tolerated_failures: int | None
+    tolerated_failures: int | str | None
 
 
 EMPTY: Final[Batch[Any]] = Batch(items=(), ended_by="all_completed")

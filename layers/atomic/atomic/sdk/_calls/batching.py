@@ -55,10 +55,10 @@ class ParallelOptions(PolicyOptions, total=False):
 
 
 class MapOptions(StepOptions, PolicyOptions, total=False):
-    """The policy of a map, and the options of each of its steps: `name` is the name of these steps."""
+    """The policy of a map, and the options of each of its steps: `name` names all of them, or each one."""
 
     key: Callable[[Any], Key] | None
-    name: str | None
+    name: str | Callable[[Any], str] | None
 
 
 class BatchingContext(ConditionalContext, ABC):
@@ -106,11 +106,7 @@ class BatchingContext(ConditionalContext, ABC):
     def _plan_map(self, items: Iterable[Any], step: Step, result: Any, options: MapOptions) -> BatchCall:
         check_options(options, MapOptions)
         given: Mapping[str, Any] = options
-        own: Any = {
-            name: value
-            for name, value in given.items()
-            if name in StepOptions.__annotations__ or name == "name"
-        }
+        own: dict[str, Any] = {key: given[key] for key in StepOptions.__annotations__ if key in given}
         known, keys = _listed(items, options.get("key"))
         for item in known:
             # Each item must have a form in JSON before anything is posted.
@@ -119,25 +115,29 @@ class BatchingContext(ConditionalContext, ABC):
         # Another process may have the items in another order, but their keys are the same.
         is_keyed = options.get("key") is not None
         places = sorted(range(len(known)), key=keys.__getitem__) if is_keyed else range(len(known))
+        named = options.get("name")
+        name = "" if callable(named) else name_text(named)
+        names = [name_text(named(known[at])) for at in places] if callable(named) else ()
 
         def unit(index: int, scope: Scope) -> StepCall[Any]:
             at = places[index]
-            return self._plan(step, known[at], own, result, scope.below(keys[at]))
+            each: Any = {**own, "name": (names[index] if names else name) or None}
+            return self._plan(step, known[at], each, result, scope.below(keys[at]))
 
-        name = name_text(options.get("name"))
         label = name or (step if isinstance(step, str) else self._served(step).name)
         # The name is part of the identity of each step. So the batch itself is numbered without the name.
-        batch = self._batch_call("map", len(known), _policy_of(options), unit)
+        batch = self._batch_call("map", len(known), _policy_of(options, len(known)), unit)
         keyed = [keys[at] for at in places] if is_keyed else ()
-        return replace(batch, title=f"map {label!r}", name=name or "map", places=places, keys=keyed)
+        return replace(
+            batch, title=f"map {label!r}", name=name or "map", names=names, places=places, keys=keyed
+        )
 
     def _plan_parallel(
         self, calls: Sequence[Any], names: Sequence[str], options: ParallelOptions
     ) -> BatchCall:
         check_options(options, ParallelOptions)
-        return self._plan_units(
-            "parallel", calls, _policy_of(options), name=options.get("name"), names=names
-        )
+        policy = _policy_of(options, len(calls))
+        return self._plan_units("parallel", calls, policy, name=options.get("name"), names=names)
 
     def _plan_race(self, calls: Sequence[Any], names: Sequence[str], name: str | None) -> BatchCall:
         if not calls:
@@ -329,8 +329,22 @@ def _in_place(end: Mapping[str, Any], batch: BatchCall) -> dict[str, Any]:
     return {**end, "items": letters[: batch.count].ljust(batch.count, NOT_STARTED)}
 
 
-def _policy_of(options: Mapping[str, Any]) -> BatchPolicy:
-    return BatchPolicy(**{name: options[name] for name in PolicyOptions.__annotations__ if name in options})
+def _policy_of(options: Mapping[str, Any], count: int) -> BatchPolicy:
+    given = {name: options[name] for name in PolicyOptions.__annotations__ if name in options}
+    if isinstance(share := given.get("tolerated_failures"), str):
+        given["tolerated_failures"] = _share_of(count, share)
+    return BatchPolicy(**given)
+
+
+def _share_of(count: int, share: str) -> int:
+    """How many failures of `count` items a share such as "25%" tolerates."""
+    percent = share.removesuffix("%")
+    is_number = percent.isascii() and percent.isdigit() and len(percent) <= 3
+    if percent == share or not is_number or int(percent) > 100:
+        raise InvalidRequestError(
+            f'tolerated_failures: use a number of items, or a share from "0%" to "100%", not {share!r}.'
+        )
+    return count * int(percent) // 100
 
 
 def names_of(calls: object) -> list[str]:

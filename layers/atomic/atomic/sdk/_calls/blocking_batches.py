@@ -68,7 +68,8 @@ class BlockingBatches(BatchingContext, ABC):
         - `concurrency`: how many of the steps may be unfinished at a time (default: all). When one of them
           ends, the next one starts, in the order of the items.
         - `min_successful`: end when this many steps have succeeded (default: when all have ended).
-        - `tolerated_failures`: end when more steps than this have failed (default: failures do not end it).
+        - `tolerated_failures`: end when more steps than this have failed; a number, or a share of them such
+          as "25%" (default: failures do not end it).
         - `key`: a function that returns the key of an item, as a str, an int or a UUID. Give it if the
           order of the items may change between replays: the items then start in the order of their keys
           (default: the key of an item is its place).
@@ -81,7 +82,8 @@ class BlockingBatches(BatchingContext, ABC):
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the step again, "fail" lets it fail.
-        - `name`: the name of the steps in errors, lists and the dashboard (default: their URL).
+        - `name`: the name of the steps in errors, lists and the dashboard, or a function that returns the
+          name for an item (default: their URL).
 
         Returns a `Batch`: the outcome of each item, in the order of the items. Items that were not started
         are not posted. When the batch ends, unfinished steps go on, and nothing waits for them. If the
@@ -105,7 +107,8 @@ class BlockingBatches(BatchingContext, ABC):
         - `concurrency`: how many of them may be unfinished at a time (default: all). When one of them ends,
           the next one starts, in the order of the calls.
         - `min_successful`: end when this many calls have succeeded (default: when all have ended).
-        - `tolerated_failures`: end when more calls than this have failed (default: failures do not end it).
+        - `tolerated_failures`: end when more calls than this have failed; a number, or a share of them such
+          as "25%" (default: failures do not end it).
         - `name`: the name of the batch in errors, and in lists and the dashboard if its end is recorded
           (default: "parallel"). A step that a function calls is shown with the name of the function, or
           with this name and the place of the function: "load 0: charge".
