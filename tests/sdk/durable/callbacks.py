@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from atomic.sdk import RunDocument, StepFailedError
+from atomic.sdk import StepFailedError
 from sdk.durable.flows import VARIANTS, Flow, ends, failures, key_of, runs, serve, start, until
 from sdk.world import World
 
@@ -38,14 +38,9 @@ def refuse(world: World, name: str, event: str) -> None:
         world.client.reject("case", key_of(name, variant), event, "not approved", more=more)
 
 
-def steps_of(run: RunDocument, status: str) -> set[str]:
-    """The names of the steps of a run with a status."""
-    return {step.step_name or "" for step in run.steps if step.status == status}
-
-
-def pending(world: World, started: list[Any], *names: str) -> None:
-    """Wait until these events and pauses of the runs are on."""
-    until(lambda: all(steps_of(run, "pending") >= {*names} for run in runs(world, started)))
+def reached(world: World, started: list[Any], *names: str) -> None:
+    """Wait until runs have these events and pauses."""
+    until(lambda: all({step.step_name for step in run.steps} >= {*names} for run in runs(world, started)))
 
 
 def case_callbacks_are_given_their_result(world: World) -> None:
@@ -65,7 +60,7 @@ def case_callbacks_are_given_their_result(world: World) -> None:
     serve(world, "flow", flow)
     world.step("/complete", lambda event_id: world.client.complete(event_id, "by id").status)
     started = start(world, "flow", "any")
-    pending(world, started, "any")
+    reached(world, started, "any")
     give(world, "flow", "any", "by name")
     sent = {"id": "r1", "message": "hello", "timestamp": "2026-01-01T00:00:00.000Z"}
     give(world, "flow", "received", sent)
@@ -73,7 +68,8 @@ def case_callbacks_are_given_their_result(world: World) -> None:
     expected = ["by name", "by id", {**sent, "timestamp": 1767225600}, [42, 84]]
     assert ends(world, started) == [expected] * 2
     for run in runs(world, started):
-        assert {"any", "approval"} <= steps_of(run, "succeeded")
+        events = {step.step_name for step in run.steps if step.kind == "event"}
+        assert events == {"any", "approval", "received", "count"}
 
 
 def waiting(order: Order, *, deadline: float | None = None, catches: bool = False) -> Callable[..., Flow]:
@@ -110,10 +106,10 @@ def case_callbacks_resolve_beside_steps_and_waits(world: World) -> None:
     for name, flow in flows.items():
         serve(world, name, flow)
     started = {name: start(world, name) for name in flows}
-    pending(world, started["wait-first"], "answer", "wait")
+    reached(world, started["wait-first"], "answer", "wait")
     give(world, "wait-first", "answer", "during")
     for name in ("wait-after", "refused"):
-        pending(world, started[name], "answer")
+        reached(world, started[name], "answer")
     give(world, "wait-after", "answer", "before")
     refuse(world, "refused", "answer")
     expected = {
@@ -139,7 +135,7 @@ def case_callbacks_that_fail_fail_their_workflow(world: World) -> None:
     late = {name: start(world, f"{name}-late") for name in orders}
     refused = {name: start(world, f"{name}-refused") for name in orders}
     for name, order in orders.items():
-        pending(world, refused[name], *(["answer", "wait"] if "wait" in order else ["answer"]))
+        reached(world, refused[name], *(["answer", "wait"] if "wait" in order else ["answer"]))
         refuse(world, f"{name}-refused", "answer")
     for name in orders:
         for failed in failures(world, refused[name]):
@@ -148,7 +144,10 @@ def case_callbacks_that_fail_fail_their_workflow(world: World) -> None:
         for failed in failures(world, late[name]):
             assert failed.response["lastErrorKind"] == "event_expired"
     for run in [*runs(world, late["wait"]), *runs(world, refused["wait"])]:
-        assert steps_of(run, "succeeded") == {"wait"}
+        assert {step.step_name: step.status for step in run.steps} == {
+            "answer": "failed",
+            "wait": "succeeded",
+        }
 
 
 def both_open(order: list[int]) -> Callable[..., Flow]:
@@ -176,12 +175,12 @@ def case_two_callbacks_are_awaited_in_any_order(world: World) -> None:
     for name, flow in served.items():
         serve(world, name, flow)
     started = {name: start(world, name, ["a", "b"]) for name in served}
-    pending(world, started["each"], "a")
+    reached(world, started["each"], "a")
     for name in ("both", "reverse"):
-        pending(world, started[name], "a", "b")
+        reached(world, started[name], "a", "b")
     for event in ("a", "b"):
         for name in served:
-            pending(world, started[name], event)
+            reached(world, started[name], event)
             give(world, name, event, event.upper())
     for name, outcomes in started.items():
         assert ends(world, outcomes) == [["A", "B"]] * 2, name
