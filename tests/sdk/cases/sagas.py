@@ -16,7 +16,7 @@ from atomic.sdk import (
     SagaFailedError,
     StepFailedError,
 )
-from sdk.durable.flows import VARIANTS, Flow, awaited, results, run
+from sdk.durable.flows import VARIANTS, Flow, awaited, run
 from sdk.world import World
 
 Block = Callable[[Any, Any], Flow]
@@ -49,6 +49,11 @@ def serve(world: World, name: str, block: Block, *, saga: Any = None, wait: floa
 
     world.workflow(f"/def/{name}", blocking, wait=wait)
     world.workflow(f"/async/{name}", asynchronous, variant="async", wait=wait)
+
+
+def results(world: World, name: str) -> list[Any]:
+    """The responses of both variants, one after the other: the book has the entries in this order."""
+    return [world.start(f"/{variant}/{name}", key=name + variant).response for variant in VARIANTS]
 
 
 def book(world: World) -> list[str]:
