@@ -101,6 +101,7 @@ def a_full_step() -> Step:
         delay_ms=5,
         attempt_timeout_ms=1_234,
         deadline_ms=99_000,
+        heartbeat_ms=98_000,
         fails_if_lost=True,
     )
     return Step(
@@ -113,6 +114,9 @@ def a_full_step() -> Step:
         generation=2,
         due_at_ms=7_000,
         deadline_at_ms=100_000,
+        heartbeat_by_ms=99_000,
+        given_deadline_ms=6,
+        given_heartbeat_ms=7,
         nonce="f" * 32,
         answer_by_ms=8_000,
         attempt_count=2,
@@ -151,6 +155,8 @@ def a_full_step() -> Step:
         ),
         finished_at_ms=0,
         expires_at_ms=0,
+        early="opened",
+        message="m-1",
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import RunQuery, StepStore
+from atomic.domain.messages import note, number_of, renumbered
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import StepOutline, Watch
 from atomic.domain.transitions import begin
@@ -162,6 +163,22 @@ class StoreContract(QueryContract):
             StepOutline(root.id, None, Status.PENDING, None, 0, due_at_ms=root.due_at_ms),
             StepOutline(child.id, root.id, Status.FAILED, child.finished_at_ms, 12),
         }
+
+    @on_store
+    async def test_a_note_is_a_row_and_no_step(self, store: StepStore) -> None:
+        root, event = a_root(), replace(a_child("e").spec, kind="event")
+        written = note(event, "m-1", 3, 1_000)
+        await put(store, root)
+        assert await store.create(written) is None
+        assert await store.create(replace(written)) == written
+        after = renumbered(written, 4)
+        assert await store.replace(after, 1) is None
+        assert await store.replace(replace(after), 1) == after
+        assert (await store.get(written.id), number_of(after)) == (after, 4)
+        assert await store.run(root.spec.run_id, after=None, limit=10) == [root]
+        assert [outline.id for outline in await store.outline(root.spec.run_id)] == [root.id]
+        assert await store.children(root.id, after="", limit=10) == []
+        assert await store.child_steps(root.id, after="", limit=10, max_bytes=10_000) == ChildPage([], None)
 
     @on_store
     async def test_the_children_of_a_step_are_paged_in_the_order_of_ids(self, store: StepStore) -> None:

@@ -16,10 +16,13 @@ from atomic.adapters.system import SystemClock
 from atomic.application.commit import commit
 from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
+from atomic.application.messages import send_message
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import signal, signal_heartbeat
 from atomic.application.start import StartResult, start
+from atomic.domain.event_steps import early
 from atomic.domain.events import ResultPosted, WaiterAdded
+from atomic.domain.messages import numbered
 from atomic.domain.outcomes import Outcome, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
@@ -291,6 +294,36 @@ def test_a_heartbeat_is_a_write_and_a_read_of_the_run_and_sends_nothing() -> Non
     asyncio.run(body())
 
 
+def test_a_message_is_two_writes_and_finds_its_number_by_halving() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            event, store = an_event(), runtime.engine.store
+            recorder.calls.clear()
+            first = await send_message(runtime.engine, event, PAID, "m-1")
+            assert (first.was, first.step.spec.step_name) == ("early", "payment")
+            # The note and the event are read and written; the workflow is read.
+            assert Counter(recorder.operations) == Counter({"GetItem": 3, "PutItem": 2})
+            recorder.calls.clear()
+            assert (await send_message(runtime.engine, event, PAID, "m-1")).was == "done"
+            assert recorder.operations == ["GetItem", "GetItem"]
+            # Without an id there is no note.
+            recorder.calls.clear()
+            second = await send_message(runtime.engine, event, PAID, None)
+            assert second.step.spec.step_name == "payment#2"
+            assert Counter(recorder.operations) == Counter({"GetItem": 4, "PutItem": 1})
+            for number in range(3, 101):
+                told = early(numbered(event, number), PAID, runtime.engine.clock.now_ms())
+                await store.create(told)
+            recorder.calls.clear()
+            last = await send_message(runtime.engine, event, PAID, None)
+            assert last.step.spec.step_name == "payment#101"
+            # Seven times as far, then six halves; and the workflow.
+            assert Counter(recorder.operations) == Counter({"GetItem": 14, "PutItem": 1})
+
+    asyncio.run(body())
+
+
 def test_what_docs_say_of_events_follows_from_the_prices() -> None:
     page = COST_PAGE.read_text()
     # A step that has nothing to read and writes once costs a request and a part of a function's time.
@@ -301,6 +334,8 @@ def test_what_docs_say_of_events_follows_from_the_prices() -> None:
         ("its handler asks for it: a write that is refused, one that keeps it, a read", 2, 1),
         ("an event that is told when it is open", 1, 2),
         ("a heartbeat of an open event", 1, 2),
+        ("a message with an id, the first of its name", 2, 3),
+        ("a message with an id after a hundred others", 2, 15),
     ):
         cents = math.floor(1e8 * (request_usd + writes * WRITE_UNIT_USD + reads * READ_UNIT_USD) + 0.5)
         assert f"| {what} | ${cents / 100:.2f} |" in page, cents / 100

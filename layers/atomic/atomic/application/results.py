@@ -76,6 +76,13 @@ async def signal(
     NotAnOpenEvent for a different result, and TakesNoEvents when no handler can ask for the event any more.
     """
     existing = await engine.store.get(keys.step_id(spec.run_id, spec.identity))
+    return await tell(engine, spec, existing, posted, handler)
+
+
+async def tell(
+    engine: Engine, spec: StepSpec, existing: Step | None, posted: ResultPosted, handler: Step | None
+) -> Completed:
+    """The same as `signal`, when the row of the event has been read."""
     if existing is None or await has_expired(engine, existing):
         # The row decides. If the handler posts at the same time, the later post finds the other row.
         created = early(spec, posted, engine.clock.now_ms())
@@ -92,7 +99,11 @@ async def _create(engine: Engine, event: Step, forgotten: Step | None, handler: 
     handler = handler or await engine.store.get(event.spec.parent or "")
     is_over = handler is not None and handler.status in {Status.SUCCEEDED, Status.CANCELLED}
     if handler is not None and is_over and not await has_expired(engine, handler):
-        raise TakesNoEvents(handler.status)
+        # The same result may have been posted, and used, since the event was read.
+        newer = await engine.store.get(event.id)
+        if newer is None or newer == forgotten:
+            raise TakesNoEvents(handler.status)
+        return newer
     if forgotten is None:
         existing = await engine.store.create(event)
     else:

@@ -34,7 +34,9 @@ def rejection(response: StoredBody, detail: str) -> ResultPosted:
 def completed(step: Step, posted: ResultPosted, now_ms: int) -> Step:
     """The open event, with the result that was posted."""
     status = Status.SUCCEEDED if posted.rejection is None else Status.FAILED
-    return settled(step, status, now_ms, error=posted.rejection, response=posted.response)
+    return settled(
+        step, status, now_ms, error=posted.rejection, response=posted.response, message=posted.message
+    )
 
 
 def early(spec: StepSpec, posted: ResultPosted, now_ms: int) -> Step:
@@ -62,7 +64,7 @@ def opened(step: Step, now_ms: int) -> Step:
 def has_result(step: Step, posted: ResultPosted) -> bool:
     """Whether the event was settled by this very result."""
     is_same_end = step.status is Status.SUCCEEDED if posted.rejection is None else is_rejected(step)
-    return is_same_end and step.response == posted.response
+    return is_same_end and step.response == posted.response and posted.message in {"", step.message}
 
 
 def is_rejected(step: Step) -> bool:

@@ -130,10 +130,14 @@ class OwnerLost:
 
 @dataclass(frozen=True, slots=True)
 class ResultPosted:
-    """The result of an event step was posted; `rejection` is set when it is rejected instead."""
+    """The result of an event step was posted; `rejection` is set when it is rejected instead.
+
+    `message` tells apart equal results that are posted for the next event of a name.
+    """
 
     response: StoredBody
     rejection: StepError | None = None
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ class Step:
     the first unfinished step that the running attempt was told of.
     `failed_meanwhile`: a step that this one may be waiting for has failed since the last attempt began.
     `early`: the result came before a handler asked for this event; "opened" when a handler has asked since.
+    `message`: which message the result of this event is, if it was posted for the next event of its name.
     """
 
     spec: StepSpec
@@ -147,6 +148,7 @@ class Step:
     finished_at_ms: int | None = None
     expires_at_ms: int | None = None
     early: Literal["", "unopened", "opened"] = ""
+    message: str = ""
 
     @property
     def position(self) -> str:

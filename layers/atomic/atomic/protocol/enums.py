@@ -77,6 +77,7 @@ Feature = Literal[
     "error-type",
     "events",
     "heartbeat",
+    "next-event",
     "on-lost",
     "results",
     "steps",

@@ -21,6 +21,9 @@ _HASH: Final = "[0-9a-f]{32}"
 _RUN_ID: Final = re.compile(rf"run_{_HASH}")
 STEP_ID_CHARS: Final = len("run_") + 32 + len("-") + 32
 _STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
+# Above the positions of all steps of a run, and below those of its notes, which are no steps.
+AFTER_STEPS: Final = "s"
+_NOTE: Final = "x"
 # Two parents with the same digits share a range, so readers of a range compare the parents.
 _PREFIX_CHARS: Final = 8
 _SENT_KEY_CHARS: Final = 200
@@ -53,6 +56,16 @@ def identity(
 def children_prefix(parent: str) -> str:
     """The 8 hex digits with which the positions of the parent's own steps begin."""
     return _digest(parent)[:_PREFIX_CHARS]
+
+
+def note_position(*parts: str) -> str:
+    """The position of a note of a run: a row that lists of its steps do not have."""
+    return _NOTE + _digest(*parts)
+
+
+def steps_range(run: str) -> tuple[str, str]:
+    """Bounds of the ids of the steps of a run: below the first and above the last one."""
+    return step_id(run, ""), step_id(run, AFTER_STEPS)
 
 
 def children_range(parent: str) -> tuple[str, str]:

@@ -26,6 +26,8 @@ from atomic.protocol.wire import Duration, PositiveDuration, RetryOptions, WireM
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # RFC 9110, 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# The number of an event in its name.
+_NUMBERED: Final = re.compile(r"#[0-9]+\Z")
 _HEADERS_MAX: Final = 32
 _HEADER_MAX_CHARS: Final = 8192
 # A body may hold a hundred unknown members; the answer names only some of them.
@@ -179,6 +181,28 @@ class EventRequest(WireModel):
         default=False,
         description="Say that somebody is at work on the open event, in place of its result.",
     )
+
+    next: bool = Field(
+        default=False,
+        description="Give the result to the first of `name`, `name#2`, `name#3` … that has none; the "
+        "answer tells its `name`.",
+    )
+    id: Key | None = Field(
+        default=None,
+        description="Of the message, with `next`: posted again, it is the same message.",
+    )
+
+    @model_validator(mode="after")
+    def _is_for_one_event_or_the_next(self) -> "EventRequest":
+        if self.id is not None and not self.next:
+            raise PydanticCustomError(
+                "id_surplus", "id: a message for the `next` event has one; leave it out"
+            )
+        if self.next and self.heartbeat:
+            raise PydanticCustomError("next_surplus", "next: a heartbeat is for one event; leave it out")
+        if self.next and _NUMBERED.search(self.name):
+            raise PydanticCustomError("number_surplus", "name: `next` finds the number; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _has_one_address_and_one_result(self) -> "EventRequest":

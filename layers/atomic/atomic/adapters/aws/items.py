@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # What BatchGetItem takes (API reference).
 _BATCH_MAX: Final = 100
 _BATCH_TRIES: Final = 6
-# Above the sort keys of all steps, below those of the parts of responses.
-_AFTER_STEPS: Final = "s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +192,7 @@ class StepItems:
 
     def _query_run(self, run_id: str, after: str | None, **options: Any) -> Iterator[Item]:
         first = "0" if after is None else keys.position_of(after) + "!"
-        yield from self._query(run_id, first, _AFTER_STEPS, **options)
+        yield from self._query(run_id, first, keys.AFTER_STEPS, **options)
 
     def _query(self, run_id: str, first: str, end: str, **options: Any) -> Iterator[Item]:
         """The steps of a run between two positions, strongly consistent unless told otherwise."""

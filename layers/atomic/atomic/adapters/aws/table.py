@@ -18,9 +18,10 @@ A write is billed by the size of the whole item with its names, so they have one
 | f | rates | when a bucket of starts is full again, in microseconds; pk `rate#<client>`, sk `rate` |
 | ttl | settled steps, open events, days, leases, rates | when DynamoDB deletes the item, in epoch seconds |
 
-A part of a response is an item of the run's partition with the sort key `~<position>#<digest>#<number>`,
-after all steps. Clients have `lp` = `clients`, `at` = their id, and a `record`;
-a key has `client`, its owner. A lease has pk `lease#<client>#<origin>` and sk `<invoker>#<number>`.
+A note of a run is an item like a step, with a sort key above those of all steps. A part of a response is
+an item of the run's partition with the sort key `~<position>#<digest>#<number>`, above both. Clients have
+`lp` = `clients`, `at` = their id, and a `record`; a key has `client`, its owner. A lease has pk
+`lease#<client>#<origin>` and sk `<invoker>#<number>`.
 """
 
 from typing import Any, Final

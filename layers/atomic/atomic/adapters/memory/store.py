@@ -127,7 +127,8 @@ class MemoryStepStore:
         return len(forgotten)
 
     def _of_run(self, run_id: str) -> Iterable[Step]:
-        return (step for step in self._rows.values() if step.spec.run_id == run_id)
+        first, end = keys.steps_range(run_id)
+        return (step for step in self._rows.values() if first < step.id < end)
 
     def _is_forgotten(self, step: Step, now_ms: int) -> bool:
         root = self._rows.get(keys.root_of(step.spec.run_id))

@@ -42,7 +42,7 @@ Statement = tuple[str, dict[str, Any]]
 KEYS_SORTED_MAX: Final = 50_000
 
 GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
-# A run's steps are the ids between "<run id>-" and "<run id>.", the next character.
+# A run's steps are one range of ids (`keys.steps_range`).
 RUN: Final = f"SELECT {COLUMNS} FROM steps WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
 _OUTLINE: Final = """
 SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt_count', 0),

@@ -106,16 +106,16 @@ class SqliteStepStore:
 
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
         """A page of the run's steps in the order of their ids."""
-        first, end = _range_of(run_id)
+        first, end = keys.steps_range(run_id)
         rows = await self._long_rows(self._lists, queries.RUN, (max(first, after or ""), end, limit))
         return [decode(row) for row in rows]
 
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
         """The state of every step of the run."""
-        rows = self._read(queries.OUTLINE, (*_range_of(run_id), _OUTLINE_MAX))
+        rows = self._read(queries.OUTLINE, (*keys.steps_range(run_id), _OUTLINE_MAX))
         if len(rows) < _OUTLINE_MAX:
             return _outlines(rows)
-        everything = (*_range_of(run_id), -1)
+        everything = (*keys.steps_range(run_id), -1)
         return await self._long(
             self._lists, lambda lists: _outlines(lists.execute(queries.OUTLINE, everything).fetchall())
         )
@@ -288,10 +288,6 @@ def _outlines(rows: _Rows) -> list[StepOutline]:
         )
         for step_id, parent, status, finished_at_ms, attempts, awaited, calls, due_at_ms, watches in rows
     ]
-
-
-def _range_of(run_id: str) -> tuple[str, str]:
-    return f"{run_id}-", f"{run_id}."
 
 
 def immutable_columns(step: Step) -> tuple[Any, ...]:

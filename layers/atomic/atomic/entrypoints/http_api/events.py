@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.application import queries
+from atomic.application.messages import send_message
 from atomic.application.results import post_heartbeat, post_result, signal, signal_heartbeat
 from atomic.domain.clients.client import Client
 from atomic.domain.event_steps import rejection
 from atomic.domain.events import ResultPosted
+from atomic.domain.messages import note_id
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, in_turn, outcome_response, reserve
@@ -41,7 +43,8 @@ _NO_PAYLOAD: Final = b"null"
         summary="Post the result of an event by its name",
         description="Reaches an event of the run `workflowName` and `idempotencyKey`, or of the workflow "
         "`parent`, before or after its handler opens it. The first result counts, and the same one again "
-        "is not an error. `heartbeat` reaches an open event only.",
+        "is not an error. `heartbeat` reaches an open event only, `next` the first event of its name "
+        "that has no result.",
         request=EventRequest,
         answers=((200, "EventOutcome", "The event has this result."),),
         refusals=(
@@ -62,8 +65,14 @@ async def post_event(api: Api, request: ApiRequest, client: Client) -> ApiRespon
         return json_response(200, event_view(await signal_heartbeat(api.engine, spec), "open"))
     # An early result is stored and its step is never live, like a value.
     stored = replace(spec, kind="value", payload=posted.response.text)
+    if message.next:
+        # Another event than the first one may be made, and a message that exists needs nothing.
+        stored = replace(stored, identity=keys.position_of(note_id(spec, message.id or "")))
     async with await reserve(api, client, stored) as reservation:
-        step, was = await signal(api.engine, spec, posted, handler)
+        if message.next:
+            step, was = await send_message(api.engine, spec, posted, message.id, handler)
+        else:
+            step, was = await signal(api.engine, spec, posted, handler)
         if was == "early":
             reservation.keep()
     return json_response(200, event_view(step, was))
