@@ -85,6 +85,7 @@ CLIENT = [
 CONTEXT = [
     "attempt",
     "event",
+    "events",
     "gather",
     "idempotency_key",
     "map",

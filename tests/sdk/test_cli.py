@@ -322,6 +322,11 @@ def test_events_are_told_and_listed(cli: Cli, app_url: str) -> None:
     cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0.5", code=3)
     listed = cli("events", "list", "approval", "k", "--open").stdout
     assert re.fullmatch(r"pending    approval  run_\w+-\w+\n", listed)
+    message = ("events", "send", "talk", "k", "reply", "1", "--next", "--id", "m-1")
+    assert cli(*message).stdout == "reply is succeeded: no handler has asked for it yet\n"
+    assert cli(*message).stdout == "reply is succeeded: it was so before\n"
+    assert cli("events", "send", "talk", "k", "reply", "1", "--next").stdout.startswith("reply#2 is")
+    cli("events", "send", "talk", "k", "reply", "--next", "--number", "2", code=1)
     assert cli("events", "heartbeat", "approval", "k", "approval").stdout == "approval is open\n"
     cli("events", "heartbeat", "approval", "early", "approval", code=1)
     rejected = cli("events", "reject", "approval", "k", "approval", "The budget is spent.")

@@ -238,6 +238,68 @@ class TestHeartbeats:
             played(main)
 
 
+class TestMessages:
+    def test_a_loop_goes_on_over_days_and_ends_by_its_deadline(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            said = [text async for text in ctx.events("reply", deadline=2 * DAY)]
+            again = ctx.events("reply", deadline=DAY)
+            return [said, [text async for text in again], [text async for text in again]]
+
+        async def play(app: InProcess) -> Any:
+            async def others() -> None:
+                for text in ("a", "b", "b"):
+                    await asyncio.sleep(1.5 * DAY)
+                    told = await app.client.signal("w", "k", "reply", text, next=True)
+                    assert told.was == "open"
+                # After the end of the first loop.
+                await asyncio.sleep(2.5 * DAY)
+                assert (await app.client.signal("w", "k", "reply", "c", next=True)).name == "reply#5"
+
+            app.workflow(main)
+            response, _ = await asyncio.gather(app.start(), others())
+            return response
+
+        assert in_process(play) == [["a", "b", "b"], ["c"], []]
+
+    def test_a_rejected_message_is_an_error_of_its_turn(self) -> None:
+        async def main(ctx: AsyncContext) -> Any:
+            replies, said = ctx.events("reply", result=int), list[Any]()
+            while "no" not in said:
+                try:
+                    said.append(await anext(replies))
+                except EventRejectedError as error:
+                    said.append(error.reason)
+            return [*said, await anext(replies)]
+
+        async def play(app: InProcess) -> Any:
+            await app.client.signal("w", "k", "reply", 1, next=True)
+            await app.client.reject("w", "k", "reply", "no", number=2)
+            await app.client.signal("w", "k", "reply", 3, next=True)
+            app.workflow(main)
+            return await app.start()
+
+        assert in_process(play) == [1, "no", 3]
+
+    def test_the_same_id_is_the_same_message(self) -> None:
+        async def play(app: InProcess) -> list[tuple[str, str]]:
+            told = [
+                await app.client.signal("w", "k", "reply", "yes", next=True, id=message)
+                for message in (7, "7", "other")
+            ]
+            with pytest.raises(NotAnOpenEventError):
+                await app.client.signal("w", "k", "reply", "no", next=True, id=7)
+            return [(event.name, event.was) for event in told]
+
+        assert in_process(play) == [("reply", "early"), ("reply", "done"), ("reply#2", "early")]
+
+    def test_a_message_takes_no_number(self) -> None:
+        client = Client("http://atomic.test", client_id="me")
+        with pytest.raises(InvalidRequestError, match=r"^number: next=True finds the number"):
+            client.signal("w", "k", "e", next=True, number=2)
+        with pytest.raises(InvalidRequestError, match=r"^id: it is for a message"):
+            client.signal("w", "k", "e", id="m")
+
+
 def test_a_key_is_its_step_s_and_its_branch_s_own() -> None:
     """Two batches with the same keys share no steps and no events."""
 

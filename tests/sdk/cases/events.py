@@ -38,3 +38,34 @@ def case_an_event_lives_while_somebody_is_heard(world: World) -> None:
     world.workflow("/report", report, variant="async", wait=0.2)
     world.step("/begin", begin)
     assert world.start("/report").response == "done"
+
+
+def case_a_loop_takes_messages_in_their_order(world: World) -> None:
+    def talk(ctx: Context) -> list[Any]:
+        return [
+            *ctx.events("reply", result=int, deadline=0.3),
+            ctx.event("reply", deadline=0.05, default="nobody"),
+        ]
+
+    world.workflow("/talk", talk, wait=0.1)
+    told = [world.client.signal("case", "key-1", "reply", 7, next=True) for _ in range(3)]
+    assert [event.name for event in told] == ["reply", "reply#2", "reply#3"]
+    assert world.start("/talk").response == [7, 7, 7, "nobody"]
+
+
+def case_an_async_loop_goes_on_after_a_suspension(world: World) -> None:
+    async def talk(ctx: AsyncContext) -> list[Any]:
+        said = []
+        async for text in ctx.events("reply"):
+            said.append(text)
+            await ctx.sleep(0.05)
+            if text == "bye":
+                break
+        return said
+
+    world.workflow("/talk", talk, variant="async", wait=0.05)
+    assert world.start("/talk", timeout=0).status != "succeeded"
+    for number, text in enumerate(("a", "b", "b", "bye")):
+        for was in ({"open", "early"}, {"done"}):
+            assert world.client.signal("case", "key-1", "reply", text, next=True, id=number).was in was
+    assert world.start("/talk").response == ["a", "b", "b", "bye"]

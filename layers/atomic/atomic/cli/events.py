@@ -38,13 +38,27 @@ def _addressed(function: Any) -> Any:
 @events.command("send")
 @_addressed
 @click.argument("result", default="null")
+@click.option("--next", "is_next", is_flag=True, help="Tell the first event of this name without a result.")
+@click.option("--id", "message_id", help="With --next: sent again with this id, it is the same message.")
 @calls_api
 def send(
-    api: Api, workflow_name: str, key: str, name: str, result: str, *, number: int, parent: str | None
+    api: Api,
+    workflow_name: str,
+    key: str,
+    name: str,
+    result: str,
+    *,
+    number: int,
+    parent: str | None,
+    is_next: bool,
+    message_id: str | None,
 ) -> None:
     """Give an event its RESULT (JSON, @file, or - for standard input; default: null)."""
     value = json_argument(result, "RESULT")
-    _show(api, api.client.signal(workflow_name, key, name, value, number=number, parent=parent))
+    event = api.client.signal(
+        workflow_name, key, name, value, number=number, parent=parent, next=is_next, id=message_id
+    )
+    _show(api, event)
 
 
 @events.command("reject")

@@ -1,8 +1,8 @@
 """The events of an `async def` handler: the methods that open them and wait for them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
 from atomic.sdk._calls.events import EventCalls
@@ -17,10 +17,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 D = TypeVar("D")
+# What `event` returns to a loop whose deadline is over.
+_END: Final[Any] = object()
+
+
+class _AsyncTurns(AsyncIterator[Any]):
+    """An `async for` over events; each turn waits for another one."""
+
+    def __init__(self, wait: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._wait = wait
+        self._is_over = False
+
+    async def __anext__(self) -> Any:
+        result = _END if self._is_over else await self._wait()
+        if result is _END:
+            self._is_over = True
+            raise StopAsyncIteration
+        return result
 
 
 class AsyncEvents(EventCalls, ABC):
-    """The methods `event` and `open_event` of an `async def` handler's context."""
+    """The methods `event`, `events` and `open_event` of an `async def` handler's context."""
 
     _client: AsyncClient
     _branches: "Branches"
@@ -82,6 +99,36 @@ class AsyncEvents(EventCalls, ABC):
         """
         step_call = self._plan_event(name, deadline, heartbeat, result, default)
         return PendingCall(step_call, self._perform, self._unawaited)
+
+    @overload
+    def events(
+        self, name: str, *, result: type[T], deadline: Seconds | None = None
+    ) -> AsyncIterator[T]: ...
+    @overload
+    def events(self, name: str, *, deadline: Seconds | None = None) -> AsyncIterator[Any]: ...
+    def events(
+        self, name: str, *, result: Any = None, deadline: Seconds | None = None
+    ) -> AsyncIterator[Any]:
+        """Wait for one event of a name after the other, with `async for`.
+
+        - `name`: the name of the events.
+        - `result`: the type that each result is read as (default: plain JSON values).
+        - `deadline`: seconds, or a timedelta, to wait for each of them (default: for ever). When it is
+          over, the loop ends.
+
+        Each turn is a call of `event`: the second one waits for event `number` 2, and so on, also in a
+        later loop over the same name. `Client.signal` with `next=True` tells the first one that has no
+        result, so the loop takes messages in the order in which they arrived, however early.
+
+        Returns an asynchronous iterator over the results. Each turn raises what `event` raises, except for
+        the end of the `deadline`. After an `EventRejectedError`, the iterator goes on with the next event.
+        """
+        default = NO_DEFAULT if deadline is None else _END
+
+        async def wait() -> Any:
+            return await self.event(name, result=result, deadline=deadline, default=default)
+
+        return _AsyncTurns(wait)
 
     def open_event(
         self, name: str, *, deadline: Seconds | None = None, heartbeat: Seconds | None = None

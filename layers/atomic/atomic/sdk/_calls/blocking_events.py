@@ -1,8 +1,9 @@
 """The events of a `def` handler: the methods that open them and wait for them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
 from atomic.sdk._calls.events import EventCalls
@@ -13,10 +14,27 @@ from atomic.sdk.retry import Seconds
 
 T = TypeVar("T")
 D = TypeVar("D")
+# What `event` returns to a loop whose deadline is over.
+_END: Final[Any] = object()
+
+
+class _Turns(Iterator[Any]):
+    """A loop over events; each turn waits for another one."""
+
+    def __init__(self, wait: Callable[[], Any]) -> None:
+        self._wait = wait
+        self._is_over = False
+
+    def __next__(self) -> Any:
+        result = _END if self._is_over else self._wait()
+        if result is _END:
+            self._is_over = True
+            raise StopIteration
+        return result
 
 
 class BlockingEvents(EventCalls, ABC):
-    """The methods `event` and `open_event` of a `def` handler's context."""
+    """The methods `event`, `events` and `open_event` of a `def` handler's context."""
 
     _client: Client
 
@@ -80,6 +98,32 @@ class BlockingEvents(EventCalls, ABC):
         fails the workflow.
         """
         return self._perform(self._plan_event(name, deadline, heartbeat, result, default))
+
+    @overload
+    def events(self, name: str, *, result: type[T], deadline: Seconds | None = None) -> Iterator[T]: ...
+    @overload
+    def events(self, name: str, *, deadline: Seconds | None = None) -> Iterator[Any]: ...
+    def events(self, name: str, *, result: Any = None, deadline: Seconds | None = None) -> Iterator[Any]:
+        """Wait for one event of a name after the other, in a loop.
+
+        - `name`: the name of the events.
+        - `result`: the type that each result is read as (default: plain JSON values).
+        - `deadline`: seconds, or a timedelta, to wait for each of them (default: for ever). When it is
+          over, the loop ends.
+
+        Each turn is a call of `event`: the second one waits for event `number` 2, and so on, also in a
+        later loop over the same name. `Client.signal` with `next=True` tells the first one that has no
+        result, so the loop takes messages in the order in which they arrived, however early.
+
+        Returns an iterator over the results. Each turn raises what `event` raises, except for
+        the end of the `deadline`. After an `EventRejectedError`, the iterator goes on with the next event.
+        """
+        default = NO_DEFAULT if deadline is None else _END
+
+        def wait() -> Any:
+            return self.event(name, result=result, deadline=deadline, default=default)
+
+        return _Turns(wait)
 
     def open_event(
         self, name: str, *, deadline: Seconds | None = None, heartbeat: Seconds | None = None

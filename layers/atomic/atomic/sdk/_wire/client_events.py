@@ -40,6 +40,8 @@ class EventsOfClient(BaseClient, ABC):
         *,
         number: int = 1,
         parent: str | None = None,
+        next: bool = False,  # noqa: A002 - the word of the API
+        id: Key | None = None,  # noqa: A002
     ) -> EventOutcome:
         """Give an event its result by its name, also before its run exists or waits for it.
 
@@ -48,15 +50,21 @@ class EventsOfClient(BaseClient, ABC):
         - `result`: what `event` returns to the workflow: JSON values, a model, a dataclass (default None).
         - `number`: which event of this name it is, where the workflow waits for several (default 1).
         - `parent`: the id of the step whose workflow waits, where that is not the root of the run.
+        - `next`: tell the first event of this name that has no result, instead of a `number` (default
+          False). The workflow takes such messages in the order in which they arrived.
+        - `id`: the id of the message, with `next`, as a str, an int or a UUID: a second call with it
+          changes nothing (default: each call is another message).
 
-        Returns the event, with what it `was` before: "open", "early", or "done" by the same result.
+        Returns the event, with what it `was` before: "open", "early", or "done" by the same result. With
+        `next`, its `name` has the number.
 
-        Raises `NotAnOpenEventError` when it has another result, or when its workflow has ended;
+        Raises `NotAnOpenEventError` when it (or this `id`) has another result, or its workflow has ended;
         `SerializationError` for a result without a JSON form, `InvalidRequestError`, `TooLargeError`,
         `NotFoundError`, `UnauthorizedError`, `TooManyRequestsError`, `NoAnswerError` or `UnavailableError`.
         """
         address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
-        given = {**address, "result": jsonable(result, "the result of the event")}
+        message = events.message_members(number, id, is_next=next)
+        given = {**address, **message, "result": jsonable(result, "the result of the event")}
         return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
 
     def reject(
@@ -141,6 +149,8 @@ class EventsOfAsyncClient(BaseClient, ABC):
         *,
         number: int = 1,
         parent: str | None = None,
+        next: bool = False,  # noqa: A002 - the word of the API
+        id: Key | None = None,  # noqa: A002
     ) -> EventOutcome:
         """Give an event its result by its name, also before its run exists or waits for it.
 
@@ -149,15 +159,21 @@ class EventsOfAsyncClient(BaseClient, ABC):
         - `result`: what `event` returns to the workflow: JSON values, a model, a dataclass (default None).
         - `number`: which event of this name it is, where the workflow waits for several (default 1).
         - `parent`: the id of the step whose workflow waits, where that is not the root of the run.
+        - `next`: tell the first event of this name that has no result, instead of a `number` (default
+          False). The workflow takes such messages in the order in which they arrived.
+        - `id`: the id of the message, with `next`, as a str, an int or a UUID: a second call with it
+          changes nothing (default: each call is another message).
 
-        Returns the event, with what it `was` before: "open", "early", or "done" by the same result.
+        Returns the event, with what it `was` before: "open", "early", or "done" by the same result. With
+        `next`, its `name` has the number.
 
-        Raises `NotAnOpenEventError` when it has another result, or when its workflow has ended;
+        Raises `NotAnOpenEventError` when it (or this `id`) has another result, or its workflow has ended;
         `SerializationError` for a result without a JSON form, `InvalidRequestError`, `TooLargeError`,
         `NotFoundError`, `UnauthorizedError`, `TooManyRequestsError`, `NoAnswerError` or `UnavailableError`.
         """
         address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
-        given = {**address, "result": jsonable(result, "the result of the event")}
+        message = events.message_members(number, id, is_next=next)
+        given = {**address, **message, "result": jsonable(result, "the result of the event")}
         return await self.run_flow(events.post_event(self.client_id, given, self.patience_s))
 
     async def reject(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import uuid4
 
 from atomic.protocol import keys
 from atomic.protocol.documents import EventOutcome, StepOutcome
@@ -40,6 +41,20 @@ def address_of(
     if keys.run_of(parent) != keys.run_id(client_id, workflow_name, run_key):
         raise InvalidRequestError(f"parent: {parent!r} is no step of this run of {workflow_name!r}.")
     return {"parent": parent, **of_it}
+
+
+def message_members(number: int, message_id: Key | None, *, is_next: bool) -> dict[str, Any]:
+    """The members that make a result a message for the next event. Raises InvalidRequestError.
+
+    A message without an id gets one here: a request whose answer was lost is sent again.
+    """
+    if not is_next:
+        if message_id is not None:
+            raise InvalidRequestError("id: it is for a message to the next event; give next=True as well.")
+        return {}
+    if number != 1:
+        raise InvalidRequestError(f"number: next=True finds the number; leave out {number!r}.")
+    return {"next": True, "id": uuid4().hex if message_id is None else key_text(message_id)}
 
 
 def rejection(detail: str, more: Any) -> dict[str, Any]:
