@@ -111,6 +111,19 @@ def test_a_delayed_step_shows_when_it_is_due(page: Page, api: Api) -> None:
     expect(panel.locator("section").filter(has_text="Result")).to_contain_text("None.")
 
 
+def test_a_step_shows_what_ends_it(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/order", (500, {"error": "sold out"}))
+    run = api.start(url, "order", wait=False, onLost="fail", retry={"count": 0})
+    event = {"kind": "event", "stepName": "report", "parent": run["id"], "heartbeat": 60_000}
+    report = api.start("", "order", wait=False, **event)
+    open_at(page, api, f"runs/{run['runId']}?step={report['id']}")
+    panel = page.get_by_role("complementary")
+    expect(panel).to_contain_text("Next heartbeat by")
+    expect(panel).not_to_contain_text("Lost attempt")
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    expect(panel).to_contain_text(re.compile("Lost attempt ?fails the step"))
+
+
 def test_a_failed_run_names_the_step_that_failed(page: Page, api: Api, endpoints: Endpoints) -> None:
     page_of = endpoints.serve("/pay", (410, {"detail": "no tax id"}))
     root = endpoints.serve("/order", None, (410, 0))

@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from answering import Answering
 from atomic.cli.main import main
+from atomic.sdk import Client
 from scenarios.embedded_runtime import AtomicServer, create_client
 from sdk.shop import shop
 
@@ -85,6 +87,39 @@ def test_the_timeline_shows_builds_and_whether_the_code_changed(cli: Cli, unused
     _, root, attempt = cli("runs", "show").stdout.splitlines()
     assert root.endswith(f"/order  succeeded{says}")
     assert re.fullmatch(r" +#1 succeeded 200 \d+ ms, build abc-1", attempt)
+
+
+def test_a_call_is_answered_later(cli: Cli) -> None:
+    later = Answering(lambda _path, _call: (202, 0), {"Atomic-Answer-Within": "60000"})
+    with Client() as client:
+        client.start("order", f"{later.url}/order", key="k", on_lost="fail", timeout=0)
+        while not later.headers or client.step(f"{run_id_of(cli)}-root").answer_by is None:
+            time.sleep(0.01)
+    _, root, _ = cli("runs", "show").stdout.splitlines()
+    assert re.search(r"running, to be answered by 2\S+Z, fails if an attempt is lost$", root)
+    step_id, token = f"{run_id_of(cli)}-root", later.headers[0]["atomic-attempt-token"]
+
+    refused = cli("answer", step_id, "--token", "wrong", code=1).stderr
+    assert "Atomic-Attempt-Token" in refused
+    assert "base-urls" not in refused
+    cli("answer", step_id, "{", "--token", token, code=2)
+    answered = cli("answer", step_id, '{"paid": 42}', "--token", token)
+    again = cli("answer", step_id, '{"paid": 42}', "--token", token)
+    other = cli("answer", step_id, "1", "--token", token, "--status", "500", "--no-retry", code=1)
+
+    later.close()
+    assert answered.stdout == again.stdout == f"{step_id} is succeeded\n"
+    assert "Attempt 1 ended without this answer" in other.stderr
+    assert cli("runs", "show").stdout.splitlines()[1].endswith("succeeded, fails if an attempt is lost")
+
+
+def test_an_answer_may_be_a_failure_with_a_name(cli: Cli) -> None:
+    failing = Answering(lambda _path, _call: (500, 0), {"Atomic-Error-Type": "OutOfStock"})
+    cli("start", "order", f"{failing.url}/order", "--key", "k", "--retry", "0", code=4)
+    failing.close()
+    _, root, attempt = cli("runs", "show").stdout.splitlines()
+    assert root.endswith("failed: the endpoint answered 500 [OutOfStock]")
+    assert attempt.endswith("(the endpoint answered 500 [OutOfStock])")
 
 
 def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:

@@ -163,6 +163,7 @@ def test_what_a_failed_step_left_behind(variant: str) -> None:
         (400, "invalid-request", InvalidRequestError),
         (401, "unauthorized", UnauthorizedError),
         (403, "url-not-allowed", UrlNotAllowedError),
+        (403, "attempt-token-required", RefusedError),
         (404, "not-found", NotFoundError),
         (409, "cancelled", CancelledError),
         (409, "not-redrivable", NotRedrivableError),

@@ -14,6 +14,7 @@ from atomic.protocol.actions import ACTIONS
 # command, or of a function that makes it.
 _COMMANDS: Final = {
     **{action.name: ("atomic.cli.acting", "command_of") for action in ACTIONS},
+    "answer": ("atomic.cli.answering", "answer"),
     "backup": ("atomic.cli.backup", "backup"),
     "clients": ("atomic.cli.clients", "clients"),
     "dead-letters": ("atomic.cli.acting", "dead_letters"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.wire import from_rfc3339
-from atomic.sdk import RunDocument, RunSummary, StepDocument
+from atomic.sdk import AttemptRecord, RunDocument, RunSummary, StepDocument
 
 
 def run_line(run: RunSummary) -> str:
@@ -19,9 +19,7 @@ def timeline(run: RunDocument) -> str:
     for depth, step in _tree(run):
         after_s = (from_rfc3339(step.created_at) - began_ms) / 1000
         name = step.step_name or step.step_invoke_url or step.kind
-        lines.append(
-            f"{after_s:>9.3f} s  {'  ' * depth}{name}  {step.status}{_why(step)}{_code_changed(step)}"
-        )
+        lines.append(f"{after_s:>9.3f} s  {'  ' * depth}{name}  {step.status}{_why(step)}{_notes(step)}")
         lines += [f"{'':13}{'  ' * depth}{line}" for line in _attempts(step)]
     return "\n".join(lines)
 
@@ -46,25 +44,35 @@ def _why(step: StepDocument) -> str:
             return " for its steps"
         number = len(step.waiting_for)
         return f" for {number} step{'' if number == 1 else 's'}"
+    if step.status == "running" and step.answer_by:
+        return f", to be answered by {step.answer_by}"
     if step.status == "cancelled":
         return ""
     if step.status in {"pending", "retrying"} and step.due_at is not None:
         until = f", due {step.due_at}" if step.kind != "event" else f", until {step.due_at}"
-        return until + (f": {step.error}" if step.error else "")
-    return f": {step.error}" if step.error and step.status != "succeeded" else ""
+        return until + _error(step)
+    return "" if step.status == "succeeded" else _error(step)
 
 
-def _code_changed(step: StepDocument) -> str:
+def _error(of: StepDocument | AttemptRecord) -> str:
+    """The error of a step or an attempt, and the name that its endpoint gave it."""
+    name = f" [{of.error_type}]" if of.error_type else ""
+    return f": {of.error}{name}" if of.error else ""
+
+
+def _notes(step: StepDocument) -> str:
+    """What people may want to know of the step whatever its status."""
+    lost = ", fails if an attempt is lost" if step.on_lost == "fail" else ""
     number = step.unused_results
     if not number:
-        return ""
-    return f", code changed? {number} {'result was' if number == 1 else 'results were'} not used"
+        return lost
+    return f"{lost}, code changed? {number} {'result was' if number == 1 else 'results were'} not used"
 
 
 def _attempts(step: StepDocument) -> Iterator[str]:
     for attempt in step.attempt_log:
         took = "…" if attempt.duration is None else f"{attempt.duration} ms"
         status = f" {attempt.status}" if attempt.status else ""
-        why = f" ({attempt.error})" if attempt.error else ""
+        why = f" ({_error(attempt)[2:]})" if attempt.error else ""
         build = f", build {attempt.build}" if attempt.build else ""
         yield f"#{attempt.number} {attempt.outcome or 'running'}{status} {took}{build}{why}"

@@ -60,7 +60,6 @@ _NO_HTTP: Final = frozenset({"ServerDisconnectedError", "ClientResponseError", "
 _BY_STATUS: Final[dict[int, type[RefusedError]]] = {
     400: InvalidRequestError,
     401: UnauthorizedError,
-    403: UrlNotAllowedError,
     404: NotFoundError,
     413: TooLargeError,
     422: PayloadMismatchError,
@@ -68,10 +67,11 @@ _BY_STATUS: Final[dict[int, type[RefusedError]]] = {
 }
 # The server is busy or does not answer. The state of the step is unknown, and another post may succeed.
 TRANSIENT: Final = (NoAnswerError, TooManyRequestsError, UnavailableError)
-_CONFLICTS: Final[dict[str, type[RefusedError]]] = {
+_BY_TYPE: Final[dict[str, type[RefusedError]]] = {
     problems.ATTEMPT_OVER.uri: AttemptOverError,
     problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
     problems.NOT_REDRIVABLE.uri: NotRedrivableError,
+    problems.URL_NOT_ALLOWED.uri: UrlNotAllowedError,
 }
 # By the type of the problem, and by the kind of error where that says more.
 _FAILURES: Final[dict[str, type[StepFailedError]]] = {
@@ -256,7 +256,7 @@ def error_of(response: HttpResponse) -> AtomicError:
         return CancelledError(detail)
     if problem["type"] == problems.STEP_CANCELLED.uri:
         return StepCancelledError(detail)
-    kind = _CONFLICTS.get(problem["type"]) or _BY_STATUS.get(response.status, RefusedError)
+    kind = _BY_TYPE.get(problem["type"]) or _BY_STATUS.get(response.status, RefusedError)
     if response.status >= 500:
         kind = UnavailableError
     retry_after = response.headers.get(headers.RETRY_AFTER, "")

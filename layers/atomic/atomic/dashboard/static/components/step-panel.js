@@ -51,7 +51,7 @@ export function StepPanel({ step, run, state, actions }) {
     <aside ref=${element} class="panel" aria-label="Step ${nameOf(step)}">
       <${Head} step=${step} actions=${actions} />
       <${CodeChanged} step=${step} />
-      ${step.error && step.status !== "succeeded" && html`<p class="error-text">${step.error}</p>`}
+      ${step.error && step.status !== "succeeded" && html`<p class="error-text">${errorOf(step)}</p>`}
       <${Acts} ...${{ step, run, state, actions }} />
       <${Facts} ...${{ step, run, route, now }} />
       ${isCalled && html`<${Attempts} step=${step} now=${now} />`}
@@ -121,6 +121,13 @@ function Facts({ step, run, route, now }) {
       <${Fact} name="Took">${tookOf(step, now)}<//>
       ${next && html`<${Fact} name=${next.name}>${whenInWords(next.at, now)}<//>`}
       ${step.deadlineAt && html`<${Fact} name="Deadline">${fullTime(ms(step.deadlineAt))}<//>`}
+      ${
+        isLive(step) &&
+        step.heartbeatBy &&
+        html`<${Fact} name="Next heartbeat by">${fullTime(ms(step.heartbeatBy))}<//>`
+      }
+      ${step.answerBy && html`<${Fact} name="Answer by">${fullTime(ms(step.answerBy))}<//>`}
+      ${step.onLost === "fail" && html`<${Fact} name="Lost attempt">fails the step, no retry<//>`}
       ${step.kind === "http" && html`<${Fact} name="Attempt time-out">${duration(step.attemptTimeout)}<//>`}
       ${step.generation > 1 && html`<${Fact} name="Redriven">${plural(step.generation - 1, "time")}<//>`}
       ${links.length > 0 && html`<${Fact} name="Waiting for">${links}<//>`}
@@ -133,6 +140,11 @@ function Facts({ step, run, route, now }) {
       }
     </dl>
   `;
+}
+
+/** The error of a step or of an attempt, with the name that its endpoint gave it. */
+function errorOf({ error, errorType }) {
+  return errorType ? `${error} [${errorType}]` : error;
 }
 
 function whenInWords(at, now) {
@@ -182,7 +194,7 @@ function Attempt({ step, attempt, now }) {
         ${timeOfDay(started)}
       </time>
       ${attempt.build && html`<span class="attempt-error soft">build <code>${attempt.build}</code></span>`}
-      ${attempt.error && html`<span class="attempt-error">${attempt.error}</span>`}
+      ${attempt.error && html`<span class="attempt-error">${errorOf(attempt)}</span>`}
       ${
         attempt.late &&
         html`<span class="attempt-error soft">Answered late, which changed nothing: ${attempt.late}</span>`
