@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.client_cache import cached_keys, client_of
+from atomic.application.client_cache import cached_keys, callback_key, client_of
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
 from atomic.testing import LocalAtomic
@@ -23,6 +23,7 @@ class MemoryClients:
 
     def __init__(self) -> None:
         self._records: dict[str, ClientRecord] = {}
+        self.callback_key = callback_key(b"pepper")
         self.admin = ClientAdmin(
             store=self, pepper=b"pepper", now_ms=SystemClock().now_ms, token_bytes=token_bytes
         )

@@ -55,6 +55,16 @@ def test_a_client_its_keys_and_its_limits(tmp_path: Path) -> None:
     assert ids[0] not in atomic_clients(tmp_path, "list").stdout
 
 
+def test_callbacks_are_switched_off_and_on(tmp_path: Path) -> None:
+    made(tmp_path, "create", "acme", *BASE)
+    made(tmp_path, "create", "calm", *BASE, "--no-callbacks")
+    assert [client["callbacks"] for client in made(tmp_path, "list")] == [True, False]
+    assert atomic_clients(tmp_path, "list").stdout.count("callbacks off") == 1
+    assert made(tmp_path, "callbacks", "calm", "on") == {"callbacks": True}
+    assert made(tmp_path, "callbacks", "acme", "off") == {"callbacks": False}
+    assert [client["callbacks"] for client in made(tmp_path, "list")] == [False, True]
+
+
 @pytest.mark.parametrize("many", ["1e300", "inf", "nan", "-1"])
 def test_a_moment_that_cannot_be_written_is_refused(tmp_path: Path, many: str) -> None:
     made(tmp_path, "create", "acme", *BASE)

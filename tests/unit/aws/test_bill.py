@@ -20,6 +20,7 @@ from atomic.application.messages import send_message
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import signal, signal_heartbeat
 from atomic.application.start import StartResult, start
+from atomic.domain.clients.client import Client
 from atomic.domain.event_steps import early
 from atomic.domain.events import ResultPosted, WaiterAdded
 from atomic.domain.messages import numbered
@@ -35,6 +36,10 @@ from atomic.entrypoints.aws.prices import (
     WRITE_UNIT_USD,
     estimated_usd,
 )
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.callbacks import callback_member
+from atomic.entrypoints.http_api.http import ApiRequest
+from atomic.entrypoints.http_api.routes import handle
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.endpoints import EndpointCall, EndpointReply, FunctionInvoker
@@ -324,6 +329,32 @@ def test_a_message_is_two_writes_and_finds_its_number_by_halving() -> None:
     asyncio.run(body())
 
 
+def test_a_callback_is_a_write_and_two_reads_and_a_forged_one_is_free() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            api = Api(engine=runtime.engine)
+            root, event = a_root(), an_event()
+            await runtime.engine.store.create(root)
+            opened = await start(runtime.engine, event, wait_ms=0)
+            url = callback_member(api, Client(id="acme"), opened.step)["callbackUrl"]
+            recorder.calls.clear()
+            assert (await handle(api, ApiRequest(method="POST", path=f"{url}A"))).status == 404
+            assert (await handle(api, ApiRequest(method="OPTIONS", path=url))).status == 204
+            assert recorder.operations == []
+            assert (await handle(api, ApiRequest(method="GET", path=url))).status == 200
+            assert recorder.operations == ["GetItem"]
+            recorder.calls.clear()
+            assert (await handle(api, ApiRequest(method="POST", path=url))).status == 200
+            # The event, and its run: an accepted result must be used.
+            assert Counter(recorder.operations) == Counter({"GetItem": 2, "UpdateItem": 1})
+            recorder.calls.clear()
+            assert (await handle(api, ApiRequest(method="POST", path=url))).status == 200
+            assert recorder.operations == ["GetItem"]
+
+    asyncio.run(body())
+
+
 def test_what_docs_say_of_events_follows_from_the_prices() -> None:
     page = COST_PAGE.read_text()
     # A step that has nothing to read and writes once costs a request and a part of a function's time.
@@ -336,6 +367,7 @@ def test_what_docs_say_of_events_follows_from_the_prices() -> None:
         ("a heartbeat of an open event", 1, 2),
         ("a message with an id, the first of its name", 2, 3),
         ("a message with an id after a hundred others", 2, 15),
+        ("a result that comes to a callback URL", 1, 2),
     ):
         cents = math.floor(1e8 * (request_usd + writes * WRITE_UNIT_USD + reads * READ_UNIT_USD) + 0.5)
         assert f"| {what} | ${cents / 100:.2f} |" in page, cents / 100

@@ -20,6 +20,7 @@ STATUSES = {
     "attempt-over": 409,
     "not-redrivable": 409,
     "client-conflict": 409,
+    "event-ended": 410,
     "storage-full": 507,
     "too-large": 413,
     "misdirected": 421,

@@ -76,6 +76,7 @@ class ClientAdmin:
         expires_at_ms: int | None = None,
         ed25519: bool = False,
         redact: Sequence[str] = (),
+        callbacks: bool = True,
     ) -> tuple[str, str]:
         """Add a client; return its API key and its signing secret, which cannot be read again.
 
@@ -94,6 +95,7 @@ class ClientAdmin:
             quota=quota,
             ed25519=ed25519,
             redact=check_redaction(redact),
+            callbacks=callbacks,
         )
         if not self.store.save(record):
             raise ClientConflictError(f"the client {client_id!r} exists already; choose another id")
@@ -169,8 +171,9 @@ class ClientAdmin:
         quota: Mapping[str, Any] | None = None,
         redact: Sequence[str] | None = None,
         ed25519: bool | None = None,
+        callbacks: bool | None = None,
     ) -> ClientRecord:
-        """Change the base URLs, the quota, the redaction or the signing of a client; return the client.
+        """Change the base URLs, the quota or other settings of a client; return the client.
 
         An argument of None changes nothing, and neither does a limit that `quota` does not contain.
         """
@@ -181,6 +184,7 @@ class ClientAdmin:
             quota=replace(record.quota, **(quota or {})),
             redact=record.redact if redact is None else check_redaction(redact),
             ed25519=record.ed25519 if ed25519 is None else ed25519,
+            callbacks=record.callbacks if callbacks is None else callbacks,
         )
         check_quota(record.quota)
         self._save(record)

@@ -23,8 +23,14 @@ def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
         ed25519=record.ed25519,
         redact=record.redact,
         redaction_key=redaction_key(pepper, record.id) if record.redact else b"",
+        callbacks=record.callbacks,
         attempt_key=hmac.digest(pepper, b"attempt:" + record.id.encode(), "sha256"),
     )
+
+
+def callback_key(pepper: bytes) -> bytes:
+    """The key of callback tokens. A token does not name its client, so all clients share it."""
+    return hmac.digest(pepper, b"callbacks", "sha256")
 
 
 @dataclass(frozen=True, slots=True)

@@ -336,7 +336,12 @@ class Notifier(Protocol):
 
 
 class ClientRegistry(Protocol):
-    """The clients of a runtime."""
+    """The clients of a runtime. The tokens of their callback URLs are made under `callback_key`."""
+
+    @property
+    def callback_key(self) -> bytes:
+        """The key of the runtime, the same in all its processes; empty when there are no callback URLs."""
+        ...
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client that the key belongs to, which may not be `client_id`; None for an invalid key."""

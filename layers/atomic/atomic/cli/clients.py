@@ -61,6 +61,7 @@ def clients() -> None:
     show_default=True, help="What its key may do.",
 )  # fmt: skip
 @click.option("--ed25519", is_flag=True, help="Sign with Ed25519, too; the public keys are published.")
+@click.option("--no-callbacks", is_flag=True, help="Its events have no callback URLs.")
 @_redact
 @_allow_http
 @_allow_ip
@@ -79,6 +80,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
             expires_at_ms=expiry_ms(admin, options),
             ed25519=options["ed25519"],
             redact=options["redact"],
+            callbacks=not options["no_callbacks"],
         )
     say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
     click.echo("Save both now: only a hash of the key is stored, and neither can be shown again.", err=True)
@@ -189,6 +191,17 @@ def redact(client_id: str, *, redact: tuple[str, ...], **options: Any) -> None:
     say(options, redacted=redact)
 
 
+@clients.command("callbacks")
+@click.argument("client_id")
+@click.argument("state", type=click.Choice(["on", "off"]))
+@store_options
+def callbacks(client_id: str, *, state: str, **options: Any) -> None:
+    """Say whether the events of a client have callback URLs. If not, those that exist are refused, too."""
+    with open_admin(options) as admin:
+        changed = admin.change(client_id, callbacks=state == "on")
+    say(options, callbacks=changed.callbacks)
+
+
 @clients.command("base-urls")
 @click.argument("client_id")
 @_base_url
@@ -215,6 +228,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
         "keys": [key_document(key) for key in record.keys],
         **quota_view(record.quota),
         "redacted": record.redact,
+        "callbacks": record.callbacks,
     }
 
 
@@ -226,6 +240,8 @@ def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
     yield f"  signing   {live} live secret{'s' if live != 1 else ''}"
     if record.redact:
         yield f"  redacted  {' '.join(record.redact)}"
+    if not record.callbacks:
+        yield "  callbacks off"
     yield f"  limits    {_limits_line(record.quota)}"
 
 

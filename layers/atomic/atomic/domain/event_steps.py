@@ -19,11 +19,20 @@ from atomic.domain.steps import (
     settled,
 )
 from atomic.protocol import keys
+from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 
 # How long a result is kept if no handler asks for it. If its run is kept longer, so is the result.
 EARLY_KEPT_MS: Final = 7 * 24 * 3600 * 1000
+
+
+def callback_ends_s(event: Step) -> int:
+    """When the event's callback URL ends (seconds since the epoch), however long the event is open.
+
+    The URL is in payloads, which must not change. So it depends on nothing that changes in the row.
+    """
+    return (event.created_at_ms + DURATION_MAX_MS) // 1000
 
 
 def rejection(response: StoredBody, detail: str) -> ResultPosted:

@@ -138,6 +138,8 @@ def load_watches(record: Iterable[Sequence[Any]]) -> tuple[Watch, ...]:
 
 def _spec(record: Record, payload: bytes) -> StepSpec:
     retry = RetryPolicy(**_RETRY.known(record.pop("retry", {})))
+    if "capture" in record:
+        record["capture"] = tuple(record["capture"])
     return StepSpec(payload=payload, retry=retry, **_SPEC.known(record))
 
 

@@ -25,6 +25,7 @@ class StepSpec:
 
     `heartbeat_ms`: an event expires when no heartbeat comes for so long.
     `fails_if_lost`: an attempt that was lost is not repeated, because it may have had its effect.
+    `capture`: the headers (lower case) that a callback of the event keeps, with the body as it was sent.
     `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
     """
 
@@ -46,6 +47,7 @@ class StepSpec:
     deadline_ms: int | None = None
     heartbeat_ms: int | None = None
     fails_if_lost: bool = False
+    capture: tuple[str, ...] = ()
     retention_ms: int
     trace_id: str
 

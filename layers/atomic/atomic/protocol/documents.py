@@ -94,6 +94,22 @@ class StepOutcome(RunSummary):
     response_encoding: Literal["base64"] | None = None
 
 
+class PostedStep(StepOutcome):
+    """The answer to a post of a step."""
+
+    callback_url: str | None = Field(
+        default=None,
+        description="Of an event: who has this URL may complete it. A path where the server does not know "
+        "its own URL.",
+    )
+
+
+class CallbackOutcome(Document):
+    """An event whose result was posted to its callback URL."""
+
+    status: StatusName = Field(description="`succeeded`, or `failed` when it was rejected.")
+
+
 # Older servers do not send these.
 _BUILD: Final = Field(
     default=None, description="The build of the application that answered, from `Atomic-Build`."
@@ -187,6 +203,7 @@ class StepResult(Document):
     response_status: int | None = None
     response_content_type: str | None = None
     response_encoding: Literal["base64"] | None = None
+    callback_url: str | None = Field(default=None, description="Of an event: its callback URL.")
 
 
 class Results(Document):
@@ -304,6 +321,7 @@ class ClientDocument(Document):
     stored_bytes: int | None = Field(description="Bytes of payloads and responses.")
     redact: list[str] = Field(description="Members of payloads and responses that readers see as a hash.")
     ed25519: bool = Field(description="Whether calls are also signed with Ed25519.")
+    callbacks: bool = Field(description="Whether events have callback URLs.")
 
 
 class ClientList(Document):

@@ -73,6 +73,7 @@ OnLost = Literal["repeat", "fail"]
 Feature = Literal[
     "answer-later",
     "attempt-token",
+    "callbacks",
     "cancel-step",
     "error-type",
     "events",

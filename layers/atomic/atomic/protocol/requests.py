@@ -29,6 +29,7 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The number of an event in its name.
 _NUMBERED: Final = re.compile(r"#[0-9]+\Z")
 _HEADERS_MAX: Final = 32
+_CAPTURED_MAX: Final = 8
 _HEADER_MAX_CHARS: Final = 8192
 # A body may hold a hundred unknown members; the answer names only some of them.
 _ERRORS_MAX: Final = 20
@@ -78,6 +79,14 @@ StepId = Annotated[str, AfterValidator(_step_id)]
 Model = TypeVar("Model", bound=WireModel)
 
 
+# Members that only steps of one kind have, and why the others do not.
+_OF_ONE_KIND: Final = {
+    "on_lost": ("http", "has no attempts"),
+    "heartbeat": ("event", "is no event"),
+    "capture": ("event", "has no callback URL"),
+}
+
+
 class StartRequest(WireModel):
     """`POST /{clientId}`: call this URL with this key until it succeeds, remember the answer."""
 
@@ -118,6 +127,12 @@ class StartRequest(WireModel):
         description="What happens when the process that made an attempt was lost before it recorded an "
         "answer: the endpoint is called again, or the step fails, since it may have been called.",
     )
+    capture: list[HeaderName] = Field(
+        default=[],
+        max_length=_CAPTURED_MAX,
+        description="Of an event: the headers that its result keeps when it comes to the callback URL, "
+        "beside the body as it was sent. A handler can so verify a signature.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
@@ -132,15 +147,17 @@ class StartRequest(WireModel):
         if self.kind in {"timer", "value"} and self.parent is None:
             cure = "parent: name the step whose handler posts it; a {kind} is no workflow"
             raise PydanticCustomError("parent_missing", cure, {"kind": self.kind})
-        if self.kind != "http" and "on_lost" in self.model_fields_set:
-            cure = "onLost: a step of kind {kind} has no attempts; leave it out"
-            raise PydanticCustomError("member_surplus", cure, {"kind": self.kind})
-        if self.kind != "event" and self.heartbeat is not None:
-            cure = "heartbeat: a step of kind {kind} is no event; leave it out"
-            raise PydanticCustomError("member_surplus", cure, {"kind": self.kind})
+        self._refuse_members_of_other_kinds()
         if self.kind == "value":
             self._refuse_times()
         return self
+
+    def _refuse_members_of_other_kinds(self) -> None:
+        for name in self.model_fields_set & _OF_ONE_KIND.keys():
+            kind, why = _OF_ONE_KIND[name]
+            if self.kind != kind and getattr(self, name) is not None:
+                cure = f"{to_camel(name)}: a step of kind {self.kind} {why}; leave it out"
+                raise PydanticCustomError("member_surplus", "{cure}", {"cure": cure})
 
     def _refuse_times(self) -> None:
         for name in ("retry", "timeout", "delay", "deadline", "attempt_timeout"):

@@ -41,8 +41,8 @@ class ApiReply:
 
 
 def open_registry() -> OpenRegistry:
-    """A registry in which each client id is a client. Attempt tokens repeat."""
-    return OpenRegistry(attempt_key=b"attempts of tests")
+    """A registry in which each client id is a client. Tokens of attempts and callbacks repeat."""
+    return OpenRegistry(attempt_key=b"attempts of tests", callback_key=b"callbacks of tests")
 
 
 class SeededEntropy:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.application.client_cache import CachedKey, cached_keys, client_of
+from atomic.application.client_cache import CachedKey, cached_keys, callback_key, client_of
 from atomic.domain.clients import api_keys
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
@@ -103,6 +103,7 @@ class DynamoClientRegistry:
         self._client = client
         self._table = table_name
         self._pepper = pepper
+        self.callback_key = callback_key(pepper)
         self._now_ms = now_ms
         self._now_s = now_s
         self._remembered: OrderedDict[str, tuple[float | None, Any]] = OrderedDict()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import apsw
 
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
-from atomic.application.client_cache import CachedKey, cached_keys, client_of
+from atomic.application.client_cache import CachedKey, cached_keys, callback_key, client_of
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.clients import api_keys
 from atomic.domain.clients.client import Client
@@ -106,6 +106,7 @@ class SqliteClientRegistry:
     def __init__(self, path: Path, *, pepper: bytes, now_ms: Callable[[], int]) -> None:
         self._connection = open_database(path, CLIENTS)
         self._pepper = pepper
+        self.callback_key = callback_key(pepper)
         self._now_ms = now_ms
         self._known = _Known()
         self._check_after_s = 0.0

@@ -20,7 +20,7 @@ class Client:
 
     An empty `base_urls` allows every URL (only `--dev` gives such clients). `redact` names members of JSON
     that its readers are shown as a hash under `redaction_key`. Attempts get tokens under `attempt_key`, and
-    none when it is empty.
+    none when it is empty. `callbacks`: its events have callback URLs.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Client:
     redact: tuple[str, ...] = ()
     redaction_key: bytes = b""
     attempt_key: bytes = b""
+    callbacks: bool = True
     scopes: frozenset[str] = frozenset(SCOPES)
 
     def may_call(self, url: str) -> bool:
@@ -55,10 +56,14 @@ def has_scope(scopes: Iterable[str], wanted: str) -> bool:
 class OpenRegistry:
     """The clients of a server without API keys: each id is a client that may call every URL.
 
-    All of them have the same signing secrets and the same attempt key.
+    All of them have the same signing secrets and the same attempt key. Without a `callback_key`, no event
+    has a callback URL.
     """
 
-    def __init__(self, *, attempt_key: bytes, signing_secrets: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self, *, attempt_key: bytes, callback_key: bytes = b"", signing_secrets: tuple[bytes, ...] = ()
+    ) -> None:
+        self.callback_key = callback_key
         made = partial(Client, attempt_key=attempt_key, signing_secrets=signing_secrets)
         # Each step asks for its client twice.
         self._client = lru_cache(maxsize=1024)(made)

@@ -65,6 +65,7 @@ class ClientRecord:
     quota: Quota = field(default_factory=Quota)
     ed25519: bool = False
     redact: tuple[str, ...] = ()
+    callbacks: bool = True
     version: int = 0
 
     def to_json(self) -> str:

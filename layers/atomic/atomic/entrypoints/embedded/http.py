@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
+from atomic.entrypoints.http_api import callbacks
 from atomic.entrypoints.http_api.api import Api, too_large
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.routes import handle
@@ -318,7 +319,11 @@ class AsgiApp:
         if body is None:
             await _send(send, problem_response(too_large()), {"connection": "close"})
             return
-        if refusal := _wrong_host(scope, hosts) or self._browsers.refusal(headers):
+        refusal = _wrong_host(scope, hosts)
+        # The token of a callback URL is enough, whatever page or name the request comes from.
+        if refusal is None and not scope["path"].startswith(callbacks.PATH):
+            refusal = self._browsers.refusal(headers)
+        if refusal is not None:
             await _send(send, problem_response(refusal), {})
             return
         if scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:

@@ -37,10 +37,14 @@ _GRACE_S: Final = 5.0
 
 
 def _dev_registry(data_dir: Path) -> OpenRegistry:
-    # All clients share one signing secret. Attempt tokens stay valid after a restart, because an
-    # answer may be posted later.
+    # All clients share one signing secret. Tokens of attempts and callbacks stay valid after a
+    # restart, because an answer or a result may be posted later.
     secret = decode_secret(dev_signing_secret(data_dir))
-    return OpenRegistry(attempt_key=hmac.digest(secret, b"attempts", "sha256"), signing_secrets=(secret,))
+    return OpenRegistry(
+        attempt_key=hmac.digest(secret, b"attempts", "sha256"),
+        callback_key=hmac.digest(secret, b"callbacks", "sha256"),
+        signing_secrets=(secret,),
+    )
 
 
 def dev_signing_secret(data_dir: Path) -> str:

@@ -84,6 +84,7 @@ class _ClientSettings(WireModel):
     stored_bytes: Count | None = Field(default=None, description=LIMITS["stored_bytes"].help)
     redact: Redact = Field(default=[])
     ed25519: bool = Field(default=False, description="Sign with Ed25519, too.")
+    callbacks: bool = Field(default=True, description="Whether events have callback URLs.")
 
     @model_validator(mode="after")
     def _is_usual(self) -> "_ClientSettings":
@@ -120,7 +121,7 @@ class ChangeClientRequest(_ClientSettings):
         """The given members, as arguments of `ClientAdmin.change`."""
         changed: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("base_urls", "redact", "ed25519")
+            for name in ("base_urls", "redact", "ed25519", "callbacks")
             if name in self.model_fields_set
         }
         quota = {name: getattr(self, name) for name in LIMITS if name in self.model_fields_set}

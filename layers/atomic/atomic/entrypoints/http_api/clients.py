@@ -274,6 +274,7 @@ async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiRes
             expires_at_ms=_end_ms(admin, wanted.expires_in),
             ed25519=wanted.ed25519,
             redact=wanted.redact,
+            callbacks=wanted.callbacks,
         )
         return admin.known(wanted.client_id), api_key, secret
 

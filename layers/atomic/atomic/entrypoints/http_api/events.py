@@ -95,7 +95,7 @@ async def post_event(api: Api, request: ApiRequest, client: Client) -> ApiRespon
 async def post_step_result(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Complete an event step with any JSON value."""
     return await _complete(
-        api, request, client, step_id, lambda: ResultPosted(_body(_json(request.body), "body"))
+        api, request, client, step_id, lambda: ResultPosted(stored_result(read_json(request.body), "body"))
     )
 
 
@@ -116,7 +116,7 @@ async def post_step_result(api: Api, request: ApiRequest, client: Client, step_i
 async def post_step_rejection(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Reject an event step."""
     return await _complete(
-        api, request, client, step_id, lambda: _rejected(read_rejection(_json(request.body)), "body")
+        api, request, client, step_id, lambda: rejected(read_rejection(read_json(request.body)), "body")
     )
 
 
@@ -152,8 +152,8 @@ async def _complete(
 def _read(body: bytes) -> tuple[EventRequest, ResultPosted]:
     message = read_message(EventRequest, body)
     if message.reject is not None:
-        return message, _rejected(message.reject, "reject")
-    return message, ResultPosted(_body(message.result, "result"))
+        return message, rejected(message.reject, "reject")
+    return message, ResultPosted(stored_result(message.result, "result"))
 
 
 def _spec(api: Api, client: Client, message: EventRequest, handler: Step | None) -> StepSpec:
@@ -183,7 +183,7 @@ def _spec(api: Api, client: Client, message: EventRequest, handler: Step | None)
     )
 
 
-def _json(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
     """The value of a body; an empty one is null. Raises Problem."""
     if len(body) > RESPONSE_MAX_BYTES and shortest(body) > RESPONSE_MAX_BYTES:
         raise problems.too_long("body", RESPONSE_MAX_BYTES)
@@ -193,11 +193,11 @@ def _json(body: bytes) -> Any:
         raise problems.invalid("body", str(refused)) from None
 
 
-def _rejected(members: dict[str, Any], where: str) -> ResultPosted:
-    return rejection(_body(members, where), members["detail"])
+def rejected(members: dict[str, Any], where: str) -> ResultPosted:
+    return rejection(stored_result(members, where), members["detail"])
 
 
-def _body(value: Any, where: str) -> StoredBody:
+def stored_result(value: Any, where: str) -> StoredBody:
     """A result as it is stored. Raises Problem 413 about the member `where`."""
     try:
         text = canonical_json(value, max_bytes=RESPONSE_MAX_BYTES)

@@ -56,6 +56,8 @@ def _described(route: Route, operation: Operation) -> dict[str, Any]:
             "required": operation.request is not None and operation.needs_body,
             "content": {"application/json": {"schema": schema}},
         }
+    elif operation.any_body:
+        described["requestBody"] = {"required": False, "content": {"*/*": {"schema": {}}}}
     if not route.scope:
         described["security"] = []
     described["responses"] = _responses(operation, route.refusals)
@@ -71,6 +73,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
         "client": {"description": "The id of the client that owns the runs.", "schema": {"type": "string"}},
         "runId": {"description": "The run.", "schema": {"type": "string"}},
         "stepId": {"description": "The step.", "schema": {"type": "string"}},
+        "token": {"description": "The last part of a `callbackUrl`.", "schema": {"type": "string"}},
         "keyId": {"description": "The middle part of an API key.", "schema": {"type": "string"}},
     }
     return [
@@ -85,8 +88,10 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
     if operation.content_type is not None:
         responses["200"] = {"description": "OK", "content": {operation.content_type: {"schema": {}}}}
     for status, name, description in operation.answers:
-        content = {"application/json": {"schema": _reference(getattr(documents, name))}}
-        responses[str(status)] = {"description": description, "content": content}
+        responses[str(status)] = {"description": description}
+        if name:
+            schema = _reference(getattr(documents, name))
+            responses[str(status)]["content"] = {"application/json": {"schema": schema}}
     refusal = {problems.MEDIA_TYPE: {"schema": _reference(documents.ProblemDocument)}}
     for status in sorted({problem.status for problem in refusals}):
         kinds = [problem for problem in refusals if problem.status == status]
@@ -102,7 +107,7 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 def _schemas() -> dict[str, Any]:
     operations = [route.operation for route in ROUTES if route.operation is not None]
     incoming = {operation.request for operation in operations if operation.request}
-    outgoing = {getattr(documents, name) for each in operations for _, name, _ in each.answers}
+    outgoing = {getattr(documents, name) for each in operations for _, name, _ in each.answers if name}
     listed = sorted(incoming | outgoing | {documents.ProblemDocument}, key=lambda model: model.__name__)
     _, schema = models_json_schema([(model, "validation") for model in listed], ref_template=_REF)
     definitions: dict[str, Any] = schema["$defs"]

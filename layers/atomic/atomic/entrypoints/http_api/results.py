@@ -1,10 +1,12 @@
 """The steps that a handler posted before, for its next attempt: one read, not a post for each step."""
 
+from functools import partial
 from typing import Final
 
 from atomic.application import queries, reentry
 from atomic.domain.clients.client import Client
 from atomic.entrypoints.http_api.api import Api, attempt_of
+from atomic.entrypoints.http_api.callbacks import callback_member
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, read_step_id
 from atomic.entrypoints.http_api.route import Operation, Routes, in_header, in_query
 from atomic.entrypoints.http_api.views import json_response, results_view
@@ -57,7 +59,7 @@ async def get_results(api: Api, request: ApiRequest, client: Client, run_id: str
             raise problems.invalid("after", "one step has no pages; leave out `after` or `id`")
         _check_run("id", step_id, run_id)
         page = await reentry.own_step(api.engine, parent, step_id)
-    return json_response(200, results_view(parent, page))
+    return json_response(200, results_view(parent, page, partial(callback_member, api, client)))
 
 
 async def _may_ask_for(

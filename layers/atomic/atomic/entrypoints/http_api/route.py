@@ -22,9 +22,10 @@ _OF_KEYS: Final = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILAB
 class Operation:
     """The entry of a route in the API's description.
 
-    `answers` are (status, model in `protocol.documents`, description). The models are given by name, not
-    imported: only the description needs them, and a Lambda environment that answers a start should not load
-    them. `refusals` does not contain the problems that every route with a scope may answer.
+    `answers` are (status, model in `protocol.documents`, description). The models are given by name ("" for
+    an answer without a body), not imported: only the description needs them, and a Lambda environment that
+    answers a start should not load them. `refusals` does not contain the problems that every route with a
+    scope may answer.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Operation:
     headers: tuple[dict[str, Any], ...] = ()
     request: type[BaseModel] | None = None
     any_json_body: bool = False
+    any_body: bool = False
     needs_body: bool = True
     answers: tuple[tuple[int, str, str], ...] = ()
     content_type: str | None = None

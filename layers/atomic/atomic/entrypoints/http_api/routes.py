@@ -3,13 +3,24 @@
 from functools import partial
 from typing import Final
 
-from atomic.entrypoints.http_api import actions, clients, events, meta, results, runs, starts, steps
+from atomic.entrypoints.http_api import (
+    actions,
+    callbacks,
+    clients,
+    events,
+    meta,
+    results,
+    runs,
+    starts,
+    steps,
+)
 from atomic.entrypoints.http_api.api import Table, answer
 
 ROUTES: Final = (
     *starts.routes,
     *steps.routes,
     *events.routes,
+    *callbacks.routes,
     *results.routes,
     *runs.routes,
     *actions.routes,

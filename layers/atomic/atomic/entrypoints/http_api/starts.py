@@ -13,6 +13,7 @@ from atomic.domain.outcomes import is_step_cancelled, sentence_of
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, attempt_of, charge_start, in_turn, rate_headers, reserve
+from atomic.entrypoints.http_api.callbacks import callback_member
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
@@ -59,8 +60,8 @@ _START: Final = Operation(
     ),
     request=StartRequest,
     answers=(
-        (200, "StepOutcome", "Succeeded."),
-        (202, "StepOutcome", "Not finished, and `Prefer: respond-async` was given."),
+        (200, "PostedStep", "Succeeded."),
+        (202, "PostedStep", "Not finished, and `Prefer: respond-async` was given."),
     ),
     refusals=(
         *OF_BODIES,
@@ -131,7 +132,8 @@ async def _post(
         raise await api.engine.large_bodies.read(
             client.id, size, lambda: payload_mismatch(first, spec, client)
         ) from None
-    return _answer(started, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
+    members = callback_member(api, client, started.step) if spec.kind == "event" else {}
+    return _answer(started, members, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 
 @routes.add(
@@ -169,7 +171,11 @@ async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiRespon
 
 
 def _answer(
-    started: StartResult, preferences: Preferences, now_ms: int, extra: dict[str, str]
+    started: StartResult,
+    members: dict[str, str],
+    preferences: Preferences,
+    now_ms: int,
+    extra: dict[str, str],
 ) -> ApiResponse:
     step = started.step
     if step.expires_at_ms is not None:
@@ -180,20 +186,20 @@ def _answer(
         extra[headers.PREFERENCE_APPLIED] = applied
     match step.status:
         case Status.SUCCEEDED:
-            return json_response(200, outcome_view(step), extra)
+            return json_response(200, {**outcome_view(step), **members}, extra)
         case Status.FAILED if not step.is_dead_letter:
             extra[headers.ERROR_SOURCE] = "step"
             sentence = (sentence_of(step.error) or "").rstrip(".")
             detail = f"{sentence[:1].upper()}{sentence[1:]}."
             kind = problems.EVENT_REJECTED if is_rejected(step) else problems.EVENT_EXPIRED
-            return _problem(kind, detail, failure_members(step), extra)
+            return _problem(kind, detail, {**failure_members(step), **members}, extra)
         case Status.FAILED:
             extra[headers.ERROR_SOURCE] = "step"
             return _problem(problems.STEP_FAILED, _failure_detail(step), failure_members(step), extra)
         case Status.CANCELLED:
             return _cancelled(step, extra)
         case _:
-            return _unfinished(step, preferences, now_ms, extra)
+            return _unfinished(step, members, preferences, now_ms, extra)
 
 
 def _cancelled(step: Step, extra: dict[str, str]) -> ApiResponse:
@@ -203,16 +209,18 @@ def _cancelled(step: Step, extra: dict[str, str]) -> ApiResponse:
     return _problem(problems.CANCELLED, "The step was cancelled.", members, extra)
 
 
-def _unfinished(step: Step, preferences: Preferences, now_ms: int, extra: dict[str, str]) -> ApiResponse:
+def _unfinished(
+    step: Step, members: dict[str, str], preferences: Preferences, now_ms: int, extra: dict[str, str]
+) -> ApiResponse:
     due_in_s = 1 if step.due_at_ms is None else -(-(step.due_at_ms - now_ms) // 1000)
     extra[headers.LOCATION] = f"/{step.spec.client_id}/steps/{step.id}"
     extra[headers.RETRY_AFTER] = str(max(1, min(due_in_s, _RETRY_AFTER_MAX_S)))
     if preferences.respond_async:
-        return json_response(202, outcome_view(step), extra)
+        return json_response(202, {**outcome_view(step), **members}, extra)
     return _problem(
         problems.NOT_FINISHED,
         "The step goes on. Post the same again to wait for it, or read it at Location.",
-        {"id": step.id, "runId": step.spec.run_id, "stepStatus": step.status.value},
+        {"id": step.id, "runId": step.spec.run_id, "stepStatus": step.status.value, **members},
         extra,
     )
 
@@ -282,6 +290,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         deadline_ms=message.deadline,
         heartbeat_ms=message.heartbeat,
         fails_if_lost=message.on_lost == "fail",
+        capture=tuple(message.capture),
         retention_ms=api.engine.settings.retention_ms,
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),

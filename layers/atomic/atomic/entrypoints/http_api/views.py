@@ -1,6 +1,6 @@
 """What the API answers: its responses, and their JSON documents, which contain stored JSON unchanged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -19,7 +19,7 @@ from atomic.protocol.problems import MEDIA_TYPE, Problem
 from atomic.protocol.wire import to_rfc3339
 
 # Answers contain data of endpoints and callers, so a browser must never treat them as anything but JSON.
-_NO_GUESSING: Final = {"x-content-type-options": "nosniff"}
+NO_GUESSING: Final = {"x-content-type-options": "nosniff"}
 
 
 def json_response(
@@ -29,7 +29,7 @@ def json_response(
     return ApiResponse(
         status=status,
         body=orjson.dumps(document),
-        headers={"content-type": "application/json", **_NO_GUESSING, **(headers or {})},
+        headers={"content-type": "application/json", **NO_GUESSING, **(headers or {})},
     )
 
 
@@ -38,7 +38,7 @@ def problem_response(problem: Problem) -> ApiResponse:
     return ApiResponse(
         status=problem.type.status,
         body=orjson.dumps(problem.document()),
-        headers={"content-type": MEDIA_TYPE, **_NO_GUESSING, **problem.headers},
+        headers={"content-type": MEDIA_TYPE, **NO_GUESSING, **problem.headers},
     )
 
 
@@ -112,9 +112,13 @@ def run_page_view(page: RunPage, next_link: str | None, price_usd: float | None)
     }
 
 
-def results_view(parent: str, page: ChildPage) -> dict[str, Any]:
-    """What became of a handler's steps, with the responses of those that have succeeded."""
-    return {"parent": parent, "steps": [_result(step) for step in page.steps], "next": page.next_after}
+def results_view(parent: str, page: ChildPage, also: Callable[[Step], Mapping[str, Any]]) -> dict[str, Any]:
+    """What became of a handler's steps, with the responses of those that have succeeded.
+
+    `also` gives further members of a step.
+    """
+    steps = [{**_result(step), **also(step)} for step in page.steps]
+    return {"parent": parent, "steps": steps, "next": page.next_after}
 
 
 def _result(step: Step) -> dict[str, Any]:
@@ -204,6 +208,7 @@ def client_view(record: ClientRecord) -> dict[str, Any]:
         **quota_view(record.quota),
         "redact": record.redact,
         "ed25519": record.ed25519,
+        "callbacks": record.callbacks,
     }
 
 

@@ -1,0 +1,205 @@
+"""Callback URLs as browsers, scanners and forgers meet them; the scenarios have the rest."""
+
+import asyncio
+import random
+import re
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.engine import Settings
+from atomic.domain import event_steps
+from atomic.domain.steps import Step
+from atomic.entrypoints.http_api.callback_bodies import read_body
+from atomic.testing import ApiReply, LocalAtomic, run
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+TEXT = {"h1", "p", "form", "label", "input", "button"}
+OF_FORMS = {"method", "action", "maxlength", "autocomplete"}
+
+
+class Tags(HTMLParser):
+    """The names of a page's tags and of their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Parser: a tag."""
+        self.names.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+
+class CountingStore(MemoryStepStore):
+    """Counts its reads of rows."""
+
+    reads = 0
+
+    async def get(self, step_id: str) -> Step | None:
+        """A step."""
+        self.reads += 1
+        return await super().get(step_id)
+
+
+async def opened(atomic: LocalAtomic, **members: Any) -> ApiReply:
+    """A new event."""
+    event = {"kind": "event", "workflowName": "w", "idempotencyKey": "k", "stepName": "e", "timeout": 1}
+    return await atomic.post("/me", {**event, **members})
+
+
+async def ask(
+    atomic: LocalAtomic, target: str, method: str = "GET", body: bytes = b"", **given: Mapping[str, str]
+) -> ApiReply:
+    """Send a request as a browser does."""
+    return await atomic.request(method, target, body=body, headers={**BROWSER, **given.get("more", {})})
+
+
+def test_forged_tokens_cost_no_read() -> None:
+    async def main() -> None:
+        store = CountingStore()
+        async with LocalAtomic(store=store) as atomic:
+            path = (await opened(atomic)).json["callbackUrl"]
+            chance, before = random.Random(3), store.reads
+            for _ in range(500):
+                at = chance.randrange(len("/callbacks/"), len(path))
+                forged = path[:at] + chance.choice("AB_-".replace(path[at], "")) + path[at + 1 :]
+                for method in ("GET", "HEAD", "POST"):
+                    assert (await ask(atomic, forged, method)).status == 404
+            assert store.reads == before
+            assert (await atomic.request("POST", path)).status == 200
+
+    run(main())
+
+
+def test_a_token_ends_a_fixed_time_after_its_event_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_steps, "DURATION_MAX_MS", 60_000)
+
+    async def main() -> None:
+        async with LocalAtomic() as atomic:
+            path = (await opened(atomic)).json["callbackUrl"]
+            await asyncio.sleep(58)
+            assert (await ask(atomic, path)).status == 200
+            await asyncio.sleep(3)
+            assert [(await ask(atomic, path, method)).status for method in ("GET", "POST")] == [404, 404]
+
+    run(main())
+
+
+def test_a_url_is_of_one_event_and_not_of_a_later_one_with_its_identity() -> None:
+    async def main() -> None:
+        async with LocalAtomic(settings=Settings(retention_ms=60_000)) as atomic:
+            first = (await opened(atomic)).json["callbackUrl"]
+            assert (await atomic.request("POST", first)).status == 200
+            await asyncio.sleep(120)
+            later = (await opened(atomic)).json
+            assert later["callbackUrl"] != first
+            assert (await atomic.request("POST", first)).status == 404
+            assert (await atomic.request("POST", later["callbackUrl"])).status == 200
+
+    run(main())
+
+
+@pytest.mark.parametrize("base", ["", "https://atomic.example/api"])
+def test_the_url_is_as_public_as_the_server_knows(base: str) -> None:
+    async def main() -> None:
+        async with LocalAtomic(settings=Settings(public_url=base)) as atomic:
+            url = (await opened(atomic)).json["callbackUrl"]
+            assert re.fullmatch(re.escape(base) + r"/callbacks/[A-Za-z0-9_-]{70}", url), url
+
+    run(main())
+
+
+def test_a_browser_is_led_back_to_the_page() -> None:
+    async def main() -> None:
+        async with LocalAtomic() as atomic:
+            path = (await opened(atomic)).json["callbackUrl"]
+            token = path.rpartition("/")[2]
+            rejected = await ask(atomic, f"{path}/reject", "POST", b"detail=no", more=FORM)
+            again = await ask(atomic, path, "POST", b"a=1", more=FORM)
+            page = await ask(atomic, path)
+
+            assert (rejected.status, rejected.headers["location"]) == (303, f"../{token}")
+            # It has ended otherwise, which the page says as well.
+            assert (again.status, again.headers["location"]) == (303, token)
+            assert b"It was rejected." in page.body
+            wrong = await ask(atomic, "/callbacks/https:evil.example", "POST")
+            assert (wrong.status, "location" in wrong.headers) == (404, False)
+            assert wrong.headers["content-type"] == "application/problem+json"
+            malformed = (await opened(atomic, stepName="f")).json["callbackUrl"]
+            refused = await ask(atomic, malformed, "POST", b"{", more={"Content-Type": "application/json"})
+            assert refused.status == 400
+
+    run(main())
+
+
+def test_the_page_runs_nothing_and_escapes_everything() -> None:
+    async def main() -> None:
+        async with LocalAtomic() as atomic:
+            names = {"stepName": "<script>alert(1)</script>", "workflowName": "\"'><img src=x onerror=y>"}
+            path = (await opened(atomic, **names)).json["callbackUrl"]
+            pages = [
+                await ask(atomic, path),
+                await ask(atomic, "/callbacks/<script>"),
+                await ask(atomic, "/callbacks/x"),
+            ]
+
+            assert [page.status for page in pages] == [200, 404, 404]
+            for page in pages:
+                tags = Tags(page.body.decode())
+                assert tags.names <= {"html", "head", "meta", "title", "style", "body", "main"} | TEXT
+                assert tags.attributes <= {"lang", "charset", "name", "content"} | OF_FORMS
+                policy = page.headers["content-security-policy"]
+                assert policy.startswith("default-src 'none'; style-src 'sha256-")
+                assert "frame-ancestors 'none'" in policy
+                assert page.headers["referrer-policy"] == "no-referrer"
+                assert page.headers["x-robots-tag"] == "noindex, nofollow"
+                assert page.headers["cache-control"] == "no-store"
+            assert b"&lt;script&gt;" in pages[0].body
+
+    run(main())
+
+
+def test_each_end_of_an_event_has_its_sentence() -> None:
+    async def main() -> None:
+        async with LocalAtomic() as atomic:
+            expired = await opened(atomic, stepName="late", deadline=1)
+            cancelled = await opened(atomic, stepName="off")
+            await atomic.request("POST", f"/me/steps/{cancelled.json['id']}/cancel")
+            answered = await opened(atomic, stepName="done")
+            await atomic.request("POST", answered.json["callbackUrl"] + "/approve")
+            sentences = (
+                (expired, b"Its time is over."),
+                (cancelled, b"No answer is needed any more."),
+                (answered, b"It was answered."),
+            )
+            await asyncio.sleep(1)
+            for event, sentence in sentences:
+                assert sentence in (await ask(atomic, event.json["callbackUrl"])).body
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("given", "body", "value"),
+    [
+        ({}, b"17", 17),
+        ({"content-type": "nonsense"}, b"x", "x"),
+        ({"content-type": "application/json"}, b"", None),
+        (
+            {"content-type": "multipart/form-data"},
+            b"x",
+            {"contentType": "multipart/form-data", "encoding": "base64", "body": "eA=="},
+        ),
+    ],
+)
+def test_a_body_without_a_useful_type_is_read(given: dict[str, str], body: bytes, value: Any) -> None:
+    assert read_body(given, body) == value
