@@ -23,6 +23,7 @@ NAMES = [
     "Context",
     "DeadLetter",
     "End",
+    "EventId",
     "EventOutcome",
     "EventRejectedError",
     "EventTimeoutError",
@@ -84,6 +85,7 @@ CLIENT = [
 ]
 CONTEXT = [
     "attempt",
+    "callback",
     "event",
     "events",
     "gather",

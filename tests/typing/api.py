@@ -19,6 +19,7 @@ from atomic import (
     Call,
     Client,
     Context,
+    EventId,
     EventOutcome,
     NonRetryable,
     Retry,
@@ -72,7 +73,11 @@ def plain(ctx: Context, user: User) -> None:
     assert_type(ctx.event("approval", result=bool, deadline=timedelta(days=3)), bool)
     assert_type(ctx.event("approval", result=bool, deadline=60, default=None), bool | None)
     assert_type(ctx.event("approval", deadline=60, default="nobody"), Any)
-    assert_type(ctx.open_event("approval"), str)
+    assert_type(ctx.open_event("approval"), EventId)
+    assert_type(ctx.open_event("approval", capture=["x-signature"]).url, str)
+    assert_type(ctx.callback("paid", submit="charge", result=int), int)
+    assert_type(ctx.callback("paid", submit="charge", result=int, deadline=60, default=None), int | None)
+    assert_type(ctx.callback("paid", submit=lambda url: ctx.step("charge", url)), Any)
     assert_type(ctx.run("tag", lambda: user.name), str)
     assert_type(ctx.run("user", lambda: user, returns=User, retry=Retry(count=2, on=ConnectionError)), User)
     assert_type((ctx.now(), ctx.uuid(), ctx.random()), tuple[datetime, UUID, float])

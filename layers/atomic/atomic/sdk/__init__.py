@@ -18,6 +18,7 @@ from atomic.protocol.documents import (
 from atomic.sdk._calls.batches import Batch, BatchItem
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.hooks import End, HandlerCall, Hooks, Operation, ValueAttempt
+from atomic.sdk._wire.events import EventId
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client
@@ -68,6 +69,7 @@ __all__ = [
     "Context",
     "DeadLetter",
     "End",
+    "EventId",
     "EventOutcome",
     "EventRejectedError",
     "EventTimeoutError",

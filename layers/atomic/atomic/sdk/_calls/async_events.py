@@ -1,13 +1,14 @@
-"""The events of an `async def` handler: the methods that open them and wait for them."""
+"""The events and callbacks of an `async def` handler: the methods that open them and wait for them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
+from atomic.sdk._calls.callbacks import CallbackCalls, Submit
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
-from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.pending import PendingCall, Unawaited
 from atomic.sdk._calls.results import Results
+from atomic.sdk._wire.events import EventId
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import Suspended
 from atomic.sdk.retry import Seconds
@@ -36,8 +37,8 @@ class _AsyncTurns(AsyncIterator[Any]):
         return result
 
 
-class AsyncEvents(EventCalls, ABC):
-    """The methods `event`, `events` and `open_event` of an `async def` handler's context."""
+class AsyncEvents(CallbackCalls, ABC):
+    """The methods `event`, `events`, `open_event` and `callback` of an `async def` handler's context."""
 
     _client: AsyncClient
     _branches: "Branches"
@@ -131,8 +132,13 @@ class AsyncEvents(EventCalls, ABC):
         return _AsyncTurns(wait)
 
     def open_event(
-        self, name: str, *, deadline: Seconds | None = None, heartbeat: Seconds | None = None
-    ) -> Coroutine[Any, Any, str]:
+        self,
+        name: str,
+        *,
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+    ) -> Coroutine[Any, Any, EventId]:
         """Open an event before the workflow waits for it, so that its id can be passed on; await the id.
 
         - `name`: the name of the event.
@@ -140,23 +146,93 @@ class AsyncEvents(EventCalls, ABC):
           over, `event` raises `EventTimeoutError`; `open_event` does not.
         - `heartbeat`: seconds, or a timedelta, after which the event expires unless `Client.heartbeat` says
           that somebody is still at work on it (default: it needs no heartbeats).
+        - `capture`: names of headers, up to 8, that the result keeps when it comes to the callback URL,
+          with the body as it was sent (default: none; the result is what the body means).
 
-        Returns the id, for `Client.complete`. Each call opens another event.
+        Returns the id, a text for `Client.complete`. Its `url` is the callback URL, by which a third party
+        completes the event without an API key. Each call opens another event.
 
         Raises `InvalidRequestError` for an invalid limit, and `CancelledError`.
         """
-        step_call = self._plan_opening(name, deadline, heartbeat)
+        step_call = self._plan_opening(name, deadline, heartbeat, capture)
         return PendingCall(step_call, self._open_event, self._unawaited)
 
-    async def _open_event(self, step_call: StepCall[Any]) -> str:
+    @overload
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Submit,
+        result: type[T],
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Submit,
+        result: type[T],
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+        default: D,
+    ) -> Coroutine[Any, Any, T | D]: ...
+    @overload
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Submit,
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+        default: Any = ...,
+    ) -> Coroutine[Any, Any, Any]: ...
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Submit,
+        result: Any = None,
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+        default: Any = NO_DEFAULT,
+    ) -> Coroutine[Any, Any, Any]:
+        """Open an event, let a step hand its URL to a third party, and wait for its result; await this.
+
+        - `name`: the name of the event.
+        - `submit`: a URL, or a function that the same `Endpoints` serve: it is called as a step, with the
+          URL as its payload. Or a function of the URL that calls a step with it
+          (`lambda url: ctx.step(charge, Charge(amount=1, callback_url=url))`).
+        - `result`: the type that the event's result is read as (default: plain JSON values).
+        - `deadline`, `heartbeat`, `default`: those of `event`. They count from the opening, before the
+          step.
+        - `capture`: names of headers, up to 8. The result is then a dict with these `headers`, and the
+          `body` as it was sent (`contentType`, `encoding` "text" or "base64"), to verify a signature.
+
+        Returns the result. What a third party may send is in docs/protocol.md ("Callback URLs"): JSON, a
+        form, a text, or `/reject`.
+
+        Raises what `event` and the step raise, and LookupError when the server gives no callback URLs. When
+        the step fails, the event stays open until the run ends.
+        """
+        limits = (deadline, heartbeat)
+        callback = self._planned_callback(name, submit, limits, capture, result, default)
+        return PendingCall(callback, self._call_back, self._unawaited)
+
+    async def _open_event(self, step_call: StepCall[Any]) -> EventId:
         await self._check_late()
         with self._branches.call() as call:
             try:
                 known = await self._known()
                 with self._observed_opening(step_call, known), self._called(step_call):
-                    if known.has_event(step_call.id):
-                        return step_call.id
-                    return await self._client.run_flow(self._opening(step_call))
+                    if (url := known.callback_url(step_call.id)) is not None:
+                        return self._event_id(step_call.id, url)
+                    return self._event_id(*await self._client.run_flow(self._opening(step_call)))
             except Suspended as signal:
                 call.answered()
                 await self._stay(step_call, signal.cause)

@@ -1,14 +1,15 @@
-"""The events of a `def` handler: the methods that open them and wait for them."""
+"""The events and callbacks of a `def` handler: the methods that open them and wait for them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar, overload
 
+from atomic.sdk._calls.callbacks import CallbackCalls, Submit
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
-from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.recorded import at_once
 from atomic.sdk._calls.results import Results
+from atomic.sdk._wire.events import EventId
 from atomic.sdk.client import Client
 from atomic.sdk.retry import Seconds
 
@@ -33,8 +34,8 @@ class _Turns(Iterator[Any]):
         return result
 
 
-class BlockingEvents(EventCalls, ABC):
-    """The methods `event`, `events` and `open_event` of a `def` handler's context."""
+class BlockingEvents(CallbackCalls, ABC):
+    """The methods `event`, `events`, `open_event` and `callback` of a `def` handler's context."""
 
     _client: Client
 
@@ -126,8 +127,13 @@ class BlockingEvents(EventCalls, ABC):
         return _Turns(wait)
 
     def open_event(
-        self, name: str, *, deadline: Seconds | None = None, heartbeat: Seconds | None = None
-    ) -> str:
+        self,
+        name: str,
+        *,
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+    ) -> EventId:
         """Open an event before the workflow waits for it, so that its id can be passed on.
 
         - `name`: the name of the event.
@@ -135,19 +141,91 @@ class BlockingEvents(EventCalls, ABC):
           over, `event` raises `EventTimeoutError`; `open_event` does not.
         - `heartbeat`: seconds, or a timedelta, after which the event expires unless `Client.heartbeat` says
           that somebody is still at work on it (default: it needs no heartbeats).
+        - `capture`: names of headers, up to 8, that the result keeps when it comes to the callback URL,
+          with the body as it was sent (default: none; the result is what the body means).
 
-        Returns the id, for `Client.complete`. Each call opens another event.
+        Returns the id, a text for `Client.complete`. Its `url` is the callback URL, by which a third party
+        completes the event without an API key. Each call opens another event.
 
         Raises `InvalidRequestError` for an invalid limit, and `CancelledError`.
         """
+        return at_once(self._open_event(self._plan_opening(name, deadline, heartbeat, capture)))
+
+    @overload
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Submit,
+        result: type[T],
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+    ) -> T: ...
+    @overload
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Submit,
+        result: type[T],
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+        default: D,
+    ) -> T | D: ...
+    @overload
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Submit,
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+        default: Any = ...,
+    ) -> Any: ...
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Submit,
+        result: Any = None,
+        deadline: Seconds | None = None,
+        heartbeat: Seconds | None = None,
+        capture: Sequence[str] = (),
+        default: Any = NO_DEFAULT,
+    ) -> Any:
+        """Open an event, let a step hand its URL to a third party, and wait for its result.
+
+        - `name`: the name of the event.
+        - `submit`: a URL, or a function that the same `Endpoints` serve: it is called as a step, with the
+          URL as its payload. Or a function of the URL that calls a step with it
+          (`lambda url: ctx.step(charge, Charge(amount=1, callback_url=url))`).
+        - `result`: the type that the event's result is read as (default: plain JSON values).
+        - `deadline`, `heartbeat`, `default`: those of `event`. They count from the opening, before the
+          step.
+        - `capture`: names of headers, up to 8. The result is then a dict with these `headers`, and the
+          `body` as it was sent (`contentType`, `encoding` "text" or "base64"), to verify a signature.
+
+        Returns the result. What a third party may send is in docs/protocol.md ("Callback URLs"): JSON, a
+        form, a text, or `/reject`.
+
+        Raises what `event` and the step raise, and LookupError when the server gives no callback URLs. When
+        the step fails, the event stays open until the run ends.
+        """
+        limits = (deadline, heartbeat)
+        callback = self._planned_callback(name, submit, limits, capture, result, default)
+        return at_once(self._call_back(callback))
+
+    async def _open_event(self, step_call: StepCall[Any]) -> EventId:
         self._check()
-        step_call = self._plan_opening(name, deadline, heartbeat)
         with self._suspending():
-            known = at_once(self._known())
+            known = await self._known()
             with self._observed_opening(step_call, known), self._called(step_call):
-                if known.has_event(step_call.id):
-                    return step_call.id
-                return self._client.run_flow(self._opening(step_call))
+                if (url := known.callback_url(step_call.id)) is not None:
+                    return self._event_id(step_call.id, url)
+                return self._event_id(*self._client.run_flow(self._opening(step_call)))
 
     @abstractmethod
     def _perform(self, step_call: StepCall[T]) -> T: ...

@@ -47,7 +47,7 @@ from atomic.sdk.retry import Seconds, milliseconds
 
 _log: Final = logging.getLogger("atomic.sdk")
 # A server returns the outcome of a finished step, however short the wait is.
-_LOOK_S: Final = 0.001
+LOOK_S: Final = 0.001
 # Errors that are the outcome of a step, so handlers may catch them. All others come from the server or the
 # network, or from a handler that changed between replays. A replay may not meet them, so they suspend.
 _OUTCOMES: Final = (StepFailedError, CancelledError, InvalidRequestError, TooLargeError, UrlNotAllowedError)
@@ -284,12 +284,12 @@ class BaseContext(ABC):
             return (scope or self._scope()).position(step, key)
 
     def _flow(self, step_call: StepCall[Any]) -> Flow[api.Outcome]:
-        left_s = max(_LOOK_S, self._until_s - self._now_s())
+        left_s = max(LOOK_S, self._until_s - self._now_s())
         wait_s = left_s if step_call.timeout_s is None else min(step_call.timeout_s, left_s)
         return api.step_once(
             self._path,
             step_call.document,
-            wait_s=max(_LOOK_S, wait_s),
+            wait_s=max(LOOK_S, wait_s),
             patience_s=min(self._client.patience_s, left_s),
         )
 
@@ -298,10 +298,6 @@ class BaseContext(ABC):
 
     def _reading(self) -> Flow[Results]:
         return read_results(self._query, self._client.patience_s)
-
-    def _opening(self, step_call: StepCall[Any]) -> Flow[str]:
-        patience_s = min(self._client.patience_s, max(_LOOK_S, self._until_s - self._now_s()))
-        return api.open_once(self._path, step_call.document, patience_s)
 
     @contextmanager
     def _called(self, step_call: StepCall[Any]) -> Iterator[None]:

@@ -1,13 +1,14 @@
 """Calls of events: the event that a call opens or waits for, its name for others, its deadline."""
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from atomic.sdk._calls.context import NO_DEFAULT, BaseContext, StepCall
+from atomic.sdk._calls.context import LOOK_S, NO_DEFAULT, BaseContext, StepCall
 from atomic.sdk._calls.identity import OpenedEvent, Position, step_key
-from atomic.sdk._wire.events import event_name
+from atomic.sdk._wire.events import EventId, event_name, open_once
+from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import UNDECLARED, value_type
 from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
@@ -17,14 +18,17 @@ class EventCalls(BaseContext, ABC):
     """What both contexts share for events."""
 
     def _plan_opening(
-        self, name: str, deadline: Seconds | None, heartbeat: Seconds | None
+        self,
+        name: str,
+        deadline: Seconds | None,
+        heartbeat: Seconds | None,
+        capture: Sequence[str] = (),
     ) -> StepCall[Any]:
-        limits = _limits(deadline, heartbeat)
-        self._has_left = True
         with self._lock:
-            position = self._position(f"event {event_name(name)}")
-            self._events.add(OpenedEvent(name, position, limits))
-        return self._event_call(name, position, limits)
+            opened = self._new_event(name, _limits(deadline, heartbeat))
+            self._events.add(opened)
+        self._has_left = True
+        return _capturing(self._event_call(name, opened.position, opened.limits), capture)
 
     def _plan_event(
         self,
@@ -36,9 +40,7 @@ class EventCalls(BaseContext, ABC):
     ) -> StepCall[Any]:
         given = _limits(deadline, heartbeat)
         with self._lock:
-            opened = self._events.take(name, self._scope().path)
-            if opened is None:
-                opened = OpenedEvent(name, self._position(f"event {event_name(name)}"), given)
+            opened = self._events.take(name, self._scope().path) or self._new_event(name, given)
         limits = {**given, **opened.limits}
         for limit, ms in given.items():
             if limits[limit] != ms:
@@ -46,11 +48,29 @@ class EventCalls(BaseContext, ABC):
                     f"event({name!r}): open_event gave it a {limit} of {limits[limit]} ms, counted from "
                     f"there; {ms} ms differs from it. Give the {limit} in one place."
                 )
-        if default is not NO_DEFAULT and not limits:
-            raise InvalidRequestError(f"event({name!r}): a default is for the end of a deadline; give one.")
+        _check_default(name, default, limits)
         step_call = self._event_call(name, opened.position, limits, result)
         # A limit that the event was opened without counts from the first post that has it.
         return replace(step_call, changes_live=limits != opened.limits, default=default)
+
+    def _plan_callback(
+        self,
+        name: str,
+        limits: tuple[Seconds | None, Seconds | None],
+        capture: Sequence[str],
+        result: Any,
+        default: Any,
+    ) -> StepCall[Any]:
+        """The event of a callback. No other call of `event` takes it."""
+        given = _limits(*limits)
+        _check_default(name, default, given)
+        opened = self._new_event(name, given)
+        self._has_left = True
+        step_call = replace(self._event_call(name, opened.position, given, result), default=default)
+        return _capturing(step_call, capture)
+
+    def _new_event(self, name: str, limits: Mapping[str, int]) -> OpenedEvent:
+        return OpenedEvent(name, self._position(f"event {event_name(name)}"), limits)
 
     def _event_call(
         self, name: str, position: Position, limits: Mapping[str, int], result: Any = None
@@ -70,6 +90,28 @@ class EventCalls(BaseContext, ABC):
             **limits,
         }
         return self._step_call(name, document, result=UNDECLARED if result is None else value_type(result))
+
+    def _opening(self, step_call: StepCall[Any]) -> Flow[tuple[str, str]]:
+        patience_s = min(self._client.patience_s, max(LOOK_S, self._until_s - self._now_s()))
+        return open_once(self._path, step_call.document, patience_s)
+
+    def _event_id(self, step_id: str, callback_url: str) -> EventId:
+        """The id of an event. A URL without its server is of the server that the handler posts to."""
+        server = self._client.connection.url if callback_url.startswith("/") else ""
+        return EventId(step_id, f"{server}{callback_url}")
+
+
+def _capturing(step_call: StepCall[Any], capture: Sequence[str]) -> StepCall[Any]:
+    if not capture:
+        return step_call
+    if isinstance(capture, str):
+        raise InvalidRequestError(f"capture: give a list of names of headers, not {capture!r}.")
+    return replace(step_call, document={**step_call.document, "capture": list(capture)})
+
+
+def _check_default(name: str, default: Any, limits: Mapping[str, int]) -> None:
+    if default is not NO_DEFAULT and not limits:
+        raise InvalidRequestError(f"event({name!r}): a default is for the end of a deadline; give one.")
 
 
 def _limits(deadline: Seconds | None, heartbeat: Seconds | None) -> dict[str, int]:

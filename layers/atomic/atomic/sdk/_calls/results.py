@@ -86,6 +86,7 @@ class _Result(NamedTuple):
     fingerprint: str
     finished_at: str
     response: Any
+    callback_url: str = ""
 
 
 @dataclass(slots=True)
@@ -125,13 +126,16 @@ class Results:
         """Whether no earlier attempt has posted the step, as far as these results are complete."""
         return self.is_complete and step_id not in self._steps
 
-    def has_event(self, step_id: str) -> bool:
-        """Whether an event is known to be open or done. If so, no post is needed to get its id."""
+    def callback_url(self, step_id: str) -> str | None:
+        """The callback URL of an event that is known to be open or done, empty if the server gave none.
+
+        None for any other event: it must be posted.
+        """
         known = self._steps.get(step_id)
         if known is None or known.status == "cancelled":
-            return False
+            return None
         self._asked.add(step_id)
-        return True
+        return known.callback_url
 
     def is_live(self, step_id: str) -> bool:
         """Whether a step that the handler no longer waits for is known to be live. It counts as used."""
@@ -168,16 +172,17 @@ class Results:
             is_done = step["status"] == "succeeded"
             texts = [step["id"], step["kind"], step["status"], step["fingerprint"]]
             texts.append(step["finishedAt"] if is_done else "")
+            callback_url = step.get("callbackUrl", "")
             response = step["response"] if is_done else None
             if is_done:
                 datetime.fromisoformat(texts[-1])
         except (KeyError, TypeError, ValueError):
-            texts, response = [None], None
-        if not all(isinstance(text, str) for text in texts):
+            texts, response, callback_url = [None], None, ""
+        if not all(isinstance(text, str) for text in (*texts, callback_url)):
             self.is_complete = False
             return
         step_id, kind, status, print_, finished_at = texts
-        self._steps[step_id] = _Result(kind, status, print_, finished_at, response)
+        self._steps[step_id] = _Result(kind, status, print_, finished_at, response, callback_url)
 
 
 def read_results(query: ResultsQuery | None, patience_s: float) -> Flow[Results]:

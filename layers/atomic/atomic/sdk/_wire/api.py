@@ -247,14 +247,6 @@ def step_once(
     return Outcome(error=error, ended_at=error.finished_at or "", was_replayed=was_replayed)
 
 
-def open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[str]:
-    """Make an event durable without waiting for it. Returns its id, also for an event that has ended."""
-    answer = yield from exchange(post_start(path, document, 0.0), patience_s)
-    if answer.status not in {200, 202, 424}:
-        raise error_of(answer)
-    return str(members(answer, "id")[0])
-
-
 def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
     """Long-poll a step until it settles. Raises the errors of `start`."""
     now_s, pause_s = limits.now_s, 0.0

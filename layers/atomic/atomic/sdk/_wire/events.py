@@ -6,15 +6,58 @@ from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
+from pydantic_core import from_json
+
 from atomic.protocol import keys
 from atomic.protocol.documents import EventOutcome, StepOutcome
-from atomic.sdk._wire.api import Key, check_number, document_of, exchange, key_text, post_of
-from atomic.sdk._wire.transport import Flow
+from atomic.sdk._wire.api import Key, check_number, document_of, exchange, key_text, post_of, post_start
+from atomic.sdk._wire.transport import Flow, StepsPath, error_of, members
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.errors import InvalidRequestError, utf8
 
 # The end of the name of an event that is not the first one of its name.
 _NUMBERED: Final = re.compile(r"#[0-9]+$")
+
+
+class EventId(str):
+    """The id of an event that a handler has opened: a text, with the URL by which others complete it.
+
+    `ctx.open_event` makes it, of the `step_id` and the `url` that the server gives.
+    """
+
+    __slots__ = ("_url",)
+    _url: str
+
+    def __new__(cls, step_id: str, url: str) -> "EventId":
+        """`url` is empty if the server gave none."""
+        made = super().__new__(cls, step_id)
+        made._url = url
+        return made
+
+    @property
+    def url(self) -> str:
+        """The callback URL: who has it can complete or reject the event, without an API key.
+
+        It is the same in each call of the handler. Raises LookupError when the server gave none: it is
+        older, or callbacks are switched off for this client.
+        """
+        if not self._url:
+            raise LookupError(
+                "The server gave no callback URL. It is older, or callbacks are switched off for this "
+                "client (`atomic clients callbacks ID on`)."
+            )
+        return self._url
+
+
+def open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[tuple[str, str]]:
+    """Make an event durable without waiting for it, also one that has ended.
+
+    Returns its id, and its callback URL as the server gives it (empty if it gives none).
+    """
+    answer = yield from exchange(post_start(path, document, 0.0), patience_s)
+    if answer.status not in {200, 202, 424}:
+        raise error_of(answer)
+    return members(answer, "id")[0], from_json(answer.body).get("callbackUrl", "")
 
 
 def event_name(name: str, number: int = 1) -> str:
