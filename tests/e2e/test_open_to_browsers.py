@@ -1,6 +1,8 @@
 """A development server on loopback rejects requests of foreign web pages and of broken clients."""
 
+import json
 import socket
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -46,6 +48,26 @@ def test_a_name_bound_to_loopback_and_a_foreign_page_start_nothing(server: Atomi
         server, request(b"GET /me/runs HTTP/1.1\r\nhost: %b\r\norigin: http://%b\r\n" % (own, own))
     )
     assert listed.endswith(b'{"runs":[],"next":null}')
+
+
+def test_a_callback_is_posted_to_from_any_page_and_by_any_name(server: AtomicServer) -> None:
+    own = b"127.0.0.1:%d" % server.port
+    opened = exchange(
+        server, request(b"POST /me HTTP/1.1\r\nhost: %b\r\nprefer: wait=0\r\n" % own, START % b"cb")
+    )
+    path = urlsplit(json.loads(opened.partition(b"\r\n\r\n")[2])["callbackUrl"]).path.encode()
+    foreign = b"host: tunnel.example\r\norigin: https://shop.example\r\n"
+
+    page = exchange(server, request(b"GET %b HTTP/1.1\r\nhost: %b\r\norigin: null\r\n" % (path, own)))
+    asked = exchange(server, request(b"OPTIONS %b HTTP/1.1\r\n%b" % (path, foreign)))
+    told = exchange(server, request(b"POST %b HTTP/1.1\r\n%b" % (path, foreign), b"1"))
+    others = [
+        exchange(server, request(b"POST %b HTTP/1.1\r\n%b" % (other, foreign)))
+        for other in (b"/callbacks", b"/me/callbacks/x", b"//callbacks/x")
+    ]
+
+    assert [status(answer) for answer in (page, asked, told, *others)] == [200, 204, 200, 421, 421, 421]
+    assert b"access-control-allow-origin: *" in told
 
 
 @pytest.mark.parametrize(

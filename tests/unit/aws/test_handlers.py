@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -403,6 +404,21 @@ def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:
     refused = stack.api(encoded, None)
     assert (refused["statusCode"], refused["headers"]["content-type"]) == (400, "application/problem+json")
     assert "send a JSON object" in refused["body"]
+
+
+def test_a_callback_needs_no_key(stack: Stack) -> None:
+    event = {"kind": "event", "workflowName": "w", "idempotencyKey": "k", "stepName": "e", "timeout": 1}
+    opened = json.loads(stack.post(event)["body"])
+    path = urlsplit(opened["callbackUrl"]).path
+    png = gateway_event("POST", path, base64.b64encode(b"\x89PNG").decode()) | {"isBase64Encoded": True}
+    png["headers"] = {"Content-Type": "image/png", "Origin": "https://shop.example"}
+
+    page, told = stack.api(gateway_event("GET", path, ""), None), stack.api(png, None)
+
+    assert (page["statusCode"], page["headers"]["content-type"]) == (200, "text/html; charset=utf-8")
+    assert (told["statusCode"], told["headers"]["access-control-allow-origin"]) == (200, "*")
+    assert json.loads(stack.post(event)["body"])["response"]["body"] == "iVBORw=="
+    assert stack.api(gateway_event("POST", f"{path}A", "1"), None)["statusCode"] == 404
 
 
 def test_metrics_are_one_emf_line_without_clients(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
