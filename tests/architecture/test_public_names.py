@@ -90,6 +90,8 @@ CONTEXT = [
     "events",
     "gather",
     "idempotency_key",
+    "is_replaying",
+    "logger",
     "map",
     "now",
     "open_event",
@@ -150,6 +152,7 @@ def test_every_framework_has_the_same_names() -> None:
 def test_what_else_may_be_imported() -> None:
     for name, names in {
         "dynamodb": {"idempotent"},
+        "otel": {"OpenTelemetryHooks"},
         "idempotency": {"TABLE", "create_table", "idempotent"},
     }.items():
         module = __import__(f"atomic.sdk.{name}", fromlist=["idempotent"])

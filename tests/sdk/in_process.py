@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from atomic.sdk import AsyncClient, AsyncContext
 from atomic.sdk._endpoints.endpoint import Endpoint, EndpointOptions
@@ -81,10 +81,10 @@ class InProcess:
         *,
         name: str = "main",
         wait: float = 1.0,
-        build: str = "",
+        **more: Unpack[EndpointOptions],
     ) -> None:
         """Serve a workflow."""
-        options: EndpointOptions = {"client": self.client, "wait": wait, "build": build}
+        options: EndpointOptions = {"client": self.client, "wait": wait, **more}
         endpoint = Endpoint(handler, is_workflow=True, options=options)
 
         async def serve(call: EndpointCall) -> EndpointReply:

@@ -24,6 +24,7 @@ def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
         module = importlib.import_module(f"atomic.sdk.{framework}")
         yield from functions_of(f"{framework}.Endpoints", module.Endpoints)
         yield from functions_of(f"{framework}.step", type(module.step))
+    yield from functions_of("otel", importlib.import_module("atomic.sdk.otel").OpenTelemetryHooks)
     yield "idempotency.create_table", importlib.import_module("atomic.sdk.idempotency").create_table
     yield "dynamodb.idempotent", importlib.import_module("atomic.sdk.dynamodb").idempotent
 

@@ -228,7 +228,7 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
         self._wait_by(loop.time)
         self._branches = Branches(self._until_s, self._fetched, is_replay=self.attempt > 1)
         if self._results is None:
-            # During this request, the handler does what comes before its first step.
+            # Made here, so that it is no task of the handler. The handler begins when it has ended.
             self._reader = loop.create_task(self._client.run_flow(self._reading()))
             self._reader.add_done_callback(take_notice)
         try:
@@ -247,6 +247,7 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
             await self._branches.unwind()
 
     async def _main(self, handler: Awaitable[T]) -> T:
+        await self._known()
         enter_branch(self, self._root)
         result = await handler
         self._require_awaited([*self._unawaited.dropped, *self._unawaited.calls.values()])
@@ -287,11 +288,14 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
 
     async def _known(self) -> Results:
         if self._results is None:
-            from asyncio import shield
-
-            # Other branches wait for the same answer.
-            self._results = await shield(self._reader)
+            self._results = await self._reader
         return self._results
+
+    def _known_now(self) -> Results:
+        return self._results or Results()
+
+    def _has_stopped(self) -> bool:
+        return self._branches.is_suspended
 
     async def _send(self, flow: Flow[T]) -> T:
         return await self._client.run_flow(flow)

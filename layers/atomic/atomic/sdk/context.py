@@ -281,6 +281,18 @@ class Context(BlockingBatches, BlockingEvents, BlockingSagas):
                 self._results = self._client.run_flow(self._reading())
         return self._results
 
+    def _known_now(self) -> Results:
+        return at_once(self._known())
+
+    def _has_stopped(self) -> bool:
+        branch = self._branch()
+        return self._suspended.is_set() or (branch is not None and branch.suspended is not None)
+
+    def _is_behind(self) -> bool:
+        # Threads have no order: another branch may be behind, while this one is past all results.
+        branch = self._branch()
+        return super()._is_behind() and not (branch is not None and branch.ended_at)
+
     async def _send(self, flow: Flow[T]) -> T:
         return self._client.run_flow(flow)
 

@@ -209,6 +209,7 @@ class BatchingContext(ConditionalContext, ABC):
             # A `def` handler that is suspended here still waits for the batch.
             if not isinstance(sys.exception(), Suspended):
                 self._runs.remove(run)
+        self._is_past = self._is_past or not run.progress.was_replayed
         live = [*run.left, *self._left_before(batch, run, await self._known())]
         self._leave(live)
         if batch.cancels_rest:
@@ -278,6 +279,7 @@ class BatchingContext(ConditionalContext, ABC):
 
     def _went_on(self, outcome: Outcome) -> None:
         """Tell the branch that made a call the outcome of this call."""
+        self._is_past = self._is_past or not outcome.was_replayed
         if (branch := self._branch()) is not None:
             branch.went_on(outcome)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
@@ -24,6 +24,7 @@ from atomic.sdk._calls.identity import (
     step_id,
     step_key,
 )
+from atomic.sdk._calls.logs import WorkflowLogger
 from atomic.sdk._calls.results import Results, ResultsQuery, read_results, steps_path
 from atomic.sdk._wire import api
 from atomic.sdk._wire.transport import Flow
@@ -185,6 +186,8 @@ class BaseContext(ABC):
             self._query = ResultsQuery(client.client_id, call.run_id, call.step_id, call.attempt_token)
         # What earlier attempts posted: nothing before the second one; None until it is read.
         self._results: Results | None = Results() if call.attempt == 1 else None
+        # Whether the handler has done something that no earlier attempt did.
+        self._is_past = call.attempt == 1
         self._wait_s = wait_s
         self._wait_by(time.monotonic)
         self._root = Scope()
@@ -212,6 +215,31 @@ class BaseContext(ABC):
     def unused_results(self) -> int:
         """The number of known steps of earlier attempts that this attempt has not asked for."""
         return 0 if self._results is None else self._results.unused
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether an earlier attempt of the handler has run the code from here on, as far as is known.
+
+        It has, when it posted a step for which this attempt has not asked yet.
+        """
+        self._is_past = self._is_past or not self._known_now().is_ahead
+        return self._is_behind()
+
+    @cached_property
+    def logger(self) -> WorkflowLogger:
+        """The logger `atomic.workflow`, which is silent in a replay. Its records have the run's ids."""
+        return WorkflowLogger(self._call, is_silent=lambda: self._has_stopped() or self.is_replaying)
+
+    def _is_behind(self) -> bool:
+        return not self._is_past
+
+    @abstractmethod
+    def _known_now(self) -> Results:
+        """The results of earlier attempts; a `def` handler reads them if necessary."""
+
+    @abstractmethod
+    def _has_stopped(self) -> bool:
+        """Whether the handler, or the branch that calls this, is suspended."""
 
     def _plan(
         self, step: Step, payload: Any, options: CallOptions, result: Any = None, scope: Scope | None = None

@@ -161,6 +161,7 @@ class RecordingContext(BaseContext, ABC):
             found = await self._found(value.step)
         if found is not None:
             return found
+        self._is_past = True
         posted = value.posted(await self._computed(value))
         with self._called(posted):
             return await self._send(self._flow(posted))

@@ -155,6 +155,11 @@ class Results:
             known.kind != "event" for step_id, known in self._steps.items() if step_id not in self._asked
         )
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether an earlier attempt posted a step that the handler has not asked for yet."""
+        return not self._steps.keys() <= self._asked
+
     def add(self, document: Any, query: ResultsQuery) -> str | None:
         """Add the readable steps of a page. Returns the cursor of the next page, or None."""
         if not isinstance(document, dict) or document.get("parent") != query.parent:
