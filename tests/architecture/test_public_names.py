@@ -19,9 +19,11 @@ NAMES = [
     "Call",
     "CancelledError",
     "Client",
+    "Codec",
     "ConditionNotMetError",
     "Context",
     "DeadLetter",
+    "DecodingError",
     "End",
     "EventId",
     "EventOutcome",
@@ -57,6 +59,7 @@ NAMES = [
     "UnavailableError",
     "UrlNotAllowedError",
     "ValueAttempt",
+    "Where",
     "idempotent",
 ]
 CLIENT = [
@@ -66,6 +69,7 @@ CLIENT = [
     "cancel_step",
     "client_id",
     "close",
+    "codec",
     "complete",
     "connection",
     "dead_letters",

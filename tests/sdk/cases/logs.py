@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from atomic.sdk import Retry
-from sdk.cases.durable import VARIANTS, Flow, serve
 from sdk.cases.suspension import not_before
+from sdk.durable.flows import VARIANTS, Flow, serve
 from sdk.world import World
 
 SLOW = Retry(count=20, back_off=0.15, jitter="none", strategy="fixed")

@@ -18,6 +18,7 @@ from atomic.protocol.documents import (
 from atomic.sdk._calls.batches import Batch, BatchItem
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.hooks import End, HandlerCall, Hooks, Operation, ValueAttempt
+from atomic.sdk._wire.codecs import Codec, Where
 from atomic.sdk._wire.events import EventId
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
@@ -28,6 +29,7 @@ from atomic.sdk.errors import (
     AttemptOverError,
     CancelledError,
     ConditionNotMetError,
+    DecodingError,
     EventRejectedError,
     EventTimeoutError,
     HeartbeatMissedError,
@@ -65,9 +67,11 @@ __all__ = [
     "Call",
     "CancelledError",
     "Client",
+    "Codec",
     "ConditionNotMetError",
     "Context",
     "DeadLetter",
+    "DecodingError",
     "End",
     "EventId",
     "EventOutcome",
@@ -102,5 +106,6 @@ __all__ = [
     "UnavailableError",
     "UrlNotAllowedError",
     "ValueAttempt",
+    "Where",
     "idempotent",
 ]

@@ -12,7 +12,14 @@ from atomic.protocol.documents import (
 )
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api
-from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
+from atomic.sdk._wire.api import (
+    Key,
+    RunFilter,
+    StepOptions,
+    check_options,
+    filter_document,
+    start_document,
+)
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
 from atomic.sdk._wire.sessions import Sessions, require_aiohttp
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
@@ -30,6 +37,8 @@ class AsyncClient(EventsOfAsyncClient):
     - `api_key`: its key (default: ATOMIC_API_KEY, else none).
     - `patience`: how long lost connections, 429 and 503 in a row are retried, in seconds or as a timedelta
       (default 30). A retry is safe, since every request may be repeated.
+    - `codec`: a `Codec` for payloads, results and events (default: none). `get`, `step` and lists show what
+      is stored.
 
     Every method raises subclasses of `AtomicError`; `atomic.sdk.errors` shows them all. The constructor
     raises ValueError for an invalid URL, and for invalid settings in the environment. It
@@ -78,11 +87,12 @@ class AsyncClient(EventsOfAsyncClient):
         `TooManyRequestsError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         check_options(options, StepOptions)
-        written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
+        written = self._written(payload, workflow_name, key)
         document = start_document(workflow_name, url, written, key=key, options=options)
-        return await self.run_flow(
+        started = await self.run_flow(
             api.start(self.client_id, document, api.Deadline.from_now(timeout, self.patience_s))
         )
+        return self._read(started)
 
     async def wait(
         self,
@@ -100,9 +110,10 @@ class AsyncClient(EventsOfAsyncClient):
         Raises `NotFinishedError` when `timeout` is over (the step goes on), `StepFailedError`,
         `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(
+        ended = await self.run_flow(
             api.wait(self.client_id, step_id, api.Deadline.from_now(timeout, self.patience_s))
         )
+        return self._read(ended)
 
     async def get(self, run_id: str) -> RunDocument:
         """Read a run with all of its steps and their attempts.
@@ -224,7 +235,8 @@ class AsyncClient(EventsOfAsyncClient):
         without a JSON form, `InvalidRequestError`, `TooLargeError`, `RefusedError` for a token of another
         server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        document = {"body": jsonable(result, "the answer")}
+        step_id, given = token.partition("/")[0], jsonable(result, "the answer")
+        document = {"body": self._coder.result(given, step_id, "step", "the answer")}
         return await self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
 
     async def answer_failed(self, token: str, error: Exception) -> StepOutcome:

@@ -13,10 +13,8 @@ from atomic.sdk._calls.async_events import AsyncEvents
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
-    NO_NAMES,
     AsyncFunction,
     CallOptions,
-    Names,
     PlainFunction,
     Step,
     StepCall,
@@ -27,7 +25,9 @@ from atomic.sdk._calls.pending import PendingCall, Unawaited, is_only
 from atomic.sdk._calls.recorded import Ask, utc_now
 from atomic.sdk._calls.results import Results
 from atomic.sdk._calls.sagas import AsyncSagas
+from atomic.sdk._calls.served import NO_NAMES, Names
 from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
@@ -55,7 +55,7 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
     many seconds one call of the handler waits for them, `names` are the functions that are served beside
-    it, `build` is that of the application, and `observers` are its hooks.
+    it, `build` is that of the application, `observers` are its hooks, and `coder` encodes its values.
     """
 
     _client: AsyncClient
@@ -68,8 +68,9 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
         names: Names = NO_NAMES,
         build: str = "",
         observers: Observers = NO_OBSERVERS,
+        coder: Coder = PLAIN,
     ) -> None:
-        super().__init__(call, client, wait_s, names, build, observers)
+        super().__init__(call, client, wait_s, names, build, observers, coder)
         self._reader: asyncio.Task[Results]
         self._branches: Branches
         self._unawaited = Unawaited()

@@ -13,7 +13,14 @@ from atomic.protocol.documents import (
 )
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api
-from atomic.sdk._wire.api import Key, RunFilter, StepOptions, check_options, filter_document, start_document
+from atomic.sdk._wire.api import (
+    Key,
+    RunFilter,
+    StepOptions,
+    check_options,
+    filter_document,
+    start_document,
+)
 from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.transport import (
     ApiTarget,
@@ -43,6 +50,8 @@ class Client(EventsOfClient):
     - `api_key`: its key (default: ATOMIC_API_KEY, else none).
     - `patience`: how long lost connections, 429 and 503 in a row are retried, in seconds or as a timedelta
       (default 30). A retry is safe, since every request may be repeated.
+    - `codec`: a `Codec` for payloads, results and events (default: none). `get`, `step` and lists show what
+      is stored.
 
     Every method raises subclasses of `AtomicError`; `atomic.sdk.errors` shows them all. The constructor
     raises ValueError for an invalid URL, and for invalid settings in the environment.
@@ -88,11 +97,12 @@ class Client(EventsOfClient):
         `TooManyRequestsError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         check_options(options, StepOptions)
-        written = jsonable(payload, f"the payload of workflow {workflow_name!r}")
+        written = self._written(payload, workflow_name, key)
         document = start_document(workflow_name, url, written, key=key, options=options)
-        return self.run_flow(
+        started = self.run_flow(
             api.start(self.client_id, document, api.Deadline.from_now(timeout, self.patience_s))
         )
+        return self._read(started)
 
     def wait(self, step_id: str, *, timeout: Seconds | None = 60.0) -> StepDocument:
         """Wait for the outcome of a step. The outcome of a run is that of its root step.
@@ -105,9 +115,10 @@ class Client(EventsOfClient):
         Raises `NotFinishedError` when `timeout` is over (the step goes on), `StepFailedError`,
         `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(
+        ended = self.run_flow(
             api.wait(self.client_id, step_id, api.Deadline.from_now(timeout, self.patience_s))
         )
+        return self._read(ended)
 
     def get(self, run_id: str) -> RunDocument:
         """Read a run with all of its steps and their attempts.
@@ -228,7 +239,8 @@ class Client(EventsOfClient):
         without a JSON form, `InvalidRequestError`, `TooLargeError`, `RefusedError` for a token of another
         server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        document = {"body": jsonable(result, "the answer")}
+        step_id, given = token.partition("/")[0], jsonable(result, "the answer")
+        document = {"body": self._coder.result(given, step_id, "step", "the answer")}
         return self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
 
     def answer_failed(self, token: str, error: Exception) -> StepOutcome:

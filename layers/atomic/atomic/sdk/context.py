@@ -16,10 +16,8 @@ from atomic.sdk._calls.blocking_events import BlockingEvents
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
     LOOP_PAUSE_S,
-    NO_NAMES,
     AsyncFunction,
     CallOptions,
-    Names,
     PlainFunction,
     Step,
     StepCall,
@@ -29,7 +27,9 @@ from atomic.sdk._calls.pending import MadeCall
 from atomic.sdk._calls.recorded import Ask, at_once, utc_now
 from atomic.sdk._calls.results import Results
 from atomic.sdk._calls.sagas import BlockingSagas
+from atomic.sdk._calls.served import NO_NAMES, Names
 from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
@@ -49,7 +49,7 @@ class Context(BlockingBatches, BlockingEvents, BlockingSagas):
 
     Atomic makes the context. In tests, `call` says who calls, `client` posts the steps, `wait_s` is how
     many seconds one call of the handler waits for them, `names` are the functions that are served beside
-    it, `build` is that of the application, and `observers` are its hooks.
+    it, `build` is that of the application, `observers` are its hooks, and `coder` encodes its values.
     """
 
     _client: Client
@@ -62,8 +62,9 @@ class Context(BlockingBatches, BlockingEvents, BlockingSagas):
         names: Names = NO_NAMES,
         build: str = "",
         observers: Observers = NO_OBSERVERS,
+        coder: Coder = PLAIN,
     ) -> None:
-        super().__init__(call, client, wait_s, names, build, observers)
+        super().__init__(call, client, wait_s, names, build, observers, coder)
         self._reading_lock = threading.Lock()
         self._thread = threading.get_ident()
         self._suspended = threading.Event()

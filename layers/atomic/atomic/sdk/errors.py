@@ -12,6 +12,7 @@ AtomicError
 ├── ConditionNotMetError     `ctx.until` ended without it: its deadline or its attempts are over
 ├── SagaFailedError          a saga was undone, but not wholly, or by an earlier attempt
 ├── SerializationError       a value would not come back from JSON unchanged
+├── DecodingError            the codec cannot read a value
 └── RefusedError             the API refused the request
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
     ├── UnauthorizedError    (401)     ├── PayloadMismatchError  (422)
@@ -162,6 +163,12 @@ class SerializationError(AtomicError, ValueError):
     is_permanent = True
 
 
+class DecodingError(AtomicError):
+    """Give this program the codec, and the keys, that the value was encoded with."""
+
+    code = "not-decodable"
+
+
 class RefusedError(AtomicError):
     """The API refused the request."""
 
@@ -243,7 +250,8 @@ class TooLargeError(RefusedError):
 
 class PayloadMismatchError(RefusedError):
     """A workflow must post the same payloads in each replay: get times, random values and outside data from
-    steps, and give each call a `key=` where their order may change (as_completed, sets, threads)."""
+    steps, and give each call a `key=` where their order may change (as_completed, sets, threads). A codec
+    must encode equal payloads equally."""
 
     code = "payload-mismatch"
     is_permanent = True

@@ -57,6 +57,7 @@ class Endpoints(MountedEndpoints[Flask | Blueprint]):
     - `build`: which build of the application this is, as its commit; up to 64 characters (default:
       ATOMIC_BUILD, else none).
     - `hooks`: objects that are told of calls, operations and attempts, as `Hooks` (default: none).
+    - `codec`: a `Codec` for payloads, results and values (default: that of `client`, else none).
 
     A decorator may give one function other options. The constructor raises the errors of `step`.
     """

@@ -26,13 +26,15 @@ from atomic.sdk._calls.batches import (
 )
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.conditions import ConditionalContext
-from atomic.sdk._calls.context import NO_NAMES, CallOptions, Names, Step, StepCall
+from atomic.sdk._calls.context import CallOptions, Step, StepCall
 from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import ValueCall
 from atomic.sdk._calls.results import Results
+from atomic.sdk._calls.served import NO_NAMES, Names
 from atomic.sdk._wire.answers import NAMED_MAX
 from atomic.sdk._wire.api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
+from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
@@ -72,8 +74,9 @@ class BatchingContext(ConditionalContext, ABC):
         names: Names = NO_NAMES,
         build: str = "",
         observers: Observers = NO_OBSERVERS,
+        coder: Coder = PLAIN,
     ) -> None:
-        super().__init__(call, client, wait_s, names, build, observers)
+        super().__init__(call, client, wait_s, names, build, observers, coder)
         # The batches that have not ended.
         self._runs: list[BatchRun] = []
 

@@ -5,12 +5,11 @@ import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
@@ -26,7 +25,9 @@ from atomic.sdk._calls.identity import (
 )
 from atomic.sdk._calls.logs import WorkflowLogger
 from atomic.sdk._calls.results import Results, ResultsQuery, read_results, steps_path
+from atomic.sdk._calls.served import NO_NAMES, Function, Names, Served
 from atomic.sdk._wire import api
+from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
@@ -38,7 +39,6 @@ from atomic.sdk.errors import (
     InvalidRequestError,
     NonRetryable,
     NotFinishedError,
-    SerializationError,
     StepFailedError,
     Suspended,
     TooLargeError,
@@ -63,7 +63,6 @@ NO_DEFAULT: Final[Any] = object()
 
 T = TypeVar("T")
 CallResult = TypeVar("CallResult", covariant=True)
-Function = Callable[..., Any]
 PlainFunction = Callable[..., T]
 AsyncFunction = Callable[..., Coroutine[Any, Any, T]]
 Step = str | Function
@@ -83,31 +82,13 @@ class CallOptions(api.StepOptions, total=False):
     name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A function that is served beside a workflow, with its types; `takes` is None without a payload."""
-
-    name: str
-    takes: ValueType | None
-    returns: ValueType
-
-    def written(self, payload: Any) -> Any:
-        """The JSON form of a payload. The function reads an equal value back. Raises SerializationError."""
-        if self.takes is None and payload is not None:
-            raise SerializationError(f"Step {self.name!r} takes no payload.")
-        return (self.takes or UNDECLARED).kept(payload, f"the payload of step {self.name!r}")
-
-
-Names = Mapping[Function, Served]
-NO_NAMES: Final[Names] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCall(Generic[CallResult]):
     """A step with its identity. The handler waits at most `timeout_s` for it (None: its remaining time).
 
     `name` is its name in messages. `changes_live`: this call may add something to a live step.
-    `default` is the result of an event whose deadline is over, unless it is NO_DEFAULT.
+    `default` is the result of an event whose deadline is over, unless it is NO_DEFAULT. `coder` reads the
+    response; what the SDK records for itself is plain.
     """
 
     id: str
@@ -117,6 +98,7 @@ class StepCall(Generic[CallResult]):
     timeout_s: float | None = None
     changes_live: bool = False
     default: Any = NO_DEFAULT
+    coder: Coder = PLAIN
 
     @property
     def title(self) -> str:
@@ -139,7 +121,10 @@ class StepCall(Generic[CallResult]):
         if self.default is not NO_DEFAULT and isinstance(outcome.error, EventTimeoutError):
             expired: CallResult = self.default
             return expired
-        value: CallResult = self.result.read(outcome.unwrap(), f"the result of step {self.name!r}")
+        what, kind = f"the result of step {self.name!r}", self.document.get("kind", "step")
+        value: CallResult = self.result.read(
+            self.coder.read_result(outcome.unwrap(), self.id, kind, what), what
+        )
         return value
 
 
@@ -157,7 +142,7 @@ class BaseContext(ABC):
     """A handler's view of its run. `wait_s` is how long one call of the handler waits for its steps.
 
     `names` are the names of the functions that are served beside it; `build` is that of the application;
-    `observers` are its hooks.
+    `observers` are its hooks, and `coder` encodes its values.
     """
 
     def __init__(
@@ -168,8 +153,10 @@ class BaseContext(ABC):
         names: Names = NO_NAMES,
         build: str = "",
         observers: Observers = NO_OBSERVERS,
+        coder: Coder = PLAIN,
     ) -> None:
         self._call = call
+        self._coder = coder
         self._names = names
         self._observers = observers
         self.run_id = call.run_id
@@ -295,7 +282,17 @@ class BaseContext(ABC):
             )
         posted = {**document, "parent": self.step_id}
         step_call_id = step_id(self._client.client_id, self.run_id, posted)
-        return StepCall(id=step_call_id, name=name, document=posted, result=result, timeout_s=timeout_s)
+        if "stepInvokeUrl" in posted:
+            what = f"the payload of step {name!r}"
+            posted["payload"] = self._coder.payload(posted["payload"], step_call_id, what)
+        return StepCall(
+            id=step_call_id,
+            name=name,
+            document=posted,
+            result=result,
+            timeout_s=timeout_s,
+            coder=self._coder,
+        )
 
     def _served(self, function: Function) -> Served:
         try:

@@ -27,6 +27,7 @@ from atomic.sdk._calls.hooks import ValueAttempt
 from atomic.sdk._calls.identity import Position, Scope, step_key
 from atomic.sdk._calls.results import Results, read_one
 from atomic.sdk._wire.api import Outcome, check_number
+from atomic.sdk._wire.codecs import PLAIN
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import UNDECLARED, ValueType, value_type
 from atomic.sdk.errors import (
@@ -75,7 +76,8 @@ class ValueCall:
 
     def posted(self, value: Any) -> StepCall[Any]:
         """The step with the computed value. Raises SerializationError for one that JSON would change."""
-        return with_payload(self.step, self.step.result.kept(value, f"value {self.step.name!r}"))
+        step, what = self.step, f"value {self.step.name!r}"
+        return with_payload(step, step.coder.result(step.result.kept(value, what), step.id, "value", what))
 
 
 class RecordingContext(BaseContext, ABC):
@@ -93,7 +95,8 @@ class RecordingContext(BaseContext, ABC):
         result = _returned_type(function) if returns is None else value_type(returns)
         retry, policy = local_retry(retry)
         key = step_key(self.idempotency_key, self._position(f"value {name}"))
-        return ValueCall(self._value_call(name, name, key, result), function, retry, policy)
+        step_call = replace(self._value_call(name, name, key, result), coder=self._coder)
+        return ValueCall(step_call, function, retry, policy)
 
     def _plan_version(self, name: str, newest: int) -> StepCall[int]:
         check_number("newest", newest, 1)
@@ -112,7 +115,8 @@ class RecordingContext(BaseContext, ABC):
             "stepName": step_name,
             "idempotencyKey": key,
         }
-        return self._step_call(name, document, result=result)
+        # Versions, and what the SDK records for itself, are plain.
+        return replace(self._step_call(name, document, result=result), coder=PLAIN)
 
     def _scope_of(self, kind: str, name: str = "") -> Scope:
         """The scope of the next call of a kind. Calls with the same name are numbered among themselves."""

@@ -15,8 +15,9 @@ from pydantic_core import from_json
 
 from atomic.protocol import headers
 from atomic.sdk._calls.call import Call
-from atomic.sdk._calls.context import NO_NAMES, BaseContext, Function, Names, Served
+from atomic.sdk._calls.context import BaseContext
 from atomic.sdk._calls.hooks import HandlerCall, HasEnd, Hooks, Observers, check_hooks, nobody_asks
+from atomic.sdk._calls.served import NO_NAMES, Function, Names, Served
 from atomic.sdk._endpoints.functions import name_of, signature_of
 from atomic.sdk._endpoints.serving import (
     SIGNING_SECRET,
@@ -28,6 +29,7 @@ from atomic.sdk._endpoints.serving import (
 )
 from atomic.sdk._wire.answers import HandlerResponse, Unreadable, failure, marked, success
 from atomic.sdk._wire.api import unknown_options
+from atomic.sdk._wire.codecs import Codec, Coder
 from atomic.sdk._wire.sessions import require_aiohttp
 from atomic.sdk._wire.transport import checked, has_api_key
 from atomic.sdk.async_client import AsyncClient
@@ -50,6 +52,7 @@ class EndpointOptions(TypedDict, total=False):
     on the server: see docs/workers.md.
     `build`: which build of the application this is (ATOMIC_BUILD). Each answer tells it to Atomic.
     `hooks`: what watches its calls; see `Hooks`.
+    `codec`: what encodes its values (that of the option `client`).
     """
 
     client: Client | AsyncClient
@@ -58,6 +61,7 @@ class EndpointOptions(TypedDict, total=False):
     wait: Seconds
     build: str
     hooks: Sequence[Hooks]
+    codec: Codec
 
 
 def _check_options(function: Function, options: EndpointOptions) -> None:
@@ -98,6 +102,8 @@ class Endpoint:
         self._options = options
         self._build = build_of(options.get("build"))
         self._observers = Observers(options.get("hooks", ()))
+        client = options.get("client")
+        self._coder = Coder(options.get("codec") or (client.codec if client is not None else None))
         if (
             is_workflow
             and "client" in options
@@ -170,7 +176,9 @@ class Endpoint:
             # The endpoint answers later.
             ended(is_postponed=True)
             return marked(result, self._build)
-        written = self._signature.returns.given(result, f"the result of {name_of(self.function)}")
+        what = f"the result of {name_of(self.function)}"
+        given = self._signature.returns.given(result, what)
+        written = self._coder.result(given, context.step_id, "step", what)
         unused = context.unused_results if isinstance(context, BaseContext) else 0
         response = marked(success(written), self._build, unused)
         ended()
@@ -203,6 +211,7 @@ class Endpoint:
             raise Unreadable("This is an endpoint for Atomic: start it through Atomic.") from None
         if self._signature.takes is None:
             return call, None
+        payload = self._coder.read_payload(payload, call.step_id)
         try:
             return call, self._signature.takes.read(payload, "the payload")
         except SerializationError as misfit:
@@ -212,9 +221,10 @@ class Endpoint:
         if not self.is_workflow:
             return call
         wait_s = seconds(self._options.get("wait", wait_s))
+        about = (self._names, self._build, self._observers, self._coder)
         if isinstance(self._client, AsyncClient):
-            return AsyncContext(call, self._client, wait_s, self._names, self._build, self._observers)
-        return Context(call, self._client, wait_s, self._names, self._build, self._observers)
+            return AsyncContext(call, self._client, wait_s, *about)
+        return Context(call, self._client, wait_s, *about)
 
     @cached_property
     def _client(self) -> Client | AsyncClient:

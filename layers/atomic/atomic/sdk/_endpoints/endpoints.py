@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
-from atomic.sdk._calls.context import Function, Served
+from atomic.sdk._calls.served import Function, Served
 from atomic.sdk._endpoints.endpoint import Endpoint, EndpointOptions
 
 App = TypeVar("App")
@@ -49,6 +49,7 @@ class Decorator(Generic[View]):
         - `build`: which build of the application this is, such as its commit, in up to 64 characters
           (default: ATOMIC_BUILD, else none).
         - `hooks`: objects that are told of its calls, operations and attempts, as `Hooks` (default: none).
+        - `codec`: a `Codec` for payloads, results and values (default: that of `client`, else none).
 
         Returns a view or handler of the framework.
 
@@ -120,6 +121,7 @@ class BaseEndpoints:
         - `build`: which build of the application this is, such as its commit, in up to 64 characters
           (default: ATOMIC_BUILD, else none).
         - `hooks`: objects that are told of its calls, operations and attempts, as `Hooks` (default: none).
+        - `codec`: a `Codec` for payloads, results and values (default: that of `client`, else none).
 
         Returns the function as it is, so that other code and tests may call it.
 
@@ -156,6 +158,7 @@ class BaseEndpoints:
         - `build`: which build of the application this is, such as its commit, in up to 64 characters
           (default: ATOMIC_BUILD, else none).
         - `hooks`: objects that are told of its calls, operations and attempts, as `Hooks` (default: none).
+        - `codec`: a `Codec` for payloads, results and values (default: that of `client`, else none).
 
         Returns the function as it is, so that other code and tests may call it.
 

@@ -20,7 +20,8 @@ from pydantic.errors import (
 from pydantic.fields import FieldInfo
 
 from atomic.sdk._calls.call import Call
-from atomic.sdk._calls.context import BaseContext, Function
+from atomic.sdk._calls.context import BaseContext
+from atomic.sdk._calls.served import Function
 from atomic.sdk._wire.values import ValueType, value_type
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context

@@ -1,9 +1,17 @@
 """What both clients have in common: their settings."""
 
 from abc import ABC, abstractmethod
+from typing import Any, TypeVar
 
+from atomic.protocol import keys
+from atomic.protocol.documents import StepOutcome
+from atomic.sdk._wire.api import Key, key_text
+from atomic.sdk._wire.codecs import Codec, Coder
 from atomic.sdk._wire.transport import connection
+from atomic.sdk._wire.values import jsonable
 from atomic.sdk.retry import Seconds, seconds
+
+Outcome = TypeVar("Outcome", bound=StepOutcome)
 
 
 class BaseClient(ABC):
@@ -16,11 +24,34 @@ class BaseClient(ABC):
         client_id: str | None = None,
         api_key: str | None = None,
         patience: Seconds = 30.0,
+        codec: Codec | None = None,
     ) -> None:
         self.connection = connection(url, client_id, api_key)
         self.client_id = self.connection.client_id
         self.patience_s = seconds(patience)
+        self.codec = codec
+        self._coder = Coder(codec)
         self._open()
+
+    def _written(self, payload: Any, workflow_name: str, key: Key) -> Any:
+        """The payload of a new run, as it is stored."""
+        what = f"the payload of workflow {workflow_name!r}"
+        return self._coder.payload(jsonable(payload, what), self._root_id(workflow_name, key), what)
+
+    def _event_result(self, result: Any, step_id: str) -> Any:
+        """The result of an event as it is stored; `step_id` is any step of its run."""
+        what = "the result of the event"
+        return self._coder.result(jsonable(result, what), step_id, "event", what)
+
+    def _root_id(self, workflow_name: str, key: Key) -> str:
+        return keys.root_of(keys.run_id(self.client_id, workflow_name, key_text(key)))
+
+    def _read(self, step: Outcome) -> Outcome:
+        """A step with its response decoded. Only the result of a step that has succeeded is encoded."""
+        if self.codec is None or step.status != "succeeded":
+            return step
+        response = self._coder.read_result(step.response, step.id, step.kind, "the response")
+        return step.model_copy(update={"response": response})
 
     @abstractmethod
     def _open(self) -> None:

@@ -8,7 +8,6 @@ from atomic.sdk._wire import events
 from atomic.sdk._wire.api import Key, act_on_step
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.transport import Flow
-from atomic.sdk._wire.values import jsonable
 
 T = TypeVar("T")
 
@@ -28,7 +27,7 @@ class EventsOfClient(BaseClient, ABC):
         `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        given = jsonable(result, "the result of the event")
+        given = self._event_result(result, step_id)
         return self.run_flow(events.complete(self.client_id, step_id, given, self.patience_s))
 
     def signal(
@@ -64,7 +63,8 @@ class EventsOfClient(BaseClient, ABC):
         """
         address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
         message = events.message_members(number, id, is_next=next)
-        given = {**address, **message, "result": jsonable(result, "the result of the event")}
+        known = parent or self._root_id(workflow_name, key)
+        given = {**address, **message, "result": self._event_result(result, known)}
         return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
 
     def reject(
@@ -137,7 +137,7 @@ class EventsOfAsyncClient(BaseClient, ABC):
         `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        given = jsonable(result, "the result of the event")
+        given = self._event_result(result, step_id)
         return await self.run_flow(events.complete(self.client_id, step_id, given, self.patience_s))
 
     async def signal(
@@ -173,7 +173,8 @@ class EventsOfAsyncClient(BaseClient, ABC):
         """
         address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
         message = events.message_members(number, id, is_next=next)
-        given = {**address, **message, "result": jsonable(result, "the result of the event")}
+        known = parent or self._root_id(workflow_name, key)
+        given = {**address, **message, "result": self._event_result(result, known)}
         return await self.run_flow(events.post_event(self.client_id, given, self.patience_s))
 
     async def reject(

@@ -1,0 +1,117 @@
+"""Codecs: what an application makes of its values before Atomic stores them, and how it reads them again.
+
+Payloads, responses, values and results of events go through a codec. Errors, and what the SDK records for
+itself, stay as they are. The server stores what the codec makes, and knows nothing of it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+from atomic.protocol import keys
+from atomic.sdk._wire.values import jsonable
+from atomic.sdk.errors import DecodingError, SerializationError
+
+Kind = Literal["step", "value", "event"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where a value belongs; the same when it is encoded and when it is decoded.
+
+    - `run_id`: the id of the run.
+    - `step_id`: the id of the step; None for an event, whose sender need not know it.
+    - `kind`: "step" (a workflow is one, too), "value" or "event".
+    - `part`: "payload" or "result".
+    """
+
+    run_id: str
+    step_id: str | None
+    kind: Kind
+    part: Literal["payload", "result"]
+
+
+class Codec(Protocol):
+    """Encodes values before they are stored, and decodes them. It must not block.
+
+    An equal payload at an equal place must be encoded equally, in every process: a workflow posts its
+    payloads again in each replay, and Atomic refuses another one. `decode` also gets values that no codec
+    has encoded, such as the results of events that others post without the SDK.
+    """
+
+    def encode(self, value: Any, where: Where) -> Any:
+        """Encode a value.
+
+        - `value`: plain JSON values.
+        - `where`: where it belongs.
+
+        Returns plain JSON values.
+        """
+
+    def decode(self, value: Any, where: Where) -> Any:
+        """Decode a value.
+
+        - `value`: what is stored: plain JSON values.
+        - `where`: where it belongs.
+
+        Returns the value that `encode` was given. Raises any exception for a value that it refuses.
+        """
+
+
+class Coder:
+    """Encodes and decodes by a codec; without one, values stay as they are."""
+
+    def __init__(self, codec: Codec | None = None) -> None:
+        self._codec = codec
+        self._is_checked = False
+
+    def payload(self, value: Any, step_id: str, what: str) -> Any:
+        """Encode the payload of a step. Raises SerializationError if the codec has no fixed encoding."""
+        return self._encoded(value, of_step(step_id, "payload"), what)
+
+    def result(self, value: Any, step_id: str, kind: Kind, what: str) -> Any:
+        """Encode a result. Raises SerializationError for an encoding that is not JSON."""
+        return self._encoded(value, of_step(step_id, "result", kind), what)
+
+    def read_payload(self, value: Any, step_id: str) -> Any:
+        """Decode the payload of a step. Raises DecodingError."""
+        return self._decoded(value, of_step(step_id, "payload"), "the payload")
+
+    def read_result(self, value: Any, step_id: str, kind: str, what: str) -> Any:
+        """Decode the result of a step; `kind` is that of the wire. Raises DecodingError."""
+        if kind == "timer":
+            return value
+        known: Kind = "value" if kind == "value" else "event" if kind == "event" else "step"
+        return self._decoded(value, of_step(step_id, "result", known), what)
+
+    def _encoded(self, value: Any, where: Where, what: str) -> Any:
+        if self._codec is None:
+            return value
+        encoded = self._codec.encode(value, where)
+        if where.part == "payload" and not self._is_checked:
+            # The first payload shows a codec that draws random numbers.
+            if self._codec.encode(value, where) != encoded:
+                raise SerializationError(
+                    f"The codec {type(self._codec).__qualname__} encodes {what} in two ways.",
+                    cure="Encode equal values equally: a nonce must be made of the value, and not drawn.",
+                )
+            self._is_checked = True
+        return jsonable(encoded, f"the encoding of {what}")
+
+    def _decoded(self, value: Any, where: Where, what: str) -> Any:
+        if self._codec is None:
+            return value
+        try:
+            return self._codec.decode(value, where)
+        except Exception as error:
+            raise DecodingError(
+                f"{what[:1].upper()}{what[1:]} cannot be decoded: {type(error).__name__}: {error}."
+            ) from error
+
+
+PLAIN: Final = Coder()
+
+
+def of_step(step_id: str, part: Literal["payload", "result"], kind: Kind = "step") -> Where:
+    """The place of a payload or a result."""
+    known = None if kind == "event" else step_id
+    return Where(run_id=keys.run_of(step_id), step_id=known, kind=kind, part=part)
