@@ -20,6 +20,7 @@ CODES = {
     "AtomicError": "error",
     "CancelledError": "cancelled",
     "ConditionNotMetError": "condition-not-met",
+    "DecodingError": "not-decodable",
     "SagaFailedError": "saga-failed",
     "StepCancelledError": "step-cancelled",
     "EventRejectedError": "event-rejected",

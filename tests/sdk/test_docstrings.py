@@ -36,8 +36,8 @@ def functions_of(name: str, thing: Any) -> Iterator[tuple[str, Callable[..., Any
         return
     if issubclass(thing, BaseException) or thing.__module__.startswith("atomic.protocol"):
         return
-    is_decorator = name.endswith(".step")
-    if not is_decorator:
+    has_no_constructor = name.endswith(".step") or getattr(thing, "_is_protocol", False)
+    if not has_no_constructor:
         yield name, thing
     for own, member in inspect.getmembers(thing, inspect.isfunction):
         if own == "__call__" or not own.startswith("_"):

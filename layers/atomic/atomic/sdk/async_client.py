@@ -83,7 +83,7 @@ class AsyncClient(EventsOfAsyncClient):
         Raises `NotFinishedError` when `timeout` is over (the run goes on), `StepFailedError` when the run
         has failed, `CancelledError` when it was cancelled, `PayloadMismatchError` when the key came with
         another payload before, `SerializationError` for a payload without a JSON form,
-        `InvalidRequestError` for a wrong option, `UrlNotAllowedError`, `TooLargeError`,
+        `InvalidRequestError` for a wrong option, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,
         `TooManyRequestsError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         check_options(options, StepOptions)
@@ -108,7 +108,8 @@ class AsyncClient(EventsOfAsyncClient):
         Returns the step, which has succeeded.
 
         Raises `NotFinishedError` when `timeout` is over (the step goes on), `StepFailedError`,
-        `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        `CancelledError`, `DecodingError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
         """
         ended = await self.run_flow(
             api.wait(self.client_id, step_id, api.Deadline.from_now(timeout, self.patience_s))

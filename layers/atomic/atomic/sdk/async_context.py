@@ -117,9 +117,9 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
           URL with different names are different steps.
 
         Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
-        `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
-        for a wrong option, `TooLargeError`, `UrlNotAllowedError`, and LookupError for a function that is
-        not served.
+        `SerializationError` when the payload or the response does not fit its type, `DecodingError` when
+        the codec cannot read the response, `InvalidRequestError` for a wrong option, `TooLargeError`,
+        `UrlNotAllowedError`, and LookupError for a function that is not served.
         """
         step_call = self._plan(step, payload, options, result)
         return PendingCall(step_call, self._perform, self._unawaited)

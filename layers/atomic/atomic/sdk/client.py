@@ -93,7 +93,7 @@ class Client(EventsOfClient):
         Raises `NotFinishedError` when `timeout` is over (the run goes on), `StepFailedError` when the run
         has failed, `CancelledError` when it was cancelled, `PayloadMismatchError` when the key came with
         another payload before, `SerializationError` for a payload without a JSON form,
-        `InvalidRequestError` for a wrong option, `UrlNotAllowedError`, `TooLargeError`,
+        `InvalidRequestError` for a wrong option, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,
         `TooManyRequestsError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         check_options(options, StepOptions)
@@ -113,7 +113,8 @@ class Client(EventsOfClient):
         Returns the step, which has succeeded.
 
         Raises `NotFinishedError` when `timeout` is over (the step goes on), `StepFailedError`,
-        `CancelledError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        `CancelledError`, `DecodingError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
         """
         ended = self.run_flow(
             api.wait(self.client_id, step_id, api.Deadline.from_now(timeout, self.patience_s))

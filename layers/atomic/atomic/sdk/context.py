@@ -108,9 +108,9 @@ class Context(BlockingBatches, BlockingEvents, BlockingSagas):
           URL with different names are different steps.
 
         Raises `StepFailedError` when the step has failed, `CancelledError` when it was cancelled,
-        `SerializationError` when the payload or the response does not fit its type, `InvalidRequestError`
-        for a wrong option, `TooLargeError`, `UrlNotAllowedError`, and LookupError for a function that is
-        not served.
+        `SerializationError` when the payload or the response does not fit its type, `DecodingError` when
+        the codec cannot read the response, `InvalidRequestError` for a wrong option, `TooLargeError`,
+        `UrlNotAllowedError`, and LookupError for a function that is not served.
         """
         return self._perform(self._plan(step, payload, options, result))
 
