@@ -66,46 +66,38 @@ class Coder:
 
     def payload(self, value: Any, step_id: str, what: str) -> Any:
         """Encode the payload of a step. Raises SerializationError if the codec has no fixed encoding."""
-        return self._encoded(value, of_step(step_id, "payload"), what)
+        if self._codec is None:
+            return value
+        where = of_step(step_id, "payload")
+        encoded = self._codec.encode(value, where)
+        # The first payload shows a codec that draws random numbers.
+        if not self._is_checked and self._codec.encode(value, where) != encoded:
+            raise SerializationError(
+                f"The codec {type(self._codec).__qualname__} encodes {what} in two ways.",
+                cure="Encode equal values equally: a nonce must be made of the value, and not drawn.",
+            )
+        self._is_checked = True
+        return jsonable(encoded, f"the encoding of {what}")
 
     def result(self, value: Any, step_id: str, kind: Kind, what: str) -> Any:
         """Encode a result. Raises SerializationError for an encoding that is not JSON."""
-        return self._encoded(value, of_step(step_id, "result", kind), what)
+        if self._codec is None:
+            return value
+        encoded = self._codec.encode(value, of_step(step_id, "result", kind))
+        return jsonable(encoded, f"the encoding of {what}")
 
     def read_payload(self, value: Any, step_id: str) -> Any:
         """Decode the payload of a step. Raises DecodingError."""
-        return self._decoded(value, of_step(step_id, "payload"), "the payload")
+        if self._codec is None:
+            return value
+        return _decoded(self._codec, value, of_step(step_id, "payload"), "the payload")
 
     def read_result(self, value: Any, step_id: str, kind: str, what: str) -> Any:
         """Decode the result of a step; `kind` is that of the wire. Raises DecodingError."""
-        if kind == "timer":
+        if self._codec is None or kind == "timer":
             return value
         known: Kind = "value" if kind == "value" else "event" if kind == "event" else "step"
-        return self._decoded(value, of_step(step_id, "result", known), what)
-
-    def _encoded(self, value: Any, where: Where, what: str) -> Any:
-        if self._codec is None:
-            return value
-        encoded = self._codec.encode(value, where)
-        if where.part == "payload" and not self._is_checked:
-            # The first payload shows a codec that draws random numbers.
-            if self._codec.encode(value, where) != encoded:
-                raise SerializationError(
-                    f"The codec {type(self._codec).__qualname__} encodes {what} in two ways.",
-                    cure="Encode equal values equally: a nonce must be made of the value, and not drawn.",
-                )
-            self._is_checked = True
-        return jsonable(encoded, f"the encoding of {what}")
-
-    def _decoded(self, value: Any, where: Where, what: str) -> Any:
-        if self._codec is None:
-            return value
-        try:
-            return self._codec.decode(value, where)
-        except Exception as error:
-            raise DecodingError(
-                f"{what[:1].upper()}{what[1:]} cannot be decoded: {type(error).__name__}: {error}."
-            ) from error
+        return _decoded(self._codec, value, of_step(step_id, "result", known), what)
 
 
 PLAIN: Final = Coder()
@@ -115,3 +107,12 @@ def of_step(step_id: str, part: Literal["payload", "result"], kind: Kind = "step
     """The place of a payload or a result."""
     known = None if kind == "event" else step_id
     return Where(run_id=keys.run_of(step_id), step_id=known, kind=kind, part=part)
+
+
+def _decoded(codec: Codec, value: Any, where: Where, what: str) -> Any:
+    try:
+        return codec.decode(value, where)
+    except Exception as error:
+        raise DecodingError(
+            f"{what[:1].upper()}{what[1:]} cannot be decoded: {type(error).__name__}: {error}."
+        ) from error
