@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sdk.durable import callbacks, children, conditions, invokes, maps, parallel, steps
+from sdk.durable import callbacks, children, conditions, hooks, invokes, maps, parallel, steps
 from sdk.world import World
 
 Check = Callable[[World], None]
@@ -48,7 +48,7 @@ STEP = Category(
         4: ("a nested result", steps.case_results_of_steps_and_values),
         5: ("no result", steps.case_results_of_steps_and_values),
         6: ("a form in JSON for one step's result", steps.case_a_step_has_a_form_of_its_own),
-        7: ("the logger of a step", "not yet: there is no logger of a call"),
+        7: ("the logger of a step", hooks.case_a_logger_knows_its_step),
         8: ("a wait after a step", steps.case_a_replay_skips_what_is_done),
         9: ("a step that is done does not run again", steps.case_a_replay_skips_what_is_done),
         10: ("a failed step raises the same error again", steps.case_a_replay_skips_what_is_done),
@@ -264,19 +264,21 @@ MAP = Category(
     },
 )
 
-_NO_HOOKS: Final = "not yet: there are no hooks"
 PLUGIN = Category(
     10,
     "plugin",
-    "not yet",
+    "`hooks=` of endpoints",
     {
-        1: ("the beginning and end of a call", _NO_HOOKS),
-        2: ("the beginning and end of an operation", _NO_HOOKS),
-        3: ("the attempts of a step", _NO_HOOKS),
-        4: ("errors of hooks change nothing", _NO_HOOKS),
-        5: ("several sets of hooks", _NO_HOOKS),
-        6: ("the first call, and a replay", _NO_HOOKS),
-        7: ("a failure at the end", _NO_HOOKS),
+        1: ("the start and end of a call", hooks.case_hooks_are_told_of_calls_and_operations),
+        2: (
+            "start and end of an operation",
+            hooks.case_hooks_are_told_of_calls_and_operations,
+        ),
+        3: ("the attempts of a step", hooks.case_hooks_are_told_of_each_attempt),
+        4: ("errors of hooks change nothing", hooks.case_errors_of_hooks_change_nothing),
+        5: ("several sets of hooks", hooks.case_hooks_are_told_of_calls_and_operations),
+        6: ("the first call, and a replay", hooks.case_hooks_tell_the_first_call_from_a_replay),
+        7: ("a failure at the end", hooks.case_hooks_are_told_of_a_failure),
     },
 )
 
