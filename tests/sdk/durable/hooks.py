@@ -140,7 +140,7 @@ def case_hooks_tell_the_first_call_from_a_replay(world: World) -> None:
 
 
 def case_hooks_are_told_of_a_failure(world: World) -> None:
-    """A step fails for good, and so does its workflow."""
+    """A step fails permanently, and so does its workflow."""
     noted: dict[str, Told] = {}
 
     def flow(ctx: Any, _: Any) -> Flow:
