@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,7 +15,9 @@ from atomic.application.engine import Settings
 from atomic.domain import event_steps
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.callback_bodies import read_body
+from atomic.protocol.problems import Problem
 from atomic.testing import ApiReply, LocalAtomic, run
+from scenarios.cases.callbacks import FIELDS, FILES
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -203,3 +206,21 @@ def test_each_end_of_an_event_has_its_sentence() -> None:
 )
 def test_a_body_without_a_useful_type_is_read(given: dict[str, str], body: bytes, value: Any) -> None:
     assert read_body(given, body) == value
+
+
+def test_every_body_is_read_or_refused() -> None:
+    chance = random.Random(7)
+    whole = FIELDS + FILES
+    types = (
+        "multipart/form-data; boundary=b",
+        "application/x-www-form-urlencoded",
+        "text/plain; charset=utf-8",
+    )
+    odd = (b'"', b";", b"=", b"*", b"=?utf-8?q?x?=", b"\r\n", b"\xff", b"'", b"(", b"[", b":", b"%", b"b")
+    for _ in range(5_000):
+        content_type, body = bytearray(chance.choice(types).encode()), bytearray(whole)
+        for text in (body, body, body, content_type):
+            at = chance.randrange(len(text))
+            text[at : at + chance.randrange(3)] = chance.choice(odd)
+        with suppress(Problem):
+            read_body({"content-type": content_type.decode("latin-1")}, bytes(body))

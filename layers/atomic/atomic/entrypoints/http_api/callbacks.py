@@ -39,7 +39,7 @@ _OPERATION: Final = Operation(
     "with `capture`, the response has these headers and the body as it was sent. Posting the same again is "
     "not an error.",
     answers=(
-        (200, "CallbackOutcome", "The event has this result."),
+        (200, "CallbackOutcome", "The event has this result, or is open after a heartbeat."),
         (303, "", "With `Accept: text/html`: the page says what the event is now."),
     ),
     refusals=(*OF_BODIES, problems.NOT_FOUND, problems.EVENT_ENDED, problems.UNAVAILABLE),
@@ -103,12 +103,12 @@ async def post_callback_rejection(api: Api, request: ApiRequest, token: str) -> 
 @routes.add(
     "POST",
     "/callbacks/{token}/heartbeat",
-    Operation(
+    replace(
+        _OPERATION,
         id="heartbeatCallback",
         summary="Tell an open event that somebody is at work on it, by its callback URL",
+        any_body=False,
         description="There is no body.",
-        answers=((200, "CallbackOutcome", "The event is open."),),
-        refusals=(*OF_BODIES, problems.NOT_FOUND, problems.EVENT_ENDED, problems.UNAVAILABLE),
     ),
 )
 async def post_callback_heartbeat(api: Api, request: ApiRequest, token: str) -> ApiResponse:
